@@ -1,0 +1,42 @@
+# Front door. PYTHON=python3.12 picks an interpreter, EXTRA_INDEX=URL adds a package index (for a CPU build of torch, say).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+EXTRA_INDEX ?=
+INDEX_FLAGS := $(if $(EXTRA_INDEX),--extra-index-url $(EXTRA_INDEX))
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
+
+$(BIN)/python:
+	@for p in $(or $(PYTHON),python3.11 python3.12 python3.13); do \
+	  if $$p -m venv $(VENV) >/dev/null 2>&1 && $(BIN)/python -m pip --version >/dev/null 2>&1; then exit 0; fi; rm -rf $(VENV); \
+	done; echo "no Python 3.11, 3.12 or 3.13 that can make a virtual environment; set PYTHON=/path/to/python" >&2; exit 1
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "installing ragline (the first time takes minutes)" >&2
+	@$(PIP) install $(INDEX_FLAGS) -e .
+	@touch $@
+
+$(VENV)/.tested: pyproject.toml | $(VENV)/.installed
+	@echo "installing the test extra" >&2
+	@$(PIP) install $(INDEX_FLAGS) -e '.[test]'
+	@touch $@
+
+install: $(VENV)/.installed ## make .venv and install ragline into it
+
+lint: $(VENV)/.tested ## format check, lint, types
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make fix" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+
+test: lint ## everything from nothing: install, lint, types, tests
+	@$(BIN)/python -m pytest -m "not data and not slow" --cov --cov-report=term:skip-covered
+
+fix: $(VENV)/.tested ## format and mend
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix --quiet .
+
+.PHONY: help install lint test fix

@@ -1,0 +1,11 @@
+"""Language models behind stages: prompts to completions. The table of all of them."""
+
+from rag.registry import Registry
+
+LLMS = Registry(
+    "llm",
+    {
+        "scripted": "generators.llm.scripted:ScriptedLLM",
+        "transformers": "generators.llm.transformers:TransformersLLM",
+    },
+)

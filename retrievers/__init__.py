@@ -1,0 +1,12 @@
+"""First stages: Query -> Ranking. The table of all of them, readable without loading any."""
+
+from rag.registry import Registry
+
+RETRIEVERS = Registry(
+    "retrieve",
+    {
+        "bm25": "retrievers.bm25:BM25Retriever",
+        "dense": "retrievers.dense:DenseRetriever",
+        "run": "retrievers.run:RunRetriever",
+    },
+)
