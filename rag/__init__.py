@@ -1,1 +1,108 @@
-"""ragline."""
+"""ragline: retrieval-augmented generation as declarative graphs.
+
+>>> import rag
+>>> rag.build_index(["handbook/"], "handbook-index")        # doctest: +SKIP
+>>> pipeline = rag.load_pipeline("ask", index="handbook-index")  # doctest: +SKIP
+>>> print(pipeline.ask("How many days of leave do I have?").text)  # doctest: +SKIP
+
+Importing this package loads neither numpy nor any stage; names below load what they need when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rag.errors import (
+    ContractError,
+    IndexMismatch,
+    IndexProblem,
+    IngestError,
+    MissingDependency,
+    MissingModel,
+    RagError,
+    SpecError,
+    StageError,
+    UnknownComponent,
+)
+from rag.types import (
+    Answer,
+    AnswerDelta,
+    Citation,
+    Completion,
+    Context,
+    Document,
+    Message,
+    Outcome,
+    Query,
+    QueryPart,
+    Ranking,
+    SamplingParams,
+    ScoredDocument,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from rag.graph.spec import GraphSpec
+    from rag.indexing import build_index
+    from rag.langchain import from_langchain
+    from rag.pipeline import Pipeline, load_pipeline
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "GraphSpec": "rag.graph.spec",
+    "Pipeline": "rag.pipeline",
+    "build_index": "rag.indexing",
+    "from_langchain": "rag.langchain",
+    "load_pipeline": "rag.pipeline",
+}
+
+__all__ = [
+    "Answer",
+    "AnswerDelta",
+    "Citation",
+    "Completion",
+    "Context",
+    "ContractError",
+    "Document",
+    "GraphSpec",
+    "IndexMismatch",
+    "IndexProblem",
+    "IngestError",
+    "Message",
+    "MissingDependency",
+    "MissingModel",
+    "Outcome",
+    "Pipeline",
+    "Query",
+    "QueryPart",
+    "RagError",
+    "Ranking",
+    "SamplingParams",
+    "ScoredDocument",
+    "SpecError",
+    "StageError",
+    "UnknownComponent",
+    "Usage",
+    "build_index",
+    "from_langchain",
+    "load_pipeline",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'rag' has no attribute '{name}'")
+    try:
+        return getattr(import_module(_LAZY[name]), name)
+    except ImportError as cause:
+        from rag.house import foreign_error
+
+        if foreign := foreign_error(cause):
+            raise foreign from cause
+        raise
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,6 +10,8 @@ import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from rag.errors import MissingDependency
+
 HOUSE = ("rag", "retrievers", "rerankers", "generators", "prompts")
 
 
@@ -37,13 +39,11 @@ def _places(name: str) -> list[Path]:
     return [Path(place).resolve() for place in found]
 
 
-def explain_foreign(cause: Exception) -> Exception:
-    """The error to raise for a failed import of ours: names the foreign package if there is one, else the cause."""
-    from rag.errors import MissingDependency
-
+def foreign_error(cause: Exception) -> MissingDependency | None:
+    """The error to raise for a failed import of ours when a foreign package is to blame; else None."""
     foreign = foreign_packages()
     if not foreign:
-        return cause
+        return None
     lines = [f"'{name}' comes from {place}, not from ragline" for name, place in foreign.items()]
     return MissingDependency(
         f"{'; '.join(lines)} ({cause}). Rename or move that folder, or uninstall that package, and try again."

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from rag.errors import UnknownComponent, did_you_mean
-from rag.house import explain_foreign
+from rag.house import foreign_error
 
 
 class Registry:
@@ -45,7 +45,9 @@ class Registry:
             try:
                 entry = getattr(import_module(module), attribute)
             except (ImportError, AttributeError) as cause:
-                raise explain_foreign(cause) from cause
+                if foreign := foreign_error(cause):
+                    raise foreign from cause
+                raise
             self._table[name] = entry
         return entry
 

@@ -1,0 +1,53 @@
+"""One JSON line per measured result: what, on which commit, machine and library versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+_LIBRARIES = ("torch", "transformers", "bm25s", "faiss-cpu", "numba", "numpy")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, Python and library versions. Names no host, user or folder."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+
+
+def commit() -> str:
+    """The commit that was measured; `+` marks uncommitted changes to product code."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        product = ["rag", "retrievers", "rerankers", "generators", "prompts"]
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *product], cwd=root, check=False).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")
+
+
+def record(name: str, result: dict[str, Any]) -> None:
+    """Append one line to benchmarks/results/NAME.jsonl."""
+    RESULTS.mkdir(exist_ok=True)
+    line = {**result, "commit": commit(), "machine": machine()}
+    with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line, sort_keys=True) + "\n")

@@ -1,0 +1,42 @@
+"""The `rag` command: parses arguments, calls the library, prints. It holds no logic of its own.
+
+Exit codes: 0 ok, 2 usage or configuration, 3 missing dependency or model, 4 bad or mismatched index, 5 a stage failed,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from rag.cli.parser import parser
+from rag.errors import RagError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = parser().parse_args(arguments)
+    if given.command is None:
+        parser().print_help()
+        return 2
+    try:
+        return int(import_module(f"rag.cli.{given.module}").run(given))
+    except RagError as error:
+        print(f"rag: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("rag: interrupted", file=sys.stderr)
+        return 130
+    except ImportError as error:
+        from rag.house import foreign_error
+
+        print(f"rag: {foreign_error(error) or error}", file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""`rag ask`."""
+
+from __future__ import annotations
+
+import textwrap
+from argparse import Namespace
+
+from rag.as_json import answer_json, cited_by, ledger_json
+from rag.cli.console import plain, say, say_json, write
+from rag.cli.search import place
+from rag.errors import StageError
+from rag.pipeline import load_pipeline, raise_failure
+from rag.types import Answer, Query
+
+SHOWN_CHARS = 160
+
+
+def run(given: Namespace) -> int:
+    """Stream the answer, then list the passages it was written from."""
+    with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
+        if given.json:
+            result = pipeline.run([Query(qid="1", text=given.question)])
+            raise_failure(result)
+            answer = result.answers[0]
+            say_json({"graph": given.graph, "index": given.index, **answer_json(answer), **ledger_json(result)})
+        else:
+            final: Answer | None = None
+            for delta in pipeline.stream(given.question):
+                write(plain(delta.text))
+                final = delta.answer or final
+            if final is None:
+                raise StageError("the stream ended without an answer")
+            answer = final
+            say()
+            _sources(answer)
+    if answer.status == "failed":
+        raise StageError(answer.outcome.detail or "no answer was written")
+    return 0
+
+
+def _sources(answer: Answer) -> None:
+    """Cited passages first, and how; then those that were only retrieved."""
+    if not answer.context.passages:
+        return
+    cited = cited_by(answer)
+    say()
+    say("Sources" if cited else "Retrieved, none cited")
+    numbered = list(enumerate(answer.context.passages, start=1))
+    for marker, hit in sorted(numbered, key=lambda pair: (pair[0] not in cited, pair[0])):
+        how = {"model": "cited", "attribution": "supports it (attributed)"}.get(cited.get(marker, ""), "retrieved")
+        say(f"  [{marker}] {place(hit.document)} — {how}")
+        say(f"      {textwrap.shorten(plain(hit.document.text), SHOWN_CHARS, placeholder=' …')}")

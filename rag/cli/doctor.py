@@ -1,0 +1,100 @@
+"""`rag doctor`: one line per thing that can be wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import platform
+from argparse import Namespace
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from rag.cli.console import progress_bar, say
+from rag.errors import RagError
+from rag.house import foreign_packages
+
+_CORE = ("torch", "transformers", "faiss-cpu", "bm25s", "numba", "rank-bm25", "PyStemmer", "langchain-core", "pydantic")
+_EXTRAS = {"vllm": "vllm"}
+
+
+def run(given: Namespace) -> int:
+    """Look at everything, print it all, and return the exit code of the worst finding."""
+    codes = [_house(), _libraries(), _models()]
+    if given.index:
+        codes.append(_index(given.index))
+    return max(codes)
+
+
+def _line(good: bool, what: str) -> None:
+    say(f"{'ok  ' if good else 'BAD '} {what}")
+
+
+def _house() -> int:
+    foreign = foreign_packages()
+    _line(True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    for name, place in foreign.items():
+        _line(
+            False,
+            f"package '{name}' comes from {place}, not from ragline: rename or move that folder, or uninstall that package",
+        )
+    if not foreign:
+        _line(True, "packages rag, retrievers, rerankers, generators and prompts are ragline's own")
+    for name in foreign_folders(Path.cwd()):
+        _line(False, f"folder '{name}/' in this directory hides ragline's package from programs started here: rename it")
+    return 3 if foreign else 0
+
+
+def foreign_folders(folder: Path) -> list[str]:
+    """Names of ours that a folder or module beside the user's scripts would hide."""
+    from rag.house import HOUSE
+
+    home = Path(__file__).resolve().parents[2]
+    if folder.resolve() == home:
+        return []
+    return [n for n in HOUSE if (folder / n / "__init__.py").exists() or (folder / n).is_dir() or (folder / f"{n}.py").exists()]
+
+
+def _libraries() -> int:
+    missing = []
+    for name in _CORE:
+        try:
+            _line(True, f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+            _line(False, f"{name} is not installed. Run: pip install ragline")
+    for extra, module in _EXTRAS.items():
+        present = find_spec(module) is not None
+        say(f"{'ok  ' if present else '-   '} {extra} {version(module) if present else f'(optional: pip install ragline[{extra}])'}")
+    try:
+        requires("ragline")
+    except PackageNotFoundError:
+        _line(False, "ragline itself is not installed as a distribution: run pip install -e . in its folder")
+        missing.append("ragline")
+    return 3 if missing else 0
+
+
+def _models() -> int:
+    from rag.models import list_models
+
+    try:
+        for model in list_models():
+            say(f"{'ok  ' if model.path else '-   '} model {model.name}: {model.state}")
+    except RagError as error:
+        _line(False, str(error))
+        return error.exit_code
+    return 0
+
+
+def _index(path: str) -> int:
+    from retrievers.index.directory import Index
+
+    try:
+        with Index.open(path) as index, progress_bar() as progress:
+            index.verify(progress=progress)
+            _line(True, f"index '{path}': {len(index):,} passages, legs {', '.join(index.manifest.legs)}, every file as written")
+            if "dense" in index.manifest.legs:
+                encoder = index.encoder.describe()
+                _line(True, f"index '{path}': its encoder {encoder['name']} is here, with the same weights")
+    except RagError as error:
+        _line(False, str(error))
+        return error.exit_code
+    return 0

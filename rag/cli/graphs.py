@@ -1,0 +1,103 @@
+"""`rag check`, `rag draw` and `rag list`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from rag.cli.console import say, say_json, warn
+from rag.errors import SpecError, did_you_mean
+from rag.graph.check import check
+from rag.graph.draw import draw
+from rag.graph.kinds import TABLES
+from rag.graph.schema import graph_schema
+from rag.graph.signature import REQUIRED, Param, signature
+from rag.graph.spec import builtin_names, load_spec
+
+
+def run(given: Namespace) -> int:
+    """One of the three."""
+    return {"check": _check, "draw": _draw, "list": _list}[given.command](given)
+
+
+def _check(given: Namespace) -> int:
+    if given.schema:
+        say_json(graph_schema())
+        return 0
+    if given.graph is None:
+        raise SpecError("rag check: name a graph, or give --schema")
+    spec = load_spec(given.graph)
+    index = None
+    if given.index:
+        from retrievers.index.directory import Index
+
+        index = Index.open(given.index)
+    checked = check(spec, index=index)
+    for note in checked.notes:
+        warn(f"note: {note}")
+    if checked.problems:
+        raise SpecError(*checked.problems)
+    if index is not None:
+        index.check(spec.graph.index, checked.legs)
+    legs = f"; searches {', '.join(checked.legs)}" if checked.legs else ""
+    say(f"{spec.source.name}: {len(spec.graph.nodes)} nodes, output '{spec.graph.output}'{legs}: good")
+    return 0
+
+
+def _draw(given: Namespace) -> int:
+    draw(load_spec(given.graph).graph, given.output)
+    say(given.output)
+    return 0
+
+
+def _list(given: Namespace) -> int:
+    if given.stage not in (None, "graph", *TABLES):
+        raise SpecError(f"no stage '{given.stage}'. {did_you_mean(given.stage, ['graph', *TABLES])}")
+    listing = [
+        component(stage, name)
+        for stage, (registry, _) in TABLES.items()
+        if given.stage in (None, stage)
+        for name in registry
+    ]
+    graphs = (
+        [{"name": n, "description": load_spec(n).graph.description} for n in builtin_names()]
+        if given.stage in (None, "graph")
+        else []
+    )
+    if given.json:
+        say_json({"components": listing, "graphs": graphs})
+        return 0
+    for entry in listing:
+        say(f"{entry['use']}\n    {entry['summary']}")
+        for p in entry["parameters"]:
+            default = "required" if p["required"] else f"default {p['default']!r}"
+            say(f"      {p['name']}: {p['type']} ({default}) {p['description']}".rstrip())
+    for graph in graphs:
+        say(f"graph {graph['name']}\n    {graph['description']}")
+    return 0
+
+
+def component(stage: str, name: str) -> dict[str, Any]:
+    """A component as plain data: use, summary with its source, parameters."""
+    registry, method = TABLES[stage]
+    signed = signature(registry.get(name), method)
+    return {
+        "use": f"{stage}.{name}",
+        "summary": signed.summary,
+        "parameters": [_parameter(p) for p in signed.params],
+    }
+
+
+def _parameter(p: Param) -> dict[str, Any]:
+    if p.resource:
+        kind = "bound by --index" if p.resource == "index" else f"a name from models: ({p.annotation.__name__})"
+    else:
+        kind = p.annotation.__name__ if isinstance(p.annotation, type) else str(p.annotation).replace("typing.", "")
+    required = p.default is REQUIRED
+    return {
+        "name": p.name,
+        "type": kind,
+        "required": required and p.resource != "index",
+        "default": None if required else p.default,
+        "description": p.doc,
+    }

@@ -1,0 +1,59 @@
+"""`rag index`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+from typing import Any
+
+from rag.cli.console import progress_bar, say, say_json, warn
+from rag.errors import SpecError
+from rag.graph.check import check
+from rag.graph.spec import load_spec
+from rag.indexing import build_index
+
+
+def run(given: Namespace) -> int:
+    """Build or update an index for a graph."""
+    spec = load_spec(given.graph)
+    checked = check(spec)
+    if checked.problems:
+        raise SpecError(*checked.problems)
+    if not checked.legs:
+        raise SpecError(f"{spec.source.name} searches nothing, so there is no index to build for it")
+    settings = spec.graph.index
+    if given.language:
+        settings = in_language(settings, given.language)
+    with progress_bar() as progress:
+        report = build_index(given.sources, given.index, settings=settings, legs=checked.legs, progress=progress)
+    if given.json:
+        say_json(_plain_data(asdict(report)))
+        return 0
+    say(
+        f"{report.n_units:,} passages of {report.n_documents:,} documents from {report.n_files:,} files in {given.index} "
+        f"({', '.join(checked.legs)})"
+    )
+    say(
+        f"{sum(report.seconds.values()):.1f} s, peak memory {report.peak_memory_bytes / 2**20:,.0f} MiB; "
+        f"{report.n_reused_files:,} files unchanged, {report.n_encoded:,} passages encoded, "
+        f"{report.n_reused_vectors:,} vectors kept"
+    )
+    for problem in report.problems:
+        warn(f"not indexed: {problem}")
+    return 0
+
+
+def in_language(settings: Any, language: str) -> Any:
+    """Index settings with the analyzer's language replaced."""
+    analyzer = type(settings.analyzer).model_validate(
+        {**settings.analyzer.model_dump(exclude_unset=True), "language": language}
+    )
+    return settings.model_copy(update={"analyzer": analyzer})
+
+
+def _plain_data(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain_data(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_data(inner) for inner in value]
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)

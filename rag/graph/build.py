@@ -1,0 +1,98 @@
+"""A checked graph -> nodes that can run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rag.errors import SpecError
+from rag.graph.check import Checked, ancestors, check
+from rag.graph.kinds import STAGES
+from rag.graph.run import BoundNode
+from rag.graph.spec import Spec
+from retrievers.index.directory import Index
+
+RANKING_STAGES = ("retrieve", "fuse", "rerank")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Graph:
+    """Nodes in topological order, the models they share, and the parts by name."""
+
+    spec: Spec
+    nodes: tuple[BoundNode, ...]
+    models: Mapping[str, Any]
+    parts: Mapping[str, Any]
+    legs: tuple[str, ...]
+
+    @property
+    def output(self) -> str:
+        return self.spec.graph.output
+
+    @property
+    def answers(self) -> bool:
+        """Whether the graph ends in answers."""
+        return self.node(self.output).stage == "generate"
+
+    def node(self, name: str) -> BoundNode:
+        return next(node for node in self.nodes if node.name == name)
+
+    def last_ranking(self) -> str:
+        """The last node that ranks on the way to the output.
+
+        Raises:
+            SpecError: the graph ranks nothing, as a closed-book one.
+        """
+        for node in reversed(self.up_to(self.output)):
+            if node.stage in RANKING_STAGES:
+                return node.name
+        raise SpecError(f"{self.spec.source.name}: no node of this graph ranks documents, so there is nothing to search")
+
+    def up_to(self, name: str) -> Sequence[BoundNode]:
+        """The nodes that lead to one, and it, in order."""
+        return _up_to(self, name)
+
+
+@lru_cache(maxsize=256)
+def _up_to(graph: Graph, name: str) -> tuple[BoundNode, ...]:
+    used = ancestors(name, {node.name: node.inputs for node in graph.nodes})
+    return tuple(node for node in graph.nodes if node.name in used)
+
+
+def build(spec: Spec, *, index: Index | None = None) -> Graph:
+    """Check a graph and make its parts. Loads no weights.
+
+    Raises:
+        SpecError: all problems at once, or an index is needed and none is given.
+    """
+    checked = check(spec, index=index)
+    if checked.problems:
+        raise SpecError(*checked.problems)
+    unbound = [name for name in checked.order if name not in checked.parts]
+    if unbound:
+        uses = ", ".join(f"'{name}' ({spec.graph.nodes[name].use})" for name in unbound)
+        raise SpecError(f"{spec.source.name}: {uses} searches an index; give one with --index DIR or index=")
+    return Graph(
+        spec=spec,
+        nodes=tuple(_bound(checked, name) for name in checked.order),
+        models=checked.models,
+        parts=checked.parts,
+        legs=checked.legs,
+    )
+
+
+def _bound(checked: Checked, name: str) -> BoundNode:
+    node = checked.spec.graph.nodes[name]
+    stage = node.use.partition(".")[0]
+    kind = STAGES[stage]
+    return BoundNode(
+        name=name,
+        use=node.use,
+        stage=stage,
+        inputs=node.inputs,
+        work=getattr(checked.parts[name], kind.method),
+        gathers=kind.gathers,
+        k=node.k,
+    )

@@ -1,0 +1,157 @@
+"""A graph as a picture: Mermaid text, or an SVG that needs no other program and no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from rag.errors import SpecError
+from rag.graph.check import topological
+from rag.graph.spec import QUERY, GraphSpec
+
+_COLOURS = {
+    "query": "#5b6472",
+    "reformulate": "#8a5cd1",
+    "retrieve": "#2472c8",
+    "fuse": "#0f8b8d",
+    "rerank": "#c2571a",
+    "assemble": "#6b7a1f",
+    "generate": "#b3306b",
+}
+_W, _H, _GAP_X, _GAP_Y, _PAD = 168, 58, 44, 22, 20
+
+
+def draw(graph: GraphSpec, path: str | Path) -> None:
+    """Write a picture; the suffix decides: .mmd (Mermaid), .svg, .html (the SVG in a page with the parameters).
+
+    Raises:
+        SpecError: another suffix, or the nodes form a circle.
+    """
+    target = Path(path)
+    writers = {".mmd": mermaid, ".svg": svg, ".html": html}
+    if target.suffix not in writers:
+        raise SpecError(f"{target}: the name must end in {', '.join(sorted(writers))}")
+    target.write_text(writers[target.suffix](graph), encoding="utf-8")
+
+
+def mermaid(graph: GraphSpec) -> str:
+    """Mermaid flowchart text."""
+    ids = {QUERY: "q", **{name: f"n{i}" for i, name in enumerate(graph.nodes)}}
+    lines = ["flowchart LR", f'  q(["{QUERY}"])']
+    for name, node in graph.nodes.items():
+        k = f"<br/>k = {node.k}" if node.k else ""
+        lines.append(f'  {ids[name]}["{_mermaid(name)}<br/>{_mermaid(node.use)}{k}"]')
+    for name, node in graph.nodes.items():
+        lines.extend(f"  {ids[source]} --> {ids[name]}" for source in node.inputs if source in ids)
+    if graph.output in ids:
+        lines.append(f"  style {ids[graph.output]} stroke-width:3px")
+    return "\n".join(lines) + "\n"
+
+
+def _mermaid(text: str) -> str:
+    return "".join(c if c.isalnum() or c in " ._-" else f"#{ord(c)};" for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    name: str
+    use: str
+    note: str
+    stage: str
+    x: float
+    y: float
+
+
+def svg(graph: GraphSpec) -> str:
+    """A self-contained SVG, left to right, light and dark."""
+    boxes = _layout(graph)
+    width = max(b.x for b in boxes.values()) + _W + _PAD
+    height = max(b.y for b in boxes.values()) + _H + _PAD
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
+        f'height="{height:g}" role="img" font-family="system-ui, sans-serif">',
+        f"<title>{escape(graph.description or 'graph')}</title>",
+        "<style>.bg{fill:#fff}.box{fill:#f6f7f9}.name{fill:#14181f}.use{fill:#4b5462}.edge{stroke:#8a93a0;fill:none}"
+        "@media(prefers-color-scheme:dark){.bg{fill:#14181f}.box{fill:#1f2530}.name{fill:#f0f2f5}.use{fill:#b4bcc8}"
+        ".edge{stroke:#77808d}}</style>",
+        '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0L8 4L0 8z" fill="#8a93a0"/></marker></defs>',
+        f'<rect class="bg" width="{width:g}" height="{height:g}"/>',
+    ]
+    for name, node in graph.nodes.items():
+        parts.extend(_edge(boxes[source], boxes[name]) for source in node.inputs if source in boxes)
+    parts.extend(_rect(box, box.name == graph.output) for box in boxes.values())
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _layout(graph: GraphSpec) -> dict[str, _Box]:
+    """Columns by longest way from the query; rows in order of writing, centred."""
+    order, cycle = topological({name: node.inputs for name, node in graph.nodes.items()})
+    if cycle:
+        raise SpecError(f"cannot draw nodes that feed each other in a circle: {' -> '.join(cycle)}")
+    column = {QUERY: 0}
+    for name in order:
+        column[name] = 1 + max(column.get(source, 0) for source in graph.nodes[name].inputs)
+    columns: dict[int, list[str]] = {}
+    for name in (QUERY, *graph.nodes):
+        columns.setdefault(column[name], []).append(name)
+    tallest = max(len(names) for names in columns.values())
+    boxes: dict[str, _Box] = {}
+    for c, names in columns.items():
+        offset = (tallest - len(names)) * (_H + _GAP_Y) / 2
+        for row, name in enumerate(names):
+            node = graph.nodes.get(name)
+            boxes[name] = _Box(
+                name=name,
+                use=node.use if node else "the question",
+                note=f"k = {node.k}" if node and node.k else "",
+                stage=node.use.partition(".")[0] if node else "query",
+                x=_PAD + c * (_W + _GAP_X),
+                y=_PAD + offset + row * (_H + _GAP_Y),
+            )
+    return boxes
+
+
+def _edge(a: _Box, b: _Box) -> str:
+    x1, y1, x2, y2 = a.x + _W, a.y + _H / 2, b.x - 3, b.y + _H / 2
+    bend = (x1 + x2) / 2
+    return (
+        f'<path class="edge" stroke-width="1.6" marker-end="url(#a)" '
+        f'd="M{x1:g} {y1:g}C{bend:g} {y1:g} {bend:g} {y2:g} {x2:g} {y2:g}"/>'
+    )
+
+
+def _rect(box: _Box, output: bool) -> str:
+    colour = _COLOURS.get(box.stage, "#5b6472")
+    return (
+        f'<rect class="box" x="{box.x:g}" y="{box.y:g}" width="{_W}" height="{_H}" rx="8" stroke="{colour}" '
+        f'stroke-width="{3 if output else 1.5}"/>'
+        f'<rect x="{box.x:g}" y="{box.y + 8:g}" width="4" height="{_H - 16}" rx="2" fill="{colour}"/>'
+        f'<text class="name" x="{box.x + 14:g}" y="{box.y + 24:g}" font-size="14" font-weight="600">'
+        f"{escape(_short(box.name, 18))}</text>"
+        f'<text class="use" x="{box.x + 14:g}" y="{box.y + 43:g}" font-size="12">{escape(_short(box.use, 24))}</text>'
+        f'<text class="use" x="{box.x + _W - 10:g}" y="{box.y + 24:g}" font-size="12" text-anchor="end">'
+        f"{escape(box.note)}</text>"
+    )
+
+
+def _short(text: str, n: int) -> str:
+    return text if len(text) <= n else f"{text[: n - 1]}…"
+
+
+def html(graph: GraphSpec) -> str:
+    """The SVG in a page, with every node's parameters below it."""
+    rows = "".join(
+        f"<tr><td>{escape(name)}<td>{escape(node.use)}<td>{escape(', '.join(node.inputs))}<td>{node.k or ''}"
+        f"<td>{escape(', '.join(f'{key}: {value}' for key, value in node.params.items()))}"
+        for name, node in graph.nodes.items()
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+        f"<title>{escape(graph.description or 'graph')}</title>"
+        "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem}td,th{padding:.3rem .8rem;text-align:left;"
+        "border-bottom:1px solid #8885}svg{max-width:100%;height:auto}</style>"
+        f"<p>{escape(graph.description)}</p>{svg(graph)}"
+        f"<table><tr><th>node<th>use<th>in<th>k<th>with{rows}</table></html>\n"
+    )

@@ -1,0 +1,41 @@
+"""The stages of a graph: which table their components are in and which method does the work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from generators import GENERATORS
+from generators.llm import LLMS
+from rag.registry import Registry
+from rag.stages import ASSEMBLERS, FUSERS, REFORMULATORS, TRANSFORMS
+from rerankers import RERANKERS
+from retrievers import RETRIEVERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A stage. One that `gathers` takes any number of inputs into its one port."""
+
+    registry: Registry
+    method: str
+    gathers: bool = False
+
+
+STAGES = {
+    "reformulate": Kind(registry=REFORMULATORS, method="reformulate"),
+    "retrieve": Kind(registry=RETRIEVERS, method="retrieve"),
+    "fuse": Kind(registry=FUSERS, method="fuse", gathers=True),
+    "rerank": Kind(registry=RERANKERS, method="rerank"),
+    "assemble": Kind(registry=ASSEMBLERS, method="assemble"),
+    "generate": Kind(registry=GENERATORS, method="generate"),
+}
+
+MODELS = {"llm": LLMS}
+"""Kinds of models that a graph's `models:` section may hold."""
+
+TABLES: dict[str, tuple[Registry, str | None]] = {
+    **{stage: (kind.registry, kind.method) for stage, kind in STAGES.items()},
+    "transform": (TRANSFORMS, None),
+    **{stage: (registry, None) for stage, registry in MODELS.items()},
+}
+"""All tables of components, for listings, the JSON Schema and the contract tests."""

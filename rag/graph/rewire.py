@@ -1,0 +1,34 @@
+"""Graphs made from graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rag.graph.check import ancestors
+from rag.graph.spec import QUERY, GraphSpec, Node
+
+FIRST_STAGE = ("reformulate", "retrieve", "fuse")
+
+
+def with_run(graph: GraphSpec, run: str | Path) -> GraphSpec:
+    """The graph with a TREC run as its first stage.
+
+    Every ranking node that only reformulation, retrieval and fusion lead to, and that another kind of node (or the output)
+    reads, is replaced by `retrieve.run` of the same name and k; what then leads nowhere is left out.
+    """
+    first = {name for name, node in graph.nodes.items() if _is_first_stage(graph, name)}
+    read_by_others = {source for name, node in graph.nodes.items() if name not in first for source in node.inputs}
+    edges = first & (read_by_others | {graph.output})
+    replaced = {
+        name: Node(use="retrieve.run", inputs=(QUERY,), k=node.k or 1000, params={"run": str(run)})
+        if name in edges and node.use.partition(".")[0] != "reformulate"
+        else node
+        for name, node in graph.nodes.items()
+    }
+    used = ancestors(graph.output, {name: node.inputs for name, node in replaced.items()})
+    return graph.model_copy(update={"nodes": {name: node for name, node in replaced.items() if name in used}})
+
+
+def _is_first_stage(graph: GraphSpec, name: str) -> bool:
+    above = ancestors(name, {n: node.inputs for n, node in graph.nodes.items()})
+    return all(graph.nodes[n].use.partition(".")[0] in FIRST_STAGE for n in above)

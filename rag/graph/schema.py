@@ -1,0 +1,48 @@
+"""A JSON Schema of graph files, for editors: the spec's own schema with the parameters of every component in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rag.graph.kinds import MODELS, STAGES
+from rag.graph.signature import parameters_model
+from rag.graph.spec import GraphSpec
+
+
+def graph_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a graph file. `use` and `with` go together; parameters are the constructors' own."""
+    schema = GraphSpec.model_json_schema(by_alias=True)
+    definitions = schema["$defs"]
+    definitions["Node"] = _choice(definitions["Node"], {s: kind.registry for s, kind in STAGES.items()}, definitions)
+    definitions["Part"] = _choice(definitions["Part"], MODELS, definitions)
+    # pydantic describes `in` as a list alone; a bare name is as good
+    definitions["Node"]["properties"]["in"] = {
+        "anyOf": [{"type": "string"}, definitions["Node"]["properties"]["in"]],
+        "description": definitions["Node"]["properties"]["in"].get("description", ""),
+    }
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "ragline graph"
+    return schema
+
+
+def _choice(part: dict[str, Any], tables: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """`part` with `use` closed to the known names, and `with` tied to the one that is used."""
+    names, rules = [], []
+    for stage, registry in tables.items():
+        method = STAGES[stage].method if stage in STAGES else None
+        for name in registry:
+            use = f"{stage}.{name}"
+            names.append(use)
+            parameters = parameters_model(registry.get(name), method).model_json_schema(
+                by_alias=True, ref_template="#/$defs/{model}"
+            )
+            definitions.update(parameters.pop("$defs", {}))
+            definitions[use] = parameters
+            rules.append(
+                {
+                    "if": {"properties": {"use": {"const": use}}, "required": ["use"]},
+                    "then": {"properties": {"with": {"$ref": f"#/$defs/{use}"}}},
+                }
+            )
+    properties = {**part["properties"], "use": {"enum": names, "description": part["properties"]["use"]["description"]}}
+    return {**part, "properties": properties, "allOf": rules}

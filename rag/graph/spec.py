@@ -1,0 +1,133 @@
+"""A graph as data: which models, which index, which nodes, fed by whom, and which node is the output."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+
+from rag.errors import SpecError, did_you_mean
+from rag.graph.source import Source, parse_yaml
+from retrievers.index.settings import IndexSettings
+
+QUERY = "query"
+"""The name that `in:` uses for the batch of queries."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Part(_Frozen):
+    """A component and its parameters."""
+
+    use: str = Field(description="stage.name, as `rag list` prints it.", pattern=r"^[a-z_]+\.[A-Za-z0-9_]+$")
+    params: dict[str, Any] = Field(default_factory=dict, alias="with", description="Parameters of its constructor.")
+
+
+class Node(Part):
+    """A component in the graph."""
+
+    inputs: tuple[str, ...] = Field(
+        default=(QUERY,), alias="in", min_length=1, description="Where its batches come from: 'query' or node names."
+    )
+    k: PositiveInt | None = Field(default=None, description="How many hits to keep, for stages that cut.")
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+class GraphSpec(_Frozen):
+    """A whole graph."""
+
+    version: Literal[1] = Field(description="Version of this format.")
+    description: str = ""
+    index: IndexSettings = Field(default_factory=IndexSettings, description="How an index for this graph is made.")
+    models: dict[str, Part] = Field(default_factory=dict, description="Models that nodes share, by name.")
+    nodes: dict[str, Node] = Field(min_length=1)
+    output: str = Field(description="The node whose records are the result.")
+
+
+class Spec(_Frozen):
+    """A graph and the text it came from, for messages."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    graph: GraphSpec
+    source: Source
+
+
+def builtin_names() -> list[str]:
+    """Names of the graphs that ship with ragline."""
+    folder = resources.files("rag") / "graphs"
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
+    """Read a graph: a built-in name, a file, plain data or a GraphSpec. Form is checked here, meaning by `check`.
+
+    Raises:
+        SpecError: no such graph, not YAML, or not the form of a graph; all problems at once, with file and line.
+    """
+    if isinstance(graph, GraphSpec):
+        return Spec(graph=graph, source=Source(name="graph", data=None, lines={}))
+    if isinstance(graph, dict):
+        return _spec(Source(name="graph", data=graph, lines={}))
+    name = str(graph)
+    if name in builtin_names():
+        text = (resources.files("rag") / "graphs" / f"{name}.yaml").read_text(encoding="utf-8")
+        return _spec(parse_yaml(text, name=f"built-in graph {name}"))
+    path = Path(name)
+    if not path.is_file():
+        hint = did_you_mean(name, builtin_names())
+        raise SpecError(f"no graph '{name}': neither a file nor a built-in graph. {hint}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SpecError(f"{name}: not UTF-8 text") from None
+    return _spec(parse_yaml(text, name=name))
+
+
+def _spec(source: Source) -> Spec:
+    if not isinstance(source.data, dict):
+        raise SpecError(f"{source.name}: a graph is a mapping with version, nodes and output")
+    try:
+        return Spec(graph=GraphSpec.model_validate(source.data), source=source)
+    except ValidationError as error:
+        raise SpecError(*(_problem(source, e) for e in error.errors())) from None
+
+
+def _problem(source: Source, error: Any) -> str:
+    place = tuple(error["loc"])
+    path = ".".join(str(p) for p in place) or "the graph"
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(place[:-1])
+        message = f"unknown key. {did_you_mean(str(place[-1]), known)}" if known else "unknown key"
+    elif error["type"] == "missing":
+        message = "is missing"
+    else:
+        message = f"{error['msg'][0].lower()}{error['msg'][1:]}, got {str(error['input'])[:80]!r}"
+    return f"{source.where(place)}: {path}: {message}"
+
+
+def _fields_at(place: tuple[str | int, ...]) -> list[str]:
+    """Keys that the format allows at a place; empty where names are free."""
+    model: type[BaseModel] = GraphSpec
+    rest = list(place)
+    while rest:
+        step = rest.pop(0)
+        if model is GraphSpec and step in ("models", "nodes"):
+            if not rest:
+                return []
+            rest.pop(0)
+            model = Node if step == "nodes" else Part
+        else:
+            field = model.model_fields.get(str(step))
+            inner = field.annotation if field else None
+            if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+                return []
+            model = inner
+    return [str(f.alias or name) for name, f in model.model_fields.items()]

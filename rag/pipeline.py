@@ -1,0 +1,236 @@
+"""A graph bound to an index: what Python programs use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rag.errors import MissingModel, RagError, SpecError, StageError
+from rag.graph.build import Graph, build
+from rag.graph.report import RunResult, merged
+from rag.graph.run import run_nodes
+from rag.graph.spec import GraphSpec, Spec, load_spec
+from rag.protocols import CanStreamAnswers
+from rag.types import Answer, AnswerDelta, Message, Query, Ranking, Where
+from retrievers.index.directory import Index
+
+if TYPE_CHECKING:
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.runnables import Runnable
+
+BATCH = 64
+"""Queries that go through the graph together when a longer list is given: bounds memory, keeps models busy."""
+
+
+class Pipeline:
+    """Runs a graph. Safe to share between threads; models and index parts load at first use.
+
+    Use `load_pipeline` to make one. As a context manager it releases its threads at the end.
+    """
+
+    def __init__(self, graph: Graph, *, index: Index | None = None) -> None:
+        self.graph = graph
+        self.index = index
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = Lock()
+
+    @property
+    def spec(self) -> Spec:
+        """The graph as data, and where it came from."""
+        return self.graph.spec
+
+    def run(
+        self, queries: Sequence[str | Query], *, to: str | None = None, k: int | None = None, batch: int = BATCH
+    ) -> RunResult:
+        """Run a list of queries up to the node `to` (default: the output), `batch` at a time.
+
+        Texts get the qids "1", "2", ... A failing item is reported in `failures`; the others go on.
+
+        Args:
+            k: replaces the k of the node `to`.
+        Raises:
+            SpecError: no such node.
+            ContractError: two queries share a qid.
+        """
+        target = self.graph.output if to is None else to
+        if target not in self.graph.parts:
+            raise SpecError(f"no node '{target}'; the graph has {', '.join(self.graph.parts)}")
+        if k is not None and k < 1:
+            raise SpecError(f"k must be at least 1, got {k}")
+        nodes = self.graph.up_to(target)
+        asked = [q if isinstance(q, Query) else Query(qid=str(i), text=q) for i, q in enumerate(queries, start=1)]
+        steps = range(0, max(len(asked), 1), batch)
+        return merged(
+            [run_nodes(nodes, asked[i : i + batch], output=target, k=k, pool=self._threads) for i in steps]
+        )
+
+    def search(self, query: str | Query, *, k: int | None = None, where: Where | None = None) -> Ranking:
+        """The ranking that the graph's last ranking node makes for one query.
+
+        Raises:
+            StageError: a node failed; the cause is chained.
+        """
+        asked = query if isinstance(query, Query) else Query(qid="1", text=query, where=where)
+        result = self.run([asked], to=self.graph.last_ranking(), k=k)
+        raise_failure(result)
+        return result.rankings[0]
+
+    def search_batch(self, queries: Sequence[str | Query], *, k: int | None = None) -> list[Ranking]:
+        """One ranking per query, in order; one that failed is empty, with outcome `failed`."""
+        return self.run(queries, to=self.graph.last_ranking(), k=k).rankings
+
+    def ask(self, query: str | Query, *, history: Sequence[Message] = (), where: Where | None = None) -> Answer:
+        """The answer to one question.
+
+        Raises:
+            SpecError: the graph does not end in answers.
+            StageError: a node failed; the cause is chained.
+        """
+        self._require_answers()
+        result = self.run([self._question(query, history, where)])
+        raise_failure(result)
+        return result.answers[0]
+
+    def ask_batch(self, queries: Sequence[str | Query]) -> list[Answer]:
+        """One answer per question, in order; one that failed has status `failed`."""
+        self._require_answers()
+        return self.run(queries).answers
+
+    def stream(
+        self, query: str | Query, *, history: Sequence[Message] = (), where: Where | None = None
+    ) -> Iterator[AnswerDelta]:
+        """The answer to one question, piece by piece; the last piece carries the whole answer. Closing stops it.
+
+        Raises:
+            SpecError: the graph does not end in answers.
+            StageError: a node failed; the cause is chained.
+        """
+        self._require_answers()
+        asked = self._question(query, history, where)
+        last = self.graph.node(self.graph.output)
+        generator = self.graph.parts[last.name]
+        if not isinstance(generator, CanStreamAnswers) or len(last.inputs) != 1 or last.inputs[0] == "query":
+            yield AnswerDelta(answer=self.ask(asked))
+            return
+        before = self.run([asked], to=last.inputs[0])
+        raise_failure(before)
+        try:
+            yield from generator.stream(before.outputs[0])
+        except RagError:
+            raise
+        except Exception as error:
+            raise StageError(
+                f"node '{last.name}' ({last.use}) failed while streaming: {error}", node=last.name, qid=asked.qid
+            ) from error
+
+    def warm_up(self) -> None:
+        """Load what the graph uses now instead of at the first question."""
+        for part in (*self.graph.models.values(), *self.graph.parts.values()):
+            warm = getattr(part, "warm_up", None)
+            if warm is not None:
+                warm()
+        if self.index is not None:
+            for leg in self.graph.legs:
+                getattr(self.index, leg)
+            if "dense" in self.graph.legs:
+                self.index.encoder.encode(["warm"], role="query")
+
+    def as_runnable(self) -> Runnable[Any, Any]:
+        """A langchain-core Runnable: question in, Answer (or Ranking) out; invoke, batch, stream, callbacks."""
+        from rag.langchain import as_runnable
+
+        return as_runnable(self)
+
+    def as_retriever(self, *, k: int | None = None) -> BaseRetriever:
+        """A langchain-core BaseRetriever over the graph's last ranking node."""
+        from rag.langchain import as_retriever
+
+        return as_retriever(self, k=k)
+
+    def close(self) -> None:
+        """Let go of the threads. The pipeline can still be used; it makes new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # a constructor that failed left nothing to close
+            if self._pool is not None:
+                self._pool.shutdown(wait=False)
+
+    def _threads(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ragline")
+            return self._pool
+
+    def _question(self, query: str | Query, history: Sequence[Message], where: Where | None) -> Query:
+        return query if isinstance(query, Query) else Query(qid="1", text=query, history=tuple(history), where=where)
+
+    def _require_answers(self) -> None:
+        if not self.graph.answers:
+            raise SpecError(
+                f"{self.spec.source.name} ends in rankings, not answers: search with it, or ask with a graph whose "
+                "output is a generate.* node, such as the built-in 'ask'"
+            )
+
+
+def raise_failure(result: RunResult) -> None:
+    """Raise the first failure of a run as a StageError, if there is one."""
+    for failure in result.failures:
+        message = f"node '{failure.node}' ({failure.use}) failed at qid '{failure.qid}': {failure.error}"
+        raise StageError(message, node=failure.node, qid=failure.qid) from failure.cause
+
+
+def load_pipeline(
+    graph: str | Path | dict[str, Any] | GraphSpec = "ask",
+    *,
+    index: str | Path | Index | None = None,
+    offline: bool = False,
+) -> Pipeline:
+    """Check a graph, bind it to an index, and make it ready. Loads no weights.
+
+    Args:
+        graph: a built-in name (`rag list graph`), a YAML file, plain data or a GraphSpec.
+        index: an index directory, or an open Index. Graphs that search need one.
+        offline: fail now, naming what is missing, instead of fetching a model later.
+    Raises:
+        SpecError: the graph is wrong; all problems at once.
+        IndexProblem, IndexMismatch: the index is damaged, or was built another way than the graph asks for.
+        MissingModel: `offline`, and a model is not on this machine.
+    """
+    spec = load_spec(graph)
+    bound = Index.open(index) if isinstance(index, str | Path) else index
+    built = build(spec, index=bound)
+    if bound is not None:
+        bound.check(spec.graph.index, built.legs)
+    if offline:
+        require_local_models(built, bound)
+    return Pipeline(built, index=bound)
+
+
+def require_local_models(graph: Graph, index: Index | None) -> None:
+    """Raise MissingModel unless every model that the graph and the index use is on this machine."""
+    from rag.models import locate
+
+    wanted = [(str(m.model), m.revision) for m in graph.models.values() if hasattr(m, "model")]
+    if index is not None and "dense" in graph.legs and index.manifest.encoder is not None:
+        wanted.append((str(index.manifest.encoder["name"]), index.manifest.encoder.get("revision")))
+    missing = [name for name, revision in wanted if locate(name, revision=revision) is None]
+    if missing:
+        commands = "; ".join(f"rag models pull {name}" for name in missing)
+        raise MissingModel(f"not on this machine, and offline: {', '.join(missing)}. While online, run: {commands}")

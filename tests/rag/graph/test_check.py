@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag.errors import SpecError
+from rag.graph.build import build
+from rag.graph.check import check
+from rag.graph.spec import builtin_names, load_spec
+
+GOOD = """\
+version: 1
+models:
+  small: {use: llm.scripted, with: {replies: [hello]}}
+nodes:
+  one: {use: retrieve.test_fixed, in: query, k: 5}
+  two: {use: retrieve.test_fixed, in: query, k: 5, with: {first: 3}}
+  both: {use: fuse.rrf, in: [one, two], k: 4}
+  best: {use: rerank.test_llm, in: both, k: 2, with: {llm: small}}
+output: best
+"""
+
+
+def problems(text: str, tmp_path: Path) -> list[str]:
+    path = tmp_path / "g.yaml"
+    path.write_text(text)
+    return [p.replace(str(path), "g.yaml") for p in check(load_spec(path)).problems]
+
+
+def test_a_good_graph_has_no_problems(tmp_path: Path) -> None:
+    assert problems(GOOD, tmp_path) == []
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_built_in_graphs_are_good(name: str) -> None:
+    assert check(load_spec(name)).problems == []
+
+
+CASES = {
+    "unknown component": (
+        "rerank.test_llm",
+        "rerank.test_lm",
+        "g.yaml:8: node 'best': no component named 'rerank.test_lm'. Did you mean 'test_llm'",
+    ),
+    "unknown stage": ("fuse.rrf", "fusion.rrf", "g.yaml:7: node 'both': no stage 'fusion' in nodes. Did you mean 'fuse'"),
+    "unknown parameter": ("first: 3", "frist: 3", "g.yaml:6: node 'two': retrieve.test_fixed has no parameter 'frist'"),
+    "wrong parameter type": ("first: 3", "first: third", "retrieve.test_fixed: first: input should be a valid integer"),
+    "refused parameter": ("llm: small", "llm: small, window: 1", "g.yaml:8: node 'best': window must be at least 2"),
+    "missing parameter": (", with: {llm: small}", "", "rerank.test_llm needs the parameter 'llm'"),
+    "unknown model": ("llm: small", "llm: smal", "no model 'smal' for 'llm'. Did you mean 'small'"),
+    "missing input": ("[one, two]", "[one, tow]", "g.yaml:7: node 'both': no node 'tow' to take input from"),
+    "missing output": ("output: best", "output: bset", "output: no node 'bset'. Did you mean 'best'"),
+    "cycle": ("in: query, k: 5, with", "in: best, k: 5, with", "feed each other in a circle"),
+    "wrong type": ("in: both", "in: query", "rerank.test_llm takes rankings, but its input 'query' gives queries"),
+    "unused node": ("[one, two]", "[one]", "g.yaml:6: node 'two': nothing leads from it to the output"),
+    "no k": ("in: [one, two], k: 4", "in: [one, two]", "fuse.rrf needs k"),
+    "k of zero": ("k: 4", "k: 0", "g.yaml:7: nodes.both.k: input should be greater than 0, got '0'"),
+    "too many inputs": ("in: both", "in: [both, one]", "rerank.test_llm takes 1 input(s) (rankings), got 2"),
+    "unknown key": ("output: best", "output: best\nmodel: {}", "g.yaml:10: model: unknown key. Did you mean 'models'"),
+    "unknown node key": ("k: 2", "top_k: 2", "nodes.best.top_k: unknown key"),
+    "no version": ("version: 1\n", "", "version: is missing"),
+    "other version": ("version: 1", "version: 2", "g.yaml:1: version: input should be 1, got '2'"),
+    "no power": ("rerank.test_llm", "rerank.test_weights", "needs a model that HasWeights; 'small' (llm.scripted) cannot"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_mistake_is_named_with_its_line(case: str, tmp_path: Path) -> None:
+    old, new, message = CASES[case]
+    assert old in GOOD
+    try:
+        found = "\n".join(problems(GOOD.replace(old, new), tmp_path))
+    except SpecError as error:
+        found = str(error).replace(str(tmp_path / "g.yaml"), "g.yaml")
+    assert message in found
+
+
+def test_all_problems_come_at_once(tmp_path: Path) -> None:
+    bad = GOOD.replace("fuse.rrf", "fuse.rff").replace("first: 3", "frist: 3").replace("llm: small", "llm: tiny")
+    assert len(problems(bad, tmp_path)) == 3
+
+
+def test_variants_must_be_fused_before_the_output(tmp_path: Path) -> None:
+    text = """\
+version: 1
+nodes:
+  more: {use: reformulate.test_two}
+  found: {use: retrieve.test_fixed, in: more, k: 5}
+output: found
+"""
+    assert "several records per question" in problems(text, tmp_path)[0]
+    fused = text.replace("output: found", "  one: {use: fuse.rrf, in: found, k: 5}\noutput: one")
+    assert problems(fused, tmp_path) == []
+
+
+def test_a_graph_that_searches_needs_an_index() -> None:
+    with pytest.raises(SpecError, match="searches an index; give one"):
+        build(load_spec("bm25"))
+
+
+def test_an_unknown_graph_name_lists_the_built_in_ones() -> None:
+    with pytest.raises(SpecError, match="Did you mean 'hybrid'"):
+        load_spec("hybird")
+
+
+def test_a_graph_can_be_plain_data() -> None:
+    spec = load_spec({"version": 1, "nodes": {"a": {"use": "retrieve.test_fixed", "k": 3}}, "output": "a"})
+    assert check(spec).problems == []
+    with pytest.raises(SpecError, match="nodes: is missing"):
+        load_spec({"version": 1, "output": "a"})

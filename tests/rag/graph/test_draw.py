@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from rag.errors import SpecError
+from rag.graph.draw import draw, html, mermaid, svg
+from rag.graph.spec import builtin_names, load_spec
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_every_built_in_graph_becomes_well_formed_svg_with_all_nodes(name: str) -> None:
+    graph = load_spec(name).graph
+    root = ET.fromstring(svg(graph))
+    texts = {e.text for e in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert set(graph.nodes) <= texts
+    edges = list(root.iter("{http://www.w3.org/2000/svg}path"))
+    assert len(edges) == 1 + sum(len(node.inputs) for node in graph.nodes.values())
+
+
+def test_mermaid_names_every_edge() -> None:
+    text = mermaid(load_spec("hybrid").graph)
+    assert text.startswith("flowchart LR")
+    assert text.count("-->") == 4
+
+
+def test_hostile_names_stay_text() -> None:
+    graph = load_spec(
+        {
+            "version": 1,
+            "description": "<script>alert(1)</script>",
+            "nodes": {'<img src=x onerror="1">': {"use": "retrieve.bm25", "k": 1}},
+            "output": '<img src=x onerror="1">',
+        }
+    ).graph
+    for text in (svg(graph), html(graph)):
+        assert "<script" not in text
+        assert "<img" not in text
+    assert '"<img' not in mermaid(graph)
+
+
+def test_the_suffix_decides_and_others_are_refused(tmp_path: Path) -> None:
+    graph = load_spec("ask").graph
+    for suffix in (".svg", ".mmd", ".html"):
+        draw(graph, tmp_path / f"g{suffix}")
+        assert (tmp_path / f"g{suffix}").stat().st_size > 200
+    with pytest.raises(SpecError, match=r"must end in \.html, \.mmd, \.svg"):
+        draw(graph, tmp_path / "g.png")
+
+
+def test_a_circle_cannot_be_drawn() -> None:
+    nodes = {"a": {"use": "rerank.identity", "in": "b", "k": 1}, "b": {"use": "rerank.identity", "in": "a", "k": 1}}
+    with pytest.raises(SpecError, match="circle"):
+        svg(load_spec({"version": 1, "nodes": nodes, "output": "a"}).graph)
