@@ -33,10 +33,25 @@ lint: $(VENV)/.tested ## format check, lint, types
 	@$(BIN)/mypy --no-error-summary
 
 test: lint ## everything from nothing: install, lint, types, tests
-	@$(BIN)/python -m pytest -m "not data and not slow" --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -m "not data and not models and not slow"
+
+test-marked: $(VENV)/.tested ## the slower checks: real models, evaluation data (RAGLINE_EVAL_DATA), packaging
+	@$(BIN)/python -m pytest -m "data or models or slow" --durations=10
+
+coverage: $(VENV)/.tested ## line coverage of product code
+	@$(BIN)/python -m pytest -m "not data and not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+demo: $(VENV)/.installed ## models, an index of docs/ and examples/corpus, three questions, answers with citations
+	@$(BIN)/python examples/demo.py
+
+bench-smoke: $(VENV)/.tested ## a small size of every benchmark
+	@$(BIN)/python -m benchmarks.smoke
+
+docs: $(VENV)/.installed ## write the generated pages again
+	@$(BIN)/python -m docs.generate
 
 fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-.PHONY: help install lint test fix
+.PHONY: help install lint test test-marked coverage demo bench-smoke docs fix

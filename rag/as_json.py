@@ -49,7 +49,8 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "status": answer.status,
         "finish_reason": answer.finish_reason,
         "citations": [
-            {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by} for c in answer.citations
+            {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by}
+            for c in answer.citations
         ],
         "passages": [
             {"marker": i, "cited_by": cited.get(i), **hit_json(hit, i)}

@@ -20,9 +20,7 @@ from weakref import WeakKeyDictionary
 from rag.errors import SpecError
 from rag.types import Message, Prompt
 
-_SENTINEL = re.compile(
-    "\ue000([0-9]+)\ue001"
-)  # private use: survives a template's trim, and no template writes it
+_SENTINEL = re.compile("\ue000([0-9]+)\ue001")  # private use: survives a template's trim, and no template writes it
 _MARKER = re.compile(r"<\|[^|<>\s]{1,40}\|>|<</?[A-Z]{2,20}>>|</?[A-Za-z_]\w{0,40}>|\[/?[A-Z][A-Z_]{1,40}\]")
 _PLAIN_STOPS = ("\nuser:", "\nsystem:", "\nassistant:")
 

@@ -45,7 +45,12 @@ class Pipeline:
         return self.graph.spec
 
     def run(
-        self, queries: Sequence[str | Query], *, to: str | None = None, k: int | None = None, batch: int = BATCH
+        self,
+        queries: Sequence[str | Query],
+        *,
+        to: str | None = None,
+        k: int | None = None,
+        batch: int = BATCH,
     ) -> RunResult:
         """Run a list of queries up to the node `to` (default: the output), `batch` at a time.
 
@@ -65,9 +70,7 @@ class Pipeline:
         nodes = self.graph.up_to(target)
         asked = [q if isinstance(q, Query) else Query(qid=str(i), text=q) for i, q in enumerate(queries, start=1)]
         steps = range(0, max(len(asked), 1), batch)
-        return merged(
-            [run_nodes(nodes, asked[i : i + batch], output=target, k=k, pool=self._threads) for i in steps]
-        )
+        return merged([run_nodes(nodes, asked[i : i + batch], output=target, k=k, pool=self._threads) for i in steps])
 
     def search(self, query: str | Query, *, k: int | None = None, where: Where | None = None) -> Ranking:
         """The ranking that the graph's last ranking node makes for one query.
@@ -125,7 +128,9 @@ class Pipeline:
             raise
         except Exception as error:
             raise StageError(
-                f"node '{last.name}' ({last.use}) failed while streaming: {error}", node=last.name, qid=asked.qid
+                f"node '{last.name}' ({last.use}) failed while streaming: {error}",
+                node=last.name,
+                qid=asked.qid,
             ) from error
 
     def warm_up(self) -> None:

@@ -11,7 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from rag.types import Answer, AnswerDelta, Completion, Context, Document, Prompt, Query, Ranking, SamplingParams
+from rag.types import (
+    Answer,
+    AnswerDelta,
+    Completion,
+    Context,
+    Document,
+    Prompt,
+    Query,
+    Ranking,
+    SamplingParams,
+)
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,7 +20,8 @@ class Outcome:
     """What became of the work behind a record, worst call first.
 
     `ok`: as asked. `empty`: nothing to work on, such as a query without a term the index knows. `repaired`: bad model
-    output was mended. `fallback`: the input was passed on unchanged. `failed`: nothing usable. `counts` says how often, by kind: {"calls": 9, "repeated": 2}.
+    output was mended. `fallback`: the input was passed on unchanged. `failed`: nothing usable. `counts` says how often,
+    by kind: {"calls": 9, "repeated": 2}.
     """
 
     kind: Literal["ok", "empty", "repaired", "fallback", "failed"] = "ok"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,8 +64,7 @@ def eval_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _private_config(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _private_config(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on what the caller's environment says about the hub, colours or terminal width."""
     for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
-    yield

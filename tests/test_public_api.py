@@ -20,7 +20,15 @@ def test_all_is_sorted_and_every_name_is_there() -> None:
 def test_components_import_neither_the_graph_nor_the_command() -> None:
     """Imports go one way: records and protocols <- prompts <- stages, retrievers, rerankers, generators <- graph <- cli."""
     wrong = []
-    for package in ("prompts", "retrievers", "rerankers", "generators", "rag/stages", "rag/ingest", "rag/models"):
+    for package in (
+        "prompts",
+        "retrievers",
+        "rerankers",
+        "generators",
+        "rag/stages",
+        "rag/ingest",
+        "rag/models",
+    ):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 names = (
@@ -40,7 +48,11 @@ def test_components_import_neither_the_graph_nor_the_command() -> None:
 
 def test_the_records_import_nothing_of_ours() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, rag.types; print([m for m in sys.modules if m.startswith('rag.')])"],
+        [
+            sys.executable,
+            "-c",
+            "import sys, rag.types; print([m for m in sys.modules if m.startswith('rag.')])",
+        ],
         capture_output=True,
         text=True,
         check=True,

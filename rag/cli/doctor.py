@@ -12,7 +12,17 @@ from rag.cli.console import progress_bar, say
 from rag.errors import RagError
 from rag.house import foreign_packages
 
-_CORE = ("torch", "transformers", "faiss-cpu", "bm25s", "numba", "rank-bm25", "PyStemmer", "langchain-core", "pydantic")
+_CORE = (
+    "torch",
+    "transformers",
+    "faiss-cpu",
+    "bm25s",
+    "numba",
+    "rank-bm25",
+    "PyStemmer",
+    "langchain-core",
+    "pydantic",
+)
 _EXTRAS = {"vllm": "vllm"}
 
 
@@ -39,7 +49,10 @@ def _house() -> int:
     if not foreign:
         _line(True, "packages rag, retrievers, rerankers, generators and prompts are ragline's own")
     for name in foreign_folders(Path.cwd()):
-        _line(False, f"folder '{name}/' in this directory hides ragline's package from programs started here: rename it")
+        _line(
+            False,
+            f"folder '{name}/' in this directory hides ragline's package from programs started here: rename it",
+        )
     return 3 if foreign else 0
 
 
@@ -50,7 +63,11 @@ def foreign_folders(folder: Path) -> list[str]:
     home = Path(__file__).resolve().parents[2]
     if folder.resolve() == home:
         return []
-    return [n for n in HOUSE if (folder / n / "__init__.py").exists() or (folder / n).is_dir() or (folder / f"{n}.py").exists()]
+    return [
+        n
+        for n in HOUSE
+        if (folder / n / "__init__.py").exists() or (folder / n).is_dir() or (folder / f"{n}.py").exists()
+    ]
 
 
 def _libraries() -> int:
@@ -63,7 +80,9 @@ def _libraries() -> int:
             _line(False, f"{name} is not installed. Run: pip install ragline")
     for extra, module in _EXTRAS.items():
         present = find_spec(module) is not None
-        say(f"{'ok  ' if present else '-   '} {extra} {version(module) if present else f'(optional: pip install ragline[{extra}])'}")
+        say(
+            f"{'ok  ' if present else '-   '} {extra} {version(module) if present else f'(optional: pip install ragline[{extra}])'}"
+        )
     try:
         requires("ragline")
     except PackageNotFoundError:
@@ -90,7 +109,10 @@ def _index(path: str) -> int:
     try:
         with Index.open(path) as index, progress_bar() as progress:
             index.verify(progress=progress)
-            _line(True, f"index '{path}': {len(index):,} passages, legs {', '.join(index.manifest.legs)}, every file as written")
+            _line(
+                True,
+                f"index '{path}': {len(index):,} passages, legs {', '.join(index.manifest.legs)}, every file as written",
+            )
             if "dense" in index.manifest.legs:
                 encoder = index.encoder.describe()
                 _line(True, f"index '{path}': its encoder {encoder['name']} is here, with the same weights")

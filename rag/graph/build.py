@@ -48,7 +48,9 @@ class Graph:
         for node in reversed(self.up_to(self.output)):
             if node.stage in RANKING_STAGES:
                 return node.name
-        raise SpecError(f"{self.spec.source.name}: no node of this graph ranks documents, so there is nothing to search")
+        raise SpecError(
+            f"{self.spec.source.name}: no node of this graph ranks documents, so there is nothing to search"
+        )
 
     def up_to(self, name: str) -> Sequence[BoundNode]:
         """The nodes that lead to one, and it, in order."""

@@ -58,9 +58,7 @@ def check(spec: Spec, *, index: Index | None = None) -> Checked:
     classes = _known(checked)
     if _wiring(checked):
         _types(checked, classes)
-    checked.legs = tuple(
-        sorted({leg for name in spec.graph.nodes if (leg := getattr(classes.get(name), "leg", None))})
-    )
+    checked.legs = tuple(sorted({leg for name in spec.graph.nodes if (leg := getattr(classes.get(name), "leg", None))}))
     _make(checked, classes, index)
     _budgets(checked)
     return checked
@@ -102,7 +100,8 @@ def _wiring(checked: Checked) -> bool:
         for source in node.inputs:
             if source != QUERY and source not in nodes:
                 checked.complain(
-                    ("nodes", name, "in"), f"no node '{source}' to take input from. {did_you_mean(source, [QUERY, *nodes])}"
+                    ("nodes", name, "in"),
+                    f"no node '{source}' to take input from. {did_you_mean(source, [QUERY, *nodes])}",
                 )
                 sound = False
     output = checked.spec.graph.output
@@ -161,14 +160,16 @@ def _types(checked: Checked, classes: Mapping[str, type]) -> None:
             many[name] |= not getattr(classes[name], "one_per_query", False)
         elif stage in ("assemble", "generate") and many[name]:
             checked.complain(
-                ("nodes", name), f"{node.use} wants one input per question, but its input has several. Put a fuse.* between."
+                ("nodes", name),
+                f"{node.use} wants one input per question, but its input has several. Put a fuse.* between.",
             )
             many[name] = False
         expected = signed.ports * len(node.inputs) if gathers else signed.ports
         if len(expected) != len(node.inputs):
             ports = ", ".join(RECORDS[p] for p in expected)
             checked.complain(
-                ("nodes", name, "in"), f"{node.use} takes {len(expected)} input(s) ({ports}), got {len(node.inputs)}"
+                ("nodes", name, "in"),
+                f"{node.use} takes {len(expected)} input(s) ({ports}), got {len(node.inputs)}",
             )
         for source, port in zip(node.inputs, expected, strict=False):
             feeder = checked.signatures.get(source)
@@ -224,9 +225,7 @@ def _make(checked: Checked, classes: Mapping[str, type], index: Index | None) ->
             _construct(checked, checked.parts, name, ("nodes", name), classes[name], values)
 
 
-def _values(
-    checked: Checked, place: Place, part: Part, component: type, method: str | None
-) -> dict[str, Any] | None:
+def _values(checked: Checked, place: Place, part: Part, component: type, method: str | None) -> dict[str, Any] | None:
     """Validated constructor arguments, or None after complaining."""
     model = parameters_model(component, method)
     try:

@@ -73,7 +73,14 @@ def node_report(name: str, use: str, seconds: float, n_in: int, records: Sequenc
         if record.outcome.counts:
             counts.update(record.outcome.counts)
     return NodeReport(
-        name=name, use=use, seconds=seconds, n_in=n_in, n_out=len(records), usage=usage, outcomes=outcomes, counts=counts
+        name=name,
+        use=use,
+        seconds=seconds,
+        n_in=n_in,
+        n_out=len(records),
+        usage=usage,
+        outcomes=outcomes,
+        counts=counts,
     )
 
 

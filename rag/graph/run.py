@@ -185,7 +185,9 @@ def _check_hits(node: BoundNode, ranking: Ranking, given: Ranking | None, k: int
     if given is not None:
         known = {hit.document.doc_id for hit in given.hits}
         if strange := [i for i in ids if i not in known]:
-            raise ContractError(f"{node.use} returned documents it was not given for qid '{ranking.qid}': {strange[:3]}")
+            raise ContractError(
+                f"{node.use} returned documents it was not given for qid '{ranking.qid}': {strange[:3]}"
+            )
         if len(ids) < min(len(known), k or len(known)):
             raise ContractError(f"{node.use} lost {len(known) - len(ids)} documents of qid '{ranking.qid}'")
     last = math.inf

@@ -44,5 +44,8 @@ def _choice(part: dict[str, Any], tables: dict[str, Any], definitions: dict[str,
                     "then": {"properties": {"with": {"$ref": f"#/$defs/{use}"}}},
                 }
             )
-    properties = {**part["properties"], "use": {"enum": names, "description": part["properties"]["use"]["description"]}}
+    properties = {
+        **part["properties"],
+        "use": {"enum": names, "description": part["properties"]["use"]["description"]},
+    }
     return {**part, "properties": properties, "allOf": rules}

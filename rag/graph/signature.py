@@ -6,7 +6,6 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -16,7 +15,13 @@ from rag.types import Answer, Context, Document, Query, Ranking
 from retrievers.index.directory import Index
 
 REQUIRED = inspect.Parameter.empty
-RECORDS = {Query: "queries", Ranking: "rankings", Context: "contexts", Answer: "answers", Document: "documents"}
+RECORDS = {
+    Query: "queries",
+    Ranking: "rankings",
+    Context: "contexts",
+    Answer: "answers",
+    Document: "documents",
+}
 Resource = Literal["llm", "encoder", "index"]
 
 
@@ -42,8 +47,7 @@ class Signature:
     summary: str
 
 
-@lru_cache(maxsize=512)
-def signature(component: type, method: str | None) -> Signature:
+def signature(component: type[Any], method: str | None) -> Signature:
     """Read a class. `method` is the stage's method; None for models, which have no ports."""
     ports, output, takes_k = _ports(getattr(component, method)) if method else ((), None, False)
     return Signature(
@@ -126,8 +130,7 @@ def _argument_docs(component: type) -> dict[str, str]:
     return docs
 
 
-@lru_cache(maxsize=512)
-def parameters_model(component: type, method: str | None) -> type[BaseModel]:
+def parameters_model(component: type[Any], method: str | None) -> type[BaseModel]:
     """A pydantic model of a component's YAML parameters: names, types, defaults and descriptions from its signature.
 
     Resources that come from `models:` are strings, the name there; the index is bound by the pipeline and left out.

@@ -72,7 +72,7 @@ def _refuse_machinery(text: str, name: str) -> None:
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        where = f"{name}:{event.start_mark.line + 1}"
+        where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
         if depth > MAX_DEPTH:
             raise SpecError(f"{where}: nested more than {MAX_DEPTH} deep")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
@@ -87,7 +87,7 @@ def _plain(node: yaml.Node, loader: yaml.SafeLoader, place: Place, lines: dict[P
         return dict(_pairs(node, loader, place, lines, name))
     if isinstance(node, yaml.SequenceNode):
         return [_plain(child, loader, (*place, i), lines, name) for i, child in enumerate(node.value)]
-    return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node)
 
 
 def _pairs(

@@ -31,7 +31,10 @@ class Node(Part):
     """A component in the graph."""
 
     inputs: tuple[str, ...] = Field(
-        default=(QUERY,), alias="in", min_length=1, description="Where its batches come from: 'query' or node names."
+        default=(QUERY,),
+        alias="in",
+        min_length=1,
+        description="Where its batches come from: 'query' or node names.",
     )
     k: PositiveInt | None = Field(default=None, description="How many hits to keep, for stages that cut.")
 

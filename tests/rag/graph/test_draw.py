@@ -51,6 +51,9 @@ def test_the_suffix_decides_and_others_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_circle_cannot_be_drawn() -> None:
-    nodes = {"a": {"use": "rerank.identity", "in": "b", "k": 1}, "b": {"use": "rerank.identity", "in": "a", "k": 1}}
+    nodes = {
+        "a": {"use": "rerank.identity", "in": "b", "k": 1},
+        "b": {"use": "rerank.identity", "in": "a", "k": 1},
+    }
     with pytest.raises(SpecError, match="circle"):
         svg(load_spec({"version": 1, "nodes": nodes, "output": "a"}).graph)

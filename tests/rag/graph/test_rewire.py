@@ -6,7 +6,10 @@ from rag.graph.spec import load_spec
 
 def test_a_run_takes_the_place_of_retrieval_and_fusion() -> None:
     graph = with_run(load_spec("hybrid-icr").graph, "first.trec")
-    assert {name: node.use for name, node in graph.nodes.items()} == {"fused": "retrieve.run", "ranked": "rerank.icr"}
+    assert {name: node.use for name, node in graph.nodes.items()} == {
+        "fused": "retrieve.run",
+        "ranked": "rerank.icr",
+    }
     assert graph.nodes["fused"].k == 100
     assert graph.nodes["fused"].params == {"run": "first.trec"}
 

@@ -44,7 +44,13 @@ def test_a_failing_item_is_recorded_and_the_batch_goes_on() -> None:
     assert [len(r.hits) for r in result.rankings] == [8, 0, 8, 8, 0]
     assert [(f.qid, f.node) for f in result.failures] == [("2", "best"), ("5", "best")]
     assert "RuntimeError: cannot rank this" in result.failures[0].error
-    assert [r.outcome.kind for r in result.rankings] == ["repaired", "failed", "repaired", "repaired", "failed"]
+    assert [r.outcome.kind for r in result.rankings] == [
+        "repaired",
+        "failed",
+        "repaired",
+        "repaired",
+        "failed",
+    ]
 
 
 def test_a_single_failure_is_raised_with_its_cause() -> None:
@@ -116,7 +122,10 @@ def test_k_replaces_that_of_the_asked_node_alone() -> None:
 
 HITS = FixedRetriever().retrieve([Query(qid="1", text="x")], k=8)[0].hits
 BROKEN = {
-    "invents": (lambda r: (ScoredDocument(document=replace(CORPUS[0], doc_id="new"), score=9.0), *r.hits[1:]), "not given"),
+    "invents": (
+        lambda r: (ScoredDocument(document=replace(CORPUS[0], doc_id="new"), score=9.0), *r.hits[1:]),
+        "not given",
+    ),
     "repeats": (lambda r: (r.hits[0], r.hits[0]), "twice"),
     "loses": (lambda r: r.hits[1:], "lost 1 documents"),
     "nan": (lambda r: (replace(r.hits[0], score=float("nan")), *r.hits[1:]), "nan"),

@@ -1,0 +1,70 @@
+"""Writes benchmarks/samples/SET.json: at most 40 queries per evaluation set, drawn with a seed and then committed.
+
+Only queries with a positive judgement are drawn, so that every one of them can be won or lost. The lists are made once;
+this script is how, and a second run changes nothing.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.make_samples
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+from pathlib import Path
+
+SAMPLES = Path(__file__).parent / "samples"
+SEED, SIZE = 20260, 40
+JUDGEMENTS = {
+    "scifact": "test",
+    "cranfield": "test",
+    "cacm": "test",
+    "cosqa": "test",
+    "trec-dl19-pool": "full",  # candidates are those shipped with it; test.tsv knows the pool's documents alone
+    "docs-manpages": "test",
+    "codebase-chunks": "test",
+}
+
+
+def data_folder() -> Path:
+    """The folder of evaluation sets, as RAGLINE_EVAL_DATA names it."""
+    place = os.environ.get("RAGLINE_EVAL_DATA")
+    if not place:
+        raise SystemExit("set RAGLINE_EVAL_DATA to the folder of evaluation sets")
+    return Path(place)
+
+
+def read_qrels(dataset: str) -> dict[str, dict[str, int]]:
+    """qid -> doc_id -> grade, from the judgements that benchmarks use for this set."""
+    qrels: dict[str, dict[str, int]] = {}
+    place = data_folder() / dataset / "qrels" / f"{JUDGEMENTS[dataset]}.tsv"
+    with place.open(encoding="utf-8", newline="") as stream:
+        for line in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE):
+            qrels.setdefault(line["query-id"], {})[line["corpus-id"]] = int(line["score"])
+    return qrels
+
+
+def read_sample(dataset: str) -> list[str]:
+    """The committed qids of a set, in their drawn order."""
+    sample: list[str] = json.loads((SAMPLES / f"{dataset}.json").read_text(encoding="utf-8"))["qids"]
+    return sample
+
+
+def draw(qrels: dict[str, dict[str, int]], *, seed: str, size: int) -> list[str]:
+    """At most `size` qids that have a positive judgement, in random order: the first n are a sample of their own."""
+    answerable = sorted(qid for qid, grades in qrels.items() if max(grades.values()) > 0)
+    return random.Random(seed).sample(answerable, min(size, len(answerable)))
+
+
+def main() -> None:
+    SAMPLES.mkdir(exist_ok=True)
+    for dataset, judgements in JUDGEMENTS.items():
+        qids = draw(read_qrels(dataset), seed=f"{SEED}:{dataset}", size=SIZE)
+        sample = {"set": dataset, "judgements": f"qrels/{judgements}.tsv", "seed": f"{SEED}:{dataset}", "qids": qids}
+        (SAMPLES / f"{dataset}.json").write_text(json.dumps(sample, indent=1) + "\n", encoding="utf-8")
+        print(f"{dataset}: {len(qids)} queries")
+
+
+if __name__ == "__main__":
+    main()
