@@ -1,18 +1,21 @@
-"""Writes benchmarks/samples/SET.json: at most 40 queries per evaluation set, drawn with a seed and then committed.
+"""Writes benchmarks/samples/SET.json: at most 40 queries per evaluation set, drawn with a seed and then
+committed.
 
-Only queries with a positive judgement are drawn, so that every one of them can be won or lost. The lists are made once;
-this script is how, and a second run changes nothing.
+Only queries with a positive judgement are drawn, so that every one of them can be won or lost. The lists are
+made once; this script is how, and a second run changes nothing.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.make_samples
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import random
 from pathlib import Path
+
+from rag.beir import Dataset, load_beir
+from rag.trec import Qrels
 
 SAMPLES = Path(__file__).parent / "samples"
 SEED, SIZE = 20260, 40
@@ -35,14 +38,10 @@ def data_folder() -> Path:
     return Path(place)
 
 
-def read_qrels(dataset: str) -> dict[str, dict[str, int]]:
-    """qid -> doc_id -> grade, from the judgements that benchmarks use for this set."""
-    qrels: dict[str, dict[str, int]] = {}
-    place = data_folder() / dataset / "qrels" / f"{JUDGEMENTS[dataset]}.tsv"
-    with place.open(encoding="utf-8", newline="") as stream:
-        for line in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE):
-            qrels.setdefault(line["query-id"], {})[line["corpus-id"]] = int(line["score"])
-    return qrels
+def load(dataset: str) -> tuple[Dataset, Qrels]:
+    """A set, and the judgements that benchmarks use for it."""
+    loaded = load_beir(data_folder() / dataset)
+    return loaded, loaded.qrels(JUDGEMENTS[dataset])
 
 
 def read_sample(dataset: str) -> list[str]:
@@ -51,8 +50,10 @@ def read_sample(dataset: str) -> list[str]:
     return sample
 
 
-def draw(qrels: dict[str, dict[str, int]], *, seed: str, size: int) -> list[str]:
-    """At most `size` qids that have a positive judgement, in random order: the first n are a sample of their own."""
+def draw(qrels: Qrels, *, seed: str, size: int) -> list[str]:
+    """At most `size` qids that have a positive judgement, in random order: the first n are a sample of their
+    own.
+    """
     answerable = sorted(qid for qid, grades in qrels.items() if max(grades.values()) > 0)
     return random.Random(seed).sample(answerable, min(size, len(answerable)))
 
@@ -60,7 +61,7 @@ def draw(qrels: dict[str, dict[str, int]], *, seed: str, size: int) -> list[str]
 def main() -> None:
     SAMPLES.mkdir(exist_ok=True)
     for dataset, judgements in JUDGEMENTS.items():
-        qids = draw(read_qrels(dataset), seed=f"{SEED}:{dataset}", size=SIZE)
+        qids = draw(load(dataset)[1], seed=f"{SEED}:{dataset}", size=SIZE)
         sample = {"set": dataset, "judgements": f"qrels/{judgements}.tsv", "seed": f"{SEED}:{dataset}", "qids": qids}
         (SAMPLES / f"{dataset}.json").write_text(json.dumps(sample, indent=1) + "\n", encoding="utf-8")
         print(f"{dataset}: {len(qids)} queries")

@@ -1,1 +1,39 @@
-"""."""
+"""Files and corpora -> documents -> chunks.
+
+`discover` finds what to read, a `Reader` reads it in confined processes, `chunk` cuts it. What cannot be read
+is a `Problem` or an `IngestError` with the file's name, and never stops the rest.
+"""
+
+from rag.ingest.chunk import chunk
+from rag.ingest.discover import discover
+from rag.ingest.pieces import Ruler, word_spans
+from rag.ingest.read import Reader, read
+from rag.ingest.sentences import sentences
+from rag.ingest.types import (
+    Block,
+    Discovery,
+    Limits,
+    ParsedDocument,
+    Problem,
+    Report,
+    SourceFile,
+    distinct,
+)
+
+__all__ = [
+    "Block",
+    "Discovery",
+    "Limits",
+    "ParsedDocument",
+    "Problem",
+    "Reader",
+    "Report",
+    "Ruler",
+    "SourceFile",
+    "chunk",
+    "discover",
+    "distinct",
+    "read",
+    "sentences",
+    "word_spans",
+]

@@ -1,0 +1,220 @@
+"""How well `rerank.icr` ranks: the committed samples, BM25's first hits in their order and shuffled, nDCG@10.
+
+Faithful defaults (all heads and layers, null query, sum, best first-stage hit next to the query; IE
+instruction for every set). Shuffled candidates show what the attention itself knows, since the prompt's order
+leaks into it. Candidates are the library's BM25 over title and text; for trec-dl19-pool those that come with
+the set. The first queries of each set also time one plain forward of the same kind of prompt. Every query's
+result is kept in a work file, so a run that was stopped goes on where it was.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.icr_quality [SET ...] [--depth 20] [--limit 40] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from benchmarks.icr_cost import default_llm, plain_seconds
+from benchmarks.make_samples import JUDGEMENTS, SEED, load, read_sample
+from benchmarks.record import record
+from rag.beir import Dataset
+from rag.evaluate.measures import evaluate
+from rag.evaluate.significance import paired_randomisation
+from rag.progress import silent
+from rag.ranking import in_this_order
+from rag.trec import read_run
+from rag.types import Document, Query, Ranking
+from rerankers.icr import ICRReranker
+from retrievers.index.lexical import LexicalLeg
+from retrievers.index.settings import AnalyzerSettings, LexicalSettings
+
+ORDERS = ("first-stage", "shuffled")
+WORK = Path("runs") / "icr_quality.jsonl"
+
+
+def candidates(dataset: Dataset, queries: Sequence[Query], depth: int) -> dict[str, list[Document]]:
+    """qid -> the first stage's best documents, best first."""
+    documents = list(dataset.documents())
+    shipped = dataset.folder / "bm25_top100.trec"
+    if shipped.is_file():
+        by_id = {document.doc_id: document for document in documents}
+        run = read_run(shipped)
+        return {query.qid: [by_id[doc_id] for doc_id, _ in run[query.qid][:depth]] for query in queries}
+    with tempfile.TemporaryDirectory() as folder:
+        texts = (document.index_text for document in documents)
+        facts = LexicalLeg.build(
+            texts, Path(folder), analyzer=AnalyzerSettings(), bm25=LexicalSettings(), progress=silent
+        )
+        leg = LexicalLeg.open(Path(folder), facts)
+        asked = [Counter(leg.analyzer.terms(query.text)) for query in queries]
+        rows, _ = leg.search(asked, k=min(depth, len(documents)))
+        return {
+            query.qid: [documents[row] for row in found if row >= 0] for query, found in zip(queries, rows, strict=True)
+        }
+
+
+def shuffled(documents: Sequence[Document], qid: str) -> list[Document]:
+    """The same documents in an order that depends on the query alone."""
+    order = list(documents)
+    random.Random(f"{SEED}:{qid}").shuffle(order)
+    return order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One set: what is asked, of what, and how it is judged."""
+
+    name: str
+    queries: Sequence[Query]
+    qrels: Mapping[str, Mapping[str, int]]
+    candidates: Mapping[str, list[Document]]
+
+
+def prepare(name: str, depth: int, limit: int) -> Job:
+    dataset, qrels = load(name)
+    by_qid = {query.qid: query for query in dataset.queries}
+    queries = [by_qid[qid] for qid in read_sample(name)[:limit]]
+    return Job(
+        name=name,
+        queries=queries,
+        qrels={query.qid: qrels[query.qid] for query in queries},
+        candidates=candidates(dataset, queries, depth),
+    )
+
+
+def code_digest() -> str:
+    """Changes with the code that results depend on, so that those of older code are not taken up again."""
+    root = Path(__file__).resolve().parents[1]
+    files = [root / "rerankers" / "icr.py", root / "rag" / "chat.py", *(root / "rerankers" / "attention").glob("*.py")]
+    return sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:12]
+
+
+class Work:
+    """Results by (set, order, qid) and settings, one JSON line each, added as they come."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self._path, self._settings = path, dict(settings)
+        self._done: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for line in self._lines():
+            if line["settings"] == self._settings:
+                self._done[line["set"], line["order"], line["qid"]] = line["result"]
+
+    def get(self, name: str, order: str, qid: str) -> dict[str, Any] | None:
+        return self._done.get((name, order, qid))
+
+    def add(self, name: str, order: str, qid: str, result: dict[str, Any]) -> None:
+        self._done[name, order, qid] = result
+        line = {"set": name, "order": order, "qid": qid, "settings": self._settings, "result": result}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        if not self._path.is_file():
+            return
+        for text in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(text)
+            except ValueError:
+                continue  # the line that a kill cut off; its query is asked again
+
+
+def rerank(reranker: ICRReranker, query: Query, documents: list[Document]) -> dict[str, Any]:
+    asked = Ranking(query=query, hits=in_this_order(documents))
+    started = time.perf_counter()
+    (ranked,) = reranker.rerank([asked], k=max(1, len(documents)))
+    return {
+        "doc_ids": list(ranked.doc_ids),
+        "seconds": time.perf_counter() - started,
+        "tokens": ranked.usage.prompt_tokens - ranked.usage.cached_tokens,
+        "outcome": ranked.outcome.kind,
+    }
+
+
+def run(job: Job, llm: Any, work: Work, timed: int) -> None:
+    """Ask what has not been asked yet."""
+    reranker = ICRReranker(llm=llm)
+    for at, query in enumerate(job.queries):
+        documents = job.candidates[query.qid]
+        for order in ORDERS:
+            if work.get(job.name, order, query.qid) is None:
+                given = documents if order == "first-stage" else shuffled(documents, query.qid)
+                work.add(job.name, order, query.qid, rerank(reranker, query, given))
+        if at < timed and len(documents) > 1 and work.get(job.name, "plain", query.qid) is None:
+            texts = [f"{d.title}\n{d.text}" if d.title else d.text for d in documents]
+            seconds, tokens = plain_seconds(llm, query.text, texts)
+            work.add(job.name, "plain", query.qid, {"seconds": seconds, "tokens": tokens})
+
+
+def summary(job: Job, order: str, work: Work) -> dict[str, Any]:
+    """nDCG@10 of one order, its 95% interval, and its difference from the first stage."""
+    results = {query.qid: work.get(job.name, order, query.qid) or {} for query in job.queries}
+    first = {qid: [d.doc_id for d in documents] for qid, documents in job.candidates.items()}
+    ours, theirs = (
+        evaluate(ranked, job.qrels, ["nDCG@10"])
+        for ranked in ({qid: result["doc_ids"] for qid, result in results.items()}, first)
+    )
+    values, before = ([found.per_query["nDCG@10"][query.qid] for query in job.queries] for found in (ours, theirs))
+    spread = paired_randomisation(values, [0.0] * len(values))
+    against = paired_randomisation(values, before)
+    plain = [p["seconds"] for query in job.queries if (p := work.get(job.name, "plain", query.qid))]
+    return {
+        "set": job.name,
+        "order": order,
+        "queries": len(job.queries),
+        "nDCG@10": round(ours.measures["nDCG@10"], 4),
+        "interval": [round(spread.low, 4), round(spread.high, 4)],
+        "first_stage": round(theirs.measures["nDCG@10"], 4),
+        "difference": round(against.difference, 4),
+        "difference_interval": [round(against.low, 4), round(against.high, 4)],
+        "p": round(against.p, 4),
+        "seconds_per_query": round(statistics.median(r["seconds"] for r in results.values()), 3),
+        "plain_seconds": round(statistics.median(plain), 3) if plain else None,
+        "outcomes": dict(Counter(result["outcome"] for result in results.values())),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(JUDGEMENTS)}; default: all")
+    parser.add_argument("--depth", type=int, default=20, help="candidates per query")
+    parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
+    parser.add_argument("--timed", type=int, default=5, help="queries per set that also time a plain forward")
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--work", type=Path, default=WORK, help="where results are kept between runs")
+    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/icr_quality.jsonl")
+    options = parser.parse_args()
+    if unknown := set(options.sets) - set(JUDGEMENTS):
+        parser.error(f"no set named {', '.join(sorted(unknown))}; there are {', '.join(JUDGEMENTS)}")
+    settings = {"model": options.model, "depth": options.depth, "code": code_digest()}
+    llm, work = default_llm(options.model), Work(options.work, settings)
+    print(
+        f"{'set':<16} {'order':<12} {'n':>3} {'nDCG@10':>8} {'95% interval':>16} {'BM25':>7} {'s/query':>8} {'plain s':>8}"
+    )
+    for name in options.sets or JUDGEMENTS:
+        job = prepare(name, options.depth, options.limit)
+        run(job, llm, work, options.timed)
+        for order in ORDERS:
+            row = summary(job, order, work)
+            low, high = row["interval"]
+            plain = f"{row['plain_seconds']:.2f}" if row["plain_seconds"] else "-"
+            print(
+                f"{name:<16} {order:<12} {row['queries']:>3} {row['nDCG@10']:>8.4f} [{low:.4f}, {high:.4f}] "
+                f"{row['first_stage']:>7.4f} {row['seconds_per_query']:>8.2f} {plain:>8}"
+            )
+            if options.record:
+                record("icr_quality", {**settings, **row})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""A model folder -> a decoder and its tokenizer, ready to run; and what can be known without loading."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from rag.errors import MissingModel, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DType = Literal["auto", "float32", "bfloat16"]
+
+_WINDOW_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A decoder and its tokenizer. `ends`: ids after which the model has said all it has to say."""
+
+    model: Any
+    tokenizer: Any
+    ends: frozenset[int]
+
+    @property
+    def vocabulary(self) -> int:
+        """Logits per position."""
+        return int(self.model.config.get_text_config().vocab_size)
+
+    @property
+    def can_step_back(self) -> bool:
+        """Whether every layer's cache is keys and values; a recurrent state cannot be cropped."""
+        from transformers import DynamicCache
+        from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+
+        layers = DynamicCache(config=self.model.config).layers
+        return all(
+            isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
+            for layer in layers
+        )
+
+    def cache(self, *, croppable: bool = False) -> Any:
+        """An empty key/value cache.
+
+        A croppable one is made without the config: layers with a sliding window would drop what cropping needs.
+        Their mask still slides.
+        """
+        from transformers import DynamicCache
+
+        return DynamicCache() if croppable else DynamicCache(config=self.model.config)
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids, special tokens left out."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def context_window(folder: Path) -> int:
+    """Tokens that the model was made for, from config.json.
+
+    Raises:
+        MissingModel: the file does not say.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for part in (config, config.get("text_config") or {}):
+        for key in _WINDOW_KEYS:
+            if isinstance(part.get(key), int):
+                return int(part[key])
+    raise MissingModel(f"'{folder / 'config.json'}' has none of {', '.join(_WINDOW_KEYS)}: is it a decoder?")
+
+
+def choose_device(asked: str) -> str:
+    """A torch device; `auto` is a CUDA device where there is one, else the processor."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if asked == "auto":
+        return "cuda" if available else "cpu"
+    if asked.startswith("cuda") and not available:
+        raise SpecError(f"llm.transformers: device '{asked}' is not here; use 'cpu' or 'auto'")
+    return asked
+
+
+def choose_dtype(asked: DType, device: str) -> Any:
+    """A torch data type; `auto` is bfloat16 where the device multiplies in it, else float32."""
+    import torch
+
+    if asked != "auto":
+        return getattr(torch, asked)
+    if device.startswith("cuda"):
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        fast = any(getattr(torch.cpu, name, bool)() for name in native)
+    return torch.bfloat16 if fast else torch.float32
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer alone. Code that the folder brings along is never run.
+
+    Raises:
+        MissingModel: transformers cannot load it.
+    """
+    from transformers import AutoTokenizer
+
+    with _explained(folder):
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
+    """Read the weights. Code that the folder brings along is never run, pickled weights are never read.
+
+    Raises:
+        MissingModel: transformers cannot load the folder.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with _explained(folder), _no_progress_bar():
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+    return Loaded(model=cast(Any, model).to(device).eval(), tokenizer=tokenizer, ends=_ends(model, tokenizer))
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError) as cause:
+        raise MissingModel(f"model folder '{folder}' does not load as a decoder: {cause}") from cause
+
+
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    from rag.chat import end_of_turn
+
+    ends = set(end_of_turn(tokenizer))
+    for said in (tokenizer.eos_token_id, model.config.eos_token_id, model.generation_config.eos_token_id):
+        ends.update([said] if isinstance(said, int) else said or ())
+    return frozenset(ends)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """transformers draws its own bar on stderr; ours tells of loading already."""
+    from transformers.utils import logging
+
+    noise: Any = logging
+    enabled = noise.is_progress_bar_enabled()
+    noise.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            noise.enable_progress_bar()

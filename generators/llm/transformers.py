@@ -1,0 +1,249 @@
+"""A decoder in this process, run by transformers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generators.llm.decoding import Batch, chosen, forward, groups, pad_left
+from generators.llm.loading import DType, Loaded, choose_device, choose_dtype, load, load_tokenizer
+from generators.llm.loading import context_window as window_of
+from generators.llm.params import require_valid
+from generators.llm.writing import Writer, write_all, write_one
+from rag.chat import encode_prompt, encode_text, turn_stops
+from rag.optional import need
+from rag.types import Completion, Prompt, SamplingParams
+
+# What config.json of the packaged default says, so that a graph can be checked before anything is fetched.
+_PACKAGED_WINDOWS = {"smollm2-135m-instruct": 8192}
+_LOGITS_AT_ONCE = 2**27  # float32 numbers: 512 MB
+
+
+class TransformersLLM:
+    """Any decoder that transformers loads, in this process (Wolf et al., EMNLP 2020, arXiv 1910.03771).
+
+    Prompts are laid out by the model's own chat template, and no text inside a message can open or close a turn
+    (`rag.chat`). Batches are true batches: like lengths together, and in float32 a prompt's completion does not
+    depend on its company. Greedy unless a temperature is given; then every prompt is sampled with the seed of
+    its request, so equal prompts under one seed give equal texts. Many threads may call it; passes alternate.
+
+    Args:
+        model: a packaged name, a folder, or a hub id.
+        revision: commit, branch or tag of a hub model.
+        device: auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.
+        dtype: float32 or bfloat16; auto takes bfloat16 where the processor or GPU multiplies in it.
+        max_batch_tokens: most tokens, padding and room for the answer included, that one batch holds.
+        offline: true never touches the network; unset asks HF_HUB_OFFLINE.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "smollm2-135m-instruct",
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: DType = "auto",
+        max_batch_tokens: int = 16384,
+        offline: bool | None = None,
+    ) -> None:
+        if not model:
+            raise ValueError("llm.transformers: model must name a packaged model, a folder or a hub id")
+        if device not in ("auto", "cpu", "cuda") and not device.removeprefix("cuda:").isdigit():
+            raise ValueError(f"llm.transformers: device must be auto, cpu, cuda or cuda:N, got {device!r}")
+        if dtype not in get_args(DType):
+            raise ValueError(f"llm.transformers: dtype must be auto, float32 or bfloat16, got {dtype!r}")
+        if max_batch_tokens < 1:
+            raise ValueError(f"llm.transformers: max_batch_tokens must be at least 1, got {max_batch_tokens}")
+        need("transformers", by="llm.transformers")
+        need("torch", by="llm.transformers")
+        self.model, self.revision, self.offline = model, revision, offline
+        self.device, self.dtype = device, dtype
+        self.max_batch_tokens = max_batch_tokens
+        self._lock = threading.RLock()
+        self._found: Path | None = None
+        self._window: int | None = None
+        self._only_tokenizer: Any = None
+        self._all: Loaded | None = None
+
+    @property
+    def context_window(self) -> int:
+        """Tokens for prompt and completion together, from the model's config.json. Loads no weights.
+
+        A model that is not here yet is fetched, unless it is the packaged default, whose window is known.
+        """
+        from rag.models import locate
+
+        if self._found is None and self.model in _PACKAGED_WINDOWS and locate(self.model) is None:
+            return _PACKAGED_WINDOWS[self.model]
+        if self._window is None:
+            self._window = window_of(self._folder)
+        return self._window
+
+    @contextmanager
+    def weights(self) -> Iterator[Loaded]:
+        """Model and tokenizer, loaded if need be, with the lock held. Leave both as they were."""
+        with self._lock:
+            yield self._loaded
+
+    def warm_up(self) -> None:
+        """Load now instead of at the first call."""
+        with self.weights():
+            pass
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Tokens of each prompt, with those of the chat template. Loads the tokenizer alone."""
+        return [len(ids) for ids in self._encode(prompts)]
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        """One completion per prompt, in order. `completion_tokens` counts the end-of-turn token too.
+
+        Raises:
+            ValueError: a prompt and `max_tokens` do not fit the context window; nothing was written then.
+        """
+        require_valid(params, by="llm.transformers")
+        heads = self._encode(prompts)
+        self._require_room(heads, params.max_tokens)
+        done: dict[int, Completion] = {}
+        for batch in groups(list(map(len, heads)), extra=params.max_tokens, tokens=self.max_batch_tokens):
+            rows = [heads[at] for at in batch]
+            written = write_all(self._batch(rows), [self._writer(row, params) for row in rows])
+            done.update(zip(batch, written, strict=True))
+        return [done[at] for at in range(len(heads))]
+
+    def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
+        """The pieces of one completion, as they are settled; joined they are `complete`'s text.
+
+        The generator's return value is the Completion. Nothing runs between two pieces, so closing it stops the
+        model at once.
+
+        Raises:
+            ValueError: as `complete`, before the first piece.
+        """
+        require_valid(params, by="llm.transformers")
+        heads = self._encode([prompt])
+        self._require_room(heads, params.max_tokens)
+        return write_one(partial(self._batch, heads), self._writer(heads[0], params))
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        """Natural-log probability of every token of `continuations[i]` after `prompts[i]`.
+
+        Raises:
+            ValueError: the lists differ in length, or a pair does not fit the context window.
+        """
+        if len(prompts) != len(continuations):
+            raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+        tails = [encode_text(self._tokenizer, text) for text in continuations]
+        scored = [at for at, tail in enumerate(tails) if tail]
+        scores: list[list[float]] = [[] for _ in tails]
+        if not scored:
+            return scores
+        heads = self._encode(prompts)
+        longest = max(map(len, tails))
+        self._require_room([head + tail for head, tail in zip(heads, tails, strict=True)], 0)
+        # The last token is predicted, never read.
+        rows = [heads[at] + tails[at][:-1] for at in scored]
+        for batch in groups(list(map(len, rows)), extra=0, tokens=self.max_batch_tokens, rows=self._rows(longest)):
+            keep = max(len(tails[scored[row]]) for row in batch)
+            ids, mask = pad_left([rows[row] for row in batch])
+            logits = forward(self._loaded.model, ids, mask, keep=keep, lock=self._lock)
+            for row, given in zip(batch, logits, strict=True):
+                tail = tails[scored[row]]
+                scores[scored[row]] = chosen(given[-len(tail) :], tail)
+        return scores
+
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [n_prompts, n_choices]: log-probability of each whole choice, summed over its tokens.
+
+        Every prompt is read once; all choices are scored on its cache.
+
+        Raises:
+            ValueError: no choices, an empty one, or one that does not fit the context window.
+        """
+        if not choices or "" in choices:
+            raise ValueError("choose: needs at least one choice, and none may be empty")
+        table = np.zeros((len(prompts), len(choices)), dtype=np.float32)
+        if not prompts:
+            return table
+        if not self._loaded.can_step_back:
+            pairs = [(prompt, choice) for prompt in prompts for choice in choices]
+            scores = self.score([prompt for prompt, _ in pairs], [choice for _, choice in pairs])
+            table[:] = np.reshape([sum(tokens) for tokens in scores], table.shape)
+            return table
+        heads = self._encode(prompts)
+        tails = [encode_text(self._tokenizer, choice) for choice in choices]
+        longest = max(map(len, tails))
+        self._require_room(heads, longest)
+        lengths = list(map(len, heads))
+        for batch in groups(lengths, extra=longest, tokens=self.max_batch_tokens, rows=self._rows(longest)):
+            table[batch] = self._choose([heads[at] for at in batch], tails)
+        return table
+
+    def _choose(self, heads: list[list[int]], tails: list[list[int]]) -> NDArray[np.float32]:
+        batch = self._batch(heads, croppable=True)
+        table = np.zeros((len(heads), len(tails)), dtype=np.float32)
+        for column, (first, *rest) in enumerate(tails):
+            table[:, column] = chosen(batch.logits, [first] * len(heads))
+            if rest:
+                logits = batch.peek([first, *rest[:-1]])
+                table[:, column] += [sum(chosen(row, rest)) for row in logits]
+        return table
+
+    @property
+    def _folder(self) -> Path:
+        from rag.models import resolve
+
+        with self._lock:
+            if self._found is None:
+                self._found = resolve(self.model, revision=self.revision, offline=self.offline).path
+            return self._found
+
+    # Whoever finds these two loaded does not wait for the lock, which a pass of another thread may hold.
+    @property
+    def _tokenizer(self) -> Any:
+        if self._only_tokenizer is None:
+            with self._lock:
+                if self._only_tokenizer is None:
+                    self._only_tokenizer = load_tokenizer(self._folder)
+        return self._only_tokenizer
+
+    @property
+    def _loaded(self) -> Loaded:
+        if self._all is None:
+            with self._lock:
+                if self._all is None:
+                    device = choose_device(self.device)
+                    dtype = choose_dtype(self.dtype, device)
+                    self._all = load(self._folder, tokenizer=self._tokenizer, device=device, dtype=dtype)
+        return self._all
+
+    def _encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        return [encode_prompt(self._tokenizer, prompt) for prompt in prompts]
+
+    def _batch(self, rows: list[list[int]], *, croppable: bool = False) -> Batch:
+        loaded = self._loaded
+        return Batch(loaded.model, rows, lock=self._lock, cache=loaded.cache(croppable=croppable))
+
+    def _writer(self, row: list[int], params: SamplingParams) -> Writer:
+        loaded = self._loaded
+        stop = (*params.stop, *turn_stops(loaded.tokenizer))
+        return Writer(params, prompt_tokens=len(row), decode=loaded.decode, ends=loaded.ends, stop=stop)
+
+    def _rows(self, kept: int) -> int:
+        """Rows whose logits over `kept` positions fit in memory."""
+        return max(1, _LOGITS_AT_ONCE // (kept * self._loaded.vocabulary))
+
+    def _require_room(self, rows: list[list[int]], more: int) -> None:
+        for at, row in enumerate(rows, start=1):
+            if len(row) + more > self.context_window:
+                raise ValueError(
+                    f"{self.model}: prompt {at} of {len(rows)} is {len(row):,} tokens and {more:,} more were asked"
+                    f" for, but the context window is {self.context_window:,}. Give it less text (the assembler's"
+                    " or reranker's budget), or lower max_tokens."
+                )

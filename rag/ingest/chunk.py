@@ -1,0 +1,122 @@
+"""Parsed document -> the units that are indexed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby, takewhile, zip_longest
+from typing import TYPE_CHECKING
+
+from rag.ingest.packing import pack
+from rag.ingest.pieces import Piece, Ruler, pieces
+from rag.ingest.types import ParsedDocument
+from rag.types import Document
+
+if TYPE_CHECKING:
+    from retrievers.index.settings import ChunkSettings
+
+_TINY = 12
+
+
+def chunk(document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler) -> list[Document]:
+    """Cut a document into chunks, `doc_id#1`, `doc_id#2`, ...; a corpus record stays whole unless
+    `settings.corpora`.
+
+    `text[start:end]` of the document is exactly the chunk's text. Chunks are in order, hold every character
+    that is not space, and break between sentences (lines, in tables and code) unless one alone is above the
+    limit. A heading begins a new chunk, unless what stands under it or before it is under a twelfth of
+    `settings.tokens`: such crumbs go with the neighbour that shares more of the heading path. Overlap is
+    whole sentences, never more than half a chunk, and never reaches over a heading that begins a chunk.
+
+    `title` is the document's and the heading path, joined by ` › `; `headings` and `page` are those that most
+    of the chunk stands under, or what all its headings share. Code has `line` and `end_line` too, from 1.
+    """
+    found = (
+        [] if document.whole and not settings.corpora else list(pieces(document, limit=settings.tokens, spans=spans))
+    )
+    if not found:
+        return [Document(doc_id=document.doc_id, text=document.text, title=document.title, metadata=document.metadata)]
+    overlap = min(settings.overlap, settings.tokens // 2)
+    least = settings.tokens // _TINY
+    ranges: list[Sequence[Piece]] = []
+    for group in _groups(document, found, limit=settings.tokens, least=least):
+        sizes = [piece.size for piece in group]
+        ranges += [
+            group[first:last] for first, last in pack(sizes, limit=settings.tokens, overlap=overlap, least=least)
+        ]
+    return list(_chunks(document, ranges))
+
+
+def _groups(document: ParsedDocument, found: Sequence[Piece], *, limit: int, least: int) -> list[list[Piece]]:
+    """Runs of pieces that no chunk crosses: sections, with each tiny one put to a neighbour."""
+
+    def path(piece: Piece) -> tuple[str, ...]:
+        return document.blocks[piece.block].headings
+
+    sections = [list(run) for _, run in groupby(found, key=path)]
+    groups: list[list[Piece]] = []
+    for section, after in zip_longest(sections, sections[1:]):
+        if not groups or _size(groups[-1]) >= least <= _size(section):
+            groups.append(section)
+        elif _size(groups[-1]) < least:
+            groups[-1] += section
+        else:
+            before = len(_shared([path(groups[-1][-1]), path(section[0])]))
+            behind = len(_shared([path(section[0]), path(after[0])])) if after else -1
+            fits = _size(groups[-1]) + _size(section) <= limit
+            if not after or (fits and before > behind):
+                groups[-1] += section
+            else:
+                groups.append(section)
+    return groups
+
+
+def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]]) -> Iterator[Document]:
+    text = document.text
+    line, counted = 1, 0
+    for number, inside in enumerate(ranges, start=1):
+        start, end = inside[0].start, inside[-1].end
+        headings, page = _place(document, inside)
+        metadata = {
+            **document.metadata,
+            "parent": document.doc_id,
+            "start": start,
+            "end": end,
+            "headings": list(headings),
+        }
+        if page is not None:
+            metadata["page"] = page
+        if "code_language" in document.metadata:
+            line, counted = line + text.count("\n", counted, start), start
+            metadata["line"], metadata["end_line"] = line, line + text.count("\n", start, end)
+        title = [document.title, *headings]
+        if headings and headings[0].casefold() == document.title.casefold():
+            del title[0]
+        yield Document(
+            doc_id=f"{document.doc_id}#{number}",
+            text=text[start:end],
+            title=" › ".join(title),
+            metadata=metadata,
+        )
+
+
+def _place(document: ParsedDocument, inside: Sequence[Piece]) -> tuple[tuple[str, ...], int | None]:
+    """The heading path over most of these pieces, or what all of them share, and the page of most."""
+    under: Counter[tuple[str, ...]] = Counter()
+    on: Counter[int | None] = Counter()
+    for piece in inside:
+        block = document.blocks[piece.block]
+        under[block.headings] += piece.size
+        on[block.page] += piece.size
+    path, most = under.most_common(1)[0]
+    headings = path if 2 * most > _size(inside) else _shared(list(under))
+    return headings, on.most_common(1)[0][0]
+
+
+def _size(inside: Sequence[Piece]) -> int:
+    return sum(piece.size for piece in inside)
+
+
+def _shared(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    first, last = min(paths), max(paths)  # what these two share, all between them share
+    return tuple(name for name, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))

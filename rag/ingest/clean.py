@@ -1,0 +1,88 @@
+"""Bytes -> text that is safe to store and print: one encoding, no control characters, no half characters."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from rag.ingest.types import Note, ReadError
+
+_BREAKS = re.compile("\r\n?|[\f\v\x1c-\x1e\x85\u2028\u2029]")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_BINARY = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\b"))
+_SAMPLE = 1 << 16
+
+
+class Cleaner:
+    """Cleans piece after piece and counts what it changed.
+
+    Line ends become `\\n`; control characters other than `\\n` and `\\t` go; a lone surrogate becomes U+FFFD.
+    Everything else stays as it is: markup, chat-turn tokens and what is left of an ANSI escape are only text.
+    """
+
+    def __init__(self) -> None:
+        self.removed = 0
+        self.replaced = 0
+
+    def __call__(self, text: str) -> str:
+        text = _BREAKS.sub("\n", text)
+        text, removed = _CONTROLS.subn("", text)
+        text, replaced = _SURROGATES.subn("\ufffd", text)
+        self.removed += removed
+        self.replaced += replaced
+        return text
+
+    def line(self, text: str) -> str:
+        """Cleaned, on one line, single spaces: for titles, headings and names."""
+        return " ".join(self(text).split())
+
+    def tell(self, note: Note) -> None:
+        """Say what was changed, if anything was."""
+        if self.removed:
+            note(f"{self.removed} control characters removed")
+        if self.replaced:
+            note(f"{self.replaced} half characters (lone surrogates) replaced")
+
+
+def decode(data: bytes, note: Note) -> str:
+    """The text of a file.
+
+    A byte order mark decides; else UTF-8; else Windows-1252, as long as at most a quarter of the bytes are
+    not ASCII. Beyond that it is a script that Windows-1252 cannot write, and guessing would store nonsense.
+
+    Raises:
+        ReadError: says why and what to do.
+    """
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            try:
+                return data.decode(encoding)
+            except UnicodeDecodeError as cause:
+                raise ReadError(f"starts as {encoding} but is not: {cause.reason} at byte {cause.start}") from None
+    sample = data[:_SAMPLE]
+    controls = len(sample) - len(sample.translate(None, _BINARY))
+    if controls > max(8, len(sample) // 20):
+        raise ReadError("binary, not text (or UTF-16 without its byte order mark)")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as cause:
+        high = sum(byte > 127 for byte in sample)
+        if high > max(8, len(sample) // 4):
+            raise ReadError(
+                f"not UTF-8 (byte {cause.start}) and in an encoding that cannot be told; convert it to UTF-8"
+            ) from None
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:  # five bytes mean nothing in it
+        note("not UTF-8; read as Latin-1")
+        return data.decode("latin-1")
+    note("not UTF-8; read as Windows-1252")
+    return text

@@ -1,0 +1,129 @@
+"""JSONL, plain or gzipped, read as a stream: records of files, and the corpora of BEIR, FlashRAG and
+Pyserini.
+
+A line that is no record is left out and counted; it never ends the reading.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from rag.ingest.clean import Cleaner
+from rag.ingest.records import corpus_document, file_document
+from rag.ingest.types import Limits, Note, ParsedDocument, ReadError, SourceFile, distinct
+
+_SHAPES = (("_id", "text"), ("id", "contents"))  # BEIR; FlashRAG and Pyserini
+_SNIFFED = 1 << 20
+
+
+def is_corpus(path: Path) -> bool:
+    """Does the file's first record look like one of a corpus? False where reading will say why it cannot."""
+    try:
+        with _open(path) as file:
+            start = file.read(_SNIFFED).decode("utf-8-sig", "replace").lstrip()
+        record, _ = json.JSONDecoder().raw_decode(start.removeprefix("[").lstrip())
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and any(all(key in record for key in shape) for shape in _SHAPES)
+
+
+def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDocument]:
+    """The documents of a JSONL or JSON file, one a record, in file order.
+
+    Raises:
+        ReadError: not one record, damaged compression, or a limit is passed.
+    """
+    clean, tally, taken = Cleaner(), _Tally(), set[str]()
+    for position, record in _records(file, limits, tally):
+        if file.layout == "corpus":
+            document = corpus_document(record, source=file.name, clean=clean)
+        else:
+            document = file_document(record, name=file.name, position=position, clean=clean)
+        if document is None:
+            tally.add("empty records left out", position)
+            continue
+        doc_id = distinct(document.doc_id or f"{file.name}:{position}", taken)
+        if not document.doc_id:
+            tally.add("records without an id named by file and line", position)
+        elif doc_id != document.doc_id:
+            tally.add("ids that appear again given a number", position)
+        yield document if doc_id == document.doc_id else replace(document, doc_id=doc_id)
+    if not taken:
+        raise ReadError("; ".join(["no record in it", *tally.lines()]))
+    for line in tally.lines():
+        note(line, lost="left out" in line)
+    clean.tell(note)
+
+
+def _records(file: SourceFile, limits: Limits, tally: _Tally) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number from 1, or position in a JSON array, and record."""
+    if file.path.suffix.lower() == ".json":
+        yield from _array(file.path, limits)
+        return
+    for number, line in _lines(file.path, limits):
+        if len(line) > limits.record_bytes:
+            tally.add(f"records of more than {limits.record_bytes:,} bytes left out", number)
+        elif line.strip():
+            try:
+                record = json.loads(line.decode("utf-8-sig"))
+            except (ValueError, RecursionError):
+                record = None
+            if isinstance(record, dict):
+                yield number, record
+            else:
+                tally.add("lines that are not a JSON object left out", number)
+
+
+def _array(path: Path, limits: Limits) -> Iterator[tuple[int, dict[str, Any]]]:
+    """A JSON file that holds one record, or an array of them, as Pyserini's JsonCollection may."""
+    if path.stat().st_size > limits.file_bytes:
+        raise ReadError(f"larger than {limits.file_bytes:,} bytes; write it as JSONL, one record a line")
+    try:
+        records = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as cause:
+        raise ReadError(f"not JSON: {cause}") from None
+    for position, record in enumerate(records if isinstance(records, list) else [records], start=1):
+        if isinstance(record, dict):
+            yield position, record
+
+
+def _lines(path: Path, limits: Limits) -> Iterator[tuple[int, bytes]]:
+    """Lines with their number; of a longer one than a record may be, only enough to see that."""
+    number = read = 0
+    goes_on = False
+    try:
+        with _open(path) as file:
+            while line := file.readline(limits.record_bytes + 1):
+                read += len(line)
+                if read > limits.corpus_bytes:
+                    raise ReadError(f"more than {limits.corpus_bytes:,} bytes unpacked; raise corpus_bytes to read it")
+                if not goes_on:
+                    number += 1
+                    yield number, line
+                goes_on = not line.endswith(b"\n")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
+        raise ReadError(f"its compression is damaged: {cause}") from None
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+class _Tally:
+    """Counts of what happened to records, with the first line of each kind."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def add(self, kind: str, line: int) -> None:
+        count, first = self._seen.get(kind, (0, line))
+        self._seen[kind] = (count + 1, first)
+
+    def lines(self) -> list[str]:
+        return [f"{kind}: {count}, first in line {first}" for kind, (count, first) in self._seen.items()]

@@ -1,0 +1,135 @@
+"""Sources -> files to read, in an order and under names that do not depend on the machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rag.ingest.clean import Cleaner
+from rag.ingest.corpora import is_corpus
+from rag.ingest.formats import parser_of, suffix
+from rag.ingest.types import Discovery, Problem, SourceFile, distinct
+
+_JUNK = frozenset({"node_modules", "__pycache__"})
+_CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
+_MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})
+
+
+def discover(sources: Sequence[Path]) -> Discovery:
+    """Files under the sources, which are files or folders.
+
+    - Hidden files and folders, virtual environments and the like are passed over, unless given as a source
+      themselves.
+    - A folder with `corpus.jsonl` or `corpus.jsonl.gz` is a BEIR folder: that file is read and nothing beside
+      it, so that queries and judgements are never indexed.
+    - A symbolic link inside a source is not followed: what it points to is read under its own name if it is
+      inside, and is a problem if it is outside, missing or a loop.
+    - A file that two sources share is read once. A name that a source before has taken gets the folder's name
+      in front.
+    """
+    found = _Found()
+    for source in sources:
+        try:
+            root = source.resolve(strict=True)
+            mode = root.stat().st_mode
+        except (OSError, RuntimeError) as cause:
+            found.problem(source.name or str(source), _why(cause))
+            continue
+        if stat.S_ISDIR(mode):
+            for path in _walk(root, found):
+                found.add(path, path.relative_to(root).as_posix(), root.name)
+        elif stat.S_ISREG(mode):
+            found.add(root, source.name, root.parent.name)
+        else:
+            found.problem(source.name, "not a regular file")
+    return Discovery(files=tuple(found.files), problems=tuple(found.problems), ignored=tuple(found.ignored))
+
+
+@dataclass(kw_only=True)
+class _Found:
+    files: list[SourceFile] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    paths: set[Path] = field(default_factory=set)
+
+    def problem(self, name: str, reason: str) -> None:
+        self.problems.append(Problem(name=_printable(name), reason=reason))
+
+    def add(self, path: Path, name: str, folder: str) -> None:
+        if path in self.paths:
+            return
+        self.paths.add(path)
+        name = _printable(name)
+        if name in self.names:
+            name = f"{_printable(folder)}/{name}"
+        name = distinct(name, self.names)
+        corpus = path.name in _CORPUS or (suffix(path.name) in _MAYBE_CORPUS and is_corpus(path))
+        layout: Literal["file", "corpus"] = "corpus" if corpus else "file"
+        self.files.append(SourceFile(path=path, name=name, size=path.stat().st_size, layout=layout))
+
+
+def _walk(root: Path, found: _Found) -> list[Path]:
+    """Readable files below a folder, sorted by relative posix name."""
+    files: list[Path] = []
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = {entry.name: entry for entry in os.scandir(folder)}
+        except OSError as cause:
+            found.problem(folder.relative_to(root).as_posix(), _why(cause))
+            continue
+        corpus = next((entries[name] for name in _CORPUS if name in entries), None)
+        if corpus is not None:
+            entries = {corpus.name: corpus}
+        elif "pyvenv.cfg" in entries:
+            continue
+        for entry in entries.values():
+            if entry.name.startswith((".", "~$")) or entry.name in _JUNK or entry.name.endswith(".egg-info"):
+                continue
+            path = folder / entry.name
+            name = path.relative_to(root).as_posix()
+            if entry.is_symlink():
+                _link(path, name, root, found)
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            elif parser_of(entry.name) is None:
+                found.ignored.append(_printable(name))
+            elif not entry.is_file(follow_symlinks=False):
+                found.problem(name, "not a regular file")
+            else:
+                files.append(path)
+    found.ignored.sort()
+    return sorted(files, key=lambda path: path.relative_to(root).as_posix())
+
+
+def _link(path: Path, name: str, root: Path, found: _Found) -> None:
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError) as cause:
+        missing = isinstance(cause, FileNotFoundError)
+        found.problem(name, "a symbolic link to something that is not there" if missing else _why(cause))
+        return
+    if not target.is_relative_to(root):
+        found.problem(name, "a symbolic link out of the source; give what it points to as a source of its own")
+    elif path.is_relative_to(target):
+        found.problem(name, "a symbolic link to a folder that it lies in; not followed")
+
+
+def _printable(name: str) -> str:
+    """A name without control characters, and with U+FFFD for bytes that are not UTF-8."""
+    return Cleaner()(name).replace("\n", " ").replace("\t", " ")
+
+
+def _why(cause: BaseException) -> str:
+    if isinstance(cause, RuntimeError) or getattr(cause, "errno", None) == errno.ELOOP:
+        return "a symbolic link that leads to itself"
+    if isinstance(cause, FileNotFoundError):
+        return "no such file or folder"
+    return f"cannot be looked at: {getattr(cause, 'strerror', None) or cause}"

@@ -1,0 +1,109 @@
+"""Word files through python-docx: paragraphs, headings, lists and tables, in their order.
+
+Page headers, notes and text boxes are left out.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+from rag.ingest.layout import Layout
+from rag.ingest.types import Note, ParsedDocument, ReadError
+
+if TYPE_CHECKING:
+    from docx.document import Document as Word
+    from docx.table import Table
+    from docx.text.paragraph import Paragraph
+
+_HEADING = re.compile(r"heading (\d)$", re.IGNORECASE)
+_UNPACKED_BYTES = 300_000_000
+_COMPOUND = bytes.fromhex("d0cf11e0")  # what .doc files and encrypted .docx files begin with
+
+
+def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
+    """One document, titled by its properties or by its paragraph of style Title.
+
+    Raises:
+        ReadError: not a Word file, encrypted, a zip bomb, or with a document type declaration.
+    """
+    from docx.table import Table
+
+    word = _open(data)
+    layout = Layout()
+    title = ""
+    for item in word.iter_inner_content():
+        if isinstance(item, Table):
+            _table(item, layout)
+        elif item.style is not None and item.style.name == "Title" and not title:
+            title = item.text
+            layout.block(title)
+        else:
+            _paragraph(item, layout)
+    layout.clean.tell(note)
+    return [layout.document(name, title=title or layout.first_heading or word.core_properties.title)]
+
+
+def _open(data: bytes) -> Word:
+    import docx
+
+    if data.startswith(_COMPOUND):
+        raise ReadError("encrypted, or a .doc of before 2007; save it as .docx without a password")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # which reads no more of a member than it declares
+            size = sum(member.file_size for member in archive.infolist())
+    except zipfile.BadZipFile:
+        raise ReadError("not a Word file, whatever its name says") from None
+    if size > _UNPACKED_BYTES:
+        raise ReadError(f"unpacks to {size:,} bytes, above the limit of {_UNPACKED_BYTES:,}; a zip bomb?")
+    word = docx.Document(io.BytesIO(data))
+    if word.element.getroottree().docinfo.doctype:  # Word never writes one; entities are its only use
+        raise ReadError("contains a document type declaration, which Word files must not have")
+    return word
+
+
+def _paragraph(paragraph: Paragraph, layout: Layout) -> None:
+    level = _level(paragraph)
+    if level:
+        layout.heading(level, paragraph.text)
+    elif _is_item(paragraph):
+        layout.block(f"- {paragraph.text}" if paragraph.text.strip() else "", tight=True)
+    else:
+        layout.block(paragraph.text)
+
+
+def _level(paragraph: Paragraph) -> int:
+    """1 to 9 for a heading, by its style or the styles that is based on; else 0."""
+    style: Any = paragraph.style
+    for _ in range(10):
+        if style is None:
+            break
+        if match := _HEADING.match(style.name or ""):
+            return int(match[1])
+        style = style.base_style
+    return 0
+
+
+def _is_item(paragraph: Paragraph) -> bool:
+    properties = paragraph._p.pPr
+    style = paragraph.style.name or "" if paragraph.style is not None else ""
+    return style.startswith("List") or (properties is not None and properties.numPr is not None)
+
+
+def _table(table: Table, layout: Layout) -> None:
+    """Its first row is a header when marked to repeat on every page, or when all of it is bold."""
+    rows = []
+    for row in table.rows:
+        cells = list({id(cell._tc): cell.text for cell in row.cells}.values())  # a merged cell comes repeatedly
+        rows.append([" ".join(text.split()) for text in cells])
+    layout.table(rows, header=bool(rows) and _is_header(table))
+
+
+def _is_header(table: Table) -> bool:
+    first = table.rows[0]
+    if first._tr.xpath("./w:trPr/w:tblHeader"):
+        return True
+    runs = [run for cell in first.cells for paragraph in cell.paragraphs for run in paragraph.runs if run.text.strip()]
+    return bool(runs) and all(run.bold for run in runs)

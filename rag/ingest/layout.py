@@ -1,0 +1,96 @@
+"""Puts a document together block by block, so that every parser gets text, spans and heading paths right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from rag.ingest.clean import Cleaner
+from rag.ingest.types import Block, ParsedDocument
+
+
+class Layout:
+    """A growing document. Blocks are cleaned, stripped and set a blank line apart; `tight` ones a line."""
+
+    def __init__(self, clean: Cleaner | None = None) -> None:
+        self.clean = clean or Cleaner()
+        self.first_heading = ""
+        self._parts: list[str] = []
+        self._length = 0
+        self._blocks: list[Block] = []
+        self._tight = False
+        self._path: list[tuple[int, str]] = []
+
+    def heading(self, level: int, text: str, *, page: int | None = None) -> None:
+        """Open a section; it closes those of the same level and deeper."""
+        text = self.clean.line(text)
+        if not text:
+            return
+        self.open(level, text)
+        self.first_heading = self.first_heading or text
+        self.block(text, page=page)
+
+    def open(self, level: int, text: str) -> None:
+        """Open a section whose heading is not itself part of the text, or is part of the next block."""
+        while self._path and self._path[-1][0] >= level:
+            self._path.pop()
+        self._path.append((level, text))
+
+    def block(self, text: str, *, page: int | None = None, lines: bool = False, tight: bool = False) -> None:
+        """Add text as it stands. Where `lines`, its first line keeps its indentation."""
+        text = self.clean(text)
+        text = text.strip("\n").rstrip() if lines else text.strip()
+        if not text.strip():
+            return
+        if self._parts:
+            gap = "\n" if tight and self._tight else "\n\n"
+            self._parts.append(gap)
+            self._length += len(gap)
+        self._tight = tight
+        self._parts.append(text)
+        start, self._length = self._length, self._length + len(text)
+        headings = tuple(heading for _, heading in self._path)
+        self._blocks.append(Block(start=start, end=self._length, headings=headings, page=page, lines=lines))
+
+    def table(self, rows: Sequence[Sequence[str]], *, header: bool, page: int | None = None) -> None:
+        """One line a row; below a header row `column: value; column: value`, which is understood alone."""
+        rows = [[self.clean.line(cell) for cell in row] for row in rows]
+        if header and len(rows) > 1:
+            names, *rows = rows
+            lines = [fields(named(names, row), "; ") for row in rows]
+        else:
+            lines = [" | ".join(cell for cell in row if cell) for row in rows]
+        self.block("\n".join(line for line in lines if line), page=page, lines=True)
+
+    def document(
+        self, name: str, *, title: str = "", doc_id: str = "", metadata: Mapping[str, Any] | None = None
+    ) -> ParsedDocument:
+        """The finished document; its title falls back to the first heading, then to the file's name."""
+        return ParsedDocument(
+            doc_id=doc_id or name,
+            title=self.clean.line(title) or self.first_heading or title_of(name),
+            text="".join(self._parts),
+            blocks=tuple(self._blocks),
+            metadata={**(metadata or {}), "source": name},
+        )
+
+
+def named(names: Sequence[str], row: Sequence[str]) -> list[tuple[str, str]]:
+    """Column name and cell; a cell beyond the header has no name."""
+    return [(names[i] if i < len(names) else "", cell) for i, cell in enumerate(row)]
+
+
+def fields(pairs: Sequence[tuple[str, str]], joint: str) -> str:
+    """`name: value` of every pair that has a value."""
+    return joint.join(f"{name}: {value}" if name else value for name, value in pairs if value)
+
+
+def title_of(name: str) -> str:
+    """A title made of a file's name.
+
+    >>> title_of("guides/on-call_rules.txt")
+    'on call rules'
+    """
+    stem = PurePosixPath(name).stem
+    return " ".join(stem.replace("_", " ").replace("-", " ").split()) or name

@@ -1,0 +1,150 @@
+"""PDF through pypdf: the text of every page with its number, headings from the outline."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rag.ingest.layout import Layout
+from rag.ingest.types import Note, ParsedDocument, ReadError
+
+if TYPE_CHECKING:
+    from pypdf import PageObject, PdfReader
+
+_LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xad": ""})
+_HYPHENATED = re.compile(r"[a-zß-ÿ]-[a-zß-ÿ]$")
+_NARROW = 40  # characters; narrower text is a table or a list of names, where every line stands for itself
+_MARKER = re.compile(r"\s*(?:[-*•‣–·▪]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
+_MANY_SHORT_LINES = re.compile(r"(?:(?:^|\n)[^\n]{1,40}(?=\n)){6}")
+_GAP = re.compile(r" {3,}")
+_CELLS = " | "
+_NO_TITLE = re.compile(r"(?i)untitled|microsoft word|.*\.(?:docx?|pdf|tex|dvi|indd|odt|qxd)$|\W*$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    level: int
+    title: str
+
+
+def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
+    """One document. Lines that the page's width broke are joined again.
+
+    Raises:
+        ReadError: a password is needed, or no page has text.
+    """
+    reader = _open(data)
+    layout = Layout()
+    outline = _outline(reader)
+    silent = []
+    for number, page in enumerate(reader.pages, start=1):
+        text = layout.clean(_text(page)).translate(_LIGATURES)
+        if text.strip():
+            _page(text, number, outline.get(number, ()), layout)
+        else:
+            silent.append(number)
+    if len(silent) == len(reader.pages):
+        raise ReadError("no text on any page; it looks scanned and needs OCR first")
+    if silent:
+        note(
+            f"no text on page {', '.join(map(str, silent[:10]))}{', ...' if len(silent) > 10 else ''}",
+            lost=True,
+        )
+    layout.clean.tell(note)
+    title = layout.clean.line(str(reader.metadata.title or "")) if reader.metadata else ""
+    return [layout.document(name, title="" if _NO_TITLE.match(title) else title)]
+
+
+def _open(data: bytes) -> PdfReader:
+    from pypdf import PdfReader
+    from pypdf.errors import DependencyError
+
+    if b"%PDF-" not in data[:1024]:
+        raise ReadError("not a PDF, whatever its name says")
+    reader = PdfReader(io.BytesIO(data))
+    if reader.is_encrypted:
+        locked = ReadError("encrypted; save a copy without the password")
+        try:
+            if not reader.decrypt(""):  # many files only restrict printing and open without a password
+                raise locked
+        except DependencyError:
+            raise locked from None
+    return reader
+
+
+def _text(page: PageObject) -> str:
+    """A page in the order in which its file draws it, or as it looks where that shows a table.
+
+    The order of drawing keeps columns of prose apart but puts every cell of a table on a line of its own.
+    """
+    drawn = page.extract_text()
+    if not _MANY_SHORT_LINES.search(drawn):
+        return drawn
+    looks = page.extract_text(extraction_mode="layout", layout_mode_space_vertically=False)
+    rows = [_GAP.split(line.strip()) for line in looks.split("\n")]
+    tabular = sum(len(row) > 1 and max(map(len, row)) < _NARROW for row in rows)
+    columns = sum(len(row) > 1 and max(map(len, row)) >= _NARROW for row in rows)
+    complete = len("".join(looks.split())) >= 0.99 * len("".join(drawn.split()))
+    return "\n".join(map(_CELLS.join, rows)) if tabular > 2 * columns and tabular > 2 and complete else drawn
+
+
+def _outline(reader: PdfReader) -> dict[int, list[_Entry]]:
+    """Page -> the outline entries that point to it, in order. A broken outline is no outline."""
+    found: dict[int, list[_Entry]] = {}
+
+    def visit(entries: Sequence[Any], level: int) -> None:
+        for entry in entries:
+            if isinstance(entry, list):
+                visit(entry, level + 1)
+            else:
+                page = (reader.get_destination_page_number(entry) or 0) + 1
+                found.setdefault(page, []).append(_Entry(level=level, title=" ".join(str(entry.title).split())))
+
+    try:
+        visit(reader.outline, 1)
+    except Exception:  # pypdf raises many kinds on damaged outlines, and the text is worth having without
+        return {}
+    return found
+
+
+def _page(text: str, number: int, entries: Sequence[_Entry], layout: Layout) -> None:
+    """Cut a page at the lines that are outline entries; an entry that no line matches opens at the top."""
+    lines = [" ".join(line.split()) for line in text.split("\n")]
+    after = 0
+    at: list[tuple[int, _Entry]] = []
+    for entry in entries:
+        line = next((i for i in range(after, len(lines)) if lines[i].casefold() == entry.title.casefold()), None)
+        if line is None:
+            layout.open(entry.level, layout.clean.line(entry.title))
+        else:
+            at.append((line, entry))
+            after = line + 1
+    done = 0
+    for line, entry in at:
+        _paragraphs(lines[done:line], number, layout)
+        layout.heading(entry.level, entry.title, page=number)
+        done = line + 1
+    _paragraphs(lines[done:], number, layout)
+
+
+def _paragraphs(lines: Sequence[str], number: int, layout: Layout) -> None:
+    """A line as wide as the page's text goes on in the next one, unless that begins a list item."""
+    widths = sorted(len(line) for line in lines if line)
+    full = max(_NARROW, 0.75 * widths[len(widths) * 9 // 10]) if widths else 0
+    paragraph, goes_on = "", False
+    for line in lines:
+        if paragraph and line and goes_on and _CELLS not in line and not _MARKER.match(line):
+            paragraph = paragraph[:-1] + line if _HYPHENATED.search(paragraph + line[0]) else f"{paragraph} {line}"
+        else:
+            _add(paragraph, number, layout)
+            paragraph = line
+        goes_on = len(line) >= full and _CELLS not in line
+    _add(paragraph, number, layout)
+
+
+def _add(paragraph: str, number: int, layout: Layout) -> None:
+    row = _CELLS in paragraph
+    layout.block(paragraph, page=number, lines=row, tight=row or bool(_MARKER.match(paragraph)))

@@ -1,0 +1,121 @@
+"""A document as pieces that chunks are packed from: sentences or lines, cut finer where one is too long."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from rag.ingest.sentences import sentences
+from rag.ingest.types import Block, ParsedDocument
+
+Ruler = Callable[[Sequence[str]], list[list[tuple[int, int]]]]
+"""Texts -> the character spans of each one's tokens, in order."""
+
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_WORDS = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
+_LINE = re.compile(r"[^\n]*\S")
+_WORD = re.compile(r"\S+")
+_LONGEST_TOKEN = 20
+_LONGEST_PIECE = 4000
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`text[start:end]` of a document, in its block number `block`, and how many tokens that has."""
+
+    start: int
+    end: int
+    size: int
+    block: int
+
+
+def word_spans(texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """The ruler where no encoder is: words, marks, and each character of Chinese, Japanese and Korean."""
+    return [[match.span() for match in _WORDS.finditer(text)] for text in texts]
+
+
+def pieces(document: ParsedDocument, *, limit: int, spans: Ruler) -> Iterator[Piece]:
+    """Pieces of at most `limit` tokens, in order, that together hold every character that is not space."""
+    todo = _candidates(document)
+    while batch := list(islice(todo, _BATCH)):
+        texts = [document.text[start:end] for _, start, end in batch]
+        for (block, start, _), text, found in zip(batch, texts, spans(texts), strict=True):
+            ends = _token_ends(text, found)
+            for first, last, size in _fitting(text, 0, len(text), ends, limit):
+                yield Piece(start + first, start + last, size, block)
+
+
+def _candidates(document: ParsedDocument) -> Iterator[tuple[int, int, int]]:
+    for number, block in enumerate(document.blocks):
+        for start, end in _natural(document.text, block):
+            for first, last in _shortened(document.text, start, end):
+                yield number, first, last
+
+
+def _natural(text: str, block: Block) -> Iterator[tuple[int, int]]:
+    if block.lines:
+        return (match.span() for match in _LINE.finditer(text, block.start, block.end))
+    return ((block.start + s, block.start + e) for s, e in sentences(text[block.start : block.end]))
+
+
+def _shortened(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut what is longer than any sentence, at a space where there is one: no ruler should see it whole."""
+    while end - start > _LONGEST_PIECE:
+        space = text.rfind(" ", start + 1, start + _LONGEST_PIECE)
+        cut = space if space > 0 else start + _LONGEST_PIECE
+        yield start, cut
+        start = cut
+        while start < end and text[start].isspace():
+            start += 1
+    if end > start:
+        yield start, end
+
+
+def _token_ends(text: str, found: Sequence[tuple[int, int]]) -> list[int]:
+    """Where tokens end. A very long token, or text that the ruler skips, counts as one for every 20
+    characters.
+
+    Without that a word-piece vocabulary would call a page of base64 one unknown token.
+    """
+    ends: list[int] = []
+    done = 0
+    for start, end in found:
+        if start > done:
+            ends += _virtual_ends(text, done, start)
+        ends += range(start + _LONGEST_TOKEN, end, _LONGEST_TOKEN)
+        ends.append(end)
+        done = max(done, end)
+    return sorted(ends + _virtual_ends(text, done, len(text)))
+
+
+def _virtual_ends(text: str, start: int, end: int) -> list[int]:
+    ends: list[int] = []
+    for match in _WORD.finditer(text, start, end):
+        ends += [*range(match.start() + _LONGEST_TOKEN, match.end(), _LONGEST_TOKEN), match.end()]
+    return ends
+
+
+def _fitting(
+    text: str,
+    start: int,
+    end: int,
+    ends: Sequence[int],
+    limit: int,
+    finer: Sequence[re.Pattern[str]] = (_LINE, _WORD),
+) -> Iterator[tuple[int, int, int]]:
+    """(start, end, tokens) of the whole if it fits, else of its lines, their words, or groups of tokens."""
+    first, last = bisect_right(ends, start), bisect_right(ends, end)
+    if last - first <= limit:
+        yield start, end, max(1, last - first)
+    elif finer:
+        for match in finer[0].finditer(text, start, end):
+            yield from _fitting(text, *match.span(), ends, limit, finer[1:])
+    else:
+        inner = sorted({*ends[first + limit // 4 - 1 : last : limit // 4], end})
+        for stop in inner:
+            yield start, stop, bisect_right(ends, stop) - bisect_right(ends, start)
+            start = stop

@@ -1,0 +1,121 @@
+"""Source file -> parsed documents, through the parser that its suffix asks for, under limits."""
+
+from __future__ import annotations
+
+import logging
+import stat
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from rag.errors import IngestError
+from rag.ingest import corpora
+from rag.ingest.formats import parser_of
+from rag.ingest.sandbox import Worker
+from rag.ingest.types import DEFAULT_LIMITS, Limits, ParsedDocument, Problem, ReadError, Report, SourceFile
+from rag.ingest.worker import unpack
+
+log = logging.getLogger(__name__)
+
+
+def warn(problem: Problem) -> None:
+    """Log a problem: what readers do when nobody takes their reports."""
+    log.warning("%s", problem)
+
+
+class Reader:
+    """Reads files one after another and keeps its parsing processes between them.
+
+    A process is started when a file first needs one, and one more for every thread that reads at the same
+    time. Use it as a context manager, or call `close`.
+
+    Args:
+        limits: what one file may cost.
+        report: told of what was mended or left out inside a file that is otherwise read.
+    """
+
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, report: Report = warn) -> None:
+        self._limits = limits
+        self._report = report
+        self._idle: list[Worker] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the parsing processes. The reader can still be used, and starts new ones."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.close()
+
+    def read(self, file: SourceFile) -> list[ParsedDocument]:
+        """The documents of a file: many for CSV, JSONL and corpora, else one.
+
+        Raises:
+            IngestError: it cannot be read; the message has its name and the reason.
+        """
+        return list(self.stream(file))
+
+    def stream(self, file: SourceFile) -> Iterator[ParsedDocument]:
+        """The same one by one, so that a corpus of any size fits; the error may come after documents have."""
+
+        def note(reason: str, *, lost: bool = False) -> None:
+            self._report(Problem(name=file.name, reason=reason, lost=lost))
+
+        parser = parser_of(file.path.name) or "plain"
+        try:
+            _check(file, self._limits)
+            if file.layout == "corpus" or parser == "jsonl":
+                yield from corpora.stream(file, limits=self._limits, note=note)
+                return
+            answer = self._ask({"parser": parser, "path": str(file.path), "name": file.name})
+            for reason, lost in answer.get("notes", ()):
+                note(reason, lost=lost)
+            if "error" in answer:
+                raise ReadError(answer["error"])
+            yield from map(unpack, answer["documents"])
+        except ReadError as cause:
+            raise IngestError(f"{file.name}: {cause}") from None
+        except OSError as cause:
+            raise IngestError(f"{file.name}: cannot be read: {cause.strerror or cause}") from cause
+
+    def _ask(self, request: dict[str, str]) -> dict[str, Any]:
+        with self._lock:
+            self._idle = [worker for worker in self._idle if worker.alive]
+            worker = self._idle.pop() if self._idle else Worker(self._limits)
+        try:
+            return worker.ask(request)
+        finally:
+            if worker.alive:
+                with self._lock:
+                    self._idle.append(worker)
+
+
+def read(file: SourceFile, *, limits: Limits = DEFAULT_LIMITS, report: Report = warn) -> list[ParsedDocument]:
+    """Read one file with a `Reader` of its own. For more than one, a `Reader` saves 0.2 s a file.
+
+    Raises:
+        IngestError: it cannot be read; the message has its name and the reason.
+    """
+    with Reader(limits=limits, report=report) as reader:
+        return reader.read(file)
+
+
+def _check(file: SourceFile, limits: Limits) -> None:
+    """Refuse what would hang when opened, or is too large to read at once."""
+    status = file.path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ReadError("not a regular file")
+    with file.path.open("rb"):  # readable at all?
+        pass
+    streamed = file.layout == "corpus"
+    if status.st_size > limits.file_bytes and not streamed:
+        raise ReadError(f"{status.st_size:,} bytes, above the limit of {limits.file_bytes:,} bytes a file; split it")

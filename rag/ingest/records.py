@@ -1,0 +1,87 @@
+"""One record -> one document: which of a record's fields is its id, its title and its text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rag.ingest.clean import Cleaner
+from rag.ingest.layout import Layout, fields, title_of
+from rag.ingest.types import Block, Note, ParsedDocument, distinct, own_fields
+
+IDS = ("_id", "id", "docid", "doc_id", "docno")
+TITLES = ("title", "name", "heading")
+TEXTS = ("text", "contents", "content", "body")
+_QUOTED_TITLE = re.compile(r'"([^"\n]{1,300})"\n(?=\S)')
+
+
+def corpus_document(record: Mapping[str, Any], *, source: str, clean: Cleaner) -> ParsedDocument | None:
+    """A unit of a corpus; fields beside id, title and text become metadata. None if there is nothing to
+    index.
+
+    Without a title, a quoted first line of `contents` is one: FlashRAG writes corpora so. The id is kept as
+    it is but for line breaks and tabs; empty where the record has none.
+    """
+    rest = dict(record)
+    doc_id = clean(_text(_take(rest, IDS))).replace("\n", " ").replace("\t", " ")
+    title = clean.line(_text(_take(rest, ("title",))))
+    text = clean(_text(_take(rest, TEXTS))).strip()
+    if not title and (match := _QUOTED_TITLE.match(text)):
+        title, text = match[1], text[match.end() :]
+    if not title and not text:
+        return None
+    blocks = (Block(start=0, end=len(text)),) if text else ()
+    metadata = {**own_fields(rest), "source": source}
+    return ParsedDocument(doc_id=doc_id, title=title, text=text, blocks=blocks, metadata=metadata, whole=True)
+
+
+def file_document(record: Mapping[str, Any], *, name: str, position: int, clean: Cleaner) -> ParsedDocument | None:
+    """A row of a table or a JSONL line, named `file:id` or `file:position`. None if there is nothing to
+    index.
+
+    With a text field that is the text; without one every field is a line, `column: value`. Plain fields are
+    metadata.
+    """
+    rest = {str(key).strip(): value for key, value in record.items() if value is not None and value != ""}
+    layout = Layout(clean)
+    title = clean.line(_first(rest, TITLES))
+    text = _first(rest, TEXTS)
+    if text:
+        layout.block(text)
+    else:
+        layout.block(fields([(key, _text(value)) for key, value in rest.items()], "\n"), lines=True)
+        title = f"{title_of(name)} › {title}" if title else title_of(name)
+    doc_id = f"{name}:{clean.line(_first(rest, IDS)) or position}"
+    plain = {key: value for key, value in rest.items() if isinstance(value, str | int | float) and key not in TEXTS}
+    document = layout.document(name, title=title, doc_id=doc_id, metadata=own_fields(plain))
+    return document if document.text else None
+
+
+def with_distinct_ids(documents: list[ParsedDocument], note: Note) -> list[ParsedDocument]:
+    """A doc_id that was seen before gets ~2, ~3, ...; the note says how often that happened."""
+    taken: set[str] = set()
+    named = [replace(document, doc_id=distinct(document.doc_id, taken)) for document in documents]
+    again = [old.doc_id for old, new in zip(documents, named, strict=True) if old.doc_id != new.doc_id]
+    if again:
+        note(f"{len(again)} ids appear again and were given a number; first: {again[0]!r}")
+    return named
+
+
+def _take(record: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return next((record.pop(name) for name in names if name in record), "")
+
+
+def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """The field that is the first of `names` that the record has, in any case."""
+    lower = {key.lower(): value for key, value in record.items()}
+    return next((_text(lower[name]) for name in names if name in lower), "")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "\n".join(value)
+    return "" if value is None else str(value)

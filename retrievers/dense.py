@@ -1,0 +1,106 @@
+"""Dense first stage: the nearest vectors of an index to the query's."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.ranking import ranked, require_k
+from rag.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage
+from retrievers.index.directory import Index
+
+logger = logging.getLogger(__name__)
+
+_EMPTY = Outcome(kind="empty", detail="the query has no text to encode")
+
+
+class DenseRetriever:
+    """Bi-encoder retrieval by inner product (Karpukhin et al., EMNLP 2020).
+
+    A query with `parts` is the mean of their vectors by weight, each encoded in its own role, and is not normalised
+    again: the mean of two answers that disagree is short and lowers all scores alike.
+
+    Args:
+        index: the index that the pipeline is bound to; its manifest names the encoder.
+    """
+
+    leg: ClassVar[str] = "dense"
+
+    def __init__(self, *, index: Index) -> None:
+        self._index = index
+
+    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """One ranking per query, in order, at most `k` hits; scores are inner products and may be negative.
+
+        A query of blank text, or whose weights are all zero, gets no hits and outcome `empty`.
+        """
+        require_k(k, by="retrieve.dense")
+        started = time.perf_counter()
+        parts = [_parts(query) for query in queries]
+        vectors = self._vectors(parts)
+        hits: list[tuple[ScoredDocument, ...]] = [()] * len(queries)
+        for mask, places in self._by_filter(queries, [i for i, some in enumerate(parts) if some]):
+            rows, scores = self._index.dense.search(vectors[places], k=k, mask=mask)
+            for place, its_rows, its_scores in zip(places, rows, scores, strict=True):
+                hits[place] = self._hits(its_rows, its_scores)
+        if n_empty := sum(not some for some in parts):
+            logger.warning("retrieve.dense: %d of %d queries have no text to encode", n_empty, len(queries))
+        seconds = (time.perf_counter() - started) / max(len(queries), 1)
+        return [
+            Ranking(
+                query=query,
+                hits=found,
+                source="dense",
+                outcome=OK if some else _EMPTY,
+                usage=Usage(calls=len(some), seconds=seconds),
+            )
+            for query, some, found in zip(queries, parts, hits, strict=True)
+        ]
+
+    def _vectors(self, parts: Sequence[Sequence[QueryPart]]) -> NDArray[np.float32]:
+        """float32 [n_queries, dim]; each text is encoded once per role, all of a role in one batch."""
+        if not any(parts):
+            return np.zeros((len(parts), 0), dtype=np.float32)
+        encoder = self._index.encoder
+        encoded: dict[tuple[str, str], NDArray[np.float32]] = {}
+        for role in ("query", "document"):
+            texts = list(dict.fromkeys(p.text for some in parts for p in some if p.role == role))
+            if texts:
+                keys = [(role, text) for text in texts]
+                encoded.update(zip(keys, encoder.encode(texts, role=role), strict=True))
+        means = np.zeros((len(parts), encoder.dim), dtype=np.float32)
+        for mean, some in zip(means, parts, strict=True):
+            # By the sum of magnitudes, so that a query with negative weights keeps its direction.
+            total = sum(abs(part.weight) for part in some)
+            for part in some:
+                mean += np.float32(part.weight / total) * encoded[part.role, part.text]
+        return means
+
+    def _by_filter(
+        self, queries: Sequence[Query], places: Sequence[int]
+    ) -> list[tuple[NDArray[np.bool_] | None, list[int]]]:
+        """Masks, and the places of the queries that each is for: queries with one filter are searched together."""
+        groups: dict[str, list[int]] = {}
+        for place in places:
+            where = queries[place].where
+            groups.setdefault("" if not where else repr(sorted(where.items())), []).append(place)
+        return [(self._index.mask(queries[group[0]].where), group) for group in groups.values()]
+
+    def _hits(self, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> tuple[ScoredDocument, ...]:
+        found = rows >= 0
+        documents = self._index.documents.many(int(row) for row in rows[found])
+        return ranked(
+            ScoredDocument(document=document, score=float(score))
+            for document, score in zip(documents, scores[found], strict=True)
+        )
+
+
+def _parts(query: Query) -> tuple[QueryPart, ...]:
+    """What is averaged for a query: without parts its text, nothing if that is blank."""
+    parts = query.parts or (QueryPart(text=query.text),)
+    return tuple(part for part in parts if part.weight and part.text.strip())

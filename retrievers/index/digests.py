@@ -1,0 +1,106 @@
+"""What every file of an index should contain, and whether it does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rag.errors import IndexProblem
+from rag.progress import Progress, silent
+
+CHECKED_AT_OPEN_BYTES = 1_000_000_000
+"""Indexes up to this size are checked whole when opened; of larger ones, each file when it is first used."""
+
+
+class FileFacts(BaseModel):
+    """Size and digest of one file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def describe_files(folder: Path, *, leave_out: Iterable[str] = ()) -> dict[str, FileFacts]:
+    """Facts of every file below `folder`, by its relative posix name, in name order."""
+    skipped = set(leave_out)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        name: FileFacts(sha256=sha256_of(path), size_bytes=path.stat().st_size)
+        for path in files
+        if (name := path.relative_to(folder).as_posix()) not in skipped
+    }
+
+
+class CheckedFiles:
+    """The files of one generation. Sizes are compared at once, contents once per file, by whichever thread is
+    first.
+
+    Raises:
+        IndexProblem: a file is absent, is no regular file, or has another size or digest than `facts` says.
+    """
+
+    def __init__(self, folder: Path, facts: Mapping[str, FileFacts], *, name: str) -> None:
+        self._folder, self._facts, self._name = folder, facts, name
+        self._good: set[str] = set()
+        self._lock = threading.Lock()
+        self._refuse(self._wrong_sizes())
+        if sum(fact.size_bytes for fact in facts.values()) <= CHECKED_AT_OPEN_BYTES:
+            self.require("")
+
+    def require(self, prefix: str) -> None:
+        """Return once every file whose name starts with `prefix` is known to be as it was written."""
+        with self._lock:
+            names = [name for name in self._facts if name.startswith(prefix) and name not in self._good]
+            self._refuse(self._wrong_digests(names))
+            self._good.update(names)
+
+    def verify(self, *, progress: Progress = silent) -> None:
+        """Check every file again, also those that were good before."""
+        self._refuse(self._wrong_sizes() or self._wrong_digests(list(self._facts), progress=progress))
+
+    def _wrong_sizes(self) -> list[str]:
+        problems = []
+        for name, fact in self._facts.items():
+            try:
+                found = os.lstat(self._folder / name)
+            except OSError as cause:
+                problems.append(f"{name}: {cause.strerror}")
+                continue
+            if not stat.S_ISREG(found.st_mode):
+                problems.append(f"{name}: not a regular file")
+            elif found.st_size != fact.size_bytes:
+                problems.append(f"{name}: {found.st_size:,} bytes, written were {fact.size_bytes:,}")
+        return problems
+
+    def _wrong_digests(self, names: list[str], *, progress: Progress = silent) -> list[str]:
+        problems = []
+        for done, name in enumerate(names, start=1):
+            try:
+                found = sha256_of(self._folder / name)
+            except OSError as cause:
+                problems.append(f"{name}: {cause.strerror}")
+                continue
+            if found != self._facts[name].sha256:
+                problems.append(f"{name}: content changed (sha256 {found[:8]}, was {self._facts[name].sha256[:8]})")
+            progress("check", done, len(names))
+        return problems
+
+    def _refuse(self, problems: list[str]) -> None:
+        if problems:
+            raise IndexProblem(
+                f"index '{self._name}' is damaged: {'; '.join(problems)}. "
+                f"Build it again from its sources: rag index SRC --index {self._name}"
+            )

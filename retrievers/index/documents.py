@@ -1,0 +1,147 @@
+"""Documents of an index, read by row from a memory-mapped file. Nothing but what is asked for is decoded.
+
+documents.jsonl         one JSON object per unit, in row order
+documents.offsets.npy   int64 [n + 1], where each line starts
+documents.keys.npy      uint64 [n], hashes of the doc_ids, ascending
+documents.rows.npy      int32 [n], the row of each hash
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.errors import IndexProblem
+from rag.types import Document
+
+LINES, OFFSETS, KEYS, ROWS = (f"documents.{end}" for end in ("jsonl", "offsets.npy", "keys.npy", "rows.npy"))
+
+
+def key_of(doc_id: str) -> int:
+    """The 64-bit hash that a doc_id is found by."""
+    return int.from_bytes(hashlib.blake2b(doc_id.encode(), digest_size=8).digest(), "little")
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """A memory-mapped array.
+
+    Raises:
+        IndexProblem: not an npy file, or cut off.
+    """
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError) as cause:
+        raise IndexProblem(f"'{path}' cannot be read: {cause}. Build the index again") from cause
+
+
+class Documents(Sequence[Document]):
+    """All units of an index in row order, safe to read from any thread.
+
+    Raises:
+        IndexProblem: the files do not fit together.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LINES
+        self._offsets, self._keys, self._rows = (load_array(folder / name) for name in (OFFSETS, KEYS, ROWS))
+        try:
+            with self._path.open("rb") as stream:
+                self._lines = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as cause:
+            raise IndexProblem(f"'{self._path}' cannot be read: {cause}. Build the index again") from cause
+        n = len(self._offsets) - 1
+        fitting = (
+            n >= 1
+            and [self._offsets.dtype.str, self._keys.dtype.str, self._rows.dtype.str] == ["<i8", "<u8", "<i4"]
+            and self._keys.shape == self._rows.shape == (n,)
+            and self._offsets[0] == 0
+            and self._offsets[-1] == len(self._lines)
+            and bool(np.all(np.diff(self._offsets) > 0))
+        )
+        if not fitting:
+            raise IndexProblem(f"'{self._path}' and its tables do not fit together. Build the index again")
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, row: int) -> Document: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Document]: ...
+    def __getitem__(self, row: int | slice) -> Document | list[Document]:
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
+        return self._decode(row)
+
+    def __iter__(self) -> Iterator[Document]:
+        return map(self._decode, range(len(self)))
+
+    def many(self, rows: Iterable[int]) -> list[Document]:
+        """Documents of these rows, in the order given."""
+        return [self._decode(int(row)) for row in rows]
+
+    def row(self, doc_id: str) -> int:
+        """The row of a document.
+
+        Raises:
+            KeyError: no such doc_id.
+        """
+        try:
+            key = np.uint64(key_of(doc_id))
+        except UnicodeEncodeError:  # lone surrogates: never written, so never found
+            raise KeyError(doc_id) from None
+        for place in range(int(np.searchsorted(self._keys, key)), len(self)):
+            if self._keys[place] != key:
+                break
+            row = int(self._rows[place])
+            if self._decode(row).doc_id == doc_id:
+                return row
+        raise KeyError(doc_id)
+
+    def line(self, row: int) -> bytes:
+        """The stored line of a row, with its line feed."""
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of an index with {len(self)} rows")
+        row %= len(self)
+        return self._lines[self._offsets[row] : self._offsets[row + 1]]
+
+    @property
+    def index_texts(self) -> Sequence[str]:
+        """What legs index, by row; read from the file each time it is asked for."""
+        return _IndexTexts(self)
+
+    def _decode(self, row: int) -> Document:
+        try:
+            document = Document(**json.loads(self.line(row)))
+            if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
+                raise TypeError("fields of other types")
+            return document
+        except (ValueError, TypeError, RecursionError) as cause:
+            raise IndexProblem(f"'{self._path}': row {row} is no document ({cause}). Build the index again") from cause
+
+
+class _IndexTexts(Sequence[str]):
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+    def __getitem__(self, row: int | slice) -> str | list[str]:
+        if isinstance(row, slice):
+            return [document.index_text for document in self._documents[row]]
+        return self._documents[row].index_text
+
+    def __iter__(self) -> Iterator[str]:
+        return (document.index_text for document in self._documents)

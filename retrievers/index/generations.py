@@ -1,0 +1,218 @@
+"""An index directory is a chain of generations, of which a file named CURRENT names one.
+
+    DIR/ragline.lock        who builds here; also marks the folder as an index directory
+    DIR/CURRENT             name of the generation that readers open
+    DIR/generation-000007   finished, never changed again
+    DIR/building-000008     being written; what a kill leaves of it is removed by the next build
+    DIR/work                what a killed build keeps for the next one; removed when a build succeeds
+
+A generation becomes current in one rename, after everything in it has reached the disk. A reader holds a
+shared lock on its generation, and a builder removes only generations that nobody holds. This module does not
+know what is inside one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import re
+import shutil
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.errors import IndexProblem
+
+log = logging.getLogger(__name__)
+
+CURRENT = "CURRENT"
+LOCK = "ragline.lock"
+HOLD = "manifest.json"
+"""Every generation has this file; readers lock it, and it is the first to go when a generation is removed."""
+
+_GENERATION = re.compile(r"generation-(\d{6,12})")
+_BUILDING = re.compile(r"building-\d{6,12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Building:
+    """A generation being written. `previous` is the current generation, which stays as it is, or None."""
+
+    home: Path
+    folder: Path
+    work: Path
+    previous: Path | None
+
+
+class Held:
+    """A generation that no builder removes until `close`, or until this object is gone."""
+
+    def __init__(self, folder: Path, descriptor: int) -> None:
+        self.folder = folder
+        self.close = weakref.finalize(self, os.close, descriptor)
+
+
+def hold_current(home: Path) -> Held:
+    """The current generation of `home`, held for reading.
+
+    Raises:
+        IndexProblem: there is none, or CURRENT does not name one.
+    """
+    for _ in range(100):
+        folder = home / _current_name(home)
+        try:
+            descriptor = os.open(folder / HOLD, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError as cause:
+            if _current_name(home) != folder.name:
+                continue  # a build published and tidied between our two steps
+            raise IndexProblem(
+                f"{home}: {CURRENT} names '{folder.name}', which cannot be opened ({cause.strerror}). "
+                "Build the index again: rag index SRC --index " + str(home)
+            ) from cause
+        if _lock(descriptor, fcntl.LOCK_SH) and os.fstat(descriptor).st_nlink:
+            return Held(folder, descriptor)
+        os.close(descriptor)
+    raise IndexProblem(f"{home}: the index is replaced faster than it can be opened; try again later")
+
+
+@contextmanager
+def building(home: Path) -> Iterator[Building]:
+    """Write the next generation of `home`; it becomes the current one when the block ends without an
+    exception.
+
+    Raises:
+        IndexProblem: another process builds here, or the folder holds something else than an index.
+    """
+    with _only_builder(home):
+        previous = current_or_none(home)
+        _remove(home, keep=previous)
+        number = 1 + max((int(m[1]) for m in map(_GENERATION.fullmatch, os.listdir(home)) if m), default=0)
+        draft, work = home / f"building-{number:06d}", home / "work"
+        draft.mkdir()
+        try:
+            work.mkdir(exist_ok=True)
+            yield Building(home=home, folder=draft, work=work, previous=previous)
+            published = home / f"generation-{number:06d}"
+            _publish(home, draft, published)
+        except BaseException:
+            _remove(home, keep=current_or_none(home))
+            with suppress(OSError):
+                work.rmdir()  # unless something is kept there
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+        _remove(home, keep=published)
+
+
+def current_or_none(home: Path) -> Path | None:
+    """The folder of the current generation; None where no build has succeeded yet or CURRENT is damaged."""
+    if not (home / CURRENT).exists():
+        return None
+    try:
+        return home / _current_name(home)
+    except IndexProblem as problem:
+        log.warning("%s", problem)
+        return None
+
+
+def _current_name(home: Path) -> str:
+    try:
+        name = (home / CURRENT).read_bytes()[:64].decode("ascii", "replace").strip()
+    except OSError as cause:
+        raise IndexProblem(
+            f"no index at '{home}' ({cause.strerror}: {CURRENT}). Make one: rag index SRC --index {home}"
+        ) from cause
+    if not _GENERATION.fullmatch(name):
+        raise IndexProblem(
+            f"{home}: {CURRENT} is damaged: it says {name!r}, not a name like 'generation-000001'. "
+            f"Build the index again: rag index SRC --index {home}"
+        )
+    return name
+
+
+@contextmanager
+def _only_builder(home: Path) -> Iterator[None]:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / LOCK).exists() and any(home.iterdir()):
+            raise IndexProblem(
+                f"'{home}' is not empty and is no index directory; choose a new or empty folder for --index"
+            )
+        descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError as cause:
+        raise IndexProblem(f"cannot write an index at '{home}': {cause.strerror}; choose another --index") from cause
+    try:
+        if not _lock(descriptor, fcntl.LOCK_EX):
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise IndexProblem(
+                f"'{home}' is being built by another process (pid {holder}). Wait for it, or end it and try "
+                "again; what it has encoded so far is kept"
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _publish(home: Path, draft: Path, published: Path) -> None:
+    """Everything to disk, then two renames. Readers see the old generation until the second, then the new."""
+    for folder, _, names in os.walk(draft):
+        for name in names:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+    os.rename(draft, published)
+    _sync(home)
+    proposal = home / f"{CURRENT}.next"
+    proposal.write_text(f"{published.name}\n", encoding="ascii")
+    _sync(proposal)
+    os.replace(proposal, home / CURRENT)
+    _sync(home)
+
+
+def _remove(home: Path, *, keep: Path | None) -> None:
+    """Remove drafts and, if it is known what to keep, other generations that no reader holds."""
+    for entry in list(home.iterdir()):
+        if _BUILDING.fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
+        elif keep and _GENERATION.fullmatch(entry.name) and entry != keep:
+            _remove_unless_held(entry)
+
+
+def _remove_unless_held(generation: Path) -> None:
+    try:
+        descriptor = os.open(generation / HOLD, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:  # a removal that was killed half-way
+        shutil.rmtree(generation, ignore_errors=True)
+        return
+    try:
+        if not _lock(descriptor, fcntl.LOCK_EX):
+            log.info("%s is still open in another reader; the next build removes it", generation)
+            return
+        with suppress(OSError):  # first, so that a reader who waits for the lock sees that it came too late
+            os.unlink(generation / HOLD)
+        shutil.rmtree(generation, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    """Whether the lock was free. A file system without locks counts as free."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError as cause:
+        if cause.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        log.warning("this file system has no locks (%s): do not build one index from two processes", cause.strerror)
+    return True
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,43 @@
+"""The best rows of a query: choice, order and ties, for all engines of the lexical leg."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weighted = Mapping[str, float]
+"""A query: term -> weight, none of them zero."""
+
+Found = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Rows and scores, best first, ties by row ascending; for a batch [n_queries, k], filled up with -1 and 0."""
+
+_LAST_ROW = 2**31 - 1
+
+
+def nothing_found(n_queries: int, k: int) -> Found:
+    """Room for the hits of a batch."""
+    return np.full((n_queries, k), -1, dtype=np.int32), np.zeros((n_queries, k), dtype=np.float32)
+
+
+def best(rows: NDArray[np.int32], scores: NDArray[np.float32], *, k: int) -> Found:
+    """The k best of rows given in ascending order; ties by row ascending, at the cut too."""
+    if len(rows) > k:
+        cut = np.partition(scores, len(scores) - k)[len(scores) - k]
+        kept = np.flatnonzero(scores >= cut)
+        rows, scores = rows[kept], scores[kept]
+    order = np.argsort(-scores, kind="stable")[:k]
+    return rows[order], scores[order]
+
+
+def best_first(rows: NDArray[np.int32], scores: NDArray[np.float32]) -> Found:
+    """A batch [n_queries, k] of hits in any order, scores not negative, put in rank order.
+
+    A row with score 0 is no hit. The bits of floats that are not negative sort as integers do, so score and
+    row fit in one integer, and one call sorts the batch."""
+    keys = scores.view(np.int32).astype(np.int64) << 32
+    keys |= _LAST_ROW - rows
+    keys = np.sort(keys, axis=1)[:, ::-1]
+    ordered = (keys >> 32).astype(np.int32).view(np.float32)
+    return np.where(ordered > 0, _LAST_ROW - (keys & _LAST_ROW), -1).astype(np.int32), ordered

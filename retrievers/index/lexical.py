@@ -1,0 +1,158 @@
+"""The lexical leg of an index: BM25 over an inverted index on disk. Knows rows, never doc_ids.
+
+Beside the files of its engine (`impacts`, `rank_bm25_leg`) a leg has vocabulary.json, all terms in the
+order of their numbers."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from operator import length_hint
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.errors import IndexProblem
+from rag.progress import Progress, silent
+from retrievers.analysis import Analyzer
+from retrievers.index.hits import Weighted
+from retrievers.index.impacts import REPEATS, Engine, Impacts
+from retrievers.index.rank_bm25_leg import VARIANTS as RANK_BM25
+from retrievers.index.rank_bm25_leg import RankBM25
+from retrievers.index.settings import AnalyzerSettings, LexicalSettings
+from retrievers.index.tokens import Tokens
+
+VERSION = 1
+_VOCABULARY = "vocabulary.json"
+_REPORT_EVERY = 256
+_LARGEST_WEIGHT = 1e9
+
+
+class LexicalLeg:
+    """BM25 as in bm25s (Kamphuis et al., ECIR 2020) and in rank-bm25 (Trotman et al., ADCS 2014).
+
+    Made by `open`. Safe to share between threads.
+    """
+
+    def __init__(
+        self, analyzer: Analyzer, numbers: Mapping[str, int], engine: Impacts | RankBM25, n_docs: int
+    ) -> None:
+        self.analyzer, self.n_docs = analyzer, n_docs
+        self._numbers, self._engine = numbers, engine
+
+    @classmethod
+    def build(
+        cls,
+        texts: Iterable[str],
+        folder: Path,
+        *,
+        analyzer: AnalyzerSettings,
+        bm25: LexicalSettings,
+        progress: Progress = silent,
+    ) -> dict[str, Any]:
+        """Write a leg over `texts`, a row each, and return its facts for the manifest.
+
+        Reads the texts once and keeps 4 bytes per term of them.
+        """
+        reader = Analyzer(analyzer)
+        numbers: dict[str, int] = {}
+        terms, starts = array("i"), array("q", [0])
+        total = length_hint(texts)
+        for done, text in enumerate(texts, start=1):
+            terms.extend([numbers.setdefault(term, len(numbers)) for term in reader.terms(text)])
+            starts.append(len(terms))
+            if done % _REPORT_EVERY == 0:
+                progress("analysing", done, max(done, total))
+        n_docs = len(starts) - 1
+        progress("analysing", n_docs, n_docs)
+        tokens = Tokens(np.array(terms, dtype=np.int32), np.array(starts, dtype=np.int64))
+        if bm25.variant in RANK_BM25:
+            RankBM25.build(tokens, folder)
+        else:
+            Impacts.build(tokens, folder, n_terms=len(numbers), settings=bm25)
+        (folder / _VOCABULARY).write_text(json.dumps(list(numbers)), encoding="ascii")
+        facts = {"version": VERSION, **bm25.model_dump(), "analyzer": reader.describe()}
+        return {**facts, "n_docs": n_docs, "n_terms": len(numbers), "n_tokens": len(terms)}
+
+    @classmethod
+    def open(cls, folder: Path, facts: Mapping[str, Any]) -> LexicalLeg:
+        """The leg in `folder`, memory-mapped, whose manifest says `facts`.
+
+        Raises:
+            IndexProblem: a file is absent, cut off, or other than the facts say.
+            IndexMismatch: terms are made differently here.
+        """
+        again = "Build the index again"
+        try:
+            if facts["version"] != VERSION:
+                theirs = f"'{folder}' is a lexical leg of version {facts['version']}"
+                raise IndexProblem(f"{theirs}; this ragline reads version {VERSION}. {again}")
+            settings = LexicalSettings(**{name: facts[name] for name in LexicalSettings.model_fields})
+            description, n_docs, n_terms = dict(facts["analyzer"]), facts["n_docs"], facts["n_terms"]
+            terms = json.loads((folder / _VOCABULARY).read_bytes())
+        except (KeyError, TypeError, ValueError, OSError) as cause:
+            raise IndexProblem(f"lexical leg '{folder}' cannot be read: {cause!r}. {again}") from cause
+        numbers = {term: number for number, term in enumerate(terms)}
+        if len(numbers) != n_terms:
+            raise IndexProblem(f"'{folder}': {len(numbers):,} terms, not {n_terms:,}. {again}")
+        engine: type[Impacts | RankBM25] = RankBM25 if settings.variant in RANK_BM25 else Impacts
+        made = engine(folder, settings=settings, numbers=numbers, n_docs=n_docs)
+        return cls(Analyzer.from_description(description), numbers, made, n_docs)
+
+    def __contains__(self, term: object) -> bool:
+        """Whether some document has this term."""
+        return term in self._numbers
+
+    def warm_up(self) -> None:
+        """Get the compiled engine ready, once per process; takes seconds."""
+        if isinstance(self._engine, Impacts):
+            self._engine.compile()
+
+    def search(
+        self,
+        queries: Sequence[Mapping[str, float]],
+        *,
+        k: int,
+        mask: NDArray[np.bool_] | None = None,
+        engine: Engine = "auto",
+        threads: int = 1,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Best rows for queries of the form term -> weight.
+
+        A score is the sum of weight times BM25 score over the query's terms. A document without any of them
+        is never a hit; one that has a term is, whatever its score.
+
+        Args:
+            k: rows per query, at least 1.
+            mask: bool [n_docs], the rows that may be hits; the best k of them are given.
+            engine: `numba` compiles if need be; `numpy` never uses compiled code; `auto` uses it when it is
+                there, and compiles when that has paid off. All give the same. rank-bm25 has but one engine.
+            threads: that compiled code may use, at least 1.
+        Returns:
+            Rows, int32 [n_queries, k], best first, ties by row ascending also at the cut, filled up with
+            -1; and their scores, float32 [n_queries, k], filled up with 0.
+        Raises:
+            ValueError: k or threads below 1, a mask of another length, a weight that is no number up to 1e9.
+        """
+        if k < 1 or threads < 1:
+            raise ValueError(f"k and threads must be at least 1, got {k} and {threads}")
+        if mask is not None and (mask.shape != (self.n_docs,) or mask.dtype != np.bool_):
+            raise ValueError(f"mask must be bool [{self.n_docs}], got {mask.dtype} {list(mask.shape)}")
+        asked = [_checked(query) for query in queries]
+        if isinstance(self._engine, Impacts):
+            return self._engine.search(asked, k=k, mask=mask, engine=engine, threads=threads)
+        return self._engine.search(asked, k=k, mask=mask)
+
+
+def _checked(query: Mapping[str, float]) -> Weighted:
+    if REPEATS.issuperset(query.values()):
+        return query
+    for weight in query.values():
+        if not abs(weight) <= _LARGEST_WEIGHT:
+            raise ValueError(
+                f"weights of query terms must be numbers up to {_LARGEST_WEIGHT:g}, got {weight}"
+            )
+    return {term: weight for term, weight in query.items() if weight}

@@ -1,0 +1,91 @@
+"""float32 vectors in an npy file, memory-mapped, searched exactly.
+
+faiss does the search, but its flat index is not used as the container: it has to hold all vectors in memory to be
+written, and takes no row filter that skips reading. Its brute-force kernel gives the same hits on mapped blocks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.progress import Progress, silent
+
+_FILE = "vectors.npy"
+_BLOCK = 32768  # rows: 48 MiB at 384 numbers, what a filter copies at once
+
+
+def write(vectors: NDArray[np.float32], folder: Path, *, progress: Progress = silent) -> None:
+    n = len(vectors)
+    if n == 0:
+        np.save(folder / _FILE, vectors, allow_pickle=False)
+        return
+    out = np.lib.format.open_memmap(folder / _FILE, mode="w+", dtype=np.float32, shape=vectors.shape)
+    for start in range(0, n, _BLOCK):
+        out[start : start + _BLOCK] = vectors[start : start + _BLOCK]
+        progress("write vectors", min(start + _BLOCK, n), n)
+    out.flush()
+
+
+def read(folder: Path) -> MappedStore:
+    path = folder / _FILE
+    try:
+        return MappedStore(np.load(path, mmap_mode="r", allow_pickle=False))
+    except ValueError:  # an empty array cannot be mapped
+        return MappedStore(np.load(path, allow_pickle=False))
+
+
+class MappedStore:
+    """Exact search over float32 [n, dim]."""
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        if vectors.ndim != 2 or vectors.dtype != np.float32:
+            raise ValueError(f"vectors must be float32 [n, dim], got {vectors.dtype} {vectors.shape}")
+        self._vectors = vectors
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._vectors.shape[0], self._vectors.shape[1]
+
+    def search(
+        self, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        rows = np.full((len(queries), k), -1, dtype=np.int64)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        for start in range(0, len(self._vectors), _BLOCK):
+            found = self._in_block(start, queries, k=k, mask=mask)
+            if found is not None:
+                rows, scores = _best(np.hstack([rows, found[0]]), np.hstack([scores, found[1]]), k=k)
+        return rows.astype(np.int32), scores
+
+    def _in_block(
+        self, start: int, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        import faiss
+
+        block = self._vectors[start : start + _BLOCK]
+        allowed = None if mask is None else np.flatnonzero(mask[start : start + _BLOCK])
+        if allowed is not None and len(allowed) < len(block):
+            block = block[allowed]
+        else:
+            allowed = None
+        if len(block) == 0:
+            return None
+        scores, places = faiss.knn(
+            queries, np.ascontiguousarray(block), min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
+        )
+        return start + (places if allowed is None else allowed[places]), scores
+
+    def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        return np.array(self._vectors[rows], dtype=np.float32)
+
+
+def _best(
+    rows: NDArray[np.int64], scores: NDArray[np.float32], *, k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k best of each line, ties by row ascending."""
+    order = np.lexsort((rows, -scores), axis=-1)[:, :k]
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)

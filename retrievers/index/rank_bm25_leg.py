@@ -1,0 +1,77 @@
+"""The variants of rank-bm25, scored by that library itself: a reference, hundreds of times slower than bm25s.
+
+tokens.npy   int32 [n_tokens], term numbers of all documents, end to end
+starts.npy   int64 [n_docs + 1], where each document starts
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.errors import IndexProblem
+from retrievers.index.hits import Found, Weighted, best, nothing_found
+from retrievers.index.settings import LexicalSettings
+from retrievers.index.tokens import Tokens, load_vector
+
+VARIANTS = ("okapi", "l", "plus")
+
+
+class RankBM25:
+    """BM25Okapi, BM25L or BM25Plus over term numbers. The first search counts all tokens."""
+
+    def __init__(
+        self, folder: Path, *, settings: LexicalSettings, numbers: Mapping[str, int], n_docs: int
+    ) -> None:
+        self._settings, self._numbers = settings, numbers
+        terms = load_vector(folder / "tokens.npy", np.int32)
+        starts = load_vector(folder / "starts.npy", np.int64)
+        if len(starts) != n_docs + 1 or len(terms) != starts[-1]:
+            raise IndexProblem(f"'{folder}': its arrays do not fit together. Build the index again")
+        self._tokens = Tokens(terms, starts)
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def build(tokens: Tokens, folder: Path) -> None:
+        """Write both files."""
+        np.save(folder / "tokens.npy", tokens.terms)
+        np.save(folder / "starts.npy", tokens.starts)
+
+    def search(self, queries: Sequence[Weighted], *, k: int, mask: NDArray[np.bool_] | None) -> Found:
+        """At most k rows for each query, all of them with a term of it."""
+        rows, scores = nothing_found(len(queries), k)
+        for i, query in enumerate(queries):
+            known = {self._numbers[term]: weight for term, weight in query.items() if term in self._numbers}
+            if known:  # also keeps rank-bm25 from a corpus without terms, by whose mean length it divides
+                hits, values = self._search(known, k=k, mask=mask)
+                rows[i, : len(hits)], scores[i, : len(hits)] = hits, values
+        return rows, scores
+
+    def _search(self, query: Mapping[int, float], *, k: int, mask: NDArray[np.bool_] | None) -> Found:
+        engine = self._engine()
+        rows = [row for row, counts in enumerate(engine.doc_freqs) if not query.keys().isdisjoint(counts)]
+        if mask is not None:
+            rows = [row for row in rows if mask[row]]
+        scores = np.zeros(len(rows))
+        for term, weight in query.items() if rows else ():
+            scores += weight * np.asarray(engine.get_batch_scores([term], rows))
+        return best(np.array(rows, dtype=np.int32), scores.astype(np.float32), k=k)
+
+    def _engine(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                import rank_bm25
+
+                k1, b, delta = self._settings.k1, self._settings.b, self._settings.delta
+                if self._settings.variant == "okapi":
+                    self._made = rank_bm25.BM25Okapi(self._tokens, k1=k1, b=b)
+                else:
+                    kind = rank_bm25.BM25L if self._settings.variant == "l" else rank_bm25.BM25Plus
+                    self._made = kind(self._tokens, k1=k1, b=b, delta=delta)
+            return self._made

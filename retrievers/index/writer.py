@@ -1,0 +1,89 @@
+"""Writes the documents of an index, one after the other, holding 16 bytes of each in memory."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from rag.types import Document
+from retrievers.index.documents import KEYS, LINES, OFFSETS, ROWS, Documents, key_of
+
+
+class DocumentsWriter:
+    """Documents in row order. A context manager; leaving it without an exception writes the tables."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stream = (folder / LINES).open("xb", buffering=1 << 20)
+        self._offsets = array("q", [0])
+        self._keys = array("Q")
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, document: Document) -> None:
+        """Append a document. Lone surrogates become U+FFFD; metadata that JSON does not know becomes text."""
+        fields: dict[str, object] = {"doc_id": document.doc_id, "text": document.text}
+        if document.title:
+            fields["title"] = document.title
+        if document.metadata:
+            fields["metadata"] = dict(document.metadata)
+        line = json.dumps(fields, ensure_ascii=False, default=str, separators=(",", ":")) + "\n"
+        self.copy(_whole(document.doc_id), _whole(line).encode())
+
+    def copy(self, doc_id: str, line: bytes) -> None:
+        """Append a document as another index stored it."""
+        self._stream.write(line)
+        self._offsets.append(self._offsets[-1] + len(line))
+        self._keys.append(key_of(doc_id))
+
+    def cut(self, n: int) -> None:
+        """Take back all but the first `n` documents."""
+        del self._keys[n:], self._offsets[n + 1 :]
+        self._stream.seek(self._offsets[-1])
+        self._stream.truncate()
+
+    def __enter__(self) -> DocumentsWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._stream.close()
+        except OSError:
+            if error is None:
+                raise
+        if error is None:
+            keys = np.frombuffer(self._keys, dtype=np.uint64) if self._keys else np.empty(0, np.uint64)
+            rows = np.argsort(keys, kind="stable").astype(np.int32)
+            np.save(self._folder / OFFSETS, np.frombuffer(self._offsets, dtype=np.int64))
+            np.save(self._folder / KEYS, keys[rows])
+            np.save(self._folder / ROWS, rows)
+
+
+def _whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which have no UTF-8 form."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def first_duplicate(folder: Path, documents: Documents) -> tuple[int, int] | None:
+    """Two rows that share a doc_id, in row order, or None."""
+    keys, rows = np.load(folder / KEYS), np.load(folder / ROWS)
+    starts = np.flatnonzero(keys[1:] == keys[:-1])
+    for start in starts:
+        first = int(rows[start])
+        for place in range(int(start) + 1, len(keys)):
+            if keys[place] != keys[start]:
+                break
+            if documents[first].doc_id == documents[int(rows[place])].doc_id:
+                return first, int(rows[place])
+    return None

@@ -1,0 +1,78 @@
+"""Token vectors -> one vector per text: the pooling modes that sentence-transformers folders name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def pool(hidden: Tensor, lengths: Tensor, modes: Sequence[str], *, skip: int = 0) -> Tensor:
+    """Pool right-padded token vectors; several modes are concatenated in order.
+
+    Args:
+        hidden: float32 [n_texts, n_tokens, width].
+        lengths: int64 [n_texts], tokens of each text, at least 1.
+        modes: names of `retrievers.sentence_folder.POOLING_MODES`.
+        skip: leading tokens that do not count, those of a prompt. Positions still count from the first token.
+    Returns:
+        float32 [n_texts, width * number of modes].
+    """
+    import torch
+
+    positions = torch.arange(hidden.shape[1], device=hidden.device)
+    kept = (positions < lengths[:, None]) & (positions >= skip)
+    return torch.cat([_POOLS[mode](hidden, kept) for mode in modes], dim=-1)
+
+
+def _cls(hidden: Tensor, kept: Tensor) -> Tensor:
+    return _one_per_text(hidden, kept.int().argmax(dim=1))
+
+
+def _lasttoken(hidden: Tensor, kept: Tensor) -> Tensor:
+    n_tokens = kept.shape[1]
+    return _one_per_text(hidden, n_tokens - 1 - kept.int().flip(1).argmax(dim=1))
+
+
+def _one_per_text(hidden: Tensor, positions: Tensor) -> Tensor:
+    import torch
+
+    return hidden[torch.arange(len(hidden), device=hidden.device), positions]
+
+
+def _max(hidden: Tensor, kept: Tensor) -> Tensor:
+    # A text that is nothing but prompt keeps no token: zeros, as its mean is.
+    pooled = hidden.masked_fill(~kept[..., None], float("-inf")).amax(dim=1)
+    return pooled.masked_fill(~kept.any(dim=1, keepdim=True), 0.0)
+
+
+def _mean(hidden: Tensor, kept: Tensor) -> Tensor:
+    return _weighted_sum(hidden, kept) / kept.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _mean_sqrt_len(hidden: Tensor, kept: Tensor) -> Tensor:
+    return _weighted_sum(hidden, kept) / kept.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
+
+
+def _weightedmean(hidden: Tensor, kept: Tensor) -> Tensor:
+    """Token i, from 1, weighs i (Muennighoff, SGPT, 2022, equation 2)."""
+    import torch
+
+    weights = kept * torch.arange(1, kept.shape[1] + 1, device=kept.device)
+    return _weighted_sum(hidden, weights) / weights.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _weighted_sum(hidden: Tensor, weights: Tensor) -> Tensor:
+    return (weights[:, None].to(hidden.dtype) @ hidden).squeeze(1)
+
+
+_POOLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cls": _cls,
+    "max": _max,
+    "mean": _mean,
+    "mean_sqrt_len_tokens": _mean_sqrt_len,
+    "weightedmean": _weightedmean,
+    "lasttoken": _lasttoken,
+}

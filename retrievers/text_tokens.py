@@ -1,0 +1,70 @@
+"""Text -> token ids and character spans, by a model folder's tokenizer. Texts may be hostile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rag.errors import SpecError
+
+
+class TextTokens:
+    """The tokenizer in `folder`. Not to be called by two threads at once: it keeps truncation as a setting."""
+
+    def __init__(self, folder: Path, *, max_length: int, lower_case: bool) -> None:
+        from transformers import AutoTokenizer
+
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, ImportError) as cause:
+            raise SpecError(f"model folder '{folder}': transformers cannot load its tokenizer ({cause})") from cause
+        if not self._tokenizer.is_fast:
+            raise SpecError(f"model folder '{folder}': its tokenizer has no tokenizer.json, which is needed for spans")
+        self._max_length = max_length
+        self._lower_case = lower_case
+
+    @property
+    def pad_id(self) -> int:
+        """What fills a batch up; masked everywhere, so any id does for a tokenizer that has none."""
+        return int(self._tokenizer.pad_token_id or 0)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids with special ones, cut at the length limit."""
+        if not texts:
+            return []
+        readable = [_readable(text.lower() if self._lower_case else text) for text in texts]
+        encoded = self._tokenizer(
+            readable, truncation=True, max_length=self._max_length, padding=False, return_attention_mask=False
+        )
+        ids: list[list[int]] = encoded["input_ids"]
+        return ids
+
+    def prompt_length(self, prompt: str) -> int:
+        """Tokens that `prompt` puts before a text, with the special ones that come first."""
+        ids = self.ids([prompt])[0]
+        return len(ids) - int(bool(ids) and ids[-1] in self._tokenizer.all_special_ids)
+
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """(start, end) in characters of every token, without special ones; nothing is cut."""
+        if not texts:
+            return []
+        encoded = self._tokenizer(
+            [_readable(text) for text in texts],
+            add_special_tokens=False,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            return_offsets_mapping=True,
+            verbose=False,  # it would warn that a text is longer than the model reads
+        )
+        return [[(int(start), int(end)) for start, end in spans] for spans in encoded["offset_mapping"]]
+
+
+def _readable(text: str) -> str:
+    """`text` with lone surrogates, which no tokenizer takes, as question marks: as many characters as before."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text

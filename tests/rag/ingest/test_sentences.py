@@ -1,0 +1,61 @@
+"""Sentence boundaries, with the usual traps."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.ingest import sentences
+
+
+def _cut(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentences(text)]
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        ["It rains.", "We stay in!", "Why?", "No idea."],
+        ["Dr. Low met J. S. Bach at approx. 5 Main St. today.", "It was fine."],
+        ["See e.g. Section 3.2 or fig. 4 there.", "It costs 3.50 euros."],
+        ['"Stop." He left.', "(Or did he?)", "Nobody knows..."],
+        ["1. Open the box.", "2. Take it out.", "- Mind the glass", "- and the wire"],
+        ["今日は雨です。", "家にいます！", "はい。"],
+    ],
+)
+def test_sentences_and_list_items_are_told_apart(expected: list[str]) -> None:
+    if expected[0].startswith("1."):
+        assert _cut("\n".join(expected)) == expected
+    elif expected[0].startswith('"'):
+        assert _cut(" ".join(expected)) == ['"Stop."', "He left.", *expected[1:]]
+    else:
+        assert _cut(" ".join(expected)) == expected
+
+
+def test_a_wrapped_line_goes_on_and_a_blank_line_ends() -> None:
+    assert _cut("one line\ngoes on\n\nanother paragraph") == ["one line\ngoes on", "another paragraph"]
+
+
+def test_a_stop_before_a_small_letter_ends_nothing() -> None:
+    assert _cut("The approx. five min. walk") == ["The approx. five min. walk"]
+
+
+@given(st.text(st.sampled_from("aB1. \n\t!?。-)\"'…x")))
+def test_every_character_that_is_not_space_is_in_one_sentence(text: str) -> None:
+    spans = list(sentences(text))
+    assert "".join("".join(text[s:e].split()) for s, e in spans) == "".join(text.split())
+    assert all(text[s:e] == text[s:e].strip() != "" for s, e in spans)
+    assert spans == sorted(spans)
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 200_000 + "a", "\n" * 200_000 + "a", "\n " * 100_000, "1. A " * 40_000, '."' * 100_000]
+)
+def test_hostile_punctuation_takes_no_longer_than_prose(text: str) -> None:
+    before = time.perf_counter()
+    for _ in sentences(text):
+        pass
+    assert time.perf_counter() - before < 2

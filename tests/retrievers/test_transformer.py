@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from rag.errors import SpecError
+from retrievers.transformer import _matmul_attention, choose_compute, load_transformer, usable_cores, usable_threads
+from tests.retrievers.tiny_encoders import write_json
+
+
+class _Layer:
+    def __init__(self, *, is_causal: bool) -> None:
+        self.is_causal = is_causal
+
+
+@pytest.mark.parametrize("mask", ["none", "bool", "additive"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_matmul_attention_equals_torchs_own(mask: str, causal: bool) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 9, 8)
+    kept = torch.arange(9) < torch.tensor([9, 5])[:, None]
+    given = None if mask == "none" else kept[:, None, None, :].expand(2, 1, 9, 9)
+    if mask == "additive":
+        given = torch.zeros(2, 1, 9, 9).masked_fill(~given, torch.finfo(torch.float32).min)
+    found, _ = _matmul_attention(_Layer(is_causal=causal), query, key, value, given, scaling=0.3)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=given, is_causal=causal and given is None, scale=0.3
+    )
+    torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-5, rtol=1e-5)
+
+
+def test_the_hosts_number_of_threads_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    monkeypatch.setattr("retrievers.transformer.usable_cores", lambda: 1)
+    try:
+        with pytest.raises(KeyError), usable_threads():
+            assert torch.get_num_threads() == 1
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("150000 100000", 2), ("10000 100000", 1), ("max 100000", None), ("?", None)]
+)
+def test_a_containers_quota_limits_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int | None
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (tmp_path / "cpu.max").write_text(quota + "\n", encoding="ascii")
+    assert usable_cores(tmp_path / "cpu.max") == (cores or 8)
+    assert usable_cores(tmp_path / "absent") == 8
+
+
+def test_auto_takes_bfloat16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    for there, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda there=there: there, raising=False)
+        assert choose_compute("auto") == expected
+    assert choose_compute("bfloat16") == "bfloat16"
+
+
+def test_a_model_that_transformers_does_not_know_is_a_spec_error(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {"model_type": "no-such-model"})
+    with pytest.raises(SpecError, match="transformers cannot load it"):
+        load_transformer(tmp_path, compute="float32")
+
+
+@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
+def test_a_processor_without_avx512_gives_the_same_vectors(
+    plain_bert: Path, monkeypatch: pytest.MonkeyPatch, compute: str
+) -> None:
+    ids = torch.tensor([[2, 6, 7, 8, 3], [2, 6, 3, 0, 0]])
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    fast = load_transformer(plain_bert, compute=compute)  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    plain = load_transformer(plain_bert, compute=compute)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        one, other = (m(input_ids=ids, attention_mask=mask).last_hidden_state.float() for m in (fast, plain))
+    loose = 1e-5 if compute == "float32" else 0.05
+    torch.testing.assert_close(one[mask.bool()], other[mask.bool()], atol=loose, rtol=loose)

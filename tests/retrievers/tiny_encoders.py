@@ -1,0 +1,82 @@
+"""Random encoders of a few kilobytes in sentence-transformers format; nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+WORDS = (
+    ["the", "a", "of", "in", "is", "was", "day", "days", "leave", "paid", "bicycle", "frame", "warranty", "returns", "lost", "laptop", "safety", "wheel", "ride", "note"]
+)
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+LETTERS = [c for letter in "abcdefghijklmnopqrstuvwxyz0123456789" for c in (letter, f"##{letter}")]
+WIDTH = 32
+MAX_LENGTH = 24
+
+TRANSFORMER, POOLING, NORMALIZE, DENSE = (
+    f"sentence_transformers.models.{name}" for name in ("Transformer", "Pooling", "Normalize", "Dense")
+)
+
+
+def tiny_bert(folder: Path, *, seed: int = 0) -> Path:
+    """A plain transformers folder: a BERT with random weights large enough to matter, and a WordPiece tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *WORDS, *LETTERS[2:], "##a", ".", ":", ","])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=MAX_LENGTH,
+    ).save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        initializer_range=0.4,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def sentence_modules(
+    folder: Path,
+    pooling: Mapping[str, Any],
+    *,
+    rest: Sequence[tuple[str, str]] = (("2_Normalize", NORMALIZE),),
+    options: Mapping[str, Any] | None = None,
+    max_length: int | None = MAX_LENGTH,
+) -> Path:
+    """Turn a plain folder into one of sentence-transformers, with Transformer, Pooling and `rest` as modules."""
+    modules = [("", TRANSFORMER), ("1_Pooling", POOLING), *rest]
+    listed = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)]
+    write_json(folder / "modules.json", listed)
+    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": WIDTH, **pooling})
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+    if options is not None:
+        write_json(folder / "config_sentence_transformers.json", options)
+    for path, _ in rest:
+        (folder / path).mkdir(exist_ok=True)
+    return folder
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
