@@ -62,8 +62,14 @@ def language_of(name: str) -> str:
     return last if re.fullmatch("[a-z]{2}", last) else "en"
 
 
+def quality_of(name: str, data: Path, *, identifiers: bool = False) -> tuple[dict[str, float], int]:
+    """Means of MEASURES over the judged queries of a set, and how many those are."""
+    dataset = load_beir(data / name, within=WITHIN.get(name))
+    return measure(dataset, language=language_of(name), identifiers=identifiers)
+
+
 def measure(dataset: Dataset, *, language: str, identifiers: bool) -> tuple[dict[str, float], int]:
-    """Means of MEASURES over the judged queries, and how many those are."""
+    """What `quality_of` gives."""
     import ir_measures
 
     documents = list(dataset.documents())
@@ -111,9 +117,7 @@ def best(leg: LexicalLeg, query: Query, documents: Sequence[Document]) -> list[t
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table. The exit status is 1 if a set is further from its published nDCG@10 than allowed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", help="names of the table; all of them when left out")
     parser.add_argument("--identifiers", action="store_true", help="index parts of identifiers too")
     parser.add_argument("--record", action="store_true", help="append to results/bm25_quality.jsonl")
@@ -129,11 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in table:
         if options.sets and row.name not in options.sets:
             continue
-        found, n_queries = measure(
-            load_beir(data / row.name, within=WITHIN.get(row.name)),
-            language=language_of(row.name),
-            identifiers=options.identifiers,
-        )
+        found, n_queries = quality_of(row.name, data, identifiers=options.identifiers)
         cells = [
             f"{found[name]:9.4f}{value:8.4f}{found[name] - value:+9.4f}"
             for name, value in zip(MEASURES, row.values, strict=True)

@@ -31,9 +31,7 @@ ROUNDS = 15
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print microseconds a query and the ratio. The exit status is 1 if the leg was slower at equal
     threads."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--record", action="store_true", help="append to results/bm25_speed.jsonl")
     options = parser.parse_args(arguments)
@@ -90,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.record:
                 keys = ("ragline_us", "bm25s_us", "ratio", "ratio_of_medians")
                 values = dict(zip(keys, (*us, ratio, median), strict=True))
-                record("bm25_speed", {"set": "scifact", "k": K, "counts": name, "threads": threads, **values})
+                record("bm25_speed", {"set": "scifact", "k": K, "counts": name, "threads": list(threads), **values})
     return 1 if slower else 0
 
 

@@ -51,9 +51,7 @@ class Analyzer:
 
     def __init__(self, settings: AnalyzerSettings) -> None:
         if not re.fullmatch(r"[a-z]{2,3}", settings.language):
-            raise ValueError(
-                f"language must be an ISO 639-1 code such as 'en' or 'zh', got {settings.language!r}"
-            )
+            raise ValueError(f"language must be an ISO 639-1 code such as 'en' or 'zh', got {settings.language!r}")
         self.settings = settings
         self._algorithm = _algorithm(settings)
         english = settings.stop_words == "auto" and settings.language == "en"
@@ -108,9 +106,7 @@ class Analyzer:
                 "Build the index again"
             ) from cause
         here = ours.describe()
-        differing = sorted(
-            key for key in set(here) | set(description) if here.get(key) != description.get(key)
-        )
+        differing = sorted(key for key in set(here) | set(description) if here.get(key) != description.get(key))
         if differing:
             theirs = ", ".join(f"{key} {description.get(key)!r}" for key in differing)
             own = ", ".join(f"{key} {here.get(key)!r}" for key in differing)
@@ -166,9 +162,7 @@ def _algorithm(settings: AnalyzerSettings) -> str:
         return ""
     if settings.stemmer == "porter" or (settings.stemmer == "auto" and language == "en"):
         if language != "en":
-            raise ValueError(
-                f"stemmer 'porter' is for English; for language '{language}' use auto, snowball or none"
-            )
+            raise ValueError(f"stemmer 'porter' is for English; for language '{language}' use auto, snowball or none")
         return "porter"
     import Stemmer
 
@@ -178,9 +172,7 @@ def _algorithm(settings: AnalyzerSettings) -> str:
     if settings.stemmer == "auto":
         return ""
     known = ", ".join(sorted(code for code, name in _SNOWBALL.items() if name in Stemmer.algorithms()))
-    raise ValueError(
-        f"no Snowball stemmer for language '{language}'; there is one for {known}. Use auto or none"
-    )
+    raise ValueError(f"no Snowball stemmer for language '{language}'; there is one for {known}. Use auto or none")
 
 
 def _stemmer_version() -> str:

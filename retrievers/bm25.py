@@ -77,6 +77,7 @@ class BM25Retriever:
         self, terms: Sequence[Mapping[str, float]], *, k: int, mask: NDArray[np.bool_] | None
     ) -> list[tuple[ScoredDocument, ...]]:
         leg = self._index.lexical
+        k = max(1, min(k, leg.n_docs))
         rows, scores = leg.search(terms, k=k + 1, mask=mask, threads=self._threads)
         found = []
         for query, best_rows, best_scores in zip(terms, rows, scores, strict=True):
@@ -129,9 +130,7 @@ def _by_filter(queries: Sequence[Query]) -> list[tuple[Where | None, list[int]]]
 
 def _foreign_scripts(text: str) -> list[str]:
     """First words of the Unicode names of letters outside Latin: CJK, CYRILLIC, THAI."""
-    names = {
-        unicodedata.name(c, "").partition(" ")[0] for c in text[:1000] if c.isalpha() and not c.isascii()
-    }
+    names = {unicodedata.name(c, "").partition(" ")[0] for c in text[:1000] if c.isalpha() and not c.isascii()}
     return sorted(names - {"", "LATIN", "MODIFIER"})
 
 

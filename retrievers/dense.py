@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -40,7 +39,6 @@ class DenseRetriever:
         A query of blank text, or whose weights are all zero, gets no hits and outcome `empty`.
         """
         require_k(k, by="retrieve.dense")
-        started = time.perf_counter()
         parts = [_parts(query) for query in queries]
         vectors = self._vectors(parts)
         hits: list[tuple[ScoredDocument, ...]] = [()] * len(queries)
@@ -50,14 +48,13 @@ class DenseRetriever:
                 hits[place] = self._hits(its_rows, its_scores)
         if n_empty := sum(not some for some in parts):
             logger.warning("retrieve.dense: %d of %d queries have no text to encode", n_empty, len(queries))
-        seconds = (time.perf_counter() - started) / max(len(queries), 1)
         return [
             Ranking(
                 query=query,
                 hits=found,
                 source="dense",
                 outcome=OK if some else _EMPTY,
-                usage=Usage(calls=len(some), seconds=seconds),
+                usage=Usage(calls=len(some)),
             )
             for query, some, found in zip(queries, parts, hits, strict=True)
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 
 def tiny_sentence_model(folder: Path, *, seed: int = 0, dim: int = 16) -> Path:
@@ -20,7 +21,8 @@ def tiny_sentence_model(folder: Path, *, seed: int = 0, dim: int = 16) -> Path:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    fast(
         tokenizer_object=tokenizer,
         unk_token="[UNK]",
         pad_token="[PAD]",
@@ -38,7 +40,8 @@ def tiny_sentence_model(folder: Path, *, seed: int = 0, dim: int = 16) -> Path:
             intermediate_size=2 * dim,
             max_position_embeddings=64,
         )
-        BertModel(config).save_pretrained(folder)
+        bert: Any = BertModel
+        bert(config).save_pretrained(folder)
     parts = ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")
     modules = [
         {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}

@@ -125,9 +125,11 @@ def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as cause:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as cause:
         raise MissingModel(f"model folder '{folder}' does not load as a decoder: {cause}") from cause
 
 

@@ -63,11 +63,8 @@ def foreign_folders(folder: Path) -> list[str]:
     home = Path(__file__).resolve().parents[2]
     if folder.resolve() == home:
         return []
-    return [
-        n
-        for n in HOUSE
-        if (folder / n / "__init__.py").exists() or (folder / n).is_dir() or (folder / f"{n}.py").exists()
-    ]
+    # a folder without __init__.py hides nothing: Python prefers a regular package further down its path
+    return [name for name in HOUSE if (folder / name / "__init__.py").exists() or (folder / f"{name}.py").exists()]
 
 
 def _libraries() -> int:

@@ -21,6 +21,7 @@ _MARKER = re.compile(r"\s*(?:[-*•‣–·▪]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
 _MANY_SHORT_LINES = re.compile(r"(?:(?:^|\n)[^\n]{1,40}(?=\n)){6}")
 _GAP = re.compile(r" {3,}")
 _CELLS = " | "
+_NUMBERING = re.compile(r"^(?:\d+[.)]?)+\s+")
 _NO_TITLE = re.compile(r"(?i)untitled|microsoft word|.*\.(?:docx?|pdf|tex|dvi|indd|odt|qxd)$|\W*$")
 
 
@@ -113,21 +114,30 @@ def _outline(reader: PdfReader) -> dict[int, list[_Entry]]:
 def _page(text: str, number: int, entries: Sequence[_Entry], layout: Layout) -> None:
     """Cut a page at the lines that are outline entries; an entry that no line matches opens at the top."""
     lines = [" ".join(line.split()) for line in text.split("\n")]
-    after = 0
-    at: list[tuple[int, _Entry]] = []
+    after, at = 0, list[tuple[int, int, _Entry]]()
     for entry in entries:
-        line = next((i for i in range(after, len(lines)) if lines[i].casefold() == entry.title.casefold()), None)
-        if line is None:
-            layout.open(entry.level, layout.clean.line(entry.title))
+        first, last = _heading_lines(lines, after, entry.title)
+        if last > first:
+            at.append((first, last, entry))
+            after = last
         else:
-            at.append((line, entry))
-            after = line + 1
+            layout.open(entry.level, layout.clean.line(entry.title))
     done = 0
-    for line, entry in at:
-        _paragraphs(lines[done:line], number, layout)
+    for first, last, entry in at:
+        _paragraphs(lines[done:first], number, layout)
         layout.heading(entry.level, entry.title, page=number)
-        done = line + 1
+        done = last
     _paragraphs(lines[done:], number, layout)
+
+
+def _heading_lines(lines: Sequence[str], after: int, title: str) -> tuple[int, int]:
+    """The first one or two lines from `after` on that are the title, numbering aside; an empty range if none are."""
+    wanted = _NUMBERING.sub("", title.casefold())
+    for first in range(after, len(lines)):
+        for last in (first + 1, first + 2):
+            if _NUMBERING.sub("", " ".join(lines[first:last]).casefold()) == wanted:
+                return first, last
+    return after, after
 
 
 def _paragraphs(lines: Sequence[str], number: int, layout: Layout) -> None:

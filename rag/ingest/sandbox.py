@@ -69,21 +69,17 @@ class Worker:
         stdin = self._process.stdin
         assert stdin is not None
         if not self._started:
-            try:
-                self._line(_STARTING_S)
-            except ReadError as cause:
-                few = f"{self._limits.memory_bytes:,} bytes of memory"
-                raise ReadError(f"the parsing process did not start with {few}: {cause}") from None
+            self._line(_STARTING_S, "started")
             self._started = True
         try:
             stdin.write(json.dumps(request).encode() + b"\n")
             stdin.flush()
         except BrokenPipeError:
             raise self._died() from None
-        answer: dict[str, Any] = json.loads(self._line(self._limits.seconds))
+        answer: dict[str, Any] = json.loads(self._line(self._limits.seconds, "parsed"))
         return answer
 
-    def _line(self, seconds: float) -> bytes:
+    def _line(self, seconds: float, done: str) -> bytes:
         """The next line that the process writes."""
         stdout = self._process.stdout
         assert stdout is not None
@@ -94,7 +90,7 @@ class Worker:
         while not pieces or not pieces[-1].endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0 or not waiting.poll(left * 1000):
-                raise ReadError(f"not parsed within {seconds:g} s")
+                raise ReadError(f"not {done} within {seconds:g} s")
             piece = os.read(stdout.fileno(), 1 << 20)
             if not piece:
                 raise self._died()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,9 @@ from retrievers.index.reuse import ENCODED, previous_vectors
 from retrievers.index.settings import DenseSettings, IndexSettings
 
 if TYPE_CHECKING:
-    from retrievers.sentence_folder import Role
     from retrievers.encoders import SentenceEncoder
     from retrievers.index.directory import Index
+    from retrievers.sentence_folder import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ def encode(
     """Vectors of all documents. `work` keeps finished shards, so that a killed build goes on where it stopped."""
     from retrievers.index.encode_units import encode_units
 
+    _require_room(work, n=len(documents), dim=encoder.dim)
     reuse = previous_vectors(previous, encoder.describe())
     counted = _Counted(encoder)
     vectors = encode_units(
@@ -65,6 +68,17 @@ def build_dense(
     if settings.storage != "float32":
         np.save(folder.parent / ENCODED, vectors)
     return facts
+
+
+def _require_room(work: Path, *, n: int, dim: int) -> None:
+    """Raise OSError ENOSPC now, not after hours of encoding, unless shards, result and leg will fit.
+
+    They are written through memory maps as well, where a full disk ends the process without a word.
+    """
+    needed = n * (3 * 4 * dim + 32) - sum(file.stat().st_blocks * 512 for file in work.iterdir())
+    free = shutil.disk_usage(work).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"vectors need {needed / 1e9:,.3f} GB, {free / 1e9:,.3f} GB are free")
 
 
 class _Counted:

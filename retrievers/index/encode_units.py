@@ -144,7 +144,7 @@ def _read_shard(path: Path, record: np.dtype[Any]) -> NDArray[Any] | None:
     """The records, or None if the file is not what its name says."""
     try:
         records: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     content = hashlib.sha256(records.tobytes()).hexdigest()
     return records if records.dtype == record and path.stem.endswith(content) else None

@@ -37,9 +37,7 @@ class LexicalLeg:
     Made by `open`. Safe to share between threads.
     """
 
-    def __init__(
-        self, analyzer: Analyzer, numbers: Mapping[str, int], engine: Impacts | RankBM25, n_docs: int
-    ) -> None:
+    def __init__(self, analyzer: Analyzer, numbers: Mapping[str, int], engine: Impacts | RankBM25, n_docs: int) -> None:
         self.analyzer, self.n_docs = analyzer, n_docs
         self._numbers, self._engine = numbers, engine
 
@@ -152,7 +150,5 @@ def _checked(query: Mapping[str, float]) -> Weighted:
         return query
     for weight in query.values():
         if not abs(weight) <= _LARGEST_WEIGHT:
-            raise ValueError(
-                f"weights of query terms must be numbers up to {_LARGEST_WEIGHT:g}, got {weight}"
-            )
+            raise ValueError(f"weights of query terms must be numbers up to {_LARGEST_WEIGHT:g}, got {weight}")
     return {term: weight for term, weight in query.items() if weight}

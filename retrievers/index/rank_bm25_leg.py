@@ -25,9 +25,7 @@ VARIANTS = ("okapi", "l", "plus")
 class RankBM25:
     """BM25Okapi, BM25L or BM25Plus over term numbers. The first search counts all tokens."""
 
-    def __init__(
-        self, folder: Path, *, settings: LexicalSettings, numbers: Mapping[str, int], n_docs: int
-    ) -> None:
+    def __init__(self, folder: Path, *, settings: LexicalSettings, numbers: Mapping[str, int], n_docs: int) -> None:
         self._settings, self._numbers = settings, numbers
         terms = load_vector(folder / "tokens.npy", np.int32)
         starts = load_vector(folder / "starts.npy", np.int64)

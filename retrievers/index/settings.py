@@ -24,7 +24,8 @@ class AnalyzerSettings(_Settings):
         default="en", description="ISO 639-1 code. Chooses stop words and stemmer; zh is split into single characters."
     )
     stemmer: Literal["auto", "porter", "snowball", "none"] = Field(
-        default="auto", description="auto: Porter for en, Snowball for other languages that have one, none for the rest."
+        default="auto",
+        description="auto: Porter for en, Snowball for other languages that have one, none for the rest.",
     )
     stop_words: Literal["auto", "none"] = Field(
         default="auto", description="auto: Lucene's 33 words for en, none elsewhere."

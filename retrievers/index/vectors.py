@@ -89,7 +89,7 @@ class DenseLeg:
         exact = (facts.get("structure"), facts.get("storage")) == ("flat", "float32")
         try:
             store: VectorStore = mapped_store.read(folder) if exact else faiss_store.read(folder)
-        except (OSError, ValueError, RuntimeError) as cause:
+        except (OSError, EOFError, ValueError, RuntimeError) as cause:
             raise IndexProblem(f"dense leg '{folder}' cannot be read ({cause}). Rebuild the index.") from cause
         if store.shape != (facts.get("rows"), facts.get("dim")):
             raise IndexProblem(

@@ -124,7 +124,7 @@ def test_a_metadata_filter_is_a_mask_over_rows(pages: Path, path: Path) -> None:
     with Index.open(path) as index:
         mask = index.mask({"source": "handbook/travel.txt"})
         assert mask is not None
-        assert [index.documents[row].parent for row in mask.nonzero()[0]] == ["handbook/travel.txt"]
+        assert [document.parent for document in index.documents.many(mask.nonzero()[0])] == ["handbook/travel.txt"]
         assert index.mask(None) is None
 
 
@@ -228,8 +228,7 @@ def test_a_file_that_fails_half_way_is_left_out_whole(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rag import units
-
-    real = units.chunk
+    from rag.ingest import chunk as real
 
     def fail_on_second(document: Any, **options: Any) -> Any:
         if document.doc_id == "r2":
@@ -292,8 +291,8 @@ def test_an_open_index_stays_as_it_was_through_later_builds(pages: Path, path: P
     for text in ("Take the bus.", "Take the boat.", "Walk."):
         (pages / "handbook" / "travel.txt").write_text(text)
         build(path, pages)
-    assert search(reader, "train journeys") == ["handbook/travel.txt#1"] or search(reader, "train journeys")
-    assert "Take the train" in reader.documents[reader.documents.row(search(reader, "train journeys")[0])].text
+    (found,) = search(reader, "train journeys")
+    assert "Take the train" in reader.documents[reader.documents.row(found)].text
     with Index.open(path) as index:
         assert search(index, "train bus boat") == []
         assert len(list(path.glob("generation-*"))) == 2
@@ -318,31 +317,24 @@ def test_threads_share_one_copy_of_each_part(pages: Path, path: Path) -> None:
         assert len(seen) == 8
 
 
-def each_file(path: Path) -> list[str]:
-    with Index.open(path) as index:
-        return [*index.manifest.files, "manifest.json"]
-
-
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "grow"])
-def test_damage_to_any_file_is_found_at_open(pages: Path, path: Path, damage: str, tmp_path: Path) -> None:
+def test_damage_to_any_file_is_found_at_open(tmp_path: Path, pages: Path, path: Path, damage: str) -> None:
     build(path, pages)
-    for name in each_file(path):
-        copy = tmp_path / "copy"
-        shutil.copytree(path, copy)
+    for name in [*content(path), "manifest.json"]:
+        copy = shutil.copytree(path, tmp_path / "copy")
         file = next(copy.glob("generation-*")) / name
         raw = file.read_bytes()
         if damage == "flip":
-            # The first digit of a digest, for the manifest: a flip in its free text would be no damage.
-            at = raw.index(b'"sha256":"') + 10 if name == "manifest.json" and b'"sha256":"' in raw else len(raw) // 2
-            at = raw.rindex(b"sha256") + 11 if name == "manifest.json" else at
+            # In the manifest, a digit of a digest: in its free text no flip can be told from the truth.
+            at = raw.rindex(b"sha256") + 11 if name == "manifest.json" else len(raw) // 2
             file.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
         elif damage == "truncate":
-            file.write_bytes(raw[:-1] if name != "manifest.json" else raw[:-3])
+            file.write_bytes(raw[:-3])
         elif damage == "grow":
             file.write_bytes(raw + b"x")
         else:
             file.unlink()
-        with pytest.raises(IndexProblem, match=f"(?s)'?{copy}'?.*rag index SRC --index {copy}"):
+        with pytest.raises(IndexProblem, match=f"(?s){copy}.*rag index SRC --index {copy}"):
             Index.open(copy)
         shutil.rmtree(copy)
 

@@ -171,6 +171,18 @@ def test_a_disk_that_fills_up_with_vectors_leaves_the_old_index(
     assert build(path, source, wide, legs=["dense"], **dense).n_units == 600
 
 
+def test_room_for_the_vectors_is_checked_before_they_are_encoded(
+    tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=895))
+    # 4 texts: shard, result and leg of 16 numbers of 4 bytes, and a digest of 32 bytes
+    with pytest.raises(IndexProblem, match=r"no room .* vectors need 0.000 GB"):
+        build(tmp_path / "index", write_corpus(tmp_path / "beir"), encoder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=896))
+    assert build(tmp_path / "index", write_corpus(tmp_path / "beir"), encoder).n_encoded == 4
+
+
 def test_the_key_follows_the_encoder_only_for_a_dense_leg(tmp_path: Path, encoder: Path, other_encoder: Path) -> None:
     source = write_corpus(tmp_path / "beir")
 

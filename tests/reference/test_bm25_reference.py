@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rank_bm25
 
+from benchmarks.bm25_quality import published, quality_of
 from retrievers.index.lexical import LexicalLeg
 from retrievers.index.settings import AnalyzerSettings, LexicalSettings
 
@@ -112,3 +113,13 @@ def test_compiled_code_and_numpy_give_the_same_bits(variant: str, tmp_path: Path
         rows_there, scores_there = leg.search(queries, k=k, engine="numpy")
         np.testing.assert_array_equal(rows, rows_there)
         np.testing.assert_array_equal(scores, scores_there)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_published_figures_are_met_on_every_retrieval_set(eval_data: Path) -> None:
+    rows = published(eval_data)
+    assert len(rows) == 19
+    found = {row.name: quality_of(row.name, eval_data)[0]["nDCG@10"] for row in rows}
+    assert found["scifact"] == pytest.approx(0.677, abs=0.002)
+    assert found == pytest.approx({row.name: row.values[0] for row in rows}, abs=0.005)

@@ -334,7 +334,7 @@ def small() -> TinyLLM:
 
     folder = resolve("smollm2-135m-instruct").path
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return TinyLLM(model.eval(), AutoTokenizer.from_pretrained(folder), context_window=8192)
+    return TinyLLM(model, AutoTokenizer.from_pretrained(folder), context_window=8192)
 
 
 @pytest.mark.models

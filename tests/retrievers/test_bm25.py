@@ -66,6 +66,11 @@ def test_a_batch_gives_what_single_questions_give(retriever: BM25Retriever, quer
     assert retriever.retrieve([], k=5) == []
 
 
+def test_more_hits_than_there_are_documents_may_be_asked_for(retriever: BM25Retriever) -> None:
+    (ranking,) = retriever.retrieve([_query("days")], k=10**9)
+    assert 0 < len(ranking.hits) < 12
+
+
 def test_documents_without_a_query_term_are_no_hits(retriever: BM25Retriever) -> None:
     (ranking,) = retriever.retrieve([_query("torque")], k=12)
     assert ranking.doc_ids == ("d05",)
@@ -73,10 +78,10 @@ def test_documents_without_a_query_term_are_no_hits(retriever: BM25Retriever) ->
 
 def test_a_filter_applies_before_the_cut(retriever: BM25Retriever) -> None:
     free, filtered = retriever.retrieve(
-        [_query("days bicycle frames", qid="a"), _query("days bicycle frames", qid="b", where={"kind": "product"})], k=2
+        [_query("days bicycle frames", qid="a"), _query("days bicycle frames", qid="b", where={"kind": "rule"})], k=2
     )
     everything = retriever.retrieve([_query("days bicycle frames")], k=12)[0]
-    allowed = [hit for hit in everything.hits if hit.document.metadata["kind"] == "product"]
+    allowed = [hit for hit in everything.hits if hit.document.metadata["kind"] == "rule"]
     assert len(free.hits) == len(filtered.hits) == 2
     assert filtered.hits == tuple(allowed[:2])
     assert filtered.hits != free.hits

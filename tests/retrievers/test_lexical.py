@@ -133,7 +133,7 @@ def test_a_weight_that_is_no_usable_number_is_refused(weight: float, tmp_path: P
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
-def test_ties_go_to_the_lower_row_also_at_the_cut(engine: str, tmp_path: Path) -> None:
+def test_ties_go_to_the_lower_row_also_at_the_cut(engine: Any, tmp_path: Path) -> None:
     leg = _leg(tmp_path, ["big dog"] * 40 + ["dog dog"] + ["cat"] * 5)
     for k in (1, 2, 13, 41, 60):
         assert _rows(leg, {"dog": 1}, k=k, engine=engine) == [40, *range(40)][:k]

@@ -22,9 +22,9 @@ def test_matmul_attention_equals_torchs_own(mask: str, causal: bool) -> None:
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 2, 4, 9, 8)
     kept = torch.arange(9) < torch.tensor([9, 5])[:, None]
-    given = None if mask == "none" else kept[:, None, None, :].expand(2, 1, 9, 9)
-    if mask == "additive":
-        given = torch.zeros(2, 1, 9, 9).masked_fill(~given, torch.finfo(torch.float32).min)
+    boolean = kept[:, None, None, :].expand(2, 1, 9, 9)
+    additive = torch.zeros(2, 1, 9, 9).masked_fill(~boolean, torch.finfo(torch.float32).min)
+    given = {"none": None, "bool": boolean, "additive": additive}[mask]
     found, _ = _matmul_attention(_Layer(is_causal=causal), query, key, value, given, scaling=0.3)
     expected = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=given, is_causal=causal and given is None, scale=0.3
@@ -37,9 +37,8 @@ def test_the_hosts_number_of_threads_comes_back(monkeypatch: pytest.MonkeyPatch)
     torch.set_num_threads(2)
     monkeypatch.setattr("retrievers.transformer.usable_cores", lambda: 1)
     try:
-        with pytest.raises(KeyError), usable_threads():
+        with usable_threads():
             assert torch.get_num_threads() == 1
-            raise KeyError
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-WORDS = (
-    ["the", "a", "of", "in", "is", "was", "day", "days", "leave", "paid", "bicycle", "frame", "warranty", "returns", "lost", "laptop", "safety", "wheel", "ride", "note"]
-)
+# fmt: off
+WORDS = [
+    "the", "a", "of", "in", "is", "was", "day", "days", "leave", "paid", "bicycle", "frame", "warranty", "returns",
+    "lost", "laptop", "safety", "wheel", "ride", "note",
+]
+# fmt: on
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [c for letter in "abcdefghijklmnopqrstuvwxyz0123456789" for c in (letter, f"##{letter}")]
 WIDTH = 32
@@ -22,9 +25,41 @@ TRANSFORMER, POOLING, NORMALIZE, DENSE = (
 
 def tiny_bert(folder: Path, *, seed: int = 0) -> Path:
     """A plain transformers folder: a BERT with random weights large enough to matter, and a WordPiece tokenizer."""
+    return tiny_transformer(folder, "Bert", seed=seed)
+
+
+def tiny_transformer(folder: Path, family: str, *, seed: int = 0) -> Path:
+    """The same of another family: the prefix of its classes in transformers."""
     import torch
+    import transformers
+
+    n_words = _save_tokenizer(folder)
+    names: dict[str, Any] = {
+        "hidden_size": WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.4,
+    }
+    if family == "T5":
+        names = {"d_model": WIDTH, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+    if family == "DistilBert":
+        names = {"dim": WIDTH, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "initializer_range": 0.4}
+    torch.manual_seed(seed)
+    # The tokenizer knows other special tokens than some families do by default.
+    special = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+    library: Any = transformers
+    config = getattr(library, f"{family}Config")(vocab_size=n_words, **names, **special)
+    getattr(library, f"{family}Model")(config).save_pretrained(folder)
+    return folder
+
+
+def _save_tokenizer(folder: Path) -> int:
+    """Write the tokenizer, and say how many words it has."""
+    import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *WORDS, *LETTERS[2:], "##a", ".", ":", ","])}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -33,7 +68,8 @@ def tiny_bert(folder: Path, *, seed: int = 0) -> Path:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    PreTrainedTokenizerFast(
+    library: Any = transformers
+    library.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
         unk_token="[UNK]",
@@ -42,18 +78,7 @@ def tiny_bert(folder: Path, *, seed: int = 0) -> Path:
         mask_token="[MASK]",
         model_max_length=MAX_LENGTH,
     ).save_pretrained(folder)
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=48,
-        max_position_embeddings=64,
-        initializer_range=0.4,
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
+    return len(vocabulary)
 
 
 def sentence_modules(

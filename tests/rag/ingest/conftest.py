@@ -43,7 +43,10 @@ def reader() -> Iterator[Reader]:
 
 @pytest.fixture(scope="session")
 def pdf() -> Callable[..., bytes]:
-    """Lines of each page -> a PDF. A page is a list of lines, or the bytes of its content stream."""
+    """Lines of each page -> a PDF. A page is a list of lines, or the bytes of its content stream.
+
+    `outline`: heading and page from 0; one that begins with `>` is below the last that does not.
+    """
 
     def make(
         pages: Sequence[Sequence[str] | bytes],
@@ -51,6 +54,7 @@ def pdf() -> Callable[..., bytes]:
         title: str = "",
         outline: Sequence[tuple[str, int]] = (),
         password: str = "",
+        owner: str = "",
     ) -> bytes:
         writer = PdfWriter()
         font = DictionaryObject(
@@ -69,10 +73,13 @@ def pdf() -> Callable[..., bytes]:
             page[NameObject("/Contents")] = writer._add_object(stream.flate_encode())
         if title:
             writer.add_metadata({"/Title": title})
+        top = None
         for heading, page_number in outline:
-            writer.add_outline_item(title=heading, page_number=page_number)
-        if password:
-            writer.encrypt(password, algorithm="RC4-128")
+            parent = top if heading.startswith(">") else None
+            item = writer.add_outline_item(title=heading.lstrip(">"), page_number=page_number, parent=parent)
+            top = top if parent else item
+        if password or owner:
+            writer.encrypt(user_password=password, owner_password=owner or None, algorithm="RC4-128")
         file = io.BytesIO()
         writer.write(file)
         return file.getvalue()

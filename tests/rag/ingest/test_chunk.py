@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.ingest import Block, ParsedDocument, Ruler, chunk, word_spans
+from rag.ingest import Block, ParsedDocument, Ruler, chunk, code, word_spans
 from rag.ingest.layout import Layout
 from rag.types import Document
 from retrievers.index.settings import ChunkSettings
@@ -156,6 +156,21 @@ def test_lines_are_not_cut_where_the_limit_allows() -> None:
     layout.block("\n".join(f"    a{i} = f(b. C{i})" for i in range(12)), lines=True)
     for each in _chunks(layout, overlap=10):
         assert all(line.startswith("    a") and line.endswith(")") for line in each.text.split("\n"))
+
+
+def test_code_has_line_numbers() -> None:
+    source = (
+        b"\n\nimport os\n\n\ndef one():\n    return ["
+        + b"\n        1," * 40
+        + b"\n    ]\n\n\ndef two():\n    return os\n"
+    )
+    (document,) = code.parse(source, "a.py", lambda reason, lost=False: None)
+    lines = document.text.split("\n")
+    chunks = chunk(document, settings=ChunkSettings(tokens=40, overlap=10), spans=word_spans)
+    assert len(chunks) > 3
+    for each in chunks:
+        assert each.text == "\n".join(lines[each.metadata["line"] - 1 : each.metadata["end_line"]])
+    assert chunks[-1].title == "a.py › two"
 
 
 def test_a_word_without_end_is_cut_rather_than_called_one_token() -> None:

@@ -188,6 +188,29 @@ def test_pdf_outline_gives_headings(pdf: Callable[..., bytes], notes: Noted) -> 
     ]
 
 
+def test_pdf_headings_are_found_when_wrapped_or_numbered(pdf: Callable[..., bytes], notes: Noted) -> None:
+    page = ["before", "2.1 Rules for the use", "of machines", "text", "Care", "more"]
+    data = pdf([page], outline=[("Rules for the use of machines", 0), ("3 Care", 0), ("Nowhere", 0)])
+    (document,) = pdf_parser.parse(data, "a.pdf", notes)
+    assert _blocks(document) == [
+        ("before", ("Nowhere",)),
+        ("Rules for the use of machines", ("Rules for the use of machines",)),
+        ("text", ("Rules for the use of machines",)),
+        ("3 Care", ("3 Care",)),
+        ("more", ("3 Care",)),
+    ]
+
+
+def test_pdf_outline_may_be_nested(pdf: Callable[..., bytes], notes: Noted) -> None:
+    data = pdf([["Top", "one", "Inner", "two"]], outline=[("Top", 0), (">Inner", 0)])
+    (document,) = pdf_parser.parse(data, "a.pdf", notes)
+    assert _blocks(document)[-1] == ("two", ("Top", "Inner"))
+
+
+def test_pdf_that_only_restricts_printing_is_read(pdf: Callable[..., bytes], notes: Noted) -> None:
+    assert pdf_parser.parse(pdf([["open text"]], owner="o"), "a.pdf", notes)[0].text == "open text"
+
+
 def test_pdf_tables_are_read_row_by_row(pdf: Callable[..., bytes], notes: Noted) -> None:
     rows = [("Course", "Length"), ("Lathe", "2 days"), ("Laser", "2 hours"), ("Paint", "1 day"), ("Forklift", "3 days")]
     cells = [(x, 700 - 20 * n, cell) for n, row in enumerate(rows) for x, cell in zip((60, 300), row, strict=True)]

@@ -1,0 +1,86 @@
+"""Makes any registered component: resources by the type of its parameters, everything else by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generators.llm.transformers import TransformersLLM
+from rag.graph.kinds import TABLES
+from rag.graph.signature import REQUIRED, needed_powers, signature
+from rag.indexing import build_index
+from rag.types import Document, Query, Ranking
+from retrievers.index.directory import Index
+from retrievers.index.settings import DenseSettings, IndexSettings
+from tests.generators.llm.conftest import save_random_model
+from tests.tiny_models import tiny_sentence_model
+
+Make = Callable[[str, str], Any]
+
+SMALL: dict[str, dict[str, Any]] = {
+    "generate.cited": {"max_tokens": 8},
+    "generate.closed_book": {"max_tokens": 8},
+    "reformulate.multi_query": {"max_tokens": 16},
+    "rerank.listwise": {"window": 4, "stride": 2, "max_words": 8},
+    "rerank.icr": {"max_words": 8},
+    "assemble.token_budget": {"max_tokens": 60},
+}
+"""Values that keep random models of a tiny window quick; names as in the YAML of a graph."""
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> TransformersLLM:
+    """A real decoder with random weights: its output is noise, which every component must survive."""
+    folder = save_random_model(tmp_path_factory.mktemp("decoder"))
+    return TransformersLLM(model=str(folder), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Index:
+    """The twelve documents with both legs."""
+    folder = tmp_path_factory.mktemp("contracts")
+    texts = folder / "texts"
+    texts.mkdir()
+    for document in documents:
+        (texts / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
+    encoder = tiny_sentence_model(folder / "encoder")
+    settings = IndexSettings(dense=DenseSettings(encoder=str(encoder)))
+    build_index([texts], folder / "idx", settings=settings)
+    return Index.open(folder / "idx")
+
+
+@pytest.fixture(scope="session")
+def make(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """(stage, name) -> a component, its parameters filled by type."""
+    run = tmp_path_factory.mktemp("runs") / "run.trec"
+    lines = [f"q1 Q0 d{i:02}.md#1 {i} {20 - i} x" for i in range(1, 11)]
+    run.write_text("\n".join(lines) + "\n")
+    plain = {"run": str(run)}
+
+    def of(stage: str, name: str) -> Any:
+        registry, method = TABLES[stage]
+        component = registry.get(name)
+        values: dict[str, Any] = dict(SMALL.get(f"{stage}.{name}", {}))
+        for p in signature(component, method).params:
+            if p.resource == "llm":
+                assert all(hasattr(tiny_llm, power) for power in needed_powers(p.annotation))
+                values[p.name] = tiny_llm
+            elif p.resource == "index":
+                values[p.name] = index
+            elif p.default is REQUIRED and p.name not in values:
+                values[p.name] = plain[p.name]
+        return component(**values)
+
+    return of
+
+
+@pytest.fixture
+def rankings_of_index(index: Index, queries: tuple[Query, ...]) -> list[Ranking]:
+    """Every question with all units of the index, in BM25-less order of rows."""
+    from rag.ranking import in_this_order
+
+    units = [index.documents[row] for row in range(len(index))]
+    return [Ranking(query=q, hits=in_this_order(units), source="first") for q in queries]

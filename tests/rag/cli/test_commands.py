@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rag.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_index_then_search_says_source_and_position(
+    capsys: pytest.CaptureFixture[str], notes: Path, tmp_path: Path
+) -> None:
+    code, out, _ = run(capsys, "index", str(notes), "--index", str(tmp_path / "idx"), "--graph", "bm25")
+    assert code == 0
+    assert "4 files" in out
+    assert "peak memory" in out
+    found = run(capsys, "search", "note needed", "--index", str(tmp_path / "idx"), "--graph", "bm25", "--json")
+    document = json.loads(found[1])
+    assert document["hits"][0]["position"]["source"] == "leave.md"
+    assert (
+        document["hits"][0]["position"]["headings"] == ["Leave", "Illness"] or "Illness" in document["hits"][0]["title"]
+    )
+    assert document["hits"][0]["rank"] == 1
+    assert {"graph", "index", "query", "qid", "outcome", "seconds", "nodes", "failures"} <= set(document)
+
+
+def test_hostile_text_reaches_the_terminal_plain(capsys: pytest.CaptureFixture[str], lexical_index: Path) -> None:
+    code, out, _ = run(capsys, "search", "brazed frames", "--index", str(lexical_index), "--graph", "bm25")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "[red]Tubes[/red]" in out
+    assert "[/usr/bin]" in out
+    assert "<|im_end|>" in out
+
+
+def test_a_query_without_known_terms_warns_and_finds_nothing(
+    capsys: pytest.CaptureFixture[str], lexical_index: Path
+) -> None:
+    code, out, err = run(capsys, "search", "the of and", "--index", str(lexical_index), "--graph", "bm25")
+    assert code == 0
+    assert out == ""
+    assert "node 'bm25' (retrieve.bm25): empty:" in err
+    assert "nothing found" in err
+
+
+@pytest.mark.parametrize("query", ["", "x" * 100_000, "ключ", "\x00", "keys " * 20_000])
+def test_odd_queries_end_well(capsys: pytest.CaptureFixture[str], lexical_index: Path, query: str) -> None:
+    assert run(capsys, "search", query, "--index", str(lexical_index), "--graph", "bm25")[0] == 0
+
+
+EXITS = {
+    "unknown graph": (2, "search x --index {index} --graph bm52", "Did you mean 'bm25'"),
+    "no index": (4, "search x --index {index}-absent --graph bm25", "absent"),
+    "no such leg": (4, "search x --index {index} --graph dense", "no dense leg"),
+    "nothing to index": (2, "index {index}-absent --index {index}-new --graph bm25", "absent"),
+    "graph without search": (2, "search x --index {index} --graph closed-book", "no node of this graph ranks"),
+    "answers of a search graph": (2, "ask x --index {index} --graph bm25", "ends in rankings"),
+    "index needed": (2, "ask x --graph ask", "give one with --index DIR"),
+    "no such stage": (2, "list reranker", "Did you mean 'rerank'"),
+    "no such model": (3, "models pull all-minilm --revision x", "all-minilm"),
+}
+
+
+@pytest.mark.parametrize("case", EXITS)
+def test_exit_codes_and_messages(
+    capsys: pytest.CaptureFixture[str], lexical_index: Path, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code, command, message = EXITS[case]
+    given = run(capsys, *command.format(index=lexical_index).split())
+    assert given[0] == code, given
+    assert message in given[2]
+    assert "Traceback" not in given[2]
+
+
+@pytest.mark.parametrize("arguments", [["search", "x", "--index", "i", "-k", "0"], ["serch"], ["index", "x"]])
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_no_command_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys)
+    assert code == 2
+    assert "COMMAND" in out
+
+
+def test_eval_writes_a_run_folder_and_compares_with_a_baseline(
+    capsys: pytest.CaptureFixture[str], data_set: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    code, text, _ = run(
+        capsys, "eval", str(data_set), "--graph", "bm25", "--measures", "nDCG@10 R@10", "--out", str(out), "--json"
+    )
+    assert code == 0
+    report = json.loads(text)
+    assert report["measures"]["nDCG@10"] == pytest.approx(2 / 3)
+    assert report["queries"] == 3
+    assert report["outcomes"] == {"bm25": {"ok": 2, "empty": 1}}
+    rows = list(csv.DictReader((out / "per_query.csv").read_text().splitlines()))
+    assert [(r["qid"], float(r["nDCG@10"])) for r in rows] == [("q1", 1.0), ("q2", 1.0), ("q3", 0.0)]
+    assert (out / "bm25.trec").read_text().split()[:3] == ["q1", "Q0", "d1"]
+    assert json.loads((out / "report.json").read_text()) == report
+
+    trec = tmp_path / "first.trec"
+    trec.write_text("q1 Q0 d2 1 2.0 x\nq1 Q0 d1 2 1.0 x\nq3 Q0 d2 1 1.0 x\n")
+    code, text, _ = run(
+        capsys, "eval", str(data_set), "--graph", "bm25", "--run", str(trec), "--baseline", str(out / "bm25.trec"),
+        "--measures", "R@10", "--out", str(tmp_path / "second"), "--json",
+    )  # fmt: skip
+    report = json.loads(text)
+    assert code == 0
+    assert report["measures"]["R@10"] == pytest.approx(2 / 3)
+    assert report["significance"]["R@10"]["difference"] == pytest.approx(0.0)
+    assert report["nodes"][0]["use"] == "retrieve.run"
+
+
+def test_eval_fails_above_a_share_of_bad_outcomes(
+    capsys: pytest.CaptureFixture[str], data_set: Path, tmp_path: Path
+) -> None:
+    graph = tmp_path / "g.yaml"
+    graph.write_text(
+        "version: 1\nmodels: {m: {use: llm.scripted, with: {replies: [no numbers here]}}}\n"
+        "nodes:\n  bm25: {use: retrieve.bm25, k: 4}\n"
+        "  ranked: {use: rerank.listwise, in: bm25, k: 4, with: {llm: m}}\noutput: ranked\n"
+    )
+    common = ("eval", str(data_set), "--graph", str(graph), "--out", str(tmp_path / "o"), "--measures", "nDCG@10")
+    assert run(capsys, *common)[0] == 0
+    code, out, err = run(capsys, *common, "--max-failures", "0.1")
+    assert code == 5
+    assert "--max-failures" in err
+
+
+def test_list_shows_parameters_and_check_prints_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = json.loads(run(capsys, "list", "--json")[1])
+    uses = {entry["use"]: entry for entry in listed["components"]}
+    assert uses["fuse.rrf"]["parameters"][0]["name"] == "rank_constant"
+    assert all(p["description"] for e in listed["components"] for p in e["parameters"] if "--index" not in p["type"])
+    assert "hybrid" in {graph["name"] for graph in listed["graphs"]}
+    assert "rerank.icr" in run(capsys, "list", "rerank")[1]
+    schema = json.loads(run(capsys, "check", "--schema")[1])
+    assert "rerank.icr" in schema["$defs"]["Node"]["properties"]["use"]["enum"]
+
+
+def test_check_and_draw(capsys: pytest.CaptureFixture[str], tmp_path: Path, lexical_index: Path) -> None:
+    assert run(capsys, "check", "ask")[0] == 0
+    assert run(capsys, "check", "bm25", "--index", str(lexical_index))[0] == 0
+    assert run(capsys, "check", "dense", "--index", str(lexical_index))[0] == 4
+    assert run(capsys, "draw", "ask", "-o", str(tmp_path / "g.svg"))[0] == 0
+    assert (tmp_path / "g.svg").read_text().startswith("<svg")
+
+
+def test_doctor_verifies_an_index_and_finds_a_flipped_byte(
+    capsys: pytest.CaptureFixture[str], notes: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "idx"
+    run(capsys, "index", str(notes), "--index", str(place), "--graph", "bm25")
+    assert run(capsys, "doctor", "--index", str(place))[0] == 0
+    victim = next(place.rglob("documents.jsonl"))
+    content = bytearray(victim.read_bytes())
+    content[10] ^= 1
+    victim.write_bytes(content)
+    code, out, _ = run(capsys, "doctor", "--index", str(place))
+    assert code == 4
+    assert "documents.jsonl" in out
+
+
+def test_models_list_names_the_packaged_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "models", "list")
+    assert code == 0
+    assert "all-minilm-l6-v2" in out
+    assert "smollm2-135m-instruct" in out
+
+
+def test_a_closed_pipe_is_no_error(lexical_index: Path) -> None:
+    command = f"{sys.executable} -m rag list | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_progress_bars_go_to_a_terminal_alone(notes: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, time\nfrom rag.cli.console import progress_bar\n"
+        "with progress_bar() as p:\n    p('[red]work', 0, 2); time.sleep(1.1); p('[red]work', 1, 2); time.sleep(0.3)\n"
+    )
+    quiet = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert quiet.stderr == ""
+    master, slave = pty.openpty()
+    subprocess.run([sys.executable, "-c", script], stderr=slave, check=True, env={**os.environ, "TERM": "xterm"})
+    os.close(slave)
+    shown = os.read(master, 65536).decode(errors="replace")
+    os.close(master)
+    assert "[red]work" in shown
