@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from argparse import Namespace
+from collections.abc import Iterator
 
 from rag.as_json import answer_json, cited_by, ledger_json
 from rag.cli.console import plain, say, say_json, write
 from rag.cli.search import place
 from rag.errors import StageError
 from rag.pipeline import load_pipeline, raise_failure
-from rag.types import Answer, Query
+from rag.types import Answer, AnswerDelta, Query
 
 SHOWN_CHARS = 160
 
@@ -24,18 +25,23 @@ def run(given: Namespace) -> int:
             answer = result.answers[0]
             say_json({"graph": given.graph, "index": given.index, **answer_json(answer), **ledger_json(result)})
         else:
-            final: Answer | None = None
-            for delta in pipeline.stream(given.question):
-                write(plain(delta.text))
-                final = delta.answer or final
-            if final is None:
-                raise StageError("the stream ended without an answer")
-            answer = final
-            say()
-            _sources(answer)
+            answer = show_answer(pipeline.stream(given.question))
     if answer.status == "failed":
         raise StageError(answer.outcome.detail or "no answer was written")
     return 0
+
+
+def show_answer(pieces: Iterator[AnswerDelta]) -> Answer:
+    """Print an answer while it is written, then its sources; return the whole."""
+    answer: Answer | None = None
+    for delta in pieces:
+        write(plain(delta.text))
+        answer = delta.answer or answer
+    if answer is None:
+        raise StageError("the stream ended without an answer")
+    say()
+    _sources(answer)
+    return answer
 
 
 def _sources(answer: Answer) -> None:
