@@ -37,7 +37,7 @@ def write_corpus(source: Path, target: Path, *, limit: int | None, changed_every
     ):
         for number, line in enumerate(islice(lines, limit), start=1):
             fields = json.loads(line)
-            if changed_every and number % changed_every == 0:
+            if changed_every and number % changed_every == 1:
                 fields["text"] = f"This page is new.\n\n{fields['text']}"
             out.write(json.dumps(fields) + "\n")
 

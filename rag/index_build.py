@@ -97,7 +97,7 @@ class Build:
         Raises:
             UnchangedError: the current index is what this would write.
         """
-        previous = _reusable(self._home) if new.previous else None
+        previous = self._reusable() if new.previous else None
         try:
             return self._run(new, previous)
         finally:
@@ -146,6 +146,21 @@ class Build:
             write_manifest(new.folder, manifest)
         return self._finished(report, manifest)
 
+    def _reusable(self) -> Index | None:
+        """The index that is there, all of it checked; None where it cannot be used, and all is made anew."""
+        previous = None
+        try:
+            previous = Index.open(self._home)
+            previous.verify(progress=self._progress)
+            if sum(record.n_units for record in read_sources(previous.file(SOURCES))) != len(previous.documents):
+                raise IndexProblem(f"index '{self._home}': its sources do not fit its documents")
+            return previous
+        except IndexProblem as problem:
+            if previous is not None:
+                previous.close()
+            log.warning("%s; building it from nothing", problem)
+            return None
+
     def _discover(self) -> Discovery:
         """What the sources hold, without the index itself where it lies inside a source."""
         home = self._home.resolve()
@@ -179,14 +194,7 @@ class Build:
         """Whether a build from the same units would write again what is there."""
         manifest = previous.manifest
         wanted = (self._legs, self._settings, ragline_version(), encoder)
-        if wanted != (manifest.legs, manifest.settings, manifest.ragline_version, manifest.encoder):
-            return False
-        try:
-            previous.verify(progress=self._progress)
-        except IndexProblem as problem:
-            log.warning("%s; building it again", problem)
-            return False
-        return True
+        return wanted == (manifest.legs, manifest.settings, manifest.ragline_version, manifest.encoder)
 
     def _manifest(self, folder: Path, records: Sequence[SourceRecord], facts: Mapping[str, Any]) -> Manifest:
         return Manifest(
@@ -219,15 +227,6 @@ class Build:
         start = time.perf_counter()
         yield
         self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - start
-
-
-def _reusable(home: Path) -> Index | None:
-    """The index that is there, or None where it cannot be read: then all is made anew."""
-    try:
-        return Index.open(home)
-    except IndexProblem as problem:
-        log.warning("%s; building it from nothing", problem)
-        return None
 
 
 def encoder_of(settings: DenseSettings) -> SentenceEncoder:

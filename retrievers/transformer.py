@@ -95,8 +95,11 @@ def usable_threads() -> Iterator[None]:
     """
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(before, usable_cores()))
+    before, cores = torch.get_num_threads(), usable_cores()
+    if before <= cores:
+        yield
+        return
+    torch.set_num_threads(cores)
     try:
         yield
     finally:

@@ -63,7 +63,7 @@ class TransformersLLM:
             raise ValueError(f"llm.transformers: max_batch_tokens must be at least 1, got {max_batch_tokens}")
         need("transformers", by="llm.transformers")
         need("torch", by="llm.transformers")
-        self.model, self.revision, self.offline = model, revision, offline
+        self.model_name, self.revision, self.offline = model, revision, offline
         self.device, self.dtype = device, dtype
         self.max_batch_tokens = max_batch_tokens
         self._lock = threading.RLock()
@@ -74,16 +74,13 @@ class TransformersLLM:
 
     @property
     def context_window(self) -> int:
-        """Tokens for prompt and completion together, from the model's config.json. Loads no weights.
+        """Tokens for prompt and completion together, from the model's config.json. Loads and fetches nothing.
 
-        A model that is not here yet is fetched, unless it is the packaged default, whose window is known.
+        Raises:
+            MissingModel: the model is not here yet, and its window is not known beforehand.
         """
-        from rag.models import locate
-
-        if self._found is None and self.model in _PACKAGED_WINDOWS and locate(self.model) is None:
-            return _PACKAGED_WINDOWS[self.model]
         if self._window is None:
-            self._window = window_of(self._folder)
+            self._window = self._read_window()
         return self._window
 
     @contextmanager
@@ -195,13 +192,21 @@ class TransformersLLM:
                 table[:, column] += [sum(chosen(row, rest)) for row in logits]
         return table
 
+    def _read_window(self) -> int:
+        from rag.models import locate, resolve
+
+        if self.model_name in _PACKAGED_WINDOWS and locate(self.model_name) is None:
+            return _PACKAGED_WINDOWS[self.model_name]
+        folder = self._found or resolve(self.model_name, revision=self.revision, offline=True).path
+        return window_of(folder)
+
     @property
     def _folder(self) -> Path:
         from rag.models import resolve
 
         with self._lock:
             if self._found is None:
-                self._found = resolve(self.model, revision=self.revision, offline=self.offline).path
+                self._found = resolve(self.model_name, revision=self.revision, offline=self.offline).path
             return self._found
 
     # Whoever finds these two loaded does not wait for the lock, which a pass of another thread may hold.
@@ -243,7 +248,7 @@ class TransformersLLM:
         for at, row in enumerate(rows, start=1):
             if len(row) + more > self.context_window:
                 raise ValueError(
-                    f"{self.model}: prompt {at} of {len(rows)} is {len(row):,} tokens and {more:,} more were asked"
+                    f"{self.model_name}: prompt {at} of {len(rows)} is {len(row):,} tokens and {more:,} more were asked"
                     f" for, but the context window is {self.context_window:,}. Give it less text (the assembler's"
                     " or reranker's budget), or lower max_tokens."
                 )

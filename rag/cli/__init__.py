@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         sys.stderr.close()
         return 0
-    except KeyboardInterrupt:
-        print("rag: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:  # indexing says here what is kept
+        print(f"rag: {stop}" if str(stop) else "rag: interrupted", file=sys.stderr)
         return 130
     except ImportError as error:
         from rag.house import foreign_error

@@ -100,9 +100,7 @@ def attention_switched(decoder: Any) -> Iterator[None]:
 
 
 class _PrefixPass:
-    """Fused attention over the documents. Ends as soon as the deepest layer's keys and values are in the
-    cache.
-    """
+    """Fused attention over the documents. Ends once the deepest layer's keys and values are in the cache."""
 
     def __init__(self, deepest: int) -> None:
         self._deepest = deepest
@@ -133,9 +131,7 @@ class Collector(Protocol):
 
 
 class _SuffixPass:
-    """Attention of the suffixes over the cached prefix, row by row. Gives the rows of planned layers to
-    `collector`.
-    """
+    """Attention of the suffixes over the cached prefix. Gives what planned layers' heads saw to `collector`."""
 
     def __init__(self, prefix: Cache, weights: Tensor, plan: Plan, collector: Collector) -> None:
         self._prefix, self._weights, self._plan, self._collector = prefix, weights, plan, collector
@@ -213,9 +209,7 @@ class ColumnSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """scores: float32 [n_suffixes, n_prefix], s(j|suffix). `broken`: first (layer, head) with a NaN or an
-    infinity.
-    """
+    """scores: float32 [n_suffixes, n_prefix], s(j|suffix). `broken`: first (layer, head) that is not finite."""
 
     scores: Tensor
     broken: tuple[int, int] | None = None
@@ -223,8 +217,7 @@ class Reading:
 
 @torch.no_grad()
 def encode_prefix(decoder: Any, ids: Sequence[int], *, plan: Plan) -> Cache:
-    """Keys and values of `ids` for all layers up to the deepest of the plan. Call it within
-    `attention_switched`.
+    """Keys and values of `ids`, for layers up to the plan's deepest. Call it within `attention_switched`.
 
     Raises:
         SpecError: the model computes its attention itself, where it cannot be read.

@@ -76,10 +76,10 @@ def make_plan(
     read = {layer: some for layer, some in wanted.items() if full[layer]}
     if not read:
         window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None)
-        advice = f", or give the llm a context window of at most {window}" if window else ""
+        sees = f"; they see {window} tokens of the {context} that a prompt may have" if window else ""
         raise SpecError(
             f"attention reranking reads layers that attend to the whole prompt, and none of the layers asked for in "
-            f"this {model} ({n_layers} layers) does. Use another model or other layers{advice}."
+            f"this {model} ({n_layers} layers) does{sees}. Use another model or other layers."
         )
     skipped = tuple(layer for layer in wanted if not full[layer])
     return Plan(heads=read, skipped=skipped)

@@ -46,9 +46,7 @@ class Listing:
             self.fits = _largest([len(self._document(i, n)) + each for i, n in numbers.items()], room)
 
     def prefix(self, positions: Sequence[int]) -> tuple[list[int], list[Span]]:
-        """Ids of a prompt up to its instruction, and the span of each document, in the order of
-        `positions`.
-        """
+        """Ids of a prompt up to its instruction, and each document's span in the order of `positions`."""
         numbers = self._numbers(positions)
         ids, spans = self._pieces.prefix([self._document(i, n) for i, n in numbers.items()])
         return ids, [spans[numbers[position] - 1] for position in positions]

@@ -32,8 +32,7 @@ def suffix_attention(
     weights: Tensor | None,
     need_output: bool = True,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Attention of several suffixes, each to the shared prefix and to itself, and what each prefix position
-    received.
+    """Attention of several suffixes to the shared prefix and to themselves, and what the prefix received.
 
     Args:
         query: [s, h, t, d]; key and value of the suffixes are [s, g, t, d].
@@ -121,13 +120,20 @@ def attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float, mask: 
             query, key, value, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=shared > 1
         )
         return output.transpose(1, 2)
-    # Off the CPU, masked attention with shared keys would fall back to a kernel that repeats them and holds
-    # all logits.
+    return shared_by_turns(query, key, value, scale=scale, mask=mask).transpose(1, 2)
+
+
+def shared_by_turns(query: Tensor, key: Tensor, value: Tensor, *, scale: float, mask: Tensor) -> Tensor:
+    """Masked fused attention [s, h, t, d] in which the query heads that share a key head take turns.
+
+    For devices whose kernels, given a mask and shared keys, would repeat the keys and hold all logits.
+    """
+    shared = query.shape[1] // key.shape[1]
     parts = [
         functional.scaled_dot_product_attention(query[:, r::shared], key, value, attn_mask=mask, scale=scale)
         for r in range(shared)
     ]
-    return torch.stack(parts, 2).flatten(1, 2).transpose(1, 2)
+    return torch.stack(parts, 2).flatten(1, 2)
 
 
 def softcapped_attention(

@@ -34,7 +34,7 @@ class _Column:
 class MetadataFilter:
     """Turns a filter into a mask over rows, safe to use from any thread.
 
-    The first filter on a key reads all documents once (about 100 MB/s) and keeps 4 bytes per row and each
+    The first filter on a key reads all documents once (about 70 MB/s) and keeps 4 bytes per row and each
     distinct value; later ones cost what their matches cost. A list in the metadata matches when one of its
     members does. 1 and 1.0 are equal, 1 and "1" and true are not.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -18,8 +19,10 @@ from typing import Any
 
 import pytest
 
-from rag.errors import IndexMismatch, IndexProblem, SpecError, UnknownComponent
+from rag.errors import ContractError, IndexMismatch, IndexProblem, SpecError, UnknownComponent
 from rag.indexing import IndexReport, build_index, index_key
+from rag.stages import TRANSFORMS
+from rag.types import Document
 from retrievers.index.directory import Index
 from retrievers.index.settings import IndexSettings
 
@@ -202,6 +205,19 @@ def test_a_wrong_transform_is_refused(
         build(path, pages, transforms=[transform])
 
 
+class Forgetful:
+    def transform(self, documents: Sequence[Document]) -> list[Document]:
+        return list(documents)[1:]
+
+
+def test_a_transform_that_loses_a_document_breaks_its_contract(
+    pages: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TRANSFORMS._table, "forgetful", Forgetful)
+    with pytest.raises(ContractError, match=r"transform.forgetful was given 1 documents and returned 0"):
+        build(path, pages, transforms=[{"use": "forgetful"}])
+
+
 def test_an_unreadable_file_is_reported_and_the_rest_is_indexed(pages: Path, path: Path) -> None:
     (pages / "broken.pdf").write_bytes(b"%PDF-1.7 nothing more")
     (pages / "picture.txt").write_bytes(bytes(range(256)) * 40)
@@ -339,6 +355,24 @@ def test_damage_to_any_file_is_found_at_open(tmp_path: Path, pages: Path, path: 
         shutil.rmtree(copy)
 
 
+def test_a_large_index_opens_and_refuses_the_damaged_part_when_it_is_used(
+    pages: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(path, pages)
+    monkeypatch.setattr("retrievers.index.digests.CHECKED_AT_OPEN_BYTES", 100)
+    vocabulary = next(path.glob("generation-*")) / "lexical" / "vocabulary.json"
+    vocabulary.write_bytes(vocabulary.read_bytes().replace(b"train", b"brain"))
+    with Index.open(path) as index:
+        assert len(index.documents) == len(index)
+        for use in (lambda: index.lexical, index.verify):
+            with pytest.raises(IndexProblem, match=r"lexical/vocabulary.json: content changed"):
+                use()
+    assert build(path, pages).n_reused_files == 0
+    with Index.open(path) as index:
+        index.verify()
+        assert search(index, "train")
+
+
 def test_a_damaged_index_is_built_again_from_nothing(pages: Path, path: Path, caplog: pytest.LogCaptureFixture) -> None:
     build(path, pages)
     before = content(path)
@@ -347,6 +381,23 @@ def test_a_damaged_index_is_built_again_from_nothing(pages: Path, path: Path, ca
         assert build(path, pages).n_reused_files == 0
     assert "building it from nothing" in caplog.text
     assert content(path) == before
+
+
+def test_sources_that_do_not_fit_the_documents_are_not_reused(
+    pages: Path, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(path, pages)
+    generation = next(path.glob("generation-*"))
+    sources = json.loads((generation / "sources.json").read_text())
+    sources[0]["n_units"] += 100
+    (generation / "sources.json").write_text(json.dumps(sources))
+    manifest = json.loads((generation / "manifest.json").read_text())
+    raw = (generation / "sources.json").read_bytes()
+    manifest["files"]["sources.json"] = {"sha256": hashlib.sha256(raw).hexdigest(), "size_bytes": len(raw)}
+    (generation / "manifest.json").write_text(json.dumps(manifest))
+    with caplog.at_level(logging.WARNING):
+        assert build(path, pages).n_reused_files == 0
+    assert "its sources do not fit its documents" in caplog.text
 
 
 def test_ctrl_c_leaves_the_old_index_and_says_so(pages: Path, path: Path) -> None:
@@ -358,7 +409,7 @@ def test_ctrl_c_leaves_the_old_index_and_says_so(pages: Path, path: Path) -> Non
         if what == "read":
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt, match="stopped while indexing .* The index that was there is as it was"):
+    with pytest.raises(KeyboardInterrupt, match=r"stopped while indexing .* The index that was there is as it was"):
         build_index([pages], path, legs=["lexical"], progress=interrupt)
     assert content(path) == before
     assert not list(path.glob("building-*"))
@@ -369,7 +420,9 @@ DISK_FULL = """
     from pathlib import Path
     from rag.errors import IndexProblem
     from rag.indexing import build_index
-    from retrievers.index.directory import Index
+    from rag.stages import TRANSFORMS
+from rag.types import Document
+from retrievers.index.directory import Index
     import retrievers.index.lexical, numpy, Stemmer
 
     _, room = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -405,7 +458,9 @@ KILLED_IN_EACH_PART = """
     import os, signal, sys
     from pathlib import Path
     from rag.indexing import build_index
-    from retrievers.index.directory import Index
+    from rag.stages import TRANSFORMS
+from rag.types import Document
+from retrievers.index.directory import Index
     import retrievers.index.lexical, numpy, Stemmer
 
     pages, path = Path(sys.argv[1]), Path(sys.argv[2])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from generators.llm.transformers import TransformersLLM
 from rag.errors import SpecError
 from rag.ranking import in_this_order
 from rag.types import Document, Query, Ranking, ScoredDocument
@@ -256,7 +257,7 @@ def test_layers_that_are_not_read_are_named_once(caplog: pytest.LogCaptureFixtur
 
 def test_a_model_whose_layers_all_slide_is_refused_unless_its_prompts_are_short() -> None:
     llm = TinyLLM(tiny_model("mistral", sliding_window=300))
-    with pytest.raises(SpecError, match="give the llm a context window of at most 300"):
+    with pytest.raises(SpecError, match="they see 300 tokens of the 4096 that a prompt may have"):
         ICRReranker(llm=llm).rerank([SIX], k=3)
     llm.context_window = 300
     assert ICRReranker(llm=llm).rerank([SIX], k=3)[0].outcome.kind == "ok"
@@ -325,21 +326,13 @@ QUESTIONS = {
 
 
 @pytest.fixture(scope="module")
-def small() -> TinyLLM:
-    """The default model."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from rag.models import resolve
-
-    folder = resolve("smollm2-135m-instruct").path
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return TinyLLM(model, AutoTokenizer.from_pretrained(folder), context_window=8192)
+def small() -> TransformersLLM:
+    return TransformersLLM(dtype="float32")
 
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_a_planted_answer_wins_wherever_it_stands(small: TinyLLM, documents: tuple[Document, ...]) -> None:
+def test_a_planted_answer_wins_wherever_it_stands(small: TransformersLLM, documents: tuple[Document, ...]) -> None:
     wins = 0
     for seed, (wanted, question) in enumerate(QUESTIONS.items()):
         order = list(documents)
@@ -353,7 +346,7 @@ def test_a_planted_answer_wins_wherever_it_stands(small: TinyLLM, documents: tup
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_identical_answers_come_before_everything_else(small: TinyLLM, documents: tuple[Document, ...]) -> None:
+def test_identical_answers_come_before_everything_else(small: TransformersLLM, documents: tuple[Document, ...]) -> None:
     answer = documents[7].text
     others = [document.text for document in documents[:6]]
     found = rank_texts(small, "Within how many days may a bicycle be returned?", [answer, *others, answer])

@@ -49,8 +49,9 @@ def test_streamed_words_join_to_the_reply() -> None:
         try:
             pieces.append(next(stream))
         except StopIteration as end:
-            assert end.value.text == "".join(pieces) == " a b\n\nc "
+            whole = end.value
             break
+    assert whole.text == "".join(pieces) == " a b\n\nc "
     assert len(pieces) == 4
 
 

@@ -194,6 +194,13 @@ def test_parsing_processes_are_kept_between_files_and_ended_with_the_reader(tmp_
     assert not first.alive
 
 
+def test_ctrl_c_in_a_terminal_does_not_reach_the_parsing_process(tmp_path: Path, at: At) -> None:
+    with Reader() as reader:
+        reader.read(_good(tmp_path, at))
+        (worker,) = reader._idle
+        assert os.getsid(worker._process.pid) != os.getsid(0)
+
+
 def test_threads_may_share_a_reader(tmp_path: Path, at: At, reader: Reader) -> None:
     file, texts = _good(tmp_path, at), list[str]()
 

@@ -185,6 +185,34 @@ def test_a_word_without_end_is_cut_rather_than_called_one_token() -> None:
     assert max(len(each.text) for each in chunks) <= 20 * 20
 
 
+def test_text_that_the_ruler_skips_still_counts() -> None:
+    layout = Layout()
+    layout.block("!" * 5_000)
+    chunks = chunk(layout.document("a.txt"), settings=ChunkSettings(tokens=20), spans=_three_letter_spans)
+    assert max(len(each.text) for each in chunks) <= 20 * 20
+
+
+@pytest.mark.parametrize(("n_words", "n_chunks"), [(15, 1), (16, 2)])
+def test_the_limit_itself_is_allowed_and_no_more(n_words: int, n_chunks: int) -> None:
+    layout = Layout()
+    layout.block(_sentence(n_words))
+    assert len(_chunks(layout, tokens=16)) == n_chunks
+
+
+def test_a_full_chunk_is_not_broken_up_for_a_tiny_section() -> None:
+    layout = Layout()
+    layout.heading(1, "One")
+    layout.block(_sentence(45))
+    layout.heading(2, "Note")
+    layout.block("x.")
+    layout.heading(1, "Two")
+    layout.block(_sentence(20, 50))
+    one, two = _chunks(layout, tokens=48)
+    assert one.text == f"One\n\n{_sentence(45)}"
+    assert two.text.startswith("Note\n\nx.\n\nTwo")
+    assert two.title == "Two"
+
+
 def test_overlap_as_large_as_a_chunk_still_moves_on() -> None:
     layout = Layout()
     layout.block(" ".join(_sentence(3, 4 * i) for i in range(30)))

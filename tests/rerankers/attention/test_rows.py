@@ -132,3 +132,11 @@ def test_attention_of_a_whole_prompt(
         output = rows.softcapped_attention(query, key, value, scale=SCALE, softcap=softcap, mask=mask)
     _, expected = naive(query[0], key[0], value[0], softcap=softcap, seen=seen)
     np.testing.assert_allclose(output[0].numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_heads_that_take_turns_give_what_they_give_together() -> None:
+    query, key, value = tensor(1, H, P, D, seed=1), tensor(1, G, P, D, seed=2), tensor(1, G, P, D, seed=3)
+    mask = torch.ones(P, P, dtype=torch.bool).tril()[None, None]
+    by_turns = rows.shared_by_turns(query, key, value, scale=SCALE, mask=mask)
+    together = rows.attention(query, key, value, scale=SCALE, mask=mask)
+    torch.testing.assert_close(by_turns.transpose(1, 2), together)

@@ -63,7 +63,7 @@ def test_an_unknown_key_lists_the_known_ones_each_time(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(
             SpecError,
-            match="no document has metadata 'yaer'. Did you mean 'year'. Known: draft, group, tags, year",
+            match=r"no document has metadata 'yaer'. Did you mean 'year'. Known: draft, group, tags, year",
         ):
             filters.mask({"yaer": 2020, "group": "a"})
     assert filters.mask({"group": "b"}) is not None

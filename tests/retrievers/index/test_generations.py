@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ def publish(home: Path, content: str) -> None:
         (new.folder / HOLD).write_text(content)
         (new.folder / "leg").mkdir()
         (new.folder / "leg" / "data").write_text(content)
+
+
+def fail(home: Path) -> None:
+    """A build that stops half-way, with something in its work folder."""
+    with suppress(ZeroDivisionError), building(home) as new:
+        (new.folder / HOLD).write_text("half")
+        (new.work / "shard").write_text("expensive")
+        raise ZeroDivisionError
 
 
 def current(home: Path) -> str:
@@ -44,17 +53,13 @@ def test_a_build_becomes_the_current_generation_and_the_one_before_goes(tmp_path
 
 def test_a_failed_build_leaves_the_current_generation_and_no_draft(tmp_path: Path) -> None:
     publish(tmp_path, "a")
-    with pytest.raises(RuntimeError, match="on purpose"), building(tmp_path) as new:
-        (new.folder / HOLD).write_text("b")
-        raise RuntimeError("on purpose")
+    fail(tmp_path)
     assert current(tmp_path) == "aa"
-    assert generations(tmp_path) == ["generation-000001"]
+    assert generations(tmp_path) == ["generation-000001", "work"]
 
 
 def test_work_survives_a_failed_build_and_goes_with_a_successful_one(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), building(tmp_path) as new:
-        (new.work / "shard").write_text("expensive")
-        raise RuntimeError
+    fail(tmp_path)
     with building(tmp_path) as new:
         assert (new.work / "shard").read_text() == "expensive"
         (new.folder / HOLD).write_text("a")
@@ -183,7 +188,7 @@ def test_readers_always_find_a_whole_generation_while_others_build(tmp_path: Pat
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for n in range(1, 30):
+    for n in range(1, 20):
         publish(tmp_path, str(n))
     stop.set()
     for reader in readers:
@@ -207,7 +212,7 @@ def test_a_file_in_the_place_of_the_index_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_absent_index_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(IndexProblem, match="no index at .*rag index SRC --index"):
+    with pytest.raises(IndexProblem, match=r"no index at .*rag index SRC --index"):
         hold_current(tmp_path / "nothing")
 
 

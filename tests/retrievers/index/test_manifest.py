@@ -138,9 +138,9 @@ def test_a_large_index_is_checked_file_by_file_when_it_is_used(files: Path, monk
     checked = CheckedFiles(files, facts, name="x")
     checked.require("documents.")
     for _ in range(2):
-        with pytest.raises(IndexProblem, match="leg/data.npy: content changed"):
+        with pytest.raises(IndexProblem, match=r"leg/data.npy: content changed"):
             checked.require("leg/")
-    with pytest.raises(IndexProblem, match="leg/data.npy: content changed"):
+    with pytest.raises(IndexProblem, match=r"leg/data.npy: content changed"):
         checked.verify()
 
 
@@ -150,7 +150,7 @@ def test_a_large_index_is_not_read_at_open_but_its_sizes_are_compared(
     monkeypatch.setattr(digests, "CHECKED_AT_OPEN_BYTES", 12)
     facts = describe_files(files)
     os.truncate(files / "leg" / "data.npy", 4)
-    with pytest.raises(IndexProblem, match="leg/data.npy: 4 bytes, written were 10"):
+    with pytest.raises(IndexProblem, match=r"leg/data.npy: 4 bytes, written were 10"):
         CheckedFiles(files, facts, name="x")
 
 
@@ -209,7 +209,7 @@ def test_every_difference_is_named_with_both_sides() -> None:
 
 
 def test_a_missing_leg_says_what_there_is_and_what_to_run() -> None:
-    with pytest.raises(IndexMismatch, match="no dense leg; built with legs lexical; run: rag index .* --graph hybrid"):
+    with pytest.raises(IndexMismatch, match=r"no dense leg; built with legs lexical; run: rag index .* --graph hybrid"):
         require_match(manifest(), IndexSettings(), ["lexical", "dense"], name="x")
 
 
@@ -248,7 +248,7 @@ def dense_manifest(encoder: str, **facts: Any) -> Manifest:
 
 
 def test_another_encoder_is_refused_with_both_names() -> None:
-    with pytest.raises(IndexMismatch, match="built with dense.encoder 'e5'; the graph asks for 'bge'"):
+    with pytest.raises(IndexMismatch, match=r"built with dense.encoder 'e5'; the graph asks for 'bge'"):
         require_match(dense_manifest("e5"), settings(dense={"encoder": "bge"}), ["dense"], name="x")
 
 
@@ -258,7 +258,7 @@ def test_one_encoder_under_two_names_is_the_same(tmp_path: Path) -> None:
         (tmp_path / name).write_text("{}")
     same = dense_manifest("my-encoder", weights_sha256=weights_sha256(tmp_path))
     require_match(same, settings(dense={"encoder": str(tmp_path)}), ["dense"], name="x")
-    with pytest.raises(IndexMismatch, match="built with dense.encoder 'my-encoder'"):
+    with pytest.raises(IndexMismatch, match=r"built with dense.encoder 'my-encoder'"):
         require_match(dense_manifest("my-encoder"), settings(dense={"encoder": str(tmp_path)}), ["dense"], name="x")
 
 
@@ -268,7 +268,7 @@ def test_the_data_type_is_compared_with_what_was_used(asked: str, fits: bool) ->
     if fits:
         require_match(dense_manifest("e5"), graph, ["dense"], name="x")
     else:
-        with pytest.raises(IndexMismatch, match="built with dense.compute 'bfloat16'; the graph asks for 'float32'"):
+        with pytest.raises(IndexMismatch, match=r"built with dense.compute 'bfloat16'; the graph asks for 'float32'"):
             require_match(dense_manifest("e5"), graph, ["dense"], name="x")
 
 

@@ -1,0 +1,88 @@
+"""What the generators of answers share: how a reply is judged, and how a stream of text is followed to its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator, Sequence
+from typing import Literal
+
+from rag.protocols import LLM, CanStream
+from rag.stages.cite import says
+from rag.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
+
+Status = Literal["answered", "no_answer", "failed"]
+
+QUESTION_TOKENS = 256
+"""Room that is set aside for a question when a budget is checked before any question is known."""
+
+
+def status_of(text: str, *, refusal: str) -> Status:
+    """`failed` when nothing was written, `no_answer` when the model declined in the words it was given."""
+    if not text.strip():
+        return "failed"
+    return "no_answer" if refusal and says(text, refusal) else "answered"
+
+
+def outcome_of(completion: Completion, status: Status, *, removed: int = 0) -> Outcome:
+    """What became of a call: nothing usable, markers removed, cut off at the limit, or plainly ok."""
+    counts = {"removed_markers": removed, "cut_off": int(completion.finish_reason == "length")}
+    counts = {name: n for name, n in counts.items() if n}
+    if status == "failed":
+        return Outcome(kind="failed", detail="the model wrote nothing", counts=counts)
+    if removed:
+        detail = f"{removed} marker{'s' * (removed > 1)} pointed at no passage and went"
+        return Outcome(kind="repaired", detail=detail, counts=counts)
+    return Outcome(counts=counts) if counts else OK
+
+
+def warn(logger: logging.Logger, by: str, answers: Sequence[Answer]) -> None:
+    """One warning for a batch that holds unusable or mended answers."""
+    bad = [answer for answer in answers if answer.outcome.kind in ("failed", "repaired")]
+    if bad:
+        logger.warning(
+            "%s: of %d answers, %d failed and %d were mended; first: qid %r (%s)",
+            by,
+            len(answers),
+            sum(answer.outcome.kind == "failed" for answer in bad),
+            sum(answer.outcome.kind == "repaired" for answer in bad),
+            bad[0].qid,
+            bad[0].outcome.detail,
+        )
+
+
+def pieces(llm: LLM, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
+    """The pieces of one completion, and in the end the completion.
+
+    A model that cannot stream gives one piece. A stream that does not return its Completion, as a generator may, is
+    counted afterwards. Closing this closes the model's stream.
+    """
+    if not isinstance(llm, CanStream):
+        [completion] = llm.complete([prompt], params)
+        yield completion.text
+        return completion
+    stream: Iterator[str] = llm.stream(prompt, params)
+    told: list[str] = []
+    try:
+        while True:
+            try:
+                piece = next(stream)
+            except StopIteration as end:
+                if isinstance(end.value, Completion):
+                    return end.value
+                return _counted(llm, prompt, "".join(told))
+            told.append(piece)
+            yield piece
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
+
+
+def _counted(llm: LLM, prompt: Prompt, text: str) -> Completion:
+    prompt_tokens, whole = llm.count_tokens([prompt, [*prompt, Message(role="assistant", content=text)]])
+    return Completion(text=text, prompt_tokens=prompt_tokens, completion_tokens=max(0, whole - prompt_tokens))
+
+
+def cautious_tokens(texts: Sequence[str]) -> int:
+    """An upper guess at the tokens of a prompt, made without a tokenizer: two characters each, 16 a turn."""
+    return sum(len(text) // 2 + 16 for text in texts)

@@ -1,0 +1,161 @@
+"""Answers from numbered passages, with citations that are checked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+import prompts
+from generators.answering import QUESTION_TOKENS, cautious_tokens, outcome_of, pieces, status_of, warn
+from rag.completions import usage_of, with_history
+from rag.protocols import LLM
+from rag.stages.assemble import numbered
+from rag.stages.cite import CheckedText, MarkerFilter, attribute, check_markers
+from rag.types import Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams
+
+logger = logging.getLogger(__name__)
+
+_NOTHING_FOUND = "No passages were found for this question."
+
+
+class CitedGenerator:
+    """Answers with numbered citations (after Gao et al., EMNLP 2023, arXiv 2305.14627).
+
+    Passages are numbered in the order of the context. Markers that the model writes are checked; one that points at no
+    passage is removed and counted, and nothing else in the text is changed. Sentences without a marker may be attributed
+    to the passage whose words they use: that is a lexical guess, it is kept apart (`by="attribution"`), and no marker is
+    ever added to the text. A question without passages is declined without asking the model.
+
+    Args:
+        llm: the model that answers.
+        prompt: name or path of a prompt with the variables passages and question, and a refusal.
+        max_tokens: most tokens of an answer.
+        temperature: 0 writes the likeliest answer.
+        seed: of the sampling, when the temperature is above 0.
+        attribute: also attribute sentences that have no marker.
+        threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
+        margin: how far the best passage must be ahead of the second best.
+    """
+
+    def __init__(
+        self,
+        *,
+        llm: LLM,
+        prompt: str = "answer_cited",
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+        attribute: bool = True,
+        threshold: float = 0.6,
+        margin: float = 0.1,
+    ) -> None:
+        if max_tokens < 1:
+            raise ValueError(f"generate.cited: max_tokens must be at least 1, got {max_tokens}")
+        if not temperature >= 0:
+            raise ValueError(f"generate.cited: temperature must be 0 or above, got {temperature}")
+        for name, share in (("threshold", threshold), ("margin", margin)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"generate.cited: {name} must be from 0 to 1, got {share}")
+        self.llm, self.max_tokens = llm, max_tokens
+        self.attribute, self.threshold, self.margin = attribute, threshold, margin
+        self.prompt = prompts.load(prompt)
+        self.prompt.require("passages", "question", by="generate.cited")
+        self._params = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    def room(self) -> int:
+        """Tokens that passages may have beside the prompt, a question and the answer. A cautious estimate."""
+        words = [turn.content for turn in self.prompt.turns]
+        return self.llm.context_window - self.max_tokens - QUESTION_TOKENS - cautious_tokens(words)
+
+    def generate(self, contexts: Sequence[Context]) -> list[Answer]:
+        """One answer per context, in order. Contexts without passages cost no call."""
+        asked = [context for context in contexts if context.passages]
+        started = perf_counter()
+        completions = self.llm.complete([self._render(context) for context in asked], self._params) if asked else []
+        seconds = (perf_counter() - started) / max(1, len(asked))
+        written = iter(completions)
+        answers = [
+            self._answer(context, next(written), seconds) if context.passages else self._declined(context)
+            for context in contexts
+        ]
+        warn(logger, "generate.cited", answers)
+        return answers
+
+    def stream(self, context: Context) -> Iterator[AnswerDelta]:
+        """The answer piece by piece; joined, the pieces are the final text.
+
+        What may become a marker is held back until it can be judged. Closing the iterator stops the model.
+        """
+        if not context.passages:
+            declined = self._declined(context)
+            yield AnswerDelta(text=declined.text)
+            yield AnswerDelta(answer=declined)
+            return
+        started = perf_counter()
+        checker = MarkerFilter(_doc_ids(context))
+        told: list[str] = []
+        source = pieces(self.llm, self._render(context), self._params)
+        try:
+            while True:
+                try:
+                    settled = checker.add(next(source))
+                except StopIteration as end:
+                    completion: Completion = end.value
+                    break
+                if settled:
+                    told.append(settled)
+                    yield AnswerDelta(text=settled)
+        finally:
+            source.close()
+        rest = checker.finish()
+        if rest:
+            told.append(rest)
+            yield AnswerDelta(text=rest)
+        checked = CheckedText(text="".join(told), citations=checker.citations, removed=checker.removed)
+        answer = self._judged(context, completion, checked, perf_counter() - started)
+        warn(logger, "generate.cited", [answer])
+        yield AnswerDelta(answer=answer)
+
+    def _render(self, context: Context) -> Prompt:
+        passages = "\n\n".join(numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1))
+        turns = self.prompt.render(passages=passages, question=context.query.asked)
+        return with_history(turns, context.query.history)
+
+    def _answer(self, context: Context, completion: Completion, seconds: float) -> Answer:
+        return self._judged(context, completion, check_markers(completion.text, _doc_ids(context)), seconds)
+
+    def _judged(self, context: Context, completion: Completion, checked: CheckedText, seconds: float) -> Answer:
+        status = status_of(checked.text, refusal=self.prompt.refusal)
+        citations = checked.citations
+        if self.attribute and status == "answered":
+            citations += attribute(
+                checked.text,
+                [hit.document for hit in context.passages],
+                cited=citations,
+                threshold=self.threshold,
+                margin=self.margin,
+            )
+        return Answer(
+            query=context.query,
+            text=checked.text,
+            context=context,
+            citations=tuple(sorted(citations, key=lambda c: (c.start, c.marker))),
+            status=status,
+            finish_reason=completion.finish_reason,
+            outcome=outcome_of(completion, status, removed=checked.removed),
+            usage=usage_of(completion, seconds=seconds),
+        )
+
+    def _declined(self, context: Context) -> Answer:
+        return Answer(
+            query=context.query,
+            text=f"{self.prompt.refusal.rstrip('.')}." if self.prompt.refusal else _NOTHING_FOUND,
+            context=context,
+            status="no_answer",
+            outcome=Outcome(kind="empty", detail="no passages"),
+        )
+
+
+def _doc_ids(context: Context) -> list[str]:
+    return [hit.document.doc_id for hit in context.passages]

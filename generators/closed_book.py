@@ -1,0 +1,90 @@
+"""Answers from what the model knows: the baseline that retrieval has to beat."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+import prompts
+from generators.answering import outcome_of, pieces, status_of, warn
+from rag.completions import usage_of, with_history
+from rag.protocols import LLM
+from rag.types import Answer, AnswerDelta, Completion, Context, Prompt, Query, SamplingParams
+
+logger = logging.getLogger(__name__)
+
+
+class ClosedBookGenerator:
+    """Answers without passages: closed-book question answering (Roberts et al., EMNLP 2020, arXiv 2002.08910).
+
+    Args:
+        llm: the model that answers.
+        prompt: name or path of a prompt with the variable question, and a refusal.
+        max_tokens: most tokens of an answer.
+        temperature: 0 writes the likeliest answer.
+        seed: of the sampling, when the temperature is above 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        llm: LLM,
+        prompt: str = "answer_closed_book",
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        if max_tokens < 1:
+            raise ValueError(f"generate.closed_book: max_tokens must be at least 1, got {max_tokens}")
+        if not temperature >= 0:
+            raise ValueError(f"generate.closed_book: temperature must be 0 or above, got {temperature}")
+        self.llm, self.max_tokens = llm, max_tokens
+        self.prompt = prompts.load(prompt)
+        self.prompt.require("question", by="generate.closed_book")
+        self._params = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    def generate(self, queries: Sequence[Query]) -> list[Answer]:
+        """One answer per query, in order, with an empty context and no citations."""
+        if not queries:
+            return []
+        started = perf_counter()
+        completions = self.llm.complete([self._render(query) for query in queries], self._params)
+        seconds = (perf_counter() - started) / len(queries)
+        answers = [self._answer(q, c, seconds) for q, c in zip(queries, completions, strict=True)]
+        warn(logger, "generate.closed_book", answers)
+        return answers
+
+    def stream(self, query: Query) -> Iterator[AnswerDelta]:
+        """The answer piece by piece; joined, the pieces are the final text. Closing it stops the model."""
+        started = perf_counter()
+        source = pieces(self.llm, self._render(query), self._params)
+        try:
+            while True:
+                try:
+                    piece = next(source)
+                except StopIteration as end:
+                    completion: Completion = end.value
+                    break
+                if piece:
+                    yield AnswerDelta(text=piece)
+        finally:
+            source.close()
+        answer = self._answer(query, completion, perf_counter() - started)
+        warn(logger, "generate.closed_book", [answer])
+        yield AnswerDelta(answer=answer)
+
+    def _render(self, query: Query) -> Prompt:
+        return with_history(self.prompt.render(question=query.asked), query.history)
+
+    def _answer(self, query: Query, completion: Completion, seconds: float) -> Answer:
+        status = status_of(completion.text, refusal=self.prompt.refusal)
+        return Answer(
+            query=query,
+            text=completion.text,
+            context=Context(query=query),
+            status=status,
+            finish_reason=completion.finish_reason,
+            outcome=outcome_of(completion, status),
+            usage=usage_of(completion, seconds=seconds),
+        )
