@@ -1,9 +1,9 @@
 """Dense encoding against sentence-transformers' own `encode`: same texts, same truncation, taking turns.
 
-Every round encodes the same SciFact documents with each contestant once, in another order; the figure of a contestant is
-its median round. Processor seconds stand beside it: they tell more where other work shares the cores. sentence-transformers runs with its defaults (float32, 32 texts a batch) and in bfloat16. The ratios
-that count: ours as it comes against its defaults, and ours against it in each data type. Needs the folder that
-RAGLINE_EVAL_DATA names.
+Every round encodes the same SciFact documents with each contestant once, in another order; the figure of a contestant
+is its median round. Processor seconds stand beside it: they tell more where other work shares the cores.
+sentence-transformers runs with its defaults (float32, 32 texts a batch) and in bfloat16. The ratios that count: ours as
+it comes against its defaults, and ours against it in each data type. Needs the folder that RAGLINE_EVAL_DATA names.
 
     python -m benchmarks.dense_speed [--documents 600] [--rounds 3] [--threads 2] [--record]
 """
@@ -44,7 +44,7 @@ def contestants(texts: list[str]) -> dict[str, Encode]:
     folder = str(resolve(MODEL).path)
     found: dict[str, Encode] = {}
     for compute in ("float32", "bfloat16"):
-        encoder = SentenceEncoder(model=MODEL, compute=compute)  # type: ignore[arg-type]
+        encoder = SentenceEncoder(model=MODEL, compute=compute)
         options = None if compute == "float32" else {"dtype": torch.bfloat16}
         reference: Any = SentenceTransformer(folder, device="cpu", model_kwargs=options)
         if reference.max_seq_length != encoder.describe()["max_length"]:

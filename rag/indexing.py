@@ -15,7 +15,7 @@ from typing import Any
 
 from rag.errors import IndexProblem
 from rag.index_build import Build, IndexReport, UnchangedError, encoder_of
-from rag.ingest import discover
+from rag.ingest import INGEST_VERSION, discover
 from rag.progress import Progress, silent
 from retrievers.index.digests import sha256_of
 from retrievers.index.generations import CURRENT, building
@@ -76,7 +76,7 @@ def index_key(
         "corpus": corpus_sha256((file.name, sha256_of(file.path)) for file in files),
         "settings": settings.model_dump(mode="json", include=kept),
         "legs": names,
-        "version": [ragline_version(), FORMAT_VERSION],
+        "version": [ragline_version(), FORMAT_VERSION, INGEST_VERSION],
     }
     if "lexical" in names:
         from retrievers.analysis import Analyzer

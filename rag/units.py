@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag.errors import ContractError, IngestError, SpecError
-from rag.ingest import Problem, Reader, Ruler, SourceFile, chunk
+from rag.ingest import INGEST_VERSION, Problem, Reader, Ruler, SourceFile, chunk
 from rag.progress import Progress
 from rag.protocols import Transform
 from rag.stages import TRANSFORMS
@@ -52,7 +52,7 @@ class UnitMaker:
         """Names everything but the file's bytes that its units depend on."""
         cut = file.layout == "file" or self._settings.chunking.corpora
         makers = {
-            "ragline": [ragline_version(), FORMAT_VERSION],
+            "ragline": [ragline_version(), FORMAT_VERSION, INGEST_VERSION],
             "layout": file.layout,
             "chunking": self._settings.chunking.model_dump(exclude={"corpora"}) if cut else None,
             "ruler": dict(self._ruler) if cut else None,

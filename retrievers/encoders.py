@@ -125,11 +125,12 @@ class SentenceEncoder:
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             part = texts[start : start + _TEXTS_AT_ONCE]
             for rows, found in self._batches(part, role):
-                if not np.isfinite(found).all():
+                damaged = rows[~np.isfinite(found).all(axis=1)]
+                if len(damaged):
                     raise ContractError(
-                        f"encoder '{self.model}' gave a number that is not finite, in {self.compute}, among the"
-                        f" {len(rows)} texts around number {start + rows[0]}. Its weights may be damaged; with"
-                        " bfloat16, try compute: float32."
+                        f"encoder '{self.model}' gave a number that is not finite, in {self.compute}, for text number"
+                        f" {start + damaged.min()} of {len(texts)} (from 0). Its weights may be damaged; with bfloat16,"
+                        " try compute: float32."
                     )
                 vectors[start + rows] = found
                 done += len(rows)
@@ -159,10 +160,11 @@ class SentenceEncoder:
         with self._lock:
             ids = self._tokens.ids([prompt + text for text in texts])
             skip = 0 if how.include_prompt or not prompt else self._tokens.prompt_length(prompt)
-            for rows in by_length([len(i) for i in ids], budget=tokens_per_batch()):
-                with usable_threads():
-                    found = self._forward([ids[row] for row in rows], skip)
-                yield np.asarray(rows), found
+        for rows in by_length([len(i) for i in ids], budget=tokens_per_batch()):
+            # Taken anew for each pass, so that a question need not wait for a corpus.
+            with self._lock, usable_threads():
+                found = self._forward([ids[row] for row in rows], skip)
+            yield np.asarray(rows), found
 
     def _forward(self, ids: Sequence[Sequence[int]], skip: int) -> NDArray[np.float32]:
         import torch
@@ -183,14 +185,14 @@ class SentenceEncoder:
             vectors = pool(hidden, lengths.to(model.device), self._how.pooling, skip=skip)
             for step in self._after:
                 vectors = step(vectors)
+            if vectors.shape[1] != self._how.full_dim:
+                raise SpecError(
+                    f"model folder '{self._folder.path}': its files promise {self._how.full_dim} numbers per vector,"
+                    f" the model gives {vectors.shape[1]}"
+                )
             vectors = vectors[:, : self.dim]
             if self._how.normalise:
                 vectors = torch.nn.functional.normalize(vectors, dim=-1)
-        if vectors.shape[1] != self.dim:
-            raise SpecError(
-                f"model folder '{self._folder.path}': its files promise {self.dim} numbers per vector, the model gives"
-                f" {vectors.shape[1]}"
-            )
         found: NDArray[np.float32] = vectors.cpu().numpy()
         return found
 

@@ -70,6 +70,7 @@ class SentenceFolder:
     include_prompt: bool
     after: tuple[DenseLayer | Literal["normalise"], ...]
     normalise: bool
+    full_dim: int
     dim: int
     max_length: int
     lower_case: bool
@@ -95,6 +96,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         include_prompt=True,
         after=(),
         normalise=True,
+        full_dim=dim,
         dim=dim,
         max_length=_max_length(folder, {}),
         lower_case=False,
@@ -138,6 +140,7 @@ def _declared(folder: Path, options: Mapping[str, Any]) -> SentenceFolder:
         include_prompt=bool(pooling_config.get("include_prompt", True)),
         after=tuple(after[:-1] if unit_norm else after),
         normalise=_ends_normalised(folder, options, unit_norm=unit_norm),
+        full_dim=dim,
         dim=min(dim, cut) if isinstance(cut, int) else dim,
         max_length=_max_length(transformer, text_config),
         lower_case=bool(text_config.get("do_lower_case", False)),

@@ -20,7 +20,11 @@ from rag.ingest.types import (
     distinct,
 )
 
+INGEST_VERSION = 1
+"""Raised by hand whenever the same file would give other units: indexes then read it again instead of reusing it."""
+
 __all__ = [
+    "INGEST_VERSION",
     "Block",
     "Discovery",
     "Limits",

@@ -25,11 +25,13 @@ _UNFINISHED = re.compile(r"[ \t]*\[[\d\s,;]{0,600}\Z|[ \t]+\Z")
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W_]+")
 _STOP_WORDS = frozenset(
-    """
-    a an and are as at be been but by can did do does for from had has have he her his how i if in into
-    is it its may more no not of on or our she so such than that the their them then there these they
-    this to was we were what when where which who will with would you your
-    """.split()
+    _WORD.findall(
+        """
+        a an and are as at be been but by can did do does for from had has have he her his how i if in into
+        is it its may more no not of on or our she so such than that the their them then there these they
+        this to was we were what when where which who will with would you your
+        """
+    )
 )
 
 

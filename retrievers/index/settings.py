@@ -6,9 +6,9 @@ only the manifest configures the query side.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LEGS = ("lexical", "dense")
 
@@ -21,7 +21,8 @@ class AnalyzerSettings(_Settings):
     """How text becomes terms."""
 
     language: str = Field(
-        default="en", description="ISO 639-1 code. Chooses stop words and stemmer; zh is split into single characters."
+        default="en",
+        description="ISO 639-1 code. Chooses stop words and stemmer. Chinese characters are single terms in all.",
     )
     stemmer: Literal["auto", "porter", "snowball", "none"] = Field(
         default="auto",
@@ -67,6 +68,12 @@ class ChunkSettings(_Settings):
     tokens: int = Field(default=200, ge=16, description="Encoder tokens per chunk, title and headings not counted.")
     overlap: int = Field(default=30, ge=0, description="Encoder tokens shared with the chunk before.")
     corpora: bool = Field(default=False, description="Also cut the documents of BEIR, FlashRAG and Pyserini corpora.")
+
+    @model_validator(mode="after")
+    def _chunks_move_on(self) -> Self:
+        if self.overlap > self.tokens // 2:
+            raise ValueError(f"overlap may be at most half of tokens ({self.tokens // 2}), got {self.overlap}")
+        return self
 
 
 class TransformSettings(_Settings):

@@ -210,7 +210,7 @@ def test_a_full_chunk_is_not_broken_up_for_a_tiny_section() -> None:
     one, two = _chunks(layout, tokens=48)
     assert one.text == f"One\n\n{_sentence(45)}"
     assert two.text.startswith("Note\n\nx.\n\nTwo")
-    assert two.title == "Two"
+    assert two.title == "One › Two"
 
 
 def test_overlap_as_large_as_a_chunk_still_moves_on() -> None:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from generators.llm.scripted import ScriptedLLM
+from rag.stages.assemble import TokenBudgetAssembler, numbered
+from rag.types import Context, Document, Query, Ranking, ScoredDocument
+
+
+def ranking(*documents: Document, qid: str = "q") -> Ranking:
+    hits = tuple(ScoredDocument(document=d, score=float(-i)) for i, d in enumerate(documents))
+    return Ranking(query=Query(qid=qid, text="x"), hits=hits)
+
+
+def doc(doc_id: str, text: str, **metadata: Any) -> Document:
+    return Document(doc_id=doc_id, text=text, metadata=metadata)
+
+
+def assemble(*documents: Document, **arguments: Any) -> Context:
+    [context] = TokenBudgetAssembler(llm=ScriptedLLM(), **arguments).assemble([ranking(*documents)])
+    return context
+
+
+def texts(context: Context) -> list[str]:
+    return [hit.document.text for hit in context.passages]
+
+
+# The scripted model counts words; a passage's number is one of them.
+ONE = doc("1", "One two three. Four five. Six.")
+TWO = doc("2", "Seven eight. Nine ten eleven.")
+THREE = doc("3", "Twelve.")
+
+
+def test_passages_keep_the_order_of_the_ranking() -> None:
+    context = assemble(ONE, TWO, THREE)
+    assert [hit.doc_id for hit in context.passages] == ["1", "2", "3"]
+    assert context.n_tokens == 7 + 6 + 2
+    assert context.outcome.kind == "ok"
+    assert context.outcome.counts == {}
+
+
+def test_the_budget_is_kept_to_the_token() -> None:
+    assert len(assemble(ONE, TWO, THREE, max_tokens=15).passages) == 3
+    assert assemble(ONE, TWO, THREE, max_tokens=14).n_tokens == 13
+
+
+def test_the_passage_that_does_not_fit_is_cut_at_a_sentence_and_ends_the_context() -> None:
+    context = assemble(ONE, TWO, THREE, max_tokens=12)
+    assert texts(context) == [ONE.text, "Seven eight."]
+    assert context.n_tokens == 10
+    assert context.outcome.counts == {"cut": 1, "over_budget": 1}
+
+
+def test_it_is_dropped_when_not_even_a_sentence_fits() -> None:
+    context = assemble(ONE, TWO, THREE, max_tokens=9)
+    assert texts(context) == [ONE.text]
+    assert context.outcome.counts == {"over_budget": 2}
+
+
+def test_the_best_hit_is_cut_and_not_lost() -> None:
+    assert texts(assemble(ONE, max_tokens=6)) == ["One two three. Four five."]
+    assert texts(assemble(ONE, max_tokens=3)) == ["One two"]
+    assert assemble(ONE, max_tokens=1).passages == ()
+
+
+def test_a_word_longer_than_the_budget_is_cut_anywhere() -> None:
+    class Letters(ScriptedLLM):
+        def count_tokens(self, prompts: Any) -> list[int]:
+            return [sum(len(turn.content) for turn in prompt) for prompt in prompts]
+
+    [context] = TokenBudgetAssembler(llm=Letters(), max_tokens=10).assemble([ranking(doc("1", "x" * 50))])
+    assert texts(context) == ["x" * 6]
+    assert context.n_tokens == 10
+
+
+def test_a_cut_chunk_says_where_it_ends_now() -> None:
+    context = assemble(doc("1", "One two. Three four.", parent="p", start=100, end=120, page=3), max_tokens=4)
+    assert dict(context.passages[0].document.metadata) == {"parent": "p", "start": 100, "end": 108, "page": 3}
+
+
+def test_equal_texts_are_shown_once() -> None:
+    context = assemble(ONE, doc("4", "one  TWO three; four five\nsix"), THREE)
+    assert [hit.doc_id for hit in context.passages] == ["1", "3"]
+    assert context.outcome.counts == {"duplicates": 1}
+
+
+def test_chunks_that_mostly_overlap_are_shown_once() -> None:
+    chunk = doc("p#0", "a b c d", parent="p", start=0, end=100)
+    half = doc("p#1", "e f", parent="p", start=50, end=150)
+    most = doc("p#2", "g h", parent="p", start=49, end=149)
+    other = doc("r#0", "i j", parent="r", start=0, end=100)
+    assert [hit.doc_id for hit in assemble(chunk, most, half, other).passages] == ["p#0", "p#1", "r#0"]
+
+
+def test_texts_without_words_are_not_all_alike() -> None:
+    assert len(assemble(doc("1", "!!!"), doc("2", "???")).passages) == 2
+
+
+def test_the_number_of_passages_is_bounded() -> None:
+    assert [hit.doc_id for hit in assemble(ONE, ONE, TWO, THREE, max_passages=2).passages] == ["1", "2"]
+
+
+def test_no_hits_give_an_empty_context() -> None:
+    context = assemble()
+    assert (context.passages, context.n_tokens, context.outcome.kind) == ((), 0, "empty")
+
+
+def test_all_passages_of_a_batch_are_counted_at_once() -> None:
+    calls = []
+
+    class Counting(ScriptedLLM):
+        def count_tokens(self, prompts: Any) -> list[int]:
+            calls.append(len(prompts))
+            return super().count_tokens(prompts)
+
+    contexts = TokenBudgetAssembler(llm=Counting()).assemble([ranking(ONE, TWO, qid="a"), ranking(THREE, qid="b")])
+    assert [context.qid for context in contexts] == ["a", "b"]
+    assert calls == [1, 3]
+    assert TokenBudgetAssembler(llm=ScriptedLLM()).assemble([]) == []
+
+
+def test_a_passage_is_shown_with_number_and_title() -> None:
+    assert numbered(Document(doc_id="1", title="Frames", text="Steel."), 3) == "[3] Frames\nSteel."
+    assert numbered(Document(doc_id="1", text="Steel."), 3) == "[3] Steel."
+
+
+@pytest.mark.parametrize("arguments", [{"max_tokens": 0}, {"max_passages": 0}])
+def test_senseless_arguments_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        TokenBudgetAssembler(llm=ScriptedLLM(), **arguments)

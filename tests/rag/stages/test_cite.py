@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.stages.cite import MarkerFilter, attribute, check_markers, says, without_markers
+from rag.types import Citation, Document
+
+IDS = ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "removed"),
+    [
+        ("Steel [1].", "Steel [1].", 0),
+        ("Steel [1][2], round [3].", "Steel [1][2], round [3].", 0),
+        ("Steel [1, 2; 3].", "Steel [1, 2; 3].", 0),
+        ("Steel [ 2 ].", "Steel [ 2 ].", 0),
+        ("Steel [4].", "Steel.", 1),
+        ("Steel  [0] is.", "Steel is.", 1),
+        ("Steel[9]", "Steel", 1),
+        ("[7] Steel", " Steel", 1),
+        ("Steel [1, 9, 2].", "Steel [1, 2].", 1),
+        ("Steel [8, 9].", "Steel.", 2),
+        ("Steel [999999999].", "Steel.", 1),
+        ("Steel [9999999999].", "Steel [9999999999].", 0),  # ten digits are no marker
+        ("See [a], [1a], [], [1-3], (1), [1", "See [a], [1a], [], [1-3], (1), [1", 0),
+        ("Use `x[9]` and `y[1]` [2].", "Use `x[9]` and `y[1]` [2].", 0),
+        ("```\nargv[0]\n``` [1] [9]", "```\nargv[0]\n``` [1]", 1),
+        ("an open ` here [9]\nnext [9]", "an open ` here [9]\nnext", 1),
+        ("１ ［1］ [１] [٢]", "１ ［1］ [１] [٢]", 0),
+        ("\x1b[31m red [9] \x00", "\x1b[31m red \x00", 1),
+        ("", "", 0),
+    ],
+)
+def test_markers_that_point_nowhere_are_removed_and_nothing_else(text: str, kept: str, removed: int) -> None:
+    checked = check_markers(text, IDS)
+    assert (checked.text, checked.removed) == (kept, removed)
+
+
+def test_citations_point_at_the_marker_in_the_final_text() -> None:
+    checked = check_markers("One [9] two [1, 9]. Three [3,3] four [2].", IDS)
+    assert checked.text == "One two [1]. Three [3,3] four [2]."
+    assert [(c.marker, c.doc_id, checked.text[c.start : c.end], c.by) for c in checked.citations] == [
+        (1, "a", "[1]", "model"),
+        (3, "c", "[3,3]", "model"),
+        (2, "b", "[2]", "model"),
+    ]
+
+
+def test_without_passages_every_marker_goes() -> None:
+    assert check_markers("So [1] it [2] is", []).text == "So it is"
+
+
+TEXTS = st.one_of(
+    st.text(alphabet="ab[]19, ;`\n\t", max_size=60),
+    st.lists(
+        st.sampled_from(["[1]", " [9]", "[1, 9]", " ", "`", "```", "\n", "x", "[", "1", "]", ","]), max_size=30
+    ).map("".join),
+)
+
+
+@given(TEXTS, st.lists(st.integers(1, 7), max_size=60))
+def test_a_text_in_pieces_gives_what_the_whole_gives(text: str, sizes: list[int]) -> None:
+    whole = check_markers(text, IDS)
+    filter_ = MarkerFilter(IDS)
+    shown, at = [], 0
+    for size in [*sizes, len(text) + 1]:
+        shown.append(filter_.add(text[at : at + size]))
+        at += size
+        assert whole.text.startswith("".join(shown))
+    shown.append(filter_.finish())
+    assert "".join(shown) == whole.text
+    assert (filter_.citations, filter_.removed) == (whole.citations, whole.removed)
+
+
+@given(TEXTS)
+def test_checking_twice_removes_nothing_more_than_checking_once(text: str) -> None:
+    checked = check_markers(text, IDS)
+    for citation in checked.citations:
+        assert str(citation.marker) in checked.text[citation.start : citation.end]
+    assert len(checked.text) <= len(text)
+
+
+def test_a_marker_is_held_back_until_it_is_judged() -> None:
+    filter_ = MarkerFilter(IDS)
+    assert [filter_.add(piece) for piece in ("Steel", " ", "[", "9", "]", ". ", "[x", "]")] == [
+        "Steel", "", "", "", "", ".", " [x", "]",
+    ]  # fmt: skip
+
+
+PASSAGES = [
+    Document(
+        doc_id="frames", title="Frames", text="Frames are brazed from chromoly tubes and aligned before painting."
+    ),
+    Document(doc_id="wheels", title="Wheels", text="A wheel is trued to half a millimetre before it leaves the stand."),
+    Document(doc_id="leave", title="Holidays", text="Everyone has thirty days of paid leave a year."),
+]
+
+
+def attributed(text: str, **arguments: float) -> list[tuple[str, str]]:
+    found = attribute(text, PASSAGES, cited=check_markers(text, IDS).citations, **arguments)  # type: ignore[arg-type]
+    return [(c.doc_id, text[c.start : c.end]) for c in found]
+
+
+def test_sentences_go_to_the_passage_whose_words_they_use() -> None:
+    text = "Frames are brazed from chromoly tubes. Everyone has thirty days of leave. Cats sleep in the warm sun."
+    assert attributed(text) == [
+        ("frames", "Frames are brazed from chromoly tubes."),
+        ("leave", "Everyone has thirty days of leave."),
+    ]
+
+
+def test_support_is_the_weighted_share_worked_by_hand() -> None:
+    # Terms: brazed (in 1 of 3 passages, log 4), before (in 2, log 2.5), purple (in none, log 7).
+    support = (math.log(4) + math.log(2.5)) / (math.log(4) + math.log(2.5) + math.log(7))
+    text = "Brazed before purple."
+    assert attributed(text, threshold=support - 1e-9) == [("frames", text)]
+    assert attributed(text, threshold=support + 1e-9) == []
+    lead = math.log(4) / (math.log(4) + math.log(2.5) + math.log(7))  # wheels has "before" too
+    assert attributed(text, threshold=0.1, margin=lead - 1e-9) == [("frames", text)]
+    assert attributed(text, threshold=0.1, margin=lead + 1e-9) == []
+
+
+def test_a_sentence_that_has_a_marker_is_left_alone() -> None:
+    assert attributed("Frames are brazed from chromoly tubes [2].") == []
+    assert (
+        attributed("Frames are brazed from chromoly tubes. [2] Everyone has thirty days of leave.")
+        == [("leave", "Everyone has thirty days of leave.")]
+        or attributed("Frames are brazed from chromoly tubes. [2] Everyone has thirty days of leave.") == []
+    )
+
+
+def test_of_two_equal_passages_none_is_named() -> None:
+    twice = [PASSAGES[0], Document(doc_id="copy", text=PASSAGES[0].text, title="Frames")]
+    assert attribute("Frames are brazed from chromoly tubes.", twice) == ()
+
+
+def test_too_few_words_are_not_attributed() -> None:
+    assert attributed("Chromoly.") == []
+    assert attributed("") == []
+    assert attribute("Frames are brazed from tubes.", []) == ()
+
+
+def test_attribution_is_marked_as_such() -> None:
+    [citation] = attribute("Frames are brazed from chromoly tubes.", PASSAGES)
+    assert citation == Citation(marker=1, doc_id="frames", start=0, end=38, by="attribution")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I don't know.", True),
+        ("I don’t know", True),
+        ('"I DONT KNOW!"', True),
+        ("I do not know [1].", True),
+        ("Sorry, I don't know.", True),
+        ("I don't know. The passages are about frames and not about cats at all.", True),
+        ("Answer: I don't know", True),
+        ("Those who don't know the way may ask at the gate.", False),
+        ("People say I don't know much, yet the frame is made of steel tubes [1].", False),
+        ("Steel.", False),
+        ("", False),
+    ],
+)
+def test_a_refusal_is_known_by_its_words(text: str, expected: bool) -> None:
+    assert says(text, "I don't know") is expected
+
+
+def test_without_a_phrase_nothing_is_a_refusal() -> None:
+    assert not says("I don't know", "")
+
+
+def test_markers_can_be_taken_out() -> None:
+    assert without_markers("Steel [1], round [2, 3].") == "Steel, round."
