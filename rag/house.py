@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -39,12 +40,18 @@ def _places(name: str) -> list[Path]:
     return [Path(place).resolve() for place in found]
 
 
-def foreign_error(cause: Exception) -> MissingDependency | None:
-    """The error to raise for a failed import of ours when a foreign package is to blame; else None."""
+def foreign_error(cause: Exception | None = None) -> MissingDependency | None:
+    """The error to raise when a foreign package hides one of ours, such as after a failed import; None if none does."""
     foreign = foreign_packages()
     if not foreign:
         return None
-    lines = [f"'{name}' comes from {place}, not from ragline" for name, place in foreign.items()]
-    return MissingDependency(
-        f"{'; '.join(lines)} ({cause}). Rename or move that folder, or uninstall that package, and try again."
-    )
+    lines = "; ".join(f"'{name}' comes from {place}, not from ragline" for name, place in foreign.items())
+    because = f" ({cause})" if cause else ""
+    return MissingDependency(f"{lines}{because}. Rename or move that folder, or uninstall that package, and try again.")
+
+
+@cache
+def require_own_house() -> None:
+    """Raise MissingDependency if a foreign package hides one of ours. Looked at once per process."""
+    if foreign := foreign_error():
+        raise foreign

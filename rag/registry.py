@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from rag.errors import UnknownComponent, did_you_mean
-from rag.house import foreign_error
+from rag.house import require_own_house
 
 
 class Registry:
@@ -32,7 +32,7 @@ class Registry:
 
         Raises:
             UnknownComponent: no such name; the message lists the nearest.
-            MissingDependency: its module cannot be imported because a foreign package hides one of ours.
+            MissingDependency: a foreign package hides one of ours.
         """
         try:
             entry = self._table[name]
@@ -41,13 +41,9 @@ class Registry:
                 f"no component named '{self.stage}.{name}'. {did_you_mean(name, self._table)}"
             ) from None
         if isinstance(entry, str):
+            require_own_house()
             module, _, attribute = entry.partition(":")
-            try:
-                entry = getattr(import_module(module), attribute)
-            except (ImportError, AttributeError) as cause:
-                if foreign := foreign_error(cause):
-                    raise foreign from cause
-                raise
+            entry = getattr(import_module(module), attribute)
             self._table[name] = entry
         return entry
 

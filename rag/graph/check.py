@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rag.errors import MissingDependency, MissingModel, SpecError, did_you_mean
+from rag.errors import MissingModel, SpecError, did_you_mean
 from rag.graph.kinds import MODELS, STAGES, TABLES
 from rag.graph.signature import (
     RECORDS,
@@ -81,7 +81,7 @@ def _known(checked: Checked) -> dict[str, type]:
                 found = TABLES[stage][0].get(component)
                 method = TABLES[stage][1]
                 signed = signature(found, method)
-            except (SpecError, MissingDependency, TypeError) as error:
+            except (SpecError, TypeError) as error:
                 checked.complain(place, str(error))
                 continue
             if section == "nodes":
@@ -282,7 +282,7 @@ def _construct(
 ) -> None:
     try:
         into[name] = component(**values)
-    except (SpecError, ValueError, MissingDependency) as error:
+    except (SpecError, ValueError) as error:
         checked.complain((*place, "with"), str(error))
 
 

@@ -6,9 +6,9 @@ only the manifest configures the query side.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 LEGS = ("lexical", "dense")
 
@@ -66,14 +66,8 @@ class ChunkSettings(_Settings):
     """How files are cut. BEIR-layout corpora are one document = one unit unless `corpora` is true."""
 
     tokens: int = Field(default=200, ge=16, description="Encoder tokens per chunk, title and headings not counted.")
-    overlap: int = Field(default=30, ge=0, description="Encoder tokens shared with the chunk before.")
+    overlap: int = Field(default=30, ge=0, description="Encoder tokens shared with the chunk before; at most half of tokens.")
     corpora: bool = Field(default=False, description="Also cut the documents of BEIR, FlashRAG and Pyserini corpora.")
-
-    @model_validator(mode="after")
-    def _chunks_move_on(self) -> Self:
-        if self.overlap > self.tokens // 2:
-            raise ValueError(f"overlap may be at most half of tokens ({self.tokens // 2}), got {self.overlap}")
-        return self
 
 
 class TransformSettings(_Settings):

@@ -421,8 +421,6 @@ DISK_FULL = """
     from rag.errors import IndexProblem
     from rag.indexing import build_index
     from rag.stages import TRANSFORMS
-from rag.types import Document
-from retrievers.index.directory import Index
     import retrievers.index.lexical, numpy, Stemmer
 
     _, room = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -459,8 +457,6 @@ KILLED_IN_EACH_PART = """
     from pathlib import Path
     from rag.indexing import build_index
     from rag.stages import TRANSFORMS
-from rag.types import Document
-from retrievers.index.directory import Index
     import retrievers.index.lexical, numpy, Stemmer
 
     pages, path = Path(sys.argv[1]), Path(sys.argv[2])

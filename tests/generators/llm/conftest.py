@@ -16,7 +16,7 @@ SIZES: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 8,
-    "max_position_embeddings": 256,
+    "max_position_embeddings": 2048,
 }
 
 
@@ -27,7 +27,7 @@ def save_random_model(folder: Path, family: str = "llama", **changes: Any) -> Pa
 
     tokenizer = tiny_tokenizer("chatml")
     ends = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": None, "pad_token_id": None}
-    config = AutoConfig.for_model(family, vocab_size=len(tokenizer), **SIZES, **ends, **changes)
+    config = AutoConfig.for_model(family, vocab_size=len(tokenizer), **(SIZES | ends | changes))
     with torch.random.fork_rng():
         torch.manual_seed(7)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -52,7 +52,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_random_model(tmp_path_factory.mktemp("tiny-llama"))
+    return save_random_model(tmp_path_factory.mktemp("tiny-llama"), max_position_embeddings=256)
 
 
 @pytest.fixture(scope="session")

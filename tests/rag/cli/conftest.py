@@ -40,7 +40,7 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "qrels").mkdir(parents=True)
     texts = ["red apples grow here", "green pears grow there", "a fast train", "the slow boat"]
     corpus = [{"_id": f"d{i}", "title": "", "text": text} for i, text in enumerate(texts, start=1)]
-    queries = [{"_id": "q1", "text": "apples"}, {"_id": "q2", "text": "boat"}, {"_id": "q3", "text": "zebra"}]
+    queries = [{"_id": "q1", "text": "apples grow"}, {"_id": "q2", "text": "boat"}, {"_id": "q3", "text": "zebra"}]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(line) + "\n" for line in corpus))
     (folder / "queries.jsonl").write_text("".join(json.dumps(line) + "\n" for line in queries))
     judged = "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td4\t1\nq3\td2\t1\n"

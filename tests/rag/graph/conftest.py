@@ -10,7 +10,7 @@ from rag.graph.kinds import STAGES
 from tests.rag.graph import parts
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _registered() -> Iterator[None]:
     added = {
         ("retrieve", "test_fixed"): parts.FixedRetriever,

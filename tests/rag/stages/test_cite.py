@@ -127,11 +127,8 @@ def test_support_is_the_weighted_share_worked_by_hand() -> None:
 
 def test_a_sentence_that_has_a_marker_is_left_alone() -> None:
     assert attributed("Frames are brazed from chromoly tubes [2].") == []
-    assert (
-        attributed("Frames are brazed from chromoly tubes. [2] Everyone has thirty days of leave.")
-        == [("leave", "Everyone has thirty days of leave.")]
-        or attributed("Frames are brazed from chromoly tubes. [2] Everyone has thirty days of leave.") == []
-    )
+    # A marker after a full stop may belong to either side, so both sides are left alone.
+    assert attributed("Frames are brazed from chromoly tubes. [2] Everyone has thirty days of leave.") == []
 
 
 def test_of_two_equal_passages_none_is_named() -> None:
