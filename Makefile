@@ -44,6 +44,28 @@ coverage: $(VENV)/.tested ## line coverage of product code
 demo: $(VENV)/.installed ## models, an index of docs/ and examples/corpus, three questions, answers with citations
 	@$(BIN)/python examples/demo.py
 
+BENCH = $(BIN)/python -m benchmarks
+bench-bm25: $(VENV)/.tested ## BM25 over all sets, and its speed against bm25s (RAGLINE_EVAL_DATA, as all bench-*)
+	@$(BENCH).bm25_quality --record && $(BENCH).bm25_speed --record
+
+bench-dense: $(VENV)/.tested ## dense figures of SciFact, and encoding speed against sentence-transformers
+	@$(BENCH).dense_quality --record && $(BENCH).dense_speed --record
+
+bench-fusion: $(VENV)/.tested ## both legs and their fusions over six sets
+	@$(BENCH).fusion --record
+
+bench-icr: $(VENV)/.tested ## the attention reranker: cost over a plain forward, and quality in two orders
+	@$(BENCH).icr_cost --record && $(BENCH).icr_quality --record
+
+bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
+	@$(BENCH).cited_answers --record
+
+bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
+	@$(BENCH).indexing --record
+
+bench-graph: $(VENV)/.tested ## overhead of a graph of six stages against other frameworks, where they are installed
+	@$(BENCH).graph_overhead --record
+
 bench-smoke: $(VENV)/.tested ## a small size of every benchmark
 	@$(BIN)/python -m benchmarks.smoke
 
@@ -54,4 +76,5 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-.PHONY: help install lint test test-marked coverage demo bench-smoke docs fix
+.PHONY: help install lint test test-marked coverage demo bench-bm25 bench-dense bench-fusion bench-icr bench-answers \
+  bench-indexing bench-graph bench-smoke docs fix

@@ -138,7 +138,7 @@ def test_eval_fails_above_a_share_of_bad_outcomes(
     )
     common = ("eval", str(data_set), "--graph", str(graph), "--out", str(tmp_path / "o"), "--measures", "nDCG@10")
     assert run(capsys, *common)[0] == 0
-    code, out, err = run(capsys, *common, "--max-failures", "0.1")
+    code, _, err = run(capsys, *common, "--max-failures", "0.1")
     assert code == 5
     assert "--max-failures" in err
 

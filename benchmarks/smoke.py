@@ -1,0 +1,47 @@
+"""A small size of every benchmark, one after the other: do they still run? The figures mean nothing.
+
+Needs the folder that RAGLINE_EVAL_DATA names; without it this says so and does nothing.
+
+    python -m benchmarks.smoke
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from time import perf_counter
+
+SMALL = {
+    "graph_overhead": ["--runs", "100"],
+    "bm25_quality": ["adi", "xquad/zh"],
+    "bm25_speed": ["--rounds", "2"],
+    "dense_quality": ["scifact", "--limit", "120"],
+    "dense_speed": ["--documents", "40", "--rounds", "1"],
+    "fusion": ["codebase-chunks", "--limit", "10"],
+    "indexing": ["docs-python", "--legs", "lexical", "--limit", "20"],
+    "icr_cost": ["--documents", "6", "--repeats", "1"],
+    "icr_quality": ["scifact", "--limit", "2", "--depth", "6"],
+    "cited_answers": ["--limit", "2"],
+}
+
+
+def main() -> int:
+    """Run all; return 1 if one failed."""
+    if not os.environ.get("RAGLINE_EVAL_DATA"):
+        print("benchmarks: not run, RAGLINE_EVAL_DATA does not name a folder of evaluation sets")
+        return 0
+    failed = []
+    for name, arguments in SMALL.items():
+        begun = perf_counter()
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        print(f"{name:<16} {'ok' if done.returncode == 0 else 'FAILED'} {perf_counter() - begun:6.1f} s", flush=True)
+        if done.returncode:
+            failed.append(name)
+            print(done.stdout[-2000:], done.stderr[-4000:], sep="\n", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
