@@ -50,12 +50,18 @@ def warn(logger: logging.Logger, by: str, answers: Sequence[Answer]) -> None:
         )
 
 
+def opening(prompt: Prompt) -> str:
+    """The beginning of the answer that a prompt writes itself, for the model to continue."""
+    return prompt[-1].content if prompt[-1].role == "assistant" else ""
+
+
 def pieces(llm: LLM, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
-    """The pieces of one completion, and in the end the completion.
+    """The pieces of one completion, and in the end the completion; text that the prompt began comes first.
 
     A model that cannot stream gives one piece. A stream that does not return its Completion, as a generator may, is
     counted afterwards. Closing this closes the model's stream.
     """
+    yield opening(prompt)
     if not isinstance(llm, CanStream):
         [completion] = llm.complete([prompt], params)
         yield completion.text

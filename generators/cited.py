@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import prompts
-from generators.answering import QUESTION_TOKENS, cautious_tokens, outcome_of, pieces, status_of, warn
+from generators.answering import QUESTION_TOKENS, cautious_tokens, opening, outcome_of, pieces, status_of, warn
 from rag.completions import usage_of, with_history
 from rag.protocols import LLM
 from rag.stages.assemble import numbered
@@ -72,11 +72,12 @@ class CitedGenerator:
         """One answer per context, in order. Contexts without passages cost no call."""
         asked = [context for context in contexts if context.passages]
         started = perf_counter()
-        completions = self.llm.complete([self._render(context) for context in asked], self._params) if asked else []
+        rendered = [self._render(context) for context in asked]
+        completions = self.llm.complete(rendered, self._params) if asked else []
         seconds = (perf_counter() - started) / max(1, len(asked))
-        written = iter(completions)
+        written = zip(rendered, completions, strict=True)
         answers = [
-            self._answer(context, next(written), seconds) if context.passages else self._declined(context)
+            self._answer(context, *next(written), seconds) if context.passages else self._declined(context)
             for context in contexts
         ]
         warn(logger, "generate.cited", answers)
@@ -122,8 +123,9 @@ class CitedGenerator:
         turns = self.prompt.render(passages=passages, question=context.query.asked)
         return with_history(turns, context.query.history)
 
-    def _answer(self, context: Context, completion: Completion, seconds: float) -> Answer:
-        return self._judged(context, completion, check_markers(completion.text, _doc_ids(context)), seconds)
+    def _answer(self, context: Context, prompt: Prompt, completion: Completion, seconds: float) -> Answer:
+        checked = check_markers(opening(prompt) + completion.text, _doc_ids(context))
+        return self._judged(context, completion, checked, seconds)
 
     def _judged(self, context: Context, completion: Completion, checked: CheckedText, seconds: float) -> Answer:
         status = status_of(checked.text, refusal=self.prompt.refusal)

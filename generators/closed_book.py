@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import prompts
-from generators.answering import outcome_of, pieces, status_of, warn
+from generators.answering import opening, outcome_of, pieces, status_of, warn
 from rag.completions import usage_of, with_history
 from rag.protocols import LLM
 from rag.types import Answer, AnswerDelta, Completion, Context, Prompt, Query, SamplingParams
@@ -49,16 +49,19 @@ class ClosedBookGenerator:
         if not queries:
             return []
         started = perf_counter()
-        completions = self.llm.complete([self._render(query) for query in queries], self._params)
+        rendered = [self._render(query) for query in queries]
+        completions = self.llm.complete(rendered, self._params)
         seconds = (perf_counter() - started) / len(queries)
-        answers = [self._answer(q, c, seconds) for q, c in zip(queries, completions, strict=True)]
+        written = zip(queries, rendered, completions, strict=True)
+        answers = [self._answer(query, prompt, completion, seconds) for query, prompt, completion in written]
         warn(logger, "generate.closed_book", answers)
         return answers
 
     def stream(self, query: Query) -> Iterator[AnswerDelta]:
         """The answer piece by piece; joined, the pieces are the final text. Closing it stops the model."""
         started = perf_counter()
-        source = pieces(self.llm, self._render(query), self._params)
+        prompt = self._render(query)
+        source = pieces(self.llm, prompt, self._params)
         try:
             while True:
                 try:
@@ -70,18 +73,19 @@ class ClosedBookGenerator:
                     yield AnswerDelta(text=piece)
         finally:
             source.close()
-        answer = self._answer(query, completion, perf_counter() - started)
+        answer = self._answer(query, prompt, completion, perf_counter() - started)
         warn(logger, "generate.closed_book", [answer])
         yield AnswerDelta(answer=answer)
 
     def _render(self, query: Query) -> Prompt:
         return with_history(self.prompt.render(question=query.asked), query.history)
 
-    def _answer(self, query: Query, completion: Completion, seconds: float) -> Answer:
-        status = status_of(completion.text, refusal=self.prompt.refusal)
+    def _answer(self, query: Query, prompt: Prompt, completion: Completion, seconds: float) -> Answer:
+        text = opening(prompt) + completion.text
+        status = status_of(text, refusal=self.prompt.refusal)
         return Answer(
             query=query,
-            text=completion.text,
+            text=text,
             context=Context(query=query),
             status=status,
             finish_reason=completion.finish_reason,

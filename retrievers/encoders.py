@@ -31,7 +31,7 @@ class SentenceEncoder:
     """A sentence-transformers model (Reimers and Gurevych, EMNLP 2019), run on transformers and torch alone.
 
     Pooling, normalisation, prompts and length limit are read from the model's folder. The folder is found, and fetched
-    if need be, when it is first needed; weights load at the first text. Calls from several threads wait for one another.
+    if need be, when it is first needed; weights load at the first text. It may be called from several threads.
 
     Args:
         model: a packaged name, a folder, or a hub id.
@@ -154,17 +154,24 @@ class SentenceEncoder:
 
     def _batches(self, texts: Sequence[str], role: Role) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
         """Rows of `texts` and their vectors, a forward pass at a time."""
-        from retrievers.transformer import tokens_per_batch, usable_threads
+        from retrievers.batch_threads import run_batches
+        from retrievers.transformer import tokens_per_batch
 
         how, prompt = self._how, self._how.prompts[role]
         with self._lock:
             ids = self._tokens.ids([prompt + text for text in texts])
             skip = 0 if how.include_prompt or not prompt else self._tokens.prompt_length(prompt)
-        for rows in by_length([len(i) for i in ids], budget=tokens_per_batch()):
-            # Taken anew for each pass, so that a question need not wait for a corpus.
-            with self._lock, usable_threads():
-                found = self._forward([ids[row] for row in rows], skip)
+            self._load()
+
+        def forward(rows: list[int]) -> NDArray[np.float32]:
+            return self._forward([ids[row] for row in rows], skip)
+
+        for rows, found in run_batches(forward, list(by_length([len(i) for i in ids], budget=tokens_per_batch()))):
             yield np.asarray(rows), found
+
+    def _load(self) -> None:
+        """Load what `_forward` reads, before several threads do; they change none of it."""
+        _ = self._transformer, self._after
 
     def _forward(self, ids: Sequence[Sequence[int]], skip: int) -> NDArray[np.float32]:
         import torch

@@ -7,8 +7,6 @@ Zen 5 cores.
 from __future__ import annotations
 
 import json
-import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,38 +82,6 @@ def load_transformer(folder: Path, *, compute: Compute) -> PreTrainedModel:
         if compute == "bfloat16":
             _use_matmul_attention(model)
     return model  # type: ignore[no-any-return]
-
-
-@contextmanager
-def usable_threads() -> Iterator[None]:
-    """Run torch on no more threads than this process may use cores, and leave its setting as it was.
-
-    torch counts the machine's cores. In a container with a quota its threads would wait for one another; a lower
-    number that the host program has set is kept.
-    """
-    import torch
-
-    before, cores = torch.get_num_threads(), usable_cores()
-    if before <= cores:
-        yield
-        return
-    torch.set_num_threads(cores)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Cores by affinity and by the control group's quota, rounded up, at least 1."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        used, period = quota.read_text(encoding="ascii").split()
-        cores = min(cores, math.ceil(int(used) / int(period)))
-    except (OSError, ValueError):  # no control group, or "max"
-        pass
-    return max(cores, 1)
 
 
 def _use_one_dnn(model: PreTrainedModel) -> None:

@@ -37,7 +37,7 @@ def test_passages_are_numbered_in_context_order_and_the_question_comes_last() ->
     user = llm.seen[0][-1]
     assert user.role == "user"
     assert user.content.startswith(f"[1] Frames\n{FRAMES.text}\n\n[2] {LEAVE.text}\n\n")
-    assert user.content.endswith("What are frames made of?")
+    assert user.content.endswith("Question: What are frames made of?\nAnswer:")
 
 
 def test_markers_become_citations() -> None:
@@ -132,7 +132,7 @@ def test_earlier_turns_come_before_the_question() -> None:
 def test_the_asked_question_is_answered_and_not_its_rewrite() -> None:
     llm = ScriptedLLM(replies=("Tubes [1].",))
     CitedGenerator(llm=llm).generate([context(FRAMES, original="as typed")])
-    assert llm.seen[0][-1].content.endswith("as typed")
+    assert "Question: as typed\n" in llm.seen[0][-1].content
 
 
 REPLIES = (
@@ -227,6 +227,18 @@ def test_it_can_stream() -> None:
 def test_senseless_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         CitedGenerator(llm=ScriptedLLM(), **arguments)
+
+
+def test_the_beginning_that_a_prompt_writes_is_part_of_the_answer(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("variables: [passages, question]\nuser: '{passages} {question}'\nassistant: 'By ['")
+    generator = CitedGenerator(llm=ScriptedLLM(replies=("1], tubes.",)), prompt=str(path))
+    found = generator.generate([context(FRAMES)])[0]
+    assert found.text == "By [1], tubes."
+    assert told(found) == [(1, "frames", "[1]", "model")]
+    pieces, last = streamed(generator, context(FRAMES))
+    assert "".join(pieces) == last.text == found.text
+    assert last.citations == found.citations
 
 
 def test_a_prompt_of_ones_own(tmp_path: Path) -> None:

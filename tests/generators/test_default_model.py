@@ -46,14 +46,14 @@ def test_it_prefers_what_is_true(llm: TransformersLLM) -> None:
 
 
 def test_it_answers_from_passages(llm: TransformersLLM, documents: tuple[Document, ...]) -> None:
-    query = Query(qid="q", text="How many days of paid leave does everyone have?")
-    hits = tuple(ScoredDocument(document=d, score=1.0) for d in (documents[1], documents[6], documents[2]))
+    query = Query(qid="q", text="When is the weekly assembly?")
+    hits = tuple(ScoredDocument(document=d, score=1.0) for d in (documents[10], documents[6], documents[2]))
     contexts = TokenBudgetAssembler(llm=llm).assemble([Ranking(query=query, hits=hits)])
     generator = CitedGenerator(llm=llm, max_tokens=48)
     [answer] = generator.generate(contexts)
-    assert "thirty" in answer.text.lower() or "30" in answer.text
+    assert "Tuesday" in answer.text
     assert answer.status == "answered"
-    assert all(1 <= citation.marker <= 3 for citation in answer.citations)
+    assert "d11" in {citation.doc_id for citation in answer.citations}
     *pieces, last = generator.stream(contexts[0])
     assert "".join(piece.text for piece in pieces) == answer.text
     assert last.answer is not None
