@@ -20,8 +20,8 @@ def run_batches(run: Callable[[Batch], Result], batches: Sequence[Batch]) -> Ite
     """Each batch and its result, in order. `run` works with torch, and must not change what it shares.
 
     With batches enough each thread takes whole ones. Threads that share an operation wait for the slowest at its end,
-    hundreds of times a batch: where other programs use the processor too, that made encoding five times slower, and
-    alone it still costs a tenth. With few batches, as for a question, all threads share each operation.
+    hundreds of times a batch: beside programs that use the same two cores, that made encoding four to six times slower;
+    alone, both ways are equally fast. With few batches, as for a question, all threads share each operation.
     """
     import torch
 
@@ -89,6 +89,7 @@ def _single_threads(n_threads: int) -> ThreadPoolExecutor:
     started, begin = threading.Barrier(n_threads + 1), threading.Event()
 
     def prepare() -> None:
+        torch.get_num_threads()  # a thread takes over the default when it first asks, and would then forget what was set
         torch.set_num_threads(1)
         started.wait()
         begin.wait()

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from rag.errors import SpecError
-from retrievers.transformer import _matmul_attention, choose_compute, load_transformer, usable_cores, usable_threads
+from retrievers.transformer import _matmul_attention, choose_compute, load_transformer
 from tests.retrievers.tiny_encoders import write_json
 
 
@@ -30,30 +29,6 @@ def test_matmul_attention_equals_torchs_own(mask: str, causal: bool) -> None:
         query, key, value, attn_mask=given, is_causal=causal and given is None, scale=0.3
     )
     torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-5, rtol=1e-5)
-
-
-def test_the_hosts_number_of_threads_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    monkeypatch.setattr("retrievers.transformer.usable_cores", lambda: 1)
-    try:
-        with usable_threads():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(
-    ("quota", "cores"), [("150000 100000", 2), ("10000 100000", 1), ("max 100000", None), ("?", None)]
-)
-def test_a_containers_quota_limits_the_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int | None
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    (tmp_path / "cpu.max").write_text(quota + "\n", encoding="ascii")
-    assert usable_cores(tmp_path / "cpu.max") == (cores or 8)
-    assert usable_cores(tmp_path / "absent") == 8
 
 
 def test_auto_takes_bfloat16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,18 @@ def test_a_batch_gives_what_each_prompt_gives_alone(tiny_llm: TransformersLLM, t
     assert len({completion.text for completion in together}) == len(PROMPTS)
 
 
+@pytest.mark.parametrize("row", range(3))
+def test_a_row_that_ends_early_leaves_the_others_as_they_are(tiny_llm: TransformersLLM, row: int) -> None:
+    params = SamplingParams(max_tokens=20)
+    free = tiny_llm.complete(PROMPTS, params)
+    end = free[row].text[2:5]
+    stopped = SamplingParams(max_tokens=20, stop=(end,))
+    together = tiny_llm.complete(PROMPTS, stopped)
+    assert together == [tiny_llm.complete([prompt], stopped)[0] for prompt in PROMPTS]
+    assert len({completion.completion_tokens for completion in together}) > 1
+    assert together[row].finish_reason == "stop"
+
+
 def test_small_batches_change_nothing(tiny_llm: TransformersLLM, tiny_folder: Path) -> None:
     narrow = TransformersLLM(model=str(tiny_folder), device="cpu", dtype="float32", max_batch_tokens=1)
     assert narrow.complete(PROMPTS, SHORT) == tiny_llm.complete(PROMPTS, SHORT)
