@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Literal
 
 from rag.protocols import LLM, CanStream
-from rag.stages.cite import says
+from rag.stages.cite import says, without_markers
 from rag.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
 
 Status = Literal["answered", "no_answer", "failed"]
@@ -17,8 +17,8 @@ QUESTION_TOKENS = 256
 
 
 def status_of(text: str, *, refusal: str) -> Status:
-    """`failed` when nothing was written, `no_answer` when the model declined in the words it was given."""
-    if not text.strip():
+    """`failed` when no word was written, only markers or nothing; `no_answer` when the model declined as it was told to."""
+    if not any(c.isalnum() for c in without_markers(text)):
         return "failed"
     return "no_answer" if refusal and says(text, refusal) else "answered"
 
@@ -28,7 +28,7 @@ def outcome_of(completion: Completion, status: Status, *, removed: int = 0) -> O
     counts = {"removed_markers": removed, "cut_off": int(completion.finish_reason == "length")}
     counts = {name: n for name, n in counts.items() if n}
     if status == "failed":
-        return Outcome(kind="failed", detail="the model wrote nothing", counts=counts)
+        return Outcome(kind="failed", detail="the model wrote no word", counts=counts)
     if removed:
         detail = f"{removed} marker{'s' * (removed > 1)} pointed at no passage and went"
         return Outcome(kind="repaired", detail=detail, counts=counts)

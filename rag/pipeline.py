@@ -14,7 +14,7 @@ from rag.errors import MissingModel, RagError, SpecError, StageError
 from rag.graph.build import Graph, build
 from rag.graph.report import RunResult, merged
 from rag.graph.run import run_nodes
-from rag.graph.spec import GraphSpec, Spec, load_spec
+from rag.graph.spec import QUERY, GraphSpec, Spec, load_spec
 from rag.protocols import CanStreamAnswers
 from rag.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from retrievers.index.directory import Index
@@ -117,13 +117,18 @@ class Pipeline:
         asked = self._question(query, history, where)
         last = self.graph.node(self.graph.output)
         generator = self.graph.parts[last.name]
-        if not isinstance(generator, CanStreamAnswers) or len(last.inputs) != 1 or last.inputs[0] == "query":
-            yield AnswerDelta(answer=self.ask(asked))
+        if not isinstance(generator, CanStreamAnswers) or len(last.inputs) != 1:
+            whole = self.ask(asked)
+            yield AnswerDelta(text=whole.text)
+            yield AnswerDelta(answer=whole)
             return
-        before = self.run([asked], to=last.inputs[0])
-        raise_failure(before)
+        given: Any = asked
+        if last.inputs[0] != QUERY:
+            before = self.run([asked], to=last.inputs[0])
+            raise_failure(before)
+            given = before.outputs[0]
         try:
-            yield from generator.stream(before.outputs[0])
+            yield from generator.stream(given)
         except RagError:
             raise
         except Exception as error:

@@ -95,7 +95,10 @@ class LLM(Protocol):
 
 @runtime_checkable
 class CanStream(Protocol):
-    """An LLM that writes piece by piece. Closing the iterator stops it."""
+    """An LLM that writes piece by piece. Closing the iterator stops it.
+
+    An iterator that is a generator may return the Completion as its value; else callers count tokens afterwards.
+    """
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[str]: ...
 

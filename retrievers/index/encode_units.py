@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.progress import Progress, silent
+from retrievers.index.reserved import reserved_array
 
 if TYPE_CHECKING:
     from retrievers.encoders import SentenceEncoder
@@ -89,7 +90,7 @@ def _by_digest(texts: Sequence[str]) -> tuple[dict[bytes, int], dict[int, int]]:
 def _empty(path: Path, n: int, dim: int) -> NDArray[np.float32]:
     if n == 0:  # nothing cannot be mapped
         return np.zeros((0, dim), dtype=np.float32)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, dim))
+    return reserved_array(path, (n, dim))
 
 
 def _known(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.progress import Progress, silent
+from retrievers.index.reserved import reserved_array
 
 _FILE = "vectors.npy"
 _BLOCK = 32768  # rows: 48 MiB at 384 numbers, what a filter copies at once
@@ -23,7 +24,7 @@ def write(vectors: NDArray[np.float32], folder: Path, *, progress: Progress = si
     if n == 0:
         np.save(folder / _FILE, vectors, allow_pickle=False)
         return
-    out = np.lib.format.open_memmap(folder / _FILE, mode="w+", dtype=np.float32, shape=vectors.shape)
+    out = reserved_array(folder / _FILE, vectors.shape)
     for start in range(0, n, _BLOCK):
         out[start : start + _BLOCK] = vectors[start : start + _BLOCK]
         progress("write vectors", min(start + _BLOCK, n), n)

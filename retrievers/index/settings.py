@@ -66,7 +66,9 @@ class ChunkSettings(_Settings):
     """How files are cut. BEIR-layout corpora are one document = one unit unless `corpora` is true."""
 
     tokens: int = Field(default=200, ge=16, description="Encoder tokens per chunk, title and headings not counted.")
-    overlap: int = Field(default=30, ge=0, description="Encoder tokens shared with the chunk before; at most half of tokens.")
+    overlap: int = Field(
+        default=30, ge=0, description="Encoder tokens shared with the chunk before; at most half of tokens."
+    )
     corpora: bool = Field(default=False, description="Also cut the documents of BEIR, FlashRAG and Pyserini corpora.")
 
 

@@ -92,7 +92,7 @@ def test_without_passages_the_model_is_not_asked() -> None:
 
 def test_an_empty_reply_has_failed() -> None:
     found = answer(" \n")
-    assert (found.status, found.outcome.kind, found.outcome.detail) == ("failed", "failed", "the model wrote nothing")
+    assert (found.status, found.outcome.kind, found.outcome.detail) == ("failed", "failed", "the model wrote no word")
 
 
 def test_a_reply_of_nothing_but_bad_markers_has_failed() -> None:

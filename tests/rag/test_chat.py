@@ -96,9 +96,7 @@ def test_a_refused_system_turn_opens_the_first_user_turn(family: str) -> None:
 
 def test_a_dropped_system_turn_is_not_lost() -> None:
     tokenizer = tiny_tokenizer("chatml")
-    tokenizer.chat_template = (
-        "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}<|im_end|>{% endfor %}"
-    )
+    tokenizer.chat_template = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}<|im_end|>{% endfor %}"
     prompt = [Message(role="system", content="the city"), user("Which")]
     assert "the city\n\nWhich" in tokenizer.decode(encode_prompt(tokenizer, prompt))
 

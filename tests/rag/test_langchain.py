@@ -80,7 +80,9 @@ def test_a_retriever_gives_documents_in_rank_order_with_scores() -> None:
 
 
 class Theirs(BaseRetriever):
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[TheirDocument]:
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[TheirDocument]:
         a = TheirDocument(page_content="alpha", metadata={"id": "a"})
         b = TheirDocument(page_content="beta")
         return [a, b, a] if query == "x" else []
