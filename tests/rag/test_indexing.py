@@ -457,6 +457,8 @@ KILLED_IN_EACH_PART = """
     from pathlib import Path
     from rag.indexing import build_index
     from rag.stages import TRANSFORMS
+    from rag.types import Document
+    from retrievers.index.directory import Index
     import retrievers.index.lexical, numpy, Stemmer
 
     pages, path = Path(sys.argv[1]), Path(sys.argv[2])

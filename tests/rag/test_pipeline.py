@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from rag.errors import SpecError, StageError
 from rag.graph.build import build
 from rag.graph.spec import load_spec
 from rag.pipeline import Pipeline, load_pipeline
-from rag.types import Message, Query
+from rag.types import Answer, Context, Message, Query
 
 
 def closed_book(*replies: str) -> dict[str, Any]:
@@ -30,11 +32,18 @@ def test_asking_streaming_and_batches_give_the_same_answer() -> None:
         assert [a.qid for a in pipeline.ask_batch(["a", Query(qid="x", text="b")])] == ["1", "x"]
 
 
-def test_a_generator_that_cannot_stream_gives_its_text_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    pipeline = load_pipeline(closed_book("Paris."))
-    generator = type(pipeline.graph.parts["answer"])
-    monkeypatch.delattr(generator, "stream")
-    pieces = list(pipeline.stream("capital?"))
+class Silent:
+    """Answers at once or not at all."""
+
+    def generate(self, queries: Sequence[Query]) -> list[Answer]:
+        return [Answer(query=q, text="Paris.", context=Context(query=q)) for q in queries]
+
+
+def test_a_generator_that_cannot_stream_gives_its_text_in_one_piece() -> None:
+    graph = build(load_spec(closed_book("x")))
+    silent = Silent()
+    nodes = tuple(replace(node, work=silent.generate) for node in graph.nodes)
+    pieces = list(Pipeline(replace(graph, nodes=nodes, parts={"answer": silent})).stream("capital?"))
     assert [p.text for p in pieces] == ["Paris.", ""]
     assert pieces[-1].answer is not None
 
