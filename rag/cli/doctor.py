@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from argparse import Namespace
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from rag.cli.console import progress_bar, say
@@ -23,7 +22,6 @@ _CORE = (
     "langchain-core",
     "pydantic",
 )
-_EXTRAS = {"vllm": "vllm"}
 
 
 def run(given: Namespace) -> int:
@@ -75,11 +73,6 @@ def _libraries() -> int:
         except PackageNotFoundError:
             missing.append(name)
             _line(False, f"{name} is not installed. Run: pip install ragline")
-    for extra, module in _EXTRAS.items():
-        present = find_spec(module) is not None
-        say(
-            f"{'ok  ' if present else '-   '} {extra} {version(module) if present else f'(optional: pip install ragline[{extra}])'}"
-        )
     try:
         requires("ragline")
     except PackageNotFoundError:
