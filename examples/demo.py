@@ -19,7 +19,7 @@ INDEX = HERE.parent / "demo-index"
 
 
 def main() -> int:
-    """Return 0 if every question got an answer from the documents."""
+    """Return 0 if any question got an answer; what a small model says to each is not ours to promise."""
     begun = time.perf_counter()
     with progress_bar() as progress:
         report = rag.build_index(SOURCES, INDEX, progress=progress)
@@ -33,7 +33,7 @@ def main() -> int:
             statuses.append(answer.status)
             print()
     print(f"{time.perf_counter() - begun:.0f} s in all. Ask your own: .venv/bin/rag ask QUESTION --index {INDEX.name}")
-    return 0 if all(status == "answered" for status in statuses) else 1
+    return 0 if "answered" in statuses else 1
 
 
 if __name__ == "__main__":
