@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rag.graph.report import RunResult
+from rag.graph.report import Failure, RunResult
 from rag.types import Answer, Outcome, Ranking, ScoredDocument
 
 POSITION = ("source", "page", "headings", "start", "end")
@@ -73,10 +73,10 @@ def ledger_json(result: RunResult) -> dict[str, Any]:
     return {
         "seconds": round(result.seconds, 4),
         "nodes": [report.as_dict() for report in result.nodes],
-        "failures": failures_json(result),
+        "failures": failures_json(result.failures),
     }
 
 
-def failures_json(result: RunResult) -> Sequence[Mapping[str, str]]:
+def failures_json(failures: Sequence[Failure]) -> list[dict[str, str]]:
     """Failed items: qid, node, component, cause."""
-    return [{"qid": f.qid, "node": f.node, "use": f.use, "error": f.error} for f in result.failures]
+    return [{"qid": f.qid, "node": f.node, "use": f.use, "error": f.error} for f in failures]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rag.as_json import failures_json
 from rag.beir import Dataset
 from rag.errors import SpecError
 from rag.evaluate import Evaluation, Significance, compare, evaluate, write_per_query
@@ -71,7 +72,7 @@ class EvalReport:
             },
             "outcomes": {node.name: dict(node.outcomes) for node in self.nodes},
             "nodes": [node.as_dict() for node in self.nodes],
-            "failures": [{"qid": f.qid, "node": f.node, "use": f.use, "error": f.error} for f in self.failures],
+            "failures": failures_json(self.failures),
         }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.optional import need
 from rag.ranking import in_this_order
-from rag.types import AnswerDelta, Document, Outcome, Query, Ranking
+from rag.types import Document, Outcome, Query, Ranking
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
@@ -60,15 +60,11 @@ def as_runnable(pipeline: Pipeline) -> Runnable[Any, Any]:
                     if not pipeline.graph.answers:
                         yield pipeline.search(query)
                         continue
-                    yield from (text for delta in pipeline.stream(query) if (text := _text(delta)))
+                    yield from (delta.text for delta in pipeline.stream(query) if delta.text)
 
             yield from self._transform_stream_with_config(iter([input]), pieces, config)
 
     return PipelineRunnable()
-
-
-def _text(delta: AnswerDelta) -> str:
-    return delta.text
 
 
 def _query(value: Any, *, qid: str) -> Query:

@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from rag.as_json import ledger_json, ranking_json
 from rag.cli.console import plain, say, say_json, warn
+from rag.graph.report import RunResult
 from rag.pipeline import load_pipeline, raise_failure
 from rag.types import Document, Query
 
@@ -35,9 +36,9 @@ def run(given: Namespace) -> int:
     return 0
 
 
-def describe_outcomes(result: object, node: str) -> str:
+def describe_outcomes(result: RunResult, node: str) -> str:
     """Why a node's outcome is not ok, in one line."""
-    records = result.records[node]  # type: ignore[attr-defined]
+    records = result.records[node]
     return "; ".join(
         dict.fromkeys(f"{r.outcome.kind}: {r.outcome.detail}".rstrip(": ") for r in records if r.outcome.kind != "ok")
     )

@@ -7,7 +7,7 @@ types meet, parameters valid, parts can be made, powers and budgets suffice.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -307,11 +307,3 @@ def _budgets(checked: Checked) -> None:
                     f"max_tokens {budget:,} does not fit: the model of node '{name}' has room for {room:,} tokens of "
                     "passages beside its prompt and answer. Lower max_tokens here or there.",
                 )
-
-
-def model_names(checked: Checked) -> Iterator[str]:
-    """Names of weights that the graph's models ask for, as the model store knows them."""
-    for part in checked.models.values():
-        name = getattr(part, "model_name", None)
-        if isinstance(name, str):
-            yield name
