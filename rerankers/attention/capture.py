@@ -44,7 +44,9 @@ class _Done(Exception):
     """The deepest layer has given what was asked of it."""
 
 
-class _Pass(Protocol):
+class Pass(Protocol):
+    """What is done in the place of a layer's attention."""
+
     def attend(
         self,
         layer: int,
@@ -54,10 +56,12 @@ class _Pass(Protocol):
         mask: Tensor | None,
         scale: float,
         cap: float | None,
-    ) -> Tensor: ...
+    ) -> Tensor | None:
+        """query [s, h, t, d], key and value [s, g, t, d] -> [s, t, h, d], or None to end the forward pass here."""
+        ...
 
 
-_current: ContextVar[_Pass] = ContextVar("ragline_attention_pass")
+_current: ContextVar[Pass] = ContextVar("ragline_attention_pass")
 
 
 def _attention(
@@ -78,6 +82,8 @@ def _attention(
             )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     output = _current.get().attend(module.layer_idx, query, key, value, attention_mask, scale, softcap)
+    if output is None:
+        raise _Done
     return output.contiguous(), None
 
 
@@ -114,9 +120,9 @@ class _PrefixPass:
         mask: Tensor | None,
         scale: float,
         cap: float | None,
-    ) -> Tensor:
+    ) -> Tensor | None:
         if layer == self._deepest:
-            raise _Done
+            return None
         if cap is None:
             return rows.attention(query, key, value, scale=scale, mask=mask)
         return rows.softcapped_attention(query, key, value, scale=scale, softcap=cap, mask=mask)
@@ -145,7 +151,7 @@ class _SuffixPass:
         mask: Tensor | None,
         scale: float,
         cap: float | None,
-    ) -> Tensor:
+    ) -> Tensor | None:
         cached: Any = self._prefix.layers[layer]
         last = layer == self._plan.deepest
         output, columns = rows.suffix_attention(
@@ -162,9 +168,7 @@ class _SuffixPass:
         )
         if columns is not None:
             self._collector.add(layer, columns)
-        if last or output is None:
-            raise _Done
-        return output
+        return None if last else output
 
 
 class _PrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -223,7 +227,8 @@ def encode_prefix(decoder: Any, ids: Sequence[int], *, plan: Plan) -> Cache:
         SpecError: the model computes its attention itself, where it cannot be read.
     """
     cache = DynamicCache()
-    _run(decoder, torch.tensor([list(ids)], device=_device(decoder)), cache, _PrefixPass(plan.deepest))
+    row = torch.tensor([list(ids)], device=_device(decoder))
+    _run(decoder, _PrefixPass(plan.deepest), input_ids=row, past_key_values=cache, use_cache=True)
     return cache
 
 
@@ -243,18 +248,33 @@ def read_suffixes(
     for row, suffix in enumerate(suffixes):
         weights[row, : len(suffix)] = 1 / len(suffix)
     shared = Cache(layers=[_PrefixLayer(layer) for layer in prefix.layers])
+    this_pass = _SuffixPass(prefix, weights, plan, collector)
+    batch = torch.tensor(ids, device=_device(decoder))
+    _run(decoder, this_pass, input_ids=batch, past_key_values=shared, use_cache=True)
+
+
+@torch.no_grad()
+def run_pass(decoder: Any, ids: Sequence[int], positions: Sequence[int], this_pass: Pass) -> None:
+    """One row of tokens through the decoder, each at its position, without a cache or a mask of the decoder's own.
+
+    What may see what is left to `this_pass`. Call it within `attention_switched`.
+    """
+    device = _device(decoder)
     _run(
         decoder,
-        torch.tensor(ids, device=_device(decoder)),
-        shared,
-        _SuffixPass(prefix, weights, plan, collector),
+        this_pass,
+        input_ids=torch.tensor([list(ids)], device=device),
+        position_ids=torch.tensor([list(positions)], device=device),
+        # Four dimensions say that a mask is ready as it is; it is never looked at.
+        attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device),
+        use_cache=False,
     )
 
 
-def _run(decoder: Any, ids: Tensor, cache: Cache, this_pass: _Pass) -> None:
+def _run(decoder: Any, this_pass: Pass, **inputs: Any) -> None:
     token = _current.set(this_pass)
     try:
-        decoder(input_ids=ids, past_key_values=cache, use_cache=True)
+        decoder(**inputs)
     except _Done:
         return
     finally:

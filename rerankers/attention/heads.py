@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rag.errors import SpecError
@@ -15,16 +15,30 @@ _HEAD = re.compile(r"(\d{1,5})-(\d{1,5})")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Layer -> heads read there, both from 0. `skipped` are layers whose rows are not full and so are never
-    read.
+    read. `windows` are the layers whose attention slides, with the positions that a token sees there.
     """
 
     heads: Mapping[int, tuple[int, ...]]
     skipped: tuple[int, ...] = ()
+    windows: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def deepest(self) -> int:
         """The last layer that has to be computed."""
         return max(self.heads)
+
+    @property
+    def names(self) -> tuple[tuple[int, int], ...]:
+        """All (layer, head), in the order in which passes through the model meet them."""
+        return tuple((layer, head) for layer in sorted(self.heads) for head in self.heads[layer])
+
+    def pairs(self, shared: int) -> tuple[tuple[int, int], ...]:
+        """All (layer, key head) that the heads read, in order; `shared` heads read one key head."""
+        return tuple(dict.fromkeys((layer, head // shared) for layer, head in sorted(self.names)))
+
+    def window(self, layer: int) -> int | None:
+        """Positions that a token of this layer sees, itself included; None where it sees all before it."""
+        return self.windows.get(layer)
 
 
 def parse_heads(heads: Sequence[str]) -> dict[int, tuple[int, ...]]:
@@ -82,7 +96,9 @@ def make_plan(
             f"this {model} ({n_layers} layers) does{sees}. Use another model or other layers."
         )
     skipped = tuple(layer for layer in wanted if not full[layer])
-    return Plan(heads=read, skipped=skipped)
+    window = getattr(config, "sliding_window", None)
+    windows = {} if window is None else {layer: int(window) for layer in range(n_layers) if not full[layer]}
+    return Plan(heads=read, skipped=skipped, windows=windows)
 
 
 def _check_heads(

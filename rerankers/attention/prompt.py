@@ -98,3 +98,36 @@ def first_words(text: str, n: int) -> str:
         if count == n:
             break
     return text[:end].lstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockPieces:
+    """Ids of what blocks have in common: the opening before every document, what closes a document, and the lead
+    before every query. Documents carry no number, since they have no order.
+    """
+
+    opening: tuple[int, ...]
+    separator: tuple[int, ...]
+    lead: tuple[int, ...]
+    end: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: Any, *, instruction: str) -> BlockPieces:
+        """`instruction` is its text; an empty one is left out."""
+        pieces = Pieces.of(tokenizer, instruction=instruction)
+        asks = (*pieces.instruction, *pieces.separator) if instruction else ()
+        return cls(
+            opening=(*pieces.head, *pieces.separator),
+            separator=pieces.separator,
+            lead=(*asks, *encode_text(tokenizer, QUERY)),
+            end=pieces.end,
+        )
+
+    def document(self, ids: Sequence[int], *, max_tokens: int) -> list[int]:
+        """A document's block: its ids, cut so that with what closes it there are at most `max_tokens`."""
+        return [*ids[: max_tokens - len(self.separator)], *self.separator]
+
+    @property
+    def sha256(self) -> str:
+        """Changes with anything that changes the layout."""
+        return sha256(repr((self.opening, self.separator, self.lead, self.end)).encode()).hexdigest()

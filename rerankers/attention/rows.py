@@ -139,25 +139,27 @@ def shared_by_turns(query: Tensor, key: Tensor, value: Tensor, *, scale: float, 
 def softcapped_attention(
     query: Tensor, key: Tensor, value: Tensor, *, scale: float, softcap: float, mask: Tensor | None
 ) -> Tensor:
-    """Attention of a whole prompt with soft-capped logits, which no fused kernel knows. Returns [s, t, h, d].
+    """Attention of a text with soft-capped logits, which no fused kernel knows. Returns [s, t, h, d].
 
-    Works in blocks of query positions, so that never more than `_BLOCK` logits are alive.
+    Keys may begin before the queries. Works in blocks of query positions, so that never more than `_BLOCK`
+    logits are alive.
     """
     n, n_heads, length, _ = query.shape
-    n_keys = key.shape[1]
+    n_keys, before = key.shape[1], key.shape[2] - length
     shared = n_heads // n_keys
-    grouped = query.view(n, n_keys, shared, length, -1)
-    position = torch.arange(length, device=query.device)
-    step = max(1, _BLOCK // (n * n_heads * length))
+    grouped = query.reshape(n, n_keys, shared, length, -1)
+    position = torch.arange(before + length, device=query.device)
+    step = max(1, _BLOCK // (n * n_heads * (before + length)))
     outputs = []
     for start in range(0, length, step):
         end = min(start + step, length)
+        past = before + end
         rows = (grouped[:, :, :, start:end].float() * scale).flatten(2, 3)
-        logits = capped(rows @ key[:, :, :end].float().mT, softcap).view(n, n_keys, shared, end - start, end)
+        logits = capped(rows @ key[:, :, :past].float().mT, softcap).view(n, n_keys, shared, end - start, past)
         if mask is None:
-            seen = position[None, None, None, None, :end] <= position[start:end, None]
+            seen = position[None, None, None, None, :past] <= position[before + start : past, None]
         else:
-            seen = mask[:, :, None, start:end, :end]
+            seen = mask[:, :, None, start:end, :past]
         weights = logits.masked_fill_(~seen, -torch.inf).softmax(-1).flatten(2, 3)
-        outputs.append((weights @ value[:, :, :end].float()).view(n, n_keys, shared, end - start, -1))
+        outputs.append((weights @ value[:, :, :past].float()).view(n, n_keys, shared, end - start, -1))
     return torch.cat(outputs, 3).flatten(1, 2).transpose(1, 2).to(query.dtype)

@@ -40,6 +40,11 @@ def tiny_model(family: str, *, seed: int = 0, attention: str = "sdpa", **changes
         "ministral": "Ministral",
         "gemma2": "Gemma2",
         "gemma3": "Gemma3Text",
+        "phi": "Phi",
+        "phi3": "Phi3",
+        "granite": "Granite",
+        "olmo2": "Olmo2",
+        "smollm3": "SmolLM3",
         "gpt2": "GPT2",
         "opt": "OPT",
         "bloom": "Bloom",
@@ -70,6 +75,8 @@ def _special(family: str) -> dict[str, Any]:
         special |= {"query_pre_attn_scalar": 8}
     if family == "qwen2":
         special |= {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 2}
+    if family == "granite":
+        special |= {"attention_multiplier": 8**-0.5}  # its default of 1 saturates a model this small
     if family == "opt":
         special |= {"ffn_dim": 48, "word_embed_proj_dim": 32}
     return special

@@ -1,0 +1,148 @@
+"""Which heads to trust in a model, and how much: a head set, one small JSON file that says how it was found.
+
+A set whose `weight_hash` is known serves exactly those weights. Lists taken from papers have none; they are matched
+by the model's name and its numbers of layers and heads, with a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from rag.errors import SpecError
+from rerankers.attention.heads import parse_heads
+
+logger = logging.getLogger(__name__)
+
+Layout = Literal["blocks", "prompt"]
+
+
+class HeadSet(BaseModel):
+    """Heads of one model, with weights.
+
+    Attributes:
+        model: what the model calls itself: a packaged name or a hub id.
+        weight_hash: sha256 of its weight files (`rag.models.weights_sha256`); None when nobody here had them.
+        template_hash: of the prompt's fixed parts; None fits any.
+        layers, heads_per_layer: the model's size.
+        layout: which prompt the heads were found with: documents as blocks, or all in one prompt.
+        over: what counts of a document in blocks: all its tokens, or the best one.
+        null_strength: how much of the null query's match is subtracted; 0 asks no null query.
+        weights: "layer-head", both from 0 -> weight. Head scores are standardised over the candidates, times weight.
+        method, found_on, source: how the set was found, on what, and whose it is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    model: str
+    weight_hash: str | None = None
+    template_hash: str | None = None
+    layers: int = Field(ge=1)
+    heads_per_layer: int = Field(ge=1)
+    layout: Layout = "blocks"
+    over: Literal["all", "best"] = "all"
+    null_strength: float = 0.0
+    weights: dict[str, float] = Field(min_length=1)
+    method: str = ""
+    found_on: str = ""
+    source: str = ""
+
+    @field_validator("weights")
+    @classmethod
+    def _named(cls, weights: dict[str, float]) -> dict[str, float]:
+        parse_heads(tuple(weights))
+        return weights
+
+    @property
+    def by_layer(self) -> dict[int, tuple[int, ...]]:
+        """Layer -> heads."""
+        return parse_heads(tuple(self.weights))
+
+    @property
+    def label(self) -> str:
+        """What reports call it."""
+        return f"{self.model}, {len(self.weights)} heads, {self.method or self.source or 'unknown origin'}"
+
+    def weight(self, layer: int, head: int) -> float:
+        return self.weights[f"{layer}-{head}"]
+
+    def save(self, path: Path) -> None:
+        """Write it so that a person can read it."""
+        path.write_text(json.dumps(self.model_dump(exclude_defaults=False), indent=1) + "\n", encoding="utf-8")
+
+
+def read_head_set(path: Path) -> HeadSet:
+    """A head set from its file.
+
+    Raises:
+        SpecError: there is no such file, or it is not a head set.
+    """
+    try:
+        return HeadSet.model_validate_json(path.read_bytes())
+    except OSError as cause:
+        raise SpecError(f"head set '{path}' cannot be read: {cause.strerror}") from cause
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise SpecError(f"head set '{path}': {where}: {first['msg']}. `rag heads find` writes valid ones.") from cause
+
+
+@cache
+def shipped_head_sets() -> tuple[HeadSet, ...]:
+    """Those in the package, in order of file name."""
+    folder = files(__package__) / "sets"
+    found = sorted((each for each in folder.iterdir() if each.name.endswith(".json")), key=lambda each: each.name)
+    return tuple(HeadSet.model_validate_json(each.read_bytes()) for each in found)
+
+
+def find_head_set(config: Any, *, name: str, weight_hash: str, layout: Layout) -> HeadSet | None:
+    """The shipped set for these weights, else a published one for a model of this name and size, with a warning."""
+    sets = [each for each in shipped_head_sets() if each.layout == layout]
+    for each in sets:
+        if each.weight_hash == weight_hash:
+            return each
+    for each in sets:
+        size = (each.layers, each.heads_per_layer) == (config.num_hidden_layers, config.num_attention_heads)
+        if each.weight_hash is None and size and _same_model(each.model, name):
+            logger.warning(
+                "rerank.attention: heads of %s come from a paper (%s) and were not tried on these weights; "
+                "`rag heads find` finds heads of your own",
+                each.model,
+                each.source,
+            )
+            return each
+    return None
+
+
+def check_head_set(heads: HeadSet, config: Any, *, weight_hash: str, layout: Layout) -> None:
+    """Refuse a set that was made for another model or layout.
+
+    Raises:
+        SpecError: it was.
+    """
+    size = (int(config.num_hidden_layers), int(config.num_attention_heads))
+    if (heads.layers, heads.heads_per_layer) != size:
+        raise SpecError(
+            f"head set of {heads.model} is for {heads.layers} layers of {heads.heads_per_layer} heads, and this model has "
+            f"{size[0]} of {size[1]}. Use its own: `rag heads find`."
+        )
+    if heads.weight_hash is not None and heads.weight_hash != weight_hash:
+        raise SpecError(
+            f"head set of {heads.model} was found for weights {heads.weight_hash[:12]}, and these are {weight_hash[:12]}. "
+            "Find heads for these weights (`rag heads find`), or set weight_hash to null in the file to use it nonetheless."
+        )
+    if heads.layout != layout:
+        raise SpecError(f"head set of {heads.model} was found with layout {heads.layout}, not {layout}")
+
+
+def _same_model(ours: str, theirs: str) -> bool:
+    """Whether a folder or hub id ends in the name of a published model: Llama-3.1-8B-Instruct, in any spelling."""
+    plain = [each.rstrip("/").rpartition("/")[2].casefold().replace("_", "-") for each in (ours, theirs)]
+    return plain[0] == plain[1]

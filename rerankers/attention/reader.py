@@ -1,0 +1,156 @@
+"""One model, read in blocks: texts in, head scores out. Documents are encoded once and looked up afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from rag.chat import encode_text
+from rag.errors import SpecError
+from rag.types import Document
+from rerankers.attention.blocks import Asked, Before, encode_before, encode_documents, encode_queries
+from rerankers.attention.heads import Plan
+from rerankers.attention.match import Over, matches
+from rerankers.attention.prompt import BlockPieces
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Span = Literal["words", "suffix"]
+_CHARACTERS_PER_TOKEN = 32
+"""More than any tokenizer's average: what lies behind is cut off anyway, so it is not even encoded."""
+
+
+class Store(Protocol):
+    """Keeps keys of documents by the digest of their block."""
+
+    def get(self, digests: Sequence[bytes]) -> list[Tensor | None]: ...
+    def put(self, states: Iterable[tuple[bytes, Tensor]]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """Documents ready to be matched, and what it took: `encoded` tokens went through the model, `found` were kept."""
+
+    keys: list[Tensor]
+    encoded: int = 0
+    found: int = 0
+
+
+class BlockReader:
+    """A decoder, the heads that are read in it, and what all prompts share, computed once.
+
+    Args:
+        decoder: a transformers decoder; it must be switched (`capture.attention_switched`) whenever a method is called.
+        max_tokens: of a document's block. The lead stands right behind, so it is part of the layout.
+        span: which rows of a query are read: its words, or lead, words and the end of the turn.
+        store: where documents' keys are kept and looked up.
+    """
+
+    def __init__(
+        self,
+        decoder: Any,
+        tokenizer: Any,
+        *,
+        pieces: BlockPieces,
+        plan: Plan,
+        max_tokens: int,
+        max_query_tokens: int,
+        span: Span = "words",
+        store: Store | None = None,
+    ) -> None:
+        _require_rotary(decoder.config)
+        self.decoder, self.plan = decoder, plan
+        self._tokenizer, self._pieces, self._max_tokens, self._span = tokenizer, pieces, max_tokens, span
+        self._max_query_tokens, self._store = max_query_tokens, store
+        shared = int(decoder.config.num_attention_heads) // key_heads(decoder.config)
+        pairs = {pair: at for at, pair in enumerate(plan.pairs(shared))}
+        self.pair_of = [pairs[layer, head // shared] for layer, head in plan.names]
+        self._softcap = getattr(decoder.config, "attn_logit_softcapping", None)
+        self._opening: Before | None = None
+        self._before: Before | None = None
+
+    @property
+    def opening(self) -> Before:
+        if self._opening is None:
+            self._opening = encode_before(self.decoder, self._pieces.opening, plan=self.plan)
+        return self._opening
+
+    @property
+    def before_queries(self) -> Before:
+        """What a query sees beside itself: opening and lead; the opening alone where the lead is read too."""
+        if self._before is None:
+            place, lead = self.opening.next_position + self._max_tokens, self._pieces.lead
+            if self._span == "suffix":
+                self._before = self.opening.moved_to(place)
+            else:
+                self._before = encode_before(self.decoder, lead, plan=self.plan, after=self.opening, position=place)
+        return self._before
+
+    def block(self, document: Document) -> list[int]:
+        """A document's ids: title, a new line and the text."""
+        text = f"{document.title}\n{document.text}" if document.title else document.text
+        ids = encode_text(self._tokenizer, text[: self._max_tokens * _CHARACTERS_PER_TOKEN].strip())
+        return self._pieces.document(ids, max_tokens=self._max_tokens)
+
+    def query(self, text: str) -> tuple[list[int], bool]:
+        """A query's ids, and whether they had to be cut."""
+        ids = encode_text(self._tokenizer, text[: self._max_query_tokens * _CHARACTERS_PER_TOKEN].strip())
+        words = ids[: self._max_query_tokens] or list(self._pieces.separator)
+        cut = len(ids) > self._max_query_tokens or len(text) > self._max_query_tokens * _CHARACTERS_PER_TOKEN
+        return ([*self._pieces.lead, *words, *self._pieces.end] if self._span == "suffix" else words), cut
+
+    def ask(self, queries: Sequence[Sequence[int]]) -> list[Asked]:
+        """What the heads see of each query."""
+        return encode_queries(self.decoder, self.before_queries, queries, plan=self.plan)
+
+    def read(self, blocks: Sequence[Sequence[int]]) -> Read:
+        """Keys of each block, encoded unless the store has them; equal blocks are encoded once."""
+        digests = [digest(block) for block in blocks]
+        known = dict(zip(digests, self._store.get(digests), strict=True)) if self._store is not None else {}
+        keys = {each: found for each, found in known.items() if found is not None}
+        missing = {each: block for each, block in zip(digests, blocks, strict=True) if each not in keys}
+        names = list(missing)
+        fresh = encode_documents(self.decoder, self.opening, list(missing.values()), plan=self.plan)
+        made = {names[i]: states for i, states in fresh}
+        if self._store is not None and made:
+            self._store.put(made.items())
+        keys |= made
+        encoded = sum(map(len, missing.values()))
+        total = sum(len(block) for block in dict(zip(digests, blocks, strict=True)).values())
+        return Read(keys=[keys[each] for each in digests], encoded=encoded, found=total - encoded)
+
+    def match(self, asked: Asked, keys: Sequence[Tensor], *, over: Over) -> Tensor:
+        """float32 [n_heads, n_documents], heads as in `plan.names`."""
+        return matches(asked, keys, pair_of=self.pair_of, softcap=self._softcap, over=over)
+
+
+def digest(block: Sequence[int]) -> bytes:
+    """Names a document's block: the sha256 of its ids."""
+    return hashlib.sha256(array("q", block).tobytes()).digest()
+
+
+def key_heads(config: Any) -> int:
+    """Key heads of a layer."""
+    return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+
+
+def _require_rotary(config: Any) -> None:
+    """Blocks begin at any position, so positions must be relative.
+
+    Raises:
+        SpecError: the model counts positions in another way, or some of its layers cut the text into chunks.
+    """
+    if not (getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None)):
+        raise SpecError(
+            f"a {config.model_type} model has no rotary positions, so documents cannot be read as blocks. "
+            "Use layout: prompt, or another model."
+        )
+    if "chunked_attention" in (getattr(config, "layer_types", None) or ()):
+        raise SpecError(
+            f"some layers of a {config.model_type} model attend in chunks, so documents cannot be read as blocks. "
+            "Use layout: prompt, or another model."
+        )

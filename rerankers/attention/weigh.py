@@ -1,0 +1,31 @@
+"""Head scores -> one score per document, and its fusion with the first stage. Arithmetic in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+
+
+def standardised(scores: Scores) -> Scores:
+    """Along the last axis: mean 0 and standard deviation 1; all 0 where every score is the same."""
+    centred = scores - scores.mean(axis=-1, keepdims=True)
+    spread = scores.std(axis=-1, keepdims=True)
+    # Equal scores may differ in their last bits after the mean is taken off.
+    same = np.ptp(scores, axis=-1, keepdims=True) <= 1e-9 * np.abs(scores).max(axis=-1, keepdims=True, initial=0)
+    result: Scores = np.where(same, 0.0, centred / np.where(same, 1.0, spread))
+    return result
+
+
+def weighed(heads: Scores, weights: Scores) -> Scores:
+    """Sum of standardised head scores [n_heads, n_documents], each times its head's weight."""
+    result: Scores = weights @ standardised(heads)
+    return result
+
+
+def fused(attention: Scores, first_stage: Scores, *, weight: float) -> Scores:
+    """(1 - weight) of the one and `weight` of the other, both standardised. Weight 0 gives attention as it is."""
+    if weight == 0:
+        return attention
+    return (1 - weight) * standardised(attention) + weight * standardised(first_stage)

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag.errors import SpecError
+from rag.ranking import in_this_order
+from rag.types import Document, Query, Ranking
+from rerankers.attention.head_sets import HeadSet
+from rerankers.attention.reranker import AttentionReranker
+from tests.rerankers.tiny_models import TinyLLM, tiny_model
+
+HEADS = ("0-1", "1-3", "2-0", "2-2")
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return tiny_model("llama")
+
+
+@pytest.fixture
+def llm(model: Any) -> TinyLLM:
+    return TinyLLM(model)
+
+
+def ranking(*texts: str, query: str = "which city") -> Ranking:
+    documents = [Document(doc_id=f"d{i}", text=text) for i, text in enumerate(texts)]
+    return Ranking(query=Query(qid="q1", text=query), hits=in_this_order(documents), source="first")
+
+
+SIX = ranking("Paris", "a city of France", "goggles at the grinder", "3 of 4", "leave", "two words")
+
+
+def rerank(llm: TinyLLM, given: Ranking = SIX, *, k: int = 100, **settings: Any) -> Ranking:
+    settings = {"heads": HEADS, **settings}
+    (reranked,) = AttentionReranker(llm=llm, **settings).rerank([given], k=k)
+    return reranked
+
+
+def scores(reranked: Ranking) -> dict[str, float]:
+    return {hit.doc_id: hit.score for hit in reranked.hits}
+
+
+def close(one: Ranking, other: Ranking, *, to: float = 1e-4) -> bool:
+    return scores(one) == pytest.approx(scores(other), abs=to)
+
+
+def test_order_of_the_candidates_does_not_matter(llm: TinyLLM) -> None:
+    hits = list(SIX.hits)
+    random.Random(3).shuffle(hits)
+    assert close(rerank(llm, replace(SIX, hits=tuple(hits))), rerank(llm))
+
+
+def test_a_document_counts_the_same_beside_any_others(llm: TinyLLM) -> None:
+    """Standardised scores depend on the company; which of two documents is ahead does not."""
+    order = [doc_id for doc_id in rerank(llm).doc_ids if doc_id in ("d0", "d1", "d2")]
+    one_head = rerank(llm, replace(SIX, hits=SIX.hits[:3]), heads=HEADS[:1])
+    assert list(one_head.doc_ids) == [d for d in rerank(llm, heads=HEADS[:1]).doc_ids if d in ("d0", "d1", "d2")]
+    assert len(order) == 3
+
+
+def test_the_same_in_any_batch(llm: TinyLLM) -> None:
+    others = [ranking("one", "two three", query="other"), SIX, ranking("four", "five", "six", query="a third one")]
+    batch = AttentionReranker(llm=llm, heads=HEADS).rerank(others, k=9)
+    assert close(batch[1], rerank(llm))
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_candidates_need_no_model(llm: TinyLLM, n: int) -> None:
+    few = replace(SIX, hits=SIX.hits[:n])
+    assert rerank(llm, few).hits == few.hits
+    assert llm.lent == 0
+
+
+def test_identical_documents_get_the_same_score(llm: TinyLLM) -> None:
+    found = scores(rerank(llm, ranking("same text", "another", "same text", "")))
+    assert found["d0"] == found["d2"]
+    assert found["d0"] != found["d1"]
+
+
+def test_nothing_but_identical_documents_keeps_doc_id_order(llm: TinyLLM) -> None:
+    alike = rerank(llm, ranking("same", "same", "same"))
+    assert alike.doc_ids == ("d0", "d1", "d2")
+    assert set(scores(alike).values()) == {0.0}
+
+
+def test_an_empty_document_is_ranked_like_others(llm: TinyLLM) -> None:
+    assert sorted(rerank(llm, ranking("", "text", " \n ")).doc_ids) == ["d0", "d1", "d2"]
+
+
+def test_a_document_longer_than_the_context_is_cut(llm: TinyLLM) -> None:
+    long = "word " * 20_000
+    found = rerank(llm, ranking("short", long, long + "and more"))
+    assert scores(found)["d1"] == scores(found)["d2"]
+    assert found.usage.prompt_tokens < 400
+
+
+def test_a_query_longer_than_its_limit_is_cut_and_said_so(llm: TinyLLM, caplog: pytest.LogCaptureFixture) -> None:
+    found = rerank(llm, replace(SIX, query=Query(qid="q1", text="city " * 9000)), max_query_tokens=16)
+    assert (found.outcome.kind, found.outcome.detail) == ("repaired", "query cut")
+    assert "1 of 1 rankings not as asked; first: qid 'q1': query cut" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\x00"])
+def test_a_query_without_words_still_ranks(llm: TinyLLM, text: str) -> None:
+    assert len(rerank(llm, replace(SIX, query=Query(qid="q1", text=text))).hits) == 6
+
+
+def test_five_thousand_candidates(llm: TinyLLM) -> None:
+    texts = [f"text {i % 50}" for i in range(5000)]
+    found = rerank(llm, ranking(*texts), k=10)
+    assert len(found.hits) == 10
+    assert found.usage.prompt_tokens < 5000  # fifty texts, each read once
+
+
+def test_attention_that_is_not_finite_keeps_the_order(caplog: pytest.LogCaptureFixture) -> None:
+    import torch
+
+    broken = tiny_model("llama", seed=1)
+    broken.model.layers[2].self_attn.q_proj.weight.data[2 * 8] = torch.nan
+    found = rerank(TinyLLM(broken))
+    assert found.doc_ids == SIX.doc_ids
+    assert found.outcome.kind == "fallback"
+    assert "layer 2, head 2 is not finite" in found.outcome.detail
+    assert "not as asked" in caplog.text
+
+
+def test_depth_leaves_the_rest_behind(llm: TinyLLM) -> None:
+    found = rerank(llm, depth=3)
+    assert set(found.doc_ids[:3]) == {"d0", "d1", "d2"}
+    assert found.doc_ids[3:] == ("d3", "d4", "d5")
+    falling = [hit.score for hit in found.hits]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_the_first_stage_can_have_a_say(llm: TinyLLM) -> None:
+    alone, mixed, first = (rerank(llm, first_stage_weight=weight) for weight in (0, 0.5, 1))
+    assert first.doc_ids == SIX.doc_ids
+    expected = {}
+    for doc_id, score in scores(alone).items():
+        spread = standard(list(scores(alone).values()), score)
+        expected[doc_id] = 0.5 * spread + 0.5 * standard([hit.score for hit in SIX.hits], scores_of(SIX)[doc_id])
+    assert scores(mixed) == pytest.approx(expected, abs=1e-9)
+
+
+def standard(values: list[float], value: float) -> float:
+    mean = sum(values) / len(values)
+    return float((value - mean) / (sum((each - mean) ** 2 for each in values) / len(values)) ** 0.5)
+
+
+def scores_of(given: Ranking) -> dict[str, float]:
+    return {hit.doc_id: hit.score for hit in given.hits}
+
+
+def test_time_that_runs_out_is_said(llm: TinyLLM, caplog: pytest.LogCaptureFixture) -> None:
+    found = rerank(llm, step=2, budget_ms=1e-6)
+    assert found.outcome.kind == "repaired"
+    assert found.outcome.detail == "time ran out: 2 of 6 candidates read"
+    assert set(found.doc_ids[:2]) == {"d0", "d1"}
+    assert found.doc_ids[2:] == ("d2", "d3", "d4", "d5")
+
+
+def test_time_enough_reads_all(llm: TinyLLM) -> None:
+    assert close(rerank(llm, step=2, budget_ms=1e6), rerank(llm))
+
+
+def test_a_clear_lead_ends_the_reading(llm: TinyLLM) -> None:
+    texts = [f"passage {i} about things" for i in range(40)]
+    all_of_it = rerank(llm, ranking(*texts), step=4, margin=100.0, k=2)
+    some = rerank(llm, ranking(*texts), step=4, margin=0.01, k=2)
+    assert all_of_it.outcome.counts.get("read") is None
+    assert 4 < some.outcome.counts["read"] < 40
+    assert some.outcome.kind == "ok"
+
+
+def test_a_null_query_changes_scores_by_its_strength(llm: TinyLLM) -> None:
+    plain, half, full = (rerank(llm, null_strength=strength, heads=HEADS[:1]) for strength in (0.0, 0.5, 1.0))
+    assert not close(plain, half)
+    assert not close(half, full)
+
+
+def test_a_null_query_ranks_nothing_against_itself(llm: TinyLLM) -> None:
+    asked = replace(SIX, query=Query(qid="q1", text="N/A"))
+    found = rerank(llm, asked, null_strength=1.0)
+    assert set(scores(found).values()) == {0.0}
+
+
+def test_several_nulls_are_averaged(llm: TinyLLM) -> None:
+    twice = rerank(llm, null_strength=1.0, nulls=("N/A", "N/A"))
+    assert close(twice, rerank(llm, null_strength=1.0))
+
+
+def test_span_and_instruction_are_options(llm: TinyLLM) -> None:
+    settings: list[dict[str, Any]] = [{}, {"span": "suffix"}, {"instruction": "none"}, {"over": "best"}]
+    variants = [rerank(llm, **each) for each in settings]
+    assert all(not close(one, other) for i, one in enumerate(variants) for other in variants[:i])
+
+
+def test_a_model_without_rotary_positions_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"gpt2 model has no rotary positions.*layout: prompt"):
+        rerank(TinyLLM(tiny_model("gpt2")))
+
+
+def test_heads_that_the_model_does_not_have_are_refused(llm: TinyLLM) -> None:
+    with pytest.raises(SpecError, match="there is no head 9-1"):
+        rerank(llm, heads=("9-1",))
+
+
+def saved(folder: Path, **changes: Any) -> str:
+    settings = {"model": "tiny", "layers": 4, "heads_per_layer": 4, "weights": dict.fromkeys(HEADS, 1.0), **changes}
+    path = folder / "heads.json"
+    HeadSet(**settings).save(path)
+    return str(path)
+
+
+def test_a_head_set_from_a_file(llm: TinyLLM, tmp_path: Path) -> None:
+    assert close(rerank(llm, heads=saved(tmp_path)), rerank(llm))
+
+
+def test_a_head_set_brings_its_own_settings(llm: TinyLLM, tmp_path: Path) -> None:
+    heads = saved(tmp_path, over="best", null_strength=0.5)
+    assert close(rerank(llm, heads=heads), rerank(llm, over="best", null_strength=0.5))
+    assert close(rerank(llm, heads=heads, over="all", null_strength=0.0), rerank(llm))
+
+
+def test_weights_of_heads_count(llm: TinyLLM, tmp_path: Path) -> None:
+    heads = saved(tmp_path, weights={"0-1": 1.0, "1-3": 0.0, "2-0": 0.0, "2-2": 0.0})
+    assert close(rerank(llm, heads=heads), rerank(llm, heads=("0-1",)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": 30, "heads_per_layer": 9}, "is for 30 layers of 9 heads, and this model has 4 of 4"),
+        ({"weight_hash": "0" * 64}, "found for weights 000000000000, and these are"),
+        ({"layout": "prompt"}, "found with layout prompt, not blocks"),
+    ],
+)
+def test_a_head_set_for_another_model_is_refused(
+    llm: TinyLLM, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        rerank(llm, heads=saved(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"model": "x"}', '{"weights": {"a": 1}}'])
+def test_a_file_that_is_no_head_set_is_refused(llm: TinyLLM, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "heads.json"
+    path.write_text(content)
+    with pytest.raises(SpecError, match=r"head set '.*heads.json': .*rag heads find"):
+        rerank(llm, heads=str(path))
+
+
+def test_a_head_set_that_is_not_there_is_named(llm: TinyLLM) -> None:
+    with pytest.raises(SpecError, match=r"head set 'nowhere\.json' cannot be read"):
+        rerank(llm, heads="nowhere.json")
+
+
+def test_an_unknown_model_is_read_whole_and_said_so(llm: TinyLLM, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        found = rerank(llm, heads="auto")
+    assert "no head set is known for llama" in caplog.text
+    assert found.outcome.kind == "ok"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": 0}, "depth must be at least 1"),
+        ({"max_tokens": 7}, "max_tokens must be at least 8"),
+        ({"first_stage_weight": 1.5}, "first_stage_weight must be within 0 and 1"),
+        ({"margin": 0.0}, "margin must be above 0"),
+        ({"budget_ms": -1.0}, "budget_ms must be above 0"),
+        ({"null_strength": float("nan")}, "null_strength must be finite"),
+        ({"null_strength": 1.0, "nulls": ()}, "a null_strength needs nulls"),
+        ({"instruction": "x"}, "instruction must be one of qa, ie, none"),
+        ({"span": "x"}, "span must be one of"),
+        ({"keep": "x"}, "keep must be one of"),
+        ({"keep_as": "x"}, "keep_as must be one of"),
+        ({"over": "x"}, "over must be one of"),
+        ({"heads": ("17",)}, "heads are named layer-head"),
+    ],
+)
+def test_bad_settings_are_refused(llm: TinyLLM, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AttentionReranker(llm=llm, **settings)
+
+
+def test_the_model_comes_back_as_it_was(llm: TinyLLM) -> None:
+    rerank(llm)
+    assert llm.model.config._attn_implementation == "sdpa"
+
+
+def test_usage_counts_tokens_that_went_through_the_model(llm: TinyLLM) -> None:
+    found = rerank(llm, ranking("one text", "one text", "another"))
+    assert found.usage.cached_tokens == 0
+    assert found.usage.prompt_tokens > 0
+    assert found.usage.seconds > 0
