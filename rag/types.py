@@ -187,7 +187,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How a model writes. Greedy by default."""
+    """How a model writes. Greedy by default.
+
+    At most one of `choices`, `regex` and `json_schema` (JSON text) holds the whole completion to a form; a model that
+    cannot keep to forms refuses them, it never ignores them.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
@@ -195,6 +199,9 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     logprobs: int = 0
     seed: int = 0
+    choices: tuple[str, ...] = ()
+    regex: str = ""
+    json_schema: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ LLMS = Registry(
     "llm",
     {
         "scripted": "generators.llm.scripted:ScriptedLLM",
+        "server": "generators.llm.server:ServerLLM",
         "transformers": "generators.llm.transformers:TransformersLLM",
+        "vllm_offline": "generators.llm.vllm_offline:VLLMOfflineLLM",
     },
 )

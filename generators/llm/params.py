@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 from rag.types import SamplingParams
 
 
-def require_valid(params: SamplingParams, *, by: str) -> None:
-    """Raise ValueError, naming what is allowed, if a parameter makes no sense."""
+def require_valid(params: SamplingParams, *, by: str, keeps_forms: bool = False) -> None:
+    """Raise ValueError, naming what is allowed, if a parameter makes no sense.
+
+    Args:
+        keeps_forms: whether this model can be held to choices, a regular expression or a JSON schema.
+    """
     if params.max_tokens < 1:
         raise ValueError(f"{by}: max_tokens must be at least 1, got {params.max_tokens}")
     if not 0.0 <= params.temperature < float("inf"):
@@ -17,3 +23,23 @@ def require_valid(params: SamplingParams, *, by: str) -> None:
         raise ValueError(f"{by}: logprobs must be 0 or above, got {params.logprobs}")
     if "" in params.stop:
         raise ValueError(f"{by}: a stop string must not be empty")
+    _require_one_form(params, by, keeps_forms)
+
+
+def _require_one_form(params: SamplingParams, by: str, keeps_forms: bool) -> None:
+    forms = [name for name in ("choices", "regex", "json_schema") if getattr(params, name)]
+    if not forms:
+        return
+    if not keeps_forms:
+        raise ValueError(f"{by} cannot hold a completion to {forms[0]}; llm.server (vLLM) and llm.vllm_offline can")
+    if len(forms) > 1:
+        raise ValueError(f"{by}: a completion is held to one form, got {' and '.join(forms)}")
+    if "" in params.choices:
+        raise ValueError(f"{by}: a choice must not be empty")
+    if params.json_schema:
+        try:
+            schema = json.loads(params.json_schema)
+        except ValueError as error:
+            raise ValueError(f"{by}: json_schema is not JSON ({error})") from error
+        if not isinstance(schema, dict):
+            raise ValueError(f"{by}: json_schema must be a JSON object")

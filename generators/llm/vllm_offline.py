@@ -1,0 +1,308 @@
+"""A decoder run by vLLM, engine and all, from this process."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generators.llm.loading import DType, load_tokenizer
+from generators.llm.loading import context_window as window_of
+from generators.llm.params import require_valid
+from generators.llm.vllm_engine import Engine, quiet_environment, require_loadable
+from generators.llm.vllm_replies import completion, forms, logprobs, tail_scores
+from rag.chat import encode_prompt, encode_text, end_of_turn, turn_stops
+from rag.optional import need
+from rag.types import Completion, Prompt, SamplingParams
+
+# What config.json of the packaged default says, so that a graph can be checked before anything is fetched.
+_PACKAGED_WINDOWS = {"smollm2-135m-instruct": 8192}
+_AT_ONCE = 128  # tokens whose log-probabilities vLLM gives for one place
+
+
+class VLLMOfflineLLM:
+    """Any decoder that vLLM runs, engine included (Kwon et al., SOSP 2023, arXiv 2309.06180).
+
+    Prompts are laid out by the model's own chat template and reach the engine as token ids, so no text inside a message
+    can open or close a turn (`rag.chat`). Requests of all threads share one running batch, and the key/value cache of
+    what prompts have in common is kept (prefix caching). vLLM's sums depend a little on the company a prompt has, so
+    greedy completions may differ between batches where two tokens are nearly equally likely.
+
+    Args:
+        model: a packaged name, a folder, or a hub id.
+        revision: commit, branch or tag of a hub model.
+        dtype: float32 or bfloat16; auto takes what the model was saved in.
+        max_model_len: tokens for prompt and completion together; unset takes the model's own window.
+        kv_cache_gib: memory for the key/value cache; unset takes what the GPU, or vLLM's default for processors, leaves.
+        gpu_memory_utilization: share of the GPU's memory that the engine may take.
+        compiled: compile the model first; starts later, runs faster. Unset compiles on a GPU alone.
+        offline: true never touches the network; unset asks HF_HUB_OFFLINE.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "smollm2-135m-instruct",
+        revision: str | None = None,
+        dtype: DType = "auto",
+        max_model_len: int | None = None,
+        kv_cache_gib: float | None = None,
+        gpu_memory_utilization: float = 0.9,
+        compiled: bool | None = None,
+        offline: bool | None = None,
+    ) -> None:
+        if not model:
+            raise ValueError("llm.vllm_offline: model must name a packaged model, a folder or a hub id")
+        if dtype not in get_args(DType):
+            raise ValueError(f"llm.vllm_offline: dtype must be auto, float32 or bfloat16, got {dtype!r}")
+        if max_model_len is not None and max_model_len < 1:
+            raise ValueError(f"llm.vllm_offline: max_model_len must be at least 1, got {max_model_len}")
+        if kv_cache_gib is not None and not 0 < kv_cache_gib < float("inf"):
+            raise ValueError(f"llm.vllm_offline: kv_cache_gib must be above 0, got {kv_cache_gib}")
+        if not 0 < gpu_memory_utilization <= 1:
+            raise ValueError(
+                f"llm.vllm_offline: gpu_memory_utilization must be from 0 to 1, got {gpu_memory_utilization}"
+            )
+        need("vllm", by="llm.vllm_offline", extra="vllm")
+        self.model_name, self.revision, self.offline = model, revision, offline
+        self.dtype, self.max_model_len, self.compiled = dtype, max_model_len, compiled
+        self.kv_cache_gib, self.gpu_memory_utilization = kv_cache_gib, gpu_memory_utilization
+        self._lock = threading.RLock()
+        self._found: Path | None = None
+        self._only_tokenizer: Any = None
+        self._running: Engine | None = None
+
+    @property
+    def context_window(self) -> int:
+        """Tokens for prompt and completion together. Starts and fetches nothing.
+
+        Raises:
+            MissingModel: the model is not here yet, and its window is not known beforehand.
+        """
+        return self.max_model_len or self._read_window()
+
+    def warm_up(self) -> None:
+        """Start the engine now instead of at the first call."""
+        _ = self._engine
+
+    def state(self) -> str:
+        """One line on an engine that can be loaded, and whether its model is here. Starts nothing.
+
+        Raises:
+            MissingDependency: vLLM is installed, but does not load.
+        """
+        from rag.models import locate
+
+        here = "is here" if locate(self.model_name, revision=self.revision) else "is not here yet"
+        return f"{require_loadable()}; the model {self.model_name} {here}"
+
+    def close(self) -> None:
+        """Stop the engine and give its memory back. The next call starts another."""
+        with self._lock:
+            engine, self._running = self._running, None
+        if engine is not None:
+            engine.close()
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Tokens of each prompt, with those of the chat template. Loads the tokenizer alone."""
+        return [len(encode_prompt(self._tokenizer, prompt)) for prompt in prompts]
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        """One completion per prompt, in order. `completion_tokens` counts the end-of-turn token too.
+
+        Raises:
+            ValueError: a prompt and `max_tokens` do not fit the context window; nothing was written then.
+            MissingModel: the engine does not start, or has died.
+        """
+        require_valid(params, by="llm.vllm_offline", keeps_forms=True)
+        if not prompts:
+            return []
+        heads = self._heads(prompts, more=params.max_tokens)
+        sampling = self._sampling(params, streamed=False)
+        return [completion(output, params) for output in self._engine.complete([(head, sampling) for head in heads])]
+
+    def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
+        """The pieces of one completion; the generator's return value is the Completion. Closing it stops the engine.
+
+        Raises:
+            As `complete`, before the first piece.
+        """
+        require_valid(params, by="llm.vllm_offline", keeps_forms=True)
+        [head] = self._heads([prompt], more=params.max_tokens)
+        return self._pieces(head, params)
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        """Natural-log probability of every token of `continuations[i]` after `prompts[i]`.
+
+        Raises:
+            ValueError: the lists differ in length, or a pair does not fit the context window.
+        """
+        if len(prompts) != len(continuations):
+            raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+        tails = [encode_text(self._tokenizer, text) for text in continuations]
+        scores: list[list[float]] = [[] for _ in tails]
+        scored = [at for at, tail in enumerate(tails) if tail]
+        if not scored:
+            return scores
+        # The engine writes at least one token, so a pair may fill the window but for one.
+        heads = self._heads([prompts[at] for at in scored], more=1 + max(map(len, tails)))
+        asked = self._reading(prompt_logprobs=0)
+        pairs = [(head + tails[at], asked) for at, head in zip(scored, heads, strict=True)]
+        for at, output in zip(scored, self._engine.complete(pairs), strict=True):
+            scores[at] = tail_scores(output, tails[at])
+        return scores
+
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [n_prompts, n_choices]: log-probability of each whole choice, summed over its tokens.
+
+        What choices begin with in common is read once, and every prompt's own cache is used again.
+
+        Raises:
+            ValueError: no choices, an empty one, or one that does not fit the context window.
+        """
+        if not choices or "" in choices:
+            raise ValueError("choose: needs at least one choice, and none may be empty")
+        table = np.zeros((len(prompts), len(choices)), dtype=np.float32)
+        if not prompts:
+            return table
+        tails = [tuple(encode_text(self._tokenizer, choice)) for choice in choices]
+        heads = self._heads(prompts, more=max(map(len, tails)))
+        branches = _branches(tails)
+        asked = [(list(begun), self._reading(logprob_token_ids=ids)) for begun, ids in branches]
+        # Branch by branch: the first pass reads the prompts, the others find them in the cache.
+        found: list[dict[tuple[int, ...], float]] = [{} for _ in heads]
+        for (begun, ids), (more, sampling) in zip(branches, asked, strict=True):
+            outputs = self._engine.complete([(head + more, sampling) for head in heads])
+            for known, output in zip(found, outputs, strict=True):
+                given = output.outputs[0].logprobs[0]
+                known.update({(*begun, id_): given[id_].logprob for id_ in ids})
+        for row, known in enumerate(found):
+            table[row] = [sum(known[tail[: at + 1]] for at in range(len(tail))) for tail in tails]
+        return table
+
+    def _pieces(self, head: list[int], params: SamplingParams) -> Generator[str, None, Completion]:
+        told: list[str] = []
+        noted: list[dict[str, float]] = []
+        written, last = 0, None
+        for last in self._engine.stream((head, self._sampling(params, streamed=True))):
+            written += len(last.outputs[0].token_ids)
+            noted += logprobs(last.outputs[0])
+            if piece := last.outputs[0].text:
+                told.append(piece)
+                yield piece
+        return completion(last, params, text="".join(told), written=written, noted=noted)
+
+    def _sampling(self, params: SamplingParams, *, streamed: bool) -> Any:
+        from vllm import SamplingParams as Sampling
+        from vllm.sampling_params import RequestOutputKind
+
+        tokenizer = self._tokenizer
+        return Sampling(
+            max_tokens=params.max_tokens,
+            temperature=params.temperature,
+            top_p=params.top_p,
+            seed=params.seed,
+            stop=[*params.stop, *turn_stops(tokenizer)],
+            stop_token_ids=sorted(end_of_turn(tokenizer)),
+            logprobs=params.logprobs or None,
+            structured_outputs=forms(params),
+            output_kind=RequestOutputKind.DELTA if streamed else RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _reading(self, **asked: Any) -> Any:
+        """Parameters of a request that wants numbers, no text."""
+        from vllm import SamplingParams as Sampling
+        from vllm.sampling_params import RequestOutputKind
+
+        return Sampling(
+            max_tokens=1, temperature=0.0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY, **asked
+        )
+
+    def _heads(self, prompts: Sequence[Prompt], *, more: int) -> list[list[int]]:
+        heads = [encode_prompt(self._tokenizer, prompt) for prompt in prompts]
+        for at, head in enumerate(heads, start=1):
+            if len(head) + more > self.context_window:
+                raise ValueError(
+                    f"{self.model_name}: prompt {at} of {len(heads)} is {len(head):,} tokens and {more:,} more were asked"
+                    f" for, but the context window is {self.context_window:,}. Give it less text (the assembler's"
+                    " or reranker's budget), or lower max_tokens."
+                )
+        return heads
+
+    def _read_window(self) -> int:
+        from rag.models import locate, resolve
+
+        if self.model_name in _PACKAGED_WINDOWS and locate(self.model_name) is None:
+            return _PACKAGED_WINDOWS[self.model_name]
+        return window_of(self._found or resolve(self.model_name, revision=self.revision, offline=True).path)
+
+    @property
+    def _folder(self) -> Path:
+        from rag.models import resolve
+
+        with self._lock:
+            if self._found is None:
+                self._found = resolve(self.model_name, revision=self.revision, offline=self.offline).path
+            return self._found
+
+    @property
+    def _tokenizer(self) -> Any:
+        with self._lock:
+            if self._only_tokenizer is None:
+                self._only_tokenizer = load_tokenizer(self._folder)
+            return self._only_tokenizer
+
+    @property
+    def _engine(self) -> Engine:
+        with self._lock:
+            if self._running is not None and self._running.dead:
+                self.close()
+            if self._running is None:
+                self._running = Engine(self._settings())
+                weakref.finalize(self, self._running.close)  # also at the end of the program
+            return self._running
+
+    def _settings(self) -> dict[str, Any]:
+        quiet_environment()
+        from vllm.platforms import current_platform
+
+        settings: dict[str, Any] = {
+            "model": str(self._folder),
+            "dtype": self.dtype,
+            "max_model_len": self.context_window,
+            "gpu_memory_utilization": self.gpu_memory_utilization,
+            "enforce_eager": current_platform.is_cpu() if self.compiled is None else not self.compiled,
+            "enable_prefix_caching": True,
+            "generation_config": "vllm",  # the defaults of the model's folder would count beside ours
+            "trust_remote_code": False,
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+            "max_logprobs": _AT_ONCE,
+            # A small model that may put blanks between JSON's tokens does so until it is cut off.
+            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        }
+        if self.kv_cache_gib is not None:
+            settings["kv_cache_memory_bytes"] = int(self.kv_cache_gib * 2**30)
+        return settings
+
+
+def _branches(tails: Sequence[tuple[int, ...]]) -> list[tuple[tuple[int, ...], list[int]]]:
+    """Beginnings of choices and the tokens that may follow each, at most as many as one request can ask for.
+
+    >>> _branches([(1, 2), (1, 3), (4,)])
+    [((), [1, 4]), ((1,), [2, 3])]
+    """
+    followers: dict[tuple[int, ...], dict[int, None]] = {}
+    for tail in tails:
+        for at, id_ in enumerate(tail):
+            followers.setdefault(tail[:at], {})[id_] = None
+    branches = []
+    for begun, ids in followers.items():
+        listed = list(ids)
+        branches += [(begun, listed[at : at + _AT_ONCE]) for at in range(0, len(listed), _AT_ONCE)]
+    return branches
