@@ -1,0 +1,1 @@
+"""Files of questions through a graph, durably: `rag batch` (docs/decisions/0003-batch.md)."""

@@ -1,0 +1,78 @@
+"""The folder of one run: who may write in it, what it belongs to, and its two logs."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rag.batch.identity import graph_identity, index_identity
+from rag.batch.log import CommitLog
+from rag.errors import SpecError
+from rag.models.folder import write_atomically
+from rag.pipeline import Pipeline
+
+ANSWERS, FAILURES, RUN, LEDGER = "answers.jsonl", "failures.jsonl", "run.json", "ledger.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    """An open run: `graph` and `index` are the identities that its keys are made with."""
+
+    path: Path
+    graph: str
+    index: str
+    answers: CommitLog
+    failures: CommitLog
+
+
+@contextmanager
+def open_folder(path: Path, pipeline: Pipeline, *, resume: bool) -> Iterator[RunFolder]:
+    """Hold the folder for this process and open its logs.
+
+    Raises:
+        SpecError: another process writes there, it holds a run and `resume` is not set, the run there was made with
+            another graph or index, or a log is damaged.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SpecError(f"another process is writing in '{path}'; wait for it, or name another folder") from None
+        facts = {"graph": graph_identity(pipeline.graph), "index": index_identity(pipeline.index)}
+        _require_same(path, facts, resume=resume)
+        graph = pipeline.spec.graph.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        write_atomically(path / RUN, json.dumps({**facts, "spec": graph}, indent=1) + "\n")
+        with CommitLog(path / ANSWERS) as answers, CommitLog(path / FAILURES) as failures:
+            yield RunFolder(path=path, answers=answers, failures=failures, **facts)
+
+
+def _require_same(path: Path, facts: dict[str, str], *, resume: bool) -> None:
+    run = path / RUN
+    if not run.exists():
+        if (path / ANSWERS).exists():
+            raise SpecError(f"'{path}' holds answers but no {RUN}: nobody knows what made them. Name another folder.")
+        return
+    if not resume:
+        raise SpecError(f"'{path}' holds a run already. Go on with it (--resume), or name another folder.")
+    before = _read(run)
+    for what in ("graph", "index"):
+        if before.get(what) != facts[what]:
+            raise SpecError(
+                f"the run in '{path}' was made with another {what}; one folder, one {what}. Name another folder."
+            )
+
+
+def _read(run: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(run.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise SpecError(f"{run} is damaged; name another folder")
+    return found

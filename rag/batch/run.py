@@ -1,0 +1,200 @@
+"""A file of questions through a graph: batches in flight, commits in order, a forecast and a ledger."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from rag.batch.folder import LEDGER, RunFolder, open_folder
+from rag.batch.identity import question_key
+from rag.batch.lines import answer_lines, failure_lines
+from rag.batch.questions import count_questions, read_questions
+from rag.errors import SpecError
+from rag.graph.report import NodeReport, RunResult
+from rag.models.folder import write_atomically
+from rag.pipeline import BATCH, Pipeline
+from rag.progress import Progress, silent
+from rag.types import Query
+
+FIRST_BATCH = 20
+"""Questions that the forecast is made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What is left to do, judged by the first batch: it ran alone, later ones overlap, so it errs on the long side."""
+
+    n_left: int
+    seconds: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReport:
+    """What one call did. `n_kept`: questions that an earlier call had finished, or had failed on and left alone."""
+
+    out: Path
+    n_kept: int = 0
+    n_answered: int = 0
+    n_failed: int = 0
+    seconds: float = 0.0
+    nodes: tuple[NodeReport, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {
+            "kept": self.n_kept,
+            "answered": self.n_answered,
+            "failed": self.n_failed,
+            "seconds": round(self.seconds, 4),
+            "nodes": [node.as_dict() for node in self.nodes],
+        }
+
+
+def run_batch(
+    questions: str | Path,
+    pipeline: Pipeline,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    retry_failed: bool = False,
+    workers: int = 2,
+    batch: int = BATCH,
+    limit: int | None = None,
+    progress: Progress = silent,
+    forecast: Callable[[Forecast], None] | None = None,
+) -> BatchReport:
+    """Answer every question of a file and commit each answer once (docs/decisions/0003-batch.md).
+
+    Args:
+        resume: go on with the run in `out`; what is committed there is neither asked nor written again.
+        retry_failed: ask failed questions of that run again too.
+        workers: batches in the graph at a time; no more are in memory.
+        batch: questions in a batch.
+        limit: only the first questions of the file.
+        forecast: is told once, after the first batch.
+    Raises:
+        SpecError: the file, the folder or the graph is not fit for this; see `open_folder` and `read_questions`.
+        MissingModel, IndexProblem, ...: what would hit all questions alike ends the run; committed answers stay.
+    """
+    if workers < 1 or batch < 1:
+        raise SpecError(f"workers and batch must be at least 1, got {workers} and {batch}")
+    if not pipeline.graph.answers:
+        raise SpecError(f"{pipeline.spec.source.name} ends in rankings, not answers: there is nothing to commit")
+    path = Path(questions)
+    n_questions = count_questions(path, limit=limit)
+    with open_folder(Path(out), pipeline, resume=resume or retry_failed) as folder:
+        run = _Run(folder, pipeline, retry_failed, n_questions, progress, forecast)
+        try:
+            run.work(read_questions(path, limit=limit), workers=workers, batch=batch)
+        except KeyboardInterrupt:
+            kept = f"{len(folder.answers.keys):,} answers are kept in '{out}'; go on with --resume"
+            raise KeyboardInterrupt(f"interrupted: {kept}") from None
+        finally:
+            ledger = json.dumps(run.report.as_dict(), indent=1)
+            write_atomically(folder.path / LEDGER, ledger + "\n")
+        return run.report
+
+
+class _Run:
+    """One call of `run_batch`, while it goes on."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        pipeline: Pipeline,
+        retry_failed: bool,
+        n_questions: int,
+        progress: Progress,
+        forecast: Callable[[Forecast], None] | None,
+    ) -> None:
+        self._folder, self._pipeline, self._retry_failed = folder, pipeline, retry_failed
+        self._n_questions, self._progress, self._forecast = n_questions, progress, forecast
+        self.report = BatchReport(out=folder.path)
+
+    def work(self, questions: Iterator[Query], *, workers: int, batch: int) -> None:
+        todo = self._unfinished(questions)
+        first = list(islice(todo, min(FIRST_BATCH, batch)))
+        if not first:
+            return
+        self._pipeline.warm_up()
+        begun = perf_counter()
+        self._commit(first, self._pipeline.run(first))
+        self._tell_forecast(perf_counter() - begun, len(first))
+        for asked, result in _in_order(_batches(todo, batch), self._pipeline.run, workers):
+            self._commit(asked, result)
+        self.report = replace(self.report, seconds=perf_counter() - begun)
+
+    def _unfinished(self, questions: Iterator[Query]) -> Iterator[Query]:
+        for query in questions:
+            key = self._key(query)
+            failed = key in self._folder.failures.keys and not self._retry_failed
+            if key in self._folder.answers.keys or failed:
+                self.report = replace(self.report, n_kept=self.report.n_kept + 1)
+            else:
+                yield query
+
+    def _commit(self, asked: Sequence[Query], result: RunResult) -> None:
+        keys = {query.qid: self._key(query) for query in asked}
+        answers = answer_lines(result, keys)
+        failed = failure_lines(result.failures, keys)
+        self._folder.answers.commit(answers)
+        # One that fails again keeps the line of its first failure.
+        self._folder.failures.commit([line for line in failed if line["key"] not in self._folder.failures.keys])
+        before = self.report
+        self.report = replace(
+            before,
+            n_answered=before.n_answered + len(answers),
+            n_failed=before.n_failed + len(failed),
+            seconds=before.seconds + result.seconds,
+            nodes=_added(before.nodes, result.nodes),
+        )
+        done = self.report.n_kept + self.report.n_answered + self.report.n_failed
+        self._progress("questions", done, self._n_questions)
+
+    def _tell_forecast(self, seconds: float, n_first: int) -> None:
+        n_left = self._n_questions - self.report.n_kept - n_first
+        if self._forecast is None or n_left <= 0:
+            return
+        tokens = sum(node.usage.prompt_tokens + node.usage.new_tokens for node in self.report.nodes)
+        share = n_left / n_first
+        self._forecast(Forecast(n_left=n_left, seconds=seconds * share, tokens=round(tokens * share)))
+
+    def _key(self, query: Query) -> str:
+        return question_key(query, graph=self._folder.graph, index=self._folder.index)
+
+
+def _in_order(
+    batches: Iterable[list[Query]], work: Callable[[list[Query]], RunResult], workers: int
+) -> Iterator[tuple[list[Query], RunResult]]:
+    """`work` on batches, at most `workers` of them begun and not yet given out; results in the order of the batches."""
+    running: deque[tuple[list[Query], Future[RunResult]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="batch") as pool:
+        try:
+            for batch in batches:
+                if len(running) == workers:
+                    asked, done = running.popleft()
+                    yield asked, done.result()
+                running.append((batch, pool.submit(work, batch)))
+            while running:
+                asked, done = running.popleft()
+                yield asked, done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _batches(questions: Iterator[Query], size: int) -> Iterator[list[Query]]:
+    while batch := list(islice(questions, size)):
+        yield batch
+
+
+def _added(before: Sequence[NodeReport], now: Sequence[NodeReport]) -> tuple[NodeReport, ...]:
+    known = {report.name: report for report in before}
+    return tuple(known[report.name] + report if report.name in known else report for report in now)

@@ -1,0 +1,60 @@
+"""`rag batch`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from rag.batch.folder import FAILURES
+from rag.batch.run import BatchReport, Forecast, run_batch
+from rag.cli.console import progress_bar, say, say_json, warn
+from rag.pipeline import load_pipeline
+
+
+def run(given: Namespace) -> int:
+    """Answer a file of questions, then print what it cost. Exit 5 if any question failed."""
+    with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline, progress_bar() as progress:
+        report = run_batch(
+            given.questions,
+            pipeline,
+            out=given.out,
+            resume=given.resume,
+            retry_failed=given.retry_failed,
+            workers=given.workers,
+            batch=given.batch,
+            limit=given.limit,
+            progress=progress,
+            forecast=_tell,
+        )
+    if given.json:
+        say_json({"graph": given.graph, "index": given.index, "out": given.out, **report.as_dict()})
+    else:
+        _show(report)
+    return 5 if report.n_failed else 0
+
+
+def _tell(forecast: Forecast) -> None:
+    warn(
+        f"rag: {forecast.n_left:,} questions to go: about {_duration(forecast.seconds)} and {forecast.tokens:,} tokens, "
+        "judged by the first"
+    )
+
+
+def _show(report: BatchReport) -> None:
+    say(
+        f"{report.n_answered:,} questions answered, {report.n_failed:,} failed, {report.n_kept:,} were done before; "
+        f"{_duration(report.seconds)}; in {report.out}"
+    )
+    if report.nodes:
+        say(f"\n  {'node':<14} {'component':<24} {'seconds':>9} {'calls':>7} {'tokens':>10}  outcomes")
+    for node in report.nodes:
+        tokens = node.usage.prompt_tokens + node.usage.new_tokens
+        outcomes = ", ".join(f"{kind} {n}" for kind, n in sorted(node.outcomes.items()))
+        say(f"  {node.name:<14} {node.use:<24} {node.seconds:>9.2f} {node.usage.calls:>7,} {tokens:>10,}  {outcomes}")
+    if report.n_failed:
+        warn(f"rag: {report.n_failed:,} questions failed; causes in {report.out / FAILURES}; again with --retry-failed")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"

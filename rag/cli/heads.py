@@ -1,0 +1,81 @@
+"""`rag heads`."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from rag.cli.console import progress_bar, say, warn
+from rag.errors import SpecError
+
+_BAR = 40
+
+
+def run(given: Namespace) -> int:
+    """Show the head sets that are there, or find one for a model."""
+    return _list() if given.action == "list" else _find(given)
+
+
+def _list() -> int:
+    from rerankers.attention.head_sets import shipped_head_sets
+
+    for heads in shipped_head_sets():
+        tried = f"weights {heads.weight_hash[:12]}" if heads.weight_hash else "not tried here"
+        depth = f"{max(heads.by_layer) + 1} of {heads.layers} layers"
+        say(
+            f"{heads.model:<32} {len(heads.weights):>3} heads, {depth:<18} {heads.layout:<7} {tried:<22} {heads.source}"
+        )
+    return 0
+
+
+def _find(given: Namespace) -> int:
+    from generators.llm import LLMS
+    from rerankers.attention.pseudo import judged_cases, pseudo_cases
+    from rerankers.attention.search_heads import find_heads
+    from retrievers.index.directory import Index
+
+    with Index.open(given.index) as index, progress_bar() as progress:
+        if given.qrels:
+            from rag.beir import load_beir
+
+            dataset = load_beir(given.qrels)
+            qrels = dataset.qrels(given.split)
+            queries = dataset.queries_of(qrels)[: given.cases]
+            cases = judged_cases(index, queries, qrels, depth=given.candidates)
+            found_on = f"{len(cases)} judged queries of {dataset.name} {given.split}"
+        else:
+            cases = pseudo_cases(index, n=given.cases, depth=given.candidates, seed=given.seed)
+            found_on = f"{len(cases)} pseudo-queries from titles and first sentences, seed {given.seed}"
+        try:
+            search = find_heads(
+                LLMS.get("transformers")(model=given.model),
+                cases,
+                model=given.model,
+                found_on=found_on,
+                methods=given.method,
+                depths=given.depth,
+                progress=progress,
+            )
+        except ValueError as cause:
+            raise SpecError(f"rag heads find: {cause} from this index; it gave {len(cases)}") from cause
+    out = Path(given.out)
+    search.heads.save(out)
+    for depth, found in sorted(search.by_depth.items()):
+        kept = int((found.weights > 0).sum())
+        say(f"layers 0-{depth:<3} {found.method:<7} {kept:>3} heads  nDCG@10 {found.ndcg:.4f} ± {found.error:.4f}")
+    for line in _layers(search.by_head):
+        print(line, file=sys.stderr)
+    names = ", ".join(search.heads.weights)
+    say(f"{out}: {names}; null strength {search.strength}; found on {found_on}")
+    if len(cases) < 50:
+        warn(f"{len(cases)} queries are few; heads found on fewer than 50 vary")
+    return 0
+
+
+def _layers(by_head: dict[tuple[int, int], float]) -> Iterator[str]:
+    """The best head of every layer, as bars."""
+    for layer in sorted({layer for layer, _ in by_head}):
+        value, head = max((value, head) for (its, head), value in by_head.items() if its == layer)
+        yield f"  layer {layer:>3} best head {head:>3} {value:.3f} {'#' * round(value * _BAR)}"

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generators.llm.scripted import ScriptedLLM
+from rag.batch.folder import ANSWERS, FAILURES, LEDGER
+from rag.batch.run import BatchReport, Forecast, run_batch
+from rag.cli import main
+from rag.errors import MissingModel, SpecError
+from rag.indexing import build_index
+from rag.pipeline import Pipeline, load_pipeline
+from rag.types import Completion, Document, Prompt, SamplingParams
+from tests.generators.llm.conftest import save_random_model
+
+WORDS = ["leave", "bicycle", "laptop", "warranty", "signatures", "train", "goggles", "wheel", "assembly", "receipt"]
+
+
+def graph(llm: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "models": {"small": llm or {"use": "llm.scripted", "with": {"replies": ["It is so [1]."]}}},
+        "nodes": {
+            "bm25": {"use": "retrieve.bm25", "in": "query", "k": 3},
+            "context": {"use": "assemble.token_budget", "in": "bm25", "with": {"llm": "small", "max_tokens": 120}},
+            "answer": {"use": "generate.cited", "in": "context", "with": {"llm": "small", "max_tokens": 8} | changes},
+        },
+        "output": "answer",
+    }
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Path:
+    folder = tmp_path_factory.mktemp("batch")
+    (folder / "texts").mkdir()
+    for document in documents:
+        (folder / "texts" / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
+    build_index([folder / "texts"], folder / "idx", legs=("lexical",))
+    return folder / "idx"
+
+
+def questions(folder: Path, n: int) -> Path:
+    path = folder / "questions.jsonl"
+    lines = [{"id": f"q{i}", "question": f"When is the {WORDS[i % 10]} number {i}?"} for i in range(n)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def lines_of(out: Path, name: str = ANSWERS) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / name).read_text(encoding="utf-8").splitlines()]
+
+
+def stripped(out: Path) -> dict[str, dict[str, Any]]:
+    """Lines by key, without what may differ between two runs."""
+    return {line["key"]: {k: v for k, v in line.items() if k != "cost"} for line in lines_of(out)}
+
+
+def answered(path: Path, index: Path, out: Path, spec: dict[str, Any] | None = None, **options: Any) -> BatchReport:
+    with load_pipeline(spec or graph(), index=index) as pipeline:
+        return run_batch(path, pipeline, out=out, **options)
+
+
+def test_every_question_gets_one_line_in_order(index: Path, tmp_path: Path) -> None:
+    told: list[Forecast] = []
+    report = answered(questions(tmp_path, 50), index, tmp_path / "out", batch=8, workers=3, forecast=told.append)
+    lines = lines_of(tmp_path / "out")
+    assert [line["id"] for line in lines] == [f"q{i}" for i in range(50)]
+    assert (report.n_answered, report.n_failed, report.n_kept) == (50, 0, 0)
+    line = lines[2]
+    assert line["status"] == "answered"
+    assert line["stages"]["bm25"][0]["doc_id"] == line["passages"][0] == line["citations"][0]["doc_id"]
+    assert line["tokens"]["calls"] == 1
+    assert line["tokens"]["prompt"] > 20
+    assert set(line["cost"]["seconds"]) == {"bm25", "context", "answer"}
+    assert [forecast.n_left for forecast in told] == [42]
+    ledger = json.loads((tmp_path / "out" / LEDGER).read_text())
+    assert ledger["answered"] == 50
+    assert {node["node"]: node["n_in"] for node in ledger["nodes"]} == {"bm25": 50, "context": 50, "answer": 50}
+
+
+def test_batches_and_workers_change_no_line(index: Path, tmp_path: Path) -> None:
+    path = questions(tmp_path, 30)
+    answered(path, index, tmp_path / "a", batch=1, workers=1)
+    answered(path, index, tmp_path / "b", batch=7, workers=4)
+    assert list(stripped(tmp_path / "a").items()) == list(stripped(tmp_path / "b").items())
+
+
+def test_a_run_goes_on_where_it_was_and_repeats_nothing(index: Path, tmp_path: Path) -> None:
+    path, out = questions(tmp_path, 30), tmp_path / "out"
+    answered(path, index, out, limit=11)
+    before = (out / ANSWERS).read_bytes()
+    with pytest.raises(SpecError, match="holds a run already"):
+        answered(path, index, out)
+    report = answered(path, index, out, resume=True)
+    assert (report.n_kept, report.n_answered) == (11, 19)
+    assert (out / ANSWERS).read_bytes().startswith(before)
+    assert answered(path, index, out, resume=True).n_answered == 0
+    answered(path, index, tmp_path / "whole")
+    assert stripped(out) == stripped(tmp_path / "whole")
+
+
+def test_another_graph_or_index_is_refused_and_another_wording_is_another_question(
+    index: Path, tmp_path: Path, documents: tuple[Document, ...]
+) -> None:
+    path, out = questions(tmp_path, 3), tmp_path / "out"
+    answered(path, index, out)
+    with pytest.raises(SpecError, match="made with another graph"):
+        answered(path, index, out, graph(max_tokens=9), resume=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.md").write_text(documents[0].text)
+    build_index([tmp_path / "other"], tmp_path / "idx", legs=("lexical",))
+    with pytest.raises(SpecError, match="made with another index"):
+        answered(path, tmp_path / "idx", out, resume=True)
+    path.write_text(path.read_text().replace("number 1?", "number one?"))
+    report = answered(path, index, out, resume=True)
+    assert (report.n_kept, report.n_answered) == (2, 1)
+
+
+class Choosy(ScriptedLLM):
+    """Fails at prompts that hold a word."""
+
+    hated: tuple[str, ...] = ("number 4?", "number 25?")
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        for prompt in prompts:
+            for word in self.hated:
+                if word in prompt[-1].content:
+                    raise RuntimeError(f"cannot bear {word}")
+        return super().complete(prompts, params)
+
+
+def choosy(index: Path, hated: tuple[str, ...]) -> Pipeline:
+    pipeline = load_pipeline(graph(), index=index)
+    model = Choosy(replies=("It is so [1].",))
+    model.hated = hated
+    pipeline.graph.parts["answer"].llm = model
+    return pipeline
+
+
+def test_a_failed_question_is_recorded_and_asked_again_only_when_wanted(index: Path, tmp_path: Path) -> None:
+    path, out = questions(tmp_path, 30), tmp_path / "out"
+    report = run_batch(path, choosy(index, Choosy.hated), out=out)
+    assert (report.n_answered, report.n_failed) == (28, 2)
+    failures = lines_of(out, FAILURES)
+    assert [(line["id"], line["node"]) for line in failures] == [("q4", "answer"), ("q25", "answer")]
+    assert failures[0]["error"] == "RuntimeError: cannot bear number 4?"
+    assert run_batch(path, choosy(index, ()), out=out, resume=True).n_kept == 30
+    again = run_batch(path, choosy(index, ("number 25?",)), out=out, retry_failed=True)
+    assert (again.n_answered, again.n_failed, again.n_kept) == (1, 1, 28)
+    assert lines_of(out, FAILURES) == failures
+    assert run_batch(path, choosy(index, ()), out=out, retry_failed=True).n_answered == 1
+    assert {line["id"] for line in lines_of(out)} == {f"q{i}" for i in range(30)}
+
+
+class Dying(ScriptedLLM):
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        if len(self.seen) >= 20:
+            raise MissingModel("no server answers")
+        return super().complete(prompts, params)
+
+
+def test_what_hits_all_questions_alike_ends_the_run_and_keeps_what_is_done(index: Path, tmp_path: Path) -> None:
+    path, out = questions(tmp_path, 60), tmp_path / "out"
+    pipeline = load_pipeline(graph(), index=index)
+    pipeline.graph.parts["answer"].llm = Dying(replies=("It is so [1].",))
+    with pytest.raises(MissingModel, match="no server answers"):
+        run_batch(path, pipeline, out=out)
+    assert len(lines_of(out)) == 20
+    assert lines_of(out, FAILURES) == []
+    assert answered(path, index, out, resume=True).n_answered == 40
+
+
+class Counting(ScriptedLLM):
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self.now = self.most = 0
+        self.gate = threading.Lock()
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        with self.gate:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        with self.gate:
+            self.now -= 1
+        return super().complete(prompts, params)
+
+
+def test_no_more_batches_are_in_the_graph_than_workers(index: Path, tmp_path: Path) -> None:
+    model = Counting(replies=("It is so [1].",))
+    pipeline = load_pipeline(graph(), index=index)
+    pipeline.graph.parts["answer"].llm = model
+    run_batch(questions(tmp_path, 60), pipeline, out=tmp_path / "out", batch=4, workers=3)
+    assert model.most == 3
+
+
+def test_two_processes_do_not_write_in_one_folder(index: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    path, out = questions(tmp_path, 3), tmp_path / "out"
+    out.mkdir()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SpecError, match="another process is writing"):
+            answered(path, index, out)
+
+
+def test_a_graph_that_ends_in_rankings_has_nothing_to_commit(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="ends in rankings"), load_pipeline("bm25", index=index) as pipeline:
+        run_batch(questions(tmp_path, 3), pipeline, out=tmp_path / "out")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _killed(path: Path, index: Path, out: Path, *, more_bytes: int, seconds: float) -> bool:
+    """Run in a forked child; kill it so long after it has written so much more. True if it was still at work."""
+    enough = _size(out / ANSWERS) + more_bytes
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            answered(path, index, out, resume=True, batch=3)
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 20
+    while _size(out / ANSWERS) < enough and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 and later, on fork
+def test_a_run_killed_at_twenty_moments_loses_nothing_and_repeats_nothing(index: Path, tmp_path: Path) -> None:
+    """Each kill takes at most the batches in flight; what was committed stays byte for byte."""
+    path, out = questions(tmp_path, 500), tmp_path / "out"
+    answered(path, index, tmp_path / "warm", limit=4)  # children that are forked now begin at once
+    dice = random.Random(7)
+    moved, kept = 0, b""
+    for _ in range(20):
+        more_bytes = dice.choice([0, dice.randint(1, 8000)])
+        assert _killed(path, index, out, more_bytes=more_bytes, seconds=dice.uniform(0.0, 0.02)), "it ended too soon"
+        now = (out / ANSWERS).read_bytes() if (out / ANSWERS).exists() else b""
+        whole = now[: now.rfind(b"\n") + 1]
+        assert whole.startswith(kept)
+        moved += whole != kept
+        kept = whole
+    assert moved >= 5, "the kills came before any work was done"
+    report = answered(path, index, out, resume=True)
+    assert report.n_kept == kept.count(b"\n")
+    assert (out / ANSWERS).read_bytes().startswith(kept)
+    answered(path, index, tmp_path / "whole")
+    assert len(lines_of(out)) == 500
+    assert list(stripped(out).items()) == list(stripped(tmp_path / "whole").items())
+
+
+def test_recomputed_answers_of_a_real_model_are_equal(index: Path, tmp_path: Path) -> None:
+    """transformers in float32: a line does not depend on the batch that its question was in."""
+    folder = save_random_model(tmp_path / "model")
+    llm = {"use": "llm.transformers", "with": {"model": str(folder), "device": "cpu", "dtype": "float32"}}
+    path = questions(tmp_path, 10)
+    answered(path, index, tmp_path / "whole", graph(llm), batch=10)
+    answered(path, index, tmp_path / "parts", graph(llm), batch=3, limit=4)
+    answered(path, index, tmp_path / "parts", graph(llm), batch=2, resume=True)
+    assert list(stripped(tmp_path / "parts").items()) == list(stripped(tmp_path / "whole").items())
+    assert len({line["answer"] for line in lines_of(tmp_path / "whole")}) > 1
+
+
+def test_the_command_answers_tells_and_resumes(index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "g.yaml").write_text(json.dumps(graph()))
+    path, out = questions(tmp_path, 30), tmp_path / "out"
+    command = ["batch", str(path), "--graph", str(tmp_path / "g.yaml"), "--index", str(index), "--out", str(out)]
+    assert main(command) == 0
+    captured = capsys.readouterr()
+    assert "30 questions answered, 0 failed, 0 were done before" in captured.out
+    assert "10 questions to go" in captured.err
+    assert main(command) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main([*command, "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kept"] == 30
