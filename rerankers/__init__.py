@@ -5,8 +5,19 @@ from rag.registry import Registry
 RERANKERS = Registry(
     "rerank",
     {
+        "cross_encoder": "rerankers.cross_encoder:CrossEncoderReranker",
+        "first": "rerankers.first:FirstTokenReranker",
+        "graded": "rerankers.graded:GradedReranker",
+        "attention": "rerankers.attention.reranker:AttentionReranker",
         "icr": "rerankers.icr:ICRReranker",
         "identity": "rerankers.identity:IdentityReranker",
         "listwise": "rerankers.listwise:ListwiseReranker",
+        "pairwise": "rerankers.pairwise:PairwiseReranker",
+        "query_likelihood": "rerankers.query_likelihood:QueryLikelihoodReranker",
+        "recency": "rerankers.recency:RecencyReranker",
+        "self_consistency": "rerankers.self_consistency:SelfConsistencyReranker",
+        "setwise": "rerankers.setwise:SetwiseReranker",
+        "tournament": "rerankers.tournament:TournamentReranker",
+        "yes_no": "rerankers.yes_no:YesNoReranker",
     },
 )

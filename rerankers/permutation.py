@@ -44,7 +44,7 @@ def parse_permutation(text: str, n: int) -> tuple[list[int], PermutationReport]:
     ([2, 0, 1], PermutationReport(unknown=1, repeated=1, missing=1, fallback=False))
     """
     n = max(n, 0)
-    text = unicodedata.normalize("NFKC", _without_reasoning(text)).translate(_BRACKETS)
+    text = unicodedata.normalize("NFKC", without_reasoning(text)).translate(_BRACKETS)
     bracketed = [number for found in _LISTED.findall(text) for number in _NUMBER.findall(found)]
     named = _positions(bracketed, n)
     numbers = bracketed
@@ -63,7 +63,7 @@ def parse_permutation(text: str, n: int) -> tuple[list[int], PermutationReport]:
     return first + missing, report
 
 
-def _without_reasoning(text: str) -> str:
+def without_reasoning(text: str) -> str:
     """What follows the reasoning. A block that never closes was cut off before any answer."""
     return text.rpartition("</think>")[2].partition("<think>")[0]
 

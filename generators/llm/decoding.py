@@ -82,6 +82,36 @@ def forward(model: Any, ids: Tensor, mask: Tensor, *, keep: int, lock: Lock, cac
     return logits
 
 
+def forward_shared(
+    model: Any,
+    prefixes: Sequence[Sequence[int]],
+    owners: Sequence[int],
+    suffixes: Sequence[Sequence[int]],
+    *,
+    keep: int,
+    lock: Lock,
+    cache: Any,
+) -> tuple[Tensor, Tensor]:
+    """Logits as of `forward`, of `suffixes[i]` after `prefixes[owners[i]]`; every prefix is read once.
+
+    Between a row's prefix and its suffix there may be padding. It is masked, and positions are counted without it, but
+    a sliding window would count it: such a window must be wider than the rows.
+
+    Returns:
+        The logits, and the mask of all that the cache holds now.
+    """
+    import torch
+
+    ids, mask = pad_left(prefixes)
+    forward(model, ids, mask, keep=1, lock=lock, cache=cache)
+    index = torch.tensor(owners)
+    with torch.inference_mode():
+        cache.batch_select_indices(index.to(model.device))
+    ids, own = pad_left(suffixes)
+    mask = torch.cat([mask[index], own], dim=1)
+    return forward(model, ids, mask, keep=keep, lock=lock, cache=cache), mask
+
+
 class Batch:
     """Prompts inside the decoder, with their key/value cache.
 
@@ -90,12 +120,27 @@ class Batch:
     Args:
         lock: taken for each pass on its own, so that a slow consumer of a stream keeps nobody waiting.
         cache: empty; it must be croppable where `peek` is called.
+        prefixes: what the prompts follow on, read once each; see `forward_shared`.
+        owners: for each prompt, which of `prefixes`.
     """
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], *, lock: Lock, cache: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        prompts: Sequence[Sequence[int]],
+        *,
+        lock: Lock,
+        cache: Any,
+        prefixes: Sequence[Sequence[int]] = (),
+        owners: Sequence[int] = (),
+    ) -> None:
         self._model, self._lock, self._cache = model, lock, cache
-        ids, self._mask = pad_left(prompts)
-        self.logits = forward(model, ids, self._mask, keep=1, lock=lock, cache=cache)[:, -1]
+        if prefixes:
+            logits, self._mask = forward_shared(model, prefixes, owners, prompts, keep=1, lock=lock, cache=cache)
+        else:
+            ids, self._mask = pad_left(prompts)
+            logits = forward(model, ids, self._mask, keep=1, lock=lock, cache=cache)
+        self.logits = logits[:, -1]
 
     def feed(self, tokens: Sequence[int]) -> None:
         """Append one token to every row."""

@@ -12,10 +12,11 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.llm.decoding import Batch, chosen, forward, groups, pad_left
+from generators.llm.decoding import Batch, chosen, forward, forward_shared, groups, pad_left
 from generators.llm.loading import DType, Loaded, choose_device, choose_dtype, load, load_tokenizer
 from generators.llm.loading import context_window as window_of
 from generators.llm.params import require_valid
+from generators.llm.sharing import Portion, portions
 from generators.llm.writing import Writer, write_all, write_one
 from rag.chat import encode_prompt, encode_text, turn_stops
 from rag.optional import need
@@ -41,6 +42,8 @@ class TransformersLLM:
         dtype: float32 or bfloat16; auto takes bfloat16 where the processor or GPU multiplies in it.
         max_batch_tokens: most tokens, padding and room for the answer included, that one batch holds.
         offline: true never touches the network; unset asks HF_HUB_OFFLINE.
+        share_prefixes: what several prompts of one `score` or `choose` begin with is read once. Results are the same up
+            to rounding.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class TransformersLLM:
         dtype: DType = "auto",
         max_batch_tokens: int = 16384,
         offline: bool | None = None,
+        share_prefixes: bool = True,
     ) -> None:
         if not model:
             raise ValueError("llm.transformers: model must name a packaged model, a folder or a hub id")
@@ -65,7 +69,8 @@ class TransformersLLM:
         need("torch", by="llm.transformers")
         self.model_name, self.revision, self.offline = model, revision, offline
         self.device, self.dtype = device, dtype
-        self.max_batch_tokens = max_batch_tokens
+        self.max_batch_tokens, self.share_prefixes = max_batch_tokens, share_prefixes
+        self._last = threading.local()
         self._lock = threading.RLock()
         self._found: Path | None = None
         self._window: int | None = None
@@ -136,6 +141,7 @@ class TransformersLLM:
         """
         if len(prompts) != len(continuations):
             raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+        self._last.cached = (0,) * len(prompts)
         tails = [encode_text(self._tokenizer, text) for text in continuations]
         scored = [at for at, tail in enumerate(tails) if tail]
         scores: list[list[float]] = [[] for _ in tails]
@@ -146,13 +152,15 @@ class TransformersLLM:
         self._require_room([head + tail for head, tail in zip(heads, tails, strict=True)], 0)
         # The last token is predicted, never read.
         rows = [heads[at] + tails[at][:-1] for at in scored]
-        for batch in groups(list(map(len, rows)), extra=0, tokens=self.max_batch_tokens, rows=self._rows(longest)):
-            keep = max(len(tails[scored[row]]) for row in batch)
-            ids, mask = pad_left([rows[row] for row in batch])
-            logits = forward(self._loaded.model, ids, mask, keep=keep, lock=self._lock)
-            for row, given in zip(batch, logits, strict=True):
+        cached = [0] * len(tails)
+        for portion in self._portions([heads[at] for at in scored], rows, extra=0, kept=longest):
+            keep = max(len(tails[scored[row]]) for row in portion.rows)
+            logits = self._forward([rows[row] for row in portion.rows], portion, keep=keep)
+            for row, given, spared in zip(portion.rows, logits, portion.cached, strict=True):
                 tail = tails[scored[row]]
                 scores[scored[row]] = chosen(given[-len(tail) :], tail)
+                cached[scored[row]] = spared
+        self._last.cached = tuple(cached)
         return scores
 
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
@@ -166,24 +174,42 @@ class TransformersLLM:
         if not choices or "" in choices:
             raise ValueError("choose: needs at least one choice, and none may be empty")
         table = np.zeros((len(prompts), len(choices)), dtype=np.float32)
+        self._last.cached = (0,) * len(prompts)
         if not prompts:
             return table
         if not self._loaded.can_step_back:
             pairs = [(prompt, choice) for prompt in prompts for choice in choices]
             scores = self.score([prompt for prompt, _ in pairs], [choice for _, choice in pairs])
             table[:] = np.reshape([sum(tokens) for tokens in scores], table.shape)
+            self._last.cached = (0,) * len(prompts)
             return table
         heads = self._encode(prompts)
         tails = [encode_text(self._tokenizer, choice) for choice in choices]
         longest = max(map(len, tails))
         self._require_room(heads, longest)
-        lengths = list(map(len, heads))
-        for batch in groups(lengths, extra=longest, tokens=self.max_batch_tokens, rows=self._rows(longest)):
-            table[batch] = self._choose([heads[at] for at in batch], tails)
+        cached = [0] * len(heads)
+        for portion in self._portions(heads, heads, extra=longest, kept=longest):
+            table[portion.rows] = self._choose([heads[at] for at in portion.rows], portion, tails)
+            for at, spared in zip(portion.rows, portion.cached, strict=True):
+                cached[at] = spared
+        self._last.cached = tuple(cached)
         return table
 
-    def _choose(self, heads: list[list[int]], tails: list[list[int]]) -> NDArray[np.float32]:
-        batch = self._batch(heads, croppable=True)
+    @property
+    def last_cached(self) -> tuple[int, ...]:
+        """Tokens of each prompt of this thread's last `score` or `choose` that were read for another prompt of it."""
+        return getattr(self._last, "cached", ())
+
+    def _choose(self, heads: list[list[int]], portion: Portion, tails: list[list[int]]) -> NDArray[np.float32]:
+        loaded = self._loaded
+        batch = Batch(
+            loaded.model,
+            _after(portion, heads),
+            lock=self._lock,
+            cache=loaded.cache(croppable=True),
+            prefixes=portion.prefixes,
+            owners=portion.owners,
+        )
         table = np.zeros((len(heads), len(tails)), dtype=np.float32)
         for column, (first, *rest) in enumerate(tails):
             table[:, column] = chosen(batch.logits, [first] * len(heads))
@@ -231,9 +257,38 @@ class TransformersLLM:
     def _encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         return [encode_prompt(self._tokenizer, prompt) for prompt in prompts]
 
-    def _batch(self, rows: list[list[int]], *, croppable: bool = False) -> Batch:
+    def _batch(self, rows: list[list[int]]) -> Batch:
         loaded = self._loaded
-        return Batch(loaded.model, rows, lock=self._lock, cache=loaded.cache(croppable=croppable))
+        return Batch(loaded.model, rows, lock=self._lock, cache=loaded.cache())
+
+    def _portions(self, heads: list[list[int]], rows: list[list[int]], *, extra: int, kept: int) -> Iterator[Portion]:
+        """Batches of rows of which `kept` positions' logits are wanted; their heads are read once where that pays."""
+        lengths = list(map(len, rows))
+        # A padded row may be as wide as two.
+        share = self.share_prefixes and self._loaded.can_step_back and 2 * max(lengths) + extra <= self._reach()
+        limit = self.max_batch_tokens
+        return portions(heads, lengths, extra=extra, tokens=limit, rows=self._rows(kept), share=share)
+
+    def _forward(self, rows: list[list[int]], portion: Portion, *, keep: int) -> Any:
+        """Logits, float32 [rows, keep, vocabulary], of the rows' last positions."""
+        loaded = self._loaded
+        if not portion.prefixes:
+            ids, mask = pad_left(rows)
+            return forward(loaded.model, ids, mask, keep=keep, lock=self._lock)
+        return forward_shared(
+            loaded.model,
+            portion.prefixes,
+            portion.owners,
+            _after(portion, rows),
+            keep=keep,
+            lock=self._lock,
+            cache=loaded.cache(croppable=True),
+        )[0]
+
+    def _reach(self) -> float:
+        """Tokens back that every layer attends to; without end where no layer has a window of its own."""
+        layers = self._loaded.cache().layers
+        return min((layer.sliding_window for layer in layers if layer.is_sliding), default=float("inf"))
 
     def _writer(self, row: list[int], params: SamplingParams) -> Writer:
         loaded = self._loaded
@@ -252,3 +307,10 @@ class TransformersLLM:
                     f" for, but the context window is {self.context_window:,}. Give it less text (the assembler's"
                     " or reranker's budget), or lower max_tokens."
                 )
+
+
+def _after(portion: Portion, rows: list[list[int]]) -> list[list[int]]:
+    """What is left of each row behind its prefix."""
+    if not portion.prefixes:
+        return rows
+    return [row[len(portion.prefixes[owner]) :] for row, owner in zip(rows, portion.owners, strict=True)]

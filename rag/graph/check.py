@@ -7,7 +7,7 @@ types meet, parameters valid, parts can be made, powers and budgets suffice.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -27,6 +27,7 @@ from rag.graph.signature import (
 from rag.graph.source import Place
 from rag.graph.spec import QUERY, Part, Spec
 from rag.types import Context, Query, Ranking
+from rerankers.powers import LacksPower
 from retrievers.index.directory import Index
 
 
@@ -263,18 +264,19 @@ def _model(checked: Checked, node: str, param: Param, name: str) -> Any:
         return None
     missing = {power for method, power in needed_powers(param.annotation).items() if not hasattr(model, method)}
     if missing:
-        able = [
-            f"llm.{other}"
-            for other in MODELS["llm"]
-            if all(hasattr(MODELS["llm"].get(other), method) for method in needed_powers(param.annotation))
-        ]
         checked.complain(
             place,
             f"{graph.nodes[node].use} needs a model that {', '.join(sorted(missing))}; '{name}' "
-            f"({graph.models[name].use}) cannot. Models that can: {', '.join(able) or 'none'}.",
+            f"({graph.models[name].use}) cannot. {_able(needed_powers(param.annotation))}",
         )
         return None
     return model
+
+
+def _able(methods: Iterable[str]) -> str:
+    """Which kinds of models have all these methods, in a sentence."""
+    able = [f"llm.{name}" for name in MODELS["llm"] if all(hasattr(MODELS["llm"].get(name), m) for m in methods)]
+    return f"Models that can: {', '.join(able) or 'none'}."
 
 
 def _construct(
@@ -282,6 +284,8 @@ def _construct(
 ) -> None:
     try:
         into[name] = component(**values)
+    except LacksPower as error:
+        checked.complain((*place, "with"), f"{error} {_able(error.methods)}")
     except (SpecError, ValueError) as error:
         checked.complain((*place, "with"), str(error))
 

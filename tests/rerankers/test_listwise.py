@@ -12,7 +12,8 @@ import pytest
 from generators.llm.scripted import ScriptedLLM
 from rag.errors import SpecError
 from rag.types import Completion, Document, Prompt, Query, Ranking, SamplingParams, ScoredDocument
-from rerankers.listwise import ListwiseReranker, windows
+from rerankers.listwise import ListwiseReranker
+from rerankers.sliding import windows
 
 
 def ranking(n: int, qid: str = "q", text: str = "word {i} end") -> Ranking:
@@ -105,10 +106,10 @@ def test_mended_replies_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     assert found.outcome.counts == {
         "calls": 3, "ok": 1, "repaired": 1, "fallback": 1, "unknown": 1, "repeated": 1, "missing": 5,
     }  # fmt: skip
-    assert "first: ranks 1-3" in found.outcome.detail
+    assert "1 of 3 calls unusable, input order kept there; first: passages of rank" in found.outcome.detail
     assert [record.message for record in caplog.records] == [
-        "rerank.listwise: 1 of 3 windows unusable (0 replies cut off); input order kept there; "
-        "first: qid 'q', ranks 1-3"
+        "rerank.listwise: 1 of 3 calls unusable (0 replies cut off); input order kept there; "
+        "first: qid 'q', passages of rank 1, 2, 6"
     ]
     assert sorted(found.doc_ids) == [f"d{i}" for i in range(7)]
 
@@ -116,7 +117,7 @@ def test_mended_replies_are_counted(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_reply_that_is_mended_is_repaired() -> None:
     [found] = ListwiseReranker(llm=ScriptedLLM(replies=("3]",))).rerank([ranking(3)], k=3)
     assert found.doc_ids == ("d2", "d0", "d1")
-    assert (found.outcome.kind, found.outcome.detail) == ("repaired", "1 of 1 windows mended")
+    assert (found.outcome.kind, found.outcome.detail) == ("repaired", "1 of 1 replies mended")
 
 
 @pytest.mark.parametrize("reply", ["", "endless " * 500, "Ich weiß es nicht.", "<think>[2]"])
@@ -180,3 +181,31 @@ def test_a_prompt_with_other_variables_is_refused(tmp_path: Path) -> None:
     path.write_text("variables: [passages, question]\nuser: '{passages} {question}'")
     with pytest.raises(SpecError, match=r"never uses \{query\}"):
         ListwiseReranker(llm=ScriptedLLM(), prompt=str(path))
+
+
+@pytest.mark.parametrize(
+    ("reply", "order"),
+    [
+        ("3, PASSAGE1, PASSAGE2", ("d2", "d0", "d1")),
+        ("3, PASSAGE3, PASSAGE9", ("d2", "d0", "d1")),
+        (" names are [PASSAGE2, PASSAGE3, PASSAGE1]", ("d1", "d2", "d0")),
+        ("S I cannot sort.", ("d0", "d1", "d2")),
+    ],
+)
+def test_the_lrl_template_names_passages_its_own_way(reply: str, order: tuple[str, ...]) -> None:
+    llm = ScriptedLLM(replies=(reply,))
+    [found] = ListwiseReranker(llm=llm, template="lrl").rerank([ranking(3)], k=3)
+    assert found.doc_ids == order
+    prompt = llm.seen[0]
+    assert 'PASSAGE1 = "word 0 end"\n\nPASSAGE2 = "word 1 end"' in prompt[0].content
+    assert prompt[-1].role == "assistant"
+    assert prompt[-1].content.endswith("PASSAGE")
+
+
+def test_a_prompt_of_ones_own_takes_the_templates_place(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("variables: [passages, query, n]\nuser: 'Sort {n} for {query}: {passages}'")
+    llm = ScriptedLLM(replies=("[2] > [1]",))
+    [found] = ListwiseReranker(llm=llm, template="lrl", prompt=str(path)).rerank([ranking(2)], k=2)
+    assert llm.seen[0][0].content.startswith('Sort 2 for which word?: PASSAGE1 = "word 0 end"')
+    assert found.doc_ids == ("d1", "d0")

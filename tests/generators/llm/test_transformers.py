@@ -201,6 +201,63 @@ def test_choices_weigh_what_their_tokens_score(tmp_path: Path, family: str) -> N
     assert llm.complete(PROMPTS, SHORT) == alone
 
 
+ALIKE = [
+    asked(f"the city of France is the capital of France numbered {query} anything else or {passage}")
+    for query in ("which city is it", "is it numbered or anything else of the city")
+    for passage in ("0", "the capital", "is the capital of France the city of the capital or is it the city of France")
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_prompts_share_is_read_once_and_changes_nothing(tmp_path: Path, family: str) -> None:
+    folder = save_random_model(tmp_path, family, **FAMILIES[family])
+    shared = TransformersLLM(model=str(folder), device="cpu", dtype="float32")
+    plain = TransformersLLM(model=str(folder), device="cpu", dtype="float32", share_prefixes=False)
+    prompts = [*PROMPTS, *ALIKE]
+    texts = [CHOICES[at % 4] for at in range(len(prompts))]
+    with shared.weights() as lent:
+        heads = [encode_prompt(lent.tokenizer, prompt) for prompt in prompts]
+    np.testing.assert_allclose(shared.choose(prompts, CHOICES), plain.choose(prompts, CHOICES), rtol=1e-5, atol=1e-5)
+    found, expected = shared.score(prompts, texts), plain.score(prompts, texts)
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-5)
+    assert plain.last_cached == (0,) * len(prompts)
+    sliding_or_recurrent = family not in ("llama", "qwen3")
+    assert (sum(shared.last_cached) == 0) == sliding_or_recurrent
+    if not sliding_or_recurrent:
+        assert sum(shared.last_cached) > 0.3 * sum(map(len, heads))
+        assert all(cached < len(head) for cached, head in zip(shared.last_cached, heads, strict=True))
+
+
+def test_sharing_reads_fewer_tokens(tiny_folder: Path) -> None:
+    read: dict[bool, int] = {}
+    for share in (True, False):
+        llm = TransformersLLM(model=str(tiny_folder), device="cpu", dtype="float32", share_prefixes=share)
+        with llm.weights() as lent:
+            passes: list[int] = []
+            lent.model.register_forward_pre_hook(
+                lambda _, __, given, passes=passes: passes.append(given["input_ids"].numel()), with_kwargs=True
+            )
+        llm.choose(ALIKE, ["0"])
+        read[share] = sum(passes)
+    assert read[True] < 0.7 * read[False]
+
+
+def test_shared_prompts_keep_to_small_batches(tiny_folder: Path) -> None:
+    small = TransformersLLM(model=str(tiny_folder), device="cpu", dtype="float32", max_batch_tokens=150)
+    plain = TransformersLLM(model=str(tiny_folder), device="cpu", dtype="float32", share_prefixes=False)
+    np.testing.assert_allclose(small.choose(ALIKE, CHOICES), plain.choose(ALIKE, CHOICES), rtol=1e-5, atol=1e-5)
+    assert sum(small.last_cached) > 0
+
+
+def test_equal_prompts_share_all_but_their_last_token(tiny_llm: TransformersLLM) -> None:
+    scores = tiny_llm.score([ALIKE[0]] * 4, CHOICES)
+    [tokens] = tiny_llm.count_tokens(ALIKE[:1])
+    assert sorted(tiny_llm.last_cached) == [0, tokens - 1, tokens - 1, tokens - 1]
+    for choice, found in zip(CHOICES, scores, strict=True):
+        assert found == pytest.approx(tiny_llm.score([ALIKE[0]], [choice])[0], abs=1e-5)
+
+
 def test_a_prompt_over_the_window_is_refused_with_numbers(tiny_llm: TransformersLLM) -> None:
     long = asked("Which city? " * 100)
     [tokens] = tiny_llm.count_tokens([long])

@@ -301,3 +301,60 @@ def test_usage_counts_tokens_that_went_through_the_model(llm: TinyLLM) -> None:
     assert found.usage.cached_tokens == 0
     assert found.usage.prompt_tokens > 0
     assert found.usage.seconds > 0
+
+
+def test_parts_and_separator_make_the_whole(llm: TinyLLM) -> None:
+    from rerankers.attention.capture import attention_switched
+
+    reranker = AttentionReranker(llm=llm, heads=HEADS)
+    with llm.weights() as lent:
+        reader, _ = reranker._reader(lent)
+        with attention_switched(reader.decoder):
+            (asked,) = reader.ask([reader.query("which city")[0]])
+            (keys,) = reader.read([reader.block(SIX.hits[1].document)]).keys
+    for over in ("all", "best"):
+        parts = reader.match_tokens(asked, keys, over=over)  # type: ignore[arg-type]
+        whole = reader.match(asked, [keys], over=over)  # type: ignore[arg-type]
+        assert parts.sum(1).numpy() == pytest.approx(whole[:, 0].numpy(), rel=1e-5)
+
+
+def test_spans_point_into_the_text_and_not_the_title(llm: TinyLLM) -> None:
+    document = Document(doc_id="d", title="A long title", text="  city of light")
+    parts = AttentionReranker(llm=llm, heads=HEADS).explain("city", document)
+    covered = "".join(document.text[part.start : part.end] for part in parts)
+    assert covered.split() == ["city", "of", "light"]
+
+
+def test_one_prompt_is_an_option_of_the_same_class(llm: TinyLLM) -> None:
+    from rerankers.icr import ICRReranker
+
+    found = rerank(llm, layout="prompt", null_strength=1.0)
+    (icr,) = ICRReranker(llm=llm, heads=HEADS).rerank([SIX], k=6)
+    assert close(found, icr)
+    mixed = rerank(llm, layout="prompt", null_strength=1.0, first_stage_weight=1)
+    assert mixed.doc_ids == SIX.doc_ids
+
+
+def test_published_heads_are_matched_by_name_and_size_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    from types import SimpleNamespace
+
+    from rerankers.attention.head_sets import find_head_set
+
+    config = SimpleNamespace(num_hidden_layers=32, num_attention_heads=32)
+    found = find_head_set(config, name="meta-llama/Llama-3.1-8B-Instruct", weight_hash="0" * 64, layout="prompt")
+    assert found is not None
+    assert "were not tried on these weights" in caplog.text
+    smaller = SimpleNamespace(num_hidden_layers=16, num_attention_heads=32)
+    assert find_head_set(smaller, name="Llama-3.1-8B-Instruct", weight_hash="0" * 64, layout="prompt") is None
+    assert find_head_set(config, name="Llama-3.1-8B", weight_hash="0" * 64, layout="prompt") is None
+
+
+def test_shipped_sets_are_valid_and_name_their_source() -> None:
+    from rerankers.attention.head_sets import shipped_head_sets
+
+    sets = shipped_head_sets()
+    assert len(sets) >= 8
+    for each in sets:
+        assert each.weight_hash or each.source.startswith("arXiv")
+        assert max(each.by_layer) < each.layers
+        assert max(max(heads) for heads in each.by_layer.values()) < each.heads_per_layer

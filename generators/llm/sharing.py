@@ -1,0 +1,127 @@
+"""Which prompts of a call begin alike, and batches in which such a beginning is read once. Pure: ids in, positions out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from generators.llm.decoding import groups
+
+_SHORTEST = 16  # tokens; reading fewer again costs less than a pass of their own
+_WORTH = 0.1  # share of all tokens that must be spared for a second pass to pay
+_DEEPEST = 64  # beginnings inside beginnings that are looked at; text can be made to nest without end
+
+Ids = list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """What is read together: positions of rows, and for each which of `prefixes` it begins with. No prefixes: none."""
+
+    rows: list[int]
+    owners: list[int] = field(default_factory=list)
+    prefixes: list[Ids] = field(default_factory=list)
+
+    @property
+    def cached(self) -> list[int]:
+        """Tokens of each row that were read for another row before it."""
+        if not self.prefixes:
+            return [0] * len(self.rows)
+        paid = {owner: at for at, owner in reversed(list(enumerate(self.owners)))}
+        return [len(self.prefixes[owner]) if paid[owner] < at else 0 for at, owner in enumerate(self.owners)]
+
+
+def portions(
+    heads: Sequence[Ids], lengths: Sequence[int], *, extra: int, tokens: int, rows: int, share: bool
+) -> Iterator[Portion]:
+    """All rows in batches of at most `tokens` padded tokens and `rows` rows each.
+
+    Args:
+        heads: what may be shared of each row; its last token never is, for it must be read to know what follows.
+        lengths: tokens of each whole row.
+        extra: tokens that every row needs besides.
+        share: false reads every row by itself.
+    """
+    families = alike(heads) if share else []
+    saved = sum(length * (len(family) - 1) for length, family in families)
+    if saved < _WORTH * sum(lengths):
+        families = []
+    shared = {row for _, family in families for row in family}
+    yield from _shared(families, heads, lengths, extra=extra, tokens=tokens, rows=rows)
+    alone = [row for row in range(len(heads)) if row not in shared]
+    for batch in groups([lengths[row] for row in alone], extra=extra, tokens=tokens, rows=rows):
+        yield Portion(rows=[alone[at] for at in batch])
+
+
+def _shared(
+    families: Sequence[tuple[int, list[int]]],
+    heads: Sequence[Ids],
+    lengths: Sequence[int],
+    *,
+    extra: int,
+    tokens: int,
+    rows: int,
+) -> Iterator[Portion]:
+    """Families side by side, longest beginnings first. One that does not fit a batch is begun again in the next."""
+    waiting = [
+        (length, number, row)
+        for number, (length, family) in enumerate(sorted(families, key=lambda one: -one[0]))
+        for row in sorted(family, key=lambda row: -lengths[row])
+    ]
+    batch: list[tuple[int, int, int]] = []
+    widest = 0
+    for one in waiting:
+        tail = lengths[one[2]] - one[0]
+        if batch and (len(batch) == rows or (len(batch) + 1) * (batch[0][0] + max(widest, tail) + extra) > tokens):
+            yield _portion(batch, heads)
+            batch, widest = [], 0
+        batch.append(one)
+        widest = max(widest, tail)
+    if batch:
+        yield _portion(batch, heads)
+
+
+def _portion(batch: Sequence[tuple[int, int, int]], heads: Sequence[Ids]) -> Portion:
+    numbers = list(dict.fromkeys(number for _, number, _ in batch))
+    first = {number: heads[row][:length] for length, number, row in reversed(batch)}
+    return Portion(
+        rows=[row for _, _, row in batch],
+        owners=[numbers.index(number) for _, number, _ in batch],
+        prefixes=[first[number] for number in numbers],
+    )
+
+
+def alike(heads: Sequence[Ids]) -> list[tuple[int, list[int]]]:
+    """Families of two or more rows: how many tokens all of a family begin with, and its positions.
+
+    Of the ways to cut the sorted rows where they part, the one that spares the most tokens.
+
+    >>> alike([[1] * 20 + [2], [3] * 30, [1] * 20 + [4]])
+    [(20, [0, 2])]
+    """
+    order = sorted(range(len(heads)), key=lambda row: heads[row])
+    common = [_common(heads[one], heads[other]) for one, other in pairwise(order)]
+    _, families = _cut(common, 0, len(order), _DEEPEST)
+    return [(length, sorted(order[start:end])) for length, start, end in families]
+
+
+def _cut(common: Sequence[int], start: int, end: int, depth: int) -> tuple[int, list[tuple[int, int, int]]]:
+    """Tokens spared among sorted rows `start` to `end`, and the families (length, start, end) that spare them."""
+    if end - start < 2:
+        return 0, []
+    least = min(common[start : end - 1])
+    whole = least * (end - start - 1) if least >= _SHORTEST else 0
+    if depth:
+        cuts = [start, *(at + 1 for at in range(start, end - 1) if common[at] == least), end]
+        parts = [_cut(common, *span, depth - 1) for span in pairwise(cuts)]
+        spared = sum(part for part, _ in parts)
+        if spared > whole or not whole:
+            return spared, [family for _, families in parts for family in families]
+    return whole, [(least, start, end)] if whole else []
+
+
+def _common(one: Ids, other: Ids) -> int:
+    """Tokens that both begin with, less than either has."""
+    longest = min(len(one), len(other)) - 1
+    return next((at for at in range(longest) if one[at] != other[at]), max(0, longest))

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rerankers.attention.finding import (
+    Example,
+    find,
+    fit,
+    mean_ndcg,
+    ndcg,
+    ndcg_per_head,
+)
+from rerankers.attention.weigh import standardised, weighed
+
+
+def examples(n: int = 40, *, heads: int = 12, good: tuple[int, ...] = (2, 7), seed: int = 0) -> list[Example]:
+    """Noise, but for the good heads, which score the one relevant document higher."""
+    random = np.random.default_rng(seed)
+    made = []
+    for _ in range(n):
+        scores = random.normal(size=(heads, 10))
+        grades = np.zeros(10)
+        relevant = random.integers(10)
+        grades[relevant] = 1
+        scores[list(good), relevant] += 2.0
+        made.append(Example(scores=scores, grades=grades))
+    return made
+
+
+def test_ndcg_equals_the_hand_worked_value() -> None:
+    # Order 2, 0, 1: gains 0, 3, 1 at discounts 1, 1/log2(3), 1/2; best order 3, 1, 0.
+    found = ndcg(np.array([0.5, 0.1, 0.9]), np.array([3.0, 1.0, 0.0]))
+    best = 3 + 1 / np.log2(3)
+    assert found == pytest.approx((3 / np.log2(3) + 0.5) / best)
+
+
+def test_ndcg_cuts_at_ten() -> None:
+    scores, grades = -np.arange(12.0), np.zeros(12)
+    grades[10] = 1
+    assert ndcg(scores, grades) == 0
+    grades[9] = 1
+    assert 0 < ndcg(scores, grades) < 1
+
+
+@pytest.mark.parametrize("method", ["core", "ndcg", "qr"])
+def test_every_method_finds_the_heads_that_know(method: str) -> None:
+    weights = fit(examples(), method, 2)  # type: ignore[arg-type]
+    assert set(np.flatnonzero(weights)) == {2, 7}
+
+
+def test_sparse_weights_find_the_heads_that_know_and_few_others() -> None:
+    weights = fit(examples(80), "sparse", 0.1)
+    assert set(np.argsort(-weights)[:2]) == {2, 7}
+    assert (weights >= 0).all()
+    assert (weights > 0).sum() <= 6
+
+
+def test_a_higher_penalty_keeps_fewer_heads() -> None:
+    kept = [(fit(examples(), "sparse", penalty) > 0).sum() for penalty in (0.2, 0.01)]
+    assert kept[0] < kept[1]
+
+
+def test_sparse_weights_are_where_the_loss_is_least() -> None:
+    """Against a search by brute force over two heads."""
+    given = examples(30, heads=2, good=(1,))
+    penalty = 0.05
+
+    def loss(weights: np.ndarray) -> float:
+        total = 0.0
+        for each in given:
+            logits = weighed(each.scores, weights)
+            logits = logits - logits.max()
+            total -= logits[each.grades > 0][0] - np.log(np.exp(logits).sum())
+        return total / len(given) + penalty * weights.sum()
+
+    grid = np.linspace(0, 3, 61)
+    best = min(loss(np.array([a, b])) for a in grid for b in grid)
+    assert loss(fit(given, "sparse", penalty)) <= best + 1e-4
+
+
+def test_an_order_of_heads_is_one_by_ndcg() -> None:
+    alone = ndcg_per_head(examples())
+    assert set(np.argsort(-alone)[:2]) == {2, 7}
+
+
+def test_what_is_found_is_judged_on_examples_it_has_not_seen() -> None:
+    noise = examples(40, good=())
+    found = find(noise, methods=("ndcg",), folds=5)
+    chance = mean_ndcg(noise, np.zeros(12) + 1)
+    fitted = mean_ndcg(noise, found.weights)
+    assert found.ndcg < fitted  # fitting to noise looks good on the same noise alone
+    assert abs(found.ndcg - chance) < 0.1
+
+
+def test_the_best_of_the_methods_is_taken() -> None:
+    found = find(examples(), methods=("qr", "core", "ndcg", "sparse"))
+    assert found.ndcg >= find(examples(), methods=("qr",)).ndcg
+    assert {2, 7} <= set(np.flatnonzero(found.weights))
+
+
+def test_too_few_examples_are_refused() -> None:
+    with pytest.raises(ValueError, match="needs at least 10 examples, got 9"):
+        find(examples(9))
+
+
+def test_an_example_needs_something_relevant() -> None:
+    with pytest.raises(ValueError, match="a relevant one"):
+        Example(scores=np.zeros((2, 3)), grades=np.zeros(3))
+
+
+def test_standardised_scores_of_equals_are_zero() -> None:
+    rows = np.array([[0.1 + 0.2, 0.3, 0.3], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+    found = standardised(rows)
+    assert found[0].tolist() == [0, 0, 0]
+    assert found[1] == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
+    assert found[2].tolist() == [0, 0, 0]

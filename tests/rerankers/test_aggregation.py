@@ -1,0 +1,121 @@
+"""Tournaments and aggregated permutations, without a model."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations, permutations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rerankers.asking import Places, Shown, answered
+from rerankers.self_consistency import borda, consistent, kemeny
+from rerankers.sliding import by_one_answer, slid
+from rerankers.tournament import STAGES, Selection, dealt, tournament
+
+ORDERS = st.integers(1, 6).flatmap(lambda n: st.lists(st.permutations(range(n)), min_size=1, max_size=5))
+
+
+def distance(order: list[int], orders: list[list[int]]) -> int:
+    """Pairs on which `order` and the others disagree, summed over them."""
+    return sum(one.index(b) < one.index(a) for one in orders for a, b in combinations(order, 2))
+
+
+def test_borda_by_hand() -> None:
+    # Ranks: item 0 has 0 + 1 + 2 = 3, item 1 has 1 + 2 + 0 = 3, item 2 has 2 + 0 + 1 = 3; the tie goes by number.
+    assert borda([[0, 1, 2], [2, 0, 1], [1, 2, 0]]) == [0, 1, 2]
+    assert borda([[2, 0, 1], [2, 1, 0], [1, 2, 0]]) == [2, 1, 0]
+
+
+def test_kemeny_heeds_the_majority_where_borda_does_not() -> None:
+    # Three of five put 0 first, but two put it last: borda prefers 1.
+    orders = [[0, 1, 2, 3]] * 3 + [[1, 2, 3, 0]] * 2
+    assert borda(orders) == [1, 0, 2, 3]
+    assert kemeny(orders) == [0, 1, 2, 3]
+
+
+@settings(deadline=None)
+@given(ORDERS)
+def test_kemeny_is_a_local_optimum_and_never_worse_than_borda(orders: list[list[int]]) -> None:
+    found = kemeny(orders)
+    assert sorted(found) == list(range(len(orders[0])))
+    assert distance(found, orders) <= distance(borda(orders), orders)
+    for at in range(len(found) - 1):
+        swapped = [*found[:at], found[at + 1], found[at], *found[at + 2 :]]
+        assert distance(swapped, orders) >= distance(found, orders)
+    for item in found:
+        others = [other for other in found if other != item]
+        if all(2 * sum(o.index(item) < o.index(other) for o in orders) > len(orders) for other in others):
+            assert found[0] == item
+
+
+def test_kemeny_finds_the_least_distance_of_a_small_case() -> None:
+    orders = [[3, 1, 0, 2], [1, 3, 2, 0], [3, 0, 1, 2]]
+    least = min(distance(list(order), orders) for order in permutations(range(4)))
+    assert distance(kemeny(orders), orders) == least
+
+
+def test_a_bias_for_the_first_place_cancels_out() -> None:
+    """A judge that puts whatever stands first on top, and the rest rightly, is right on the whole."""
+
+    def biased(questions: list[Shown]) -> list[Places]:
+        return [(0, *sorted(range(1, len(q)), key=lambda place: -q[place])) for q in questions]
+
+    items = (0, 1, 2, 3, 4, 5)
+    assert answered(by_one_answer(items), biased) == [0, 5, 4, 3, 2, 1]
+    assert answered(consistent(9, 0, kemeny)(items), biased) == [5, 4, 3, 2, 1, 0]
+
+
+def test_what_a_reply_leaves_open_follows_in_the_windows_order() -> None:
+    """Of three runs one names item 5 alone and two name nothing: no shuffle may show in the result."""
+    answers = lambda questions: [(q.index(5),) if at == 1 else () for at, q in enumerate(questions)]  # noqa: E731
+    assert answered(consistent(3, 0, borda)((2, 3, 4, 5)), answers) == [5, 2, 3, 4]
+    assert answered(consistent(3, 0, borda)((2, 3, 4, 5)), lambda questions: [()] * len(questions)) == [2, 3, 4, 5]
+
+
+def test_the_first_run_shows_the_window_as_it_is_and_seeds_repeat() -> None:
+    seen: list[list[Shown]] = []
+
+    def judge(questions: list[Shown]) -> list[Places]:
+        seen.append(questions)
+        return [tuple(range(len(q))) for q in questions]
+
+    for seed in (3, 3, 4):
+        answered(slid(6, window=4, stride=2, reorder=consistent(5, seed, borda)), judge)
+    assert [len(step) for step in seen] == [5] * 6
+    assert seen[0][0] == (2, 3, 4, 5)
+    assert seen[0] == seen[2] != seen[4]
+
+
+def best(questions: list[Selection]) -> list[Places]:
+    """Names the `keep` highest of each group."""
+    return [tuple(sorted(range(len(q.items)), key=lambda at: -q.items[at]))[: q.keep] for q in questions]
+
+
+def test_the_papers_tournament() -> None:
+    asked: list[list[Selection]] = []
+    points = answered(tournament(100, STAGES, random.Random(0)), lambda qs: asked.append(qs) or best(qs))  # type: ignore[func-returns-value]
+    assert [[(len(q.items), q.keep) for q in step] for step in asked] == [
+        [(20, 10)] * 5, [(10, 4)] * 5, [(20, 10)], [(10, 5)], [(5, 2)],
+    ]  # fmt: skip
+    assert [sum(point >= n for point in points) for n in range(1, 6)] == [50, 20, 10, 5, 2]
+    assert points[99] == points[98] == 5
+
+
+def test_groups_are_dealt_by_skipping() -> None:
+    assert dealt(range(10), 4) == [[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]]
+    assert dealt([5, 7], 4) == [[5, 7]]
+    assert dealt([], 4) == []
+
+
+@settings(deadline=None)
+@given(st.integers(0, 120), st.randoms(use_true_random=False))
+def test_any_number_and_any_answer_give_points(n: int, rng: random.Random) -> None:
+    def judge(questions: list[Selection]) -> list[Places]:
+        return [tuple(rng.sample(range(len(q.items)), rng.randint(0, q.keep))) for q in questions]
+
+    points = answered(tournament(n, STAGES, rng), judge)
+    assert len(points) == n
+    assert all(0 <= point <= len(STAGES) for point in points)
+    if n >= 100:
+        assert min(points) == 0
