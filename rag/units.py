@@ -7,24 +7,33 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from rag.errors import ContractError, IngestError, SpecError
+from rag.errors import ContractError, IngestError
+from rag.graph.transforms import make_transform
 from rag.ingest import INGEST_VERSION, Problem, Reader, Ruler, SourceFile, chunk
 from rag.progress import Progress
 from rag.protocols import Transform
-from rag.stages import TRANSFORMS
 from rag.types import Document
 from retrievers.index.digests import sha256_of
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import FORMAT_VERSION, ragline_version
-from retrievers.index.settings import IndexSettings, TransformSettings
+from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import SourceRecord
 from retrievers.index.writer import DocumentsWriter
 
 log = logging.getLogger(__name__)
 
 _BATCH = 512
+
+
+@runtime_checkable
+class CanDescribe(Protocol):
+    """A transform whose texts depend on more than documents and parameters."""
+
+    def describe(self) -> dict[str, Any]:
+        """All of that as JSON data, such as digests of prompts and weights."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +55,9 @@ class UnitMaker:
 
     def __init__(self, settings: IndexSettings, *, spans: Ruler, ruler: Mapping[str, Any]) -> None:
         self._settings, self._spans, self._ruler = settings, spans, ruler
-        self._transforms = [_transform(each) for each in settings.transforms]
+        models: dict[str, Any] = {}
+        self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
+        self._described: list[Any] | None = None
 
     def made_by(self, file: SourceFile) -> str:
         """Names everything but the file's bytes that its units depend on."""
@@ -58,7 +69,15 @@ class UnitMaker:
             "ruler": dict(self._ruler) if cut else None,
             "transforms": [each.model_dump() for each in self._settings.transforms],
         }
+        if described := self._descriptions():
+            makers["models"] = described
         return hashlib.sha256(json.dumps(makers, sort_keys=True).encode()).hexdigest()
+
+    def _descriptions(self) -> list[Any]:
+        """What transforms say that their texts depend on, beside documents and parameters: prompts and weights."""
+        if self._described is None:
+            self._described = [each.describe() for each in self._transforms if isinstance(each, CanDescribe)]
+        return self._described
 
     def units(self, file: SourceFile, reader: Reader) -> Iterator[tuple[int, list[Document]]]:
         """(documents read, their units), batch by batch.
@@ -176,11 +195,3 @@ def _read(
 def _problems_of(record: SourceRecord) -> list[Problem]:
     """What reading the file told, when it was read."""
     return [Problem(name=record.name, reason=reason, lost=lost) for reason, lost in record.problems]
-
-
-def _transform(settings: TransformSettings) -> Transform:
-    try:
-        made: Transform = TRANSFORMS.get(settings.use)(**settings.params)
-    except (TypeError, ValueError) as cause:
-        raise SpecError(f"index.transforms: transform.{settings.use}: {cause}") from cause
-    return made

@@ -5,8 +5,10 @@ from rag.registry import Registry
 RETRIEVERS = Registry(
     "retrieve",
     {
+        "backtrace": "retrievers.backtrace:BacktraceRetriever",
         "bm25": "retrievers.bm25:BM25Retriever",
         "dense": "retrievers.dense:DenseRetriever",
+        "promptreps": "retrievers.promptreps:PromptRepsRetriever",
         "run": "retrievers.run:RunRetriever",
     },
 )

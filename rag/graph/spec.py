@@ -76,7 +76,7 @@ def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
         SpecError: no such graph, not YAML, or not the form of a graph; all problems at once, with file and line.
     """
     if isinstance(graph, GraphSpec):
-        return Spec(graph=graph, source=Source(name="graph", data=None, lines={}))
+        return _checked(graph, Source(name="graph", data=None, lines={}))
     if isinstance(graph, dict):
         return _spec(Source(name="graph", data=graph, lines={}))
     name = str(graph)
@@ -98,9 +98,17 @@ def _spec(source: Source) -> Spec:
     if not isinstance(source.data, dict):
         raise SpecError(f"{source.name}: a graph is a mapping with version, nodes and output")
     try:
-        return Spec(graph=GraphSpec.model_validate(source.data), source=source)
+        graph = GraphSpec.model_validate(source.data)
     except ValidationError as error:
         raise SpecError(*(_problem(source, e) for e in error.errors())) from None
+    return _checked(graph, source)
+
+
+def _checked(graph: GraphSpec, source: Source) -> Spec:
+    """With the models that transforms name put where they are named, so that the index section stands alone."""
+    from rag.graph.transforms import with_models
+
+    return Spec(graph=with_models(graph, source), source=source)
 
 
 def _problem(source: Source, error: Any) -> str:

@@ -15,6 +15,7 @@ from rag.types import Document, Query, Ranking
 from retrievers.index.directory import Index
 from retrievers.index.settings import DenseSettings, IndexSettings
 from tests.generators.llm.conftest import save_random_model
+from tests.rerankers.tiny_classifier import tiny_classifier
 from tests.tiny_models import tiny_sentence_model
 
 Make = Callable[[str, str], Any]
@@ -22,9 +23,26 @@ Make = Callable[[str, str], Any]
 SMALL: dict[str, dict[str, Any]] = {
     "generate.cited": {"max_tokens": 8},
     "generate.closed_book": {"max_tokens": 8},
+    "reformulate.code": {"n": 2, "max_tokens": 8},
+    "reformulate.decompose": {"max_tokens": 16},
+    "reformulate.genqr_ensemble": {"n": 2, "max_tokens": 8},
+    "reformulate.genqr_ensemble_rf": {"n": 2, "m": 2, "max_tokens": 8},
+    "reformulate.genqr_fusion": {"n": 2, "max_tokens": 8},
+    "reformulate.genqr_fusion_rf": {"n": 2, "source": "critic", "depth": 2, "max_tokens": 8},
+    "reformulate.hyde": {"n": 2, "max_tokens": 8},
     "reformulate.multi_query": {"max_tokens": 16},
+    "reformulate.query2doc": {"max_tokens": 8},
+    "reformulate.sl_hyde": {"max_tokens": 8},
+    "reformulate.step_back": {"max_tokens": 16},
+    "reformulate.think": {"n": 2, "max_tokens": 8},
+    "reformulate.tool_query": {"max_tokens": 16},
+    "transform.rewrite_code": {"n": 2, "max_tokens": 8, "purpose_tokens": 8},
     "rerank.listwise": {"window": 4, "stride": 2, "max_words": 8},
     "rerank.icr": {"max_words": 8},
+    "rerank.pairwise": {"top": 2, "max_words": 8},
+    "rerank.self_consistency": {"runs": 2, "window": 6, "stride": 3, "max_words": 8},
+    "rerank.setwise": {"top": 3, "max_words": 8},
+    "rerank.tournament": {"stages": ((6, 3), (6, 2)), "max_words": 8},
     "assemble.token_budget": {"max_tokens": 60},
 }
 """Values that keep random models of a tiny window quick; names as in the YAML of a graph."""
@@ -57,7 +75,14 @@ def make(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempP
     run = tmp_path_factory.mktemp("runs") / "run.trec"
     lines = [f"q1 Q0 d{i:02}.md#1 {i} {20 - i} x" for i in range(1, 11)]
     run.write_text("\n".join(lines) + "\n")
-    plain = {"run": str(run)}
+    dictionary = run.with_name("names.json")
+    dictionary.write_text('{"laptop": {"de": "Klapprechner", "fr": "ordinateur portable"}}')
+    plain = {
+        "model": str(tiny_classifier(run.with_name("classifier"))),
+        "run": str(run),
+        "dictionary": str(dictionary),
+        "cache": str(run.with_name("cache")),
+    }
 
     def of(stage: str, name: str) -> Any:
         registry, method = TABLES[stage]
@@ -69,7 +94,7 @@ def make(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempP
                 values[p.name] = tiny_llm
             elif p.resource == "index":
                 values[p.name] = index
-            elif p.default is REQUIRED and p.name not in values:
+            elif p.name not in values and (p.default is REQUIRED or p.name == "cache"):
                 values[p.name] = plain[p.name]
         return component(**values)
 

@@ -1,0 +1,119 @@
+"""Which documents of a first ranking a reformulator may learn from: the top, the judged ones, or those a model picks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import prompts
+from rag.errors import SpecError
+from rag.protocols import LLM
+from rag.stages.replies import parse_yes_no, without_reasoning
+from rag.stages.writing import require_positive, write
+from rag.trec import Qrels, read_qrels
+from rag.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
+from retrievers.index.directory import Index
+
+Source = Literal["pseudo", "oracle", "critic"]
+_VERDICT_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """Documents that one query learns from, best first, what choosing them cost, and verdicts that were neither yes
+    nor no."""
+
+    documents: tuple[Document, ...] = ()
+    usage: Usage = NO_USAGE
+    unreadable: int = 0
+
+
+class FeedbackSource:
+    """Chooses at most `m` documents per query.
+
+    pseudo: the first of the ranking. oracle: the best judged of the index, whatever the ranking holds. critic: those
+    among the first `depth` of the ranking that the model calls helpful; an unreadable verdict counts as no.
+    """
+
+    def __init__(
+        self, source: Source, *, by: str, m: int, depth: int, max_words: int, qrels: str | None, llm: LLM, index: Index
+    ) -> None:
+        if source not in get_args(Source):
+            raise ValueError(f"{by}: source must be one of {', '.join(get_args(Source))}, got {source!r}")
+        if (source == "oracle") != (qrels is not None):
+            raise ValueError(f"{by}: qrels names the judgements of the source 'oracle', and of no other")
+        require_positive(by, m=m, depth=depth, max_words=max_words)
+        if qrels is not None and not Path(qrels).is_file():
+            raise SpecError(f"{by}: there is no qrels file '{qrels}'")
+        self._source, self._m, self._depth, self._max_words = source, m, depth, max_words
+        self._llm, self._index, self._path = llm, index, qrels
+        self._qrels: Qrels | None = None
+        self._critic = prompts.load("feedback_critic")
+
+    def choose(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
+        """One record per query, in order. A critic judges all queries' documents in one call."""
+        if self._source == "critic":
+            return self._picked(queries, rankings)
+        if self._source == "oracle":
+            return [Feedback(documents=self._judged(query)) for query in queries]
+        return [Feedback(documents=_first(ranking, self._m)) for ranking in rankings]
+
+    def _judged(self, query: Query) -> tuple[Document, ...]:
+        if self._qrels is None:
+            self._qrels = read_qrels(Path(str(self._path)))
+        judged = self._qrels.get(query.qid, {})
+        best = sorted((doc_id for doc_id, grade in judged.items() if grade > 0), key=lambda i: (-judged[i], i))
+        documents, found = self._index.documents, list[Document]()
+        for doc_id in best:
+            try:
+                found.append(documents[documents.row(doc_id)])
+            except KeyError:  # judged, but not in this index
+                continue
+            if len(found) == self._m:
+                break
+        return tuple(found)
+
+    def _picked(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
+        shown = [_first(ranking, self._depth) for ranking in rankings]
+        asked = [
+            [self._critic.render(query=q.text, passage=first_words(d.full_text, self._max_words)) for d in documents]
+            for q, documents in zip(queries, shown, strict=True)
+        ]
+        # Every reply is kept, also an unreadable one, so that verdicts stay beside their documents.
+        params = SamplingParams(max_tokens=_VERDICT_TOKENS)
+        replies = write(self._llm, asked, params, read=lambda text: without_reasoning(text) or " ")
+        found = []
+        for documents, written in zip(shown, replies, strict=True):
+            # A prompt that was too long has no verdict; which one it was is not known, so none of them counts.
+            verdicts = [parse_yes_no(text) for text in written.texts]
+            pairs = zip(documents, verdicts, strict=True) if len(verdicts) == len(documents) else ()
+            found.append(
+                Feedback(
+                    documents=tuple(document for document, yes in pairs if yes)[: self._m],
+                    usage=written.usage,
+                    unreadable=sum(verdict is None for verdict in verdicts) + written.too_long,
+                )
+            )
+        return found
+
+
+def first_words(text: str, n: int) -> str:
+    """The first `n` words on one line."""
+    return " ".join(text.split()[:n])
+
+
+def paid(query: Query, feedback: Feedback) -> Query:
+    """The query with the cost of choosing its feedback, and the count of verdicts that could not be read."""
+    query = replace(query, usage=query.usage + feedback.usage)
+    if not feedback.unreadable:
+        return query
+    counts = {**query.outcome.counts, "unreadable_verdicts": feedback.unreadable}
+    kind: Literal["repaired", "fallback"] = "fallback" if query.outcome.kind == "fallback" else "repaired"
+    detail = query.outcome.detail or f"{feedback.unreadable} verdicts were neither yes nor no"
+    return replace(query, outcome=replace(query.outcome, kind=kind, detail=detail, counts=counts))
+
+
+def _first(ranking: Ranking, n: int) -> tuple[Document, ...]:
+    return tuple(hit.document for hit in ranking.hits[:n])

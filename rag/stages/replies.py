@@ -1,0 +1,137 @@
+"""What a model wrote -> the text that was wanted. Pure functions that never raise and know no stage.
+
+Models announce ("Sure, here is ..."), number, quote, fence, think aloud and stop in the middle. What is wanted is
+kept in any language; a reply without it gives an empty text.
+"""
+
+from __future__ import annotations
+
+import re
+
+_OPENED, _CLOSED = "<think>", "</think>"
+_BULLET = re.compile(r"^\s*(?:[-*•–]+|\(?\d{1,3}[.):]|\[\d{1,3}\])\s+")
+_LINE_LABEL = re.compile(r"^\s*(?:query|search query|version|variant)\s*\d*\s*:\s*", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^\s*\**(?:passage|answer|thought|document|abstract|article|summary|purpose|question|keywords?|code|"
+    r"(?:stand-?alone|rewritten|general|sub-?) ?(?:question|query))\s*\d*\**\s*:\**\s*",
+    re.IGNORECASE,
+)
+_ANNOUNCEMENT = re.compile(
+    r"^\s*(?:(?:sure|certainly|of course|okay|ok)\s*[,!.]*(?:.*\bhere\b.*[.!])?|.*:)\s*$", re.IGNORECASE
+)
+"""A line that says what comes: it ends in a colon, or is no more than "Sure!" or "Sure, here you are."."""
+
+_FENCE = re.compile(r"^[ \t]*(```|~~~)[^\n`]*$", re.MULTILINE)
+_CODE_STARTS = ("def ", "class ", "for ", "while ", "if ", "with ", "try:", "async ", "@")
+_SPLIT = re.compile(r"[\n,;•]+")
+_WORD = re.compile(r"\w+")
+_QUOTES = "\"'`“”‘’«»*"
+_LONGEST_WORDING = 500  # characters; a longer line is not a search query
+
+
+def without_reasoning(text: str) -> str:
+    """The reply behind its reasoning block. A block that was never closed was cut off: nothing is left.
+
+    >>> without_reasoning("<think>hm</think> yes")
+    ' yes'
+    """
+    _, closed, rest = text.rpartition(_CLOSED)
+    return "" if _OPENED in (rest if closed else text) else rest if closed else text
+
+
+def parse_passage(text: str) -> str:
+    """Prose on one line: without an announcement before it, a label, a fence or quotation marks around it.
+
+    >>> parse_passage('Sure! Here is a passage:\\n\\n"Leave is thirty\\ndays."')
+    'Leave is thirty days.'
+    """
+    lines = [line for line in without_reasoning(text).splitlines() if line.strip() and not _FENCE.match(line)]
+    if len(lines) > 1 and _ANNOUNCEMENT.match(lines[0]):
+        lines = lines[1:]
+    joined = " ".join(_LABEL.sub("", " ".join(lines)).split())
+    return _unquoted(joined) if _WORD.search(joined) else ""
+
+
+def parse_keywords(text: str) -> str:
+    """Keywords one after another, repetitions kept: without bullets, numbers, quotation marks and announcements.
+
+    >>> parse_keywords("Keywords:\\n1. paid leave\\n2. holiday, 'days off'")
+    'paid leave holiday days off'
+    """
+    kept = []
+    for line in without_reasoning(text).splitlines():
+        line = _LABEL.sub("", _BULLET.sub("", line)).strip()
+        if _ANNOUNCEMENT.match(line) or _FENCE.match(line):
+            continue
+        kept += [word.strip().strip(_QUOTES + ".").strip() for word in _SPLIT.split(line)]
+    return " ".join(word for word in kept if _WORD.search(word))
+
+
+def parse_plain(text: str) -> str:
+    """The reply as it is, on one line and without its reasoning."""
+    return " ".join(without_reasoning(text).split())
+
+
+def parse_code(text: str) -> str:
+    """A program: the first fenced block, also one that was cut off; else all but an announcement.
+
+    >>> parse_code("Here is it:\\n```python\\nx = 1\\n```\\nIt sets x.")
+    'x = 1'
+    """
+    text = without_reasoning(text)
+    fences = list(_FENCE.finditer(text))
+    if fences:
+        end = fences[1].start() if len(fences) > 1 else len(text)
+        text = text[fences[0].end() : end]
+    else:
+        first, _, rest = text.lstrip("\n").partition("\n")
+        text = rest if _ANNOUNCEMENT.match(first) and not first.startswith(_CODE_STARTS) else text
+    return text.strip("\n").rstrip() if _WORD.search(text) else ""
+
+
+def parse_question(text: str) -> str:
+    """The first line that is neither announcement nor label: a question that was asked for alone."""
+    for line in without_reasoning(text).splitlines():
+        bare = _unquoted(_LABEL.sub("", _LINE_LABEL.sub("", _BULLET.sub("", line))).strip())
+        if _WORD.search(bare) and len(bare) <= _LONGEST_WORDING and not bare.endswith(":"):
+            return bare
+    return ""
+
+
+def parse_yes_no(text: str) -> bool | None:
+    """Whether a verdict is yes or no: its first word of either kind, None where there is none.
+
+    >>> [parse_yes_no(reply) for reply in ("**Yes**, it does.", "Answer: no", "perhaps")]
+    [True, False, None]
+    """
+    for word in _WORD.findall(without_reasoning(text).casefold()):
+        if word in ("yes", "no"):
+            return bool(word == "yes")
+    return None
+
+
+def parse_wordings(text: str, *, n: int, but_not: str = "") -> list[str]:
+    """At most `n` different wordings, one a line, none equal to `but_not`; letter case is not a difference."""
+    seen = {"", folded(but_not)}
+    wordings: list[str] = []
+    for line in without_reasoning(text).splitlines():
+        bare = _LINE_LABEL.sub("", _BULLET.sub("", line)).strip().strip(_QUOTES).strip()
+        if len(bare) > _LONGEST_WORDING or bare.endswith(":") or folded(bare) in seen:
+            continue
+        seen.add(folded(bare))
+        wordings.append(bare)
+    return wordings[:n]
+
+
+def folded(text: str) -> str:
+    """The words of a text in lower case: equal for texts that differ in letter case, marks and blanks alone."""
+    return " ".join(_WORD.findall(text.casefold()))
+
+
+def _unquoted(text: str) -> str:
+    """Without quotation marks that open at the start and close at the end; marks inside stay."""
+    for opening, closing in ('""', "''", "``", "“”", "‘’", "«»", ("**", "**")):
+        inner = text[len(opening) : -len(closing)]
+        if len(text) > 2 and text.startswith(opening) and text.endswith(closing) and opening not in inner:
+            return inner.strip()
+    return text.strip()

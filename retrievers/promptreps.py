@@ -1,0 +1,164 @@
+"""First stage without a trained retriever: a chat model's own state, as a vector and as weighted words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.protocols import LocalLLM
+from rag.ranking import ranked, require_k
+from rag.stages.norms import min_max
+from rag.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
+from retrievers.index.directory import Index
+from retrievers.promptreps_encoder import PromptRepsEncoder, Representations
+from retrievers.promptreps_store import represent
+
+Form = Literal["dense", "sparse", "hybrid"]
+Scores = NDArray[np.float64]
+"""[n_units]; -inf where a unit is no hit."""
+
+_BLANK = Outcome(kind="empty", detail="the query has no text to encode")
+
+
+class PromptRepsRetriever:
+    """Dense and sparse retrieval by one prompt (PromptReps: Zhuang et al., EMNLP 2024, arXiv 2404.18424).
+
+    The model is asked for the one word that represents a text. Its state before that word is the text's vector; its
+    logits there, of the text's own words, are the weights of a lexical representation. Both come from one forward
+    pass per text. Hybrid is half and half of both lists, each cut at `depth` and min-max normalised.
+
+    All units are represented at the first call, or at `warm_up`, which takes a forward pass for each; they are kept
+    on disk, and a build that was stopped goes on. Stop words are Lucene's 33 and words are runs of letters and digits,
+    where the paper has NLTK's.
+
+    Args:
+        llm: a chat model in this process.
+        index: the index whose units are represented.
+        form: which representation is searched.
+        prompt: name or path of a prompt with the variables noun and text, whose last turn the word would continue.
+        text_tokens: tokens of a text that are read.
+        sparse_tokens: most tokens of a lexical representation.
+        depth: hits of each list that hybrid fuses.
+        batch_tokens: most tokens, padding included, of one pass.
+        cache: folder of the representations; none is a folder in ragline's home.
+    """
+
+    def __init__(
+        self,
+        *,
+        llm: LocalLLM,
+        index: Index,
+        form: Form = "hybrid",
+        prompt: str = "promptreps",
+        text_tokens: int = 512,
+        sparse_tokens: int = 128,
+        depth: int = 1000,
+        batch_tokens: int = 4096,
+        cache: str | None = None,
+    ) -> None:
+        by = "retrieve.promptreps"
+        if form not in get_args(Form):
+            raise ValueError(f"{by}: form must be one of {', '.join(get_args(Form))}, got {form!r}")
+        sizes = {"text_tokens": text_tokens, "sparse_tokens": sparse_tokens, "depth": depth}
+        for name, value in (sizes | {"batch_tokens": batch_tokens}).items():
+            if value < 1:
+                raise ValueError(f"{by}: {name} must be at least 1, got {value}")
+        self.form, self.depth = form, depth
+        self._index, self._cache = index, None if cache is None else Path(cache)
+        self._encoder = PromptRepsEncoder(
+            llm, prompt=prompt, text_tokens=text_tokens, sparse_tokens=sparse_tokens, batch_tokens=batch_tokens, by=by
+        )
+        self._units: Representations | None = None
+        self._rows: NDArray[np.int64] | None = None
+        self._lock = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Represent all units now instead of at the first call."""
+        self._represented()
+
+    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """One ranking per query, in order, from one pass over all of them. A query of blank text has no hits.
+
+        Scores are inner products: of unit vectors, of weights, or the fused ones from 0 to 1.
+        """
+        require_k(k, by="retrieve.promptreps")
+        asked = [query for query in queries if query.text.strip()]
+        if not asked:
+            return [Ranking(query=query, source="promptreps", outcome=_BLANK) for query in queries]
+        units = self._represented()
+        started = perf_counter()
+        represented = self._encoder.encode([query.text for query in asked], role="query")
+        hits = [self._hits(represented, at, query, units, k) for at, query in enumerate(asked)]
+        usage = Usage(
+            calls=1,
+            prompt_tokens=represented.n_tokens // len(asked),
+            seconds=(perf_counter() - started) / len(asked),
+        )
+        found = iter(hits)
+        return [
+            Ranking(query=query, hits=next(found), source="promptreps", outcome=OK, usage=usage)
+            if query.text.strip()
+            else Ranking(query=query, source="promptreps", outcome=_BLANK)
+            for query in queries
+        ]
+
+    def _hits(
+        self, represented: Representations, at: int, query: Query, units: Representations, k: int
+    ) -> tuple[ScoredDocument, ...]:
+        mask = self._index.mask(query.where)
+        scores: list[Scores] = []
+        if self.form != "sparse":
+            scores.append((units.dense @ represented.dense[at]).astype(np.float64))
+        if self.form != "dense":
+            span = slice(represented.starts[at], represented.starts[at + 1])
+            scores.append(self._sparse(represented.tokens[span], represented.weights[span], units))
+        if mask is not None:
+            scores = [np.where(mask, each, -np.inf) for each in scores]
+        return self._best(_fused(scores, self.depth) if len(scores) == 2 else scores[0], k)
+
+    def _sparse(self, tokens: NDArray[np.int32], weights: NDArray[np.int32], units: Representations) -> Scores:
+        """Sum over shared tokens of the product of weights; a unit that shares none is no hit."""
+        table = np.zeros(int(max(units.tokens.max(initial=0), tokens.max(initial=0))) + 1)
+        table[tokens] = weights
+        n_units = len(units.dense)
+        total = np.bincount(self._rows_of(units), weights=table[units.tokens] * units.weights, minlength=n_units)
+        return np.where(total > 0, total, -np.inf)
+
+    def _best(self, scores: Scores, k: int) -> tuple[ScoredDocument, ...]:
+        """The k best; all units that tie with the last are looked at, so that doc_id decides."""
+        rows = np.flatnonzero(scores > -np.inf)
+        if len(rows) > k:
+            last = np.partition(scores[rows], -k)[-k]
+            rows = rows[scores[rows] >= last]
+        documents = self._index.documents.many(rows.tolist())
+        pairs = zip(documents, scores[rows].tolist(), strict=True)
+        return ranked((ScoredDocument(document=document, score=score) for document, score in pairs), k=k)
+
+    def _represented(self) -> Representations:
+        with self._lock:
+            if self._units is None:
+                self._units = represent(self._index.documents, self._encoder, cache=self._cache)
+            return self._units
+
+    def _rows_of(self, units: Representations) -> NDArray[np.int64]:
+        """The row of every token of the units."""
+        if self._rows is None:
+            self._rows = np.repeat(np.arange(len(units.dense)), np.diff(units.starts))
+        return self._rows
+
+
+def _fused(lists: Sequence[Scores], depth: int) -> Scores:
+    """Half of each list's min-max values over its first `depth` units; a unit that one list lacks gets 0 from it."""
+    fused = np.full(len(lists[0]), -np.inf)
+    for scores in lists:
+        order = np.lexsort((np.arange(len(scores)), -scores))[:depth]
+        kept = order[scores[order] > -np.inf]
+        values, _ = min_max(scores[kept].tolist())
+        fused[kept] = np.where(fused[kept] > -np.inf, fused[kept], 0.0) + np.array(values) / len(lists)
+    return fused

@@ -1,0 +1,151 @@
+"""Texts -> a vector and weighted tokens, both from one prompt and one forward pass of a language model.
+
+Knows no index and no disk.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import prompts
+from rag.chat import encode_prompt, encode_text
+from rag.protocols import LocalLLM, Weights
+from retrievers.analysis import LUCENE_STOP_WORDS
+
+_WORD = re.compile(r"\w+")
+_VOCABULARY_WORD = re.compile(r"[▁Ġ]?([a-z][a-z0-9]*)")
+_FEWEST = 10  # tokens of a text without an allowed one
+_MOST_CHARACTERS = 40  # of a token, beyond which a text is cut before its tokens are counted
+_SPARE = 8  # tokens by which a text may come out longer beside its prompt than alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Representations:
+    """Of n texts. `dense`: float32 [n, dim], unit norm. Text i has the tokens and weights from `starts[i]` to
+    `starts[i + 1]`, int32, tokens ascending, weights above 0. `n_tokens`: what the model read for all of them."""
+
+    dense: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    n_tokens: int = 0
+
+
+class PromptRepsEncoder:
+    """One pass per text, no decoding. Greedy by nature: the same text gives the same representation."""
+
+    def __init__(
+        self, llm: LocalLLM, *, prompt: str, text_tokens: int, sparse_tokens: int, batch_tokens: int, by: str
+    ) -> None:
+        self.llm = llm
+        self.prompt = prompts.load(prompt)
+        self.prompt.require("noun", "text", by=by)
+        self.text_tokens, self.sparse_tokens, self.batch_tokens = text_tokens, sparse_tokens, batch_tokens
+        self._fallback: NDArray[np.int64] | None = None
+
+    def encode(self, texts: Sequence[str], *, role: Literal["query", "document"]) -> Representations:
+        """In order. `role` chooses the noun of the prompt: Query or Passage."""
+        noun = "Query" if role == "query" else "Passage"
+        with self.llm.weights() as lent:
+            room = self._room(lent, noun)
+            rows = [self._ids(lent, noun, text, room) for text in texts]
+            states: dict[int, tuple[NDArray[np.float32], dict[int, int]]] = {}
+            for batch in _batches([len(row) for row in rows], self.batch_tokens):
+                vectors, logits = last_states(lent.model, [rows[at] for at in batch])
+                for at, vector, given in zip(batch, vectors, logits, strict=True):
+                    allowed = allowed_tokens(lent.tokenizer, texts[at])
+                    weights = sparse_weights(given, allowed, keep=self.sparse_tokens)
+                    if not weights:
+                        weights = sparse_weights(given, self._words(lent, len(given)), keep=_FEWEST)
+                    states[at] = vector, weights
+        sparse = [dict(sorted(states[at][1].items())) for at in range(len(texts))]
+        return Representations(
+            dense=np.array([states[at][0] for at in range(len(texts))], dtype=np.float32).reshape(len(texts), -1),
+            tokens=np.array([token for weights in sparse for token in weights], dtype=np.int32),
+            weights=np.array([weight for weights in sparse for weight in weights.values()], dtype=np.int32),
+            starts=np.cumsum([0, *map(len, sparse)], dtype=np.int64),
+            n_tokens=sum(map(len, rows)),
+        )
+
+    def _room(self, lent: Weights, noun: str) -> int:
+        """Tokens of a text that are read; fewer than asked for where the model has no room for them and its prompt."""
+        around = len(encode_prompt(lent.tokenizer, self.prompt.render(noun=noun, text="")))
+        return max(1, min(self.text_tokens, self.llm.context_window - around - _SPARE))
+
+    def _ids(self, lent: Weights, noun: str, text: str, room: int) -> list[int]:
+        """The prompt's ids, with as much of the text as there is room for."""
+        text = text[: room * _MOST_CHARACTERS]
+
+        def n_tokens(end: int) -> int:
+            return len(encode_text(lent.tokenizer, text[:end]))
+
+        if n_tokens(len(text)) > room:
+            text = text[: bisect_right(range(len(text)), room, key=n_tokens) - 1]
+        return encode_prompt(lent.tokenizer, self.prompt.render(noun=noun, text=text))
+
+    def _words(self, lent: Weights, size: int) -> NDArray[np.int64]:
+        """Ids of the vocabulary that are words in lower case."""
+        if self._fallback is None:
+            names = lent.tokenizer.get_vocab().items()
+            ids = sorted(id_ for name, id_ in names if _VOCABULARY_WORD.fullmatch(name))
+            self._fallback = np.array(ids, dtype=np.int64)
+        return self._fallback[self._fallback < size]
+
+
+def last_states(model: Any, rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the model holds at the end of each row: unit vectors, float32 [rows, dim], and logits [rows, vocabulary]."""
+    import torch
+
+    longest = max(map(len, rows))
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    ids = torch.tensor([[0] * (longest - len(row)) + list(row) for row in rows])
+    takes = inspect.signature(model.forward).parameters
+    extra: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+    if "position_ids" in takes:
+        extra["position_ids"] = (mask.cumsum(dim=-1) - 1).clamp(min=0).to(model.device)
+    with torch.inference_mode():
+        out = model(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            output_hidden_states=True,
+            use_cache=False,
+            **extra,
+        )
+        vectors = torch.nn.functional.normalize(out.hidden_states[-1][:, -1].float(), dim=-1)
+        return vectors.cpu().numpy(), out.logits[:, -1].float().cpu().numpy()
+
+
+def allowed_tokens(tokenizer: Any, text: str) -> NDArray[np.int64]:
+    """Ids of the text's words in lower case, without stop words, each encoded without a space before it; ascending."""
+    words = dict.fromkeys(word for word in _WORD.findall(text.lower()) if word not in LUCENE_STOP_WORDS)
+    return np.array(sorted({id_ for word in words for id_ in encode_text(tokenizer, word)}), dtype=np.int64)
+
+
+def sparse_weights(logits: NDArray[np.float32], allowed: NDArray[np.int64], *, keep: int) -> dict[int, int]:
+    """Token -> round(100 * log(1 + max(0, logit))), the `keep` highest of the allowed; ties by id, zeros left out.
+
+    >>> sparse_weights(np.array([0.5, 2.0, 7.3, 12.9, -1.0], dtype=np.float32), np.arange(5), keep=4)
+    {3: 263, 2: 212, 1: 110, 0: 41}
+    """
+    weights = np.rint(100 * np.log1p(np.maximum(logits[allowed].astype(np.float64), 0.0))).astype(np.int64)
+    best = np.lexsort((allowed, -weights))[:keep]
+    return {int(allowed[at]): int(weights[at]) for at in best if weights[at] > 0}
+
+
+def _batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Places in batches of like length, padding included at most `tokens` each, unless a single row is longer."""
+    found: list[list[int]] = []
+    for at in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
+        if found and (len(found[-1]) + 1) * lengths[found[-1][0]] <= tokens:
+            found[-1].append(at)
+        else:
+            found.append([at])
+    return found

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag.errors import SpecError
+from rag.stages.code_switch import CodeSwitchReformulator
+from rag.types import Query
+
+NAMES: dict[str, Any] = {
+    "Germany": {"de": "Deutschland", "fr": "Allemagne", "it": "Germania"},
+    "Berlin": {"fr": "Berlin", "pl": "Berlin"},
+    "West Germany": {"de": "Westdeutschland", "fr": "Allemagne de l'Ouest"},
+    "Metropolis (film)": {"de": "Metropolis (Film)", "ru": "Метрополис (фильм)"},
+    "C++": {"de": "C plus plus"},
+}
+
+
+@pytest.fixture
+def dictionary(tmp_path: Path) -> str:
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps(NAMES), encoding="utf-8")
+    return str(path)
+
+
+def texts(dictionary: str, text: str, **arguments: Any) -> list[str]:
+    made = CodeSwitchReformulator(dictionary=dictionary, **arguments).reformulate([Query(qid="q", text=text)])
+    assert {(query.qid, query.asked) for query in made} == {("q", text)}
+    return [query.text for query in made]
+
+
+def test_a_version_per_language_follows_the_query(dictionary: str) -> None:
+    assert texts(dictionary, "kings of germany?") == [
+        "kings of germany?",
+        "kings of Deutschland?",
+        "kings of Allemagne?",
+        "kings of Germania?",
+    ]
+    assert texts(dictionary, "kings of Germany", languages=("fr", "xx"), keep_original=False) == ["kings of Allemagne"]
+
+
+def test_the_longest_name_wins_and_names_are_whole_words(dictionary: str) -> None:
+    assert texts(dictionary, "West Germany and Germanys", languages=("de",))[1:] == ["Westdeutschland and Germanys"]
+
+
+def test_only_languages_that_all_entities_have_are_used(dictionary: str) -> None:
+    assert texts(dictionary, "from Berlin to Germany")[1:] == ["from Berlin to Allemagne"]
+
+
+def test_disambiguators_are_no_part_of_a_name(dictionary: str) -> None:
+    assert texts(dictionary, "director of Metropolis", languages=("ru",))[1:] == ["director of Метрополис"]
+
+
+def test_languages_are_drawn_alike_every_time(dictionary: str) -> None:
+    drawn = {tuple(texts(dictionary, "Germany", n=1, keep_original=False)) for _ in range(5)}
+    assert len(drawn) == 1
+    by_seed = {tuple(texts(dictionary, "Germany", n=1, seed=seed, keep_original=False)) for seed in range(20)}
+    assert by_seed == {("Deutschland",), ("Allemagne",), ("Germania",)}
+
+
+@pytest.mark.parametrize("text", ["", "no entity here", "Berlin in Metropolis", "Berlin"])
+def test_without_a_counterpart_the_query_stays_alone(dictionary: str, text: str) -> None:
+    [made] = CodeSwitchReformulator(dictionary=dictionary, keep_original=False).reformulate([Query(qid="q", text=text)])
+    assert (made.text, made.original, made.outcome.kind) == (text, None, "empty")
+
+
+@pytest.mark.parametrize("content", ["[]", '{"a": "b"}', '{"a": {"de": 1}}', "{", "\udcff"])
+def test_another_form_of_dictionary_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SpecError, match="dictionary"):
+        CodeSwitchReformulator(dictionary=str(path)).reformulate([Query(qid="q", text="a")])
+
+
+def test_an_absent_dictionary_and_no_version_are_refused(dictionary: str) -> None:
+    with pytest.raises(SpecError, match="there is no dictionary"):
+        CodeSwitchReformulator(dictionary="absent.json")
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        CodeSwitchReformulator(dictionary=dictionary, n=0)
