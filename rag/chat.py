@@ -33,6 +33,11 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
     return _codec(tokenizer).text(text)
 
 
+def encode_text_spans(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids of `text` as `encode_text` gives them, and the half-open range of characters that each stands for."""
+    return _codec(tokenizer).text_spans(text)
+
+
 def encode_prompt(tokenizer: Any, prompt: Prompt) -> list[int]:
     """Ids of a prompt, ready for the model to answer, or to continue if the last turn is the assistant's.
 
@@ -122,6 +127,22 @@ class _Codec:
 
     def text(self, text: str) -> list[int]:
         """Ids of something a person, a file or a model wrote."""
+        return [id_ for encoding, _ in self._parts(text) for id_ in encoding.ids if id_ not in self.reserved]
+
+    def text_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """As `text`, with the characters of `text` that each id stands for."""
+        ids, spans = list[int](), list[tuple[int, int]]()
+        # A space inside a spelled marker is ours: what lies behind it stands one further on than in the text given.
+        ours = [found.start() + 1 for found in self._spelled.finditer(text)] if self._spelled is not None else []
+        for encoding, at in self._parts(text):
+            for id_, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+                if id_ not in self.reserved:
+                    ids.append(id_)
+                    spans.append((_before_ours(at + start, ours), _before_ours(at + end, ours)))
+        return ids, spans
+
+    def _parts(self, text: str) -> list[tuple[Any, int]]:
+        """Encodings of what is to be joined, and where each begins."""
         if not text:
             return []
         text = text.encode("utf-8", "replace").decode("utf-8")
@@ -129,10 +150,10 @@ class _Codec:
             text = self._spelled.sub(lambda found: found[0][0] + " " + found[0][1:], text)
         encoding = self._plain.encode(text, add_special_tokens=False)
         if self.reserved.isdisjoint(encoding.ids):
-            return list(encoding.ids)
+            return [(encoding, 0)]
         return self._broken_up(text, encoding)
 
-    def _broken_up(self, text: str, encoding: Any) -> list[int]:
+    def _broken_up(self, text: str, encoding: Any) -> list[tuple[Any, int]]:
         """Encode again with a seam inside every reserved token that came out.
 
         Needed for added tokens not flagged special, and for vocabularies with special tokens as words.
@@ -143,8 +164,12 @@ class _Codec:
                 at = text.find(self._names.get(id_, ""), start, end)
                 seams.append(max(at, start) + 1)
         pieces = [text[start:end] for start, end in zip(seams, [*seams[1:], len(text)], strict=True)]
-        encodings = self._plain.encode_batch(pieces, add_special_tokens=False)
-        return [id_ for piece in encodings for id_ in piece.ids if id_ not in self.reserved]
+        return list(zip(self._plain.encode_batch(pieces, add_special_tokens=False), seams, strict=True))
+
+
+def _before_ours(at: int, ours: Sequence[int]) -> int:
+    """A place in the text with our spaces -> the place in the text without them."""
+    return at - sum(place + before < at for before, place in enumerate(ours))
 
 
 _codecs: WeakKeyDictionary[Any, _Codec] = WeakKeyDictionary()  # a memo: lives as long as the tokenizer does

@@ -104,11 +104,10 @@ def shipped_head_sets() -> tuple[HeadSet, ...]:
 
 def find_head_set(config: Any, *, name: str, weight_hash: str, layout: Layout) -> HeadSet | None:
     """The shipped set for these weights, else a published one for a model of this name and size, with a warning."""
-    sets = [each for each in shipped_head_sets() if each.layout == layout]
-    for each in sets:
-        if each.weight_hash == weight_hash:
+    for each in shipped_head_sets():
+        if each.weight_hash == weight_hash and each.layout == layout:
             return each
-    for each in sets:
+    for each in shipped_head_sets():
         size = (each.layers, each.heads_per_layer) == (config.num_hidden_layers, config.num_attention_heads)
         if each.weight_hash is None and size and _same_model(each.model, name):
             logger.warning(

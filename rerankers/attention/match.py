@@ -51,6 +51,22 @@ def matches(
     return found
 
 
+def token_matches(
+    asked: Asked, document: Tensor, *, pair_of: Sequence[int], softcap: float | None = None, over: Over = "all"
+) -> Tensor:
+    """float32 [n_heads, n_tokens]: a document's match shared out over its tokens, to which they add up.
+
+    Every row's match is divided in the proportion of the weights its tokens get; with over best it is its best token's.
+    """
+    logits = token_logits(asked, [document], pair_of=pair_of, softcap=softcap)[:, :, 0]
+    if over == "best":
+        own = logits.amax(-1)
+        share = functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    else:
+        own, share = logits.logsumexp(-1), logits.softmax(-1)
+    return (functional.softplus(own - asked.outside)[:, :, None] * share).mean(1).cpu()
+
+
 def token_logits(
     asked: Asked, documents: Sequence[Tensor], *, pair_of: Sequence[int], softcap: float | None = None
 ) -> Tensor:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from rag.chat import encode_text
+from rag.chat import encode_text, encode_text_spans
 from rag.errors import SpecError
 from rag.types import Document
 from rerankers.attention.blocks import Asked, Before, encode_before, encode_documents, encode_queries
 from rerankers.attention.heads import Plan
-from rerankers.attention.match import Over, matches
+from rerankers.attention.match import Over, matches, token_matches
 from rerankers.attention.prompt import BlockPieces
 
 if TYPE_CHECKING:
@@ -96,6 +96,17 @@ class BlockReader:
         ids = encode_text(self._tokenizer, text[: self._max_tokens * _CHARACTERS_PER_TOKEN].strip())
         return self._pieces.document(ids, max_tokens=self._max_tokens)
 
+    def spans(self, document: Document) -> list[tuple[int, int]]:
+        """For each id of `block`, the characters of the document's text it stands for; (0, 0) where for none."""
+        before = len(document.title) + 1 if document.title else 0
+        text = f"{document.title}\n{document.text}" if document.title else document.text
+        text = text[: self._max_tokens * _CHARACTERS_PER_TOKEN]
+        before -= len(text) - len(text.lstrip())
+        _, spans = encode_text_spans(self._tokenizer, text.strip())
+        kept = len(self._pieces.document(range(len(spans)), max_tokens=self._max_tokens)) - len(self._pieces.separator)
+        own = [(max(start - before, 0), max(end - before, 0)) for start, end in spans[:kept]]
+        return [*own, *([(0, 0)] * len(self._pieces.separator))]
+
     def query(self, text: str) -> tuple[list[int], bool]:
         """A query's ids, and whether they had to be cut."""
         ids = encode_text(self._tokenizer, text[: self._max_query_tokens * _CHARACTERS_PER_TOKEN].strip())
@@ -122,6 +133,10 @@ class BlockReader:
         encoded = sum(map(len, missing.values()))
         total = sum(len(block) for block in dict(zip(digests, blocks, strict=True)).values())
         return Read(keys=[keys[each] for each in digests], encoded=encoded, found=total - encoded)
+
+    def match_tokens(self, asked: Asked, keys: Tensor, *, over: Over) -> Tensor:
+        """float32 [n_heads, n_tokens]: one document's match, shared out over its tokens."""
+        return token_matches(asked, keys, pair_of=self.pair_of, softcap=self._softcap, over=over)
 
     def match(self, asked: Asked, keys: Sequence[Tensor], *, over: Over) -> Tensor:
         """float32 [n_heads, n_documents], heads as in `plan.names`."""

@@ -13,11 +13,12 @@ import numpy as np
 
 from rag.protocols import LocalLLM, Weights
 from rag.ranking import ranked, require_k
-from rag.types import NO_USAGE, OK, Outcome, Ranking, ScoredDocument, Usage
+from rag.types import NO_USAGE, OK, Document, Outcome, Ranking, ScoredDocument, Usage
 from rerankers.attention.head_sets import HeadSet, check_head_set, find_head_set, read_head_set
 from rerankers.attention.heads import make_plan, parse_heads
 from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces
 from rerankers.attention.weigh import Scores, fused, weighed
+from rerankers.icr import ICRReranker
 
 if TYPE_CHECKING:
     from rerankers.attention.blocks import Asked
@@ -42,6 +43,9 @@ class AttentionReranker:
 
     Args:
         llm: a model in this process, with rotary positions.
+        layout: blocks reads every document alone; prompt puts all into one prompt, as `rerank.icr` does, and reads the
+            same heads there. Then order and company matter, and max_tokens, span, over, step, margin, budget_ms and
+            keep have no say.
         heads: auto takes the head set shipped for these weights, else one published for this model, else all heads.
             Or the path of a head set, or heads as "layer-head" from 0, such as "17-4".
         depth: how many of a ranking's first hits are read; the others follow in their order. None reads all.
@@ -65,6 +69,7 @@ class AttentionReranker:
         self,
         *,
         llm: LocalLLM,
+        layout: Literal["blocks", "prompt"] = "blocks",
         heads: str | tuple[str, ...] = "auto",
         depth: int | None = None,
         first_stage_weight: float = 0.0,
@@ -83,6 +88,7 @@ class AttentionReranker:
         keep_mb: int = 512,
     ) -> None:
         _one_of("instruction", instruction, (*INSTRUCTIONS, "none"))
+        _one_of("layout", layout, ("blocks", "prompt"))
         _one_of("span", span, ("words", "suffix"))
         _one_of("keep", keep, ("memory", "disk", "nowhere"))
         _one_of("keep_as", keep_as, ("bfloat16", "int8"))
@@ -105,7 +111,9 @@ class AttentionReranker:
             raise ValueError("rerank.attention: a null_strength needs nulls")
         if not isinstance(heads, str):
             parse_heads(heads)
-        self._llm, self._heads, self._depth = llm, heads, depth
+        self._llm, self._layout, self._heads, self._depth = llm, layout, heads, depth
+        self._in_one_prompt: ICRReranker | None = None
+        self._late: Literal["ie", "qa"] = "qa" if instruction == "qa" else "ie"
         self._first_stage_weight = first_stage_weight
         self._max_tokens, self._max_query_tokens, self._span = max_tokens, max_query_tokens, span
         self._instruction = INSTRUCTIONS.get(instruction, "")
@@ -125,11 +133,36 @@ class AttentionReranker:
         """
         require_k(k, by="rerank.attention")
         works = [_Work.of(ranking, self._depth) for ranking in rankings]
-        if any(len(work.head) > 1 for work in works):
+        to_read = [work for work in works if len(work.head) > 1]
+        if to_read and self._layout == "prompt":
+            self._read_in_one_prompt(to_read)
+        elif to_read:
             with self._llm.weights() as lent:
-                self._read([work for work in works if len(work.head) > 1], lent, k)
+                self._read(to_read, lent, k)
         _warn(works)
         return [work.result(k) for work in works]
+
+    def explain(self, query: str, document: Document) -> list[TokenScore]:
+        """What made a document's score: every token of its text that was read, in order, with its part of the match.
+
+        Parts are weighted over heads, and less those of the null query where there is one. With those of the title they
+        add up to the document's match before it is standardised; a token can take away as well as add.
+        """
+        from rerankers.attention.capture import attention_switched
+
+        with self._llm.weights() as lent:
+            reader, heads = self._reader(lent)
+            with attention_switched(reader.decoder):
+                asked, *nulls = reader.ask([reader.query(text)[0] for text in (query, *self._nulls)])
+                (keys,) = reader.read([reader.block(document)]).keys
+        over = self._over or heads.over
+        strength = heads.null_strength if self._null_strength is None else self._null_strength
+        weights = np.array([heads.weight(*name) for name in reader.plan.names])
+        parts = weights @ reader.match_tokens(asked, keys, over=over).double().numpy()
+        for null in nulls:
+            parts -= strength / len(nulls) * (weights @ reader.match_tokens(null, keys, over=over).double().numpy())
+        placed = zip(reader.spans(document), parts.tolist(), strict=True)
+        return [TokenScore(start=start, end=end, score=part) for (start, end), part in placed if end > start]
 
     def _read(self, works: Sequence[_Work], lent: Weights, k: int) -> None:
         from rerankers.attention.capture import attention_switched
@@ -145,6 +178,33 @@ class AttentionReranker:
                 work.usage += Usage(calls=1, prompt_tokens=len(ids))
                 self._score(work, reader, heads, asked, [(null, strength / len(nulls)) for null in nulls], k)
                 work.usage += Usage(seconds=perf_counter() - started)
+
+    def _read_in_one_prompt(self, works: Sequence[_Work]) -> None:
+        if self._in_one_prompt is None:
+            from rerankers.attention.identity import name_of, weight_hash
+
+            with self._llm.weights() as lent:
+                config = lent.model.get_decoder().config
+                heads = self._head_set(config, name_of(lent.model), weight_hash(lent.model))
+            strength = heads.null_strength if self._null_strength is None else self._null_strength
+            self._in_one_prompt = ICRReranker(
+                llm=self._llm,
+                heads=tuple(heads.weights),
+                instruction=self._late,
+                null=self._nulls[0] if self._nulls else "N/A",
+                null_strength=strength,
+                calibrate=strength != 0,
+            )
+        asked = [replace(work.ranking, hits=work.head) for work in works]
+        for work, found in zip(
+            works, self._in_one_prompt.rerank(asked, k=max(len(each.hits) for each in asked)), strict=True
+        ):
+            work.usage, work.told = found.usage, found.outcome
+            if found.outcome.kind != "fallback":
+                scores = {hit.doc_id: hit.score for hit in found.hits}
+                attention = np.array([scores[hit.doc_id] for hit in work.head])
+                before = np.array([hit.score for hit in work.head], dtype=np.float64)
+                work.scores = fused(attention, before, weight=self._first_stage_weight)
 
     def _score(
         self,
@@ -224,9 +284,9 @@ class AttentionReranker:
             return HeadSet(model=name, **size, weights=named, method="given")
         if self._heads != "auto":
             heads = read_head_set(Path(self._heads))
-            check_head_set(heads, config, weight_hash=weights, layout="blocks")
+            check_head_set(heads, config, weight_hash=weights, layout=self._layout)
             return heads
-        found = find_head_set(config, name=name, weight_hash=weights, layout="blocks")
+        found = find_head_set(config, name=name, weight_hash=weights, layout=self._layout)
         if found is not None:
             return found
         logger.warning(
@@ -240,6 +300,15 @@ class AttentionReranker:
         return HeadSet(model=name, **size, weights=everything, method="all heads", null_strength=1.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenScore:
+    """A token's part in a document's score. `start` and `end` are characters of the document's text."""
+
+    start: int
+    end: int
+    score: float
+
+
 @dataclass(kw_only=True)
 class _Work:
     """What became of one ranking. Without scores its input order has to do."""
@@ -250,6 +319,7 @@ class _Work:
     scores: Scores = field(default_factory=lambda: np.empty(0))
     usage: Usage = NO_USAGE
     trouble: str = ""
+    told: Outcome | None = None
     cut_query: bool = False
     out_of_time: bool = False
 
@@ -273,6 +343,8 @@ class _Work:
         return replace(self.ranking, hits=hits[:k], outcome=self.outcome(), usage=self.usage)
 
     def outcome(self) -> Outcome:
+        if self.told is not None:
+            return self.told
         if self.trouble:
             return Outcome(kind="fallback", detail=f"{self.trouble}; input order kept", counts={"fallback": 1})
         counts = {"read": len(self.scores)} if 0 < len(self.scores) < len(self.head) else {}

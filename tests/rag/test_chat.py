@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.chat import encode_prompt, encode_text, end_of_turn, turn_stops, user_turn
+from rag.chat import encode_prompt, encode_text, encode_text_spans, end_of_turn, turn_stops, user_turn
 from rag.errors import SpecError
 from rag.types import Message
 from tests.rag.tiny_tokenizers import FAMILIES, plain_tokenizer, tiny_tokenizer
@@ -154,3 +154,24 @@ def test_settings_left_on_the_tokenizer_do_not_matter() -> None:
     other = tiny_tokenizer("chatml")
     other("x", truncation=True, max_length=2, split_special_tokens=True)
     assert encode_prompt(other, [user("Which city?")]) == expected
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "mistral-in-words"])
+@pytest.mark.parametrize("text", [HOSTILE, "two words", "", "\ud800 é 漢字\x00 end", "[INST]x[/INST] y [INST]z"])
+def test_spans_say_which_characters_an_id_stands_for(family: str, text: str) -> None:
+    tokenizer = tiny_tokenizer(family)
+    ids, spans = encode_text_spans(tokenizer, text)
+    assert ids == encode_text(tokenizer, text)
+    assert all(0 <= start <= end <= len(text) for start, end in spans)
+    starts = [start for start, _ in spans]
+    assert starts == sorted(starts)
+    covered = {at for start, end in spans for at in range(start, end)}
+    assert {at for at, character in enumerate(text) if character.isalnum()} <= covered
+
+
+def test_spans_skip_the_blanks_that_are_put_into_markers() -> None:
+    tokenizer = tiny_tokenizer("mistral-in-words")
+    text = "[INST]x[/INST] word"
+    _, spans = encode_text_spans(tokenizer, text)
+    assert any(text[start:end].strip() in ("word", "w") for start, end in spans)
+    assert text[spans[-1][0] : spans[-1][1]].strip() in "word"

@@ -1,0 +1,133 @@
+"""Head sets for the attention reranker's figures, each found without the set that it is tried on.
+
+Every head of the first layers scores the candidates of the committed samples (BM25's first ones). For each set, heads
+are then chosen on the other sets' judgements (`benchmarks/heads/SET.json`), and, with --free, on pseudo-queries of the
+set's own corpus and no judgements at all (`benchmarks/heads/SET.free.json`). `all.json` is found on all sets: it is what
+ships. Scores are kept in a work folder, so a run that was stopped goes on where it was.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_heads [--limit 40] [--depth 20] [--layers 9 18] [--free] [--ship]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.first_stage import prepare
+from benchmarks.icr_cost import default_llm
+from benchmarks.make_samples import JUDGEMENTS, data_folder
+from benchmarks.record import record
+from rag.indexing import build_index
+from rag.protocols import LocalLLM
+from rerankers.attention.finding import METHODS
+from rerankers.attention.heads import Plan
+from rerankers.attention.pseudo import Case, pseudo_cases
+from rerankers.attention.search_heads import CaseScores, Search, choose_heads, score_cases
+from retrievers.index.directory import Index
+
+HEADS = Path(__file__).parent / "heads"
+SHIPPED = Path(__file__).parents[1] / "rerankers" / "attention" / "sets"
+WORK = Path("runs") / "attention_scores"
+LAST_LAYER, MAX_TOKENS = 19, 128
+
+
+def judged(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
+    """(qid, case) for the queries of a sample with a relevant candidate."""
+    job = prepare(name, depth=depth, limit=limit)
+    for ranking in job.rankings:
+        grades = tuple(float(job.qrels[ranking.qid].get(doc_id, 0)) for doc_id in ranking.doc_ids)
+        if len(ranking.hits) > 1 and max(grades) > 0:
+            yield (
+                ranking.qid,
+                Case(query=ranking.query.text, candidates=tuple(h.document for h in ranking.hits), grades=grades),
+            )
+
+
+def free(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
+    """(number, case) from a set's corpus alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        build_index([data_folder() / name], Path(folder) / "index", legs=("lexical",))
+        with Index.open(Path(folder) / "index") as index:
+            for number, case in enumerate(pseudo_cases(index, n=limit, depth=depth)):
+                yield f"free-{number}", case
+
+
+def kept_scores(
+    llm: LocalLLM, name: str, cases: Iterator[tuple[str, Case]], work: Path
+) -> tuple[Plan, list[CaseScores]]:
+    """Scores of all heads, from the work folder where they are."""
+    scores = list[CaseScores]()
+    with llm.weights() as lent:
+        plan, _ = score_cases(lent, [], last_layer=LAST_LAYER, max_tokens=MAX_TOKENS)
+        for key, case in cases:
+            path = work / name / f"{key.replace('/', '_')}.npz"
+            if not path.is_file():
+                _, (one,) = score_cases(lent, [case], last_layer=LAST_LAYER, max_tokens=MAX_TOKENS)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                np.savez_compressed(
+                    path, real=one.real.astype(np.float32), null=one.null.astype(np.float32), grades=one.grades
+                )
+            with np.load(path) as kept:
+                real, null = (kept[part].astype(np.float64) for part in ("real", "null"))
+                scores.append(CaseScores(real=real, null=null, grades=kept["grades"]))
+    return plan, scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
+    parser.add_argument("--depth", type=int, default=20, help="candidates per query")
+    parser.add_argument("--layers", type=int, nargs="+", default=[9, 14, 18], help="deepest layers to choose from")
+    parser.add_argument("--method", nargs="+", choices=METHODS, default=["core"])
+    parser.add_argument("--free", action="store_true", help="also find heads from each corpus alone")
+    parser.add_argument("--ship", action="store_true", help="write all.json into the package too")
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--record", action="store_true")
+    options = parser.parse_args()
+    llm = default_llm(options.model)
+    HEADS.mkdir(exist_ok=True)
+    by_set = dict[str, list[CaseScores]]()
+    for name in JUDGEMENTS:
+        cases = judged(name, depth=options.depth, limit=options.limit)
+        plan, by_set[name] = kept_scores(llm, f"{name}-{options.depth}", cases, options.work)
+
+    def choose(scores: Sequence[CaseScores], found_on: str, path: Path) -> Search:
+        search = choose_heads(
+            llm, plan, scores, model=options.model, found_on=found_on, methods=options.method, depths=options.layers
+        )
+        search.heads.save(path)
+        print(f"{path.name:<28} {search.heads.method:<52} null {search.strength:<5} {', '.join(search.heads.weights)}")
+        if options.record:
+            by_depth = {
+                str(d): {"ndcg": round(f.ndcg, 4), "error": round(f.error, 4)} for d, f in search.by_depth.items()
+            }
+            settings = {
+                "limit": options.limit,
+                "depth": options.depth,
+                "queries": len(scores),
+                "methods": options.method,
+            }
+            record("attention_heads", {"heads": path.name, "found_on": found_on, "by_depth": by_depth, **settings})
+        return search
+
+    for name in JUDGEMENTS:
+        others = [each for other, scores in by_set.items() if other != name for each in scores]
+        choose(others, f"{len(others)} judged queries of the other sets", HEADS / f"{name}.json")
+        if options.free:
+            cases = free(name, depth=options.depth, limit=60)
+            _, scores = kept_scores(llm, f"{name}-free-{options.depth}", cases, options.work)
+            choose(scores, f"{len(scores)} pseudo-queries of its corpus", HEADS / f"{name}.free.json")
+    everything = [each for scores in by_set.values() for each in scores]
+    found_on = f"{len(everything)} judged queries of {', '.join(by_set)}"
+    everywhere = choose(everything, found_on, HEADS / "all.json")
+    if options.ship:
+        everywhere.heads.save(SHIPPED / f"{options.model}.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Candidates of a sample's queries: the library's BM25 over title and text, or the run that came with the set."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.make_samples import load, read_sample
+from rag.beir import Dataset
+from rag.progress import silent
+from rag.ranking import ranked
+from rag.trec import read_run
+from rag.types import Query, Ranking, ScoredDocument
+from retrievers.index.lexical import LexicalLeg
+from retrievers.index.settings import AnalyzerSettings, LexicalSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One set: what is asked, what the first stage found, and how it is judged."""
+
+    name: str
+    rankings: Sequence[Ranking]
+    qrels: Mapping[str, Mapping[str, int]]
+
+
+def prepare(name: str, *, depth: int, limit: int | None) -> Job:
+    """The first `limit` queries of a set's committed sample; all judged queries of the set when None."""
+    dataset, qrels = load(name)
+    by_qid = {query.qid: query for query in dataset.queries}
+    qids = sorted(qid for qid in qrels if max(qrels[qid].values()) > 0) if limit is None else read_sample(name)[:limit]
+    queries = [by_qid[qid] for qid in qids]
+    return Job(name=name, rankings=first_stage(dataset, queries, depth), qrels={qid: qrels[qid] for qid in qids})
+
+
+def first_stage(dataset: Dataset, queries: Sequence[Query], depth: int) -> list[Ranking]:
+    """One ranking per query, at most `depth` hits."""
+    documents = list(dataset.documents())
+    shipped = dataset.folder / "bm25_top100.trec"
+    if shipped.is_file():
+        by_id = {document.doc_id: document for document in documents}
+        run = read_run(shipped)
+        found = [[(by_id[doc_id], score) for doc_id, score in run[query.qid][:depth]] for query in queries]
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            texts = (document.index_text for document in documents)
+            facts = LexicalLeg.build(
+                texts, Path(folder), analyzer=AnalyzerSettings(), bm25=LexicalSettings(), progress=silent
+            )
+            leg = LexicalLeg.open(Path(folder), facts)
+            asked = [Counter(leg.analyzer.terms(query.text)) for query in queries]
+            rows, scores = leg.search(asked, k=min(depth, len(documents)))
+            found = [
+                [(documents[row], float(score)) for row, score in zip(*each, strict=True) if row >= 0]
+                for each in zip(rows, scores, strict=True)
+            ]
+    return [
+        Ranking(query=query, hits=ranked(ScoredDocument(document=d, score=s) for d, s in hits), source="bm25")
+        for query, hits in zip(queries, found, strict=True)
+    ]

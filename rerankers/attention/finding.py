@@ -1,0 +1,185 @@
+"""Which heads rank well: several ways to weigh all heads of a model on examples, and cross-validation to choose.
+
+Arithmetic alone, in float64. An example is one query's candidates as every head scores them; where its grades come
+from (judgements, or pseudo-queries whose source document is known) is not known here.
+
+    qr       mean score of the relevant documents          (QRHead: Wu et al., EMNLP 2025, arXiv 2506.09944)
+    core     share of the relevant document in a softmax over the candidates with a temperature
+             (CoRe: Tran et al., arXiv 2510.02219)
+    ndcg     nDCG@10 of the head alone, as QRHead's code does on BEIR
+    sparse   weights that are learned together: listwise cross-entropy with an L1 penalty
+
+The first three weigh their best heads alike. Scores are standardised over the candidates before heads are summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerankers.attention.weigh import Scores, standardised, weighed
+
+Method = Literal["qr", "core", "ndcg", "sparse"]
+METHODS: tuple[Method, ...] = get_args(Method)
+SIZES = (4, 6, 8, 12, 16)
+PENALTIES = (0.2, 0.1, 0.05, 0.02, 0.01)
+TEMPERATURES = (0.001, 0.01, 0.1, 1.0)
+_LEAST_WEIGHT = 0.01  # of the largest; a smaller one costs a head and changes nothing
+_STEPS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """scores: float64 [n_heads, n_documents]. grades: [n_documents], above 0 is relevant; at least one is."""
+
+    scores: Scores
+    grades: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.scores.shape[1] != len(self.grades) or not (self.grades > 0).any():
+            raise ValueError("an example needs one grade per document, and a relevant one")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """weights: float64 [n_heads], 0 for heads that are not read.
+
+    ndcg: cross-validated nDCG@10, mean over examples; error: its standard error.
+    """
+
+    weights: Scores
+    method: Method
+    setting: float
+    ndcg: float
+    error: float
+
+
+def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), folds: int = 5) -> Found:
+    """The method and setting that rank best on examples they were not fitted to, fitted to all.
+
+    Examples are dealt to the folds in turn, so what was drawn at random is left out at random.
+
+    Raises:
+        ValueError: too few examples for two folds.
+    """
+    if len(examples) < 2 * folds:
+        raise ValueError(f"finding heads needs at least {2 * folds} examples, got {len(examples)}")
+    tried = [(method, setting) for method in methods for setting in _settings(method)]
+    held_out = [_held_out(examples, method, setting, folds) for method, setting in tried]
+    best = max(range(len(tried)), key=lambda at: float(held_out[at].mean()))
+    (method, setting), values = tried[best], held_out[best]
+    error = float(values.std(ddof=1) / len(values) ** 0.5)
+    weights = fit(examples, method, setting)
+    return Found(weights=weights, method=method, setting=setting, ndcg=float(values.mean()), error=error)
+
+
+def fit(examples: Sequence[Example], method: Method, setting: float) -> Scores:
+    """Weights [n_heads]. `setting` is how many heads are kept, for sparse the penalty."""
+    if method == "sparse":
+        return _sparse(examples, setting)
+    values = {"qr": _qr, "core": _core, "ndcg": ndcg_per_head}[method](examples)
+    weights = np.zeros(len(values))
+    weights[np.argsort(-values, kind="stable")[: int(setting)]] = 1.0
+    return weights
+
+
+def mean_ndcg(examples: Sequence[Example], weights: Scores) -> float:
+    """nDCG@10 of weighed heads, mean over examples."""
+    return float(np.mean([ndcg(weighed(each.scores, weights), each.grades) for each in examples]))
+
+
+def ndcg_per_head(examples: Sequence[Example]) -> Scores:
+    """nDCG@10 of every head alone, mean over examples: [n_heads]."""
+    result: Scores = np.mean([ndcg(each.scores, each.grades) for each in examples], axis=0)
+    return result
+
+
+def ndcg(scores: Scores, grades: NDArray[np.float64], *, k: int = 10) -> Scores:
+    """nDCG@k against the best order of these candidates, along the last axis; equal scores keep their order."""
+    gains = np.maximum(grades, 0.0)
+    discount = 1 / np.log2(np.arange(2, k + 2))[: len(gains)]
+    best = (np.sort(gains)[::-1][:k] * discount[:k]).sum()
+    order = np.argsort(-scores, axis=-1, kind="stable")[..., :k]
+    result: Scores = (gains[order] * discount[: order.shape[-1]]).sum(-1) / best
+    return result
+
+
+def _qr(examples: Sequence[Example]) -> Scores:
+    result: Scores = np.mean([each.scores[:, each.grades > 0].sum(1) for each in examples], axis=0)
+    return result
+
+
+def _core(examples: Sequence[Example]) -> Scores:
+    """Best over temperatures, each judged by nDCG of its eight best heads on the same examples."""
+    shares = [np.mean([_share(each, temperature) for each in examples], axis=0) for temperature in TEMPERATURES]
+    return max(shares, key=lambda values: mean_ndcg(examples, (values >= np.sort(values)[-8:][0]).astype(np.float64)))
+
+
+def _share(example: Example, temperature: float) -> Scores:
+    """Mean share of a relevant document against all that are not: [n_heads]."""
+    logits = example.scores / temperature
+    logits = logits - logits.max(axis=1, keepdims=True)
+    weights = np.exp(logits)
+    others = weights[:, example.grades <= 0].sum(axis=1, keepdims=True)
+    relevant = weights[:, example.grades > 0]
+    result: Scores = (relevant / np.maximum(relevant + others, 1e-300)).mean(axis=1)
+    return result
+
+
+def _sparse(examples: Sequence[Example], penalty: float) -> Scores:
+    """argmin of the mean listwise cross-entropy of softmax(weights . scores) plus penalty * |weights|, none negative.
+
+    Proximal gradient with momentum (Beck and Teboulle 2009). A head that helps only when it is turned around is one
+    that does not carry over to other corpora, so negative weights are not allowed.
+    """
+    longest = max(len(each.grades) for each in examples)
+    features = np.zeros((len(examples), longest, len(examples[0].scores)))
+    target = np.zeros((len(examples), longest))
+    absent = np.zeros((len(examples), longest))
+    for row, each in enumerate(examples):
+        n = len(each.grades)
+        features[row, :n] = standardised(each.scores).T
+        target[row, :n] = (each.grades > 0) / (each.grades > 0).sum()
+        absent[row, n:] = -np.inf
+    step = 1 / _steepest(features)
+    weights, ahead, momentum = np.zeros(features.shape[2]), np.zeros(features.shape[2]), 1.0
+    for _ in range(_STEPS):
+        logits = features @ ahead + absent
+        share = np.exp(logits - logits.max(axis=1, keepdims=True))
+        share /= share.sum(axis=1, keepdims=True)
+        gradient = np.einsum("qdh,qd->h", features, share - target) / len(examples)
+        moved = np.maximum(ahead - step * (gradient + penalty), 0.0)
+        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+        ahead = moved + (momentum - 1) / following * (moved - weights)
+        weights, momentum = moved, following
+    kept: Scores = np.where(weights >= _LEAST_WEIGHT * weights.max(initial=0.0), weights, 0.0)
+    return kept
+
+
+def _steepest(features: NDArray[np.float64]) -> float:
+    """An upper bound of the loss's curvature: half the largest eigenvalue of the mean Gram matrix, by power iteration."""
+    vector = np.ones(features.shape[2])
+    size = 1.0
+    for _ in range(30):
+        vector = np.einsum("qdh,qd->h", features, features @ vector) / len(features)
+        size = float(np.linalg.norm(vector)) or 1.0
+        vector /= size
+    return 0.55 * size
+
+
+def _settings(method: Method) -> Sequence[float]:
+    return PENALTIES if method == "sparse" else SIZES
+
+
+def _held_out(examples: Sequence[Example], method: Method, setting: float, folds: int) -> Scores:
+    """nDCG@10 of every example under weights that were fitted without its fold."""
+    values = np.empty(len(examples))
+    for fold in range(folds):
+        weights = fit([each for at, each in enumerate(examples) if at % folds != fold], method, setting)
+        for at in range(fold, len(examples), folds):
+            values[at] = ndcg(weighed(examples[at].scores, weights), examples[at].grades)
+    return values

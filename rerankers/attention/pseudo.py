@@ -1,0 +1,95 @@
+"""Questions that a corpus asks of itself, to find heads without labels.
+
+A unit's title (or its first sentence, where it has none) becomes a query and is taken off the unit, which is then
+the one relevant document. Hard negatives are what the index's lexical leg finds for the query. All candidates
+stand without titles, so that the relevant one does not give itself away by lacking one.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rag.trec import Qrels
+from rag.types import Document, Query
+
+if TYPE_CHECKING:
+    from retrievers.index.directory import Index
+
+_SENTENCE = re.compile(r"(?s)\s*(.+?[.!?])\s+(.+)")
+_LEAST_QUERY, _LEAST_TEXT = 3, 20  # words
+_TRIES = 20  # units looked at for every case wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A query, its candidates, and their grades in the same order; above 0 is relevant."""
+
+    query: str
+    candidates: tuple[Document, ...]
+    grades: tuple[float, ...]
+
+
+def pseudo_cases(index: Index, *, n: int, depth: int, seed: int = 0) -> list[Case]:
+    """At most `n` cases of at most `depth` candidates, drawn at random from the index, one per document.
+
+    Units whose title or text is too short for a question are passed over, so a corpus may give fewer.
+    """
+    rows = list(range(len(index)))
+    random.Random(seed).shuffle(rows)
+    asked = dict[str, tuple[str, Document]]()
+    for row in rows[: n * _TRIES]:
+        document = index.documents[row]
+        question = question_of(document)
+        if question is not None and document.parent not in asked:
+            asked[document.parent] = question
+        if len(asked) == n:
+            break
+    found = hard_negatives(index, [query for query, _ in asked.values()], depth=2 * depth)
+    cases = []
+    for (query, source), others in zip(asked.values(), found, strict=True):
+        negatives = [bare(each) for each in others if each.parent != source.parent][: depth - 1]
+        if len(negatives) >= min(4, depth - 1):
+            grades = (1.0, *([0.0] * len(negatives)))
+            cases.append(Case(query=query, candidates=(source, *negatives), grades=grades))
+    return cases
+
+
+def judged_cases(index: Index, queries: Sequence[Query], qrels: Qrels, *, depth: int) -> list[Case]:
+    """A case for every query with a relevant document among its first `depth` by BM25. Titles stay."""
+    judged = [query for query in queries if max(qrels.get(query.qid, {"": 0}).values()) > 0]
+    cases = []
+    found = hard_negatives(index, [query.text for query in judged], depth=depth)
+    for query, candidates in zip(judged, found, strict=True):
+        grades = qrels[query.qid]
+        of_each = tuple(float(grades.get(each.doc_id, grades.get(each.parent, 0))) for each in candidates)
+        if any(grade > 0 for grade in of_each):
+            cases.append(Case(query=query.text, candidates=tuple(candidates), grades=of_each))
+    return cases
+
+
+def question_of(document: Document) -> tuple[str, Document] | None:
+    """A query and the document without it; None where there is too little of either."""
+    title = document.title.rpartition(" › ")[2].strip()
+    if len(title.split()) >= _LEAST_QUERY and len(document.text.split()) >= _LEAST_TEXT:
+        return title, bare(document)
+    match = _SENTENCE.match(document.text)
+    if match and len(match[1].split()) >= _LEAST_QUERY and len(match[2].split()) >= _LEAST_TEXT:
+        return match[1], replace(bare(document), text=match[2])
+    return None
+
+
+def bare(document: Document) -> Document:
+    """The document without its title."""
+    return replace(document, title="")
+
+
+def hard_negatives(index: Index, queries: Sequence[str], *, depth: int) -> list[list[Document]]:
+    """What BM25 finds for each query, best first."""
+    from retrievers.bm25 import BM25Retriever
+
+    asked = [Query(qid=str(at), text=query) for at, query in enumerate(queries)]
+    return [[hit.document for hit in found.hits] for found in BM25Retriever(index=index).retrieve(asked, k=depth)]

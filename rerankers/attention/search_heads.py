@@ -1,0 +1,155 @@
+"""A model and cases -> a head set: every head scores every case, then the good ones are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.progress import Progress, silent
+from rag.protocols import LocalLLM, Weights
+from rerankers.attention.finding import Example, Found, Method, find, ndcg_per_head
+from rerankers.attention.head_sets import HeadSet
+from rerankers.attention.heads import Plan, make_plan
+from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces
+from rerankers.attention.pseudo import Case
+
+STRENGTHS = (0.0, 0.5, 0.75, 1.0)
+NULL = "N/A"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseScores:
+    """One case as all heads score it: real and null, float64 [n_heads, n_documents], and the grades."""
+
+    real: NDArray[np.float64]
+    null: NDArray[np.float64]
+    grades: NDArray[np.float64]
+
+    def example(self, heads: slice, strength: float) -> Example:
+        return Example(scores=self.real[heads] - strength * self.null[heads], grades=self.grades)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What was found. by_head: (layer, head) -> nDCG@10 of that head alone. by_depth: deepest layer -> best find."""
+
+    heads: HeadSet
+    found: Found
+    strength: float
+    by_head: dict[tuple[int, int], float]
+    by_depth: dict[int, Found]
+
+
+def find_heads(
+    llm: LocalLLM,
+    cases: Sequence[Case],
+    *,
+    model: str,
+    found_on: str,
+    methods: Sequence[Method] = ("core",),
+    depths: Sequence[int] | None = None,
+    max_tokens: int = 128,
+    progress: Progress = silent,
+) -> Search:
+    """Heads that rank the cases best, as few layers deep as possible.
+
+    For each of `depths` (deepest layers, from 0; a third, half and two thirds of the model by default) heads, their
+    number and the null's strength are chosen by cross-validation. The shallowest depth wins that is within one
+    standard error of the best one.
+
+    Raises:
+        ValueError: too few cases.
+        SpecError: the model cannot be read in blocks.
+    """
+    with llm.weights() as lent:
+        n_layers = int(lent.model.get_decoder().config.num_hidden_layers)
+        chosen = sorted(set(depths or (n_layers // 3 - 1, n_layers // 2 - 1, 2 * n_layers // 3 - 1)))
+        plan, scores = score_cases(lent, cases, last_layer=chosen[-1], max_tokens=max_tokens, progress=progress)
+    return choose_heads(llm, plan, scores, model=model, found_on=found_on, methods=methods, depths=chosen)
+
+
+def choose_heads(
+    llm: LocalLLM,
+    plan: Plan,
+    scores: Sequence[CaseScores],
+    *,
+    model: str,
+    found_on: str,
+    methods: Sequence[Method],
+    depths: Sequence[int],
+) -> Search:
+    """As `find_heads`, from scores that are there. The model is asked for nothing but its identity.
+
+    Raises:
+        ValueError: too few cases.
+    """
+    strengths, by_depth = _choose(plan, scores, depths, methods)
+    depth = shallowest(by_depth)
+    found, strength = by_depth[depth], strengths[depth]
+    within = [(name, float(weight)) for name, weight in zip(plan.names, found.weights, strict=False) if weight > 0]
+    with llm.weights() as lent:
+        from rerankers.attention.identity import weight_hash
+
+        config = lent.model.get_decoder().config
+        heads = HeadSet(
+            model=model,
+            weight_hash=weight_hash(lent.model),
+            template_hash=BlockPieces.of(lent.tokenizer, instruction=INSTRUCTIONS["ie"]).sha256,
+            layers=int(config.num_hidden_layers),
+            heads_per_layer=int(config.num_attention_heads),
+            null_strength=strength,
+            weights={f"{layer}-{head}": round(weight, 4) for (layer, head), weight in within},
+            method=f"{found.method}, cross-validated nDCG@10 {found.ndcg:.4f} over {len(scores)} queries",
+            found_on=found_on,
+        )
+    alone = ndcg_per_head([each.example(slice(None), strength) for each in scores])
+    by_head = dict(zip(plan.names, alone.tolist(), strict=True))
+    return Search(heads=heads, found=found, strength=strength, by_head=by_head, by_depth=by_depth)
+
+
+def shallowest(by_depth: dict[int, Found]) -> int:
+    """The least depth whose nDCG is within one standard error of the best's."""
+    best = max(by_depth.values(), key=lambda each: each.ndcg)
+    return min(depth for depth, each in by_depth.items() if each.ndcg >= best.ndcg - best.error)
+
+
+def _choose(
+    plan: Plan, scores: Sequence[CaseScores], depths: Sequence[int], methods: Sequence[Method]
+) -> tuple[dict[int, float], dict[int, Found]]:
+    """For every depth the null's strength and what was found with it."""
+    strengths, by_depth = dict[int, float](), dict[int, Found]()
+    for depth in depths:
+        within = slice(sum(layer <= depth for layer, _ in plan.names))
+        tried = {
+            strength: find([each.example(within, strength) for each in scores], methods=methods)
+            for strength in STRENGTHS
+        }
+        strengths[depth] = max(tried, key=lambda strength: tried[strength].ndcg)
+        by_depth[depth] = tried[strengths[depth]]
+    return strengths, by_depth
+
+
+def score_cases(
+    lent: Weights, cases: Sequence[Case], *, last_layer: int, max_tokens: int, progress: Progress = silent
+) -> tuple[Plan, list[CaseScores]]:
+    """Every readable head up to `last_layer` on every case. Heads are in the plan's order."""
+    from rerankers.attention.capture import attention_switched
+    from rerankers.attention.reader import BlockReader
+
+    decoder, tokenizer = lent.model.get_decoder(), lent.tokenizer
+    pieces = BlockPieces.of(tokenizer, instruction=INSTRUCTIONS["ie"])
+    plan = make_plan(decoder.config, context=2 * max_tokens + 512, layers=(0, last_layer))
+    reader = BlockReader(decoder, tokenizer, pieces=pieces, plan=plan, max_tokens=max_tokens, max_query_tokens=256)
+    scores = list[CaseScores]()
+    with attention_switched(decoder):
+        (null,) = reader.ask([reader.query(NULL)[0]])
+        for at, case in enumerate(cases, start=1):
+            (asked,) = reader.ask([reader.query(case.query)[0]])
+            keys = reader.read([reader.block(each) for each in case.candidates]).keys
+            real, empty = (reader.match(each, keys, over="all").double().numpy() for each in (asked, null))
+            scores.append(CaseScores(real=real, null=empty, grades=np.array(case.grades)))
+            progress("read", at, len(cases))
+    return plan, scores
