@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from rag.chat import encode_text, encode_text_spans
 from rag.errors import SpecError
@@ -15,6 +13,7 @@ from rerankers.attention.blocks import Asked, Before, encode_before, encode_docu
 from rerankers.attention.heads import Plan
 from rerankers.attention.match import Over, matches, token_matches
 from rerankers.attention.prompt import BlockPieces
+from rerankers.attention.states import StateStore, document_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
 Span = Literal["words", "suffix"]
 _CHARACTERS_PER_TOKEN = 32
 """More than any tokenizer's average: what lies behind is cut off anyway, so it is not even encoded."""
-
-
-class Store(Protocol):
-    """Keeps keys of documents by the digest of their block."""
-
-    def get(self, digests: Sequence[bytes]) -> list[Tensor | None]: ...
-    def put(self, states: Iterable[tuple[bytes, Tensor]]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +52,12 @@ class BlockReader:
         max_tokens: int,
         max_query_tokens: int,
         span: Span = "words",
-        store: Store | None = None,
+        store: StateStore | None = None,
     ) -> None:
         _require_rotary(decoder.config)
         self.decoder, self.plan = decoder, plan
         self._tokenizer, self._pieces, self._max_tokens, self._span = tokenizer, pieces, max_tokens, span
-        self._max_query_tokens, self._store = max_query_tokens, store
+        self._max_query_tokens, self.store = max_query_tokens, store
         shared = int(decoder.config.num_attention_heads) // key_heads(decoder.config)
         pairs = {pair: at for at, pair in enumerate(plan.pairs(shared))}
         self.pair_of = [pairs[layer, head // shared] for layer, head in plan.names]
@@ -120,19 +112,27 @@ class BlockReader:
 
     def read(self, blocks: Sequence[Sequence[int]]) -> Read:
         """Keys of each block, encoded unless the store has them; equal blocks are encoded once."""
-        digests = [digest(block) for block in blocks]
-        known = dict(zip(digests, self._store.get(digests), strict=True)) if self._store is not None else {}
-        keys = {each: found for each, found in known.items() if found is not None}
-        missing = {each: block for each, block in zip(digests, blocks, strict=True) if each not in keys}
-        names = list(missing)
-        fresh = encode_documents(self.decoder, self.opening, list(missing.values()), plan=self.plan)
-        made = {names[i]: states for i, states in fresh}
-        if self._store is not None and made:
-            self._store.put(made.items())
-        keys |= made
-        encoded = sum(map(len, missing.values()))
-        total = sum(len(block) for block in dict(zip(digests, blocks, strict=True)).values())
-        return Read(keys=[keys[each] for each in digests], encoded=encoded, found=total - encoded)
+        digests = [document_digest(block) for block in blocks]
+        by_digest = dict(zip(digests, blocks, strict=True))
+        keys = self._kept(list(by_digest))
+        missing = [each for each in by_digest if each not in keys]
+        texts = [by_digest[each] for each in missing]
+        made = encode_documents(self.decoder, self.opening, texts, plan=self.plan)
+        fresh = {missing[at]: states for at, states in made}
+        if self.store is not None and fresh:
+            self.store.put(fresh.items())
+            # Kept numbers are rounded; a document must count the same when it is met again.
+            fresh |= self._kept(missing)
+        keys |= fresh
+        encoded = sum(map(len, texts))
+        found = sum(map(len, by_digest.values())) - encoded
+        return Read(keys=[keys[each] for each in digests], encoded=encoded, found=found)
+
+    def _kept(self, digests: Sequence[bytes]) -> dict[bytes, Tensor]:
+        if self.store is None:
+            return {}
+        found = zip(digests, self.store.get(digests), strict=True)
+        return {each: states for each, states in found if states is not None}
 
     def match_tokens(self, asked: Asked, keys: Tensor, *, over: Over) -> Tensor:
         """float32 [n_heads, n_tokens]: one document's match, shared out over its tokens."""
@@ -141,11 +141,6 @@ class BlockReader:
     def match(self, asked: Asked, keys: Sequence[Tensor], *, over: Over) -> Tensor:
         """float32 [n_heads, n_documents], heads as in `plan.names`."""
         return matches(asked, keys, pair_of=self.pair_of, softcap=self._softcap, over=over)
-
-
-def digest(block: Sequence[int]) -> bytes:
-    """Names a document's block: the sha256 of its ids."""
-    return hashlib.sha256(array("q", block).tobytes()).digest()
 
 
 def key_heads(config: Any) -> int:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rag.models import home
 from rag.protocols import LocalLLM, Weights
 from rag.ranking import ranked, require_k
 from rag.types import NO_USAGE, OK, Document, Outcome, Ranking, ScoredDocument, Usage
 from rerankers.attention.head_sets import HeadSet, check_head_set, find_head_set, read_head_set
-from rerankers.attention.heads import make_plan, parse_heads
+from rerankers.attention.heads import Plan, make_plan, parse_heads
 from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces
 from rerankers.attention.weigh import Scores, fused, weighed
 from rerankers.icr import ICRReranker
@@ -23,6 +24,7 @@ from rerankers.icr import ICRReranker
 if TYPE_CHECKING:
     from rerankers.attention.blocks import Asked
     from rerankers.attention.reader import BlockReader
+    from rerankers.attention.states import StateStore, StoreReport
 
 logger = logging.getLogger(__name__)
 
@@ -272,10 +274,40 @@ class AttentionReranker:
             max_tokens=self._max_tokens,
             max_query_tokens=self._max_query_tokens,
             span=self._span,
-            store=None,
+            store=None if self._keep == "nowhere" else self._store(lent.model, pieces, plan),
         )
         self._made = (reader, heads)
         return self._made
+
+    def _store(self, model: Any, pieces: BlockPieces, plan: Plan) -> StateStore:
+        """Where documents' keys are kept: the identity is all that they depend on, beside their own ids."""
+        from rerankers.attention.identity import weight_hash
+        from rerankers.attention.reader import key_heads
+        from rerankers.attention.states import StateStore
+
+        config = model.get_decoder().config
+        pairs = plan.pairs(int(config.num_attention_heads) // key_heads(config))
+        identity = {
+            "weights": weight_hash(model),
+            "dtype": str(model.dtype),
+            "device": model.device.type,
+            "opening": list(pieces.opening),
+            "pairs": [list(pair) for pair in pairs],
+            "windows": {str(layer): window for layer, window in plan.windows.items()},
+        }
+        return StateStore(
+            home() / "states" if self._keep == "disk" else None,
+            identity=identity,
+            n_pairs=len(pairs),
+            head_size=int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads),
+            kind=self._keep_as,
+            budget=self._keep_mb * _MB,
+        )
+
+    def states(self) -> StoreReport | None:
+        """What is kept of documents, and how often it was of use; None before the first use and where nothing is."""
+        store = None if self._made is None else self._made[0].store
+        return None if store is None else store.report()
 
     def _head_set(self, config: Any, name: str, weights: str) -> HeadSet:
         size = {"layers": int(config.num_hidden_layers), "heads_per_layer": int(config.num_attention_heads)}

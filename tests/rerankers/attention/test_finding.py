@@ -72,7 +72,7 @@ def test_sparse_weights_are_where_the_loss_is_least() -> None:
             logits = weighed(each.scores, weights)
             logits = logits - logits.max()
             total -= logits[each.grades > 0][0] - np.log(np.exp(logits).sum())
-        return total / len(given) + penalty * weights.sum()
+        return float(total / len(given) + penalty * weights.sum())
 
     grid = np.linspace(0, 3, 61)
     best = min(loss(np.array([a, b])) for a in grid for b in grid)

@@ -303,6 +303,50 @@ def test_usage_counts_tokens_that_went_through_the_model(llm: TinyLLM) -> None:
     assert found.usage.seconds > 0
 
 
+@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+def test_what_was_read_once_is_not_read_again(llm: TinyLLM, kind: str) -> None:
+    reranker = AttentionReranker(llm=llm, heads=HEADS, keep_as=kind)  # type: ignore[arg-type]
+    first, again = (reranker.rerank([SIX], k=6)[0] for _ in range(2))
+    assert first.hits == again.hits
+    assert first.usage.cached_tokens == 0
+    assert again.usage.cached_tokens == again.usage.prompt_tokens - len(reranker._made[0].query("which city")[0])  # type: ignore[index]
+    report = reranker.states()
+    assert report is not None
+    assert (report.kept, report.hit_rate > 0) == (6, True)
+
+
+def test_kept_states_are_close_to_fresh_ones(llm: TinyLLM) -> None:
+    fresh = rerank(llm, keep="nowhere")
+    assert close(rerank(llm, keep_as="bfloat16"), fresh, to=0.05)
+    assert close(rerank(llm, keep_as="int8"), fresh, to=0.1)
+
+
+def test_states_on_disk_serve_the_next_process(llm: TinyLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    first = rerank(llm, keep="disk")
+    again = rerank(llm, keep="disk")  # another reranker, as another process would have
+    assert first.hits == again.hits
+    assert again.usage.cached_tokens > 0
+
+
+def test_states_of_other_weights_are_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    rerank(TinyLLM(tiny_model("llama", seed=1)), keep="disk")
+    other = TinyLLM(tiny_model("llama", seed=2))
+    found = rerank(other, keep="disk")
+    assert found.usage.cached_tokens == 0
+    assert close(found, rerank(other, keep="memory"))
+
+
+def test_a_full_disk_costs_the_kept_states_alone(
+    llm: TinyLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "states").write_text("a file where the folder should be")
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    assert close(rerank(llm, keep="disk"), rerank(llm, keep="memory"))
+    assert "states" in caplog.text
+
+
 def test_parts_and_separator_make_the_whole(llm: TinyLLM) -> None:
     from rerankers.attention.capture import attention_switched
 
@@ -313,8 +357,8 @@ def test_parts_and_separator_make_the_whole(llm: TinyLLM) -> None:
             (asked,) = reader.ask([reader.query("which city")[0]])
             (keys,) = reader.read([reader.block(SIX.hits[1].document)]).keys
     for over in ("all", "best"):
-        parts = reader.match_tokens(asked, keys, over=over)  # type: ignore[arg-type]
-        whole = reader.match(asked, [keys], over=over)  # type: ignore[arg-type]
+        parts = reader.match_tokens(asked, keys, over=over)
+        whole = reader.match(asked, [keys], over=over)
         assert parts.sum(1).numpy() == pytest.approx(whole[:, 0].numpy(), rel=1e-5)
 
 

@@ -595,6 +595,22 @@ def test_processes_fill_read_and_evict_in_one_folder(room: int, tmp_path: Path) 
         assert store.report().bytes <= budget + 3 * RECORD_BYTES  # each may be one state ahead of the others
 
 
+def test_a_segment_that_is_being_made_is_not_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the moments when its files are there and when they are locked, another store begins to write."""
+    store, other, lock = opened(tmp_path), opened(tmp_path), state_segments._lock
+
+    def late(descriptor: int) -> bool:
+        monkeypatch.setattr(state_segments, "_lock", lock)
+        fill(other, range(1))
+        return lock(descriptor)
+
+    monkeypatch.setattr(state_segments, "_lock", late)
+    fill(store, range(1, 3))
+    fill(other, range(3, 5))
+    assert found(store, range(5)) == found(opened(tmp_path), range(5)) == [0, 1, 2, 3, 4]
+    assert len(files(tmp_path, "states")) == 2
+
+
 def test_a_fork_does_not_write_to_its_parents_segment(tmp_path: Path) -> None:
     store = opened(tmp_path)
     fill(store, range(2))
