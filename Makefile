@@ -78,6 +78,9 @@ bench-fusion: $(VENV)/.tested ## both legs and their fusions over six sets
 bench-icr: $(VENV)/.tested ## the attention reranker: cost over a plain forward, and quality in two orders
 	@$(BENCH).icr_cost --record && $(BENCH).icr_quality --record
 
+bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality beside the baselines (resumes; hours in full)
+	@$(BENCH).attention_heads --record && $(BENCH).attention identity alone alone-shuffled alone-reversed fused alone-int8 cosine
+
 bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 	@$(BENCH).cited_answers --record
 

@@ -22,6 +22,7 @@ SMALL = {
     "indexing": ["docs-python", "--legs", "lexical", "--limit", "20"],
     "icr_cost": ["--documents", "6", "--repeats", "1"],
     "icr_quality": ["scifact", "--limit", "2", "--depth", "6"],
+    "attention": ["alone", "fused", "--limit", "2", "--depth", "10", "--work", "runs/attention_smoke.jsonl"],
     "cited_answers": ["--limit", "2"],
 }
 

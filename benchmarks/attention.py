@@ -1,0 +1,265 @@
+"""What `rerank.attention` gains and costs: the committed samples, BM25's first forty, nDCG@10 beside the baselines.
+
+Heads of a set are those found without it (`benchmarks/heads`, written by `benchmarks.attention_heads`). Every result is
+one line in a work file under `benchmarks/results`, by method, set and query, so a run that was stopped, on this machine
+or another, goes on where it was; a line counts only for the settings and head set that it names.
+
+    identity            the first stage itself
+    alone               attention scores only, candidates in first-stage order
+    alone-shuffled      the same, candidates shuffled
+    alone-reversed      the same, candidates reversed
+    fused               half attention, half BM25's score, both standardised
+    alone-int8          alone, with document states kept as int8
+    alone-free          alone, with heads found without labels
+    icr, icr-shuffled   rerank.icr with the paper's defaults
+    cosine              MiniLM's cosine
+    yes-no              rerank.yes_no
+    listwise            rerank.listwise, windows of 20
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention [METHOD ...] [--limit 40] [--depth 40] [--table]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.attention_heads import HEADS, MAX_TOKENS
+from benchmarks.first_stage import Job, prepare
+from benchmarks.icr_cost import default_llm
+from benchmarks.make_samples import JUDGEMENTS, SEED
+from benchmarks.record import RESULTS
+from rag.evaluate.measures import evaluate
+from rag.evaluate.significance import holm, paired_randomisation
+from rag.protocols import LLM, LocalLLM, Reranker
+from rag.ranking import ranked
+from rag.types import Ranking, ScoredDocument
+from rerankers import RERANKERS
+
+WORK = RESULTS / "attention_queries.jsonl"
+WORDS = 85  # about MAX_TOKENS: what baselines that count words are shown of a document
+
+
+def shuffled(ranking: Ranking) -> Ranking:
+    """The same hits in an order that depends on the query alone."""
+    hits = list(ranking.hits)
+    random.Random(f"{SEED}:{ranking.qid}").shuffle(hits)
+    return replace(ranking, hits=tuple(hits))
+
+
+def backwards(ranking: Ranking) -> Ranking:
+    return replace(ranking, hits=ranking.hits[::-1])
+
+
+def same(ranking: Ranking) -> Ranking:
+    return ranking
+
+
+class Cosine:
+    """Documents by the cosine of the default encoder's vectors."""
+
+    def __init__(self) -> None:
+        from retrievers.encoders import SentenceEncoder
+
+        self._encoder = SentenceEncoder(model="all-minilm-l6-v2")
+
+    def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
+        return [self._one(ranking, k) for ranking in rankings]
+
+    def _one(self, ranking: Ranking, k: int) -> Ranking:
+        [query] = self._encoder.encode([ranking.query.text], role="query")
+        vectors = self._encoder.encode([hit.document.full_text for hit in ranking.hits], role="document")
+        scored = (
+            ScoredDocument(document=hit.document, score=float(score))
+            for hit, score in zip(ranking.hits, vectors @ query, strict=True)
+        )
+        return replace(ranking, hits=ranked(scored, k=k))
+
+
+def methods(llm: LocalLLM) -> dict[str, tuple[Callable[[Ranking], Ranking], Callable[[str], tuple[Reranker, str]]]]:
+    """Name -> how candidates are ordered, and set -> reranker and the settings that its results depend on."""
+
+    def attention(heads: str, **settings: Any) -> Callable[[str], tuple[Reranker, str]]:
+        def made(name: str) -> tuple[Reranker, str]:
+            path = HEADS / heads.format(set=name)
+            # On disk, so that variants of one method read what another has encoded.
+            common = {"llm": llm, "heads": str(path), "max_tokens": MAX_TOKENS, "keep": "disk"}
+            reranker: Reranker = RERANKERS.get("attention")(**common, **settings)
+            return (
+                reranker,
+                f"heads {sha256(path.read_bytes()).hexdigest()[:12]} {json.dumps(settings, sort_keys=True)}",
+            )
+
+        return made
+
+    def other(use: str, **settings: Any) -> Callable[[str], tuple[Reranker, str]]:
+        def made(name: str) -> tuple[Reranker, str]:
+            if use == "cosine":
+                return Cosine(), "all-minilm-l6-v2"
+            model: dict[str, LLM] = {} if use == "identity" else {"llm": llm}
+            reranker: Reranker = RERANKERS.get(use)(**model, **settings)
+            return reranker, f"{use} {json.dumps(settings, sort_keys=True)}"
+
+        return made
+
+    return {
+        "identity": (same, other("identity")),
+        "alone": (same, attention("{set}.json")),
+        "alone-shuffled": (shuffled, attention("{set}.json")),
+        "alone-reversed": (backwards, attention("{set}.json")),
+        "fused": (same, attention("{set}.json", first_stage_weight=0.5)),
+        "alone-int8": (same, attention("{set}.json", keep_as="int8")),
+        "alone-free": (same, attention("{set}.free.json")),
+        "cosine": (same, other("cosine")),
+        "icr": (same, other("icr", max_words=WORDS)),
+        "icr-shuffled": (shuffled, other("icr", max_words=WORDS)),
+        "yes-no": (same, other("yes_no", max_words=WORDS)),
+        "listwise": (same, other("listwise", window=20, stride=10, max_words=WORDS)),
+    }
+
+
+class Work:
+    """Results by (method, set, qid) and settings, one JSON line each, added as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._done: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+        for line in self._lines():
+            self._done[line["method"], line["set"], line["qid"], line["settings"]] = line
+
+    def get(self, method: str, name: str, qid: str, settings: str) -> dict[str, Any] | None:
+        return self._done.get((method, name, qid, settings))
+
+    def add(self, line: dict[str, Any]) -> None:
+        self._done[line["method"], line["set"], line["qid"], line["settings"]] = line
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        if self._path.is_file():
+            for text in self._path.read_text(encoding="utf-8").splitlines():
+                try:
+                    yield json.loads(text)
+                except ValueError:
+                    continue  # a line that a kill cut off
+
+
+def run(
+    method: str,
+    job: Job,
+    work: Work,
+    made: Callable[[str], tuple[Reranker, str]],
+    order: Callable[[Ranking], Ranking],
+    depth: int,
+) -> str:
+    """Ask what has not been asked yet. Returns the settings under which results are kept."""
+    reranker, settings = made(job.name)
+    settings = f"{settings} depth {depth}"
+    for ranking in job.rankings:
+        if work.get(method, job.name, ranking.qid, settings) is not None:
+            continue
+        started = time.perf_counter()
+        (found,) = reranker.rerank([order(ranking)], k=max(1, len(ranking.hits)))
+        seconds = time.perf_counter() - started
+        measured = evaluate({ranking.qid: found.doc_ids}, {ranking.qid: job.qrels[ranking.qid]}, ["nDCG@10"])
+        work.add(
+            {
+                "method": method,
+                "set": job.name,
+                "qid": ranking.qid,
+                "settings": settings,
+                "nDCG@10": measured.measures["nDCG@10"],
+                "seconds": round(seconds, 4),
+                "read": found.usage.prompt_tokens - found.usage.cached_tokens,
+                "outcome": found.outcome.kind,
+            }
+        )
+    return settings
+
+
+def table(values: Mapping[tuple[str, str], Mapping[str, float]], sets: Sequence[str], baseline: str) -> list[str]:
+    """Markdown: one line per method, nDCG@10 per set over the queries that it shares with the baseline."""
+    lines = [
+        f"| method | {' | '.join(sets)} | mean | against {baseline} | 95% interval | p (Holm) |",
+        "|" + " --- |" * (len(sets) + 5),
+    ]
+    rows, ps = list[tuple[str, list[str], float, Any, str]](), list[float]()
+    for method in dict.fromkeys(method for method, _ in values):
+        cells, means, ours, theirs = list[str](), list[float](), list[float](), list[float]()
+        for name in sets:
+            mine, base = values.get((method, name), {}), values.get((baseline, name), {})
+            qids = [qid for qid in base if qid in mine]
+            if not qids:
+                cells.append("-")
+                continue
+            means.append(float(np.mean([mine[qid] for qid in qids])))
+            cells.append(f"{means[-1]:.4f}")
+            ours += [mine[qid] for qid in qids]
+            theirs += [base[qid] for qid in qids]
+        if method == baseline or not means:
+            rows.append((method, cells, float(np.mean(means)) if means else float("nan"), None, ""))
+            continue
+        against = paired_randomisation(ours, theirs)
+        ps.append(against.p)
+        rows.append((method, cells, float(np.mean(means)), against, f"n {len(ours)}"))
+    corrected = iter(holm(ps))
+    for method, cells, mean, against, n in rows:
+        if against is None:
+            lines.append(f"| {method} | {' | '.join(cells)} | {mean:.4f} | | | |")
+        else:
+            told = (
+                f"{against.difference:+.4f} | [{against.low:+.4f}, {against.high:+.4f}] | {next(corrected):.4f} ({n})"
+            )
+            lines.append(f"| {method} | {' | '.join(cells)} | {mean:.4f} | {told} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "methods", nargs="*", metavar="METHOD", default=["identity", "alone", "alone-shuffled", "fused"]
+    )
+    parser.add_argument("--sets", nargs="+", choices=list(JUDGEMENTS), default=list(JUDGEMENTS))
+    parser.add_argument("--depth", type=int, default=40)
+    parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
+    parser.add_argument("--baseline", default="identity")
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--work", type=Path, default=WORK)
+    options = parser.parse_args()
+    llm, work = default_llm(options.model), Work(options.work)
+    known = methods(llm)
+    if unknown := set(options.methods) - set(known):
+        parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    values = dict[tuple[str, str], dict[str, float]]()
+    outcomes = dict[str, dict[str, int]]()
+    for name in options.sets:
+        job = prepare(name, depth=options.depth, limit=options.limit)
+        for method in dict.fromkeys([options.baseline, *options.methods]):
+            order, made = known[method]
+            settings = run(method, job, work, made, order, options.depth)
+            found = {r.qid: work.get(method, name, r.qid, settings) or {} for r in job.rankings}
+            values[method, name] = {qid: line["nDCG@10"] for qid, line in found.items()}
+            for line in found.values():
+                counts = outcomes.setdefault(method, {})
+                counts[line["outcome"]] = counts.get(line["outcome"], 0) + 1
+        print(
+            name,
+            {m: round(float(np.mean(list(v.values()))), 4) for (m, s), v in values.items() if s == name},
+            flush=True,
+        )
+    print(*table(values, options.sets, options.baseline), sep="\n")
+    print("outcomes:", json.dumps(outcomes))
+
+
+if __name__ == "__main__":
+    main()
