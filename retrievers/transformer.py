@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag.errors import SpecError
+from rag.processor import bfloat16_pays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,8 +31,7 @@ _ENCODER_HALVES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UM
 def choose_compute(requested: Literal["auto", "float32", "bfloat16"]) -> Compute:
     """The data type to compute in.
 
-    auto: bfloat16 where the device multiplies in it: a CUDA device that has it, a processor with AMX or AVX512-BF16.
-    Elsewhere bfloat16 is converted back and forth and slower than float32.
+    auto: bfloat16 where the device is faster in it: a CUDA device that has it, a processor as `bfloat16_pays` says.
     """
     if requested != "auto":
         return requested
@@ -39,8 +39,7 @@ def choose_compute(requested: Literal["auto", "float32", "bfloat16"]) -> Compute
 
     if torch.cuda.is_available():
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    native = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return "bfloat16" if any(getattr(torch.cpu, name, bool)() for name in native) else "float32"
+    return "bfloat16" if bfloat16_pays() else "float32"
 
 
 def device() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rag.errors import MissingModel, SpecError
+from rag.processor import bfloat16_pays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,16 +86,13 @@ def choose_device(asked: str) -> str:
 
 
 def choose_dtype(asked: DType, device: str) -> Any:
-    """A torch data type; `auto` is bfloat16 where the device multiplies in it, else float32."""
+    """A torch data type; `auto` is bfloat16 where the device is faster in it, else float32."""
     import torch
 
     if asked != "auto":
         return getattr(torch, asked)
-    if device.startswith("cuda"):
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        fast = any(getattr(torch.cpu, name, bool)() for name in native)
+    on_gpu = device.startswith("cuda")
+    fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else bfloat16_pays()
     return torch.bfloat16 if fast else torch.float32
 
 

@@ -39,7 +39,7 @@ class TransformersLLM:
         model: a packaged name, a folder, or a hub id.
         revision: commit, branch or tag of a hub model.
         device: auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.
-        dtype: float32 or bfloat16; auto takes bfloat16 where the processor or GPU multiplies in it.
+        dtype: float32 or bfloat16; auto takes bfloat16 where the processor or GPU is faster in it.
         max_batch_tokens: most tokens, padding and room for the answer included, that one batch holds.
         offline: true never touches the network; unset asks HF_HUB_OFFLINE.
         share_prefixes: what several prompts of one `score` or `choose` begin with is read once. Results are the same up

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from generators.llm.loading import choose_dtype
 from rag.errors import SpecError
 from retrievers.transformer import _matmul_attention, choose_compute, load_transformer
 from tests.retrievers.tiny_encoders import write_json
@@ -31,12 +32,25 @@ def test_matmul_attention_equals_torchs_own(mask: str, causal: bool) -> None:
     torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-5, rtol=1e-5)
 
 
-def test_auto_takes_bfloat16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("amx", "avx512", "maker", "expected"),
+    [
+        (True, False, "GenuineIntel", "bfloat16"),
+        (False, True, "AuthenticAMD", "bfloat16"),
+        (False, True, "GenuineIntel", "float32"),
+        (False, False, "AuthenticAMD", "float32"),
+        (False, True, "", "float32"),
+    ],
+)
+def test_auto_takes_bfloat16_only_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, avx512: bool, maker: str, expected: str
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-    for there, expected in ((True, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda there=there: there, raising=False)
-        assert choose_compute("auto") == expected
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
+    monkeypatch.setattr("rag.processor.vendor", lambda: maker)
+    assert choose_compute("auto") == expected
+    assert choose_dtype("auto", "cpu") == getattr(torch, expected)
     assert choose_compute("bfloat16") == "bfloat16"
 
 

@@ -1,0 +1,31 @@
+"""What this machine's processor is good at. Imports torch when asked."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def bfloat16_pays() -> bool:
+    """Whether matrix products are faster in bfloat16 than in float32.
+
+    They are with AMX, and with AVX512-BF16 on AMD. Intel's processors without AMX (or with AMX hidden by a virtual
+    machine) have the same instruction at a fraction of the rate: there bfloat16 took 1.6 times as long as float32.
+    """
+    import torch
+
+    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+        return True
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()) and vendor() == "AuthenticAMD"
+
+
+@cache
+def vendor() -> str:
+    """What the processor calls its maker; empty where the system does not say."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
