@@ -1,0 +1,72 @@
+"""Seconds of `rerank.attention` beside `rerank.icr`, same model, candidates and words: cold, warm, and as depth grows.
+
+Cranfield queries, BM25's first hits, documents of at most 128 tokens. Cold: nothing is kept. Warm: all states are in
+memory from an earlier query. All take turns in one process; medians, and their ratios.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_latency [--documents 40] [--queries 3] [--growth 20 80 320] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmarks.attention import WORDS
+from benchmarks.first_stage import prepare
+from benchmarks.icr_cost import default_llm
+from benchmarks.record import record
+from rag.protocols import Reranker
+from rag.types import Ranking
+from rerankers.attention.reranker import AttentionReranker
+from rerankers.icr import ICRReranker
+
+
+def seconds(reranker: Reranker, ranking: Ranking) -> float:
+    started = time.perf_counter()
+    reranker.rerank([ranking], k=10)
+    return time.perf_counter() - started
+
+
+def median_of(reranker: Reranker, rankings: Sequence[Ranking]) -> float:
+    return statistics.median(seconds(reranker, ranking) for ranking in rankings)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=40)
+    parser.add_argument("--queries", type=int, default=3)
+    parser.add_argument("--growth", type=int, nargs="*", default=[20, 80, 320], help="depths to time, cold")
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_latency.jsonl")
+    options = parser.parse_args()
+    llm = default_llm(options.model)
+    rankings = prepare("cranfield", depth=max([options.documents, *options.growth]), limit=options.queries).rankings
+    some = [replace(ranking, hits=ranking.hits[: options.documents]) for ranking in rankings]
+    icr = ICRReranker(llm=llm, max_words=WORDS)
+    cold, warm = AttentionReranker(llm=llm, keep="nowhere"), AttentionReranker(llm=llm)
+    few = replace(some[0], hits=some[0].hits[:2])
+    for reranker in (icr, cold, warm):
+        seconds(reranker, few)  # loads, and fills what is computed once
+    warm.rerank(some, k=10)
+    times = {"icr": median_of(icr, some), "cold": median_of(cold, some), "warm": median_of(warm, some)}
+    for name, spent in times.items():
+        print(f"{name:<5} {spent:8.3f} s   {times['icr'] / spent:7.1f} times as fast as icr")
+    growth = {n: median_of(cold, [replace(r, hits=r.hits[:n]) for r in rankings[:1]]) for n in options.growth}
+    exponent = None
+    if len(growth) > 1:
+        (n, first), (m, last) = min(growth.items()), max(growth.items())
+        exponent = math.log(last / first) / math.log(m / n)
+        print("cold seconds by depth:", {n: round(s, 3) for n, s in growth.items()}, f"exponent {exponent:.2f}")
+    if options.record:
+        rounded = {name: round(spent, 4) for name, spent in times.items()}
+        by_depth = {str(n): round(s, 4) for n, s in growth.items()}
+        settings = {"documents": options.documents, "queries": options.queries, "model": options.model}
+        record("attention_latency", {**settings, "seconds": rounded, "by_depth": by_depth, "exponent": exponent})
+
+
+if __name__ == "__main__":
+    main()
