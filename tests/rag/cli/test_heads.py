@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from rag.cli import main
+from rag.indexing import build_index
+from rerankers.attention.head_sets import read_head_set
+from rerankers.attention.pseudo import pseudo_cases, question_of
+from retrievers.index.directory import Index
+from tests.generators.llm.conftest import save_random_model
+
+SUBJECTS = (
+    "valves",
+    "frames",
+    "bearings",
+    "pumps",
+    "tubes",
+    "gauges",
+    "belts",
+    "filters",
+    "seals",
+    "motors",
+    "drills",
+    "lamps",
+)
+TEXT = "the plant keeps its spare parts in a dry store near the main gate and checks them once a month before use"
+WORDS = TEXT.split()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve titled documents about much the same."""
+    folder = tmp_path_factory.mktemp("corpus") / "data"
+    folder.mkdir()
+    chance = random.Random(1)
+    with (folder / "corpus.jsonl").open("w") as out:
+        for number, subject in enumerate(SUBJECTS):
+            text = " ".join(chance.sample(WORDS, len(WORDS))) + f" {subject}."
+            record = {"_id": f"d{number}", "title": f"How {subject} are kept and checked", "text": text}
+            out.write(json.dumps(record) + "\n")
+    place = tmp_path_factory.mktemp("index") / "idx"
+    build_index([folder / "corpus.jsonl"], place, legs=("lexical",))
+    return place
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_random_model(tmp_path_factory.mktemp("model"))
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["heads", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_known_sets_are_listed_with_what_they_were_tried_on(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "list")
+    assert code == 0
+    assert "Llama-3.1-8B-Instruct" in out
+    assert "not tried here" in out
+    assert "smollm2-135m-instruct" in out
+
+
+def test_heads_are_found_from_a_corpus_alone(
+    capsys: pytest.CaptureFixture[str], index: Path, model: Path, tmp_path: Path
+) -> None:
+    out_file = tmp_path / "heads.json"
+    code, out, err = run(
+        capsys, "find", "--model", str(model), "--index", str(index), "--out", str(out_file), "--depth", "0", "1",
+        "--candidates", "6",
+    )  # fmt: skip
+    assert code == 0, err
+    heads = read_head_set(out_file)
+    assert heads.layers == 2
+    assert heads.weight_hash
+    assert heads.found_on.endswith("pseudo-queries from titles and first sentences, seed 0")
+    assert "layers 0-0" in out
+    assert "layers 0-1" in out
+    assert "are few; heads found on fewer than 50 vary" in err
+
+
+def test_a_corpus_that_asks_too_little_of_itself_is_told(
+    capsys: pytest.CaptureFixture[str], lexical_index: Path, model: Path, tmp_path: Path
+) -> None:
+    code, _, err = run(
+        capsys, "find", "--model", str(model), "--index", str(lexical_index), "--out", str(tmp_path / "heads.json")
+    )
+    assert code == 2
+    assert "needs at least 10 examples, got 0 from this index" in err
+    assert not (tmp_path / "heads.json").exists()
+
+
+def test_a_pseudo_query_is_taken_off_its_document(index: Path) -> None:
+    with Index.open(index) as opened:
+        cases = pseudo_cases(opened, n=5, depth=6)
+        again = pseudo_cases(opened, n=5, depth=6)
+    assert cases == again
+    assert len(cases) == 5
+    for case in cases:
+        assert case.grades == (1.0, *([0.0] * (len(case.candidates) - 1)))
+        assert all(not each.title for each in case.candidates)
+        assert len({each.doc_id for each in case.candidates}) == len(case.candidates)
+        subject = case.query.split()[1]
+        assert subject in case.candidates[0].text
+
+
+def test_a_first_sentence_asks_where_there_is_no_title() -> None:
+    from rag.types import Document
+
+    rest = " ".join(WORDS)
+    question = question_of(Document(doc_id="d", text=f"Why do seals fail early? {rest}"))
+    assert question is not None
+    assert question[0] == "Why do seals fail early?"
+    assert question[1].text == rest
+    assert question_of(Document(doc_id="d", text="Too short. Really.")) is None
