@@ -32,11 +32,13 @@ NOISE = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print microseconds a query and the ratio. Exit status 1: slower with one thread each, beyond noise."""
+    """Print microseconds a query and the ratio. --strict exits with 1 if slower with one thread each, beyond noise."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--record", action="store_true", help="append to results/bm25_speed.jsonl")
-    parser.add_argument("--strict", action="store_true", help="fail if bm25s is faster; a busy machine may say anything")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail if bm25s is faster; a busy machine may say anything"
+    )
     options = parser.parse_args(arguments)
     data = Path(os.environ.get("RAGLINE_EVAL_DATA", "")) / "scifact"
     if not data.is_dir():
