@@ -16,14 +16,13 @@ or another, goes on where it was; a line counts only for the settings and head s
     yes-no              rerank.yes_no
     listwise            rerank.listwise, windows of 20
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.attention [METHOD ...] [--limit 40] [--depth 40] [--table]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention [METHOD ...] [--limit 40] [--depth 40]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -34,9 +33,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.attention_heads import HEADS, MAX_TOKENS
-from benchmarks.first_stage import Job, prepare
+from benchmarks.first_stage import Job, prepare, shuffled
 from benchmarks.icr_cost import default_llm
-from benchmarks.make_samples import JUDGEMENTS, SEED
+from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import RESULTS
 from rag.evaluate.measures import evaluate
 from rag.evaluate.significance import holm, paired_randomisation
@@ -47,13 +46,6 @@ from rerankers import RERANKERS
 
 WORK = RESULTS / "attention_queries.jsonl"
 WORDS = 85  # about MAX_TOKENS: what baselines that count words are shown of a document
-
-
-def shuffled(ranking: Ranking) -> Ranking:
-    """The same hits in an order that depends on the query alone."""
-    hits = list(ranking.hits)
-    random.Random(f"{SEED}:{ranking.qid}").shuffle(hits)
-    return replace(ranking, hits=tuple(hits))
 
 
 def backwards(ranking: Ranking) -> Ranking:

@@ -101,7 +101,9 @@ def main() -> None:
             llm, plan, scores, model=options.model, found_on=found_on, methods=options.method, depths=options.layers
         )
         search.heads.save(path)
-        print(f"{path.name:<28} {search.heads.method:<52} null {search.strength:<5} {', '.join(search.heads.weights)}")
+        print(
+            f"{path.name:<28} {search.heads.method:<52} null {search.heads.null_strength:<5} {', '.join(search.heads.weights)}"
+        )
         if options.record:
             by_depth = {
                 str(d): {"ndcg": round(f.ndcg, 4), "error": round(f.error, 4)} for d, f in search.by_depth.items()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.make_samples import load, read_sample
+from benchmarks.make_samples import SEED, load, read_sample
 from rag.beir import Dataset
 from rag.progress import silent
 from rag.ranking import ranked
@@ -34,6 +35,13 @@ def prepare(name: str, *, depth: int, limit: int | None) -> Job:
     qids = sorted(qid for qid in qrels if max(qrels[qid].values()) > 0) if limit is None else read_sample(name)[:limit]
     queries = [by_qid[qid] for qid in qids]
     return Job(name=name, rankings=first_stage(dataset, queries, depth), qrels={qid: qrels[qid] for qid in qids})
+
+
+def shuffled(ranking: Ranking) -> Ranking:
+    """The same hits in an order that depends on the query alone."""
+    hits = list(ranking.hits)
+    random.Random(f"{SEED}:{ranking.qid}").shuffle(hits)
+    return replace(ranking, hits=tuple(hits))
 
 
 def first_stage(dataset: Dataset, queries: Sequence[Query], depth: int) -> list[Ranking]:

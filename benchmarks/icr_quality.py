@@ -13,83 +13,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import statistics
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from benchmarks.first_stage import Job, prepare, shuffled
 from benchmarks.icr_cost import default_llm, plain_seconds
-from benchmarks.make_samples import JUDGEMENTS, SEED, load, read_sample
+from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import record
-from rag.beir import Dataset
 from rag.evaluate.measures import evaluate
 from rag.evaluate.significance import paired_randomisation
-from rag.progress import silent
-from rag.ranking import in_this_order
-from rag.trec import read_run
-from rag.types import Document, Query, Ranking
+from rag.types import Ranking
 from rerankers.icr import ICRReranker
-from retrievers.index.lexical import LexicalLeg
-from retrievers.index.settings import AnalyzerSettings, LexicalSettings
 
 ORDERS = ("first-stage", "shuffled")
 WORK = Path("runs") / "icr_quality.jsonl"
-
-
-def candidates(dataset: Dataset, queries: Sequence[Query], depth: int) -> dict[str, list[Document]]:
-    """qid -> the first stage's best documents, best first."""
-    documents = list(dataset.documents())
-    shipped = dataset.folder / "bm25_top100.trec"
-    if shipped.is_file():
-        by_id = {document.doc_id: document for document in documents}
-        run = read_run(shipped)
-        return {query.qid: [by_id[doc_id] for doc_id, _ in run[query.qid][:depth]] for query in queries}
-    with tempfile.TemporaryDirectory() as folder:
-        texts = (document.index_text for document in documents)
-        facts = LexicalLeg.build(
-            texts, Path(folder), analyzer=AnalyzerSettings(), bm25=LexicalSettings(), progress=silent
-        )
-        leg = LexicalLeg.open(Path(folder), facts)
-        asked = [Counter(leg.analyzer.terms(query.text)) for query in queries]
-        rows, _ = leg.search(asked, k=min(depth, len(documents)))
-        return {
-            query.qid: [documents[row] for row in found if row >= 0] for query, found in zip(queries, rows, strict=True)
-        }
-
-
-def shuffled(documents: Sequence[Document], qid: str) -> list[Document]:
-    """The same documents in an order that depends on the query alone."""
-    order = list(documents)
-    random.Random(f"{SEED}:{qid}").shuffle(order)
-    return order
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One set: what is asked, of what, and how it is judged."""
-
-    name: str
-    queries: Sequence[Query]
-    qrels: Mapping[str, Mapping[str, int]]
-    candidates: Mapping[str, list[Document]]
-
-
-def prepare(name: str, depth: int, limit: int) -> Job:
-    dataset, qrels = load(name)
-    by_qid = {query.qid: query for query in dataset.queries}
-    queries = [by_qid[qid] for qid in read_sample(name)[:limit]]
-    return Job(
-        name=name,
-        queries=queries,
-        qrels={query.qid: qrels[query.qid] for query in queries},
-        candidates=candidates(dataset, queries, depth),
-    )
 
 
 def code_digest() -> str:
@@ -129,10 +71,9 @@ class Work:
                 continue  # the line that a kill cut off; its query is asked again
 
 
-def rerank(reranker: ICRReranker, query: Query, documents: list[Document]) -> dict[str, Any]:
-    asked = Ranking(query=query, hits=in_this_order(documents))
+def rerank(reranker: ICRReranker, asked: Ranking) -> dict[str, Any]:
     started = time.perf_counter()
-    (ranked,) = reranker.rerank([asked], k=max(1, len(documents)))
+    (ranked,) = reranker.rerank([asked], k=max(1, len(asked.hits)))
     return {
         "doc_ids": list(ranked.doc_ids),
         "seconds": time.perf_counter() - started,
@@ -144,12 +85,12 @@ def rerank(reranker: ICRReranker, query: Query, documents: list[Document]) -> di
 def run(job: Job, llm: Any, work: Work, timed: int) -> None:
     """Ask what has not been asked yet."""
     reranker = ICRReranker(llm=llm)
-    for at, query in enumerate(job.queries):
-        documents = job.candidates[query.qid]
+    for at, ranking in enumerate(job.rankings):
+        query, documents = ranking.query, [hit.document for hit in ranking.hits]
         for order in ORDERS:
             if work.get(job.name, order, query.qid) is None:
-                given = documents if order == "first-stage" else shuffled(documents, query.qid)
-                work.add(job.name, order, query.qid, rerank(reranker, query, given))
+                given = ranking if order == "first-stage" else shuffled(ranking)
+                work.add(job.name, order, query.qid, rerank(reranker, given))
         if at < timed and len(documents) > 1 and work.get(job.name, "plain", query.qid) is None:
             texts = [f"{d.title}\n{d.text}" if d.title else d.text for d in documents]
             seconds, tokens = plain_seconds(llm, query.text, texts)
@@ -158,20 +99,21 @@ def run(job: Job, llm: Any, work: Work, timed: int) -> None:
 
 def summary(job: Job, order: str, work: Work) -> dict[str, Any]:
     """nDCG@10 of one order, its 95% interval, and its difference from the first stage."""
-    results = {query.qid: work.get(job.name, order, query.qid) or {} for query in job.queries}
-    first = {qid: [d.doc_id for d in documents] for qid, documents in job.candidates.items()}
+    qids = [ranking.qid for ranking in job.rankings]
+    results = {qid: work.get(job.name, order, qid) or {} for qid in qids}
+    first = {ranking.qid: list(ranking.doc_ids) for ranking in job.rankings}
     ours, theirs = (
         evaluate(ranked, job.qrels, ["nDCG@10"])
         for ranked in ({qid: result["doc_ids"] for qid, result in results.items()}, first)
     )
-    values, before = ([found.per_query["nDCG@10"][query.qid] for query in job.queries] for found in (ours, theirs))
+    values, before = ([found.per_query["nDCG@10"][qid] for qid in qids] for found in (ours, theirs))
     spread = paired_randomisation(values, [0.0] * len(values))
     against = paired_randomisation(values, before)
-    plain = [p["seconds"] for query in job.queries if (p := work.get(job.name, "plain", query.qid))]
+    plain = [p["seconds"] for qid in qids if (p := work.get(job.name, "plain", qid))]
     return {
         "set": job.name,
         "order": order,
-        "queries": len(job.queries),
+        "queries": len(qids),
         "nDCG@10": round(ours.measures["nDCG@10"], 4),
         "interval": [round(spread.low, 4), round(spread.high, 4)],
         "first_stage": round(theirs.measures["nDCG@10"], 4),
@@ -202,7 +144,7 @@ def main() -> None:
         f"{'set':<16} {'order':<12} {'n':>3} {'nDCG@10':>8} {'95% interval':>16} {'BM25':>7} {'s/query':>8} {'plain s':>8}"
     )
     for name in options.sets or JUDGEMENTS:
-        job = prepare(name, options.depth, options.limit)
+        job = prepare(name, depth=options.depth, limit=options.limit)
         run(job, llm, work, options.timed)
         for order in ORDERS:
             row = summary(job, order, work)

@@ -19,6 +19,24 @@ def in_this_order(documents: Sequence[Document], *, k: int | None = None) -> tup
     return tuple(ScoredDocument(document=d, score=1.0 / rank) for rank, d in enumerate(kept, start=1))
 
 
+def split_at(ranking: Ranking, depth: int | None) -> tuple[tuple[ScoredDocument, ...], tuple[ScoredDocument, ...]]:
+    """The first `depth` hits (all when None) and the others; a document given twice counts where it came first."""
+    unique: dict[str, ScoredDocument] = {}
+    for hit in ranking.hits:
+        unique.setdefault(hit.doc_id, hit)
+    hits = tuple(unique.values())
+    return (hits, ()) if depth is None else (hits[:depth], hits[depth:])
+
+
+def ranked_before(
+    documents: Sequence[Document], scores: Sequence[float], rest: Iterable[Document]
+) -> tuple[ScoredDocument, ...]:
+    """Documents by score, then the rest in their order, with scores that fall below."""
+    hits = ranked(ScoredDocument(document=d, score=s) for d, s in zip(documents, scores, strict=True))
+    below = min(scores, default=0.0)
+    return hits + tuple(ScoredDocument(document=d, score=below - n) for n, d in enumerate(rest, start=1))
+
+
 def by_qid(rankings: Iterable[Ranking]) -> dict[str, list[Ranking]]:
     """Rankings grouped by qid, in first-seen order."""
     groups: dict[str, list[Ranking]] = {}

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.protocols import LocalLLM, Weights
-from rag.ranking import in_this_order, ranked, require_k
-from rag.types import NO_USAGE, OK, Document, Outcome, Query, Ranking, ScoredDocument, Usage
+from rag.ranking import in_this_order, ranked_before, require_k, split_at
+from rag.types import NO_USAGE, OK, Document, Outcome, Query, Ranking, Usage
 from rerankers.attention.heads import Plan, make_plan, parse_heads
 from rerankers.attention.listing import Listing
 from rerankers.attention.prompt import INSTRUCTIONS, Pieces
@@ -123,9 +123,8 @@ class ICRReranker:
         return reranked
 
     def _rerank(self, ranking: Ranking, k: int) -> Ranking:
-        unique = {hit.doc_id: hit for hit in reversed(ranking.hits)}
-        hits = tuple(unique[doc_id] for doc_id in dict.fromkeys(ranking.doc_ids))
-        head, rest = hits[: self._depth], hits[len(hits[: self._depth]) :]
+        head, rest = split_at(ranking, self._depth)
+        hits = head + rest
         if len(head) < 2:
             return replace(ranking, hits=hits[:k], outcome=OK, usage=NO_USAGE)
         started = perf_counter()
@@ -137,12 +136,7 @@ class ICRReranker:
         if work.scores is None:
             in_order = [head[i].document for i in work.order] + [hit.document for hit in rest]
             return replace(ranking, hits=in_this_order(in_order, k=k), outcome=work.outcome(), usage=usage)
-        scores = [float(score) for score in work.scores]
-        below = min(scores)
-        scored = ranked(ScoredDocument(document=h.document, score=s) for h, s in zip(head, scores, strict=True))
-        scored += tuple(
-            ScoredDocument(document=hit.document, score=below - place) for place, hit in enumerate(rest, start=1)
-        )
+        scored = ranked_before([hit.document for hit in head], work.scores.tolist(), [hit.document for hit in rest])
         return replace(ranking, hits=scored[:k], outcome=work.outcome(), usage=usage)
 
     def _read(self, lent: Weights, query: str, documents: Sequence[Document]) -> _Work:

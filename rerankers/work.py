@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from rag.ranking import in_this_order, ranked
-from rag.types import OK, Document, Outcome, Ranking, ScoredDocument, Usage
+from rag.ranking import in_this_order, ranked_before, split_at
+from rag.types import OK, Document, Outcome, Ranking, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +27,8 @@ class Work:
 
     @classmethod
     def of(cls, ranking: Ranking, depth: int | None) -> Work:
-        unique = list({hit.doc_id: hit.document for hit in reversed(ranking.hits)}.values())[::-1]
-        head = unique[:depth]
-        return cls(ranking=ranking, documents=head, rest=unique[len(head) :])
+        head, rest = split_at(ranking, depth)
+        return cls(ranking=ranking, documents=[hit.document for hit in head], rest=[hit.document for hit in rest])
 
     def note(self, kind: str, *, bad: str = "", **counts: int) -> None:
         """One more call of this kind: ok, repaired or fallback. `bad` tells what a reply of the last kind was."""
@@ -55,9 +54,7 @@ class Work:
             self.counts.update({"fallback": broken, "ok": -broken})
             self.first_bad = self.first_bad or "a score that is not finite"
             return self.in_order(range(len(scores)), k=k)
-        hits = ranked(ScoredDocument(document=d, score=s) for d, s in zip(self.documents, scores, strict=True))
-        below = min(scores, default=0.0)
-        hits += tuple(ScoredDocument(document=d, score=below - n) for n, d in enumerate(self.rest, start=1))
+        hits = ranked_before(self.documents, scores, self.rest)
         return replace(self.ranking, hits=hits[:k], outcome=self.outcome(), usage=self.usage)
 
     def outcome(self) -> Outcome:

@@ -68,7 +68,7 @@ def _find(given: Namespace) -> int:
     for line in _layers(search.by_head):
         print(line, file=sys.stderr)
     names = ", ".join(search.heads.weights)
-    say(f"{out}: {names}; null strength {search.strength}; found on {found_on}")
+    say(f"{out}: {names}; null strength {search.heads.null_strength}; found on {found_on}")
     if len(cases) < 50:
         warn(f"{len(cases)} queries are few; heads found on fewer than 50 vary")
     return 0

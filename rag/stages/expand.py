@@ -6,6 +6,7 @@ the query, lexical legs score its `terms`; its `text` stays as it was, for reran
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from rag.types import Query, QueryPart, SamplingParams
 from retrievers.index.directory import Index
 
 
-class Expander:
+class Expander(ABC):
     """What the expanders of this file share. A subclass says how texts become parts and weighted texts.
 
     Nothing usable from the model leaves the query unchanged, outcome `fallback`.
@@ -61,13 +62,13 @@ class Expander:
         terms = weighted_terms(self._index, self._weighted(query, written.texts)) if self._index else {}
         return replace(query, original=query.asked, parts=self._parts(query, written.texts), terms=terms)
 
+    @abstractmethod
     def _parts(self, query: Query, texts: Sequence[str]) -> tuple[QueryPart, ...]:
         """What dense legs average."""
-        raise NotImplementedError
 
     def _weighted(self, query: Query, texts: Sequence[str]) -> list[tuple[str, float]]:
-        """Texts and weights that lexical legs score; only asked for where the expander has an index."""
-        raise NotImplementedError
+        """Texts and weights that lexical legs score, where the expander has an index: the plain query."""
+        return [(query.text, 1.0)]
 
 
 class HydeReformulator(Expander):

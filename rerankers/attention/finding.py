@@ -14,7 +14,7 @@ The first three weigh their best heads alike. Scores are standardised over the c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -68,10 +68,8 @@ def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), 
     """
     if len(examples) < 2 * folds:
         raise ValueError(f"finding heads needs at least {2 * folds} examples, got {len(examples)}")
-    tried = [(method, setting) for method in methods for setting in _settings(method)]
-    held_out = [_held_out(examples, method, setting, folds) for method, setting in tried]
-    best = max(range(len(tried)), key=lambda at: float(held_out[at].mean()))
-    (method, setting), values = tried[best], held_out[best]
+    tried = [(method, *each) for method in methods for each in _held_out(examples, method, folds).items()]
+    method, setting, values = max(tried, key=lambda each: float(each[2].mean()))
     error = float(values.std(ddof=1) / len(values) ** 0.5)
     weights = fit(examples, method, setting)
     return Found(weights=weights, method=method, setting=setting, ndcg=float(values.mean()), error=error)
@@ -79,12 +77,21 @@ def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), 
 
 def fit(examples: Sequence[Example], method: Method, setting: float) -> Scores:
     """Weights [n_heads]. `setting` is how many heads are kept, for sparse the penalty."""
-    if method == "sparse":
-        return _sparse(examples, setting)
-    values = {"qr": _qr, "core": _core, "ndcg": ndcg_per_head}[method](examples)
-    weights = np.zeros(len(values))
-    weights[np.argsort(-values, kind="stable")[: int(setting)]] = 1.0
+    (weights,) = _fits(examples, method, [setting])
     return weights
+
+
+def _fits(examples: Sequence[Example], method: Method, settings: Sequence[float]) -> list[Scores]:
+    """Weights for each setting; what does not depend on it is computed once."""
+    if method == "sparse":
+        return [_sparse(examples, penalty) for penalty in settings]
+    best_first = np.argsort(-_VALUES[method](examples), kind="stable")
+    fits = []
+    for size in settings:
+        weights = np.zeros(len(best_first))
+        weights[best_first[: int(size)]] = 1.0
+        fits.append(weights)
+    return fits
 
 
 def mean_ndcg(examples: Sequence[Example], weights: Scores) -> float:
@@ -171,15 +178,17 @@ def _steepest(features: NDArray[np.float64]) -> float:
     return 0.55 * size
 
 
-def _settings(method: Method) -> Sequence[float]:
-    return PENALTIES if method == "sparse" else SIZES
+_VALUES: dict[str, Callable[[Sequence[Example]], Scores]] = {"qr": _qr, "core": _core, "ndcg": ndcg_per_head}
+"""Methods that give every head a value: [n_heads], higher is better."""
 
 
-def _held_out(examples: Sequence[Example], method: Method, setting: float, folds: int) -> Scores:
-    """nDCG@10 of every example under weights that were fitted without its fold."""
-    values = np.empty(len(examples))
+def _held_out(examples: Sequence[Example], method: Method, folds: int) -> dict[float, Scores]:
+    """Setting -> nDCG@10 of every example under weights that were fitted without its fold."""
+    settings: Sequence[float] = PENALTIES if method == "sparse" else SIZES
+    values = {setting: np.empty(len(examples)) for setting in settings}
     for fold in range(folds):
-        weights = fit([each for at, each in enumerate(examples) if at % folds != fold], method, setting)
-        for at in range(fold, len(examples), folds):
-            values[at] = ndcg(weighed(examples[at].scores, weights), examples[at].grades)
+        training = [each for at, each in enumerate(examples) if at % folds != fold]
+        for setting, weights in zip(settings, _fits(training, method, settings), strict=True):
+            for at in range(fold, len(examples), folds):
+                values[setting][at] = ndcg(weighed(examples[at].scores, weights), examples[at].grades)
     return values

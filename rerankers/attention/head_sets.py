@@ -29,7 +29,7 @@ class HeadSet(BaseModel):
     Attributes:
         model: what the model calls itself: a packaged name or a hub id.
         weight_hash: sha256 of its weight files (`rag.models.weights_sha256`); None when nobody here had them.
-        template_hash: of the prompt's fixed parts; None fits any.
+        template_hash: of the prompt's fixed parts that the heads were found with, for the record; it is not compared.
         layers, heads_per_layer: the model's size.
         layout: which prompt the heads were found with: documents as blocks, or all in one prompt.
         over: what counts of a document in blocks: all its tokens, or the best one.
@@ -64,11 +64,6 @@ class HeadSet(BaseModel):
     def by_layer(self) -> dict[int, tuple[int, ...]]:
         """Layer -> heads."""
         return parse_heads(tuple(self.weights))
-
-    @property
-    def label(self) -> str:
-        """What reports call it."""
-        return f"{self.model}, {len(self.weights)} heads, {self.method or self.source or 'unknown origin'}"
 
     def weight(self, layer: int, head: int) -> float:
         return self.weights[f"{layer}-{head}"]

@@ -79,7 +79,8 @@ def token_logits(
         heads = [head for head, its in enumerate(pair_of) if its == pair]
         logits[heads] = rows.capped(asked.vectors[heads] @ keys[pair].T, softcap)
     logits = logits.view(*logits.shape[:2], len(documents), longest)
-    return logits.masked_fill_(torch.arange(longest) >= lengths[:, None], -torch.inf)
+    behind = torch.arange(longest) >= lengths[:, None]
+    return logits.masked_fill_(behind.to(logits.device), -torch.inf)
 
 
 def _parts(lengths: Sequence[int], *, limit: int) -> list[range]:

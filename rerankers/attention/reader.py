@@ -84,20 +84,22 @@ class BlockReader:
 
     def block(self, document: Document) -> list[int]:
         """A document's ids: title, a new line and the text."""
-        text = f"{document.title}\n{document.text}" if document.title else document.text
-        ids = encode_text(self._tokenizer, text[: self._max_tokens * _CHARACTERS_PER_TOKEN].strip())
+        ids = encode_text(self._tokenizer, self._text(document).strip())
         return self._pieces.document(ids, max_tokens=self._max_tokens)
 
     def spans(self, document: Document) -> list[tuple[int, int]]:
         """For each id of `block`, the characters of the document's text it stands for; (0, 0) where for none."""
+        text = self._text(document)
         before = len(document.title) + 1 if document.title else 0
-        text = f"{document.title}\n{document.text}" if document.title else document.text
-        text = text[: self._max_tokens * _CHARACTERS_PER_TOKEN]
         before -= len(text) - len(text.lstrip())
         _, spans = encode_text_spans(self._tokenizer, text.strip())
         kept = len(self._pieces.document(range(len(spans)), max_tokens=self._max_tokens)) - len(self._pieces.separator)
         own = [(max(start - before, 0), max(end - before, 0)) for start, end in spans[:kept]]
         return [*own, *([(0, 0)] * len(self._pieces.separator))]
+
+    def _text(self, document: Document) -> str:
+        text = f"{document.title}\n{document.text}" if document.title else document.text
+        return text[: self._max_tokens * _CHARACTERS_PER_TOKEN]
 
     def query(self, text: str) -> tuple[list[int], bool]:
         """A query's ids, and whether they had to be cut."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from rag.models import home
 from rag.protocols import LocalLLM, Weights
-from rag.ranking import ranked, require_k
+from rag.ranking import ranked_before, require_k, split_at
 from rag.types import NO_USAGE, OK, Document, Outcome, Ranking, ScoredDocument, Usage
 from rerankers.attention.head_sets import HeadSet, check_head_set, find_head_set, read_head_set
 from rerankers.attention.heads import Plan, make_plan, parse_heads
@@ -155,14 +155,14 @@ class AttentionReranker:
         with self._llm.weights() as lent:
             reader, heads = self._reader(lent)
             with attention_switched(reader.decoder):
-                asked, *nulls = reader.ask([reader.query(text)[0] for text in (query, *self._nulls)])
+                (asked,) = reader.ask([reader.query(query)[0]])
+                nulls = self._ask_nulls(reader, heads)
                 (keys,) = reader.read([reader.block(document)]).keys
         over = self._over or heads.over
-        strength = heads.null_strength if self._null_strength is None else self._null_strength
-        weights = np.array([heads.weight(*name) for name in reader.plan.names])
-        parts = weights @ reader.match_tokens(asked, keys, over=over).double().numpy()
-        for null in nulls:
-            parts -= strength / len(nulls) * (weights @ reader.match_tokens(null, keys, over=over).double().numpy())
+        by_head = reader.match_tokens(asked, keys, over=over).double()
+        for null, strength in nulls:
+            by_head -= strength * reader.match_tokens(null, keys, over=over).double()
+        parts = np.array([heads.weight(*name) for name in reader.plan.names]) @ by_head.numpy()
         placed = zip(reader.spans(document), parts.tolist(), strict=True)
         return [TokenScore(start=start, end=end, score=part) for (start, end), part in placed if end > start]
 
@@ -171,15 +171,23 @@ class AttentionReranker:
 
         reader, heads = self._reader(lent)
         with attention_switched(reader.decoder):
-            strength = heads.null_strength if self._null_strength is None else self._null_strength
-            nulls = reader.ask([reader.query(text)[0] for text in self._nulls]) if strength else []
+            nulls = self._ask_nulls(reader, heads)
             for work in works:
                 started = perf_counter()
                 ids, work.cut_query = reader.query(work.ranking.query.text)
                 (asked,) = reader.ask([ids])
                 work.usage += Usage(calls=1, prompt_tokens=len(ids))
-                self._score(work, reader, heads, asked, [(null, strength / len(nulls)) for null in nulls], k)
+                self._score(work, reader, heads, asked, nulls, k)
                 work.usage += Usage(seconds=perf_counter() - started)
+
+    def _strength(self, heads: HeadSet) -> float:
+        return heads.null_strength if self._null_strength is None else self._null_strength
+
+    def _ask_nulls(self, reader: BlockReader, heads: HeadSet) -> list[tuple[Asked, float]]:
+        """The queries without content and how much of each is subtracted; none where nothing is."""
+        strength = self._strength(heads)
+        nulls = reader.ask([reader.query(text)[0] for text in self._nulls]) if strength else []
+        return [(null, strength / len(nulls)) for null in nulls]
 
     def _read_in_one_prompt(self, works: Sequence[_Work]) -> None:
         if self._in_one_prompt is None:
@@ -188,7 +196,7 @@ class AttentionReranker:
             with self._llm.weights() as lent:
                 config = lent.model.get_decoder().config
                 heads = self._head_set(config, name_of(lent.model), weight_hash(lent.model))
-            strength = heads.null_strength if self._null_strength is None else self._null_strength
+            strength = self._strength(heads)
             self._in_one_prompt = ICRReranker(
                 llm=self._llm,
                 heads=tuple(heads.weights),
@@ -357,21 +365,15 @@ class _Work:
 
     @classmethod
     def of(cls, ranking: Ranking, depth: int | None) -> _Work:
-        unique = {hit.doc_id: hit for hit in reversed(ranking.hits)}
-        hits = tuple(unique[doc_id] for doc_id in dict.fromkeys(ranking.doc_ids))
-        return cls(ranking=ranking, head=hits[:depth], rest=hits[len(hits[:depth]) :])
+        head, rest = split_at(ranking, depth)
+        return cls(ranking=ranking, head=head, rest=rest)
 
     def result(self, k: int) -> Ranking:
         if self.trouble or not len(self.scores):
             return replace(self.ranking, hits=(*self.head, *self.rest)[:k], outcome=self.outcome(), usage=self.usage)
-        read = self.head[: len(self.scores)]
-        unread = (*self.head[len(read) :], *self.rest)
-        below = float(self.scores.min())
-        hits = ranked(
-            ScoredDocument(document=hit.document, score=float(score))
-            for hit, score in zip(read, self.scores, strict=True)
-        )
-        hits += tuple(replace(hit, score=below - place) for place, hit in enumerate(unread, start=1))
+        documents = [hit.document for hit in (*self.head, *self.rest)]
+        n = len(self.scores)
+        hits = ranked_before(documents[:n], self.scores.tolist(), documents[n:])
         return replace(self.ranking, hits=hits[:k], outcome=self.outcome(), usage=self.usage)
 
     def outcome(self) -> Outcome:

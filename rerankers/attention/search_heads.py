@@ -37,8 +37,6 @@ class Search:
     """What was found. by_head: (layer, head) -> nDCG@10 of that head alone. by_depth: deepest layer -> best find."""
 
     heads: HeadSet
-    found: Found
-    strength: float
     by_head: dict[tuple[int, int], float]
     by_depth: dict[int, Found]
 
@@ -107,7 +105,7 @@ def choose_heads(
         )
     alone = ndcg_per_head([each.example(slice(None), strength) for each in scores])
     by_head = dict(zip(plan.names, alone.tolist(), strict=True))
-    return Search(heads=heads, found=found, strength=strength, by_head=by_head, by_depth=by_depth)
+    return Search(heads=heads, by_head=by_head, by_depth=by_depth)
 
 
 def shallowest(by_depth: dict[int, Found]) -> int:

@@ -58,10 +58,8 @@ def test_order_of_the_candidates_does_not_matter(llm: TinyLLM) -> None:
 
 def test_a_document_counts_the_same_beside_any_others(llm: TinyLLM) -> None:
     """Standardised scores depend on the company; which of two documents is ahead does not."""
-    order = [doc_id for doc_id in rerank(llm).doc_ids if doc_id in ("d0", "d1", "d2")]
     one_head = rerank(llm, replace(SIX, hits=SIX.hits[:3]), heads=HEADS[:1])
     assert list(one_head.doc_ids) == [d for d in rerank(llm, heads=HEADS[:1]).doc_ids if d in ("d0", "d1", "d2")]
-    assert len(order) == 3
 
 
 def test_the_same_in_any_batch(llm: TinyLLM) -> None:
