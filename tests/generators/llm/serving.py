@@ -86,6 +86,7 @@ class Served:
     owner: str = "vllm"
     window: int | None = None
     pause_s: float = 0.0
+    token_pause_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
     at_once: int = 0
 
@@ -193,6 +194,7 @@ def _handler(served: Served, llm: TransformersLLM, tokenizer: Any) -> type[BaseH
                     delta = {"delta": {"content": piece}} if chat else {"text": piece}
                     _chunk(self, "data: " + json.dumps({"choices": [{**delta, "finish_reason": None}]}) + "\n\n")
                 if not writer.reason:
+                    time.sleep(served.token_pause_s)
                     batch.feed([token])
             done = writer.completion()
             usage = {
