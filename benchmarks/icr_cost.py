@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.make_samples import load
 from benchmarks.record import record
 from generators.llm import LLMS
-from rag.protocols import LocalLLM
+from rag.protocols import LocalLLM, Weights
 from rerankers.attention import rows
 from rerankers.attention.prompt import INSTRUCTIONS, Pieces, document_text, first_words
 from rerankers.icr import rank_texts
@@ -37,18 +37,24 @@ def default_llm(model: str) -> LocalLLM:
     return llm
 
 
-def plain_seconds(llm: LocalLLM, query: str, texts: Sequence[str]) -> tuple[float, int]:
-    """Seconds of one forward of the decoder over the prompt that ICR reads, and its tokens."""
+def prompt_ids(lent: Weights, query: str, texts: Sequence[str]) -> Any:
+    """Token ids (1, n) of the prompt that ICR reads, the real query at its end."""
     import torch
 
     from rag.chat import encode_text
 
+    pieces = Pieces.of(lent.tokenizer, instruction=INSTRUCTIONS["ie"])
+    numbered = [document_text(i, "", text, max_words=300) for i, text in enumerate(reversed(texts), start=1)]
+    prefix, _ = pieces.prefix([encode_text(lent.tokenizer, text) for text in numbered])
+    return torch.tensor([[*prefix, *pieces.suffix(lent.tokenizer, query)]], device=lent.model.device)
+
+
+def plain_seconds(llm: LocalLLM, query: str, texts: Sequence[str]) -> tuple[float, int]:
+    """Seconds of one forward of the decoder over the prompt that ICR reads, and its tokens."""
+    import torch
+
     with llm.weights() as lent:
-        tokenizer, decoder = lent.tokenizer, lent.model.get_decoder()
-        pieces = Pieces.of(tokenizer, instruction=INSTRUCTIONS["ie"])
-        numbered = [document_text(i, "", text, max_words=300) for i, text in enumerate(reversed(texts), start=1)]
-        prefix, _ = pieces.prefix([encode_text(tokenizer, text) for text in numbered])
-        ids = torch.tensor([[*prefix, *pieces.suffix(tokenizer, query)]], device=lent.model.device)
+        ids, decoder = prompt_ids(lent, query, texts), lent.model.get_decoder()
         before = decoder.config._attn_implementation
         decoder.config._attn_implementation = "sdpa"
         try:

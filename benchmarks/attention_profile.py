@@ -1,0 +1,132 @@
+"""Where `rerank.attention` spends its time and memory, cold: the share outside matrix products, and peak memory by depth.
+
+Time is self time by torch's profiler, cold, over Cranfield candidates of at most 128 tokens; matrix products are linear
+layers and attention. Memory is the growth of a fresh process's highest resident size over what it held with the model
+loaded and warm.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_profile [--documents 40] [--memory 20 80 320] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.queues import Queue
+from pathlib import Path
+from threading import Event, Thread
+
+from benchmarks.first_stage import prepare
+from benchmarks.icr_cost import default_llm
+from benchmarks.record import record
+from rag.types import Ranking
+from rerankers.attention.reranker import AttentionReranker
+
+PRODUCTS = (
+    "aten::mm",
+    "aten::addmm",
+    "aten::bmm",
+    "aten::baddbmm",
+    "aten::matmul",
+    "mkldnn",
+    "scaled_dot_product",
+    "_flash_attention",
+)
+
+
+def candidates(depth: int) -> Ranking:
+    [ranking] = prepare("cranfield", depth=depth, limit=1).rankings
+    return ranking
+
+
+def warmed(model: str, ranking: Ranking) -> AttentionReranker:
+    reranker = AttentionReranker(llm=default_llm(model), keep="nowhere")
+    reranker.rerank([replace(ranking, hits=ranking.hits[:2])], k=2)
+    return reranker
+
+
+def time_shares(model: str, documents: int) -> tuple[float, list[tuple[str, float]]]:
+    """Share of self time outside matrix products, and the ten largest operators with their shares."""
+    from torch.profiler import ProfilerActivity, profile
+
+    ranking = candidates(documents)
+    reranker = warmed(model, ranking)
+    reranker.rerank([ranking], k=10)
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        reranker.rerank([ranking], k=10)
+    spent = {event.key: float(event.self_cpu_time_total) for event in found.key_averages()}
+    whole = sum(spent.values())
+    products = sum(time for name, time in spent.items() if any(part in name for part in PRODUCTS))
+    largest = sorted(spent.items(), key=lambda pair: -pair[1])[:10]
+    return 1 - products / whole, [(name, time / whole) for name, time in largest]
+
+
+def resident_mb() -> float:
+    """What this process holds in memory now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+@contextmanager
+def watched() -> Iterator[list[float]]:
+    """Within, the resident size is looked at every five milliseconds; the list holds the highest, in MB."""
+    highest, done = [resident_mb()], Event()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            highest[0] = max(highest[0], resident_mb())
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield highest
+    finally:
+        done.set()
+        thread.join()
+
+
+def _grow(model: str, documents: int, out: Queue[float]) -> None:
+    ranking = candidates(documents)
+    reranker = warmed(model, ranking)
+    before = resident_mb()
+    with watched() as highest:
+        reranker.rerank([ranking], k=10)
+    out.put(highest[0] - before)
+
+
+def memory_growth(model: str, documents: int) -> float:
+    """MB by which a fresh process grows over one cold reranking."""
+    context = multiprocessing.get_context("spawn")
+    out: Queue[float] = context.Queue()
+    process = context.Process(target=_grow, args=(model, documents, out))
+    process.start()
+    grown = out.get(timeout=600)
+    process.join()
+    return grown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=40)
+    parser.add_argument("--memory", type=int, nargs="*", default=[20, 80, 320], help="depths whose memory is measured")
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_profile.jsonl")
+    options = parser.parse_args()
+    outside, largest = time_shares(options.model, options.documents)
+    print(f"{outside:.1%} of the time is spent outside matrix products")
+    for name, share in largest:
+        print(f"  {share:6.1%}  {name}")
+    grown = {n: memory_growth(options.model, n) for n in options.memory}
+    for n, mb in grown.items():
+        print(f"{n:>4} documents: peak memory grows by {mb:.0f} MB, {mb / n:.2f} MB a document")
+    if options.record:
+        by_depth = {str(n): round(mb, 1) for n, mb in grown.items()}
+        settings = {"documents": options.documents, "model": options.model}
+        record("attention_profile", {**settings, "outside_products": round(outside, 4), "peak_growth_mb": by_depth})
+
+
+if __name__ == "__main__":
+    main()
