@@ -22,7 +22,12 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.tested: pyproject.toml | $(VENV)/.installed
 	@echo "installing the test extra" >&2
-	@$(PIP) install $(INDEX_FLAGS) -e '.[test]'
+	@$(PIP) install $(INDEX_FLAGS) -e '.[ray,test]'
+	@touch $@
+
+$(VENV)/.serving: pyproject.toml | $(VENV)/.installed
+	@echo "installing the serve extra" >&2
+	@$(PIP) install $(INDEX_FLAGS) -e '.[serve]'
 	@touch $@
 
 install: $(VENV)/.installed ## make .venv and install ragline into it
@@ -33,7 +38,7 @@ lint: $(VENV)/.tested ## format check, lint, types
 	@$(BIN)/mypy --no-error-summary
 
 test: lint ## everything from nothing: install, lint, types, tests
-	@$(BIN)/python -m pytest -m "not data and not models and not slow and not vllm"
+	@$(BIN)/python -m pytest -m "not data and not models and not slow and not vllm and not browser"
 
 test-marked: $(VENV)/.tested ## the slower checks: real models, evaluation data (RAGLINE_EVAL_DATA), packaging
 	@$(BIN)/python -m pytest -m "data or models or slow" --durations=10
@@ -59,11 +64,17 @@ test-vllm: ## the tests on the real vLLM engine; they skip where it cannot be ha
 	@python=$(VLLM_VENV)/bin/python; [ -e "$(VLLM_VENV)/.engine-$(VLLM_CPU)" ] || python=$(BIN)/python; \
 	  $$python -m pytest -m vllm -p no:unraisableexception -rs --durations=10 || [ $$? -eq 5 ]  # 5: all skipped
 
+test-browser: $(VENV)/.tested ## the page in a real Chromium (pictures in screenshots/); skips where there is none
+	@$(BIN)/python -m pytest -m browser -rs --durations=5 || [ $$? -eq 5 ]  # 5: all skipped
+
 coverage: $(VENV)/.tested ## line coverage of product code
 	@$(BIN)/python -m pytest -m "not data and not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 demo: $(VENV)/.installed ## models, an index of docs/ and examples/corpus, three questions, answers with citations
 	@$(BIN)/python examples/demo.py
+
+demo-chat: $(VENV)/.serving ## the same index behind a chat page on this machine, until Ctrl-C (OPTIONS="--port 8080")
+	@$(BIN)/python examples/demo_chat.py $(OPTIONS)
 
 BENCH = $(BIN)/python -m benchmarks
 bench-bm25: $(VENV)/.tested ## BM25 over all sets, and its speed against bm25s (RAGLINE_EVAL_DATA, as all bench-*)
@@ -81,6 +92,9 @@ bench-icr: $(VENV)/.tested ## the attention reranker: cost over a plain forward,
 bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality beside the baselines (resumes; hours in full)
 	@$(BENCH).attention_heads --record && $(BENCH).attention identity alone alone-shuffled alone-reversed fused alone-int8 cosine
 
+bench-methods: $(VENV)/.tested ## every reformulator and prompt-based reranker: docs/methods.md and its plot (resumes; hours in full)
+	@$(BENCH).methods
+
 bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 	@$(BENCH).cited_answers --record
 
@@ -89,6 +103,9 @@ bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of docum
 
 bench-graph: $(VENV)/.tested ## overhead of a graph of six stages against other frameworks, where they are installed
 	@$(BENCH).graph_overhead --record
+
+bench-serve: $(VENV)/.tested ## the server under load: first token, answers a second, what it adds to the engine
+	@$(BENCH).serve_load --record
 
 bench-smoke: $(VENV)/.tested ## a small size of every benchmark
 	@$(BIN)/python -m benchmarks.smoke
@@ -100,5 +117,5 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-.PHONY: help install lint test test-marked vllm-cpu test-vllm coverage demo bench-bm25 bench-dense bench-fusion bench-icr bench-attention bench-answers \
-  bench-indexing bench-graph bench-smoke docs fix
+.PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser coverage demo demo-chat bench-bm25 bench-dense bench-fusion \
+  bench-icr bench-attention bench-methods bench-answers bench-indexing bench-graph bench-serve bench-smoke docs fix

@@ -8,13 +8,16 @@ or another, goes on where it was; a line counts only for the settings and head s
     alone               attention scores only, candidates in first-stage order
     alone-shuffled      the same, candidates shuffled
     alone-reversed      the same, candidates reversed
-    fused               half attention, half BM25's score, both standardised
+    fused               0.4 of attention, 0.6 of BM25's score, both standardised
     alone-int8          alone, with document states kept as int8
     alone-free          alone, with heads found without labels
     icr, icr-shuffled   rerank.icr with the paper's defaults
     cosine              MiniLM's cosine
     yes-no              rerank.yes_no
     listwise            rerank.listwise, windows of 20
+    hybrid              the built-in hybrid retrieval itself; what follows is compared with it
+    hybrid-alone        attention scores only, over its candidates
+    hybrid-fused        0.3 of attention, 0.7 of its score
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.attention [METHOD ...] [--limit 40] [--depth 40]
 """
@@ -84,7 +87,7 @@ def methods(llm: LocalLLM) -> dict[str, tuple[Callable[[Ranking], Ranking], Call
         def made(name: str) -> tuple[Reranker, str]:
             path = HEADS / heads.format(set=name)
             # On disk, so that variants of one method read what another has encoded.
-            common = {"llm": llm, "heads": str(path), "max_tokens": MAX_TOKENS, "keep": "disk"}
+            common = {"llm": llm, "heads": str(path), "max_tokens": MAX_TOKENS, "keep": "disk", "keep_mb": 8192}
             reranker: Reranker = RERANKERS.get("attention")(**common, **settings)
             return (
                 reranker,
@@ -108,7 +111,7 @@ def methods(llm: LocalLLM) -> dict[str, tuple[Callable[[Ranking], Ranking], Call
         "alone": (same, attention("{set}.json")),
         "alone-shuffled": (shuffled, attention("{set}.json")),
         "alone-reversed": (backwards, attention("{set}.json")),
-        "fused": (same, attention("{set}.json", first_stage_weight=0.5)),
+        "fused": (same, attention("{set}.json", first_stage_weight=0.6)),
         "alone-int8": (same, attention("{set}.json", keep_as="int8")),
         "alone-free": (same, attention("{set}.free.json")),
         "cosine": (same, other("cosine")),
@@ -116,7 +119,15 @@ def methods(llm: LocalLLM) -> dict[str, tuple[Callable[[Ranking], Ranking], Call
         "icr-shuffled": (shuffled, other("icr", max_words=WORDS)),
         "yes-no": (same, other("yes_no", max_words=WORDS)),
         "listwise": (same, other("listwise", window=20, stride=10, max_words=WORDS)),
+        "hybrid": (same, other("identity")),
+        "hybrid-alone": (same, attention("{set}.json")),
+        "hybrid-fused": (same, attention("{set}.json", first_stage_weight=0.7)),
     }
+
+
+def first_stage_of(method: str) -> str:
+    """The method that only passes on what `method` is given to rerank."""
+    return "hybrid" if method.startswith("hybrid") else "identity"
 
 
 class Work:
@@ -216,6 +227,25 @@ def table(values: Mapping[tuple[str, str], Mapping[str, float]], sets: Sequence[
     return lines
 
 
+def by_set(values: Mapping[tuple[str, str], Mapping[str, float]], sets: Sequence[str], baseline: str) -> list[str]:
+    """One line per method: its difference to the baseline on every set, with p corrected over the sets (Holm)."""
+    lines = []
+    for method in dict.fromkeys(method for method, _ in values if method != baseline):
+        shared = {name: sorted(set(values[method, name]) & set(values[baseline, name])) for name in sets}
+        found = {
+            name: paired_randomisation(
+                [values[method, name][qid] for qid in qids], [values[baseline, name][qid] for qid in qids]
+            )
+            for name, qids in shared.items()
+        }
+        corrected = holm([each.p for each in found.values()])
+        told = (
+            f"{name} {each.difference:+.3f} ({p:.2f})" for (name, each), p in zip(found.items(), corrected, strict=True)
+        )
+        lines.append(f"{method}: {', '.join(told)}")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -224,7 +254,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(JUDGEMENTS), default=list(JUDGEMENTS))
     parser.add_argument("--depth", type=int, default=40)
     parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
-    parser.add_argument("--baseline", default="identity")
+    parser.add_argument("--all", action="store_true", help="all judged queries of the sets instead")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
@@ -234,10 +264,16 @@ def main() -> None:
         parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     values = dict[tuple[str, str], dict[str, float]]()
     outcomes = dict[str, dict[str, int]]()
+    limit = None if options.all else options.limit
+    asked = list(dict.fromkeys(each for method in options.methods for each in (first_stage_of(method), method)))
     for name in options.sets:
-        job = prepare(name, depth=options.depth, limit=options.limit)
-        for method in dict.fromkeys([options.baseline, *options.methods]):
+        jobs = {
+            stage: prepare(name, depth=options.depth, limit=limit, stage="hybrid" if stage == "hybrid" else "bm25")
+            for stage in map(first_stage_of, asked)
+        }
+        for method in asked:
             order, made = known[method]
+            job = jobs[first_stage_of(method)]
             settings = run(method, job, work, made, order, options.depth)
             found = {r.qid: work.get(method, name, r.qid, settings) or {} for r in job.rankings}
             values[method, name] = {qid: line["nDCG@10"] for qid, line in found.items()}
@@ -249,7 +285,9 @@ def main() -> None:
             {m: round(float(np.mean(list(v.values()))), 4) for (m, s), v in values.items() if s == name},
             flush=True,
         )
-    print(*table(values, options.sets, options.baseline), sep="\n")
+    for stage in dict.fromkeys(map(first_stage_of, asked)):
+        rows = {key: found for key, found in values.items() if first_stage_of(key[0]) == stage}
+        print(*table(rows, options.sets, stage), "", *by_set(rows, options.sets, stage), "", sep="\n")
     print("outcomes:", json.dumps(outcomes))
 
 

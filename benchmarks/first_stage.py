@@ -8,9 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.make_samples import SEED, load, read_sample
 from rag.beir import Dataset
+from rag.evaluation import cached_index
+from rag.graph.spec import load_spec
+from rag.pipeline import load_pipeline
 from rag.progress import silent
 from rag.ranking import ranked
 from rag.trec import read_run
@@ -28,13 +32,24 @@ class Job:
     qrels: Mapping[str, Mapping[str, int]]
 
 
-def prepare(name: str, *, depth: int, limit: int | None) -> Job:
-    """The first `limit` queries of a set's committed sample; all judged queries of the set when None."""
+def prepare(name: str, *, depth: int, limit: int | None, stage: Literal["bm25", "hybrid"] = "bm25") -> Job:
+    """The first `limit` queries of a set's committed sample; all judged queries of the set when None.
+
+    `hybrid` is the built-in graph of that name, over an index that is kept in the cache folder.
+    """
     dataset, qrels = load(name)
     by_qid = {query.qid: query for query in dataset.queries}
     qids = sorted(qid for qid in qrels if max(qrels[qid].values()) > 0) if limit is None else read_sample(name)[:limit]
     queries = [by_qid[qid] for qid in qids]
-    return Job(name=name, rankings=first_stage(dataset, queries, depth), qrels={qid: qrels[qid] for qid in qids})
+    found = hybrid_stage(dataset, queries, depth) if stage == "hybrid" else first_stage(dataset, queries, depth)
+    return Job(name=name, rankings=found, qrels={qid: qrels[qid] for qid in qids})
+
+
+def hybrid_stage(dataset: Dataset, queries: Sequence[Query], depth: int) -> list[Ranking]:
+    """One ranking per query by the built-in graph `hybrid`, at most `depth` hits."""
+    spec = load_spec("hybrid")
+    with cached_index(dataset, spec.graph, spec.graph.index) as index, load_pipeline("hybrid", index=index) as pipeline:
+        return pipeline.search_batch(queries, k=depth)
 
 
 def shuffled(ranking: Ranking) -> Ranking:

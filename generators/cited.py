@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import prompts
 from generators.answering import QUESTION_TOKENS, cautious_tokens, opening, outcome_of, pieces, status_of, warn
@@ -67,6 +70,12 @@ class CitedGenerator:
         """Tokens that passages may have beside the prompt, a question and the answer. A cautious estimate."""
         words = [turn.content for turn in self.prompt.turns]
         return self.llm.context_window - self.max_tokens - QUESTION_TOKENS - cautious_tokens(words)
+
+    def with_sampling(self, **changes: Any) -> CitedGenerator:
+        """The same generator and model, writing with these fields of `SamplingParams` changed."""
+        other = copy(self)
+        other._params = replace(self._params, **changes)
+        return other
 
     def generate(self, contexts: Sequence[Context]) -> list[Answer]:
         """One answer per context, in order. Contexts without passages cost no call."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import prompts
 from generators.answering import opening, outcome_of, pieces, status_of, warn
@@ -43,6 +46,12 @@ class ClosedBookGenerator:
         self.prompt = prompts.load(prompt)
         self.prompt.require("question", by="generate.closed_book")
         self._params = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    def with_sampling(self, **changes: Any) -> ClosedBookGenerator:
+        """The same generator and model, writing with these fields of `SamplingParams` changed."""
+        other = copy(self)
+        other._params = replace(self._params, **changes)
+        return other
 
     def generate(self, queries: Sequence[Query]) -> list[Answer]:
         """One answer per query, in order, with an empty context and no citations."""

@@ -25,6 +25,7 @@ from rag.errors import (
     StageError,
     UnknownComponent,
 )
+from rag.quiet import usage_reports_off
 from rag.types import (
     Answer,
     AnswerDelta,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from rag.pipeline import Pipeline, load_pipeline
 
 __version__ = "0.1.0"
+
+usage_reports_off()
 
 _LAZY = {
     "GraphSpec": "rag.graph.spec",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rag.graph.report import Failure, RunResult
-from rag.types import Answer, Outcome, Ranking, ScoredDocument
+from rag.types import Answer, Document, Outcome, Ranking, ScoredDocument
 
 POSITION = ("source", "page", "headings", "start", "end")
 
@@ -20,8 +20,13 @@ def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:
         "score": hit.score,
         "title": document.title,
         "text": document.text,
-        "position": {key: document.metadata[key] for key in POSITION if key in document.metadata},
+        "position": position_json(document),
     }
+
+
+def position_json(document: Document) -> dict[str, Any]:
+    """What is known of where a passage stands in its source."""
+    return {key: document.metadata[key] for key in POSITION if key in document.metadata}
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:

@@ -9,71 +9,39 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rag.as_json import failures_json
+from rag.batch.done import Identities
+from rag.batch.identity import graph_identity, index_identity
+from rag.batch.lines import answer_lines
 from rag.beir import Dataset
 from rag.errors import SpecError
-from rag.evaluate import Evaluation, Significance, compare, evaluate, write_per_query
+from rag.evaluate import (
+    PER_QUERY,
+    Evaluation,
+    Plan,
+    compare_with_baseline,
+    evaluate,
+    evaluate_answers,
+    mean_interval,
+    plan_evaluation,
+    write_per_query,
+)
+from rag.evaluate.eval_report import EvalReport
 from rag.graph.build import RANKING_STAGES, build
 from rag.graph.check import check
-from rag.graph.report import Failure, NodeReport
+from rag.graph.report import Failure, NodeReport, RunResult
 from rag.graph.rewire import with_run
 from rag.graph.spec import GraphSpec, Spec, load_spec
 from rag.indexing import build_index, index_key
 from rag.models import home
 from rag.pipeline import Pipeline
+from rag.plan import plan_memory
 from rag.progress import Progress, silent
-from rag.trec import Qrels, read_run, write_run
-from rag.types import Document, Ranking, ScoredDocument
+from rag.trec import write_run
+from rag.types import Answer, Document, Ranking, ScoredDocument
 from retrievers.index.directory import Index
 from retrievers.index.settings import IndexSettings
 
 BATCH = 16
-NOT_OK = ("repaired", "fallback", "failed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvalReport:
-    """Measures of a graph on a data set, with what it cost and what went wrong on the way.
-
-    `seconds` is wall time of the queries; building an index is not in it. `significance`: measure -> comparison with the
-    baseline, where one was given.
-    """
-
-    dataset: str
-    split: str
-    graph: str
-    evaluation: Evaluation
-    seconds: float
-    nodes: tuple[NodeReport, ...]
-    failures: tuple[Failure, ...]
-    index: str
-    significance: Mapping[str, Significance] = field(default_factory=dict)
-
-    @property
-    def worst_share(self) -> float:
-        """The largest share, over nodes, of records that were repaired, fell back or failed; failed queries count too."""
-        shares = [sum(node.outcomes.get(kind, 0) for kind in NOT_OK) / node.n_out for node in self.nodes if node.n_out]
-        lost = len({f.qid for f in self.failures}) / max(self.evaluation.n_queries, 1)
-        return max([*shares, lost])
-
-    def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
-        return {
-            "dataset": self.dataset,
-            "split": self.split,
-            "graph": self.graph,
-            "index": self.index,
-            "measures": dict(self.evaluation.measures),
-            "queries": self.evaluation.n_queries,
-            "seconds": round(self.seconds, 3),
-            "significance": {
-                name: {"difference": s.difference, "p": s.p, "low": s.low, "high": s.high}
-                for name, s in self.significance.items()
-            },
-            "outcomes": {node.name: dict(node.outcomes) for node in self.nodes},
-            "nodes": [node.as_dict() for node in self.nodes],
-            "failures": failures_json(self.failures),
-        }
 
 
 def evaluate_graph(
@@ -82,51 +50,66 @@ def evaluate_graph(
     *,
     out: Path,
     split: str = "test",
-    measures: Sequence[str] = ("nDCG@10", "R@100", "AP"),
+    measures: Sequence[str] | None = None,
     settings: IndexSettings | None = None,
     baseline: Path | None = None,
     run: Path | None = None,
     limit: int | None = None,
     progress: Progress = silent,
 ) -> EvalReport:
-    """Search every judged query of a split and score the graph's last ranking.
+    """Run a graph on the questions of a split and score its last ranking, its answers, or both.
 
-    The index is built in a cache keyed by corpus content and index settings, and used again.
+    The index is built in a cache keyed by corpus content and index settings, and used again. Answers are only written
+    when a measure looks at them.
 
     Args:
-        out: folder to write: graph.json, a TREC run per ranking node, per_query.csv, report.json.
+        out: folder to write: graph.json, a TREC run per ranking node, answers.jsonl, per_query.csv, report.json.
+        measures: of retrieval and of answers; default: see `plan_evaluation`.
         settings: of the index; default: the graph's.
-        baseline: a TREC run; its measures are compared by a paired randomisation test.
+        baseline: a TREC run, or the run folder of an earlier evaluation; compared by a paired randomisation test.
         run: a TREC run to use as the first stage in place of the graph's retrieval and fusion.
-        limit: only so many queries, the first in file order.
+        limit: only so many questions, the first in file order.
     Raises:
         SpecError: the graph, the split, a measure or a run file is wrong.
     """
-    qrels = dataset.qrels(split)
-    queries = dataset.queries_of(qrels)[:limit]
-    if not queries:
-        raise SpecError(f"data set '{dataset.folder}' has no query with a positive judgement in split '{split}'")
-    judged = {query.qid: qrels[query.qid] for query in queries}
-    evaluate([], judged, measures)  # a wrong measure is found before hours of work
+    if problems := check(spec).problems:
+        raise SpecError(*problems)
     graph = with_run(spec.graph, run) if run is not None else spec.graph
-    bound = cached_index(dataset, graph, settings or graph.index, progress=progress)
-    pipeline = Pipeline(build(Spec(graph=graph, source=spec.source), index=bound), index=bound)
-    with pipeline:
-        rankings, reports, failures, seconds = _search(pipeline, queries, progress)
-    target = pipeline.graph.last_ranking()
-    evaluation = evaluate(rankings[target], judged, measures)
+    stages = {node.use.partition(".")[0] for node in graph.nodes.values()}
+    ranks = not stages.isdisjoint(RANKING_STAGES)
+    plan = plan_evaluation(
+        dataset,
+        graph=spec.source.name.removeprefix("built-in graph "),
+        ranks=ranks,
+        gives_answers=graph.nodes[graph.output].use.startswith("generate."),
+        split=split,
+        measures=measures,
+        limit=limit,
+    )
+    built_with = settings or graph.index
+    bound = cached_index(dataset, graph, built_with, progress=progress) if ranks else None
+    built = build(Spec(graph=graph, source=spec.source), index=bound)
+    plan_memory(built, index=bound).require_room()
+    with Pipeline(built, index=bound) as pipeline:
+        target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
+        made = _run(pipeline, plan, target, progress)
+    evaluation = _measured(made, plan, language=built_with.analyzer.language)
+    compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
     report = EvalReport(
         dataset=dataset.name,
         split=split,
         graph=spec.source.name.removeprefix("built-in graph "),
         evaluation=evaluation,
-        seconds=seconds,
-        nodes=tuple(reports),
-        failures=tuple(failures),
-        index=bound.manifest.identity,
-        significance=_compared(evaluation, baseline, judged, measures) if baseline is not None else {},
+        seconds=made.seconds,
+        nodes=tuple(made.nodes.values()),
+        failures=tuple(made.failures),
+        index=index_identity(bound),
+        intervals={name: mean_interval(list(values.values())) for name, values in evaluation.per_query.items()},
+        significance=compared,
+        statuses=dict(Counter(answer.status for answer in made.answers)),
+        outcomes=dict(Counter(answer.outcome.kind for answer in made.answers)),
     )
-    _write(report, graph, rankings, out)
+    _write(report, graph, made, out)
     return report
 
 
@@ -138,7 +121,8 @@ def cached_index(dataset: Dataset, graph: GraphSpec, settings: IndexSettings, *,
     checked = check(load_spec(graph))
     legs = checked.legs or ("lexical",)
     sources = list(dataset.corpus)
-    key = index_key(sources, settings=settings, legs=("lexical", "dense") if "dense" in legs else ("lexical",))
+    named = ("lexical", *(leg for leg in ("dense", "promptreps") if leg in legs))
+    key = index_key(sources, settings=settings, legs=named)
     place = home() / "indexes" / key[:24]
     if (place / "CURRENT").exists():
         index = Index.open(place)
@@ -150,54 +134,84 @@ def cached_index(dataset: Dataset, graph: GraphSpec, settings: IndexSettings, *,
     return Index.open(place)
 
 
-def _search(
-    pipeline: Pipeline, queries: Sequence[Any], progress: Progress
-) -> tuple[dict[str, list[Ranking]], list[NodeReport], list[Failure], float]:
-    """Light rankings (ids and scores, no text) of every ranking node, and what the nodes report."""
-    target = pipeline.graph.last_ranking()
-    nodes = [node.name for node in pipeline.graph.up_to(target) if node.stage in RANKING_STAGES]
-    rankings: dict[str, list[Ranking]] = {name: [] for name in nodes}
-    reports: dict[str, NodeReport] = {}
-    failures: list[Failure] = []
-    seconds = 0.0
-    for start in range(0, len(queries), BATCH):
-        result = pipeline.run(queries[start : start + BATCH], to=target)
-        for name in nodes:
-            rankings[name].extend(_light(r) for r in (result.rankings if name == target else result.records[name]))
-        for report in result.nodes:
-            reports[report.name] = reports[report.name] + report if report.name in reports else report
-        failures.extend(result.failures)
-        seconds += result.seconds
-        progress("searching", min(start + BATCH, len(queries)), len(queries))
-    return rankings, list(reports.values()), failures, seconds
+@dataclass(slots=True, kw_only=True)
+class _Made:
+    """What the graph made of all queries, without the texts of documents. `last`: the last ranking node."""
+
+    last: str
+    rankings: dict[str, list[Ranking]] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    nodes: dict[str, NodeReport] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
 
 
-def _light(ranking: Ranking) -> Ranking:
-    hits = tuple(
+def _run(pipeline: Pipeline, plan: Plan, target: str, progress: Progress) -> _Made:
+    nodes = pipeline.graph.up_to(target)
+    ranking_nodes = [node.name for node in nodes if node.stage in RANKING_STAGES]
+    made = _Made(last=ranking_nodes[-1] if ranking_nodes else "", rankings={name: [] for name in ranking_nodes})
+    identities = Identities(graph=graph_identity(pipeline.graph), index=index_identity(pipeline.index))
+    for start in range(0, len(plan.queries), BATCH):
+        batch = plan.queries[start : start + BATCH]
+        result = pipeline.run(batch, to=target)
+        _add(made, result)
+        if plan.answers:
+            made.lines += answer_lines(result, {query.qid: identities.key(query) for query in batch})
+        progress("asking" if plan.answers else "searching", start + len(batch), len(plan.queries))
+    return made
+
+
+def _add(made: _Made, result: RunResult) -> None:
+    for name, rankings in made.rankings.items():
+        rankings += [replace(ranking, hits=_light(ranking.hits)) for ranking in result.records[name]]
+    for answer in result.answers:
+        context = replace(answer.context, passages=_light(answer.context.passages))
+        made.answers.append(replace(answer, context=context))
+    for report in result.nodes:
+        made.nodes[report.name] = made.nodes[report.name] + report if report.name in made.nodes else report
+    made.failures += result.failures
+    made.seconds += result.seconds
+
+
+def _light(hits: Sequence[ScoredDocument]) -> tuple[ScoredDocument, ...]:
+    """Ids and scores, no text."""
+    return tuple(
         ScoredDocument(
             document=Document(doc_id=hit.doc_id, text="", metadata={"parent": hit.document.parent}),
             score=hit.score,
         )
-        for hit in ranking.hits
+        for hit in hits
     )
-    return replace(ranking, hits=hits)
 
 
-def _compared(ours: Evaluation, baseline: Path, qrels: Qrels, measures: Sequence[str]) -> dict[str, Significance]:
-    found = read_run(baseline)
-    if not set(found) & set(qrels):
-        raise SpecError(f"{baseline}: no query of this run is among the {len(qrels)} that were evaluated")
-    theirs = {qid: [doc_id for doc_id, _ in found.get(qid, ())] for qid in qrels}
-    return compare(ours, evaluate(theirs, qrels, measures))
+def _measured(made: _Made, plan: Plan, *, language: str) -> Evaluation:
+    measured = []
+    if plan.retrieval:
+        measured.append(evaluate(_of(made.rankings[made.last], plan.qrels), plan.qrels, plan.retrieval))
+    if plan.answers:
+        measured.append(evaluate_answers(made.answers, plan.items, plan.answers, language=language))
+    return Evaluation(
+        measures={name: value for one in measured for name, value in one.measures.items()},
+        per_query={name: values for one in measured for name, values in one.per_query.items()},
+        n_queries=len(plan.queries),
+    )
 
 
-def _write(report: EvalReport, graph: GraphSpec, rankings: Mapping[str, Sequence[Ranking]], out: Path) -> None:
+def _of(rankings: Sequence[Ranking], qrels: Mapping[str, Any]) -> list[Ranking]:
+    return [ranking for ranking in rankings if ranking.qid in qrels]
+
+
+def _write(report: EvalReport, graph: GraphSpec, made: _Made, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for name, made in rankings.items():
-        distinct = Counter(r.qid for r in made)
+    for name, rankings in made.rankings.items():
+        distinct = Counter(ranking.qid for ranking in rankings)
         if max(distinct.values(), default=0) == 1:  # variants of one query are no run; their fusion is
-            write_run(made, out / f"{_file_name(name)}.trec", tag=_file_name(name))
-    write_per_query(report.evaluation, out / "per_query.csv")
+            write_run(rankings, out / f"{_file_name(name)}.trec", tag=_file_name(name))
+    if made.answers:
+        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in made.lines)
+        (out / "answers.jsonl").write_text(lines, encoding="utf-8", errors="replace")
+    write_per_query(report.evaluation, out / PER_QUERY)
     (out / "graph.json").write_text(graph.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
     (out / "report.json").write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
 

@@ -18,25 +18,26 @@ from rag.errors import IndexProblem, SpecError
 from rag.ingest import Discovery, Problem, discover, word_spans
 from rag.progress import Progress
 from rag.units import Planned, UnitMaker, plan, write_units
-from retrievers.index.build import build_dense, build_lexical, encode
+from retrievers.index.build import build_dense, build_lexical, build_promptreps, encode
 from retrievers.index.digests import describe_files
 from retrievers.index.directory import Index
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
 from retrievers.index.manifest import (
-    FORMAT_VERSION,
     MANIFEST,
     CorpusFacts,
     Manifest,
+    format_of,
     ragline_version,
     write_manifest,
 )
-from retrievers.index.settings import DenseSettings, IndexSettings, Leg
+from retrievers.index.settings import DenseSettings, IndexSettings, Leg, PromptRepsSettings
 from retrievers.index.sources import SOURCES, SourceRecord, corpus_sha256, read_sources, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
 
 if TYPE_CHECKING:
     from retrievers.encoders import SentenceEncoder
+    from retrievers.promptreps_encoder import PromptRepsEncoder
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,9 @@ class IndexReport:
 
     `problems`: files that are not in the index, or not wholly, and why. `ignored`: files of kinds that
     nothing reads. `n_reused_vectors`: units whose vector was taken from the index before. `n_encoded`: texts
-    that went through the encoder; what a killed build had already encoded is in neither. `seconds`: by part
-    of the work. `peak_memory_bytes`: of this process since it started. `unchanged`: there was nothing to do
-    or to write.
+    that went through the encoder; what a killed build had already encoded is in neither. `n_represented`: texts
+    that a chat model read for the promptreps leg. `seconds`: by part of the work. `peak_memory_bytes`: of this
+    process since it started. `unchanged`: there was nothing to do or to write.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class IndexReport:
     n_reused_files: int
     n_encoded: int = 0
     n_reused_vectors: int = 0
+    n_represented: int = 0
     problems: tuple[Problem, ...] = ()
     ignored: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -107,6 +109,8 @@ class Build:
     def _run(self, new: Building, previous: Index | None) -> IndexReport:
         encoder = encoder_of(self._settings.dense) if "dense" in self._legs else None
         facts: dict[str, Any] = {"encoder": encoder.describe() if encoder else None}
+        prompted = prompted_by(self._settings.promptreps) if "promptreps" in self._legs else None
+        described = prompted.describe() if prompted else None
         facts["ruler"] = _ruler(facts["encoder"])
         with self._timed("read"):
             spans = encoder.spans if encoder else word_spans
@@ -126,7 +130,7 @@ class Build:
             ignored=found.ignored,
         )
         self._require_text(report)
-        if previous and records == list(before) and self._same(previous, facts["encoder"]):
+        if previous and records == list(before) and self._same(previous, facts["encoder"], described):
             raise UnchangedError(self._finished(report, previous.manifest))
         documents = Documents(new.folder)
         _require_distinct(new.folder, documents, records)
@@ -141,6 +145,13 @@ class Build:
             with self._timed("dense"):
                 folder, dense = new.folder / "dense", self._settings.dense
                 facts["dense"] = build_dense(encoded.vectors, folder, settings=dense, progress=self._progress)
+        if prompted is not None:
+            with self._timed("promptreps"):
+                folder = new.folder / "promptreps"
+                facts["promptreps"], n = build_promptreps(
+                    documents, folder, encoder=prompted, work=new.work, previous=previous, progress=self._progress
+                )
+                report = replace(report, n_represented=n)
         with self._timed("digests"):
             manifest = self._manifest(new.folder, records, facts)
             write_manifest(new.folder, manifest)
@@ -190,15 +201,16 @@ class Build:
             problems.append(f"  {len(report.ignored)} files of unknown kinds, such as {report.ignored[0]}")
         raise SpecError(f"nothing to index in {where}: {report.n_files} readable files, none with text", *problems)
 
-    def _same(self, previous: Index, encoder: Mapping[str, Any] | None) -> bool:
+    def _same(self, previous: Index, encoder: Mapping[str, Any] | None, prompted: Mapping[str, Any] | None) -> bool:
         """Whether a build from the same units would write again what is there."""
         manifest = previous.manifest
-        wanted = (self._legs, self._settings, ragline_version(), encoder)
-        return wanted == (manifest.legs, manifest.settings, manifest.ragline_version, manifest.encoder)
+        wanted = (self._legs, self._settings, ragline_version(), encoder, prompted)
+        before = None if manifest.promptreps is None else manifest.promptreps.get("encoder")
+        return wanted == (manifest.legs, manifest.settings, manifest.ragline_version, manifest.encoder, before)
 
     def _manifest(self, folder: Path, records: Sequence[SourceRecord], facts: Mapping[str, Any]) -> Manifest:
         return Manifest(
-            format_version=FORMAT_VERSION,
+            format_version=format_of(self._legs),
             ragline_version=ragline_version(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             legs=self._legs,
@@ -234,6 +246,13 @@ def encoder_of(settings: DenseSettings) -> SentenceEncoder:
     from retrievers.encoders import SentenceEncoder
 
     return SentenceEncoder(model=settings.encoder, revision=settings.revision, compute=settings.compute)
+
+
+def prompted_by(settings: PromptRepsSettings) -> PromptRepsEncoder:
+    """The chat model that represents the units of an index with these settings."""
+    from retrievers.promptreps_encoder import PromptRepsEncoder
+
+    return PromptRepsEncoder.from_settings(settings)
 
 
 def _ruler(encoder: Mapping[str, Any] | None) -> dict[str, Any]:

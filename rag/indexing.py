@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import IndexProblem
-from rag.index_build import Build, IndexReport, UnchangedError, encoder_of
+from rag.index_build import Build, IndexReport, UnchangedError, encoder_of, prompted_by
 from rag.ingest import INGEST_VERSION, discover
 from rag.progress import Progress, silent
 from retrievers.index.digests import sha256_of
 from retrievers.index.generations import CURRENT, building
-from retrievers.index.manifest import FORMAT_VERSION, ragline_version
+from retrievers.index.manifest import format_of, ragline_version
 from retrievers.index.matching import leg_names
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import corpus_sha256
@@ -76,7 +76,7 @@ def index_key(
         "corpus": corpus_sha256((file.name, sha256_of(file.path)) for file in files),
         "settings": settings.model_dump(mode="json", include=kept),
         "legs": names,
-        "version": [ragline_version(), FORMAT_VERSION, INGEST_VERSION],
+        "version": [ragline_version(), format_of(names), INGEST_VERSION],
     }
     if "lexical" in names:
         from retrievers.analysis import Analyzer
@@ -84,6 +84,8 @@ def index_key(
         parts["analyzer"] = Analyzer(settings.analyzer).describe()
     if "dense" in names:
         parts["dense"] = settings.dense.model_dump(mode="json") | {"encoder": encoder_of(settings.dense).describe()}
+    if "promptreps" in names:
+        parts["promptreps"] = prompted_by(settings.promptreps).describe()
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rag.errors import MissingModel, RagError, SpecError, StageError
+from rag import tracing
+from rag.errors import MissingModel, SpecError, StageError
 from rag.graph.build import Graph, build
-from rag.graph.report import RunResult, merged
-from rag.graph.run import run_nodes
+from rag.graph.report import RunResult, apart, merged
+from rag.graph.run import BoundNode, failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec, load_spec
-from rag.protocols import CanStreamAnswers
+from rag.memory import this_machine
+from rag.plan import plan_memory
+from rag.protocols import CanSample, CanStreamAnswers
+from rag.streaming import AnswerStream
 from rag.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from retrievers.index.directory import Index
 
@@ -38,6 +43,7 @@ class Pipeline:
         self.index = index
         self._pool: ThreadPoolExecutor | None = None
         self._lock = Lock()
+        tracing.watch(graph.models, graph.spec.graph.models)
 
     @property
     def spec(self) -> Spec:
@@ -113,30 +119,65 @@ class Pipeline:
             SpecError: the graph does not end in answers.
             StageError: a node failed; the cause is chained.
         """
-        self._require_answers()
         asked = self._question(query, history, where)
-        last = self.graph.node(self.graph.output)
-        generator = self.graph.parts[last.name]
-        if not isinstance(generator, CanStreamAnswers) or len(last.inputs) != 1:
-            whole = self.ask(asked)
-            yield AnswerDelta(text=whole.text)
-            yield AnswerDelta(answer=whole)
-            return
-        given: Any = asked
-        if last.inputs[0] != QUERY:
-            before = self.run([asked], to=last.inputs[0])
-            raise_failure(before)
-            given = before.outputs[0]
-        try:
-            yield from generator.stream(given)
-        except RagError:
-            raise
-        except Exception as error:
-            raise StageError(
-                f"node '{last.name}' ({last.use}) failed while streaming: {error}",
-                node=last.name,
-                qid=asked.qid,
-            ) from error
+        yield from tracing.asking(asked, self._pieces(asked))
+
+    def prepare(self, queries: Sequence[Query]) -> list[RunResult]:
+        """All that runs before the node that answers, for a batch: one result per query, in order.
+
+        `finish` answers what is prepared, also from several batches at once; `begin` streams one answer.
+
+        Raises:
+            SpecError: the graph does not end in answers.
+            ContractError: two queries share a qid.
+        """
+        self._require_answers()
+        *nodes, last = self.graph.up_to(self.graph.output)
+        if not nodes:
+            return [_nothing_before(query) for query in queries]
+        output = nodes[-1].name if last.inputs[0] == QUERY else last.inputs[0]
+        return apart(run_nodes(nodes, queries, output=output, k=None, pool=self._threads))
+
+    def finish(
+        self, prepared: Sequence[RunResult], *, sampling: Mapping[str, Any] = MappingProxyType({})
+    ) -> list[RunResult]:
+        """The answers to prepared questions, in one batch; one whole result per question, in order.
+
+        Args:
+            sampling: fields of `SamplingParams` that differ from the graph's.
+        Raises:
+            SpecError: the answering node takes no other sampling.
+            ContractError: two queries share a qid.
+        """
+        node = self._answering(sampling)
+        going = [before for before in prepared if not before.failures]
+        records: dict[str, list[Any]] = {}
+        for before in going:
+            for name in node.inputs:
+                records.setdefault(name, []).extend(before.records.get(name, ()))
+        records.pop(QUERY, None)
+        queries = [before.queries[0] for before in going]
+        made = apart(run_nodes([node], queries, output=node.name, k=None, pool=self._threads, given=records))
+        answered = iter(made)
+        return [_failed(before, node) if before.failures else _joined(before, next(answered)) for before in prepared]
+
+    def begin(self, prepared: RunResult, *, sampling: Mapping[str, Any] = MappingProxyType({})) -> AnswerStream:
+        """Stream the answer to one prepared question. Nothing is written before the first piece is asked for.
+
+        Args:
+            sampling: fields of `SamplingParams` that differ from the graph's.
+        Raises:
+            SpecError: the answering node takes no other sampling.
+            StageError: the question failed on its way; the cause is chained.
+        """
+        raise_failure(prepared)
+        node = self._answering(sampling)
+        generator = self._generator(sampling)
+        if isinstance(generator, CanStreamAnswers) and len(node.inputs) == 1:
+            name = node.inputs[0]
+            given: Any = prepared.queries[0] if name == QUERY else prepared.records[name][0]
+            return AnswerStream(prepared, generator.stream(given), node)
+        return AnswerStream(prepared, self._in_one_piece(prepared, sampling), node)
 
     def warm_up(self) -> None:
         """Load what the graph uses now instead of at the first question."""
@@ -149,6 +190,16 @@ class Pipeline:
                 getattr(self.index, leg)
             if "dense" in self.graph.legs:
                 self.index.encoder.encode(["warm"], role="query")
+
+    def release(self) -> None:
+        """Give back the memory of all models, engines and what they keep, say between two stages of a long job.
+
+        Whoever is used next loads what it needs again. What runs meanwhile keeps what it uses until it is done.
+        """
+        for part in (*self.graph.parts.values(), *self.graph.models.values(), self.index):
+            let_go = getattr(part, "release", None)
+            if let_go is not None:
+                let_go()
 
     def as_runnable(self) -> Runnable[Any, Any]:
         """A langchain-core Runnable: question in, Answer (or Ranking) out; invoke, batch, stream, callbacks."""
@@ -188,6 +239,32 @@ class Pipeline:
                 self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ragline")
             return self._pool
 
+    def _pieces(self, asked: Query) -> Iterator[AnswerDelta]:
+        [prepared] = self.prepare([asked])
+        yield from self.begin(prepared)
+
+    def _in_one_piece(self, prepared: RunResult, sampling: Mapping[str, Any]) -> Iterator[AnswerDelta]:
+        [result] = self.finish([prepared], sampling=sampling)
+        raise_failure(result)
+        whole = result.answers[0]
+        yield AnswerDelta(text=whole.text)
+        yield AnswerDelta(answer=whole)
+
+    def _generator(self, sampling: Mapping[str, Any]) -> Any:
+        """The part that answers, writing with this sampling."""
+        part = self.graph.parts[self.graph.output]
+        if not sampling:
+            return part
+        if not isinstance(part, CanSample):
+            use = self.graph.node(self.graph.output).use
+            raise SpecError(f"{use} takes no sampling of the caller's, got {', '.join(sorted(sampling))}")
+        return part.with_sampling(**sampling)
+
+    def _answering(self, sampling: Mapping[str, Any]) -> BoundNode:
+        self._require_answers()
+        node = self.graph.node(self.graph.output)
+        return replace(node, work=self._generator(sampling).generate) if sampling else node
+
     def _question(self, query: str | Query, history: Sequence[Message], where: Where | None) -> Query:
         return query if isinstance(query, Query) else Query(qid="1", text=query, history=tuple(history), where=where)
 
@@ -197,6 +274,27 @@ class Pipeline:
                 f"{self.spec.source.name} ends in rankings, not answers: search with it, or ask with a graph whose "
                 "output is a generate.* node, such as the built-in 'ask'"
             )
+
+
+def _nothing_before(query: Query) -> RunResult:
+    """What is prepared where the answering node reads the query itself."""
+    return RunResult(queries=(query,), outputs=(query,), records={}, nodes=(), failures=(), seconds=0.0)
+
+
+def _joined(before: RunResult, answered: RunResult) -> RunResult:
+    return RunResult(
+        queries=before.queries,
+        outputs=answered.outputs,
+        records={**before.records, **answered.records},
+        nodes=(*before.nodes, *answered.nodes),
+        failures=answered.failures,
+        seconds=before.seconds + answered.seconds,
+    )
+
+
+def _failed(before: RunResult, node: BoundNode) -> RunResult:
+    """The result of a question that failed on its way to the answering node."""
+    return replace(before, outputs=(failed_output(before.queries[0], before.failures[0], node.stage),))
 
 
 def raise_failure(result: RunResult) -> None:
@@ -211,6 +309,7 @@ def load_pipeline(
     *,
     index: str | Path | Index | None = None,
     offline: bool = False,
+    memory_gib: float | None = None,
 ) -> Pipeline:
     """Check a graph, bind it to an index, and make it ready. Loads no weights.
 
@@ -218,8 +317,10 @@ def load_pipeline(
         graph: a built-in name (`rag list graph`), a YAML file, plain data or a GraphSpec.
         index: an index directory, or an open Index. Graphs that search need one.
         offline: fail now, naming what is missing, instead of fetching a model later.
+        memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
+            lets anything pass. See `rag.plan`.
     Raises:
-        SpecError: the graph is wrong; all problems at once.
+        SpecError: the graph is wrong, all problems at once; or its parts can need more memory than there is.
         IndexProblem, IndexMismatch: the index is damaged, or was built another way than the graph asks for.
         MissingModel: `offline`, and a model is not on this machine.
     """
@@ -230,6 +331,7 @@ def load_pipeline(
         bound.check(spec.graph.index, built.legs)
     if offline:
         require_local_models(built, bound)
+    plan_memory(built, index=bound, machine=this_machine(memory_gib=memory_gib)).require_room()
     return Pipeline(built, index=bound)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from rag.progress import Progress, silent
 from rag.types import (
     Answer,
     AnswerDelta,
@@ -58,6 +59,15 @@ class Reranker(Protocol):
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]: ...
 
 
+@runtime_checkable
+class CanReadAhead(Protocol):
+    """A reranker that keeps what it made of a document, and can make it before anybody asks."""
+
+    def read_ahead(self, documents: Sequence[Document], *, progress: Progress = silent) -> int:
+        """Read and keep; how many documents were not kept before."""
+        ...
+
+
 class Assembler(Protocol):
     """One context per ranking, in order."""
 
@@ -75,6 +85,19 @@ class CanStreamAnswers(Protocol):
     """A generator that hands out its answer piece by piece and ends with the whole."""
 
     def stream(self, context: Context) -> Iterator[AnswerDelta]: ...
+
+
+@runtime_checkable
+class CanSample(Protocol):
+    """A generator that can write with other sampling than its graph says, such as a caller's temperature."""
+
+    def with_sampling(self, **changes: Any) -> Generator:
+        """The same with these fields of `SamplingParams` changed; what is loaded is shared.
+
+        Raises:
+            TypeError: `SamplingParams` has no such field.
+        """
+        ...
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from rag.protocols import Transform
 from rag.types import Document
 from retrievers.index.digests import sha256_of
 from retrievers.index.documents import Documents
-from retrievers.index.manifest import FORMAT_VERSION, ragline_version
+from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import SourceRecord
 from retrievers.index.writer import DocumentsWriter
@@ -25,6 +25,8 @@ from retrievers.index.writer import DocumentsWriter
 log = logging.getLogger(__name__)
 
 _BATCH = 512
+_UNITS_VERSION = 1
+"""Raised when the same file and settings give other units than before."""
 
 
 @runtime_checkable
@@ -63,7 +65,7 @@ class UnitMaker:
         """Names everything but the file's bytes that its units depend on."""
         cut = file.layout == "file" or self._settings.chunking.corpora
         makers = {
-            "ragline": [ragline_version(), FORMAT_VERSION, INGEST_VERSION],
+            "ragline": [ragline_version(), _UNITS_VERSION, INGEST_VERSION],
             "layout": file.layout,
             "chunking": self._settings.chunking.model_dump(exclude={"corpora"}) if cut else None,
             "ruler": dict(self._ruler) if cut else None,

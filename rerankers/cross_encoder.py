@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from rag.errors import MissingModel, SpecError
+from rag.memory import RAM, Need, gpu_memory, place
 from rag.optional import need
 from rag.ranking import require_k
 from rag.types import Ranking, Usage
@@ -77,6 +78,33 @@ class CrossEncoderReranker:
     def warm_up(self) -> None:
         """Load now instead of at the first call."""
         self._load()
+
+    def memory(self) -> list[Need]:
+        """Weights and the largest batch.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        from rag.models import resolve
+        from rag.models.sizes import count_parameters, read_shape
+
+        folder = resolve(self.model_name, revision=self.revision, offline=True).path
+        where = next(iter(gpu_memory()), RAM) if self.device == "auto" else place(self.device)
+        batch = read_shape(folder).pass_numbers() * self.max_batch_tokens * 4
+        return [
+            Need(what="weights in float32", n_bytes=count_parameters(folder) * 4, where=where),
+            Need(
+                what=f"batches of {self.max_batch_tokens:,} tokens",
+                n_bytes=batch,
+                where=where,
+                smaller="lower max_batch_tokens",
+            ),
+        ]
+
+    def release(self) -> None:
+        """Let go of the weights; the next call loads them again."""
+        with self._lock:
+            self._loaded = None
 
     def _scores(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
         """Score and number of tokens of each pair."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.memory import Need
 from rag.protocols import LocalLLM, Weights
 from rag.ranking import in_this_order, ranked_before, require_k, split_at
 from rag.types import NO_USAGE, OK, Document, Outcome, Query, Ranking, Usage
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from rerankers.attention.capture import Reading
 
 logger = logging.getLogger(__name__)
+
+_USUAL_DEPTH = 100  # documents, where nothing says how many
+_TOKENS_PER_WORD = 2  # more than any tokenizer needs on average
 
 
 class ICRReranker:
@@ -121,6 +125,18 @@ class ICRReranker:
         reranked = [self._rerank(ranking, k) for ranking in rankings]
         _warn(reranked)
         return reranked
+
+    def memory(self) -> list[Need]:
+        """Keys and values of the longest prompt that `depth` documents make, beside the model's own batches.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        tell = getattr(self._llm, "prompt_memory", None)
+        if tell is None:
+            return []
+        most = (self._window or self._depth or _USUAL_DEPTH) * self._max_words * _TOKENS_PER_WORD
+        return [replace(tell(min(most, self._llm.context_window)), smaller="lower depth or max_words of rerank.icr")]
 
     def _rerank(self, ranking: Ranking, k: int) -> Ranking:
         head, rest = split_at(ranking, self._depth)

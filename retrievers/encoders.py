@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import ContractError, IndexMismatch, IndexProblem, SpecError
+from rag.memory import Need, place
 from rag.models import ModelFolder, resolve, weights_sha256
 from rag.progress import Progress, silent
 from retrievers.sentence_folder import DenseLayer, Role, SentenceFolder, read_sentence_folder
@@ -25,6 +27,7 @@ _Requested = Literal["auto", "float32", "bfloat16"]
 # Texts that are tokenised and sorted by length together: enough to fill batches evenly, and 30 MB of token ids.
 _TEXTS_AT_ONCE = 4096
 _TEXTS_PER_SPAN_CALL = 256
+_BYTES = {"float32": 4, "bfloat16": 2}
 
 
 class SentenceEncoder:
@@ -136,6 +139,35 @@ class SentenceEncoder:
                 done += len(rows)
                 progress("encode", done, len(texts))
         return vectors
+
+    def memory(self) -> list[Need]:
+        """Weights, and the batches that run side by side. Loads nothing.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        from rag.models.sizes import count_parameters, read_shape
+        from retrievers.batch_threads import usable_cores
+        from retrievers.transformer import device, tokens_per_batch
+
+        folder, size = resolve(self.model, revision=self.revision, offline=True).path, _BYTES[self.compute]
+        where, tokens = place(device()), tokens_per_batch() * (usable_cores() if device() == "cpu" else 1)
+        how = read_sentence_folder(folder)
+        return [
+            Need(what=f"encoder weights in {self.compute}", n_bytes=count_parameters(folder) * size, where=where),
+            Need(
+                what=f"encoding {tokens:,} tokens",
+                n_bytes=read_shape(how.transformer).pass_numbers() * tokens * size,
+                where=where,
+            ),
+        ]
+
+    def release(self) -> None:
+        """Let go of the weights. The next text loads them again; a running call keeps them until it is done."""
+        with self._lock:
+            for name in ("_transformer", "_after"):
+                self.__dict__.pop(name, None)
+        gc.collect()
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Where each token of each text begins and ends, in characters; nothing is cut and no special tokens come in.

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cached_property
 from time import perf_counter
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.protocols import LocalLLM
 from rag.ranking import ranked, require_k
 from rag.stages.norms import min_max
 from rag.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
 from retrievers.index.directory import Index
-from retrievers.promptreps_encoder import PromptRepsEncoder, Representations
-from retrievers.promptreps_store import represent
+from retrievers.promptreps_encoder import Representations
 
 Form = Literal["dense", "sparse", "hybrid"]
 Scores = NDArray[np.float64]
@@ -33,54 +30,29 @@ class PromptRepsRetriever:
     logits there, of the text's own words, are the weights of a lexical representation. Both come from one forward
     pass per text. Hybrid is half and half of both lists, each cut at `depth` and min-max normalised.
 
-    All units are represented at the first call, or at `warm_up`, which takes a forward pass for each; they are kept
-    on disk, and a build that was stopped goes on. Stop words are Lucene's 33 and words are runs of letters and digits,
+    The units' representations are a leg of the index, made when it is built (`index.promptreps` in a graph); queries are
+    read by the same model under the same prompt. Stop words are Lucene's 33 and words are runs of letters and digits,
     where the paper has NLTK's.
 
     Args:
-        llm: a chat model in this process.
-        index: the index whose units are represented.
+        index: the index whose units are searched.
         form: which representation is searched.
-        prompt: name or path of a prompt with the variables noun and text, whose last turn the word would continue.
-        text_tokens: tokens of a text that are read.
-        sparse_tokens: most tokens of a lexical representation.
         depth: hits of each list that hybrid fuses.
-        batch_tokens: most tokens, padding included, of one pass.
-        cache: folder of the representations; none is a folder in ragline's home.
     """
 
-    def __init__(
-        self,
-        *,
-        llm: LocalLLM,
-        index: Index,
-        form: Form = "hybrid",
-        prompt: str = "promptreps",
-        text_tokens: int = 512,
-        sparse_tokens: int = 128,
-        depth: int = 1000,
-        batch_tokens: int = 4096,
-        cache: str | None = None,
-    ) -> None:
-        by = "retrieve.promptreps"
+    leg: ClassVar[str] = "promptreps"
+
+    def __init__(self, *, index: Index, form: Form = "hybrid", depth: int = 1000) -> None:
         if form not in get_args(Form):
-            raise ValueError(f"{by}: form must be one of {', '.join(get_args(Form))}, got {form!r}")
-        sizes = {"text_tokens": text_tokens, "sparse_tokens": sparse_tokens, "depth": depth}
-        for name, value in (sizes | {"batch_tokens": batch_tokens}).items():
-            if value < 1:
-                raise ValueError(f"{by}: {name} must be at least 1, got {value}")
-        self.form, self.depth = form, depth
-        self._index, self._cache = index, None if cache is None else Path(cache)
-        self._encoder = PromptRepsEncoder(
-            llm, prompt=prompt, text_tokens=text_tokens, sparse_tokens=sparse_tokens, batch_tokens=batch_tokens, by=by
-        )
-        self._units: Representations | None = None
-        self._rows: NDArray[np.int64] | None = None
-        self._lock = threading.Lock()
+            raise ValueError(f"retrieve.promptreps: form must be one of {', '.join(get_args(Form))}, got {form!r}")
+        if depth < 1:
+            raise ValueError(f"retrieve.promptreps: depth must be at least 1, got {depth}")
+        self.form, self.depth, self._index = form, depth, index
 
     def warm_up(self) -> None:
-        """Represent all units now instead of at the first call."""
-        self._represented()
+        """Open the leg and load the model now instead of at the first call."""
+        _ = self._index.promptreps
+        self._index.promptreps_encoder.encode(["warm"], role="query")
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order, from one pass over all of them. A query of blank text has no hits.
@@ -91,9 +63,9 @@ class PromptRepsRetriever:
         asked = [query for query in queries if query.text.strip()]
         if not asked:
             return [Ranking(query=query, source="promptreps", outcome=_BLANK) for query in queries]
-        units = self._represented()
+        units = self._index.promptreps
         started = perf_counter()
-        represented = self._encoder.encode([query.text for query in asked], role="query")
+        represented = self._index.promptreps_encoder.encode([query.text for query in asked], role="query")
         hits = [self._hits(represented, at, query, units, k) for at, query in enumerate(asked)]
         usage = Usage(
             calls=1,
@@ -124,10 +96,10 @@ class PromptRepsRetriever:
 
     def _sparse(self, tokens: NDArray[np.int32], weights: NDArray[np.int32], units: Representations) -> Scores:
         """Sum over shared tokens of the product of weights; a unit that shares none is no hit."""
-        table = np.zeros(int(max(units.tokens.max(initial=0), tokens.max(initial=0))) + 1)
+        table = np.zeros(max(self._largest_token, int(tokens.max(initial=0))) + 1)
         table[tokens] = weights
         n_units = len(units.dense)
-        total = np.bincount(self._rows_of(units), weights=table[units.tokens] * units.weights, minlength=n_units)
+        total = np.bincount(self._rows, weights=table[units.tokens] * units.weights, minlength=n_units)
         return np.where(total > 0, total, -np.inf)
 
     def _best(self, scores: Scores, k: int) -> tuple[ScoredDocument, ...]:
@@ -140,17 +112,15 @@ class PromptRepsRetriever:
         pairs = zip(documents, scores[rows].tolist(), strict=True)
         return ranked((ScoredDocument(document=document, score=score) for document, score in pairs), k=k)
 
-    def _represented(self) -> Representations:
-        with self._lock:
-            if self._units is None:
-                self._units = represent(self._index.documents, self._encoder, cache=self._cache)
-            return self._units
-
-    def _rows_of(self, units: Representations) -> NDArray[np.int64]:
+    @cached_property
+    def _rows(self) -> NDArray[np.int64]:
         """The row of every token of the units."""
-        if self._rows is None:
-            self._rows = np.repeat(np.arange(len(units.dense)), np.diff(units.starts))
-        return self._rows
+        starts = self._index.promptreps.starts
+        return np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+
+    @cached_property
+    def _largest_token(self) -> int:
+        return int(self._index.promptreps.tokens.max(initial=0))
 
 
 def _fused(lists: Sequence[Scores], depth: int) -> Scores:

@@ -1,6 +1,6 @@
 """Texts -> a vector and weighted tokens, both from one prompt and one forward pass of a language model.
 
-Knows no index and no disk.
+Knows no index.
 """
 
 from __future__ import annotations
@@ -8,20 +8,28 @@ from __future__ import annotations
 import inspect
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 import prompts
 from rag.chat import encode_prompt, encode_text
+from rag.errors import IndexMismatch, IndexProblem
+from rag.models import resolve, weights_sha256
 from rag.protocols import LocalLLM, Weights
 from retrievers.analysis import LUCENE_STOP_WORDS
+from retrievers.index.settings import PromptRepsSettings
+
+if TYPE_CHECKING:
+    from generators.llm.transformers import TransformersLLM
 
 _WORD = re.compile(r"\w+")
 _VOCABULARY_WORD = re.compile(r"[▁Ġ]?([a-z][a-z0-9]*)")
+VERSION = 1
+"""Raised when the same model and prompt represent a text in another way than before."""
 _FEWEST = 10  # tokens of a text without an allowed one
 _MOST_CHARACTERS = 40  # of a token, beyond which a text is cut before its tokens are counted
 _SPARE = 8  # tokens by which a text may come out longer beside its prompt than alone
@@ -40,16 +48,97 @@ class Representations:
 
 
 class PromptRepsEncoder:
-    """One pass per text, no decoding. Greedy by nature: the same text gives the same representation."""
+    """One pass per text, no decoding. Greedy by nature: the same text gives the same representation.
+
+    Args:
+        llm: a chat model in this process.
+        prompt: name or path of a prompt with the variables noun and text.
+        text_tokens: tokens of a text that are read.
+        sparse_tokens: most tokens of a lexical representation.
+        batch_tokens: most tokens, padding included, of one pass.
+    """
 
     def __init__(
-        self, llm: LocalLLM, *, prompt: str, text_tokens: int, sparse_tokens: int, batch_tokens: int, by: str
+        self,
+        llm: LocalLLM,
+        *,
+        prompt: str = "promptreps",
+        text_tokens: int = 512,
+        sparse_tokens: int = 128,
+        batch_tokens: int = 4096,
     ) -> None:
-        self.llm = llm
+        self.llm, self._prompt_name = llm, prompt
         self.prompt = prompts.load(prompt)
-        self.prompt.require("noun", "text", by=by)
+        self.prompt.require("noun", "text", by="index.promptreps")
         self.text_tokens, self.sparse_tokens, self.batch_tokens = text_tokens, sparse_tokens, batch_tokens
         self._fallback: NDArray[np.int64] | None = None
+
+    @classmethod
+    def from_settings(cls, settings: PromptRepsSettings) -> PromptRepsEncoder:
+        """The encoder that an index with these settings is built with."""
+        return cls(
+            model_of(settings.model_dump()),
+            prompt=settings.prompt,
+            text_tokens=settings.text_tokens,
+            sparse_tokens=settings.sparse_tokens,
+        )
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> PromptRepsEncoder:
+        """The encoder that described itself so.
+
+        Raises:
+            IndexMismatch: model or prompt here are not those described; names both sides.
+            IndexProblem: this is no description of an encoder.
+            MissingModel: the model is not here and cannot be fetched.
+        """
+        try:
+            encoder = cls(
+                model_of(description),
+                prompt=description["prompt"],
+                text_tokens=description["text_tokens"],
+                sparse_tokens=description["sparse_tokens"],
+            )
+        except (KeyError, TypeError, ValueError) as cause:
+            raise IndexProblem(f"the index does not say what represented its units ({cause!r}). Rebuild it.") from cause
+        here = encoder.describe()
+        differences = [
+            f"{key}: the index has {description.get(key)}, here is {here.get(key)}"
+            for key in sorted({*here, *description})
+            if here.get(key) != description.get(key)
+        ]
+        if differences:
+            raise IndexMismatch(
+                f"the index's promptreps leg was built in another way than is done here: {'; '.join(differences)}."
+                " Rebuild the index, or restore the files of the model or prompt."
+            )
+        return encoder
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides how a text is represented, as JSON. Loads no weights, but hashes them."""
+        from generators.llm.loading import choose_device, choose_dtype
+
+        llm: Any = self.llm
+        folder = resolve(llm.model_name, revision=llm.revision, offline=llm.offline)
+        dtype = choose_dtype(llm.dtype, choose_device(llm.device))
+        return {
+            "version": VERSION,
+            "model": str(folder.path) if folder.source == "path" else folder.name,
+            "revision": folder.revision if folder.source == "hub" else None,
+            "weights_sha256": weights_sha256(folder.path),
+            "dtype": str(dtype).removeprefix("torch."),
+            "prompt": self._prompt_name,
+            "prompt_sha256": self.prompt.sha256,
+            "pooling": "last token",
+            "text_tokens": self.text_tokens,
+            "sparse_tokens": self.sparse_tokens,
+        }
+
+    def release(self) -> None:
+        """Let go of the weights; the next text loads them again."""
+        let_go = getattr(self.llm, "release", None)
+        if let_go is not None:
+            let_go()
 
     def encode(self, texts: Sequence[str], *, role: Literal["query", "document"]) -> Representations:
         """In order. `role` chooses the noun of the prompt: Query or Passage."""
@@ -98,6 +187,16 @@ class PromptRepsEncoder:
             ids = sorted(id_ for name, id_ in names if _VOCABULARY_WORD.fullmatch(name))
             self._fallback = np.array(ids, dtype=np.int64)
         return self._fallback[self._fallback < size]
+
+
+def model_of(said: Mapping[str, Any]) -> TransformersLLM:
+    """The chat model that settings or a description name, which is one copy with any other of the same weights."""
+    from generators.llm.transformers import TransformersLLM
+
+    # Each text is read once, so nothing that prompts begin with is kept.
+    return TransformersLLM(
+        model=said["model"], revision=said["revision"], dtype=said["dtype"], max_batch_tokens=4096, share_prefixes=False
+    )
 
 
 def last_states(model: Any, rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

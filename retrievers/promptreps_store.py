@@ -1,111 +1,138 @@
-"""Representations of all units of an index, made once, a block of units after the other, and kept on disk.
+"""Representations of all units of an index, made a block of units after the other, so that a killed build goes on.
 
-A block is a file named by the texts in it and by all that made it, so a build that was stopped goes on where it was, and
-no file can be taken for another.
+A block is a file in the build's work folder, named by all that made it and by its content. What it holds is found by
+text, so it serves a later build whatever else that build has to represent.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import logging
 import os
-import tempfile
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rag.models import home
-from rag.stages.model_identity import model_identity
-from retrievers.index.documents import Documents
+from rag.progress import Progress, silent
+from retrievers.index.encode_units import digest_of
 from retrievers.promptreps_encoder import PromptRepsEncoder, Representations
 
-log = logging.getLogger(__name__)
+BLOCK = 128
+"""Units: what a killed build loses at most."""
+_BLOCKS_AT_ONCE = 4
 
-VERSION = 1
-BLOCK = 128  # units: what a killed build loses
-
-_building = threading.Lock()  # two nodes of a graph must not encode the same units side by side
+One = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]
+"""Of one text: vector, tokens, weights."""
 
 
-def represent(documents: Documents, encoder: PromptRepsEncoder, *, cache: Path | None) -> Representations:
-    """Of all units, in order of rows.
+class Represented:
+    """What is known of texts: by the index before, or by blocks that are finished.
 
     Args:
-        cache: folder of the blocks; None is a folder in ragline's home. A model that does not say which one it is
-            leaves nothing there.
+        previous: sha256 of a text -> its row in `before`.
     """
-    with _building:
-        made_by = _made_by(encoder)
-        folder = cache or home() / "promptreps"
-        blocks = []
-        for first in range(0, len(documents), BLOCK):
-            texts = [document.full_text for document in documents[first : first + BLOCK]]
-            file = None if made_by is None else folder / f"{_digest(made_by, texts)}.npz"
-            block = _read(file, len(texts)) if file else None
-            if block is None:
-                block = encoder.encode(texts, role="document")
-                log.info("promptreps: %d of %d units encoded", first + len(texts), len(documents))
-                if file:
-                    _save(block, file)
-            blocks.append(block)
-        return joined(blocks)
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        made_by: Mapping[str, object],
+        previous: Mapping[bytes, int],
+        before: Representations | None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._previous, self._before = folder, previous, before
+        self._made_by = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:16]
+        self._places: dict[bytes, tuple[Path, int]] = {}
+        self._block = lru_cache(maxsize=_BLOCKS_AT_ONCE)(_loaded)
+        for file in sorted(folder.glob(f"{self._made_by}-*.npz")):
+            self._take(file)
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._places or digest in self._previous
+
+    def one(self, digest: bytes) -> One:
+        """The representation of a text that is known."""
+        if digest in self._places:
+            file, at = self._places[digest]
+            return one_of(self._block(file)[1], at)
+        assert self._before is not None
+        return one_of(self._before, self._previous[digest])
+
+    def add(self, digests: Sequence[bytes], block: Representations) -> None:
+        """Keep a block, whole or not at all."""
+        data = io.BytesIO()
+        np.savez(
+            data,
+            digests=np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32),
+            dense=block.dense,
+            tokens=block.tokens,
+            weights=block.weights,
+            starts=block.starts,
+        )
+        content = data.getvalue()
+        file = self._folder / f"{self._made_by}-{hashlib.sha256(content).hexdigest()}.npz"
+        unfinished = file.with_suffix(".unfinished")
+        unfinished.write_bytes(content)
+        os.replace(unfinished, file)
+        self._places |= {digest: (file, at) for at, digest in enumerate(digests)}
+
+    def _take(self, file: Path) -> None:
+        """Use a block of an earlier build, or remove it if it is not what its name says."""
+        if hashlib.sha256(file.read_bytes()).hexdigest() != file.stem.partition("-")[2]:
+            file.unlink()
+            return
+        self._places |= {digest: (file, at) for at, digest in enumerate(self._block(file)[0])}
 
 
-def joined(blocks: Sequence[Representations]) -> Representations:
-    """One after another."""
-    offsets = np.cumsum([0, *(len(block.tokens) for block in blocks)])
-    starts = [block.starts[:-1] + offset for block, offset in zip(blocks, offsets, strict=False)]
-    return Representations(
-        dense=np.concatenate([block.dense for block in blocks]),
-        tokens=np.concatenate([block.tokens for block in blocks]),
-        weights=np.concatenate([block.weights for block in blocks]),
-        starts=np.concatenate([*starts, offsets[-1:]]).astype(np.int64),
-        n_tokens=sum(block.n_tokens for block in blocks),
-    )
+def represent(
+    texts: Sequence[str],
+    encoder: PromptRepsEncoder,
+    *,
+    work: Path,
+    before: Representations | None = None,
+    previous: Mapping[bytes, int] | None = None,
+    progress: Progress = silent,
+) -> tuple[Iterator[One], int]:
+    """The representation of each text, in order, and how many texts the model had to read for it.
+
+    Args:
+        work: a folder that no other build uses; it keeps finished blocks.
+        before, previous: representations by the same encoder, and the row in them of a text's sha256.
+        progress: called as ("represent", texts done, texts in all).
+    """
+    known = Represented(work, made_by=encoder.describe(), previous=previous or {}, before=before)
+    digests = [digest_of(text) for text in texts]
+    first_row = {digest: row for row, digest in reversed(list(enumerate(digests)))}
+    missing = sorted(row for digest, row in first_row.items() if digest not in known)
+    done = len(texts) - len(missing)
+    for start in range(0, len(missing), BLOCK):
+        rows = missing[start : start + BLOCK]
+        known.add([digests[row] for row in rows], encoder.encode([texts[row] for row in rows], role="document"))
+        progress("represent", done + start + len(rows), len(texts))
+    return (known.one(digest) for digest in digests), len(missing)
 
 
-def _made_by(encoder: PromptRepsEncoder) -> str | None:
-    """Names everything but the texts. The type of the weights as loaded counts: it moves the rounded weights."""
-    identity = model_identity(encoder.llm)
-    if identity is None:
-        return None
-    with encoder.llm.weights() as lent:
-        dtype = str(lent.model.dtype)
-    made_of = [VERSION, identity, dtype, encoder.prompt.sha256, encoder.text_tokens, encoder.sparse_tokens]
-    return json.dumps(made_of, sort_keys=True)
+def one_of(made: Representations, at: int) -> One:
+    """One text's part."""
+    span = slice(int(made.starts[at]), int(made.starts[at + 1]))
+    return made.dense[at], made.tokens[span], made.weights[span]
 
 
-def _digest(made_by: str, texts: Sequence[str]) -> str:
-    data = json.dumps([made_by, *texts])
-    return hashlib.sha256(data.encode()).hexdigest()
+def _loaded(file: Path) -> tuple[list[bytes], Representations]:
+    """A block, and the digests of its texts.
 
-
-def _read(file: Path, n: int) -> Representations | None:
-    """A block that was kept; None where there is none, or none that fits."""
+    Raises:
+        OSError: it cannot be read.
+    """
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-            block = Representations(**{name: kept[name] for name in ("dense", "tokens", "weights", "starts")})
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        return None
-    kinds = [str(part.dtype) for part in (block.dense, block.tokens, block.weights, block.starts)]
-    fine = (
-        kinds == ["float32", "int32", "int32", "int64"]
-        and block.dense.ndim == 2
-        and len(block.dense) == n == len(block.starts) - 1
-        and len(block.tokens) == len(block.weights) == block.starts[-1]
-        and bool(np.all(np.diff(block.starts) >= 0))
-    )
-    return block if fine else None
-
-
-def _save(block: Representations, file: Path) -> None:
-    """Whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")
-    with os.fdopen(descriptor, "wb") as stream:
-        np.savez(stream, dense=block.dense, tokens=block.tokens, weights=block.weights, starts=block.starts)
-    os.replace(temporary, file)
+        with np.load(file, allow_pickle=False) as kept:
+            names = ("dense", "tokens", "weights", "starts")
+            return [row.tobytes() for row in kept["digests"]], Representations(**{name: kept[name] for name in names})
+    except (ValueError, KeyError, BadZipFile) as cause:
+        raise OSError(f"'{file}' is no block of representations: {cause}") from cause

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from generators.llm.prefixes import BLOCK, PrefixStore, fill
 from rag.types import SamplingParams
 
 if TYPE_CHECKING:
@@ -82,28 +83,47 @@ def forward(model: Any, ids: Tensor, mask: Tensor, *, keep: int, lock: Lock, cac
     return logits
 
 
-def forward_shared(
-    model: Any,
-    prefixes: Sequence[Sequence[int]],
-    owners: Sequence[int],
-    suffixes: Sequence[Sequence[int]],
-    *,
-    keep: int,
-    lock: Lock,
-    cache: Any,
+def forward_after(
+    model: Any, rows: Sequence[Sequence[int]], begun: Sequence[Sequence[Tensor]], *, keep: int, lock: Lock, cache: Any
 ) -> tuple[Tensor, Tensor]:
-    """Logits as of `forward`, of `suffixes[i]` after `prefixes[owners[i]]`; every prefix is read once.
+    """Logits as of `forward`, of rows whose first tokens may have been read before.
 
-    Between a row's prefix and its suffix there may be padding. It is masked, and positions are counted without it, but
-    a sliding window would count it: such a window must be wider than the rows.
+    Between what was read before and the rest of a row there may be padding. It is masked, and positions are counted
+    without it, but a sliding window would count it: such a window must be wider than the rows.
 
+    Args:
+        begun: for each row, the kept blocks of its first tokens (`generators.llm.prefixes`), less than the row.
+        cache: empty.
     Returns:
         The logits, and the mask of all that the cache holds now.
     """
     import torch
 
-    ids, mask = pad_left(prefixes)
-    forward(model, ids, mask, keep=1, lock=lock, cache=cache)
+    mask = fill(cache, begun)
+    ids, own = pad_left([row[BLOCK * len(blocks) :] for row, blocks in zip(rows, begun, strict=True)])
+    mask = torch.cat([mask, own], dim=1)
+    return forward(model, ids, mask, keep=keep, lock=lock, cache=cache), mask
+
+
+def forward_shared(
+    model: Any,
+    prefixes: Sequence[Sequence[int]],
+    owners: Sequence[int],
+    suffixes: Sequence[Sequence[int]],
+    begun: Sequence[Sequence[Tensor]],
+    *,
+    keep: int,
+    lock: Lock,
+    cache: Any,
+) -> tuple[Tensor, Tensor]:
+    """As `forward_after`, of `suffixes[i]` after `prefixes[owners[i]]`; every prefix is read once.
+
+    Args:
+        begun: for each prefix, the kept blocks of its first tokens.
+    """
+    import torch
+
+    _, mask = forward_after(model, prefixes, begun, keep=1, lock=lock, cache=cache)
     index = torch.tensor(owners)
     with torch.inference_mode():
         cache.batch_select_indices(index.to(model.device))
@@ -122,6 +142,7 @@ class Batch:
         cache: empty; it must be croppable where `peek` is called.
         prefixes: what the prompts follow on, read once each; see `forward_shared`.
         owners: for each prompt, which of `prefixes`.
+        begun: for each prefix, or each prompt where there are none, the kept blocks of its first tokens.
     """
 
     def __init__(
@@ -133,14 +154,19 @@ class Batch:
         cache: Any,
         prefixes: Sequence[Sequence[int]] = (),
         owners: Sequence[int] = (),
+        begun: Sequence[Sequence[Tensor]] = (),
     ) -> None:
         self._model, self._lock, self._cache = model, lock, cache
         if prefixes:
-            logits, self._mask = forward_shared(model, prefixes, owners, prompts, keep=1, lock=lock, cache=cache)
+            logits, self._mask = forward_shared(model, prefixes, owners, prompts, begun, keep=1, lock=lock, cache=cache)
         else:
-            ids, self._mask = pad_left(prompts)
-            logits = forward(model, ids, self._mask, keep=1, lock=lock, cache=cache)
+            begun = begun or [()] * len(prompts)
+            logits, self._mask = forward_after(model, prompts, begun, keep=1, lock=lock, cache=cache)
         self.logits = logits[:, -1]
+
+    def remember(self, store: PrefixStore, heads: Sequence[Sequence[int]]) -> None:
+        """Keep what the rows begin with. `heads`: their whole prompts."""
+        store.keep(heads, self._cache, self._mask)
 
     def feed(self, tokens: Sequence[int]) -> None:
         """Append one token to every row."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from generators.llm.turns import TurnLock
 from rag.errors import MissingModel, SpecError
 from rag.processor import bfloat16_pays
 
@@ -19,13 +20,15 @@ DType = Literal["auto", "float32", "bfloat16"]
 _WINDOW_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Loaded:
-    """A decoder and its tokenizer. `ends`: ids after which the model has said all it has to say."""
+    """A decoder and its tokenizer. `ends`: ids after which the model has said all it has to say. `lock`: held, in
+    turns, by whoever runs the model or changes how it attends."""
 
     model: Any
     tokenizer: Any
     ends: frozenset[int]
+    lock: TurnLock = field(default_factory=TurnLock)
 
     @property
     def vocabulary(self) -> int:

@@ -1,4 +1,6 @@
-"""Which prompts of a call begin alike, and batches in which such a beginning is read once. Pure: ids in, positions out."""
+"""Which prompts of a call begin alike, and batches in which such a beginning is read once. Pure: ids in, positions out.
+
+What was kept of earlier calls counts as read: it is worth nothing to read it once more for several prompts."""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from itertools import pairwise
 from generators.llm.decoding import groups
 
 _SHORTEST = 16  # tokens; reading fewer again costs less than a pass of their own
-_WORTH = 0.1  # share of all tokens that must be spared for a second pass to pay
+_WORTH = 0.05  # share of all tokens that must be spared for a second pass to pay
 _DEEPEST = 64  # beginnings inside beginnings that are looked at; text can be made to nest without end
 
 Ids = list[int]
@@ -23,35 +25,60 @@ class Portion:
     owners: list[int] = field(default_factory=list)
     prefixes: list[Ids] = field(default_factory=list)
 
-    @property
-    def cached(self) -> list[int]:
-        """Tokens of each row that were read for another row before it."""
+    def stems(self, rows: Sequence[Ids]) -> list[Ids]:
+        """What is read first: the prefixes, or where there are none the rows themselves."""
+        return self.prefixes or list(rows)
+
+    def cached(self, begun: Sequence[int]) -> list[int]:
+        """Tokens of each row that were read for another row before it. `begun`: those of each stem, in earlier calls."""
         if not self.prefixes:
-            return [0] * len(self.rows)
+            return list(begun)
         paid = {owner: at for at, owner in reversed(list(enumerate(self.owners)))}
-        return [len(self.prefixes[owner]) if paid[owner] < at else 0 for at, owner in enumerate(self.owners)]
+        return [len(self.prefixes[owner]) if paid[owner] < at else begun[owner] for at, owner in enumerate(self.owners)]
 
 
 def portions(
-    heads: Sequence[Ids], lengths: Sequence[int], *, extra: int, tokens: int, rows: int, share: bool
+    heads: Sequence[Ids],
+    lengths: Sequence[int],
+    kept: Sequence[int],
+    *,
+    extra: int,
+    tokens: int,
+    rows: int,
+    share: bool,
 ) -> Iterator[Portion]:
     """All rows in batches of at most `tokens` padded tokens and `rows` rows each.
 
     Args:
         heads: what may be shared of each row; its last token never is, for it must be read to know what follows.
         lengths: tokens of each whole row.
+        kept: tokens of each head that need not be read.
         extra: tokens that every row needs besides.
         share: false reads every row by itself.
     """
-    families = alike(heads) if share else []
-    saved = sum(length * (len(family) - 1) for length, family in families)
-    if saved < _WORTH * sum(lengths):
+    families = _worthwhile(alike(heads), kept) if share else []
+    saved = sum(_spared(length, family, kept) for length, family in families)
+    if saved < _WORTH * (sum(lengths) - sum(kept)):
         families = []
     shared = {row for _, family in families for row in family}
     yield from _shared(families, heads, lengths, extra=extra, tokens=tokens, rows=rows)
     alone = [row for row in range(len(heads)) if row not in shared]
-    for batch in groups([lengths[row] for row in alone], extra=extra, tokens=tokens, rows=rows):
+    rests = [lengths[row] - kept[row] for row in alone]
+    widest = max((kept[row] for row in alone), default=0)  # in memory it counts like what is read
+    for batch in groups(rests, extra=extra + widest, tokens=tokens, rows=rows):
         yield Portion(rows=[alone[at] for at in batch])
+
+
+def _worthwhile(families: Sequence[tuple[int, list[int]]], kept: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Families without those of whom as much is kept as the others have in common, if two are left."""
+    found = [(length, [row for row in family if kept[row] < length]) for length, family in families]
+    return [(length, family) for length, family in found if len(family) > 1]
+
+
+def _spared(length: int, family: Sequence[int], kept: Sequence[int]) -> int:
+    """Tokens that need not be read where a family's beginning, less what is kept of it, is read once."""
+    rests = [length - kept[row] for row in family]
+    return sum(rests) - min(rests)
 
 
 def _shared(

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.llm.decoding import Batch, chosen, forward, forward_shared, groups, pad_left
+from generators.llm.copies import copy_mark, one_copy
+from generators.llm.decoding import Batch, chosen, forward, forward_after, forward_shared, groups, pad_left
 from generators.llm.loading import DType, Loaded, choose_device, choose_dtype, load, load_tokenizer
 from generators.llm.loading import context_window as window_of
 from generators.llm.params import require_valid
+from generators.llm.prefixes import BLOCK, PrefixStore
 from generators.llm.sharing import Portion, portions
 from generators.llm.writing import Writer, write_all, write_one
 from rag.chat import encode_prompt, encode_text, turn_stops
+from rag.memory import Need, place
 from rag.optional import need
 from rag.types import Completion, Prompt, SamplingParams
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rag.models.sizes import Shape
+
 # What config.json of the packaged default says, so that a graph can be checked before anything is fetched.
 _PACKAGED_WINDOWS = {"smollm2-135m-instruct": 8192}
-_LOGITS_AT_ONCE = 2**27  # float32 numbers: 512 MB
+_LOGITS_AT_ONCE = 2**26  # float32 numbers: 256 MB
 
 
 class TransformersLLM:
@@ -33,7 +42,7 @@ class TransformersLLM:
     Prompts are laid out by the model's own chat template, and no text inside a message can open or close a turn
     (`rag.chat`). Batches are true batches: like lengths together, and in float32 a prompt's completion does not
     depend on its company. Greedy unless a temperature is given; then every prompt is sampled with the seed of
-    its request, so equal prompts under one seed give equal texts. Many threads may call it; passes alternate.
+    its request, so equal prompts under one seed give equal texts. Many threads may call it; passes go by turns.
 
     Args:
         model: a packaged name, a folder, or a hub id.
@@ -42,8 +51,9 @@ class TransformersLLM:
         dtype: float32 or bfloat16; auto takes bfloat16 where the processor or GPU is faster in it.
         max_batch_tokens: most tokens, padding and room for the answer included, that one batch holds.
         offline: true never touches the network; unset asks HF_HUB_OFFLINE.
-        share_prefixes: what several prompts of one `score` or `choose` begin with is read once. Results are the same up
+        share_prefixes: what several prompts of `score` or `choose` begin with is read once. Results are the same up
             to rounding.
+        keep_prefixes_mb: memory for what such prompts begin with, kept for later calls; 0 shares within a call alone.
     """
 
     def __init__(
@@ -56,6 +66,7 @@ class TransformersLLM:
         max_batch_tokens: int = 16384,
         offline: bool | None = None,
         share_prefixes: bool = True,
+        keep_prefixes_mb: int = 256,
     ) -> None:
         if not model:
             raise ValueError("llm.transformers: model must name a packaged model, a folder or a hub id")
@@ -65,17 +76,21 @@ class TransformersLLM:
             raise ValueError(f"llm.transformers: dtype must be auto, float32 or bfloat16, got {dtype!r}")
         if max_batch_tokens < 1:
             raise ValueError(f"llm.transformers: max_batch_tokens must be at least 1, got {max_batch_tokens}")
+        if keep_prefixes_mb < 0:
+            raise ValueError(f"llm.transformers: keep_prefixes_mb must be at least 0, got {keep_prefixes_mb}")
         need("transformers", by="llm.transformers")
         need("torch", by="llm.transformers")
         self.model_name, self.revision, self.offline = model, revision, offline
         self.device, self.dtype = device, dtype
         self.max_batch_tokens, self.share_prefixes = max_batch_tokens, share_prefixes
+        self.keep_prefixes_mb = keep_prefixes_mb if share_prefixes else 0
         self._last = threading.local()
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of what is below; the model has a lock of its own
         self._found: Path | None = None
         self._window: int | None = None
         self._only_tokenizer: Any = None
         self._all: Loaded | None = None
+        self._kept = PrefixStore(self.keep_prefixes_mb << 20)
 
     @property
     def context_window(self) -> int:
@@ -91,13 +106,65 @@ class TransformersLLM:
     @contextmanager
     def weights(self) -> Iterator[Loaded]:
         """Model and tokenizer, loaded if need be, with the lock held. Leave both as they were."""
-        with self._lock:
-            yield self._loaded
+        loaded = self._loaded
+        with loaded.lock:
+            yield loaded
 
     def warm_up(self) -> None:
         """Load now instead of at the first call."""
         with self.weights():
             pass
+
+    def release(self) -> None:
+        """Let go of the weights, and of what was kept of prompts. The next call loads them again.
+
+        What a running call, an open stream or another model of the same weights holds stays until they are done.
+        """
+        with self._lock:
+            self._all = None
+        self.forget_prefixes()
+        gc.collect()  # the layers of a model hold each other
+
+    def forget_prefixes(self) -> None:
+        """Let go of what was kept of prompts: the next call reads all of its own."""
+        self._kept = PrefixStore(self.keep_prefixes_mb << 20)
+
+    def memory(self) -> list[Need]:
+        """Weights, the largest batch, and kept prefixes. Weights that others name too are one copy.
+
+        Raises:
+            MissingModel: the model is not here yet.
+            SpecError: the device is not here.
+        """
+        from rag.models.sizes import count_parameters, read_shape
+
+        folder, where, dtype = self._here()
+        size, name = dtype.itemsize, str(dtype).removeprefix("torch.")
+        mark = copy_mark(folder, device=where, dtype=dtype)
+        needs = [
+            Need(what=f"weights in {name}", n_bytes=count_parameters(folder) * size, where=where, copy=mark),
+            Need(
+                what=f"batches of {self.max_batch_tokens:,} tokens",
+                n_bytes=batch_bytes(read_shape(folder), tokens=self.max_batch_tokens, size=size),
+                where=where,
+                smaller=f"lower max_batch_tokens of {self.model_name}",
+            ),
+        ]
+        if self.keep_prefixes_mb:
+            needs.append(Need(what="kept prefixes", n_bytes=self.keep_prefixes_mb << 20, where=where))
+        return needs
+
+    def prompt_memory(self, tokens: int) -> Need:
+        """What the keys and values of one prompt of so many tokens take, for those that read inside the model.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        from rag.models.sizes import read_shape
+
+        folder, where, dtype = self._here()
+        n_bytes = batch_bytes(read_shape(folder), tokens=tokens, size=dtype.itemsize, logits=False)
+        return Need(what=f"a prompt of {tokens:,} tokens", n_bytes=n_bytes, where=where)
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt, with those of the chat template. Loads the tokenizer alone."""
@@ -155,8 +222,9 @@ class TransformersLLM:
         cached = [0] * len(tails)
         for portion in self._portions([heads[at] for at in scored], rows, extra=0, kept=longest):
             keep = max(len(tails[scored[row]]) for row in portion.rows)
-            logits = self._forward([rows[row] for row in portion.rows], portion, keep=keep)
-            for row, given, spared in zip(portion.rows, logits, portion.cached, strict=True):
+            own = [rows[row] for row in portion.rows]
+            logits, found = self._forward(own, [heads[scored[row]] for row in portion.rows], portion, keep=keep)
+            for row, given, spared in zip(portion.rows, logits, found, strict=True):
                 tail = tails[scored[row]]
                 scores[scored[row]] = chosen(given[-len(tail) :], tail)
                 cached[scored[row]] = spared
@@ -189,34 +257,43 @@ class TransformersLLM:
         self._require_room(heads, longest)
         cached = [0] * len(heads)
         for portion in self._portions(heads, heads, extra=longest, kept=longest):
-            table[portion.rows] = self._choose([heads[at] for at in portion.rows], portion, tails)
-            for at, spared in zip(portion.rows, portion.cached, strict=True):
+            table[portion.rows], found = self._choose([heads[at] for at in portion.rows], portion, tails)
+            for at, spared in zip(portion.rows, found, strict=True):
                 cached[at] = spared
         self._last.cached = tuple(cached)
         return table
 
     @property
     def last_cached(self) -> tuple[int, ...]:
-        """Tokens of each prompt of this thread's last `score` or `choose` that were read for another prompt of it."""
+        """Tokens of each prompt of this thread's last `score` or `choose` that were not read for it: they were read for
+        another prompt of the call, or kept of an earlier one."""
         return getattr(self._last, "cached", ())
 
-    def _choose(self, heads: list[list[int]], portion: Portion, tails: list[list[int]]) -> NDArray[np.float32]:
+    def _choose(
+        self, heads: list[list[int]], portion: Portion, tails: list[list[int]]
+    ) -> tuple[NDArray[np.float32], list[int]]:
+        """Log-probabilities [heads, tails], and how many tokens of each head were not read for it."""
         loaded = self._loaded
+        can_share = self._can_share(max(map(len, heads)) + max(map(len, tails)))
+        begun = self._begun(portion.stems(heads)) if can_share else [[] for _ in heads]
         batch = Batch(
             loaded.model,
             _after(portion, heads),
-            lock=self._lock,
+            lock=loaded.lock,
             cache=loaded.cache(croppable=True),
             prefixes=portion.prefixes,
             owners=portion.owners,
+            begun=begun,
         )
+        if can_share:
+            batch.remember(self._kept, heads)
         table = np.zeros((len(heads), len(tails)), dtype=np.float32)
         for column, (first, *rest) in enumerate(tails):
             table[:, column] = chosen(batch.logits, [first] * len(heads))
             if rest:
                 logits = batch.peek([first, *rest[:-1]])
                 table[:, column] += [sum(chosen(row, rest)) for row in logits]
-        return table
+        return table, portion.cached([BLOCK * len(blocks) for blocks in begun])
 
     def _read_window(self) -> int:
         from rag.models import locate, resolve
@@ -225,6 +302,14 @@ class TransformersLLM:
             return _PACKAGED_WINDOWS[self.model_name]
         folder = self._found or resolve(self.model_name, revision=self.revision, offline=True).path
         return window_of(folder)
+
+    def _here(self) -> tuple[Path, str, Any]:
+        """Folder, where the weights will be, and their data type. Loads and fetches nothing."""
+        from rag.models import resolve
+
+        folder = self._found or resolve(self.model_name, revision=self.revision, offline=True).path
+        device = choose_device(self.device)
+        return folder, place(device), choose_dtype(self.dtype, device)
 
     @property
     def _folder(self) -> Path:
@@ -246,44 +331,68 @@ class TransformersLLM:
 
     @property
     def _loaded(self) -> Loaded:
-        if self._all is None:
+        loaded = self._all
+        if loaded is None:
             with self._lock:
-                if self._all is None:
-                    device = choose_device(self.device)
-                    dtype = choose_dtype(self.dtype, device)
-                    self._all = load(self._folder, tokenizer=self._tokenizer, device=device, dtype=dtype)
-        return self._all
+                loaded = self._all = self._all or self._load()
+        return loaded
+
+    def _load(self) -> Loaded:
+        folder, device = self._folder, choose_device(self.device)
+        dtype = choose_dtype(self.dtype, device)
+        read = partial(load, folder, tokenizer=self._tokenizer, device=device, dtype=dtype)
+        return one_copy(copy_mark(folder, device=device, dtype=dtype), read)
 
     def _encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         return [encode_prompt(self._tokenizer, prompt) for prompt in prompts]
 
     def _batch(self, rows: list[list[int]]) -> Batch:
         loaded = self._loaded
-        return Batch(loaded.model, rows, lock=self._lock, cache=loaded.cache())
+        return Batch(loaded.model, rows, lock=loaded.lock, cache=loaded.cache())
 
     def _portions(self, heads: list[list[int]], rows: list[list[int]], *, extra: int, kept: int) -> Iterator[Portion]:
         """Batches of rows of which `kept` positions' logits are wanted; their heads are read once where that pays."""
         lengths = list(map(len, rows))
-        # A padded row may be as wide as two.
-        share = self.share_prefixes and self._loaded.can_step_back and 2 * max(lengths) + extra <= self._reach()
+        share = self._can_share(max(lengths) + extra)
+        found = [self._kept.depth(head[:-1]) if share else 0 for head in heads]
         limit = self.max_batch_tokens
-        return portions(heads, lengths, extra=extra, tokens=limit, rows=self._rows(kept), share=share)
+        return portions(heads, lengths, found, extra=extra, tokens=limit, rows=self._rows(kept), share=share)
 
-    def _forward(self, rows: list[list[int]], portion: Portion, *, keep: int) -> Any:
-        """Logits, float32 [rows, keep, vocabulary], of the rows' last positions."""
+    def _can_share(self, longest: int) -> bool:
+        """Whether rows of so many tokens, padding aside, can begin with keys and values that are there already."""
+        # A row may be padded in three places: before what was kept, before what is shared, and before its own.
+        return self.share_prefixes and self._loaded.can_step_back and 3 * longest <= self._reach()
+
+    def _begun(self, stems: list[list[int]]) -> list[list[Tensor]]:
+        """What is kept of each, less its last token: that is read, to know what follows it."""
+        return [self._kept.find(stem[:-1]) for stem in stems]
+
+    def _forward(
+        self, rows: list[list[int]], heads: list[list[int]], portion: Portion, *, keep: int
+    ) -> tuple[Tensor, list[int]]:
+        """Logits, float32 [rows, keep, vocabulary], of the rows' last positions; and how many tokens of each were not read
+        for it."""
         loaded = self._loaded
-        if not portion.prefixes:
+        if not self._can_share(max(map(len, rows))):
             ids, mask = pad_left(rows)
-            return forward(loaded.model, ids, mask, keep=keep, lock=self._lock)
-        return forward_shared(
-            loaded.model,
-            portion.prefixes,
-            portion.owners,
-            _after(portion, rows),
-            keep=keep,
-            lock=self._lock,
-            cache=loaded.cache(croppable=True),
-        )[0]
+            return forward(loaded.model, ids, mask, keep=keep, lock=loaded.lock), [0] * len(rows)
+        cache = loaded.cache(croppable=True)
+        begun = self._begun(portion.stems(heads))
+        if portion.prefixes:
+            logits, mask = forward_shared(
+                loaded.model,
+                portion.prefixes,
+                portion.owners,
+                _after(portion, rows),
+                begun,
+                keep=keep,
+                lock=loaded.lock,
+                cache=cache,
+            )
+        else:
+            logits, mask = forward_after(loaded.model, rows, begun, keep=keep, lock=loaded.lock, cache=cache)
+        self._kept.keep(heads, cache, mask)
+        return logits, portion.cached([BLOCK * len(blocks) for blocks in begun])
 
     def _reach(self) -> float:
         """Tokens back that every layer attends to; without end where no layer has a window of its own."""
@@ -307,6 +416,17 @@ class TransformersLLM:
                     f" for, but the context window is {self.context_window:,}. Give it less text (the assembler's"
                     " or reranker's budget), or lower max_tokens."
                 )
+
+
+def batch_bytes(shape: Shape, *, tokens: int, size: int, logits: bool = True) -> int:
+    """What a batch takes at most: the keys and values of all its tokens, one layer's work on them, and logits.
+
+    One layer's keys and values are there twice while they grow or rows leave. Logits are of one token in eight, as where
+    a question of twenty tokens is weighed after passages of 140.
+    """
+    cache = shape.cache_numbers() * tokens * size
+    work = (shape.pass_numbers() + 2 * shape.keys) * tokens * size
+    return cache + work + (4 * min(_LOGITS_AT_ONCE, tokens * shape.vocabulary // 8) if logits else 0)
 
 
 def _after(portion: Portion, rows: list[list[int]]) -> list[list[int]]:

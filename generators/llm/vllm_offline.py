@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Generator, Sequence
@@ -17,11 +18,13 @@ from generators.llm.params import require_valid
 from generators.llm.vllm_engine import Engine, quiet_environment, require_loadable
 from generators.llm.vllm_replies import completion, forms, logprobs, tail_scores
 from rag.chat import encode_prompt, encode_text, end_of_turn, turn_stops
+from rag.memory import GIB, RAM, Need, gpu_memory, ram_limit
 from rag.optional import need
 from rag.types import Completion, Prompt, SamplingParams
 
 # What config.json of the packaged default says, so that a graph can be checked before anything is fetched.
 _PACKAGED_WINDOWS = {"smollm2-135m-instruct": 8192}
+_ENGINE_BYTES = 1 << 30  # Python, torch and vLLM in the engine's process, with its buffers
 _AT_ONCE = 128  # tokens whose log-probabilities vLLM gives for one place
 
 
@@ -73,6 +76,7 @@ class VLLMOfflineLLM:
         self.dtype, self.max_model_len, self.compiled = dtype, max_model_len, compiled
         self.kv_cache_gib, self.gpu_memory_utilization = kv_cache_gib, gpu_memory_utilization
         self._lock = threading.RLock()
+        self._last = threading.local()
         self._found: Path | None = None
         self._only_tokenizer: Any = None
         self._running: Engine | None = None
@@ -107,6 +111,29 @@ class VLLMOfflineLLM:
             engine, self._running = self._running, None
         if engine is not None:
             engine.close()
+
+    def release(self) -> None:
+        """Stop the engine, as `close`: its sleep mode needs a GPU, and a stopped engine gives everything back anywhere."""
+        self.close()
+
+    def memory(self) -> list[Need]:
+        """Weights and key/value cache; where the cache's size is not set, the share of the device that the engine takes.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        where = next(iter(gpu_memory()), RAM)
+        kv_cache = self._kv_cache_bytes(on_gpu=where != RAM)
+        if kv_cache is None:
+            whole = gpu_memory()[where] if where != RAM else ram_limit()[0] or 0
+            what = f"engine, {self.gpu_memory_utilization:.0%} of all"
+            smaller = "set kv_cache_gib, or lower gpu_memory_utilization"
+            return [Need(what=what, n_bytes=int(whole * self.gpu_memory_utilization), where=where, smaller=smaller)]
+        return [
+            Need(what="engine's weights", n_bytes=self._weight_bytes(), where=where),
+            Need(what="engine's key/value cache", n_bytes=kv_cache, where=where, smaller="lower kv_cache_gib"),
+            Need(what="engine's own process", n_bytes=_ENGINE_BYTES),
+        ]
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each prompt, with those of the chat template. Loads the tokenizer alone."""
@@ -147,6 +174,8 @@ class VLLMOfflineLLM:
         tails = [encode_text(self._tokenizer, text) for text in continuations]
         scores: list[list[float]] = [[] for _ in tails]
         scored = [at for at, tail in enumerate(tails) if tail]
+        cached = [0] * len(tails)
+        self._last.cached = cached
         if not scored:
             return scores
         # The engine writes at least one token, so a pair may fill the window but for one.
@@ -155,6 +184,7 @@ class VLLMOfflineLLM:
         pairs = [(head + tails[at], asked) for at, head in zip(scored, heads, strict=True)]
         for at, output in zip(scored, self._engine.complete(pairs), strict=True):
             scores[at] = tail_scores(output, tails[at])
+            cached[at] = output.num_cached_tokens or 0
         return scores
 
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
@@ -168,6 +198,8 @@ class VLLMOfflineLLM:
         if not choices or "" in choices:
             raise ValueError("choose: needs at least one choice, and none may be empty")
         table = np.zeros((len(prompts), len(choices)), dtype=np.float32)
+        cached: list[int] = []
+        self._last.cached = cached
         if not prompts:
             return table
         tails = [tuple(encode_text(self._tokenizer, choice)) for choice in choices]
@@ -178,12 +210,18 @@ class VLLMOfflineLLM:
         found: list[dict[tuple[int, ...], float]] = [{} for _ in heads]
         for (begun, ids), (more, sampling) in zip(branches, asked, strict=True):
             outputs = self._engine.complete([(head + more, sampling) for head in heads])
+            cached[:] = cached or [output.num_cached_tokens or 0 for output in outputs]
             for known, output in zip(found, outputs, strict=True):
                 given = output.outputs[0].logprobs[0]
                 known.update({(*begun, id_): given[id_].logprob for id_ in ids})
         for row, known in enumerate(found):
             table[row] = [sum(known[tail[: at + 1]] for at in range(len(tail))) for tail in tails]
         return table
+
+    @property
+    def last_cached(self) -> tuple[int, ...]:
+        """Tokens of each prompt of this thread's last `score` or `choose` that the engine had kept of earlier ones."""
+        return tuple(getattr(self._last, "cached", ()))
 
     def _pieces(self, head: list[int], params: SamplingParams) -> Generator[str, None, Completion]:
         told: list[str] = []
@@ -233,6 +271,22 @@ class VLLMOfflineLLM:
                     " or reranker's budget), or lower max_tokens."
                 )
         return heads
+
+    def _kv_cache_bytes(self, *, on_gpu: bool) -> int | None:
+        """Bytes of the key/value cache, if anybody set them."""
+        if self.kv_cache_gib is not None:
+            return int(self.kv_cache_gib * GIB)
+        said = "" if on_gpu else os.environ.get("VLLM_CPU_KVCACHE_SPACE", "")
+        return int(said) * GIB if said.isdecimal() else None
+
+    def _weight_bytes(self) -> int:
+        from rag.models import resolve, weight_files
+        from rag.models.sizes import count_parameters
+
+        folder = self._found or resolve(self.model_name, revision=self.revision, offline=True).path
+        if self.dtype == "auto":
+            return sum(file.stat().st_size for file in weight_files(folder))
+        return count_parameters(folder) * (4 if self.dtype == "float32" else 2)
 
     def _read_window(self) -> int:
         from rag.models import locate, resolve

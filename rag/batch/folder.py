@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rag.batch.done import Identities
 from rag.batch.identity import graph_identity, index_identity
 from rag.batch.log import CommitLog
 from rag.errors import SpecError
@@ -21,11 +22,10 @@ ANSWERS, FAILURES, RUN, LEDGER = "answers.jsonl", "failures.jsonl", "run.json", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFolder:
-    """An open run: `graph` and `index` are the identities that its keys are made with."""
+    """An open run: `identities` are what its keys are made with."""
 
     path: Path
-    graph: str
-    index: str
+    identities: Identities
     answers: CommitLog
     failures: CommitLog
 
@@ -49,7 +49,7 @@ def open_folder(path: Path, pipeline: Pipeline, *, resume: bool) -> Iterator[Run
         graph = pipeline.spec.graph.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         write_atomically(path / RUN, json.dumps({**facts, "spec": graph}, indent=1) + "\n")
         with CommitLog(path / ANSWERS) as answers, CommitLog(path / FAILURES) as failures:
-            yield RunFolder(path=path, answers=answers, failures=failures, **facts)
+            yield RunFolder(path=path, identities=Identities(**facts), answers=answers, failures=failures)
 
 
 def _require_same(path: Path, facts: dict[str, str], *, resume: bool) -> None:

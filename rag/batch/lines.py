@@ -58,8 +58,8 @@ def _line(
 def _stages_by_question(result: RunResult) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """qid -> ranking node -> what it gave, best first. A node that ranked several variants gives a list after another."""
     stages: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for name, records in result.records.items():
-        for record in records:
+    for name in (node.name for node in result.nodes):  # branches may have finished in any order
+        for record in result.records.get(name, ()):
             if isinstance(record, Ranking):
                 hits = [{"doc_id": hit.doc_id, "score": hit.score} for hit in record.hits]
                 stages.setdefault(record.qid, {}).setdefault(name, []).extend(hits)

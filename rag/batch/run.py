@@ -6,16 +6,17 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from rag.batch.done import BatchDone, batch_done
 from rag.batch.folder import LEDGER, RunFolder, open_folder
-from rag.batch.identity import question_key
-from rag.batch.lines import answer_lines, failure_lines
 from rag.batch.questions import count_questions, read_questions
+from rag.batch.ray import Cluster, through_ray
 from rag.errors import SpecError
 from rag.graph.report import NodeReport, RunResult
 from rag.models.folder import write_atomically
@@ -68,6 +69,7 @@ def run_batch(
     workers: int = 2,
     batch: int = BATCH,
     limit: int | None = None,
+    cluster: Cluster | None = None,
     progress: Progress = silent,
     forecast: Callable[[Forecast], None] | None = None,
 ) -> BatchReport:
@@ -76,9 +78,10 @@ def run_batch(
     Args:
         resume: go on with the run in `out`; what is committed there is neither asked nor written again.
         retry_failed: ask failed questions of that run again too.
-        workers: batches in the graph at a time; no more are in memory.
+        workers: batches in the graph at a time; no more are in memory. A cluster has its own measure.
         batch: questions in a batch.
         limit: only the first questions of the file.
+        cluster: work on Ray; lines are still committed by this process, in order. Default: work in this process.
         forecast: is told once, after the first batch.
     Raises:
         SpecError: the file, the folder or the graph is not fit for this; see `open_folder` and `read_questions`.
@@ -93,7 +96,7 @@ def run_batch(
     with open_folder(Path(out), pipeline, resume=resume or retry_failed) as folder:
         run = _Run(folder, pipeline, retry_failed, n_questions, progress, forecast)
         try:
-            run.work(read_questions(path, limit=limit), workers=workers, batch=batch)
+            run.work(read_questions(path, limit=limit), workers=workers, batch=batch, cluster=cluster)
         except KeyboardInterrupt:
             kept = f"{len(folder.answers.keys):,} answers are kept in '{out}'; go on with --resume"
             raise KeyboardInterrupt(f"interrupted: {kept}") from None
@@ -119,18 +122,29 @@ class _Run:
         self._n_questions, self._progress, self._forecast = n_questions, progress, forecast
         self.report = BatchReport(out=folder.path)
 
-    def work(self, questions: Iterator[Query], *, workers: int, batch: int) -> None:
-        todo = self._unfinished(questions)
-        first = list(islice(todo, min(FIRST_BATCH, batch)))
-        if not first:
+    def work(self, questions: Iterator[Query], *, workers: int, batch: int, cluster: Cluster | None) -> None:
+        batches = _batches(self._unfinished(questions), first=min(FIRST_BATCH, batch), size=batch)
+        first = next(batches, None)
+        if first is None:
             return
-        self._pipeline.warm_up()
+        if cluster is None:
+            self._pipeline.warm_up()
         begun = perf_counter()
-        self._commit(first, self._pipeline.run(first))
-        self._tell_forecast(perf_counter() - begun, len(first))
-        for asked, result in _in_order(_batches(todo, batch), self._pipeline.run, workers):
-            self._commit(asked, result)
+        done = self._here(first, batches, workers) if cluster is None else self._on(cluster, chain([first], batches))
+        for number, finished in enumerate(done):
+            self._commit(finished)
+            if number == 0:
+                self._tell_forecast(perf_counter() - begun)
         self.report = replace(self.report, seconds=perf_counter() - begun)
+
+    def _here(self, first: list[Query], rest: Iterator[list[Query]], workers: int) -> Iterator[BatchDone]:
+        """In this process. The first batch goes alone, so that the forecast comes soon."""
+        yield batch_done(self._pipeline.run(first), self._folder.identities)
+        for result in _in_order(rest, self._pipeline.run, workers):
+            yield batch_done(result, self._folder.identities)
+
+    def _on(self, cluster: Cluster, batches: Iterable[list[Query]]) -> Iterator[BatchDone]:
+        return through_ray(batches, self._pipeline, self._folder.identities, cluster)
 
     def _unfinished(self, questions: Iterator[Query]) -> Iterator[Query]:
         for query in questions:
@@ -141,25 +155,23 @@ class _Run:
             else:
                 yield query
 
-    def _commit(self, asked: Sequence[Query], result: RunResult) -> None:
-        keys = {query.qid: self._key(query) for query in asked}
-        answers = answer_lines(result, keys)
-        failed = failure_lines(result.failures, keys)
-        self._folder.answers.commit(answers)
+    def _commit(self, done: BatchDone) -> None:
+        self._folder.answers.commit(done.answers)
         # One that fails again keeps the line of its first failure.
-        self._folder.failures.commit([line for line in failed if line["key"] not in self._folder.failures.keys])
+        self._folder.failures.commit([line for line in done.failures if line["key"] not in self._folder.failures.keys])
         before = self.report
         self.report = replace(
             before,
-            n_answered=before.n_answered + len(answers),
-            n_failed=before.n_failed + len(failed),
-            seconds=before.seconds + result.seconds,
-            nodes=_added(before.nodes, result.nodes),
+            n_answered=before.n_answered + len(done.answers),
+            n_failed=before.n_failed + len(done.failures),
+            seconds=before.seconds + done.seconds,
+            nodes=_added(before.nodes, done.nodes),
         )
-        done = self.report.n_kept + self.report.n_answered + self.report.n_failed
-        self._progress("questions", done, self._n_questions)
+        n_done = self.report.n_kept + self.report.n_answered + self.report.n_failed
+        self._progress("questions", n_done, self._n_questions)
 
-    def _tell_forecast(self, seconds: float, n_first: int) -> None:
+    def _tell_forecast(self, seconds: float) -> None:
+        n_first = self.report.n_answered + self.report.n_failed
         n_left = self._n_questions - self.report.n_kept - n_first
         if self._forecast is None or n_left <= 0:
             return
@@ -168,29 +180,29 @@ class _Run:
         self._forecast(Forecast(n_left=n_left, seconds=seconds * share, tokens=round(tokens * share)))
 
     def _key(self, query: Query) -> str:
-        return question_key(query, graph=self._folder.graph, index=self._folder.index)
+        return self._folder.identities.key(query)
 
 
 def _in_order(
     batches: Iterable[list[Query]], work: Callable[[list[Query]], RunResult], workers: int
-) -> Iterator[tuple[list[Query], RunResult]]:
+) -> Iterator[RunResult]:
     """`work` on batches, at most `workers` of them begun and not yet given out; results in the order of the batches."""
-    running: deque[tuple[list[Query], Future[RunResult]]] = deque()
+    running: deque[Future[RunResult]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="batch") as pool:
         try:
             for batch in batches:
                 if len(running) == workers:
-                    asked, done = running.popleft()
-                    yield asked, done.result()
-                running.append((batch, pool.submit(work, batch)))
+                    yield running.popleft().result()
+                running.append(pool.submit(copy_context().run, work, batch))  # the caller's trace goes along
             while running:
-                asked, done = running.popleft()
-                yield asked, done.result()
+                yield running.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _batches(questions: Iterator[Query], size: int) -> Iterator[list[Query]]:
+def _batches(questions: Iterator[Query], *, first: int, size: int) -> Iterator[list[Query]]:
+    if batch := list(islice(questions, first)):
+        yield batch
     while batch := list(islice(questions, size)):
         yield batch
 

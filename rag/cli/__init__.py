@@ -7,6 +7,7 @@ Exit codes: 0 ok, 2 usage or configuration, 3 missing dependency or model, 4 bad
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().print_help()
         return 2
     try:
-        return int(import_module(f"rag.cli.{given.module}").run(given))
+        return _run(given)
     except RagError as error:
         print(f"rag: {error}", file=sys.stderr)
         return error.exit_code
@@ -36,6 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"rag: {foreign_error(error) or error}", file=sys.stderr)
         return 3
+
+
+def _run(given: Namespace) -> int:
+    command = import_module(f"rag.cli.{given.module}")
+    if not getattr(given, "trace", None):
+        return int(command.run(given))
+    from rag import tracing
+
+    with tracing.to_file(given.trace, text=given.trace_text):
+        return int(command.run(given))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from rag.batch.folder import FAILURES
+from rag.batch.ray import Cluster
 from rag.batch.run import BatchReport, Forecast, run_batch
 from rag.cli.console import progress_bar, say, say_json, warn
 from rag.pipeline import load_pipeline
@@ -22,6 +23,7 @@ def run(given: Namespace) -> int:
             workers=given.workers,
             batch=given.batch,
             limit=given.limit,
+            cluster=_cluster(given),
             progress=progress,
             forecast=_tell,
         )
@@ -30,6 +32,10 @@ def run(given: Namespace) -> int:
     else:
         _show(report)
     return 5 if report.n_failed else 0
+
+
+def _cluster(given: Namespace) -> Cluster | None:
+    return None if given.ray is None else Cluster(address=given.ray, actors=given.workers, gpus=given.ray_gpus)
 
 
 def _tell(forecast: Forecast) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
+import socket
 from argparse import Namespace
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -11,6 +14,10 @@ from rag.cli.console import progress_bar, say
 from rag.errors import RagError
 from rag.house import foreign_packages
 
+SERVE_PORT = 8000
+"""Where `rag serve` listens unless told otherwise."""
+
+_SERVE = ("fastapi", "mcp", "opentelemetry-sdk", "prometheus-client", "uvicorn")
 _CORE = (
     "torch",
     "transformers",
@@ -26,7 +33,7 @@ _CORE = (
 
 def run(given: Namespace) -> int:
     """Look at everything, print it all, and return the exit code of the worst finding."""
-    codes = [_house(), _libraries(), _models(), _engine()]
+    codes = [_house(), _libraries(), _models(), _engine(), _serving(), _port(given.port), _keys(given.keys)]
     if given.graph:
         codes.append(_graph(given.graph))
     if given.index:
@@ -104,6 +111,58 @@ def _engine() -> int:
             continue
         return 0
     say("-    vllm is not installed; llm.vllm_offline needs it. Run: pip install 'ragline[vllm]'")
+    return 0
+
+
+def _serving() -> int:
+    """The extra `serve` is optional too; half of it is a fault of the installation, and still no fault of search."""
+    missing = []
+    for name in _SERVE:
+        try:
+            version(name)
+        except PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        said = f"{', '.join(missing)} not installed; rag serve, rag mcp and --trace need the extra"
+        say(f"-    {said}. Run: pip install 'ragline[serve]'")
+    else:
+        _line(True, "the extra serve is installed: rag serve, rag mcp, --trace")
+    return 0
+
+
+def _port(port: int | None) -> int:
+    """Whether a server could listen. Where no port is named, one that serves already is no fault."""
+    asked = SERVE_PORT if port is None else port
+    try:
+        socket.create_server(("127.0.0.1", asked)).close()
+    except OSError as error:
+        reason = "another program listens there" if error.errno == errno.EADDRINUSE else str(error.strerror)
+        said = f"port {asked} is not free: {reason}; choose another with rag serve --port"
+        if port is None:
+            say(f"-    {said}")
+            return 0
+        _line(False, said)
+        return 2
+    _line(True, f"port {asked} is free")
+    return 0
+
+
+def _keys(file: Path | None) -> int:
+    """The keys that a server started here would know, and who else could read their file."""
+    if file is None and not os.environ.get("RAGLINE_KEYS"):
+        say("-    no keys: a server started here is open to all who reach it. Make one: rag keys FILE")
+        return 0
+    try:
+        from rag.serve.keys import load_keys
+
+        n_keys = len(load_keys(file))
+    except RagError as error:
+        _line(False, str(error))
+        return error.exit_code
+    if file is not None and file.stat().st_mode & 0o077:
+        _line(False, f"keys: others may read or change {file}. Run: chmod 600 {file}")
+        return 2
+    _line(True, f"keys: a server started here knows {n_keys}")
     return 0
 
 

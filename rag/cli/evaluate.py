@@ -8,7 +8,8 @@ from pathlib import Path
 from rag.beir import load_beir
 from rag.cli.console import progress_bar, say, say_json, warn
 from rag.cli.index import in_language
-from rag.evaluation import EvalReport, evaluate_graph
+from rag.evaluate.eval_report import EvalReport
+from rag.evaluation import evaluate_graph
 from rag.graph.spec import load_spec
 
 
@@ -18,11 +19,11 @@ def run(given: Namespace) -> int:
     settings = in_language(spec.graph.index, given.language) if given.language else spec.graph.index
     with progress_bar() as progress:
         report = evaluate_graph(
-            load_beir(given.dataset),
+            load_beir(given.dataset, within=given.within),
             spec,
             out=Path(given.out),
             split=given.split,
-            measures=given.measures.split(),
+            measures=None if given.measures is None else given.measures.split(),
             settings=settings,
             baseline=Path(given.baseline) if given.baseline else None,
             run=Path(given.run).absolute() if given.run else None,
@@ -46,21 +47,35 @@ def run(given: Namespace) -> int:
 def show(report: EvalReport) -> None:
     """The report as aligned text."""
     say(f"{report.dataset} ({report.split}), graph {report.graph}, {report.evaluation.n_queries:,} queries")
+    width = max(10, *(len(name) for name in report.evaluation.measures))
+    intervals = report.intervals
     for name, value in report.evaluation.measures.items():
-        line = f"  {name:<10} {value:.4f}"
+        own = intervals[name]
+        line = f"  {name:<{width}} {value:.4f}  95% [{own.low:.4f}, {own.high:.4f}] of {own.n:,}"
         if name in report.significance:
             s = report.significance[name]
             line += f"   {s.difference:+.4f} to the baseline, 95% [{s.low:+.4f}, {s.high:+.4f}], p = {s.p:.4f}"
         say(line)
-    say(f"\n  {'node':<14} {'component':<24} {'seconds':>9} {'calls':>7} {'tokens':>10}  outcomes")
-    for node in report.nodes:
-        tokens = node.usage.prompt_tokens + node.usage.new_tokens
-        outcomes = ", ".join(f"{kind} {n}" for kind, n in sorted(node.outcomes.items()))
-        counts = "".join(f", {kind} {n}" for kind, n in sorted(node.counts.items()))
-        say(
-            f"  {node.name:<14} {node.use:<24} {node.seconds:>9.2f} {node.usage.calls:>7,} {tokens:>10,}  {outcomes}{counts}"
-        )
+    for what, counted in (("answers", report.statuses), ("outcomes of answers", report.outcomes)):
+        if counted:
+            shares = (f"{kind} {n / sum(counted.values()):.1%}" for kind, n in sorted(counted.items()))
+            say(f"  {what}: {', '.join(shares)}")
+    _show_nodes(report)
     for failure in report.failures[:5]:
         warn(f"  failed: qid '{failure.qid}' at node '{failure.node}': {failure.error}")
     if len(report.failures) > 5:
         warn(f"  ... and {len(report.failures) - 5} more, in report.json")
+
+
+def _show_nodes(report: EvalReport) -> None:
+    """What each node cost and how its work went. Prompt tokens include those found in a cache."""
+    columns = f"{'seconds':>9} {'calls':>7} {'prompt':>10} {'cached':>10} {'new':>9}  outcomes"
+    say(f"\n  {'node':<14} {'component':<24} {columns}")
+    for node in report.nodes:
+        usage = node.usage
+        kinds = [*sorted(node.outcomes.items()), *sorted(node.counts.items())]
+        outcomes = ", ".join(f"{kind} {n}" for kind, n in kinds)
+        say(
+            f"  {node.name:<14} {node.use:<24} {node.seconds:>9.2f} {usage.calls:>7,} {usage.prompt_tokens:>10,} "
+            f"{usage.cached_tokens:>10,} {usage.new_tokens:>9,}  {outcomes}"
+        )

@@ -13,6 +13,7 @@ from rag.graph.kinds import TABLES
 from rag.graph.schema import graph_schema
 from rag.graph.signature import REQUIRED, Param, signature
 from rag.graph.spec import builtin_names, load_spec
+from rag.plan import plan_memory
 
 
 def run(given: Namespace) -> int:
@@ -39,6 +40,12 @@ def _check(given: Namespace) -> int:
         raise SpecError(*checked.problems)
     if index is not None:
         index.check(spec.graph.index, checked.legs)
+    if given.memory or index is not None:
+        plan = plan_memory(checked, index=index)
+        if given.memory:
+            for line in plan.table():
+                say(line)
+        plan.require_room()
     legs = f"; searches {', '.join(checked.legs)}" if checked.legs else ""
     say(f"{spec.source.name}: {len(spec.graph.nodes)} nodes, output '{spec.graph.output}'{legs}: good")
     return 0

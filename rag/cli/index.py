@@ -11,6 +11,9 @@ from rag.errors import SpecError
 from rag.graph.check import check
 from rag.graph.spec import load_spec
 from rag.indexing import build_index
+from rag.pipeline import load_pipeline
+from rag.progress import Progress
+from rag.read_ahead import read_ahead
 
 
 def run(given: Namespace) -> int:
@@ -26,8 +29,9 @@ def run(given: Namespace) -> int:
         settings = in_language(settings, given.language)
     with progress_bar() as progress:
         report = build_index(given.sources, given.index, settings=settings, legs=checked.legs, progress=progress)
+        read = _states(given, progress) if given.states else {}
     if given.json:
-        say_json(_plain_data(asdict(report)))
+        say_json(_plain_data(asdict(report)) | ({"states": read} if given.states else {}))
         return 0
     say(
         f"{report.n_units:,} passages of {report.n_documents:,} documents from {report.n_files:,} files in {given.index} "
@@ -38,9 +42,16 @@ def run(given: Namespace) -> int:
         f"{report.n_reused_files:,} files unchanged, {report.n_encoded:,} passages encoded, "
         f"{report.n_reused_vectors:,} vectors kept"
     )
+    for node, n in read.items():
+        say(f"{n:,} passages newly read for '{node}'")
     for problem in report.problems:
         warn(f"not indexed: {problem}")
     return 0
+
+
+def _states(given: Namespace, progress: Progress) -> dict[str, int]:
+    with load_pipeline(given.graph, index=given.index) as pipeline:
+        return read_ahead(pipeline, progress=progress)
 
 
 def in_language(settings: Any, language: str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from pathlib import Path
 
 GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
 
@@ -37,11 +39,29 @@ def parser() -> ArgumentParser:
         sub.set_defaults(module=module or name)
         return sub
 
+    def traceable(sub: ArgumentParser) -> None:
+        """The switches of commands that run a graph."""
+        trace, text = os.environ.get("RAGLINE_TRACE"), os.environ.get("RAGLINE_TRACE_TEXT", "")
+        sub.add_argument(
+            "--trace", metavar="FILE", default=trace, help="append OpenTelemetry spans as JSON lines (or RAGLINE_TRACE)"
+        )
+        sub.add_argument(
+            "--trace-text",
+            action="store_true",
+            default=text.lower() in ("1", "true", "yes", "on"),
+            help="also what is asked, found and written (or RAGLINE_TRACE_TEXT=1)",
+        )
+
     index = command("index", "files, folders or a BEIR folder -> an index directory")
     index.add_argument("sources", nargs="+", metavar="SRC")
     index.add_argument("--index", required=True, metavar="DIR", help="directory to write; updated if it exists")
     index.add_argument("--graph", default="hybrid", metavar="G", help=f"whose index settings and legs: {GRAPH_HELP}")
     index.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the documents (default: en)")
+    index.add_argument(
+        "--states",
+        action="store_true",
+        help="also let the graph's attention reranker read every document now, if it keeps states on disk",
+    )
     index.add_argument("--json", action="store_true", help="print one JSON document")
 
     search = command("search", "ranked passages for a query")
@@ -51,6 +71,7 @@ def parser() -> ArgumentParser:
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
     search.add_argument("--json", action="store_true", help="print one JSON document")
     search.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(search)
 
     ask = command("ask", "an answer with numbered citations")
     ask.add_argument("question")
@@ -58,6 +79,7 @@ def parser() -> ArgumentParser:
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
     ask.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(ask)
 
     batch = command("batch", "a file of questions -> a file of answers, durably")
     batch.add_argument("questions", metavar="QUESTIONS.jsonl", help="a JSON object a line: id and question")
@@ -68,18 +90,57 @@ def parser() -> ArgumentParser:
     batch.add_argument("--retry-failed", action="store_true", help="as --resume, and ask what failed again")
     batch.add_argument("--workers", type=positive, default=2, metavar="N", help="batches at a time (default: 2)")
     batch.add_argument("--batch", type=positive, default=64, metavar="N", help="questions in a batch (default: 64)")
+    batch.add_argument(
+        "--ray", metavar="ADDRESS", help="work on this Ray cluster, or 'local'; --workers actors a stage"
+    )
+    batch.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs of an actor that runs a model")
     batch.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
     batch.add_argument("--json", action="store_true", help="print one JSON document")
     batch.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(batch)
+
+    mcp = command("mcp", "search and answer as tools of the Model Context Protocol")
+    mcp.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
+    mcp.add_argument("--index", metavar="DIR", help="needed unless the graph searches nothing")
+    mcp.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
+    mcp.add_argument("--host", default="127.0.0.1", help="address to listen at, with --http (default: 127.0.0.1)")
+    mcp.add_argument(
+        "--port", type=int, default=8765, help="port to listen at, with --http; 0: a free one (default: 8765)"
+    )
+    mcp.add_argument("--keys", type=Path, metavar="FILE", help="keys that may ask, with --http; or in RAGLINE_KEYS")
+    mcp.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(mcp)
+
+    serve = command("serve", "chat, search, reranking and embeddings over HTTP (needs ragline[serve])")
+    serve.add_argument("--graph", default="chat", metavar="G", help=GRAPH_HELP)
+    serve.add_argument("--index", metavar="DIR", help="needed unless the graph searches nothing")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
+    serve.add_argument("--name", metavar="NAME", help="what clients call the model (default: the graph's name)")
+    serve.add_argument("--allow-system", action="store_true", help="take system messages; else they are refused")
+    serve.add_argument("--batch", type=positive, default=32, metavar="N", help="requests in a batch (default: 32)")
+    serve.add_argument("--streams", type=positive, default=16, metavar="N", help="answers streamed at a time (16)")
+    serve.add_argument(
+        "--waiting", type=positive, default=64, metavar="N", help="requests that may wait; else 429 (64)"
+    )
+    serve.add_argument("--max-tokens", type=positive, metavar="N", help="most tokens asked for (default: the graph's)")
+    serve.add_argument("--keys", type=Path, metavar="FILE", help="keys that may ask, of `rag keys`; or in RAGLINE_KEYS")
+    serve.add_argument("--sessions", type=Path, metavar="FILE", help="keep conversations there; unset keeps none")
+    serve.add_argument("--rate", type=int, default=600, metavar="N", help="requests a minute of a caller; 0: any (600)")
+    origin_help = "origin whose pages may ask; behind a proxy, its public one"
+    serve.add_argument("--origin", action="append", default=[], metavar="URL", help=origin_help)
+    serve.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(serve)
 
     evaluate = command("eval", "a BEIR-layout folder and a graph -> measures", module="evaluate")
     evaluate.add_argument("dataset", metavar="DATASET")
     evaluate.add_argument("--graph", required=True, metavar="G", help=GRAPH_HELP)
     evaluate.add_argument("--split", default="test")
-    evaluate.add_argument("--measures", default="nDCG@10 R@100 AP", help="ir_measures names, in one string")
-    evaluate.add_argument("--baseline", metavar="RUN", help="TREC run to compare with, by a paired randomisation test")
+    evaluate.add_argument("--measures", help="in one string: of ir_measures, AllRelevant@k, EM, F1, ROUGE-L, ...")
+    evaluate.add_argument("--baseline", metavar="RUN", help="TREC run or run folder to compare with, paired")
     evaluate.add_argument("--run", metavar="FILE", help="TREC run to use as first stage")
-    evaluate.add_argument("--limit", type=positive, metavar="N", help="only the first N judged queries")
+    evaluate.add_argument("--within", metavar="FIELD", help="a query searches only documents that share its FIELD")
+    evaluate.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
     evaluate.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the corpus (default: en)")
     evaluate.add_argument("--max-failures", type=float, metavar="SHARE", help="exit 5 above this share of bad outcomes")
     evaluate.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
@@ -88,6 +149,7 @@ def parser() -> ArgumentParser:
     check = command("check", "validate a graph without loading weights", module="graphs")
     check.add_argument("graph", nargs="?", metavar="G", help=GRAPH_HELP)
     check.add_argument("--index", metavar="DIR", help="also check it against this index")
+    check.add_argument("--memory", action="store_true", help="also print what each part will need of the memory")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of graph files, for editors")
 
     draw = command("draw", "a picture of a graph", module="graphs")
@@ -101,6 +163,8 @@ def parser() -> ArgumentParser:
     doctor = command("doctor", "what is installed and works")
     doctor.add_argument("--index", metavar="DIR", help="also verify every file of this index")
     doctor.add_argument("--graph", metavar="G", help=f"also try its servers and engines: {GRAPH_HELP}")
+    doctor.add_argument("--port", type=int, metavar="N", help="a server is to listen there: fail if it cannot")
+    doctor.add_argument("--keys", type=Path, metavar="FILE", help="also look at this file of keys")
 
     heads = command("heads", "attention heads that rank well: those that are known, and finding more")
     actions = heads.add_subparsers(dest="action", required=True, metavar="list|find")
@@ -116,6 +180,10 @@ def parser() -> ArgumentParser:
     find.add_argument("--depth", type=int, nargs="+", metavar="L", help="deepest layers to try, from 0")
     find.add_argument("--method", nargs="+", choices=("qr", "core", "ndcg", "sparse"), default=["core"])
     find.add_argument("--seed", type=int, default=0)
+
+    keys = command("keys", "a key for `rag serve`, printed once")
+    keys.add_argument("file", nargs="?", metavar="FILE", help="file that its hash is added to; unset only prints it")
+    keys.add_argument("--name", default="first", help="what the key is called in the file (default: first)")
 
     models = command("models", "the model cache")
     actions = models.add_subparsers(dest="action", required=True, metavar="list|pull")

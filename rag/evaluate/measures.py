@@ -1,5 +1,6 @@
 """Retrieval measures of a run against judgements, computed by ir_measures in trec_eval's conventions.
 
+Beside those of ir_measures there is AllRelevant@k. Backtracing's accuracy at k, where any cause counts, is Success@k.
 Queries without a positive judgement are left out; a judged query without a ranking counts 0. Rank order is
 the run's own: scores are not looked at.
 """
@@ -9,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from rag.errors import SpecError, did_you_mean
+from rag.evaluate.all_relevant import AllRelevant
 from rag.types import Ranking
 
 Qrels = Mapping[str, Mapping[str, int]]
@@ -33,13 +36,19 @@ _ALIASES = {
     "success": "Success",
     "rprec": "Rprec",
     "bpref": "Bpref",
+    "allrelevant": "AllRelevant",
+    "comp": "AllRelevant",
 }
-_KNOWN = ("nDCG@10", "R@100", "AP", "RR", "RR@10", "P@10", "Success@5", "Rprec", "Bpref")
+_ALL_RELEVANT = re.compile(r"AllRelevant(?:@([1-9]\d*))?")
+KNOWN_MEASURES = ("nDCG@10", "R@100", "AP", "RR", "RR@10", "P@10", "Success@5", "Rprec", "Bpref", "AllRelevant@10")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Means over queries, and the values they are means of: measure -> value, measure -> qid -> value."""
+    """Means over queries, and the values they are means of: measure -> value, measure -> qid -> value.
+
+    A measure of answers may hold for some of the queries alone; `per_query` then has those.
+    """
 
     measures: Mapping[str, float]
     per_query: Mapping[str, Mapping[str, float]]
@@ -72,9 +81,14 @@ def evaluate(
     values = {str(measure): dict.fromkeys(judged, 0.0) for measure in parsed}
     import ir_measures
 
-    for found in ir_measures.iter_calc(parsed, judged, {qid: hits for qid, hits in scored.items() if hits}):
+    hits_of = {qid: hits for qid, hits in scored.items() if hits}
+    theirs = [measure for measure in parsed if not isinstance(measure, AllRelevant)]
+    for found in ir_measures.iter_calc(theirs, judged, hits_of) if theirs else ():
         if found.query_id in judged:
             values[str(found.measure)][found.query_id] = float(found.value)
+    for measure in (measure for measure in parsed if isinstance(measure, AllRelevant)):
+        for qid, hits in scored.items():
+            values[str(measure)][qid] = measure.of_query(list(hits), judged[qid])
     means = {str(measure): _mean(measure, values[str(measure)]) for measure in parsed}
     return Evaluation(measures=means, per_query=values, n_queries=len(judged))
 
@@ -94,7 +108,7 @@ def document_order(run: Sequence[Ranking]) -> dict[str, list[str]]:
 
 
 def parse_measures(names: Sequence[str]) -> list[Any]:
-    """Names -> measures of ir_measures, each once, in order. `str` of one is its canonical name.
+    """Names -> measures of ir_measures, or AllRelevant, each once, in order. `str` of one is its canonical name.
 
     Raises:
         SpecError: lists all names that are unknown or cannot be computed here.
@@ -104,10 +118,14 @@ def parse_measures(names: Sequence[str]) -> list[Any]:
     parsed: dict[str, Any] = {}
     problems = [] if names else ["no measure is asked for"]
     for name in names:
+        canonical = _canonical(name)
+        if ours := _ALL_RELEVANT.fullmatch(canonical):
+            parsed[canonical] = AllRelevant(int(ours[1]) if ours[1] else None)
+            continue
         try:
-            measure = ir_measures.parse_measure(_canonical(name))
+            measure = ir_measures.parse_measure(canonical)
         except Exception:  # the parser is a grammar of its own, with errors of its own
-            problems.append(f"no measure named '{name}'. {did_you_mean(name, _KNOWN)} Or any of ir_measures.")
+            problems.append(f"no measure named '{name}'. {did_you_mean(name, KNOWN_MEASURES)} Or any of ir_measures.")
             continue
         if ir_measures.DefaultPipeline.supports(measure):  # type: ignore[no-untyped-call]
             parsed[str(measure)] = measure
@@ -135,6 +153,8 @@ def _falling(qid: str, doc_ids: Sequence[str], drop_same_id: bool) -> dict[str, 
 
 
 def _mean(measure: Any, values: Mapping[str, float]) -> float:
+    if isinstance(measure, AllRelevant):
+        return fmean(values.values())
     aggregator = measure.aggregator()
     for value in values.values():
         aggregator.add(value)

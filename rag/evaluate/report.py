@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rag.errors import SpecError
 from rag.evaluate.measures import Evaluation
+
+PER_QUERY = "per_query.csv"
+"""The table of a run folder."""
 
 
 def write_per_query(evaluation: Evaluation, path: Path) -> None:
-    """A line per query: qid, then one column per measure.
+    """A line per query: qid, then one column per measure, empty where the measure does not hold for the query.
 
     A qid that a spreadsheet would run as a formula is written with an apostrophe before it.
     """
@@ -21,8 +25,31 @@ def write_per_query(evaluation: Evaluation, path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["qid", *evaluation.per_query])
         columns = list(evaluation.per_query.values())
-        for qid in columns[0] if columns else ():
-            writer.writerow([_inert(qid), *(repr(values[qid]) for values in columns)])
+        for qid in dict.fromkeys(qid for values in columns for qid in values):
+            writer.writerow([_inert(qid), *(repr(values[qid]) if qid in values else "" for values in columns)])
+
+
+def read_per_query(path: Path, qids: Iterable[str]) -> dict[str, dict[str, float]]:
+    """What `write_per_query` wrote, for these queries alone: measure -> qid -> value.
+
+    Raises:
+        SpecError: the file is not there, or is no such table.
+    """
+    wanted = {_inert(qid): qid for qid in qids}
+    found: dict[str, dict[str, float]] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, strict=True):
+                qid = wanted.get(row.pop("qid"))
+                for measure, value in row.items():
+                    column = found.setdefault(measure, {})
+                    if qid is not None and value:
+                        column[qid] = float(value)
+    except OSError as cause:
+        raise SpecError(f"cannot read {path}: {cause.strerror}") from cause
+    except (KeyError, TypeError, ValueError, csv.Error) as cause:
+        raise SpecError(f"{path} is no table of values per query, as rag eval writes them: {cause}") from cause
+    return found
 
 
 def results(evaluation: Evaluation, *, seconds: float | None = None, **more: Any) -> dict[str, Any]:

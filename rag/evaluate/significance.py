@@ -1,4 +1,4 @@
-"""Is a difference between two systems on the same queries more than luck?
+"""How sure is a mean over queries, and is a difference between two systems on the same queries more than luck?
 
 Randomisation tests hold for retrieval measures without asking them to be normal (Smucker, Allan and
 Carterette, CIKM 2007).
@@ -25,6 +25,32 @@ class Significance:
     p: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """The 95% interval of a mean over `n` queries."""
+
+    n: int
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float], *, n: int = 10_000, seed: int = 0) -> Interval:
+    """The percentile bootstrap of a mean; a single value is its own interval.
+
+    Args:
+        n: bootstrap samples.
+    Raises:
+        ValueError: there is no value, one is not finite, or n is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    given = np.asarray(values, dtype=np.float64)
+    if not len(given) or not np.all(np.isfinite(given)):
+        raise ValueError("at least one value is wanted, and only finite ones")
+    low, high = np.percentile(_bootstrap(given, n, np.random.default_rng(seed)), [2.5, 97.5])
+    return Interval(n=len(given), low=float(low), high=float(high))
 
 
 def paired_randomisation(a: Sequence[float], b: Sequence[float], *, n: int = 10_000, seed: int = 0) -> Significance:
@@ -101,10 +127,10 @@ def _random_signs(size: int, n: int, random: np.random.Generator) -> Iterator[ND
         yield (random.integers(0, 2, size=(len(rows), size), dtype=np.int8) * 2 - 1).astype(np.float64)
 
 
-def _bootstrap(differences: NDArray[np.float64], n: int, random: np.random.Generator) -> NDArray[np.float64]:
-    size = len(differences)
+def _bootstrap(values: NDArray[np.float64], n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    size = len(values)
     draws = (random.integers(0, size, size=(len(rows), size)) for rows in _slices(n, size))
-    return np.concatenate([differences[drawn].mean(axis=1) for drawn in draws])
+    return np.concatenate([values[drawn].mean(axis=1) for drawn in draws])
 
 
 def _slices(n: int, width: int) -> Iterator[range]:

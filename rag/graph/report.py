@@ -110,6 +110,32 @@ class RunResult:
         return [record for record in self.outputs if isinstance(record, Answer)]
 
 
+def apart(result: RunResult) -> list[RunResult]:
+    """One result per query of a batch, in order: its own records, usage, outcomes and failure.
+
+    `seconds` and `n_in` of the reports stay those of the batch, for every query of it waited for the whole.
+    """
+    failures = {failure.qid: failure for failure in result.failures}
+    records: dict[str, dict[str, list[Any]]] = {query.qid: {} for query in result.queries}
+    for name, made in result.records.items():
+        for record in made:
+            records[record.qid].setdefault(name, []).append(record)
+    return [
+        RunResult(
+            queries=(query,),
+            outputs=(output,),
+            records=records[query.qid],
+            nodes=tuple(
+                node_report(node.name, node.use, node.seconds, node.n_in, records[query.qid].get(node.name, ()))
+                for node in result.nodes
+            ),
+            failures=(failures[query.qid],) if query.qid in failures else (),
+            seconds=result.seconds,
+        )
+        for query, output in zip(result.queries, result.outputs, strict=True)
+    ]
+
+
 def merged(results: Sequence[RunResult]) -> RunResult:
     """Results of successive batches as one."""
     if len(results) == 1:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any
 
+from rag import tracing
 from rag.errors import ContractError, IndexProblem, MissingDependency, MissingModel, SpecError
 from rag.graph.report import Failure, NodeReport, RunResult, node_report
 from rag.graph.spec import QUERY
@@ -40,10 +43,18 @@ Pool = Callable[[], ThreadPoolExecutor]
 
 
 def run_nodes(
-    nodes: Sequence[BoundNode], queries: Sequence[Query], *, output: str, k: int | None, pool: Pool
+    nodes: Sequence[BoundNode],
+    queries: Sequence[Query],
+    *,
+    output: str,
+    k: int | None,
+    pool: Pool,
+    given: Mapping[str, Sequence[Any]] = MappingProxyType({}),
 ) -> RunResult:
     """Run `nodes`, topologically ordered, on a batch; `k` replaces the k of the output node.
 
+    Args:
+        given: records of nodes that ran before, by name, for `nodes` to go on with.
     Raises:
         ContractError: two queries share a qid.
         SpecError, MissingDependency, MissingModel, IndexProblem: the same for every item.
@@ -53,24 +64,27 @@ def run_nodes(
     if len({q.qid for q in batch}) != len(batch):
         twice = next(q.qid for i, q in enumerate(batch) if any(p.qid == q.qid for p in batch[:i]))
         raise ContractError(f"two queries of one batch have the qid '{twice}'; give each its own")
-    state = _State(records={QUERY: list(batch)}, failures={})
+    state = _State(records={QUERY: list(batch), **{name: list(made) for name, made in given.items()}}, failures={})
     reports: dict[str, NodeReport] = {}
 
     def one(node: BoundNode) -> None:
         reports[node.name] = _run_node(node, state, k if node.name == output and k is not None else node.k)
 
-    _schedule(nodes, one, pool)
-    stage = next(node.stage for node in nodes if node.name == output)
-    outputs = _in_query_order(batch, state, output, stage)
-    del state.records[QUERY]
-    return RunResult(
-        queries=batch,
-        outputs=outputs,
-        records=state.records,
-        nodes=tuple(reports[node.name] for node in nodes),
-        failures=tuple(state.failures.values()),
-        seconds=perf_counter() - begun,
-    )
+    with tracing.running(nodes, batch, output) as told:
+        _schedule(nodes, one, pool)
+        stage = next(node.stage for node in nodes if node.name == output)
+        outputs = _in_query_order(batch, state, output, stage)
+        del state.records[QUERY]
+        result = RunResult(
+            queries=batch,
+            outputs=outputs,
+            records=state.records,
+            nodes=tuple(reports[node.name] for node in nodes),
+            failures=tuple(state.failures.values()),
+            seconds=perf_counter() - begun,
+        )
+        told(result)
+    return result
 
 
 @dataclass(slots=True)
@@ -96,7 +110,7 @@ def _schedule(nodes: Sequence[BoundNode], run: Callable[[BoundNode], None], pool
             done = ready
         else:
             for node in ready:
-                running[pool().submit(run, node)] = node
+                running[pool().submit(copy_context().run, run, node)] = node
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 done.append(running.pop(future))
@@ -116,9 +130,12 @@ def _run_node(node: BoundNode, state: _State, k: int | None) -> NodeReport:
         ports = [[record for record in port if record.qid not in failures] for port in ports]
     if node.gathers:
         ports = [[record for port in ports for record in port]]
-    records = _attempt(node, ports, k, failures) if ports[0] else []
+    with tracing.working(node, len(ports[0]), k) as told:
+        records = _attempt(node, ports, k, failures) if ports[0] else []
+        report = node_report(node.name, node.use, perf_counter() - begun, len(ports[0]), records)
+        told(report, records, [failure for failure in tuple(failures.values()) if failure.node == node.name])
     state.records[node.name] = records
-    return node_report(node.name, node.use, perf_counter() - begun, len(ports[0]), records)
+    return report
 
 
 def _attempt(node: BoundNode, ports: list[list[Any]], k: int | None, failures: dict[str, Failure]) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag.chat import encode_text, encode_text_spans
@@ -25,11 +26,15 @@ _CHARACTERS_PER_TOKEN = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """Documents ready to be matched, and what it took: `encoded` tokens went through the model, `found` were kept."""
+    """Documents ready to be matched, and what it took: `encoded` tokens went through the model, `found` were kept.
+
+    `fresh` counts the documents behind the encoded tokens.
+    """
 
     keys: list[Tensor]
     encoded: int = 0
     found: int = 0
+    fresh: int = 0
 
 
 class BlockReader:
@@ -64,6 +69,13 @@ class BlockReader:
         self._softcap = getattr(decoder.config, "attn_logit_softcapping", None)
         self._opening: Before | None = None
         self._before: Before | None = None
+        self._encoded = self._found = 0
+        self._encoding_seconds = 0.0
+
+    @property
+    def seconds_saved(self) -> float | None:
+        """What encoding the found tokens would have taken, at the speed of those encoded here; None before any were."""
+        return self._encoding_seconds / self._encoded * self._found if self._encoded else None
 
     @property
     def opening(self) -> Before:
@@ -119,8 +131,10 @@ class BlockReader:
         keys = self._kept(list(by_digest))
         missing = [each for each in by_digest if each not in keys]
         texts = [by_digest[each] for each in missing]
-        made = encode_documents(self.decoder, self.opening, texts, plan=self.plan)
+        opening, started = self.opening, perf_counter()
+        made = encode_documents(self.decoder, opening, texts, plan=self.plan)
         fresh = {missing[at]: states for at, states in made}
+        self._encoding_seconds += perf_counter() - started
         if self.store is not None and fresh:
             self.store.put(fresh.items())
             # Kept numbers are rounded; a document must count the same when it is met again.
@@ -128,7 +142,8 @@ class BlockReader:
         keys |= fresh
         encoded = sum(map(len, texts))
         found = sum(map(len, by_digest.values())) - encoded
-        return Read(keys=[keys[each] for each in digests], encoded=encoded, found=found)
+        self._encoded, self._found = self._encoded + encoded, self._found + found
+        return Read(keys=[keys[each] for each in digests], encoded=encoded, found=found, fresh=len(missing))
 
     def _kept(self, digests: Sequence[bytes]) -> dict[bytes, Tensor]:
         if self.store is None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rag.errors import SpecError
+from rag.memory import Need
 from rag.models import home
+from rag.progress import Progress, silent
 from rag.protocols import LocalLLM, Weights
-from rag.ranking import ranked_before, require_k, split_at
-from rag.types import NO_USAGE, OK, Document, Outcome, Ranking, ScoredDocument, Usage
+from rag.ranking import require_k
+from rag.types import Document, Ranking, Usage
 from rerankers.attention.head_sets import HeadSet, check_head_set, find_head_set, read_head_set
 from rerankers.attention.heads import Plan, make_plan, parse_heads
+from rerankers.attention.one_prompt import read_in_one_prompt, reader_of_one_prompt
 from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces
 from rerankers.attention.weigh import Scores, fused, weighed
+from rerankers.attention.work import Work
 from rerankers.icr import ICRReranker
 
 if TYPE_CHECKING:
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MB = 1 << 20
+_AHEAD = 64
+"""Documents read at a time before anybody asks: bounds memory, keeps the model busy."""
 
 
 class AttentionReranker:
@@ -134,15 +141,61 @@ class AttentionReranker:
             SpecError: the model cannot be read in blocks, or the head set is not for it.
         """
         require_k(k, by="rerank.attention")
-        works = [_Work.of(ranking, self._depth) for ranking in rankings]
+        works = [Work.of(ranking, self._depth) for ranking in rankings]
         to_read = [work for work in works if len(work.head) > 1]
         if to_read and self._layout == "prompt":
-            self._read_in_one_prompt(to_read)
+            read_in_one_prompt(self._one_prompt(), to_read, first_stage_weight=self._first_stage_weight)
         elif to_read:
             with self._llm.weights() as lent:
                 self._read(to_read, lent, k)
         _warn(works)
         return [work.result(k) for work in works]
+
+    def read_ahead(self, documents: Sequence[Document], *, progress: Progress = silent) -> int:
+        """Read documents before anybody asks, and keep their states; how many were not kept before.
+
+        States beyond `keep_mb` push out the oldest, so it ends where the budget does.
+
+        Raises:
+            SpecError: nothing is kept (keep: nowhere), or the layout is one prompt, whose states serve no other.
+        """
+        from rerankers.attention.capture import attention_switched
+
+        if self._keep == "nowhere" or self._layout == "prompt":
+            raise SpecError("rerank.attention reads ahead only with layout: blocks and keep: disk or memory")
+        fresh, evicted = 0, self._evicted()
+        for first in range(0, len(documents), _AHEAD):
+            some = documents[first : first + _AHEAD]
+            with self._llm.weights() as lent:
+                reader, _ = self._reader(lent)
+                with attention_switched(reader.decoder):
+                    fresh += reader.read([reader.block(each) for each in some]).fresh
+            progress("read", first + len(some), len(documents))
+            if self._evicted() > evicted:
+                logger.warning(
+                    "rerank.attention: keep_mb=%d holds the states of about %d of %d documents; raise it to keep all",
+                    self._keep_mb,
+                    first,
+                    len(documents),
+                )
+                break
+        return fresh
+
+    def memory(self) -> list[Need]:
+        """States that are kept in memory, or the states of one prompt; weights and batches are the model's own.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        if self._layout == "prompt":
+            return ICRReranker(llm=self._llm, depth=self._depth).memory()
+        if self._keep != "memory":
+            return []
+        return [Need(what="kept states", n_bytes=self._keep_mb * _MB, smaller="lower keep_mb, or keep: disk")]
+
+    def release(self) -> None:
+        """Let go of the model, and of states kept in memory. What is kept on disk is found again."""
+        self._made = None
 
     def explain(self, query: str, document: Document) -> list[TokenScore]:
         """What made a document's score: every token of its text that was read, in order, with its part of the match.
@@ -166,7 +219,7 @@ class AttentionReranker:
         placed = zip(reader.spans(document), parts.tolist(), strict=True)
         return [TokenScore(start=start, end=end, score=part) for (start, end), part in placed if end > start]
 
-    def _read(self, works: Sequence[_Work], lent: Weights, k: int) -> None:
+    def _read(self, works: Sequence[Work], lent: Weights, k: int) -> None:
         from rerankers.attention.capture import attention_switched
 
         reader, heads = self._reader(lent)
@@ -189,36 +242,25 @@ class AttentionReranker:
         nulls = reader.ask([reader.query(text)[0] for text in self._nulls]) if strength else []
         return [(null, strength / len(nulls)) for null in nulls]
 
-    def _read_in_one_prompt(self, works: Sequence[_Work]) -> None:
+    def _one_prompt(self) -> ICRReranker:
         if self._in_one_prompt is None:
             from rerankers.attention.identity import name_of, weight_hash
 
             with self._llm.weights() as lent:
                 config = lent.model.get_decoder().config
                 heads = self._head_set(config, name_of(lent.model), weight_hash(lent.model))
-            strength = self._strength(heads)
-            self._in_one_prompt = ICRReranker(
-                llm=self._llm,
-                heads=tuple(heads.weights),
-                instruction=self._late,
+            self._in_one_prompt = reader_of_one_prompt(
+                self._llm,
+                heads,
                 null=self._nulls[0] if self._nulls else "N/A",
-                null_strength=strength,
-                calibrate=strength != 0,
+                strength=self._strength(heads),
+                instruction=self._late,
             )
-        asked = [replace(work.ranking, hits=work.head) for work in works]
-        for work, found in zip(
-            works, self._in_one_prompt.rerank(asked, k=max(len(each.hits) for each in asked)), strict=True
-        ):
-            work.usage, work.told = found.usage, found.outcome
-            if found.outcome.kind != "fallback":
-                scores = {hit.doc_id: hit.score for hit in found.hits}
-                attention = np.array([scores[hit.doc_id] for hit in work.head])
-                before = np.array([hit.score for hit in work.head], dtype=np.float64)
-                work.scores = fused(attention, before, weight=self._first_stage_weight)
+        return self._in_one_prompt
 
     def _score(
         self,
-        work: _Work,
+        work: Work,
         reader: BlockReader,
         heads: HeadSet,
         asked: Asked,
@@ -250,7 +292,7 @@ class AttentionReranker:
                 work.out_of_time = len(work.scores) < len(work.head)
                 break
 
-    def _final(self, work: _Work, by_head: Scores, weights: Scores) -> Scores:
+    def _final(self, work: Work, by_head: Scores, weights: Scores) -> Scores:
         before = np.array([hit.score for hit in work.head[: by_head.shape[1]]], dtype=np.float64)
         return fused(weighed(by_head, weights), before, weight=self._first_stage_weight)
 
@@ -313,9 +355,18 @@ class AttentionReranker:
         )
 
     def states(self) -> StoreReport | None:
-        """What is kept of documents, and how often it was of use; None before the first use and where nothing is."""
-        store = None if self._made is None else self._made[0].store
-        return None if store is None else store.report()
+        """What is kept of documents, and how often it was of use; None before the first use and where nothing is.
+
+        `seconds_saved` is an estimate: tokens found, at the speed at which this reranker has encoded others.
+        """
+        reader = None if self._made is None else self._made[0]
+        if reader is None or reader.store is None:
+            return None
+        return replace(reader.store.report(), seconds_saved=reader.seconds_saved)
+
+    def _evicted(self) -> int:
+        report = self.states()
+        return 0 if report is None else report.evicted
 
     def _head_set(self, config: Any, name: str, weights: str) -> HeadSet:
         size = {"layers": int(config.num_hidden_layers), "heads_per_layer": int(config.num_attention_heads)}
@@ -349,55 +400,12 @@ class TokenScore:
     score: float
 
 
-@dataclass(kw_only=True)
-class _Work:
-    """What became of one ranking. Without scores its input order has to do."""
-
-    ranking: Ranking
-    head: tuple[ScoredDocument, ...]
-    rest: tuple[ScoredDocument, ...]
-    scores: Scores = field(default_factory=lambda: np.empty(0))
-    usage: Usage = NO_USAGE
-    trouble: str = ""
-    told: Outcome | None = None
-    cut_query: bool = False
-    out_of_time: bool = False
-
-    @classmethod
-    def of(cls, ranking: Ranking, depth: int | None) -> _Work:
-        head, rest = split_at(ranking, depth)
-        return cls(ranking=ranking, head=head, rest=rest)
-
-    def result(self, k: int) -> Ranking:
-        if self.trouble or not len(self.scores):
-            return replace(self.ranking, hits=(*self.head, *self.rest)[:k], outcome=self.outcome(), usage=self.usage)
-        documents = [hit.document for hit in (*self.head, *self.rest)]
-        n = len(self.scores)
-        hits = ranked_before(documents[:n], self.scores.tolist(), documents[n:])
-        return replace(self.ranking, hits=hits[:k], outcome=self.outcome(), usage=self.usage)
-
-    def outcome(self) -> Outcome:
-        if self.told is not None:
-            return self.told
-        if self.trouble:
-            return Outcome(kind="fallback", detail=f"{self.trouble}; input order kept", counts={"fallback": 1})
-        counts = {"read": len(self.scores)} if 0 < len(self.scores) < len(self.head) else {}
-        told = []
-        if self.cut_query:
-            told.append("query cut")
-        if self.out_of_time:
-            told.append(f"time ran out: {len(self.scores)} of {len(self.head)} candidates read")
-        if told:
-            return Outcome(kind="repaired", detail="; ".join(told), counts=counts)
-        return Outcome(counts=counts) if counts else OK
-
-
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"rerank.attention: {name} must be one of {', '.join(allowed)}, got {value!r}")
 
 
-def _warn(works: Sequence[_Work]) -> None:
+def _warn(works: Sequence[Work]) -> None:
     """One warning for the batch, if anything did not go as asked."""
     odd = [(work.ranking.qid, outcome) for work in works if (outcome := work.outcome()).kind != "ok"]
     if odd:

@@ -20,6 +20,7 @@ from retrievers.index.settings import DenseSettings, IndexSettings
 if TYPE_CHECKING:
     from retrievers.encoders import SentenceEncoder
     from retrievers.index.directory import Index
+    from retrievers.promptreps_encoder import PromptRepsEncoder
     from retrievers.sentence_folder import Role
 
 
@@ -68,6 +69,37 @@ def build_dense(
     if settings.storage != "float32":
         np.save(folder.parent / ENCODED, vectors)
     return facts
+
+
+def build_promptreps(
+    documents: Documents,
+    folder: Path,
+    *,
+    encoder: PromptRepsEncoder,
+    work: Path,
+    previous: Index | None,
+    progress: Progress,
+) -> tuple[dict[str, Any], int]:
+    """Write the promptreps leg; the facts it was built with, and how many texts its model read.
+
+    `work` keeps finished blocks, so that a killed build goes on where it stopped; what the generation before has by the
+    same encoder is taken from there.
+    """
+    from retrievers.index.encode_units import digest_of
+    from retrievers.index.promptreps import write_leg
+    from retrievers.promptreps_store import represent
+
+    described = encoder.describe()
+    rows: dict[bytes, int] = {}
+    before = None
+    if previous is not None and (previous.manifest.promptreps or {}).get("encoder") == described:
+        before = previous.promptreps
+        rows = {digest_of(text): row for row, text in enumerate(previous.documents.index_texts)}
+    ones, n_read = represent(
+        documents.index_texts, encoder, work=work / "promptreps", before=before, previous=rows, progress=progress
+    )
+    folder.mkdir()
+    return {"encoder": described, **write_leg(ones, folder, n=len(documents))}, n_read
 
 
 def _require_room(work: Path, *, n: int, dim: int) -> None:

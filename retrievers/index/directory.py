@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from rag.errors import IndexMismatch
+from rag.memory import Need
 from rag.progress import Progress, silent
 from rag.types import Where
 from retrievers.index.digests import CheckedFiles
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from retrievers.encoders import SentenceEncoder
     from retrievers.index.lexical import LexicalLeg
     from retrievers.index.vectors import DenseLeg
+    from retrievers.promptreps_encoder import PromptRepsEncoder, Representations
 
 Part = TypeVar("Part")
 
@@ -117,6 +119,37 @@ class Index:
 
         return self._once("encoder", make)
 
+    @property
+    def promptreps(self) -> Representations:
+        """Representations of all units, by row; memory-mapped.
+
+        Raises:
+            IndexMismatch: the index has none.
+        """
+
+        def open_leg() -> Representations:
+            from retrievers.index.promptreps import open_leg
+
+            facts = self._facts("promptreps")
+            return open_leg(self._checked("promptreps/") / "promptreps", facts)
+
+        return self._once("promptreps", open_leg)
+
+    @property
+    def promptreps_encoder(self) -> PromptRepsEncoder:
+        """What made the promptreps leg.
+
+        Raises:
+            IndexMismatch: the index has no such leg, or model or prompt here are not those it was built with.
+        """
+
+        def make() -> PromptRepsEncoder:
+            from retrievers.promptreps_encoder import PromptRepsEncoder
+
+            return PromptRepsEncoder.from_description(self._facts("promptreps")["encoder"])
+
+        return self._once("promptreps_encoder", make)
+
     def mask(self, where: Where | None) -> NDArray[np.bool_] | None:
         """bool [n]: rows that a metadata filter lets through; None for no filter (see `MetadataFilter`)."""
         return self._once("filter", lambda: MetadataFilter(self.documents)).mask(where)
@@ -132,6 +165,29 @@ class Index:
             IndexProblem: lists all files that differ.
         """
         self._files.verify(progress=progress)
+
+    def memory(self, legs: Sequence[str]) -> list[Need]:
+        """What searching these legs takes. Loads nothing.
+
+        Raises:
+            MissingModel: the encoder is not here yet.
+        """
+        needs = [self._mapped("documents", "documents.")]
+        if self.manifest.lexical is not None and "lexical" in legs:
+            # a Python string and its entry in a dictionary
+            terms = 200 * int(cast(int, self.manifest.lexical.get("n_terms", 0)))
+            needs += [Need(what="vocabulary", n_bytes=terms), self._mapped("postings", "lexical/")]
+        if self.manifest.dense is not None and "dense" in legs:
+            needs += [self._mapped("vectors", "dense/"), *self._encoder_memory()]
+        if self.manifest.promptreps is not None and "promptreps" in legs:
+            needs += [self._mapped("representations", "promptreps/"), *self._promptreps_memory()]
+        return needs
+
+    def release(self) -> None:
+        """Let go of the encoders' weights; the next query loads them again."""
+        for name in ("encoder", "promptreps_encoder"):
+            if name in self._parts:
+                self._parts[name].release()
 
     def close(self) -> None:
         """Let a later build remove this generation. Parts that are not loaded yet may be gone then."""
@@ -156,6 +212,21 @@ class Index:
         if facts is None:
             raise IndexMismatch(f"index '{self.path}': {missing_leg(self.manifest, leg)}")
         return dict(facts)
+
+    def _mapped(self, what: str, prefix: str) -> Need:
+        sizes = [facts.size_bytes for name, facts in self.manifest.files.items() if name.startswith(prefix)]
+        return Need(what=what, n_bytes=sum(sizes), mapped=True)
+
+    def _encoder_memory(self) -> list[Need]:
+        from retrievers.encoders import SentenceEncoder
+
+        said = cast(dict[str, Any], self.manifest.encoder)
+        return SentenceEncoder(model=said["name"], revision=said["revision"], compute=said["compute"]).memory()
+
+    def _promptreps_memory(self) -> list[Need]:
+        from retrievers.promptreps_encoder import model_of
+
+        return model_of(self._facts("promptreps")["encoder"]).memory()
 
     def _checked(self, prefix: str) -> Path:
         self._files.require(prefix)

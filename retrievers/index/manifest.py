@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -14,7 +14,9 @@ from rag.errors import IndexProblem
 from retrievers.index.digests import FileFacts
 from retrievers.index.settings import IndexSettings, Leg
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest that this version reads."""
+
 MANIFEST = "manifest.json"
 _LARGEST_MANIFEST_BYTES = 16_000_000
 
@@ -35,8 +37,8 @@ class CorpusFacts(_Facts):
 class Manifest(_Facts):
     """How an index was made.
 
-    `settings` is what was asked for, defaults filled in; `ruler`, `lexical`, `dense` and `encoder` are what
-    came of it: the tokens that chunks were measured in, the facts that each leg was built with, and the
+    `settings` is what was asked for, defaults filled in; `ruler`, `lexical`, `dense`, `encoder` and `promptreps`
+    are what came of it: the tokens that chunks were measured in, the facts that each leg was built with, and the
     encoder's description.
     """
 
@@ -50,6 +52,7 @@ class Manifest(_Facts):
     lexical: dict[str, JsonValue] | None = None
     dense: dict[str, JsonValue] | None = None
     encoder: dict[str, JsonValue] | None = None
+    promptreps: dict[str, JsonValue] | None = None
     files: dict[str, FileFacts]
 
     @field_validator("files")
@@ -65,11 +68,16 @@ class Manifest(_Facts):
     @property
     def identity(self) -> str:
         """sha256 over all but the time of making: equal for two builds of the same by the same version."""
-        return hashlib.sha256(self.model_dump_json(exclude={"created"}).encode()).hexdigest()
+        said = self.model_dump_json(exclude={"created": True, **self._unsaid()})
+        return hashlib.sha256(said.encode()).hexdigest()
 
     def facts(self, leg: Leg) -> Mapping[str, Any] | None:
         """What the leg was built with; None where there is no such leg."""
-        return self.lexical if leg == "lexical" else self.dense
+        return {"lexical": self.lexical, "dense": self.dense, "promptreps": self.promptreps}[leg]
+
+    def _unsaid(self) -> dict[str, Any]:
+        """What manifests of format 1 do not know, where this one does not need it either."""
+        return {} if self.format_version > 1 else {"promptreps": True, "settings": {"promptreps"}}
 
 
 class _Header(BaseModel):
@@ -85,8 +93,14 @@ def ragline_version() -> str:
         return "unknown"
 
 
+def format_of(legs: Sequence[str]) -> int:
+    """The oldest format that can say what an index with these legs is, so that older versions read what they can."""
+    return 2 if "promptreps" in legs else 1
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    said = manifest.model_dump_json(indent=1, exclude=manifest._unsaid())
+    (folder / MANIFEST).write_text(said + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path, *, name: str) -> Manifest:

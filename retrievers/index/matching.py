@@ -11,7 +11,9 @@ from rag.errors import IndexMismatch
 from retrievers.index.manifest import Manifest
 from retrievers.index.settings import AnalyzerSettings, IndexSettings, Leg
 
-_SECTION_OF = {"lexical": ("analyzer", "bm25"), "dense": ("dense",)}
+_SECTION_OF = {"lexical": ("analyzer", "bm25"), "dense": ("dense",), "promptreps": ("promptreps",)}
+_GRAPHS = {"lexical": "bm25", "dense": "hybrid"}
+_MODELS = ("dense.encoder", "promptreps.model")
 
 
 def require_match(manifest: Manifest, settings: IndexSettings, legs: Sequence[str], *, name: str) -> None:
@@ -31,7 +33,7 @@ def require_match(manifest: Manifest, settings: IndexSettings, legs: Sequence[st
         for field, asked, built in _differences(getattr(settings, section), getattr(manifest.settings, section)):
             path = f"{section}.{field}" if field else section
             built = _in_effect(manifest, path, built)
-            if asked not in ("auto", built) and not (path == "dense.encoder" and _same_encoder(manifest, asked)):
+            if asked not in ("auto", built) and not (path in _MODELS and _same_weights(manifest, path, asked)):
                 problems.append(f"it was built with {path} {_say(built)}; the graph asks for {_say(asked)}")
     if problems:
         raise IndexMismatch(
@@ -44,7 +46,7 @@ def missing_leg(manifest: Manifest, leg: str) -> str:
     """Why a graph that needs `leg` cannot run, and what to do."""
     return (
         f"it has no {leg} leg; built with legs {', '.join(manifest.legs)}; "
-        f"run: rag index SRC --index DIR --graph {'hybrid' if leg == 'dense' else 'bm25'}"
+        f"run: rag index SRC --index DIR --graph {_GRAPHS.get(leg, 'GRAPH')}"
     )
 
 
@@ -70,14 +72,22 @@ def _same_terms(manifest: Manifest, asked: AnalyzerSettings) -> bool:
 
 def _in_effect(manifest: Manifest, path: str, built: Any) -> Any:
     """What a built `auto` came to, where the manifest says it."""
-    return (manifest.encoder or {}).get("compute", built) if path == "dense.compute" else built
+    named = {"dense.compute": "compute", "promptreps.dtype": "dtype"}
+    return _maker(manifest, path).get(named[path], built) if path in named else built
 
 
-def _same_encoder(manifest: Manifest, asked: str) -> bool:
+def _same_weights(manifest: Manifest, path: str, asked: str) -> bool:
     from rag.models import locate, weights_sha256
 
     folder = locate(asked)
-    return folder is not None and weights_sha256(folder.path) == (manifest.encoder or {}).get("weights_sha256")
+    return folder is not None and weights_sha256(folder.path) == _maker(manifest, path).get("weights_sha256")
+
+
+def _maker(manifest: Manifest, path: str) -> dict[str, Any]:
+    """The description of the model behind a setting."""
+    if path.startswith("promptreps."):
+        return cast(dict[str, Any], (manifest.promptreps or {}).get("encoder", {}))
+    return cast(dict[str, Any], manifest.encoder or {})
 
 
 def _say(value: Any) -> str:

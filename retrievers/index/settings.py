@@ -60,6 +60,22 @@ class DenseSettings(_Settings):
     )
 
 
+class PromptRepsSettings(_Settings):
+    """A chat model's own representations: who makes them, from how much of a text, and how many words are kept."""
+
+    model: str = Field(default="smollm2-135m-instruct", description="A packaged model, a folder, or a hub id.")
+    revision: str | None = Field(default=None, description="Hub revision.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="Data type of the weights. auto: bfloat16 where the device is faster in it."
+    )
+    prompt: str = Field(
+        default="promptreps",
+        description="Name or path of a prompt with the variables noun and text, whose last turn the word would continue.",
+    )
+    text_tokens: int = Field(default=512, ge=1, description="Tokens of a text that are read.")
+    sparse_tokens: int = Field(default=128, ge=1, description="Most tokens of a lexical representation.")
+
+
 class ChunkSettings(_Settings):
     """How files are cut. BEIR-layout corpora are one document = one unit unless `corpora` is true."""
 
@@ -84,8 +100,9 @@ class IndexSettings(_Settings):
     analyzer: AnalyzerSettings = AnalyzerSettings()
     bm25: LexicalSettings = LexicalSettings()
     dense: DenseSettings = DenseSettings()
+    promptreps: PromptRepsSettings = PromptRepsSettings()
     chunking: ChunkSettings = ChunkSettings()
     transforms: tuple[TransformSettings, ...] = ()
 
 
-Leg = Annotated[Literal["lexical", "dense"], Field(description="A searchable part of an index.")]
+Leg = Annotated[Literal["lexical", "dense", "promptreps"], Field(description="A searchable part of an index.")]

@@ -13,7 +13,7 @@ from rag.graph.signature import REQUIRED, needed_powers, signature
 from rag.indexing import build_index
 from rag.types import Document, Query, Ranking
 from retrievers.index.directory import Index
-from retrievers.index.settings import DenseSettings, IndexSettings
+from retrievers.index.settings import DenseSettings, IndexSettings, PromptRepsSettings
 from tests.generators.llm.conftest import save_random_model
 from tests.rerankers.tiny_classifier import tiny_classifier
 from tests.tiny_models import tiny_sentence_model
@@ -57,15 +57,16 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> TransformersLLM:
 
 @pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Index:
-    """The twelve documents with both legs."""
+    """The twelve documents with all legs."""
     folder = tmp_path_factory.mktemp("contracts")
     texts = folder / "texts"
     texts.mkdir()
     for document in documents:
         (texts / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
     encoder = tiny_sentence_model(folder / "encoder")
-    settings = IndexSettings(dense=DenseSettings(encoder=str(encoder)))
-    build_index([texts], folder / "idx", settings=settings)
+    prompted = PromptRepsSettings(model=str(save_random_model(folder / "prompted")), dtype="float32")
+    settings = IndexSettings(dense=DenseSettings(encoder=str(encoder)), promptreps=prompted)
+    build_index([texts], folder / "idx", settings=settings, legs=("lexical", "dense", "promptreps"))
     return Index.open(folder / "idx")
 
 

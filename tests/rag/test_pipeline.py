@@ -2,15 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from generators.llm.scripted import ScriptedLLM
 from rag.errors import SpecError, StageError
 from rag.graph.build import build
 from rag.graph.spec import load_spec
+from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
-from rag.types import Answer, Context, Message, Query
+from rag.types import Answer, Completion, Context, Document, Message, Prompt, Query, SamplingParams
 
 
 def closed_book(*replies: str) -> dict[str, Any]:
@@ -20,6 +23,27 @@ def closed_book(*replies: str) -> dict[str, Any]:
         "nodes": {"answer": {"use": "generate.closed_book", "with": {"llm": "m"}}},
         "output": "answer",
     }
+
+
+def cited(*replies: str) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "models": {"m": {"use": "llm.scripted", "with": {"replies": list(replies)}}},
+        "nodes": {
+            "bm25": {"use": "retrieve.bm25", "k": 3},
+            "context": {"use": "assemble.token_budget", "in": "bm25", "with": {"llm": "m"}},
+            "answer": {"use": "generate.cited", "in": "context", "with": {"llm": "m"}},
+        },
+        "output": "answer",
+    }
+
+
+def small_index(folder: Path, documents: tuple[Document, ...]) -> Path:
+    (folder / "texts").mkdir()
+    for document in documents:
+        (folder / "texts" / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
+    build_index([folder / "texts"], folder / "idx", legs=("lexical",))
+    return folder / "idx"
 
 
 def test_asking_streaming_and_batches_give_the_same_answer() -> None:
@@ -75,6 +99,97 @@ def test_a_failure_while_streaming_names_the_node(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pipeline.graph.parts["answer"], "stream", broken)
     with pytest.raises(StageError, match=r"node 'answer' \(generate.closed_book\) failed while streaming: out of ink"):
         list(pipeline.stream("q"))
+
+
+def test_what_is_prepared_apart_is_answered_together(documents: tuple[Document, ...], tmp_path: Path) -> None:
+    with load_pipeline(cited("So [1]."), index=small_index(tmp_path, documents)) as pipeline:
+        queries = [Query(qid=text, text=text) for text in ("paid leave", "xylophone", "lost laptop")]
+        prepared = [*pipeline.prepare(queries[:2]), *pipeline.prepare(queries[2:])]
+        assert [one.outputs[0].qid for one in prepared] == ["paid leave", "xylophone", "lost laptop"]
+        assert pipeline.graph.models["m"].seen == []
+        results = pipeline.finish(prepared)
+        assert pipeline.graph.models["m"].batches == [2]  # one has no passages and costs no call
+        whole = pipeline.run(queries)
+    assert [result.answers[0] for result in results] == [
+        replace(answer, usage=result.answers[0].usage) for answer, result in zip(whole.answers, results, strict=True)
+    ]
+    for result in results:
+        assert [report.name for report in result.nodes] == ["bm25", "context", "answer"]
+        assert set(result.records) == {"bm25", "context", "answer"}
+        assert result.records["bm25"][0].qid == result.queries[0].qid
+    assert [result.nodes[-1].usage.calls for result in results] == [1, 0, 1]
+
+
+class Picky(ScriptedLLM):
+    """Cannot bear a word: nor count it, nor answer it."""
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        return self._without(prompts, super().count_tokens(prompts))
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        return self._without(prompts, super().complete(prompts, params))
+
+    def _without(self, prompts: Sequence[Prompt], made: list[Any]) -> list[Any]:
+        if any("laptop" in prompt[-1].content for prompt in prompts):
+            raise RuntimeError("a laptop")
+        return made
+
+
+@pytest.mark.parametrize("node", ["context", "answer"])
+def test_a_question_that_fails_takes_no_other_along(node: str, documents: tuple[Document, ...], tmp_path: Path) -> None:
+    with load_pipeline(cited("So [1]."), index=small_index(tmp_path, documents)) as pipeline:
+        pipeline.graph.parts[node].llm = Picky(replies=("So [1].",))
+        prepared = pipeline.prepare([Query(qid="1", text="lost laptop"), Query(qid="2", text="paid leave")])
+        failed, good = pipeline.finish(prepared)
+        assert [failure.node for failure in failed.failures] == [node]
+        assert failed.answers[0].status == "failed"
+        assert (good.failures, good.answers[0].text) == ((), "So [1].")
+        if node == "context":
+            with pytest.raises(StageError, match="node 'context'"):
+                pipeline.begin(prepared[0])
+
+
+def test_a_stream_has_its_context_before_and_the_whole_run_after(
+    documents: tuple[Document, ...], tmp_path: Path
+) -> None:
+    with load_pipeline(cited("So it is [1]."), index=small_index(tmp_path, documents)) as pipeline:
+        [prepared] = pipeline.prepare([Query(qid="1", text="paid leave")])
+        stream = pipeline.begin(prepared)
+        assert stream.before is prepared
+        assert pipeline.graph.models["m"].seen == []
+        assert next(stream).text == "So"
+        assert stream.result is None
+        rest = list(stream)
+        assert stream.result is not None
+        assert stream.result.outputs == (rest[-1].answer,)
+        assert [report.name for report in stream.result.nodes] == ["bm25", "context", "answer"]
+        assert stream.result.nodes[-1].usage.calls == 1
+        assert stream.result.seconds >= prepared.seconds
+        stopped = pipeline.begin(prepared)
+        next(stopped)
+        stopped.close()
+        assert list(stopped) == []
+        assert stopped.result is None
+
+
+@pytest.mark.parametrize("graph", ["cited", "closed_book"])
+def test_another_sampling_holds_for_one_call(graph: str, documents: tuple[Document, ...], tmp_path: Path) -> None:
+    spec, index = (closed_book("a b c"), None) if graph == "closed_book" else (cited("a b c"), documents)
+    place = small_index(tmp_path, documents) if index else None
+    with load_pipeline(spec, index=place) as pipeline:
+        prepared = pipeline.prepare([Query(qid="1", text="paid leave")])
+        [short] = pipeline.finish(prepared, sampling={"max_tokens": 2})
+        assert (short.answers[0].text, short.answers[0].finish_reason) == ("a b", "length")
+        streamed = "".join(delta.text for delta in pipeline.begin(prepared[0], sampling={"stop": (" c",)}))
+        assert streamed == "a b"
+        assert pipeline.finish(prepared)[0].answers[0].text == "a b c"
+
+
+def test_a_generator_without_sampling_says_so() -> None:
+    graph = build(load_spec(closed_book("x")))
+    pipeline = Pipeline(replace(graph, parts={"answer": Silent()}))
+    with pytest.raises(SpecError, match=r"generate.closed_book takes no sampling of the caller's, got max_tokens"):
+        pipeline.finish(pipeline.prepare([Query(qid="1", text="q")]), sampling={"max_tokens": 2})
 
 
 def test_a_pipeline_made_by_hand_can_be_closed_twice() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,18 @@ import pytest
 import prompts
 from generators.llm.transformers import TransformersLLM
 from rag.chat import encode_prompt
+from rag.cli import main
+from rag.errors import IndexMismatch, IndexProblem
 from rag.indexing import build_index
+from rag.pipeline import load_pipeline
 from rag.types import Document, Query
 from retrievers import promptreps_store
 from retrievers.index.directory import Index
+from retrievers.index.promptreps import open_leg, write_leg
+from retrievers.index.settings import IndexSettings, PromptRepsSettings
 from retrievers.promptreps import Form, PromptRepsRetriever
 from retrievers.promptreps_encoder import PromptRepsEncoder, allowed_tokens, sparse_weights
+from retrievers.promptreps_store import one_of
 from tests.generators.llm.conftest import save_random_model
 
 
@@ -25,23 +33,34 @@ def llm(tmp_path_factory: pytest.TempPathFactory) -> TransformersLLM:
     return TransformersLLM(model=str(folder), device="cpu", dtype="float32")
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Index:
-    place = tmp_path_factory.mktemp("promptreps")
+def settings_of(folder: Path, **changes: Any) -> IndexSettings:
+    sizes: dict[str, Any] = {"model": str(folder), "dtype": "float32"}
+    return IndexSettings(promptreps=PromptRepsSettings(**(sizes | changes)))
+
+
+def write_corpus(folder: Path, documents: Sequence[Document]) -> Path:
     records = [{"_id": d.doc_id, "title": d.title, "text": d.text, "n": i} for i, d in enumerate(documents)]
-    (place / "corpus.jsonl").write_text("\n".join(map(json.dumps, records)) + "\n")
-    build_index([place / "corpus.jsonl"], place / "index", legs=("lexical",))
-    return Index.open(place / "index")
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, records)) + "\n")
+    return folder / "corpus.jsonl"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("cache"))
+def index(
+    llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]
+) -> Iterator[Index]:
+    place = tmp_path_factory.mktemp("promptreps")
+    build_index(
+        [write_corpus(place, documents)],
+        place / "index",
+        settings=settings_of(Path(llm.model_name)),
+        legs=("promptreps",),
+    )
+    with Index.open(place / "index") as opened:
+        yield opened
 
 
 def encoder(llm: TransformersLLM, **arguments: Any) -> PromptRepsEncoder:
-    sizes: dict[str, Any] = {"text_tokens": 512, "sparse_tokens": 128, "batch_tokens": 4096}
-    return PromptRepsEncoder(llm, prompt="promptreps", by="test", **(sizes | arguments))
+    return PromptRepsEncoder(llm, **arguments)
 
 
 def by_hand(llm: TransformersLLM, text: str, noun: str) -> tuple[np.ndarray, dict[int, int]]:
@@ -62,8 +81,8 @@ def weights_of(made: Any, at: int) -> dict[int, int]:
     return dict(zip(made.tokens[span].tolist(), made.weights[span].tolist(), strict=True))
 
 
-def retrieve(llm: TransformersLLM, index: Index, cache: str, form: Form, *texts: str, k: int = 12, **more: Any) -> Any:
-    retriever = PromptRepsRetriever(llm=llm, index=index, form=form, cache=cache, **more)
+def retrieve(index: Index, form: Form, *texts: str, k: int = 12, **more: Any) -> Any:
+    retriever = PromptRepsRetriever(index=index, form=form, **more)
     return retriever.retrieve([Query(qid=str(i), text=text) for i, text in enumerate(texts)], k=k)
 
 
@@ -117,13 +136,11 @@ def test_a_long_text_is_read_as_far_as_asked_or_as_there_is_room(llm: Transforme
     assert whole.n_tokens < llm.context_window
 
 
-def test_dense_and_sparse_scores_by_hand(
-    llm: TransformersLLM, index: Index, cache: str, documents: tuple[Document, ...]
-) -> None:
+def test_dense_and_sparse_scores_by_hand(llm: TransformersLLM, index: Index, documents: tuple[Document, ...]) -> None:
     query = "lost laptop or frame"
     vector, weights = by_hand(llm, query, "Query")
-    [dense] = retrieve(llm, index, cache, "dense", query)
-    [sparse] = retrieve(llm, index, cache, "sparse", query)
+    [dense] = retrieve(index, "dense", query)
+    [sparse] = retrieve(index, "sparse", query)
     units = {d.doc_id: by_hand(llm, d.full_text, "Passage") for d in documents}
     assert {h.doc_id: h.score for h in dense.hits} == pytest.approx(
         {doc_id: float(unit @ vector) for doc_id, (unit, _) in units.items()}, abs=1e-3
@@ -135,13 +152,13 @@ def test_dense_and_sparse_scores_by_hand(
     assert [h.score for h in dense.hits] == sorted((h.score for h in dense.hits), reverse=True)
 
 
-def test_hybrid_is_half_and_half_of_both_lists(llm: TransformersLLM, index: Index, cache: str) -> None:
+def test_hybrid_is_half_and_half_of_both_lists(index: Index) -> None:
     for depth in (1000, 3):
         query = "lost laptop or frame"
-        [hybrid] = retrieve(llm, index, cache, "hybrid", query, depth=depth)
+        [hybrid] = retrieve(index, "hybrid", query, depth=depth)
         expected: dict[str, float] = {}
         for form in ("dense", "sparse"):
-            [ranking] = retrieve(llm, index, cache, form, query, k=depth)  # type: ignore[arg-type]
+            [ranking] = retrieve(index, form, query, k=depth)
             scores = [h.score for h in ranking.hits]
             for hit in ranking.hits:
                 share = (hit.score - min(scores)) / (max(scores) - min(scores))
@@ -149,10 +166,8 @@ def test_hybrid_is_half_and_half_of_both_lists(llm: TransformersLLM, index: Inde
         assert {h.doc_id: h.score for h in hybrid.hits} == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_filter_applies_before_the_cut_and_blank_queries_are_empty(
-    llm: TransformersLLM, index: Index, cache: str
-) -> None:
-    retriever = PromptRepsRetriever(llm=llm, index=index, cache=cache)
+def test_a_filter_applies_before_the_cut_and_blank_queries_are_empty(index: Index) -> None:
+    retriever = PromptRepsRetriever(index=index)
     filtered, blank = retriever.retrieve(
         [Query(qid="f", text="frame", where={"n": (3, 4)}), Query(qid="b", text=" ")], k=5
     )
@@ -161,61 +176,161 @@ def test_a_filter_applies_before_the_cut_and_blank_queries_are_empty(
     assert (filtered.usage.calls, blank.usage.calls) == (1, 0)
 
 
-def test_units_are_represented_once_and_a_stopped_build_goes_on(
-    llm: TransformersLLM, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(promptreps_store, "BLOCK", 5)
-    encoded: list[int] = []
+def leg_files(index: Path) -> dict[str, bytes]:
+    with Index.open(index) as opened:
+        names = [name for name in opened.manifest.files if name.startswith("promptreps/")]
+        return {name: opened.file(name).read_bytes() for name in names}
+
+
+class Stopped(BaseException):
+    """What a kill looks like from within."""
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many texts the model was given, call by call. A number at the front stops the build before so many calls."""
+    calls: list[int] = []
     original = PromptRepsEncoder.encode
 
     def encode(self: PromptRepsEncoder, texts: Any, *, role: Any) -> Any:
-        if role == "document":
-            if len(encoded) == 2:
-                raise KeyboardInterrupt
-            encoded.append(len(texts))
+        if calls and calls[0] < 0 and len(calls) == -calls[0]:
+            raise Stopped
+        calls.append(len(texts))
         return original(self, texts, role=role)
 
     monkeypatch.setattr(PromptRepsEncoder, "encode", encode)
-    with pytest.raises(KeyboardInterrupt):
-        PromptRepsRetriever(llm=llm, index=index, cache=str(tmp_path)).warm_up()
-    assert encoded == [5, 5]
-    encoded.clear()
-    resumed = retrieve(llm, index, str(tmp_path), "hybrid", "frame")
-    assert encoded == [2]
-    again = retrieve(llm, index, str(tmp_path), "hybrid", "frame")
-    assert encoded == [2]
-    monkeypatch.setattr(promptreps_store, "BLOCK", 100)
-    encoded.clear()
-    whole = retrieve(llm, index, str(tmp_path / "new"), "hybrid", "frame")
-    assert resumed[0].hits == again[0].hits
-    assert {h.doc_id: h.score for h in whole[0].hits} == pytest.approx(
-        {h.doc_id: h.score for h in resumed[0].hits}, abs=0.02
-    )
+    monkeypatch.setattr(promptreps_store, "BLOCK", 5)
+    return calls
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK", b"not an archive"])
-def test_a_damaged_file_is_made_again(llm: TransformersLLM, index: Index, tmp_path: Path, damage: bytes) -> None:
-    before = retrieve(llm, index, str(tmp_path), "dense", "frame")
-    [file] = tmp_path.glob("*.npz")
-    whole = file.read_bytes()
-    file.write_bytes(damage or whole[: len(whole) // 2])
-    assert retrieve(llm, index, str(tmp_path), "dense", "frame")[0].hits == before[0].hits
-    assert len(file.read_bytes()) == len(whole)
-
-
-def test_other_weights_prompts_and_sizes_are_other_files(
-    llm: TransformersLLM, index: Index, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+def test_a_stopped_build_loses_a_block_at_most_and_ends_as_one_that_was_not(
+    llm: TransformersLLM, tmp_path: Path, documents: tuple[Document, ...], read: list[int]
 ) -> None:
-    def files(model: TransformersLLM = llm, **arguments: Any) -> int:
-        PromptRepsRetriever(llm=model, index=index, cache=str(tmp_path), **arguments).warm_up()
-        return len(list(tmp_path.glob("*.npz")))
+    corpus, settings = write_corpus(tmp_path, documents), settings_of(Path(llm.model_name))
+    build_index([corpus], tmp_path / "whole", settings=settings, legs=("promptreps",))
+    assert read == [5, 5, 2]
+    read[:] = [-3]
+    with pytest.raises(Stopped):
+        build_index([corpus], tmp_path / "idx", settings=settings, legs=("promptreps",))
+    read.clear()
+    report = build_index([corpus], tmp_path / "idx", settings=settings, legs=("promptreps",))
+    assert read == [2]
+    assert report.n_represented == 2
+    assert leg_files(tmp_path / "idx") == leg_files(tmp_path / "whole")
 
-    assert [files(), files(), files(form="dense"), files(text_tokens=9), files(sparse_tokens=3)] == [1, 1, 1, 2, 3]
-    other = save_random_model(tmp_path_factory.mktemp("other"), "qwen2")
-    assert files(TransformersLLM(model=str(other), device="cpu", dtype="float32")) == 4
+
+def test_a_block_with_a_flipped_byte_is_made_again(
+    llm: TransformersLLM, tmp_path: Path, documents: tuple[Document, ...], read: list[int]
+) -> None:
+    corpus, settings = write_corpus(tmp_path, documents), settings_of(Path(llm.model_name))
+    read[:] = [-3]
+    with pytest.raises(Stopped):
+        build_index([corpus], tmp_path / "idx", settings=settings, legs=("promptreps",))
+    first, second = sorted((tmp_path / "idx" / "work" / "promptreps").glob("*.npz"))
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 1
+    first.write_bytes(data)
+    second.write_bytes(second.read_bytes()[:100])
+    read.clear()
+    build_index([corpus], tmp_path / "idx", settings=settings, legs=("promptreps",))
+    assert sum(read) == len(documents)
 
 
-@pytest.mark.parametrize("arguments", [{"form": "both"}, {"text_tokens": 0}, {"depth": 0}, {"batch_tokens": 0}])
-def test_senseless_arguments_are_refused(llm: TransformersLLM, index: Index, arguments: dict[str, Any]) -> None:
+def test_only_what_changed_is_read_again(
+    llm: TransformersLLM, tmp_path: Path, documents: tuple[Document, ...], read: list[int]
+) -> None:
+    settings, place = settings_of(Path(llm.model_name)), tmp_path / "idx"
+    build_index([write_corpus(tmp_path, documents)], place, settings=settings, legs=("promptreps",))
+    before = leg_files(place)
+    read.clear()
+    changed = (Document(doc_id="new", text="A spare key hangs by the door."), *documents[1:])
+    report = build_index([write_corpus(tmp_path, changed)], place, settings=settings, legs=("promptreps",))
+    assert (read, report.n_represented) == ([1], 1)
+    read.clear()
+    assert build_index([write_corpus(tmp_path, changed)], place, settings=settings, legs=("promptreps",)).unchanged
+    build_index([write_corpus(tmp_path, documents)], place, settings=settings, legs=("promptreps",))
+    assert read == [1]  # the first document, which was gone meanwhile
+    after = leg_files(place)
+    assert after.keys() == before.keys()
+    assert after["promptreps/tokens.npy"] == before["promptreps/tokens.npy"]
+
+
+def test_the_manifest_says_what_made_the_leg(llm: TransformersLLM, index: Index) -> None:
+    from rag.models import weights_sha256
+
+    said: Any = index.manifest.promptreps
+    assert (said["rows"], said["dim"]) == (12, 32)
+    assert said["encoder"]["weights_sha256"] == weights_sha256(Path(llm.model_name))
+    assert said["encoder"]["prompt_sha256"] == prompts.load("promptreps").sha256
+    assert (said["encoder"]["pooling"], said["encoder"]["dtype"]) == ("last token", "float32")
+    assert (said["encoder"]["text_tokens"], said["encoder"]["sparse_tokens"]) == (512, 128)
+    assert index.manifest.format_version == 2
+
+
+@pytest.mark.parametrize("change", ["weights", "prompt"])
+def test_another_model_or_prompt_at_the_same_place_is_refused(
+    llm: TransformersLLM, tmp_path: Path, documents: tuple[Document, ...], change: str
+) -> None:
+    model = Path(shutil.copytree(llm.model_name, tmp_path / "model"))
+    prompt = tmp_path / "own.yaml"
+    text = (Path(prompts.__file__).parent / "library" / "promptreps.yaml").read_text()
+    prompt.write_text(text)
+    settings = settings_of(model, prompt=str(prompt))
+    build_index([write_corpus(tmp_path, documents[:3])], tmp_path / "idx", settings=settings, legs=("promptreps",))
+    if change == "prompt":
+        prompt.write_text(text.replace("word", "term"))
+    else:
+        shutil.rmtree(model)
+        save_random_model(model, "qwen2")
+    with Index.open(tmp_path / "idx") as opened, pytest.raises(IndexMismatch, match=f"{change}_sha256: the index has"):
+        retrieve(opened, "dense", "frame")
+
+
+def test_a_graph_gets_its_leg_and_is_refused_without_it(
+    llm: TransformersLLM, tmp_path: Path, documents: tuple[Document, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, graph = write_corpus(tmp_path, documents), tmp_path / "graph.yaml"
+    said = f"model: {llm.model_name}, dtype: float32"
+
+    def graph_with(section: str) -> str:
+        graph.write_text(
+            f"version: 1\nindex: {{promptreps: {{{section}}}}}\n"
+            "nodes: {found: {use: retrieve.promptreps, k: 3}}\noutput: found\n"
+        )
+        return str(graph)
+
+    assert main(["index", str(corpus), "--index", str(tmp_path / "idx"), "--graph", graph_with(said)]) == 0
+    with load_pipeline(graph_with(said), index=tmp_path / "idx") as pipeline:
+        pipeline.warm_up()
+        with pipeline.index.promptreps_encoder.llm.weights() as lent, llm.weights() as also:  # type: ignore[union-attr]
+            assert lent.model is also.model
+        assert len(pipeline.search("lost laptop").hits) == 3
+        pipeline.release()
+        assert len(pipeline.search("lost laptop").hits) == 3
+    with pytest.raises(IndexMismatch, match=r"built with promptreps.text_tokens 512; the graph asks for 9"):
+        load_pipeline(graph_with(said + ", text_tokens: 9"), index=tmp_path / "idx")
+    with load_pipeline(graph_with("dtype: float32"), index=tmp_path / "idx"):
+        pass  # what a graph does not say is as the index was built
+    build_index([corpus], tmp_path / "lexical", legs=("lexical",))
+    assert main(["check", graph_with(said), "--index", str(tmp_path / "lexical")]) == 4
+    assert "it has no promptreps leg" in capsys.readouterr().err
+
+
+def test_other_damage_to_the_leg_is_named(llm: TransformersLLM, tmp_path: Path) -> None:
+    made = encoder(llm).encode(["Frames are brazed.", "a lost key"], role="document")
+    facts = write_leg((one_of(made, at) for at in range(2)), tmp_path, n=2)
+    opened = open_leg(tmp_path, facts)
+    assert np.array_equal(opened.dense, made.dense)
+    assert np.array_equal(opened.tokens, made.tokens)
+    for wrong in ({"rows": 3}, {"dim": 31}, {"n_weights": 1}):
+        with pytest.raises(IndexProblem, match="Build the index again"):
+            open_leg(tmp_path, facts | wrong)
+    np.save(tmp_path / "starts.npy", np.array([0, facts["n_weights"] + 1, facts["n_weights"]], dtype=np.int64))
+    with pytest.raises(IndexProblem, match="do not fit together"):
+        open_leg(tmp_path, facts)
+
+
+@pytest.mark.parametrize("arguments", [{"form": "both"}, {"depth": 0}])
+def test_senseless_arguments_are_refused(index: Index, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
-        PromptRepsRetriever(llm=llm, index=index, **arguments)
+        PromptRepsRetriever(index=index, **arguments)

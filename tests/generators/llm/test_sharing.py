@@ -44,9 +44,12 @@ def test_beginnings_that_nest_without_end_are_cut_all_the_same() -> None:
     assert sum(len(family) for _, family in alike(nested)) <= 1500
 
 
-@given(HEADS, st.integers(60, 300), st.integers(1, 4), st.booleans())
-def test_every_row_is_read_once_within_the_bounds(heads: list[list[int]], tokens: int, rows: int, share: bool) -> None:
-    found = list(portions(heads, list(map(len, heads)), extra=2, tokens=tokens, rows=rows, share=share))
+@given(HEADS, st.integers(60, 300), st.integers(1, 4), st.booleans(), st.integers(0, 4))
+def test_every_row_is_read_once_within_the_bounds(
+    heads: list[list[int]], tokens: int, rows: int, share: bool, blocks: int
+) -> None:
+    kept = [min(16 * (blocks + at % 2), (len(head) - 1) // 16 * 16) for at, head in enumerate(heads)]
+    found = list(portions(heads, list(map(len, heads)), kept, extra=2, tokens=tokens, rows=rows, share=share))
     assert sorted(row for portion in found for row in portion.rows) == list(range(len(heads)))
     for portion in found:
         assert len(portion.rows) <= rows
@@ -65,15 +68,30 @@ def test_every_row_is_read_once_within_the_bounds(heads: list[list[int]], tokens
 
 def test_cached_counts_all_but_the_first_of_each_prefix() -> None:
     heads = [[1] * 20 + [2] * 20 + [at] for at in range(3)] + [[9] * 30 + [at] for at in range(2)]
-    [portion] = portions(heads, list(map(len, heads)), extra=0, tokens=9999, rows=99, share=True)
+    [portion] = portions(heads, list(map(len, heads)), [0] * len(heads), extra=0, tokens=9999, rows=99, share=True)
     assert portion.rows == [0, 1, 2, 3, 4]
-    assert portion.cached == [0, 40, 40, 0, 30]
+    assert portion.cached([0, 0]) == [0, 40, 40, 0, 30]
 
 
 def test_little_in_common_is_not_worth_a_second_pass() -> None:
     heads = [[1] * 16 + [at] * 300 for at in range(9)]
-    [portion] = portions(heads, list(map(len, heads)), extra=0, tokens=99999, rows=99, share=True)
+    [portion] = portions(heads, list(map(len, heads)), [0] * len(heads), extra=0, tokens=99999, rows=99, share=True)
     assert portion.prefixes == []
+
+
+def test_who_is_kept_as_far_as_the_others_agree_goes_alone() -> None:
+    heads = [[1] * 20 + [2] * 28 + [at] * 9 for at in range(4)]
+    lengths = list(map(len, heads))
+    [alone, together] = sorted(
+        portions(heads, lengths, [48, 16, 16, 16], extra=0, tokens=9999, rows=99, share=True),
+        key=lambda one: len(one.rows),
+    )
+    assert (alone.rows, alone.prefixes) == ([0], [])
+    assert (together.rows, together.prefixes) == ([1, 2, 3], [heads[0][:48]])
+    assert together.cached([16]) == [16, 48, 48]  # the first reads what is not kept of it
+    [rest] = portions(heads, lengths, [48] * 4, extra=0, tokens=9999, rows=99, share=True)
+    assert rest.prefixes == []
+    assert rest.cached([48] * 4) == [48] * 4
 
 
 @pytest.mark.parametrize("size", range(2, 6))

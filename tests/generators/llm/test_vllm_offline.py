@@ -210,13 +210,43 @@ def test_a_graph_with_it_is_checked_without_starting_it() -> None:
     assert any("Models that can: llm.transformers." in problem for problem in problems)
 
 
+def test_what_the_engine_kept_is_counted(llm: VLLMOfflineLLM) -> None:
+    long = [asked(f"{'Which of these is a city? ' * 60} Number {at}: Paris or green.") for at in range(2)]
+    llm.choose(long[:1], ["Paris", "green"])
+    llm.choose(long, ["Paris", "green"])
+    tokens = llm.count_tokens(long)
+    assert all(0.5 * n < cached < n for n, cached in zip(tokens, llm.last_cached, strict=True))
+    llm.score(long, ["Paris", ""])
+    assert llm.last_cached == (0, 0)  # the engine reads all of a prompt whose own log-probabilities are asked for
+    llm.choose([], ["Paris"])
+    assert not llm.last_cached
+
+
+def test_memory_is_told_before_the_engine_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rag.memory import GIB, RAM, gpu_memory, ram_limit
+    from rag.models import resolve, weight_files
+
+    if gpu_memory():
+        pytest.skip("on a GPU the engine takes its memory there")
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
+    [share] = VLLMOfflineLLM(gpu_memory_utilization=0.5).memory()
+    assert (share.where, share.n_bytes) == (RAM, int((ram_limit()[0] or 0) * 0.5))
+    weights, cache, _ = VLLMOfflineLLM(kv_cache_gib=0.5, dtype="float32").memory()
+    folder = resolve("smollm2-135m-instruct", offline=True).path
+    saved = sum(file.stat().st_size for file in weight_files(folder))  # in bfloat16, with a small header
+    assert weights.n_bytes == pytest.approx(2 * saved, rel=1e-3)
+    assert cache.n_bytes == GIB // 2
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "3")
+    assert VLLMOfflineLLM().memory()[1].n_bytes == 3 * GIB
+
+
 def test_a_closed_engine_leaves_no_process_and_starts_again(llm: VLLMOfflineLLM) -> None:
     import psutil
 
     before = llm.complete(PROMPTS[:1], SHORT)[0].text
     children = psutil.Process().children(recursive=True)
     assert children
-    llm.close()
+    llm.release()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())] == []
     assert llm.complete(PROMPTS[:1], SHORT)[0].text == before

@@ -104,6 +104,38 @@ def test_unknown_measures_are_all_named_with_the_nearest() -> None:
         parse_measures([])
 
 
+def test_all_relevant_is_one_where_nothing_is_missing() -> None:
+    qrels = {"both": {"a": 1, "b": 2, "c": 0}, "one": {"a": 1, "z": 1}, "none": {"a": 1}, "late": {"x": 1}}
+    run = [ranking("both", "b", "c", "a"), ranking("one", "a", "b"), ranking("late", "a", "b", "c", "x")]
+    found = evaluate(run, qrels, ["AllRelevant@2", "allrelevant_3", "AllRelevant"])
+    assert found.per_query["AllRelevant@2"] == {"both": 0.0, "one": 0.0, "none": 0.0, "late": 0.0}
+    assert found.per_query["AllRelevant@3"] == {"both": 1.0, "one": 0.0, "none": 0.0, "late": 0.0}
+    assert found.per_query["AllRelevant"] == {"both": 1.0, "one": 0.0, "none": 0.0, "late": 1.0}
+    assert found.measures["AllRelevant"] == 0.5
+
+
+def test_all_relevant_is_full_recall() -> None:
+    rng = random.Random(5)
+    documents = [f"d{i}" for i in range(12)]
+    qrels = {f"q{i}": {d: rng.choice([0, 1, 2]) for d in rng.sample(documents, 3)} for i in range(80)}
+    orders = {qid: rng.sample(documents, 10) for qid in qrels}
+    found = evaluate(orders, qrels, ["R@5", "COMP@5"])
+    assert found.per_query["AllRelevant@5"] == {q: float(r == 1.0) for q, r in found.per_query["R@5"].items()}
+    assert 0 < found.measures["AllRelevant@5"] < found.measures["R@5"]
+
+
+def test_a_cutoff_of_nought_is_no_measure() -> None:
+    with pytest.raises(SpecError, match="no measure named 'AllRelevant@0'"):
+        parse_measures(["AllRelevant@0"])
+
+
+def test_accuracy_of_backtracing_is_success_within_the_group() -> None:
+    """Any of several causes counts; worked by hand for two questions about one source."""
+    qrels = {"q1": {"s#3": 1, "s#7": 1}, "q2": {"s#0": 1}}
+    run = {"q1": ["s#7", "s#1", "s#3"], "q2": ["s#4", "s#2", "s#0"]}
+    assert evaluate(run, qrels, ["Success@1", "Success@3"]).measures == {"Success@1": 0.5, "Success@3": 1.0}
+
+
 def test_values_are_those_of_trec_eval() -> None:
     import pytrec_eval
 

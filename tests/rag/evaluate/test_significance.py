@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rag.evaluate import Evaluation, compare, evaluate, holm, paired_randomisation
+from rag.evaluate import Evaluation, compare, evaluate, holm, mean_interval, paired_randomisation
 
 
 def test_p_is_the_share_of_swaps_worked_by_hand() -> None:
@@ -42,6 +42,31 @@ def test_the_interval_agrees_with_an_independent_implementation() -> None:
     found = paired_randomisation(a.tolist(), b.tolist(), n=20_000)
     assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.004)
     assert found.low < found.difference < found.high
+
+
+def test_the_interval_of_a_mean_agrees_with_an_independent_implementation() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(8).random(60)
+    wanted = stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(2)
+    ).confidence_interval
+    found = mean_interval(values.tolist(), n=20_000)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.004)
+    assert found.n == 60
+
+
+def test_the_interval_of_a_mean_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    found = [mean_interval(rng.random(40).tolist(), n=400, seed=i) for i in range(300)]
+    assert 0.90 < np.mean([i.low <= 0.5 <= i.high for i in found]) < 0.98
+
+
+def test_a_single_value_is_its_own_interval_and_nothing_has_none() -> None:
+    one = mean_interval([0.4])
+    assert (one.n, one.low, one.high) == (1, 0.4, 0.4)
+    for values in ([], [float("nan")]):
+        with pytest.raises(ValueError, match="at least one value"):
+            mean_interval(values)
 
 
 def test_p_of_many_queries_is_never_zero() -> None:

@@ -327,6 +327,42 @@ def test_states_on_disk_serve_the_next_process(llm: TinyLLM, tmp_path: Path, mon
     assert again.usage.cached_tokens > 0
 
 
+def test_documents_read_ahead_are_not_read_when_asked_for(
+    llm: TinyLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    documents = [hit.document for hit in SIX.hits]
+    assert AttentionReranker(llm=llm, heads=HEADS, keep="disk").read_ahead(documents) == 6
+    later = AttentionReranker(llm=llm, heads=HEADS, keep="disk")
+    (found,) = later.rerank([SIX], k=6)
+    assert found.usage.cached_tokens == found.usage.prompt_tokens - len(later._made[0].query("which city")[0])  # type: ignore[index]
+    assert later.read_ahead(documents) == 0
+    assert found.hits == rerank(llm, keep="memory").hits
+
+
+def test_reading_ahead_ends_where_the_budget_does(llm: TinyLLM, caplog: pytest.LogCaptureFixture) -> None:
+    reranker = AttentionReranker(llm=llm, heads=HEADS, keep="memory", keep_mb=1)
+    many = [Document(doc_id=f"d{i}", text=f"{i} " + "which city is it " * 20) for i in range(5_000)]
+    assert 0 < reranker.read_ahead(many) < 5_000
+    assert "raise it to keep all" in caplog.text
+
+
+@pytest.mark.parametrize("settings", [{"keep": "nowhere"}, {"layout": "prompt"}])
+def test_what_keeps_nothing_refuses_to_read_ahead(llm: TinyLLM, settings: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="reads ahead only with"):
+        AttentionReranker(llm=llm, heads=HEADS, **settings).read_ahead([SIX.hits[0].document])
+
+
+def test_a_report_says_what_kept_states_saved(llm: TinyLLM) -> None:
+    reranker = AttentionReranker(llm=llm, heads=HEADS)
+    reranker.rerank([SIX], k=6)
+    assert reranker.states().seconds_saved == 0  # type: ignore[union-attr]
+    for _ in range(2):
+        reranker.rerank([SIX], k=6)
+    first = reranker._made[0]._encoding_seconds  # type: ignore[index]
+    assert reranker.states().seconds_saved == pytest.approx(2 * first)  # type: ignore[union-attr]
+
+
 def test_states_of_other_weights_are_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
     rerank(TinyLLM(tiny_model("llama", seed=1)), keep="disk")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -18,6 +19,7 @@ from retrievers.index.manifest import (
     MANIFEST,
     CorpusFacts,
     Manifest,
+    format_of,
     read_manifest,
     write_manifest,
 )
@@ -29,7 +31,7 @@ A, B = "a" * 64, "b" * 64
 
 def manifest(**changes: Any) -> Manifest:
     fields: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
+        "format_version": format_of(changes.get("legs", ("lexical",))),
         "ragline_version": "0.1.0",
         "created": "2026-01-01T00:00:00+00:00",
         "legs": ("lexical",),
@@ -49,6 +51,26 @@ def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
     assert read_manifest(tmp_path, name="x") == written
 
 
+def test_an_index_without_new_legs_is_said_as_before(tmp_path: Path) -> None:
+    """Older versions read it, and it is the index that it was to them."""
+    write_manifest(tmp_path, manifest())
+    said = json.loads((tmp_path / MANIFEST).read_text())
+    assert said["format_version"] == 1
+    assert "promptreps" not in said
+    assert set(said["settings"]) == {"analyzer", "bm25", "dense", "chunking", "transforms"}
+    del said["created"]
+    as_before = json.dumps(said, separators=(",", ":"))
+    assert manifest().identity == hashlib.sha256(as_before.encode()).hexdigest()
+
+
+def test_a_new_leg_raises_the_format_and_counts(tmp_path: Path) -> None:
+    new = manifest(legs=("lexical", "promptreps"), promptreps={"rows": 3})
+    write_manifest(tmp_path, new)
+    assert json.loads((tmp_path / MANIFEST).read_text())["format_version"] == 2 == FORMAT_VERSION
+    assert read_manifest(tmp_path, name="x") == new
+    assert new.identity != manifest(legs=("lexical", "promptreps"), promptreps={"rows": 4}).identity
+
+
 def test_identity_leaves_out_the_time_alone() -> None:
     assert manifest().identity == manifest(created="2030-01-01T00:00:00+00:00").identity
     assert manifest().identity != manifest(ruler={"kind": "other"}).identity
@@ -56,7 +78,7 @@ def test_identity_leaves_out_the_time_alone() -> None:
 
 def test_a_newer_format_is_refused_with_both_versions(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps({"format_version": 99, "ragline_version": "7.0", "new": {}}))
-    with pytest.raises(IndexProblem, match=r"format 99, written by ragline 7.0; this is .* reads up to 1. Upgrade"):
+    with pytest.raises(IndexProblem, match=r"format 99, written by ragline 7.0; this is .* reads up to 2. Upgrade"):
         read_manifest(tmp_path, name="x")
 
 

@@ -1,0 +1,83 @@
+"""The table of zero-shot methods: every reformulator and prompt-based reranker on five sets, over bm25 and the hybrid.
+
+Twenty queries per set from the committed lists. Every result is a line in a work file under `benchmarks/results`, by
+method, set, query and settings, so a run that was stopped goes on where it was; only the batch that it was in is lost.
+Two queries of everything come first, then five, ten and twenty. The table and its plot are written from the lines
+alone, with what is missing said to be missing. Two processes may share the work, on different sets.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.methods [--minutes N] [--sets SET ...] [--methods WORD ...] [--limit 20]
+    python -m benchmarks.methods --table
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.methods_list import Cell, cells, schedule
+from benchmarks.methods_run import Runner
+from benchmarks.methods_sets import QUERIES, SETS
+from benchmarks.methods_table import write_pages
+from benchmarks.record import RESULTS
+from benchmarks.work_lines import Work
+
+LINES = RESULTS / "methods_queries.jsonl"
+FOLDER = Path("build/methods")
+
+
+def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> list[Cell]:
+    """Everything that is missing, until the time is up. Returns the cells that failed; the others went on."""
+    until, failed = time.monotonic() + 60 * minutes, list[Cell]()
+    for cell, size in schedule(made):
+        if cell in failed:
+            continue
+        missing = runner.missing(cell, min(size, limit))
+        for start in range(0, len(missing), cell.together):
+            if time.monotonic() > until:
+                print("time is up", flush=True)
+                return failed
+            batch, begun = missing[start : start + cell.together], time.monotonic()
+            try:
+                runner.run(cell, batch)
+            except Exception:  # hours of other cells must not be lost to one
+                traceback.print_exc()
+                failed.append(cell)
+                break
+            print(f"{cell}: {len(batch)} queries, {time.monotonic() - begun:.1f} s", flush=True)
+    return failed
+
+
+def main() -> int:
+    """Run what is missing, or write the table; 1 if a cell failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", action="store_true", help="only write docs/methods.md and its plot")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no batch after this time")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--methods", nargs="+", metavar="WORD", help="only methods whose name has one of these in it")
+    parser.add_argument("--limit", type=int, default=QUERIES, help="queries per set")
+    parser.add_argument("--lines", type=Path, default=LINES, help="the work file")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where indexes are kept")
+    options = parser.parse_args()
+    lines = Work(options.lines)
+    failed = list[Cell]()
+    if not options.table:
+        wanted = [
+            cell
+            for cell in cells()
+            if cell.declared.name in options.sets
+            and (not options.methods or any(word in cell.method.name for word in ["plain", *options.methods]))
+        ]
+        failed = run(Runner(lines, options.folder), wanted, limit=options.limit, minutes=options.minutes)
+    if options.lines == LINES:
+        write_pages(lines)
+    for cell in failed:
+        print(f"FAILED {cell}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""The methods of the table, in the order in which they are run, and how much of each is cut to fit four hours.
+
+What a parameter is not named for has the component's default. What was cut, against the papers and the defaults:
+passages are shown by their first 32 words; sorts put the best three in order; self-consistency asks three times;
+variants of a reranker are run over bm25 alone; reformulators write two to four texts of 32 to 96 tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from benchmarks.methods_sets import SETS, Declared
+
+Kind = Literal["rerank", "reformulate", "retrieve", "rewrite", "backtrace"]
+
+WORDS, DEPTH, TOP = 32, 20, 3
+MODEL = "smollm2-135m-instruct"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A component and its parameters. `{qrels}`, `{heads}` and `{classifier}` in a parameter become paths of the set.
+
+    `kinds`: the sets that it is for, by kind. `firsts`: the first stages it makes sense with; none named means those of
+    the set. `join`: how several queries of one request become one ranking. `differs`: parameters for one set alone.
+    """
+
+    name: str
+    use: str
+    kinds: tuple[Kind, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    firsts: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    join: Literal["rrf", "interleave"] = "rrf"
+    differs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    wiring: bool = False
+
+    @property
+    def stage(self) -> str:
+        return self.use.partition(".")[0]
+
+    def on(self, declared: Declared) -> bool:
+        """Whether it is run on a set."""
+        return not set(self.kinds).isdisjoint(declared.kinds) and (not self.sets or declared.name in self.sets)
+
+    def firsts_on(self, declared: Declared) -> tuple[str, ...]:
+        """The first stages of the set that it is run with."""
+        return tuple(first for first in declared.firsts if not self.firsts or first in self.firsts)
+
+    def params_on(self, name: str) -> dict[str, Any]:
+        return {**self.params, **self.differs.get(name, {})}
+
+    def settings(self, name: str, first: str) -> str:
+        """All that its results depend on, beside the model and the commit: lines of other settings do not count."""
+        params = json.dumps(self.params_on(name), sort_keys=True)
+        depth = f" depth {DEPTH}" if self.stage == "rerank" else f" {self.join}"
+        return f"{self.use} {params}{depth} over {first} by {MODEL}"
+
+
+def plain() -> Method:
+    """The first stage itself: what all others are compared with."""
+    return Method(name="plain", use="identity", kinds=("rerank", "reformulate", "retrieve", "rewrite", "backtrace"))
+
+
+_ONE = ("bm25", "shipped")  # variants of a method: one first stage of each set has to do
+
+
+def _rerank(
+    name: str, use: str, *, words: bool = True, firsts: tuple[str, ...] = (), wiring: bool = False, **params: Any
+) -> Method:
+    shown = {"max_words": WORDS} if words else {}
+    return Method(
+        name=name,
+        use=f"rerank.{use}",
+        kinds=("rerank",),
+        params={**shown, **params},
+        firsts=firsts,
+        wiring=wiring,
+    )
+
+
+def _rerankers() -> Iterator[Method]:
+    yield _rerank("query likelihood", "query_likelihood")
+    yield _rerank("yes or no", "yes_no")
+    yield _rerank("graded, expected", "graded")
+    yield _rerank("first token", "first")
+    yield _rerank("listwise, RankGPT", "listwise")
+    yield _rerank("setwise, heapsort", "setwise", top=TOP)
+    yield _rerank("tournament", "tournament")
+    yield _rerank("pairwise, all pairs of 8", "pairwise", method="all_pair", depth=8)
+    yield _rerank("attention", "attention", words=False, heads="{heads}", max_tokens=48, keep="nowhere")
+    yield _rerank("in-context (ICR)", "icr")
+    yield _rerank("listwise, LRL", "listwise", firsts=_ONE, template="lrl")
+    yield _rerank("graded, peak", "graded", firsts=_ONE, score="peak")
+    yield _rerank("setwise, insertion", "setwise", firsts=_ONE, method="insertion", top=TOP)
+    yield _rerank("setwise, bubblesort", "setwise", firsts=_ONE, method="bubblesort", top=TOP)
+    yield _rerank("setwise, heapsort, written", "setwise", firsts=_ONE, scoring="generation", top=TOP)
+    yield _rerank("tournament, letters weighed", "tournament", firsts=_ONE, scoring="likelihood")
+    yield _rerank("self-consistency", "self_consistency", firsts=_ONE, runs=3)
+    yield _rerank("pairwise, heapsort", "pairwise", firsts=_ONE, method="heapsort", top=TOP)
+    yield _rerank("pairwise, sliding", "pairwise", firsts=_ONE, method="sliding", top=TOP)
+    yield _rerank(
+        "cross-encoder, random weights", "cross_encoder", words=False, firsts=_ONE, wiring=True, model="{classifier}"
+    )
+
+
+def _reformulate(
+    name: str,
+    use: str,
+    *,
+    kinds: tuple[Kind, ...] = ("reformulate",),
+    firsts: tuple[str, ...] = (),
+    sets: tuple[str, ...] = (),
+    join: Literal["rrf", "interleave"] = "rrf",
+    differs: Mapping[str, Mapping[str, Any]] | None = None,
+    **params: Any,
+) -> Method:
+    return Method(
+        name=name,
+        use=f"reformulate.{use}",
+        kinds=kinds,
+        firsts=firsts,
+        sets=sets,
+        join=join,
+        differs=differs or {},
+        params=params,
+    )
+
+
+_HYDE = {"scifact": {"prompt": "hyde_claim"}}
+_DENSE = ("hybrid",)  # what has no lexical form would be the plain query for bm25
+_GENQR: dict[str, Any] = {"n": 4, "max_tokens": 32}
+_FED: dict[str, Any] = {**_GENQR, "m": 3, "max_words": WORDS}
+
+
+def _reformulators() -> Iterator[Method]:
+    yield _reformulate("RM3", "rm3")
+    yield _reformulate("Query2doc", "query2doc", max_tokens=64)
+    yield _reformulate("HyDE", "hyde", n=2, max_tokens=64, differs=_HYDE, firsts=_DENSE)
+    yield _reformulate("multi-query", "multi_query", max_tokens=96)
+    yield _reformulate("GenQREnsemble", "genqr_ensemble", **_GENQR)
+    yield _reformulate("tool queries, interleaved", "tool_query", sets=("toollens",), join="interleave", max_tokens=96)
+    yield _reformulate("tool queries, RRF", "tool_query", sets=("toollens",), max_tokens=96)
+    yield _reformulate("example code", "code", sets=("cosqa",), n=2, max_tokens=96)
+    yield _reformulate("step back", "step_back")
+    yield _reformulate("decompose", "decompose", max_tokens=96)
+    yield _reformulate("GenQRFusion", "genqr_fusion", **_GENQR)
+    yield _reformulate("SL-HyDE, not its weights", "sl_hyde", max_tokens=64, firsts=_DENSE)
+    yield _reformulate("thoughts, not O1's weights", "think", n=2, max_tokens=48, firsts=_DENSE)
+    yield _reformulate("GenQREnsemble-RF", "genqr_ensemble_rf", **_FED)
+    yield _reformulate("GenQRFusion-RF", "genqr_fusion_rf", **_FED)
+    yield _reformulate("GenQREnsemble-RF, critic", "genqr_ensemble_rf", source="critic", depth=5, **_FED)
+    yield _reformulate("GenQREnsemble-RF, oracle", "genqr_ensemble_rf", source="oracle", qrels="{qrels}", **_FED)
+
+
+def _others() -> Iterator[Method]:
+    yield Method(name="dense alone", use="retrieve.dense", kinds=("retrieve", "backtrace"), firsts=("bm25",))
+    yield _reformulate("example code", "code", kinds=("rewrite",), n=2, max_tokens=96)
+    for form in ("single", "autoregressive", "causal", "causal_full"):
+        yield Method(
+            name=f"backtrace, {form.replace('_', ' ')}",
+            use="retrieve.backtrace",
+            kinds=("backtrace",),
+            params={"form": form, **({} if form == "single" else {"window": 20})},
+        )
+
+
+METHODS = (plain(), *_rerankers(), *_reformulators(), *_others())
+
+REWRITING: dict[str, Any] = {"n": 1, "max_tokens": 96, "purpose_tokens": 48}
+"""How the corpus of cosqa-300 is rewritten."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What is run as one: a method on a set. What a reformulator writes serves all first stages, so they are one cell."""
+
+    method: Method
+    declared: Declared
+    firsts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.declared.name}: {self.method.name} ({', '.join(self.firsts)})"
+
+    @property
+    def late(self) -> bool:
+        """Whether it waits until the others have ten queries."""
+        return self.declared.late
+
+    @property
+    def together(self) -> int:
+        """Queries of one batch: a kill loses one. Questions about one lecture share what they read."""
+        return 20 if self.method.use == "retrieve.backtrace" else 5
+
+
+def cells() -> list[Cell]:
+    """All there are, by method and then by set; rerankers over the hybrid come when all else had its turn."""
+    made = [cell for method in METHODS for declared in SETS.values() for cell in _cells(method, declared)]
+    return sorted(made, key=lambda cell: cell.method.stage == "rerank" and cell.firsts == ("hybrid",))
+
+
+def schedule(made: Sequence[Cell]) -> Iterator[tuple[Cell, int]]:
+    """Each cell and how many queries it should have then: few of all before many of any, so a stop leaves an even table."""
+    for size in (2, 5, 10, 20):
+        yield from ((cell, size) for cell in made if size >= 10 or not cell.late)
+
+
+def _cells(method: Method, declared: Declared) -> Iterator[Cell]:
+    firsts = method.firsts_on(declared) if method.on(declared) else ()
+    if method.stage == "rerank":
+        yield from (Cell(method=method, declared=declared, firsts=(first,)) for first in firsts)
+    elif firsts:
+        yield Cell(method=method, declared=declared, firsts=firsts)

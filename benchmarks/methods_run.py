@@ -1,0 +1,199 @@
+"""Runs cells of the table of methods: a method on some queries of a set, one line of results per query and first stage."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.attention_heads import HEADS
+from benchmarks.methods_list import DEPTH, MODEL, REWRITING, Cell, Method
+from benchmarks.methods_sets import HITS, QUERIES, Bench, Declared
+from benchmarks.methods_style import style
+from benchmarks.record import commit, machine
+from benchmarks.work_lines import Work
+from generators.llm import LLMS
+from rag.models import resolve
+from rag.protocols import LLM
+from rag.stages import FUSERS, REFORMULATORS
+from rag.stages.rewrite_code import RewriteCodeTransform
+from rag.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
+from rerankers import RERANKERS
+from retrievers import RETRIEVERS
+
+_TABLES = {"rerank": RERANKERS, "reformulate": REFORMULATORS, "retrieve": RETRIEVERS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a method did for one query over one first stage."""
+
+    ranking: Ranking
+    outcome: Outcome = OK
+    usage: Usage = NO_USAGE
+    style: float | None = None
+
+
+Timed = tuple[float, Mapping[str, Sequence[Found]]]
+"""Seconds that the method took for the batch, and what it did over each first stage."""
+
+Way = Callable[[Cell, Bench, Sequence[Query]], Timed]
+
+
+class Runner:
+    """Opens sets, makes components, runs cells. Everything heavy is loaded when it is first needed, and once."""
+
+    def __init__(self, lines: Work, folder: Path) -> None:
+        self._lines, self._folder = lines, folder
+        self._benches: dict[str, Bench] = {}
+        self._components: dict[tuple[str, str], Any] = {}
+
+    @cached_property
+    def llm(self) -> LLM:
+        made: LLM = LLMS.get("transformers")(model=MODEL)
+        return made
+
+    @cached_property
+    def _origin(self) -> dict[str, Any]:
+        return {"commit": commit(), "cpu": machine()["cpu"]}
+
+    def bench(self, declared: Declared) -> Bench:
+        if declared.name not in self._benches:
+            self._benches[declared.name] = Bench(declared, self._folder, rewriting=self._rewriting)
+        return self._benches[declared.name]
+
+    def missing(self, cell: Cell, size: int) -> list[Query]:
+        """Those of the first `size` queries that lack a line of the cell."""
+        name = cell.declared.name
+        return [
+            query
+            for query in self.bench(cell.declared).queries[: min(size, QUERIES)]
+            if any(
+                self._lines.get(cell.method.name, name, query.qid, cell.method.settings(name, first)) is None
+                for first in cell.firsts
+            )
+        ]
+
+    def run(self, cell: Cell, queries: Sequence[Query]) -> None:
+        """One batch, and its lines."""
+        bench = self.bench(cell.declared)
+        ways: dict[str, Way] = {
+            "identity": self._plain,
+            "rerank": self._reranked,
+            "reformulate": self._reformulated,
+            "retrieve": self._retrieved,
+        }
+        seconds, found = ways[cell.method.stage](cell, bench, queries)
+        for first, each in found.items():
+            for one in each:
+                self._lines.add(self._line(cell, bench, first, one, seconds / len(queries)))
+
+    def _plain(self, cell: Cell, bench: Bench, queries: Sequence[Query]) -> Timed:
+        return 0.0, {first: [Found(ranking=r) for r in bench.first(first)(queries)] for first in cell.firsts}
+
+    def _reranked(self, cell: Cell, bench: Bench, queries: Sequence[Query]) -> Timed:
+        (first,) = cell.firsts
+        given = [replace(ranking, hits=ranking.hits[:DEPTH]) for ranking in bench.first(first)(queries)]
+        reranker = self._component(cell.method, bench)
+        started = time.perf_counter()
+        made = reranker.rerank(given, k=DEPTH)
+        seconds = time.perf_counter() - started
+        return seconds, {first: [Found(ranking=r, outcome=r.outcome, usage=r.usage) for r in made]}
+
+    def _retrieved(self, cell: Cell, bench: Bench, queries: Sequence[Query]) -> Timed:
+        (first,) = cell.firsts
+        retriever = self._component(cell.method, bench)
+        started = time.perf_counter()
+        made = retriever.retrieve(queries, k=HITS)
+        seconds = time.perf_counter() - started
+        return seconds, {first: [Found(ranking=r, outcome=r.outcome, usage=r.usage) for r in made]}
+
+    def _reformulated(self, cell: Cell, bench: Bench, queries: Sequence[Query]) -> Timed:
+        reformulator = self._component(cell.method, bench)
+        takes_feedback = "feedback" in inspect.signature(reformulator.reformulate).parameters
+        ports = [bench.first("bm25")(queries)] if takes_feedback else []
+        started = time.perf_counter()
+        made = reformulator.reformulate(queries, *ports)
+        seconds = time.perf_counter() - started
+        fuser = FUSERS.get(cell.method.join)()
+        return seconds, {
+            first: [
+                self._judged(cell, bench, first, [query for query in made if query.qid == ranking.qid], ranking)
+                for ranking in fuser.fuse(bench.first(first)(made), k=HITS)
+            ]
+            for first in cell.firsts
+        }
+
+    def _judged(self, cell: Cell, bench: Bench, first: str, made: Sequence[Query], ranking: Ranking) -> Found:
+        usage = sum((query.usage for query in made), NO_USAGE)
+        alike = style(made[0], bench.wanted(ranking.qid, first)) if cell.method.use == "reformulate.code" else None
+        return Found(ranking=ranking, outcome=made[0].outcome, usage=usage, style=alike)
+
+    def _component(self, method: Method, bench: Bench) -> Any:
+        """The method's component for a set, with the shared model and the set's index where it takes them."""
+        if (method.name, bench.name) not in self._components:
+            kind: Any = _TABLES[method.stage].get(method.use.partition(".")[2])
+            takes = inspect.signature(kind).parameters
+            given = {name: self._filled(value, bench) for name, value in method.params_on(bench.name).items()}
+            shared: dict[str, Callable[[], Any]] = {"llm": lambda: self.llm, "index": lambda: bench.index}
+            given |= {name: get() for name, get in shared.items() if name in takes}
+            self._components[method.name, bench.name] = kind(**given)
+        return self._components[method.name, bench.name]
+
+    def _filled(self, value: Any, bench: Bench) -> Any:
+        """A parameter, or the path that it stands for."""
+        paths: dict[str, Callable[[], Path]] = {
+            "{qrels}": lambda: bench.qrels_file,
+            "{heads}": lambda: heads_without(bench.declared),
+            "{classifier}": lambda: random_classifier(self._folder / "classifier"),
+        }
+        return str(paths[value]()) if isinstance(value, str) and value in paths else value
+
+    def _rewriting(self) -> RewriteCodeTransform:
+        return RewriteCodeTransform(llm=self.llm, **REWRITING)
+
+    def _line(self, cell: Cell, bench: Bench, first: str, found: Found, seconds: float) -> dict[str, Any]:
+        usage = found.usage
+        return {
+            "method": cell.method.name,
+            "set": bench.name,
+            "first": first,
+            "qid": found.ranking.qid,
+            "settings": cell.method.settings(bench.name, first),
+            **bench.measured(found.ranking),
+            **({} if found.style is None else {"style": round(found.style, 6)}),
+            "outcome": found.outcome.kind,
+            "counts": dict(found.outcome.counts),
+            "calls": usage.calls,
+            "prompt": usage.prompt_tokens,
+            "cached": usage.cached_tokens,
+            "new": usage.new_tokens,
+            "seconds": round(seconds, 4),
+            **self._origin,
+        }
+
+
+def heads_without(declared: Declared) -> Path:
+    """The heads that were found on the other sets; those of all sets where this one was no part of the search."""
+    path = HEADS / f"{declared.folder or declared.name}.json"
+    return path if path.is_file() else HEADS / "all.json"
+
+
+def random_classifier(folder: Path) -> Path:
+    """A small sequence classifier of random weights, made once: it shows that the component runs, and no more."""
+    if not (folder / "config.json").is_file():
+        import torch
+        from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+        tokenizer: Any = AutoTokenizer.from_pretrained(resolve("all-minilm-l6-v2").path)
+        sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model: Any = BertForSequenceClassification
+            model(BertConfig(vocab_size=len(tokenizer), num_labels=1, **sizes)).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder

@@ -1,0 +1,17 @@
+"""Code Style Similarity between the programs written for a query and the functions that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from rag.stages.code_style import code_style_similarity
+from rag.types import Query
+
+
+def style(query: Query, functions: Sequence[str]) -> float | None:
+    """Mean over the pairs of a written program and a wanted function that Python can parse; None where there is none."""
+    programs = [part.text for part in query.parts if part.role == "document"]
+    found = [code_style_similarity(program, function) for program in programs for function in functions]
+    parsed = [value for value in found if value is not None]
+    return fmean(parsed) if parsed else None

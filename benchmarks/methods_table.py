@@ -1,0 +1,237 @@
+"""The page of the table of methods, written from the lines of `benchmarks.methods` alone, however many there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.methods_list import DEPTH, MODEL, TOP, WORDS, Cell, cells, plain
+from benchmarks.methods_plot import Point, plot
+from benchmarks.methods_sets import QUERIES, SETS, Declared
+from benchmarks.work_lines import Line, Work
+from rag.evaluate.significance import Significance, holm, paired_randomisation
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+FEWEST = 5  # queries, below which nothing is said about a difference
+SIGNIFICANT = 0.05
+
+_HEAD = Path(__file__).with_name("methods_head.md")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A method over one first stage of a set. `against` is None for the first stage itself, or without its lines."""
+
+    cell: Cell
+    first: str
+    lines: Sequence[Line]
+    against: Significance | None = None
+    p: float = 1.0
+
+    @property
+    def label(self) -> str:
+        return self.cell.method.name + (" (wiring only)" if self.cell.method.wiring else "")
+
+    def mean(self, name: str) -> float:
+        return fmean(float(line[name]) for line in self.lines)
+
+    @property
+    def verdict(self) -> str:
+        if self.against is None:
+            return ""
+        if len(self.lines) < FEWEST:
+            return "too few queries"
+        if self.against.low <= 0 <= self.against.high:
+            return "inside"
+        told = "gains" if self.against.difference > 0 else "loses"
+        return told if self.p < SIGNIFICANT else f"{told}, not after correction"
+
+
+def rows_of(declared: Declared, work: Work) -> list[Row]:
+    """The rows of a set that have lines, p corrected over all of them."""
+    rows = [row for cell in cells() if cell.declared == declared for row in _rows(cell, work)]
+    tested = [row for row in rows if row.against is not None]
+    corrected = iter(holm([row.against.p for row in tested if row.against is not None]))
+    return [row if row.against is None else replace(row, p=next(corrected)) for row in rows]
+
+
+def _rows(cell: Cell, work: Work) -> Iterator[Row]:
+    name, measure = cell.declared.name, cell.declared.measures[0]
+    for first in cell.firsts:
+        lines = work.of(cell.method.name, name, cell.method.settings(name, first))
+        if not lines:
+            continue
+        baseline = cell.declared.baseline(first)
+        base = {line["qid"]: line for line in work.of("plain", name, plain().settings(name, baseline))}
+        shared = [line for line in lines if line["qid"] in base]
+        against = None
+        if shared and (cell.method.name != "plain" or baseline != first):
+            against = paired_randomisation(
+                [line[measure] for line in shared], [base[line["qid"]][measure] for line in shared]
+            )
+        yield Row(cell=cell, first=first, lines=lines, against=against)
+
+
+def page(work: Work) -> str:
+    """The whole page."""
+    rows = {name: rows_of(declared, work) for name, declared in SETS.items()}
+    parts = [_head(rows, work)]
+    parts += [_overview(rows, "rerank", "Rerankers, nDCG@10 against the first stage")]
+    parts += [_overview(rows, "reformulate", "Reformulators, nDCG@10 against the first stage")]
+    parts += [_set(SETS[name], found) for name, found in rows.items()]
+    return "\n".join(parts)
+
+
+def points(work: Work) -> list[Point]:
+    """Mean difference and mean seconds of each method over the sets where it has something to be compared by."""
+    by_method: dict[str, list[Row]] = {}
+    for declared in SETS.values():
+        for row in rows_of(declared, work):
+            usable = row.against is not None and len(row.lines) >= FEWEST and not row.cell.method.wiring
+            if usable and declared.measures[0] == "nDCG@10" and row.cell.method.stage in ("rerank", "reformulate"):
+                by_method.setdefault(row.cell.method.name, []).append(row)
+    return [
+        Point(
+            name=name,
+            kind=rows[0].cell.method.stage,
+            seconds=fmean(row.mean("seconds") for row in rows),
+            gain=fmean(row.against.difference for row in rows if row.against is not None),
+        )
+        for name, rows in by_method.items()
+    ]
+
+
+def write_pages(work: Work, folder: Path = DOCS) -> None:
+    """methods.md and methods.svg."""
+    (folder / "methods.md").write_text(page(work), encoding="utf-8")
+    (folder / "methods.svg").write_text(plot(points(work)), encoding="utf-8")
+
+
+def _head(rows: dict[str, list[Row]], work: Work) -> str:
+    done = sum(min(len(row.lines), QUERIES) for found in rows.values() for row in found)
+    wanted = sum(len(cell.firsts) for cell in cells()) * QUERIES
+    lines = [line for found in rows.values() for row in found for line in row.lines]
+    commits = ", ".join(sorted({str(line["commit"]) for line in lines})) or "none"
+    machines = ", ".join(sorted({str(line["cpu"]) for line in lines})) or "none"
+    state = "All results are there." if done >= wanted else f"**Unfinished**: {done:,} of {wanted:,} results are there."
+    return _HEAD.read_text(encoding="utf-8").format(
+        model=MODEL,
+        progress=f"{state} Commits: {commits}. Processors: {machines}.",
+        queries=QUERIES,
+        depth=DEPTH,
+        words=WORDS,
+        top=TOP,
+        fewest=FEWEST,
+        significant=SIGNIFICANT,
+    )
+
+
+def _overview(rows: dict[str, list[Row]], stage: str, title: str) -> str:
+    """One line per method and first stage, one column per set: the difference, bold where it is outside its interval."""
+    names = [name for name in SETS if any(row.cell.method.stage == stage for row in rows[name])]
+    table = [f"## {title}", ""]
+    if not names:
+        return "\n".join([*table, "Nothing is measured yet.", ""])
+    table += ["| method | over | " + " | ".join(names) + " |", "| --- | --- |" + " ---: |" * len(names)]
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for name in names:
+        for row in rows[name]:
+            if row.cell.method.stage == stage:
+                over = "bm25" if row.first == "shipped" else row.first  # the shipped run is one of BM25
+                found.setdefault((row.label, over), {})[name] = row
+    for (label, first), by_set in found.items():
+        table.append(f"| {label} | {first} | " + " | ".join(_short(by_set.get(name)) for name in names) + " |")
+    return "\n".join(
+        [*table, "", "Bold: outside the 95% interval, before correction. In brackets: queries, where unfinished.", ""]
+    )
+
+
+def _short(row: Row | None) -> str:
+    if row is None or row.against is None:
+        return ""
+    text = f"{row.against.difference:+.3f}"
+    if row.verdict.startswith(("gains", "loses")):
+        text = f"**{text}**"
+    return text if len(row.lines) >= QUERIES else f"{text} ({len(row.lines)})"
+
+
+def _set(declared: Declared, rows: Sequence[Row]) -> str:
+    """The full table of one set."""
+    measure, *others = declared.measures
+    columns = [
+        "method",
+        "over",
+        "n",
+        measure,
+        *others,
+        "difference",
+        "95% interval",
+        "p (Holm)",
+        "",
+        "outcomes",
+        "bad calls",
+    ]
+    columns += ["calls", "prompt", "cached", "written", "s/query"]
+    table = [f"## {declared.name}", ""]
+    if not rows:
+        return "\n".join([*table, "Nothing is measured yet.", ""])
+    table += ["| " + " | ".join(columns) + " |", "| --- | --- |" + " ---: |" * (len(columns) - 2)]
+    table += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    missing = [str(cell) for cell in cells() if cell.declared == declared and not any(r.cell == cell for r in rows)]
+    if missing:
+        table += ["", f"Not run yet: {'; '.join(name.partition(': ')[2] for name in missing)}."]
+    return "\n".join([*table, *_styles(rows), ""])
+
+
+def _cells(row: Row) -> list[str]:
+    n = len(row.lines)
+    differing = ["", "", ""]
+    if row.against is not None:
+        interval = f"[{row.against.low:+.3f}, {row.against.high:+.3f}]"
+        differing = [f"{row.against.difference:+.3f}", interval, f"{row.p:.3f}"]
+    outcomes = Counter(str(line["outcome"]) for line in row.lines)
+    return [
+        row.label,
+        row.first,
+        str(n) if n >= QUERIES else f"{n}, unfinished",
+        *(f"{row.mean(name):.3f}" for name in row.cell.declared.measures),
+        *differing,
+        row.verdict,
+        ", ".join(f"{kind} {count}" for kind, count in outcomes.most_common()),
+        bad_calls(row.lines),
+        *(f"{row.mean(name):.0f}" for name in ("calls", "prompt", "cached", "new")),
+        f"{row.mean('seconds'):.2f}",
+    ]
+
+
+def bad_calls(lines: Sequence[Line]) -> str:
+    """Share of calls that were mended or unusable; empty where calls are not counted by what became of them.
+
+    >>> bad_calls([{"counts": {"calls": 4, "ok": 3, "repaired": 1}}])
+    '25%'
+    """
+    counts = Counter[str]()
+    for line in lines:
+        counts.update(line["counts"])
+    if not counts["calls"]:
+        return ""
+    bad = sum(counts[kind] for kind in ("repaired", "fallback", "empty", "too_long"))
+    return f"{bad / counts['calls']:.0%}"
+
+
+def _styles(rows: Sequence[Row]) -> list[str]:
+    """Code Style Similarity, where programs were written."""
+    told = []
+    for row in rows:
+        alike = [float(line["style"]) for line in row.lines if "style" in line]
+        if row.cell.method.use == "reformulate.code":
+            value = f"{fmean(alike):.3f}" if alike else "unknown"
+            told.append(
+                f"{row.first}: {value} ({len(alike)} of {len(row.lines)} queries have a pair that Python can parse)"
+            )
+    return (
+        ["", "Code Style Similarity of written programs and wanted functions, " + "; ".join(told) + "."] if told else []
+    )

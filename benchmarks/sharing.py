@@ -1,0 +1,197 @@
+"""What sharing prefixes saves, and what scoring costs beside a plain forward pass, on SciFact, in one run.
+
+First table: seconds per query of every reranker that asks the model, with what prompts begin with read once and read
+for each; taking turns on the same queries. Only methods that score or choose share; those that write show no difference.
+Second table: query likelihood and yes or no, nothing shared, against the model's own forward passes over the same
+tokens in batches of the same size; at least 80% of that throughput is the aim.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.sharing [--queries 2] [--depth 20] [--rounds 3] [--methods WORD ...] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.first_stage import prepare
+from benchmarks.methods_list import METHODS, MODEL, Method
+from benchmarks.record import record
+from generators.llm.transformers import TransformersLLM
+from rag.chat import encode_prompt, encode_text
+from rag.protocols import LLM, Reranker
+from rag.types import Completion, Prompt, Ranking, SamplingParams
+from rerankers import RERANKERS
+
+AIM = 0.8
+_IN_PROCESS = ("rerank.attention", "rerank.icr", "rerank.cross_encoder")  # read the weights themselves, or none
+_POINTWISE = ("query likelihood", "yes or no")
+
+
+class Recorder:
+    """The model, with the rows of tokens kept that it is asked to read."""
+
+    def __init__(self, llm: TransformersLLM) -> None:
+        self._llm = llm
+        self.rows: list[list[int]] = []
+
+    @property
+    def context_window(self) -> int:
+        return self._llm.context_window
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        return self._llm.count_tokens(prompts)
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        return self._llm.complete(prompts, params)
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        with self._llm.weights() as lent:
+            for prompt, text in zip(prompts, continuations, strict=True):
+                self.rows.append(encode_prompt(lent.tokenizer, prompt) + encode_text(lent.tokenizer, text)[:-1])
+        return self._llm.score(prompts, continuations)
+
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
+        with self._llm.weights() as lent:
+            self.rows += [encode_prompt(lent.tokenizer, prompt) for prompt in prompts]
+        return self._llm.choose(prompts, choices)
+
+
+def asking(words: Sequence[str]) -> Iterator[Method]:
+    """The table's rerankers that put prompts to the model."""
+    for method in METHODS:
+        wanted = not words or any(word in method.name for word in words)
+        if method.stage == "rerank" and method.use not in _IN_PROCESS and wanted:
+            yield method
+
+
+def made(method: Method, llm: LLM) -> Reranker:
+    reranker: Reranker = RERANKERS.get(method.use.partition(".")[2])(llm=llm, **method.params_on("scifact"))
+    return reranker
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def shared_or_not(method: Method, llm: TransformersLLM, rankings: Sequence[Ranking], rounds: int) -> dict[str, Any]:
+    """Seconds per query both ways, tokens and cached tokens per query, and whether both found the same order."""
+    reranker, k = made(method, llm), max(len(ranking.hits) for ranking in rankings)
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    found: dict[bool, list[Ranking]] = {}
+    for _ in range(rounds):
+        for share in (True, False):
+            llm.share_prefixes = share
+            llm.forget_prefixes()  # of the round before, which asked the same
+            started = time.perf_counter()
+            found[share] = reranker.rerank(rankings, k=k)
+            seconds[share].append((time.perf_counter() - started) / len(rankings))
+    llm.share_prefixes = True
+    usages = [ranking.usage for ranking in found[True]]
+    shared, alone = (statistics.median(seconds[share]) for share in (True, False))
+    return {
+        "method": method.name,
+        "shared_seconds": round(shared, 3),
+        "alone_seconds": round(alone, 3),
+        "ratio": round(alone / shared, 2),
+        "prompt_tokens": round(statistics.fmean(usage.prompt_tokens for usage in usages)),
+        "cached_tokens": round(statistics.fmean(usage.cached_tokens for usage in usages)),
+        "same_order": [r.doc_ids for r in found[True]] == [r.doc_ids for r in found[False]],
+    }
+
+
+def forward_batches(rows: Sequence[Sequence[int]], tokens: int) -> list[list[Sequence[int]]]:
+    """Rows of like length together, padding included at most `tokens` in each batch."""
+    batches: list[list[Sequence[int]]] = []
+    for row in sorted(rows, key=len, reverse=True):
+        if batches and (len(batches[-1]) + 1) * len(batches[-1][0]) <= tokens:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
+
+
+def forward_seconds(llm: TransformersLLM, rows: Sequence[Sequence[int]]) -> float:
+    """Seconds of the model alone: its forward passes over the rows, with logits at the last place of each."""
+    import torch
+
+    with llm.weights() as lent, torch.inference_mode():
+        inputs = []
+        for batch in forward_batches(rows, llm.max_batch_tokens):
+            ids = [[0] * (len(batch[0]) - len(row)) + list(row) for row in batch]
+            read = [[0] * (len(batch[0]) - len(row)) + [1] * len(row) for row in batch]
+            inputs.append({"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(read)})
+        started = time.perf_counter()
+        for given in inputs:
+            lent.model(**given, use_cache=False, logits_to_keep=1)
+        return time.perf_counter() - started
+
+
+def throughput(method: Method, llm: TransformersLLM, rankings: Sequence[Ranking], rounds: int) -> dict[str, Any]:
+    """Tokens per second of a pointwise reranker and of plain forward passes over the same rows, taking turns."""
+    llm.share_prefixes = False
+    recorder, k = Recorder(llm), max(len(ranking.hits) for ranking in rankings)
+    made(method, recorder).rerank(rankings, k=k)
+    rows, reranker = recorder.rows, made(method, llm)
+    times: dict[str, list[float]] = {"ours": [], "plain": []}
+    for _ in range(rounds):
+        times["plain"].append(forward_seconds(llm, rows))
+        times["ours"].append(seconds_of(lambda: reranker.rerank(rankings, k=k)))
+    llm.share_prefixes = True
+    tokens = sum(map(len, rows))
+    ours, plain = (statistics.median(times[who]) for who in ("ours", "plain"))
+    return {
+        "method": method.name,
+        "rows": len(rows),
+        "tokens": tokens,
+        "tokens_per_second": round(tokens / ours),
+        "plain_tokens_per_second": round(tokens / plain),
+        "share_of_plain": round(plain / ours, 3),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queries", type=int, default=2)
+    parser.add_argument("--depth", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", default=[], metavar="WORD", help="only those with a word in their name")
+    parser.add_argument("--record", action="store_true", help="append to results/sharing.jsonl")
+    options = parser.parse_args()
+    rankings = prepare("scifact", depth=options.depth, limit=options.queries).rankings
+    llm = TransformersLLM(model=MODEL)
+    llm.warm_up()
+    common = {"set": "scifact", "queries": options.queries, "depth": options.depth, "rounds": options.rounds}
+    print(f"{'method':28}{'shared s':>10}{'alone s':>10}{'ratio':>8}{'tokens':>9}{'cached':>9}  same order")
+    for method in asking(options.methods):
+        row = shared_or_not(method, llm, rankings, options.rounds)
+        print(
+            f"{row['method']:28}{row['shared_seconds']:10.2f}{row['alone_seconds']:10.2f}{row['ratio']:8.2f}"
+            f"{row['prompt_tokens']:9}{row['cached_tokens']:9}  {row['same_order']}",
+            flush=True,
+        )
+        if options.record:
+            record("sharing", {**common, **row})
+    print(f"\n{'method':28}{'tokens':>9}{'tokens/s':>10}{'forward':>10}{'share':>8}  (aim {AIM})")
+    for method in asking(_POINTWISE):
+        row = throughput(method, llm, rankings, options.rounds)
+        print(
+            f"{row['method']:28}{row['tokens']:9}{row['tokens_per_second']:10}{row['plain_tokens_per_second']:10}"
+            f"{row['share_of_plain']:8.2f}{'' if row['share_of_plain'] >= AIM else '  BELOW'}",
+            flush=True,
+        )
+        if options.record:
+            record("sharing", {**common, **row})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

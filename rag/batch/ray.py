@@ -1,0 +1,186 @@
+"""The same run on several machines: Ray Data moves batches through pools of actors, this process commits what comes back.
+
+Ray decides where work runs, holds back what is too far ahead, and does the batches of a lost machine again; there is no
+scheduler of ours. Ids and texts of the open questions are in its store, answers and passages only while they are on
+their way. Ray pickles what it sends: whoever can reach the ports of a cluster can run code on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rag.batch.done import BatchDone, Identities, batch_done
+from rag.batch.identity import graph_identity, index_identity
+from rag.batch.pools import POOLS, advanced, begun, lightened, pools_of
+from rag.errors import IndexMismatch, SpecError, StageError
+from rag.graph.report import RunResult
+from rag.graph.run import NOT_AN_ITEMS_FAULT, BoundNode
+from rag.optional import need
+from rag.pipeline import Pipeline, load_pipeline
+from rag.types import Query
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Where to run: `address` of a Ray cluster, or "local" for one that is started here and ends with the run.
+
+    `actors`: most actors of each pool. `gpus`: of each actor that reranks or generates; Ray hides from an actor the GPUs
+    that it did not ask for. On other machines the paths of index, models and prompts must lead to the same files.
+    """
+
+    address: str = LOCAL
+    actors: int = 1
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What an actor needs to make the pipeline of the process that sent it."""
+
+    graph: dict[str, Any]
+    index: str | None
+    identities: Identities
+
+
+def through_ray(
+    batches: Iterable[list[Query]], pipeline: Pipeline, identities: Identities, cluster: Cluster
+) -> Iterator[BatchDone]:
+    """What is left of every batch, in order, when the pools are through with it.
+
+    Raises:
+        SpecError: nothing answers at the address.
+        SpecError, MissingModel, IndexProblem, ...: as of a run on this machine; the first one ends the run.
+        StageError: an actor or the cluster broke down for good.
+    """
+    need("ray", by="rag batch --ray", extra="ray")
+    _require_reachable(cluster.address)
+    rows = [{"parcel": begun(batch)} for batch in batches]
+    if not rows:
+        return
+    index = None if pipeline.index is None else str(pipeline.index.path.absolute())
+    job = _Job(graph=pipeline.spec.graph.model_dump(mode="json", by_alias=True), index=index, identities=identities)
+    pools = list(pools_of(pipeline.graph.up_to(pipeline.graph.output)))
+    with _connected(cluster, n_pools=len(pools)) as ray:
+        data = ray.data.from_items(rows, override_num_blocks=len(rows))
+        for pool in pools:
+            data = data.map(
+                _Worker,
+                fn_constructor_args=(job, pool),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cluster.actors),
+                num_cpus=1,
+                num_gpus=cluster.gpus if pool != POOLS[0] else 0,
+            )
+        try:
+            for row in data.iter_rows():
+                yield _opened(row)
+        except ray.exceptions.RayError as error:
+            raise StageError(f"rag batch --ray: the cluster gave up: {_last_line(error)}") from error
+
+
+class _Worker:
+    """An actor: one pool of the graph. Indexes and weights load at its first batch."""
+
+    def __init__(self, job: _Job, pool: str) -> None:
+        self._job, self._pool = job, pool
+        self._pipeline: Pipeline | None = None
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ragline")
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        parcel = row["parcel"]
+        if isinstance(parcel, RunResult):
+            try:
+                parcel = self._advanced(parcel)
+            except NOT_AN_ITEMS_FAULT as error:  # told to the process that commits; the pools behind hand it on
+                parcel = error
+        return {"parcel": parcel}
+
+    def _advanced(self, before: RunResult) -> RunResult | BatchDone:
+        pipeline = self._loaded()
+        order = pipeline.graph.up_to(pipeline.graph.output)
+        pools = pools_of(order)
+        result = advanced(before, pools[self._pool], threads=lambda: self._threads)
+        later = [node for pool in list(pools)[list(pools).index(self._pool) + 1 :] for node in pools[pool]]
+        if later:
+            return lightened(result, still_read={source for node in later for source in node.inputs})
+        return batch_done(_in_graph_order(result, order), self._job.identities)
+
+    def _loaded(self) -> Pipeline:
+        if self._pipeline is None:
+            pipeline = load_pipeline(self._job.graph, index=self._job.index)
+            _require_same(self._job, pipeline)
+            self._pipeline = pipeline
+        return self._pipeline
+
+
+def _require_same(job: _Job, pipeline: Pipeline) -> None:
+    if index_identity(pipeline.index) != job.identities.index:
+        raise IndexMismatch(f"'{job.index}' is another index on a machine of the cluster; give all the same files")
+    if graph_identity(pipeline.graph) != job.identities.graph:
+        raise SpecError("a machine of the cluster has other prompts, or another version of ragline; give all the same")
+
+
+def _in_graph_order(result: RunResult, order: Iterable[BoundNode]) -> RunResult:
+    """The reports as a run in one process gives them; pools may have worked in another order."""
+    reports = {report.name: report for report in result.nodes}
+    return replace(result, nodes=tuple(reports[node.name] for node in order))
+
+
+def _opened(row: dict[str, Any]) -> BatchDone:
+    done = row["parcel"]
+    if isinstance(done, Exception):
+        raise done
+    if not isinstance(done, BatchDone):
+        raise StageError(f"rag batch --ray: the last pool gave a {type(done).__name__}")
+    return done
+
+
+@contextmanager
+def _connected(cluster: Cluster, *, n_pools: int) -> Iterator[Any]:
+    """Ray, connected and told to keep the order of batches; what was started here ends here."""
+    import ray
+    import ray.data
+    import ray.exceptions
+
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    ours = not ray.is_initialized()
+    if ours:
+        here: dict[str, Any] = (
+            {"num_cpus": n_pools * cluster.actors, "include_dashboard": False} if cluster.address == LOCAL else {}
+        )
+        try:
+            ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR, **here)
+        except (ConnectionError, ValueError, SystemExit) as error:  # Ray exits where it finds no cluster
+            raise SpecError(f"no Ray cluster at '{cluster.address}': {_last_line(error)}") from error
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    try:
+        yield ray
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _require_reachable(address: str) -> None:
+    """Ray tries for minutes to reach a cluster that is not there; this asks its port once."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return  # "local" and "auto" are names
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise SpecError(f"no Ray cluster answers at '{address}' ({error}); start one, or use --ray local") from error
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,20 @@
+"""`rag keys`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from rag.cli.console import say, warn
+from rag.serve.keys import VARIABLE, add_key, new_key
+
+
+def run(given: Namespace) -> int:
+    """Print a new key, this once. With a file, its hash is added there."""
+    if given.file is None:
+        say(new_key())
+        warn(f"rag: kept nowhere; give it to the server in {VARIABLE}")
+        return 0
+    say(add_key(Path(given.file), given.name))
+    warn(f"rag: only its hash is kept, in {given.file}; serve with --keys {given.file}")
+    return 0

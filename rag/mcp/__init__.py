@@ -1,0 +1,1 @@
+"""A graph as tools of the Model Context Protocol: search, answer, get_document. Needs the extra `serve`."""

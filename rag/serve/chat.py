@@ -1,0 +1,250 @@
+"""/v1/chat/completions: an answer with citations, whole or as a stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from rag.errors import MissingModel
+from rag.graph.report import RunResult
+from rag.serve import history
+from rag.serve.conversation import Conversation, conversation
+from rag.serve.down import UNAVAILABLE
+from rag.serve.errors import ApiError, explained, failed
+from rag.serve.extension import begun_json, sources_json, whole_json
+from rag.serve.gone import unless_gone
+from rag.serve.models import require_model
+from rag.serve.replies import LAST_EVENT, EventStream, JSONReply, event
+from rag.serve.search import require_filter
+from rag.serve.service import Service
+from rag.serve.sessions import Sessions
+from rag.serve.streams import Reader
+from rag.serve.wire import ChatReply, ChatRequest, refusals
+from rag.streaming import AnswerStream
+from rag.types import Answer, AnswerDelta, Query
+
+PATH = "/v1/chat/completions"
+
+ANSWERING = "answer"
+"""The name under which an answering node that is down is remembered."""
+
+EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENT}}}}
+"""What OpenAPI can say of a stream: the schema is that of one event. Data is a chunk as JSON, or [DONE]."""
+
+SOURCES = 10
+"""Passages that are shown where there is no answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turn:
+    """A request, understood."""
+
+    query: Query
+    sampling: Mapping[str, Any]
+    kept: Conversation | None
+    begun: float
+
+    @property
+    def session(self) -> str | None:
+        """The id of the conversation that it belongs to."""
+        return None if self.kept is None else self.kept.id
+
+    async def keep(self, answer: Answer) -> None:
+        """Write the exchange down, if it belongs to a conversation."""
+        if self.kept is not None:
+            await self.kept.add(self.query.asked, answer.text)
+
+
+def router(service: Service, sessions: Sessions | None) -> APIRouter:
+    """The endpoint over a service."""
+    routes = APIRouter()
+
+    @routes.post(
+        PATH,
+        tags=["chat"],
+        summary="Answer the last message from the documents",
+        response_model=ChatReply,
+        responses=refusals(400, 404, 429, 500, 503) | STREAMED,
+    )
+    async def chat(asked: ChatRequest, request: Request) -> Response:
+        turn = await _understood(asked, service, await conversation(asked, request, sessions))
+        prepared = await unless_gone(request, _prepared(turn, service))
+        answer = _streamed if asked.stream else _whole
+        return await unless_gone(request, answer(asked, turn, prepared, service))
+
+    return routes
+
+
+async def _understood(asked: ChatRequest, service: Service, kept: Conversation | None) -> _Turn:
+    begun = time.perf_counter()
+    require_model(asked.model, service)
+    if not service.pipeline.graph.answers:
+        raise ApiError(400, "This server's graph ends in rankings: use /v1/search.", code="no_answers")
+    question, turns = history.split(asked.messages, service.settings)
+    if kept is not None:
+        turns = (*turns, *kept.turns)
+    try:
+        turns = await run_sync(history.fit, question, turns, service.llm, service.settings)
+    except UNAVAILABLE:
+        turns = history.fit(question, turns, None, service.settings)
+    where = asked.ragline.where if asked.ragline is not None else None
+    await require_filter(where, service)
+    return _Turn(
+        query=service.query(question, history=turns, where=where),
+        sampling=_sampling(asked, service),
+        kept=kept,
+        begun=begun,
+    )
+
+
+def _sampling(asked: ChatRequest, service: Service) -> Mapping[str, Any]:
+    """The sampling fields that the request sets, if the answering node takes them and the server allows them."""
+    sampling = asked.sampling
+    if sampling and not service.takes_sampling:
+        raise ApiError(
+            400, f"The graph's generator takes no {', '.join(sorted(sampling))}. Leave it out.", param=min(sampling)
+        )
+    most = service.most_tokens
+    if most is not None and sampling.get("max_tokens", 0) > most:
+        raise ApiError(400, f"max_tokens may be at most {most:,} here.", param="max_tokens")
+    return sampling
+
+
+async def _prepared(turn: _Turn, service: Service) -> RunResult:
+    """What runs before the answer, if the model may be expected to give one."""
+    try:
+        if ANSWERING in service.down:
+            raise MissingModel("it did not answer a moment ago")
+        prepared = await service.prepare(turn.query)
+    except UNAVAILABLE as error:
+        service.down.note(ANSWERING)
+        raise explained(error, extra=await _found_instead(turn, service)) from error
+    except Exception as error:
+        raise explained(error) from error
+    if prepared.failures:
+        raise failed(prepared.failures[0]) from prepared.failures[0].cause
+    return prepared
+
+
+async def _found_instead(turn: _Turn, service: Service) -> dict[str, Any]:
+    """The passages that there are although nobody can write an answer from them."""
+    try:
+        result, _ = await service.search(turn.query)
+    except Exception:
+        return {}
+    return {"ragline": {"sources": sources_json(result.rankings[0].hits[:SOURCES]), "query": turn.query.asked}}
+
+
+async def _whole(asked: ChatRequest, turn: _Turn, prepared: RunResult, service: Service) -> Response:
+    graph = service.pipeline.graph
+    begun = begun_json(prepared, graph, session=turn.session)
+    try:
+        result = await service.finish(prepared, turn.sampling)
+    except UNAVAILABLE as error:
+        service.down.note(ANSWERING)
+        raise explained(error, extra={"ragline": begun}) from error
+    except Exception as error:
+        raise explained(error, extra={"ragline": begun}) from error
+    if result.failures:
+        raise failed(result.failures[0], extra={"ragline": begun}) from result.failures[0].cause
+    service.down.clear(ANSWERING)
+    answer = result.answers[0]
+    await turn.keep(answer)
+    return JSONReply(
+        {
+            **_head("chat.completion", service),
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                    "logprobs": None,
+                    "finish_reason": _finish_reason(answer),
+                }
+            ],
+            "usage": _usage(answer),
+            "ragline": whole_json(result, graph, session=turn.session),
+        }
+    )
+
+
+async def _streamed(asked: ChatRequest, turn: _Turn, prepared: RunResult, service: Service) -> Response:
+    try:
+        stream, reader = await service.write(prepared, turn.sampling)
+    except Exception as error:
+        raise explained(error) from error
+    include_usage = asked.stream_options is not None and asked.stream_options.include_usage
+    events = _events(turn, stream, reader, service, include_usage=include_usage)
+    return EventStream(events, at_end=reader.stop)
+
+
+async def _events(
+    turn: _Turn, stream: AnswerStream, reader: Reader[AnswerDelta], service: Service, *, include_usage: bool
+) -> AsyncIterator[bytes]:
+    """The events of one stream: sources, pieces of text, the whole of the extension, usage if wanted."""
+    graph, head = service.pipeline.graph, _head("chat.completion.chunk", service)
+    begun = begun_json(stream.before, graph, session=turn.session)
+    nothing = {"usage": None} if include_usage else {}
+
+    def chunk(delta: Mapping[str, Any], finish: str | None = None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return event({**head, "choices": [choice], **nothing, **more})
+
+    try:
+        yield chunk({"role": "assistant", "content": ""}, ragline=begun)
+        first = True
+        async for delta in reader:
+            if delta.text:
+                if first:
+                    service.watch.first_token(time.perf_counter() - turn.begun)
+                    first = False
+                yield chunk({"content": delta.text})
+        result = stream.result
+        if result is None:
+            raise RuntimeError("the stream ended without an answer")
+    except Exception as error:
+        if isinstance(error, UNAVAILABLE):
+            service.down.note(ANSWERING)
+        service.watch.stream_failed()
+        yield event(explained(error, extra={"ragline": begun}).as_dict())
+        return
+    service.down.clear(ANSWERING)
+    service.watch.result(result)
+    answer = result.answers[0]
+    await turn.keep(answer)
+    yield chunk({}, _finish_reason(answer), ragline=whole_json(result, graph, session=turn.session))
+    if include_usage:
+        yield event({**head, "choices": [], "usage": _usage(answer)})
+    yield LAST_EVENT
+
+
+def _head(kind: str, service: Service) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{uuid4().hex}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": service.settings.model,
+    }
+
+
+def _finish_reason(answer: Answer) -> str:
+    """OpenAI knows no answer that broke off: the extension says it."""
+    return "length" if answer.finish_reason == "length" else "stop"
+
+
+def _usage(answer: Answer) -> dict[str, Any]:
+    """Tokens of the answering call alone; those of the other stages are in the extension."""
+    usage = answer.usage
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.new_tokens,
+        "total_tokens": usage.prompt_tokens + usage.new_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }

@@ -1,0 +1,91 @@
+"""The conversations that the server keeps, as the chat endpoint uses them, and /v1/sessions."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from rag.serve.errors import ApiError
+from rag.serve.sessions import Sessions, UnknownSession
+from rag.serve.wire import ChatRequest, Error
+from rag.types import Message
+
+NEW = "new"
+"""In the place of an id: start a conversation. Ids are the server's: one that a client made up could be guessed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """One request's place in a conversation: what was said before it, and where its answer is written down."""
+
+    sessions: Sessions
+    id: str
+    owner: str
+    turns: tuple[Message, ...]
+
+    async def add(self, question: str, answer: str) -> None:
+        """Write down an exchange, unless the conversation was deleted meanwhile."""
+        with suppress(UnknownSession):
+            await run_sync(self.sessions.add, self.id, self.owner, question, answer)
+
+
+async def conversation(asked: ChatRequest, request: Request, sessions: Sessions | None) -> Conversation | None:
+    """The conversation that a request goes on with or starts; None if it names none.
+
+    Raises:
+        ApiError: the server keeps none, this owner has none of that id, or the request repeats earlier turns.
+    """
+    extension = asked.ragline
+    if extension is None or extension.session is None:
+        return None
+    where = "ragline.session"
+    if sessions is None:
+        raise ApiError(400, "This server keeps no sessions: send the earlier messages.", param=where)
+    if sum(message.role in ("user", "assistant") for message in asked.messages) > 1:
+        raise ApiError(400, "With a session, send the new question alone: the server knows the rest.", param="messages")
+    owner = owner_of(request)
+    if extension.session == NEW:
+        return Conversation(sessions=sessions, id=await run_sync(sessions.start, owner), owner=owner, turns=())
+    try:
+        turns = await run_sync(sessions.turns, extension.session, owner)
+    except UnknownSession:
+        raise _unknown() from None
+    return Conversation(sessions=sessions, id=extension.session, owner=owner, turns=turns)
+
+
+def owner_of(request: Request) -> str:
+    """Whose request it is: the hash of its key, empty where the server has no keys."""
+    return str(getattr(request.state, "owner", ""))
+
+
+def router(sessions: Sessions | None) -> APIRouter:
+    """The endpoint that forgets a conversation."""
+    routes = APIRouter(tags=["chat"])
+
+    @routes.delete(
+        "/v1/sessions/{session}",
+        summary="Forget a conversation",
+        status_code=204,
+        responses={404: {"model": Error}},
+    )
+    async def forget(session: str, request: Request) -> Response:
+        try:
+            if sessions is None:
+                raise UnknownSession
+            await run_sync(sessions.delete, session, owner_of(request))
+        except UnknownSession:
+            raise _unknown() from None
+        return Response(status_code=204)
+
+    return routes
+
+
+def _unknown() -> ApiError:
+    """Absent, forgotten and somebody else's look the same."""
+    return ApiError(
+        404, "There is no such session; start one with 'new'.", param="ragline.session", code="unknown_session"
+    )

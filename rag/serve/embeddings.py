@@ -1,0 +1,58 @@
+"""/v1/embeddings: texts as vectors, by the index's encoder."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from rag.serve.errors import ApiError, explained
+from rag.serve.gone import unless_gone
+from rag.serve.models import require_model
+from rag.serve.replies import JSONReply
+from rag.serve.service import Service
+from rag.serve.wire import EmbeddingsReply, EmbeddingsRequest, refusals
+
+
+def router(service: Service) -> APIRouter:
+    """The endpoint over a service."""
+    routes = APIRouter(tags=["embeddings"])
+
+    @routes.post(
+        "/v1/embeddings",
+        summary="Encode texts",
+        response_model=EmbeddingsReply,
+        responses=refusals(400, 404, 429, 500, 503),
+    )
+    async def embeddings(asked: EmbeddingsRequest, request: Request) -> Response:
+        return JSONReply(await unless_gone(request, _encoded(asked, service)))
+
+    return routes
+
+
+async def _encoded(asked: EmbeddingsRequest, service: Service) -> dict[str, Any]:
+    require_model(asked.model, service)
+    if not service.embeds:
+        raise ApiError(400, "The index of this server has no dense leg, so it has no encoder.", code="no_encoder")
+    if len(asked.texts) > service.settings.max_documents:
+        raise ApiError(400, f"At most {service.settings.max_documents} texts are encoded here.", param="input")
+    try:
+        made = await service.embed(asked.texts, asked.input_type)
+    except Exception as error:
+        raise explained(error) from error
+    as_text = asked.encoding_format == "base64"
+    return {
+        "object": "list",
+        "model": service.settings.model,
+        "data": [
+            {
+                "object": "embedding",
+                "index": at,
+                "embedding": base64.b64encode(row.astype("<f4").tobytes()).decode() if as_text else row.tolist(),
+            }
+            for at, row in enumerate(made.vectors)
+        ],
+        "usage": {"prompt_tokens": made.n_tokens, "total_tokens": made.n_tokens},
+    }

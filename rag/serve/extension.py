@@ -1,0 +1,111 @@
+"""The `ragline` object of responses: what the answer was made from, and what each stage did (docs/serve.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rag.as_json import hit_json, outcome_json
+from rag.graph.build import Graph
+from rag.graph.report import NodeReport, RunResult
+from rag.types import Answer, Context, Query, Ranking, ScoredDocument
+
+SHOWN_HITS = 20
+"""Hits of a stage that are shown."""
+
+
+def sources_json(passages: Sequence[ScoredDocument]) -> list[dict[str, Any]]:
+    """Passages by marker, which counts from 1."""
+    found = []
+    for marker, hit in enumerate(passages, start=1):
+        described = hit_json(hit, marker)
+        del described["rank"]
+        found.append({"marker": marker, **described})
+    return found
+
+
+def passages_of(result: RunResult) -> tuple[ScoredDocument, ...]:
+    """What the answer is, or would be, written from."""
+    contexts = [record for made in result.records.values() for record in made if isinstance(record, Context)]
+    return contexts[-1].passages if contexts else ()
+
+
+def begun_json(result: RunResult, graph: Graph, *, session: str | None) -> dict[str, Any]:
+    """What is known before the first token."""
+    return {"sources": sources_json(passages_of(result)), "query": searched_with(result, graph), "session": session}
+
+
+def whole_json(result: RunResult, graph: Graph, *, session: str | None) -> dict[str, Any]:
+    """What is known when the answer is written."""
+    answer: Answer = result.answers[0]
+    return {
+        **begun_json(result, graph, session=session),
+        "citations": [
+            {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by}
+            for c in answer.citations
+        ],
+        "status": answer.status,
+        "finish_reason": answer.finish_reason,
+        "outcome": outcome_json(answer.outcome),
+        "stages": stages_json(result, graph),
+    }
+
+
+def searched_with(result: RunResult, graph: Graph) -> str:
+    """The question as the first reformulator wrote it, or as it was asked."""
+    asked = result.queries[0].asked
+    for node in graph.nodes:
+        if node.stage == "reformulate" and node.name in result.records:
+            rewritten = [q.text for q in result.records[node.name] if isinstance(q, Query) and q.original is not None]
+            return rewritten[-1] if rewritten else asked
+    return asked
+
+
+def stages_json(result: RunResult, graph: Graph) -> list[dict[str, Any]]:
+    """One entry per node. `seconds` are those of the batch that the question went with."""
+    return [_stage(report, result.records, graph) for report in result.nodes]
+
+
+def _stage(report: NodeReport, records: Mapping[str, Sequence[Any]], graph: Graph) -> dict[str, Any]:
+    usage = report.usage
+    stage = {
+        "name": report.name,
+        "use": report.use,
+        "seconds": round(report.seconds, 6),
+        "batch": report.n_in,
+        "outcomes": dict(report.outcomes),
+        "counts": dict(report.counts),
+        "usage": {
+            "calls": usage.calls,
+            "prompt_tokens": usage.prompt_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "new_tokens": usage.new_tokens,
+        },
+    }
+    made = records.get(report.name, ())
+    if any(isinstance(record, Ranking) for record in made):
+        given = [_joined(records.get(name, ())) for name in graph.node(report.name).inputs]
+        stage["hits"] = [_hit(hit, rank, given) for rank, hit in enumerate(_joined(made)[:SHOWN_HITS], start=1)]
+    return stage
+
+
+def _hit(hit: ScoredDocument, rank: int, given: Sequence[Sequence[ScoredDocument]]) -> dict[str, Any]:
+    before = [at for hits in given for at, one in enumerate(hits, start=1) if one.doc_id == hit.doc_id]
+    return {
+        "doc_id": hit.doc_id,
+        "title": hit.document.title,
+        "rank": rank,
+        "score": hit.score,
+        "from_rank": min(before, default=None),
+    }
+
+
+def _joined(records: Sequence[Any]) -> list[ScoredDocument]:
+    """The hits of a question's rankings, those of several wordings interleaved, each document once."""
+    rankings = [record.hits for record in records if isinstance(record, Ranking)]
+    first: dict[str, ScoredDocument] = {}
+    for at in range(max(map(len, rankings), default=0)):
+        for hits in rankings:
+            if at < len(hits):
+                first.setdefault(hits[at].doc_id, hits[at])
+    return list(first.values())

@@ -1,0 +1,88 @@
+"""/health: is the process alive. /ready: is it loaded, and what of it is degraded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from rag.graph.build import Graph
+from rag.serve.replies import JSONReply
+from rag.serve.service import Service
+from rag.serve.wire import Health, Ready
+
+logger = logging.getLogger(__name__)
+
+_FRESH_S = 5.0
+
+Parts = list[dict[str, str]]
+
+
+def router(service: Service, *, patience_s: float = 5.0) -> APIRouter:
+    """The endpoints over a service. A model that says nothing for so long counts as down."""
+    routes = APIRouter(tags=["health"])
+    checkup = Checkup(service.pipeline.graph, patience_s=patience_s)
+
+    @routes.get("/health", summary="Alive", response_model=Health)
+    async def health() -> Response:
+        return JSONReply({"status": "ok"})
+
+    @routes.get(
+        "/ready", summary="Loaded, and what is degraded", response_model=Ready, responses={503: {"model": Ready}}
+    )
+    async def ready() -> Response:
+        if service.loading:
+            return JSONReply({"status": "loading", "degraded": []}, status_code=503)
+        degraded = await checkup.degraded()
+        if service.trouble:
+            degraded = [*degraded, {"part": "loading", "means": service.trouble}]
+        return JSONReply({"status": "degraded" if degraded else "ready", "degraded": degraded})
+
+    return routes
+
+
+class Checkup:
+    """Asks the models of a graph how they are, one round at a time, however many ask for it."""
+
+    def __init__(self, graph: Graph, *, patience_s: float) -> None:
+        self._graph, self._patience_s = graph, patience_s
+        self._round: asyncio.Task[Parts] | None = None
+        self._began = 0.0
+
+    async def degraded(self) -> Parts:
+        """Models that do not work, and what that means for answers."""
+        if self._round is None or (self._round.done() and time.monotonic() - self._began > _FRESH_S):
+            self._began = time.monotonic()
+            self._round = asyncio.create_task(run_sync(self._look, abandon_on_cancel=True))
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._round), self._patience_s)
+        except TimeoutError:
+            return [{"part": "models", "means": "a model does not say how it is"}]
+
+    def _look(self) -> Parts:
+        return [
+            _down(self._graph, name, model) for name, model in self._graph.models.items() if not _works(name, model)
+        ]
+
+
+def _works(name: str, model: Any) -> bool:
+    """Whether a model that can tell says that it works; one in this process cannot be down."""
+    state = getattr(model, "state", None)
+    if state is None:
+        return True
+    try:
+        state()
+    except Exception as error:
+        logger.warning("model '%s' is down: %s", name, type(error).__name__)
+        return False
+    return True
+
+
+def _down(graph: Graph, name: str, model: Any) -> dict[str, str]:
+    names = [node for node, part in graph.parts.items() if getattr(part, "llm", None) is model]
+    return {"part": f"model {name}", "means": f"nodes that need it do not work: {', '.join(names) or 'none'}"}

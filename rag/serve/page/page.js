@@ -1,0 +1,155 @@
+// The conversation: takes questions, runs one at a time, keeps what was said, and tells what happens to those who listen.
+
+import { byId, tell } from "./dom.js";
+import { askForKey } from "./entry.js";
+import { closePassage } from "./passage.js";
+import { ask, models, readiness, Refused } from "./talk.js";
+import { Turn } from "./turn.js";
+
+const LOOK_AGAIN_MS = 2000;
+
+const field = byId("question");
+const turns = byId("turns");
+let model = "";
+let messages = []; // what was said so far, as the server reads it
+let running = null; // the AbortController of the answer that is being written
+
+/** Learn which model answers; what goes wrong here is told by the readiness, or comes again with the first question. */
+function begin() {
+  showReadiness();
+  withKey(meet).catch(() => {});
+}
+
+async function meet() {
+  [model] = await models();
+  byId("model").textContent = model === document.title ? "" : model;
+}
+
+/** Say what does not work; while the server loads, look again until it has. */
+async function showReadiness() {
+  const { loading, troubles } = await readiness();
+  tell(byId("notice"), loading ? "The models are still loading. A first answer takes longer." : troubles.join(" "));
+  if (loading) setTimeout(showReadiness, LOOK_AGAIN_MS);
+}
+
+/** Run something; when the server asks for a key, ask for it and run it once more. */
+async function withKey(run) {
+  for (let reason = ""; ; reason = "The server does not know this key.") {
+    try {
+      return await run();
+    } catch (error) {
+      if (error.status !== 401 || !(await askForKey(reason))) throw error;
+    }
+  }
+}
+
+async function askQuestion(question) {
+  const turn = new Turn(question);
+  const conversation = messages; // a new one may begin before this answer ends
+  byId("welcome").hidden = true;
+  byId("again").hidden = false;
+  turns.append(turn.element);
+  turn.element.scrollIntoView({ block: "start" });
+  setRunning(new AbortController());
+  say("Searching");
+  try {
+    await withKey(() => write(turn, conversation, running.signal));
+    say(`Answer: ${turn.text} ${countOf(turn.sources.length)}.`);
+    remember(turn, conversation);
+  } catch (error) {
+    if (error.name === "AbortError") stop(turn, conversation);
+    else fail(turn, error);
+  } finally {
+    setRunning(null);
+  }
+}
+
+async function write(turn, conversation, signal) {
+  const asked = [...conversation, { role: "user", content: turn.question }];
+  if (!model) await meet();
+  let whole = null;
+  for await (const chunk of ask(asked, { model, signal })) {
+    if (chunk.ragline?.status) whole = chunk.ragline;
+    else if (chunk.ragline) turn.found(chunk.ragline);
+    const piece = chunk.choices?.[0]?.delta?.content;
+    if (piece) follow(() => turn.write(piece));
+  }
+  if (!whole) throw new Refused("The answer came without its sources.");
+  follow(() => turn.finish(whole));
+}
+
+function remember(turn, conversation) {
+  conversation.push({ role: "user", content: turn.question });
+  conversation.push({ role: "assistant", content: turn.text });
+}
+
+function stop(turn, conversation) {
+  turn.stopped();
+  if (turn.text) remember(turn, conversation);
+  say("Stopped");
+}
+
+function fail(turn, error) {
+  const message = error instanceof Refused ? error : new Refused("The connection broke before the answer was whole.");
+  turn.failed(message, () => {
+    if (running) return;
+    turn.element.remove();
+    askQuestion(turn.question);
+  });
+  say("");
+  showReadiness();
+}
+
+/** Do something that makes the page longer, and stay at its end if that is where the reader is. */
+function follow(grow) {
+  const page = document.scrollingElement;
+  const atEnd = page.scrollHeight - page.scrollTop - page.clientHeight < 80;
+  grow();
+  if (atEnd) page.scrollTop = page.scrollHeight;
+}
+
+function setRunning(controller) {
+  const hadFocus = [byId("send"), byId("stop")].includes(document.activeElement);
+  running = controller;
+  byId("send").hidden = Boolean(controller);
+  byId("stop").hidden = !controller;
+  turns.ariaBusy = String(Boolean(controller));
+  if (hadFocus) (controller ? byId("stop") : field).focus();
+}
+
+const say = (text) => (byId("said").textContent = text);
+const countOf = (n) => (n === 1 ? "1 source" : `${n} sources`);
+
+byId("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const question = field.value.trim();
+  if (!question || running) return;
+  field.value = "";
+  askQuestion(question);
+});
+
+field.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  byId("ask").requestSubmit();
+});
+
+byId("stop").addEventListener("click", () => running?.abort());
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  if (running) running.abort();
+  else closePassage();
+});
+
+byId("again").addEventListener("click", () => {
+  running?.abort();
+  closePassage();
+  messages = [];
+  turns.replaceChildren();
+  byId("welcome").hidden = false;
+  byId("again").hidden = true;
+  field.focus();
+  say("New conversation");
+});
+
+begin();

@@ -1,0 +1,92 @@
+// Everything that goes over the wire: which model answers, whether the server is well, and one streamed question.
+
+let key = ""; // in memory only
+
+/** What the server, or the way to it, said instead of an answer. */
+export class Refused extends Error {
+  constructor(message, { status = 0, after = null, ragline = null } = {}) {
+    super(message);
+    Object.assign(this, { status, after, ragline });
+  }
+}
+
+export function useKey(text) {
+  key = text;
+}
+
+/** Names of the models that the server offers. */
+export async function models() {
+  const response = await call("v1/models");
+  return (await response.json()).data.map((model) => model.id);
+}
+
+/** Whether the server is still loading, and what of it is degraded, in words. */
+export async function readiness() {
+  const response = await fetch("ready", { cache: "no-store" }).catch(() => null);
+  if (!response) return { loading: false, troubles: ["The server cannot be reached."] };
+  const { status, degraded = [] } = await response.json();
+  const parts = degraded.map(({ part, means }) => `${part}: ${means}.`);
+  return { loading: status === "loading", troubles: parts.length ? ["Not everything works now.", ...parts] : [] };
+}
+
+/** Answer the last of the messages: yields the parsed chunks of the stream, in order. */
+export async function* ask(messages, { model, signal }) {
+  const body = JSON.stringify({ model, messages, stream: true });
+  const response = await call("v1/chat/completions", { method: "POST", body, signal });
+  let ended = false;
+  for await (const data of events(response.body)) {
+    if (data === "[DONE]") {
+      ended = true;
+      break;
+    }
+    const chunk = JSON.parse(data);
+    if (chunk.error) throw new Refused(chunk.error.message, { status: response.status, ragline: chunk.ragline });
+    yield chunk;
+  }
+  if (!ended) throw new Refused("The connection broke before the answer was whole.");
+}
+
+async function call(path, options = {}) {
+  const headers = { "Content-Type": "application/json", ...(key && { Authorization: `Bearer ${key}` }) };
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused("The server cannot be reached.");
+  }
+  if (!response.ok) throw await refusal(response);
+  return response;
+}
+
+async function refusal(response) {
+  const said = await response.json().catch(() => ({}));
+  const message = said.error?.message || `The server answered with status ${response.status}.`;
+  const after = response.headers.get("Retry-After");
+  return new Refused(message, { status: response.status, after, ragline: said.ragline || said.error?.ragline });
+}
+
+/** The data of server-sent events, as their lines arrive. */
+async function* events(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const whole = (held + value).split(/\r?\n\r?\n/);
+      held = whole.pop();
+      for (const event of whole) {
+        const data = dataOf(event);
+        if (data) yield data;
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // the server learns that nobody listens any more
+  }
+}
+
+function dataOf(event) {
+  const lines = event.split(/\r?\n/).filter((line) => line.startsWith("data:"));
+  return lines.map((line) => line.slice(5).trimStart()).join("\n");
+}

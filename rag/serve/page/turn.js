@@ -1,0 +1,109 @@
+// One question and what became of it, on the page.
+
+import { AnswerText } from "./answer.js";
+import { copyOf, placeOf, tell, titleOf } from "./dom.js";
+import { openPassage } from "./passage.js";
+import { showStages } from "./stages.js";
+
+const NOTES = {
+  no_answer: "The passages hold no answer to this.",
+  failed: "The model gave no usable answer.",
+  length: "The answer was cut off at its greatest length.",
+};
+
+const USES = { model: "cited", attribution: "matched by words" };
+
+export class Turn {
+  constructor(question) {
+    this.begun = performance.now();
+    this.question = question;
+    this.element = copyOf("turn-form");
+    this.find(".question").textContent = question;
+    this.answer = new AnswerText(this.find(".answer"), openPassage);
+    this.sources = [];
+  }
+
+  find(selector) {
+    return this.element.querySelector(selector);
+  }
+
+  get text() {
+    return this.answer.text;
+  }
+
+  /** What was found, told before the first word. */
+  found({ sources = [], query = this.question }) {
+    this.sources = sources;
+    this.answer.know(sources);
+    this.find(".waiting-for").textContent = "Writing";
+    this.find(".searched q").textContent = query;
+    this.find(".searched").hidden = query === this.question;
+  }
+
+  write(piece) {
+    this.find(".waiting").hidden = true;
+    this.answer.add(piece);
+  }
+
+  /** The answer is whole. */
+  finish(ragline) {
+    this.found(ragline);
+    this.answer.finish(ragline.citations);
+    this.showSources("read, not cited", ragline.citations);
+    this.showStages(ragline);
+    this.end(NOTES[ragline.status] ?? NOTES[ragline.finish_reason] ?? "");
+  }
+
+  stopped() {
+    this.showSources("read");
+    this.end("You stopped this answer.");
+  }
+
+  /** Show what went wrong and, where asking again can help, a button that does. */
+  failed(error, again) {
+    if (error.ragline) {
+      this.found(error.ragline);
+      this.showStages(error.ragline);
+    }
+    this.showSources("found");
+    const wait = error.after ? ` Try again in ${error.after} s.` : "";
+    this.find(".problem p").textContent = `${error.message}${wait}`;
+    this.find(".problem button").hidden = !again;
+    if (again) this.find(".problem button").addEventListener("click", again);
+    this.find(".problem").hidden = false;
+    this.end("");
+  }
+
+  end(note) {
+    this.find(".waiting").hidden = true;
+    tell(this.find(".note"), note);
+  }
+
+  showStages(ragline) {
+    showStages(this.find(".stages"), ragline, (performance.now() - this.begun) / 1000);
+  }
+
+  /** The passages; `uncited` says what those are that no citation names. */
+  showSources(uncited, citations = []) {
+    if (!this.sources.length) return;
+    this.find(".sources").hidden = false;
+    this.find(".sources ol").replaceChildren(...this.sources.map((source) => this.card(source, citations, uncited)));
+  }
+
+  card(source, citations, uncited) {
+    const made = copyOf("source-form");
+    const mine = citations.filter((citation) => citation.marker === source.marker);
+    const cited = mine.find((citation) => citation.by === "model") ?? mine[0];
+    made.querySelector(".number").textContent = source.marker;
+    made.querySelector(".title").textContent = titleOf(source);
+    made.querySelector(".where").textContent = placeOf(source);
+    made.querySelector(".use").textContent = cited ? USES[cited.by] : uncited;
+    made.querySelector(".source").addEventListener("click", () => this.open(source, cited));
+    return made;
+  }
+
+  open(source, cited) {
+    if (cited) openPassage(source, this.answer.claimOf(cited), cited.by);
+    else openPassage(source);
+  }
+}

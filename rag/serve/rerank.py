@@ -1,0 +1,73 @@
+"""/v1/rerank: a request's own documents in order, by the graph's last reranker."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from rag.as_json import outcome_json
+from rag.serve.errors import ApiError, explained
+from rag.serve.gone import unless_gone
+from rag.serve.models import require_model
+from rag.serve.replies import JSONReply
+from rag.serve.service import Service
+from rag.serve.wire import RerankReply, RerankRequest, refusals
+from rag.types import Document, Query, Ranking, ScoredDocument
+
+
+def router(service: Service) -> APIRouter:
+    """The endpoint over a service."""
+    routes = APIRouter(tags=["rerank"])
+
+    @routes.post(
+        "/v1/rerank",
+        summary="Put documents in order for a query",
+        response_model=RerankReply,
+        responses=refusals(400, 404, 429, 500, 503),
+    )
+    async def rerank(asked: RerankRequest, request: Request) -> Response:
+        return JSONReply(await unless_gone(request, _ordered(asked, service)))
+
+    return routes
+
+
+async def _ordered(asked: RerankRequest, service: Service) -> dict[str, Any]:
+    if asked.model is not None:
+        require_model(asked.model, service)
+    if service.reranker is None:
+        raise ApiError(400, "The graph of this server has no reranker.", code="no_reranker")
+    most = service.most_documents
+    if len(asked.documents) > most:
+        raise ApiError(400, f"At most {most} documents are put in order here.", param="documents")
+    try:
+        ranking = await service.rerank(_as_given(service.query(asked.query), asked.texts))
+    except Exception as error:
+        raise explained(error) from error
+    usage = ranking.usage
+    return {
+        "id": f"rerank-{uuid4().hex}",
+        "model": service.settings.model,
+        "results": [
+            {
+                "index": int(hit.doc_id),
+                "relevance_score": hit.score,
+                **({"document": {"text": hit.document.text}} if asked.return_documents else {}),
+            }
+            for hit in ranking.hits[: asked.top_n]
+        ],
+        "outcome": outcome_json(ranking.outcome),
+        "usage": {"total_tokens": usage.prompt_tokens + usage.new_tokens},
+    }
+
+
+def _as_given(query: Query, texts: list[str]) -> Ranking:
+    """Documents in the order of the request, all of the same score; doc_ids are their places."""
+    width = len(str(len(texts)))
+    hits = [
+        ScoredDocument(document=Document(doc_id=f"{at:0{width}}", text=text), score=0.0)
+        for at, text in enumerate(texts)
+    ]
+    return Ranking(query=query, hits=tuple(hits))

@@ -1,0 +1,67 @@
+"""/v1/search: ranked passages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from rag.as_json import hit_json, outcome_json
+from rag.errors import SpecError
+from rag.serve.errors import ApiError, explained, failed
+from rag.serve.extension import stages_json
+from rag.serve.gone import unless_gone
+from rag.serve.replies import JSONReply
+from rag.serve.service import Service
+from rag.serve.wire import SearchReply, SearchRequest, refusals
+from rag.types import Where
+
+
+def router(service: Service) -> APIRouter:
+    """The endpoint over a service."""
+    routes = APIRouter(tags=["search"])
+
+    @routes.post(
+        "/v1/search",
+        summary="Ranked passages for a query",
+        response_model=SearchReply,
+        responses=refusals(400, 429, 500, 503),
+    )
+    async def search(asked: SearchRequest, request: Request) -> Response:
+        return JSONReply(await unless_gone(request, _found(asked, service)))
+
+    return routes
+
+
+async def _found(asked: SearchRequest, service: Service) -> dict[str, Any]:
+    if asked.k is not None and asked.k > service.settings.max_k:
+        raise ApiError(400, f"k may be at most {service.settings.max_k} here.", param="k")
+    await require_filter(asked.where, service)
+    try:
+        result, node = await service.search(service.query(asked.query, where=asked.where), k=asked.k)
+    except Exception as error:
+        raise explained(error) from error
+    if result.failures:
+        raise failed(result.failures[0]) from result.failures[0].cause
+    service.watch.result(result)
+    ranking = result.rankings[0]
+    return {
+        "query": asked.query,
+        "hits": [hit_json(hit, rank) for rank, hit in enumerate(ranking.hits, start=1)],
+        "outcome": outcome_json(ranking.outcome),
+        "node": node,
+        "degraded": node != service.pipeline.graph.last_ranking(),
+        "stages": stages_json(result, service.pipeline.graph),
+    }
+
+
+async def require_filter(where: Where | None, service: Service) -> None:
+    """Raise ApiError unless a request's metadata filter can be applied."""
+    try:
+        await run_sync(service.check, where)
+    except SpecError as error:
+        raise ApiError(400, str(error), param="where", code="unknown_filter") from error
+    except Exception as error:
+        raise explained(error) from error

@@ -1,0 +1,184 @@
+"""Conversations kept in SQLite: by an unguessable id, each its owner's alone, bounded in turns, age and number.
+
+It knows turns and owners, no HTTP and no models. An exchange is written as a whole or not at all, also when the process
+is killed in the middle.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rag.errors import SpecError
+from rag.types import Message
+
+FORMAT = 1
+_TABLES = (
+    "CREATE TABLE sessions (id TEXT PRIMARY KEY, owner TEXT NOT NULL, used_s REAL NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX sessions_by_owner ON sessions (owner, used_s)",
+    "CREATE TABLE turns (position INTEGER PRIMARY KEY AUTOINCREMENT, role TEXT NOT NULL, content TEXT NOT NULL,"
+    " session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE)",
+    "CREATE INDEX turns_by_session ON turns (session, position)",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+
+class UnknownSession(Exception):
+    """No such conversation, or another owner's: nobody learns which of the two."""
+
+
+class Sessions:
+    """Conversations in one file. Many threads may use it, and several processes; close it at the end.
+
+    Args:
+        path: the file; made if absent, readable by its owner alone.
+        max_turns: turns kept of a conversation; the oldest go first. At least 2.
+        max_age_s: a conversation that nobody used for so long is forgotten.
+        max_sessions: conversations kept of one owner; the one that was unused longest makes room.
+        clock: seconds since the epoch.
+    Raises:
+        SpecError: the path is no file of conversations, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_turns: int = 100,
+        max_age_s: float = 30 * 86_400.0,
+        max_sessions: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if max_turns < 2 or max_sessions < 1 or not max_age_s > 0:
+            raise ValueError(
+                f"sessions: max_turns must be at least 2, max_sessions at least 1 and max_age_s above 0, "
+                f"got {max_turns}, {max_sessions} and {max_age_s}"
+            )
+        self._max_turns, self._max_age_s, self._max_sessions = max_turns, max_age_s, max_sessions
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._database = _opened(path)
+
+    def start(self, owner: str) -> str:
+        """The id of a new conversation: 256 random bits."""
+        session, now = secrets.token_urlsafe(32), self._clock()
+        with self._transaction() as database:
+            database.execute("DELETE FROM sessions WHERE used_s <= ?", (now - self._max_age_s,))
+            database.execute(
+                "DELETE FROM sessions WHERE id IN"
+                " (SELECT id FROM sessions WHERE owner = ? ORDER BY used_s DESC LIMIT -1 OFFSET ?)",
+                (owner, self._max_sessions - 1),
+            )
+            database.execute("INSERT INTO sessions VALUES (?, ?, ?)", (session, owner, now))
+        return session
+
+    def turns(self, session: str, owner: str) -> tuple[Message, ...]:
+        """What was said so far, oldest first.
+
+        Raises:
+            UnknownSession: it is not there, too old, or another owner's.
+        """
+        with self._transaction() as database:
+            self._require(session, owner)
+            found = database.execute("SELECT role, content FROM turns WHERE session = ? ORDER BY position", (session,))
+            return tuple(Message(role=role, content=content) for role, content in found)
+
+    def add(self, session: str, owner: str, question: str, answer: str) -> None:
+        """Append a question and its answer. Two at the same time both stay whole, one after the other.
+
+        Raises:
+            UnknownSession: it is not there (any more), too old, or another owner's.
+        """
+        with self._transaction() as database:
+            self._require(session, owner)
+            said = [(session, "user", _storable(question)), (session, "assistant", _storable(answer))]
+            database.executemany("INSERT INTO turns (session, role, content) VALUES (?, ?, ?)", said)
+            database.execute(
+                "DELETE FROM turns WHERE position IN"
+                " (SELECT position FROM turns WHERE session = ? ORDER BY position DESC LIMIT -1 OFFSET ?)",
+                (session, self._max_turns // 2 * 2),  # whole exchanges: a history never begins with an answer
+            )
+
+    def delete(self, session: str, owner: str) -> None:
+        """Forget a conversation and all its turns.
+
+        Raises:
+            UnknownSession: it is not there, too old, or another owner's.
+        """
+        with self._transaction() as database:
+            self._require(session, owner)
+            database.execute("DELETE FROM sessions WHERE id = ?", (session,))
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def _require(self, session: str, owner: str) -> None:
+        """Find a living conversation of this owner and note that it is in use."""
+        now = self._clock()
+        touched = self._database.execute(
+            "UPDATE sessions SET used_s = ? WHERE id = ? AND owner = ? AND used_s > ?",
+            (now, session, owner, now - self._max_age_s),
+        )
+        if touched.rowcount != 1:
+            raise UnknownSession
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _transaction(self._database):
+            yield self._database
+
+
+def _storable(text: str) -> str:
+    """A text as UTF-8 can hold it: half a surrogate pair becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error):
+        raise SpecError(f"'{path}' cannot be opened for conversations; name a file in a folder that exists") from None
+    try:
+        _prepare(database, path)
+    except sqlite3.Error:
+        database.close()
+        raise SpecError(f"'{path}' is no file of conversations; name another file") from None
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    with _transaction(database):
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        n_tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if (found, n_tables) == (0, 0):
+            for statement in _TABLES:
+                database.execute(statement)
+        elif found != FORMAT:
+            raise SpecError(f"'{path}' holds something else than conversations of this version; name another file")
+    database.execute("PRAGMA journal_mode = WAL")  # readers of other processes do not wait for a writer
+    database.execute("PRAGMA synchronous = NORMAL")  # survives a kill; a power cut may cost the last exchange
+    database.execute("PRAGMA foreign_keys = ON")
+    database.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing. IMMEDIATE waits for another process before the first read, where waiting is still possible."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")

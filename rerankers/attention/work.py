@@ -1,0 +1,54 @@
+"""One ranking on its way through the attention reranker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from rag.ranking import ranked_before, split_at
+from rag.types import NO_USAGE, OK, Outcome, Ranking, ScoredDocument, Usage
+from rerankers.attention.weigh import Scores
+
+
+@dataclass(kw_only=True)
+class Work:
+    """What became of one ranking. Without scores its input order has to do."""
+
+    ranking: Ranking
+    head: tuple[ScoredDocument, ...]
+    rest: tuple[ScoredDocument, ...]
+    scores: Scores = field(default_factory=lambda: np.empty(0))
+    usage: Usage = NO_USAGE
+    trouble: str = ""
+    told: Outcome | None = None
+    cut_query: bool = False
+    out_of_time: bool = False
+
+    @classmethod
+    def of(cls, ranking: Ranking, depth: int | None) -> Work:
+        head, rest = split_at(ranking, depth)
+        return cls(ranking=ranking, head=head, rest=rest)
+
+    def result(self, k: int) -> Ranking:
+        if self.trouble or not len(self.scores):
+            return replace(self.ranking, hits=(*self.head, *self.rest)[:k], outcome=self.outcome(), usage=self.usage)
+        documents = [hit.document for hit in (*self.head, *self.rest)]
+        n = len(self.scores)
+        hits = ranked_before(documents[:n], self.scores.tolist(), documents[n:])
+        return replace(self.ranking, hits=hits[:k], outcome=self.outcome(), usage=self.usage)
+
+    def outcome(self) -> Outcome:
+        if self.told is not None:
+            return self.told
+        if self.trouble:
+            return Outcome(kind="fallback", detail=f"{self.trouble}; input order kept", counts={"fallback": 1})
+        counts = {"read": len(self.scores)} if 0 < len(self.scores) < len(self.head) else {}
+        told = []
+        if self.cut_query:
+            told.append("query cut")
+        if self.out_of_time:
+            told.append(f"time ran out: {len(self.scores)} of {len(self.head)} candidates read")
+        if told:
+            return Outcome(kind="repaired", detail="; ".join(told), counts=counts)
+        return Outcome(counts=counts) if counts else OK

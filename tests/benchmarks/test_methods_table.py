@@ -1,0 +1,144 @@
+"""The page is written from lines alone: made-up lines here, with differences that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks.methods_list import Cell, cells
+from benchmarks.methods_plot import Point, plot
+from benchmarks.methods_sets import SETS
+from benchmarks.methods_table import Row, bad_calls, page, points, rows_of
+from benchmarks.work_lines import Work
+from rag.evaluate.significance import holm, paired_randomisation
+
+
+def cell(method: str, name: str = "scifact", first: str = "bm25") -> Cell:
+    (found,) = (c for c in cells() if c.method.name == method and c.declared.name == name and first in c.firsts)
+    return found
+
+
+def add(work: Work, of: Cell, first: str, values: Sequence[float], *, outcome: str = "ok") -> None:
+    for number, value in enumerate(values):
+        work.add(
+            {
+                "method": of.method.name,
+                "set": of.declared.name,
+                "first": first,
+                "qid": f"q{number}",
+                "settings": of.method.settings(of.declared.name, first),
+                **dict.fromkeys(of.declared.measures, value),
+                "outcome": outcome,
+                "counts": {"calls": 4, "ok": 3, "repaired": 1},
+                "calls": 4,
+                "prompt": 100,
+                "cached": 10,
+                "new": 0,
+                "seconds": 0.5,
+                "commit": "abc",
+                "cpu": "a processor",
+            }
+        )
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """Twenty queries of scifact: one method wins on all, one loses on all, one changes nothing in the mean."""
+    made = Work(tmp_path / "lines.jsonl")
+    add(made, cell("plain"), "bm25", [0.5] * 20)
+    add(made, cell("query likelihood"), "bm25", [0.6] * 20)
+    add(made, cell("yes or no"), "bm25", [0.4] * 20)
+    add(made, cell("graded, expected"), "bm25", [0.4, 0.6] * 10)
+    return made
+
+
+def row(work: Work, method: str, name: str = "scifact") -> Row:
+    (found,) = (row for row in rows_of(SETS[name], work) if row.cell.method.name == method)
+    return found
+
+
+def test_a_gain_a_loss_and_no_difference_are_called_so(work: Work) -> None:
+    assert row(work, "query likelihood").verdict == "gains"
+    assert row(work, "yes or no").verdict == "loses"
+    assert row(work, "graded, expected").verdict == "inside"
+    assert row(work, "plain").verdict == ""
+
+
+def test_p_is_corrected_over_the_methods_of_the_set(work: Work) -> None:
+    alone = [paired_randomisation([v] * 20, [0.5] * 20).p for v in (0.6, 0.4)]
+    alone.append(paired_randomisation([0.4, 0.6] * 10, [0.5] * 20).p)
+    found = [row(work, name).p for name in ("query likelihood", "yes or no", "graded, expected")]
+    assert found == holm(alone)
+    assert found[0] > alone[0]
+
+
+def test_a_difference_that_does_not_outlast_the_correction_is_called_so(tmp_path: Path) -> None:
+    work = Work(tmp_path / "lines.jsonl")
+    add(work, cell("plain"), "bm25", [0.5] * 5)
+    add(work, cell("query likelihood"), "bm25", [0.6] * 5)  # five queries: p is at least 1/16
+    assert row(work, "query likelihood").verdict == "gains, not after correction"
+
+
+def test_few_queries_say_nothing_and_are_called_unfinished(tmp_path: Path) -> None:
+    work = Work(tmp_path / "lines.jsonl")
+    add(work, cell("plain"), "bm25", [0.5] * 2)
+    add(work, cell("query likelihood"), "bm25", [0.9] * 2)
+    assert row(work, "query likelihood").verdict == "too few queries"
+    assert "| query likelihood | bm25 | 2, unfinished |" in page(work)
+    assert points(work) == []
+
+
+def test_only_queries_of_both_are_compared(tmp_path: Path) -> None:
+    work = Work(tmp_path / "lines.jsonl")
+    add(work, cell("plain"), "bm25", [0.5] * 6)
+    add(work, cell("query likelihood"), "bm25", [0.6] * 6 + [0.0] * 6)
+    against = row(work, "query likelihood").against
+    assert against is not None
+    assert against.difference == pytest.approx(0.1)
+
+
+def test_lines_of_other_settings_do_not_count(work: Work, tmp_path: Path) -> None:
+    old = Work(tmp_path / "old.jsonl")
+    for line in work.of("plain", "scifact", cell("plain").method.settings("scifact", "bm25")):
+        old.add({**line, "settings": "of another time"})
+    assert rows_of(SETS["scifact"], old) == []
+
+
+def test_the_page_says_what_is_missing_and_what_is_wiring(work: Work) -> None:
+    add(work, cell("cross-encoder, random weights"), "bm25", [0.1] * 20)
+    text = page(work)
+    assert "**Unfinished**: 100 of " in text
+    assert "cross-encoder, random weights (wiring only)" in text
+    assert "Not run yet:" in text
+    assert "tournament (bm25)" in text.partition("Not run yet:")[2].partition("\n")[0]
+    assert "cross-encoder" not in {point.name.partition(",")[0] for point in points(work)}
+
+
+def test_rewriting_a_corpus_is_compared_with_the_corpus_as_it_was(tmp_path: Path) -> None:
+    work = Work(tmp_path / "lines.jsonl")
+    add(work, cell("plain", "cosqa-300"), "bm25", [0.5] * 20)
+    add(work, cell("plain", "cosqa-300"), "bm25-rewritten", [0.7] * 20)
+    before, after = rows_of(SETS["cosqa-300"], work)
+    assert before.against is None
+    assert after.against is not None
+    assert after.against.difference == pytest.approx(0.2)
+
+
+def test_bad_calls_are_a_share_of_those_that_are_counted() -> None:
+    counted = {"counts": {"calls": 10, "ok": 7, "repaired": 2, "fallback": 1, "missing": 9}}
+    assert bad_calls([counted, {"counts": {"calls": 10, "ok": 10}}]) == "15%"
+    assert bad_calls([{"counts": {}}]) == ""
+
+
+def test_the_plot_has_a_dot_for_every_method_and_reads_as_xml() -> None:
+    from xml.etree import ElementTree as ET
+
+    drawn = plot(
+        [Point(name="a < b", kind="rerank", seconds=0.0, gain=0.1), Point(name="c", kind="rerank", seconds=9, gain=-1)]
+    )
+    root = ET.fromstring(drawn)
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"a < b", "c"} <= set(texts)
+    ET.fromstring(plot([]))

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.work_lines import Line, Work
+
+
+def line(qid: str, value: float = 0.5, settings: str = "s") -> Line:
+    return {"method": "m", "set": "set", "qid": qid, "settings": settings, "nDCG@10": value}
+
+
+def test_what_was_added_is_there_after_a_restart(tmp_path: Path) -> None:
+    Work(tmp_path / "w.jsonl").add(line("q1", 0.25))
+    again = Work(tmp_path / "w.jsonl")
+    assert again.get("m", "set", "q1", "s") == line("q1", 0.25)
+    assert again.get("m", "set", "q1", "other settings") is None
+
+
+def test_a_line_that_a_kill_cut_off_is_lost_alone(tmp_path: Path) -> None:
+    path = tmp_path / "w.jsonl"
+    work = Work(path)
+    work.add(line("q1"))
+    work.add(line("q2"))
+    path.write_bytes(path.read_bytes()[:-20])
+    resumed = Work(path)
+    assert resumed.get("m", "set", "q2", "s") is None
+    resumed.add(line("q3"))
+    assert [each["qid"] for each in Work(path).of("m", "set", "s")] == ["q1", "q3"]
+
+
+def test_lines_of_a_method_are_those_of_its_settings(tmp_path: Path) -> None:
+    work = Work(tmp_path / "w.jsonl")
+    for qid, settings in (("q2", "s"), ("q1", "old"), ("q1", "s")):
+        work.add(line(qid, settings=settings))
+    assert [each["qid"] for each in work.of("m", "set", "s")] == ["q2", "q1"]
+
+
+def test_a_later_line_of_a_query_counts(tmp_path: Path) -> None:
+    work = Work(tmp_path / "w.jsonl")
+    work.add(line("q1", 0.1))
+    work.add(line("q1", 0.9))
+    assert [each["nDCG@10"] for each in Work(tmp_path / "w.jsonl").of("m", "set", "s")] == [0.9]

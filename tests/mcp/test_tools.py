@@ -1,0 +1,192 @@
+"""The tools, through the official client and a server in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from mcp import Client
+from mcp.server import MCPServer
+from mcp_types import Tool
+
+from rag.as_json import answer_json, ranking_json
+from rag.mcp.server import create_server
+from rag.pipeline import Pipeline, load_pipeline
+from rag.types import Completion, Prompt, SamplingParams
+from tests.mcp.calling import called, refused
+from tests.mcp.conftest import HOSTILE, graph
+
+
+@pytest.fixture
+def pipeline(index: Path) -> Iterator[Pipeline]:
+    with load_pipeline(graph(), index=index) as made:
+        yield made
+
+
+@pytest.fixture
+def server(pipeline: Pipeline) -> MCPServer[Any]:
+    return create_server(pipeline)
+
+
+def tools_of(server: Any) -> dict[str, Tool]:
+    async def listed() -> list[Tool]:
+        async with Client(server) as client:
+            return list((await client.list_tools()).tools)
+
+    return {tool.name: tool for tool in asyncio.run(listed())}
+
+
+def test_each_tool_has_schemas_and_says_that_it_only_reads(server: MCPServer[Any]) -> None:
+    tools = tools_of(server)
+    assert list(tools) == ["search", "answer", "get_document"]
+    for tool in tools.values():
+        assert tool.description
+        Draft202012Validator.check_schema(tool.input_schema)
+        assert tool.output_schema is not None
+        Draft202012Validator.check_schema(tool.output_schema)
+        assert tool.annotations is not None
+        assert tool.annotations.read_only_hint is True
+    assert set(tools["search"].input_schema["properties"]) == {"query", "k", "where"}
+    assert tools["search"].input_schema["required"] == ["query"]
+    assert set(tools["answer"].input_schema["properties"]) == {"question", "history", "where"}
+
+
+def test_what_comes_fits_the_schema_that_was_told(server: MCPServer[Any]) -> None:
+    schemas = {name: tool.output_schema for name, tool in tools_of(server).items()}
+    given: dict[str, Any] = {
+        "search": called(server, "search", query="paid leave"),
+        "answer": called(server, "answer", question="paid leave?"),
+        "get_document": called(server, "get_document", doc_id="d02.md#1"),
+    }
+    for name, result in given.items():
+        Draft202012Validator(schemas[name] or {}).validate(result)
+
+
+def test_search_gives_what_python_gives(server: MCPServer[Any], pipeline: Pipeline) -> None:
+    found = called(server, "search", query="warranty of frames", k=2)
+    expected = ranking_json(pipeline.search("warranty of frames", k=2))
+    assert len(found["hits"]) == 2
+    assert found["hits"] == expected["hits"]
+    assert found["query"] == expected["query"]
+
+
+def test_answer_gives_what_python_gives(server: MCPServer[Any], pipeline: Pipeline) -> None:
+    given = called(server, "answer", question="warranty of frames?")
+    expected = answer_json(pipeline.ask("warranty of frames?"))
+    assert given["answer"] == "It is so [1]."
+    for key in ("question", "answer", "status", "citations", "passages"):
+        assert given[key] == expected[key]
+    assert given["citations"][0]["doc_id"] == given["passages"][0]["doc_id"]
+
+
+def test_history_reaches_the_model(server: MCPServer[Any], pipeline: Pipeline) -> None:
+    turns = [{"role": "user", "content": "How are FRAMES made?"}, {"role": "assistant", "content": "Brazed."}]
+    called(server, "answer", question="and their warranty?", history=turns)
+    asked = [turn.content for prompt in pipeline.graph.models["small"].seen for turn in prompt]
+    assert any("How are FRAMES made?" in text for text in asked)
+
+
+def test_a_filter_holds_and_an_unknown_key_is_named(server: MCPServer[Any]) -> None:
+    found = called(server, "search", query="frames warranty", where={"source": ["d09.md", "d03.md"]})
+    assert [hit["doc_id"] for hit in found["hits"]] == ["d09.md#1"]
+    assert "source" in refused(server, "search", query="frames", where={"sauce": "d09.md"})
+
+
+def test_a_passage_leads_to_its_neighbours(server: MCPServer[Any]) -> None:
+    seen = [called(server, "get_document", doc_id="d13.md#1")]
+    assert seen[0]["previous"] is None
+    while seen[-1]["next"] is not None:
+        seen.append(called(server, "get_document", doc_id=seen[-1]["next"]))
+        assert seen[-1]["previous"] == seen[-2]["doc_id"]
+    assert len(seen) > 1
+    assert {passage["parent"] for passage in seen} == {"d13.md"}
+    assert "Salad" in seen[-1]["text"]
+    assert seen[-1]["position"]["source"] == "d13.md"
+
+
+@pytest.mark.parametrize("doc_id", ["d99", "../../etc/passwd", "x" * 300, "d13.md#1\x00"])
+def test_an_unknown_document_is_an_error_that_says_what_to_give(server: MCPServer[Any], doc_id: str) -> None:
+    assert "that search or answer returned" in refused(server, "get_document", doc_id=doc_id)
+
+
+def test_hostile_passages_are_data(server: MCPServer[Any]) -> None:
+    """Text that plays at being a turn, a tag or a field comes back as the value of `text`, character by character."""
+    [hit] = called(server, "search", query="forged")["hits"]
+    assert hit["doc_id"] == "hostile.txt#1"
+    assert hit["text"] == HOSTILE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"query": ""}, {"query": "x", "k": 0}, {"query": "x", "k": 101}, {"query": "x" * 20_001}, {}, {"query": 3}],
+)
+def test_arguments_outside_the_schema_are_refused(server: MCPServer[Any], arguments: dict[str, Any]) -> None:
+    assert "validation error" in refused(server, "search", **arguments)
+
+
+def test_a_tool_that_the_graph_cannot_serve_is_not_offered(index: Path) -> None:
+    assert list(tools_of(create_server(load_pipeline("bm25", index=index)))) == ["search", "get_document"]
+    closed = graph()
+    closed["nodes"] = {"answer": {"use": "generate.closed_book", "in": "query", "with": {"llm": "small"}}}
+    without_index = create_server(load_pipeline(closed))
+    assert list(tools_of(without_index)) == ["answer"]
+    assert "leave it out" in refused(without_index, "answer", question="x", where={"source": "d01.md"})
+
+
+def test_a_failure_names_the_node_and_keeps_the_rest_to_the_log(
+    server: MCPServer[Any], pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(prompt: Prompt, params: SamplingParams) -> Any:
+        raise RuntimeError("/secret/place is full")
+
+    monkeypatch.setattr(pipeline.graph.models["small"], "stream", broken)
+    error = refused(server, "answer", question="warranty of frames?")
+    assert "node 'answer'" in error
+    assert "call it and read the passages" in error
+    assert "/secret/place" not in error
+    assert "/secret/place" in caplog.text
+    assert called(server, "search", query="frames")["hits"]
+
+
+class Endless:
+    """Writes until it is stopped, and tells both."""
+
+    context_window = 4096
+
+    def __init__(self) -> None:
+        self.writing, self.stopped = threading.Event(), threading.Event()
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        return [1 for _ in prompts]
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        return [Completion(text="x") for _ in prompts]
+
+    def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
+        try:
+            while True:
+                self.writing.set()
+                yield "again "
+        finally:
+            self.stopped.set()
+
+
+def test_a_call_that_is_given_up_stops_the_model(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with load_pipeline(graph(), index=index) as pipeline:
+        endless = Endless()
+        monkeypatch.setattr(pipeline.graph.parts["answer"], "llm", endless)
+
+        async def give_up() -> None:
+            async with Client(create_server(pipeline)) as client, anyio.create_task_group() as tasks:
+                tasks.start_soon(client.call_tool, "answer", {"question": "frames?"})
+                assert await anyio.to_thread.run_sync(endless.writing.wait, 60)
+                tasks.cancel_scope.cancel()
+
+        asyncio.run(give_up())
+        assert endless.stopped.wait(60)

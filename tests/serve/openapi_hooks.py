@@ -1,0 +1,42 @@
+"""What schemathesis cannot know when it makes requests: the model's name, what a conversation is like, the graph's limits.
+
+Loaded by its command through SCHEMATHESIS_HOOKS. Only values of the right type are changed, so that wrong types reach the
+server as they were made; every other request is left as it is, so that these refusals are tried too.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import schemathesis
+
+from tests.serve.walled import MODEL
+
+_calls = count()
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    body = case.body
+    if not isinstance(body, dict) or next(_calls) % 2:
+        return
+    if isinstance(body.get("model"), str):
+        body["model"] = MODEL
+    if isinstance(body.get("messages"), list):
+        _converse(body["messages"])
+    for name in ("max_tokens", "max_completion_tokens"):
+        if type(body.get(name)) is int and body[name] > 0:
+            body[name] = 1 + body[name] % 8
+    extension = body.get("ragline")
+    if isinstance(extension, dict) and isinstance(extension.get("session"), str):
+        extension["session"] = "new"
+        if isinstance(body.get("messages"), list):
+            del body["messages"][:-1]
+
+
+def _converse(messages: list[Any]) -> None:
+    for message in messages:
+        if isinstance(message, dict) and isinstance(message.get("role"), str):
+            message["role"] = "user"
+            message["content"] = message.get("content") or "How many days of paid leave?"

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from generators.llm.scripted import ScriptedLLM
+from rag.serve import ServeSettings
+from rag.serve.errors import ApiError
+from rag.serve.history import by_turns, fit, split
+from rag.serve.wire import ChatMessage
+from rag.types import Message
+
+
+def messages(*turns: tuple[str, Any]) -> list[ChatMessage]:
+    return [ChatMessage.model_validate({"role": role, "content": text}) for role, text in turns]
+
+
+def said(turns: tuple[Message, ...]) -> list[tuple[str, str]]:
+    return [(turn.role, turn.content) for turn in turns]
+
+
+def test_the_last_message_is_the_question_and_the_others_its_history() -> None:
+    asked = messages(("user", "a"), ("assistant", "b"), ("user", [{"type": "text", "text": "c"}]))
+    question, history = split(asked, ServeSettings())
+    assert question == "c"
+    assert said(history) == [("user", "a"), ("assistant", "b")]
+
+
+@pytest.mark.parametrize(
+    ("turns", "made"),
+    [
+        ([("assistant", "welcome"), ("user", "a"), ("assistant", "b")], [("user", "a"), ("assistant", "b")]),
+        ([("user", "a"), ("user", "b"), ("assistant", "c")], [("user", "a\n\nb"), ("assistant", "c")]),
+        ([("user", "a"), ("assistant", "b"), ("assistant", "c")], [("user", "a"), ("assistant", "b\n\nc")]),
+        ([("user", "a"), ("assistant", None), ("user", "b")], []),
+        ([("user", "a"), ("assistant", "b"), ("user", "stopped")], [("user", "a"), ("assistant", "b")]),
+        ([("user", "a"), ("system", "s"), ("assistant", "b")], [("system", "s"), ("user", "a"), ("assistant", "b")]),
+    ],
+)
+def test_turns_follow_each_other_as_every_chat_template_takes_them(turns: Any, made: Any) -> None:
+    assert said(by_turns(messages(*turns))) == made
+
+
+HISTORY = by_turns(messages(("user", "one two"), ("assistant", "three"), ("user", "four"), ("assistant", "five six")))
+
+
+@pytest.mark.parametrize(("budget", "kept"), [(100, 4), (22, 4), (21, 2), (11, 2), (10, 0), (0, 0)])
+def test_the_latest_exchanges_that_fit_are_kept_whole(budget: int, kept: int) -> None:
+    """A word is a token of this model and a turn four more: 6 + 5 and 5 + 6 tokens."""
+    settings = ServeSettings(history_tokens=budget)
+    assert fit("q", HISTORY, ScriptedLLM(), settings) == HISTORY[4 - kept :]
+
+
+def test_a_small_window_keeps_a_quarter_for_them() -> None:
+    assert fit("q", HISTORY, ScriptedLLM(context_window=48), ServeSettings()) == HISTORY[2:]
+
+
+def test_a_system_message_stays_whatever_goes() -> None:
+    history = (Message(role="system", content="plainly"), *HISTORY)
+    assert said(fit("q", history, ScriptedLLM(), ServeSettings(history_tokens=10))) == [("system", "plainly")]
+    with pytest.raises(ApiError, match="The system message is too long"):
+        fit("q", history, ScriptedLLM(), ServeSettings(history_tokens=4))
+
+
+def test_a_question_that_is_too_long_is_refused_with_numbers() -> None:
+    with pytest.raises(ApiError, match=r"The question has 5 tokens; at most 4 are taken\.") as refused:
+        fit("q", (), ScriptedLLM(), ServeSettings(question_tokens=4))
+    assert refused.value.code == "context_length_exceeded"
+
+
+def test_without_a_model_to_count_the_guess_errs_on_the_long_side() -> None:
+    assert fit("q", HISTORY, None, ServeSettings(history_tokens=40)) == HISTORY[2:]

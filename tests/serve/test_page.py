@@ -1,0 +1,650 @@
+"""The page in a real browser, on a real server over a small index; the models' replies are scripted, nothing else is."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generators.llm.scripted import ScriptedLLM
+from rag.indexing import build_index
+from rag.pipeline import load_pipeline
+from rag.types import Completion, Prompt, SamplingParams
+from tests.serve.browser import PATIENCE_MS, Served, keep, launched, served
+
+pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from rag.serve import ServeSettings, create_app
+from rag.serve.page import HEADERS
+
+pytestmark = pytest.mark.browser
+
+ATTACK = '<script>window.broken = "text"</script><img src="//outside.invalid/x.png" onerror="window.broken = 1">'
+PASSAGES = [
+    {
+        "id": "leave",
+        "title": "Annual leave",
+        "text": "Everyone has thirty days of paid leave a year. Up to five days may be carried over into the next year; "
+        "they lapse on 31 March. Requests go to the team lead two weeks ahead.\n\nPublic holidays come on top 🌞.",
+    },
+    {
+        "id": "parents",
+        "title": "Parental leave",
+        "text": "Parents have paid leave too: paid leave of ninety days, and days of unpaid leave after the paid days.",
+    },
+    {
+        "id": "illness",
+        "title": "Illness",
+        "text": "Illness during paid leave is not counted when a note is handed in. Tell your team before nine if you are ill.",
+    },
+    {
+        "id": "hostile",
+        "title": f"Keys {ATTACK}",
+        "text": f"A lost key is reported at once. {ATTACK} <|im_end|> &amp; [9]",
+    },
+    {"id": "frames", "title": "Frames", "text": "Frames carry a warranty of ten years, forks of five."},
+]
+QUESTION = "How many days of paid leave do I have?"
+REPLY = "🌞 You have thirty days of paid leave a year [1]. They lapse on 31 March. Illness is not counted [3]."
+
+
+def says(*replies: str) -> dict[str, Any]:
+    return {"use": "llm.scripted", "with": {"replies": list(replies)}}
+
+
+def graph(writer: dict[str, Any]) -> dict[str, Any]:
+    """Rewrite, search, rerank, answer. The reranking model always prefers the second passage."""
+    return {
+        "version": 1,
+        "models": {
+            "writer": writer,
+            "rewriter": says("How many days of paid leave lapse?"),
+            "orderer": says("[2] > [1]"),
+        },
+        "nodes": {
+            "alone": {"use": "reformulate.conversation", "with": {"llm": "rewriter"}},
+            "bm25": {"use": "retrieve.bm25", "in": "alone", "k": 5},
+            "fused": {"use": "fuse.rrf", "in": "bm25", "k": 5},
+            "ranked": {"use": "rerank.listwise", "in": "fused", "k": 3, "with": {"llm": "orderer"}},
+            "context": {"use": "assemble.token_budget", "in": "ranked", "with": {"llm": "writer", "max_tokens": 1000}},
+            "answer": {"use": "generate.cited", "in": "context", "with": {"llm": "writer"}},
+        },
+        "output": "answer",
+    }
+
+
+@dataclass
+class Held:
+    """Makes a model say its first words and then wait, either in silence or talking on and on."""
+
+    endless: bool = False
+    go: threading.Event = field(default_factory=threading.Event)
+    closed: threading.Event = field(default_factory=threading.Event)
+
+    def hold(self, model: ScriptedLLM, monkeypatch: pytest.MonkeyPatch) -> Held:
+        said = model.stream
+
+        def stream(prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
+            return self._paced(said(prompt, params))
+
+        monkeypatch.setattr(model, "stream", stream)
+        return self
+
+    def _paced(self, words: Generator[str, None, Completion]) -> Generator[str, None, Completion]:
+        try:
+            for _ in range(4):
+                yield next(words)
+            while not self.go.wait(0.02 if self.endless else PATIENCE_MS / 1000):
+                if not self.endless:
+                    raise TimeoutError("nobody let the model go on")
+                yield " and"
+            return (yield from words)
+        except GeneratorExit:
+            self.closed.set()
+            raise
+
+
+@dataclass
+class Visit:
+    """A page opened in the browser, and all that it asked for and complained about."""
+
+    page: Any
+    server: Served
+    models: dict[str, Any]
+    asked: list[Any] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def ask(self, question: str = QUESTION) -> Any:
+        """Ask, and return the turn's element."""
+        self.page.get_by_label("Question").fill(question)
+        self.page.keyboard.press("Enter")
+        return self.page.locator(".turn").last
+
+    def ask_whole(self, question: str = QUESTION) -> Any:
+        """Ask and wait until the answer is whole."""
+        turn = self.ask(question)
+        expect(self.page.get_by_role("button", name="Ask")).to_be_visible()
+        expect(turn.locator(".stages")).to_be_visible()
+        return turn
+
+    def chats(self) -> list[dict[str, Any]]:
+        """Bodies of the questions that were sent."""
+        return [json.loads(r.post_data) for r in self.asked if r.url.endswith("/v1/chat/completions")]
+
+
+def complaint(said: Any) -> list[str]:
+    """An error in the console, such as a broken policy; not that a server which still loads answers 503."""
+    return [said.text] if said.type == "error" and not said.text.startswith("Failed to load resource") else []
+
+
+def expect(locator: Any) -> Any:
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with launched() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "handbook.jsonl").write_text("".join(json.dumps(passage) + "\n" for passage in PASSAGES))
+    build_index([folder / "handbook.jsonl"], folder / "idx", legs=("lexical",))
+    return folder / "idx"
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser: Any, index: Path) -> Iterator[Open]:
+    """Open the page of a server whose answering model says these things."""
+    with ExitStack() as stack:
+
+        def start(*replies: str, writer: dict[str, Any] | None = None, **options: Any) -> Visit:
+            made = graph(writer or says(*(replies or (REPLY,))))
+            pipeline = stack.enter_context(load_pipeline(made, index=index))
+            server = stack.enter_context(served(create_app(pipeline, ServeSettings(model="handbook"))))
+            context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+            stack.callback(context.close)
+            context.set_default_timeout(PATIENCE_MS)
+            page = context.new_page()
+            opened = Visit(page=page, server=server, models=dict(pipeline.graph.models))
+            page.on("request", lambda request: opened.asked.append(request))
+            page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+            page.on("console", lambda said: opened.complaints.extend(complaint(said)))
+            page.goto(server.url)
+            expect(page.locator("#model:not(:empty), #entry[open]")).to_be_visible()
+            return opened
+
+        yield start
+
+
+def test_an_answer_is_streamed_with_its_sources(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = visit()
+    page = opened.page
+    keep(page, "welcome")
+    held = Held().hold(opened.models["writer"], monkeypatch)
+    turn = opened.ask()
+    expect(turn.locator(".answer")).to_have_text("🌞 You have thirty")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.get_by_role("button", name="Ask")).to_be_hidden()
+    held.go.set()
+    expect(page.get_by_role("button", name="Ask")).to_be_visible()
+    expect(turn.locator(".answer")).to_contain_text("thirty days of paid leave a year 1.")
+    expect(turn.locator(".source .title")).to_have_text(["Annual leave", "Parental leave", "Illness"])
+    expect(turn.locator(".source .use")).to_have_text(["cited", "read, not cited", "cited"])
+    assert opened.complaints == []
+    keep(page, "answer")
+
+
+def test_a_citation_opens_its_passage_with_the_supporting_sentence_marked(visit: Open) -> None:
+    opened = visit()
+    page = opened.page
+    turn = opened.ask_whole()
+    cite = turn.get_by_role("button", name="Source 1: Annual leave", exact=True)
+    cite.click()
+    panel = page.get_by_role("dialog", name="Annual leave")
+    expect(panel).to_be_visible()
+    expect(panel.get_by_role("heading", name="Annual leave")).to_be_focused()
+    expect(panel.locator("blockquote")).to_have_text("🌞 You have thirty days of paid leave a year")
+    expect(panel.locator("mark")).to_contain_text("Everyone has thirty days of paid leave a year.")
+    assert "carried over" not in panel.locator("mark").text_content()
+    shown = page.evaluate("document.querySelector('#passage-text').cloneNode(true).textContent")
+    assert "Public holidays come on top 🌞." in shown
+    keep(page, "passage")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(cite).to_be_focused()
+
+
+def test_a_sentence_that_cites_nothing_is_matched_by_words_and_looks_different(visit: Open) -> None:
+    opened = visit()
+    turn = opened.ask_whole()
+    guess = turn.get_by_role("button", name="Source 1, matched by words: Annual leave")
+    expect(guess).to_be_visible()
+    expect(turn.locator(".matched")).to_have_text("They lapse on 31 March.")
+    guess.click()
+    expect(opened.page.locator("mark")).to_contain_text("they lapse on 31 March.")
+    expect(opened.page.locator("#passage-reason")).to_contain_text("The model cites nothing here")
+
+
+def test_the_supporting_sentence_is_the_one_that_shares_most_rare_words(visit: Open) -> None:
+    page = visit().page
+
+    def marked(passage: str, claim: str) -> str | None:
+        found: str | None = page.evaluate(
+            """async ([passage, claim]) => {
+              const { supportIn } = await import("./page/support.js");
+              const span = supportIn(passage, claim);
+              return span && passage.slice(...span);
+            }""",
+            [passage, claim],
+        )
+        return found
+
+    leave = "The office is in Kiel. The office is open daily. Leave is 30 days. The office has a garden."
+    assert marked(leave, "The office gives 30 days of leave") == "Leave is 30 days."
+    wrapped = (
+        "Travel\n\nFor every journey of less than six hours people are asked\nto take the train. Flights need a reason."
+    )
+    assert marked(wrapped, "People take the train for journeys under six hours.") == (
+        "For every journey of less than six hours people are asked\nto take the train."
+    )
+    assert (
+        marked("Urlaub dauert dreißig Tage. Krankheit zählt nicht.", "DREISSIG? dreißig Tage")
+        == "Urlaub dauert dreißig Tage."
+    )
+    assert marked("😀 请假三十天。生病不算。", "生病") == "生病不算。"
+    assert marked(leave, "Penguins swim far") is None
+    assert marked("", "Leave is 30 days") is None
+    assert marked(leave, "") is None
+
+
+def test_the_panel_tells_what_each_stage_did(visit: Open) -> None:
+    opened = visit()
+    turn = opened.ask_whole()
+    turn.locator("summary").click()
+    expect(turn.locator("summary")).to_contain_text("6 stages")
+    expect(turn.locator(".step .name")).to_have_text(["alone", "bm25", "fused", "ranked", "context", "answer"])
+    for seconds in turn.locator(".step .seconds").all_text_contents():
+        assert seconds.endswith((" s", " ms"))
+    answer = turn.locator(".step").last
+    expect(answer.locator(".fact.ok")).to_have_text("ok")
+    expect(answer).to_contain_text("1 model call")
+    row = turn.get_by_role("row").filter(has_text="Annual leave")
+    expect(row.get_by_role("cell").last).to_contain_text("up 1")
+    expect(turn.get_by_role("columnheader")).to_have_text(["Passage", "bm25", "fused", "ranked"])
+    turn.locator(".stages").scroll_into_view_if_needed()
+    keep(opened.page, "stages")
+
+
+def test_a_follow_up_takes_the_conversation_along(visit: Open) -> None:
+    opened = visit(REPLY, "Yes, on 31 March [1].")
+    opened.ask_whole()
+    turn = opened.ask_whole("Do they lapse?")
+    expect(turn.locator(".answer")).to_contain_text("Yes, on 31 March")
+    expect(turn.locator(".searched q")).to_have_text("How many days of paid leave lapse?")
+    said = [(m["role"], m["content"]) for m in opened.chats()[1]["messages"]]
+    assert said == [("user", QUESTION), ("assistant", REPLY), ("user", "Do they lapse?")]
+    keep(opened.page, "follow-up")
+
+
+def test_a_new_conversation_forgets_the_old_one(visit: Open) -> None:
+    opened = visit()
+    opened.ask_whole()
+    opened.page.get_by_role("button", name="New conversation").click()
+    expect(opened.page.locator(".turn")).to_have_count(0)
+    expect(opened.page.get_by_label("Question")).to_be_focused()
+    opened.ask_whole("Who is ill during paid leave?")
+    assert len(opened.chats()[1]["messages"]) == 1
+
+
+@pytest.mark.parametrize("by", ["button", "Escape"])
+def test_stopping_ends_the_generation_itself(visit: Open, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    opened = visit()
+    page = opened.page
+    held = Held(endless=True).hold(opened.models["writer"], monkeypatch)
+    turn = opened.ask()
+    expect(turn.locator(".answer")).to_contain_text("thirty and and")
+    if by == "button":
+        page.get_by_role("button", name="Stop").click()
+    else:
+        page.keyboard.press("Escape")
+    expect(turn.locator(".note")).to_have_text("You stopped this answer.")
+    assert held.closed.wait(PATIENCE_MS / 1000)
+    expect(page.get_by_label("Question")).to_be_focused()
+    expect(turn.locator(".source")).to_have_count(3)
+    if by == "button":
+        keep(page, "stopped")
+    held.go.set()
+    expect(opened.ask_whole("How many days of paid leave?").locator(".answer")).to_contain_text("31 March")
+
+
+def test_a_failure_is_told_and_can_be_tried_again(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = visit()
+    page = opened.page
+    with monkeypatch.context() as broken:
+
+        def fails(prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
+            yield "You"
+            raise RuntimeError("out of ink at /srv/secret")
+
+        broken.setattr(opened.models["writer"], "stream", fails)
+        turn = opened.ask()
+        problem = turn.get_by_role("alert")
+        expect(problem).to_be_visible()
+        expect(problem).not_to_contain_text("secret")
+        keep(page, "error")
+    turn.get_by_role("button", name="Try again").click()
+    expect(page.locator(".turn")).to_have_count(1)
+    expect(page.locator(".answer")).to_contain_text("thirty days of paid leave")
+
+
+def test_a_model_that_is_down_leaves_the_passages_and_a_notice(visit: Open) -> None:
+    opened = visit(writer=nobody())
+    page = opened.page
+    expect(page.locator("#notice")).to_contain_text("model writer")
+    turn = opened.ask()
+    expect(turn.get_by_role("alert")).to_be_visible()
+    expect(turn.locator(".source .title")).to_have_text(["Annual leave", "Parental leave", "Illness"])
+    turn.locator(".source").first.click()
+    expect(page.get_by_role("dialog", name="Annual leave")).to_contain_text("Everyone has thirty days")
+    page.keyboard.press("Escape")
+    keep(page, "degraded")
+
+
+def nobody() -> dict[str, Any]:
+    """A model at an address where nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+    return {"use": "llm.server", "with": {"url": url, "model": "gone", "retries": 0}}
+
+
+def test_a_key_is_asked_for_and_kept_in_memory_alone(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGLINE_KEYS", KEY)
+    opened = visit()
+    page = opened.page
+    entry = page.get_by_role("dialog", name="This server asks for a key")
+    expect(entry).to_be_visible()
+    keep(page, "key")
+    entry.get_by_role("textbox", name="Key").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(entry).to_contain_text("The server does not know this key.")
+    entry.get_by_role("textbox", name="Key").fill(KEY)
+    entry.get_by_role("button", name="Use this key").click()
+    expect(entry).to_be_hidden()
+    expect(opened.ask_whole().locator(".answer")).to_contain_text("thirty days")
+    kept = page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href])")
+    assert KEY not in kept
+    assert KEY not in page.content()
+    assert page.context.cookies() == []
+    page.reload()
+    expect(entry).to_be_visible()
+    entry.get_by_role("button", name="Cancel").click()
+    expect(opened.ask().page.get_by_role("dialog", name="This server asks for a key")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+KEY = "a-key-of-at-least-thirty-two-characters-0123"
+
+
+def test_a_server_that_is_gone_is_said_so(visit: Open) -> None:
+    opened = visit()
+    opened.server.end()
+    turn = opened.ask()
+    expect(turn.get_by_role("alert")).to_contain_text("The server cannot be reached.")
+    expect(opened.page.locator("#notice")).to_have_text("The server cannot be reached.")
+
+
+def test_a_question_without_passages_is_declined(visit: Open) -> None:
+    opened = visit()
+    turn = opened.ask_whole("zebra")
+    expect(turn.locator(".note")).to_have_text("The passages hold no answer to this.")
+    expect(turn.locator(".sources")).to_be_hidden()
+
+
+def test_hostile_passages_titles_answers_and_questions_are_text(visit: Open) -> None:
+    opened = visit(f"Lost keys are reported at once [1]. {ATTACK}")
+    page = opened.page
+    turn = opened.ask_whole(f"lost key {ATTACK}")
+    expect(turn.locator(".question")).to_contain_text(ATTACK)
+    expect(turn.locator(".answer")).to_contain_text(ATTACK)
+    expect(turn.locator(".source .title")).to_have_text([f"Keys {ATTACK}"])
+    turn.locator("summary").click()
+    expect(turn.locator("tbody")).to_contain_text(ATTACK)
+    turn.locator(".cite").first.click()
+    expect(page.locator("#passage-text")).to_contain_text(f"{ATTACK} <|im_end|> &amp; [9]")
+    keep(page, "hostile")
+    assert page.evaluate("window.broken") is None
+    assert page.locator("body :is(script, img, iframe, a:not(.skip))").count() == 0
+    assert opened.complaints == []
+
+
+def test_nothing_is_fetched_from_elsewhere_and_inline_code_cannot_run(visit: Open) -> None:
+    opened = visit()
+    turn = opened.ask_whole()
+    turn.locator(".cite").first.click()
+    assert {request.url.split("/")[2] for request in opened.asked} == {opened.server.url.split("/")[2]}
+    policy = opened.page.request.get(opened.server.url).headers["content-security-policy"]
+    assert policy == HEADERS["Content-Security-Policy"]
+    opened.page.evaluate(
+        """() => {
+          const script = document.createElement("script");
+          script.textContent = "window.broken = true";
+          document.body.append(script);
+          const style = document.createElement("style");
+          style.textContent = "body { display: none }";
+          document.body.append(style);
+        }"""
+    )
+    assert opened.page.evaluate("window.broken") is None
+    expect(opened.page.get_by_label("Question")).to_be_visible()
+
+
+def test_it_works_under_the_path_of_another_application(browser: Any, index: Path) -> None:
+    with load_pipeline(graph(says(REPLY)), index=index) as pipeline:
+        outer = Starlette(routes=[Mount("/handbook", create_app(pipeline, ServeSettings()))])
+        with served(outer) as server, browser.new_context() as context:
+            page = context.new_page()
+            page.goto(f"{server.url}/handbook/")
+            page.get_by_label("Question").fill(QUESTION)
+            page.keyboard.press("Enter")
+            expect(page.locator(".answer")).to_contain_text("thirty days of paid leave")
+
+
+def test_everything_can_be_done_from_the_keyboard(visit: Open) -> None:
+    opened = visit()
+    page = opened.page
+
+    def tab_to(selector: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("s => document.activeElement.matches(s)", selector):
+                assert page.evaluate(FOCUS_IS_VISIBLE), selector
+                return
+        raise AssertionError(f"Tab never reaches {selector}")
+
+    expect(page.get_by_label("Question")).to_be_focused()
+    page.keyboard.type(QUESTION)
+    page.keyboard.press("Enter")
+    expect(page.locator(".stages")).to_be_visible()
+    expect(page.get_by_label("Question")).to_be_focused()
+    page.evaluate("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)")
+    tab_to(".cite")
+    page.keyboard.press("Enter")
+    expect(page.locator("#passage-title")).to_be_focused()
+    tab_to("#passage-text, #passage-close")
+    page.keyboard.press("Escape")
+    expect(page.locator(".cite").first).to_be_focused()
+    tab_to(".source")
+    page.keyboard.press("Space")
+    expect(page.locator("#passage-title")).to_be_focused()
+    page.keyboard.press("Escape")
+    tab_to("summary")
+    page.keyboard.press("Enter")
+    expect(page.locator(".steps")).to_be_visible()
+    tab_to(".wide")
+    tab_to("#question")
+    page.keyboard.type("Do they lapse?")
+    tab_to("#send")
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn")).to_have_count(2)
+    expect(page.locator(".turn").last.locator(".stages")).to_be_visible()
+    expect(page.get_by_label("Question")).to_be_focused()
+
+
+FOCUS_IS_VISIBLE = """() => {
+  const style = getComputedStyle(document.activeElement);
+  const box = document.activeElement.closest(".box:focus-within");
+  return style.outlineStyle !== "none" || (box !== null && getComputedStyle(box).boxShadow !== "none");
+}"""
+
+
+def test_a_screen_reader_hears_the_steps_and_the_whole_answer_not_every_word(
+    visit: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = visit()
+    page = opened.page
+    page.evaluate(
+        """() => {
+          window.heard = [];
+          const said = document.querySelector("#said");
+          new MutationObserver(() => said.textContent && window.heard.push(said.textContent)).observe(
+            said, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    turn = opened.ask_whole()
+    assert page.evaluate("window.heard") == ["Searching", f"Answer: {REPLY} 3 sources."]
+    assert turn.locator("[aria-live], [role=status], [role=log]").count() == 0
+
+
+def test_controls_have_names_and_the_page_has_a_structure(visit: Open) -> None:
+    opened = visit()
+    page = opened.page
+    turn = opened.ask_whole()
+    turn.locator("summary").click()
+    turn.locator(".cite").first.click()
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    controls = [node for node in tree if node.get("role", {}).get("value") in NAMED and not node.get("ignored")]
+    roles = {node["role"]["value"] for node in controls}
+    assert {"button", "textbox", "dialog", "form", "region", "table", "DisclosureTriangle"} <= roles
+    assert [node["role"]["value"] for node in controls if not node.get("name", {}).get("value")] == []
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.title() == "ragline"
+    for landmark in ("banner", "main"):
+        expect(page.get_by_role(landmark)).to_have_count(1)
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    expect(turn.get_by_role("heading", level=2)).to_have_text(QUESTION)
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((element) => element.id)")
+    assert len(ids) == len(set(ids))
+    small = page.evaluate(
+        """[...document.querySelectorAll("button, summary, textarea")]
+             .filter((control) => control.checkVisibility())
+             .map((control) => [control.textContent, control.getBoundingClientRect()])
+             .filter(([, box]) => box.width < 24 || box.height < 24)"""
+    )
+    assert small == []
+
+
+NAMED = {
+    "button",
+    "textbox",
+    "link",
+    "dialog",
+    "form",
+    "region",
+    "table",
+    "DisclosureTriangle",
+    "columnheader",
+    "rowheader",
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_has_enough_contrast(visit: Open, scheme: str) -> None:
+    opened = visit(color_scheme=scheme, reduced_motion="reduce")
+    page = opened.page
+    turn = opened.ask_whole()
+    turn.locator("summary").click()
+    turn.locator(".cite").first.click()
+    opened.server.end()
+    expect(opened.ask("paid leave").get_by_role("alert")).to_be_visible()
+    expect(page.locator("#notice")).to_be_visible()
+    found = page.evaluate(CONTRASTS)
+    assert len(found) > 40
+    assert [text for text in found if text["ratio"] < text["least"]] == []
+    keep(page, scheme)
+
+
+CONTRASTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const channels = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const over = ([r, g, b, a], below) => [r, g, b].map((c, i) => (c * a + below[i] * (255 - a)) / 255);
+  const behind = (element) => {
+    if (!element) return [255, 255, 255];
+    const colour = channels(getComputedStyle(element).backgroundColor);
+    return colour[3] === 255 ? colour.slice(0, 3) : over(colour, behind(element.parentElement));
+  };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const found = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !element.checkVisibility() || element.closest(".unseen, template")) continue;
+    const style = getComputedStyle(element);
+    const below = behind(element);
+    const [high, low] = [light(over(channels(style.color), below)), light(below)].sort((a, b) => b - a);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    found.push({ text: texts.currentNode.data.slice(0, 40), ratio: (high + 0.05) / (low + 0.05), least: large ? 3 : 4.5 });
+  }
+  return found;
+}"""
+
+
+def test_it_fits_a_small_screen(visit: Open) -> None:
+    opened = visit()
+    page = opened.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    turn = opened.ask_whole(f"{QUESTION} {'paid' * 40}")
+    turn.locator("summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    keep(page, "small")
+    turn.locator(".cite").first.click()
+    panel = page.locator("#passage")
+    expect(panel).to_be_visible()
+    assert panel.evaluate("panel => panel.matches(':modal') && panel.scrollWidth <= 360")
+    keep(page, "small-passage")
+
+
+def test_nothing_moves_for_those_who_asked_for_that(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = visit(reduced_motion="reduce")
+    held = Held().hold(opened.models["writer"], monkeypatch)
+    turn = opened.ask()
+    expect(turn.locator(".answer")).to_contain_text("thirty")
+    assert opened.page.evaluate("document.getAnimations().length") == 0
+    held.go.set()

@@ -1,0 +1,55 @@
+"""What the page is made of, without a browser: which files are served, and that none of them needs more than they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
+
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from rag.serve import page
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    app = FastAPI()
+    app.include_router(page.router)
+    with TestClient(app) as made:
+        yield made
+
+
+def test_the_page_and_all_that_it_names_are_served_with_its_policy(client: TestClient) -> None:
+    index = client.get("/")
+    assert index.headers["content-type"] == "text/html; charset=utf-8"
+    named = re.findall(r'(?:src|href)="(page/[^"]+)"', index.text)
+    assert sorted(named) == ["page/icon.svg", "page/page.css", "page/page.js"]
+    for path in ["", *named, *(f"page/{name}" for name in page.PARTS)]:
+        response = client.get(f"/{path}")
+        assert response.status_code == 200
+        assert response.headers["content-security-policy"].startswith("default-src 'self';")
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_scripts_import_only_scripts_that_are_there() -> None:
+    for part in page.PARTS.values():
+        for name in re.findall(r'from "([^"]+)"', part.read_text(encoding="utf-8") if part.suffix == ".js" else ""):
+            assert name.removeprefix("./") in page.PARTS
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "index.html", "__init__.py", "..%2F__init__.py", "%2Fetc%2Fpasswd"])
+def test_nothing_else_is_served(client: TestClient, name: str) -> None:
+    assert client.get(f"/page/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["index.html", *sorted(page.PARTS)])
+def test_no_part_holds_inline_code_or_an_address_elsewhere_or_writes_markup(name: str) -> None:
+    text = (page.HERE / name).read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"https?://|//\w+\.\w|@import", text.replace("// ", ""))
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc", text)
+    if name == "index.html":
+        assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]* src=)", text)

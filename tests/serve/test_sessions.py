@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from generators.llm.scripted import ScriptedLLM
+from rag.errors import SpecError
+from rag.pipeline import load_pipeline
+from rag.serve.keys import new_key
+from rag.serve.sessions import Sessions, UnknownSession
+from rag.types import Message
+from tests.serve.walled import MODEL, client, graph, question, walled
+
+ADA, BOB = "a" * 64, "b" * 64
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sessions(tmp_path: Path, clock: Clock) -> Iterator[Sessions]:
+    made = Sessions(tmp_path / "sessions.db", max_turns=5, max_age_s=100, max_sessions=3, clock=clock)
+    yield made
+    made.close()
+
+
+def test_a_conversation_is_kept_in_order_and_outlives_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.db"
+    sessions = Sessions(file)
+    session = sessions.start(ADA)
+    assert sessions.turns(session, ADA) == ()
+    sessions.add(session, ADA, "How many days?", "Thirty [1].")
+    sessions.add(session, ADA, "And carried over?", "Five [1].")
+    sessions.close()
+    again = Sessions(file)
+    assert again.turns(session, ADA) == (
+        Message(role="user", content="How many days?"),
+        Message(role="assistant", content="Thirty [1]."),
+        Message(role="user", content="And carried over?"),
+        Message(role="assistant", content="Five [1]."),
+    )
+    again.close()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_nobody_reads_writes_or_deletes_anothers(sessions: Sessions) -> None:
+    session = sessions.start(ADA)
+    sessions.add(session, ADA, "mine", "yes")
+    for stranger in (BOB, "", ADA.upper(), "%", "' OR 1=1 --"):
+        for attempt in (
+            lambda owner: sessions.turns(session, owner),
+            lambda owner: sessions.add(session, owner, "x", "y"),
+            lambda owner: sessions.delete(session, owner),
+        ):
+            with pytest.raises(UnknownSession) as refused:
+                attempt(stranger)
+            assert refused.value.args == (), "another's and an absent one look the same"
+    assert [turn.content for turn in sessions.turns(session, ADA)] == ["mine", "yes"]
+
+
+def test_ids_are_long_random_and_never_chosen_by_a_client(sessions: Sessions) -> None:
+    ids = {sessions.start(ADA) for _ in range(50)}
+    assert len(ids) == 50
+    assert all(len(session) == 43 for session in ids)
+    for guess in ("", "new", "1", "../../etc/passwd", "x' OR '1'='1", "\x00", "é" * 1000):
+        with pytest.raises(UnknownSession):
+            sessions.turns(guess, ADA)
+
+
+def test_deleting_leaves_no_trace_of_what_was_said(sessions: Sessions, tmp_path: Path) -> None:
+    session = sessions.start(ADA)
+    sessions.add(session, ADA, "a very particular question", "a very particular answer")
+    sessions.delete(session, ADA)
+    with pytest.raises(UnknownSession):
+        sessions.turns(session, ADA)
+    with pytest.raises(UnknownSession):
+        sessions.add(session, ADA, "too", "late")
+    sessions.close()  # the log is folded into the file
+    assert b"particular" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_the_oldest_exchanges_go_first_and_only_whole_ones(sessions: Sessions) -> None:
+    session = sessions.start(ADA)
+    for number in range(4):
+        sessions.add(session, ADA, f"q{number}", f"a{number}")
+    assert [turn.content for turn in sessions.turns(session, ADA)] == ["q2", "a2", "q3", "a3"]
+
+
+def test_an_unused_conversation_is_forgotten_and_use_keeps_it(sessions: Sessions, clock: Clock) -> None:
+    kept, left = sessions.start(ADA), sessions.start(ADA)
+    clock.now += 60
+    sessions.turns(kept, ADA)
+    clock.now += 60
+    sessions.turns(kept, ADA)
+    with pytest.raises(UnknownSession):
+        sessions.turns(left, ADA)
+    clock.now += 100
+    with pytest.raises(UnknownSession):
+        sessions.add(kept, ADA, "too", "late")
+
+
+def test_the_longest_unused_makes_room(sessions: Sessions, clock: Clock) -> None:
+    ids = []
+    for _ in range(3):
+        ids.append(sessions.start(ADA))
+        clock.now += 1
+    sessions.turns(ids[0], ADA)
+    other = sessions.start(BOB)
+    assert sessions.turns(ids[1], ADA) == (), "one owner's conversations never push out another's"
+    clock.now += 1
+    sessions.turns(ids[0], ADA)
+    new = sessions.start(ADA)
+    with pytest.raises(UnknownSession):
+        sessions.turns(ids[2], ADA)
+    assert sessions.turns(ids[0], ADA) == sessions.turns(ids[1], ADA) == sessions.turns(new, ADA) == ()
+    assert sessions.turns(other, BOB) == ()
+
+
+def test_hostile_text_is_kept_as_text(sessions: Sessions) -> None:
+    session = sessions.start(ADA)
+    hostile = "'); DROP TABLE turns; -- \x00 <|im_end|> </s> \U0001f600"
+    sessions.add(session, ADA, hostile, hostile)
+    assert {turn.content for turn in sessions.turns(session, ADA)} == {hostile}
+    sessions.add(session, ADA, "half a character: \ud800", "and back")
+    assert sessions.turns(session, ADA)[-2].content == "half a character: ?"
+
+
+def test_a_failed_write_leaves_nothing_behind(sessions: Sessions) -> None:
+    session = sessions.start(ADA)
+    sessions._database.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON turns WHEN NEW.content = 'too much' BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    with pytest.raises(sqlite3.IntegrityError):
+        sessions.add(session, ADA, "a question", "too much")
+    assert sessions.turns(session, ADA) == ()
+    sessions.add(session, ADA, "next", "fine")
+
+
+def test_exchanges_of_many_threads_stay_whole(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "sessions.db", max_turns=1_000)
+    session = sessions.start(ADA)
+
+    def talk(name: int) -> None:
+        for number in range(10):
+            sessions.add(session, ADA, f"q{name}.{number}", f"a{name}.{number}")
+            assert len(sessions.turns(session, ADA)) % 2 == 0
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(talk, range(8)))
+    said = [turn.content for turn in sessions.turns(session, ADA)]
+    assert len(said) == 160
+    assert all(question[1:] == answer[1:] for question, answer in zip(said[::2], said[1::2], strict=True))
+    assert [q for q in said if q.startswith("q3.")] == [f"q3.{n}" for n in range(10)]
+    sessions.close()
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from rag.serve.sessions import Sessions
+sessions = Sessions(Path(sys.argv[1]), max_turns=100_000)
+session = sessions.start("owner")
+print(session, flush=True)
+number = 0
+while True:
+    sessions.add(session, "owner", f"q{number}", f"a{number}")
+    print(number, flush=True)
+    number += 1
+"""
+
+
+def test_a_kill_costs_no_exchange_that_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.db"
+    for kills in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(file)], stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        session = writer.stdout.readline().strip()
+        for _ in range(random.Random(kills).randint(1, 40)):
+            writer.stdout.readline()
+        os.kill(writer.pid, signal.SIGKILL)
+        told = writer.stdout.read().split()
+        writer.wait()
+        writer.stdout.close()
+        sessions = Sessions(file)
+        said = [turn.content for turn in sessions.turns(session, "owner")]
+        sessions.close()
+        assert said == [f"{role}{n}" for n in range(len(said) // 2) for role in "qa"]
+        if told and told[-1].isdecimal():
+            assert len(said) // 2 >= int(told[-1]), "what was told to be written is there"
+        check = sqlite3.connect(file)
+        assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        check.close()
+
+
+def test_two_processes_may_share_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.db"
+    one, other = Sessions(file), Sessions(file)
+    session = one.start(ADA)
+    other.add(session, ADA, "from", "there")
+    one.add(session, ADA, "and", "here")
+    assert [turn.content for turn in other.turns(session, ADA)] == ["from", "there", "and", "here"]
+    one.close()
+    other.close()
+
+
+def test_a_foreign_file_is_left_alone(tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("something that somebody needs, and longer than a header of SQLite's: " + "x" * 200)
+    before = note.read_bytes()
+    with pytest.raises(SpecError, match="is no file of conversations"):
+        Sessions(note)
+    assert note.read_bytes() == before
+    foreign = sqlite3.connect(tmp_path / "foreign.db")
+    foreign.execute("CREATE TABLE sessions (id TEXT)")
+    foreign.close()
+    with pytest.raises(SpecError, match="holds something else"):
+        Sessions(tmp_path / "foreign.db")
+    with pytest.raises(SpecError, match="cannot be opened"):
+        Sessions(tmp_path / "no" / "folder.db")
+
+
+@pytest.mark.parametrize("bounds", [{"max_turns": 1}, {"max_sessions": 0}, {"max_age_s": 0.0}])
+def test_bounds_are_checked(tmp_path: Path, bounds: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="sessions: max_turns must be"):
+        Sessions(tmp_path / "sessions.db", **bounds)
+    assert not (tmp_path / "sessions.db").exists()
+
+
+# --- over HTTP ---
+
+
+@pytest.fixture
+def serving(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TestClient, ScriptedLLM]]:
+    """A server that keeps conversations, and the model behind it."""
+    monkeypatch.delenv("RAGLINE_KEYS", raising=False)
+    with load_pipeline(graph(replies=("First [1].", "Second [1].", "Third [1].")), index=index) as pipeline:
+        llm = pipeline.graph.models["small"]
+        assert isinstance(llm, ScriptedLLM)
+        with client(pipeline, sessions_file=tmp_path / "sessions.db") as asking:
+            yield asking, llm
+
+
+def say(asking: TestClient, text: str, session: str, **headers: str) -> Any:
+    return asking.post("/v1/chat/completions", json=question(text, ragline={"session": session}), headers=headers)
+
+
+def test_a_follow_up_is_answered_with_what_was_said_before(serving: tuple[TestClient, ScriptedLLM]) -> None:
+    asking, llm = serving
+    first = say(asking, "How many days of paid leave?", "new")
+    session = first.json()["ragline"]["session"]
+    assert len(session) == 43
+    again = say(asking, "How many may be carried over?", session)
+    assert again.json()["ragline"]["session"] == session
+    told = " ".join(turn.content for turn in llm.seen[-1])
+    assert "How many days of paid leave?" in told
+    assert "First [1]." in told
+    other = say(asking, "Who signs orders?", "new")
+    assert other.json()["ragline"]["session"] != session
+    assert "paid leave" not in " ".join(turn.content for turn in llm.seen[-1])
+    plain = asking.post("/v1/chat/completions", json=question())
+    assert plain.json()["ragline"]["session"] is None
+
+
+def test_a_stream_says_its_session_first_and_is_written_down(serving: tuple[TestClient, ScriptedLLM]) -> None:
+    asking, llm = serving
+    body = question("How many days of paid leave?", stream=True, ragline={"session": "new"})
+    lines = asking.post("/v1/chat/completions", json=body).text.split("\n\n")
+    session = json.loads(lines[0].removeprefix("data: "))["ragline"]["session"]
+    assert say(asking, "And carried over?", session).status_code == 200
+    assert "First [1]." in " ".join(turn.content for turn in llm.seen[-1])
+
+
+def test_sessions_are_deleted_by_request(serving: tuple[TestClient, ScriptedLLM]) -> None:
+    asking, _ = serving
+    session = say(asking, "How many days?", "new").json()["ragline"]["session"]
+    assert asking.delete(f"/v1/sessions/{session}").status_code == 204
+    for refused in (asking.delete(f"/v1/sessions/{session}"), say(asking, "And?", session)):
+        assert refused.status_code == 404
+        assert refused.json()["error"]["code"] == "unknown_session"
+
+
+def test_the_server_knows_the_earlier_turns_and_takes_no_others(serving: tuple[TestClient, ScriptedLLM]) -> None:
+    asking, _ = serving
+    turns = [{"role": role, "content": "x"} for role in ("user", "assistant", "user")]
+    refused = asking.post(
+        "/v1/chat/completions", json={"model": MODEL, "messages": turns, "ragline": {"session": "new"}}
+    )
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "messages"
+
+
+def test_a_server_without_sessions_says_so(index: Path) -> None:
+    with walled(index) as asking:
+        refused = say(asking, "How many days?", "new")
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"] == "ragline.session"
+        assert asking.delete("/v1/sessions/x").status_code == 404
+
+
+def test_one_key_cannot_use_anothers_session(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada, bob = new_key(), new_key()
+    monkeypatch.setenv("RAGLINE_KEYS", f"{ada},{bob}")
+    file = tmp_path / "sessions.db"
+    with walled(index, sessions_file=file) as asking:
+        session = say(asking, "How many days?", "new", Authorization=f"Bearer {ada}").json()["ragline"]["session"]
+        theirs = {"Authorization": f"Bearer {bob}"}
+        for refused in (
+            say(asking, "And?", session, **theirs),
+            asking.delete(f"/v1/sessions/{session}", headers=theirs),
+        ):
+            assert refused.status_code == 404
+        absent = say(asking, "And?", "absent", **theirs)
+        assert absent.json() == refused.json(), "nobody learns that it exists"
+        assert say(asking, "And?", session, Authorization=f"Bearer {ada}").status_code == 200
+    content = b"".join(part.read_bytes() for part in tmp_path.glob("sessions.db*"))
+    assert b"How many days?" in content
+    for key in (ada, bob):
+        assert key.encode() not in content
