@@ -16,9 +16,8 @@ from benchmarks.methods_sets import HITS, QUERIES, Bench, Declared
 from benchmarks.methods_style import style
 from benchmarks.record import commit, machine
 from benchmarks.work_lines import Work
-from generators.llm import LLMS
+from generators.llm.transformers import TransformersLLM
 from rag.models import resolve
-from rag.protocols import LLM
 from rag.stages import FUSERS, REFORMULATORS
 from rag.stages.rewrite_code import RewriteCodeTransform
 from rag.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
@@ -53,9 +52,8 @@ class Runner:
         self._components: dict[tuple[str, str], Any] = {}
 
     @cached_property
-    def llm(self) -> LLM:
-        made: LLM = LLMS.get("transformers")(model=MODEL)
-        return made
+    def llm(self) -> TransformersLLM:
+        return TransformersLLM(model=MODEL)
 
     @cached_property
     def _origin(self) -> dict[str, Any]:
@@ -87,6 +85,7 @@ class Runner:
             "reformulate": self._reformulated,
             "retrieve": self._retrieved,
         }
+        self.llm.forget_prefixes()  # what a cell costs must not depend on the cell before it
         seconds, found = ways[cell.method.stage](cell, bench, queries)
         for first, each in found.items():
             for one in each:

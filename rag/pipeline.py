@@ -339,7 +339,7 @@ def require_local_models(graph: Graph, index: Index | None) -> None:
     """Raise MissingModel unless every model that the graph and the index use is on this machine."""
     from rag.models import locate
 
-    wanted = [(str(m.model), m.revision) for m in graph.models.values() if hasattr(m, "model")]
+    wanted = [(str(m.model_name), m.revision) for m in graph.models.values() if hasattr(m, "revision")]
     if index is not None and "dense" in graph.legs and index.manifest.encoder is not None:
         wanted.append((str(index.manifest.encoder["name"]), index.manifest.encoder.get("revision")))
     missing = [name for name, revision in wanted if locate(name, revision=revision) is None]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import SpecError, StageError
+from rag.errors import MissingModel, SpecError, StageError
 from rag.graph.build import build
 from rag.graph.spec import load_spec
 from rag.indexing import build_index
@@ -197,3 +197,14 @@ def test_a_pipeline_made_by_hand_can_be_closed_twice() -> None:
     pipeline.close()
     pipeline.close()
     assert pipeline.ask("q").text == "x"
+
+
+def test_offline_names_the_model_that_is_not_here(tmp_path: Path) -> None:
+    spec = {
+        "version": 1,
+        "models": {"far": {"use": "llm.transformers", "with": {"model": "nobody/has-this"}}},
+        "nodes": {"answer": {"use": "generate.closed_book", "in": "query", "with": {"llm": "far"}}},
+        "output": "answer",
+    }
+    with pytest.raises(MissingModel, match="rag models pull nobody/has-this"):
+        load_pipeline(spec, offline=True)
