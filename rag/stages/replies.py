@@ -12,7 +12,7 @@ _OPENED, _CLOSED = "<think>", "</think>"
 _BULLET = re.compile(r"^\s*(?:[-*•–]+|\(?\d{1,3}[.):]|\[\d{1,3}\])\s+")
 _LINE_LABEL = re.compile(r"^\s*(?:query|search query|version|variant)\s*\d*\s*:\s*", re.IGNORECASE)
 _LABEL = re.compile(
-    r"^\s*\**(?:passage|answer|thought|document|abstract|article|summary|purpose|question|keywords?|code|"
+    r"^\s*\**(?:user|passage|answer|thought|document|abstract|article|summary|purpose|question|keywords?|code|"
     r"(?:stand-?alone|rewritten|general|sub-?) ?(?:question|query))\s*\d*\**\s*:\**\s*",
     re.IGNORECASE,
 )

@@ -88,6 +88,7 @@ def test_a_program_is_read_with_its_indentation(reply: str) -> None:
     [
         "How long is the warranty?",
         "Stand-alone question: How long is the warranty?",
+        "User: How long is the warranty?",
         'Here is the question:\n"How long is the warranty?"\nIt stands alone.',
         "1. How long is the warranty?\n2. What else?",
         "<think>it = frame</think>\nHow long is the warranty?",

@@ -1,0 +1,207 @@
+"""Questions per second on the vLLM engine: batches against one at a time, and against LangChain and Haystack.
+
+One engine, in one run. `closed-book`: the built-in graph. `ask`: BM25, the built-in attention reranking of ten, passages up to
+about 700 prompt tokens, an answer. Both through `rag batch`, one question at a time, and, with the parts of `ask` handed
+over (the same retrieval, prompts and engine), as a LangChain sequence (`batch`) and a Haystack pipeline, which runs one
+question after another; frameworks that are not installed are left out. The slowest stage alone: the engine completing the
+same prompts, and the reranker on the same candidates. Questions and passages are clapnq's.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.throughput [--questions 64] [--alone 12] [--tokens 48] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.make_samples import data_folder
+from benchmarks.record import record
+from rag.batch.run import run_batch
+from rag.beir import load_beir
+from rag.evaluation import cached_index
+from rag.graph.build import build
+from rag.graph.spec import GraphSpec, load_spec
+from rag.pipeline import Pipeline
+from rag.types import Message, Prompt, Query, SamplingParams
+
+PASSAGE_TOKENS = 600  # with instruction and question a prompt is about 700
+MODELS: dict[str, Any] = {
+    "engine": {"use": "llm.vllm_offline", "with": {"kv_cache_gib": 4, "max_model_len": 2048}},
+    "reader": {"use": "llm.transformers", "with": {"model": "smollm2-135m-instruct"}},
+}
+
+
+def closed_book(tokens: int) -> dict[str, Any]:
+    answer = {"use": "generate.closed_book", "in": "query", "with": {"llm": "engine", "max_tokens": tokens}}
+    return {"version": 1, "models": {"engine": MODELS["engine"]}, "nodes": {"answer": answer}, "output": "answer"}
+
+
+def ask(tokens: int) -> dict[str, Any]:
+    nodes = {
+        "bm25": {"use": "retrieve.bm25", "in": "query", "k": 10},
+        "ranked": {
+            "use": "rerank.attention",
+            "in": "bm25",
+            "k": 10,
+            "with": {"llm": "reader", "first_stage_weight": 0.6, "keep": "nowhere"},
+        },
+        "context": {
+            "use": "assemble.token_budget",
+            "in": "ranked",
+            "with": {"llm": "engine", "max_tokens": PASSAGE_TOKENS},
+        },
+        "answer": {"use": "generate.cited", "in": "context", "with": {"llm": "engine", "max_tokens": tokens}},
+    }
+    return {"version": 1, "models": MODELS, "nodes": nodes, "output": "answer"}
+
+
+def rate(n: int, work: Callable[[], Any]) -> float:
+    """Items per second."""
+    started = time.perf_counter()
+    work()
+    return n / (time.perf_counter() - started)
+
+
+def through_batch(pipeline: Pipeline, queries: Sequence[Query]) -> float:
+    """Questions per second of `rag batch`, commits and all."""
+    with tempfile.TemporaryDirectory() as folder:
+        questions = Path(folder) / "questions.jsonl"
+        lines = (json.dumps({"id": query.qid, "question": query.text}) for query in queries)
+        questions.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return rate(len(queries), lambda: run_batch(questions, pipeline, out=Path(folder) / "out"))
+
+
+class Told:
+    """An engine that notes the prompts it is given."""
+
+    def __init__(self, llm: Any) -> None:
+        self._llm = llm
+        self.prompts: list[Prompt] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._llm, name)
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> Any:
+        self.prompts += prompts
+        return self._llm.complete(prompts, params)
+
+
+def prompts_of(pipeline: Pipeline, queries: Sequence[Query], llm: Any) -> list[Prompt]:
+    """What the answering node asks the model."""
+    told = Told(llm)
+    node = pipeline.graph.parts["answer"]
+    before, node._llm = node._llm, told
+    try:
+        pipeline.ask_batch(queries)
+    finally:
+        node._llm = before
+    return told.prompts
+
+
+def langchain(pipeline: Pipeline, queries: Sequence[Query], llm: Any, params: SamplingParams) -> float:
+    """A LangChain sequence: our retrieval as its retriever's step, its batch, the same engine."""
+    from langchain_core.language_models.llms import BaseLLM
+    from langchain_core.outputs import Generation, LLMResult
+    from langchain_core.runnables import RunnableLambda
+
+    class Engine(BaseLLM):
+        @property
+        def _llm_type(self) -> str:
+            return "engine"
+
+        def _generate(self, prompts: list[str], *args: Any, **more: Any) -> LLMResult:
+            asked = [[Message(role="user", content=prompt)] for prompt in prompts]
+            return LLMResult(generations=[[Generation(text=c.text)] for c in llm.complete(asked, params)])
+
+    def prompt(text: str) -> str:
+        passages = pipeline.run([Query(qid="1", text=text)], to="context").outputs[0].passages
+        numbered = "\n\n".join(f"[{i}] {hit.document.full_text}" for i, hit in enumerate(passages, start=1))
+        return f"Answer the question from the passages and cite them as [1].\n\n{numbered}\n\nQuestion: {text}"
+
+    chain: Any = RunnableLambda(prompt) | Engine()
+    return rate(len(queries), lambda: chain.batch([query.text for query in queries]))
+
+
+def haystack(pipeline: Pipeline, queries: Sequence[Query], llm: Any, params: SamplingParams) -> float:
+    """A Haystack pipeline of the same two parts; it takes one question at a time."""
+    os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+    from haystack import Pipeline as Haystack
+    from haystack import component
+
+    @component
+    class Prompts:
+        @component.output_types(prompt=str)
+        def run(self, question: str) -> dict[str, str]:
+            passages = pipeline.run([Query(qid="1", text=question)], to="context").outputs[0].passages
+            numbered = "\n\n".join(f"[{i}] {hit.document.full_text}" for i, hit in enumerate(passages, start=1))
+            text = "Answer the question from the passages and cite them as [1]."
+            return {"prompt": f"{text}\n\n{numbered}\n\nQuestion: {question}"}
+
+    @component
+    class Engine:
+        @component.output_types(reply=str)
+        def run(self, prompt: str) -> dict[str, str]:
+            return {"reply": llm.complete([[Message(role="user", content=prompt)]], params)[0].text}
+
+    chain = Haystack()
+    chain.add_component("prompts", Prompts())
+    chain.add_component("engine", Engine())
+    chain.connect("prompts.prompt", "engine.prompt")
+    return rate(len(queries), lambda: [chain.run({"prompts": {"question": query.text}}) for query in queries])
+
+
+def measured(spec: dict[str, Any], index: Any, queries: Sequence[Query], alone: int, tokens: int) -> dict[str, float]:
+    """Questions per second of one graph by every way there is, and of its stages alone."""
+    pipeline = Pipeline(build(load_spec(spec), index=index), index=index)
+    engine = pipeline.graph.models["engine"]
+    params = SamplingParams(max_tokens=tokens)
+    pipeline.ask_batch(queries[:2])  # starts the engine, loads the rest
+    found = {"alone": rate(alone, lambda: [pipeline.ask(query) for query in queries[:alone]])}
+    rest = queries[alone:]
+    found["batch"] = through_batch(pipeline, rest)
+    prompts = prompts_of(pipeline, rest, engine)
+    found["prompt_tokens"] = statistics.mean(engine.count_tokens(prompts))
+    found["engine_alone"] = rate(len(prompts), lambda: engine.complete(prompts, params))
+    if "ranked" in pipeline.graph.parts:
+        found["reranker_alone"] = rate(len(rest), lambda: pipeline.run(rest, to="ranked"))
+        for name, module, way in (("langchain", "langchain_core", langchain), ("haystack", "haystack", haystack)):
+            if find_spec(module):
+                some = rest[: max(alone, 2)] if name == "haystack" else rest
+                found[name] = way(pipeline, some, engine, params)
+    engine.close()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=64)
+    parser.add_argument("--alone", type=int, default=12, help="questions asked one at a time")
+    parser.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
+    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/throughput.jsonl")
+    options = parser.parse_args()
+    dataset = load_beir(data_folder() / "clapnq")
+    queries = list(dataset.queries)[: options.questions + options.alone]
+    graph = GraphSpec.model_validate(ask(options.tokens))
+    with cached_index(dataset, graph, graph.index) as index:
+        for name, spec in (("closed-book", closed_book(options.tokens)), ("ask", ask(options.tokens))):
+            found = measured(spec, index, queries, options.alone, options.tokens)
+            print(f"{name}: prompts of {found.pop('prompt_tokens'):.0f} tokens", flush=True)
+            for way, speed in found.items():
+                print(f"  {way:<15} {speed:7.2f} questions/s  {speed / found['alone']:5.1f} times one at a time")
+            slowest = min(speed for way, speed in found.items() if way.endswith("_alone"))
+            print(f"  batch is {found['batch'] / slowest:.0%} of the slowest stage alone", flush=True)
+            if options.record:
+                settings = {"questions": options.questions, "alone": options.alone, "tokens": options.tokens}
+                record("throughput", {"graph": name, **settings, "questions_per_second": found})
+
+
+if __name__ == "__main__":
+    main()
