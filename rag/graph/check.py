@@ -61,6 +61,7 @@ def check(spec: Spec, *, index: Index | None = None) -> Checked:
         _types(checked, classes)
     checked.legs = tuple(sorted({leg for name in spec.graph.nodes if (leg := getattr(classes.get(name), "leg", None))}))
     _make(checked, classes, index)
+    _sources(checked)
     _budgets(checked)
     return checked
 
@@ -288,6 +289,17 @@ def _construct(
         checked.complain((*place, "with"), f"{error} {_able(error.methods)}")
     except (SpecError, ValueError) as error:
         checked.complain((*place, "with"), str(error))
+
+
+def _sources(checked: Checked) -> None:
+    """A fuser's parameters may name the nodes that it fuses, and no others."""
+    for name, part in checked.parts.items():
+        require = getattr(part, "require_sources", None)
+        if require is not None:
+            try:
+                require(checked.spec.graph.nodes[name].inputs)
+            except ValueError as error:
+                checked.complain(("nodes", name, "with", "weights"), str(error))
 
 
 def _budgets(checked: Checked) -> None:

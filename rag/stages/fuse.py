@@ -7,7 +7,7 @@ Neither looks at texts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -43,8 +43,13 @@ class RRFFuser:
             ContractError: a score is NaN.
         """
         require_k(k, by="fuse.rrf")
-        require_sources(self.weights, rankings, by="fuse.rrf")
+        if rankings:
+            self.require_sources({ranking.source for ranking in rankings})
         return [self._fuse(group, k) for group in by_qid(rankings).values()]
+
+    def require_sources(self, sources: Collection[str]) -> None:
+        """Raise ValueError if a weight names none of the nodes that rankings come from."""
+        require_named(self.weights, sources, by="fuse.rrf")
 
     def _fuse(self, group: Sequence[Ranking], k: int) -> Ranking:
         earned = Earned()
@@ -83,13 +88,17 @@ class WeightedFuser:
             ContractError: a score is NaN or infinite.
         """
         require_k(k, by="fuse.weighted")
-        require_sources(self.weights, rankings, by="fuse.weighted")
-        sources = {ranking.source for ranking in rankings}
-        if self.weights and (left_out := sources - self.weights.keys()):
+        if rankings:
+            self.require_sources({ranking.source for ranking in rankings})
+        return [self._fuse(group, k) for group in by_qid(rankings).values()]
+
+    def require_sources(self, sources: Collection[str]) -> None:
+        """Raise ValueError unless the weights, if there are any, name just the nodes that rankings come from."""
+        require_named(self.weights, sources, by="fuse.weighted")
+        if self.weights and (left_out := set(sources) - self.weights.keys()):
             raise ValueError(
                 f"fuse.weighted: no weight for {_names(left_out)}; name every source, or leave weights out"
             )
-        return [self._fuse(group, k) for group in by_qid(rankings).values()]
 
     def _fuse(self, group: Sequence[Ranking], k: int) -> Ranking:
         total = math.fsum(self.weights.values()) if self.weights else len({r.source for r in group})
@@ -146,10 +155,9 @@ def checked_weights(weights: Mapping[str, float] | None, *, by: str) -> Mapping[
     return MappingProxyType(weights)
 
 
-def require_sources(weights: Mapping[str, float], rankings: Sequence[Ranking], *, by: str) -> None:
-    """Raise ValueError if a weight names a source that no ranking has; an empty batch may pass."""
-    sources = {ranking.source for ranking in rankings}
-    if rankings and (unknown := weights.keys() - sources):
+def require_named(weights: Mapping[str, float], sources: Collection[str], *, by: str) -> None:
+    """Raise ValueError if a weight names a source that there is not."""
+    if unknown := weights.keys() - set(sources):
         raise ValueError(f"{by}: weights name {_names(unknown)}, but the fused rankings come from {_names(sources)}")
 
 

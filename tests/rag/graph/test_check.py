@@ -137,3 +137,16 @@ def test_a_graph_can_be_plain_data() -> None:
     assert check(spec).problems == []
     with pytest.raises(SpecError, match="nodes: is missing"):
         load_spec({"version": 1, "output": "a"})
+
+
+@pytest.mark.parametrize(
+    ("fuser", "told"),
+    [
+        ("{use: fuse.rrf, in: [one, two], k: 4, with: {weights: {noe: 2}}}", "weights name 'noe', but"),
+        ("{use: fuse.weighted, in: [one, two], k: 4, with: {weights: {one: 1}}}", "no weight for 'two'"),
+    ],
+)
+def test_weights_must_name_the_fused_nodes(tmp_path: Path, fuser: str, told: str) -> None:
+    [problem] = problems(GOOD.replace("{use: fuse.rrf, in: [one, two], k: 4}", fuser), tmp_path)
+    assert told in problem
+    assert problem.startswith("g.yaml:7")
