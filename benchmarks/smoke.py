@@ -24,10 +24,10 @@ SMALL = {
     "icr_quality": ["scifact", "--limit", "2", "--depth", "6"],
     "attention": ["alone", "fused", "--limit", "2", "--depth", "10", "--work", "runs/attention_smoke.jsonl"],
     "cited_answers": ["--limit", "2"],
-    "serve_load": ["--requests", "4", "--clients", "1", "2"],
+    "serve_load": ["--requests", "2", "--clients", "2"],
     "methods": [
-        *["--sets", "toollens", "--limit", "2", "--lines", "runs/methods_smoke.jsonl", "--methods"],
-        *["query likelihood", "setwise, heapsort", "RM3", "Query2doc", "interleaved"],
+        *["--sets", "cranfield", "--limit", "2", "--lines", "runs/methods_smoke.jsonl", "--methods"],
+        *["query likelihood", "setwise, heapsort", "RM3", "Query2doc"],
     ],
 }
 
