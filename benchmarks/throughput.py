@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from rag.evaluation import cached_index
 from rag.graph.build import build
 from rag.graph.spec import GraphSpec, load_spec
 from rag.pipeline import Pipeline
-from rag.types import Message, Prompt, Query, SamplingParams
+from rag.types import Completion, Message, Prompt, Query, SamplingParams
 
 PASSAGE_TOKENS = 600  # with instruction and question a prompt is about 700
 MODELS: dict[str, Any] = {
@@ -67,7 +68,9 @@ def rate(n: int, work: Callable[[], Any]) -> float:
     """Items per second."""
     started = time.perf_counter()
     work()
-    return n / (time.perf_counter() - started)
+    spent = time.perf_counter() - started
+    print(f"    {n} in {spent:.1f} s", flush=True)
+    return n / spent
 
 
 def through_batch(pipeline: Pipeline, queries: Sequence[Query]) -> float:
@@ -80,7 +83,7 @@ def through_batch(pipeline: Pipeline, queries: Sequence[Query]) -> float:
 
 
 class Told:
-    """An engine that notes the prompts it is given."""
+    """Notes the prompts that an engine would be given; the engine itself must not see them before it is timed."""
 
     def __init__(self, llm: Any) -> None:
         self._llm = llm
@@ -91,18 +94,18 @@ class Told:
 
     def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> Any:
         self.prompts += prompts
-        return self._llm.complete(prompts, params)
+        return [Completion(text="noted") for _ in prompts]
 
 
 def prompts_of(pipeline: Pipeline, queries: Sequence[Query], llm: Any) -> list[Prompt]:
     """What the answering node asks the model."""
     told = Told(llm)
     node = pipeline.graph.parts["answer"]
-    before, node._llm = node._llm, told
+    before, node.llm = node.llm, told
     try:
         pipeline.ask_batch(queries)
     finally:
-        node._llm = before
+        node.llm = before
     return told.prompts
 
 
@@ -158,24 +161,32 @@ def haystack(pipeline: Pipeline, queries: Sequence[Query], llm: Any, params: Sam
     return rate(len(queries), lambda: [chain.run({"prompts": {"question": query.text}}) for query in queries])
 
 
-def measured(spec: dict[str, Any], index: Any, queries: Sequence[Query], alone: int, tokens: int) -> dict[str, float]:
+def measured(
+    spec: dict[str, Any], index: Any, queries: Sequence[Query], *, n: int, alone: int, tokens: int
+) -> dict[str, float]:
     """Questions per second of one graph by every way there is, and of its stages alone."""
     pipeline = Pipeline(build(load_spec(spec), index=index), index=index)
     engine = pipeline.graph.models["engine"]
     params = SamplingParams(max_tokens=tokens)
-    pipeline.ask_batch(queries[:2])  # starts the engine, loads the rest
-    found = {"alone": rate(alone, lambda: [pipeline.ask(query) for query in queries[:alone]])}
-    rest = queries[alone:]
-    found["batch"] = through_batch(pipeline, rest)
-    prompts = prompts_of(pipeline, rest, engine)
+    parts = iter(queries)  # every way has questions of its own: what the engine has read before it need not read again
+
+    def some(n: int) -> list[Query]:
+        return list(islice(parts, n))
+
+    pipeline.ask_batch(some(2))  # starts the engine, loads the rest
+    one_by_one = some(alone)
+    found = {"alone": rate(alone, lambda: [pipeline.ask(query) for query in one_by_one])}
+    found["batch"] = through_batch(pipeline, some(n))
+    prompts = prompts_of(pipeline, some(n), engine)
     found["prompt_tokens"] = statistics.mean(engine.count_tokens(prompts))
-    found["engine_alone"] = rate(len(prompts), lambda: engine.complete(prompts, params))
+    found["engine_alone"] = rate(n, lambda: engine.complete(prompts, params))
     if "ranked" in pipeline.graph.parts:
-        found["reranker_alone"] = rate(len(rest), lambda: pipeline.run(rest, to="ranked"))
-        for name, module, way in (("langchain", "langchain_core", langchain), ("haystack", "haystack", haystack)):
-            if find_spec(module):
-                some = rest[: max(alone, 2)] if name == "haystack" else rest
-                found[name] = way(pipeline, some, engine, params)
+        ranked = some(n)
+        found["reranker_alone"] = rate(n, lambda: pipeline.run(ranked, to="ranked"))
+        if find_spec("langchain_core"):
+            found["langchain"] = langchain(pipeline, some(n), engine, params)
+        if find_spec("haystack"):
+            found["haystack"] = haystack(pipeline, some(alone), engine, params)
     engine.close()
     return found
 
@@ -188,11 +199,11 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="append to benchmarks/results/throughput.jsonl")
     options = parser.parse_args()
     dataset = load_beir(data_folder() / "clapnq")
-    queries = list(dataset.queries)[: options.questions + options.alone]
+    queries = list(dataset.queries)
     graph = GraphSpec.model_validate(ask(options.tokens))
     with cached_index(dataset, graph, graph.index) as index:
         for name, spec in (("closed-book", closed_book(options.tokens)), ("ask", ask(options.tokens))):
-            found = measured(spec, index, queries, options.alone, options.tokens)
+            found = measured(spec, index, queries, n=options.questions, alone=options.alone, tokens=options.tokens)
             print(f"{name}: prompts of {found.pop('prompt_tokens'):.0f} tokens", flush=True)
             for way, speed in found.items():
                 print(f"  {way:<15} {speed:7.2f} questions/s  {speed / found['alone']:5.1f} times one at a time")

@@ -205,6 +205,7 @@ def test_what_the_user_says_of_usage_reports_stays(flow: Flow) -> None:
     assert flow.python("import rag, os; print(os.environ['DO_NOT_TRACK'])").stdout.strip() == "0"
 
 
+@pytest.mark.slow
 def test_the_whole_flow_sends_nothing(flow: Flow) -> None:
     run_flow(flow, tiny_graph(flow.folder))
 
