@@ -22,7 +22,16 @@ export function openPassage(source, claim = "", by = "model") {
 }
 
 export function closePassage() {
-  if (panel.open) panel.close();
+  if (!panel.open) return;
+  panel.close();
+  tidy();
+}
+
+/** Give the page and the focus back. At once: the event of closing comes later, when another passage may be open. */
+function tidy() {
+  document.body.classList.remove("reading");
+  if (cameFrom?.isConnected) cameFrom.focus();
+  cameFrom = null;
 }
 
 function showClaim(claim, by, span) {
@@ -58,9 +67,7 @@ function show() {
 }
 
 panel.addEventListener("close", () => {
-  document.body.classList.remove("reading");
-  if (cameFrom?.isConnected) cameFrom.focus();
-  cameFrom = null;
+  if (!panel.open) tidy(); // closed by the browser itself, such as a gesture to go back
 });
 byId("passage-close").addEventListener("click", closePassage);
 panel.addEventListener("keydown", (event) => {
