@@ -2,8 +2,8 @@
 
 BEIR folders, BM25's first hits, `rerank.icr` in the paper's form, or in the form of QRHead's re-run; nDCG@10 beside the
 published figure. First stage and tokenisation of ours are not theirs (Pyserini), so a point of difference says little.
-Published: QRHead (Wu et al., EMNLP 2025, arXiv 2506.09944), table of BEIR results. Run so far: the default model on
-SciFact, to see that it works; no figure of Llama was reproduced by us.
+Published: QRHead (Wu et al., EMNLP 2025, arXiv 2506.09944), table of BEIR results. Run so far: one query of SciFact
+on the default model, to see that it works; no published figure was reproduced by us.
 
     python -m benchmarks.reproduce_icr BEIR/scifact [BEIR/nfcorpus ...] [--model meta-llama/Llama-3.1-8B-Instruct]
     [--form icr|qrhead] [--heads auto] [--limit N]
