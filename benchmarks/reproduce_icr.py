@@ -6,7 +6,7 @@ Published: QRHead (Wu et al., EMNLP 2025, arXiv 2506.09944), table of BEIR resul
 on the default model, to see that it works; no published figure was reproduced by us.
 
     python -m benchmarks.reproduce_icr BEIR/scifact [BEIR/nfcorpus ...] [--model meta-llama/Llama-3.1-8B-Instruct]
-    [--form icr|qrhead] [--heads auto] [--limit N]
+    [--form icr|qrhead] [--limit N]
 """
 
 from __future__ import annotations
