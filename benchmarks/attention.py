@@ -27,7 +27,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -40,6 +40,7 @@ from benchmarks.first_stage import Job, prepare, shuffled
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import RESULTS
+from benchmarks.work_lines import Work
 from rag.evaluate.measures import evaluate
 from rag.evaluate.significance import holm, paired_randomisation
 from rag.protocols import LLM, LocalLLM, Reranker
@@ -128,33 +129,6 @@ def methods(llm: LocalLLM) -> dict[str, tuple[Callable[[Ranking], Ranking], Call
 def first_stage_of(method: str) -> str:
     """The method that only passes on what `method` is given to rerank."""
     return "hybrid" if method.startswith("hybrid") else "identity"
-
-
-class Work:
-    """Results by (method, set, qid) and settings, one JSON line each, added as they come."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._done: dict[tuple[str, str, str, str], dict[str, Any]] = {}
-        for line in self._lines():
-            self._done[line["method"], line["set"], line["qid"], line["settings"]] = line
-
-    def get(self, method: str, name: str, qid: str, settings: str) -> dict[str, Any] | None:
-        return self._done.get((method, name, qid, settings))
-
-    def add(self, line: dict[str, Any]) -> None:
-        self._done[line["method"], line["set"], line["qid"], line["settings"]] = line
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        if self._path.is_file():
-            for text in self._path.read_text(encoding="utf-8").splitlines():
-                try:
-                    yield json.loads(text)
-                except ValueError:
-                    continue  # a line that a kill cut off
 
 
 def run(

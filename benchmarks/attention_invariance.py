@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import combinations
 
+from benchmarks.attention import backwards, same
 from benchmarks.first_stage import prepare, shuffled
 from benchmarks.record import record
 from generators.llm import LLMS
@@ -21,14 +21,6 @@ from rag.types import Ranking
 from rerankers.attention.reranker import AttentionReranker
 
 NEVER = 1e9  # a lead that no document has: reading goes on to the end, five at a time
-
-
-def backwards(ranking: Ranking) -> Ranking:
-    return replace(ranking, hits=ranking.hits[::-1])
-
-
-def same(ranking: Ranking) -> Ranking:
-    return ranking
 
 
 def scores(reranker: AttentionReranker, ranking: Ranking) -> dict[str, float]:

@@ -1,10 +1,10 @@
 """Questions per second on the vLLM engine: batches against one at a time, and against LangChain and Haystack.
 
-One engine, in one run. `closed-book`: the built-in graph. `ask`: BM25, the built-in attention reranking of ten, passages up to
-about 700 prompt tokens, an answer. Both through `rag batch`, one question at a time, and, with the parts of `ask` handed
-over (the same retrieval, prompts and engine), as a LangChain sequence (`batch`) and a Haystack pipeline, which runs one
-question after another; frameworks that are not installed are left out. The slowest stage alone: the engine completing the
-same prompts, and the reranker on the same candidates. Questions and passages are clapnq's.
+One engine, in one run. `closed-book`: the built-in graph. `ask`: BM25, attention reranking of ten, passages up to about
+700 prompt tokens, an answer. Both through `rag batch` and one question at a time; `ask` also as a LangChain sequence
+(`batch`) and as a Haystack pipeline, which runs one question after another, both with its passages in a prompt much like
+its own, and its engine; frameworks that are not installed are left out. Stages alone: the engine completing as many
+prompts, and the reranker. Every way has questions of its own, of clapnq.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.throughput [--questions 64] [--alone 12] [--tokens 48] [--record]
 """
@@ -109,6 +109,13 @@ def prompts_of(pipeline: Pipeline, queries: Sequence[Query], llm: Any) -> list[P
     return told.prompts
 
 
+def plain_prompt(pipeline: Pipeline, question: str) -> str:
+    """What other frameworks' engines are asked: the graph's own passages, in a prompt of much the same length as its own."""
+    passages = pipeline.run([Query(qid="1", text=question)], to="context").outputs[0].passages
+    numbered = "\n\n".join(f"[{i}] {hit.document.full_text}" for i, hit in enumerate(passages, start=1))
+    return f"Answer the question from the passages and cite them as [1].\n\n{numbered}\n\nQuestion: {question}"
+
+
 def langchain(pipeline: Pipeline, queries: Sequence[Query], llm: Any, params: SamplingParams) -> float:
     """A LangChain sequence: our retrieval as its retriever's step, its batch, the same engine."""
     from langchain_core.language_models.llms import BaseLLM
@@ -124,12 +131,7 @@ def langchain(pipeline: Pipeline, queries: Sequence[Query], llm: Any, params: Sa
             asked = [[Message(role="user", content=prompt)] for prompt in prompts]
             return LLMResult(generations=[[Generation(text=c.text)] for c in llm.complete(asked, params)])
 
-    def prompt(text: str) -> str:
-        passages = pipeline.run([Query(qid="1", text=text)], to="context").outputs[0].passages
-        numbered = "\n\n".join(f"[{i}] {hit.document.full_text}" for i, hit in enumerate(passages, start=1))
-        return f"Answer the question from the passages and cite them as [1].\n\n{numbered}\n\nQuestion: {text}"
-
-    chain: Any = RunnableLambda(prompt) | Engine()
+    chain: Any = RunnableLambda(lambda question: plain_prompt(pipeline, question)) | Engine()
     return rate(len(queries), lambda: chain.batch([query.text for query in queries]))
 
 
@@ -143,10 +145,7 @@ def haystack(pipeline: Pipeline, queries: Sequence[Query], llm: Any, params: Sam
     class Prompts:
         @component.output_types(prompt=str)
         def run(self, question: str) -> dict[str, str]:
-            passages = pipeline.run([Query(qid="1", text=question)], to="context").outputs[0].passages
-            numbered = "\n\n".join(f"[{i}] {hit.document.full_text}" for i, hit in enumerate(passages, start=1))
-            text = "Answer the question from the passages and cite them as [1]."
-            return {"prompt": f"{text}\n\n{numbered}\n\nQuestion: {question}"}
+            return {"prompt": plain_prompt(pipeline, question)}
 
     @component
     class Engine:

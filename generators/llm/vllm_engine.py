@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from generators.llm import vllm_guard
 from rag.errors import MissingDependency, MissingModel, StageError
+from rag.quiet import USAGE_REPORTS_OFF
 
 T = TypeVar("T")
 Request = tuple[list[int], Any]
@@ -32,13 +33,7 @@ _DEAD = "llm.vllm_offline: the engine has died, most often for want of memory; i
 
 def quiet_environment() -> None:
     """No usage reports, no telemetry, little log. Works only before vLLM is imported."""
-    os.environ.update(
-        VLLM_NO_USAGE_STATS="1",
-        VLLM_DO_NOT_TRACK="1",
-        DO_NOT_TRACK="1",
-        HF_HUB_DISABLE_TELEMETRY="1",
-        RAY_USAGE_STATS_ENABLED="0",
-    )
+    os.environ.update(USAGE_REPORTS_OFF)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     # A forked child hangs if a library of this process has used its threads before.
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")

@@ -24,7 +24,6 @@ def offline_by_environment() -> bool:
 
 
 def _hub() -> Any:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub
 
     return huggingface_hub

@@ -365,8 +365,8 @@ class AttentionReranker:
         return replace(reader.store.report(), seconds_saved=reader.seconds_saved)
 
     def _evicted(self) -> int:
-        report = self.states()
-        return 0 if report is None else report.evicted
+        store = None if self._made is None else self._made[0].store
+        return 0 if store is None else store.evicted
 
     def _head_set(self, config: Any, name: str, weights: str) -> HeadSet:
         size = {"layers": int(config.num_hidden_layers), "heads_per_layer": int(config.num_attention_heads)}

@@ -155,6 +155,11 @@ class StateStore:
                 with self._lock:
                     self._keep(digest, data)
 
+    @property
+    def evicted(self) -> int:
+        """Documents removed by this store to stay within the budget. Looks at no file."""
+        return self._memory.evicted + (0 if self._disk is None else self._disk.evicted)
+
     def report(self) -> StoreReport:
         """Counts so far; the folder is looked at again."""
         with self._lock:
@@ -165,7 +170,7 @@ class StateStore:
                 kept=kept + len(self._memory),
                 bytes=size + self._memory.n_bytes,
                 damaged=0 if self._disk is None else self._disk.damaged,
-                evicted=self._memory.evicted + (0 if self._disk is None else self._disk.evicted),
+                evicted=self.evicted,
                 disabled=self._disabled,
             )
 

@@ -11,9 +11,9 @@ from generators.llm.scripted import ScriptedLLM
 from rag.errors import MissingModel, SpecError, StageError
 from rag.graph.build import build
 from rag.graph.spec import load_spec
-from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 from rag.types import Answer, Completion, Context, Document, Message, Prompt, Query, SamplingParams
+from tests.small_index import small_index
 
 
 def closed_book(*replies: str) -> dict[str, Any]:
@@ -36,14 +36,6 @@ def cited(*replies: str) -> dict[str, Any]:
         },
         "output": "answer",
     }
-
-
-def small_index(folder: Path, documents: tuple[Document, ...]) -> Path:
-    (folder / "texts").mkdir()
-    for document in documents:
-        (folder / "texts" / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
-    build_index([folder / "texts"], folder / "idx", legs=("lexical",))
-    return folder / "idx"
 
 
 def test_asking_streaming_and_batches_give_the_same_answer() -> None:

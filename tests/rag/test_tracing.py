@@ -18,12 +18,12 @@ from rag import tracing
 from rag.batch.run import run_batch
 from rag.cli import main
 from rag.errors import SpecError, StageError
-from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 from rag.tracing.lines import provider_for
 from rag.types import Document, Query, Ranking
 from tests.serve.asking import openai_client
 from tests.serve.walled import MODEL
+from tests.small_index import small_index
 
 SECRET = "warranty"
 """A word of the question, the passages and the answer."""
@@ -45,12 +45,7 @@ GRAPH: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Path:
-    folder = tmp_path_factory.mktemp("tracing")
-    (folder / "texts").mkdir()
-    for document in documents:
-        (folder / "texts" / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
-    build_index([folder / "texts"], folder / "idx", legs=("lexical",))
-    return folder / "idx"
+    return small_index(tmp_path_factory.mktemp("tracing"), documents)
 
 
 def spans_of(path: Path) -> dict[str, dict[str, Any]]:

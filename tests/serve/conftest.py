@@ -10,7 +10,8 @@ import pytest
 
 from rag.types import Document
 from tests.generators.llm.conftest import save_random_model
-from tests.serve.walled import graph, small_index
+from tests.serve.walled import graph
+from tests.small_index import small_index
 
 
 @pytest.fixture(scope="session")

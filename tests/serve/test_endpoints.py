@@ -26,7 +26,8 @@ from rag.serve import ServeSettings, create_app, wire
 from rag.serve.health import Checkup
 from rag.types import Document, Ranking
 from tests.serve.asking import DEADLINE_S, openai_client, until
-from tests.serve.walled import MODEL, client, graph, small_index, walled
+from tests.serve.walled import MODEL, client, graph, walled
+from tests.small_index import small_index
 from tests.tiny_models import tiny_sentence_model
 
 

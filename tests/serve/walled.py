@@ -11,10 +11,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings, create_app
-from rag.types import Document
 
 MODEL = "ragline"
 
@@ -32,15 +30,6 @@ def graph(**llm: Any) -> dict[str, Any]:
         },
         "output": "answer",
     }
-
-
-def small_index(folder: Path, documents: tuple[Document, ...]) -> Path:
-    """A lexical index of a few documents."""
-    (folder / "texts").mkdir()
-    for document in documents:
-        (folder / "texts" / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
-    build_index([folder / "texts"], folder / "idx", legs=("lexical",))
-    return folder / "idx"
 
 
 @contextmanager

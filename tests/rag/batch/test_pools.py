@@ -14,11 +14,11 @@ from generators.llm.scripted import ScriptedLLM
 from rag.batch.lines import answer_lines, failure_lines
 from rag.batch.pools import advanced, begun, lightened, pools_of
 from rag.graph.report import RunResult
-from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 from rag.types import Completion, Document, Prompt, Query, Ranking, SamplingParams
 from rerankers import RERANKERS
 from tests.rag.graph.parts import BadWords
+from tests.small_index import small_index
 
 GRAPH: dict[str, Any] = {
     "version": 1,
@@ -44,12 +44,7 @@ WORDS = ["leave", "bicycle", "laptop", "warranty", "signatures", "train"]
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Path:
-    folder = tmp_path_factory.mktemp("pools")
-    (folder / "texts").mkdir()
-    for document in documents:
-        (folder / "texts" / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
-    build_index([folder / "texts"], folder / "idx", legs=("lexical",))
-    return folder / "idx"
+    return small_index(tmp_path_factory.mktemp("pools"), documents)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -19,10 +19,10 @@ from rag.batch.ray import Cluster
 from rag.batch.run import Forecast, run_batch
 from rag.cli import main
 from rag.errors import MissingDependency, MissingModel, SpecError
-from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from rag.types import Document
 from tests.generators.llm.conftest import save_random_model
+from tests.small_index import small_index
 
 # Ray warns of its own settings, and leaves pipes of the processes it started to the garbage collector.
 pytestmark = [
@@ -52,12 +52,7 @@ def graph(model: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Path:
-    folder = tmp_path_factory.mktemp("ray")
-    (folder / "texts").mkdir()
-    for document in documents:
-        (folder / "texts" / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
-    build_index([folder / "texts"], folder / "idx", legs=("lexical",))
-    return folder / "idx"
+    return small_index(tmp_path_factory.mktemp("ray"), documents)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +110,7 @@ from pathlib import Path
 from rag.batch.ray import Cluster
 from rag.batch.run import run_batch
 from rag.pipeline import load_pipeline
+from tests.small_index import small_index
 
 def stop(what, done, total):
     if done >= 16:

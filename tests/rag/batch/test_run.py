@@ -21,6 +21,7 @@ from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 from rag.types import Completion, Document, Prompt, SamplingParams
 from tests.generators.llm.conftest import save_random_model
+from tests.small_index import small_index
 
 WORDS = ["leave", "bicycle", "laptop", "warranty", "signatures", "train", "goggles", "wheel", "assembly", "receipt"]
 
@@ -40,12 +41,7 @@ def graph(llm: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Path:
-    folder = tmp_path_factory.mktemp("batch")
-    (folder / "texts").mkdir()
-    for document in documents:
-        (folder / "texts" / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
-    build_index([folder / "texts"], folder / "idx", legs=("lexical",))
-    return folder / "idx"
+    return small_index(tmp_path_factory.mktemp("batch"), documents)
 
 
 def questions(folder: Path, n: int) -> Path:
