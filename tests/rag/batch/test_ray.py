@@ -110,7 +110,6 @@ from pathlib import Path
 from rag.batch.ray import Cluster
 from rag.batch.run import run_batch
 from rag.pipeline import load_pipeline
-from tests.small_index import small_index
 
 def stop(what, done, total):
     if done >= 16:
