@@ -30,7 +30,11 @@ FIRST_BATCH = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What is left to do, judged by the first batch: it ran alone, later ones overlap, so it errs on the long side."""
+    """What is left to do, judged by the first batch as if batches went one after another.
+
+    Others began beside it: they slowed it down, and what they have done by then is not counted. So `seconds` errs on the
+    long side, the more so the more workers there are. `tokens` errs only as far as the first questions are unlike the rest.
+    """
 
     n_left: int
     seconds: float
@@ -123,24 +127,24 @@ class _Run:
         self.report = BatchReport(out=folder.path)
 
     def work(self, questions: Iterator[Query], *, workers: int, batch: int, cluster: Cluster | None) -> None:
-        batches = _batches(self._unfinished(questions), first=min(FIRST_BATCH, batch), size=batch)
-        first = next(batches, None)
+        later = _batches(self._unfinished(questions), first=min(FIRST_BATCH, batch), size=batch)
+        first = next(later, None)
         if first is None:
             return
+        batches = chain([first], later)
         if cluster is None:
             self._pipeline.warm_up()
         begun = perf_counter()
-        done = self._here(first, batches, workers) if cluster is None else self._on(cluster, chain([first], batches))
+        done = self._here(batches, workers) if cluster is None else self._on(cluster, batches)
         for number, finished in enumerate(done):
             self._commit(finished)
             if number == 0:
                 self._tell_forecast(perf_counter() - begun)
         self.report = replace(self.report, seconds=perf_counter() - begun)
 
-    def _here(self, first: list[Query], rest: Iterator[list[Query]], workers: int) -> Iterator[BatchDone]:
-        """In this process. The first batch goes alone, so that the forecast comes soon."""
-        yield batch_done(self._pipeline.run(first), self._folder.identities)
-        for result in _in_order(rest, self._pipeline.run, workers):
+    def _here(self, batches: Iterable[list[Query]], workers: int) -> Iterator[BatchDone]:
+        """In this process. The first batch is small, so that the forecast comes soon, but no engine waits for it."""
+        for result in _in_order(batches, self._pipeline.run, workers):
             yield batch_done(result, self._folder.identities)
 
     def _on(self, cluster: Cluster, batches: Iterable[list[Query]]) -> Iterator[BatchDone]:

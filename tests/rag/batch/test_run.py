@@ -199,6 +199,28 @@ def test_no_more_batches_are_in_the_graph_than_workers(index: Path, tmp_path: Pa
     assert model.most == 3
 
 
+class Meeting(ScriptedLLM):
+    """Completes a batch only when another one is here too."""
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self.two = threading.Barrier(2, timeout=5)
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        self.two.wait()
+        return super().complete(prompts, params)
+
+
+def test_the_second_batch_begins_beside_the_first_one(index: Path, tmp_path: Path) -> None:
+    """An engine that waits for the first, small batch alone would idle at the start of every run."""
+    pipeline = load_pipeline(graph(), index=index)
+    pipeline.graph.parts["answer"].llm = Meeting(replies=("It is so [1].",))
+    told: list[Forecast] = []
+    run_batch(questions(tmp_path, 16), pipeline, out=tmp_path / "out", batch=8, workers=2, forecast=told.append)
+    assert [line["status"] for line in lines_of(tmp_path / "out")] == ["answered"] * 16
+    assert [forecast.n_left for forecast in told] == [8]
+
+
 def test_two_processes_do_not_write_in_one_folder(index: Path, tmp_path: Path) -> None:
     import fcntl
 
