@@ -16,6 +16,7 @@ from rag.batch.log import CommitLog
 from rag.errors import SpecError
 from rag.models.folder import write_atomically
 from rag.pipeline import Pipeline
+from rag.types import Query
 
 ANSWERS, FAILURES, RUN, LEDGER = "answers.jsonl", "failures.jsonl", "run.json", "ledger.json"
 
@@ -28,6 +29,16 @@ class RunFolder:
     identities: Identities
     answers: CommitLog
     failures: CommitLog
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no question has come to its end here yet."""
+        return not self.answers.keys and not self.failures.keys
+
+    def is_finished(self, query: Query, *, retry_failed: bool) -> bool:
+        """Whether a question is answered, or failed and is left alone."""
+        key = self.identities.key(query)
+        return key in self.answers.keys or (key in self.failures.keys and not retry_failed)
 
 
 @contextmanager

@@ -98,7 +98,11 @@ def run_batch(
     path = Path(questions)
     n_questions = count_questions(path, limit=limit)
     with open_folder(Path(out), pipeline, resume=resume or retry_failed) as folder:
-        run = _Run(folder, pipeline, retry_failed, n_questions, progress, forecast)
+        n_kept = 0
+        if not folder.is_empty:
+            asked = read_questions(path, limit=limit)
+            n_kept = sum(folder.is_finished(query, retry_failed=retry_failed) for query in asked)
+        run = _Run(folder, pipeline, retry_failed, n_questions, n_kept, progress, forecast)
         try:
             run.work(read_questions(path, limit=limit), workers=workers, batch=batch, cluster=cluster)
         except KeyboardInterrupt:
@@ -119,12 +123,13 @@ class _Run:
         pipeline: Pipeline,
         retry_failed: bool,
         n_questions: int,
+        n_kept: int,
         progress: Progress,
         forecast: Callable[[Forecast], None] | None,
     ) -> None:
         self._folder, self._pipeline, self._retry_failed = folder, pipeline, retry_failed
         self._n_questions, self._progress, self._forecast = n_questions, progress, forecast
-        self.report = BatchReport(out=folder.path)
+        self.report = BatchReport(out=folder.path, n_kept=n_kept)
 
     def work(self, questions: Iterator[Query], *, workers: int, batch: int, cluster: Cluster | None) -> None:
         later = _batches(self._unfinished(questions), first=min(FIRST_BATCH, batch), size=batch)
@@ -151,13 +156,8 @@ class _Run:
         return through_ray(batches, self._pipeline, self._folder.identities, cluster)
 
     def _unfinished(self, questions: Iterator[Query]) -> Iterator[Query]:
-        for query in questions:
-            key = self._key(query)
-            failed = key in self._folder.failures.keys and not self._retry_failed
-            if key in self._folder.answers.keys or failed:
-                self.report = replace(self.report, n_kept=self.report.n_kept + 1)
-            else:
-                yield query
+        is_finished = self._folder.is_finished
+        return (query for query in questions if not is_finished(query, retry_failed=self._retry_failed))
 
     def _commit(self, done: BatchDone) -> None:
         self._folder.answers.commit(done.answers)
@@ -182,9 +182,6 @@ class _Run:
         tokens = sum(node.usage.prompt_tokens + node.usage.new_tokens for node in self.report.nodes)
         share = n_left / n_first
         self._forecast(Forecast(n_left=n_left, seconds=seconds * share, tokens=round(tokens * share)))
-
-    def _key(self, query: Query) -> str:
-        return self._folder.identities.key(query)
 
 
 def _in_order(

@@ -104,6 +104,33 @@ def test_a_run_goes_on_where_it_was_and_repeats_nothing(index: Path, tmp_path: P
     assert stripped(out) == stripped(tmp_path / "whole")
 
 
+def test_the_forecast_of_a_resumed_run_counts_what_is_left(index: Path, tmp_path: Path) -> None:
+    """Also where what is committed stands behind the first open question."""
+    path, out = questions(tmp_path, 40), tmp_path / "out"
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[10:30]))
+    answered(path, index, out)
+    path.write_text(whole)
+    told: list[Forecast] = []
+    shown: list[int] = []
+
+    def progress(what: str, n_done: int, n_all: int) -> None:
+        shown.append(n_done)
+
+    report = answered(path, index, out, resume=True, batch=5, forecast=told.append, progress=progress)
+    assert [forecast.n_left for forecast in told] == [15]
+    assert (report.n_kept, report.n_answered) == (20, 20)
+    assert shown == [25, 30, 35, 40]
+
+
+def test_the_forecast_of_a_retry_counts_the_failed_ones_alone(index: Path, tmp_path: Path) -> None:
+    path, out = questions(tmp_path, 30), tmp_path / "out"
+    told: list[Forecast] = []
+    run_batch(path, choosy(index, tuple(f"number {i}?" for i in range(8))), out=out)
+    run_batch(path, choosy(index, ()), out=out, retry_failed=True, batch=2, forecast=told.append)
+    assert [forecast.n_left for forecast in told] == [6]
+
+
 def test_another_graph_or_index_is_refused_and_another_wording_is_another_question(
     index: Path, tmp_path: Path, documents: tuple[Document, ...]
 ) -> None:
