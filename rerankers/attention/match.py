@@ -70,17 +70,22 @@ def token_matches(
 def token_logits(
     asked: Asked, documents: Sequence[Tensor], *, pair_of: Sequence[int], softcap: float | None = None
 ) -> Tensor:
-    """float32 [n_heads, n_rows, n_documents, longest]; -inf behind the end of a document."""
-    lengths = torch.tensor([keys.shape[1] for keys in documents])
-    longest = int(lengths.max())
-    keys = torch.cat([functional.pad(each, (0, 0, 0, longest - each.shape[1])) for each in documents], 1).float()
-    logits = torch.empty(*asked.vectors.shape[:2], keys.shape[1], device=keys.device)
+    """float32 [n_heads, n_rows, n_documents, longest], on the device of `asked`; -inf behind the end of a document.
+
+    Keys that were kept lie on the CPU whatever the model runs on, so they are brought to the query's vectors.
+    """
+    device = asked.vectors.device
+    longest = max(keys.shape[1] for keys in documents)
+    padded = [functional.pad(each, (0, 0, 0, longest - each.shape[1])) for each in documents]
+    keys = torch.cat(padded, 1).to(device).float()  # as few bytes as they are kept in go over
+    logits = torch.empty(*asked.vectors.shape[:2], keys.shape[1], device=device)
     for pair in range(keys.shape[0]):
         heads = [head for head, its in enumerate(pair_of) if its == pair]
         logits[heads] = rows.capped(asked.vectors[heads] @ keys[pair].T, softcap)
     logits = logits.view(*logits.shape[:2], len(documents), longest)
-    behind = torch.arange(longest) >= lengths[:, None]
-    return logits.masked_fill_(behind.to(logits.device), -torch.inf)
+    lengths = torch.tensor([each.shape[1] for each in documents], device=device)
+    behind = torch.arange(longest, device=device) >= lengths[:, None]
+    return logits.masked_fill_(behind, -torch.inf)
 
 
 def _parts(lengths: Sequence[int], *, limit: int) -> list[range]:

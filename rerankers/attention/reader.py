@@ -135,10 +135,9 @@ class BlockReader:
         made = encode_documents(self.decoder, opening, texts, plan=self.plan)
         fresh = {missing[at]: states for at, states in made}
         self._encoding_seconds += perf_counter() - started
-        if self.store is not None and fresh:
-            self.store.put(fresh.items())
-            # Kept numbers are rounded; a document must count the same when it is met again.
-            fresh |= self._kept(missing)
+        if self.store is not None:
+            # Kept numbers are rounded; a document must count the same when it is met again, and beside any others.
+            fresh = dict(zip(fresh, self.store.put(fresh.items()), strict=True))
         keys |= fresh
         encoded = sum(map(len, texts))
         found = sum(map(len, by_digest.values())) - encoded

@@ -154,7 +154,7 @@ class AttentionReranker:
     def read_ahead(self, documents: Sequence[Document], *, progress: Progress = silent) -> int:
         """Read documents before anybody asks, and keep their states; how many were not kept before.
 
-        States beyond `keep_mb` push out the oldest, so it ends where the budget does.
+        States beyond `keep_mb` push out the oldest. Those of other weights or heads go first; it ends where its own would.
 
         Raises:
             SpecError: nothing is kept (keep: nowhere), or the layout is one prompt, whose states serve no other.
@@ -163,7 +163,7 @@ class AttentionReranker:
 
         if self._keep == "nowhere" or self._layout == "prompt":
             raise SpecError("rerank.attention reads ahead only with layout: blocks and keep: disk or memory")
-        fresh, evicted = 0, self._evicted()
+        fresh, displaced = 0, self._displaced()
         for first in range(0, len(documents), _AHEAD):
             some = documents[first : first + _AHEAD]
             with self._llm.weights() as lent:
@@ -171,7 +171,7 @@ class AttentionReranker:
                 with attention_switched(reader.decoder):
                     fresh += reader.read([reader.block(each) for each in some]).fresh
             progress("read", first + len(some), len(documents))
-            if self._evicted() > evicted:
+            if self._displaced() > displaced:
                 logger.warning(
                     "rerank.attention: keep_mb=%d holds the states of about %d of %d documents; raise it to keep all",
                     self._keep_mb,
@@ -364,9 +364,9 @@ class AttentionReranker:
             return None
         return replace(reader.store.report(), seconds_saved=reader.seconds_saved)
 
-    def _evicted(self) -> int:
+    def _displaced(self) -> int:
         store = None if self._made is None else self._made[0].store
-        return 0 if store is None else store.evicted
+        return 0 if store is None else store.displaced
 
     def _head_set(self, config: Any, name: str, weights: str) -> HeadSet:
         size = {"layers": int(config.num_hidden_layers), "heads_per_layer": int(config.num_attention_heads)}

@@ -52,7 +52,7 @@ class StateFolder:
         self._places: dict[bytes, list[Place]] = {}
         self._writer: SegmentWriter | None = None
         self.damaged = 0
-        self.evicted = 0
+        self.evicted = self.displaced = 0  # of all identities, and of this one
 
     def find(self, documents: Sequence[bytes]) -> list[Tensor | None]:
         """uint8 bytes of each document's state, shared with the files; None where there is none."""
@@ -142,6 +142,7 @@ class StateFolder:
             if segment.remove():
                 held -= segment.n_bytes
                 self.evicted += segment.n_entries
+                self.displaced += segment.n_entries if segment.folder == self._folder else 0
         return held + needed <= self._budget
 
     @property

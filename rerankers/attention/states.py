@@ -138,27 +138,38 @@ class StateStore:
             self._misses += missing
         return [None if data is None else self._layout.unpack(data) for data in found]
 
-    def put(self, states: Iterable[tuple[bytes, Tensor]]) -> None:
+    def put(self, states: Iterable[tuple[bytes, Tensor]]) -> list[Tensor]:
         """Keep states under their documents' digests, each as soon as `states` yields it.
 
         What is kept already is left as it is. A state with a number that is not finite is not kept, so whoever
         computes it meets it again; nor is one that is larger than the budget.
 
+        Returns:
+            Each state as `get` gives it back, rounded, whether or not there was room to keep it: what is computed from
+            a document must not depend on what else was read. One that is not finite comes back as it is.
         Raises:
             ValueError: a state of another shape, or a digest that is no sha256.
         """
+        rounded = []
         for digest, state in states:
             if len(digest) != 32:
                 raise ValueError(f"a document's digest must be a sha256 (32 bytes), got {len(digest)} bytes")
             data = self._layout.pack(state)
+            rounded.append(state if data is None else self._layout.unpack(data))
             if data is not None:
                 with self._lock:
                     self._keep(digest, data)
+        return rounded
 
     @property
     def evicted(self) -> int:
         """Documents removed by this store to stay within the budget. Looks at no file."""
         return self._memory.evicted + (0 if self._disk is None else self._disk.evicted)
+
+    @property
+    def displaced(self) -> int:
+        """Those of the evicted that this store could have found: their going says that its budget is spent."""
+        return self._memory.evicted + (0 if self._disk is None else self._disk.displaced)
 
     def report(self) -> StoreReport:
         """Counts so far; the folder is looked at again."""

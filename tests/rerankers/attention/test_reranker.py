@@ -310,7 +310,25 @@ def test_what_was_read_once_is_not_read_again(llm: TinyLLM, kind: str) -> None:
     assert again.usage.cached_tokens == again.usage.prompt_tokens - len(reranker._made[0].query("which city")[0])  # type: ignore[index]
     report = reranker.states()
     assert report is not None
-    assert (report.kept, report.hit_rate > 0) == (6, True)
+    assert (report.kept, report.hits, report.misses) == (6, 6, 6)
+
+
+def test_the_first_pass_finds_nothing_and_the_second_everything(llm: TinyLLM) -> None:
+    reranker = AttentionReranker(llm=llm, heads=HEADS)
+    for expected in (0.0, 0.5):
+        reranker.rerank([SIX], k=6)
+        assert reranker.states().hit_rate == expected  # type: ignore[union-attr]
+
+
+def test_a_score_does_not_depend_on_whether_there_was_room_to_keep_its_document(llm: TinyLLM) -> None:
+    """The last of these documents fit into the budget and the first do not; all are scored from rounded numbers."""
+    many = ranking(*[f"passage {i} of {i % 7} about the city" for i in range(5_000)])
+    roomy, tight, exact = (
+        rerank(llm, many, k=5_000, heads=HEADS[:1], **settings)
+        for settings in ({"keep_mb": 512}, {"keep_mb": 1}, {"keep": "nowhere"})
+    )
+    assert tight.hits == roomy.hits
+    assert close(tight, exact, to=0.05)
 
 
 def test_kept_states_are_close_to_fresh_ones(llm: TinyLLM) -> None:
@@ -345,6 +363,22 @@ def test_reading_ahead_ends_where_the_budget_does(llm: TinyLLM, caplog: pytest.L
     many = [Document(doc_id=f"d{i}", text=f"{i} " + "which city is it " * 20) for i in range(5_000)]
     assert 0 < reranker.read_ahead(many) < 5_000
     assert "raise it to keep all" in caplog.text
+
+
+def test_a_folder_full_of_states_of_other_weights_does_not_end_reading_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    many = [Document(doc_id=f"d{i}", text=f"{i} " + "which city is it " * 20) for i in range(200)]
+
+    def read_ahead(seed: int, *, heads: tuple[str, ...]) -> int:
+        llm = TinyLLM(tiny_model("llama", seed=seed))
+        return AttentionReranker(llm=llm, heads=heads, keep="disk", keep_mb=1).read_ahead(many)
+
+    assert read_ahead(1, heads=("0-0", "0-2", "1-0", "1-2", "2-0", "2-2", "3-0", "3-2")) < 200  # fills the folder
+    caplog.clear()
+    assert read_ahead(2, heads=HEADS[:1]) == 200
+    assert "raise it to keep all" not in caplog.text
 
 
 @pytest.mark.parametrize("settings", [{"keep": "nowhere"}, {"layout": "prompt"}])

@@ -97,6 +97,23 @@ def test_a_kept_state_is_not_tied_to_the_tensor_it_came_from() -> None:
     assert found(store, range(1, 2)) == [1]
 
 
+@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+@pytest.mark.parametrize("room", [1, 2, 1000])
+def test_a_state_is_given_back_rounded_whether_or_not_there_was_room_for_it(kind: StateKind, room: int) -> None:
+    exact = [torch.randn(N_PAIRS, LENGTH, HEAD_SIZE, generator=torch.Generator().manual_seed(i)) for i in range(4)]
+    roomy, tight = opened(None, kind=kind), opened(None, kind=kind, budget=room)
+    for store in (roomy, tight):
+        rounded = store.put([(document(i), each) for i, each in enumerate(exact)])
+        expected = roomy.get([document(i) for i in range(4)])
+        assert all(kept is not None and torch.equal(got, kept) for got, kept in zip(rounded, expected, strict=True))
+
+
+def test_a_state_that_is_not_finite_is_given_back_as_it_is_and_not_kept() -> None:
+    store, broken = opened(None), state(1).fill_(torch.nan)
+    assert store.put([(document(1), broken)])[0] is broken
+    assert store.get([document(1)]) == [None]
+
+
 @given(
     arrays(
         np.float32,
@@ -395,6 +412,18 @@ def test_states_of_an_identity_that_nobody_uses_go_first(tmp_path: Path) -> None
     assert found(store, range(5)) == [0, 1, 2, 3, 4]
     assert store.report().bytes <= budget
     assert found(old, range(8)) == [5, 6, 7]
+
+
+def test_only_what_a_store_could_have_found_counts_as_displaced(tmp_path: Path) -> None:
+    budget = 8 * RECORD_BYTES
+    fill(opened(tmp_path, identity={"weights": "old"}, budget=budget), range(8))
+    age(tmp_path)
+    store = opened(tmp_path, budget=budget)
+    fill(store, range(8))
+    assert (store.evicted, store.displaced) == (8, 0)
+    age(tmp_path)
+    fill(store, range(8, 10))
+    assert store.displaced == store.evicted - 8 == 2
 
 
 def test_what_another_store_evicts_stays_readable_where_it_is_held(tmp_path: Path) -> None:
