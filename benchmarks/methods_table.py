@@ -208,18 +208,20 @@ def _cells(row: Row) -> list[str]:
 
 
 def bad_calls(lines: Sequence[Line]) -> str:
-    """Share of calls that were mended or unusable; empty where calls are not counted by what became of them.
+    """Share of calls that were mended or unusable, prompts that were too long to be sent among them.
 
-    >>> bad_calls([{"counts": {"calls": 4, "ok": 3, "repaired": 1}}])
-    '25%'
+    The calls are those of every line, whatever it counts: a reply that needed no mending may leave no count. Empty
+    where nothing was asked.
+
+    >>> bad_calls([{"calls": 4, "counts": {"calls": 4, "ok": 3, "repaired": 1}}, {"calls": 4, "counts": {}}])
+    '12.5%'
     """
     counts = Counter[str]()
     for line in lines:
         counts.update(line["counts"])
-    if not counts["calls"]:
-        return ""
-    bad = sum(counts[kind] for kind in ("repaired", "fallback", "empty", "too_long"))
-    return f"{bad / counts['calls']:.0%}"
+    asked = sum(line["calls"] for line in lines) + counts["too_long"]
+    bad = sum(counts[kind] for kind in ("repaired", "fallback", "too_long"))
+    return f"{bad / asked:.1%}" if asked else ""
 
 
 def _styles(rows: Sequence[Row]) -> list[str]:

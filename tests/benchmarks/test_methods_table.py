@@ -126,10 +126,23 @@ def test_rewriting_a_corpus_is_compared_with_the_corpus_as_it_was(tmp_path: Path
     assert after.against.difference == pytest.approx(0.2)
 
 
-def test_bad_calls_are_a_share_of_those_that_are_counted() -> None:
-    counted = {"counts": {"calls": 10, "ok": 7, "repaired": 2, "fallback": 1, "missing": 9}}
-    assert bad_calls([counted, {"counts": {"calls": 10, "ok": 10}}]) == "15%"
-    assert bad_calls([{"counts": {}}]) == ""
+def test_bad_calls_are_a_share_of_all_calls() -> None:
+    counted = {"calls": 10, "counts": {"calls": 10, "ok": 7, "repaired": 2, "fallback": 1, "missing": 9}}
+    assert bad_calls([counted, {"calls": 10, "counts": {"calls": 10, "ok": 10}}]) == "15.0%"
+    assert bad_calls([{"calls": 0, "counts": {}}]) == ""
+
+
+def test_calls_of_lines_without_a_count_are_calls_too() -> None:
+    clean = {"calls": 2, "counts": {}}
+    assert (
+        bad_calls([clean] * 19 + [{"calls": 2, "counts": {"calls": 2, "ok": 1, "fallback": 1, "empty": 1}}]) == "2.5%"
+    )
+
+
+def test_a_prompt_that_was_too_long_to_be_sent_is_bad_and_asked() -> None:
+    assert (
+        bad_calls([{"calls": 3, "counts": {"calls": 3, "ok": 3}}, {"calls": 0, "counts": {"too_long": 1}}]) == "25.0%"
+    )
 
 
 def test_the_plot_has_a_dot_for_every_method_and_reads_as_xml() -> None:
