@@ -84,7 +84,9 @@ class ConversationReformulator:
     def _family(self, query: Query, written: Written) -> list[Query]:
         text = "".join(written.texts)
         if not text or folded(text) == folded(query.text):
-            outcome = Outcome(counts={"calls": 1, "unchanged": 1}) if text else written.outcome
+            outcome = written.outcome
+            if text:
+                outcome = replace(outcome, counts={**outcome.counts, "unchanged": 1})
             return [replace(query, outcome=outcome, usage=written.usage)]
         rewrite = replace(query, text=text, original=query.asked, parts=(), terms={}, outcome=OK, usage=NO_USAGE)
         if not self.keep_original:

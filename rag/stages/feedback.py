@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import prompts
 from rag.errors import SpecError
 from rag.protocols import LLM
 from rag.stages.replies import parse_yes_no, without_reasoning
-from rag.stages.writing import require_positive, write
+from rag.stages.writing import call_counts, require_positive, write
 from rag.trec import Qrels, read_qrels
 from rag.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
 from retrievers.index.directory import Index
@@ -22,12 +23,16 @@ _VERDICT_TOKENS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """Documents that one query learns from, best first, what choosing them cost, and verdicts that were neither yes
-    nor no."""
+    """Documents that one query learns from, best first, and what choosing them cost.
+
+    `verdicts`: calls of a critic; `unreadable`: those whose reply was neither yes nor no; `too_long`: not sent.
+    """
 
     documents: tuple[Document, ...] = ()
     usage: Usage = NO_USAGE
+    verdicts: int = 0
     unreadable: int = 0
+    too_long: int = 0
 
 
 class FeedbackSource:
@@ -93,7 +98,9 @@ class FeedbackSource:
                 Feedback(
                     documents=tuple(document for document, yes in pairs if yes)[: self._m],
                     usage=written.usage,
-                    unreadable=sum(verdict is None for verdict in verdicts) + written.too_long,
+                    verdicts=written.calls,
+                    unreadable=sum(verdict is None for verdict in verdicts),
+                    too_long=written.too_long,
                 )
             )
         return found
@@ -105,14 +112,19 @@ def first_words(text: str, n: int) -> str:
 
 
 def paid(query: Query, feedback: Feedback) -> Query:
-    """The query with the cost of choosing its feedback, and the count of verdicts that could not be read."""
+    """The query with what choosing its feedback cost, and with what became of the critic's calls."""
     query = replace(query, usage=query.usage + feedback.usage)
-    if not feedback.unreadable:
+    lost = feedback.unreadable + feedback.too_long
+    if not feedback.verdicts and not lost:
         return query
-    counts = {**query.outcome.counts, "unreadable_verdicts": feedback.unreadable}
-    kind: Literal["repaired", "fallback"] = "fallback" if query.outcome.kind == "fallback" else "repaired"
-    detail = query.outcome.detail or f"{feedback.unreadable} verdicts were neither yes nor no"
-    return replace(query, outcome=replace(query.outcome, kind=kind, detail=detail, counts=counts))
+    judged = call_counts(ok=feedback.verdicts - feedback.unreadable, fallback=feedback.unreadable)
+    left_out = {"unreadable_verdicts": feedback.unreadable, "too_long": feedback.too_long}
+    counts = Counter(query.outcome.counts)
+    counts.update(judged | {name: n for name, n in left_out.items() if n})
+    outcome = replace(query.outcome, counts=dict(counts))
+    if lost and outcome.kind != "fallback":
+        outcome = replace(outcome, kind="repaired", detail=outcome.detail or f"{lost} verdicts were neither yes nor no")
+    return replace(query, outcome=outcome)
 
 
 def _first(ranking: Ranking, n: int) -> tuple[Document, ...]:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import prompts
 from rag.protocols import LLM
 from rag.stages.replies import parse_wordings, without_reasoning
-from rag.stages.writing import Written, require_positive, require_sampling, write
+from rag.stages.writing import Written, call_counts, require_positive, require_sampling, write
 from rag.types import OK, Outcome, Query, SamplingParams, Usage
 
 logger = logging.getLogger(__name__)
 
 
 class LinesReformulator:
-    """Asks for one query per line and takes at most `n`. Fewer than `fewest` is outcome `repaired`, none `fallback`."""
+    """Asks for one query per line and takes at most `n`.
+
+    Fewer than `fewest` is outcome `repaired`, none `fallback`. A reply at its limit ends within a line: that line is
+    left out where there is another, outcome `repaired`.
+    """
 
     def __init__(
         self,
@@ -48,22 +53,41 @@ class LinesReformulator:
         families = [self._family(query, written) for query, written in zip(queries, replies, strict=True)]
         if short := sum(family[0].outcome.kind != "ok" for family in families):
             logger.warning(
-                "%s: %d of %d replies had fewer than %d queries", self._by, short, len(queries), self._fewest
+                "%s: %d of %d replies had fewer than %d queries or were cut off",
+                self._by,
+                short,
+                len(queries),
+                self._fewest,
             )
         return [query for family in families for query in family]
 
     def _family(self, query: Query, written: Written) -> list[Query]:
-        found = parse_wordings("".join(written.texts), n=self.n, but_not=query.text)
+        found, cut = self._wordings(query, written)
         others = [replace(query, text=text, original=query.asked, parts=(), terms={}, outcome=OK) for text in found]
         family = [replace(query, outcome=OK), *others] if self.keep_original or not others else others
-        first = replace(family[0], outcome=self._outcome(len(found), written), usage=written.usage)
+        first = replace(family[0], outcome=self._outcome(len(found), written, cut=cut), usage=written.usage)
         return [first, *(replace(other, usage=Usage()) for other in family[1:])]
 
-    def _outcome(self, n: int, written: Written) -> Outcome:
-        if n >= self._fewest:
-            return OK
-        counts = {"missing": self._fewest - n} | ({"too_long": 1} if written.too_long else {})
-        if n:
-            return Outcome(kind="repaired", detail=f"{n} of {self._fewest} wordings", counts=counts)
-        reason = "the prompt is too long for the model" if written.too_long else "the reply held no other wording"
-        return Outcome(kind="fallback", detail=reason, counts=counts)
+    def _wordings(self, query: Query, written: Written) -> tuple[list[str], bool]:
+        """What the reply asks for, and whether its end is missing: half a query is used where there is no other."""
+        text = "".join(written.texts)
+        found = parse_wordings(text, n=self.n, but_not=query.text)
+        if not written.cut_off:
+            return found, False
+        whole = parse_wordings(text.rpartition("\n")[0], n=self.n, but_not=query.text)
+        return whole or found, whole != found
+
+    def _outcome(self, n: int, written: Written, *, cut: bool) -> Outcome:
+        missing = max(self._fewest - n, 0)
+        kind: Literal["ok", "repaired", "fallback"] = "repaired" if missing or cut else "ok"
+        kind = kind if n else "fallback"
+        found = {"missing": missing, "cut_off": written.cut_off, "too_long": written.too_long}
+        counts = call_counts(**{kind: written.calls}) | {name: many for name, many in found.items() if many}
+        details = {
+            "ok": "",
+            "repaired": f"{n} of {self._fewest} wordings" if missing else "the reply was cut off",
+            "fallback": "the prompt is too long for the model"
+            if written.too_long
+            else "the reply held no other wording",
+        }
+        return Outcome(kind=kind, detail=details[kind], counts=counts)

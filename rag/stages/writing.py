@@ -9,7 +9,7 @@ from time import perf_counter
 
 from rag.completions import usage_of
 from rag.protocols import LLM
-from rag.types import NO_USAGE, OK, Completion, Outcome, Prompt, Query, SamplingParams, Usage
+from rag.types import NO_USAGE, Completion, Outcome, Prompt, Query, SamplingParams, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -31,17 +31,26 @@ class Written:
 
     @property
     def outcome(self) -> Outcome:
-        """`ok`: every call gave a text; `repaired`: some did not and were left out; `fallback`: none did."""
+        """`ok`: every call gave a text; `repaired`: some did not and were left out; `fallback`: none did.
+
+        Counts always tell the calls and how many of them were ok, repaired and fallback.
+        """
+        given = self.calls - self.empty
         found = {"empty": self.empty, "too_long": self.too_long, "cut_off": self.cut_off}
-        counts = {"calls": self.calls} | {name: n for name, n in found.items() if n}
+        counts = call_counts(ok=given, fallback=self.empty) | {name: n for name, n in found.items() if n}
         if not self.texts:
             detail = "the model wrote nothing usable" if self.calls else "there was no document to learn from"
             detail = "the prompt is too long for the model" if self.too_long else detail
             return Outcome(kind="fallback", detail=detail, counts=counts)
         if self.empty or self.too_long:
-            asked = len(self.texts) + self.empty + self.too_long
-            return Outcome(kind="repaired", detail=f"{len(self.texts)} of {asked} replies usable", counts=counts)
-        return Outcome(counts=counts) if self.cut_off else OK
+            detail = f"{given} of {self.calls + self.too_long} replies usable"
+            return Outcome(kind="repaired", detail=detail, counts=counts)
+        return Outcome(counts=counts)
+
+
+def call_counts(*, ok: int = 0, repaired: int = 0, fallback: int = 0) -> dict[str, int]:
+    """What became of calls, each of which is counted once; the same names as rerankers use."""
+    return {"calls": ok + repaired + fallback, "ok": ok, "repaired": repaired, "fallback": fallback}
 
 
 def write(

@@ -88,9 +88,9 @@ def test_only_follow_ups_are_sent_and_all_in_one_call() -> None:
 @pytest.mark.parametrize(
     ("reply", "kind", "counts"),
     [
-        ("And for forks", "ok", {"calls": 1, "unchanged": 1}),
-        ("", "fallback", {"calls": 1, "empty": 1}),
-        ("<think>forks are", "fallback", {"calls": 1, "empty": 1}),
+        ("And for forks", "ok", {"calls": 1, "ok": 1, "repaired": 0, "fallback": 0, "unchanged": 1}),
+        ("", "fallback", {"calls": 1, "ok": 0, "repaired": 0, "fallback": 1, "empty": 1}),
+        ("<think>forks are", "fallback", {"calls": 1, "ok": 0, "repaired": 0, "fallback": 1, "empty": 1}),
     ],
 )
 def test_a_reply_that_says_nothing_new_leaves_the_turn_alone(reply: str, kind: str, counts: dict[str, int]) -> None:

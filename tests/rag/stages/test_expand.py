@@ -47,6 +47,7 @@ def test_hyde_averages_the_query_and_its_passages_alike() -> None:
     assert (made.text, made.asked, made.where, made.terms) == ("paid leave", "paid leave", {"lang": "en"}, {})
     assert made.root == Query(qid="q", text="paid leave", where={"lang": "en"})
     assert (made.outcome.kind, made.usage.calls) == ("ok", 2)
+    assert made.outcome.counts == {"calls": 2, "ok": 2, "repaired": 0, "fallback": 0}
 
 
 def test_hyde_samples_eight_passages_of_different_seeds_with_the_papers_settings() -> None:
@@ -122,7 +123,10 @@ def test_query_and_programs_weigh_half_each(lexical_index: Index) -> None:
         ("path", 1, "document"),
     ]
     assert made.terms == {"read": 4, "file": 3, "open_fil": 1, "path": 3}
-    assert (made.outcome.kind, made.outcome.counts) == ("repaired", {"calls": 4, "empty": 1})
+    assert (made.outcome.kind, made.outcome.counts) == (
+        "repaired",
+        {"calls": 4, "ok": 3, "repaired": 0, "fallback": 1, "empty": 1},
+    )
     assert [(p.temperature, p.top_p, p.max_tokens) for p in llm.params] == [(1.0, 0.99, 256)] * 4
 
 
@@ -131,14 +135,20 @@ def test_nothing_usable_leaves_the_query_unchanged(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING):
         made = one(HydeReformulator(llm=ScriptedLLM(replies=("", "<think>")), n=2), query)
     assert (made.text, made.original, made.parts, made.terms) == (query.text, None, query.parts, query.terms)
-    assert (made.outcome.kind, made.outcome.counts) == ("fallback", {"calls": 2, "empty": 2})
+    assert (made.outcome.kind, made.outcome.counts) == (
+        "fallback",
+        {"calls": 2, "ok": 0, "repaired": 0, "fallback": 2, "empty": 2},
+    )
     assert len(caplog.records) == 1
 
 
 def test_a_query_too_long_for_the_model_is_not_sent_and_the_others_are() -> None:
     llm = ScriptedLLM(replies=("a passage",), context_window=600)
     long, short = SLHydeReformulator(llm=llm).reformulate([Query(qid="l", text="x " * 500), ASKED])
-    assert (long.outcome.kind, long.outcome.counts) == ("fallback", {"calls": 0, "too_long": 1})
+    assert (long.outcome.kind, long.outcome.counts) == (
+        "fallback",
+        {"calls": 0, "ok": 0, "repaired": 0, "fallback": 0, "too_long": 1},
+    )
     assert "too long" in long.outcome.detail
     assert (short.outcome.kind, len(short.parts), llm.batches) == ("ok", 2, [1])
 
@@ -147,7 +157,7 @@ def test_a_reply_at_its_limit_is_used_and_counted() -> None:
     made = one(SLHydeReformulator(llm=ScriptedLLM(replies=("one two three four",)), max_tokens=2))
     assert made.parts[1].text == "one two"
     assert made.outcome.kind == "ok"
-    assert made.outcome.counts == {"calls": 1, "cut_off": 1}
+    assert made.outcome.counts == {"calls": 1, "ok": 1, "repaired": 0, "fallback": 0, "cut_off": 1}
 
 
 def test_a_rewritten_query_remembers_what_was_asked() -> None:

@@ -79,7 +79,7 @@ def test_a_domain_and_instructions_of_ones_own_are_asked_for(lexical_index: Inde
 def test_a_lost_reply_is_counted_and_the_others_are_used(lexical_index: Index) -> None:
     made = ensemble(lexical_index, "holiday", "", "days")
     assert (made.text, made.outcome.kind) == ("paid leave holiday days", "repaired")
-    assert made.outcome.counts == {"calls": 3, "empty": 1}
+    assert made.outcome.counts == {"calls": 3, "ok": 2, "repaired": 0, "fallback": 1, "empty": 1}
     made = ensemble(lexical_index, "", " ")
     assert (made.text, made.original, made.terms, made.outcome.kind) == ("paid leave", None, {}, "fallback")
 
@@ -142,8 +142,10 @@ def test_the_critic_picks_documents_in_one_call_for_all_queries(lexical_index: I
     assert llm.batches == [6, 2]
     contexts = [text.split("\n")[0] for text in shown(llm)[6:]]
     assert contexts == ["Base your answer on this context: Holidays", "Base your answer on this context: Wheels"]
-    assert (one.outcome.kind, one.outcome.counts["unreadable_verdicts"], one.usage.calls) == ("repaired", 1, 4)
+    assert (one.outcome.kind, one.usage.calls) == ("repaired", 4)
+    assert one.outcome.counts == {"calls": 4, "ok": 3, "repaired": 0, "fallback": 1, "unreadable_verdicts": 1}
     assert (two.outcome.kind, two.usage.calls) == ("ok", 4)
+    assert two.outcome.counts == {"calls": 4, "ok": 4, "repaired": 0, "fallback": 0}
 
 
 def test_hostile_documents_and_keywords_are_data(lexical_index: Index) -> None:

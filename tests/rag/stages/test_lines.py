@@ -50,5 +50,22 @@ def test_a_request_too_long_for_the_model_is_kept_and_said_so() -> None:
         [Query(qid="l", text="x " * 400), Query(qid="s", text="short"), Query(qid="t", text="short")]
     )
     assert long.outcome.kind == "fallback"
-    assert long.outcome.counts == {"missing": 1, "too_long": 1}
+    assert {name: n for name, n in long.outcome.counts.items() if n} == {"missing": 1, "too_long": 1}
     assert llm.batches == [2]
+
+
+@pytest.mark.parametrize(
+    ("reply", "limit", "queries", "kind"),
+    [
+        ("one need\nanother need\na third that goes on", 6, ["one need", "another need"], "repaired"),
+        ("one need that goes on and on", 5, ["one need that goes on"], "repaired"),  # half a query is more than none
+        ("one need\nanother need\nonce more\na fourth need", 8, ["one need", "another need", "once more"], "ok"),
+    ],
+)
+def test_the_line_that_a_limit_cuts_is_no_query_where_there_is_another(
+    reply: str, limit: int, queries: list[str], kind: str
+) -> None:
+    llm = ScriptedLLM(replies=(reply,))
+    first, *others = made(ToolQueryReformulator(llm=llm, n=3, max_tokens=limit))
+    assert [query.text for query in others] == queries
+    assert (first.outcome.kind, first.outcome.counts["cut_off"], first.outcome.counts[kind]) == (kind, 1, 1)

@@ -63,7 +63,11 @@ def test_usage_and_outcome_are_on_the_first_of_each_family() -> None:
     assert [query.qid for query in found] == ["1"] * 4 + ["2"] * 3 + ["3"]
     assert [query.outcome.kind for query in found] == ["ok"] * 4 + ["repaired", "ok", "ok", "fallback"]
     assert [query.usage.calls for query in found] == [1, 0, 0, 0, 1, 0, 0, 1]
-    assert found[4].outcome.counts == {"missing": 1}
+    assert [found[at].outcome.counts for at in (0, 4, 7)] == [
+        {"calls": 1, "ok": 1, "repaired": 0, "fallback": 0},
+        {"calls": 1, "ok": 0, "repaired": 1, "fallback": 0, "missing": 1},
+        {"calls": 1, "ok": 0, "repaired": 0, "fallback": 1, "missing": 3},
+    ]
     assert llm.batches == [3]
 
 
