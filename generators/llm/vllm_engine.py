@@ -16,6 +16,7 @@ import threading
 import uuid
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import cache
 from multiprocessing import active_children
 from typing import Any, TypeVar
 
@@ -39,8 +40,11 @@ def quiet_environment() -> None:
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
 
 
+@cache
 def require_loadable() -> str:
     """vLLM's version and what it runs on, asked of another process, so that this one stays as it is.
+
+    Asked until it loads once: that takes seconds and a process, and a server is asked for its state again and again.
 
     Raises:
         MissingDependency: it does not load.

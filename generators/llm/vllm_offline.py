@@ -95,13 +95,16 @@ class VLLMOfflineLLM:
         _ = self._engine
 
     def state(self) -> str:
-        """One line on an engine that can be loaded, and whether its model is here. Starts nothing.
+        """One line on the engine that runs, or on one that can be loaded and whether its model is here. Starts nothing.
 
         Raises:
             MissingDependency: vLLM is installed, but does not load.
         """
         from rag.models import locate
 
+        running = self._running
+        if running is not None and not running.dead:
+            return f"vLLM's engine runs the model {self.model_name}"
         here = "is here" if locate(self.model_name, revision=self.revision) else "is not here yet"
         return f"{require_loadable()}; the model {self.model_name} {here}"
 

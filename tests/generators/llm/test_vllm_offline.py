@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from generators.llm.transformers import TransformersLLM
+from generators.llm.vllm_engine import require_loadable
 from generators.llm.vllm_offline import VLLMOfflineLLM
 from rag.chat import encode_prompt
 from rag.graph.check import check
@@ -57,6 +58,17 @@ def test_it_has_the_powers_it_claims(llm: VLLMOfflineLLM) -> None:
         assert isinstance(llm, power)
     assert llm.context_window == 2048
     assert VLLMOfflineLLM().context_window == 8192
+
+
+def test_an_engine_that_runs_says_so_and_asks_no_other_process(
+    llm: VLLMOfflineLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm.warm_up()
+    monkeypatch.setattr(sys, "executable", "/nowhere")
+    require_loadable.cache_clear()
+    assert llm.state() == "vLLM's engine runs the model smollm2-135m-instruct"
+    with pytest.raises(FileNotFoundError):
+        VLLMOfflineLLM().state()
 
 
 def test_usage_reports_are_off(llm: VLLMOfflineLLM) -> None:

@@ -1,0 +1,37 @@
+"""What can be known of vLLM without loading it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from generators.llm.vllm_engine import require_loadable
+from rag.errors import MissingDependency
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file that gets a line for every process that is asked; the first one cannot load vLLM, later ones can."""
+    tries = tmp_path / "tries"
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!/bin/sh\necho once more >> '{tries}'\n"
+        f"[ $(wc -l < '{tries}') -gt 1 ] || {{ echo 'OSError: no such library' >&2; exit 1; }}\n"
+        "echo vllm 1.0 on cpu\n"
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    require_loadable.cache_clear()
+    yield tries
+    require_loadable.cache_clear()
+
+
+def test_vllm_is_asked_whether_it_loads_until_it_does(asked: Path) -> None:
+    """A server that is asked for its state again and again must not import vLLM in a new process each time."""
+    with pytest.raises(MissingDependency, match="does not load: OSError: no such library"):
+        require_loadable()
+    assert [require_loadable() for _ in range(3)] == ["vllm 1.0 on cpu"] * 3
+    assert len(asked.read_text().splitlines()) == 2
