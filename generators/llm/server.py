@@ -229,7 +229,7 @@ class ServerLLM:
         events = self._client.events(self._path, body)
         try:
             while (data := self._known_model(lambda: next(events, None))) is not None:
-                event = _event(data, self.url)
+                event = self._event(data)
                 usage = event.get("usage") or usage
                 if not event.get("choices"):
                     continue
@@ -249,6 +249,17 @@ class ServerLLM:
             logprobs=tuple(noted) if params.logprobs else None,
             **server_replies.tokens(usage),
         )
+
+    def _event(self, data: str) -> dict[str, Any]:
+        try:
+            event = json.loads(data)
+        except ValueError as error:
+            raise Malformed(f"llm.server: {self.url} streams what is not JSON") from error
+        if not isinstance(event, dict):
+            raise Malformed(f"llm.server: {self.url} streams what is not a completion")
+        if event.get("error"):
+            raise server_errors.broke_off(self.url, self._client.shown(data.encode()))
+        return event
 
     def _score(self, pair: tuple[list[int], list[int]]) -> list[float]:
         head, tail = pair
@@ -318,11 +329,11 @@ class ServerLLM:
         return next((card for card in self._cards() if card["id"] == self.model_name), {})
 
     def _cards(self, *, fresh: bool = False) -> list[dict[str, Any]]:
-        """The served models. Asked for once and without retries: a graph is checked with it, and must not hang."""
+        """The served models. Asked for once, without retries or long patience: a graph is checked with it."""
         with self._lock:
             if self._served is None or fresh:
                 try:
-                    reply = self._client.get("/models", retries=0)
+                    reply = self._client.look("/models")
                 except NotFound:
                     reply = {}
                 cards = reply.get("data") if isinstance(reply, dict) else None
@@ -339,18 +350,6 @@ class ServerLLM:
             if self._own_tokenizer is None:
                 self._own_tokenizer = load_tokenizer(resolve(str(self.tokenizer_name)).path)
             return self._own_tokenizer
-
-
-def _event(data: str, url: str) -> dict[str, Any]:
-    try:
-        event = json.loads(data)
-    except ValueError as error:
-        raise Malformed(f"llm.server: {url} streams what is not JSON") from error
-    if not isinstance(event, dict):
-        raise Malformed(f"llm.server: {url} streams what is not a completion")
-    if event.get("error"):
-        raise server_errors.broke_off(url, server_errors.shown(data.encode()))
-    return event
 
 
 def _require_url(url: str) -> None:

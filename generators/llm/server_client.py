@@ -19,12 +19,13 @@ from urllib.parse import urlsplit
 
 from generators.llm import server_errors as errors
 from generators.llm.server_replies import Malformed
-from rag.errors import RagError, SpecError
+from rag.errors import RagError, SpecError, StageError
 
 if TYPE_CHECKING:
-    from httpx2 import Client, Response
+    from httpx2 import Client, Response, Timeout
 
 _CONNECT_S = 10.0
+_LOOK_S = 10.0
 _LONGEST_PAUSE_S = 60.0
 _BUSY = (408, 429, 502, 503, 504)  # says nothing against the request
 
@@ -49,7 +50,7 @@ class ServerClient:
         api_key_variable: environment variable that holds the key; it is read at each request and kept nowhere.
         timeout_s: longest silence of the server.
         retries: further attempts after the first.
-        max_in_flight: most requests at a time.
+        max_in_flight: most requests at a time; checks are not counted.
         first_pause_s: length of the first pause between attempts; every further one is twice as long.
     """
 
@@ -72,14 +73,23 @@ class ServerClient:
         self._lock = threading.Lock()
         self._client: Client | None = None
 
-    def get(self, path: str, *, retries: int | None = None) -> Any:
-        """The JSON that a path of /v1 gives."""
-        return self._try(lambda: self._once("GET", self.url + path, None), retries)
+    def look(self, path: str) -> Any:
+        """The JSON that a path of /v1 gives, for checks: asked once, beside the requests in flight, and soon given up."""
+        soon_s = min(_LOOK_S, self.timeout_s)
+        silent = StageError(
+            f"llm.server: {self.url} takes connections, but was silent for {soon_s:g} s when asked for {path}"
+        )
+        return self._try(lambda: self._once("GET", self.url + path, None, soon_s, silent), retries=0)
 
     def post(self, path: str, body: dict[str, Any], *, from_root: bool = False) -> Any:
         """The JSON that the server replies to a body. `from_root`: the path lies beside /v1."""
         url = (self.root if from_root else self.url) + path
-        return self._try(lambda: self._once("POST", url, body))
+
+        def once() -> Any:
+            with self._slot():
+                return self._once("POST", url, body, self.timeout_s, errors.timed_out(self.url, self.timeout_s))
+
+        return self._try(once)
 
     def events(self, path: str, body: dict[str, Any]) -> Generator[str, None, None]:
         """The data of server-sent events, up to [DONE]. Closing this closes the connection, which stops the server."""
@@ -97,20 +107,23 @@ class ServerClient:
         if client is not None:
             client.close()
 
-    def _once(self, method: str, url: str, body: dict[str, Any] | None) -> Any:
-        with self._slot(), _explained(self.url, self.timeout_s):
-            response = self._http.request(method, url, json=body, headers=self._headers())
+    def shown(self, said: bytes) -> str:
+        """What the server said, on one line, cut short, without the key."""
+        return errors.shown(said, secret=self._key())
+
+    def _once(self, method: str, url: str, body: dict[str, Any] | None, timeout_s: float, silent: RagError) -> Any:
+        headers, timeout = self._headers(), _timeout(timeout_s)
+        with _explained(self.url, silent):
+            response = self._http.request(method, url, json=body, headers=headers, timeout=timeout)
         self._require_good(response)
         try:
             return response.json()
         except ValueError as error:
-            raise Malformed(
-                f"llm.server: {self.url} did not reply in JSON ({errors.shown(response.content)})"
-            ) from error
+            raise Malformed(f"llm.server: {self.url} did not reply in JSON ({self.shown(response.content)})") from error
 
     def _open(self, url: str, body: dict[str, Any]) -> Response:
         http = self._http
-        with _explained(self.url, self.timeout_s):
+        with _explained(self.url, errors.timed_out(self.url, self.timeout_s)):
             response = http.send(http.build_request("POST", url, json=body, headers=self._headers()), stream=True)
             if response.status_code != 200:
                 response.read()
@@ -148,7 +161,7 @@ class ServerClient:
         status = response.status_code
         if status == 200:
             return
-        said = errors.shown(response.content, secret=self._key())
+        said = self.shown(response.content)
         if status == 404:
             raise NotFound(said)
         if status in _BUSY:
@@ -161,7 +174,7 @@ class ServerClient:
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if not self._slots.acquire(timeout=self.timeout_s):
-            raise SpecError(
+            raise StageError(  # of these prompts alone: the requests that are in the way may end after all
                 f"llm.server: {self._max_in_flight} requests are in flight and none ended in {self.timeout_s:g} s. Close "
                 "streams that nobody reads, or raise 'max_in_flight'."
             )
@@ -188,7 +201,7 @@ class ServerClient:
         with self._lock:
             if self._client is None:
                 self._client = httpx2.Client(
-                    timeout=httpx2.Timeout(self.timeout_s, connect=min(_CONNECT_S, self.timeout_s), pool=None),
+                    timeout=_timeout(self.timeout_s),
                     limits=httpx2.Limits(max_connections=None),  # the slots bound them
                     trust_env=not _is_here(self.url),  # a proxy has no business with this machine's own server
                 )
@@ -197,16 +210,22 @@ class ServerClient:
 
 
 @contextmanager
-def _explained(url: str, timeout_s: float) -> Iterator[None]:
+def _explained(url: str, silent: RagError) -> Iterator[None]:
     import httpx2
 
     try:
         yield
     except httpx2.ReadTimeout as error:
-        raise errors.timed_out(url, timeout_s) from error
+        raise silent from error
     except httpx2.TransportError as error:
         cause = str(error) or type(error).__name__
         raise _Again(lambda tries: errors.dead(url, cause)) from error
+
+
+def _timeout(silence_s: float) -> Timeout:
+    import httpx2
+
+    return httpx2.Timeout(silence_s, connect=min(_CONNECT_S, silence_s), pool=None)
 
 
 def _seconds(retry_after: str | None) -> float | None:

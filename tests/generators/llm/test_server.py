@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from generators.llm import server_client
 from generators.llm.server import ServerLLM
 from generators.llm.transformers import TransformersLLM
 from rag.errors import MissingModel, RagError, SpecError, StageError
@@ -179,6 +180,31 @@ def test_silence_is_not_asked_again(served: Served) -> None:
     assert len(served.posts("/v1/chat/completions")) == 1
 
 
+def test_a_server_that_is_busy_fails_these_prompts_alone_and_is_still_up(served: Served) -> None:
+    """A batch of questions must not end because streams that nobody reads hold the places."""
+    served.token_pause_s = 0.02
+    llm = client(served, max_in_flight=1, timeout_s=0.3)
+    stream = llm.stream(PROMPTS[0], SamplingParams(max_tokens=200))
+    next(stream)
+    with pytest.raises(StageError, match=r"1 requests are in flight and none ended in 0.3 s"):
+        llm.complete(PROMPTS[:1], SHORT)
+    assert "has the model tiny" in llm.state()
+    stream.close()
+    assert llm.complete(PROMPTS[:1], SHORT)[0].text
+
+
+def test_a_silent_server_does_not_hold_up_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_client, "_LOOK_S", 0.2)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        llm = ServerLLM(model="tiny", url=f"http://127.0.0.1:{mute.getsockname()[1]}/v1", timeout_s=20.0)
+        begun = time.monotonic()
+        with pytest.raises(StageError, match=r"takes connections, but was silent for 0.2 s when asked for /models"):
+            llm.state()
+        assert time.monotonic() - begun < 10
+
+
 @pytest.mark.parametrize(
     "reply",
     ["{", "[]", "{}", '{"choices": []}', '{"choices": [7]}', '{"choices": [{"message": {"content": 7}}]}', "<html>"],
@@ -251,6 +277,12 @@ def test_the_key_is_sent_and_never_shown(served: Served, monkeypatch: pytest.Mon
     with pytest.raises(SpecError, match=r"wrong key \*\*\*.*Check the key in \$TINY_KEY") as refusal:
         llm.complete(PROMPTS[:1], SHORT)
     assert "s3cret" not in str(refusal.value) + repr(vars(llm)) + repr(vars(llm._client))
+    served.trouble.append(status(200, "<p>you are s3cret-abc</p>"))
+    with pytest.raises(StageError, match=r"did not reply in JSON \(<p>you are \*\*\*</p>\)"):
+        llm.complete(PROMPTS[:1], SHORT)
+    served.trouble.append(events('{"error": {"message": "quota of s3cret-abc used up"}}'))
+    with pytest.raises(StageError, match=r"broke off \(quota of \*\*\* used up\)"):
+        list(llm.stream(PROMPTS[0], SHORT))
 
 
 def test_forms_reach_vllm_and_are_refused_elsewhere(served: Served) -> None:
