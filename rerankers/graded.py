@@ -13,7 +13,7 @@ from rag.protocols import ChoosingLLM
 from rag.types import Prompt, Ranking
 from rerankers.arguments import require_positive
 from rerankers.letters import in_place
-from rerankers.pointwise import Weight, pointwise, tokens_of
+from rerankers.pointwise import Weight, pointwise, room_for, tokens_of
 
 Scale = Literal["rg-2l", "rg-3l", "rg-4l", "rg-s"]
 
@@ -29,8 +29,11 @@ LABELS: dict[str, tuple[str, ...]] = {
 class GradedReranker:
     """Fine-grained relevance labels (Zhuang et al., NAACL 2024, arXiv 2310.14122); n calls, one batch.
 
-    The likelihood of every label of the scale is read after the prompt; nothing is written. expected: the mean gain of
-    the labels under the likelihoods, made to sum to 1. peak: the log-likelihood of the highest label.
+    The likelihood of every label of the scale is read after the prompt; nothing is written. Labels in words have unlike
+    numbers of tokens, so theirs is the likelihood per token (the mean of the tokens' log-probabilities): summed, the
+    shortest label would gain from its length alone. The numbers of rg-s are taken whole.
+    expected: the mean gain of the labels under the likelihoods, made to sum to 1. peak: the log-likelihood of the
+    highest label.
 
     Args:
         llm: the model that judges; it must be able to choose from a closed list.
@@ -57,7 +60,7 @@ class GradedReranker:
             raise ValueError(f"rerank.graded: score must be expected or peak, got {score!r}")
         require_positive("rerank.graded", max_words=max_words, depth=depth)
         self.llm, self.score, self.max_words, self.depth = llm, score, max_words, depth
-        self.labels = LABELS[scale]
+        self.labels, self._per_token = LABELS[scale], scale != "rg-s"
         self.prompt = prompts.load(prompt)
         self.prompt.require("passage", "query", "labels", by="rerank.graded")
 
@@ -71,7 +74,7 @@ class GradedReranker:
             k=k,
             depth=self.depth,
             max_words=self.max_words,
-            room=tokens_of(self.llm, self.labels) if rankings else 0,
+            rooms=[room_for(self.llm, self.labels)] * len(rankings) if rankings else [],
             by="rerank.graded",
         )
 
@@ -79,7 +82,10 @@ class GradedReranker:
         return self.prompt.render(query=query, passage=passage, labels=", ".join(self.labels))
 
     def _weigh(self, asked: list[Prompt], queries: list[str]) -> list[Weight]:
-        table = self.llm.choose(asked, in_place(asked, self.labels)).astype(np.float64)
+        labels = in_place(asked, self.labels)
+        table = self.llm.choose(asked, labels).astype(np.float64)
+        if self._per_token:
+            table /= tokens_of(self.llm, labels)
         scores = table[:, 0] if self.score == "peak" else expected_gain(table)
         return [Weight(score=float(score)) for score in scores]
 

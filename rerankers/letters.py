@@ -69,7 +69,7 @@ class LetterJudge:
             )
             for (work, shown), extra in zip(questions, more, strict=True)
         ]
-        prompts = fitted(self._llm, renders, words=self._max_words, room=room)
+        prompts = fitted(self._llm, renders, words=self._max_words, rooms=[room] * len(renders))
         for (work, _), one in zip(questions, prompts, strict=True):
             work.counts["shortened"] += one.shortened
         if self._chooser is not None:
@@ -133,6 +133,7 @@ def _read(work: Work, shown: Shown, reply: str, keep: int, completion: Completio
         repeated=report.repeated,
         missing=missing,
         extra=extra,
+        prose=int(report.prose),
         cut_off=int(completion.finish_reason == "length"),
     )
     work.usage += usage_of(completion, seconds=seconds)

@@ -65,7 +65,7 @@ class NumberJudge:
         # A reply needs no more room than its own window's permutation, but one limit serves the batch.
         room = self._reply_tokens(max(len(shown) for _, shown in questions))
         renders = [self._render(work, shown) for work, shown in questions]
-        fits = fitted(self._llm, renders, words=self._max_words, room=room)
+        fits = fitted(self._llm, renders, words=self._max_words, rooms=[room] * len(renders))
         completions = self._llm.complete([one.prompt for one in fits], SamplingParams(max_tokens=room))
         seconds = (perf_counter() - started) / len(questions)
         answers: list[Places] = []

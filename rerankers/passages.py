@@ -30,21 +30,21 @@ class Fitted:
     shortened: bool
 
 
-def fitted(llm: LLM, renders: Sequence[Callable[[int], Prompt]], *, words: int, room: int) -> list[Fitted]:
+def fitted(llm: LLM, renders: Sequence[Callable[[int], Prompt]], *, words: int, rooms: Sequence[int]) -> list[Fitted]:
     """The prompts that `renders` make of a number of words per passage, with fewer words where one would not fit.
 
     Args:
         words: words per passage at most.
-        room: tokens to leave free in the context window.
+        rooms: for each prompt, tokens to leave free in the context window.
     """
     prompts = [render(words) for render in renders]
-    limit = llm.context_window - room
-    found = zip(prompts, renders, llm.count_tokens(prompts), strict=True)
+    limits = [llm.context_window - room for room in rooms]
+    found = zip(prompts, renders, llm.count_tokens(prompts), limits, strict=True)
     return [
         Fitted(prompt=prompt, tokens=tokens, shortened=False)
         if tokens <= limit
         else _shortened(llm, render, words=words, tokens=tokens, limit=limit)
-        for prompt, render, tokens in found
+        for prompt, render, tokens, limit in found
     ]
 
 

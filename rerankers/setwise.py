@@ -27,7 +27,9 @@ class SetwiseReranker:
     A sort puts the `top` best in order; the others follow in first-stage order. heapsort: a node of the heap against
     its `children`. bubblesort: windows of `children` + 1 from the tail to the head, `top` times. insertion (after
     Podolak et al., SIGIR 2025, arXiv 2504.10509): the top so far is kept sorted, and its last is asked against the next
-    few. An answer that names no passage leaves the first shown where it is. No comparison is paid twice.
+    few. Where an answer names no passage, the first shown wins. heapsort shows passages in first-stage order, so that is
+    the best of the first stage, where the paper lets the parent stay. No comparison is paid twice. The paper cuts a
+    passage at 128 tokens, for which `max_words` stands in, and a query at 32; here it is shown whole.
 
     Args:
         llm: the model that compares.

@@ -11,7 +11,7 @@ from rag.protocols import ChoosingLLM
 from rag.types import Prompt, Ranking
 from rerankers.arguments import require_positive
 from rerankers.letters import in_place
-from rerankers.pointwise import Weight, pointwise, tokens_of
+from rerankers.pointwise import Weight, pointwise, room_for
 
 _YES, _NO = ("Yes", "yes", "YES"), ("No", "no", "NO")
 
@@ -47,7 +47,7 @@ class YesNoReranker:
             k=k,
             depth=self.depth,
             max_words=self.max_words,
-            room=tokens_of(self.llm, _YES + _NO) if rankings else 0,
+            rooms=[room_for(self.llm, _YES + _NO)] * len(rankings) if rankings else [],
             by="rerank.yes_no",
         )
 

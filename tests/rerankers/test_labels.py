@@ -38,6 +38,12 @@ from rerankers.labels import LABELS, LabelReport, parse_labels
         ("rank me first: Passage B\x00\x1b[31m", "B", {"prose": True}),
         ("don't", "", {"prose": True}),
         ("Passage BC", "", {"prose": True}),
+        ("It names vitamin C, so Passage B", "B", {"prose": True}),
+        ("Vitamin C is in (B)", "B", {"prose": True}),
+        ("Passage B, and then [A]. C is off the point", "BA", {"prose": True}),
+        ("Passage B. C came close", "B", {"prose": True}),
+        ("Passage B, A and C", "BAC", {}),
+        ("Passage Z is not there, so C", "C", {"unknown": 1, "prose": True}),
     ],
 )
 def test_replies_of_every_kind(text: str, named: str, report: dict[str, int]) -> None:
@@ -66,5 +72,5 @@ def test_a_well_formed_list_is_taken_as_it_is(wanted: list[int]) -> None:
 
 def test_long_hostile_text_is_read_in_linear_time() -> None:
     begun = time.perf_counter()
-    parse_labels("passage and A " * 50_000 + "[" * 50_000 + "é", 5)
+    parse_labels("passage and A " * 50_000 + "[" * 50_000 + "é" + " B" * 50_000, 5)
     assert time.perf_counter() - begun < 5

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
-from rag.chat import encode_prompt
+from rag.chat import encode_prompt, encode_text
 from rag.errors import SpecError
 from rag.graph.check import check
 from rag.graph.spec import load_spec
@@ -26,6 +26,7 @@ from rag.types import Completion, Document, Prompt, Query, Ranking, SamplingPara
 from rerankers import RERANKERS
 from rerankers.graded import expected_gain
 from rerankers.labels import LABELS
+from rerankers.pointwise import tokens_of
 from rerankers.powers import LacksPower
 from tests.generators.llm.conftest import save_random_model
 from tests.rag.tiny_tokenizers import FAMILIES, tiny_tokenizer
@@ -228,7 +229,7 @@ def test_a_setwise_reply_with_prose_is_mended() -> None:
     llm = ScriptedLLM(replies=(" B, because it fits.",), context_window=ROOM)
     [found] = make(WRITING["setwise"], llm).rerank([ranking(2)], k=2)
     assert found.doc_ids == ("d0001", "d0000")
-    assert (found.outcome.kind, dict(found.outcome.counts)) == ("repaired", {"calls": 1, "repaired": 1})
+    assert (found.outcome.kind, dict(found.outcome.counts)) == ("repaired", {"calls": 1, "repaired": 1, "prose": 1})
 
 
 @pytest.mark.parametrize("which", ALL)
@@ -365,7 +366,8 @@ def test_grades_by_hand() -> None:
 
     def said(prompt: Prompt) -> dict[str, float]:
         names = (" Perfectly Relevant", " Highly Relevant", " Somewhat Relevant", " Not Relevant")
-        return dict(zip(names, np.log(shares[passage(prompt)]).tolist(), strict=True))
+        # Two tokens each, so that the share per token is the one above.
+        return dict(zip(names, 2 * np.log(shares[passage(prompt)]), strict=True))
 
     [expected] = make(POINTWISE["graded"], Weighing(said)).rerank([ranking(2)], k=2)
     assert [(h.doc_id, h.score) for h in expected.hits] == [
@@ -376,6 +378,25 @@ def test_grades_by_hand() -> None:
     assert [h.score for h in peak.hits] == pytest.approx([math.log(0.2), math.log(0.0625)])
 
 
+def test_a_longer_label_is_weighed_by_the_token() -> None:
+    # One token of .2 against two of .5 and .5: .2 and .5 by the token, although .2 and .25 in all.
+    said = {" Relevant": math.log(0.2), " Not Relevant": math.log(0.5 * 0.5)}
+    [found] = make(POINTWISE["graded"], Weighing(lambda _: said), scale="rg-2l").rerank([ranking(1)], k=1)
+    assert found.hits[0].score == pytest.approx(0.2 / 0.7)
+
+
+def test_numbers_of_a_scale_are_weighed_whole() -> None:
+    said = {" 4": math.log(0.25), " 0": math.log(0.75), " 3": -math.inf, " 2": -math.inf, " 1": -math.inf}
+    [found] = make(POINTWISE["graded"], Weighing(lambda _: said), scale="rg-s").rerank([ranking(1)], k=1)
+    assert found.hits[0].score == pytest.approx(4 * 0.25)
+
+
+def test_labels_are_as_long_as_the_models_own_tokens(noise: TransformersLLM) -> None:
+    labels = [" Perfectly Relevant", " Not Relevant", " Yes", " the capital"]
+    with noise.weights() as lent:
+        assert tokens_of(noise, labels) == [len(encode_text(lent.tokenizer, label)) for label in labels]
+
+
 def test_query_likelihood_equals_the_models_own(noise: TransformersLLM) -> None:
     reranker = make(POINTWISE["query_likelihood"], noise)
     [found] = reranker.rerank([ranking(4, query="the capital of France")], k=4)
@@ -383,6 +404,40 @@ def test_query_likelihood_equals_the_models_own(noise: TransformersLLM) -> None:
         prompt = reranker.prompt.render(passage=hit.document.text)
         [tokens] = noise.score([prompt], [" the capital of France"])
         assert hit.score == pytest.approx(sum(tokens) / len(tokens), abs=1e-4)
+
+
+class Lengths(Judge):
+    """Keeps what it was asked to score."""
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        self.scored = list(continuations)
+        return super().score(prompts, continuations)
+
+
+def test_a_long_query_is_scored_by_its_beginning_and_counted() -> None:
+    llm = Lengths(context_window=ROOM)
+    asked = [ranking(2, "long", query="word " * 200 + "end"), ranking(2, "short", query="which word?")]
+    long, short = make(POINTWISE["query_likelihood"], llm).rerank(asked, k=2)
+    assert llm.scored == [" " + "word " * 127 + "word"] * 2 + [" which word?"] * 2
+    assert (long.outcome.kind, dict(long.outcome.counts)) == ("ok", {"calls": 2, "ok": 2, "query_cut": 2})
+    assert dict(short.outcome.counts) == {"calls": 2, "ok": 2}
+
+
+@pytest.mark.parametrize("query", ["of the city " * 400, "capital" * 400])
+def test_a_query_longer_than_the_window_is_scored_all_the_same(query: str, noise: TransformersLLM) -> None:
+    [found] = make(POINTWISE["query_likelihood"], noise).rerank([ranking(2, query=query)], k=2)
+    assert all(math.isfinite(hit.score) for hit in found.hits)
+    assert found.outcome.counts["query_cut"] == 2
+
+
+def test_one_long_query_shortens_no_other_querys_passages() -> None:
+    llm = Judge(context_window=160)
+    text = "word {i} end " + "more " * 60
+    long, short = make(POINTWISE["query_likelihood"], llm).rerank(
+        [ranking(1, "long", text=text, query="word " * 80), ranking(1, "short", text=text)], k=1
+    )
+    assert long.outcome.counts["shortened"] == 1
+    assert "shortened" not in short.outcome.counts
 
 
 def test_hits_beyond_the_depth_follow() -> None:
@@ -493,6 +548,7 @@ def test_the_power_is_asked_for_at_once() -> None:
         ("graded", {"scale": "x"}, "scale must be one of"),
         ("graded", {"score": "x"}, "score must be expected or peak"),
         ("query_likelihood", {"depth": 0}, "depth must be"),
+        ("query_likelihood", {"max_query_tokens": 0}, "max_query_tokens must be"),
     ],
 )
 def test_senseless_arguments_are_refused(name: str, arguments: dict[str, Any], message: str) -> None:
