@@ -12,8 +12,8 @@ __all__ = ["MultiQueryReformulator", "parse_wordings"]
 class MultiQueryReformulator(LinesReformulator):
     """Several wordings of one query, to be retrieved and fused (RAG-Fusion: Rackauckas 2024, arXiv 2402.03367).
 
-    The model is asked for one wording per line. Bullets, numbers and quotation marks around a line are taken off;
-    empty lines, announcements that end in a colon and repeats are dropped. Fewer wordings than asked for is outcome
+    The model is asked for one wording per line. Bullets, numbers, labels and quotation marks around a line are taken
+    off; announcements, fences and repeats are dropped. Fewer wordings than asked for is outcome
     `repaired`; none at all leaves the query unchanged, outcome `fallback`.
 
     Args:

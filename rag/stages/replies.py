@@ -9,18 +9,36 @@ from __future__ import annotations
 import re
 
 _OPENED, _CLOSED = "<think>", "</think>"
-_BULLET = re.compile(r"^\s*(?:[-*•–]+|\(?\d{1,3}[.):]|\[\d{1,3}\])\s+")
-_LINE_LABEL = re.compile(r"^\s*(?:query|search query|version|variant)\s*\d*\s*:\s*", re.IGNORECASE)
+_BULLET = re.compile(r"^\s*(?:(?:[-*•–]+|\(?\d{1,3}[.):]|\[\d{1,3}\])\s+|(?:[（(]?\d{1,3}[．。、：）](?!\d)|[①-⑳])\s*)")
+"""A sign or a number before an item of a list. Full-width marks need no blank behind them."""
+
+_ASKED_LABEL = re.compile(
+    r"^\s*(?:(?:user|tool|version|variant|wording|(?:(?:search|general|simpler|rewritten|stand-?alone|sub)[- ]?)?"
+    r"(?:query|question))\s*\d*\s*[:：]\s*)+",
+    re.IGNORECASE,
+)
+"""The name of what was asked for, before it: "Sub-question 1:"."""
+
 _LABEL = re.compile(
     r"^\s*\**(?:user|passage|answer|thought|document|abstract|article|summary|purpose|question|keywords?|code|"
     r"(?:stand-?alone|rewritten|general|sub-?) ?(?:question|query))\s*\d*\**\s*:\**\s*",
     re.IGNORECASE,
 )
 _ANNOUNCEMENT = re.compile(
-    r"^\s*(?:(?:sure|certainly|of course|okay|ok)\s*[,!.]*(?:.*\bhere\b.*[.!])?|.*:)\s*$", re.IGNORECASE
+    r"^\s*(?:(?:sure|certainly|of course|okay|ok)\b\s*[,!.]*(?:.*\bhere\b.*[.!])?|.*[:：])\s*$", re.IGNORECASE
 )
 """A line that says what comes: it ends in a colon, or is no more than "Sure!" or "Sure, here you are."."""
 
+_HERE_ARE = re.compile(
+    r"^here (?:is|are)\b.*\b(?:quer(?:y|ies)|questions?|wordings?|versions?|descriptions?|tools?)\b[^?]*[.!]$",
+    re.IGNORECASE,
+)
+"""The same as a sentence of its own: "Here are three other search queries."."""
+
+_LEAD_IN = re.compile(r"^\s*(?:sure|certainly|of course|okay|ok)\b[\s,!.]*here\b[^:：]*[:：]\s*(?=\S)", re.IGNORECASE)
+"""An announcement on the line of what it announces."""
+
+_BOLD = re.compile(r"(?<!\w)\*\*(?=\S)([^*]+)(?<=\S)\*\*(?!\w)")
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[^\n`]*$", re.MULTILINE)
 _CODE_STARTS = ("def ", "class ", "for ", "while ", "if ", "with ", "try:", "async ", "@")
 _SPLIT = re.compile(r"[\n,;•]+")
@@ -90,10 +108,14 @@ def parse_code(text: str) -> str:
 
 
 def parse_question(text: str) -> str:
-    """The first line that is neither announcement nor label: a question that was asked for alone."""
+    """The first line that is neither announcement nor fence nor label: a question that was asked for alone.
+
+    >>> parse_question("Sure! Here is the question.\\nGeneral question: How long is the warranty?")
+    'How long is the warranty?'
+    """
     for line in without_reasoning(text).splitlines():
-        bare = _unquoted(_LABEL.sub("", _LINE_LABEL.sub("", _BULLET.sub("", line))).strip())
-        if _WORD.search(bare) and len(bare) <= _LONGEST_WORDING and not bare.endswith(":"):
+        bare = _unquoted(_LABEL.sub("", _item(line)))
+        if _is_asked(bare):
             return bare
     return ""
 
@@ -111,16 +133,31 @@ def parse_yes_no(text: str) -> bool | None:
 
 
 def parse_wordings(text: str, *, n: int, but_not: str = "") -> list[str]:
-    """At most `n` different wordings, one a line, none equal to `but_not`; letter case is not a difference."""
-    seen = {"", folded(but_not)}
+    """At most `n` different wordings, one a line, none equal to `but_not`; letter case is not a difference.
+
+    >>> parse_wordings("Sure, here are two:\\n```text\\n1. **Query 1:** days off\\n２．holiday rules\\n```", n=3)
+    ['days off', 'holiday rules']
+    """
+    seen = {folded(but_not)}
     wordings: list[str] = []
     for line in without_reasoning(text).splitlines():
-        bare = _LINE_LABEL.sub("", _BULLET.sub("", line)).strip().strip(_QUOTES).strip()
-        if len(bare) > _LONGEST_WORDING or bare.endswith(":") or folded(bare) in seen:
-            continue
-        seen.add(folded(bare))
-        wordings.append(bare)
+        bare = _item(line)
+        if _is_asked(bare) and folded(bare) not in seen:
+            seen.add(folded(bare))
+            wordings.append(bare)
     return wordings[:n]
+
+
+def _item(line: str) -> str:
+    """A line without what stands around the item on it: bold marks, bullet or number, announcement, label, quotation marks."""
+    bare = _BULLET.sub("", _BOLD.sub(r"\1", line))
+    return _unquoted(_ASKED_LABEL.sub("", _LEAD_IN.sub("", bare)).strip().rstrip(",;"))
+
+
+def _is_asked(bare: str) -> bool:
+    """Whether an item is a query, and no announcement, fence or essay."""
+    readable = bool(_WORD.search(bare)) and len(bare) <= _LONGEST_WORDING
+    return readable and not any(sort.match(bare) for sort in (_ANNOUNCEMENT, _HERE_ARE, _FENCE))
 
 
 def folded(text: str) -> str:

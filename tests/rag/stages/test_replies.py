@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.stages.replies import (
+    folded,
     parse_code,
     parse_keywords,
     parse_passage,
@@ -129,6 +130,106 @@ def test_nothing_usable_gives_nothing(parse: Callable[[str], str], reply: str) -
 )
 def test_other_languages_and_replies_that_were_cut_off_are_kept(parse: Callable[[str], str], reply: str) -> None:
     assert parse(reply) == reply
+
+
+ANNOUNCED = [
+    "Sure!",
+    "Okay",
+    "Of course.",
+    "Sure, here are three other search queries.",
+    "Sure! Here is the question.",
+    "Certainly! Here they are:",
+    "Here are three other search queries.",
+    "以下是两个查询：",
+    "```text",
+    "```",
+    "~~~",
+    "Question:",
+    "**Queries:**",
+]
+
+
+@pytest.mark.parametrize("line", ANNOUNCED)
+def test_an_announcement_or_a_fence_is_no_query(line: str) -> None:
+    assert parse_wordings(line, n=3) == []
+    assert parse_question(line) == ""
+    assert parse_wordings(f"{line}\npaid leave", n=3) == ["paid leave"]
+    assert parse_question(f"{line}\npaid leave") == "paid leave"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "General question: paid leave",
+        "Sub-question 1: paid leave",
+        "sub question 2: paid leave",
+        "Question: paid leave",
+        "Tool 1: paid leave",
+        "**Question 1:** paid leave",
+        "**Question 1**: paid leave",
+        "Search query: paid leave",
+        "Query 1：paid leave",
+        "Stand-alone question: 'paid leave'",
+        "1. Question: paid leave",
+        "１．paid leave",
+        "1、paid leave",
+        "（2）paid leave",
+        "② paid leave",
+        "**1. paid leave**",
+        '"paid leave",',
+        "Sure! Here is the question: paid leave",
+    ],
+)
+def test_labels_and_numbers_before_a_query_are_taken_off(line: str) -> None:
+    assert parse_wordings(line, n=3) == ["paid leave"]
+    assert parse_question(line) == "paid leave"
+
+
+def test_the_name_of_a_tool_stays_without_its_bold_marks() -> None:
+    assert parse_wordings("1. **Weather API**: tells the weather", n=3) == ["Weather API: tells the weather"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sure deodorant ingredients",
+        "Of course, what is a golf course?",
+        "ok google commands",
+        "okra recipes for the cold season here.",
+        "ok?",
+        "questions to ask a landlord",
+        "tool steel: hardness by grade",
+        "Article 12: rights of the child",
+        "document 3: who signed it",
+        "1.5 days of leave",
+        "１．５日の休暇",
+        "2**3 and 4**5 in Python",
+        "what does **kwargs mean",
+        'what is "just in time"',
+        "here is where the river ends",
+    ],
+)
+def test_a_query_that_only_looks_like_an_announcement_or_a_label_stays(query: str) -> None:
+    assert parse_wordings(query, n=3) == [query]
+
+
+PIECES = st.sampled_from(
+    [*ANNOUNCED, "1. ", "** ", '"', "Tool 2: ", "\n", "\n", "\u2028", "paid leave", "Paid Leave!", "days"]
+)
+
+
+@given(st.one_of(st.text(), st.lists(PIECES).map("".join)), st.integers(1, 5), st.sampled_from(["", "paid leave"]))
+def test_any_reply_gives_distinct_queries_of_one_line_each(text: str, n: int, asked: str) -> None:
+    found = parse_wordings(text, n=n, but_not=asked)
+    words = [folded(query) for query in found]
+    assert len(found) <= n
+    assert len({*words, folded(asked), ""}) == len(words) + len({folded(asked), ""})
+    for query in found:
+        assert query == query.strip()
+        assert len(query) <= 500
+        assert len(query.splitlines()) == 1
+        assert query not in ANNOUNCED
+        assert not query.endswith((":", "："))
 
 
 @given(st.text(), st.integers(1, 5))
