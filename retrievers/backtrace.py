@@ -22,6 +22,8 @@ Form = Literal["single", "autoregressive", "causal", "causal_full"]
 Shown = tuple[int, ...]
 """Places of the sentences that a prompt shows."""
 
+_MARGIN = 2  # tokens: prompt and question are read apart, where a tokenizer adds a prefix or joins nothing
+
 
 class BacktraceRetriever:
     """The sentence that caused a question, by likelihood (Backtracing: Wang et al., EACL 2024 Findings, arXiv 2403.03956).
@@ -85,16 +87,18 @@ class BacktraceRetriever:
         works = [self._work(query) for query in queries]
         jobs = [(work, shown) for work in works for shown in work.wanted]
         asked = [(work.prompt_of(shown, self.prompt), _after(work.query)) for work, shown in jobs]
-        room = self.llm.context_window
+        room = self.llm.context_window - _MARGIN
         lengths = self.llm.count_tokens([_joined(prompt, text) for prompt, text in asked])
         fitting = [at for at, tokens in enumerate(lengths) if tokens <= room]
         scores = self.llm.score([asked[at][0] for at in fitting], [asked[at][1] for at in fitting])
-        for at, logs in zip(fitting, scores, strict=True):
+        spared = getattr(self.llm, "last_cached", ()) or (0,) * len(fitting)
+        for at, logs, cached in zip(fitting, scores, spared, strict=True):
             work, shown = jobs[at]
             if logs:
                 work.likelihoods[shown] = math.fsum(logs) / len(logs)
                 work.calls += 1
                 work.tokens += lengths[at]
+                work.cached += cached
         seconds = (perf_counter() - started) / len(queries)
         rankings = [work.ranking(k, seconds) for work in works]
         if bad := sum("too_long" in ranking.outcome.counts for ranking in rankings):
@@ -148,6 +152,7 @@ class _Work:
     likelihoods: dict[Shown, float]
     calls: int = 0
     tokens: int = 0
+    cached: int = 0
 
     @property
     def wanted(self) -> list[Shown]:
@@ -168,7 +173,7 @@ class _Work:
             hits=ranked(scored, k=k),
             source="backtrace",
             outcome=self._outcome(len(scored)),
-            usage=Usage(calls=self.calls, prompt_tokens=self.tokens, seconds=seconds),
+            usage=Usage(calls=self.calls, prompt_tokens=self.tokens, cached_tokens=self.cached, seconds=seconds),
         )
 
     def _outcome(self, n_scored: int) -> Outcome:

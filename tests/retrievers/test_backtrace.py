@@ -11,7 +11,7 @@ import prompts
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
 from rag.indexing import build_index
-from rag.types import Query
+from rag.types import Message, Query
 from retrievers.backtrace import BacktraceRetriever, Form, contexts
 from retrievers.index.directory import Index
 from tests.generators.llm.conftest import save_random_model
@@ -101,8 +101,37 @@ def test_a_real_model_prefers_the_sentence_that_makes_the_question_likelier(inde
         assert found == pytest.approx(expected, abs=1e-4)
 
 
+def test_tokens_that_prompts_share_are_told(index: Index, tmp_path: Path) -> None:
+    llm = TransformersLLM(model=str(save_random_model(tmp_path)), device="cpu", dtype="float32")
+    [ranking] = BacktraceRetriever(llm=llm, index=index, form="autoregressive").retrieve([QUERY], k=3)
+    assert ranking.usage.cached_tokens == sum(llm.last_cached)
+    assert 0 < ranking.usage.cached_tokens < ranking.usage.prompt_tokens
+
+
+class ReadsApart(ScriptedLLM):
+    """Reads prompt and continuation apart, each token of a prefix more, and refuses what is beyond its window."""
+
+    def score(self, prompts: Any, continuations: Any) -> Any:
+        together = [
+            [*prompt[:-1], Message(role="assistant", content=prompt[-1].content + text)]
+            for prompt, text in zip(prompts, continuations, strict=True)
+        ]
+        if any(tokens + 2 > self.context_window for tokens in self.count_tokens(together)):
+            raise ValueError("does not fit the context window")
+        return super().score(prompts, continuations)
+
+
+def test_a_prompt_at_the_edge_of_the_window_is_left_out_and_never_refused(index: Index) -> None:
+    asked, begun = prompts.load("backtrace").render(source=SENTENCES[0])
+    [edge] = ScriptedLLM().count_tokens([[asked, Message(role="assistant", content=f"{begun.content} {QUERY.text}")]])
+    for window in range(edge - 1, edge + 6):
+        llm = ReadsApart(context_window=window)
+        [ranking] = BacktraceRetriever(llm=llm, index=index, form="causal").retrieve([QUERY], k=3)
+        assert len(ranking.hits) == (window >= edge + 2)
+
+
 def test_what_does_not_fit_the_model_is_left_out_and_counted(index: Index, caplog: pytest.LogCaptureFixture) -> None:
-    fitting = ScriptedLLM().count_tokens([prompts.load("backtrace").render(source=" ".join(SENTENCES[:2]))])[0] + 4
+    fitting = ScriptedLLM().count_tokens([prompts.load("backtrace").render(source=" ".join(SENTENCES[:2]))])[0] + 4 + 2
     llm = ScriptedLLM(context_window=fitting)
     with caplog.at_level(logging.WARNING):
         [ranking] = BacktraceRetriever(llm=llm, index=index, form="autoregressive").retrieve([QUERY], k=5)
