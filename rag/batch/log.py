@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rag.batch.digests import Digests
 from rag.errors import SpecError
 
 
@@ -28,7 +29,7 @@ class CommitLog:
                 os.truncate(path, whole_length(path))
             else:
                 _sync_folder(path.parent)
-            self.keys = {record["key"] for record in self.records()}
+            self.keys = Digests(record["key"] for record in self.records())
         except BaseException:
             self._file.close()
             raise
@@ -52,7 +53,7 @@ class CommitLog:
         if not records:
             return
         keys = [record["key"] for record in records]
-        if len(set(keys)) < len(keys) or not self.keys.isdisjoint(keys):
+        if len(set(keys)) < len(keys) or any(key in self.keys for key in keys):
             raise ValueError(f"{self.path}: a key is committed once")
         lines = [json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) for record in records]
         data = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rag.batch.digests import Digests
 from rag.errors import SpecError
 from rag.lines import numbered, records
 from rag.types import Query
@@ -24,7 +25,7 @@ def read_questions(path: Path, *, limit: int | None = None) -> Iterator[Query]:
     Raises:
         SpecError: a line is no JSON object, has no question, or repeats an id; with file and line.
     """
-    seen: set[str] = set()
+    seen = Digests()
     for number, record in islice(records(path), limit):
         where = f"{path}:{number}"
         qid = _id(record, where) or str(number)

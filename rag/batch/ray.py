@@ -1,18 +1,20 @@
 """The same run on several machines: Ray Data moves batches through pools of actors, this process commits what comes back.
 
 Ray decides where work runs, holds back what is too far ahead, and does the batches of a lost machine again; there is no
-scheduler of ours. Ids and texts of the open questions are in its store, answers and passages only while they are on
-their way. Ray pickles what it sends: whoever can reach the ports of a cluster can run code on it.
+scheduler of ours. Questions are given to it a window at a time, so its store holds the texts of one window, and answers
+and passages only while they are on their way. Ray pickles what it sends: whoever can reach the ports of a cluster can run
+code on it.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from rag.batch.done import BatchDone, Identities, batch_done
@@ -26,6 +28,8 @@ from rag.pipeline import Pipeline, load_pipeline
 from rag.types import Query
 
 LOCAL = "local"
+WINDOW = 2000
+"""Batches that Ray is given at a time. Actors begin anew with each window, so it is long beside the loading of a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,27 +66,38 @@ def through_ray(
     """
     need("ray", by="rag batch --ray", extra="ray")
     _require_reachable(cluster.address)
-    rows = [{"parcel": begun(batch)} for batch in batches]
-    if not rows:
-        return
     index = None if pipeline.index is None else str(pipeline.index.path.absolute())
     job = _Job(graph=pipeline.spec.graph.model_dump(mode="json", by_alias=True), index=index, identities=identities)
     pools = list(pools_of(pipeline.graph.up_to(pipeline.graph.output)))
     with _connected(cluster, n_pools=len(pools)) as ray:
-        data = ray.data.from_items(rows, override_num_blocks=len(rows))
-        for pool in pools:
-            data = data.map(
-                _Worker,
-                fn_constructor_args=(job, pool),
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cluster.actors),
-                num_cpus=1,
-                num_gpus=cluster.gpus if pool != POOLS[0] else 0,
-            )
         try:
-            for row in data.iter_rows():
-                yield _opened(row)
+            for window in _windows(batches):
+                for row in _moved(window, pools, job, cluster).iter_rows():
+                    yield _opened(row)
         except ray.exceptions.RayError as error:
             raise StageError(f"rag batch --ray: the cluster gave up: {_last_line(error)}") from error
+
+
+def _windows(batches: Iterable[list[Query]]) -> Iterator[list[list[Query]]]:
+    left = iter(batches)
+    while window := list(islice(left, WINDOW)):
+        yield window
+
+
+def _moved(window: Sequence[list[Query]], pools: Sequence[str], job: _Job, cluster: Cluster) -> Any:
+    """A Ray Dataset: these batches on their way through the pools, when it is read."""
+    import ray.data
+
+    data = ray.data.from_items([{"parcel": begun(batch)} for batch in window], override_num_blocks=len(window))
+    for pool in pools:
+        data = data.map(
+            _Worker,
+            fn_constructor_args=(job, pool),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cluster.actors),
+            num_cpus=1,
+            num_gpus=cluster.gpus if pool != POOLS[0] else 0,
+        )
+    return data
 
 
 class _Worker:

@@ -9,18 +9,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rag.batch.done import Identities
 from rag.batch.folder import ANSWERS
-from rag.batch.ray import Cluster
+from rag.batch.identity import graph_identity
+from rag.batch.questions import read_questions
+from rag.batch.ray import Cluster, through_ray
 from rag.batch.run import Forecast, run_batch
 from rag.cli import main
 from rag.errors import MissingDependency, MissingModel, SpecError
 from rag.pipeline import load_pipeline
-from rag.types import Document
+from rag.types import Document, Query
 from tests.generators.llm.conftest import save_random_model
 from tests.small_index import small_index
 
@@ -102,6 +106,33 @@ def test_a_cluster_gives_the_lines_of_one_machine(index: Path, model: Path, addr
         ("bm25", 50), ("ranked", 50), ("context", 50), ("answer", 50),
     ]  # fmt: skip
     assert [forecast.n_left for forecast in told] == [42]
+
+
+@pytest.mark.slow
+def test_a_long_file_is_given_to_the_cluster_in_windows(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines and their order stay; no more of the file is read than the window that is worked on."""
+    monkeypatch.setattr("rag.batch.ray.WINDOW", 3)
+    path = questions(tmp_path, 20)
+    taken: list[int] = []
+
+    def batches(most: int) -> Iterator[list[Query]]:
+        asked = read_questions(path)
+        while batch := list(islice(asked, most)):
+            taken.append(len(batch))
+            yield batch
+
+    with load_pipeline(CLOSED) as pipeline:
+        run_batch(path, pipeline, out=tmp_path / "here")
+        identities = Identities(graph=graph_identity(pipeline.graph), index="")
+        answers: list[dict[str, Any]] = []
+        for number, done in enumerate(through_ray(batches(4), pipeline, identities, Cluster(address=address))):
+            assert len(taken) == (3 if number < 3 else 5)
+            answers += done.answers
+    assert [{name: value for name, value in line.items() if name != "cost"} for line in answers] == stripped(
+        tmp_path / "here"
+    )
 
 
 KILLED = """
