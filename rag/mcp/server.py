@@ -18,16 +18,14 @@ from pydantic import Field
 
 from rag.as_json import answer_json, position_json, ranking_json
 from rag.errors import RagError, SpecError, StageError
-from rag.mcp.wire import AnswerResult, DocumentResult, Scalar, SearchResult, Turn
+from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn, Where
 from rag.pipeline import Pipeline
-from rag.types import Answer, Document, Message, Query, Where
+from rag.types import Answer, Document, Message, Query
 from retrievers.index.directory import Index
 
 logger = logging.getLogger(__name__)
 
 MOST_HITS = 100
-LONGEST_QUERY = 20_000
-"""Characters of a query, and of a turn of the history."""
 MOST_TURNS = 100
 
 READS_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
@@ -36,10 +34,10 @@ QueryText = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY, descrip
 Question = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY, description="the question, in words")]
 Depth = Annotated[int, Field(ge=1, le=MOST_HITS, description="most passages to return")]
 Filter = Annotated[
-    dict[str, Scalar | list[Scalar]] | None,
+    Where | None,
     Field(description="only passages whose metadata has these values, or one of them where a list is given"),
 ]
-Turns = Annotated[list[Turn], Field(max_length=MOST_TURNS)]
+Turns = Annotated[list[Turn], Field(max_length=MOST_TURNS, fail_fast=True)]
 History = Annotated[Turns | None, Field(description="earlier turns, oldest first, for a question that refers to them")]
 
 

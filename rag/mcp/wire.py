@@ -5,11 +5,18 @@ The shapes are those of docs/json.md; fields there that a client has no use for 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from rag.serve.wire import MOST_KEYS, MOST_VALUES, few_fields, few_keys
+
+LONGEST_QUERY = 20_000
+"""Characters of a query, and of a turn of the history."""
 
 Scalar = str | int | float | bool | None
+Values = Annotated[list[Scalar], Field(max_length=MOST_VALUES, fail_fast=True)]
+Where = Annotated[dict[str, Scalar | Values], Field(max_length=MOST_KEYS), BeforeValidator(few_keys)]
 
 
 class Shape(BaseModel):
@@ -24,7 +31,9 @@ class Turn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["user", "assistant"]
-    content: str
+    content: str = Field(max_length=LONGEST_QUERY)
+
+    _few_fields = model_validator(mode="before")(few_fields)
 
 
 class Passage(Shape):

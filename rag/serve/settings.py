@@ -7,6 +7,9 @@ from pathlib import Path
 
 from rag.errors import SpecError
 
+LONGEST_LIST = 4096
+"""Most documents or texts of a request, whatever is set: more is refused before it is read one by one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
@@ -60,6 +63,8 @@ class ServeSettings:
             value = getattr(self, field.name)
             if isinstance(value, int) and not isinstance(value, bool) and value < (field.name != "history_tokens"):
                 raise SpecError(f"serve: {field.name} must be at least 1, got {value}")
+        if self.max_documents > LONGEST_LIST:
+            raise SpecError(f"serve: max_documents may be at most {LONGEST_LIST:,}, got {self.max_documents:,}")
         if not 0 < self.request_timeout_s < float("inf"):
             raise SpecError(f"serve: request_timeout_s must be above 0, got {self.request_timeout_s}")
         if "*" in self.origins:

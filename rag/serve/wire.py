@@ -6,9 +6,12 @@ send, are let through, since leaving them out would do the same.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sized
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from rag.serve.settings import LONGEST_LIST
 
 NEUTRAL: dict[str, list[Any]] = {
     "n": [1],
@@ -28,14 +31,53 @@ NEUTRAL: dict[str, list[Any]] = {
 _GREEDY_BELOW = 1e-4
 """A temperature that picks the likeliest token anyway; dividing by less leaves the numbers that models count with."""
 
+MOST_FIELDS = 64
+"""Fields of an object in a request: all that OpenAI's clients know, and some."""
+MOST_KEYS, LONGEST_KEY, MOST_VALUES = 32, 200, 256
+"""Of a metadata filter: keys, characters of one, values of one."""
+MOST_PARTS = 64
+"""Pieces of a message."""
+
+
+def few_fields(data: Any) -> Any:
+    """An object of a request whose fields are few, before each that is not known is complained of.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if isinstance(data, dict) and len(data) > MOST_FIELDS:
+        raise ValueError(f"an object of a request has at most {MOST_FIELDS} fields, got {len(data):,}")
+    return data
+
+
+def few_keys(value: Any) -> Any:
+    """A metadata filter whose keys are few and short, before anything looks at them one by one.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if isinstance(value, dict):
+        if len(value) > MOST_KEYS:
+            raise ValueError(f"a filter has at most {MOST_KEYS} keys, got {len(value):,}")
+        if any(isinstance(key, Sized) and len(key) > LONGEST_KEY for key in value):
+            raise ValueError(f"a key of a filter has at most {LONGEST_KEY} characters")
+    return value
+
+
+Item = TypeVar("Item")
+# A request of 4 MiB can be wrong in a million places: a list is given up at the first of them.
+Listed = Annotated[list[Item], Field(fail_fast=True)]
 Text = Annotated[str, Field(max_length=1_000_000)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 Scalar = str | int | float | bool
-Where = dict[str, Scalar | list[Scalar]]
+Values = Annotated[Listed[Scalar], Field(max_length=MOST_VALUES)]
+Where = Annotated[dict[str, Scalar | Values], Field(max_length=MOST_KEYS), BeforeValidator(few_keys)]
 
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    _few_fields = model_validator(mode="before")(few_fields)
 
 
 class TextPart(_Request):
@@ -49,7 +91,7 @@ class ChatMessage(_Request):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[TextPart] | None
+    content: Text | Annotated[Listed[TextPart], Field(max_length=MOST_PARTS)] | None
     name: str | None = None
     refusal: str | None = None
 
@@ -75,7 +117,7 @@ class ChatRequest(_Request):
     """A turn of a conversation, in OpenAI's format. The last message is the question."""
 
     model: str
-    messages: list[ChatMessage] = Field(min_length=1, max_length=1000)
+    messages: Listed[ChatMessage] = Field(min_length=1, max_length=1000)
     stream: bool = False
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=2**31)
@@ -83,14 +125,14 @@ class ChatRequest(_Request):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
-    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    stop: Stop | Annotated[Listed[Stop], Field(max_length=16)] | None = None
     user: str | None = None
     ragline: ChatExtension | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _without_neutral(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
+        if not isinstance(data, dict) or len(data) > MOST_FIELDS:  # the check of every object says so
             return data
         asked = {name: value for name, value in data.items() if not _says_nothing(name, value)}
         strange = sorted(set(asked) - set(cls.model_fields))
@@ -134,7 +176,7 @@ class RerankRequest(_Request):
 
     model: str | None = None
     query: str = Field(min_length=1, max_length=10_000)
-    documents: list[str | RerankDocument] = Field(min_length=1)
+    documents: Listed[Text | RerankDocument] = Field(min_length=1, max_length=LONGEST_LIST)
     top_n: int | None = Field(default=None, ge=1)
     return_documents: bool = False
 
@@ -147,7 +189,7 @@ class EmbeddingsRequest(_Request):
     """Texts to encode, in OpenAI's format. `input_type` says which side of the encoder reads them."""
 
     model: str
-    input: Text | list[Text] = Field(min_length=1)
+    input: Text | Annotated[Listed[Text], Field(max_length=LONGEST_LIST)] = Field(min_length=1)
     encoding_format: Literal["float", "base64"] = "float"
     input_type: Literal["query", "document"] = "document"
     user: str | None = None

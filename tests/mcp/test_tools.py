@@ -130,6 +130,24 @@ def test_arguments_outside_the_schema_are_refused(server: MCPServer[Any], argume
     assert "validation error" in refused(server, "search", **arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"where": {str(number): 0 for number in range(100_000)}},
+        {"where": {"k" * 1_000_000: 0}},
+        {"where": {"source": [{}] * 100_000}},
+        {"history": [{"role": "user"}] * 100},
+        {"history": [{str(number): 0 for number in range(100_000)}]},
+        {"history": [{"role": "user", "content": "x" * 20_001}]},
+    ],
+    ids=["keys", "a long key", "values", "turns", "fields of a turn", "a long turn"],
+)
+def test_arguments_that_are_wrong_everywhere_get_a_short_answer(
+    server: MCPServer[Any], arguments: dict[str, Any]
+) -> None:
+    assert len(refused(server, "answer", question="frames?", **arguments)) < 3_000
+
+
 def test_a_tool_that_the_graph_cannot_serve_is_not_offered(index: Path) -> None:
     assert list(tools_of(create_server(load_pipeline("bm25", index=index)))) == ["search", "get_document"]
     closed = graph()

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -285,6 +286,48 @@ def test_no_body_makes_the_server_fail(
             assert len(reply.text) < 5_000, "a refusal does not echo the request"
         require_discreet(reply.text)
     require_discreet(said(caplog))
+
+
+_MANY = 2**20
+"""Places in which a request of 4 MiB can be wrong."""
+_KEYS = b"{" + b",".join(b'"%d":0' % number for number in range(300_000)) + b"}"
+
+LARGE: dict[str, tuple[str, bytes]] = {
+    "documents": ("/v1/rerank", b'{"query": "x", "documents": [' + b"0," * _MANY + b"0]}"),
+    "fields of a document": ("/v1/rerank", b'{"query": "x", "documents": [' + _KEYS + b"]}"),
+    "texts": ("/v1/embeddings", b'{"model": "ragline", "input": [' + b"0," * _MANY + b"0]}"),
+    "messages": ("/v1/chat/completions", b'{"model": "ragline", "messages": [' + b"0," * _MANY + b"0]}"),
+    "parts": (
+        "/v1/chat/completions",
+        b'{"model": "ragline", "messages": [{"role": "user", "content": [' + b"0," * _MANY + b"0]}]}",
+    ),
+    "parts of every message": (
+        "/v1/chat/completions",
+        b'{"model": "ragline", "messages": ['
+        + b",".join([b'{"role": "user", "content": [' + b"{}," * 60 + b"{}]}"] * 1000)
+        + b"]}",
+    ),
+    "fields of a chat": ("/v1/chat/completions", _KEYS),
+    "fields of a search": ("/v1/search", _KEYS),
+    "keys of a filter": ("/v1/search", b'{"query": "x", "where": ' + _KEYS + b"}"),
+    "a key of a filter": ("/v1/search", b'{"query": "x", "where": {"' + b"k" * 4_000_000 + b'": 0}}'),
+    "values of a filter": ("/v1/search", b'{"query": "x", "where": {"source": [' + b"{}," * _MANY + b"{}]}}"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_body_that_is_wrong_everywhere_is_refused_at_once(asking: TestClient, name: str) -> None:
+    path, body = LARGE[name]
+    assert len(body) < 4 * 2**20
+    begun = time.process_time()
+    reply = asking.post(path, content=body, headers={"Content-Type": "application/json"})
+    spent_s = time.process_time() - begun
+    assert reply.status_code == 400
+    assert len(reply.text) < 5_000, "a refusal does not echo the request"
+    parsing = time.process_time()
+    json.loads(body)
+    parsed_s = time.process_time() - parsing
+    assert spent_s < 5 * parsed_s + 0.25, "checking a request costs about what reading it costs"
 
 
 @pytest.mark.parametrize(
