@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rag.batch.done import Identities
 from rag.batch.identity import graph_identity, index_identity
@@ -46,11 +46,10 @@ def open_folder(path: Path, pipeline: Pipeline, *, resume: bool) -> Iterator[Run
     """Hold the folder for this process and open its logs.
 
     Raises:
-        SpecError: another process writes there, it holds a run and `resume` is not set, the run there was made with
-            another graph or index, or a log is damaged.
+        SpecError: nothing can be written there, another process writes there, it holds a run and `resume` is not set,
+            the run there was made with another graph or index, or a log is damaged.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
+    with _lock_file(path) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -61,6 +60,15 @@ def open_folder(path: Path, pipeline: Pipeline, *, resume: bool) -> Iterator[Run
         write_atomically(path / RUN, json.dumps({**facts, "spec": graph}, indent=1) + "\n")
         with CommitLog(path / ANSWERS) as answers, CommitLog(path / FAILURES) as failures:
             yield RunFolder(path=path, identities=Identities(**facts), answers=answers, failures=failures)
+
+
+def _lock_file(path: Path) -> TextIO:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / ".lock").open("w")
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise SpecError(f"'{path}' is no folder that can be written in ({why}); name another one (--out)") from None
 
 
 def _require_same(path: Path, facts: dict[str, str], *, resume: bool) -> None:

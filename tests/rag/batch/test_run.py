@@ -14,6 +14,7 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.batch.folder import ANSWERS, FAILURES, LEDGER
+from rag.batch.questions import read_questions
 from rag.batch.run import BatchReport, Forecast, run_batch
 from rag.cli import main
 from rag.errors import MissingModel, SpecError
@@ -257,6 +258,20 @@ def test_two_processes_do_not_write_in_one_folder(index: Path, tmp_path: Path) -
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SpecError, match="another process is writing"):
             answered(path, index, out)
+
+
+@pytest.mark.parametrize("out", ["questions.jsonl", "questions.jsonl/out", "nobody-writes-here", "a" * 300])
+def test_a_folder_that_cannot_be_written_is_named(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    (tmp_path / "g.yaml").write_text(json.dumps(graph()))
+    (tmp_path / "nobody-writes-here").mkdir()
+    (tmp_path / "nobody-writes-here" / ".lock").mkdir()  # a mode would not keep root out
+    path, folder = questions(tmp_path, 3), tmp_path / out
+    command = ["batch", str(path), "--graph", str(tmp_path / "g.yaml"), "--index", str(index), "--out", str(folder)]
+    assert main(command) == 2
+    assert f"'{folder}' is no folder that can be written in" in capsys.readouterr().err
+    assert len(list(read_questions(path))) == 3
 
 
 def test_a_graph_that_ends_in_rankings_has_nothing_to_commit(index: Path, tmp_path: Path) -> None:
