@@ -109,6 +109,7 @@ class QueryPart:
 class Query:
     """A question. Variants that a reformulator writes keep the qid and remember the asked text in `original`.
 
+    `stand_alone`: a turn of a conversation, written out so that it is understood without the turns before it.
     `parts`: what dense legs average instead of `text`, when not empty. `terms`: analysed term -> weight, what lexical
     legs score instead of `text`, when not empty. `where`: applied before scoring on every leg.
     """
@@ -116,6 +117,7 @@ class Query:
     qid: str
     text: str
     original: str | None = None
+    stand_alone: str | None = None
     parts: tuple[QueryPart, ...] = ()
     terms: Mapping[str, float] = field(default_factory=dict, hash=False)
     where: Where | None = field(default=None, hash=False)
@@ -130,7 +132,16 @@ class Query:
 
     @property
     def root(self) -> Query:
-        """The asked query: without what reformulators added."""
+        """The asked query: without what reformulators added, but understandable alone, for rerankers read no history."""
+        if self.stand_alone is not None:
+            return Query(
+                qid=self.qid,
+                text=self.stand_alone,
+                original=self.asked,
+                stand_alone=self.stand_alone,
+                where=self.where,
+                history=self.history,
+            )
         if self.original is None and not self.parts and not self.terms:
             return self
         return Query(qid=self.qid, text=self.asked, where=self.where, history=self.history)

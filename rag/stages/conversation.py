@@ -26,7 +26,8 @@ _FEWEST_WORDS = 4
 class ConversationReformulator:
     """Follow-up questions made to stand alone, from `Query.history` (as in CANARD: Elgohary et al., EMNLP 2019).
 
-    The turn as it came is kept beside the rewrite, for a fuser to join what both find. A query without history, or one
+    The turn as it came is kept beside the rewrite, for a fuser to join what both find; the fused ranking's query is the
+    rewrite, and the turn as it came what the generator answers. A query without history, or one
     that stands alone already, costs no call. Nothing usable from the model leaves the turn alone, outcome `fallback`.
 
     Args:
@@ -88,6 +89,7 @@ class ConversationReformulator:
             if text:
                 outcome = replace(outcome, counts={**outcome.counts, "unchanged": 1})
             return [replace(query, outcome=outcome, usage=written.usage)]
+        query = replace(query, stand_alone=text)
         rewrite = replace(query, text=text, original=query.asked, parts=(), terms={}, outcome=OK, usage=NO_USAGE)
         if not self.keep_original:
             return [replace(rewrite, outcome=written.outcome, usage=written.usage)]

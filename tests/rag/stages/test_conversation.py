@@ -6,7 +6,10 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.stages.conversation import ConversationReformulator, self_contained
-from rag.types import Message, Query
+from rag.stages.fuse import RRFFuser, WeightedFuser
+from rag.stages.interleave import InterleaveFuser
+from rag.stages.multi_query import MultiQueryReformulator
+from rag.types import Message, Query, Ranking
 
 HISTORY = (
     Message(role="user", content="How long is the warranty of a frame?"),
@@ -21,6 +24,27 @@ def test_the_turn_and_its_rewrite_are_both_searched() -> None:
     assert (raw.text, raw.original, raw.usage.calls) == ("and for forks?", None, 1)
     assert (rewrite.text, rewrite.asked) == ("How long is the warranty of forks?", "and for forks?")
     assert (rewrite.qid, rewrite.history, rewrite.where, rewrite.usage.calls) == ("q", HISTORY, {"lang": "en"}, 0)
+
+
+@pytest.mark.parametrize("fuser", [RRFFuser(), WeightedFuser(), InterleaveFuser()], ids=lambda f: type(f).__name__)
+@pytest.mark.parametrize("keep_original", [True, False])
+def test_what_reads_no_history_reads_the_rewrite_and_who_answers_reads_the_turn(
+    fuser: Any, keep_original: bool
+) -> None:
+    """Other reformulators may come in between; a fused ranking goes to rerankers, then to a generator."""
+    llm = ScriptedLLM(replies=("How long is the warranty of forks?",))
+    variants = ConversationReformulator(llm=llm, keep_original=keep_original).reformulate([FOLLOW_UP])
+    others = MultiQueryReformulator(llm=ScriptedLLM(replies=("fork guarantee in years",)), n=1).reformulate(variants)
+    assert len(others) > len(variants)
+    [fused] = fuser.fuse([Ranking(query=query) for query in others], k=3)
+    assert (fused.query.text, fused.query.asked) == ("How long is the warranty of forks?", "and for forks?")
+    assert (fused.query.history, fused.query.where) == (HISTORY, {"lang": "en"})
+    assert fused.query.root == fused.query
+
+
+def test_a_turn_that_was_not_rewritten_is_its_own_root() -> None:
+    [same] = ConversationReformulator(llm=ScriptedLLM(replies=("and for forks?",))).reformulate([FOLLOW_UP])
+    assert (same.root.text, same.stand_alone) == ("and for forks?", None)
 
 
 def test_the_rewrite_alone_may_be_asked_for() -> None:
