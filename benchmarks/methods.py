@@ -2,7 +2,7 @@
 
 Twenty queries per set from the committed lists. Every result is a line in a work file under `benchmarks/results`, by
 method, set, query and settings, so a run that was stopped goes on where it was; only the batch that it was in is lost.
-Two queries of everything come first, then five, ten and twenty. The table and its plot are written from the lines
+Two queries of everything come first, then all twenty. The table and its plot are written from the lines
 alone, with what is missing said to be missing. Two processes may share the work, on different sets.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.methods [--minutes N] [--sets SET ...] [--methods WORD ...] [--limit 20]

@@ -12,12 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from benchmarks.methods_sets import SETS, Declared
+from benchmarks.methods_prompts import prompts_of
+from benchmarks.methods_sets import QUERIES, SETS, Declared
 
 Kind = Literal["rerank", "reformulate", "retrieve", "rewrite", "backtrace"]
 
 WORDS, DEPTH, TOP = 32, 20, 3
 MODEL = "smollm2-135m-instruct"
+BATCH_TOKENS = 16384
+"""Tokens that the model reads at a time: the bound on memory, however many queries a batch has."""
+
+REWRITING: dict[str, Any] = {"n": 1, "max_tokens": 96, "purpose_tokens": 48}
+"""How the corpus of cosqa-300 is rewritten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +59,24 @@ class Method:
     def params_on(self, name: str) -> dict[str, Any]:
         return {**self.params, **self.differs.get(name, {})}
 
+    @property
+    def oracle(self) -> bool:
+        """Whether it is shown the judgements: its results say what is possible, not what it can do."""
+        return self.params.get("source") == "oracle"
+
     def settings(self, name: str, first: str) -> str:
-        """All that its results depend on, beside the model and the commit: lines of other settings do not count."""
-        params = json.dumps(self.params_on(name), sort_keys=True)
-        depth = f" depth {DEPTH}" if self.stage == "rerank" else f" {self.join}"
-        return f"{self.use} {params}{depth} over {first} by {MODEL}"
+        """All that its results depend on, beside the commit: lines of other settings do not count.
+
+        The words of its prompts are told by their hash, and how the corpus was rewritten where that is searched.
+        """
+        params = self.params_on(name)
+        told = [json.dumps(params, sort_keys=True), f"depth {DEPTH}" if self.stage == "rerank" else self.join]
+        told += [f"{prompt}:{digest}" for prompt, digest in prompts_of(self.use, params).items()]
+        if first.endswith("-rewritten"):
+            written = prompts_of("transform.rewrite_code", REWRITING)
+            told += ["rewritten", json.dumps(REWRITING, sort_keys=True)]
+            told += [f"{prompt}:{digest}" for prompt, digest in written.items()]
+        return f"{self.use} {' '.join(told)} over {first} by {MODEL}"
 
 
 def plain() -> Method:
@@ -165,13 +184,11 @@ def _others() -> Iterator[Method]:
             use="retrieve.backtrace",
             kinds=("backtrace",),
             params={"form": form, **({} if form == "single" else {"window": 20})},
+            differs={} if form == "single" else {"backtracing-news": {"window": None}},  # articles are read whole
         )
 
 
 METHODS = (plain(), *_rerankers(), *_reformulators(), *_others())
-
-REWRITING: dict[str, Any] = {"n": 1, "max_tokens": 96, "purpose_tokens": 48}
-"""How the corpus of cosqa-300 is rewritten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,13 +204,13 @@ class Cell:
 
     @property
     def late(self) -> bool:
-        """Whether it waits until the others have ten queries."""
+        """Whether it has no part in the first round, of two queries."""
         return self.declared.late
 
     @property
     def together(self) -> int:
-        """Queries of one batch: a kill loses one. Questions about one lecture share what they read."""
-        return 20 if self.method.use == "retrieve.backtrace" else 5
+        """Queries of one batch: a kill loses one. All of a set, for what is read together is read faster."""
+        return QUERIES
 
 
 def cells() -> list[Cell]:
@@ -203,9 +220,9 @@ def cells() -> list[Cell]:
 
 
 def schedule(made: Sequence[Cell]) -> Iterator[tuple[Cell, int]]:
-    """Each cell and how many queries it should have then: few of all before many of any, so a stop leaves an even table."""
-    for size in (2, 5, 10, 20):
-        yield from ((cell, size) for cell in made if size >= 10 or not cell.late)
+    """Each cell and how many queries it should have then: two of all show what fails before hours are spent on any."""
+    for size in (2, QUERIES):
+        yield from ((cell, size) for cell in made if size == QUERIES or not cell.late)
 
 
 def _cells(method: Method, declared: Declared) -> Iterator[Cell]:

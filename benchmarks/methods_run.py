@@ -11,20 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attention_heads import HEADS
-from benchmarks.methods_list import DEPTH, MODEL, REWRITING, Cell, Method
+from benchmarks.methods_list import BATCH_TOKENS, DEPTH, MODEL, REWRITING, Cell, Method
+from benchmarks.methods_prompts import TABLES
 from benchmarks.methods_sets import HITS, QUERIES, Bench, Declared
 from benchmarks.methods_style import style
 from benchmarks.record import commit, machine
 from benchmarks.work_lines import Work
 from generators.llm.transformers import TransformersLLM
 from rag.models import resolve
-from rag.stages import FUSERS, REFORMULATORS
+from rag.stages import FUSERS
 from rag.stages.rewrite_code import RewriteCodeTransform
 from rag.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
-from rerankers import RERANKERS
-from retrievers import RETRIEVERS
-
-_TABLES = {"rerank": RERANKERS, "reformulate": REFORMULATORS, "retrieve": RETRIEVERS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +50,7 @@ class Runner:
 
     @cached_property
     def llm(self) -> TransformersLLM:
-        return TransformersLLM(model=MODEL)
+        return TransformersLLM(model=MODEL, max_batch_tokens=BATCH_TOKENS)
 
     @cached_property
     def _origin(self) -> dict[str, Any]:
@@ -129,13 +126,15 @@ class Runner:
 
     def _judged(self, cell: Cell, bench: Bench, first: str, made: Sequence[Query], ranking: Ranking) -> Found:
         usage = sum((query.usage for query in made), NO_USAGE)
-        alike = style(made[0], bench.wanted(ranking.qid, first)) if cell.method.use == "reformulate.code" else None
+        alike = None
+        if cell.method.use == "reformulate.code":
+            alike = style(made[0], bench.wanted(ranking.qid, first), idf=bench.names)
         return Found(ranking=ranking, outcome=made[0].outcome, usage=usage, style=alike)
 
     def _component(self, method: Method, bench: Bench) -> Any:
         """The method's component for a set, with the shared model and the set's index where it takes them."""
         if (method.name, bench.name) not in self._components:
-            kind: Any = _TABLES[method.stage].get(method.use.partition(".")[2])
+            kind: Any = TABLES[method.stage].get(method.use.partition(".")[2])
             takes = inspect.signature(kind).parameters
             given = {name: self._filled(value, bench) for name, value in method.params_on(bench.name).items()}
             shared: dict[str, Callable[[], Any]] = {"llm": lambda: self.llm, "index": lambda: bench.index}

@@ -4,6 +4,7 @@ toollens                 twenty requests
 cosqa-300                twenty queries, the functions they ask for, and others up to 300, drawn with the seed
 backtracing-lecture-300  the first 300 sentences of the lecture with the most questions, and twenty of the questions
                          that they caused
+backtracing-news         twenty questions about articles
 
 RAGLINE_EVAL_DATA=... python -m benchmarks.methods_samples
 """
@@ -51,13 +52,25 @@ def sentences() -> dict[str, Any]:
     return {"set": "backtracing-lecture", **_drawn(f"backtracing-lecture-{ITEMS}", judged), "doc_ids": said}
 
 
+def articles() -> dict[str, Any]:
+    return {
+        "set": "backtracing-news",
+        **_drawn("backtracing-news", load_beir(data_folder() / "backtracing-news").qrels()),
+    }
+
+
 def _drawn(name: str, qrels: Qrels) -> dict[str, Any]:
     seed = f"{SEED}:{name}"
     return {"judgements": "qrels/test.tsv", "seed": seed, "qids": draw(qrels, seed=seed, size=QUERIES)}
 
 
 def main() -> None:
-    made = {"toollens": toollens, f"cosqa-{ITEMS}": functions, f"backtracing-lecture-{ITEMS}": sentences}
+    made = {
+        "toollens": toollens,
+        f"cosqa-{ITEMS}": functions,
+        f"backtracing-lecture-{ITEMS}": sentences,
+        "backtracing-news": articles,
+    }
     for name, make in made.items():
         sample = make()
         (SAMPLES / f"{name}.json").write_text(json.dumps(sample, indent=1) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ trec-dl19-run                         the run that came with the set, judged wit
 trec-dl19-pool                        the pool, judged with the pool's judgements: for what searches itself
 cosqa-300                             300 functions, as they are and rewritten
 backtracing-lecture-300               300 sentences of one lecture
+backtracing-news                      all articles, each question over the sentences of its own
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rag.evaluate.measures import evaluate
 from rag.indexing import build_index
 from rag.lines import records
 from rag.protocols import Retriever
+from rag.stages.code_style import name_idf
 from rag.stages.fuse import WeightedFuser
 from rag.stages.rewrite_code import RewriteCodeTransform
 from rag.trec import Qrels
@@ -85,6 +87,13 @@ SETS = {
             firsts=("bm25",),
             measures=("Success@1", "Success@3"),
             folder="backtracing-lecture",
+            late=True,
+        ),
+        Declared(
+            name="backtracing-news",
+            kinds=("backtrace",),
+            firsts=("bm25",),
+            measures=("Success@1", "Success@3"),
             late=True,
         ),
     )
@@ -172,6 +181,11 @@ class Bench:
             written = (self.rewrites[doc_id].removeprefix(text).lstrip("\n") for doc_id, text in texts.items())
             return [program for program in written if program]
         return list(texts.values())
+
+    @cached_property
+    def names(self) -> Mapping[str, float]:
+        """Inverse document frequency of every name in the functions of the set, as they are before any rewriting."""
+        return name_idf(document.index_text for document in self.dataset.documents())
 
     def _hybrid(self, queries: Sequence[Query]) -> list[Ranking]:
         """The built-in graph `hybrid`, each query by itself."""

@@ -33,7 +33,8 @@ class Row:
 
     @property
     def label(self) -> str:
-        return self.cell.method.name + (" (wiring only)" if self.cell.method.wiring else "")
+        method = self.cell.method
+        return method.name + " (wiring only)" * method.wiring + " (shown the judgements)" * method.oracle
 
     def mean(self, name: str) -> float:
         return fmean(float(line[name]) for line in self.lines)
@@ -86,13 +87,17 @@ def page(work: Work) -> str:
 
 
 def points(work: Work) -> list[Point]:
-    """Mean difference and mean seconds of each method over the sets where it has something to be compared by."""
+    """Mean difference and mean seconds of each method over the sets where it has something to be compared by.
+
+    What ran for its wiring alone, or with the judgements before it, is no method to choose.
+    """
     by_method: dict[str, list[Row]] = {}
     for declared in SETS.values():
         for row in rows_of(declared, work):
-            usable = row.against is not None and len(row.lines) >= FEWEST and not row.cell.method.wiring
-            if usable and declared.measures[0] == "nDCG@10" and row.cell.method.stage in ("rerank", "reformulate"):
-                by_method.setdefault(row.cell.method.name, []).append(row)
+            method = row.cell.method
+            usable = row.against is not None and len(row.lines) >= FEWEST and not method.wiring and not method.oracle
+            if usable and declared.measures[0] == "nDCG@10" and method.stage in ("rerank", "reformulate"):
+                by_method.setdefault(method.name, []).append(row)
     return [
         Point(
             name=name,

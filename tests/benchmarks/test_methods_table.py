@@ -116,6 +116,13 @@ def test_the_page_says_what_is_missing_and_what_is_wiring(work: Work) -> None:
     assert "cross-encoder" not in {point.name.partition(",")[0] for point in points(work)}
 
 
+def test_an_oracle_is_called_so_and_is_not_in_the_picture(work: Work) -> None:
+    for name in ("GenQREnsemble-RF", "GenQREnsemble-RF, oracle"):
+        add(work, cell(name), "bm25", [0.7] * 20)
+    assert "| GenQREnsemble-RF, oracle (shown the judgements) | bm25 | 20 |" in page(work)
+    assert {point.name for point in points(work) if "GenQR" in point.name} == {"GenQREnsemble-RF"}
+
+
 def test_rewriting_a_corpus_is_compared_with_the_corpus_as_it_was(tmp_path: Path) -> None:
     work = Work(tmp_path / "lines.jsonl")
     add(work, cell("plain", "cosqa-300"), "bm25", [0.5] * 20)

@@ -1,0 +1,113 @@
+"""What is run, in which order, and what makes a line of results stale."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import prompts
+from benchmarks import methods_list, methods_prompts
+from benchmarks.make_samples import SAMPLES
+from benchmarks.methods_list import METHODS, Method, cells, schedule
+from benchmarks.methods_prompts import TABLES, prompts_of
+from benchmarks.methods_sets import SETS
+from generators.llm.scripted import ScriptedLLM
+from rerankers import RERANKERS
+
+
+def method(name: str) -> Method:
+    found, *_ = (m for m in METHODS if m.name == name)
+    return found
+
+
+@pytest.fixture
+def mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Every prompt says one thing more."""
+    load = prompts.load
+
+    def changed(name: str) -> prompts.PromptTemplate:
+        path = tmp_path / f"{name}.yaml"
+        path.write_bytes((Path(prompts.__file__).parent / "library" / f"{name}.yaml").read_bytes() + b"# more\n")
+        return load(str(path))
+
+    monkeypatch.setattr(methods_prompts.prompts, "load", changed)
+    methods_prompts._digest.cache_clear()
+    yield
+    methods_prompts._digest.cache_clear()
+
+
+def test_two_queries_of_everything_are_asked_before_twenty_of_anything() -> None:
+    order = list(schedule(cells()))
+    assert [size for _, size in order] == sorted(size for _, size in order)
+    assert {size for _, size in order} == {2, 20}
+    assert [cell for cell, size in order if size == 2] == [cell for cell in cells() if not cell.late]
+    assert [cell for cell, size in order if size == 20] == cells()
+
+
+def test_a_kill_loses_one_batch_whatever_the_method() -> None:
+    assert {cell.together for cell in cells()} == {20}
+
+
+def test_settings_change_with_the_words_of_a_prompt(request: pytest.FixtureRequest) -> None:
+    reading = ["listwise, RankGPT", "listwise, LRL", "HyDE", "GenQREnsemble-RF, critic", "backtrace, single"]
+    deaf = ["RM3", "attention", "dense alone", "plain"]
+    before = {name: method(name).settings("scifact", "bm25") for name in reading + deaf}
+    request.getfixturevalue("mended")
+    after = {name: method(name).settings("scifact", "bm25") for name in before}
+    assert [name for name in before if before[name] != after[name]] == reading
+
+
+def test_the_prompts_that_are_named_are_those_that_a_component_reads() -> None:
+    for name, params in (("listwise", {"template": "lrl"}), ("listwise", {}), ("self_consistency", {})):
+        made: Any = RERANKERS.get(name)(llm=ScriptedLLM(), **params)
+        read = made._judge._prompt
+        assert prompts_of(f"rerank.{name}", params) == {read.source: read.sha256[:8]}
+    assert set(prompts_of("reformulate.genqr_ensemble_rf", {"source": "critic"})) == {
+        "genqr_feedback",
+        "feedback_critic",
+    }
+
+
+@pytest.mark.parametrize("each", METHODS, ids=lambda each: f"{each.name} {each.kinds[0]}")
+def test_every_method_that_asks_a_model_names_a_prompt(each: Method) -> None:
+    kind: Any = TABLES[each.stage].get(each.use.partition(".")[2]) if each.stage in TABLES else None
+    asks = (
+        kind is not None
+        and "llm" in inspect.signature(kind).parameters
+        and each.name not in ("attention", "in-context (ICR)")
+    )
+    assert bool(prompts_of(each.use, each.params)) == asks
+
+
+def test_how_a_corpus_was_rewritten_is_told_where_it_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = method("plain")
+    before = [plain.settings("cosqa-300", first) for first in ("bm25", "bm25-rewritten")]
+    monkeypatch.setitem(methods_list.REWRITING, "n", 2)
+    after = [plain.settings("cosqa-300", first) for first in ("bm25", "bm25-rewritten")]
+    assert (before[0], before[1]) == (after[0], after[1].replace('"n": 2', '"n": 1'))
+    assert before[1] != after[1]
+
+
+def test_questions_about_the_news_are_backtraced_over_whole_articles() -> None:
+    found = [cell for cell in cells() if cell.declared == SETS["backtracing-news"]]
+    traced = [cell.method for cell in found if cell.method.use == "retrieve.backtrace"]
+    assert [m.params_on("backtracing-news")["form"] for m in traced] == [
+        "single",
+        "autoregressive",
+        "causal",
+        "causal_full",
+    ]
+    assert {m.params_on("backtracing-news").get("window") for m in traced} == {None}
+    assert {m.params_on("backtracing-lecture-300").get("window") for m in traced[1:]} == {20}
+    assert SETS["backtracing-news"].measures == ("Success@1", "Success@3")
+
+
+@pytest.mark.parametrize("declared", SETS.values(), ids=list(SETS))
+def test_every_set_has_a_committed_list_of_twenty(declared: Any) -> None:
+    sample = json.loads((SAMPLES / f"{declared.sample or declared.name}.json").read_text())
+    assert len(set(sample["qids"][:20])) == 20
