@@ -130,7 +130,7 @@ class SameOrigin:
         host, origin = _header(scope, b"host"), _header(scope, b"origin")
         if self._hosts and _without_port(host) not in self._hosts:
             return ApiError(421, "This server does not go by that name. Ask at its own address.", code="unknown_host")
-        if origin and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
+        if origin and origin not in self._origins and not _names(origin, host):
             return ApiError(403, "Pages of this origin may not ask here.", code="foreign_origin")
         return None
 
@@ -211,6 +211,14 @@ def _is_open(scope: Scope) -> bool:
 
 def _header(scope: Scope, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _names(origin: str, host: str) -> bool:
+    """Whether an origin is this host. What is no address names nobody: http://[ cannot even be taken apart."""
+    try:
+        return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
 
 
 def _without_port(host: str) -> str:

@@ -494,7 +494,8 @@ def test_the_page_holds_nothing_that_its_policy_forbids(asking: TestClient) -> N
 
 
 def test_other_sites_may_not_ask(asking: TestClient, index: Path) -> None:
-    for origin in ("https://evil.example", "null", "http://testserver.evil.example", "http://testserver:81", "garbage"):
+    strange = ("null", "garbage", "http://[", "http://]", "http://[::1")
+    for origin in ("https://evil.example", "http://testserver.evil.example", "http://testserver:81", *strange):
         refused = asking.post("/v1/search", json={"query": "leave"}, headers={"Origin": origin})
         assert refused.status_code == 403
         assert refused.json()["error"]["code"] == "foreign_origin"
