@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from generators.answering import cautious_tokens
 from rag.protocols import LLM
@@ -37,17 +38,15 @@ def by_turns(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
     Messages of one role in a row become one turn. A question without an answer at the end is left out.
     """
     system = [Message(role="system", content=one.text) for one in messages if one.role in ("system", "developer")]
-    turns: list[Message] = []
-    for one in messages:
-        if one.role in ("system", "developer") or not one.text.strip():
-            continue
-        role = "user" if one.role == "user" else "assistant"
-        if turns and turns[-1].role == role:
-            turns[-1] = Message(role=turns[-1].role, content=f"{turns[-1].content}\n\n{one.text}")
-        elif turns or role == "user":
-            turns.append(Message(role="user" if role == "user" else "assistant", content=one.text))
-    if turns and turns[-1].role == "user":
-        turns.pop()
+    said = [one for one in messages if one.role in ("user", "assistant") and one.text.strip()]
+    grouped = [(role, [one.text for one in run]) for role, run in groupby(said, key=lambda one: one.role)]
+    if grouped and grouped[0][0] == "assistant":
+        del grouped[0]
+    if grouped and grouped[-1][0] == "user":
+        del grouped[-1]
+    turns = [
+        Message(role="user" if role == "user" else "assistant", content="\n\n".join(texts)) for role, texts in grouped
+    ]
     return (*system, *turns)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -40,6 +41,15 @@ def test_the_last_message_is_the_question_and_the_others_its_history() -> None:
 )
 def test_turns_follow_each_other_as_every_chat_template_takes_them(turns: Any, made: Any) -> None:
     assert said(by_turns(messages(*turns))) == made
+
+
+def test_many_messages_of_one_role_cost_what_their_characters_cost() -> None:
+    """Joined one by one, a request of 4 MiB would copy 2 GiB."""
+    many = messages(*[("user", "x" * 4_000)] * 1_000, ("assistant", "y"))
+    begun = time.process_time()
+    asked, _ = by_turns(many)
+    assert time.process_time() - begun < 0.1
+    assert len(asked.content) == 1_000 * 4_000 + 999 * 2
 
 
 HISTORY = by_turns(messages(("user", "one two"), ("assistant", "three"), ("user", "four"), ("assistant", "five six")))
