@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from rag.errors import SpecError, did_you_mean
 from rag.types import Where
 from retrievers.index.documents import Documents
+
+_SHOWN, _SHOWN_CHARACTERS = 3, 80
+"""Unknown keys that an error names, and how much of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,14 @@ class MetadataFilter:
                 self._columns |= self._scan(missing)
                 unknown = [key for key in missing if key not in self._columns]
             if unknown:
-                raise SpecError(
-                    *(f"no document has metadata '{key}'. {did_you_mean(key, self._known or ())}" for key in unknown)
-                )
+                raise SpecError(*self._told(unknown))
+
+    def _told(self, unknown: Sequence[str]) -> list[str]:
+        """A line on each of the first unknown keys. A request may send many, and long ones: it gets few back."""
+        first = [key[:_SHOWN_CHARACTERS] for key in unknown[:_SHOWN]]
+        lines = [f"no document has metadata '{key}'. {did_you_mean(key, self._known or ())}" for key in first]
+        more = len(unknown) - len(first)
+        return [*lines, f"no document has metadata under {more:,} more of these keys"] if more else lines
 
     def _scan(self, keys: list[str]) -> dict[str, _Column]:
         """Columns of those `keys` that some document has."""

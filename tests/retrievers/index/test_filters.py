@@ -69,6 +69,15 @@ def test_an_unknown_key_lists_the_known_ones_each_time(tmp_path: Path) -> None:
     assert filters.mask({"group": "b"}) is not None
 
 
+def test_many_long_unknown_keys_get_few_and_short_lines(tmp_path: Path) -> None:
+    wanted = {f"{number:02d}{'k' * 10_000}": 1 for number in range(32)}
+    with pytest.raises(SpecError) as refused:
+        filter_over(tmp_path, METADATA).mask(wanted)
+    *named, more = refused.value.problems
+    assert [line.split("'")[1] for line in named] == [f"{number:02d}{'k' * 78}" for number in range(3)]
+    assert more == "no document has metadata under 29 more of these keys"
+
+
 def test_documents_without_metadata_know_no_key(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="Known: none"):
         filter_over(tmp_path, [{}, {}]).mask({"group": "a"})
