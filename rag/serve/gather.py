@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Generic, TypeVar
 
+from rag.errors import ContractError
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -104,6 +106,8 @@ class Gatherer(Generic[Item, Made]):
                 made: Sequence[Made | Exception]
                 try:
                     made = await loop.run_in_executor(self._thread, self._work, [one.item for one in batch])
+                    if len(made) != len(batch):
+                        raise ContractError(f"{self.name} gave {len(made)} results for {len(batch)} items")
                 except Exception as error:
                     made = [error] * len(batch)
                 self._last_batch_s = perf_counter() - begun

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rag.errors import ContractError
 from rag.serve.gather import Gatherer, Overloaded
 
 DEADLINE_S = 30
@@ -137,6 +138,19 @@ def test_who_leaves_during_the_batch_harms_nobody() -> None:
 
     assert asyncio.run(ask()) == "b!"
     assert work.batches == [["a"], ["b"]]
+
+
+@pytest.mark.parametrize("made", [[], ["a!"], ["a!", "b!", "c!"]])
+def test_work_that_gives_too_few_or_too_many_fails_its_batch_and_keeps_nobody_waiting(made: list[str]) -> None:
+    gatherer = Gatherer[str, str]("t", lambda batch: made, max_batch=9, room=9)
+
+    async def ask() -> list[Any]:
+        tasks = asyncio.gather(*map(gatherer, "ab"), return_exceptions=True)
+        return await asyncio.wait_for(tasks, DEADLINE_S)
+
+    for error in asyncio.run(ask()):
+        assert isinstance(error, ContractError)
+        assert str(error) == f"t gave {len(made)} results for 2 items"
 
 
 def test_batches_are_told_of() -> None:
