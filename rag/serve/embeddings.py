@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.serve.errors import ApiError, explained
+from rag.serve.errors import ApiError, explained, require_short
 from rag.serve.gone import unless_gone
 from rag.serve.models import require_model
 from rag.serve.replies import JSONReply
@@ -38,6 +38,7 @@ async def _encoded(asked: EmbeddingsRequest, service: Service) -> dict[str, Any]
         raise ApiError(400, "The index of this server has no dense leg, so it has no encoder.", code="no_encoder")
     if len(asked.texts) > service.settings.max_documents:
         raise ApiError(400, f"At most {service.settings.max_documents} texts are encoded here.", param="input")
+    require_short(asked.texts, service.settings.text_characters, param="input")
     try:
         made = await service.embed(asked.texts, asked.input_type)
     except Exception as error:

@@ -77,6 +77,14 @@ def failed(failure: Failure, *, extra: Mapping[str, Any] | None = None) -> ApiEr
     return ApiError(500, message, code="stage_failed", extra=extra)
 
 
+def require_short(texts: Sequence[str], most: int, *, param: str) -> None:
+    """Raise ApiError unless each text of a request has at most `most` characters."""
+    for at, text in enumerate(texts):
+        if len(text) > most:
+            message = f"A text may have {most:,} characters here; number {at + 1} has {len(text):,}."
+            raise ApiError(400, message, param=param, code="context_length_exceeded")
+
+
 def install(app: FastAPI) -> None:
     """Let every error of the application take this form."""
     app.add_exception_handler(ApiError, _ours)

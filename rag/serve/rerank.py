@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from rag.as_json import outcome_json
-from rag.serve.errors import ApiError, explained
+from rag.serve.errors import ApiError, explained, require_short
 from rag.serve.gone import unless_gone
 from rag.serve.models import require_model
 from rag.serve.replies import JSONReply
@@ -42,6 +42,7 @@ async def _ordered(asked: RerankRequest, service: Service) -> dict[str, Any]:
     most = service.most_documents
     if len(asked.documents) > most:
         raise ApiError(400, f"At most {most} documents are put in order here.", param="documents")
+    require_short(asked.texts, service.settings.text_characters, param="documents")
     try:
         ranking = await service.rerank(_as_given(service.query(asked.query), asked.texts))
     except Exception as error:

@@ -261,7 +261,8 @@ class Service:
             raise SpecError("this graph has no index, so it has no encoder")
         texts = [text for one in batch for text in one.texts]
         vectors = index.encoder.encode(texts, role=batch[0].role)
-        tokens = [len(spans) for spans in index.encoder.spans(texts)]
+        # One by one: the spans of a text take many times its memory, and a batch can have thousands of texts.
+        tokens = [len(index.encoder.spans([text])[0]) for text in texts]
         ends = np.cumsum([len(one.texts) for one in batch]).tolist()
         return [
             Embedded(vectors=vectors[start:end], n_tokens=sum(tokens[start:end])) for start, end in pairwise([0, *ends])

@@ -26,6 +26,7 @@ class ServeSettings:
         allow_system: take system messages of clients; else they are refused, for the prompt is the graph's.
         max_k: most hits that a search may ask for.
         max_documents: most documents of a request to rerank, and most texts of a request to embed.
+        text_characters: most characters of one of these documents or texts.
         requests_per_minute: most requests of a key, or of an address where there are no keys; unset sets no limit.
         max_request_bytes: most bytes of a request.
         request_timeout_s: seconds that a request may take to arrive.
@@ -47,6 +48,7 @@ class ServeSettings:
     allow_system: bool = False
     max_k: int = 100
     max_documents: int = 256
+    text_characters: int = 32_000
     requests_per_minute: int | None = 600
     max_request_bytes: int = 4 * 2**20
     request_timeout_s: float = 30.0

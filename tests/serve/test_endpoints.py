@@ -167,6 +167,38 @@ def test_without_a_reranker_or_an_encoder_they_are_refused(index: Path, dense: P
         assert refused.json()["error"]["code"] == "no_encoder"
 
 
+def test_a_text_that_is_too_long_to_encode_or_rerank_is_refused_with_numbers(dense: Pipeline, index: Path) -> None:
+    texts = ["short", "x" * 101]
+    with client(dense, text_characters=100) as asking:
+        refused = asking.post("/v1/embeddings", json={"model": MODEL, "input": texts})
+        assert refused.status_code == 400
+        told = refused.json()["error"]
+        assert told["message"] == "A text may have 100 characters here; number 2 has 101."
+        assert (told["param"], told["code"]) == ("input", "context_length_exceeded")
+        assert asking.post("/v1/embeddings", json={"model": MODEL, "input": ["x" * 100]}).status_code == 200
+    with walled(index, text_characters=100) as asking:
+        refused = asking.post("/v1/rerank", json={"query": "q", "documents": ["short", {"text": texts[1]}]})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "documents")
+
+
+def test_tokens_of_texts_are_counted_one_text_at_a_time(dense: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dense.index is not None
+    encoder, sizes = dense.index.encoder, []
+    spans = encoder.spans
+
+    def watched(texts: Sequence[str]) -> Any:
+        sizes.append(len(texts))
+        return spans(texts)
+
+    texts = ["thirty days", "a lost key", "leave"]
+    wanted = sum(len(one) for one in spans(texts))
+    monkeypatch.setattr(encoder, "spans", watched)
+    with client(dense) as asking:
+        made = asking.post("/v1/embeddings", json={"model": MODEL, "input": texts}).json()
+    assert made["usage"]["prompt_tokens"] == wanted
+    assert sizes == [1, 1, 1]
+
+
 def loading(asking: TestClient) -> bool:
     """Whether the server still loads what it serves."""
     service = asking.app.state.service  # type: ignore[attr-defined]
