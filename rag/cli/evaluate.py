@@ -68,7 +68,7 @@ def show(report: EvalReport) -> None:
 
 
 def _show_nodes(report: EvalReport) -> None:
-    """What each node cost and how its work went. Prompt tokens include those found in a cache."""
+    """What each node cost and how its work went, in all and per query. Prompt tokens include those found in a cache."""
     columns = f"{'seconds':>9} {'calls':>7} {'prompt':>10} {'cached':>10} {'new':>9}  outcomes"
     say(f"\n  {'node':<14} {'component':<24} {columns}")
     for node in report.nodes:
@@ -79,3 +79,12 @@ def _show_nodes(report: EvalReport) -> None:
             f"  {node.name:<14} {node.use:<24} {node.seconds:>9.2f} {usage.calls:>7,} {usage.prompt_tokens:>10,} "
             f"{usage.cached_tokens:>10,} {usage.new_tokens:>9,}  {outcomes}"
         )
+    per_query = f"{'seconds':>9} {'calls':>7} {'prompt':>10} {'cached':>10} {'new':>9}  of the calls"
+    say(f"\n  {'per query':<39} {per_query}")
+    for node in report.nodes:
+        seconds, calls, *tokens = node.per_query.values()
+        costs = f"{seconds:>9.3f} {calls:>7,.1f} " + " ".join(
+            f"{n:>{width},.1f}" for n, width in zip(tokens, (10, 10, 9), strict=True)
+        )
+        rates = ", ".join(f"{kind} {share:.1%}" for kind, share in node.rates.items())
+        say(f"  {node.name:<14} {node.use:<24} {costs}  {rates}".rstrip())

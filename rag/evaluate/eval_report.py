@@ -11,8 +11,6 @@ from rag.evaluate.measures import Evaluation
 from rag.evaluate.significance import Interval, Significance
 from rag.graph.report import Failure, NodeReport
 
-NOT_OK = ("repaired", "fallback", "failed")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalReport:
@@ -38,10 +36,9 @@ class EvalReport:
 
     @property
     def worst_share(self) -> float:
-        """The largest share, over nodes, of records that were repaired, fell back or failed; failed queries count too."""
-        shares = [sum(node.outcomes.get(kind, 0) for kind in NOT_OK) / node.n_out for node in self.nodes if node.n_out]
+        """The largest share, over nodes, of items that were repaired, fell back or failed; failed queries count too."""
         lost = len({f.qid for f in self.failures}) / max(self.evaluation.n_queries, 1)
-        return max([*shares, lost])
+        return max([*(node.bad_share for node in self.nodes), lost])
 
     def as_dict(self) -> dict[str, Any]:
         """The documented JSON form (docs/json.md)."""

@@ -9,6 +9,12 @@ from typing import Any
 
 from rag.types import NO_USAGE, Answer, Query, Ranking, Usage
 
+NOT_OK = ("repaired", "fallback", "failed")
+"""Outcomes of records that are not as asked."""
+
+CALL_KINDS = ("ok", "repaired", "fallback")
+"""What becomes of a model's calls; each is counted once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -23,13 +29,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """One node's work on a batch. `outcomes` counts records by outcome kind, `counts` adds up what outcomes counted."""
+    """One node's work on a batch. `outcomes` counts records by outcome kind, `counts` adds up what outcomes counted.
+
+    `n_queries`: distinct qids of its records; several variants of one query count once.
+    """
 
     name: str
     use: str
     seconds: float
     n_in: int
     n_out: int
+    n_queries: int
     usage: Usage
     outcomes: Mapping[str, int]
     counts: Mapping[str, int]
@@ -41,10 +51,38 @@ class NodeReport:
             seconds=self.seconds + other.seconds,
             n_in=self.n_in + other.n_in,
             n_out=self.n_out + other.n_out,
+            n_queries=self.n_queries + other.n_queries,
             usage=self.usage + other.usage,
-            outcomes=dict(Counter(self.outcomes) + Counter(other.outcomes)),
-            counts=dict(Counter(self.counts) + Counter(other.counts)),
+            outcomes=_summed(self.outcomes, other.outcomes),
+            counts=_summed(self.counts, other.counts),
         )
+
+    @property
+    def bad_share(self) -> float:
+        """Share of its items that were repaired, fell back or failed; 0 where it gave nothing.
+
+        An item has one outcome. Of several variants made of one query the first tells it, and the others, which only
+        say ok, do not count; nor do the several rankings that a fuser makes one of.
+        """
+        return sum(self.outcomes.get(kind, 0) for kind in NOT_OK) / max(1, min(self.n_in, self.n_out))
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Shares of its calls by what became of them: ok, repaired, fallback. Empty where calls are not counted so."""
+        calls = self.counts.get("calls", 0)
+        return {kind: self.counts.get(kind, 0) / calls for kind in CALL_KINDS} if calls else {}
+
+    @property
+    def per_query(self) -> dict[str, float]:
+        """Mean cost of a query: seconds, calls and tokens."""
+        costs = {
+            "seconds": self.seconds,
+            "calls": self.usage.calls,
+            "prompt_tokens": self.usage.prompt_tokens,
+            "cached_tokens": self.usage.cached_tokens,
+            "new_tokens": self.usage.new_tokens,
+        }
+        return {name: cost / max(1, self.n_queries) for name, cost in costs.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -54,13 +92,21 @@ class NodeReport:
             "seconds": round(self.seconds, 6),
             "n_in": self.n_in,
             "n_out": self.n_out,
+            "n_queries": self.n_queries,
             "calls": self.usage.calls,
             "prompt_tokens": self.usage.prompt_tokens,
             "cached_tokens": self.usage.cached_tokens,
             "new_tokens": self.usage.new_tokens,
             "outcomes": dict(self.outcomes),
             "counts": dict(self.counts),
+            "rates": {name: round(share, 6) for name, share in self.rates.items()},
+            "per_query": {name: round(cost, 6) for name, cost in self.per_query.items()},
         }
+
+
+def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Counts of both; what was counted and never happened stays, as 0."""
+    return {name: one.get(name, 0) + other.get(name, 0) for name in (*one, *other)}
 
 
 def node_report(name: str, use: str, seconds: float, n_in: int, records: Sequence[Any]) -> NodeReport:
@@ -78,6 +124,7 @@ def node_report(name: str, use: str, seconds: float, n_in: int, records: Sequenc
         seconds=seconds,
         n_in=n_in,
         n_out=len(records),
+        n_queries=len({record.qid for record in records}),
         usage=usage,
         outcomes=outcomes,
         counts=counts,
@@ -113,7 +160,8 @@ class RunResult:
 def apart(result: RunResult) -> list[RunResult]:
     """One result per query of a batch, in order: its own records, usage, outcomes and failure.
 
-    `seconds` and `n_in` of the reports stay those of the batch, for every query of it waited for the whole.
+    `seconds` and `n_in` of the reports stay those of the batch, for every query of it waited for the whole; so do
+    the seconds of `per_query`.
     """
     failures = {failure.qid: failure for failure in result.failures}
     records: dict[str, dict[str, list[Any]]] = {query.qid: {} for query in result.queries}

@@ -143,6 +143,24 @@ def test_eval_fails_above_a_share_of_bad_outcomes(
     assert "--max-failures" in err
 
 
+def test_eval_prints_rates_of_calls_and_counts_variants_once(
+    capsys: pytest.CaptureFixture[str], data_set: Path, tmp_path: Path
+) -> None:
+    graph = tmp_path / "g.yaml"
+    graph.write_text(
+        'version: 1\nmodels: {m: {use: llm.scripted, with: {replies: ["a b\\nc d\\ne f", "a b\\nc d\\ne f", "a b"]}}}\n'
+        "nodes:\n  words: {use: reformulate.multi_query, with: {llm: m}}\n"
+        "  found: {use: retrieve.bm25, in: words, k: 4}\n  both: {use: fuse.rrf, in: found, k: 4}\noutput: both\n"
+    )
+    common = ("eval", str(data_set), "--graph", str(graph), "--out", str(tmp_path / "o"), "--measures", "nDCG@10")
+    code, out, _ = run(capsys, *common, "--max-failures", "0.34")
+    assert code == 0
+    row = next(line for line in out.partition("per query")[2].splitlines() if "reformulate.multi_query" in line)
+    assert row.split()[3] == "1.0"  # calls
+    assert row.endswith("ok 66.7%, repaired 33.3%, fallback 0.0%")
+    assert run(capsys, *common, "--max-failures", "0.32")[0] == 5  # one of three queries, though ten came out
+
+
 def test_list_shows_parameters_and_check_prints_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
     listed = json.loads(run(capsys, "list", "--json")[1])
     uses = {entry["use"]: entry for entry in listed["components"]}
