@@ -35,7 +35,7 @@ def mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         path.write_bytes((Path(prompts.__file__).parent / "library" / f"{name}.yaml").read_bytes() + b"# more\n")
         return load(str(path))
 
-    monkeypatch.setattr(methods_prompts.prompts, "load", changed)
+    monkeypatch.setattr(prompts, "load", changed)
     methods_prompts._digest.cache_clear()
     yield
     methods_prompts._digest.cache_clear()
