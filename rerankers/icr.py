@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,6 +46,7 @@ class ICRReranker:
         instruction: late instruction before the query. qa asks for an answer, ie asks for relevant
             information.
         heads: heads to read, as "layer-head" from 0, such as "17-4". None reads all.
+        head_weights: "layer-head" -> what its attention is multiplied by; 1 where it is not named.
         layers: first and last layer to read, from 0, both included. None reads all. No layer after the last
             one is run.
         null: the query without content.
@@ -69,6 +70,7 @@ class ICRReranker:
         depth: int | None = None,
         instruction: Literal["qa", "ie"] = "ie",
         heads: tuple[str, ...] | None = None,
+        head_weights: Mapping[str, float] | None = None,
         layers: tuple[int, int] | None = None,
         null: str = "N/A",
         null_strength: float = 1.0,
@@ -102,6 +104,8 @@ class ICRReranker:
         if layers is not None and not 0 <= layers[0] <= layers[1]:
             raise ValueError(f"rerank.icr: layers are (first, last) with 0 <= first <= last, got {layers}")
         self._heads = None if heads is None else parse_heads(heads)
+        self._head_weights = dict(head_weights or {})
+        _check_weights(self._head_weights, heads)
         if self._heads and layers and not all(layers[0] <= layer <= layers[1] for layer in self._heads):
             raise ValueError(f"rerank.icr: heads must lie within layers {layers}, got {heads}")
         self._llm, self._layers, self._depth = llm, layers, depth
@@ -209,7 +213,7 @@ class ICRReranker:
     def _attention(self, decoder: Any, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], plan: Plan) -> Reading:
         from rerankers.attention.capture import ColumnSum, encode_prefix, read_suffixes
 
-        collector = ColumnSum(plan)
+        collector = ColumnSum(plan, weights=self._head_weights)
         states = encode_prefix(decoder, prefix, plan=plan)
         read_suffixes(decoder, states, suffixes, plan=plan, collector=collector)
         return collector.result()
@@ -264,6 +268,17 @@ class _Work:
         cut = f"{self.cut} documents cut to fit" if self.cut else ""
         detail = "; ".join(filter(None, (self.shrunk, cut)))
         return Outcome(kind="repaired" if detail else "ok", detail=detail, counts=counts)
+
+
+def _check_weights(weights: Mapping[str, float], heads: tuple[str, ...] | None) -> None:
+    if weights:
+        parse_heads(tuple(weights))
+    unread = [] if heads is None else [name for name in weights if name not in heads]
+    if unread or not np.isfinite(list(weights.values())).all():
+        raise ValueError(
+            f"rerank.icr: head_weights must be finite and of heads that are read, got {dict(weights)}"
+            + (f", of which heads leaves out {', '.join(unread)}" if unread else "")
+        )
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

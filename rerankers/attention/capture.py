@@ -19,10 +19,11 @@ Imports torch and transformers; import this module at the first call, not at the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -187,10 +188,13 @@ class _PrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 
 class ColumnSum:
-    """Adds up the chosen heads of all layers, in float32, and remembers where a number was not finite."""
+    """Adds up the chosen heads of all layers, in float32, and remembers where a number was not finite.
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    `weights`: "layer-head" -> what its attention is multiplied by; 1 where it is not named.
+    """
+
+    def __init__(self, plan: Plan, *, weights: Mapping[str, float] = MappingProxyType({})) -> None:
+        self._plan, self._weights = plan, weights
         self._scores: Tensor | None = None
         self._totals: list[tuple[int, Tensor]] = []
 
@@ -198,6 +202,9 @@ class ColumnSum:
         heads = self._plan.heads[layer]
         if len(heads) < columns.shape[1]:
             columns = columns[:, list(heads)]
+        if self._weights:
+            of_each = [self._weights.get(f"{layer}-{head}", 1.0) for head in heads]
+            columns = columns * columns.new_tensor(of_each)[:, None]
         layer_sum = columns.sum(1)
         self._scores = layer_sum if self._scores is None else self._scores + layer_sum.to(self._scores.device)
         self._totals.append((layer, columns.sum((0, 2))))

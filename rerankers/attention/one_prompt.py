@@ -18,10 +18,11 @@ from rerankers.icr import ICRReranker
 def reader_of_one_prompt(
     llm: LocalLLM, heads: HeadSet, *, null: str, strength: float, instruction: Literal["ie", "qa"]
 ) -> ICRReranker:
-    """`rerank.icr` with these heads and this strength of the null query."""
+    """`rerank.icr` with these heads, their weights and this strength of the null query."""
     return ICRReranker(
         llm=llm,
         heads=tuple(heads.weights),
+        head_weights=heads.weights,
         instruction=instruction,
         null=null,
         null_strength=strength,

@@ -351,3 +351,27 @@ def test_identical_answers_come_before_everything_else(small: TransformersLLM, d
     others = [document.text for document in documents[:6]]
     found = rank_texts(small, "Within how many days may a bicycle be returned?", [answer, *others, answer])
     assert sorted(position for position, _ in found[:2]) == [0, 7]
+
+
+def test_attention_of_a_head_counts_by_its_weight(llm: Any) -> None:
+    def scored(**settings: Any) -> list[float]:
+        texts = ["Paris", "a city of France", "3 of 4"]
+        return [score for _, score in sorted(rank_texts(llm, "which city", texts, token_filter_sigma=99.0, **settings))]
+
+    one, other = scored(heads=("0-1",)), scored(heads=("2-3",))
+    both = scored(heads=("0-1", "2-3"), head_weights={"0-1": 0.5, "2-3": 2.0})
+    assert both == pytest.approx([0.5 * a + 2 * b for a, b in zip(one, other, strict=True)], rel=1e-4, abs=1e-7)
+    assert scored(heads=("0-1", "2-3"), head_weights={"2-3": 1.0}) == scored(heads=("0-1", "2-3"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"0-1": float("nan")}, "must be finite"),
+        ({"3-1": 1.0}, "which heads leaves out 3-1"),
+        ({"x": 1.0}, "layer-head"),
+    ],
+)
+def test_weights_of_heads_that_are_not_read_are_refused(llm: Any, weights: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ICRReranker(llm=llm, heads=("0-1",), head_weights=weights)
