@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -170,12 +171,16 @@ class _QueriesPass(_BlocksPass):
         heads = self._plan.heads.get(layer, ())
         if not heads:
             return
-        groups = [head // (query.shape[1] // key.shape[1]) for head in heads]
+        shared = query.shape[1] // key.shape[1]
+        groups = [(pair, len(list(some))) for pair, some in groupby(head // shared for head in heads)]
         vectors = query[0, list(heads)].float() * scale
         weighed = []
         for block in self._row.blocks:
-            keys = self._seen(layer, key, 0, block)[0, groups].float()
-            logits = rows.capped(vectors[:, block] @ keys.mT, cap)
+            keys = self._seen(layer, key, 0, block)[0]
+            # Heads that share keys stand together, so the keys are never copied for each of them.
+            of_each = torch.split(vectors[:, block], [n for _, n in groups])
+            logits = torch.cat([own @ keys[pair].float().T for own, (pair, _) in zip(of_each, groups, strict=True)])
+            logits = rows.capped(logits, cap)
             hidden = ~self._mask(block.stop - block.start, self._plan.window(layer), query.device)[0]
             weighed.append(logits.masked_fill_(hidden, -torch.inf).logsumexp(-1))
         self.vectors.append(vectors)

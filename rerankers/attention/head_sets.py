@@ -82,7 +82,10 @@ def read_head_set(path: Path) -> HeadSet:
     try:
         return HeadSet.model_validate_json(path.read_bytes())
     except OSError as cause:
-        raise SpecError(f"head set '{path}' cannot be read: {cause.strerror}") from cause
+        raise SpecError(
+            f"head set '{path}' cannot be read: {cause.strerror}. `heads` is auto, a name of `rag heads list`, heads such as "
+            "17-4, or the path of a head set."
+        ) from cause
     except ValidationError as cause:
         first = cause.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -90,33 +93,47 @@ def read_head_set(path: Path) -> HeadSet:
 
 
 @cache
-def shipped_head_sets() -> tuple[HeadSet, ...]:
-    """Those in the package, in order of file name."""
+def named_head_sets() -> dict[str, HeadSet]:
+    """Those in the package by name, in order: the file's without its ending."""
     folder = files(__package__) / "sets"
-    found = sorted((each for each in folder.iterdir() if each.name.endswith(".json")), key=lambda each: each.name)
-    return tuple(HeadSet.model_validate_json(each.read_bytes()) for each in found)
+    found = {
+        each.name.removesuffix(".json"): HeadSet.model_validate_json(each.read_bytes())
+        for each in folder.iterdir()
+        if each.name.endswith(".json")
+    }
+    return dict(sorted(found.items()))
+
+
+def shipped_head_sets() -> tuple[HeadSet, ...]:
+    """Those in the package, in order of name."""
+    return tuple(named_head_sets().values())
 
 
 def find_head_set(config: Any, *, name: str, weight_hash: str, layout: Layout) -> HeadSet | None:
-    """The shipped set for these weights, else a published one for a model of this name and size, with a warning."""
+    """The shipped set for these weights, else a published one for a model of this name and size, with a warning.
+
+    Of several published ones, the first by name that was found with this layout, else the first.
+    """
     for each in shipped_head_sets():
         if each.weight_hash == weight_hash and each.layout == layout:
             return each
-    for each in shipped_head_sets():
-        size = (each.layers, each.heads_per_layer) == (config.num_hidden_layers, config.num_attention_heads)
-        if each.weight_hash is None and size and _same_model(each.model, name):
-            logger.warning(
-                "rerank.attention: heads of %s come from a paper (%s) and were not tried on these weights; "
-                "`rag heads find` finds heads of your own",
-                each.model,
-                each.source,
-            )
-            return each
-    return None
+    size = (int(config.num_hidden_layers), int(config.num_attention_heads))
+    published = [
+        each
+        for each in shipped_head_sets()
+        if each.weight_hash is None and (each.layers, each.heads_per_layer) == size and _same_model(each.model, name)
+    ]
+    if not published:
+        return None
+    best = min(published, key=lambda each: each.layout != layout)
+    _warn_of_untried(best, layout)
+    return best
 
 
 def check_head_set(heads: HeadSet, config: Any, *, weight_hash: str, layout: Layout) -> None:
-    """Refuse a set that was made for another model or layout.
+    """Refuse a set that was made for another model, or with another layout.
+
+    A set whose weights nobody knows is used as `find_head_set` uses it: with a warning, in either layout.
 
     Raises:
         SpecError: it was.
@@ -127,13 +144,28 @@ def check_head_set(heads: HeadSet, config: Any, *, weight_hash: str, layout: Lay
             f"head set of {heads.model} is for {heads.layers} layers of {heads.heads_per_layer} heads, and this model has "
             f"{size[0]} of {size[1]}. Use its own: `rag heads find`."
         )
-    if heads.weight_hash is not None and heads.weight_hash != weight_hash:
+    if heads.weight_hash is None:
+        _warn_of_untried(heads, layout)
+        return
+    if heads.layout != layout:
+        raise SpecError(
+            f"head set of {heads.model} was found with layout {heads.layout}, not {layout}. Set layout: {heads.layout}, or "
+            "find heads for this one: `rag heads find`."
+        )
+    if heads.weight_hash != weight_hash:
         raise SpecError(
             f"head set of {heads.model} was found for weights {heads.weight_hash[:12]}, and these are {weight_hash[:12]}. "
             "Find heads for these weights (`rag heads find`), or set weight_hash to null in the file to use it nonetheless."
         )
-    if heads.layout != layout:
-        raise SpecError(f"head set of {heads.model} was found with layout {heads.layout}, not {layout}")
+
+
+def _warn_of_untried(heads: HeadSet, layout: Layout) -> None:
+    logger.warning(
+        "rerank.attention: heads of %s (%s) were not tried on these weights%s; `rag heads find` finds heads of your own",
+        heads.model,
+        heads.source or heads.method or "of unknown source",
+        "" if heads.layout == layout else f", and were found with layout {heads.layout}, not {layout}",
+    )
 
 
 def _same_model(ours: str, theirs: str) -> bool:

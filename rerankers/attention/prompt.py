@@ -103,12 +103,14 @@ def first_words(text: str, n: int) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockPieces:
     """Ids of what blocks have in common: the opening before every document, what closes a document, and the lead
-    before every query. Documents carry no number, since they have no order.
+    before every query, of which `label` is what is left without the instruction. Documents carry no number, since they
+    have no order.
     """
 
     opening: tuple[int, ...]
     separator: tuple[int, ...]
     lead: tuple[int, ...]
+    label: tuple[int, ...]
     end: tuple[int, ...]
 
     @classmethod
@@ -116,16 +118,22 @@ class BlockPieces:
         """`instruction` is its text; an empty one is left out."""
         pieces = Pieces.of(tokenizer, instruction=instruction)
         asks = (*pieces.instruction, *pieces.separator) if instruction else ()
+        label = tuple(encode_text(tokenizer, QUERY))
         return cls(
             opening=(*pieces.head, *pieces.separator),
             separator=pieces.separator,
-            lead=(*asks, *encode_text(tokenizer, QUERY)),
+            lead=(*asks, *label),
+            label=label,
             end=pieces.end,
         )
 
     def document(self, ids: Sequence[int], *, max_tokens: int) -> list[int]:
         """A document's block: its ids, cut so that with what closes it there are at most `max_tokens`."""
         return [*ids[: max_tokens - len(self.separator)], *self.separator]
+
+    def length(self, *, max_tokens: int, max_query_tokens: int) -> int:
+        """Positions up to the end of the longest query, behind the longest document."""
+        return len(self.opening) + max_tokens + len(self.lead) + max_query_tokens + len(self.end)
 
     @property
     def sha256(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ from rag.errors import SpecError
 from rag.types import Document
 from rerankers.attention.blocks import Asked, Before, encode_before, encode_documents, encode_queries
 from rerankers.attention.heads import Plan
+from rerankers.attention.identity import head_size, key_heads
 from rerankers.attention.match import Over, matches, token_matches
 from rerankers.attention.prompt import BlockPieces
 from rerankers.attention.states import StateStore, document_digest
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 Span = Literal["words", "suffix"]
 _CHARACTERS_PER_TOKEN = 32
 """More than any tokenizer's average: what lies behind is cut off anyway, so it is not even encoded."""
+_KEYS_BYTES = 256 << 20
+"""Keys of documents alive at once, as float32: enough of them to fill a pass with texts of like length."""
+_ASKED_BYTES = 64 << 20
+"""What heads see of the queries that are asked together, as float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class BlockReader:
         decoder: a transformers decoder; it must be switched (`capture.attention_switched`) whenever a method is called.
         max_tokens: of a document's block. The lead stands right behind, so it is part of the layout.
         span: which rows of a query are read: its words, or lead, words and the end of the turn.
+        null_lead: what stands before a query without content; None is the lead of all others.
         store: where documents' keys are kept and looked up.
     """
 
@@ -57,18 +63,23 @@ class BlockReader:
         max_tokens: int,
         max_query_tokens: int,
         span: Span = "words",
+        null_lead: Sequence[int] | None = None,
         store: StateStore | None = None,
     ) -> None:
         _require_rotary(decoder.config)
         self.decoder, self.plan = decoder, plan
         self._tokenizer, self._pieces, self._max_tokens, self._span = tokenizer, pieces, max_tokens, span
         self._max_query_tokens, self.store = max_query_tokens, store
+        self._null_lead = tuple(pieces.lead if null_lead is None else null_lead)
         shared = int(decoder.config.num_attention_heads) // key_heads(decoder.config)
         pairs = {pair: at for at, pair in enumerate(plan.pairs(shared))}
         self.pair_of = [pairs[layer, head // shared] for layer, head in plan.names]
         self._softcap = getattr(decoder.config, "attn_logit_softcapping", None)
+        self._numbers_per_row = len(plan.names) * head_size(decoder.config)
+        self._numbers_per_token = len(pairs) * head_size(decoder.config)
         self._opening: Before | None = None
-        self._before: Before | None = None
+        self._before: dict[tuple[int, ...], Before] = {}
+        self._nulls: dict[str, Asked] = {}
         self._encoded = self._found = 0
         self._encoding_seconds = 0.0
 
@@ -83,21 +94,25 @@ class BlockReader:
             self._opening = encode_before(self.decoder, self._pieces.opening, plan=self.plan)
         return self._opening
 
-    @property
-    def before_queries(self) -> Before:
+    def before_queries(self, lead: tuple[int, ...]) -> Before:
         """What a query sees beside itself: opening and lead; the opening alone where the lead is read too."""
-        if self._before is None:
-            place, lead = self.opening.next_position + self._max_tokens, self._pieces.lead
-            if self._span == "suffix":
-                self._before = self.opening.moved_to(place)
-            else:
-                self._before = encode_before(self.decoder, lead, plan=self.plan, after=self.opening, position=place)
-        return self._before
+        lead = () if self._span == "suffix" else lead
+        found = self._before.get(lead)
+        if found is None:
+            place = self.opening.next_position + self._max_tokens
+            found = self.opening.moved_to(place)
+            if lead:
+                found = encode_before(self.decoder, lead, plan=self.plan, after=self.opening, position=place)
+            self._before[lead] = found
+        return found
 
-    def block(self, document: Document) -> list[int]:
-        """A document's ids: title, a new line and the text."""
-        ids = encode_text(self._tokenizer, self._text(document).strip())
-        return self._pieces.document(ids, max_tokens=self._max_tokens)
+    def block(self, document: Document) -> tuple[list[int], bool]:
+        """A document's ids (title, a new line and the text), and whether they had to be cut."""
+        text = self._text(document)
+        ids = encode_text(self._tokenizer, text.strip())
+        block = self._pieces.document(ids, max_tokens=self._max_tokens)
+        cut = len(block) < len(ids) + len(self._pieces.separator) or len(text) < len(_whole(document))
+        return block, cut
 
     def spans(self, document: Document) -> list[tuple[int, int]]:
         """For each id of `block`, the characters of the document's text it stands for; (0, 0) where for none."""
@@ -110,19 +125,45 @@ class BlockReader:
         return [*own, *([(0, 0)] * len(self._pieces.separator))]
 
     def _text(self, document: Document) -> str:
-        text = f"{document.title}\n{document.text}" if document.title else document.text
-        return text[: self._max_tokens * _CHARACTERS_PER_TOKEN]
+        return _whole(document)[: self._max_tokens * _CHARACTERS_PER_TOKEN]
 
     def query(self, text: str) -> tuple[list[int], bool]:
         """A query's ids, and whether they had to be cut."""
+        return self._query(text, self._pieces.lead)
+
+    def _query(self, text: str, lead: Sequence[int]) -> tuple[list[int], bool]:
         ids = encode_text(self._tokenizer, text[: self._max_query_tokens * _CHARACTERS_PER_TOKEN].strip())
         words = ids[: self._max_query_tokens] or list(self._pieces.separator)
         cut = len(ids) > self._max_query_tokens or len(text) > self._max_query_tokens * _CHARACTERS_PER_TOKEN
-        return ([*self._pieces.lead, *words, *self._pieces.end] if self._span == "suffix" else words), cut
+        return ([*lead, *words, *self._pieces.end] if self._span == "suffix" else words), cut
 
     def ask(self, queries: Sequence[Sequence[int]]) -> list[Asked]:
-        """What the heads see of each query."""
-        return encode_queries(self.decoder, self.before_queries, queries, plan=self.plan)
+        """What the heads see of each query. All of it is in memory together: `together` says of how many it may be."""
+        return encode_queries(self.decoder, self.before_queries(self._pieces.lead), queries, plan=self.plan)
+
+    def null(self, text: str) -> Asked:
+        """What the heads see of a query without content: the same every time, so it is asked once."""
+        if text not in self._nulls:
+            before = self.before_queries(self._null_lead)
+            ids, _ = self._query(text, self._null_lead)
+            (self._nulls[text],) = encode_queries(self.decoder, before, [ids], plan=self.plan)
+        return self._nulls[text]
+
+    def together(self, queries: Sequence[Sequence[int]]) -> Iterator[slice]:
+        """Parts of `queries` that may be asked together; one that is larger goes alone."""
+        start = rows = 0
+        for at, ids in enumerate(queries):
+            rows += len(ids)
+            if at > start and 4 * self._numbers_per_row * rows > _ASKED_BYTES:
+                yield slice(start, at)
+                start, rows = at, len(ids)
+        if queries:
+            yield slice(start, len(queries))
+
+    @property
+    def at_once(self) -> int:
+        """Documents whose keys may be in memory together, at least 1."""
+        return max(1, _KEYS_BYTES // (4 * self._numbers_per_token * self._max_tokens))
 
     def read(self, blocks: Sequence[Sequence[int]]) -> Read:
         """Keys of each block, encoded unless the store has them; equal blocks are encoded once."""
@@ -159,9 +200,8 @@ class BlockReader:
         return matches(asked, keys, pair_of=self.pair_of, softcap=self._softcap, over=over)
 
 
-def key_heads(config: Any) -> int:
-    """Key heads of a layer."""
-    return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+def _whole(document: Document) -> str:
+    return f"{document.title}\n{document.text}" if document.title else document.text
 
 
 def _require_rotary(config: Any) -> None:

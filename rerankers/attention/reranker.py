@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,12 +15,15 @@ from rag.memory import Need
 from rag.models import home
 from rag.progress import Progress, silent
 from rag.protocols import LocalLLM, Weights
-from rag.ranking import require_k
-from rag.types import Document, Ranking, Usage
-from rerankers.attention.head_sets import HeadSet, check_head_set, find_head_set, read_head_set
-from rerankers.attention.heads import Plan, make_plan, parse_heads
+from rag.ranking import in_this_order, require_k
+from rag.types import Document, Query, Ranking, Usage
+from rerankers.attention.choosing import HeadChoice
+from rerankers.attention.explain import TokenScore, token_scores
+from rerankers.attention.head_sets import HeadSet
+from rerankers.attention.heads import Plan, make_plan
 from rerankers.attention.one_prompt import read_in_one_prompt, reader_of_one_prompt
 from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces
+from rerankers.attention.question import Question
 from rerankers.attention.weigh import Scores, fused, weighed
 from rerankers.attention.work import Work
 from rerankers.icr import ICRReranker
@@ -53,10 +55,11 @@ class AttentionReranker:
     Args:
         llm: a model in this process, with rotary positions.
         layout: blocks reads every document alone; prompt puts all into one prompt, as `rerank.icr` does, and reads the
-            same heads there. Then order and company matter, and max_tokens, span, over, step, margin, budget_ms and
-            keep have no say.
+            same heads there. Then order and company matter; max_tokens, max_query_tokens, span, over, step, margin,
+            budget_ms and keep have no say; and there is an instruction, also before the one null.
         heads: auto takes the head set shipped for these weights, else one published for this model, else all heads.
-            Or the path of a head set, or heads as "layer-head" from 0, such as "17-4".
+            Or the name of a set that `rag heads list` knows, the path of one, or heads as "layer-head" from 0, such as
+            "17-4".
         depth: how many of a ranking's first hits are read; the others follow in their order. None reads all.
         first_stage_weight: share of the first stage's standardised score in the final one; 0 is attention alone.
         max_tokens: of a document, title included.
@@ -64,6 +67,8 @@ class AttentionReranker:
         instruction: what the lead asks for: ie relevant information, qa an answer; none leaves it out.
         span: rows of the query that are read: its words, or lead, words and the end of the turn.
         nulls: queries without content, whose mean score is subtracted; they are asked only if null_strength is not 0.
+        null_instruction: whether the instruction stands before nulls too. Where it says itself what is relevant, the null
+            would take that away again.
         null_strength: how much of it; None takes the head set's.
         over: all tokens of a document count, or the best one; None takes the head set's.
         step: candidates read at a time where `margin` or `budget_ms` may end the reading early.
@@ -87,6 +92,7 @@ class AttentionReranker:
         instruction: Literal["ie", "qa", "none"] = "ie",
         span: Literal["words", "suffix"] = "words",
         nulls: tuple[str, ...] = ("N/A",),
+        null_instruction: bool = True,
         null_strength: float | None = None,
         over: Literal["all", "best"] | None = None,
         step: int = 20,
@@ -118,15 +124,20 @@ class AttentionReranker:
             raise ValueError(f"rerank.attention: null_strength must be finite, got {null_strength}")
         if null_strength and not nulls:
             raise ValueError("rerank.attention: a null_strength needs nulls")
-        if not isinstance(heads, str):
-            parse_heads(heads)
-        self._llm, self._layout, self._heads, self._depth = llm, layout, heads, depth
+        if layout == "prompt" and (instruction == "none" or len(nulls) > 1 or not null_instruction):
+            raise ValueError(
+                "rerank.attention: layout: prompt has an instruction (ie or qa), also before the null, and one null; "
+                f"got instruction={instruction!r}, nulls={nulls!r}, null_instruction={null_instruction}. Leave them as they "
+                "are, or use layout: blocks."
+            )
+        self._llm, self._layout, self._heads, self._depth = llm, layout, HeadChoice.of(heads), depth
         self._in_one_prompt: ICRReranker | None = None
         self._late: Literal["ie", "qa"] = "qa" if instruction == "qa" else "ie"
         self._first_stage_weight = first_stage_weight
         self._max_tokens, self._max_query_tokens, self._span = max_tokens, max_query_tokens, span
         self._instruction = INSTRUCTIONS.get(instruction, "")
-        self._nulls, self._null_strength, self._over = nulls, null_strength, over
+        self._nulls, self._null_instruction = nulls, null_instruction
+        self._null_strength, self._over = null_strength, over
         self._step, self._margin, self._budget = step, margin, budget_ms
         self._keep, self._keep_as, self._keep_mb = keep, keep_as, keep_mb
         self._made: tuple[BlockReader, HeadSet] | None = None
@@ -169,7 +180,7 @@ class AttentionReranker:
             with self._llm.weights() as lent:
                 reader, _ = self._reader(lent)
                 with attention_switched(reader.decoder):
-                    fresh += reader.read([reader.block(each) for each in some]).fresh
+                    fresh += reader.read([reader.block(each)[0] for each in some]).fresh
             progress("read", first + len(some), len(documents))
             if self._displaced() > displaced:
                 logger.warning(
@@ -197,100 +208,109 @@ class AttentionReranker:
         """Let go of the model, and of states kept in memory. What is kept on disk is found again."""
         self._made = None
 
-    def explain(self, query: str, document: Document) -> list[TokenScore]:
+    def explain(self, query: str, document: Document, *, among: Sequence[Document] = ()) -> list[TokenScore]:
         """What made a document's score: every token of its text that was read, in order, with its part of the match.
 
         Parts are weighted over heads, and less those of the null query where there is one. With those of the title they
-        add up to the document's match before it is standardised; a token can take away as well as add.
+        add up to the document's match before it is standardised; a token can take away as well as add. A ranking divides
+        each head's matches by their spread over its candidates: with these as `among` parts are divided alike, so they
+        add up to the document's score by attention, but for a constant that all candidates share.
+
+        Raises:
+            SpecError: the layout is one prompt, where a document's part is not its own.
+            StageError: the attention is not finite.
         """
         from rerankers.attention.capture import attention_switched
 
+        if self._layout == "prompt":
+            raise SpecError("rerank.attention explains scores only with layout: blocks")
         with self._llm.weights() as lent:
             reader, heads = self._reader(lent)
             with attention_switched(reader.decoder):
                 (asked,) = reader.ask([reader.query(query)[0]])
-                nulls = self._ask_nulls(reader, heads)
-                (keys,) = reader.read([reader.block(document)]).keys
-        over = self._over or heads.over
-        by_head = reader.match_tokens(asked, keys, over=over).double()
-        for null, strength in nulls:
-            by_head -= strength * reader.match_tokens(null, keys, over=over).double()
-        parts = np.array([heads.weight(*name) for name in reader.plan.names]) @ by_head.numpy()
-        placed = zip(reader.spans(document), parts.tolist(), strict=True)
-        return [TokenScore(start=start, end=end, score=part) for (start, end), part in placed if end > start]
+                question = self._question(reader, heads, asked)
+                return token_scores(question, document, weights=_weights(reader, heads), among=among)
+
+    def rank_texts(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
+        """Rerank plain strings, no index needed: (position in `texts`, score), best first.
+
+        Texts are taken to be in first-stage order, best first, which counts only where `first_stage_weight` or `depth`
+        say so.
+        """
+        if not texts:
+            return []
+        documents = [Document(doc_id=f"{i:09d}", text=text) for i, text in enumerate(texts)]
+        ranking = Ranking(query=Query(qid="query", text=query), hits=in_this_order(documents))
+        (reranked,) = self.rerank([ranking], k=len(texts))
+        return [(int(hit.doc_id), hit.score) for hit in reranked.hits]
 
     def _read(self, works: Sequence[Work], lent: Weights, k: int) -> None:
         from rerankers.attention.capture import attention_switched
 
         reader, heads = self._reader(lent)
+        queries = [reader.query(work.ranking.query.text) for work in works]
+        ids = [ids for ids, _ in queries]
         with attention_switched(reader.decoder):
-            nulls = self._ask_nulls(reader, heads)
-            for work in works:
+            for some in reader.together(ids):
                 started = perf_counter()
-                ids, work.cut_query = reader.query(work.ranking.query.text)
-                (asked,) = reader.ask([ids])
-                work.usage += Usage(calls=1, prompt_tokens=len(ids))
-                self._score(work, reader, heads, asked, nulls, k)
-                work.usage += Usage(seconds=perf_counter() - started)
+                asked = reader.ask(ids[some])
+                per_token = (perf_counter() - started) / sum(map(len, ids[some]))
+                for work, its_ids, (_, cut), seen in zip(works[some], ids[some], queries[some], asked, strict=True):
+                    started = perf_counter()
+                    work.cut_query = cut
+                    self._score(work, self._question(reader, heads, seen), heads, k)
+                    seconds = perf_counter() - started + per_token * len(its_ids)
+                    work.usage += Usage(calls=1, prompt_tokens=len(its_ids), seconds=seconds)
 
     def _strength(self, heads: HeadSet) -> float:
         return heads.null_strength if self._null_strength is None else self._null_strength
 
-    def _ask_nulls(self, reader: BlockReader, heads: HeadSet) -> list[tuple[Asked, float]]:
-        """The queries without content and how much of each is subtracted; none where nothing is."""
+    def _question(self, reader: BlockReader, heads: HeadSet, asked: Asked) -> Question:
+        """A query with the queries without content; without these where nothing of them is subtracted."""
         strength = self._strength(heads)
-        nulls = reader.ask([reader.query(text)[0] for text in self._nulls]) if strength else []
-        return [(null, strength / len(nulls)) for null in nulls]
+        nulls = [(reader.null(text), strength / len(self._nulls)) for text in self._nulls] if strength else []
+        return Question(reader=reader, asked=asked, nulls=nulls, over=self._over or heads.over)
 
     def _one_prompt(self) -> ICRReranker:
         if self._in_one_prompt is None:
-            from rerankers.attention.identity import name_of, weight_hash
-
             with self._llm.weights() as lent:
-                config = lent.model.get_decoder().config
-                heads = self._head_set(config, name_of(lent.model), weight_hash(lent.model))
+                heads = self._heads_of(lent, context=self._llm.context_window)
             self._in_one_prompt = reader_of_one_prompt(
                 self._llm,
                 heads,
                 null=self._nulls[0] if self._nulls else "N/A",
-                strength=self._strength(heads),
+                strength=self._strength(heads) if self._nulls else 0.0,
                 instruction=self._late,
             )
         return self._in_one_prompt
 
-    def _score(
-        self,
-        work: Work,
-        reader: BlockReader,
-        heads: HeadSet,
-        asked: Asked,
-        nulls: Sequence[tuple[Asked, float]],
-        k: int,
-    ) -> None:
-        """Read the candidates, all at once or step by step, and give `work` their scores."""
-        started = perf_counter()
-        weights = np.array([heads.weight(*name) for name in reader.plan.names])
+    def _score(self, work: Work, question: Question, heads: HeadSet, k: int) -> None:
+        """Read the candidates, in parts of what memory allows or step by step, and give `work` their scores."""
+        started, reader = perf_counter(), question.reader
+        weights = _weights(reader, heads)
         stepwise = self._margin is not None or self._budget is not None
-        step = self._step if stepwise else len(work.head)
-        by_head = np.empty((len(weights), 0))
+        step = min(self._step, reader.at_once) if stepwise else reader.at_once
+        by_head = np.empty((len(weights), len(work.head)))
         for first in range(0, len(work.head), step):
-            hits = work.head[first : first + step]
-            read = reader.read([reader.block(hit.document) for hit in hits])
+            blocks = [reader.block(hit.document) for hit in work.head[first : first + step]]
+            read = reader.read([ids for ids, _ in blocks])
             work.usage += Usage(calls=1, prompt_tokens=read.encoded + read.found, cached_tokens=read.found)
-            found = reader.match(asked, read.keys, over=self._over or heads.over).double()
-            for null, strength in nulls:
-                found -= strength * reader.match(null, read.keys, over=self._over or heads.over).double()
-            if not bool(found.isfinite().all()):
-                layer, head = reader.plan.names[int((~found.isfinite()).any(1).nonzero()[0])]
-                work.trouble = f"attention of layer {layer}, head {head} is not finite"
+            work.cut_documents += sum(cut for _, cut in blocks)
+            found = question.match(read.keys)
+            work.trouble = question.trouble(found)
+            if work.trouble:
                 return
-            by_head = np.concatenate((by_head, found.numpy()), 1)
-            work.scores = self._final(work, by_head, weights)
-            if self._enough(work.scores, len(hits), k):
-                break
+            done = first + len(blocks)
+            by_head[:, first:done] = found
+            if not stepwise:
+                continue
+            work.scores = self._final(work, by_head[:, :done], weights)
+            if self._enough(work.scores, len(blocks), k):
+                return
             if self._budget is not None and (perf_counter() - started) * 1000 >= self._budget:
-                work.out_of_time = len(work.scores) < len(work.head)
-                break
+                work.out_of_time = done < len(work.head)
+                return
+        work.scores = self._final(work, by_head, weights)
 
     def _final(self, work: Work, by_head: Scores, weights: Scores) -> Scores:
         before = np.array([hit.score for hit in work.head[: by_head.shape[1]]], dtype=np.float64)
@@ -310,12 +330,16 @@ class AttentionReranker:
         decoder = lent.model.get_decoder()
         if self._made is not None and self._made[0].decoder is decoder:
             return self._made
-        from rerankers.attention.identity import name_of, weight_hash
-
         pieces = BlockPieces.of(lent.tokenizer, instruction=self._instruction)
-        heads = self._head_set(decoder.config, name_of(lent.model), weight_hash(lent.model))
-        room = len(pieces.opening) + self._max_tokens + len(pieces.lead) + self._max_query_tokens + len(pieces.end)
-        plan = make_plan(decoder.config, context=room, heads=heads.by_layer)
+        length = pieces.length(max_tokens=self._max_tokens, max_query_tokens=self._max_query_tokens)
+        if length > self._llm.context_window:
+            raise SpecError(
+                f"rerank.attention: a document of {self._max_tokens} tokens (max_tokens) and a query of "
+                f"{self._max_query_tokens} (max_query_tokens) take {length} positions with what stands around them, and the "
+                f"model's context window has {self._llm.context_window}. Lower one of them."
+            )
+        heads = self._heads_of(lent, context=length)
+        plan = make_plan(decoder.config, context=length, heads=heads.by_layer)
         reader = BlockReader(
             decoder,
             lent.tokenizer,
@@ -324,32 +348,34 @@ class AttentionReranker:
             max_tokens=self._max_tokens,
             max_query_tokens=self._max_query_tokens,
             span=self._span,
+            null_lead=pieces.lead if self._null_instruction else pieces.label,
             store=None if self._keep == "nowhere" else self._store(lent.model, pieces, plan),
         )
         self._made = (reader, heads)
         return self._made
 
+    def _heads_of(self, lent: Weights, *, context: int) -> HeadSet:
+        from rerankers.attention.identity import name_of, weight_hash
+
+        return self._heads.of_model(
+            lent.model.get_decoder().config,
+            name=name_of(lent.model),
+            weight_hash=weight_hash(lent.model),
+            layout=self._layout,
+            context=context,
+        )
+
     def _store(self, model: Any, pieces: BlockPieces, plan: Plan) -> StateStore:
-        """Where documents' keys are kept: the identity is all that they depend on, beside their own ids."""
-        from rerankers.attention.identity import weight_hash
-        from rerankers.attention.reader import key_heads
+        """Where documents' keys are kept."""
+        from rerankers.attention.identity import head_size, states_identity
         from rerankers.attention.states import StateStore
 
-        config = model.get_decoder().config
-        pairs = plan.pairs(int(config.num_attention_heads) // key_heads(config))
-        identity = {
-            "weights": weight_hash(model),
-            "dtype": str(model.dtype),
-            "device": model.device.type,
-            "opening": list(pieces.opening),
-            "pairs": [list(pair) for pair in pairs],
-            "windows": {str(layer): window for layer, window in plan.windows.items()},
-        }
+        identity = states_identity(model, opening=pieces.opening, plan=plan)
         return StateStore(
             home() / "states" if self._keep == "disk" else None,
             identity=identity,
-            n_pairs=len(pairs),
-            head_size=int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads),
+            n_pairs=len(identity["pairs"]),
+            head_size=head_size(model.get_decoder().config),
             kind=self._keep_as,
             budget=self._keep_mb * _MB,
         )
@@ -368,36 +394,10 @@ class AttentionReranker:
         store = None if self._made is None else self._made[0].store
         return 0 if store is None else store.displaced
 
-    def _head_set(self, config: Any, name: str, weights: str) -> HeadSet:
-        size = {"layers": int(config.num_hidden_layers), "heads_per_layer": int(config.num_attention_heads)}
-        if not isinstance(self._heads, str):
-            named = dict.fromkeys(self._heads, 1.0)
-            return HeadSet(model=name, **size, weights=named, method="given")
-        if self._heads != "auto":
-            heads = read_head_set(Path(self._heads))
-            check_head_set(heads, config, weight_hash=weights, layout=self._layout)
-            return heads
-        found = find_head_set(config, name=name, weight_hash=weights, layout=self._layout)
-        if found is not None:
-            return found
-        logger.warning(
-            "rerank.attention: no head set is known for %s (weights %s), so all heads are read, which ranks badly; "
-            "`rag heads find` finds the good ones from your own corpus",
-            name,
-            weights[:12],
-        )
-        plan = make_plan(config, context=self._max_tokens + self._max_query_tokens)
-        everything = {f"{layer}-{head}": 1.0 for layer, head in plan.names}
-        return HeadSet(model=name, **size, weights=everything, method="all heads", null_strength=1.0)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenScore:
-    """A token's part in a document's score. `start` and `end` are characters of the document's text."""
-
-    start: int
-    end: int
-    score: float
+def _weights(reader: BlockReader, heads: HeadSet) -> Scores:
+    """float64 [n_heads], heads as the reader has them."""
+    return np.array([heads.weight(*name) for name in reader.plan.names])
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from rerankers.attention.pseudo import Case
 
 STRENGTHS = (0.0, 0.5, 0.75, 1.0)
 NULL = "N/A"
+MAX_QUERY_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,14 +140,17 @@ def score_cases(
 
     decoder, tokenizer = lent.model.get_decoder(), lent.tokenizer
     pieces = BlockPieces.of(tokenizer, instruction=INSTRUCTIONS["ie"])
-    plan = make_plan(decoder.config, context=2 * max_tokens + 512, layers=(0, last_layer))
-    reader = BlockReader(decoder, tokenizer, pieces=pieces, plan=plan, max_tokens=max_tokens, max_query_tokens=256)
+    context = pieces.length(max_tokens=max_tokens, max_query_tokens=MAX_QUERY_TOKENS)
+    plan = make_plan(decoder.config, context=context, layers=(0, last_layer))
+    reader = BlockReader(
+        decoder, tokenizer, pieces=pieces, plan=plan, max_tokens=max_tokens, max_query_tokens=MAX_QUERY_TOKENS
+    )
     scores = list[CaseScores]()
     with attention_switched(decoder):
-        (null,) = reader.ask([reader.query(NULL)[0]])
+        null = reader.null(NULL)
         for at, case in enumerate(cases, start=1):
             (asked,) = reader.ask([reader.query(case.query)[0]])
-            keys = reader.read([reader.block(each) for each in case.candidates]).keys
+            keys = reader.read([reader.block(each)[0] for each in case.candidates]).keys
             real, empty = (reader.match(each, keys, over="all").double().numpy() for each in (asked, null))
             scores.append(CaseScores(real=real, null=empty, grades=np.array(case.grades)))
             progress("read", at, len(cases))

@@ -123,6 +123,7 @@ class StateStore:
         self._memory = _Memory(budget if folder is None else min(budget, _SPARE_BYTES))
         self._lock = threading.Lock()
         self._disabled: str | None = None
+        self._told_of_damage = False
         self._hits = self._misses = 0
 
     def get(self, digests: Sequence[bytes]) -> list[Tensor | None]:
@@ -132,6 +133,7 @@ class StateStore:
         """
         with self._lock:
             found = [None] * len(digests) if self._disk is None else self._disk.find(digests)
+            self._tell_of_damage()
             found = [self._memory.find(digests[i]) if data is None else data for i, data in enumerate(found)]
             missing = sum(data is None for data in found)
             self._hits += len(found) - missing
@@ -183,6 +185,16 @@ class StateStore:
                 damaged=0 if self._disk is None else self._disk.damaged,
                 evicted=self.evicted,
                 disabled=self._disabled,
+            )
+
+    def _tell_of_damage(self) -> None:
+        """Once: one damaged record says that the disk, or whoever writes to the folder, is to be looked at."""
+        if self._disk is not None and self._disk.damaged and not self._told_of_damage:
+            self._told_of_damage = True
+            logger.warning(
+                "document states in '%s' are damaged (%d so far); none of them is used, they are computed again",
+                self._folder,
+                self._disk.damaged,
             )
 
     def _keep(self, digest: bytes, data: Tensor) -> None:

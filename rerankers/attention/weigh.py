@@ -10,11 +10,16 @@ Scores = NDArray[np.float64]
 
 def standardised(scores: Scores) -> Scores:
     """Along the last axis: mean 0 and standard deviation 1; all 0 where every score is the same."""
-    centred = scores - scores.mean(axis=-1, keepdims=True)
-    spread = scores.std(axis=-1, keepdims=True)
+    by = spread(scores)
+    result: Scores = np.where(np.isinf(by), 0.0, (scores - scores.mean(axis=-1, keepdims=True)) / by)
+    return result
+
+
+def spread(scores: Scores) -> Scores:
+    """Standard deviation along the last axis, which stays with length 1; infinite where every score is the same."""
     # Equal scores may differ in their last bits after the mean is taken off.
     same = np.ptp(scores, axis=-1, keepdims=True) <= 1e-9 * np.abs(scores).max(axis=-1, keepdims=True, initial=0)
-    result: Scores = np.where(same, 0.0, centred / np.where(same, 1.0, spread))
+    result: Scores = np.where(same, np.inf, scores.std(axis=-1, keepdims=True))
     return result
 
 

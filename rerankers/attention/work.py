@@ -23,6 +23,7 @@ class Work:
     trouble: str = ""
     told: Outcome | None = None
     cut_query: bool = False
+    cut_documents: int = 0
     out_of_time: bool = False
 
     @classmethod
@@ -44,6 +45,8 @@ class Work:
         if self.trouble:
             return Outcome(kind="fallback", detail=f"{self.trouble}; input order kept", counts={"fallback": 1})
         counts = {"read": len(self.scores)} if 0 < len(self.scores) < len(self.head) else {}
+        if self.cut_documents:  # as max_tokens asks for: no repair, but worth counting
+            counts["cut"] = self.cut_documents
         told = []
         if self.cut_query:
             told.append("query cut")

@@ -14,8 +14,8 @@ from rerankers.attention import blocks, rows
 from rerankers.attention.blocks import encode_before, encode_documents, encode_queries
 from rerankers.attention.capture import attention_switched
 from rerankers.attention.heads import Plan, make_plan
+from rerankers.attention.identity import key_heads
 from rerankers.attention.match import matches
-from rerankers.attention.reader import key_heads
 from tests.rerankers.tiny_models import tiny_model
 
 OPENING = [5, 6, 7, 8]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rag.errors import SpecError
+from rag.errors import SpecError, StageError
 from rag.ranking import in_this_order
 from rag.types import Document, Query, Ranking
 from rerankers.attention.head_sets import HeadSet
@@ -236,7 +236,7 @@ def test_weights_of_heads_count(llm: TinyLLM, tmp_path: Path) -> None:
     [
         ({"layers": 30, "heads_per_layer": 9}, "is for 30 layers of 9 heads, and this model has 4 of 4"),
         ({"weight_hash": "0" * 64}, "found for weights 000000000000, and these are"),
-        ({"layout": "prompt"}, "found with layout prompt, not blocks"),
+        ({"layout": "prompt", "weight_hash": "0" * 64}, "found with layout prompt, not blocks"),
     ],
 )
 def test_a_head_set_for_another_model_is_refused(
@@ -423,7 +423,7 @@ def test_parts_and_separator_make_the_whole(llm: TinyLLM) -> None:
         reader, _ = reranker._reader(lent)
         with attention_switched(reader.decoder):
             (asked,) = reader.ask([reader.query("which city")[0]])
-            (keys,) = reader.read([reader.block(SIX.hits[1].document)]).keys
+            (keys,) = reader.read([reader.block(SIX.hits[1].document)[0]]).keys
     for over in ("all", "best"):
         parts = reader.match_tokens(asked, keys, over=over)
         whole = reader.match(asked, [keys], over=over)
@@ -470,3 +470,310 @@ def test_shipped_sets_are_valid_and_name_their_source() -> None:
         assert each.weight_hash or each.source.startswith("arXiv")
         assert max(each.by_layer) < each.layers
         assert max(max(heads) for heads in each.by_layer.values()) < each.heads_per_layer
+
+
+# ---- many queries, many documents
+
+
+QUERIES = ("which city", "what protects eyes", "3 of 4", "a", "how many days of leave are left to me this year")
+
+
+def test_queries_of_one_call_are_asked_together_and_nulls_once(llm: TinyLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rerankers.attention import reader
+
+    asked: list[int] = []
+
+    def counted(*given: Any, **settings: Any) -> Any:
+        asked.append(len(given[2]))
+        return encode(*given, **settings)
+
+    encode = reader.encode_queries
+    monkeypatch.setattr(reader, "encode_queries", counted)
+    reranker = AttentionReranker(llm=llm, heads=HEADS, null_strength=1.0)
+    rankings = [replace(SIX, query=Query(qid=f"q{i}", text=text)) for i, text in enumerate(QUERIES)]
+    together = reranker.rerank(rankings, k=6)
+    reranker.rerank(rankings[:2], k=6)
+    assert sorted(asked) == [1, 2, 5]  # the null, and the two calls
+    for ranking_, found in zip(rankings, together, strict=True):
+        assert close(found, rerank(llm, ranking_, null_strength=1.0))
+        assert found.usage.seconds > 0
+
+
+def test_what_queries_take_bounds_how_many_are_asked_together(llm: TinyLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rerankers.attention import reader
+
+    made = AttentionReranker(llm=llm, heads=HEADS)
+    with llm.weights() as lent:
+        block_reader, _ = made._reader(lent)
+    queries = [[1] * 3, [1] * 3, [1] * 9, [1]]
+    row = 4 * len(HEADS) * 8  # bytes: heads of eight numbers
+    for bytes_, expected in ((6 * row, [2, 1, 1]), (10 * row, [2, 2]), (row, [1, 1, 1, 1]), (99 * row, [4])):
+        monkeypatch.setattr(reader, "_ASKED_BYTES", bytes_)
+        parts = list(block_reader.together(queries))
+        assert [len(queries[part]) for part in parts] == expected
+        assert [ids for part in parts for ids in queries[part]] == queries
+    assert list(block_reader.together([])) == []
+
+
+def test_keys_are_in_memory_for_part_of_the_documents_at_a_time(llm: TinyLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rerankers.attention import reader
+    from rerankers.attention.reader import BlockReader
+
+    sizes: list[int] = []
+    read = BlockReader.read
+
+    def counted(self: BlockReader, blocks: Any) -> Any:
+        sizes.append(len(blocks))
+        return read(self, blocks)
+
+    whole = rerank(llm, keep="nowhere")
+    monkeypatch.setattr(BlockReader, "read", counted)
+    monkeypatch.setattr(reader, "_KEYS_BYTES", 2 * 4 * 4 * 8 * 128)  # two documents of 128 tokens, four pairs of 8
+    parts = rerank(llm, keep="nowhere")
+    assert sizes == [2, 2, 2]
+    assert close(parts, whole)
+    assert parts.usage.prompt_tokens == whole.usage.prompt_tokens
+
+
+# ---- nulls, layouts and windows
+
+
+def test_the_instruction_can_be_left_out_before_the_null(llm: TinyLLM) -> None:
+    with_it, without = (rerank(llm, null_strength=1.0, null_instruction=each) for each in (True, False))
+    assert not close(with_it, without)
+    uninstructed = {"null_strength": 1.0, "instruction": "none"}
+    assert close(rerank(llm, **uninstructed), rerank(llm, **uninstructed, null_instruction=False))
+    suffix = {"null_strength": 1.0, "span": "suffix"}
+    assert not close(rerank(llm, **suffix), rerank(llm, **suffix, null_instruction=False))
+
+
+@pytest.mark.parametrize("settings", [{"instruction": "none"}, {"nulls": ("N/A", "none")}, {"null_instruction": False}])
+def test_what_one_prompt_cannot_do_is_refused_at_once(llm: TinyLLM, settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"layout: prompt has an instruction .* and one null"):
+        AttentionReranker(llm=llm, layout="prompt", **settings)
+
+
+def test_weights_of_heads_count_in_one_prompt_too(llm: TinyLLM, tmp_path: Path) -> None:
+    one = saved(tmp_path, layout="prompt", weights={"0-1": 2.0, "1-3": 0.0, "2-0": 0.0, "2-2": 0.0})
+    twice, once = rerank(llm, layout="prompt", heads=one), rerank(llm, layout="prompt", heads=("0-1",))
+    assert scores(twice) == pytest.approx({doc_id: 2 * score for doc_id, score in scores(once).items()}, rel=1e-5)
+
+
+def test_one_prompt_without_nulls_subtracts_none(llm: TinyLLM, tmp_path: Path) -> None:
+    heads = saved(tmp_path, layout="prompt", null_strength=1.0)
+    without = rerank(llm, layout="prompt", heads=heads, nulls=())
+    assert close(without, rerank(llm, layout="prompt", heads=heads, null_strength=0.0))
+    assert not close(without, rerank(llm, layout="prompt", heads=heads))
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gemma3"])
+def test_without_a_head_set_one_prompt_reads_the_layers_that_see_all_of_it(
+    family: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their windows of 600 hold a document and a query, and not a prompt."""
+    llm = TinyLLM(tiny_model(family, sliding_window=600))
+    assert rerank(llm, layout="prompt", heads="auto").outcome.kind == "ok"
+    assert "all heads but those of layers 0, 2, which do not attend to the whole prompt, are read" in caplog.text
+
+
+def test_without_a_head_set_blocks_read_the_layers_that_see_opening_and_lead_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A window of 512 holds 256 tokens of a document and 256 of a query, but not what stands around them."""
+    llm = TinyLLM(tiny_model("gemma3", sliding_window=512))
+    reranker = AttentionReranker(llm=llm, heads="auto", max_tokens=256)
+    for _ in range(2):
+        (found,) = reranker.rerank([SIX], k=6)
+        assert found.outcome.kind == "ok"
+    assert caplog.text.count("layers 0, 2, which do not attend to the whole prompt") == 1
+
+
+def test_a_context_window_without_room_for_query_and_document_is_named(model: Any) -> None:
+    with pytest.raises(SpecError, match=r"128 tokens \(max_tokens\).* window has 300\. Lower one of them"):
+        rerank(TinyLLM(model, context_window=300))
+    assert rerank(TinyLLM(model, context_window=300), max_query_tokens=64).outcome.kind == "ok"
+
+
+def test_documents_that_were_cut_are_counted(llm: TinyLLM) -> None:
+    found = rerank(llm, ranking("short", "word " * 400, "other " * 20_000, "short too"), max_tokens=32)
+    assert (found.outcome.kind, found.outcome.counts) == ("ok", {"cut": 2})
+    assert rerank(llm).outcome.counts == {}
+
+
+def test_a_tokenizer_without_a_chat_template_will_do(model: Any) -> None:
+    from tests.rag.tiny_tokenizers import tiny_tokenizer
+
+    tokenizer = tiny_tokenizer("chatml")
+    tokenizer.chat_template = None
+    plain = TinyLLM(model, tokenizer=tokenizer)
+    found = rerank(plain)
+    assert sorted(found.doc_ids) == sorted(SIX.doc_ids)
+    assert not close(found, rerank(TinyLLM(model)))  # another opening
+    assert close(found, rerank(plain, replace(SIX, hits=SIX.hits[::-1])))
+
+
+# ---- which heads
+
+
+@pytest.mark.parametrize("given", ["0-1", " 0-1 ", ("0-1",)])
+def test_one_head_may_stand_without_brackets(llm: TinyLLM, given: Any) -> None:
+    assert close(rerank(llm, heads=given), rerank(llm, heads=["0-1"]))
+
+
+def test_heads_may_stand_in_one_string(llm: TinyLLM) -> None:
+    assert close(rerank(llm, heads=", ".join(HEADS)), rerank(llm))
+
+
+@pytest.mark.parametrize("given", ["nowhere.json", "17-4x"])
+def test_heads_that_are_no_file_are_found_before_the_model_is(llm: TinyLLM, given: str) -> None:
+    with pytest.raises(SpecError, match=r"cannot be read.*a name of `rag heads list`, heads such as 17-4, or the path"):
+        AttentionReranker(llm=llm, heads=given)
+
+
+def test_a_check_of_the_graph_finds_them_too(tmp_path: Path) -> None:
+    from rag.graph.check import check
+    from rag.graph.spec import load_spec
+
+    graph = """
+version: 1
+models: {{small: {{use: llm.transformers, with: {{model: smollm2-135m-instruct}}}}}}
+nodes:
+  bm25: {{use: retrieve.bm25, in: query, k: 10}}
+  ranked: {{use: rerank.attention, in: bm25, k: 10, with: {{llm: small, heads: {heads}}}}}
+output: ranked
+"""
+    path = tmp_path / "graph.yaml"
+    path.write_text(graph.format(heads="17-4"))
+    assert check(load_spec(str(path))).problems == []
+    path.write_text(graph.format(heads="nowhere.json"))
+    [problem] = check(load_spec(str(path))).problems
+    assert "head set 'nowhere.json' cannot be read" in problem
+
+
+def test_a_set_of_the_package_is_named(llm: TinyLLM) -> None:
+    with pytest.raises(SpecError, match=r"head set of Llama-3\.1-8B-Instruct is for 32 layers of 32 heads"):
+        rerank(llm, heads="llama-3.1-8b-instruct.qrhead")
+
+
+def test_heads_found_in_one_prompt_are_used_for_blocks_only_with_a_warning(
+    llm: TinyLLM, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from types import SimpleNamespace
+
+    from rerankers.attention.head_sets import find_head_set
+
+    said = "were not tried on these weights, and were found with layout prompt, not blocks"
+    config = SimpleNamespace(num_hidden_layers=32, num_attention_heads=32)
+    assert find_head_set(config, name="Llama-3.1-8B-Instruct", weight_hash="0" * 64, layout="blocks") is not None
+    assert said in caplog.text
+    caplog.clear()
+    assert close(rerank(llm, heads=saved(tmp_path, layout="prompt")), rerank(llm))
+    assert said in caplog.text
+
+
+def test_a_snapshot_of_the_hub_is_known_by_its_model_and_not_its_commit(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from rerankers.attention.head_sets import find_head_set
+    from rerankers.attention.identity import name_of
+
+    folder = tmp_path / "models--meta-llama--Llama-3.2-1B-Instruct" / "snapshots" / ("0a" * 20)
+    model = tiny_model("llama")
+    model.save_pretrained(folder)
+    loaded = type(model).from_pretrained(folder)
+    assert name_of(loaded) == "meta-llama/Llama-3.2-1B-Instruct"
+    config = SimpleNamespace(num_hidden_layers=16, num_attention_heads=32)
+    found = find_head_set(config, name=name_of(loaded), weight_hash="0" * 64, layout="prompt")
+    assert found is not None
+    assert found.model == "Llama-3.2-1B-Instruct"
+
+
+# ---- why
+
+
+def test_parts_among_candidates_are_divided_by_each_heads_spread_over_them(llm: TinyLLM) -> None:
+    from rerankers.attention.capture import attention_switched
+
+    documents = [hit.document for hit in SIX.hits]
+
+    def parts(heads: tuple[str, ...], **settings: Any) -> list[float]:
+        reranker = AttentionReranker(llm=llm, heads=heads, keep="nowhere")
+        return [part.score for part in reranker.explain("which city", documents[1], **settings)]
+
+    def spread(head: str) -> float:
+        reranker = AttentionReranker(llm=llm, heads=(head,), keep="nowhere")
+        with llm.weights() as lent:
+            reader, _ = reranker._reader(lent)
+            with attention_switched(reader.decoder):
+                (asked,) = reader.ask([reader.query("which city")[0]])
+                keys = reader.read([reader.block(each)[0] for each in documents]).keys
+        return float(reader.match(asked, keys, over="all").double().std(correction=0))
+
+    by_head = [[part / spread(head) for part in parts((head,))] for head in HEADS]
+    assert parts(HEADS, among=documents) == pytest.approx([sum(each) for each in zip(*by_head, strict=True)], rel=1e-4)
+    assert parts(HEADS, among=documents) != pytest.approx(parts(HEADS), rel=1e-2)
+
+
+def test_among_documents_that_are_all_alike_nothing_counts(llm: TinyLLM) -> None:
+    document = SIX.hits[1].document
+    parts = AttentionReranker(llm=llm, heads=HEADS).explain("which city", document, among=[document, document])
+    assert {part.score for part in parts} == {0.0}
+
+
+def test_one_prompt_explains_nothing(llm: TinyLLM) -> None:
+    with pytest.raises(SpecError, match="only with layout: blocks"):
+        AttentionReranker(llm=llm, heads=HEADS, layout="prompt").explain("which city", SIX.hits[0].document)
+
+
+def test_attention_that_is_not_finite_is_not_explained() -> None:
+    import torch
+
+    broken = tiny_model("llama", seed=1)
+    broken.model.layers[2].self_attn.q_proj.weight.data[2 * 8] = torch.nan
+    with pytest.raises(StageError, match="layer 2, head 2 is not finite, so the score of 'd1' cannot be explained"):
+        AttentionReranker(llm=TinyLLM(broken), heads=HEADS).explain("which city", SIX.hits[1].document)
+
+
+# ---- strings
+
+
+def test_strings_are_ranked_without_an_index(llm: TinyLLM) -> None:
+    texts = [hit.document.text for hit in SIX.hits]
+    ranked = AttentionReranker(llm=llm, heads=HEADS).rank_texts("which city", texts)
+    assert [(f"d{at}", score) for at, score in ranked] == [(hit.doc_id, hit.score) for hit in rerank(llm).hits]
+    assert AttentionReranker(llm=llm, heads=HEADS).rank_texts("which city", []) == []
+
+
+# ---- kept states
+
+
+def test_a_damaged_state_is_read_anew_and_counted(
+    llm: TinyLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    first = rerank(llm, keep="disk")
+    (states,) = tmp_path.glob("states/*/*.states")
+    content = bytearray(states.read_bytes())
+    content[len(content) // 2] ^= 1
+    states.write_bytes(content)
+    reranker = AttentionReranker(llm=llm, heads=HEADS, keep="disk")
+    for _ in range(2):
+        (again,) = reranker.rerank([SIX], k=6)
+        assert again.hits == first.hits
+    report = reranker.states()
+    assert report is not None
+    assert (report.damaged, report.misses) == (1, 1)
+    assert caplog.text.count("are damaged") == 1
+
+
+def test_states_of_the_same_weights_put_together_otherwise_are_never_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rotary base and norms stand in config.json, which says nothing of itself in the weights' hash."""
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    rerank(TinyLLM(tiny_model("llama")), keep="disk")
+    other = TinyLLM(tiny_model("llama", rope_parameters={"rope_type": "default", "rope_theta": 50.0}))
+    found = rerank(other, keep="disk")
+    assert found.usage.cached_tokens == 0
+    assert close(found, rerank(other, keep="memory"))
+    assert rerank(TinyLLM(tiny_model("llama")), keep="disk").usage.cached_tokens > 0
