@@ -37,7 +37,9 @@ class BacktraceRetriever:
     - causal_full: the whole source, less the same without it.
 
     The paper's similarity scorers are `retrieve.bm25` and `retrieve.dense` with the same filter. The paper scores with
-    plain language models; here the model's chat template stands around the text.
+    plain language models; here the model's chat template stands around the text. Not here, of what the paper has: the
+    chat model that names the numbers of lines, a layout of its own for lectures ("Teacher:", "Student:") and for
+    conversations ("Speaker X:", emotions): the prompt has the one for texts and questions, and takes others by `prompt`.
 
     Args:
         llm: the model whose likelihoods are used.

@@ -16,6 +16,7 @@ from rag.stages.writing import require_positive
 from rag.types import NO_USAGE, OK, Outcome, Query
 
 _DISAMBIGUATOR = re.compile(r"\s*\([^()]*\)\s*$")
+_ENGLISH = "en"
 _WORD = re.compile(r"\w+")
 
 Names = Mapping[str, Mapping[str, str]]
@@ -27,14 +28,18 @@ Entity = tuple[int, int, Mapping[str, str]]
 class CodeSwitchReformulator:
     """Entities of a query replaced by their names in other languages (EntityCS at inference, arXiv 2210.12540).
 
-    For encoders and indexes of several languages. The dictionary is JSON: `{"Germany": {"de": "Deutschland", ...}}`.
-    Entities are found as whole words in any letter case, longest first. A version is in one language and switches all
-    entities, so only languages that every entity of the query has are used. A disambiguator such as "(film)" is no
-    part of a name. A query without a known entity stays alone, outcome `empty`.
+    For encoders and indexes of several languages; English is no language to switch to unless it is named. The paper
+    switches the sentences of a corpus and trains on them, entities marked by tags of their language; here queries are
+    switched and nothing is trained, links are names of a dictionary, and names stay in their basic form.
+
+    The dictionary is JSON: `{"Germany": {"de": "Deutschland", ...}}`. Entities are found as whole words in any letter
+    case, longest first. A version is in one language and switches all entities, so only languages that every entity of
+    the query has are used. A disambiguator such as "(film)" is no part of a name. A query without a known entity stays
+    alone, outcome `empty`.
 
     Args:
         dictionary: path of the JSON file; read at the first call.
-        languages: codes that may be used; none named means all of the dictionary.
+        languages: codes that may be used; none named means all of the dictionary but English.
         n: versions, at most; drawn with `seed` where there are more languages.
         keep_original: the query as it came is the first of the queries.
         seed: of the draw.
@@ -81,7 +86,7 @@ class CodeSwitchReformulator:
         if not spans:
             return []
         shared = set.intersection(*(set(names) for _, _, names in spans))
-        allowed = sorted(shared & self.languages if self.languages else shared)
+        allowed = sorted(shared & self.languages if self.languages else shared - {_ENGLISH})
         if len(allowed) <= self.n:
             return allowed
         return sorted(random.Random(f"{self.seed} {qid}").sample(allowed, self.n))

@@ -172,8 +172,9 @@ class ThinkReformulator(Expander):
     """Thoughts about the query, each embedded with it (O1 Embedder's inference form, arXiv 2502.07555).
 
     Dense legs search with the mean over thoughts of the vector of "query thought"; equal thoughts are encoded once and
-    weigh as often as they came. The paper's model is trained to think and embed at once; with others this is only its
-    shape, near to HyDE without document style. Lexical legs see the plain query.
+    weigh as often as they came. An empty thought is none: in its place stands the bare query. The paper's model is
+    trained to think and embed at once; with others this is only its shape, near to HyDE without document style. Lexical
+    legs see the plain query.
 
     Args:
         llm: the model that thinks.
@@ -201,6 +202,12 @@ class ThinkReformulator(Expander):
         params = SamplingParams(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
         super().__init__(by="reformulate.think", llm=llm, n=n, prompt=prompt, params=params)
         self.separator = separator
+
+    def _expanded(self, query: Query, written: Written) -> Query:
+        made = super()._expanded(query, written)
+        if not written.texts or not written.empty:
+            return made
+        return replace(made, parts=(*made.parts, QueryPart(text=query.text, weight=float(written.empty))))
 
     def _parts(self, query: Query, texts: Sequence[str]) -> tuple[QueryPart, ...]:
         return tuple(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -38,8 +39,9 @@ class Feedback:
 class FeedbackSource:
     """Chooses at most `m` documents per query.
 
-    pseudo: the first of the ranking. oracle: the best judged of the index, whatever the ranking holds. critic: those
-    among the first `depth` of the ranking that the model calls helpful; an unreadable verdict counts as no.
+    pseudo: the first of the ranking. oracle: the best judged of the index, whatever the ranking holds; of one that
+    is indexed in chunks, the chunk that the ranking has highest, else its first. critic: those among the first `depth`
+    of the ranking that the model calls helpful; an unreadable verdict counts as no.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class FeedbackSource:
         self._source, self._m, self._depth, self._max_words = source, m, depth, max_words
         self._llm, self._index, self._path = llm, index, qrels
         self._qrels: Qrels | None = None
+        self._chunks: dict[str, int] | None = None
         self._critic = prompts.load("feedback_critic")
 
     def choose(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
@@ -62,23 +65,33 @@ class FeedbackSource:
         if self._source == "critic":
             return self._picked(queries, rankings)
         if self._source == "oracle":
-            return [Feedback(documents=self._judged(query)) for query in queries]
+            return [Feedback(documents=self._judged(*pair)) for pair in zip(queries, rankings, strict=True)]
         return [Feedback(documents=_first(ranking, self._m)) for ranking in rankings]
 
-    def _judged(self, query: Query) -> tuple[Document, ...]:
+    def _judged(self, query: Query, ranking: Ranking) -> tuple[Document, ...]:
         if self._qrels is None:
             self._qrels = read_qrels(Path(str(self._path)))
         judged = self._qrels.get(query.qid, {})
         best = sorted((doc_id for doc_id, grade in judged.items() if grade > 0), key=lambda i: (-judged[i], i))
-        documents, found = self._index.documents, list[Document]()
-        for doc_id in best:
-            try:
-                found.append(documents[documents.row(doc_id)])
-            except KeyError:  # judged, but not in this index
-                continue
-            if len(found) == self._m:
-                break
-        return tuple(found)
+        ranked_chunks = {hit.document.parent: hit.document for hit in reversed(ranking.hits)}  # the highest stays
+        found = (ranked_chunks.get(doc_id) or self._stored(doc_id) for doc_id in best)
+        return tuple(islice((document for document in found if document is not None), self._m))
+
+    def _stored(self, doc_id: str) -> Document | None:
+        """A document of the index, or the first chunk of it; None for one that was judged and is not there."""
+        documents = self._index.documents
+        try:
+            return documents[documents.row(doc_id)]
+        except KeyError:
+            row = self._first_chunks().get(doc_id)
+            return None if row is None else documents[row]
+
+    def _first_chunks(self) -> Mapping[str, int]:
+        """Document -> row of its first chunk. Reads the whole index once: judgements name documents, units are chunks."""
+        if self._chunks is None:
+            parents = [document.parent for document in self._index.documents]
+            self._chunks = {parent: row for row, parent in reversed(list(enumerate(parents)))}
+        return self._chunks
 
     def _picked(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
         shown = [_first(ranking, self._depth) for ranking in rankings]

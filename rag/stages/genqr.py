@@ -10,7 +10,7 @@ from typing import ClassVar
 import prompts
 from prompts import PromptTemplate
 from rag.protocols import LLM
-from rag.stages.replies import parse_keywords, parse_plain
+from rag.stages.replies import folded, parse_keywords, parse_plain
 from rag.stages.terms import weighted_terms
 from rag.stages.writing import Written, require_positive, require_sampling, warn, write
 from rag.types import NO_USAGE, OK, Prompt, Query, SamplingParams
@@ -66,7 +66,8 @@ class GenQR:
             beta: weight of a keyword where a word of the query has `repeat`; the paper also tries 0.05.
             repeat: weight of the query's own terms.
             parse: take off bullets, numbers, quotation marks and announcements, which chat models write.
-            votes: keep a keyword only if so many sets have it (a filter of ours; the paper's is not described).
+            votes: keep a keyword only if so many sets have its term, or the word itself where the index has no lexical leg
+                (a filter of ours; the paper's is not described).
             prompt: name or path of a prompt with the variables instruction and query.
             max_tokens: most tokens of a reply.
             temperature: the paper names none; 0 is greedy.
@@ -103,10 +104,14 @@ class GenQR:
         return replace(query, text=text, original=query.asked, parts=(), terms=terms)
 
     def _voted(self, sets: Sequence[str]) -> tuple[str, ...]:
-        """The sets without words whose term is in fewer than `votes` of them."""
-        if self.votes == 1 or "lexical" not in self.index.manifest.legs:
+        """The sets without words whose term is in fewer than `votes` of them.
+
+        Words are counted as they are, in lower case, where the index has no analyzer for terms.
+        """
+        if self.votes == 1:
             return tuple(sets)
-        terms_of = self.index.lexical.analyzer.terms
+        has_terms = "lexical" in self.index.manifest.legs
+        terms_of = self.index.lexical.analyzer.terms if has_terms else lambda text: folded(text).split()
         votes = Counter(term for keywords in sets for term in set(terms_of(keywords)))
         kept = (
             " ".join(w for w in keywords.split() if all(votes[term] >= self.votes for term in terms_of(w)))

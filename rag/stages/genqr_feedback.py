@@ -56,7 +56,8 @@ class GenQRWithFeedback(GenQR):
             beta: weight of a keyword where a word of the query has `repeat`; the paper also tries 0.05.
             repeat: weight of the query's own terms.
             parse: take off bullets, numbers, quotation marks and announcements, which chat models write.
-            votes: keep a keyword only if so many sets have it (a filter of ours; the paper's is not described).
+            votes: keep a keyword only if so many sets have its term, or the word itself where the index has no lexical leg
+                (a filter of ours; the paper's is not described).
             prompt: name or path of a prompt with the variables context, instruction and query.
             max_tokens: most tokens of a reply.
             temperature: the paper names none; 0 is greedy.

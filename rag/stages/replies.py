@@ -149,7 +149,7 @@ def parse_wordings(text: str, *, n: int, but_not: str = "") -> list[str]:
 
 
 def _item(line: str) -> str:
-    """A line without what stands around the item on it: bold marks, bullet or number, announcement, label, quotation marks."""
+    """A line without what stands around its item: bold marks, number, announcement, label, quotation marks."""
     bare = _BULLET.sub("", _BOLD.sub(r"\1", line))
     return _unquoted(_ASKED_LABEL.sub("", _LEAD_IN.sub("", bare)).strip().rstrip(",;"))
 

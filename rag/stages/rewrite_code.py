@@ -35,6 +35,9 @@ class RewriteCodeTransform:
     what was written is kept by the content, the prompts, the parameters and the model's weights. A document for which
     nothing usable was written is indexed as it is.
 
+    Not here, of what the paper has: the dense form, which averages the vectors of original and rewrites; four
+    demonstrations before a program is summed up; fine-tuning.
+
     Args:
         llm: the model that writes; in a graph, a name from `models`.
         n: programs per document.

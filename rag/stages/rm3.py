@@ -18,9 +18,10 @@ class RM3Reformulator:
     """Relevance model interpolated with the query (RM3: Abdul-Jaleel et al., TREC 2004; Anserini's defaults).
 
     Every feedback document gives its most frequent terms, scaled to sum to 1 and weighted by the document's score;
-    the best of all together, scaled to sum to 1, are mixed with the query's terms. The result is in `Query.terms`,
-    which lexical legs score; dense legs see the plain query. Feedback scores are those of a BM25 leg, all above 0:
-    hits that are not are left out, and a query without any usable hit stays as it was, outcome `fallback`.
+    the best of all together, scaled to sum to 1, are mixed with the terms of the query as it was before any other
+    reformulator. The result is in `Query.terms`, which lexical legs score; dense legs see the plain query. Feedback
+    scores are those of a BM25 leg, all above 0: hits that are not are left out, and a query without any usable hit
+    stays as it was, outcome `fallback`.
 
     Args:
         index: the index whose analyzer makes the terms and which knows how common they are.
@@ -51,12 +52,17 @@ class RM3Reformulator:
 
     def _expanded(self, query: Query, ranking: Ranking) -> Query:
         query = replace(query, outcome=OK, usage=NO_USAGE)
-        asked: Mapping[str, float] = query.terms or Counter(self._index.lexical.analyzer.terms(query.text))
         usable = [(self._best_of(hit.document), hit.score) for hit in ranking.hits[: self.documents] if hit.score > 0]
         model = relevance_model([(terms, score) for terms, score in usable if terms], keep=self.terms)
         if not model:
             return replace(query, outcome=Outcome(kind="fallback", detail="no feedback document with usable terms"))
-        return replace(query, original=query.asked, terms=mixed(asked, model, self.weight))
+        return replace(query, original=query.asked, terms=mixed(self._plain(query), model, self.weight))
+
+    def _plain(self, query: Query) -> Mapping[str, float]:
+        """Terms of the query before any expansion. What was written about it may find feedback, but has no share."""
+        if query.terms and query.original is None:
+            return query.terms
+        return Counter(self._index.lexical.analyzer.terms(query.root.text))
 
     def _best_of(self, document: Document) -> dict[str, int]:
         """A document's most frequent terms that are neither odd nor common, ties in alphabetical order."""

@@ -42,6 +42,13 @@ def test_a_version_per_language_follows_the_query(dictionary: str) -> None:
     assert texts(dictionary, "kings of Germany", languages=("fr", "xx"), keep_original=False) == ["kings of Allemagne"]
 
 
+def test_english_is_switched_to_only_if_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "names.json").write_text(json.dumps({"Deutschland": {"en": "Germany", "fr": "Allemagne"}}))
+    path = str(tmp_path / "names.json")
+    assert texts(path, "Deutschland", keep_original=False) == ["Allemagne"]
+    assert texts(path, "Deutschland", keep_original=False, languages=("en",)) == ["Germany"]
+
+
 def test_the_longest_name_wins_and_names_are_whole_words(dictionary: str) -> None:
     assert texts(dictionary, "West Germany and Germanys", languages=("de",))[1:] == ["Westdeutschland and Germanys"]
 

@@ -107,6 +107,13 @@ def test_equal_thoughts_are_encoded_once_and_weigh_as_often_as_they_came() -> No
     assert parts(made) == [("paid leave [SEP] rules", 2, "query"), ("paid leave [SEP] days", 1, "query")]
 
 
+def test_an_empty_thought_is_the_bare_query() -> None:
+    made = one(ThinkReformulator(llm=ScriptedLLM(replies=("rules", "", "<think>"))))
+    assert parts(made) == [("paid leave [SEP] rules", 1, "query"), ("paid leave", 2, "query")]
+    assert (made.outcome.kind, made.outcome.counts["empty"]) == ("repaired", 2)
+    assert one(ThinkReformulator(llm=ScriptedLLM())).parts == ()
+
+
 def test_thoughts_are_sampled_as_in_the_paper() -> None:
     llm = Recording(replies=("x",))
     one(ThinkReformulator(llm=llm))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.errors import SpecError
+from rag.indexing import build_index
 from rag.ranking import in_this_order
 from rag.stages.genqr import INSTRUCTIONS, GenQREnsembleReformulator, GenQRFusionReformulator
 from rag.stages.genqr_feedback import GenQREnsembleRFReformulator, GenQRFusionRFReformulator
 from rag.types import Query, Ranking
 from retrievers.index.directory import Index
+from retrievers.index.settings import ChunkSettings, IndexSettings
 
 ASKED = Query(qid="q", text="paid leave")
 SETS = ("holiday days", "vacation leave", "days off")
@@ -64,6 +67,11 @@ def test_parsing_is_off_by_default_and_takes_off_what_chat_models_write(lexical_
 def test_votes_keep_what_several_sets_have_in_any_form(lexical_index: Index) -> None:
     made = ensemble(lexical_index, "holidays day", "holiday vacation", "days off", votes=2)
     assert made.text == "paid leave holidays day holiday days"
+
+
+def test_votes_count_words_where_there_is_no_lexical_leg(dense_index: Index) -> None:
+    made = ensemble(dense_index, "holidays Day", "holiday vacation", "day off", votes=2)
+    assert made.text == "paid leave Day day"
 
 
 def test_a_domain_and_instructions_of_ones_own_are_asked_for(lexical_index: Index) -> None:
@@ -125,6 +133,27 @@ def test_the_oracle_shows_the_best_judged_documents_of_the_index(lexical_index: 
     )
     reformulator.reformulate([ASKED], [first_hits(lexical_index, "d05")])
     assert shown(llm)[0].startswith("Base your answer on this context: Holidays Everyone Sick days\n")
+
+
+def test_an_oracle_finds_the_chunks_of_judged_documents(tmp_path: Path) -> None:
+    texts = {name: " ".join(f"The {name} was seen on day {day}." for day in range(20)) for name in ("fork", "wheel")}
+    records = [{"_id": name, "text": text} for name, text in texts.items()]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, records)) + "\n")
+    (tmp_path / "qrels.trec").write_text("q 0 fork 1\nq 0 wheel 2\nq 0 gone 3\n")
+    settings = IndexSettings(chunking=ChunkSettings(tokens=16, overlap=0, corpora=True))
+    build_index([tmp_path / "corpus.jsonl"], tmp_path / "index", settings=settings, legs=("lexical",))
+    with Index.open(tmp_path / "index") as index:
+        chunks = {name: [d for d in index.documents if d.parent == name] for name in texts}
+        assert all(len(its) > 3 for its in chunks.values())
+        assert set(texts).isdisjoint(d.doc_id for d in index.documents)
+        llm = ScriptedLLM(replies=("x",))
+        reformulator = GenQRFusionRFReformulator(
+            llm=llm, index=index, source="oracle", qrels=str(tmp_path / "qrels.trec"), n=1
+        )
+        found = first_hits(index, chunks["fork"][2].doc_id, chunks["fork"][1].doc_id)
+        reformulator.reformulate([ASKED], [found])
+    context = f"{chunks['wheel'][0].full_text} {chunks['fork'][2].full_text}"
+    assert shown(llm)[0].startswith(f"Base your answer on this context: {context}\n")
 
 
 def test_the_critic_picks_documents_in_one_call_for_all_queries(lexical_index: Index) -> None:

@@ -82,6 +82,18 @@ def test_a_weighted_query_is_interpolated_as_it_is(lexical_index: Index) -> None
     assert made.terms == {"fork": 0.375, "wheel": 0.125, "spoke": 0.5}
 
 
+def test_what_another_reformulator_wrote_finds_feedback_but_has_no_share(lexical_index: Index) -> None:
+    expanded_before = Query(qid="q", text="fork keywords", original="fork", terms={"fork": 5.0, "keyword": 5.0})
+    made = expanded(lexical_index, feedback("spoke"), expanded_before)
+    assert made.terms == {"fork": 0.5, "spoke": 0.5}
+    assert made.asked == "fork"
+
+
+def test_the_question_of_a_follow_up_is_the_one_that_stands_alone(lexical_index: Index) -> None:
+    follow_up = Query(qid="q", text="fork", original="and that?", stand_alone="fork")
+    assert expanded(lexical_index, feedback("spoke"), follow_up).terms == {"fork": 0.5, "spoke": 0.5}
+
+
 def test_weight_one_is_the_query_and_weight_nought_the_feedback(lexical_index: Index) -> None:
     assert set(expanded(lexical_index, feedback("spoke"), weight=1.0).terms) == {"frame", "warranti"}
     assert set(expanded(lexical_index, feedback("spoke"), weight=0.0).terms) == {"spoke"}
