@@ -34,6 +34,10 @@ class PromptRepsRetriever:
     read by the same model under the same prompt. Stop words are Lucene's 33 and words are runs of letters and digits,
     where the paper has NLTK's.
 
+    Not here, of what the paper has: pooling over the first word or over several tokens, several words of a vector each,
+    expansion by other words of the vocabulary, and training. One leg of the index holds both forms, whichever is
+    searched, and a query's weights are multiplied with those of every unit: there are no postings that would spare any.
+
     Args:
         index: the index whose units are searched.
         form: which representation is searched.
@@ -92,7 +96,9 @@ class PromptRepsRetriever:
             scores.append(self._sparse(represented.tokens[span], represented.weights[span], units))
         if mask is not None:
             scores = [np.where(mask, each, -np.inf) for each in scores]
-        return self._best(_fused(scores, self.depth) if len(scores) == 2 else scores[0], k)
+        if len(scores) == 2:
+            return self._best(_fused([(each, self._first(each, self.depth)) for each in scores]), k)
+        return self._best(scores[0], k)
 
     def _sparse(self, tokens: NDArray[np.int32], weights: NDArray[np.int32], units: Representations) -> Scores:
         """Sum over shared tokens of the product of weights; a unit that shares none is no hit."""
@@ -102,12 +108,20 @@ class PromptRepsRetriever:
         total = np.bincount(self._rows, weights=table[units.tokens] * units.weights, minlength=n_units)
         return np.where(total > 0, total, -np.inf)
 
+    def _first(self, scores: Scores, n: int) -> NDArray[np.int64]:
+        """Rows of the `n` best hits, ascending; where units tie for the last places, doc_id decides."""
+        rows = _tied(scores, n)
+        if len(rows) <= n:
+            return rows
+        last = scores[rows].min()
+        certain, tied = rows[scores[rows] > last], rows[scores[rows] == last].tolist()
+        documents = zip(self._index.documents.many(tied), tied, strict=True)
+        by_id = [row for _, row in sorted((document.doc_id, row) for document, row in documents)]
+        return np.sort(np.array([*certain.tolist(), *by_id[: n - len(certain)]], dtype=np.int64))
+
     def _best(self, scores: Scores, k: int) -> tuple[ScoredDocument, ...]:
         """The k best; all units that tie with the last are looked at, so that doc_id decides."""
-        rows = np.flatnonzero(scores > -np.inf)
-        if len(rows) > k:
-            last = np.partition(scores[rows], -k)[-k]
-            rows = rows[scores[rows] >= last]
+        rows = _tied(scores, k)
         documents = self._index.documents.many(rows.tolist())
         pairs = zip(documents, scores[rows].tolist(), strict=True)
         return ranked((ScoredDocument(document=document, score=score) for document, score in pairs), k=k)
@@ -123,12 +137,18 @@ class PromptRepsRetriever:
         return int(self._index.promptreps.tokens.max(initial=0))
 
 
-def _fused(lists: Sequence[Scores], depth: int) -> Scores:
-    """Half of each list's min-max values over its first `depth` units; a unit that one list lacks gets 0 from it."""
-    fused = np.full(len(lists[0]), -np.inf)
-    for scores in lists:
-        order = np.lexsort((np.arange(len(scores)), -scores))[:depth]
-        kept = order[scores[order] > -np.inf]
+def _tied(scores: Scores, n: int) -> NDArray[np.int64]:
+    """Rows of the `n` best hits, and of all that tie with the last of them."""
+    rows = np.flatnonzero(scores > -np.inf)
+    if len(rows) > n:
+        rows = rows[scores[rows] >= np.partition(scores[rows], -n)[-n]]
+    return rows
+
+
+def _fused(lists: Sequence[tuple[Scores, NDArray[np.int64]]]) -> Scores:
+    """Half of each list's min-max values over the rows that it keeps; a unit that one list lacks gets 0 from it."""
+    fused = np.full(len(lists[0][0]), -np.inf)
+    for scores, kept in lists:
         values, _ = min_max(scores[kept].tolist())
         fused[kept] = np.where(fused[kept] > -np.inf, fused[kept], 0.0) + np.array(values) / len(lists)
     return fused

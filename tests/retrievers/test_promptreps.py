@@ -166,6 +166,21 @@ def test_hybrid_is_half_and_half_of_both_lists(index: Index) -> None:
         assert {h.doc_id: h.score for h in hybrid.hits} == pytest.approx(expected, abs=1e-6)
 
 
+def test_units_that_tie_where_a_list_is_cut_are_taken_by_doc_id(llm: TransformersLLM, tmp_path: Path) -> None:
+    """Rows are in the order of the file; here it is the other way round."""
+    corpus = [Document(doc_id=name, text="frame") for name in ("c", "b", "a")]
+    build_index(
+        [write_corpus(tmp_path, corpus)],
+        tmp_path / "index",
+        settings=settings_of(Path(llm.model_name)),
+        legs=("promptreps",),
+    )
+    with Index.open(tmp_path / "index") as opened:
+        for depth, expected in ((1, {"a"}), (2, {"a", "b"}), (3, {"a", "b", "c"})):
+            [ranking] = retrieve(opened, "hybrid", "frame", depth=depth)
+            assert set(ranking.doc_ids) == expected
+
+
 def test_a_filter_applies_before_the_cut_and_blank_queries_are_empty(index: Index) -> None:
     retriever = PromptRepsRetriever(index=index)
     filtered, blank = retriever.retrieve(
