@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from errno import EISDIR
+from os import strerror
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from rag.cli.console import progress_bar, say, warn
 from rag.errors import SpecError
@@ -19,23 +22,23 @@ def run(given: Namespace) -> int:
 
 
 def _list() -> int:
-    from rerankers.attention.head_sets import shipped_head_sets
+    from rerankers.attention.head_sets import named_head_sets
 
-    for heads in shipped_head_sets():
+    for name, heads in named_head_sets().items():
         tried = f"weights {heads.weight_hash[:12]}" if heads.weight_hash else "not tried here"
         depth = f"{max(heads.by_layer) + 1} of {heads.layers} layers"
-        say(
-            f"{heads.model:<32} {len(heads.weights):>3} heads, {depth:<18} {heads.layout:<7} {tried:<22} {heads.source}"
-        )
+        say(f"{name:<44} {len(heads.weights):>3} heads, {depth:<18} {heads.layout:<7} {tried:<22} {heads.source}")
     return 0
 
 
 def _find(given: Namespace) -> int:
     from generators.llm import LLMS
+    from rerankers.attention.finding import NothingFound
     from rerankers.attention.pseudo import judged_cases, pseudo_cases
     from rerankers.attention.search_heads import find_heads
     from retrievers.index.directory import Index
 
+    out = _writable(given.out)
     with Index.open(given.index) as index, progress_bar() as progress:
         if given.qrels:
             from rag.beir import load_beir
@@ -56,22 +59,48 @@ def _find(given: Namespace) -> int:
                 found_on=found_on,
                 methods=given.method,
                 depths=given.depth,
+                max_tokens=given.max_tokens,
                 progress=progress,
             )
-        except ValueError as cause:
-            raise SpecError(f"rag heads find: {cause} from this index; it gave {len(cases)}") from cause
-    out = Path(given.out)
+        except NothingFound as cause:
+            raise SpecError(
+                f"rag heads find: {cause}; this index gave {len(cases)} for {given.cases} asked for"
+            ) from cause
     search.heads.save(out)
     for depth, found in sorted(search.by_depth.items()):
         kept = int((found.weights > 0).sum())
         say(f"layers 0-{depth:<3} {found.method:<7} {kept:>3} heads  nDCG@10 {found.ndcg:.4f} ± {found.error:.4f}")
     for line in _layers(search.by_head):
         print(line, file=sys.stderr)
+    if search.skipped:
+        warn(
+            f"layers {', '.join(map(str, search.skipped))} do not attend to the whole prompt; their heads were not tried"
+        )
     names = ", ".join(search.heads.weights)
     say(f"{out}: {names}; null strength {search.heads.null_strength}; found on {found_on}")
     if len(cases) < 50:
         warn(f"{len(cases)} queries are few; heads found on fewer than 50 vary")
     return 0
+
+
+def _writable(given: str) -> Path:
+    """The file to write, before the work that it is for.
+
+    Raises:
+        SpecError: nothing can be written there.
+    """
+    out = Path(given)
+    try:
+        if out.is_dir():
+            raise IsADirectoryError(EISDIR, strerror(EISDIR))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=out.parent):
+            pass
+    except OSError as cause:
+        raise SpecError(
+            f"--out '{out}' cannot be written: {cause.strerror}. Name a file in a folder of yours."
+        ) from cause
+    return out
 
 
 def _layers(by_head: dict[tuple[int, int], float]) -> Iterator[str]:

@@ -178,6 +178,9 @@ def parser() -> ArgumentParser:
     find.add_argument("--cases", type=positive, default=100, metavar="N", help="queries to use (default: 100)")
     find.add_argument("--candidates", type=positive, default=20, metavar="N", help="documents per query (default: 20)")
     find.add_argument("--depth", type=int, nargs="+", metavar="L", help="deepest layers to try, from 0")
+    find.add_argument(
+        "--max-tokens", type=positive, default=128, metavar="N", help="of a document, as the reranker's (default: 128)"
+    )
     find.add_argument("--method", nargs="+", choices=("qr", "core", "ndcg", "sparse"), default=["core"])
     find.add_argument("--seed", type=int, default=0)
 

@@ -32,6 +32,10 @@ _LEAST_WEIGHT = 0.01  # of the largest; a smaller one costs a head and changes n
 _STEPS = 400
 
 
+class NothingFound(ValueError):
+    """There is no choice of heads that these examples speak for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """scores: float64 [n_heads, n_documents]. grades: [n_documents], above 0 is relevant; at least one is."""
@@ -64,15 +68,24 @@ def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), 
     Examples are dealt to the folds in turn, so what was drawn at random is left out at random.
 
     Raises:
-        ValueError: too few examples for two folds.
+        NothingFound: too few examples for two folds, or no method and setting keeps a head.
     """
-    if len(examples) < 2 * folds:
-        raise ValueError(f"finding heads needs at least {2 * folds} examples, got {len(examples)}")
+    require_enough(len(examples), folds=folds)
     tried = [(method, *each) for method in methods for each in _held_out(examples, method, folds).items()]
-    method, setting, values = max(tried, key=lambda each: float(each[2].mean()))
-    error = float(values.std(ddof=1) / len(values) ** 0.5)
-    weights = fit(examples, method, setting)
-    return Found(weights=weights, method=method, setting=setting, ndcg=float(values.mean()), error=error)
+    for method, setting, values in sorted(tried, key=lambda each: -float(each[2].mean())):
+        weights = fit(examples, method, setting)
+        if weights.any():
+            error = float(values.std(ddof=1) / len(values) ** 0.5)
+            return Found(weights=weights, method=method, setting=setting, ndcg=float(values.mean()), error=error)
+    raise NothingFound(f"no head ranks these {len(examples)} examples: {', '.join(methods)} kept none")
+
+
+def require_enough(n: int, *, folds: int = 5) -> None:
+    """Raises:
+    NothingFound: there are not two examples for every fold.
+    """
+    if n < 2 * folds:
+        raise NothingFound(f"finding heads needs at least {2 * folds} examples, got {n}")
 
 
 def fit(examples: Sequence[Example], method: Method, setting: float) -> Scores:
@@ -106,12 +119,34 @@ def ndcg_per_head(examples: Sequence[Example]) -> Scores:
 
 
 def ndcg(scores: Scores, grades: NDArray[np.float64], *, k: int = 10) -> Scores:
-    """nDCG@k against the best order of these candidates, along the last axis; equal scores keep their order."""
+    """nDCG@k against the best order of these candidates, along the last axis.
+
+    Equal scores count as the mean over all their orders (McSherry and Najork, ECIR 2008), so that a head which gives all
+    documents the same score is no better than chance, wherever the relevant ones stand among them.
+    """
     gains = np.maximum(grades, 0.0)
     discount = 1 / np.log2(np.arange(2, k + 2))[: len(gains)]
     best = (np.sort(gains)[::-1][:k] * discount[:k]).sum()
-    order = np.argsort(-scores, axis=-1, kind="stable")[..., :k]
-    result: Scores = (gains[order] * discount[: order.shape[-1]]).sum(-1) / best
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    in_order = np.take_along_axis(scores, order, -1)
+    found = gains[order]
+    if (in_order[..., 1:] == in_order[..., :-1]).any():
+        found = _mean_of_equals(found, in_order)
+    result: Scores = (found[..., : len(discount)] * discount).sum(-1) / best
+    return result
+
+
+def _mean_of_equals(gains: Scores, scores: Scores) -> Scores:
+    """Gains in rank order [..., n], each replaced by the mean of those with the same score."""
+    at = np.arange(scores.shape[-1])
+    differs = scores[..., 1:] != scores[..., :-1]
+    edge = np.ones((*scores.shape[:-1], 1), dtype=bool)
+    first = np.maximum.accumulate(np.where(np.concatenate((edge, differs), -1), at, 0), -1)
+    last = np.where(np.concatenate((differs, edge), -1), at, at[-1])
+    last = np.minimum.accumulate(last[..., ::-1], -1)[..., ::-1]
+    up_to = np.concatenate((np.zeros_like(edge, dtype=gains.dtype), gains.cumsum(-1)), -1)
+    total = np.take_along_axis(up_to, last + 1, -1) - np.take_along_axis(up_to, first, -1)
+    result: Scores = total / (last + 1 - first)
     return result
 
 
@@ -183,12 +218,17 @@ _VALUES: dict[str, Callable[[Sequence[Example]], Scores]] = {"qr": _qr, "core": 
 
 
 def _held_out(examples: Sequence[Example], method: Method, folds: int) -> dict[float, Scores]:
-    """Setting -> nDCG@10 of every example under weights that were fitted without its fold."""
+    """Setting -> nDCG@10 of every example under weights that were fitted without its fold.
+
+    A setting that keeps no head in some fold is left out: weights of nothing rank nothing.
+    """
     settings: Sequence[float] = PENALTIES if method == "sparse" else SIZES
-    values = {setting: np.empty(len(examples)) for setting in settings}
+    values, empty = {setting: np.empty(len(examples)) for setting in settings}, set[float]()
     for fold in range(folds):
         training = [each for at, each in enumerate(examples) if at % folds != fold]
         for setting, weights in zip(settings, _fits(training, method, settings), strict=True):
+            if not weights.any():
+                empty.add(setting)
             for at in range(fold, len(examples), folds):
                 values[setting][at] = ndcg(weighed(examples[at].scores, weights), examples[at].grades)
-    return values
+    return {setting: each for setting, each in values.items() if setting not in empty}

@@ -2,7 +2,7 @@
 
 A unit's title (or its first sentence, where it has none) becomes a query and is taken off the unit, which is then
 the one relevant document. Hard negatives are what the index's lexical leg finds for the query. All candidates
-stand without titles, so that the relevant one does not give itself away by lacking one.
+stand without titles, so that the relevant one does not give itself away by lacking one, and in no order.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def pseudo_cases(index: Index, *, n: int, depth: int, seed: int = 0) -> list[Cas
 
     Units whose title or text is too short for a question are passed over, so a corpus may give fewer.
     """
+    chance = random.Random(seed)
     rows = list(range(len(index)))
-    random.Random(seed).shuffle(rows)
+    chance.shuffle(rows)
     asked = dict[str, tuple[str, Document]]()
     for row in rows[: n * _TRIES]:
         document = index.documents[row]
@@ -53,8 +54,10 @@ def pseudo_cases(index: Index, *, n: int, depth: int, seed: int = 0) -> list[Cas
     for (query, source), others in zip(asked.values(), found, strict=True):
         negatives = [bare(each) for each in others if each.parent != source.parent][: depth - 1]
         if len(negatives) >= min(4, depth - 1):
-            grades = (1.0, *([0.0] * len(negatives)))
-            cases.append(Case(query=query, candidates=(source, *negatives), grades=grades))
+            candidates = [source, *negatives]
+            chance.shuffle(candidates)
+            grades = tuple(float(each is source) for each in candidates)
+            cases.append(Case(query=query, candidates=tuple(candidates), grades=grades))
     return cases
 
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.errors import SpecError
 from rag.progress import Progress, silent
 from rag.protocols import LocalLLM, Weights
-from rerankers.attention.finding import Example, Found, Method, find, ndcg_per_head
+from rerankers.attention.finding import (
+    Example,
+    Found,
+    Method,
+    NothingFound,
+    find,
+    ndcg_per_head,
+    require_enough,
+)
 from rerankers.attention.head_sets import HeadSet
 from rerankers.attention.heads import Plan, make_plan
 from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces
@@ -35,11 +45,15 @@ class CaseScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What was found. by_head: (layer, head) -> nDCG@10 of that head alone. by_depth: deepest layer -> best find."""
+    """What was found. by_head: (layer, head) -> nDCG@10 of that head alone. by_depth: deepest layer -> best find.
+
+    skipped: layers within the depths that do not attend to the whole prompt, so their heads were not tried.
+    """
 
     heads: HeadSet
     by_head: dict[tuple[int, int], float]
     by_depth: dict[int, Found]
+    skipped: tuple[int, ...] = ()
 
 
 def find_heads(
@@ -60,12 +74,15 @@ def find_heads(
     standard error of the best one.
 
     Raises:
-        ValueError: too few cases.
-        SpecError: the model cannot be read in blocks.
+        NothingFound: too few cases, or no head ranks them.
+        SpecError: the model cannot be read in blocks, or has no such depth.
     """
+    require_enough(len(cases))
     with llm.weights() as lent:
         n_layers = int(lent.model.get_decoder().config.num_hidden_layers)
-        chosen = sorted(set(depths or (n_layers // 3 - 1, n_layers // 2 - 1, 2 * n_layers // 3 - 1)))
+        chosen = sorted(set(depths or usual_depths(n_layers)))
+        if chosen[0] < 0:
+            raise SpecError(f"depths are layers from 0 to {n_layers - 1}, got {chosen[0]}")
         plan, scores = score_cases(lent, cases, last_layer=chosen[-1], max_tokens=max_tokens, progress=progress)
     return choose_heads(llm, plan, scores, model=model, found_on=found_on, methods=methods, depths=chosen)
 
@@ -83,7 +100,7 @@ def choose_heads(
     """As `find_heads`, from scores that are there. The model is asked for nothing but its identity.
 
     Raises:
-        ValueError: too few cases.
+        NothingFound: too few cases, or no head ranks them.
     """
     strengths, by_depth = _choose(plan, scores, depths, methods)
     depth = shallowest(by_depth)
@@ -106,7 +123,17 @@ def choose_heads(
         )
     alone = ndcg_per_head([each.example(slice(None), strength) for each in scores])
     by_head = dict(zip(plan.names, alone.tolist(), strict=True))
-    return Search(heads=heads, by_head=by_head, by_depth=by_depth)
+    return Search(heads=heads, by_head=by_head, by_depth=by_depth, skipped=plan.skipped)
+
+
+def usual_depths(n_layers: int) -> tuple[int, ...]:
+    """A third, half and two thirds of a model's layers, as the deepest one of each, from 0.
+
+    >>> usual_depths(30), usual_depths(2)
+    ((9, 14, 19), (0,))
+    """
+    deepest = (n_layers // 3 - 1, n_layers // 2 - 1, 2 * n_layers // 3 - 1)
+    return tuple(sorted({max(0, layer) for layer in deepest}))
 
 
 def shallowest(by_depth: dict[int, Found]) -> int:
@@ -118,16 +145,20 @@ def shallowest(by_depth: dict[int, Found]) -> int:
 def _choose(
     plan: Plan, scores: Sequence[CaseScores], depths: Sequence[int], methods: Sequence[Method]
 ) -> tuple[dict[int, float], dict[int, Found]]:
-    """For every depth the null's strength and what was found with it."""
+    """For every depth with a head that ranks the null's strength, and what was found with it."""
+    require_enough(len(scores))
     strengths, by_depth = dict[int, float](), dict[int, Found]()
     for depth in depths:
         within = slice(sum(layer <= depth for layer, _ in plan.names))
-        tried = {
-            strength: find([each.example(within, strength) for each in scores], methods=methods)
-            for strength in STRENGTHS
-        }
-        strengths[depth] = max(tried, key=lambda strength: tried[strength].ndcg)
-        by_depth[depth] = tried[strengths[depth]]
+        tried = dict[float, Found]()
+        for strength in STRENGTHS if within.stop else ():
+            with suppress(NothingFound):
+                tried[strength] = find([each.example(within, strength) for each in scores], methods=methods)
+        if tried:
+            strengths[depth] = max(tried, key=lambda strength: tried[strength].ndcg)
+            by_depth[depth] = tried[strengths[depth]]
+    if not by_depth:
+        raise NothingFound(f"no head of layers 0-{max(depths)} ranks these {len(scores)} examples")
     return strengths, by_depth
 
 

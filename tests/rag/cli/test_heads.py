@@ -61,9 +61,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 def test_known_sets_are_listed_with_what_they_were_tried_on(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "list")
     assert code == 0
-    assert "Llama-3.1-8B-Instruct" in out
+    assert "llama-3.1-8b-instruct.core" in out
     assert "not tried here" in out
     assert "smollm2-135m-instruct" in out
+    assert "llama-3.1-8b-instruct.qrhead " in out
 
 
 def test_heads_are_found_from_a_corpus_alone(
@@ -91,8 +92,44 @@ def test_a_corpus_that_asks_too_little_of_itself_is_told(
         capsys, "find", "--model", str(model), "--index", str(lexical_index), "--out", str(tmp_path / "heads.json")
     )
     assert code == 2
-    assert "needs at least 10 examples, got 0 from this index" in err
+    assert "needs at least 10 examples, got 0; this index gave 0 for 100 asked for" in err
     assert not (tmp_path / "heads.json").exists()
+
+
+def test_other_mistakes_are_not_laid_to_the_index(
+    capsys: pytest.CaptureFixture[str], index: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rerankers.attention import search_heads
+
+    def wrong(*given: object, **settings: object) -> None:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(search_heads, "find_heads", wrong)
+    given = ["find", "--model", str(model), "--index", str(index), "--out", str(tmp_path / "heads.json")]
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        main(["heads", *given])
+
+
+def test_a_place_that_cannot_be_written_is_named_before_the_work(
+    capsys: pytest.CaptureFixture[str], index: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "heads.json", tmp_path):
+        code, _, err = run(capsys, "find", "--model", "no-such-model", "--index", str(index), "--out", str(out))
+        assert code == 2
+        assert f"--out '{out}' cannot be written" in err
+
+
+def test_a_folder_that_is_not_there_is_made(
+    capsys: pytest.CaptureFixture[str], index: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "heads.json"
+    code, _, err = run(
+        capsys, "find", "--model", str(model), "--index", str(index), "--out", str(out), "--max-tokens", "16",
+        "--candidates", "6",
+    )  # fmt: skip
+    assert code == 0, err
+    assert read_head_set(out).weights
 
 
 def test_a_pseudo_query_is_taken_off_its_document(index: Path) -> None:
@@ -102,11 +139,12 @@ def test_a_pseudo_query_is_taken_off_its_document(index: Path) -> None:
     assert cases == again
     assert len(cases) == 5
     for case in cases:
-        assert case.grades == (1.0, *([0.0] * (len(case.candidates) - 1)))
+        assert sorted(case.grades) == [*([0.0] * (len(case.candidates) - 1)), 1.0]
         assert all(not each.title for each in case.candidates)
         assert len({each.doc_id for each in case.candidates}) == len(case.candidates)
         subject = case.query.split()[1]
-        assert subject in case.candidates[0].text
+        assert subject in case.candidates[case.grades.index(1.0)].text
+    assert len({case.grades.index(1.0) for case in cases}) > 1  # no place gives it away
 
 
 def test_a_first_sentence_asks_where_there_is_no_title() -> None:

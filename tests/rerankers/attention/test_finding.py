@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from itertools import pairwise, permutations
+
 import numpy as np
 import pytest
 
 from rerankers.attention.finding import (
     Example,
+    NothingFound,
     find,
     fit,
     mean_ndcg,
     ndcg,
     ndcg_per_head,
 )
+from rerankers.attention.search_heads import usual_depths
 from rerankers.attention.weigh import standardised, weighed
 
 
@@ -115,3 +119,47 @@ def test_standardised_scores_of_equals_are_zero() -> None:
     assert found[0].tolist() == [0, 0, 0]
     assert found[1] == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
     assert found[2].tolist() == [0, 0, 0]
+
+
+def test_equal_scores_count_as_the_mean_over_their_orders() -> None:
+    """Against every order of the documents that agrees with the scores, one by one."""
+    random = np.random.default_rng(1)
+    for _ in range(30):
+        scores = random.integers(0, 3, size=(4, 5)).astype(np.float64)
+        grades = random.integers(0, 3, size=5).astype(np.float64)
+        grades[0] += 1
+        expected = [
+            np.mean(
+                [
+                    float(ndcg(-np.argsort(order).astype(np.float64), grades, k=3))
+                    for order in permutations(range(5))
+                    if all(row[a] >= row[b] for a, b in pairwise(order))
+                ]
+            )
+            for row in scores
+        ]
+        assert ndcg(scores, grades, k=3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("relevant", [0, 9])
+def test_a_head_that_tells_nothing_apart_is_no_better_than_chance(relevant: int) -> None:
+    grades = np.eye(10)[relevant]
+    chance = np.mean([float(ndcg(-np.roll(np.arange(10.0), at), grades)) for at in range(10)])
+    assert ndcg(np.zeros(10), grades) == pytest.approx(chance)
+
+
+def test_weights_of_nothing_are_never_found() -> None:
+    """Under these penalties the learned weights are all 0; a set of no heads would be neither good nor valid."""
+    noise = examples(40, good=())
+    with pytest.raises(NothingFound, match="sparse kept none"):
+        find([Example(scores=np.zeros_like(each.scores), grades=each.grades) for each in noise], methods=("sparse",))
+    found = find([Example(scores=0 * each.scores, grades=each.grades) for each in noise], methods=("sparse", "qr"))
+    assert found.method == "qr"
+    assert found.ndcg < 0.6
+
+
+@pytest.mark.parametrize("n_layers", range(1, 81))
+def test_usual_depths_are_layers_of_the_model(n_layers: int) -> None:
+    depths = usual_depths(n_layers)
+    assert depths == tuple(sorted(set(depths)))
+    assert 0 <= depths[0] <= depths[-1] < n_layers
