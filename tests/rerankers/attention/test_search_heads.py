@@ -11,7 +11,7 @@ from rerankers.attention.pseudo import Case
 from rerankers.attention.search_heads import find_heads
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 
-WORDS = "Paris city France goggles grinder leave days valve pump lamp".split()
+WORDS = ["Paris", "city", "France", "goggles", "grinder", "leave", "days", "valve", "pump", "lamp"]
 
 
 def cases(n: int = 10) -> list[Case]:
