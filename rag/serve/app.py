@@ -40,7 +40,7 @@ def create_app(pipeline: Pipeline, settings: ServeSettings | None = None) -> Fas
     app.state.service, app.state.n_keys = service, len(keys)
     errors.install(app)
     app.include_router(chat.router(service, sessions))
-    app.include_router(conversation.router(sessions))
+    app.include_router(conversation.router(service, sessions))
     for part in (models, search, rerank, embeddings, health):
         app.include_router(part.router(service))
     app.include_router(metrics.router(counted))

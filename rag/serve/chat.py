@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -52,6 +51,10 @@ class _Turn:
     kept: Conversation | None
     begun: float
 
+    async def started(self) -> _Turn:
+        """The same, its conversation begun if it is a new one."""
+        return self if self.kept is None else replace(self, kept=await self.kept.begun())
+
     @property
     def session(self) -> str | None:
         """The id of the conversation that it belongs to."""
@@ -75,7 +78,7 @@ def router(service: Service, sessions: Sessions | None) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503) | STREAMED,
     )
     async def chat(asked: ChatRequest, request: Request) -> Response:
-        turn = await _understood(asked, service, await conversation(asked, request, sessions))
+        turn = await _understood(asked, service, await conversation(asked, request, service, sessions))
         prepared = await unless_gone(request, _prepared(turn, service))
         answer = _streamed if asked.stream else _whole
         return await unless_gone(request, answer(asked, turn, prepared, service))
@@ -92,9 +95,9 @@ async def _understood(asked: ChatRequest, service: Service, kept: Conversation |
     if kept is not None:
         turns = (*turns, *kept.turns)
     try:
-        turns = await run_sync(history.fit, question, turns, service.llm, service.settings)
+        turns = await service.checks(history.fit, question, turns, service.llm, service.settings)
     except UNAVAILABLE:
-        turns = history.fit(question, turns, None, service.settings)
+        turns = await service.checks(history.fit, question, turns, None, service.settings)
     where = asked.ragline.where if asked.ragline is not None else None
     await require_filter(where, service)
     return _Turn(
@@ -135,9 +138,9 @@ async def _prepared(turn: _Turn, service: Service) -> RunResult:
 
 
 async def _found_instead(turn: _Turn, service: Service) -> dict[str, Any]:
-    """The passages that there are although nobody can write an answer from them."""
+    """The passages that there are although nobody can write an answer from them, or rewrite a follow-up."""
     try:
-        result, _ = await service.search(turn.query)
+        result, _ = await service.search(replace(turn.query, history=()))
     except Exception:
         return {}
     return {"ragline": {"sources": sources_json(result.rankings[0].hits[:SOURCES]), "query": turn.query.asked}}
@@ -157,6 +160,7 @@ async def _whole(asked: ChatRequest, turn: _Turn, prepared: RunResult, service: 
         raise failed(result.failures[0], extra={"ragline": begun}) from result.failures[0].cause
     service.down.clear(ANSWERING)
     answer = result.answers[0]
+    turn = await turn.started()
     await turn.keep(answer)
     return JSONReply(
         {
@@ -180,6 +184,11 @@ async def _streamed(asked: ChatRequest, turn: _Turn, prepared: RunResult, servic
         stream, reader = await service.write(prepared, turn.sampling)
     except Exception as error:
         raise explained(error) from error
+    try:
+        turn = await turn.started()
+    except BaseException:
+        reader.stop()
+        raise
     include_usage = asked.stream_options is not None and asked.stream_options.include_usage
     events = _events(turn, stream, reader, service, include_usage=include_usage)
     return EventStream(events, at_end=reader.stop)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
+import logging
+import sqlite3
+from dataclasses import dataclass, replace
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from rag.serve.errors import ApiError
+from rag.serve.service import Service
 from rag.serve.sessions import Sessions, UnknownSession
 from rag.serve.wire import ChatRequest, Error
 from rag.types import Message
+
+logger = logging.getLogger(__name__)
 
 NEW = "new"
 """In the place of an id: start a conversation. Ids are the server's: one that a client made up could be guessed."""
@@ -20,20 +24,45 @@ NEW = "new"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """One request's place in a conversation: what was said before it, and where its answer is written down."""
+    """One request's place in a conversation: what was said before it, and where its answer is written down.
+
+    One that is asked for has no id until it has begun: a request that is refused or fails leaves nothing in the file,
+    where it would push out another conversation.
+    """
 
     sessions: Sessions
-    id: str
+    id: str | None
     owner: str
     turns: tuple[Message, ...]
 
+    async def begun(self) -> Conversation:
+        """The same with an id, which it gets now if it has none. It stays without where the file cannot be written."""
+        if self.id is not None:
+            return self
+        try:
+            return replace(self, id=await run_sync(self.sessions.start, self.owner))
+        except sqlite3.Error as error:
+            logger.error("a conversation was not begun: %s", type(error).__name__)
+            return self
+
     async def add(self, question: str, answer: str) -> None:
-        """Write down an exchange, unless the conversation was deleted meanwhile."""
-        with suppress(UnknownSession):
+        """Write down an exchange, unless the conversation was deleted meanwhile.
+
+        Where the file cannot be written the log says so: the answer has been paid for, and is given all the same.
+        """
+        if self.id is None:
+            return
+        try:
             await run_sync(self.sessions.add, self.id, self.owner, question, answer)
+        except UnknownSession:
+            return
+        except sqlite3.Error as error:
+            logger.error("an exchange was not written down: %s", type(error).__name__)
 
 
-async def conversation(asked: ChatRequest, request: Request, sessions: Sessions | None) -> Conversation | None:
+async def conversation(
+    asked: ChatRequest, request: Request, service: Service, sessions: Sessions | None
+) -> Conversation | None:
     """The conversation that a request goes on with or starts; None if it names none.
 
     Raises:
@@ -49,9 +78,9 @@ async def conversation(asked: ChatRequest, request: Request, sessions: Sessions 
         raise ApiError(400, "With a session, send the new question alone: the server knows the rest.", param="messages")
     owner = owner_of(request)
     if extension.session == NEW:
-        return Conversation(sessions=sessions, id=await run_sync(sessions.start, owner), owner=owner, turns=())
+        return Conversation(sessions=sessions, id=None, owner=owner, turns=())
     try:
-        turns = await run_sync(sessions.turns, extension.session, owner)
+        turns = await service.checks(sessions.turns, extension.session, owner)
     except UnknownSession:
         raise _unknown() from None
     return Conversation(sessions=sessions, id=extension.session, owner=owner, turns=turns)
@@ -62,7 +91,7 @@ def owner_of(request: Request) -> str:
     return str(getattr(request.state, "owner", ""))
 
 
-def router(sessions: Sessions | None) -> APIRouter:
+def router(service: Service, sessions: Sessions | None) -> APIRouter:
     """The endpoint that forgets a conversation."""
     routes = APIRouter(tags=["chat"])
 
@@ -76,7 +105,7 @@ def router(sessions: Sessions | None) -> APIRouter:
         try:
             if sessions is None:
                 raise UnknownSession
-            await run_sync(sessions.delete, session, owner_of(request))
+            await service.checks(sessions.delete, session, owner_of(request))
         except UnknownSession:
             raise _unknown() from None
         return Response(status_code=204)

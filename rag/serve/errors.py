@@ -91,6 +91,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientGone, _gone)
+    app.add_exception_handler(Overloaded, _unexpected)
     app.add_exception_handler(Exception, _unexpected)
 
 

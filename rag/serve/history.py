@@ -50,39 +50,53 @@ def by_turns(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
     return (*system, *turns)
 
 
+_LONGEST_TOKEN = 64
+"""Characters a token, on the average of a text, that no tokenizer reaches: what has more is not worth counting."""
+
+
 def fit(question: str, history: Sequence[Message], llm: LLM | None, settings: ServeSettings) -> tuple[Message, ...]:
     """The latest turns that have at most `history_tokens` tokens together; whole questions with their answers.
 
-    A window that is small keeps a quarter of it for them. Counts with the model, so it may block.
+    A window that is small keeps a quarter of it for them. Counts with the model, so it may block: the question first,
+    then from the newest exchange back until one does not fit. What nobody will read is not counted.
 
     Raises:
         ApiError: the question is too long, or a system message alone is over the budget.
     """
-    texts = [question, *(turn.content for turn in history)]
-    asked, *counts = _count(texts, llm)
-    if asked > settings.question_tokens:
-        raise ApiError(
-            400,
-            f"The question has {asked:,} tokens; at most {settings.question_tokens:,} are taken.",
-            param="messages",
-            code="context_length_exceeded",
-        )
-    left = settings.history_tokens if llm is None else min(settings.history_tokens, llm.context_window // 4)
-    system = [at for at, turn in enumerate(history) if turn.role == "system"]
-    left -= sum(counts[at] for at in system)
+    most = settings.question_tokens
+    if len(question) > most * _LONGEST_TOKEN:
+        raise _too_long(f"The question has {len(question):,} characters; at most {most:,} tokens are taken.")
+    if (asked := _count([question], llm)) > most:
+        raise _too_long(f"The question has {asked:,} tokens; at most {most:,} are taken.")
+    system = [turn for turn in history if turn.role == "system"]
+    said = [turn for turn in history if turn.role != "system"]
+    budget = settings.history_tokens if llm is None else min(settings.history_tokens, llm.context_window // 4)
+    left = _left(budget, system, llm)
     if left < 0:
-        raise ApiError(400, "The system message is too long.", param="messages", code="context_length_exceeded")
+        raise _too_long("The system message is too long.")
     kept: list[Message] = []
-    for at in range(len(history) - 2, len(system) - 1, -2):
-        left -= counts[at] + counts[at + 1]
-        if left < 0:
+    for at in range(len(said) - 2, -1, -2):
+        exchange = said[at : at + 2]
+        if (left := _left(left, exchange, llm)) < 0:
             break
-        kept[:0] = history[at : at + 2]
-    return (*(history[at] for at in system), *kept)
+        kept[:0] = exchange
+    return (*system, *kept)
 
 
-def _count(texts: Sequence[str], llm: LLM | None) -> list[int]:
-    """Tokens of each text as a turn of its own; guessed from above where there is no model to count."""
+def _left(budget: int, turns: Sequence[Message], llm: LLM | None) -> int:
+    """What is left of a budget of tokens after these turns; below 0 if they do not fit."""
+    texts = [turn.content for turn in turns]
+    if sum(map(len, texts)) > budget * _LONGEST_TOKEN:
+        return -1
+    return budget - _count(texts, llm)
+
+
+def _count(texts: Sequence[str], llm: LLM | None) -> int:
+    """Tokens of texts, each as a turn of its own; guessed from above where there is no model to count."""
     if llm is None:
-        return [cautious_tokens([text]) for text in texts]
-    return llm.count_tokens([[Message(role="user", content=text)] for text in texts])
+        return sum(cautious_tokens([text]) for text in texts)
+    return sum(llm.count_tokens([[Message(role="user", content=text)] for text in texts]))
+
+
+def _too_long(message: str) -> ApiError:
+    return ApiError(400, message, param="messages", code="context_length_exceeded")

@@ -89,6 +89,7 @@ class Metrics(Watch):
         """Look at a service's waiting rooms, and at what is down, whenever metrics are read."""
         for gatherer in service.gatherers:
             self._waiting.labels(gatherer.name).set_function(partial(getattr, gatherer, "waiting"))
+        self._waiting.labels(service.checks.name).set_function(partial(getattr, service.checks, "waiting"))
         self._waiting.labels("stream").set_function(partial(getattr, service.streams, "waiting"))
         for part in (*service.ranking_nodes, chat.ANSWERING):
             self._degraded.labels(part).set_function(partial(service.down.__contains__, part))

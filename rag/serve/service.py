@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from itertools import count, pairwise
@@ -22,10 +22,14 @@ from rag.serve.down import UNAVAILABLE, Down
 from rag.serve.gather import Gatherer
 from rag.serve.settings import ServeSettings
 from rag.serve.streams import Reader, Streams
+from rag.serve.threads import Threads
 from rag.streaming import AnswerStream
 from rag.types import AnswerDelta, Query, Ranking, Where
 
 logger = logging.getLogger(__name__)
+
+_CHECKS = 8
+"""Requests that are counted and looked up at a time, before they go into a waiting room."""
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -55,6 +59,11 @@ class _Search:
     query: Query
     to: str | None
     k: int | None
+
+
+def _alike(one: _Search) -> Hashable:
+    """Follow-ups go apart: they alone need the model that rewrites them, and its failure is the batch's."""
+    return one.to, one.k, bool(one.query.history)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +98,7 @@ class Service:
         self.watch = watch or Watch()
         self.down = Down(settings.down_s)
         self.streams = Streams(places=settings.max_streams, room=settings.waiting_room)
+        self.checks = Threads("checks", places=_CHECKS, room=settings.waiting_room)
         self.loading = False
         self.trouble = ""
         self._numbers = count(1)
@@ -97,7 +107,7 @@ class Service:
             "room": settings.waiting_room,
             "watch": lambda name, n, seconds: self.watch.batch(name, n, seconds),
         }
-        self._searches = Gatherer[_Search, RunResult]("search", self._run, key=lambda one: (one.to, one.k), **limits)
+        self._searches = Gatherer[_Search, RunResult]("search", self._run, key=_alike, **limits)
         self._answers = Gatherer[_Answer, RunResult]("answer", self._finish, key=lambda one: one.sampling, **limits)
         self._reranks = Gatherer[Ranking, Ranking]("rerank", self._rerank, **limits)
         self._texts = Gatherer[_Texts, Embedded]("embed", self._embed, key=lambda one: one.role, **limits)
@@ -223,6 +233,7 @@ class Service:
 
     def close(self) -> None:
         """Let the batches that have begun end, and begin no more."""
+        self.checks.close()
         for gatherer in self.gatherers:
             gatherer.close()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -8,14 +9,17 @@ from typing import Any
 import pytest
 from openai import APIError, BadRequestError, InternalServerError, NotFoundError, OpenAI
 
+from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
 from rag.errors import MissingModel
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings, create_app
+from rag.serve.service import Service
 from rag.serve.wire import ChatReply
-from rag.types import Completion, Prompt, SamplingParams
+from rag.types import Completion, Message, Prompt, SamplingParams
 from tests.serve.asking import DEADLINE_S, asked, openai_client, posted, until
 from tests.serve.browser import served
+from tests.serve.test_endpoints import replace_node
 from tests.serve.walled import MODEL, graph, question
 from tests.serve.walled import client as in_process
 
@@ -287,6 +291,61 @@ def test_a_stream_without_its_model_gives_the_sources_and_then_the_error(pipelin
         with pytest.raises(InternalServerError) as refused:  # it is known to be down by now
             official.chat.completions.create(**asked(), stream=True)
         assert refused.value.status_code == 503
+
+
+@pytest.fixture
+def rewriting(index: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+    """A pipeline whose model, which also rewrites follow-ups, is down."""
+    monkeypatch.setitem(LLMS._table, "dead", Dead)
+    spec = graph()
+    spec["models"]["small"] = {"use": "llm.dead", "with": {"replies": ["Warranty of frames?", "So it is [1]."]}}
+    spec["nodes"]["asked"] = {"use": "reformulate.conversation", "in": "query", "with": {"llm": "small"}}
+    spec["nodes"]["bm25"]["in"] = "asked"
+    spec["nodes"]["fused"] = {"use": "fuse.rrf", "in": "bm25", "k": 3}
+    spec["nodes"]["ranked"]["in"] = "fused"
+    with load_pipeline(spec, index=index) as loaded:
+        yield loaded
+
+
+FOLLOW_UP = asked("And how long is that warranty?", "Are frames brazed?", "They are [1].")
+
+
+def test_a_follow_up_without_its_model_gets_sources_and_spoils_no_search(rewriting: Pipeline) -> None:
+    with in_process(rewriting) as asking:
+        refused = asking.post("/v1/chat/completions", json=FOLLOW_UP)
+        assert refused.status_code == 503
+        assert [source["doc_id"] for source in refused.json()["ragline"]["sources"]][:1] == ["d09.md#1"]
+        found = asking.post("/v1/search", json={"query": "warranty"}).json()
+        assert (found["node"], found["degraded"]) == ("ranked", False)
+
+
+def test_a_follow_up_that_cannot_be_rewritten_takes_no_other_question_along(rewriting: Pipeline) -> None:
+    begun, go = threading.Event(), threading.Event()
+    [plain] = [node.work for node in rewriting.graph.nodes if node.name == "bm25"]
+
+    def held(queries: Any, *, k: int) -> Any:
+        begun.set()
+        assert go.wait(DEADLINE_S)
+        return plain(queries, k=k)
+
+    replace_node(rewriting, "bm25", held)
+    service = Service(rewriting, ServeSettings())
+
+    async def ask() -> list[Any]:
+        tasks = [asyncio.create_task(service.prepare(service.query("paid leave")))]
+        assert await asyncio.to_thread(begun.wait, DEADLINE_S)
+        before = (Message(role="user", content="Are frames brazed?"), Message(role="assistant", content="Yes."))
+        for query in (service.query("And the warranty?", history=before), service.query("lost laptop")):
+            tasks.append(asyncio.create_task(service.prepare(query)))
+        while service.gatherers[0].waiting < 2:
+            await asyncio.sleep(0)
+        go.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, follow_up, other = asyncio.run(ask())
+    service.close()
+    assert isinstance(follow_up, MissingModel)
+    assert first.failures == other.failures == ()
 
 
 class Clumsy(ScriptedLLM):

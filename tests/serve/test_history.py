@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from rag.serve import ServeSettings
 from rag.serve.errors import ApiError
 from rag.serve.history import by_turns, fit, split
 from rag.serve.wire import ChatMessage
-from rag.types import Message
+from rag.types import Message, Prompt
 
 
 def messages(*turns: tuple[str, Any]) -> list[ChatMessage]:
@@ -77,6 +78,43 @@ def test_a_question_that_is_too_long_is_refused_with_numbers() -> None:
     with pytest.raises(ApiError, match=r"The question has 5 tokens; at most 4 are taken\.") as refused:
         fit("q", (), ScriptedLLM(), ServeSettings(question_tokens=4))
     assert refused.value.code == "context_length_exceeded"
+
+
+class Counting(ScriptedLLM):
+    """Keeps what it was asked to count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: list[str] = []
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        self.counted += [turn.content for prompt in prompts for turn in prompt]
+        return super().count_tokens(prompts)
+
+
+def test_what_nobody_will_read_is_not_counted() -> None:
+    long = by_turns(messages(*[("user", "q"), ("assistant", "a")] * 200, ("user", "one two"), ("assistant", "three")))
+    llm = Counting()
+    assert fit("why", long, llm, ServeSettings(history_tokens=15)) == long[-2:]
+    assert llm.counted == ["why", "one two", "three", "q", "a"]
+    llm = Counting()
+    with pytest.raises(ApiError, match="The question has 5 tokens"):
+        fit("why", long, llm, ServeSettings(question_tokens=4))
+    assert llm.counted == ["why"]
+
+
+def test_what_is_much_too_long_is_refused_uncounted() -> None:
+    llm = Counting()
+    with pytest.raises(ApiError, match="The question has 32,769 characters; at most 512 tokens are taken"):
+        fit("x" * 32_769, HISTORY, llm, ServeSettings())
+    assert llm.counted == []
+    system = (Message(role="system", content="x" * 65_537), *HISTORY)
+    with pytest.raises(ApiError, match="The system message is too long"):
+        fit("q", system, llm, ServeSettings())
+    assert llm.counted == ["q"]
+    endless = (*HISTORY, Message(role="user", content="x" * 65_537), Message(role="assistant", content="y"))
+    assert fit("q", endless, llm, ServeSettings()) == ()
+    assert llm.counted == ["q", "q"]
 
 
 def test_without_a_model_to_count_the_guess_errs_on_the_long_side() -> None:

@@ -320,6 +320,68 @@ def test_a_server_without_sessions_says_so(index: Path) -> None:
         assert asking.delete("/v1/sessions/x").status_code == 404
 
 
+def kept(file: Path) -> int:
+    """Conversations in a file."""
+    database = sqlite3.connect(file)
+    try:
+        return int(database.execute("SELECT count(*) FROM sessions").fetchone()[0])
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_gets_no_answer_leaves_no_conversation(
+    serving: tuple[TestClient, ScriptedLLM], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    asking, llm = serving
+    new = {"session": "new"}
+    refused = [
+        question(model="other", ragline=new),
+        question("x" * 100_000, ragline=new),
+        question(max_tokens=1_000_000, ragline=new),
+        question(ragline=new | {"where": {"colour": "red"}}),
+    ]
+    for body in refused:
+        assert asking.post("/v1/chat/completions", json=body | {"stream": stream}).status_code in (400, 404)
+
+    def broken(*given: Any) -> Any:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(llm, "complete", broken)
+    assert asking.post("/v1/chat/completions", json=question(ragline=new)).status_code == 500
+    assert kept(tmp_path / "sessions.db") == 0
+    monkeypatch.undo()
+    assert asking.post("/v1/chat/completions", json=question(ragline=new, stream=stream)).status_code == 200
+    assert kept(tmp_path / "sessions.db") == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_is_given_also_where_it_cannot_be_written_down(
+    serving: tuple[TestClient, ScriptedLLM],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    stream: bool,
+) -> None:
+    asking, _ = serving
+    session = say(asking, "How many days of paid leave?", "new").json()["ragline"]["session"]
+
+    def full(*given: Any) -> Any:
+        raise sqlite3.OperationalError("database or disk is full: /secret/place")
+
+    monkeypatch.setattr(Sessions, "add", full)
+    monkeypatch.setattr(Sessions, "start", full)
+    for name, told in ((session, session), ("new", None)):
+        body = question("How many are carried over?", stream=stream, ragline={"session": name})
+        reply = asking.post("/v1/chat/completions", json=body)
+        assert reply.status_code == 200
+        assert '"error"' not in reply.text
+        last = reply.text if not stream else reply.text.split("\n\n")[-3].removeprefix("data: ")
+        assert json.loads(last)["ragline"]["session"] == told
+        assert json.loads(last)["ragline"]["status"] == "answered"
+    assert "OperationalError" in caplog.text
+    assert "/secret/place" not in caplog.text
+
+
 def test_one_key_cannot_use_anothers_session(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ada, bob = new_key(), new_key()
     monkeypatch.setenv("RAGLINE_KEYS", f"{ada},{bob}")
