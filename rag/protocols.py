@@ -7,7 +7,7 @@ empty list.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -141,6 +141,31 @@ class CanChoose(Protocol):
 
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
         """float32 [n_prompts, n_choices]: log-probability of each whole choice, summed over its tokens."""
+        ...
+
+
+@runtime_checkable
+class KnowsItsLimits(Protocol):
+    """An LLM that has methods which not all of its instances can serve. Both properties ask nobody and load nothing."""
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """Methods of this instance that would only raise -> why."""
+        ...
+
+    @property
+    def may_lack(self) -> Mapping[str, str]:
+        """Methods that may turn out to raise -> what that depends on."""
+        ...
+
+
+@runtime_checkable
+class CanKeepForms(Protocol):
+    """An LLM that can hold a whole completion to a form."""
+
+    @property
+    def keeps_forms(self) -> frozenset[str]:
+        """Which fields of `SamplingParams` it keeps to, of choices, regex and json_schema. It may ask a server."""
         ...
 
 

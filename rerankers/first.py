@@ -10,7 +10,8 @@ from rag.ranking import require_k
 from rag.types import Ranking
 from rerankers.arguments import require_positive, require_windows
 from rerankers.labels import LABELS
-from rerankers.letters import LetterJudge
+from rerankers.letters import LetterJudge, choosing
+from rerankers.powers import require_choosing
 from rerankers.reordering import reordered
 from rerankers.sliding import slid
 
@@ -46,9 +47,9 @@ class FirstTokenReranker:
         self.window, self.stride, self.depth = window, stride, depth
         template = prompts.load(prompt)
         template.require("passages", "query", by="rerank.first")
-        self._judge = LetterJudge(
-            llm=llm, prompt=template, scoring="likelihood", max_words=max_words, by="rerank.first"
-        )
+        llm = require_choosing(llm, by="rerank.first")
+        self.judge = LetterJudge(llm=llm, prompt=template, scoring="likelihood", max_words=max_words, by="rerank.first")
+        self.needs = choosing("likelihood")
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Each ranking's documents in order, at most `k`, with scores of 1 / rank."""
@@ -56,7 +57,7 @@ class FirstTokenReranker:
         return reordered(
             rankings,
             lambda n: slid(n, window=self.window, stride=self.stride),
-            self._judge,
+            self.judge,
             k=k,
             depth=self.depth,
             by="rerank.first",

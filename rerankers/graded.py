@@ -14,6 +14,7 @@ from rag.types import Prompt, Ranking
 from rerankers.arguments import require_positive
 from rerankers.letters import in_place
 from rerankers.pointwise import Weight, pointwise, room_for, tokens_of
+from rerankers.powers import require_choosing
 
 Scale = Literal["rg-2l", "rg-3l", "rg-4l", "rg-s"]
 
@@ -59,7 +60,8 @@ class GradedReranker:
         if score not in ("expected", "peak"):
             raise ValueError(f"rerank.graded: score must be expected or peak, got {score!r}")
         require_positive("rerank.graded", max_words=max_words, depth=depth)
-        self.llm, self.score, self.max_words, self.depth = llm, score, max_words, depth
+        self.llm = require_choosing(llm, by="rerank.graded")
+        self.score, self.max_words, self.depth = score, max_words, depth
         self.labels, self._per_token = LABELS[scale], scale != "rg-s"
         self.prompt = prompts.load(prompt)
         self.prompt.require("passage", "query", "labels", by="rerank.graded")

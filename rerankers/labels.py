@@ -15,7 +15,7 @@ LABELS = tuple(ascii_uppercase)
 _LETTER = re.compile(r"(?<![^\W_])([A-Z])(?![^\W_]|['’])")
 _NAMED = re.compile(r"passages?\s*[:=]?\s*[\[(\"'*]*$", re.IGNORECASE)
 _JOINT = re.compile(r"(?:[\s,;:=>&/|()\[\]\"'*-]|and|or|then|passages?)*", re.IGNORECASE)
-_SMALL = re.compile(r"(?:passage\s*)?[\[(\"'*]*([a-z])[\])\"'*.]*", re.IGNORECASE)
+_SMALL = re.compile(r"(?:passage\s*)*[\[(\"'*]*([a-z])[\])\"'*.]*", re.IGNORECASE)
 _WORD_FOLLOWS = re.compile(r"\s+(?!(?:and|or)\b)[a-z]")
 _AROUND = {"passage", "passages", "and"}
 

@@ -11,11 +11,12 @@ import numpy as np
 from prompts import PromptTemplate
 from rag.completions import usage_of
 from rag.protocols import LLM, ChoosingLLM
-from rag.types import Completion, Message, Prompt, SamplingParams, Usage
+from rag.types import Completion, Message, Prompt, Usage
 from rerankers.asking import Places, Shown
+from rerankers.forms import letters, written
 from rerankers.labels import LABELS, parse_labels
 from rerankers.passages import Fitted, fitted, lettered
-from rerankers.powers import cached_tokens, require_choice
+from rerankers.powers import cached_tokens, require_choosing
 from rerankers.work import Work
 
 Scoring = Literal["likelihood", "generation"]
@@ -27,7 +28,8 @@ class LetterJudge:
     """Answers questions of `rerankers.asking`, a step in one batch.
 
     likelihood: the letters are weighed at the place of the answer; nothing is written, so nothing can be malformed.
-    generation: the model writes letters, greedily; what it wrote is mended and counted.
+    generation: the model writes letters, greedily, held to the form of an answer if it can be (`rerankers.forms`); what
+    it wrote is mended and counted.
 
     Args:
         prompt: with the variables passages and query, and those of each question's `values`.
@@ -41,7 +43,10 @@ class LetterJudge:
         if max_words < 1:
             raise ValueError(f"{by}: max_words must be at least 1, got {max_words}")
         self._llm, self._prompt, self._max_words, self._by = llm, prompt, max_words, by
-        self._chooser: ChoosingLLM | None = require_choice(llm, by=by) if scoring == "likelihood" else None
+        self._chooser: ChoosingLLM | None = None
+        if scoring == "likelihood":
+            instead = "scoring: generation takes any model."
+            self._chooser = require_choosing(llm, by=f"{by}: scoring likelihood", instead=instead)
 
     def __call__(
         self,
@@ -59,8 +64,8 @@ class LetterJudge:
         started = perf_counter()
         kept = keep or [1] * len(questions)
         more = values or [{}] * len(questions)
-        letters = max(len(shown) for _, shown in questions)
-        room = self._reply_tokens(max(kept), letters)
+        most = max(len(shown) for _, shown in questions)
+        room = self._reply_tokens(max(kept), most)
         renders = [
             lambda words, work=work, shown=shown, extra=extra: self._prompt.render(
                 passages=lettered([work.documents[item] for item in shown], words),
@@ -73,7 +78,7 @@ class LetterJudge:
         for (work, _), one in zip(questions, prompts, strict=True):
             work.counts["shortened"] += one.shortened
         if self._chooser is not None:
-            return self._chosen(self._chooser, questions, prompts, letters, started)
+            return self._chosen(self._chooser, questions, prompts, most, started)
         return self._written(questions, prompts, kept, room, started)
 
     def _chosen(
@@ -81,10 +86,10 @@ class LetterJudge:
         llm: ChoosingLLM,
         questions: Sequence[tuple[Work, Shown]],
         prompts: Sequence[Fitted],
-        letters: int,
+        most: int,
         started: float,
     ) -> list[Places]:
-        table = llm.choose([one.prompt for one in prompts], in_place([one.prompt for one in prompts], LABELS[:letters]))
+        table = llm.choose([one.prompt for one in prompts], in_place([one.prompt for one in prompts], LABELS[:most]))
         cached = cached_tokens(llm, len(prompts))
         seconds = (perf_counter() - started) / len(prompts)
         answers: list[Places] = []
@@ -104,18 +109,23 @@ class LetterJudge:
         room: int,
         started: float,
     ) -> list[Places]:
-        completions = self._llm.complete([one.prompt for one in prompts], SamplingParams(max_tokens=room))
+        asked = [one.prompt for one in prompts]
+        forms = [
+            letters(prompt, len(shown), keep=keep)
+            for prompt, (_, shown), keep in zip(asked, questions, kept, strict=True)
+        ]
+        completions = written(self._llm, asked, forms, max_tokens=room)
         seconds = (perf_counter() - started) / len(prompts)
         return [
             _read(work, shown, whole_reply(one.prompt, completion), keep, completion, seconds)
             for (work, shown), one, completion, keep in zip(questions, prompts, completions, kept, strict=True)
         ]
 
-    def _reply_tokens(self, n: int, letters: int) -> int:
+    def _reply_tokens(self, n: int, most: int) -> int:
         """Tokens of a reply that names `n` passages, and a few to spare."""
         if self._chooser is not None:
             return _SPARE
-        reply = ", ".join(f"Passage {label}" for label in LABELS[: min(n, letters)])
+        reply = ", ".join(f"Passage {label}" for label in LABELS[: min(n, most)])
         full, empty = self._llm.count_tokens([[Message(role="user", content=text)] for text in (reply, "")])
         return full - empty + _SPARE
 
@@ -138,6 +148,11 @@ def _read(work: Work, shown: Shown, reply: str, keep: int, completion: Completio
     )
     work.usage += usage_of(completion, seconds=seconds)
     return places[:keep]
+
+
+def choosing(scoring: Scoring) -> tuple[str, ...]:
+    """Methods beyond `LLM` that a model needs for this scoring, as `needs` of a reranker tells `rag check`."""
+    return ("choose",) if scoring == "likelihood" else ()
 
 
 def in_place(prompts: Sequence[Prompt], words: Sequence[str]) -> list[str]:

@@ -19,7 +19,8 @@ class ListwiseReranker:
     Windows slide from the last hit to the first, so that good passages move up; numbering starts at 1 in each. The
     model writes the numbers of a window in order of relevance. Whatever it writes, the result is a permutation:
     `rerankers.permutation` mends it and the outcome counts how. A reply that names no passage leaves its window
-    as it was. Every step sends one window of every query in one batch.
+    as it was. Every step sends one window of every query in one batch. The paper shows each passage in a turn of its
+    own, which the assistant acknowledges; here all passages stand in one turn, as RankVicuna and RankZephyr have it.
 
     Args:
         llm: the model that orders.
@@ -47,7 +48,7 @@ class ListwiseReranker:
         require_windows("rerank.listwise", window=window, stride=stride)
         require_positive("rerank.listwise", passes=passes, depth=depth)
         self.window, self.stride, self.passes, self.depth = window, stride, passes, depth
-        self._judge = NumberJudge(llm=llm, template=template, prompt=prompt, max_words=max_words, by="rerank.listwise")
+        self.judge = NumberJudge(llm=llm, template=template, prompt=prompt, max_words=max_words, by="rerank.listwise")
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Each ranking's documents in the model's order, at most `k`, with scores of 1 / rank.
@@ -60,7 +61,7 @@ class ListwiseReranker:
         return reordered(
             rankings,
             lambda n: slid(n, window=self.window, stride=self.stride, passes=self.passes),
-            self._judge,
+            self.judge,
             k=k,
             depth=self.depth,
             by="rerank.listwise",

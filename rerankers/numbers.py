@@ -10,8 +10,9 @@ from typing import Literal
 import prompts
 from rag.completions import usage_of
 from rag.protocols import LLM
-from rag.types import Message, Prompt, SamplingParams
+from rag.types import Message, Prompt
 from rerankers.asking import Places, Shown
+from rerankers.forms import numbers, written
 from rerankers.passages import first_words, fitted
 from rerankers.permutation import parse_permutation
 from rerankers.work import Work
@@ -40,8 +41,9 @@ _LAYOUTS: dict[str, _Layout] = {
 class NumberJudge:
     """Answers questions of `rerankers.asking` with the passages that the model lists, a step in one batch.
 
-    The model writes greedily. Whatever it writes, the answer is distinct places: `rerankers.permutation` mends it and
-    the work's counts say how. Who asked knows where passages go that it left out.
+    The model writes greedily, held to the form of an answer if it can be (`rerankers.forms`). Whatever it writes, the
+    answer is distinct places: `rerankers.permutation` mends it and the work's counts say how. Who asked knows where
+    passages go that it left out.
 
     Args:
         template: rankgpt or lrl: how passages are numbered.
@@ -66,7 +68,12 @@ class NumberJudge:
         room = self._reply_tokens(max(len(shown) for _, shown in questions))
         renders = [self._render(work, shown) for work, shown in questions]
         fits = fitted(self._llm, renders, words=self._max_words, rooms=[room] * len(renders))
-        completions = self._llm.complete([one.prompt for one in fits], SamplingParams(max_tokens=room))
+        asked, layout = [one.prompt for one in fits], self._layout
+        forms = [
+            numbers(prompt, len(shown), name=layout.name, joint=layout.joint)
+            for prompt, (_, shown) in zip(asked, questions, strict=True)
+        ]
+        completions = written(self._llm, asked, forms, max_tokens=room)
         seconds = (perf_counter() - started) / len(questions)
         answers: list[Places] = []
         for (work, shown), one, completion in zip(questions, fits, completions, strict=True):

@@ -12,7 +12,7 @@ from rag.ranking import require_k
 from rag.types import Ranking
 from rerankers.arguments import require_positive
 from rerankers.asking import Shown
-from rerankers.letters import LetterJudge, Scoring
+from rerankers.letters import LetterJudge, Scoring, choosing
 from rerankers.reordering import reordered
 from rerankers.sorts import Order, bubblesort, heapsort, in_both_orders
 
@@ -54,7 +54,8 @@ class PairwiseReranker:
         self.method, self.top, self.depth = method, top, depth
         template = prompts.load(prompt)
         template.require("passages", "query", by="rerank.pairwise")
-        self._judge = LetterJudge(llm=llm, prompt=template, scoring=scoring, max_words=max_words, by="rerank.pairwise")
+        self.judge = LetterJudge(llm=llm, prompt=template, scoring=scoring, max_words=max_words, by="rerank.pairwise")
+        self.needs = choosing(scoring)
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """The documents in order, at most `k`, with scores of 1 / rank."""
@@ -62,7 +63,7 @@ class PairwiseReranker:
         return reordered(
             rankings,
             lambda n: self._sort(n, min(self.top, k)),
-            self._judge,
+            self.judge,
             k=k,
             depth=self.depth,
             by="rerank.pairwise",

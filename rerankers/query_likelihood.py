@@ -11,6 +11,7 @@ from rag.types import Prompt, Ranking
 from rerankers.arguments import require_positive
 from rerankers.letters import in_place
 from rerankers.pointwise import Weight, pointwise, tokens_of
+from rerankers.powers import require_scoring
 
 
 class QueryLikelihoodReranker:
@@ -38,7 +39,8 @@ class QueryLikelihoodReranker:
         depth: int | None = None,
     ) -> None:
         require_positive("rerank.query_likelihood", max_words=max_words, max_query_tokens=max_query_tokens, depth=depth)
-        self.llm, self.max_words, self.max_query_tokens, self.depth = llm, max_words, max_query_tokens, depth
+        self.llm = require_scoring(llm, by="rerank.query_likelihood")
+        self.max_words, self.max_query_tokens, self.depth = max_words, max_query_tokens, depth
         self.prompt = prompts.load(prompt)
         self.prompt.require("passage", by="rerank.query_likelihood")
 

@@ -1,98 +1,119 @@
-"""Permutation self-consistency: one listwise question asked with its passages shuffled, and the answers aggregated."""
+"""Permutation self-consistency: another reranker's questions asked with their passages shuffled, the answers aggregated."""
 
 from __future__ import annotations
 
+import inspect
 import random
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 from rag.protocols import LLM
-from rag.ranking import require_k
 from rag.types import Ranking
-from rerankers.arguments import require_positive, require_windows
-from rerankers.asking import Ask, Places, Shown
-from rerankers.numbers import NumberJudge, Template
-from rerankers.reordering import reordered
-from rerankers.sliding import Reorder, slid
+from rerankers import RERANKERS
+from rerankers.arguments import require_positive
+from rerankers.asking import Places, Shown
 
 Order = Sequence[int]
 Aggregate = Callable[[Sequence[Order]], list[int]]
+Judge = Callable[..., list[Places]]
+"""Questions, and perhaps lists with one entry for each question -> places."""
 
 
 class SelfConsistencyReranker:
-    """Permutation self-consistency over rerank.listwise (Tang et al., NAACL 2024, arXiv 2310.07712).
+    """Permutation self-consistency over another reranker (Tang et al., NAACL 2024, arXiv 2310.07712).
 
-    Each window is asked about `runs` times in one batch: as it is, and shuffled. What follows from where a passage
-    stood in the prompt cancels out in the aggregate of the orders. It costs `runs` times what listwise costs. Replies
-    that name no passage are left out of the aggregate.
+    Each of its questions is asked `runs` times in one batch: as it is, and with its passages shuffled. What follows from
+    where a passage stood in the prompt cancels out in the aggregate of the orders. It costs `runs` times as many calls.
+    Replies that name no passage are left out of the aggregate; passages that one leaves out follow as they were shown.
+    The paper repeats listwise prompts; one that asks for the best alone (setwise) is decided by the majority.
 
     Args:
-        llm: the model that orders.
-        runs: how often each window is asked about.
+        llm: the model that is asked.
+        of: the reranker that is repeated: listwise, first, setwise, pairwise, tournament, or another that puts passages
+            side by side before a `judge`.
+        runs: how often each question is asked.
         aggregate: borda sums ranks. kemeny goes on from there: neighbours change places while most orders want it,
             which finds an order near the one that disagrees least with all.
         seed: of the shuffles.
-        window: passages per prompt.
-        stride: passages by which the window moves; below `window`.
-        max_words: words of a passage, title included, that are shown; fewer where a prompt would not fit.
-        template: rankgpt or lrl, as in rerank.listwise.
-        prompt: name or path of a prompt with the variables passages, query and n. None: the template's own.
-        depth: how many of a ranking's first hits are reranked; the others follow in their order. None: all.
+        params: parameters of that reranker, such as window, depth or prompt.
     """
 
     def __init__(
         self,
         *,
         llm: LLM,
+        of: str = "listwise",
         runs: int = 5,
         aggregate: Literal["kemeny", "borda"] = "kemeny",
         seed: int = 0,
-        window: int = 20,
-        stride: int = 10,
-        max_words: int = 300,
-        template: Template = "rankgpt",
-        prompt: str | None = None,
-        depth: int | None = None,
+        params: Mapping[str, Any] | None = None,
     ) -> None:
         if aggregate not in ("kemeny", "borda"):
             raise ValueError(f"rerank.self_consistency: aggregate must be kemeny or borda, got {aggregate!r}")
-        require_windows("rerank.self_consistency", window=window, stride=stride)
-        require_positive("rerank.self_consistency", runs=runs, depth=depth)
-        self.window, self.stride, self.depth = window, stride, depth
-        self._reorder = consistent(runs, seed, kemeny if aggregate == "kemeny" else borda)
-        self._judge = NumberJudge(
-            llm=llm, template=template, prompt=prompt, max_words=max_words, by="rerank.self_consistency"
+        require_positive("rerank.self_consistency", runs=runs)
+        self.repeated = _made(of, llm, params or {})
+        judge = getattr(self.repeated, "judge", None)
+        if judge is None or of == "self_consistency":
+            raise ValueError(
+                f"rerank.self_consistency: of must be listwise, first, setwise, pairwise or tournament, got {of!r}: "
+                "there are no passages side by side to shuffle"
+            )
+        self.repeated.judge = consistent(
+            judge, runs=runs, seed=seed, aggregate=kemeny if aggregate == "kemeny" else borda
         )
+        self.needs: tuple[str, ...] = getattr(self.repeated, "needs", ())
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
-        """Each ranking's documents in the aggregated order, at most `k`, with scores of 1 / rank."""
-        require_k(k, by="rerank.self_consistency")
-        return reordered(
-            rankings,
-            lambda n: slid(n, window=self.window, stride=self.stride, reorder=self._reorder),
-            self._judge,
-            k=k,
-            depth=self.depth,
-            by="rerank.self_consistency",
+        """Each ranking's documents in the aggregated order, at most `k`; outcomes and counts are of all runs."""
+        reranked: list[Ranking] = self.repeated.rerank(rankings, k=k)
+        return reranked
+
+
+def _made(of: str, llm: LLM, params: Mapping[str, Any]) -> Any:
+    kind = RERANKERS.get(of)
+    takes = sorted(set(inspect.signature(kind).parameters) - {"llm"})
+    if unknown := sorted(set(params) - set(takes)):
+        raise ValueError(
+            f"rerank.self_consistency: rerank.{of} has no parameter '{unknown[0]}'. It takes: {', '.join(takes)}"
         )
+    if "llm" not in inspect.signature(kind).parameters:
+        raise ValueError(f"rerank.self_consistency: rerank.{of} asks no model, so it cannot be repeated")
+    # YAML and JSON have lists where constructors take tuples.
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
+    try:
+        return kind(llm=llm, **values)
+    except TypeError as cause:
+        raise ValueError(f"rerank.self_consistency: params do not suit rerank.{of}: {cause}") from cause
 
 
-def consistent(runs: int, seed: int, aggregate: Aggregate) -> Reorder:
-    """The aggregate of the orders that a window gets as it is and `runs` - 1 times shuffled."""
+def consistent(judge: Judge, *, runs: int, seed: int, aggregate: Aggregate) -> Judge:
+    """A judge that puts each question to another `runs` times, at first as it is, and answers with the aggregate."""
 
-    def reorder(items: Shown) -> Ask[Shown, Places, list[int]]:
-        rng = random.Random(f"{seed} {items}")
-        shown = [items, *(tuple(rng.sample(items, len(items))) for _ in range(runs - 1))]
-        answers = yield shown
-        at = {item: place for place, item in enumerate(items)}
-        orders = []
-        for one, places in zip(shown, answers, strict=True):
-            listed = [at[one[place]] for place in places]
-            if listed:  # what a reply left out follows in the window's own order, not in that of its shuffle
-                orders.append(listed + [place for place in range(len(items)) if place not in listed])
-        return [items[place] for place in aggregate(orders)] if orders else list(items)
+    def judged(questions: Sequence[tuple[Any, Shown]], **more: Sequence[Any] | None) -> list[Places]:
+        shown = [shuffles(items, runs, seed) for _, items in questions]
+        again = [(asker, items) for (asker, _), orders in zip(questions, shown, strict=True) for items in orders]
+        repeated = {name: values and [value for value in values for _ in range(runs)] for name, values in more.items()}
+        answers = iter(judge(again, **repeated))
+        return [agreed(orders, [next(answers) for _ in orders], aggregate) for orders in shown]
 
-    return reorder
+    return judged
+
+
+def shuffles(items: Shown, runs: int, seed: int) -> list[Shown]:
+    """The items as they are and `runs` - 1 times shuffled; the same for the same items and seed."""
+    rng = random.Random(f"{seed} {items}")
+    return [items, *(tuple(rng.sample(items, len(items))) for _ in range(runs - 1))]
+
+
+def agreed(shown: Sequence[Shown], answers: Sequence[Places], aggregate: Aggregate) -> Places:
+    """Places in the first of `shown`, all of them and best first, from answers about each of them; none if all are empty."""
+    at = {item: place for place, item in enumerate(shown[0])}
+    orders = []
+    for items, places in zip(shown, answers, strict=True):
+        listed = [at[items[place]] for place in places]
+        if listed:  # what a reply left out follows in the first order, not in that of its shuffle
+            orders.append(listed + [place for place in range(len(items)) if place not in listed])
+    return tuple(aggregate(orders)) if orders else ()
 
 
 def borda(orders: Sequence[Order]) -> list[int]:

@@ -14,7 +14,7 @@ from rag.types import Ranking
 from rerankers.arguments import require_positive
 from rerankers.asking import Shown
 from rerankers.labels import LABELS
-from rerankers.letters import LetterJudge, Scoring
+from rerankers.letters import LetterJudge, Scoring, choosing
 from rerankers.reordering import reordered
 from rerankers.sorts import Best, Contest, Order, at_a_glance, bubblesort, heapsort, insertion
 
@@ -66,7 +66,8 @@ class SetwiseReranker:
         self.method, self.children, self.top, self.depth = method, children, top, depth
         template = prompts.load(prompt)
         template.require("passages", "query", by="rerank.setwise")
-        self._judge = LetterJudge(llm=llm, prompt=template, scoring=scoring, max_words=max_words, by="rerank.setwise")
+        self.judge = LetterJudge(llm=llm, prompt=template, scoring=scoring, max_words=max_words, by="rerank.setwise")
+        self.needs = choosing(scoring)
         self._best: Best = at_a_glance if votes == 1 else voted(votes, seed)
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
@@ -75,7 +76,7 @@ class SetwiseReranker:
         return reordered(
             rankings,
             lambda n: self._sort(n, min(self.top, k)),
-            self._judge,
+            self.judge,
             k=k,
             depth=self.depth,
             by="rerank.setwise",

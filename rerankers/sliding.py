@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from rerankers.asking import Ask, Places, Shown
-
-Reorder = Callable[[Shown], Ask[Shown, Places, list[int]]]
-"""Items of a window in their present order -> in a better one."""
 
 
 def windows(n: int, window: int, stride: int) -> list[tuple[int, int]]:
@@ -25,18 +20,15 @@ def windows(n: int, window: int, stride: int) -> list[tuple[int, int]]:
     return spans
 
 
-def by_one_answer(items: Shown) -> Ask[Shown, Places, list[int]]:
-    """The order that one answer gives; items it does not place follow as they were."""
-    [places] = yield [items]
-    placed = [items[place] for place in places]
-    return placed + [item for item in items if item not in placed]
+def slid(n: int, *, window: int, stride: int, passes: int = 1) -> Ask[Shown, Places, list[int]]:
+    """The order of `n` items after `passes` times all windows (RankGPT: about (n - window) / stride + 1 each).
 
-
-def slid(
-    n: int, *, window: int, stride: int, passes: int = 1, reorder: Reorder = by_one_answer
-) -> Ask[Shown, Places, list[int]]:
-    """The order of `n` items after `passes` times all windows (RankGPT: about (n - window) / stride + 1 each)."""
+    Items that an answer does not place follow as they were.
+    """
     order = list(range(n))
     for start, end in windows(n, window, stride) * passes:
-        order[start:end] = yield from reorder(tuple(order[start:end]))
+        items = tuple(order[start:end])
+        [places] = yield [items]
+        placed = [items[place] for place in places]
+        order[start:end] = placed + [item for item in items if item not in placed]
     return order

@@ -13,7 +13,7 @@ from rag.types import Ranking
 from rerankers.arguments import require_positive
 from rerankers.asking import Ask, Places, Shown, answered, tagged, together
 from rerankers.labels import LABELS
-from rerankers.letters import LetterJudge, Scoring
+from rerankers.letters import LetterJudge, Scoring, choosing
 from rerankers.work import Work, warn
 
 STAGES = ((20, 10), (10, 4), (20, 10), (10, 5), (5, 2))
@@ -69,9 +69,8 @@ class TournamentReranker:
         self.tournaments, self.stages, self.seed, self.depth = tournaments, stages, seed, depth
         template = prompts.load(prompt)
         template.require("passages", "query", "m", by="rerank.tournament")
-        self._judge = LetterJudge(
-            llm=llm, prompt=template, scoring=scoring, max_words=max_words, by="rerank.tournament"
-        )
+        self.judge = LetterJudge(llm=llm, prompt=template, scoring=scoring, max_words=max_words, by="rerank.tournament")
+        self.needs = choosing(scoring)
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Each ranking's documents by points, at most `k`, with scores of 1 / rank."""
@@ -89,7 +88,7 @@ class TournamentReranker:
         return [sum(won) for won in zip(*each, strict=True)]
 
     def _select(self, questions: list[tuple[Work, Selection]]) -> list[Places]:
-        return self._judge(
+        return self.judge(
             [(work, selection.items) for work, selection in questions],
             keep=[selection.keep for _, selection in questions],
             values=[{"m": str(selection.keep)} for _, selection in questions],

@@ -12,6 +12,7 @@ from rag.types import Prompt, Ranking
 from rerankers.arguments import require_positive
 from rerankers.letters import in_place
 from rerankers.pointwise import Weight, pointwise, room_for
+from rerankers.powers import require_choosing
 
 _YES, _NO = ("Yes", "yes", "YES"), ("No", "no", "NO")
 
@@ -33,7 +34,8 @@ class YesNoReranker:
         self, *, llm: ChoosingLLM, max_words: int = 300, prompt: str = "rank_yes_no", depth: int | None = None
     ) -> None:
         require_positive("rerank.yes_no", max_words=max_words, depth=depth)
-        self.llm, self.max_words, self.depth = llm, max_words, depth
+        self.llm = require_choosing(llm, by="rerank.yes_no")
+        self.max_words, self.depth = max_words, depth
         self.prompt = prompts.load(prompt)
         self.prompt.require("passage", "query", by="rerank.yes_no")
 

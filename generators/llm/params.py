@@ -6,6 +6,8 @@ import json
 
 from rag.types import SamplingParams
 
+FORMS = ("choices", "regex", "json_schema")
+
 
 def require_valid(params: SamplingParams, *, by: str, keeps_forms: bool = False) -> None:
     """Raise ValueError, naming what is allowed, if a parameter makes no sense.
@@ -27,7 +29,7 @@ def require_valid(params: SamplingParams, *, by: str, keeps_forms: bool = False)
 
 
 def _require_one_form(params: SamplingParams, by: str, keeps_forms: bool) -> None:
-    forms = [name for name in ("choices", "regex", "json_schema") if getattr(params, name)]
+    forms = [name for name in FORMS if getattr(params, name)]
     if not forms:
         return
     if not keeps_forms:

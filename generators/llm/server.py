@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generators.llm import server_errors, server_replies
-from generators.llm.params import require_valid
+from generators.llm.params import FORMS, require_valid
 from generators.llm.server_client import NotFound, ServerClient
 from generators.llm.server_replies import Malformed
 from generators.llm.server_requests import Dialect, chat_body, continued, ids_body, scoring_body
@@ -31,7 +31,9 @@ class ServerLLM:
     Without `tokenizer`, messages go to the server's chat template as text, and turn markers of known spellings are
     broken up first (`generators.llm.server_text`). With `tokenizer`, prompts are laid out here and sent as token ids, so
     no text inside a message can open or close a turn; that needs a server that takes ids, as vLLM does. Scoring and
-    choosing need vLLM. Prompts of a batch are asked side by side; the server batches them. Many threads may call it.
+    choosing need vLLM. Elsewhere a prompt that begins the answer ends with that beginning in the user's turn, since such
+    servers do not continue a turn: the answer may repeat it. Prompts of a batch are asked side by side; the server
+    batches them. Many threads may call it.
 
     Args:
         model: its name at the server; unset takes the only one that is served.
@@ -111,6 +113,23 @@ class ServerLLM:
         if self._asked_dialect != "auto":
             return self._asked_dialect
         return "vllm" if self._card.get("owned_by") == "vllm" else "openai"
+
+    @property
+    def keeps_forms(self) -> frozenset[str]:
+        """All of them on vLLM, JSON schemas elsewhere. With dialect auto this asks the server."""
+        return frozenset(FORMS if self.dialect == "vllm" else ("json_schema",))
+
+    @property
+    def lacks(self) -> dict[str, str]:
+        """Scoring and choosing, if another server than vLLM was named."""
+        why = "dialect openai has no word for it; vllm serve has, with dialect vllm"
+        return dict.fromkeys(("score", "choose"), why) if self._asked_dialect == "openai" else {}
+
+    @property
+    def may_lack(self) -> dict[str, str]:
+        """The same, as long as the dialect is to be found out."""
+        why = "only vLLM scores and chooses, and the server was not asked what it is; dialect vllm or openai says it"
+        return dict.fromkeys(("score", "choose"), why) if self._asked_dialect == "auto" else {}
 
     def state(self) -> str:
         """One line on a server that is up and has the model.
@@ -284,7 +303,7 @@ class ServerLLM:
         return self._each(lambda text: self._tokenize({"prompt": harmless(text), "add_special_tokens": False}), texts)
 
     def _remote_ids(self, prompt: Prompt) -> list[int]:
-        return self._tokenize({"messages": as_messages(prompt), **continued(prompt, self.dialect)})
+        return self._tokenize({"messages": as_messages(prompt), **continued(prompt)})
 
     def _tokenize(self, asked: dict[str, Any]) -> list[int]:
         body = {"model": self.model_name, **asked}

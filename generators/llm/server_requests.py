@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from generators.llm.server_text import as_messages
@@ -21,10 +22,11 @@ def chat_body(prompt: Prompt, params: SamplingParams, *, dialect: Dialect) -> di
         SpecError: the prompt or its parameters need what this dialect has no word for.
     """
     body = {
-        "messages": as_messages(prompt),
+        "messages": as_messages(prompt if dialect == "vllm" else asked_for(prompt)),
         **_sampling(params, dialect, stop=params.stop),
-        **continued(prompt, dialect),
     }
+    if dialect == "vllm":
+        body |= continued(prompt)
     if params.logprobs:
         body |= {"logprobs": True, "top_logprobs": params.logprobs}
     return body
@@ -47,16 +49,30 @@ def scoring_body(head: Sequence[int], tail: Sequence[int]) -> dict[str, Any]:
     return {"prompt": [*head, *tail], "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
 
 
-def continued(prompt: Prompt, dialect: Dialect) -> dict[str, Any]:
-    """Fields that make a server go on with a last turn of the assistant instead of answering it."""
+def continued(prompt: Prompt) -> dict[str, Any]:
+    """Fields that make vLLM go on with a last turn of the assistant instead of answering it."""
+    begun = bool(prompt) and prompt[-1].role == "assistant"
+    return {"continue_final_message": True, "add_generation_prompt": False} if begun else {}
+
+
+def asked_for(prompt: Prompt) -> Prompt:
+    """The prompt with the beginning of an answer, if it has one, at the end of the user's turn, in a paragraph of its own.
+
+    Servers other than vLLM answer a last turn of the assistant; whoever reads the answer must reckon with the beginning
+    being there or not.
+
+    Raises:
+        SpecError: the turn before it is not the user's.
+    """
     if not prompt or prompt[-1].role != "assistant":
-        return {}
-    if dialect == "openai":
+        return prompt
+    if len(prompt) < 2 or prompt[-2].role != "user":
         raise SpecError(
-            "llm.server: this prompt begins the assistant's turn, and servers other than vLLM answer it instead of going "
-            "on. Use a prompt that ends with the user's turn, give the model's 'tokenizer', or use vllm serve."
+            "llm.server: this prompt begins the assistant's turn after none of the user's, and servers other than vLLM do "
+            "not go on with it. Use a prompt that ends with the user's turn, give the model's 'tokenizer', or use vllm serve."
         )
-    return {"continue_final_message": True, "add_generation_prompt": False}
+    *before, user, opening = prompt
+    return [*before, replace(user, content=f"{user.content}\n\n{opening.content}")]
 
 
 def _sampling(params: SamplingParams, dialect: Dialect, *, stop: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from generators.llm.loading import DType, load_tokenizer
 from generators.llm.loading import context_window as window_of
-from generators.llm.params import require_valid
+from generators.llm.params import FORMS, require_valid
 from generators.llm.vllm_engine import Engine, quiet_environment, require_loadable
 from generators.llm.vllm_replies import completion, forms, logprobs, tail_scores
 from rag.chat import encode_prompt, encode_text, end_of_turn, turn_stops
@@ -89,6 +89,11 @@ class VLLMOfflineLLM:
             MissingModel: the model is not here yet, and its window is not known beforehand.
         """
         return self.max_model_len or self._read_window()
+
+    @property
+    def keeps_forms(self) -> frozenset[str]:
+        """All of them: the engine masks every token that would leave the form."""
+        return frozenset(FORMS)
 
     def warm_up(self) -> None:
         """Start the engine now instead of at the first call."""

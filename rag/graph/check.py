@@ -27,7 +27,7 @@ from rag.graph.signature import (
 from rag.graph.source import Place
 from rag.graph.spec import QUERY, Part, Spec
 from rag.types import Context, Query, Ranking
-from rerankers.powers import LacksPower
+from rerankers.powers import LacksPower, lacking
 from retrievers.index.directory import Index
 
 
@@ -61,6 +61,7 @@ def check(spec: Spec, *, index: Index | None = None) -> Checked:
         _types(checked, classes)
     checked.legs = tuple(sorted({leg for name in spec.graph.nodes if (leg := getattr(classes.get(name), "leg", None))}))
     _make(checked, classes, index)
+    _doubts(checked)
     _sources(checked)
     _budgets(checked)
     return checked
@@ -263,12 +264,14 @@ def _model(checked: Checked, node: str, param: Param, name: str) -> Any:
     model = checked.models.get(name)
     if model is None:
         return None
-    missing = {power for method, power in needed_powers(param.annotation).items() if not hasattr(model, method)}
+    powers = needed_powers(param.annotation)
+    missing = lacking(model, powers)
     if missing:
+        why = "; ".join(dict.fromkeys(filter(None, missing.values())))
         checked.complain(
             place,
-            f"{graph.nodes[node].use} needs a model that {', '.join(sorted(missing))}; '{name}' "
-            f"({graph.models[name].use}) cannot. {_able(needed_powers(param.annotation))}",
+            f"{graph.nodes[node].use} needs a model that {', '.join(sorted({powers[m] for m in missing}))}; '{name}' "
+            f"({graph.models[name].use}) cannot{f' ({why})' if why else ''}. {_able(powers)}",
         )
         return None
     return model
@@ -289,6 +292,20 @@ def _construct(
         checked.complain((*place, "with"), f"{error} {_able(error.methods)}")
     except (SpecError, ValueError) as error:
         checked.complain((*place, "with"), str(error))
+
+
+def _doubts(checked: Checked) -> None:
+    """A note for each node whose model may turn out to lack what the node needs of it."""
+    graph = checked.spec.graph
+    for node, part in checked.parts.items():
+        for param in checked.signatures[node].params:
+            if param.resource != "llm":
+                continue
+            name = str(graph.nodes[node].params.get(param.name))
+            needed = {*needed_powers(param.annotation), *getattr(part, "needs", ())}
+            may_lack = getattr(checked.models.get(name), "may_lack", {})
+            for why in dict.fromkeys(may_lack[method] for method in sorted(needed) if method in may_lack):
+                checked.notes.append(f"node '{node}': '{name}' may lack what {graph.nodes[node].use} needs: {why}")
 
 
 def _sources(checked: Checked) -> None:

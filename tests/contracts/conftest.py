@@ -40,7 +40,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "rerank.listwise": {"window": 4, "stride": 2, "max_words": 8},
     "rerank.icr": {"max_words": 8},
     "rerank.pairwise": {"top": 2, "max_words": 8},
-    "rerank.self_consistency": {"runs": 2, "window": 6, "stride": 3, "max_words": 8},
+    "rerank.self_consistency": {"runs": 2, "params": {"window": 6, "stride": 3, "max_words": 8}},
     "rerank.setwise": {"top": 3, "max_words": 8},
     "rerank.tournament": {"stages": ((6, 3), (6, 2)), "max_words": 8},
     "assemble.token_budget": {"max_tokens": 60},

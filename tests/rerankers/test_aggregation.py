@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerankers.asking import Places, Shown, answered
-from rerankers.self_consistency import borda, consistent, kemeny
-from rerankers.sliding import by_one_answer, slid
+from rerankers.self_consistency import borda, consistent, kemeny, shuffles
 from rerankers.tournament import STAGES, Selection, dealt, tournament
 
 ORDERS = st.integers(1, 6).flatmap(lambda n: st.lists(st.permutations(range(n)), min_size=1, max_size=5))
@@ -58,33 +57,48 @@ def test_kemeny_finds_the_least_distance_of_a_small_case() -> None:
 def test_a_bias_for_the_first_place_cancels_out() -> None:
     """A judge that puts whatever stands first on top, and the rest rightly, is right on the whole."""
 
-    def biased(questions: list[Shown]) -> list[Places]:
-        return [(0, *sorted(range(1, len(q)), key=lambda place: -q[place])) for q in questions]
+    def biased(questions: list[tuple[str, Shown]]) -> list[Places]:
+        return [(0, *sorted(range(1, len(q)), key=lambda place: -q[place])) for _, q in questions]
 
-    items = (0, 1, 2, 3, 4, 5)
-    assert answered(by_one_answer(items), biased) == [0, 5, 4, 3, 2, 1]
-    assert answered(consistent(9, 0, kemeny)(items), biased) == [5, 4, 3, 2, 1, 0]
+    asked: list[tuple[str, Shown]] = [("q", (0, 1, 2, 3, 4, 5))]
+    assert biased(asked) == [(0, 5, 4, 3, 2, 1)]
+    assert consistent(biased, runs=9, seed=0, aggregate=kemeny)(asked) == [(5, 4, 3, 2, 1, 0)]
+
+
+def test_the_majority_names_the_best_where_each_answer_names_one() -> None:
+    """Three of five runs name the item 7, two the item 4, each wherever it stands."""
+
+    def one(questions: list[tuple[str, Shown]]) -> list[Places]:
+        return [(q.index(7 if at < 3 else 4),) for at, (_, q) in enumerate(questions)]
+
+    assert consistent(one, runs=5, seed=0, aggregate=kemeny)([("q", (4, 6, 7))]) == [(2, 0, 1)]
+
+
+def test_what_comes_beside_a_question_comes_beside_each_of_its_runs() -> None:
+    def judge(questions: list[tuple[str, Shown]], *, keep: list[int], values: None) -> list[Places]:
+        assert (keep, values) == ([1, 1, 2, 2], None)
+        return [tuple(range(len(q))) for _, q in questions]
+
+    asked = [("q", (0, 1)), ("r", (2, 3))]
+    assert consistent(judge, runs=2, seed=0, aggregate=borda)(asked, keep=[1, 2], values=None) is not None
 
 
 def test_what_a_reply_leaves_open_follows_in_the_windows_order() -> None:
     """Of three runs one names item 5 alone and two name nothing: no shuffle may show in the result."""
-    answers = lambda questions: [(q.index(5),) if at == 1 else () for at, q in enumerate(questions)]  # noqa: E731
-    assert answered(consistent(3, 0, borda)((2, 3, 4, 5)), answers) == [5, 2, 3, 4]
-    assert answered(consistent(3, 0, borda)((2, 3, 4, 5)), lambda questions: [()] * len(questions)) == [2, 3, 4, 5]
+
+    def judge(questions: list[tuple[str, Shown]]) -> list[Places]:
+        return [(q.index(5),) if at == 1 else () for at, (_, q) in enumerate(questions)]
+
+    asked = [("q", (2, 3, 4, 5))]
+    assert consistent(judge, runs=3, seed=0, aggregate=borda)(asked) == [(3, 0, 1, 2)]
+    assert consistent(lambda questions: [()] * len(questions), runs=3, seed=0, aggregate=borda)(asked) == [()]
 
 
 def test_the_first_run_shows_the_window_as_it_is_and_seeds_repeat() -> None:
-    seen: list[list[Shown]] = []
-
-    def judge(questions: list[Shown]) -> list[Places]:
-        seen.append(questions)
-        return [tuple(range(len(q))) for q in questions]
-
-    for seed in (3, 3, 4):
-        answered(slid(6, window=4, stride=2, reorder=consistent(5, seed, borda)), judge)
-    assert [len(step) for step in seen] == [5] * 6
-    assert seen[0][0] == (2, 3, 4, 5)
-    assert seen[0] == seen[2] != seen[4]
+    assert shuffles((2, 3, 4, 5), 5, 3) == shuffles((2, 3, 4, 5), 5, 3) != shuffles((2, 3, 4, 5), 5, 4)
+    first, *others = shuffles((2, 3, 4, 5), 5, 3)
+    assert (first, len(others)) == ((2, 3, 4, 5), 4)
+    assert all(sorted(other) == [2, 3, 4, 5] for other in others)
 
 
 def best(questions: list[Selection]) -> list[Places]:

@@ -16,6 +16,7 @@ from rerankers.labels import LABELS, LabelReport, parse_labels
         ("B", "B", {}),
         ("b", "B", {}),
         ("passage b.", "B", {}),
+        ("Passage passage b", "B", {}),
         ("[B]", "B", {}),
         ("**C**", "C", {}),
         ("Passage: C", "C", {}),

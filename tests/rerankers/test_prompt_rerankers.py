@@ -69,8 +69,19 @@ class Judge(ScriptedLLM):
         return np.array(table, dtype=np.float32)
 
 
+class Listing(Judge):
+    """Also orders numbered passages."""
+
+    def say(self, prompt: Prompt) -> str:
+        numbered = {
+            int(place): int(i) for place, i in re.findall(r"^\[(\d+)\] word (\d+) end", prompt[1].content, re.M)
+        }
+        best = sorted(numbered, key=lambda place: -numbered[place])
+        return " > ".join(f"[{place}]" for place in best)[1:] if numbered else super().say(prompt)
+
+
 ROOM = 1_000_000
-SORTING = {
+SORTING: dict[str, tuple[str, dict[str, Any]]] = {
     "setwise heapsort": ("setwise", {"method": "heapsort"}),
     "setwise bubblesort": ("setwise", {"method": "bubblesort"}),
     "setwise insertion": ("setwise", {"method": "insertion"}),
@@ -93,6 +104,8 @@ WRITING: dict[str, tuple[str, dict[str, Any]]] = {
     "listwise": ("listwise", {}),
     "lrl": ("listwise", {"template": "lrl"}),
     "self_consistency": ("self_consistency", {"runs": 2}),
+    "consistent setwise": ("self_consistency", {"of": "setwise", "runs": 2, "params": {"scoring": "generation"}}),
+    "consistent tournament": ("self_consistency", {"of": "tournament", "runs": 2}),
 }
 ALL: dict[str, tuple[str, dict[str, Any]]] = {
     **LETTERED,
@@ -103,6 +116,8 @@ ALL: dict[str, tuple[str, dict[str, Any]]] = {
 
 def make(which: tuple[str, dict[str, Any]], llm: Any, **more: Any) -> Any:
     name, params = which
+    if name == "self_consistency":  # what is more goes to the reranker that it repeats
+        return RERANKERS.get(name)(llm=llm, **{**params, "params": {**params.get("params", {}), **more}})
     return RERANKERS.get(name)(llm=llm, **{**params, **more})
 
 
@@ -130,6 +145,9 @@ def test_first_orders_a_window_by_one_look() -> None:
         (("listwise", {}), 100, 9, 9),
         (("first", {}), 100, 9, 9),
         (("self_consistency", {"runs": 3}), 100, 27, 9),
+        (("self_consistency", {"runs": 3, "of": "first"}), 100, 27, 9),
+        (("self_consistency", {"runs": 3, "of": "tournament", "params": {"tournaments": 1}}), 100, 39, 5),
+        (("self_consistency", {"runs": 2, "of": "pairwise", "params": {"method": "all_pair"}}), 15, 2 * 15 * 14, 1),
         (("tournament", {"tournaments": 1}), 100, 13, 5),
         (("tournament", {"tournaments": 4}), 100, 52, 5),
         (("tournament", {"tournaments": 1}), 8, 2, 2),
@@ -243,7 +261,7 @@ def test_short_lists(which: str, n: int) -> None:
 @pytest.mark.parametrize("which", [name for name in ALL if "all pair" not in name])
 def test_a_thousand_documents(which: str) -> None:
     llm = Judge(replies=("[1]",), context_window=ROOM)
-    few = {"top": 2} if ALL[which][0] in ("setwise", "pairwise") else {}
+    few = {"top": 2} if {"setwise", "pairwise"} & {ALL[which][0], ALL[which][1].get("of")} else {}
     [found] = make(ALL[which], llm, max_words=5, **few).rerank([ranking(1000)], k=1000)
     assert sorted(found.doc_ids) == sorted(ranking(1000).doc_ids)
     scores = [hit.score for hit in found.hits]
@@ -464,6 +482,19 @@ def test_tournament_fills_up_what_a_reply_leaves_open() -> None:
     assert found.outcome.counts["missing"] == 2
 
 
+@pytest.mark.parametrize("of", ["listwise", "first", "setwise", "pairwise", "tournament"])
+def test_self_consistency_of_a_clear_judge_is_what_it_repeats(of: str) -> None:
+    window = {"window": 12, "stride": 6} if of in ("listwise", "first") else {}
+    [once] = make((of, window), Listing(context_window=ROOM)).rerank([ranking(12)], k=10)
+    [repeated] = make(
+        ("self_consistency", {"of": of, "runs": 3, "params": window}), Listing(context_window=ROOM)
+    ).rerank([ranking(12)], k=10)
+    assert repeated.hits[0] == once.hits[0]
+    assert repeated.usage.calls == 3 * once.usage.calls
+    if of != "tournament":  # whose points are given in groups
+        assert repeated.doc_ids == once.doc_ids
+
+
 ASK = """
 models:
   plain: {use: llm.test_plain}
@@ -499,6 +530,9 @@ class Plain:
         ("tournament", "", False),
         ("tournament", ", scoring: likelihood", True),
         ("self_consistency", "", False),
+        ("self_consistency", ", of: setwise", True),
+        ("self_consistency", ", of: setwise, params: {scoring: generation}", False),
+        ("self_consistency", ", of: first", True),
     ],
 )
 def test_a_model_without_the_power_is_refused_by_name(
@@ -543,6 +577,13 @@ def test_the_power_is_asked_for_at_once() -> None:
         ("tournament", {"stages": ((27, 10),)}, "at most 26"),
         ("tournament", {"tournaments": 0}, "tournaments must be"),
         ("self_consistency", {"runs": 0}, "runs must be"),
+        ("self_consistency", {"of": "lisstwise"}, "no component named 'rerank.lisstwise'. Did you mean 'listwise'"),
+        ("self_consistency", {"of": "yes_no"}, "got 'yes_no': there are no passages side by side to shuffle"),
+        ("self_consistency", {"of": "self_consistency"}, "got 'self_consistency': there are no passages"),
+        ("self_consistency", {"of": "identity"}, "rerank.identity asks no model"),
+        ("self_consistency", {"params": {"windw": 3}}, "rerank.listwise has no parameter 'windw'. It takes: depth, "),
+        ("self_consistency", {"params": {"window": 1}}, "rerank.listwise: window must be at least 2"),
+        ("self_consistency", {"params": {"window": "x"}}, "params do not suit rerank.listwise: "),
         ("self_consistency", {"aggregate": "x"}, "aggregate must be kemeny or borda"),
         ("yes_no", {"max_words": 0}, "max_words must be"),
         ("graded", {"scale": "x"}, "scale must be one of"),
@@ -552,7 +593,7 @@ def test_the_power_is_asked_for_at_once() -> None:
     ],
 )
 def test_senseless_arguments_are_refused(name: str, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, SpecError), match=message):
         RERANKERS.get(name)(llm=ScriptedLLM(), **arguments)
 
 

