@@ -777,3 +777,26 @@ def test_states_of_the_same_weights_put_together_otherwise_are_never_used(
     assert found.usage.cached_tokens == 0
     assert close(found, rerank(other, keep="memory"))
     assert rerank(TinyLLM(tiny_model("llama")), keep="disk").usage.cached_tokens > 0
+
+
+def test_of_several_published_sets_the_shallow_one_is_taken_and_others_are_named() -> None:
+    from types import SimpleNamespace
+
+    from rerankers.attention.head_sets import find_head_set, named_head_sets
+
+    named = named_head_sets()
+    for model, size in (
+        ("Mistral-7B-Instruct-v0.2", (32, 32)),
+        ("phi-4", (40, 40)),
+        ("granite-3.2-8b-instruct", (40, 32)),
+    ):
+        config = SimpleNamespace(num_hidden_layers=size[0], num_attention_heads=size[1])
+        found = find_head_set(config, name=model, weight_hash="0" * 64, layout="prompt")
+        assert found == named[f"{model.lower()}.core"]
+        full = named[f"{model.lower()}.core-full"]
+        assert (full.method, len(full.weights)) == ("CoRe, full depth", 8)
+        assert max(full.by_layer) > max(found.by_layer)
+    overlap = (
+        named["llama-3.1-8b-instruct.qrhead-longmemeval"].weights.keys() & named["llama-3.1-8b-instruct.core"].weights
+    )
+    assert len(overlap) == 7  # known to be seven of eight: a slip of the pen would show
