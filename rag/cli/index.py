@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag.cli.console import progress_bar, say, say_json, warn
 from rag.errors import SpecError
@@ -14,6 +14,9 @@ from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from rag.progress import Progress
 from rag.read_ahead import read_ahead
+
+if TYPE_CHECKING:
+    from rerankers.attention.states import StoreReport
 
 
 def run(given: Namespace) -> int:
@@ -29,9 +32,10 @@ def run(given: Namespace) -> int:
         settings = in_language(settings, given.language)
     with progress_bar() as progress:
         report = build_index(given.sources, given.index, settings=settings, legs=checked.legs, progress=progress)
-        read = _states(given, progress) if given.states else {}
+        read, kept = _states(given, progress) if given.states else ({}, {})
     if given.json:
-        say_json(_plain_data(asdict(report)) | ({"states": read} if given.states else {}))
+        states = {"states": read, "kept_states": _plain_data({node: asdict(each) for node, each in kept.items()})}
+        say_json(_plain_data(asdict(report)) | (states if given.states else {}))
         return 0
     say(
         f"{report.n_units:,} passages of {report.n_documents:,} documents from {report.n_files:,} files in {given.index} "
@@ -43,15 +47,27 @@ def run(given: Namespace) -> int:
         f"{report.n_reused_vectors:,} vectors kept"
     )
     for node, n in read.items():
-        say(f"{n:,} passages newly read for '{node}'")
+        say(f"{n:,} passages newly read for '{node}'{_in_words(kept[node]) if node in kept else ''}")
     for problem in report.problems:
         warn(f"not indexed: {problem}")
     return 0
 
 
-def _states(given: Namespace, progress: Progress) -> dict[str, int]:
+def _states(given: Namespace, progress: Progress) -> tuple[dict[str, int], dict[str, StoreReport]]:
+    """Node -> passages newly read, and what its store has to say."""
     with load_pipeline(given.graph, index=given.index) as pipeline:
-        return read_ahead(pipeline, progress=progress)
+        read = read_ahead(pipeline, progress=progress)
+        reports = {node: part.states() for node in read if hasattr(part := pipeline.graph.parts[node], "states")}
+    return read, {node: report for node, report in reports.items() if report is not None}
+
+
+def _in_words(kept: StoreReport) -> str:
+    """What is kept, and what went wrong if anything did."""
+    told = [f"{kept.kept:,} kept", f"{kept.bytes / 2**20:,.1f} MiB with those of other graphs"]
+    told += [f"{kept.evicted:,} older ones removed"] if kept.evicted else []
+    told += [f"{kept.damaged:,} damaged"] if kept.damaged else []
+    told += [f"nothing more is written: {kept.disabled}"] if kept.disabled else []
+    return f" ({', '.join(told)})"
 
 
 def in_language(settings: Any, language: str) -> Any:

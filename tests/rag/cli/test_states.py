@@ -40,7 +40,12 @@ def test_states_made_with_the_index_serve_the_first_search(
     [ranked] = [node for node in json.loads(capsys.readouterr().out)["nodes"] if node["node"] == "ranked"]
     assert ranked["cached_tokens"] > ranked["prompt_tokens"] / 2
     assert main(["index", str(notes), *asked, "--states"]) == 0
-    assert json.loads(capsys.readouterr().out)["states"] == {"ranked": 0}
+    again = json.loads(capsys.readouterr().out)
+    assert again["states"] == {"ranked": 0}
+    kept = again["kept_states"]["ranked"]
+    assert (kept["kept"], kept["hits"], kept["misses"]) == (made["n_units"], made["n_units"], 0)
+    assert main(["index", str(notes), *asked[:-1], "--states"]) == 0
+    assert f"0 passages newly read for 'ranked' ({made['n_units']} kept, 0.0 MiB with" in capsys.readouterr().out
 
 
 def test_a_graph_that_keeps_nothing_is_told_how_to(
