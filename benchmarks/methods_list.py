@@ -118,7 +118,7 @@ def _rerankers() -> Iterator[Method]:
     yield _rerank("setwise, bubblesort", "setwise", firsts=_ONE, method="bubblesort", top=TOP)
     yield _rerank("setwise, heapsort, written", "setwise", firsts=_ONE, scoring="generation", top=TOP)
     yield _rerank("tournament, letters weighed", "tournament", firsts=_ONE, scoring="likelihood")
-    yield _rerank("self-consistency", "self_consistency", firsts=_ONE, runs=3)
+    yield _rerank("self-consistency", "self_consistency", words=False, firsts=_ONE, runs=3, params={"max_words": WORDS})
     yield _rerank("pairwise, heapsort", "pairwise", firsts=_ONE, method="heapsort", top=TOP)
     yield _rerank("pairwise, sliding", "pairwise", firsts=_ONE, method="sliding", top=TOP)
     yield _rerank(

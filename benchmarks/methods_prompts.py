@@ -29,6 +29,9 @@ def _names(kind: Any, params: Mapping[str, Any]) -> Iterator[str]:
     for name in (name for name in takes if name == "prompt" or name.endswith("_prompt")):
         named = params.get(name, takes[name].default)
         yield named or _LISTS[params.get("template", takes["template"].default)]
+    if "of" in takes:  # a reranker that repeats another one
+        repeated = TABLES["rerank"].get(params.get("of", takes["of"].default))
+        yield from _names(repeated, params.get("params", {}))
     if params.get("source") == "critic":
         yield "feedback_critic"
 

@@ -63,10 +63,12 @@ def test_settings_change_with_the_words_of_a_prompt(request: pytest.FixtureReque
 
 
 def test_the_prompts_that_are_named_are_those_that_a_component_reads() -> None:
-    for name, params in (("listwise", {"template": "lrl"}), ("listwise", {}), ("self_consistency", {})):
-        made: Any = RERANKERS.get(name)(llm=ScriptedLLM(), **params)
-        read = made._judge._prompt
-        assert prompts_of(f"rerank.{name}", params) == {read.source: read.sha256[:8]}
+    for params in ({"template": "lrl"}, {}):
+        read = RERANKERS.get("listwise")(llm=ScriptedLLM(), **params).judge._prompt
+        named = {read.source: read.sha256[:8]}
+        assert prompts_of("rerank.listwise", params) == named
+        assert prompts_of("rerank.self_consistency", {"params": params}) == named
+    assert set(prompts_of("rerank.self_consistency", {"of": "pairwise"})) == {"rank_pairwise"}
     assert set(prompts_of("reformulate.genqr_ensemble_rf", {"source": "critic"})) == {
         "genqr_feedback",
         "feedback_critic",
@@ -82,6 +84,14 @@ def test_every_method_that_asks_a_model_names_a_prompt(each: Method) -> None:
         and each.name not in ("attention", "in-context (ICR)")
     )
     assert bool(prompts_of(each.use, each.params)) == asks
+
+
+@pytest.mark.parametrize("each", METHODS, ids=lambda each: f"{each.name} {each.kinds[0]}")
+def test_every_parameter_of_a_method_is_one_of_its_component(each: Method) -> None:
+    if each.stage in TABLES:
+        kind: Any = TABLES[each.stage].get(each.use.partition(".")[2])
+        for name in SETS:
+            inspect.signature(kind).bind_partial(**each.params_on(name))
 
 
 def test_how_a_corpus_was_rewritten_is_told_where_it_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
