@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import prompts
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
+from rag.graph.check import check
+from rag.graph.source import parse_yaml
+from rag.graph.spec import load_spec
 from rag.indexing import build_index
 from rag.types import Message, Query
 from retrievers.backtrace import BacktraceRetriever, Form, contexts
@@ -156,6 +161,20 @@ def test_a_source_without_bounds_is_refused(index: Index) -> None:
     retriever.retrieve([QUERY], k=1)
     with pytest.raises(ValueError, match="has 5 sentences, at most 4 are allowed; give the query a filter"):
         retriever.retrieve([Query(qid="q", text="why")], k=1)
+
+
+def test_the_calls_and_the_graphs_of_the_page_are_right() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "prompt_first_stages.md").read_text(encoding="utf-8")
+    graphs = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(graphs) == 2
+    for text in graphs:
+        assert check(load_spec(parse_yaml(text, name="prompt_first_stages.md").data)).problems == []
+    told = dict(re.findall(r"^\| `(\w+)` \|.*\| (n.*?) \| ", page, re.MULTILINE))
+    for form in get_args(Form):
+        for n, w in ((1, 1), (7, 3), (6, 6), (20, 20), (41, 20)):
+            calls = len({shown for pair in contexts(form, n, w) for shown in pair if shown is not None})
+            by_formula = {"n": n, "n + 1": n + 1, "n + n / w, rounded up": n + math.ceil(n / w)}
+            assert calls == by_formula[told[form]]
 
 
 @pytest.mark.parametrize("arguments", [{"form": "double"}, {"window": 0}, {"max_sentences": 0}])
