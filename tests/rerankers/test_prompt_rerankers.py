@@ -152,6 +152,7 @@ def test_first_orders_a_window_by_one_look() -> None:
         (("tournament", {"tournaments": 4}), 100, 52, 5),
         (("tournament", {"tournaments": 1}), 8, 2, 2),
         (("pairwise", {"method": "all_pair"}), 15, 15 * 14, 1),
+        (("pairwise", {"method": "heapsort", "top": 2}), 5, 14, 7),  # traced by hand in test_sorts
         (("yes_no", {}), 40, 40, 1),
         (("graded", {}), 40, 40, 1),
         (("query_likelihood", {}), 40, 40, 1),

@@ -114,6 +114,24 @@ def test_heapsort_by_hand() -> None:
     assert judge.steps == 7
 
 
+def test_pairwise_heapsort_by_hand() -> None:
+    # Five items, two below each node: 0 over 1 2, 1 over 3 4. A contest of three is two comparisons, each in both orders.
+    judge = Judge([0, 1, 2, 3, 4])
+    order = heapsort(5, top=2, children=2, best=in_both_orders)
+    assert answered(remember(order), judge) == [4, 3, 0, 1, 2]
+    assert judge.asked == [
+        (1, 3), (3, 1), (3, 4), (4, 3),  # 4 goes up: the heap is now 0 4 2 3 1
+        (0, 2), (2, 0), (2, 4), (4, 2),  # 4 goes up again, 0 down to where it was: 4 0 2 3 1
+        (0, 1), (1, 0),                  # of 0 1 3: that 3 beats 1 is known, and 3 goes up: 4 3 2 0 1
+        (1, 2), (2, 1), (2, 3), (3, 2),  # 4 is drawn, 1 takes its place, 3 goes up: 3 1 2 0; that 1 beats 0 is known
+    ]  # fmt: skip
+    assert judge.steps == 7
+
+    forgetful = Judge([0, 1, 2, 3, 4])
+    answered(heapsort(5, top=2, children=2, best=in_both_orders), forgetful)
+    assert len(forgetful.asked) == 14 + 4  # what was known is asked again
+
+
 def test_bubblesort_by_hand() -> None:
     judge = Judge([0, 1, 2, 3, 4])
     assert answered(bubblesort(5, top=2, window=3, best=at_a_glance), judge) == [4, 3, 0, 1, 2]
