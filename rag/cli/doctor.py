@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from rag.cli.console import progress_bar, say
-from rag.errors import RagError
+from rag.cli.listening import require_port
+from rag.errors import RagError, SpecError
 from rag.house import foreign_packages
 
 SERVE_PORT = 8000
@@ -36,13 +37,16 @@ def run(given: Namespace) -> int:
     codes = [_house(), _libraries(), _models(), _engine(), _serving(), _port(given.port), _keys(given.keys)]
     if given.graph:
         codes.append(_graph(given.graph))
+    else:
+        say("-    no graph is named: its servers and engines were not tried. Try them: rag doctor --graph G")
     if given.index:
         codes.append(_index(given.index))
     return max(codes)
 
 
 def _line(good: bool, what: str) -> None:
-    say(f"{'ok  ' if good else 'BAD '} {what}")
+    """One line, also of an error that lists its problems one below the other."""
+    say(f"{'ok  ' if good else 'BAD '} {'; '.join(what.splitlines())}")
 
 
 def _house() -> int:
@@ -134,7 +138,11 @@ def _port(port: int | None) -> int:
     """Whether a server could listen. Where no port is named, one that serves already is no fault."""
     asked = SERVE_PORT if port is None else port
     try:
+        require_port(asked)
         socket.create_server(("127.0.0.1", asked)).close()
+    except SpecError as error:
+        _line(False, str(error))
+        return error.exit_code
     except OSError as error:
         reason = "another program listens there" if error.errno == errno.EADDRINUSE else str(error.strerror)
         said = f"port {asked} is not free: {reason}; choose another with rag serve --port"

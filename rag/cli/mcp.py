@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from argparse import Namespace
 from contextlib import closing, redirect_stdout
 from typing import Any
 
 from rag.cli.console import warn
-from rag.errors import SpecError
+from rag.cli.listening import address, listen, names, warn_if_open
 from rag.optional import need
 from rag.pipeline import Pipeline, load_pipeline
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-AT_ONCE = 64
-"""HTTP requests in work at a time; more are told to come back."""
 
 
 def run(given: Namespace) -> int:
     """Serve until the client goes away (stdio) or Ctrl-C (HTTP). Whatever is not the protocol goes to stderr."""
-    for module in ("mcp", "fastapi", "uvicorn") if given.http else ("mcp",):
+    for module in ("mcp", "fastapi", "uvicorn"):
         need(module, by="rag mcp", extra="serve")
     from rag.mcp.server import create_server
 
@@ -39,33 +34,14 @@ def _serve_http(pipeline: Pipeline, given: Namespace) -> None:
 
     from rag.mcp.http import create_http_app
     from rag.serve.keys import load_keys
+    from rag.serve.settings import ServeSettings
 
     keys = load_keys(given.keys)
     with closing(listen(given.host, given.port)) as listener:
         pipeline.warm_up()
-        if given.host not in LOOPBACK and not len(keys):
-            warn("rag: without keys, anyone who reaches this address may ask; make one with `rag keys`")
-        warn(f"rag: tools at http://{_shown(given.host)}:{listener.getsockname()[1]}/mcp (Ctrl-C ends this)")
-        app = create_http_app(pipeline, host=given.host, keys=keys)
-        limits: dict[str, Any] = {"limit_concurrency": AT_ONCE, "timeout_graceful_shutdown": 5}
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, **limits)
+        warn_if_open(given.host, len(keys))
+        warn(f"rag: tools at {address(listener)}/mcp (Ctrl-C ends this)")
+        app = create_http_app(pipeline, host=given.host, keys=keys, settings=ServeSettings(hosts=names(given.host)))
+        quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+        config = uvicorn.Config(app, timeout_graceful_shutdown=5, **quiet)
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that waits at this address; port 0 takes a free one.
-
-    Raises:
-        SpecError: the address is not this machine's, or another program has the port.
-    """
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise SpecError(
-            f"cannot listen at {host}:{port}: {error.strerror or error}. Choose another --port or --host"
-        ) from error

@@ -1,4 +1,4 @@
-"""The tools over streamable HTTP, behind the same walls as `rag serve`."""
+"""The tools over streamable HTTP, behind the same walls as `rag serve`, and one more."""
 
 from __future__ import annotations
 
@@ -7,16 +7,27 @@ from starlette.types import ASGIApp
 from rag.mcp.server import create_server
 from rag.pipeline import Pipeline
 from rag.serve.keys import Keys
-from rag.serve.walls import KeyWall, SameOrigin
+from rag.serve.settings import ServeSettings
+from rag.serve.walls import BusyWall, walled
+
+AT_ONCE = 64
+"""Calls in work at a time; more are told to come back. The tools' threads would take any number, and let them wait."""
 
 
-def create_http_app(pipeline: Pipeline, *, host: str, keys: Keys) -> ASGIApp:
+def create_http_app(
+    pipeline: Pipeline, *, host: str, keys: Keys, settings: ServeSettings | None = None, at_once: int = AT_ONCE
+) -> ASGIApp:
     """An ASGI application that answers at /mcp. It keeps nothing between requests, so several may serve side by side.
 
     Args:
         host: the address that it is reached at. On a loopback address requests must also name one, whatever a site's
             own name was pointed at (DNS rebinding).
         keys: who may ask; without any, all who reach it.
+        settings: limits, and the names and origins that are let in.
+        at_once: most calls at a time.
     """
-    app: ASGIApp = create_server(pipeline).streamable_http_app(host=host, stateless_http=True)
-    return SameOrigin(KeyWall(app, keys=keys))
+    settings = settings or ServeSettings()
+    app = create_server(pipeline, settings).streamable_http_app(
+        host=host, stateless_http=True, max_request_body_size=settings.max_request_bytes
+    )
+    return walled(BusyWall(app, at_once=at_once), settings=settings, keys=keys)

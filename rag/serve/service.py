@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import SpecError
-from rag.graph.build import RANKING_STAGES
+from rag.graph.build import RANKING_STAGES, Graph
 from rag.graph.report import RunResult, apart
 from rag.pipeline import Pipeline
 from rag.protocols import LLM, CanSample
@@ -120,7 +120,7 @@ class Service:
     @property
     def llm(self) -> LLM | None:
         """The model that answers, if the answering node says which."""
-        return getattr(self.pipeline.graph.parts[self.pipeline.graph.output], "llm", None)
+        return answering_llm(self.pipeline.graph)
 
     @property
     def takes_sampling(self) -> bool:
@@ -278,6 +278,11 @@ class Service:
         return [
             Embedded(vectors=vectors[start:end], n_tokens=sum(tokens[start:end])) for start, end in pairwise([0, *ends])
         ]
+
+
+def answering_llm(graph: Graph) -> LLM | None:
+    """The model that answers, if the answering node says which."""
+    return getattr(graph.parts[graph.output], "llm", None)
 
 
 def _each_alone(work: Callable[[list[Given]], list[Made]], batch: list[Given]) -> list[Made | Exception]:

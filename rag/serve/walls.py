@@ -2,7 +2,7 @@
 
 Each is plain ASGI and knows no endpoint. From the outside in: requests are counted; headers tell browsers to load
 nothing from elsewhere; a last resort turns what nobody caught into the one form of error; foreign origins and hosts are
-refused; then key, rate and size are checked, in the order of what they cost.
+refused; then key, rate and size are checked, in the order of what they cost. `walled` puts them around any application.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.serve.errors import ApiError
+from rag.serve.errors import ApiError, explained
+from rag.serve.gather import Overloaded
 from rag.serve.gone import ClientGone
 from rag.serve.keys import Keys, bearer
 from rag.serve.limits import RequestRate, TooLarge, TooSlow, address_of, whole_body
@@ -36,27 +37,31 @@ HEADERS = {
 """Of every response that does not say otherwise itself."""
 _OPEN = ("/", "/health", "/ready")
 _OPEN_FOLDERS = ("/page/",)
+_RETRY_AFTER_S = 1
 _BODILESS = ("GET", "HEAD", "OPTIONS")
 
 
 def surround(app: FastAPI, settings: ServeSettings, *, keys: Keys, metrics: Metrics) -> None:
-    """Put the layers around an application: the first one added is the innermost."""
-    app.add_middleware(SizeWall, max_bytes=settings.max_request_bytes, timeout_s=settings.request_timeout_s)
+    """Put the layers around an application of FastAPI's: the first one added is the innermost."""
+    app.add_middleware(walled, settings=settings, keys=keys)
+    app.add_middleware(MeasuredApp, metrics=metrics)
+
+
+def walled(app: ASGIApp, *, settings: ServeSettings, keys: Keys) -> ASGIApp:
+    """An application behind all walls that know no endpoint."""
+    app = SizeWall(app, max_bytes=settings.max_request_bytes, timeout_s=settings.request_timeout_s)
     if settings.requests_per_minute is not None:
-        app.add_middleware(RateWall, rate=RequestRate(per_minute=settings.requests_per_minute))
-    app.add_middleware(KeyWall, keys=keys)
+        app = RateWall(app, rate=RequestRate(per_minute=settings.requests_per_minute))
+    app = KeyWall(app, keys=keys)
     if settings.origins:
-        app.add_middleware(
-            CORSMiddleware,
+        app = CORSMiddleware(
+            app,
             allow_origins=settings.origins,
             allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("*",),
             expose_headers=("Retry-After",),
         )
-    app.add_middleware(SameOrigin, origins=settings.origins, hosts=settings.hosts)
-    app.add_middleware(LastResort)
-    app.add_middleware(SafeHeaders)
-    app.add_middleware(MeasuredApp, metrics=metrics)
+    return SafeHeaders(LastResort(SameOrigin(app, origins=settings.origins, hosts=settings.hosts)))
 
 
 class LastResort:
@@ -196,6 +201,28 @@ class SizeWall:
             await self._app(scope, receive, send)
             return
         await refusal.reply()(scope, receive, send)
+
+
+class BusyWall:
+    """Lets a number of requests in at a time and tells the others when to come back.
+
+    For applications without waiting rooms of their own. A GET is not counted: it may be a stream that stays open.
+    """
+
+    def __init__(self, app: ASGIApp, *, at_once: int) -> None:
+        self._app, self._free = app, at_once
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in _BODILESS:
+            await self._app(scope, receive, send)
+        elif not self._free:
+            await explained(Overloaded(_RETRY_AFTER_S)).reply()(scope, receive, send)
+        else:
+            self._free -= 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._free += 1
 
 
 def _refused(status: int, message: str, code: str) -> ApiError:

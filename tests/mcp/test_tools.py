@@ -15,9 +15,12 @@ from mcp import Client
 from mcp.server import MCPServer
 from mcp_types import Tool
 
+from generators.llm.scripted import ScriptedLLM
 from rag.as_json import answer_json, ranking_json
+from rag.errors import MissingModel, SpecError, StageError
 from rag.mcp.server import create_server
 from rag.pipeline import Pipeline, load_pipeline
+from rag.serve import ServeSettings
 from rag.types import Completion, Prompt, SamplingParams
 from tests.mcp.calling import called, refused
 from tests.mcp.conftest import HOSTILE, graph
@@ -157,7 +160,72 @@ def test_a_tool_that_the_graph_cannot_serve_is_not_offered(index: Path) -> None:
     assert "leave it out" in refused(without_index, "answer", question="x", where={"source": "d01.md"})
 
 
-def test_a_failure_names_the_node_and_keeps_the_rest_to_the_log(
+def test_history_is_trimmed_by_tokens_and_put_by_turns(pipeline: Pipeline) -> None:
+    """A word is a token of this model and a turn four more."""
+    turns = [
+        {"role": "assistant", "content": "welcome"},
+        {"role": "user", "content": "oldest"},
+        {"role": "assistant", "content": "dropped"},
+        {"role": "user", "content": "How are FRAMES"},
+        {"role": "user", "content": "made?"},
+        {"role": "assistant", "content": "Brazed."},
+        {"role": "user", "content": "unanswered"},
+    ]
+    server = create_server(pipeline, ServeSettings(history_tokens=13, question_tokens=8))
+    called(server, "answer", question="and their warranty?", history=turns)
+    [prompt] = pipeline.graph.models["small"].seen
+    told = [turn.content for turn in prompt if turn.role != "system"]
+    assert told[:2] == ["How are FRAMES\n\nmade?", "Brazed."]
+    assert len(told) == 3
+    assert "at most 8 are taken" in refused(server, "answer", question="one two three four five?")
+
+
+class WakingLLM(ScriptedLLM):
+    """Does not answer the first time."""
+
+    awake = False
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        if not self.awake:
+            self.awake = True
+            raise MissingModel("http://secret.internal does not answer")
+        return super().count_tokens(prompts)
+
+
+def test_history_is_trimmed_by_a_guess_where_the_model_cannot_count(pipeline: Pipeline) -> None:
+    model = WakingLLM(replies=("x",))
+    pipeline.graph.parts["answer"].llm = model
+    turns = [{"role": "user", "content": "x" * 9_000}, {"role": "assistant", "content": "y"}]
+    called(create_server(pipeline), "answer", question="frames?", history=turns)
+    assert "xxx" not in str(model.seen)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, MissingModel, SpecError, StageError])
+@pytest.mark.parametrize("tool", ["search", "answer", "get_document"])
+def test_no_failure_tells_a_path_to_the_client_or_the_log(
+    server: MCPServer[Any],
+    pipeline: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tool: str,
+    error: type[Exception],
+) -> None:
+    def broken(*given: Any, **more: Any) -> Any:
+        raise error("/secret/place is full")
+
+    place = {"search": "rag.pipeline.Pipeline.search", "answer": "rag.pipeline.Pipeline.stream"}
+    monkeypatch.setattr(place.get(tool, "rag.mcp.server._document"), broken)
+    caplog.set_level("DEBUG")
+    given = {"search": {"query": "x"}, "answer": {"question": "x"}, "get_document": {"doc_id": "x"}}
+    told = refused(server, tool, **given[tool])
+    assert f"{tool} failed" in told
+    seen = told + caplog.text
+    assert error.__name__ in seen
+    for secret in ("/secret/place", "Traceback", 'File "'):
+        assert secret not in seen
+
+
+def test_a_failure_names_the_node_and_its_kind_to_the_client_and_the_log(
     server: MCPServer[Any], pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(prompt: Prompt, params: SamplingParams) -> Any:
@@ -168,7 +236,8 @@ def test_a_failure_names_the_node_and_keeps_the_rest_to_the_log(
     assert "node 'answer'" in error
     assert "call it and read the passages" in error
     assert "/secret/place" not in error
-    assert "/secret/place" in caplog.text
+    assert "node 'answer' failed: RuntimeError" in caplog.text
+    assert "/secret/place" not in caplog.text
     assert called(server, "search", query="frames")["hits"]
 
 

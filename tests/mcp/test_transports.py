@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -26,7 +27,9 @@ from rag.as_json import answer_json, ranking_json
 from rag.cli import main
 from rag.mcp.http import create_http_app
 from rag.pipeline import Pipeline, load_pipeline
+from rag.serve import ServeSettings
 from rag.serve.keys import load_keys, new_key
+from rag.serve.walls import HEADERS
 from tests.mcp.calling import called, called_in_turn
 
 QUESTION = "How long is the warranty of a frame?"
@@ -65,11 +68,11 @@ def test_stdio_gives_what_python_gives(pipeline: Pipeline, tiny_graph: Path, ind
 
 
 @contextmanager
-def served(pipeline: Pipeline, *keys: str) -> Iterator[str]:
+def served(pipeline: Pipeline, *keys: str, **more: Any) -> Iterator[str]:
     """The address of the pipeline's tools on a free port of this process."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         known = load_keys(environment={"RAGLINE_KEYS": " ".join(keys)})
-        app = create_http_app(pipeline, host="127.0.0.1", keys=known)
+        app = create_http_app(pipeline, host="127.0.0.1", keys=known, **more)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -129,7 +132,11 @@ def test_the_command_serves_http_and_ends_on_an_interrupt(index: Path) -> None:
         assert process.stderr is not None
         told = re.search(r"http://127\.0\.0\.1:\d+/mcp", process.stderr.readline())
         assert told is not None
-        assert called(told[0], "search", query=QUESTION)["hits"]
+        place = urlsplit(told[0])
+        with ExitStack() as idle:
+            for _ in range(70):  # connections that ask nothing keep nobody out
+                idle.enter_context(socket.create_connection((place.hostname, place.port)))
+            assert called(told[0], "search", query=QUESTION)["hits"]
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=120)
         assert process.returncode in (0, 130)
@@ -143,4 +150,50 @@ def test_a_port_that_is_taken_is_said(index: Path, capsys: pytest.CaptureFixture
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert main(["mcp", "--graph", "bm25", "--index", str(index), "--http", "--port", port]) == 2
-    assert f"127.0.0.1:{port}" in capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
+
+
+def asked_of(url: str, method: str = "tools/list", **params: Any) -> httpx2.Response:
+    listing = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    return httpx2.post(url, json=listing, headers={"accept": "application/json, text/event-stream"}, timeout=60)
+
+
+def test_http_holds_callers_to_a_rate_and_requests_to_a_size(pipeline: Pipeline) -> None:
+    with served(pipeline, settings=ServeSettings(requests_per_minute=2, max_request_bytes=1_000)) as url:
+        large = asked_of(url, padding="x" * 1_000)
+        assert (large.status_code, large.json()["error"]["code"]) == (413, "request_too_large")
+        allowed = asked_of(url)
+        assert allowed.status_code == 200
+        for name in HEADERS:
+            assert name.decode() in allowed.headers
+        refused = asked_of(url)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_idle_connections_keep_nobody_out_and_busy_ones_are_bounded(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def held(*given: Any, **more: Any) -> Any:
+        begun.set()
+        assert go.wait(60)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(pipeline, "search", held)
+    with served(pipeline, at_once=1) as url, ExitStack() as idle:
+        place = urlsplit(url)
+        for _ in range(70):
+            idle.enter_context(socket.create_connection((place.hostname, place.port)))
+        assert asked_of(url).status_code == 200
+        calling = threading.Thread(
+            target=asked_of, args=(url, "tools/call"), kwargs={"name": "search", "arguments": {"query": "x"}}
+        )
+        calling.start()
+        assert begun.wait(60)
+        refused = asked_of(url)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "overloaded")
+        go.set()
+        calling.join(60)
+        assert asked_of(url).status_code == 200

@@ -9,6 +9,7 @@ import pytest
 
 from generators.llm.transformers import TransformersLLM
 from rag.cli import doctor, main
+from rag.errors import SpecError
 from rag.serve.keys import add_key
 from tests.generators.llm.conftest import save_random_model
 from tests.generators.llm.serving import serving
@@ -54,6 +55,25 @@ def test_a_dead_server_is_one_bad_line(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_graph_that_is_wrong_is_sent_to_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--graph", graph(tmp_path, modle="tiny")]) == 2
     assert "rag check" in capsys.readouterr().out
+
+
+def test_an_error_of_several_lines_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two_problems(file: Path | None) -> Any:
+        raise SpecError("first problem", "second problem")
+
+    monkeypatch.setattr("rag.serve.keys.load_keys", two_problems)
+    assert main(["doctor", "--keys", str(tmp_path / "keys")]) == 2
+    [bad] = [line for line in capsys.readouterr().out.splitlines() if "problem" in line]
+    assert bad == "BAD  first problem; second problem"
+
+
+def test_without_a_graph_it_says_how_to_try_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor"])
+    assert "Try them: rag doctor --graph G" in capsys.readouterr().out
+    main(["doctor", "--graph", graph(tmp_path, modle="tiny")])
+    assert "rag doctor --graph" not in capsys.readouterr().out
 
 
 def test_vllm_has_its_line_either_way(capsys: pytest.CaptureFixture[str]) -> None:
