@@ -39,6 +39,7 @@ def _find(given: Namespace) -> int:
     from retrievers.index.directory import Index
 
     out = _writable(given.out)
+    llm = LLMS.get("transformers")(model=given.model)
     with Index.open(given.index) as index, progress_bar() as progress:
         if given.qrels:
             from rag.beir import load_beir
@@ -49,11 +50,13 @@ def _find(given: Namespace) -> int:
             cases = judged_cases(index, queries, qrels, depth=given.candidates)
             found_on = f"{len(cases)} judged queries of {dataset.name} {given.split}"
         else:
-            cases = pseudo_cases(index, n=given.cases, depth=given.candidates, seed=given.seed)
-            found_on = f"{len(cases)} pseudo-queries from titles and first sentences, seed {given.seed}"
+            writer = llm if given.questions == "generated" else None
+            cases = pseudo_cases(index, n=given.cases, depth=given.candidates, seed=given.seed, llm=writer)
+            source = "written by the model" if writer else "from titles and first sentences"
+            found_on = f"{len(cases)} pseudo-queries {source}, seed {given.seed}"
         try:
             search = find_heads(
-                LLMS.get("transformers")(model=given.model),
+                llm,
                 cases,
                 model=given.model,
                 found_on=found_on,

@@ -174,6 +174,12 @@ def parser() -> ArgumentParser:
     find.add_argument("--index", required=True, metavar="DIR", help="index with a lexical leg: questions and negatives")
     find.add_argument("--out", required=True, metavar="F.json", help="head set to write")
     find.add_argument("--qrels", metavar="DATASET", help="BEIR-layout folder: use its queries and judgements")
+    find.add_argument(
+        "--questions",
+        choices=("titles", "generated"),
+        default="titles",
+        help="without --qrels: titles and first sentences of the corpus, or questions that the model writes",
+    )
     find.add_argument("--split", default="test", help="which judgements of --qrels (default: test)")
     find.add_argument("--cases", type=positive, default=100, metavar="N", help="queries to use (default: 100)")
     find.add_argument("--candidates", type=positive, default=20, metavar="N", help="documents per query (default: 20)")

@@ -1,18 +1,21 @@
 """Questions that a corpus asks of itself, to find heads without labels.
 
 A unit's title (or its first sentence, where it has none) becomes a query and is taken off the unit, which is then
-the one relevant document. Hard negatives are what the index's lexical leg finds for the query. All candidates
-stand without titles, so that the relevant one does not give itself away by lacking one, and in no order.
+the one relevant document. Or a model writes a question that the unit answers. Hard negatives are what the index's
+lexical leg finds for the query. All candidates stand without titles, so that the relevant one does not give itself away
+by lacking one, and in no order.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from rag.protocols import LLM
 from rag.trec import Qrels
 from rag.types import Document, Query
 
@@ -33,22 +36,28 @@ class Case:
     grades: tuple[float, ...]
 
 
-def pseudo_cases(index: Index, *, n: int, depth: int, seed: int = 0) -> list[Case]:
+Asker = Callable[[Sequence[Document]], Sequence[tuple[str, Document] | None]]
+"""Units -> for each a query and the unit as a candidate, or None where it is no good for a question."""
+
+
+def pseudo_cases(index: Index, *, n: int, depth: int, seed: int = 0, llm: LLM | None = None) -> list[Case]:
     """At most `n` cases of at most `depth` candidates, drawn at random from the index, one per document.
 
     Units whose title or text is too short for a question are passed over, so a corpus may give fewer.
+
+    Args:
+        llm: writes the questions; None takes titles and first sentences.
     """
     chance = random.Random(seed)
     rows = list(range(len(index)))
     chance.shuffle(rows)
+    units = iter([index.documents[row] for row in rows[: n * _TRIES]])
+    ask = _titles if llm is None else _writer(llm)
     asked = dict[str, tuple[str, Document]]()
-    for row in rows[: n * _TRIES]:
-        document = index.documents[row]
-        question = question_of(document)
-        if question is not None and document.parent not in asked:
-            asked[document.parent] = question
-        if len(asked) == n:
-            break
+    while some := list(islice((unit for unit in units if unit.parent not in asked), n - len(asked))):
+        for unit, question in zip(some, ask(some), strict=True):
+            if question is not None:
+                asked.setdefault(unit.parent, question)
     found = hard_negatives(index, [query for query, _ in asked.values()], depth=2 * depth)
     cases = []
     for (query, source), others in zip(asked.values(), found, strict=True):
@@ -83,6 +92,26 @@ def question_of(document: Document) -> tuple[str, Document] | None:
     if match and len(match[1].split()) >= _LEAST_QUERY and len(match[2].split()) >= _LEAST_TEXT:
         return match[1], replace(bare(document), text=match[2])
     return None
+
+
+def _titles(units: Sequence[Document]) -> list[tuple[str, Document] | None]:
+    return [question_of(unit) for unit in units]
+
+
+def _writer(llm: LLM) -> Asker:
+    """Units are asked about whole, but for their titles; those too short to answer anything are not shown."""
+    from rerankers.attention.questions import written_questions
+
+    def ask(units: Sequence[Document]) -> list[tuple[str, Document] | None]:
+        long = [unit for unit in units if len(unit.text.split()) >= _LEAST_TEXT]
+        written = dict(zip(map(id, long), written_questions(llm, long), strict=True))
+        questions = [written.get(id(unit)) for unit in units]
+        return [
+            (question, bare(unit)) if question is not None and len(question.split()) >= _LEAST_QUERY else None
+            for unit, question in zip(units, questions, strict=True)
+        ]
+
+    return ask
 
 
 def bare(document: Document) -> Document:

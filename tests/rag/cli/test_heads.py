@@ -156,3 +156,35 @@ def test_a_first_sentence_asks_where_there_is_no_title() -> None:
     assert question[0] == "Why do seals fail early?"
     assert question[1].text == rest
     assert question_of(Document(doc_id="d", text="Too short. Really.")) is None
+
+
+def test_a_model_can_write_the_questions(index: Path) -> None:
+    from generators.llm.scripted import ScriptedLLM
+
+    replies = ("Where are spare parts kept?", "no", "When is the store checked by them?")
+    llm = ScriptedLLM(replies=replies)
+    with Index.open(index) as opened:
+        cases = pseudo_cases(opened, n=5, depth=6, llm=llm)
+        texts = {each.text for each in opened.documents}
+    assert [case.query for case in cases] == [replies[0], *[replies[2]] * 4]
+    assert len(llm.seen) == 6  # five, and one for the question that was too short
+    for case in cases:
+        relevant = case.candidates[case.grades.index(1.0)]
+        assert not relevant.title
+        assert relevant.text in texts  # nothing is taken off
+    shown = ["\n".join(turn.content for turn in prompt) for prompt in llm.seen]
+    assert not any("are kept and checked" in text for text in shown)
+
+
+@pytest.mark.models
+def test_heads_are_found_from_questions_that_the_model_writes(
+    capsys: pytest.CaptureFixture[str], index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAGLINE_HOME")
+    out_file = tmp_path / "heads.json"
+    code, _, err = run(
+        capsys, "find", "--model", "smollm2-135m-instruct", "--index", str(index), "--out", str(out_file),
+        "--depth", "4", "--candidates", "6", "--questions", "generated",
+    )  # fmt: skip
+    assert code == 0, err
+    assert read_head_set(out_file).found_on.endswith("pseudo-queries written by the model, seed 0")
