@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from generators.llm.grouped import share_keys
 from generators.llm.turns import TurnLock
 from rag.errors import MissingModel, SpecError
 from rag.processor import bfloat16_pays
@@ -121,7 +122,9 @@ def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
 
     with _explained(folder), _no_progress_bar():
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
-    return Loaded(model=cast(Any, model).to(device).eval(), tokenizer=tokenizer, ends=_ends(model, tokenizer))
+    placed = cast(Any, model).to(device).eval()
+    share_keys(placed)
+    return Loaded(model=placed, tokenizer=tokenizer, ends=_ends(model, tokenizer))
 
 
 @contextmanager
