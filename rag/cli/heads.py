@@ -62,6 +62,7 @@ def _find(given: Namespace) -> int:
                 found_on=found_on,
                 methods=given.method,
                 depths=given.depth,
+                layout=given.layout,
                 max_tokens=given.max_tokens,
                 progress=progress,
             )

@@ -184,6 +184,8 @@ def parser() -> ArgumentParser:
     find.add_argument("--cases", type=positive, default=100, metavar="N", help="queries to use (default: 100)")
     find.add_argument("--candidates", type=positive, default=20, metavar="N", help="documents per query (default: 20)")
     find.add_argument("--depth", type=int, nargs="+", metavar="L", help="deepest layers to try, from 0")
+    layout_help = "every document alone, or all in one prompt, as the reranker's (default: blocks)"
+    find.add_argument("--layout", choices=("blocks", "prompt"), default="blocks", help=layout_help)
     find.add_argument(
         "--max-tokens", type=positive, default=128, metavar="N", help="of a document, as the reranker's (default: 128)"
     )

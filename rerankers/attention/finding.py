@@ -8,8 +8,11 @@ from (judgements, or pseudo-queries whose source document is known) is not known
              (CoRe: Tran et al., arXiv 2510.02219)
     ndcg     nDCG@10 of the head alone, as QRHead's code does on BEIR
     sparse   weights that are learned together: listwise cross-entropy with an L1 penalty
+    joint    weights of what heads pay to a document for the query, and of what they pay to it for a query without
+             content, learned together in the same way; the latter is taken off
 
-The first three weigh their best heads alike. Scores are standardised over the candidates before heads are summed.
+The first three weigh their best heads alike. For all but the last a fixed part of the null is taken off each head, and
+what is left is standardised over the candidates before heads are summed. The last takes matches as they are.
 """
 
 from __future__ import annotations
@@ -21,15 +24,14 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from rerankers.attention.learning import Lists
 from rerankers.attention.weigh import Scores, standardised, weighed
 
-Method = Literal["qr", "core", "ndcg", "sparse"]
+Method = Literal["qr", "core", "ndcg", "sparse", "joint"]
 METHODS: tuple[Method, ...] = get_args(Method)
 SIZES = (4, 6, 8, 12, 16)
 PENALTIES = (0.2, 0.1, 0.05, 0.02, 0.01)
 TEMPERATURES = (0.001, 0.01, 0.1, 1.0)
-_LEAST_WEIGHT = 0.01  # of the largest; a smaller one costs a head and changes nothing
-_STEPS = 400
 
 
 class NothingFound(ValueError):
@@ -38,20 +40,28 @@ class NothingFound(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """scores: float64 [n_heads, n_documents]. grades: [n_documents], above 0 is relevant; at least one is."""
+    """scores: float64 [n_heads, n_documents]. grades: [n_documents], above 0 is relevant; at least one is.
+
+    nulls: what the heads say of the documents where nothing is asked, [n_heads, n_documents]; joint alone needs it.
+    """
 
     scores: Scores
     grades: NDArray[np.float64]
+    nulls: Scores | None = None
 
     def __post_init__(self) -> None:
         if self.scores.shape[1] != len(self.grades) or not (self.grades > 0).any():
             raise ValueError("an example needs one grade per document, and a relevant one")
+        if self.nulls is not None and self.nulls.shape != self.scores.shape:
+            raise ValueError("an example needs one null score per score")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """weights: float64 [n_heads], 0 for heads that are not read.
 
+    prior: float64 [n_heads], how much of each head's null score is taken off a document, whatever is asked; None
+        where scores are standardised, of which nothing more is taken off.
     ndcg: cross-validated nDCG@10, mean over examples; error: its standard error.
     """
 
@@ -60,6 +70,7 @@ class Found:
     setting: float
     ndcg: float
     error: float
+    prior: Scores | None = None
 
 
 def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), folds: int = 5) -> Found:
@@ -73,10 +84,11 @@ def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), 
     require_enough(len(examples), folds=folds)
     tried = [(method, *each) for method in methods for each in _held_out(examples, method, folds).items()]
     for method, setting, values in sorted(tried, key=lambda each: -float(each[2].mean())):
-        weights = fit(examples, method, setting)
+        weights, prior = fit(examples, method, setting)
         if weights.any():
             error = float(values.std(ddof=1) / len(values) ** 0.5)
-            return Found(weights=weights, method=method, setting=setting, ndcg=float(values.mean()), error=error)
+            figures = {"setting": setting, "ndcg": float(values.mean()), "error": error}
+            return Found(weights=weights, prior=prior, method=method, **figures)
     raise NothingFound(f"no head ranks these {len(examples)} examples: {', '.join(methods)} kept none")
 
 
@@ -88,23 +100,39 @@ def require_enough(n: int, *, folds: int = 5) -> None:
         raise NothingFound(f"finding heads needs at least {2 * folds} examples, got {n}")
 
 
-def fit(examples: Sequence[Example], method: Method, setting: float) -> Scores:
-    """Weights [n_heads]. `setting` is how many heads are kept, for sparse the penalty."""
-    (weights,) = _fits(examples, method, [setting])
-    return weights
+Fit = tuple[Scores, Scores | None]
+"""Weights and prior, as `Found` has them."""
 
 
-def _fits(examples: Sequence[Example], method: Method, settings: Sequence[float]) -> list[Scores]:
-    """Weights for each setting; what does not depend on it is computed once."""
+def fit(examples: Sequence[Example], method: Method, setting: float) -> Fit:
+    """Weights [n_heads] and prior. `setting` is how many heads are kept, for sparse and joint the penalty."""
+    (found,) = _fits(examples, method, [setting])
+    return found
+
+
+def _fits(examples: Sequence[Example], method: Method, settings: Sequence[float]) -> list[Fit]:
+    """A fit for each setting; what does not depend on it is computed once."""
+    if method == "joint":
+        return _joint(examples, settings)
     if method == "sparse":
-        return [_sparse(examples, penalty) for penalty in settings]
+        lists = Lists.of([standardised(each.scores) for each in examples], [each.grades for each in examples])
+        return [(lists.weights(penalty), None) for penalty in settings]
     best_first = np.argsort(-_VALUES[method](examples), kind="stable")
-    fits = []
+    fits = list[Fit]()
     for size in settings:
         weights = np.zeros(len(best_first))
         weights[best_first[: int(size)]] = 1.0
-        fits.append(weights)
+        fits.append((weights, None))
     return fits
+
+
+def scored(example: Example, weights: Scores, prior: Scores | None = None) -> Scores:
+    """The documents' scores under a fit: [n_documents]."""
+    if prior is None:
+        return weighed(example.scores, weights)
+    assert example.nulls is not None  # what has a prior was fitted to examples with nulls
+    result: Scores = weights @ example.scores - prior @ example.nulls
+    return result
 
 
 def mean_ndcg(examples: Sequence[Example], weights: Scores) -> float:
@@ -172,45 +200,21 @@ def _share(example: Example, temperature: float) -> Scores:
     return result
 
 
-def _sparse(examples: Sequence[Example], penalty: float) -> Scores:
-    """argmin of the mean listwise cross-entropy of softmax(weights . scores) plus penalty * |weights|, none negative.
+def _joint(examples: Sequence[Example], penalties: Sequence[float]) -> list[Fit]:
+    """Weights and prior for each penalty, of matches as they are.
 
-    Proximal gradient with momentum (Beck and Teboulle 2009). A head that helps only when it is turned around is one
-    that does not carry over to other corpora, so negative weights are not allowed.
+    Every feature is divided by its spread within an example, pooled over all, so that the penalty meets all alike; the
+    fits are given in the units of the matches.
     """
-    longest = max(len(each.grades) for each in examples)
-    features = np.zeros((len(examples), longest, len(examples[0].scores)))
-    target = np.zeros((len(examples), longest))
-    absent = np.zeros((len(examples), longest))
-    for row, each in enumerate(examples):
-        n = len(each.grades)
-        features[row, :n] = standardised(each.scores).T
-        target[row, :n] = (each.grades > 0) / (each.grades > 0).sum()
-        absent[row, n:] = -np.inf
-    step = 1 / _steepest(features)
-    weights, ahead, momentum = np.zeros(features.shape[2]), np.zeros(features.shape[2]), 1.0
-    for _ in range(_STEPS):
-        logits = features @ ahead + absent
-        share = np.exp(logits - logits.max(axis=1, keepdims=True))
-        share /= share.sum(axis=1, keepdims=True)
-        gradient = np.einsum("qdh,qd->h", features, share - target) / len(examples)
-        moved = np.maximum(ahead - step * (gradient + penalty), 0.0)
-        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        ahead = moved + (momentum - 1) / following * (moved - weights)
-        weights, momentum = moved, following
-    kept: Scores = np.where(weights >= _LEAST_WEIGHT * weights.max(initial=0.0), weights, 0.0)
-    return kept
-
-
-def _steepest(features: NDArray[np.float64]) -> float:
-    """An upper bound of the loss's curvature: half the largest eigenvalue of the mean Gram matrix, by power iteration."""
-    vector = np.ones(features.shape[2])
-    size = 1.0
-    for _ in range(30):
-        vector = np.einsum("qdh,qd->h", features, features @ vector) / len(features)
-        size = float(np.linalg.norm(vector)) or 1.0
-        vector /= size
-    return 0.55 * size
+    if any(each.nulls is None for each in examples):
+        raise ValueError("joint needs examples with null scores")
+    both = [np.concatenate((each.scores, -each.nulls)) for each in examples if each.nulls is not None]
+    size = np.sqrt(np.mean([each.var(axis=1) for each in both], axis=0))
+    size[size == 0] = 1.0
+    centred = [(each - each.mean(axis=1, keepdims=True)) / size[:, None] for each in both]
+    lists = Lists.of(centred, [each.grades for each in examples])
+    halves = (np.split(lists.weights(penalty) / size, 2) for penalty in penalties)
+    return [(weights, prior) for weights, prior in halves]
 
 
 _VALUES: dict[str, Callable[[Sequence[Example]], Scores]] = {"qr": _qr, "core": _core, "ndcg": ndcg_per_head}
@@ -222,13 +226,13 @@ def _held_out(examples: Sequence[Example], method: Method, folds: int) -> dict[f
 
     A setting that keeps no head in some fold is left out: weights of nothing rank nothing.
     """
-    settings: Sequence[float] = PENALTIES if method == "sparse" else SIZES
+    settings: Sequence[float] = PENALTIES if method in ("sparse", "joint") else SIZES
     values, empty = {setting: np.empty(len(examples)) for setting in settings}, set[float]()
     for fold in range(folds):
         training = [each for at, each in enumerate(examples) if at % folds != fold]
-        for setting, weights in zip(settings, _fits(training, method, settings), strict=True):
+        for setting, (weights, prior) in zip(settings, _fits(training, method, settings), strict=True):
             if not weights.any():
                 empty.add(setting)
             for at in range(fold, len(examples), folds):
-                values[setting][at] = ndcg(weighed(examples[at].scores, weights), examples[at].grades)
+                values[setting][at] = ndcg(scored(examples[at], weights, prior), examples[at].grades)
     return {setting: each for setting, each in values.items() if setting not in empty}

@@ -33,8 +33,13 @@ class HeadSet(BaseModel):
         layers, heads_per_layer: the model's size.
         layout: which prompt the heads were found with: documents as blocks, or all in one prompt.
         over: what counts of a document in blocks: all its tokens, or the best one.
-        null_strength: how much of the null query's match is subtracted; 0 asks no null query.
-        weights: "layer-head", both from 0 -> weight. Head scores are standardised over the candidates, times weight.
+        form: standardised, where a head's match is standardised over the candidates before it is weighed; or absolute,
+            where it counts as it is, so that a score depends on one query and one document alone.
+        null_strength: how much of the null query's match is subtracted, of each head or, where the form is absolute, of the
+            prior; 0 asks no null query.
+        weights: "layer-head", both from 0 -> weight of what the head pays to a document for the query.
+        prior: "layer-head" -> weight of what the head pays to it for a query without content, which is taken off whatever is
+            asked. Only where the form is absolute. Other heads may be trusted with this than with the query.
         method, found_on, source: how the set was found, on what, and whose it is.
     """
 
@@ -48,8 +53,10 @@ class HeadSet(BaseModel):
     heads_per_layer: int = Field(ge=1)
     layout: Layout = "blocks"
     over: Literal["all", "best"] = "all"
+    form: Literal["standardised", "absolute"] = "standardised"
     null_strength: float = 0.0
     weights: dict[str, float] = Field(min_length=1)
+    prior: dict[str, float] = {}
     method: str = ""
     found_on: str = ""
     source: str = ""

@@ -21,14 +21,16 @@ from rerankers.attention.finding import (
     ndcg_per_head,
     require_enough,
 )
-from rerankers.attention.head_sets import HeadSet
+from rerankers.attention.head_sets import HeadSet, Layout
 from rerankers.attention.heads import Plan, make_plan
-from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces
+from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces, Pieces
 from rerankers.attention.pseudo import Case
+from rerankers.attention.weigh import Scores
 
 STRENGTHS = (0.0, 0.5, 0.75, 1.0)
 NULL = "N/A"
 MAX_QUERY_TOKENS = 256
+_PIECES: dict[Layout, type[BlockPieces] | type[Pieces]] = {"blocks": BlockPieces, "prompt": Pieces}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,9 @@ class CaseScores:
     null: NDArray[np.float64]
     grades: NDArray[np.float64]
 
-    def example(self, heads: slice, strength: float) -> Example:
-        return Example(scores=self.real[heads] - strength * self.null[heads], grades=self.grades)
+    def example(self, heads: slice, strength: float = 0.0) -> Example:
+        null = self.null[heads]
+        return Example(scores=self.real[heads] - strength * null, grades=self.grades, nulls=null)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,7 @@ def find_heads(
     found_on: str,
     methods: Sequence[Method] = ("core",),
     depths: Sequence[int] | None = None,
+    layout: Layout = "blocks",
     max_tokens: int = 128,
     progress: Progress = silent,
 ) -> Search:
@@ -73,9 +77,11 @@ def find_heads(
     number and the null's strength are chosen by cross-validation. The shallowest depth wins that is within one
     standard error of the best one.
 
+    Args:
+        layout: how the heads will be read. max_tokens: of a document as a block; one prompt cuts it as `rerank.icr` does.
     Raises:
         NothingFound: too few cases, or no head ranks them.
-        SpecError: the model cannot be read in blocks, or has no such depth.
+        SpecError: the model cannot be read so, or has no such depth.
     """
     require_enough(len(cases))
     with llm.weights() as lent:
@@ -83,8 +89,16 @@ def find_heads(
         chosen = sorted(set(depths or usual_depths(n_layers)))
         if chosen[0] < 0:
             raise SpecError(f"depths are layers from 0 to {n_layers - 1}, got {chosen[0]}")
-        plan, scores = score_cases(lent, cases, last_layer=chosen[-1], max_tokens=max_tokens, progress=progress)
-    return choose_heads(llm, plan, scores, model=model, found_on=found_on, methods=methods, depths=chosen)
+        if layout == "prompt":
+            from rerankers.attention.prompt_cases import score_cases_in_one_prompt
+
+            context, last = llm.context_window, chosen[-1]
+            plan, scores = score_cases_in_one_prompt(lent, cases, context=context, last_layer=last, progress=progress)
+        else:
+            plan, scores = score_cases(lent, cases, last_layer=chosen[-1], max_tokens=max_tokens, progress=progress)
+    return choose_heads(
+        llm, plan, scores, model=model, found_on=found_on, methods=methods, depths=chosen, layout=layout
+    )
 
 
 def choose_heads(
@@ -96,8 +110,12 @@ def choose_heads(
     found_on: str,
     methods: Sequence[Method],
     depths: Sequence[int],
+    layout: Layout = "blocks",
 ) -> Search:
     """As `find_heads`, from scores that are there. The model is asked for nothing but its identity.
+
+    One prompt sums its heads' attention as it is, and heads differ in how much they pay; so there each weight is divided
+    by the head's spread over candidates, mean over cases, which comes near to what is standardised in blocks.
 
     Raises:
         NothingFound: too few cases, or no head ranks them.
@@ -105,7 +123,6 @@ def choose_heads(
     strengths, by_depth = _choose(plan, scores, depths, methods)
     depth = shallowest(by_depth)
     found, strength = by_depth[depth], strengths[depth]
-    within = [(name, float(weight)) for name, weight in zip(plan.names, found.weights, strict=False) if weight > 0]
     with llm.weights() as lent:
         from rerankers.attention.identity import weight_hash
 
@@ -116,14 +133,22 @@ def choose_heads(
             template_hash=BlockPieces.of(lent.tokenizer, instruction=INSTRUCTIONS["ie"]).sha256,
             layers=int(config.num_hidden_layers),
             heads_per_layer=int(config.num_attention_heads),
+            form="standardised" if found.prior is None else "absolute",
             null_strength=strength,
-            weights={f"{layer}-{head}": round(weight, 4) for (layer, head), weight in within},
+            weights=_named(plan, found.weights),
+            prior={} if found.prior is None else _named(plan, found.prior),
             method=f"{found.method}, cross-validated nDCG@10 {found.ndcg:.4f} over {len(scores)} queries",
             found_on=found_on,
         )
     alone = ndcg_per_head([each.example(slice(None), strength) for each in scores])
     by_head = dict(zip(plan.names, alone.tolist(), strict=True))
     return Search(heads=heads, by_head=by_head, by_depth=by_depth, skipped=plan.skipped)
+
+
+def _named(plan: Plan, weights: Scores) -> dict[str, float]:
+    """Heads that count, by name; weights to four digits that say something."""
+    named = zip(plan.names, weights.tolist(), strict=False)
+    return {f"{layer}-{head}": float(f"{weight:.4g}") for (layer, head), weight in named if weight > 0}
 
 
 def usual_depths(n_layers: int) -> tuple[int, ...]:
@@ -145,18 +170,23 @@ def shallowest(by_depth: dict[int, Found]) -> int:
 def _choose(
     plan: Plan, scores: Sequence[CaseScores], depths: Sequence[int], methods: Sequence[Method]
 ) -> tuple[dict[int, float], dict[int, Found]]:
-    """For every depth with a head that ranks the null's strength, and what was found with it."""
+    """For every depth with a head that ranks the null's strength, and what was found with it.
+
+    Joint learns itself how much of which null is taken off: its strength is 1.
+    """
     require_enough(len(scores))
     strengths, by_depth = dict[int, float](), dict[int, Found]()
+    apart = [method for method in methods if method != "joint"]
     for depth in depths:
         within = slice(sum(layer <= depth for layer, _ in plan.names))
-        tried = dict[float, Found]()
-        for strength in STRENGTHS if within.stop else ():
+        asked: list[tuple[float, float, Sequence[Method]]] = [(s, s, apart) for s in STRENGTHS] if apart else []
+        asked += [(1.0, 0.0, ["joint"])] if "joint" in methods else []
+        tried = list[tuple[float, Found]]()
+        for strength, taken_off, some in asked if within.stop else ():
             with suppress(NothingFound):
-                tried[strength] = find([each.example(within, strength) for each in scores], methods=methods)
+                tried.append((strength, find([each.example(within, taken_off) for each in scores], methods=some)))
         if tried:
-            strengths[depth] = max(tried, key=lambda strength: tried[strength].ndcg)
-            by_depth[depth] = tried[strengths[depth]]
+            strengths[depth], by_depth[depth] = max(tried, key=lambda each: each[1].ndcg)
     if not by_depth:
         raise NothingFound(f"no head of layers 0-{max(depths)} ranks these {len(scores)} examples")
     return strengths, by_depth

@@ -73,7 +73,7 @@ def test_heads_are_found_from_a_corpus_alone(
     out_file = tmp_path / "heads.json"
     code, out, err = run(
         capsys, "find", "--model", str(model), "--index", str(index), "--out", str(out_file), "--depth", "0", "1",
-        "--candidates", "6",
+        "--candidates", "6", "--max-tokens", "16",
     )  # fmt: skip
     assert code == 0, err
     heads = read_head_set(out_file)
@@ -125,11 +125,11 @@ def test_a_folder_that_is_not_there_is_made(
 ) -> None:
     out = tmp_path / "new" / "heads.json"
     code, _, err = run(
-        capsys, "find", "--model", str(model), "--index", str(index), "--out", str(out), "--max-tokens", "16",
+        capsys, "find", "--model", str(model), "--index", str(index), "--out", str(out), "--layout", "prompt",
         "--candidates", "6",
     )  # fmt: skip
     assert code == 0, err
-    assert read_head_set(out).weights
+    assert read_head_set(out).layout == "prompt"
 
 
 def test_a_pseudo_query_is_taken_off_its_document(index: Path) -> None:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from rag.errors import SpecError
-from rag.types import Document
-from rerankers.attention.finding import NothingFound
+from rag.ranking import in_this_order
+from rag.types import Document, Query, Ranking
+from rerankers.attention.finding import NothingFound, ndcg
+from rerankers.attention.prompt_cases import score_cases_in_one_prompt
 from rerankers.attention.pseudo import Case
+from rerankers.attention.reranker import AttentionReranker
 from rerankers.attention.search_heads import find_heads
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 
@@ -54,3 +60,40 @@ def test_too_few_cases_are_refused_before_the_model_is_asked() -> None:
     with pytest.raises(NothingFound, match="at least 10 examples, got 3"):
         find_heads(llm, cases(3), model="tiny", found_on="words")
     assert llm.lent == 0
+
+
+@pytest.mark.parametrize("method", ["core", "sparse"])
+def test_heads_found_in_one_prompt_rank_there_as_they_did_when_found(method: Any, tmp_path: Path) -> None:
+    """The reranker, which knows the file alone, against nDCG worked out from every head's scores."""
+    llm, given = TinyLLM(tiny_model("llama")), cases(20)
+    search = find_heads(llm, given, model="tiny", found_on="words", methods=[method], depths=[2], layout="prompt")
+    assert search.heads.layout == "prompt"
+    assert max(search.heads.weights.values()) == 1.0
+    search.heads.save(tmp_path / "heads.json")
+    reranker = AttentionReranker(llm=llm, layout="prompt", heads=str(tmp_path / "heads.json"))
+    rankings = [
+        Ranking(query=Query(qid=str(at), text=each.query), hits=in_this_order(list(each.candidates)))
+        for at, each in enumerate(given)
+    ]
+    reached = []
+    for each, found in zip(given, reranker.rerank(rankings, k=4), strict=True):
+        scored = {hit.doc_id: hit.score for hit in found.hits}
+        reached.append(float(ndcg(np.array([scored[d.doc_id] for d in each.candidates]), np.array(each.grades))))
+    best_head = max(search.by_head.values())
+    assert np.mean(reached) > 0.8 * best_head
+    with llm.weights() as lent:
+        plan, scores = score_cases_in_one_prompt(lent, given, context=4096, last_layer=2)
+    at = {name: row for row, name in enumerate(plan.names)}
+    rows = [at[name] for name in sorted((layer, h) for layer, heads in search.heads.by_layer.items() for h in heads)]
+    weights = np.array([search.heads.weight(*plan.names[row]) for row in rows])
+    expected = [
+        float(ndcg(weights @ each.example(slice(None), search.heads.null_strength).scores[rows], each.grades))
+        for each in scores
+    ]
+    assert np.mean(reached) == pytest.approx(np.mean(expected), abs=0.05)  # the reranker filters tokens besides
+
+
+def test_candidates_that_do_not_fit_into_one_prompt_are_said() -> None:
+    llm = TinyLLM(tiny_model("llama"), context_window=120)
+    with pytest.raises(SpecError, match="of 4 candidates fit into one prompt of 120 tokens"):
+        find_heads(llm, cases(), model="tiny", found_on="words", depths=[2], layout="prompt")
