@@ -23,6 +23,26 @@ class TooSlow(Exception):
     """A request's body did not arrive in time."""
 
 
+class NoRoom(Exception):
+    """The requests that are here already hold all the memory that requests may hold."""
+
+
+class Held:
+    """Bytes of requests, from their arrival to their answer, and how many there may be. Use it from one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, n_bytes: int) -> None:
+        """Raise NoRoom if so many more are too many; else they count."""
+        if n_bytes > self._left:
+            raise NoRoom
+        self._left -= n_bytes
+
+    def give_back(self, n_bytes: int) -> None:
+        self._left += n_bytes
+
+
 class RequestRate:
     """How often each caller may ask: `per_minute` requests evenly, or as many at once after a pause of a minute.
 
@@ -62,26 +82,36 @@ class RequestRate:
 def address_of(client: tuple[str, int] | None) -> str:
     """Who a caller without a key is: its address, or the /64 network that an IPv6 address lies in.
 
-    >>> address_of(("2001:db8::1:2:3:4", 5)), address_of(("192.0.2.7", 5))
-    ('2001:db8::/64', '192.0.2.7')
+    All that is no address is one caller: a proxy may pass on what a client says of itself, and that could be new each time.
+
+    >>> address_of(("2001:db8::1:2:3:4", 5)), address_of(("192.0.2.7", 5)), address_of(("made up", 5))
+    ('2001:db8::/64', '192.0.2.7', '')
     """
     host = client[0] if client else ""
     try:
         address = ip_address(host)
     except ValueError:
-        return host
+        return ""
     if not isinstance(address, IPv6Address) or address.ipv4_mapped:
         return str(getattr(address, "ipv4_mapped", None) or address)
     return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
 
-async def whole_body(receive: Receive, *, declared: bytes | None, max_bytes: int, timeout_s: float) -> Receive:
+async def whole_body(
+    receive: Receive,
+    *,
+    declared: bytes | None,
+    max_bytes: int,
+    timeout_s: float,
+    take: Callable[[int], None] = lambda n_bytes: None,
+) -> Receive:
     """Read a request's body, then give a `receive` that tells it in one piece and goes on with what the client does next.
 
     Bytes are counted as they come, so a body without a length, or with a false one, is cut off just the same.
 
     Args:
         declared: the content-length header.
+        take: is told the bytes of each piece that came; what it raises ends the reading.
     Raises:
         TooLarge: at once if the header says so, else as soon as more than `max_bytes` came.
         TooSlow: the body is not there after `timeout_s`.
@@ -91,7 +121,7 @@ async def whole_body(receive: Receive, *, declared: bytes | None, max_bytes: int
         raise TooLarge
     try:
         async with asyncio.timeout(timeout_s):
-            body = await _read(receive, max_bytes)
+            body = await _read(receive, max_bytes, take)
     except TimeoutError:
         raise TooSlow from None
     told = False
@@ -106,7 +136,7 @@ async def whole_body(receive: Receive, *, declared: bytes | None, max_bytes: int
     return replay
 
 
-async def _read(receive: Receive, max_bytes: int) -> bytes:
+async def _read(receive: Receive, max_bytes: int, take: Callable[[int], None]) -> bytes:
     parts: list[bytes] = []
     left = max_bytes
     while True:
@@ -117,5 +147,6 @@ async def _read(receive: Receive, max_bytes: int) -> bytes:
         left -= len(parts[-1])
         if left < 0:
             raise TooLarge
+        take(len(parts[-1]))
         if not message.get("more_body", False):
             return b"".join(parts)

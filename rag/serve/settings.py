@@ -29,6 +29,7 @@ class ServeSettings:
         text_characters: most characters of one of these documents or texts.
         requests_per_minute: most requests of a key, or of an address where there are no keys; unset sets no limit.
         max_request_bytes: most bytes of a request.
+        max_held_bytes: most bytes of all requests together that are read or answered.
         request_timeout_s: seconds that a request may take to arrive.
         keys_file: hashes of the keys that may ask (`rag keys`); the variable RAGLINE_KEYS may hold more. Without any,
             all may who reach the server.
@@ -51,6 +52,7 @@ class ServeSettings:
     text_characters: int = 32_000
     requests_per_minute: int | None = 600
     max_request_bytes: int = 4 * 2**20
+    max_held_bytes: int = 256 * 2**20
     request_timeout_s: float = 30.0
     keys_file: Path | None = None
     sessions_file: Path | None = None
@@ -67,6 +69,11 @@ class ServeSettings:
                 raise SpecError(f"serve: {field.name} must be at least 1, got {value}")
         if self.max_documents > LONGEST_LIST:
             raise SpecError(f"serve: max_documents may be at most {LONGEST_LIST:,}, got {self.max_documents:,}")
+        if self.max_held_bytes < self.max_request_bytes:
+            raise SpecError(
+                f"serve: max_held_bytes must be at least max_request_bytes ({self.max_request_bytes:,}), got "
+                f"{self.max_held_bytes:,}: a request of that size could never come"
+            )
         if not 0 < self.request_timeout_s < float("inf"):
             raise SpecError(f"serve: request_timeout_s must be above 0, got {self.request_timeout_s}")
         if "*" in self.origins:

@@ -8,7 +8,7 @@ refused; then key, rate and size are checked, in the order of what they cost. `w
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +21,7 @@ from rag.serve.errors import ApiError, explained
 from rag.serve.gather import Overloaded
 from rag.serve.gone import ClientGone
 from rag.serve.keys import Keys, bearer
-from rag.serve.limits import RequestRate, TooLarge, TooSlow, address_of, whole_body
+from rag.serve.limits import Held, NoRoom, RequestRate, TooLarge, TooSlow, address_of, whole_body
 from rag.serve.metrics import MeasuredApp, Metrics
 from rag.serve.settings import ServeSettings
 
@@ -49,7 +49,12 @@ def surround(app: FastAPI, settings: ServeSettings, *, keys: Keys, metrics: Metr
 
 def walled(app: ASGIApp, *, settings: ServeSettings, keys: Keys) -> ASGIApp:
     """An application behind all walls that know no endpoint."""
-    app = SizeWall(app, max_bytes=settings.max_request_bytes, timeout_s=settings.request_timeout_s)
+    app = SizeWall(
+        app,
+        max_bytes=settings.max_request_bytes,
+        max_held_bytes=settings.max_held_bytes,
+        timeout_s=settings.request_timeout_s,
+    )
     if settings.requests_per_minute is not None:
         app = RateWall(app, rate=RequestRate(per_minute=settings.requests_per_minute))
     app = KeyWall(app, keys=keys)
@@ -181,18 +186,39 @@ class RateWall:
 
 
 class SizeWall:
-    """Reads a request's body before anything else does, and refuses one that is too large or too slow to come."""
+    """Reads a request's body before anything else does, and refuses one that is too large or too slow to come.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, timeout_s: float) -> None:
+    One that finds no room beside those that are being read and answered is told to come back.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, max_held_bytes: int, timeout_s: float) -> None:
         self._app, self._max_bytes, self._timeout_s = app, max_bytes, timeout_s
+        self._held = Held(max_held_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _BODILESS:
             await self._app(scope, receive, send)
             return
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), None)
+        taken = 0
+
+        def take(n_bytes: int) -> None:
+            nonlocal taken
+            self._held.take(n_bytes)
+            taken += n_bytes
+
         try:
-            receive = await whole_body(receive, declared=declared, max_bytes=self._max_bytes, timeout_s=self._timeout_s)
+            await self._within(take, scope, receive, send)
+        finally:
+            self._held.give_back(taken)
+
+    async def _within(self, take: Callable[[int], None], scope: Scope, receive: Receive, send: Send) -> None:
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), None)
+        limits: dict[str, Any] = {"max_bytes": self._max_bytes, "timeout_s": self._timeout_s}
+        try:
+            receive = await whole_body(receive, declared=declared, take=take, **limits)
+        except NoRoom:
+            refusal = _refused(503, "The server holds as many requests as it can. Try again later.", "overloaded")
+            refusal.headers["Retry-After"] = str(_RETRY_AFTER_S)
         except TooLarge:
             refusal = _refused(413, f"A request may have {self._max_bytes:,} bytes.", "request_too_large")
         except TooSlow:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rag.errors import SpecError
 from rag.pipeline import load_pipeline
 from rag.serve import ServeSettings, create_app
 from rag.serve.gone import ClientGone
@@ -89,7 +90,8 @@ def test_rates_are_checked() -> None:
         (("2001:db8:0:1:aaaa::1", 1), "2001:db8:0:1::/64"),
         (("2001:db8:0:1:bbbb::2", 9), "2001:db8:0:1::/64"),
         (("::ffff:192.0.2.7", 1), "192.0.2.7"),
-        (("testclient", 1), "testclient"),
+        (("made up", 1), ""),
+        (("192.0.2.7, 198.51.100.1", 1), ""),
         (None, ""),
     ],
 )
@@ -200,13 +202,13 @@ def ask(app: ASGIApp, receive: Receive | None = None, **scope: Any) -> Asked:
 
 
 def test_a_large_request_is_refused_in_the_usual_form() -> None:
-    app = SizeWall(echo, max_bytes=10, timeout_s=60)
+    app = SizeWall(echo, max_bytes=10, max_held_bytes=100, timeout_s=60)
     assert ask(app, coming(b"0123456789"))[0::2] == (200, b"0123456789")
     status, headers, body = ask(app, coming(b"0123456789", b"0"))
     assert (status, headers["connection"]) == (413, "close")
     assert b'"code":"request_too_large"' in body
     assert ask(app, headers=[(b"content-length", b"11")])[0] == 413
-    stalled = SizeWall(echo, max_bytes=10, timeout_s=0.001)
+    stalled = SizeWall(echo, max_bytes=10, max_held_bytes=100, timeout_s=0.001)
 
     async def stalls() -> Message:
         await asyncio.Event().wait()
@@ -214,6 +216,31 @@ def test_a_large_request_is_refused_in_the_usual_form() -> None:
 
     assert ask(stalled, stalls)[0] == 408
     assert ask(app, coming(b"0123456789", b"0"), method="GET")[0] == 200, "nothing reads what a GET carries"
+
+
+def test_requests_that_are_held_leave_no_room_for_more_until_they_are_answered() -> None:
+    """Bytes count as they come, from the first piece to the end of the answer, whatever comes of it."""
+    inner: list[Asked] = []
+
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if not inner:
+            inner.append(await asyncio.to_thread(ask, app, coming(b"0123", b"45")))
+        raise KeyError("after the body")
+
+    app = SizeWall(fails, max_bytes=10, max_held_bytes=15, timeout_s=60)
+    for _ in range(3):
+        inner.clear()
+        with pytest.raises(KeyError):
+            ask(app, coming(b"0123456789"))
+    status, headers, body = inner[0]
+    assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+    assert b'"code":"overloaded"' in body
+
+
+def test_a_request_of_full_size_must_fit() -> None:
+    with pytest.raises(SpecError, match="max_held_bytes must be at least max_request_bytes"):
+        ServeSettings(max_request_bytes=11, max_held_bytes=10)
 
 
 def test_who_asks_too_often_is_told_when_to_come_back() -> None:
@@ -240,7 +267,7 @@ def test_other_kinds_of_scope_pass() -> None:
         seen.append(scope["type"])
 
     walls: list[Callable[[ASGIApp], ASGIApp]] = [
-        lambda inner: SizeWall(inner, max_bytes=1, timeout_s=1),
+        lambda inner: SizeWall(inner, max_bytes=1, max_held_bytes=1, timeout_s=1),
         lambda inner: RateWall(inner, rate=RequestRate(per_minute=1)),
     ]
     for wall in walls:
