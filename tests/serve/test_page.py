@@ -25,7 +25,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from rag.serve import ServeSettings, create_app
-from rag.serve.page import HEADERS
+from rag.serve.walls import HEADERS
 
 pytestmark = pytest.mark.browser
 
@@ -442,7 +442,7 @@ def test_nothing_is_fetched_from_elsewhere_and_inline_code_cannot_run(visit: Ope
     turn.locator(".cite").first.click()
     assert {request.url.split("/")[2] for request in opened.asked} == {opened.server.url.split("/")[2]}
     policy = opened.page.request.get(opened.server.url).headers["content-security-policy"]
-    assert policy == HEADERS["Content-Security-Policy"]
+    assert policy == HEADERS[b"content-security-policy"].decode()
     opened.page.evaluate(
         """() => {
           const script = document.createElement("script");

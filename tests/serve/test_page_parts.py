@@ -13,12 +13,14 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from rag.serve import page
+from rag.serve.walls import HEADERS, SafeHeaders
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     app = FastAPI()
     app.include_router(page.router)
+    app.add_middleware(SafeHeaders)
     with TestClient(app) as made:
         yield made
 
@@ -31,8 +33,10 @@ def test_the_page_and_all_that_it_names_are_served_with_its_policy(client: TestC
     for path in ["", *named, *(f"page/{name}" for name in page.PARTS)]:
         response = client.get(f"/{path}")
         assert response.status_code == 200
-        assert response.headers["content-security-policy"].startswith("default-src 'self';")
-        assert response.headers["x-content-type-options"] == "nosniff"
+        wanted = HEADERS | {b"cache-control": b"no-cache"}
+        for name, value in wanted.items():
+            assert response.headers[name.decode()] == value.decode()
+    assert set(page.HEADERS) == {"Cache-Control"}, "one policy, in one place"
 
 
 def test_scripts_import_only_scripts_that_are_there() -> None:

@@ -1,7 +1,7 @@
 """The built-in page at `/`: plain HTML, CSS and JavaScript that talk to `/v1/chat/completions` like any other client.
 
-Nothing is built and nothing is fetched from elsewhere; the policy that is sent along lets a browser load and run only
-what this server sends. Addresses in the page are relative, so an application may mount the server under any path.
+Nothing is built and nothing is fetched from elsewhere; the policy that `rag.serve.walls` sends along lets a browser load
+and run only what this server sends. Addresses in the page are relative, so an application may mount the server under any path.
 """
 
 from __future__ import annotations
@@ -14,12 +14,8 @@ from fastapi.responses import FileResponse
 HERE = Path(__file__).parent
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PARTS = {path.name: path for path in sorted(HERE.iterdir()) if path.suffix in TYPES}
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
+HEADERS = {"Cache-Control": "no-cache"}
+"""A browser may keep the page and asks whether it is still the same. What else is sent is every response's."""
 
 router = APIRouter(include_in_schema=False)
 
