@@ -25,7 +25,7 @@ from rerankers.attention.head_sets import HeadSet, Layout
 from rerankers.attention.heads import Plan, make_plan
 from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces, Pieces
 from rerankers.attention.pseudo import Case
-from rerankers.attention.weigh import Scores
+from rerankers.attention.weigh import Scores, spread
 
 STRENGTHS = (0.0, 0.5, 0.75, 1.0)
 NULL = "N/A"
@@ -84,6 +84,8 @@ def find_heads(
         SpecError: the model cannot be read so, or has no such depth.
     """
     require_enough(len(cases))
+    if layout == "prompt" and "joint" in methods:
+        raise SpecError("method joint finds heads for layout: blocks alone; one prompt has one null for all its heads")
     with llm.weights() as lent:
         n_layers = int(lent.model.get_decoder().config.num_hidden_layers)
         chosen = sorted(set(depths or usual_depths(n_layers)))
@@ -123,6 +125,7 @@ def choose_heads(
     strengths, by_depth = _choose(plan, scores, depths, methods)
     depth = shallowest(by_depth)
     found, strength = by_depth[depth], strengths[depth]
+    weights = found.weights if layout == "blocks" else _unstandardised(found.weights, scores, strength)
     with llm.weights() as lent:
         from rerankers.attention.identity import weight_hash
 
@@ -130,12 +133,13 @@ def choose_heads(
         heads = HeadSet(
             model=model,
             weight_hash=weight_hash(lent.model),
-            template_hash=BlockPieces.of(lent.tokenizer, instruction=INSTRUCTIONS["ie"]).sha256,
+            template_hash=_PIECES[layout].of(lent.tokenizer, instruction=INSTRUCTIONS["ie"]).sha256,
             layers=int(config.num_hidden_layers),
             heads_per_layer=int(config.num_attention_heads),
+            layout=layout,
             form="standardised" if found.prior is None else "absolute",
             null_strength=strength,
-            weights=_named(plan, found.weights),
+            weights=_named(plan, weights),
             prior={} if found.prior is None else _named(plan, found.prior),
             method=f"{found.method}, cross-validated nDCG@10 {found.ndcg:.4f} over {len(scores)} queries",
             found_on=found_on,
@@ -143,6 +147,14 @@ def choose_heads(
     alone = ndcg_per_head([each.example(slice(None), strength) for each in scores])
     by_head = dict(zip(plan.names, alone.tolist(), strict=True))
     return Search(heads=heads, by_head=by_head, by_depth=by_depth, skipped=plan.skipped)
+
+
+def _unstandardised(weights: Scores, scores: Sequence[CaseScores], strength: float) -> Scores:
+    """Weights of standardised scores as weights of scores as they are; the largest is 1."""
+    spreads = np.mean([each.example(slice(len(weights)), strength).scores.std(axis=1) for each in scores], axis=0)
+    plain = np.divide(weights, spreads, out=np.zeros_like(weights), where=spreads > 0)
+    result: Scores = plain / plain.max()
+    return result
 
 
 def _named(plan: Plan, weights: Scores) -> dict[str, float]:
