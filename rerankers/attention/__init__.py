@@ -8,6 +8,16 @@
     score.py    attention per token -> calibrated score per document
     windows.py  the order of documents when they do not fit into one prompt
 
+Documents as blocks (`reranker.py`):
+
+    blocks.py   documents and queries through the model, each alone; match.py, what the one pays to the other
+    reader.py   texts in, head scores out; question.py, the same for one query less its nulls; explain.py, by token
+    states.py   what is kept of documents; state_*.py, how it lies in memory and on disk
+    weigh.py    head scores -> one score per document
+
+Which heads: head_sets.py (files of them), choosing.py (what a reranker is told), pseudo.py and questions.py (queries from a
+corpus), finding.py (arithmetic), search_heads.py and prompt_cases.py (the two layouts).
+
 `capture` and `rows` import torch, so they are imported when a model is first read; the others need numpy at
 most.
 """
