@@ -225,7 +225,7 @@ async def _events(
         yield event(explained(error, extra={"ragline": begun}).as_dict())
         return
     service.down.clear(ANSWERING)
-    service.watch.result(result)
+    service.done(result)
     answer = result.answers[0]
     await turn.keep(answer)
     yield chunk({}, _finish_reason(answer), ragline=whole_json(result, graph, session=turn.session))

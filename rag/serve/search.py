@@ -44,14 +44,18 @@ async def _found(asked: SearchRequest, service: Service) -> dict[str, Any]:
         raise explained(error) from error
     if result.failures:
         raise failed(result.failures[0]) from result.failures[0].cause
-    service.watch.result(result)
+    last = service.pipeline.graph.last_ranking()
+    if node == last == service.pipeline.graph.output:
+        service.done(result)
+    else:
+        service.watch.result(result)
     ranking = result.rankings[0]
     return {
         "query": asked.query,
         "hits": [hit_json(hit, rank) for rank, hit in enumerate(ranking.hits, start=1)],
         "outcome": outcome_json(ranking.outcome),
         "node": node,
-        "degraded": node != service.pipeline.graph.last_ranking(),
+        "degraded": node != last,
         "stages": stages_json(result, service.pipeline.graph),
     }
 

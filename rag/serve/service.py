@@ -200,8 +200,14 @@ class Service:
     async def finish(self, prepared: RunResult, sampling: Sampling) -> RunResult:
         """The whole run of a prepared question."""
         result = await self._answers(_Answer(prepared=prepared, sampling=tuple(sorted(sampling.items()))))
-        self.watch.result(result)
+        self.done(result)
         return result
+
+    def done(self, result: RunResult) -> None:
+        """A question went all the way: metrics hear of it, and what did not load at the start has loaded by now."""
+        self.watch.result(result)
+        if not result.failures:
+            self.trouble = ""
 
     async def write(self, prepared: RunResult, sampling: Sampling) -> tuple[AnswerStream, Reader[AnswerDelta]]:
         """The answer to a prepared question, and what reads its pieces; stopping the reader stops the model.

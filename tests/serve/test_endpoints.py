@@ -26,7 +26,7 @@ from rag.serve import ServeSettings, create_app, wire
 from rag.serve.health import Checkup
 from rag.types import Document, Ranking
 from tests.serve.asking import DEADLINE_S, openai_client, until
-from tests.serve.walled import MODEL, client, graph, walled
+from tests.serve.walled import MODEL, client, graph, question, walled
 from tests.small_index import small_index
 from tests.tiny_models import tiny_sentence_model
 
@@ -226,6 +226,36 @@ def test_ready_says_what_is_degraded_and_health_does_not_mind(index: Path) -> No
             assert "answer" in reply["degraded"][0]["means"]
             assert "secret" not in str(reply)
             assert asking.get("/health").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_did_not_load_at_the_start_is_told_until_an_answer_shows_that_it_has(
+    index: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    def fails() -> None:
+        raise MissingModel("the disk was not there yet")
+
+    with load_pipeline(graph(), index=index) as pipeline:
+        monkeypatch.setattr(pipeline, "warm_up", fails)
+        with client(pipeline) as asking:
+            told = asking.get("/ready").json()
+            assert (told["status"], told["degraded"][0]["part"]) == ("degraded", "loading")
+            asking.post("/v1/search", json={"query": "leave"})  # this graph does more than search
+            assert asking.get("/ready").json()["status"] == "degraded"
+            assert asking.post("/v1/chat/completions", json=question(stream=stream)).status_code == 200
+            assert asking.get("/ready").json() == {"status": "ready", "degraded": []}
+
+
+def test_of_a_graph_that_ranks_alone_a_search_shows_it(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise MissingModel("the disk was not there yet")
+
+    with load_pipeline("bm25", index=index) as pipeline:
+        monkeypatch.setattr(pipeline, "warm_up", fails)
+        with client(pipeline) as asking:
+            assert asking.get("/ready").json()["status"] == "degraded"
+            asking.post("/v1/search", json={"query": "leave"})
+            assert asking.get("/ready").json()["status"] == "ready"
 
 
 def test_a_model_that_says_nothing_is_not_waited_for(index: Path) -> None:
