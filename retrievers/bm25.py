@@ -58,16 +58,18 @@ class BM25Retriever:
             return []
         terms = [self._terms(query) for query in queries]
         rankings: list[Ranking | None] = [None] * len(queries)
+        kinds: dict[int, str] = {}
         for where, members in _by_filter(queries):
             mask = self._index.mask(where)
             found = self._search([terms[i] for i in members], k=k, mask=mask)
             for i, hits in zip(members, found, strict=True):
                 outcome = Outcome()
-                if not hits and (reason := self._why_empty(queries[i], terms[i], mask)):
-                    outcome = Outcome(kind="empty", detail=reason)
+                if not hits and (why := self._why_empty(queries[i], terms[i], mask)) is not None:
+                    kinds[i], detail = why
+                    outcome = Outcome(kind="empty", detail=detail)
                 rankings[i] = Ranking(query=queries[i], hits=hits, source="bm25", outcome=outcome)
         made = [ranking for ranking in rankings if ranking is not None]
-        _warn([ranking for ranking in made if ranking.outcome.kind == "empty"], len(made))
+        _warn([(queries[i].qid, kind) for i, kind in sorted(kinds.items())], len(made))
         return made
 
     def _terms(self, query: Query) -> Mapping[str, float]:
@@ -97,21 +99,28 @@ class BM25Retriever:
             found.append(ranked(scored, k=k))
         return found
 
-    def _why_empty(self, query: Query, terms: Mapping[str, float], mask: NDArray[np.bool_] | None) -> str:
-        """Why no document can be a hit; "" where one could have been, but the filter took it."""
+    def _why_empty(
+        self, query: Query, terms: Mapping[str, float], mask: NDArray[np.bool_] | None
+    ) -> tuple[str, str] | None:
+        """Why no document can be a hit, in words for a log and in full; None where the filter took those that could.
+
+        What is told in full quotes the question, which is the user's business and no log's.
+        """
         leg = self._index.lexical
         if not terms:
-            return leg.analyzer.why_no_terms(query.text)
+            return "it has no terms", leg.analyzer.why_no_terms(query.text)
         if mask is not None and not mask.any():
-            return "no document passes the filter"
+            return "no document passes the filter", "no document passes the filter"
         if any(term in leg for term in terms):
-            return ""
+            return None
         shown = ", ".join(repr(term[:_SHOWN_CHARACTERS]) for term in list(terms)[:_SHOWN])
         more = f" and {len(terms) - _SHOWN:,} more" if len(terms) > _SHOWN else ""
         scripts = _foreign_scripts("".join(list(terms)[:100]))
         written = f"; it is written in {', '.join(scripts)} characters" if scripts else ""
         language = leg.analyzer.settings.language
-        return f"no document has any of its terms ({shown}{more}), analysed as '{language}'{written}"
+        analysed = f"analysed as '{language}'{written}"
+        missing = "no document has any of its terms"
+        return f"{missing}, {analysed}", f"{missing} ({shown}{more}), {analysed}"
 
 
 def _by_filter(queries: Sequence[Query]) -> list[tuple[Where | None, list[int]]]:
@@ -134,12 +143,9 @@ def _foreign_scripts(text: str) -> list[str]:
     return sorted(names - {"", "LATIN", "MODIFIER"})
 
 
-def _warn(empty: Sequence[Ranking], n_queries: int) -> None:
+def _warn(empty: Sequence[tuple[str, str]], n_queries: int) -> None:
+    """`empty`: qids, and why in words that do not quote the question."""
     if empty:
-        logger.warning(
-            "retrieve.bm25: %d of %d queries can have no hits; first: qid %r: %s",
-            len(empty),
-            n_queries,
-            empty[0].qid,
-            empty[0].outcome.detail,
-        )
+        qid, kind = empty[0]
+        said = "retrieve.bm25: %d of %d queries can have no hits; first: qid %r: %s"
+        logger.warning(said, len(empty), n_queries, qid, kind)
