@@ -8,6 +8,7 @@ FILE.1, in place of the one before, and a new one is begun: at most two files of
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -75,12 +76,22 @@ class JsonLines(SpanExporter):
 
     def _make_room(self, n_bytes: int) -> None:
         here = os.fstat(self._file)
-        if here.st_size == 0 or here.st_size + n_bytes <= self._most_bytes:
+        removed = here.st_nlink == 0  # other processes have filled two files since
+        if not removed and (here.st_size == 0 or here.st_size + n_bytes <= self._most_bytes):
             return
-        if os.path.exists(self.path) and os.stat(self.path).st_ino == here.st_ino:  # else another process has moved it
-            os.replace(self.path, f"{self.path}.1")
+        self._move_away(here.st_ino)
         before, self._file = self._file, _opened(self.path)
         os.close(before)
+
+    def _move_away(self, inode: int) -> None:
+        """Make the full file FILE.1, unless another process has done so: then the path is the next file's by now.
+
+        All who hold this file decide so one after the other. Else two that find it full at the same time would both
+        move what is at the path, and the second one would put the new file in place of the full one.
+        """
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # given up when the file is closed
+        if os.path.exists(self.path) and os.stat(self.path).st_ino == inode:
+            os.replace(self.path, f"{self.path}.1")
 
 
 def _opened(path: Path) -> int:

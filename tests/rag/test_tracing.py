@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Tracer
 
 from rag import tracing
 from rag.batch.run import run_batch
@@ -209,6 +212,51 @@ def test_the_file_stays_small_and_its_lines_whole(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         for line in file.read_text().splitlines():
             assert len(json.loads(line)["attributes"]["long"]) == 4_000
+
+
+def test_two_that_find_the_file_full_at_once_lose_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one moves the file away, or tries to, in the moment in which the first one is about to."""
+    path = tmp_path / "t.jsonl"
+    providers = [provider_for(path, most_bytes=10_000) for _ in range(2)]
+    first, second = (provider.get_tracer("test") for provider in providers)
+
+    def write(tracer: Tracer, name: str) -> None:
+        with tracer.start_as_current_span(name) as span:
+            span.set_attribute("long", "x" * 4_000)
+
+    write(first, "a")
+    write(first, "b")
+    plain = os.replace
+    beside = threading.Thread(target=write, args=(second, "d"))
+
+    def held(*given: Any) -> None:
+        monkeypatch.setattr(os, "replace", plain)
+        beside.start()
+        beside.join(0.5)  # it gets as far as it can
+        plain(*given)
+
+    monkeypatch.setattr(os, "replace", held)
+    write(first, "c")
+    beside.join(60)
+    for provider in providers:
+        provider.shutdown()
+    files = {file.name: file.read_text().splitlines() for file in tmp_path.iterdir()}
+    names = {name: [json.loads(line)["name"] for line in lines] for name, lines in files.items()}
+    assert names == {"t.jsonl.1": ["a", "b"], "t.jsonl": ["c", "d"]}
+
+
+def test_lines_go_on_where_others_have_filled_two_files_since(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    providers = [provider_for(path, most_bytes=1_500) for _ in range(2)]
+    quiet, busy = (provider.get_tracer("test") for provider in providers)
+    for number in range(10):
+        with busy.start_as_current_span(f"busy {number}") as span:
+            span.set_attribute("long", "x" * 600)
+    with quiet.start_as_current_span("quiet"):
+        pass
+    for provider in providers:
+        provider.shutdown()
+    assert "quiet" in path.read_text() + (tmp_path / "t.jsonl.1").read_text()
 
 
 def test_a_file_that_cannot_be_written_is_said_before_anything_runs(tmp_path: Path) -> None:
