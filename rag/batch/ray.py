@@ -88,7 +88,7 @@ def _moved(window: Sequence[list[Query]], pools: Sequence[str], job: _Job, clust
     """A Ray Dataset: these batches on their way through the pools, when it is read."""
     import ray.data
 
-    data = ray.data.from_items([{"parcel": begun(batch)} for batch in window], override_num_blocks=len(window))
+    data: Any = ray.data.from_items([{"parcel": begun(batch)} for batch in window], override_num_blocks=len(window))
     for pool in pools:
         data = data.map(
             _Worker,
