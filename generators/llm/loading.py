@@ -56,7 +56,9 @@ class Loaded:
         """
         from transformers import DynamicCache
 
-        return DynamicCache() if croppable else DynamicCache(config=self.model.config)
+        from generators.llm.growing import growing
+
+        return growing(DynamicCache() if croppable else DynamicCache(config=self.model.config))
 
     def decode(self, ids: list[int]) -> str:
         """Text of ids, special tokens left out."""

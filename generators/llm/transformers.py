@@ -426,7 +426,8 @@ def batch_bytes(shape: Shape, *, tokens: int, size: int, logits: bool = True) ->
     """
     cache = shape.cache_numbers() * tokens * size
     work = (shape.pass_numbers() + 2 * shape.keys) * tokens * size
-    return cache + work + (4 * min(_LOGITS_AT_ONCE, tokens * shape.vocabulary // 8) if logits else 0)
+    # A cache that is written to has room for an eighth more (`generators.llm.growing`).
+    return cache + work + (cache // 8 + 4 * min(_LOGITS_AT_ONCE, tokens * shape.vocabulary // 8) if logits else 0)
 
 
 def _after(portion: Portion, rows: list[list[int]]) -> list[list[int]]:
