@@ -26,7 +26,7 @@ def _list() -> int:
 
     for name, heads in named_head_sets().items():
         tried = f"weights {heads.weight_hash[:12]}" if heads.weight_hash else "not tried here"
-        depth = f"{max(heads.by_layer) + 1} of {heads.layers} layers"
+        depth = f"{heads.deepest + 1} of {heads.layers} layers"
         say(f"{name:<44} {len(heads.weights):>3} heads, {depth:<18} {heads.layout:<7} {tried:<22} {heads.source}")
     return 0
 

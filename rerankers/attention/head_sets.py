@@ -11,9 +11,9 @@ import logging
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rag.errors import SpecError
 from rerankers.attention.heads import parse_heads
@@ -61,16 +61,28 @@ class HeadSet(BaseModel):
     found_on: str = ""
     source: str = ""
 
-    @field_validator("weights")
+    @field_validator("weights", "prior")
     @classmethod
     def _named(cls, weights: dict[str, float]) -> dict[str, float]:
-        parse_heads(tuple(weights))
+        if weights:
+            parse_heads(tuple(weights))
         return weights
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.prior and (self.form, self.layout) != ("absolute", "blocks"):
+            raise ValueError("a prior needs form absolute and layout blocks")
+        return self
 
     @property
     def by_layer(self) -> dict[int, tuple[int, ...]]:
-        """Layer -> heads."""
+        """Layer -> heads that meet a query."""
         return parse_heads(tuple(self.weights))
+
+    @property
+    def deepest(self) -> int:
+        """The last layer that is run, from 0."""
+        return max(parse_heads((*self.weights, *self.prior)))
 
     def weight(self, layer: int, head: int) -> float:
         return self.weights[f"{layer}-{head}"]

@@ -36,6 +36,12 @@ class Plan:
         """All (layer, key head) that the heads read, in order; `shared` heads read one key head."""
         return tuple(dict.fromkeys((layer, head // shared) for layer, head in sorted(self.names)))
 
+    def joined(self, other: Plan) -> Plan:
+        """The heads of both, of one model."""
+        layers = sorted({*self.heads, *other.heads})
+        both = {at: tuple(sorted({*self.heads.get(at, ()), *other.heads.get(at, ())})) for at in layers}
+        return Plan(heads=both, skipped=self.skipped, windows=self.windows)
+
     def window(self, layer: int) -> int | None:
         """Positions that a token of this layer sees, itself included; None where it sees all before it."""
         return self.windows.get(layer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -41,8 +41,12 @@ def weight_hash(model: Any) -> str:
     return found
 
 
-def states_identity(model: Any, *, opening: Sequence[int], plan: Plan) -> dict[str, Any]:
-    """All that a document's keys depend on, beside its own ids: told in clear where they are kept.
+def states_identity(
+    model: Any, *, opening: Sequence[int], plan: Plan, prior: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """All that a document's state depends on, beside its own ids: told in clear where it is kept.
+
+    `plan` is of the heads whose keys are kept; `prior` says what the prior depends on, where there is one.
 
     Weights alone do not say how they are put together: rotary base, scaling, norms and activations stand in the
     configuration, which a user may edit beside the same weights.
@@ -59,6 +63,7 @@ def states_identity(model: Any, *, opening: Sequence[int], plan: Plan) -> dict[s
         "opening": list(opening),
         "pairs": [list(pair) for pair in pairs],
         "windows": {str(layer): window for layer, window in plan.windows.items()},
+        "prior": prior,
     }
 
 

@@ -52,19 +52,30 @@ def matches(
 
 
 def token_matches(
-    asked: Asked, document: Tensor, *, pair_of: Sequence[int], softcap: float | None = None, over: Over = "all"
-) -> Tensor:
-    """float32 [n_heads, n_tokens]: a document's match shared out over its tokens, to which they add up.
+    asked: Asked,
+    documents: Sequence[Tensor],
+    *,
+    pair_of: Sequence[int],
+    softcap: float | None = None,
+    over: Over = "all",
+) -> list[Tensor]:
+    """float32 [n_heads, n_tokens] of each document: its match shared out over its tokens, to which they add up.
 
     Every row's match is divided in the proportion of the weights its tokens get; with over best it is its best token's.
     """
-    logits = token_logits(asked, [document], pair_of=pair_of, softcap=softcap)[:, :, 0]
-    if over == "best":
-        own = logits.amax(-1)
-        share = functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
-    else:
-        own, share = logits.logsumexp(-1), logits.softmax(-1)
-    return (functional.softplus(own - asked.outside)[:, :, None] * share).mean(1).cpu()
+    n_heads, n_rows, _ = asked.vectors.shape
+    lengths = [keys.shape[1] for keys in documents]
+    found = list[Tensor]()
+    for some in _parts(lengths, limit=max(1, _AT_ONCE // (n_heads * n_rows))):
+        logits = token_logits(asked, [documents[i] for i in some], pair_of=pair_of, softcap=softcap)
+        if over == "best":
+            own = logits.amax(-1)
+            share = functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+        else:
+            own, share = logits.logsumexp(-1), logits.softmax(-1)
+        parts = (functional.softplus(own - asked.outside[:, :, None])[..., None] * share).mean(1).cpu()
+        found += [parts[:, at, : lengths[i]] for at, i in enumerate(some)]
+    return found
 
 
 def token_logits(

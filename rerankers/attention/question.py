@@ -43,10 +43,11 @@ class Question:
         result: Scores = found.numpy()
         return result
 
-    def trouble(self, by_head: Scores) -> str:
+    def trouble(self, by_head: Scores, priors: Scores | None = None) -> str:
         """Which head has a number that is not finite, in words; nothing where all is well."""
         wrong = ~np.isfinite(by_head).all(axis=1)
         if not wrong.any():
-            return ""
+            well = priors is None or np.isfinite(priors).all()
+            return "" if well else "attention of a head of the prior is not finite"
         layer, head = self.reader.plan.names[int(wrong.argmax())]
         return f"attention of layer {layer}, head {head} is not finite"

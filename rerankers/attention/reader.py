@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from rag.chat import encode_text, encode_text_spans
 from rag.errors import SpecError
@@ -14,11 +18,11 @@ from rerankers.attention.blocks import Asked, Before, encode_before, encode_docu
 from rerankers.attention.heads import Plan
 from rerankers.attention.identity import head_size, key_heads
 from rerankers.attention.match import Over, matches, token_matches
+from rerankers.attention.prior import Prior
 from rerankers.attention.prompt import BlockPieces
+from rerankers.attention.state_layout import State
 from rerankers.attention.states import StateStore, document_digest
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from rerankers.attention.weigh import Scores
 
 Span = Literal["words", "suffix"]
 _CHARACTERS_PER_TOKEN = 32
@@ -36,10 +40,20 @@ class Read:
     `fresh` counts the documents behind the encoded tokens.
     """
 
-    keys: list[Tensor]
+    states: list[State]
     encoded: int = 0
     found: int = 0
     fresh: int = 0
+
+    @property
+    def keys(self) -> list[Tensor]:
+        """Of each document, [n_pairs, n_tokens, head_size]."""
+        return [state.keys for state in self.states]
+
+    @property
+    def priors(self) -> Scores:
+        """Of each document, float64 [n_documents]; 0 where there is none."""
+        return np.array([0.0 if prior is None else float(prior.double().sum()) for _, prior in self.states])
 
 
 class BlockReader:
@@ -50,7 +64,8 @@ class BlockReader:
         max_tokens: of a document's block. The lead stands right behind, so it is part of the layout.
         span: which rows of a query are read: its words, or lead, words and the end of the turn.
         null_lead: what stands before a query without content; None is the lead of all others.
-        store: where documents' keys are kept and looked up.
+        prior: what is taken off documents, if anything is.
+        store: where documents' states are kept and looked up; made for a prior where there is one.
     """
 
     def __init__(
@@ -64,22 +79,27 @@ class BlockReader:
         max_query_tokens: int,
         span: Span = "words",
         null_lead: Sequence[int] | None = None,
+        prior: Prior | None = None,
         store: StateStore | None = None,
     ) -> None:
         _require_rotary(decoder.config)
-        self.decoder, self.plan = decoder, plan
+        self.decoder, self.plan, self._prior = decoder, plan, prior
+        self._whole = plan if prior is None else plan.joined(prior.plan)
         self._tokenizer, self._pieces, self._max_tokens, self._span = tokenizer, pieces, max_tokens, span
         self._max_query_tokens, self.store = max_query_tokens, store
         self._null_lead = tuple(pieces.lead if null_lead is None else null_lead)
         shared = int(decoder.config.num_attention_heads) // key_heads(decoder.config)
-        pairs = {pair: at for at, pair in enumerate(plan.pairs(shared))}
-        self.pair_of = [pairs[layer, head // shared] for layer, head in plan.names]
+        encoded, kept = self._whole.pairs(shared), plan.pairs(shared)
+        self.pair_of = [kept.index((layer, head // shared)) for layer, head in plan.names]
+        self._pairs_kept = [encoded.index(pair) for pair in kept]
+        prior_names = () if prior is None else prior.plan.names
+        self._prior_pair_of = [encoded.index((layer, head // shared)) for layer, head in prior_names]
         self._softcap = getattr(decoder.config, "attn_logit_softcapping", None)
         self._numbers_per_row = len(plan.names) * head_size(decoder.config)
-        self._numbers_per_token = len(pairs) * head_size(decoder.config)
+        self._numbers_per_token = len(encoded) * head_size(decoder.config)
         self._opening: Before | None = None
         self._before: dict[tuple[int, ...], Before] = {}
-        self._nulls: dict[str, Asked] = {}
+        self._nulls: dict[tuple[str, tuple[tuple[int, int], ...]], Asked] = {}
         self._encoded = self._found = 0
         self._encoding_seconds = 0.0
 
@@ -91,7 +111,7 @@ class BlockReader:
     @property
     def opening(self) -> Before:
         if self._opening is None:
-            self._opening = encode_before(self.decoder, self._pieces.opening, plan=self.plan)
+            self._opening = encode_before(self.decoder, self._pieces.opening, plan=self._whole)
         return self._opening
 
     def before_queries(self, lead: tuple[int, ...]) -> Before:
@@ -102,7 +122,7 @@ class BlockReader:
             place = self.opening.next_position + self._max_tokens
             found = self.opening.moved_to(place)
             if lead:
-                found = encode_before(self.decoder, lead, plan=self.plan, after=self.opening, position=place)
+                found = encode_before(self.decoder, lead, plan=self._whole, after=self.opening, position=place)
             self._before[lead] = found
         return found
 
@@ -143,11 +163,16 @@ class BlockReader:
 
     def null(self, text: str) -> Asked:
         """What the heads see of a query without content: the same every time, so it is asked once."""
-        if text not in self._nulls:
+        return self._null(text, self.plan)
+
+    def _null(self, text: str, plan: Plan) -> Asked:
+        found = self._nulls.get((text, plan.names))
+        if found is None:
             before = self.before_queries(self._null_lead)
             ids, _ = self._query(text, self._null_lead)
-            (self._nulls[text],) = encode_queries(self.decoder, before, [ids], plan=self.plan)
-        return self._nulls[text]
+            (found,) = encode_queries(self.decoder, before, [ids], plan=plan)
+            self._nulls[text, plan.names] = found
+        return found
 
     def together(self, queries: Sequence[Sequence[int]]) -> Iterator[slice]:
         """Parts of `queries` that may be asked together; one that is larger goes alone."""
@@ -166,26 +191,39 @@ class BlockReader:
         return max(1, _KEYS_BYTES // (4 * self._numbers_per_token * self._max_tokens))
 
     def read(self, blocks: Sequence[Sequence[int]]) -> Read:
-        """Keys of each block, encoded unless the store has them; equal blocks are encoded once."""
+        """State of each block, encoded unless the store has it; equal blocks are encoded once."""
         digests = [document_digest(block) for block in blocks]
         by_digest = dict(zip(digests, blocks, strict=True))
-        keys = self._kept(list(by_digest))
-        missing = [each for each in by_digest if each not in keys]
+        states = self._kept(list(by_digest))
+        missing = [each for each in by_digest if each not in states]
         texts = [by_digest[each] for each in missing]
         opening, started = self.opening, perf_counter()
-        made = encode_documents(self.decoder, opening, texts, plan=self.plan)
-        fresh = {missing[at]: states for at, states in made}
+        made = dict(encode_documents(self.decoder, opening, texts, plan=self._whole))
+        fresh = dict(zip(missing, self._states([made[at] for at in range(len(texts))]), strict=True))
         self._encoding_seconds += perf_counter() - started
         if self.store is not None:
             # Kept numbers are rounded; a document must count the same when it is met again, and beside any others.
             fresh = dict(zip(fresh, self.store.put(fresh.items()), strict=True))
-        keys |= fresh
+        states |= fresh
         encoded = sum(map(len, texts))
         found = sum(map(len, by_digest.values())) - encoded
         self._encoded, self._found = self._encoded + encoded, self._found + found
-        return Read(keys=[keys[each] for each in digests], encoded=encoded, found=found, fresh=len(missing))
+        return Read(states=[states[each] for each in digests], encoded=encoded, found=found, fresh=len(missing))
 
-    def _kept(self, digests: Sequence[bytes]) -> dict[bytes, Tensor]:
+    def _states(self, keys: Sequence[Tensor]) -> list[State]:
+        """From keys of all pairs that are encoded: those that queries meet, and the priors."""
+        if self._prior is None or not keys:
+            return [State(each) for each in keys]
+        weights = torch.tensor([self._prior.weights[name] for name in self._prior.plan.names])
+        share = weights / len(self._prior.nulls)
+        priors = [torch.zeros(each.shape[1]) for each in keys]
+        for text in self._prior.nulls:
+            null = self._null(text, self._prior.plan)
+            parts = token_matches(null, keys, pair_of=self._prior_pair_of, softcap=self._softcap)
+            priors = [prior + share @ part for prior, part in zip(priors, parts, strict=True)]
+        return [State(each[self._pairs_kept], prior) for each, prior in zip(keys, priors, strict=True)]
+
+    def _kept(self, digests: Sequence[bytes]) -> dict[bytes, State]:
         if self.store is None:
             return {}
         found = zip(digests, self.store.get(digests), strict=True)
@@ -193,7 +231,8 @@ class BlockReader:
 
     def match_tokens(self, asked: Asked, keys: Tensor, *, over: Over) -> Tensor:
         """float32 [n_heads, n_tokens]: one document's match, shared out over its tokens."""
-        return token_matches(asked, keys, pair_of=self.pair_of, softcap=self._softcap, over=over)
+        (found,) = token_matches(asked, [keys], pair_of=self.pair_of, softcap=self._softcap, over=over)
+        return found
 
     def match(self, asked: Asked, keys: Sequence[Tensor], *, over: Over) -> Tensor:
         """float32 [n_heads, n_documents], heads as in `plan.names`."""

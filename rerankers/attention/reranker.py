@@ -20,11 +20,12 @@ from rag.types import Document, Query, Ranking, Usage
 from rerankers.attention.choosing import HeadChoice
 from rerankers.attention.explain import TokenScore, token_scores
 from rerankers.attention.head_sets import HeadSet
-from rerankers.attention.heads import Plan, make_plan
+from rerankers.attention.heads import Plan, make_plan, parse_heads
 from rerankers.attention.one_prompt import read_in_one_prompt, reader_of_one_prompt
+from rerankers.attention.prior import Prior
 from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces
 from rerankers.attention.question import Question
-from rerankers.attention.weigh import Scores, fused, weighed
+from rerankers.attention.weigh import Scores, Weighing, fused
 from rerankers.attention.work import Work
 from rerankers.icr import ICRReranker
 
@@ -229,7 +230,7 @@ class AttentionReranker:
             with attention_switched(reader.decoder):
                 (asked,) = reader.ask([reader.query(query)[0]])
                 question = self._question(reader, heads, asked)
-                return token_scores(question, document, weights=_weights(reader, heads), among=among)
+                return token_scores(question, document, weighing=self._weighing(reader, heads), among=among)
 
     def rank_texts(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
         """Rerank plain strings, no index needed: (position in `texts`, score), best first.
@@ -267,7 +268,7 @@ class AttentionReranker:
 
     def _question(self, reader: BlockReader, heads: HeadSet, asked: Asked) -> Question:
         """A query with the queries without content; without these where nothing of them is subtracted."""
-        strength = self._strength(heads)
+        strength = 0.0 if heads.form == "absolute" else self._strength(heads)
         nulls = [(reader.null(text), strength / len(self._nulls)) for text in self._nulls] if strength else []
         return Question(reader=reader, asked=asked, nulls=nulls, over=self._over or heads.over)
 
@@ -287,34 +288,47 @@ class AttentionReranker:
     def _score(self, work: Work, question: Question, heads: HeadSet, k: int) -> None:
         """Read the candidates, in parts of what memory allows or step by step, and give `work` their scores."""
         started, reader = perf_counter(), question.reader
-        weights = _weights(reader, heads)
+        weighing = self._weighing(reader, heads)
         stepwise = self._margin is not None or self._budget is not None
         step = min(self._step, reader.at_once) if stepwise else reader.at_once
-        by_head = np.empty((len(weights), len(work.head)))
+        by_head, priors = np.empty((len(weighing.weights), len(work.head))), np.empty(len(work.head))
         for first in range(0, len(work.head), step):
             blocks = [reader.block(hit.document) for hit in work.head[first : first + step]]
             read = reader.read([ids for ids, _ in blocks])
             work.usage += Usage(calls=1, prompt_tokens=read.encoded + read.found, cached_tokens=read.found)
             work.cut_documents += sum(cut for _, cut in blocks)
-            found = question.match(read.keys)
-            work.trouble = question.trouble(found)
+            found, taken_off = question.match(read.keys), read.priors
+            work.trouble = question.trouble(found, taken_off)
             if work.trouble:
                 return
             done = first + len(blocks)
-            by_head[:, first:done] = found
+            by_head[:, first:done], priors[first:done] = found, taken_off
             if not stepwise:
                 continue
-            work.scores = self._final(work, by_head[:, :done], weights)
+            work.scores = self._final(work, weighing.score(by_head[:, :done], priors[:done]))
             if self._enough(work.scores, len(blocks), k):
                 return
             if self._budget is not None and (perf_counter() - started) * 1000 >= self._budget:
                 work.out_of_time = done < len(work.head)
                 return
-        work.scores = self._final(work, by_head, weights)
+        work.scores = self._final(work, weighing.score(by_head, priors))
 
-    def _final(self, work: Work, by_head: Scores, weights: Scores) -> Scores:
-        before = np.array([hit.score for hit in work.head[: by_head.shape[1]]], dtype=np.float64)
-        return fused(weighed(by_head, weights), before, weight=self._first_stage_weight)
+    def _final(self, work: Work, attention: Scores) -> Scores:
+        before = np.array([hit.score for hit in work.head[: len(attention)]], dtype=np.float64)
+        return fused(attention, before, weight=self._first_stage_weight)
+
+    def _weighing(self, reader: BlockReader, heads: HeadSet) -> Weighing:
+        weights = np.array([heads.weight(*name) for name in reader.plan.names])
+        absolute = heads.form == "absolute"
+        return Weighing(weights=weights, absolute=absolute, strength=self._strength(heads) if absolute else 0.0)
+
+    def _prior(self, heads: HeadSet, config: Any, *, context: int) -> Prior | None:
+        if not heads.prior or not self._strength(heads):
+            return None
+        by_layer = parse_heads(tuple(heads.prior))
+        plan = make_plan(config, context=context, heads=by_layer)
+        weights = {name: heads.prior[f"{name[0]}-{name[1]}"] for name in plan.names}
+        return Prior(nulls=self._nulls, weights=weights, plan=plan)
 
     def _enough(self, scores: Scores, last: int, k: int) -> bool:
         """Whether the last step's best is so far behind the k-th best that reading on will not change the top."""
@@ -340,6 +354,8 @@ class AttentionReranker:
             )
         heads = self._heads_of(lent, context=length)
         plan = make_plan(decoder.config, context=length, heads=heads.by_layer)
+        prior = self._prior(heads, decoder.config, context=length)
+        null_lead = pieces.lead if self._null_instruction else pieces.label
         reader = BlockReader(
             decoder,
             lent.tokenizer,
@@ -348,8 +364,9 @@ class AttentionReranker:
             max_tokens=self._max_tokens,
             max_query_tokens=self._max_query_tokens,
             span=self._span,
-            null_lead=pieces.lead if self._null_instruction else pieces.label,
-            store=None if self._keep == "nowhere" else self._store(lent.model, pieces, plan),
+            null_lead=null_lead,
+            prior=prior,
+            store=None if self._keep == "nowhere" else self._store(lent.model, pieces, plan, prior, null_lead),
         )
         self._made = (reader, heads)
         return self._made
@@ -365,18 +382,24 @@ class AttentionReranker:
             context=context,
         )
 
-    def _store(self, model: Any, pieces: BlockPieces, plan: Plan) -> StateStore:
-        """Where documents' keys are kept."""
+    def _store(
+        self, model: Any, pieces: BlockPieces, plan: Plan, prior: Prior | None, null_lead: Sequence[int]
+    ) -> StateStore:
+        """Where documents' states are kept."""
         from rerankers.attention.identity import head_size, states_identity
         from rerankers.attention.states import StateStore
 
-        identity = states_identity(model, opening=pieces.opening, plan=plan)
+        # A null stands behind the longest document, after its lead and, where the whole suffix is read, before the end.
+        behind = {"lead": list(null_lead), "end": list(pieces.end), "span": self._span, "max_tokens": self._max_tokens}
+        of_prior = None if prior is None else prior.in_clear | behind
+        identity = states_identity(model, opening=pieces.opening, plan=plan, prior=of_prior)
         return StateStore(
             home() / "states" if self._keep == "disk" else None,
             identity=identity,
             n_pairs=len(identity["pairs"]),
             head_size=head_size(model.get_decoder().config),
             kind=self._keep_as,
+            with_prior=prior is not None,
             budget=self._keep_mb * _MB,
         )
 
@@ -393,11 +416,6 @@ class AttentionReranker:
     def _displaced(self) -> int:
         store = None if self._made is None else self._made[0].store
         return 0 if store is None else store.displaced
-
-
-def _weights(reader: BlockReader, heads: HeadSet) -> Scores:
-    """float64 [n_heads], heads as the reader has them."""
-    return np.array([heads.weight(*name) for name in reader.plan.names])
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:

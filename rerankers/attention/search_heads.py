@@ -25,7 +25,7 @@ from rerankers.attention.head_sets import HeadSet, Layout
 from rerankers.attention.heads import Plan, make_plan
 from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces, Pieces
 from rerankers.attention.pseudo import Case
-from rerankers.attention.weigh import Scores, spread
+from rerankers.attention.weigh import Scores
 
 STRENGTHS = (0.0, 0.5, 0.75, 1.0)
 NULL = "N/A"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,44 +11,67 @@ from torch import Tensor
 StateKind = Literal["bfloat16", "int8"]
 
 
+class State(NamedTuple):
+    """What is kept of a document. keys: [n_pairs, n_tokens, head_size].
+
+    prior: float32 [n_tokens], what each token adds to the document's prior; None where there is no prior.
+    """
+
+    keys: Tensor
+    prior: Tensor | None = None
+
+    def is_finite(self) -> bool:
+        return bool(self.keys.isfinite().all()) and (self.prior is None or bool(self.prior.isfinite().all()))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateLayout:
-    """Between a state [n_pairs, n_tokens, head_size] and its bytes, uint8 [n_tokens * bytes_per_token].
+    """Between a state and its bytes, uint8 [n_tokens * bytes_per_token].
 
-    bfloat16: the numbers in order. int8: float32 scales [n_pairs, n_tokens] first, then the numbers; what is read
-    back differs by at most 1/254 of the largest number in its row.
+    First the prior, as it is, where there is one. Then the keys. bfloat16: the numbers in order. int8: float32 scales
+    [n_pairs, n_tokens], then the numbers; what is read back differs by at most 1/254 of the largest number in its row.
     """
 
     n_pairs: int
     head_size: int
     kind: StateKind
+    with_prior: bool = False
 
     @property
     def bytes_per_token(self) -> int:
-        return self.n_pairs * (2 * self.head_size if self.kind == "bfloat16" else 4 + self.head_size)
+        keys = self.n_pairs * (2 * self.head_size if self.kind == "bfloat16" else 4 + self.head_size)
+        return keys + 4 * self.with_prior
 
-    def pack(self, state: Tensor) -> Tensor | None:
+    def pack(self, state: State) -> Tensor | None:
         """The bytes of a state, on the CPU; None where a number is not finite, which no caller should meet again.
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape, or a prior where there should be none, or none where there should be one.
         """
-        if state.dim() != 3 or state.shape[0] != self.n_pairs or state.shape[2] != self.head_size:
+        keys, prior = state
+        if keys.dim() != 3 or keys.shape[0] != self.n_pairs or keys.shape[2] != self.head_size:
             raise ValueError(
-                f"a state must be [{self.n_pairs} pairs, n_tokens, {self.head_size}], got {list(state.shape)}"
+                f"a state must be [{self.n_pairs} pairs, n_tokens, {self.head_size}], got {list(keys.shape)}"
             )
-        parts = _bfloat16(state) if self.kind == "bfloat16" else _int8(state)
+        if (prior is not None) != self.with_prior or (prior is not None and prior.shape != keys.shape[1:2]):
+            given = "none" if prior is None else list(prior.shape)
+            wanted = f"[{keys.shape[1]} tokens]" if self.with_prior else "none"
+            raise ValueError(f"a state's prior must be {wanted}, got {given}")
+        parts = [] if prior is None else [prior.detach().to("cpu", torch.float32).contiguous()]
+        parts += _bfloat16(keys) if self.kind == "bfloat16" else _int8(keys)
         data = torch.cat([part.reshape(-1).view(torch.uint8) for part in parts])
-        return data if self.unpack(data).isfinite().all() else None
+        return data if self.unpack(data).is_finite() else None
 
-    def unpack(self, data: Tensor) -> Tensor:
-        """bfloat16 that shares memory with `data`, or float32: what takes least time until it is multiplied."""
+    def unpack(self, data: Tensor) -> State:
+        """Keys as bfloat16 that shares memory with `data`, or float32: what takes least time until it is multiplied."""
         n_tokens = len(data) // self.bytes_per_token
+        prior = data[: 4 * n_tokens].view(torch.float32) if self.with_prior else None
+        rest = data[4 * n_tokens :] if self.with_prior else data
         if self.kind == "bfloat16":
-            return data.view(torch.bfloat16).view(self.n_pairs, n_tokens, self.head_size)
+            return State(rest.view(torch.bfloat16).view(self.n_pairs, n_tokens, self.head_size), prior)
         n_rows = self.n_pairs * n_tokens
-        scales = data[: 4 * n_rows].view(torch.float32).view(self.n_pairs, n_tokens, 1)
-        return data[4 * n_rows :].view(torch.int8).view(self.n_pairs, n_tokens, self.head_size) * scales
+        scales = rest[: 4 * n_rows].view(torch.float32).view(self.n_pairs, n_tokens, 1)
+        return State(rest[4 * n_rows :].view(torch.int8).view(self.n_pairs, n_tokens, self.head_size) * scales, prior)
 
 
 def _bfloat16(state: Tensor) -> list[Tensor]:

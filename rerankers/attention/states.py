@@ -1,8 +1,9 @@
 """Document states kept between queries, so that a document is read by the model once.
 
-A state is what the model makes of one document's text alone: keys [n_pairs, n_tokens, head_size]. It depends on the
-weights, the texts before the document, truncation, the pairs that are kept and how their numbers are stored. All of
-that is the store's identity; states of another identity lie in another folder, and their digests do not fit here.
+A state is what the model makes of one document's text alone: keys [n_pairs, n_tokens, head_size], and its prior where
+there is one. It depends on the weights, the texts before the document, truncation, the pairs that are kept, what the
+prior is made of, and how numbers are stored. All of that is the store's identity; states of another identity lie in
+another folder, and their digests do not fit here.
 
 The store knows nothing of models. It finds what it has, says what it has not, and never gives out a state whose bytes
 are not those that were put in.
@@ -26,7 +27,7 @@ from typing import get_args
 from torch import Tensor
 
 from rerankers.attention.state_folder import StateFolder
-from rerankers.attention.state_layout import StateKind, StateLayout
+from rerankers.attention.state_layout import State, StateKind, StateLayout
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class StateStore:
         n_pairs: int,
         head_size: int,
         kind: StateKind = "bfloat16",
+        with_prior: bool = False,
         budget: int,
     ) -> None:
         """Nothing is read or written yet.
@@ -97,6 +99,7 @@ class StateStore:
             head_size: numbers per pair and token.
             kind: bfloat16, or int8 with a scale per pair and token: half the bytes, and an error of at most 1/254 of
                 the largest number in the row.
+            with_prior: whether states have a prior.
             budget: bytes kept at most, by all identities in the folder together. Those used longest ago are
                 removed first: on disk in parts of a 32nd of the budget, in memory one by one.
         Raises:
@@ -106,7 +109,7 @@ class StateStore:
             raise ValueError(f"n_pairs, head_size and budget must be at least 1, got {n_pairs}, {head_size}, {budget}")
         if kind not in get_args(StateKind):
             raise ValueError(f"kind must be one of {', '.join(get_args(StateKind))}, got {kind!r}")
-        self._layout = StateLayout(n_pairs=n_pairs, head_size=head_size, kind=kind)
+        self._layout = StateLayout(n_pairs=n_pairs, head_size=head_size, kind=kind, with_prior=with_prior)
         in_clear = _in_clear(identity, self._layout)
         self._folder = folder
         self._disk = (
@@ -126,8 +129,8 @@ class StateStore:
         self._told_of_damage = False
         self._hits = self._misses = 0
 
-    def get(self, digests: Sequence[bytes]) -> list[Tensor | None]:
-        """The state of each document, bfloat16 or for int8 float32; None where it is not kept or was damaged.
+    def get(self, digests: Sequence[bytes]) -> list[State | None]:
+        """The state of each document, keys bfloat16 or for int8 float32; None where it is not kept or was damaged.
 
         bfloat16 states share memory with the store: they are to be read, not written to.
         """
@@ -140,7 +143,7 @@ class StateStore:
             self._misses += missing
         return [None if data is None else self._layout.unpack(data) for data in found]
 
-    def put(self, states: Iterable[tuple[bytes, Tensor]]) -> list[Tensor]:
+    def put(self, states: Iterable[tuple[bytes, State]]) -> list[State]:
         """Keep states under their documents' digests, each as soon as `states` yields it.
 
         What is kept already is left as it is. A state with a number that is not finite is not kept, so whoever
@@ -249,6 +252,7 @@ def _in_clear(identity: Mapping[str, object], layout: StateLayout) -> str:
         "format": _FORMAT,
         "byte_order": sys.byteorder,
         "kind": layout.kind,
+        "with_prior": layout.with_prior,
         "n_pairs": layout.n_pairs,
         "head_size": layout.head_size,
         "identity": _plain(identity, "identity"),

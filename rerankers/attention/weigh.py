@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,25 @@ def weighed(heads: Scores, weights: Scores) -> Scores:
     """Sum of standardised head scores [n_heads, n_documents], each times its head's weight."""
     result: Scores = weights @ standardised(heads)
     return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighing:
+    """How what several heads say becomes one score.
+
+    weights: float64 [n_heads]. absolute: matches count as they are; else they are standardised over the candidates.
+    strength: how much of a document's prior is taken off.
+    """
+
+    weights: Scores
+    absolute: bool = False
+    strength: float = 0.0
+
+    def score(self, heads: Scores, priors: Scores) -> Scores:
+        """heads: [n_heads, n_documents]; priors: [n_documents], 0 where there are none. Returns [n_documents]."""
+        found = self.weights @ heads if self.absolute else weighed(heads, self.weights)
+        result: Scores = found - self.strength * priors
+        return result
 
 
 def fused(attention: Scores, first_stage: Scores, *, weight: float) -> Scores:

@@ -49,19 +49,19 @@ def test_ndcg_cuts_at_ten() -> None:
 
 @pytest.mark.parametrize("method", ["core", "ndcg", "qr"])
 def test_every_method_finds_the_heads_that_know(method: str) -> None:
-    weights = fit(examples(), method, 2)  # type: ignore[arg-type]
+    weights, _ = fit(examples(), method, 2)  # type: ignore[arg-type]
     assert set(np.flatnonzero(weights)) == {2, 7}
 
 
 def test_sparse_weights_find_the_heads_that_know_and_few_others() -> None:
-    weights = fit(examples(80), "sparse", 0.1)
+    weights, _ = fit(examples(80), "sparse", 0.1)
     assert set(np.argsort(-weights)[:2]) == {2, 7}
     assert (weights >= 0).all()
     assert (weights > 0).sum() <= 6
 
 
 def test_a_higher_penalty_keeps_fewer_heads() -> None:
-    kept = [(fit(examples(), "sparse", penalty) > 0).sum() for penalty in (0.2, 0.01)]
+    kept = [(fit(examples(), "sparse", penalty)[0] > 0).sum() for penalty in (0.2, 0.01)]
     assert kept[0] < kept[1]
 
 
@@ -80,7 +80,55 @@ def test_sparse_weights_are_where_the_loss_is_least() -> None:
 
     grid = np.linspace(0, 3, 61)
     best = min(loss(np.array([a, b])) for a in grid for b in grid)
-    assert loss(fit(given, "sparse", penalty)) <= best + 1e-4
+    assert loss(fit(given, "sparse", penalty)[0]) <= best + 1e-4
+
+
+def drawn(n: int = 80, *, heads: int = 8, seed: int = 3) -> list[Example]:
+    """Head 2 knows, but some documents draw its attention whatever is asked; head 5's null tells which."""
+    random = np.random.default_rng(seed)
+    made = []
+    for _ in range(n):
+        draws, scores, nulls = random.normal(size=10), *random.normal(size=(2, heads, 10))
+        grades = np.zeros(10)
+        grades[relevant := random.integers(10)] = 1
+        scores[2] = 0.3 * random.normal(size=10) + 3 * draws
+        scores[2, relevant] += 2.0
+        nulls[5] = draws
+        made.append(Example(scores=scores, nulls=nulls, grades=grades))
+    return made
+
+
+def test_joint_takes_off_what_documents_draw_whatever_is_asked() -> None:
+    given = drawn()
+    found, without = find(given, methods=("joint",)), find(given, methods=("sparse",))
+    assert found.prior is not None
+    assert int(found.weights.argmax()) == 2
+    assert int(found.prior.argmax()) == 5
+    assert (found.weights >= 0).all()
+    assert (found.prior >= 0).all()
+    # Three of the one for each of the other was put in.
+    assert found.prior[5] / found.weights[2] == pytest.approx(3, rel=0.15)
+    assert found.ndcg > without.ndcg + 0.2
+
+
+def test_joint_is_the_same_in_any_unit() -> None:
+    given = drawn(40)
+    units = 10.0 ** np.arange(-4, 4)[:, None]
+    other = [
+        Example(scores=e.scores * units, nulls=(e.nulls if e.nulls is not None else 0) * units, grades=e.grades)
+        for e in given
+    ]
+    weights, prior = fit(given, "joint", 0.05)
+    in_units, prior_in_units = fit(other, "joint", 0.05)
+    assert prior is not None
+    assert prior_in_units is not None
+    assert in_units * units[:, 0] == pytest.approx(weights, rel=1e-6)
+    assert prior_in_units * units[:, 0] == pytest.approx(prior, rel=1e-6)
+
+
+def test_joint_needs_null_scores() -> None:
+    with pytest.raises(ValueError, match="joint needs examples with null scores"):
+        find(examples(), methods=("joint",))
 
 
 def test_an_order_of_heads_is_one_by_ndcg() -> None:

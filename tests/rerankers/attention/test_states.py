@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from rerankers.attention import state_segments
-from rerankers.attention.state_layout import StateKind, StateLayout
+from rerankers.attention.state_layout import State, StateKind, StateLayout
 from rerankers.attention.state_segments import ENTRY_BYTES, Entry, digest_of
 from rerankers.attention.states import StateStore, document_digest
 
@@ -58,13 +58,23 @@ def state(number: int, length: int = LENGTH) -> torch.Tensor:
 
 
 def fill(store: StateStore, numbers: range) -> None:
-    store.put((document(i), state(i)) for i in numbers)
+    put(store, ((document(i), state(i)) for i in numbers))
+
+
+def put(store: StateStore, keys: Iterable[tuple[bytes, torch.Tensor]]) -> list[torch.Tensor]:
+    """Keep states without a prior; gives back their keys."""
+    return [each.keys for each in store.put((digest, State(each)) for digest, each in keys)]
+
+
+def keys_of(store: StateStore, digests: Sequence[bytes]) -> list[torch.Tensor | None]:
+    """The keys of states without a prior."""
+    return [None if each is None else each.keys for each in store.get(digests)]
 
 
 def found(store: StateStore, numbers: range) -> list[int]:
     """The documents of `numbers` that the store finds; what it finds must be right."""
     right = []
-    for i, got in zip(numbers, store.get([document(i) for i in numbers]), strict=True):
+    for i, got in zip(numbers, keys_of(store, [document(i) for i in numbers]), strict=True):
         if got is not None:
             assert torch.equal(got, state(i)), i
             right.append(i)
@@ -82,17 +92,50 @@ def files(folder: Path, kind: str) -> list[Path]:
 def test_states_of_any_length_come_back_bit_for_bit(on_disk: bool, tmp_path: Path) -> None:
     store = opened(tmp_path if on_disk else None)
     states = {document(i): state(i, length) for i, length in enumerate([0, 1, 7, 130])}
-    store.put(states.items())
+    put(store, states.items())
     for reader in [store, opened(tmp_path)] if on_disk else [store]:
-        for got, put in zip(reader.get(list(states)), states.values(), strict=True):
+        for got, given_in in zip(keys_of(reader, list(states)), states.values(), strict=True):
             assert got is not None
             assert got.dtype == torch.bfloat16
-            assert torch.equal(got, put)
+            assert torch.equal(got, given_in)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_prior_comes_back_bit_for_bit_beside_its_keys(kind: StateKind, on_disk: bool, tmp_path: Path) -> None:
+    folder = tmp_path if on_disk else None
+
+    def with_prior() -> StateStore:
+        shape = {"n_pairs": N_PAIRS, "head_size": HEAD_SIZE}
+        return StateStore(folder, identity=IDENTITY, **shape, kind=kind, with_prior=True, budget=1 << 20)
+
+    store, plain = with_prior(), opened(None, kind=kind)
+    states = {document(i): State(state(i, n), torch.linspace(-1, 1, n) / 3) for i, n in enumerate([0, 1, 7, 130])}
+    store.put(states.items())
+    keys = put(plain, ((digest, each.keys) for digest, each in states.items()))
+    for reader in [store, with_prior()] if on_disk else [store]:
+        for one, expected, found in zip(states.values(), keys, reader.get(list(states)), strict=True):
+            assert found is not None
+            assert found.prior is not None
+            assert torch.equal(found.prior, one.prior)
+            assert torch.equal(found.keys, expected)
+    broken = State(state(1), torch.full((LENGTH,), torch.inf))
+    store.put([(document(9), broken)])
+    assert store.get([document(9)]) == [None]
+
+
+@pytest.mark.parametrize(("prior", "given"), [(None, "none"), (torch.zeros(LENGTH + 1), r"\[17\]")])
+def test_a_state_without_its_prior_is_refused(prior: torch.Tensor | None, given: str) -> None:
+    layout = StateLayout(n_pairs=N_PAIRS, head_size=HEAD_SIZE, kind="int8", with_prior=True)
+    with pytest.raises(ValueError, match=rf"prior must be \[16 tokens\], got {given}"):
+        layout.pack(State(state(1), prior))
+    with pytest.raises(ValueError, match=r"prior must be none, got \[16\]"):
+        StateLayout(n_pairs=N_PAIRS, head_size=HEAD_SIZE, kind="int8").pack(State(state(1), torch.zeros(LENGTH)))
 
 
 def test_a_kept_state_is_not_tied_to_the_tensor_it_came_from() -> None:
     store, given_away = opened(None), state(1)
-    store.put([(document(1), given_away)])
+    put(store, [(document(1), given_away)])
     given_away.zero_()
     assert found(store, range(1, 2)) == [1]
 
@@ -103,15 +146,15 @@ def test_a_state_is_given_back_rounded_whether_or_not_there_was_room_for_it(kind
     exact = [torch.randn(N_PAIRS, LENGTH, HEAD_SIZE, generator=torch.Generator().manual_seed(i)) for i in range(4)]
     roomy, tight = opened(None, kind=kind), opened(None, kind=kind, budget=room)
     for store in (roomy, tight):
-        rounded = store.put([(document(i), each) for i, each in enumerate(exact)])
-        expected = roomy.get([document(i) for i in range(4)])
-        assert all(kept is not None and torch.equal(got, kept) for got, kept in zip(rounded, expected, strict=True))
+        rounded = put(store, [(document(i), each) for i, each in enumerate(exact)])
+        expected = keys_of(roomy, [document(i) for i in range(4)])
+        assert all(one is not None and torch.equal(got, one) for got, one in zip(rounded, expected, strict=True))
 
 
 def test_a_state_that_is_not_finite_is_given_back_as_it_is_and_not_kept() -> None:
     store, broken = opened(None), state(1).fill_(torch.nan)
-    assert store.put([(document(1), broken)])[0] is broken
-    assert store.get([document(1)]) == [None]
+    assert put(store, [(document(1), broken)])[0] is broken
+    assert keys_of(store, [document(1)]) == [None]
 
 
 @given(
@@ -124,10 +167,10 @@ def test_a_state_that_is_not_finite_is_given_back_as_it_is_and_not_kept() -> Non
 @settings(max_examples=80, deadline=None)
 def test_int8_is_within_a_254th_of_the_largest_number_in_its_row(exact: np.ndarray[Any, Any]) -> None:
     layout = StateLayout(n_pairs=exact.shape[0], head_size=exact.shape[2], kind="int8")
-    data = layout.pack(torch.from_numpy(exact))
+    data = layout.pack(State(torch.from_numpy(exact)))
     assert data is not None
     assert len(data) == exact.shape[1] * layout.bytes_per_token
-    got = layout.unpack(data).double().numpy()
+    got = layout.unpack(data).keys.double().numpy()
     largest = np.abs(exact.astype(np.float64)).max(-1, keepdims=True)
     assert (np.abs(got - exact) <= largest / 254 * (1 + 1e-4) + 1e-38).all()
 
@@ -137,7 +180,7 @@ def test_int8_states_are_kept_in_a_little_more_than_half_the_bytes(on_disk: bool
     store = opened(tmp_path if on_disk else None, kind="int8")
     fill(store, range(4))
     exact = state(3).float()
-    (got,) = store.get([document(3)])
+    (got,) = keys_of(store, [document(3)])
     assert got is not None
     assert got.dtype == torch.float32
     assert ((got - exact).abs() <= exact.abs().amax(-1, keepdim=True) / 254 * (1 + 1e-4)).all()
@@ -150,16 +193,16 @@ def test_int8_states_are_kept_in_a_little_more_than_half_the_bytes(on_disk: bool
 def test_a_state_that_is_not_finite_is_not_kept(bad: float, kind: StateKind) -> None:
     store, broken = opened(None, kind=kind), state(1)
     broken[1, 2, 3] = bad
-    store.put([(document(1), broken)])
-    assert store.get([document(1)]) == [None]
+    put(store, [(document(1), broken)])
+    assert keys_of(store, [document(1)]) == [None]
     assert store.report().kept == 0
 
 
 def test_wrong_parameters_and_states_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\[3 pairs, n_tokens, 4\], got \[3, 16, 5\]"):
-        opened(None).put([(document(1), torch.zeros(3, 16, 5))])
+        put(opened(None), [(document(1), torch.zeros(3, 16, 5))])
     with pytest.raises(ValueError, match="32 bytes"):
-        opened(None).put([(b"../../etc/passwd", state(1))])
+        put(opened(None), [(b"../../etc/passwd", state(1))])
     with pytest.raises(ValueError, match="at least 1"):
         opened(None, budget=0)
     with pytest.raises(ValueError, match="bfloat16, int8"):
@@ -214,7 +257,7 @@ def test_kind_and_shape_are_part_of_the_identity(tmp_path: Path) -> None:
     fill(opened(tmp_path), range(3))
     assert found(opened(tmp_path, kind="int8"), range(3)) == []
     wider = StateStore(tmp_path, identity=IDENTITY, n_pairs=HEAD_SIZE, head_size=N_PAIRS, budget=1 << 20)
-    assert wider.get([document(1)]) == [None]
+    assert keys_of(wider, [document(1)]) == [None]
 
 
 def test_segments_moved_from_another_identity_do_not_fit(tmp_path: Path) -> None:
@@ -430,7 +473,7 @@ def test_what_another_store_evicts_stays_readable_where_it_is_held(tmp_path: Pat
     budget = 4 * RECORD_BYTES
     reader, writer = opened(tmp_path, budget=budget), opened(tmp_path, budget=budget)
     fill(writer, range(4))
-    held = reader.get([document(i) for i in range(4)])
+    held = keys_of(reader, [document(i) for i in range(4)])
     fill(writer, range(10, 14))
     assert all(got is not None and torch.equal(got, state(i)) for i, got in enumerate(held))
     assert found(reader, range(20, 21)) == []  # a look at the folder
@@ -452,9 +495,9 @@ def test_a_writer_whose_segment_was_removed_begins_another(tmp_path: Path) -> No
 def test_a_state_larger_than_the_budget_is_not_kept_and_moves_nothing(on_disk: bool, tmp_path: Path) -> None:
     store = opened(tmp_path if on_disk else None, budget=3 * RECORD_BYTES)
     fill(store, range(2))
-    store.put([(document(9), state(9, 5 * LENGTH))])
+    put(store, [(document(9), state(9, 5 * LENGTH))])
     assert found(store, range(2)) == [0, 1]
-    assert store.get([document(9)]) == [None]
+    assert keys_of(store, [document(9)]) == [None]
     assert store.report().evicted == 0
 
 
@@ -602,7 +645,7 @@ def fill_and_read(folder: Path, budget: int, seed: int) -> None:
         time.sleep(0.001)  # now all have a segment open
     for numbers in wanted(seed):
         right = found(store, numbers)
-        store.put((document(i), state(i)) for i in numbers if i not in right)
+        put(store, ((document(i), state(i)) for i in numbers if i not in right))
     report = store.report()
     assert report.damaged == 0
     assert report.disabled is None
@@ -681,7 +724,7 @@ def test_states_are_checked_once_and_then_found_in_milliseconds(
         return StateStore(tmp_path, identity=IDENTITY, n_pairs=12, head_size=64, budget=1 << 30)
 
     documents = [document(i) for i in range(40)]
-    large().put((each, torch.full((12, 130, 64), float(i))) for i, each in enumerate(documents))
+    put(large(), ((each, torch.full((12, 130, 64), float(i))) for i, each in enumerate(documents)))
     checked = list[bytes]()
 
     def counted(identity: bytes, document: bytes, data: torch.Tensor) -> bytes:
@@ -690,9 +733,9 @@ def test_states_are_checked_once_and_then_found_in_milliseconds(
 
     monkeypatch.setattr(state_segments, "digest_of", counted)
     store = large()
-    assert all(got is not None and bool((got == i).all()) for i, got in enumerate(store.get(documents)))
+    assert all(got is not None and bool((got == i).all()) for i, got in enumerate(keys_of(store, documents)))
     assert checked == documents
-    seconds = best_of(20, lambda: store.get(documents))
+    seconds = best_of(20, lambda: keys_of(store, documents))
     assert checked == documents
     assert seconds < 0.005
 
