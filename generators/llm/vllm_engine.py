@@ -36,6 +36,8 @@ def quiet_environment() -> None:
     """No usage reports, no telemetry, little log. Works only before vLLM is imported."""
     os.environ.update(USAGE_REPORTS_OFF)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    # The engine's processes meet on this machine; without this vLLM asks a route to addresses outside for its own one.
+    os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")
     # A forked child hangs if a library of this process has used its threads before.
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from generators.llm.vllm_engine import require_loadable
+from generators.llm.vllm_engine import quiet_environment, require_loadable
 from rag.errors import MissingDependency
 
 
@@ -35,3 +36,13 @@ def test_vllm_is_asked_whether_it_loads_until_it_does(asked: Path) -> None:
         require_loadable()
     assert [require_loadable() for _ in range(3)] == ["vllm 1.0 on cpu"] * 3
     assert len(asked.read_text().splitlines()) == 2
+
+
+def test_the_engine_meets_its_processes_on_this_machine_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM would ask a route to two public addresses for its own one."""
+    monkeypatch.delenv("VLLM_HOST_IP", raising=False)
+    quiet_environment()
+    assert os.environ["VLLM_HOST_IP"] == "127.0.0.1"
+    monkeypatch.setenv("VLLM_HOST_IP", "10.0.0.7")
+    quiet_environment()
+    assert os.environ["VLLM_HOST_IP"] == "10.0.0.7"
