@@ -60,7 +60,7 @@ def _find(given: Namespace) -> int:
                 cases,
                 model=given.model,
                 found_on=found_on,
-                methods=given.method,
+                methods=given.method or (["joint"] if given.layout == "blocks" else ["core"]),
                 depths=given.depth,
                 layout=given.layout,
                 max_tokens=given.max_tokens,
@@ -81,7 +81,9 @@ def _find(given: Namespace) -> int:
             f"layers {', '.join(map(str, search.skipped))} do not attend to the whole prompt; their heads were not tried"
         )
     names = ", ".join(search.heads.weights)
-    say(f"{out}: {names}; null strength {search.heads.null_strength}; found on {found_on}")
+    prior = ", ".join(search.heads.prior)
+    taken_off = f"of the prior {prior}" if prior else f"null strength {search.heads.null_strength}"
+    say(f"{out}: {names}; {taken_off}; found on {found_on}")
     if len(cases) < 50:
         warn(f"{len(cases)} queries are few; heads found on fewer than 50 vary")
     return 0

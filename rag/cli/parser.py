@@ -189,7 +189,7 @@ def parser() -> ArgumentParser:
     find.add_argument(
         "--max-tokens", type=positive, default=128, metavar="N", help="of a document, as the reranker's (default: 128)"
     )
-    find.add_argument("--method", nargs="+", choices=("qr", "core", "ndcg", "sparse"), default=["core"])
+    find.add_argument("--method", nargs="+", choices=("qr", "core", "ndcg", "sparse", "joint"))
     find.add_argument("--seed", type=int, default=0)
 
     keys = command("keys", "a key for `rag serve`, printed once")
