@@ -89,7 +89,8 @@ def run_batch(
         forecast: is told once, after the first batch.
     Raises:
         SpecError: the file, the folder or the graph is not fit for this; see `open_folder` and `read_questions`.
-        MissingModel, IndexProblem, ...: what would hit all questions alike ends the run; committed answers stay.
+        MissingModel, IndexProblem, ...: what would hit all questions alike ends the run; committed answers stay, and
+            those of batches that were in the graph beside it are committed first.
     """
     if workers < 1 or batch < 1:
         raise SpecError(f"workers and batch must be at least 1, got {workers} and {batch}")
@@ -187,7 +188,11 @@ class _Run:
 def _in_order(
     batches: Iterable[list[Query]], work: Callable[[list[Query]], RunResult], workers: int
 ) -> Iterator[RunResult]:
-    """`work` on batches, at most `workers` of them begun and not yet given out; results in the order of the batches."""
+    """`work` on batches, at most `workers` of them begun and not yet given out; results in the order of the batches.
+
+    Where one raises, no other is begun, and the error comes last: results of those that were begun beside it come before,
+    so that what is given out does not hang on which of them was sooner.
+    """
     running: deque[Future[RunResult]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="batch") as pool:
         try:
@@ -197,6 +202,9 @@ def _in_order(
                 running.append(pool.submit(copy_context().run, work, batch))  # the caller's trace goes along
             while running:
                 yield running.popleft().result()
+        except Exception:
+            yield from (beside.result() for beside in running if beside.exception() is None)
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -186,21 +186,31 @@ def test_a_failed_question_is_recorded_and_asked_again_only_when_wanted(index: P
 
 
 class Dying(ScriptedLLM):
+    """Answers the batch that has one question, and is not there for any other."""
+
+    good = ""
+
     def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
-        if len(self.seen) >= 20:
+        if not any(self.good in prompt[-1].content for prompt in prompts):
             raise MissingModel("no server answers")
         return super().complete(prompts, params)
 
 
-def test_what_hits_all_questions_alike_ends_the_run_and_keeps_what_is_done(index: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("good", "kept"), [("number 0?", range(20)), ("number 20?", range(20, 60))])
+def test_what_hits_all_questions_alike_ends_the_run_and_keeps_what_is_done(
+    index: Path, tmp_path: Path, good: str, kept: range
+) -> None:
+    """Two batches are in the graph together: whichever of them was answered stays, before the other or behind it."""
     path, out = questions(tmp_path, 60), tmp_path / "out"
     pipeline = load_pipeline(graph(), index=index)
-    pipeline.graph.parts["answer"].llm = Dying(replies=("It is so [1].",))
+    pipeline.graph.parts["answer"].llm = model = Dying(replies=("It is so [1].",))
+    model.good = good
     with pytest.raises(MissingModel, match="no server answers"):
         run_batch(path, pipeline, out=out)
-    assert len(lines_of(out)) == 20
+    assert [line["id"] for line in lines_of(out)] == [f"q{i}" for i in kept]
     assert lines_of(out, FAILURES) == []
-    assert answered(path, index, out, resume=True).n_answered == 40
+    assert answered(path, index, out, resume=True).n_answered == 60 - len(kept)
+    assert {line["id"] for line in lines_of(out)} == {f"q{i}" for i in range(60)}
 
 
 class Counting(ScriptedLLM):
