@@ -1,23 +1,25 @@
 """What `rerank.attention` gains and costs: the committed samples, BM25's first forty, nDCG@10 beside the baselines.
 
-Heads of a set are those found without it (`benchmarks/heads`, written by `benchmarks.attention_heads`). Every result is
-one line in a work file under `benchmarks/results`, by method, set and query, so a run that was stopped, on this machine
-or another, goes on where it was; a line counts only for the settings and head set that it names.
+Heads of a set are those found without it (`benchmarks/heads`, written by `benchmarks.attention_heads`), and the weight of
+a fusion is the one that is best on the other sets. Every result is one line in a work file under `benchmarks/results`, by
+method, set and query, so a run that was stopped, on this machine or another, goes on where it was; a line counts only for
+the settings and head set that it names.
 
     identity            the first stage itself
     alone               attention scores only, candidates in first-stage order
     alone-shuffled      the same, candidates shuffled
     alone-reversed      the same, candidates reversed
-    fused               0.4 of attention, 0.6 of BM25's score, both standardised
+    fused               attention and BM25's score, both standardised, weighed as is best on the other sets
     alone-int8          alone, with document states kept as int8
     alone-free          alone, with heads found without labels
+    fused-free          these fused, with the same weight as fused
     icr, icr-shuffled   rerank.icr with the paper's defaults
     cosine              MiniLM's cosine
     yes-no              rerank.yes_no
     listwise            rerank.listwise, windows of 20
     hybrid              the built-in hybrid retrieval itself; what follows is compared with it
     hybrid-alone        attention scores only, over its candidates
-    hybrid-fused        0.3 of attention, 0.7 of its score
+    hybrid-fused        these and its score, weighed as is best on the other sets
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.attention [METHOD ...] [--limit 40] [--depth 40]
 """
@@ -31,7 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,9 +49,15 @@ from rag.protocols import LLM, LocalLLM, Reranker
 from rag.ranking import ranked
 from rag.types import Ranking, ScoredDocument
 from rerankers import RERANKERS
+from rerankers.attention.weigh import fused
 
 WORK = RESULTS / "attention_queries.jsonl"
+Settings = dict[tuple[str, str], str]
+"""Method and set -> what its results depend on."""
+
 WORDS = 85  # about MAX_TOKENS: what baselines that count words are shown of a document
+BASELINES = ("identity", "icr", "icr-shuffled", "hybrid")
+"""What all others of the same first stage are compared with."""
 TOGETHER = {"yes-no": 4, "listwise": 8}
 """Queries that a method takes at a time, where that is not one: what writes is much faster with full batches."""
 
@@ -83,24 +91,32 @@ class Cosine:
         return replace(ranking, hits=ranked(scored, k=k))
 
 
-def methods(llm: LocalLLM) -> dict[str, tuple[Callable[[Ranking], Ranking], Callable[[str], tuple[Reranker, str]]]]:
-    """Name -> how candidates are ordered, and set -> reranker and the settings that its results depend on."""
+Order = Callable[[Ranking], Ranking]
+Made = tuple[Reranker, str]
+"""A reranker for a set, and the settings that its results depend on."""
 
-    def attention(heads: str, **settings: Any) -> Callable[[str], tuple[Reranker, str]]:
-        def made(name: str) -> tuple[Reranker, str]:
-            path = HEADS / heads.format(set=name)
+FUSED = {"fused": "alone", "fused-free": "alone", "hybrid-fused": "hybrid-alone"}
+"""What is fused with the first stage -> the method whose scores the weight is chosen by."""
+WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+
+
+def methods(llm: LocalLLM, weight_for: Callable[[str, str], float]) -> dict[str, tuple[Order, Callable[[str], Made]]]:
+    """Name -> how candidates are ordered, and set -> reranker. `weight_for`: method and set -> the first stage's weight."""
+
+    def attention(heads: str, *, fuse: str = "", **settings: Any) -> Callable[[str], Made]:
+        def made(name: str) -> Made:
+            path, more = HEADS / heads.format(set=name), dict(settings)
+            if fuse:
+                more["first_stage_weight"] = weight_for(fuse, name)
             # On disk, so that variants of one method read what another has encoded.
             common = {"llm": llm, "heads": str(path), "max_tokens": MAX_TOKENS, "keep": "disk", "keep_mb": 8192}
-            reranker: Reranker = RERANKERS.get("attention")(**common, **settings)
-            return (
-                reranker,
-                f"heads {sha256(path.read_bytes()).hexdigest()[:12]} {json.dumps(settings, sort_keys=True)}",
-            )
+            reranker: Reranker = RERANKERS.get("attention")(**common, **more)
+            return reranker, f"heads {sha256(path.read_bytes()).hexdigest()[:12]} {json.dumps(more, sort_keys=True)}"
 
         return made
 
-    def other(use: str, **settings: Any) -> Callable[[str], tuple[Reranker, str]]:
-        def made(name: str) -> tuple[Reranker, str]:
+    def other(use: str, **settings: Any) -> Callable[[str], Made]:
+        def made(name: str) -> Made:
             if use == "cosine":
                 return Cosine(), "all-minilm-l6-v2"
             model: dict[str, LLM] = {} if use == "identity" else {"llm": llm}
@@ -114,9 +130,10 @@ def methods(llm: LocalLLM) -> dict[str, tuple[Callable[[Ranking], Ranking], Call
         "alone": (same, attention("{set}.json")),
         "alone-shuffled": (shuffled, attention("{set}.json")),
         "alone-reversed": (backwards, attention("{set}.json")),
-        "fused": (same, attention("{set}.json", first_stage_weight=0.6)),
+        "fused": (same, attention("{set}.json", fuse="fused")),
         "alone-int8": (same, attention("{set}.json", keep_as="int8")),
         "alone-free": (same, attention("{set}.free.json")),
+        "fused-free": (same, attention("{set}.free.json", fuse="fused-free")),
         "cosine": (same, other("cosine")),
         "icr": (same, other("icr", max_words=WORDS)),
         "icr-shuffled": (shuffled, other("icr", max_words=WORDS)),
@@ -124,13 +141,47 @@ def methods(llm: LocalLLM) -> dict[str, tuple[Callable[[Ranking], Ranking], Call
         "listwise": (same, other("listwise", window=20, stride=10, max_words=WORDS)),
         "hybrid": (same, other("identity")),
         "hybrid-alone": (same, attention("{set}.json")),
-        "hybrid-fused": (same, attention("{set}.json", first_stage_weight=0.7)),
+        "hybrid-fused": (same, attention("{set}.json", fuse="hybrid-fused")),
     }
+
+
+def best_weight(method: str, name: str, jobs: Mapping[tuple[str, str], Job], work: Work, settings: Settings) -> float:
+    """The first stage's weight that ranks the other sets best, mean over sets; of equals the middle one.
+
+    From the scores of attention alone, which have to be there.
+    """
+    alone, stage = FUSED[method], first_stage_of(method)
+    others = [other for kept, other in jobs if kept == stage and other != name]
+    if not others:
+        return 0.5
+    by_weight = {}
+    for weight in WEIGHTS:
+        means = []
+        for other in others:
+            job, found = jobs[stage, other], list[float]()
+            for ranking in job.rankings:
+                line = work.get(alone, other, ranking.qid, settings[alone, other])
+                assert line is not None, f"{method} of {name} needs {alone} of {other} first"
+                first = np.array([hit.score for hit in ranking.hits])
+                order = np.argsort(-fused(np.array(line["scores"]), first, weight=weight), kind="stable")
+                ids = [ranking.doc_ids[at] for at in order]
+                measured = evaluate({ranking.qid: ids}, {ranking.qid: job.qrels[ranking.qid]}, ["nDCG@10"])
+                found.append(measured.measures["nDCG@10"])
+            means.append(float(np.mean(found)))
+        by_weight[weight] = round(float(np.mean(means)), 6)
+    best = [weight for weight, value in by_weight.items() if value == max(by_weight.values())]
+    return best[len(best) // 2]
 
 
 def first_stage_of(method: str) -> str:
     """The method that only passes on what `method` is given to rerank."""
     return "hybrid" if method.startswith("hybrid") else "identity"
+
+
+def needed(method: str) -> tuple[str, ...]:
+    """Methods whose results this one's need, or are compared with."""
+    alone = FUSED.get(method)
+    return (first_stage_of(method), *([] if alone is None else [alone]))
 
 
 def run(
@@ -150,7 +201,7 @@ def run(
         started = time.perf_counter()
         found = reranker.rerank([order(ranking) for ranking in some], k=max(1, *(len(r.hits) for r in some)))
         seconds = (time.perf_counter() - started) / len(some)
-        for each in found:
+        for asked, each in zip(some, found, strict=True):
             measured = evaluate({each.qid: each.doc_ids}, {each.qid: job.qrels[each.qid]}, ["nDCG@10"])
             work.add(
                 {
@@ -162,9 +213,16 @@ def run(
                     "seconds": round(seconds, 4),
                     "read": each.usage.prompt_tokens - each.usage.cached_tokens,
                     "outcome": each.outcome.kind,
+                    **({"scores": in_order(each, asked)} if method in FUSED.values() else {}),
                 }
             )
     return settings
+
+
+def in_order(reranked: Ranking, candidates: Ranking) -> list[float]:
+    """Scores in the candidates' order."""
+    scores = {hit.doc_id: hit.score for hit in reranked.hits}
+    return [round(scores[doc_id], 5) for doc_id in candidates.doc_ids]
 
 
 def table(values: Mapping[tuple[str, str], Mapping[str, float]], sets: Sequence[str], baseline: str) -> list[str]:
@@ -236,35 +294,34 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
     llm, work = default_llm(options.model), Work(options.work)
-    known = methods(llm)
+    jobs, settings = dict[tuple[str, str], Job](), Settings()
+    known = methods(llm, lambda method, name: best_weight(method, name, jobs, work, settings))
     if unknown := set(options.methods) - set(known):
         parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    limit = None if options.all else options.limit
+    asked = list(dict.fromkeys(each for method in options.methods for each in (*needed(method), method)))
+    for name in options.sets:
+        for stage in dict.fromkeys(map(first_stage_of, asked)):
+            kind: Literal["hybrid", "bm25"] = "hybrid" if stage == "hybrid" else "bm25"
+            jobs[stage, name] = prepare(name, depth=options.depth, limit=limit, stage=kind)
     values = dict[tuple[str, str], dict[str, float]]()
     outcomes = dict[str, dict[str, int]]()
-    limit = None if options.all else options.limit
-    asked = list(dict.fromkeys(each for method in options.methods for each in (first_stage_of(method), method)))
-    for name in options.sets:
-        jobs = {
-            stage: prepare(name, depth=options.depth, limit=limit, stage="hybrid" if stage == "hybrid" else "bm25")
-            for stage in map(first_stage_of, asked)
-        }
-        for method in asked:
-            order, made = known[method]
-            job = jobs[first_stage_of(method)]
-            settings = run(method, job, work, made, order, options.depth)
-            found = {r.qid: work.get(method, name, r.qid, settings) or {} for r in job.rankings}
+    for method in asked:
+        order, made = known[method]
+        for name in options.sets:
+            job = jobs[first_stage_of(method), name]
+            settings[method, name] = run(method, job, work, made, order, options.depth)
+            found = {r.qid: work.get(method, name, r.qid, settings[method, name]) or {} for r in job.rankings}
             values[method, name] = {qid: line["nDCG@10"] for qid, line in found.items()}
             for line in found.values():
                 counts = outcomes.setdefault(method, {})
                 counts[line["outcome"]] = counts.get(line["outcome"], 0) + 1
-        print(
-            name,
-            {m: round(float(np.mean(list(v.values()))), 4) for (m, s), v in values.items() if s == name},
-            flush=True,
-        )
-    for stage in dict.fromkeys(map(first_stage_of, asked)):
-        rows = {key: found for key, found in values.items() if first_stage_of(key[0]) == stage}
-        print(*table(rows, options.sets, stage), "", *by_set(rows, options.sets, stage), "", sep="\n")
+            mean = float(np.mean(list(values[method, name].values())))
+            print(f"{method:<16} {name:<16} {mean:.4f}  {settings[method, name]}", flush=True)
+    print()
+    for baseline in (each for each in asked if each in BASELINES):
+        rows = {key: found for key, found in values.items() if first_stage_of(key[0]) == first_stage_of(baseline)}
+        print(*table(rows, options.sets, baseline), "", *by_set(rows, options.sets, baseline), "", sep="\n")
     print("outcomes:", json.dumps(outcomes))
 
 

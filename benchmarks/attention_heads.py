@@ -5,7 +5,7 @@ are then chosen on the other sets' judgements (`benchmarks/heads/SET.json`), and
 set's own corpus and no judgements at all (`benchmarks/heads/SET.free.json`). `all.json` is found on all sets: it is what
 ships. Scores are kept in a work folder, so a run that was stopped goes on where it was.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_heads [--limit 40] [--depth 20] [--layers 9 18] [--free] [--ship]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_heads [--limit 40] [--depth 40] [--layers 9 18] [--free] [--ship]
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def kept_scores(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
-    parser.add_argument("--depth", type=int, default=20, help="candidates per query")
+    parser.add_argument("--depth", type=int, default=40, help="candidates per query")
     parser.add_argument("--layers", type=int, nargs="+", default=[9, 14, 18], help="deepest layers to choose from")
-    parser.add_argument("--method", nargs="+", choices=METHODS, default=["core"])
+    parser.add_argument("--method", nargs="+", choices=METHODS, default=["joint"])
     parser.add_argument("--free", action="store_true", help="also find heads from each corpus alone")
     parser.add_argument("--ship", action="store_true", help="write all.json into the package too")
     parser.add_argument("--model", default="smollm2-135m-instruct")

@@ -3,7 +3,7 @@
 Head scores come from the work folder of `benchmarks.attention_heads` (what is missing is computed), seconds from the last
 line of benchmarks/results/attention_latency.jsonl. Needs matplotlib: the extra [bench].
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_pictures [--limit 40] [--depth 20]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_pictures [--limit 40] [--depth 40]
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from benchmarks.attention_heads import HEADS, WORK, judged, kept_scores
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import RESULTS
-from rerankers.attention.finding import Example, find, mean_ndcg, ndcg, ndcg_per_head
+from rerankers.attention.finding import Example, find, ndcg, ndcg_per_head, scored
 from rerankers.attention.head_sets import read_head_set
 from rerankers.attention.heads import Plan
 from rerankers.attention.search_heads import CaseScores
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
-STRENGTH = 0.75
 INK, ACCENT, QUIET = "#1d2b36", "#c8553d", "#8a979f"
 
 
-def examples(scores: Sequence[CaseScores], heads: slice = slice(None)) -> list[Example]:
-    return [each.example(heads, STRENGTH) for each in scores]
+def examples(scores: Sequence[CaseScores], heads: slice = slice(None), strength: float = 0.0) -> list[Example]:
+    return [each.example(heads, strength) for each in scores]
 
 
 def left_out(by_set: Mapping[str, Sequence[CaseScores]], n_heads: int) -> float:
@@ -39,8 +38,9 @@ def left_out(by_set: Mapping[str, Sequence[CaseScores]], n_heads: int) -> float:
     values = []
     for name, own in by_set.items():
         others = [each for other, scores in by_set.items() if other != name for each in scores]
-        found = find(examples(others, slice(n_heads)))
-        values.append(mean_ndcg(examples(own, slice(n_heads)), found.weights))
+        found = find(examples(others, slice(n_heads)), methods=("joint",))
+        tried = examples(own, slice(n_heads))
+        values.append(float(np.mean([ndcg(scored(each, found.weights, found.prior), each.grades) for each in tried])))
     return float(np.mean(values))
 
 
@@ -55,24 +55,28 @@ def first_stage(by_set: Mapping[str, Sequence[CaseScores]]) -> float:
 
 def draw_heads(axes: Any, plan: Plan, by_set: Mapping[str, Sequence[CaseScores]]) -> None:
     """Layers across, heads up, colour is nDCG@10 alone; those of the shipped set have a frame."""
-    values = np.mean([ndcg_per_head(examples(scores)) for scores in by_set.values()], axis=0)
+    values = np.mean([ndcg_per_head(examples(scores, strength=1.0)) for scores in by_set.values()], axis=0)
     layers, heads = (max(each) + 1 for each in zip(*plan.names, strict=True))
     grid = np.full((heads, layers), np.nan)
     for (layer, head), value in zip(plan.names, values, strict=True):
         grid[head, layer] = value
     shown = axes.imshow(grid, cmap="cividis", origin="lower", aspect="auto")
     axes.figure.colorbar(shown, ax=axes, label="nDCG@10 of one head alone")
-    for name in read_head_set(HEADS / "all.json").weights:
-        layer, head = map(int, name.split("-"))
-        axes.add_patch(_frame(layer, head))
+    shipped = read_head_set(HEADS / "all.json")
+    for names, line in ((shipped.prior, ":"), (shipped.weights, "-")):
+        for name in names:
+            layer, head = map(int, name.split("-"))
+            axes.add_patch(_frame(layer, head, line))
     axes.set(xlabel="layer", ylabel="head", xticks=range(0, layers, 2), yticks=range(heads))
-    axes.set_title("Few heads find documents (framed: the shipped set)", loc="left", color=INK)
+    axes.set_title(
+        "Few heads find documents (framed: read for the query; dotted: for the prior)", loc="left", color=INK
+    )
 
 
-def _frame(layer: int, head: int) -> Any:
+def _frame(layer: int, head: int, line: str) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((layer - 0.5, head - 0.5), 1, 1, fill=False, edgecolor=ACCENT, linewidth=2)
+    return Rectangle((layer - 0.5, head - 0.5), 1, 1, fill=False, edgecolor=ACCENT, linewidth=2, linestyle=line)
 
 
 def draw_depths(axes: Any, plan: Plan, by_set: Mapping[str, Sequence[CaseScores]]) -> None:
@@ -82,9 +86,7 @@ def draw_depths(axes: Any, plan: Plan, by_set: Mapping[str, Sequence[CaseScores]
         deepest, values, marker="o", markersize=4, color=ACCENT, label="attention alone, heads found on other sets"
     )
     axes.axhline(first_stage(by_set), color=QUIET, linestyle="--", label="BM25's order")
-    axes.axvline(
-        max(int(name.split("-")[0]) for name in read_head_set(HEADS / "all.json").weights), color=QUIET, lw=0.8
-    )
+    axes.axvline(read_head_set(HEADS / "all.json").deepest, color=QUIET, lw=0.8)
     axes.set(xlabel="deepest layer that is run", ylabel="nDCG@10, mean over sets", xticks=deepest[::2])
     axes.set_title("What each further layer brings (line: where the shipped set ends)", loc="left", color=INK)
     axes.legend(frameon=False, loc="lower right")
@@ -129,7 +131,7 @@ def draw_seconds(axes: Any, line: Mapping[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
-    parser.add_argument("--depth", type=int, default=20, help="candidates per query")
+    parser.add_argument("--depth", type=int, default=40, help="candidates per query")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--to", type=Path, default=PICTURES)

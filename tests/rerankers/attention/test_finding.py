@@ -8,6 +8,7 @@ import pytest
 from rerankers.attention.finding import (
     Example,
     NothingFound,
+    _frugal,
     find,
     fit,
     mean_ndcg,
@@ -149,6 +150,15 @@ def test_the_best_of_the_methods_is_taken() -> None:
     found = find(examples(), methods=("qr", "core", "ndcg", "sparse"))
     assert found.ndcg >= find(examples(), methods=("qr",)).ndcg
     assert {2, 7} <= set(np.flatnonzero(found.weights))
+
+
+def test_of_settings_as_good_as_each_other_the_one_is_taken_that_keeps_least() -> None:
+    random = np.random.default_rng(5)
+    base = random.normal(0.5, 0.2, size=400)  # a standard error of 0.01
+    held_out = {4: base - 0.02, 6: base - 0.002, 8: base, 12: base - 0.001}
+    setting, values = _frugal(held_out)
+    assert setting == 6
+    assert values is held_out[6]
 
 
 def test_too_few_examples_are_refused() -> None:
