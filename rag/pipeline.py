@@ -20,6 +20,7 @@ from rag.graph.spec import QUERY, GraphSpec, Spec, load_spec
 from rag.memory import this_machine
 from rag.plan import plan_memory
 from rag.protocols import CanSample, CanStreamAnswers
+from rag.release import release
 from rag.streaming import AnswerStream
 from rag.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from retrievers.index.directory import Index
@@ -191,15 +192,18 @@ class Pipeline:
             if "dense" in self.graph.legs:
                 self.index.encoder.encode(["warm"], role="query")
 
-    def release(self) -> None:
-        """Give back the memory of all models, engines and what they keep, say between two stages of a long job.
+    def release(self, *names: str) -> None:
+        """Give back the memory of models, engines and what they keep, say between two stages of a long job.
 
         Whoever is used next loads what it needs again. What runs meanwhile keeps what it uses until it is done.
+
+        Args:
+            names: models and nodes of the graph. None: all of them, and the index. With a model go the nodes that read it,
+                for they may hold its layers; a node alone gives back what is its own.
+        Raises:
+            SpecError: the graph has no such model or node; nothing is given back then.
         """
-        for part in (*self.graph.parts.values(), *self.graph.models.values(), self.index):
-            let_go = getattr(part, "release", None)
-            if let_go is not None:
-                let_go()
+        release(self.graph, self.index, names)
 
     def as_runnable(self) -> Runnable[Any, Any]:
         """A langchain-core Runnable: question in, Answer (or Ranking) out; invoke, batch, stream, callbacks."""

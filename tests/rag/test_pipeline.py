@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from rag.graph.build import build
 from rag.graph.spec import load_spec
 from rag.pipeline import Pipeline, load_pipeline
 from rag.types import Answer, Completion, Context, Document, Message, Prompt, Query, SamplingParams
+from tests.generators.llm.conftest import save_random_model
 from tests.small_index import small_index
 
 
@@ -200,3 +203,78 @@ def test_offline_names_the_model_that_is_not_here(tmp_path: Path) -> None:
     }
     with pytest.raises(MissingModel, match="rag models pull nobody/has-this"):
         load_pipeline(spec, offline=True)
+
+
+class Letting(ScriptedLLM):
+    """Counts how often it was told to let go."""
+
+    n_released = 0
+
+    def release(self) -> None:
+        self.n_released += 1
+
+
+@pytest.fixture
+def two_models(documents: tuple[Document, ...], tmp_path: Path) -> Pipeline:
+    """`bm25` reads no model, `context` reads m, `answer` reads other."""
+    spec = cited("So [1].")
+    spec["models"]["other"] = spec["models"]["m"]
+    spec["nodes"]["answer"]["with"] = {"llm": "other"}
+    graph = load_pipeline(spec, index=small_index(tmp_path, documents)).graph
+    return Pipeline(replace(graph, models={name: Letting() for name in ("m", "other")}))
+
+
+@pytest.mark.parametrize(
+    ("names", "released"), [((), (1, 1)), (("m",), (1, 0)), (("other", "m", "m"), (1, 1)), (("context",), (0, 0))]
+)
+def test_only_models_that_are_named_let_go(
+    two_models: Pipeline, names: tuple[str, ...], released: tuple[int, int]
+) -> None:
+    two_models.release(*names)
+    m, other = two_models.graph.models.values()
+    assert (m.n_released, other.n_released) == released
+
+
+def test_nodes_let_go_of_a_released_model_and_of_what_is_their_own(two_models: Pipeline) -> None:
+    parts = {name: Letting() for name in two_models.graph.parts}
+    pipeline = Pipeline(replace(two_models.graph, parts=parts))
+
+    def released(*names: str) -> list[str]:
+        before = {name: part.n_released for name, part in parts.items()}
+        pipeline.release(*names)
+        return [name for name, part in parts.items() if part.n_released > before[name]]
+
+    assert released("m") == ["context"]
+    assert released("bm25") == ["bm25"]
+    assert released("other", "bm25") == ["bm25", "answer"]
+    assert released() == ["bm25", "context", "answer"]
+
+
+def test_an_unknown_name_releases_nothing_and_lists_what_there_is(two_models: Pipeline) -> None:
+    with pytest.raises(
+        SpecError, match=r"is named 'reader'\. This graph has models: m, other; nodes: bm25, context, answer"
+    ):
+        two_models.release("m", "reader")
+    assert [model.n_released for model in two_models.graph.models.values()] == [0, 0]
+
+
+def test_the_weights_of_a_released_model_are_gone_also_where_a_node_had_read_them(
+    documents: tuple[Document, ...], tmp_path: Path
+) -> None:
+    local = {"use": "llm.transformers", "with": {"model": str(save_random_model(tmp_path / "model")), "device": "cpu"}}
+    attention = {"use": "rerank.attention", "in": "bm25", "k": 3, "with": {"llm": "m", "heads": ["0-1"]}}
+    spec = {
+        "version": 1,
+        "models": {"m": local},
+        "nodes": {"bm25": {"use": "retrieve.bm25", "k": 3}, "ranked": attention},
+        "output": "ranked",
+    }
+    with load_pipeline(spec, index=small_index(tmp_path, documents)) as pipeline:
+        before = pipeline.search("paid leave")
+        with pipeline.graph.models["m"].weights() as lent:
+            weights = weakref.ref(lent.model)
+        del lent
+        pipeline.release("m")
+        gc.collect()
+        assert weights() is None
+        assert pipeline.search("paid leave").hits == before.hits

@@ -1,0 +1,34 @@
+"""Which parts of a graph let go of their memory, and in which order: nodes before the models that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+from rag.errors import SpecError
+from rag.graph.build import Graph
+from retrievers.index.directory import Index
+
+
+def release(graph: Graph, index: Index | None, names: Sequence[str]) -> None:
+    """Let the named models and nodes go, and the nodes that read one of these models; all and the index without names.
+
+    Raises:
+        SpecError: the graph has no such model or node; nothing is given back then.
+    """
+    if unknown := [name for name in names if name not in graph.parts and name not in graph.models]:
+        there = f"models: {', '.join(graph.models) or 'none'}; nodes: {', '.join(graph.parts)}"
+        raise SpecError(f"nothing to release is named {', '.join(map(repr, unknown))}. This graph has {there}")
+    chosen = {*names, *_readers(graph, {name for name in names if name in graph.models})}
+    parts = [
+        part for named in (graph.parts, graph.models) for name, part in named.items() if not names or name in chosen
+    ]
+    for part in parts if names else [*parts, index]:
+        let_go = getattr(part, "release", None)
+        if let_go is not None:
+            let_go()
+
+
+def _readers(graph: Graph, models: Set[str]) -> list[str]:
+    """Nodes that were given one of these models: they may hold its layers."""
+    nodes = graph.spec.graph.nodes.items()
+    return [name for name, node in nodes if any(isinstance(p, str) and p in models for p in node.params.values())]
