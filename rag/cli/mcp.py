@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from contextlib import closing, redirect_stdout
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag.cli.console import warn
 from rag.cli.listening import address, listen, names, warn_if_open
 from rag.optional import need
 from rag.pipeline import Pipeline, load_pipeline
+
+if TYPE_CHECKING:
+    from rag.serve.settings import ServeSettings
 
 
 def run(given: Namespace) -> int:
@@ -34,14 +37,22 @@ def _serve_http(pipeline: Pipeline, given: Namespace) -> None:
 
     from rag.mcp.http import create_http_app
     from rag.serve.keys import load_keys
-    from rag.serve.settings import ServeSettings
 
-    keys = load_keys(given.keys)
+    keys, walls = load_keys(given.keys), settings(given)
     with closing(listen(given.host, given.port)) as listener:
         pipeline.warm_up()
         warn_if_open(given.host, len(keys))
         warn(f"rag: tools at {address(listener)}/mcp (Ctrl-C ends this)")
-        app = create_http_app(pipeline, host=given.host, keys=keys, settings=ServeSettings(hosts=names(given.host)))
+        app = create_http_app(pipeline, host=given.host, keys=keys, settings=walls)
         quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
         config = uvicorn.Config(app, timeout_graceful_shutdown=5, **quiet)
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def settings(given: Namespace) -> ServeSettings:
+    """The command line as the settings of the walls in front of the tools."""
+    from rag.serve.settings import ServeSettings
+
+    return ServeSettings(
+        requests_per_minute=given.rate or None, origins=tuple(given.origin), hosts=names(given.host, given.origin)
+    )

@@ -52,6 +52,13 @@ def parser() -> ArgumentParser:
             help="also what is asked, found and written (or RAGLINE_TRACE_TEXT=1)",
         )
 
+    def walled(sub: ArgumentParser) -> None:
+        """Who may ask a server over HTTP, and how often."""
+        rate_help = "requests a minute of a caller; 0: any (600)"
+        sub.add_argument("--rate", type=int, default=600, metavar="N", help=rate_help)
+        origin_help = "origin whose pages may ask; behind a proxy, its public one"
+        sub.add_argument("--origin", action="append", default=[], metavar="URL", help=origin_help)
+
     index = command("index", "files, folders or a BEIR folder -> an index directory")
     index.add_argument("sources", nargs="+", metavar="SRC")
     index.add_argument("--index", required=True, metavar="DIR", help="directory to write; updated if it exists")
@@ -108,6 +115,7 @@ def parser() -> ArgumentParser:
         "--port", type=int, default=8765, help="port to listen at, with --http; 0: a free one (default: 8765)"
     )
     mcp.add_argument("--keys", type=Path, metavar="FILE", help="keys that may ask, with --http; or in RAGLINE_KEYS")
+    walled(mcp)
     mcp.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(mcp)
 
@@ -126,9 +134,7 @@ def parser() -> ArgumentParser:
     serve.add_argument("--max-tokens", type=positive, metavar="N", help="most tokens asked for (default: the graph's)")
     serve.add_argument("--keys", type=Path, metavar="FILE", help="keys that may ask, of `rag keys`; or in RAGLINE_KEYS")
     serve.add_argument("--sessions", type=Path, metavar="FILE", help="keep conversations there; unset keeps none")
-    serve.add_argument("--rate", type=int, default=600, metavar="N", help="requests a minute of a caller; 0: any (600)")
-    origin_help = "origin whose pages may ask; behind a proxy, its public one"
-    serve.add_argument("--origin", action="append", default=[], metavar="URL", help=origin_help)
+    walled(serve)
     serve.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(serve)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
 from rag.mcp.server import create_server
@@ -21,13 +22,18 @@ def create_http_app(
 
     Args:
         host: the address that it is reached at. On a loopback address requests must also name one, whatever a site's
-            own name was pointed at (DNS rebinding).
+            own name was pointed at (DNS rebinding), unless the settings say which names count (`hosts`).
         keys: who may ask; without any, all who reach it.
-        settings: limits, and the names and origins that are let in.
+        settings: limits, and the names and origins that are let in; origins beside a loopback address need names too.
         at_once: most calls at a time.
     """
     settings = settings or ServeSettings()
+    # The library's own check knows loopback's names alone; where others are given, the wall in front looks at both.
+    security = TransportSecuritySettings(enable_dns_rebinding_protection=False) if settings.hosts else None
     app = create_server(pipeline, settings).streamable_http_app(
-        host=host, stateless_http=True, max_request_body_size=settings.max_request_bytes
+        host=host,
+        stateless_http=True,
+        max_request_body_size=settings.max_request_bytes,
+        transport_security=security,
     )
     return walled(BusyWall(app, at_once=at_once), settings=settings, keys=keys)

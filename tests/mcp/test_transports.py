@@ -25,6 +25,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from rag import tracing
 from rag.as_json import answer_json, ranking_json
 from rag.cli import main
+from rag.cli.mcp import settings as settings_of
+from rag.cli.parser import parser
 from rag.mcp.http import create_http_app
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings
@@ -102,6 +104,27 @@ def test_http_lets_only_keys_in_and_no_foreign_page_or_name(pipeline: Pipeline) 
         assert status(authorization="") == 401
         assert status(origin="https://evil.example") == 403
         assert status(host="evil.example") == 421
+
+
+def test_the_command_line_sets_the_rate_and_lets_an_origin_and_its_name_in(pipeline: Pipeline) -> None:
+    """As behind a proxy: the name in `Host` and the page's origin are the public ones."""
+    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    public = {"host": "chat.example.org", "origin": "https://chat.example.org"}
+
+    def settings(*given: str) -> ServeSettings:
+        return settings_of(parser().parse_args(["mcp", "--http", *given]))
+
+    def status(**changes: str) -> int:
+        asks = {"accept": "application/json, text/event-stream"} | public | changes
+        return httpx2.post(url, json=listing, headers=asks, timeout=60).status_code
+
+    with served(pipeline, settings=settings("--origin", "https://chat.example.org", "--rate", "2")) as url:
+        assert status(origin="https://evil.example") == 403
+        assert status(host="evil.example") == 421
+        assert [status(), status(), status()] == [200, 200, 429]
+    with served(pipeline, settings=settings()) as url:
+        assert status() == 421
+    assert (settings().requests_per_minute, settings("--rate", "0").requests_per_minute) == (600, None)
 
 
 def test_the_clients_span_is_the_parent_over_http(pipeline: Pipeline) -> None:
