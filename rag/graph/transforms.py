@@ -12,6 +12,7 @@ from rag.errors import SpecError, did_you_mean
 from rag.graph.source import Source
 from rag.graph.spec import GraphSpec
 from rag.registry import Registry
+from rerankers.powers import lacking
 from retrievers.index.settings import TransformSettings
 
 
@@ -95,8 +96,11 @@ def _model(definition: Any, annotation: type, models: dict[str, Any]) -> Any:
         # YAML and JSON have lists where constructors take tuples.
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         models[key] = MODELS[kind].get(name)(**values)
-    if missing := [power for method, power in needed_powers(annotation).items() if not hasattr(models[key], method)]:
-        raise ValueError(f"it needs a model that {', '.join(sorted(set(missing)))}; {definition['use']} cannot")
+    powers = needed_powers(annotation)
+    if missing := lacking(models[key], powers):
+        why = "; ".join(dict.fromkeys(filter(None, missing.values())))
+        needed = ", ".join(sorted({powers[method] for method in missing}))
+        raise ValueError(f"it needs a model that {needed}; {definition['use']} cannot{f' ({why})' if why else ''}")
     return models[key]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from rag.errors import IndexMismatch, SpecError, UnknownComponent
 from rag.graph.spec import GraphSpec, load_spec
 from rag.graph.transforms import make_transform
 from rag.indexing import build_index, index_key
+from rag.protocols import ScoringLLM
 from rag.stages import TRANSFORMS
+from rag.types import Document
 from retrievers.index.directory import Index
 from retrievers.index.settings import IndexSettings, TransformSettings
 
@@ -136,3 +139,32 @@ def test_transforms_of_one_index_share_a_model() -> None:
     made = [make_transform(TransformSettings(use="rewrite_code", params={"llm": SMALL}), models) for _ in range(2)]
     assert made[0].llm is made[1].llm
     assert isinstance(made[0].llm, ScriptedLLM)
+
+
+class Rating:
+    """A transform whose model must score."""
+
+    def __init__(self, *, llm: ScoringLLM) -> None:
+        self.llm = llm
+
+    def transform(self, documents: Sequence[Document]) -> list[Document]:
+        return list(documents)
+
+
+@pytest.fixture
+def rating() -> Iterator[TransformSettings]:
+    TRANSFORMS.add("test_rating", Rating)
+    yield TransformSettings(use="test_rating")
+    del TRANSFORMS._table["test_rating"]
+
+
+def test_a_model_that_has_a_method_in_name_alone_is_refused_with_its_reason(rating: TransformSettings) -> None:
+    def made(dialect: str) -> Any:
+        server = {"use": "llm.server", "with": {"model": "m", "url": "http://localhost:1/v1", "dialect": dialect}}
+        return make_transform(rating.model_copy(update={"params": {"llm": server}}), {})
+
+    assert made("vllm").llm.model_name == "m"
+    with pytest.raises(
+        SpecError, match=r"needs a model that CanScore; llm.server cannot \(dialect openai has no word for it"
+    ):
+        made("openai")
