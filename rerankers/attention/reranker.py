@@ -166,24 +166,27 @@ class AttentionReranker:
     def read_ahead(self, documents: Sequence[Document], *, progress: Progress = silent) -> int:
         """Read documents before anybody asks, and keep their states; how many were not kept before.
 
-        States beyond `keep_mb` push out the oldest. Those of other weights or heads go first; it ends where its own would.
+        States kept of other documents make room, those used longest ago first. It ends where these documents' own fill
+        `keep_mb`: to go on would push out what it has just read.
 
         Raises:
             SpecError: nothing is kept (keep: nowhere), or the layout is one prompt, whose states serve no other.
         """
+        from rerankers.attention.ahead import Filling
         from rerankers.attention.capture import attention_switched
 
         if self._keep == "nowhere" or self._layout == "prompt":
             raise SpecError("rerank.attention reads ahead only with layout: blocks and keep: disk or memory")
-        fresh, displaced = 0, self._displaced()
+        fresh, filling = 0, Filling()
         for first in range(0, len(documents), _AHEAD):
             some = documents[first : first + _AHEAD]
             with self._llm.weights() as lent:
                 reader, _ = self._reader(lent)
+                blocks = [reader.block(each)[0] for each in some]
                 with attention_switched(reader.decoder):
-                    fresh += reader.read([reader.block(each)[0] for each in some]).fresh
+                    fresh += reader.read(blocks).fresh
             progress("read", first + len(some), len(documents))
-            if self._displaced() > displaced:
+            if reader.store is not None and filling.passes(reader.store, blocks):
                 logger.warning(
                     "rerank.attention: keep_mb=%d holds the states of about %d of %d documents; raise it to keep all",
                     self._keep_mb,
@@ -412,10 +415,6 @@ class AttentionReranker:
         if reader is None or reader.store is None:
             return None
         return replace(reader.store.report(), seconds_saved=reader.seconds_saved)
-
-    def _displaced(self) -> int:
-        store = None if self._made is None else self._made[0].store
-        return 0 if store is None else store.displaced
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -52,7 +52,7 @@ class StateFolder:
         self._places: dict[bytes, list[Place]] = {}
         self._writer: SegmentWriter | None = None
         self.damaged = 0
-        self.evicted = self.displaced = 0  # of all identities, and of this one
+        self.evicted = 0  # of all identities
 
     def find(self, documents: Sequence[bytes]) -> list[Tensor | None]:
         """uint8 bytes of each document's state, shared with the files; None where there is none."""
@@ -85,6 +85,11 @@ class StateFolder:
         """Documents of this identity, and bytes of all."""
         self._look()
         return len(self._places), sum(segment.n_bytes for segment in self._all_segments())
+
+    @property
+    def room(self) -> int:
+        """Bytes that stay beside each other if nobody else adds any: where there are more, a whole segment goes."""
+        return self._budget - self._full
 
     def _read(self, document: bytes) -> Tensor | None:
         """From the newest place that is good. Others are forgotten on the way."""
@@ -142,7 +147,6 @@ class StateFolder:
             if segment.remove():
                 held -= segment.n_bytes
                 self.evicted += segment.n_entries
-                self.displaced += segment.n_entries if segment.folder == self._folder else 0
         return held + needed <= self._budget
 
     @property

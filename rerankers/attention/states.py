@@ -28,6 +28,7 @@ from torch import Tensor
 
 from rerankers.attention.state_folder import StateFolder
 from rerankers.attention.state_layout import State, StateKind, StateLayout
+from rerankers.attention.state_segments import ENTRY_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -171,10 +172,14 @@ class StateStore:
         """Documents removed by this store to stay within the budget. Looks at no file."""
         return self._memory.evicted + (0 if self._disk is None else self._disk.evicted)
 
+    def n_bytes(self, n_tokens: int) -> int:
+        """What the state of a document of so many tokens takes of the budget."""
+        return n_tokens * self._layout.bytes_per_token + (0 if self._disk is None else ENTRY_BYTES)
+
     @property
-    def displaced(self) -> int:
-        """Those of the evicted that this store could have found: their going says that its budget is spent."""
-        return self._memory.evicted + (0 if self._disk is None else self._disk.displaced)
+    def room(self) -> int:
+        """Bytes of states that can be put one after another, and all be found at the end. Looks at no file."""
+        return self._memory.budget if self._disk is None or self._disabled is not None else self._disk.room
 
     def report(self) -> StoreReport:
         """Counts so far; the folder is looked at again."""
@@ -221,7 +226,7 @@ class _Memory:
     """States in memory, as bytes; the one used longest ago goes first."""
 
     def __init__(self, budget: int) -> None:
-        self._budget = budget
+        self.budget = budget
         self._states: OrderedDict[bytes, Tensor] = OrderedDict()
         self.n_bytes = 0
         self.evicted = 0
@@ -236,9 +241,9 @@ class _Memory:
         return data
 
     def add(self, digest: bytes, data: Tensor) -> None:
-        if digest in self._states or len(data) > self._budget:
+        if digest in self._states or len(data) > self.budget:
             return
-        while self.n_bytes + len(data) > self._budget:
+        while self.n_bytes + len(data) > self.budget:
             _, oldest = self._states.popitem(last=False)
             self.n_bytes -= len(oldest)
             self.evicted += 1

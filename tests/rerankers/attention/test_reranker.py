@@ -360,24 +360,55 @@ def test_documents_read_ahead_are_not_read_when_asked_for(
 
 def test_reading_ahead_ends_where_the_budget_does(llm: TinyLLM, caplog: pytest.LogCaptureFixture) -> None:
     reranker = AttentionReranker(llm=llm, heads=HEADS, keep="memory", keep_mb=1)
-    many = [Document(doc_id=f"d{i}", text=f"{i} " + "which city is it " * 20) for i in range(5_000)]
-    assert 0 < reranker.read_ahead(many) < 5_000
+    assert 0 < reranker.read_ahead(numbered(0, 5_000)) < 5_000
     assert "raise it to keep all" in caplog.text
 
 
-def test_a_folder_full_of_states_of_other_weights_does_not_end_reading_ahead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def numbered(first: int, n: int) -> list[Document]:
+    return [Document(doc_id=f"d{i}", text=f"{i} " + "which city is it " * 20) for i in range(first, first + n)]
+
+
+ALL_PAIRS = ("0-0", "0-2", "1-0", "1-2", "2-0", "2-2", "3-0", "3-2")
+
+
+@pytest.mark.parametrize("full_of", ["other weights and heads", "another corpus"])
+def test_a_folder_full_of_other_states_does_not_end_reading_ahead(
+    full_of: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
-    many = [Document(doc_id=f"d{i}", text=f"{i} " + "which city is it " * 20) for i in range(200)]
 
-    def read_ahead(seed: int, *, heads: tuple[str, ...]) -> int:
-        llm = TinyLLM(tiny_model("llama", seed=seed))
-        return AttentionReranker(llm=llm, heads=heads, keep="disk", keep_mb=1).read_ahead(many)
+    def reranker(seed: int, heads: tuple[str, ...]) -> AttentionReranker:
+        return AttentionReranker(llm=TinyLLM(tiny_model("llama", seed=seed)), heads=heads, keep="disk", keep_mb=1)
 
-    assert read_ahead(1, heads=("0-0", "0-2", "1-0", "1-2", "2-0", "2-2", "3-0", "3-2")) < 200  # fills the folder
+    before = reranker(1, ALL_PAIRS) if full_of == "other weights and heads" else reranker(2, HEADS[:1])
+    assert before.read_ahead(numbered(10_000, 2_000)) < 2_000  # it is full now
     caplog.clear()
-    assert read_ahead(2, heads=HEADS[:1]) == 200
+    later, documents = reranker(2, HEADS[:1]), numbered(0, 200)
+    assert later.read_ahead(documents) == 200
+    assert "raise it to keep all" not in caplog.text
+    assert later.read_ahead(documents) == 0
+
+
+def test_reading_ahead_ends_at_the_same_place_when_it_is_done_again(
+    llm: TinyLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept before counts too: else every call would go on where the last one ended, and push out its work."""
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    ends: list[int] = []
+
+    def read(what: str, n_done: int, n_all: int) -> None:
+        ends[-1] = n_done
+
+    for _ in range(2):
+        ends.append(0)
+        AttentionReranker(llm=llm, heads=HEADS, keep="disk", keep_mb=1).read_ahead(numbered(0, 2_000), progress=read)
+    assert 0 < ends[0] == ends[1] < 2_000
+
+
+def test_equal_documents_fill_the_budget_once(llm: TinyLLM, caplog: pytest.LogCaptureFixture) -> None:
+    same = [Document(doc_id=f"d{i}", text="which city is it " * 20) for i in range(2_000)]
+    reranker = AttentionReranker(llm=llm, heads=HEADS, keep="memory", keep_mb=1)
+    assert reranker.read_ahead(same) == 1
     assert "raise it to keep all" not in caplog.text
 
 
