@@ -127,6 +127,17 @@ class CanStream(Protocol):
 
 
 @runtime_checkable
+class CanStreamTogether(CanStream, Protocol):
+    """An LLM that writes the streams that are open at a time in one batch: as streams, answers cost no more than as a
+    batch, and one that is closed leaves it. Callers then need no `complete` to write many."""
+
+    @property
+    def streams_together(self) -> bool:
+        """Whether this instance does. Asks nobody and loads nothing."""
+        ...
+
+
+@runtime_checkable
 class CanScore(Protocol):
     """An LLM that says how likely given continuations are."""
 

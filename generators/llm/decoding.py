@@ -1,8 +1,8 @@
 """Forward passes of a decoder over a batch of prompts, and the choice of the next tokens.
 
 Prompts of unequal length are padded on the left and masked, so every row ends at the same position and a batch
-gives what each prompt gives alone. The loop is ours and not `generate`: rows leave the batch when they are done,
-each row has its own random generator, and a stream stops when its consumer stops asking.
+gives what each prompt gives alone. The loop is ours and not `generate`: rows leave the batch when they are done and
+others join it, each row has its own random generator, and a stream stops when its consumer stops asking.
 """
 
 from __future__ import annotations
@@ -178,13 +178,38 @@ class Batch:
         self.logits = logits[:, -1]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Let the other rows go."""
+        """Let the other rows go, and the padding that was there for them alone."""
         import torch
+
+        from generators.llm.joining import trim
 
         index = torch.tensor(rows)
         self._mask = self._mask[index]
         with torch.inference_mode():
             self._cache.batch_select_indices(index.to(self._model.device))
+            padding = int(self._mask.any(dim=0).int().argmax())
+            if padding and self.can_join:
+                trim(self._cache, padding)
+                self._mask = self._mask[:, padding:]
+
+    @property
+    def can_join(self) -> bool:
+        """Whether `join` is possible with this model's cache."""
+        from generators.llm.joining import can_join
+
+        return can_join(self._cache)
+
+    def join(self, other: Batch) -> None:
+        """Take in the rows of another batch of the model, behind one's own. The other is used up."""
+        import torch
+
+        from generators.llm.joining import join, pad_to
+
+        longest = max(self._mask.shape[1], other._mask.shape[1])
+        with torch.inference_mode():
+            join(self._cache, other._cache)
+            self.logits = torch.cat([self.logits, other.logits])
+        self._mask = torch.cat([pad_to(self._mask, longest), pad_to(other._mask, longest)])
 
     def peek(self, tokens: Sequence[int]) -> Tensor:
         """Logits, float32 [rows, len(tokens), vocabulary], after each of `tokens`; the rows stay as they are."""

@@ -20,7 +20,8 @@ from generators.llm.loading import context_window as window_of
 from generators.llm.params import require_valid
 from generators.llm.prefixes import BLOCK, PrefixStore
 from generators.llm.sharing import Portion, portions
-from generators.llm.writing import Writer, write_all, write_one
+from generators.llm.together import Together
+from generators.llm.writing import Writer, write_all
 from rag.chat import encode_prompt, encode_text, turn_stops
 from rag.memory import Need, place
 from rag.optional import need
@@ -91,6 +92,7 @@ class TransformersLLM:
         self._only_tokenizer: Any = None
         self._all: Loaded | None = None
         self._kept = PrefixStore(self.keep_prefixes_mb << 20)
+        self._together = Together(self._batch, tokens=max_batch_tokens)
 
     @property
     def context_window(self) -> int:
@@ -189,8 +191,8 @@ class TransformersLLM:
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion, as they are settled; joined they are `complete`'s text.
 
-        The generator's return value is the Completion. Nothing runs between two pieces, so closing it stops the
-        model at once.
+        The generator's return value is the Completion. Streams that are open at a time share their passes
+        (`generators.llm.together`): closing one takes its row out of the next pass, and nothing runs when nobody asks.
 
         Raises:
             ValueError: as `complete`, before the first piece.
@@ -198,7 +200,12 @@ class TransformersLLM:
         require_valid(params, by="llm.transformers")
         heads = self._encode([prompt])
         self._require_room(heads, params.max_tokens)
-        return write_one(partial(self._batch, heads), self._writer(heads[0], params))
+        return self._together.write(heads[0], self._writer(heads[0], params), most=params.max_tokens)
+
+    @property
+    def streams_together(self) -> bool:
+        """Streams that are open at a time share their passes."""
+        return True
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
         """Natural-log probability of every token of `continuations[i]` after `prompts[i]`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from generators.llm.decoding import Batch, Picker, most_likely
@@ -93,15 +93,3 @@ def write_all(batch: Batch, writers: Sequence[Writer]) -> list[Completion]:
             batch.keep(going)
             live = [live[at] for at in going]
         batch.feed([tokens[at] for at in going])
-
-
-def write_one(start: Callable[[], Batch], writer: Writer) -> Generator[str, None, Completion]:
-    """The pieces of one completion. `start` reads the prompt, when the first piece is asked for."""
-    batch = start()
-    while True:
-        token, piece = writer.take(batch.logits[0])
-        if piece:
-            yield piece
-        if writer.reason:
-            return writer.completion()
-        batch.feed([token])

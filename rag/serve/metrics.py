@@ -91,6 +91,7 @@ class Metrics(Watch):
             self._waiting.labels(gatherer.name).set_function(partial(getattr, gatherer, "waiting"))
         self._waiting.labels(service.checks.name).set_function(partial(getattr, service.checks, "waiting"))
         self._waiting.labels("stream").set_function(partial(getattr, service.streams, "waiting"))
+        self._waiting.labels("whole").set_function(partial(getattr, service.wholes, "waiting"))
         for part in (*service.ranking_nodes, chat.ANSWERING):
             self._degraded.labels(part).set_function(partial(service.down.__contains__, part))
 

@@ -17,7 +17,7 @@ from rag.errors import SpecError
 from rag.graph.build import RANKING_STAGES, Graph
 from rag.graph.report import RunResult, apart
 from rag.pipeline import Pipeline
-from rag.protocols import LLM, CanSample
+from rag.protocols import LLM, CanSample, CanStreamAnswers, CanStreamTogether
 from rag.serve.down import UNAVAILABLE, Down
 from rag.serve.gather import Gatherer
 from rag.serve.settings import ServeSettings
@@ -90,7 +90,9 @@ class Service:
     """One pipeline, its waiting rooms and its streams. Use it from one event loop.
 
     Retrieval and all that runs before an answer is one row of batches, answers that are not streamed another, reranking
-    and embedding two more; so a search does not wait for an answer to be written.
+    and embedding two more; so a search does not wait for an answer to be written. Where the model writes its streams
+    together, answers that are not streamed are streams that nobody listens to before their end: they share the passes of
+    the others, and one whose caller has left is written no further.
     """
 
     def __init__(self, pipeline: Pipeline, settings: ServeSettings, *, watch: Watch | None = None) -> None:
@@ -98,6 +100,7 @@ class Service:
         self.watch = watch or Watch()
         self.down = Down(settings.down_s)
         self.streams = Streams(places=settings.max_streams, room=settings.waiting_room)
+        self.wholes = Streams(places=settings.max_batch, room=settings.waiting_room)
         self.checks = Threads("checks", places=_CHECKS, room=settings.waiting_room)
         self.loading = False
         self.trouble = ""
@@ -199,9 +202,32 @@ class Service:
 
     async def finish(self, prepared: RunResult, sampling: Sampling) -> RunResult:
         """The whole run of a prepared question."""
-        result = await self._answers(_Answer(prepared=prepared, sampling=tuple(sorted(sampling.items()))))
+        if self._writes_together:
+            result = await self._written(prepared, sampling)
+        else:
+            result = await self._answers(_Answer(prepared=prepared, sampling=tuple(sorted(sampling.items()))))
         self.done(result)
         return result
+
+    @property
+    def _writes_together(self) -> bool:
+        """Whether a stream costs no more than a place in a batch."""
+        llm: Any = self.llm
+        answering = self.pipeline.graph.parts[self.pipeline.graph.output]
+        return isinstance(answering, CanStreamAnswers) and isinstance(llm, CanStreamTogether) and llm.streams_together
+
+    async def _written(self, prepared: RunResult, sampling: Sampling) -> RunResult:
+        """The run of a stream that is read to its end; a caller that leaves stops it."""
+        stream = self.pipeline.begin(prepared, sampling=sampling)
+        reader = await self.wholes.open(stream)
+        try:
+            async for _ in reader:
+                pass
+        finally:
+            reader.stop()
+        if stream.result is None:
+            raise RuntimeError("the stream ended without an answer")
+        return stream.result
 
     def done(self, result: RunResult) -> None:
         """A question went all the way: metrics hear of it, and what did not load at the start has loaded by now."""

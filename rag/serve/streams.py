@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from rag.serve.gather import Overloaded
+from rag.stopping import stopping
 
 Piece = TypeVar("Piece")
 
@@ -76,7 +77,7 @@ class Reader(Generic[Piece]):
         threading.Thread(target=self._run, name="serve-stream", daemon=True).start()
 
     def stop(self) -> None:
-        """Close the source before its next piece. The place is free when that is done."""
+        """Close the source before its next piece; one that asks `rag.stopping` ends sooner. The place is free then."""
         self._stopped.set()
 
     def __aiter__(self) -> Reader[Piece]:
@@ -93,10 +94,11 @@ class Reader(Generic[Piece]):
     def _run(self) -> None:
         end = _End()
         try:
-            for piece in self._source:
-                if self._stopped.is_set():
-                    break
-                self._tell(self._pieces.put_nowait, piece)
+            with stopping(self._stopped.is_set):
+                for piece in self._source:
+                    if self._stopped.is_set():
+                        break
+                    self._tell(self._pieces.put_nowait, piece)
         except Exception as error:
             end = _End(error)
         finally:

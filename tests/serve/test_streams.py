@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Generator, Iterator
 
 import pytest
 
 from rag.serve.gather import Overloaded
 from rag.serve.streams import Streams
+from rag.stopping import unwanted
 
 DEADLINE_S = 30
 
@@ -62,6 +64,31 @@ def test_a_stopped_reader_closes_its_source_in_the_thread_that_read_it() -> None
     asyncio.run(read())
     assert len(source.threads) == 1
     assert threading.get_ident() not in source.threads
+
+
+def test_a_silent_source_can_ask_whether_it_is_stopped() -> None:
+    begun = threading.Event()
+
+    def silent() -> Iterator[str]:
+        begun.set()
+        end = time.monotonic() + DEADLINE_S
+        while not unwanted() and time.monotonic() < end:
+            time.sleep(0.001)
+        yield "late" if time.monotonic() < end else "too late"
+
+    async def read() -> list[str]:
+        streams = Streams(places=2, room=0)
+        stopped, other = await streams.open(silent()), await streams.open(iter([str(unwanted())]))
+        assert await asyncio.to_thread(begun.wait, DEADLINE_S)
+        stopped.stop()
+        told = [piece async for piece in other]
+        assert [piece async for piece in stopped] == []
+        await until_free(streams)
+        return told
+
+    begin = time.monotonic()
+    assert asyncio.run(read()) == ["False"]
+    assert time.monotonic() - begin < DEADLINE_S
 
 
 def test_an_error_comes_after_the_pieces_before_it() -> None:

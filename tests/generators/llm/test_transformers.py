@@ -13,7 +13,7 @@ import torch
 from generators.llm.transformers import TransformersLLM
 from rag.chat import encode_prompt, encode_text
 from rag.errors import MissingModel
-from rag.protocols import LLM, CanChoose, CanScore, CanStream, HasWeights
+from rag.protocols import LLM, CanChoose, CanScore, CanStreamTogether, HasWeights
 from rag.types import Message, Prompt, SamplingParams
 from tests.generators.llm.conftest import save_random_model
 
@@ -28,7 +28,7 @@ PROMPTS = [asked("Which city?"), asked("the capital of France is it numbered or 
 
 
 def test_it_has_the_powers_it_claims(tiny_llm: TransformersLLM) -> None:
-    for power in (LLM, CanStream, CanScore, CanChoose, HasWeights):
+    for power in (LLM, CanStreamTogether, CanScore, CanChoose, HasWeights):
         assert isinstance(tiny_llm, power)
 
 
