@@ -8,6 +8,7 @@ import pytest
 from rag.cli import main
 from tests.generators.llm.conftest import save_random_model
 
+DOCS = Path(__file__).parents[3] / "docs" / "json.md"
 GRAPH = """
 version: 1
 models: {{tiny: {{use: llm.transformers, with: {{model: {model}, dtype: float32}}}}}}
@@ -46,6 +47,18 @@ def test_states_made_with_the_index_serve_the_first_search(
     assert (kept["kept"], kept["hits"], kept["misses"]) == (made["n_units"], made["n_units"], 0)
     assert main(["index", str(notes), *asked[:-1], "--states"]) == 0
     assert f"0 passages newly read for 'ranked' ({made['n_units']} kept, 0.0 MiB with" in capsys.readouterr().out
+
+
+def test_every_key_is_in_the_docs(notes: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph_file = str(graph(tmp_path, model, keep="memory"))
+    assert (
+        main(["index", str(notes), "--graph", graph_file, "--index", str(tmp_path / "idx"), "--json", "--states"]) == 0
+    )
+    given = json.loads(capsys.readouterr().out)
+    [section] = [
+        part for part in DOCS.read_text(encoding="utf-8").split("\n## ") if part.startswith("`rag index --json`")
+    ]
+    assert [key for key in (*given, *given["kept_states"]["ranked"]) if f"`{key}`" not in section] == []
 
 
 def test_a_graph_that_keeps_nothing_is_told_how_to(
