@@ -95,6 +95,7 @@ bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality
 	@$(BENCH).attention hybrid hybrid-alone hybrid-fused
 	@$(BENCH).attention_latency --baselines --queries 10 --record
 	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record && $(BENCH).attention_steps --record
+	@$(BENCH).attention_summary
 
 bench-methods: $(VENV)/.tested ## every reformulator and prompt-based reranker: docs/methods.md and its plot (resumes; hours in full)
 	@$(BENCH).methods
