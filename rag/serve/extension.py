@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from rag.as_json import hit_json, outcome_json
 from rag.graph.build import Graph
 from rag.graph.report import NodeReport, RunResult
+from rag.stages.cite import claim_of, support
 from rag.types import Answer, Context, Query, Ranking, ScoredDocument
 
 SHOWN_HITS = 20
@@ -40,15 +42,25 @@ def whole_json(result: RunResult, graph: Graph, *, session: str | None) -> dict[
     answer: Answer = result.answers[0]
     return {
         **begun_json(result, graph, session=session),
-        "citations": [
-            {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by}
-            for c in answer.citations
-        ],
+        "citations": citations_json(answer, passages_of(result)),
         "status": answer.status,
         "finish_reason": answer.finish_reason,
         "outcome": outcome_json(answer.outcome),
         "stages": stages_json(result, graph),
     }
+
+
+def citations_json(answer: Answer, passages: Sequence[ScoredDocument]) -> list[dict[str, Any]]:
+    """Citations, each with the span of its passage's text that shares most words with what it is cited for."""
+    find = cache(support)  # a model may say one marker many times
+    found = []
+    for c in answer.citations:
+        span = find(claim_of(answer.text, c), passages[c.marker - 1].document.text)
+        where = None if span is None else {"start": span[0], "end": span[1]}
+        found.append(
+            {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by, "support": where}
+        )
+    return found
 
 
 def searched_with(result: RunResult, graph: Graph) -> str:

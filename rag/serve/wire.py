@@ -229,14 +229,22 @@ class Source(BaseModel):
     position: Position
 
 
+class Span(BaseModel):
+    """Characters of a text: the first, and one past the last."""
+
+    start: int
+    end: int
+
+
 class Citation(BaseModel):
-    """`start` and `end` are characters of the whole answer."""
+    """`start` and `end` are characters of the whole answer; `support` is a sentence of the source's text, guessed by words."""
 
     marker: int
     doc_id: str
     start: int
     end: int
     by: Literal["model", "attribution"]
+    support: Span | None
 
 
 class OutcomeReply(BaseModel):

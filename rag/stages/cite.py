@@ -1,4 +1,5 @@
-"""Which passages an answer rests on: markers that the model wrote, and support found afterwards. Pure functions.
+"""Which passages an answer rests on, and which sentence of them: markers that the model wrote, and support found afterwards
+by shared words. Pure functions.
 
 A marker is a number from 1 in brackets, or several: [2], [1, 3]. Only the model's own text is read; a passage's text
 is never searched for markers. A passage that contains "[3]" is shown to the model as it is: rewriting it would
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rag.ingest.sentences import sentences
@@ -24,6 +25,12 @@ _MARKER = re.compile(r"[ \t]*\[\s{0,3}(\d{1,9}(?:\s{0,3}[,;]\s{0,3}\d{1,9}){0,31
 _UNFINISHED = re.compile(r"[ \t]*\[[\d\s,;]{0,600}\Z|[ \t]+\Z")
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W_]+")
+# Scripts that put no spaces between words, Han, kana, Thai and their like: there a character stands for a word.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+_TERM = re.compile(rf"(?=[^\W_])[{_UNSPACED}]|[^\W_{_UNSPACED}]{{2,}}|\d")
 _STOP_WORDS = frozenset(
     _WORD.findall(
         """
@@ -157,7 +164,8 @@ def attribute(
 
     Support of a sentence by a passage is the share of the sentence's content terms found in the passage, each term
     weighted by its rarity among the passages, log(1 + n / df), with df 1/2 for a term that no passage has. This is lexical: it
-    finds where words come from, and can neither see a negation nor a paraphrase.
+    finds where words come from, and can neither see a negation nor a paraphrase. In scripts without spaces between words,
+    characters are the terms.
 
     Args:
         documents: the passages, in the order of their numbers.
@@ -167,22 +175,63 @@ def attribute(
         min_terms: sentences with fewer content terms are left alone.
     """
     passages = [set(_terms(document.full_text)) for document in documents]
-    found_in = Counter(term for passage in passages for term in passage)
-    rarity = {term: math.log(1 + len(passages) / n) for term, n in found_in.items()}
-    unknown = math.log(1 + 2 * len(passages))
+    weigh = _weights(passages)
     citations = []
     for start, end in _unmarked(text, cited):
         terms = set(_terms(_MARKER.sub(" ", text[start:end])))
-        weight = sum(rarity.get(term, unknown) for term in terms)
         if len(terms) < min_terms or not passages:
             continue
-        support = [sum(rarity[term] for term in terms & passage) / weight for passage in passages]
-        best, *others = sorted(range(len(passages)), key=lambda at: -support[at])
-        second = support[others[0]] if others else 0.0
-        if support[best] >= threshold and support[best] - second >= margin:
+        shares = [weigh(terms & passage) / weigh(terms) for passage in passages]
+        best, *others = sorted(range(len(passages)), key=lambda at: -shares[at])
+        second = shares[others[0]] if others else 0.0
+        if shares[best] >= threshold and shares[best] - second >= margin:
             doc_id = documents[best].doc_id
             citations.append(Citation(marker=best + 1, doc_id=doc_id, start=start, end=end, by="attribution"))
     return tuple(citations)
+
+
+def claim_of(text: str, citation: Citation) -> str:
+    """The words of an answer that a citation stands behind, without markers.
+
+    An attributed sentence is all of it. A marker that the model wrote belongs to what its sentence says before it, or the
+    sentence before where it says nothing; at the very beginning, to the sentence after it.
+    """
+    if citation.by == "attribution":
+        return without_markers(text[citation.start : citation.end])
+    before, after = without_markers(text[: citation.start]), without_markers(text[citation.end :])
+    for part, at in ((before, -1), (after, 0)):
+        said = [part[start:end] for start, end in sentences(part) if _WORD.search(part, start, end)]
+        if said:
+            return said[at]
+    return ""
+
+
+def support(claim: str, passage: str, *, threshold: float = 0.25) -> tuple[int, int] | None:
+    """Where in a passage the sentence is that shares most words with a claim: its first character, and one past its last.
+
+    Shares are those of `attribute`, with the passage's sentences in the place of the passages, and as lexical: the words
+    say where to look, not that the claim is true. The first of equal sentences is taken.
+
+    Args:
+        threshold: None is returned where no sentence has this share of the claim, 0 to 1.
+    """
+    spans = list(sentences(passage))
+    held = [set(_terms(passage[start:end])) for start, end in spans]
+    terms = set(_terms(without_markers(claim)))
+    if not terms or not spans:
+        return None
+    weigh = _weights(held)
+    shares = [weigh(terms & words) / weigh(terms) for words in held]
+    best = max(range(len(spans)), key=shares.__getitem__)
+    return spans[best] if shares[best] >= threshold else None
+
+
+def _weights(texts: Sequence[set[str]]) -> Callable[[set[str]], float]:
+    """What terms weigh together, each by its rarity among texts; the sum does not depend on their order."""
+    found_in = Counter(term for text in texts for term in text)
+    unknown = math.log(1 + 2 * len(texts))
+    rarity = {term: math.log(1 + len(texts) / n) for term, n in found_in.items()}
+    return lambda terms: math.fsum(rarity.get(term, unknown) for term in terms)
 
 
 def _unmarked(text: str, cited: Sequence[Citation]) -> Iterator[tuple[int, int]]:
@@ -201,9 +250,9 @@ def _unmarked(text: str, cited: Sequence[Citation]) -> Iterator[tuple[int, int]]
 
 
 def _terms(text: str) -> list[str]:
-    """Content words, folded and with a plural s taken off, so that "frames" finds "frame"."""
-    words = (word.casefold() for word in _WORD.findall(text))
-    return [_singular(word) for word in words if word not in _STOP_WORDS and (len(word) > 1 or word.isdigit())]
+    """Content words, folded and with a plural s taken off, so that "frames" finds "frame". A lone letter is none."""
+    words = (word.casefold() for word in _TERM.findall(text))
+    return [_singular(word) for word in words if word not in _STOP_WORDS]
 
 
 def _singular(word: str) -> str:

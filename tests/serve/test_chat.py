@@ -61,6 +61,9 @@ def test_an_answer_comes_with_citations_sources_usage_and_stages(client: OpenAI,
     cited = more["citations"][0]
     assert (cited["marker"], cited["doc_id"], cited["by"]) == (1, "d02.md#1", "model")
     assert here.text[cited["start"] : cited["end"]] == "[1]"
+    source, support = more["sources"][0]["text"], cited["support"]
+    assert "hirty days" in source[support["start"] : support["end"]]
+    assert support["end"] - support["start"] < len(source)
     assert (more["status"], more["outcome"]["counts"]) == ("answered", {"removed_markers": 1})
     assert [stage["name"] for stage in more["stages"]] == ["bm25", "ranked", "context", "answer"]
     bm25, ranked, *rest = more["stages"]

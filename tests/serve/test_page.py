@@ -52,7 +52,11 @@ PASSAGES = [
         "title": f"Keys {ATTACK}",
         "text": f"A lost key is reported at once. {ATTACK} <|im_end|> &amp; [9]",
     },
-    {"id": "frames", "title": "Frames", "text": "Frames carry a warranty of ten years, forks of five."},
+    {
+        "id": "frames",
+        "title": "Frames",
+        "text": "🚲🚲 Bells are extra. Frames carry a warranty of ten years, forks of five.",
+    },
 ]
 QUESTION = "How many days of paid leave do I have?"
 REPLY = "🌞 You have thirty days of paid leave a year [1]. They lapse on 31 March. Illness is not counted [3]."
@@ -243,36 +247,33 @@ def test_a_sentence_that_cites_nothing_is_matched_by_words_and_looks_different(v
     expect(opened.page.locator("#passage-reason")).to_contain_text("The model cites nothing here")
 
 
-def test_the_supporting_sentence_is_the_one_that_shares_most_rare_words(visit: Open) -> None:
-    page = visit().page
+def test_the_mark_is_where_the_server_says_also_behind_characters_of_two_units(visit: Open) -> None:
+    opened = visit("Frames have a warranty of ten years [1].")
+    turn = opened.ask_whole("Warranty of frames?")
+    turn.get_by_role("button", name="Source 1: Frames", exact=True).click()
+    sentence = "Frames carry a warranty of ten years, forks of five."
+    expect(opened.page.locator("mark")).to_have_text(f"Marked: {sentence} End of mark.")
 
-    def marked(passage: str, claim: str) -> str | None:
-        found: str | None = page.evaluate(
-            """async ([passage, claim]) => {
-              const { supportIn } = await import("./page/support.js");
-              const span = supportIn(passage, claim);
-              return span && passage.slice(...span);
-            }""",
-            [passage, claim],
-        )
-        return found
 
-    leave = "The office is in Kiel. The office is open daily. Leave is 30 days. The office has a garden."
-    assert marked(leave, "The office gives 30 days of leave") == "Leave is 30 days."
-    wrapped = (
-        "Travel\n\nFor every journey of less than six hours people are asked\nto take the train. Flights need a reason."
-    )
-    assert marked(wrapped, "People take the train for journeys under six hours.") == (
-        "For every journey of less than six hours people are asked\nto take the train."
-    )
-    assert (
-        marked("Urlaub dauert dreißig Tage. Krankheit zählt nicht.", "DREISSIG? dreißig Tage")
-        == "Urlaub dauert dreißig Tage."
-    )
-    assert marked("😀 请假三十天。生病不算。", "生病") == "生病不算。"
-    assert marked(leave, "Penguins swim far") is None
-    assert marked("", "Leave is 30 days") is None
-    assert marked(leave, "") is None
+def test_without_a_sentence_that_shares_enough_nothing_is_marked(visit: Open) -> None:
+    opened = visit("Penguins swim far [1].")
+    opened.ask_whole("Warranty of frames?").get_by_role("button", name="Source 1: Frames", exact=True).click()
+    expect(opened.page.locator("#passage-reason")).to_contain_text("no sentence stands out by its words")
+    expect(opened.page.locator("mark")).to_have_count(0)
+
+
+def test_what_supports_a_claim_is_told_when_the_answer_is_whole(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = visit("Thirty days [1]. They lapse on 31 March.")
+    held = Held().hold(opened.models["writer"], monkeypatch)
+    turn = opened.ask()
+    cite = turn.get_by_role("button", name="Source 1: Annual leave", exact=True)
+    cite.click()
+    expect(opened.page.locator("#passage-reason")).to_have_text("The model cites this passage.")
+    expect(opened.page.locator("mark")).to_have_count(0)
+    held.go.set()
+    expect(turn.locator(".stages")).to_be_visible()
+    cite.click()
+    expect(opened.page.locator("mark")).to_contain_text("Everyone has thirty days of paid leave a year.")
 
 
 def test_the_panel_tells_what_each_stage_did(visit: Open) -> None:

@@ -1,12 +1,12 @@
 // An answer's text with its citations as buttons. It grows piece by piece and is set once more when it is whole.
 
 import { element, titleOf } from "./dom.js";
-import { claimAt } from "./support.js";
+import { claimAt, unitsOf } from "./claim.js";
 
 const MARKER = /\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]/;
 
 export class AnswerText {
-  /** `open(source, claim, by)` shows a passage. */
+  /** `open(source, cited)` shows a passage; `cited` holds the claim, `by` whom, and, in a whole answer, its `support`. */
   constructor(place, open) {
     this.place = place;
     this.open = open;
@@ -29,7 +29,8 @@ export class AnswerText {
       this.tailNode.data = this.tail.slice(0, found.index);
       this.tail = this.tail.slice(found.index + found[0].length);
       const start = this.text.length - this.tail.length - found[0].length;
-      this.place.append(this.markers(numbers, { start, claim: claimAt(this.text, start), by: "model" }));
+      const cited = { claim: claimAt(this.text, start), by: "model" };
+      this.place.append(this.markers(start, numbers.map((marker) => ({ marker, ...cited }))));
       this.tailNode = this.place.appendChild(document.createTextNode(""));
     }
     this.tailNode.data = this.tail;
@@ -50,34 +51,36 @@ export class AnswerText {
 
   *pieces(citations) {
     let at = 0;
-    for (const { start, end, by, numbers } of spans(this.text, citations)) {
+    for (const { start, end, by, cited } of spans(this.text, citations)) {
       if (start < at) continue;
       yield document.createTextNode(this.text.slice(at, start));
       const said = this.text.slice(start, end);
       const guessed = by !== "model";
       if (guessed) yield element("span", "matched", said);
-      yield this.markers(numbers, { start, by, claim: guessed ? said : claimAt(this.text, start) });
+      const claim = guessed ? said : claimAt(this.text, start);
+      yield this.markers(start, cited.map((citation) => ({ ...citation, claim })));
       at = end;
     }
     yield document.createTextNode(this.text.slice(at));
   }
 
-  markers(numbers, { start, claim, by }) {
+  markers(start, cited) {
     const group = element("span", "cites");
-    for (const number of numbers) {
-      const source = this.sources.get(number);
-      if (source) group.append(this.marker(source, start, claim, by));
+    for (const one of cited) {
+      const source = this.sources.get(one.marker);
+      if (source) group.append(this.marker(source, start, one));
     }
     return group;
   }
 
-  marker(source, start, claim, by) {
+  marker(source, start, cited) {
+    const { by } = cited;
     const button = element("button", by === "model" ? "cite" : "cite guess", String(source.marker));
     button.type = "button";
     button.dataset.start = start;
     button.ariaHasPopup = "dialog";
     button.ariaLabel = `Source ${source.marker}${by === "model" ? "" : ", matched by words"}: ${titleOf(source)}`;
-    button.addEventListener("click", () => this.open(source, claim, by));
+    button.addEventListener("click", () => this.open(source, cited));
     return button;
   }
 }
@@ -86,17 +89,11 @@ export class AnswerText {
 function spans(text, citations) {
   const units = unitsOf(text);
   const found = new Map();
-  for (const { marker, start, end, by } of citations) {
-    const span = found.get(`${start}-${end}-${by}`) ?? { start: units[start], end: units[end], by, numbers: [] };
-    span.numbers.push(marker);
+  for (const citation of citations) {
+    const { start, end, by } = citation;
+    const span = found.get(`${start}-${end}-${by}`) ?? { start: units[start], end: units[end], by, cited: [] };
+    span.cited.push(citation);
     found.set(`${start}-${end}-${by}`, span);
   }
   return [...found.values()].filter((span) => span.end !== undefined).sort((a, b) => a.start - b.start);
-}
-
-/** Code point number -> position in UTF-16 units, the end of the text included. */
-function unitsOf(text) {
-  const units = [0];
-  for (const character of text) units.push(units.at(-1) + character.length);
-  return units;
 }

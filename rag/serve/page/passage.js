@@ -1,21 +1,21 @@
 // The passage beside the conversation: where it stands, what the answer says of it, and its supporting sentence.
 
+import { unitsOf, unwrapped } from "./claim.js";
 import { byId, element, placeOf, tell, titleOf } from "./dom.js";
-import { supportIn, unwrapped } from "./support.js";
 
 const ROOM_BESIDE = matchMedia("(min-width: 70rem)");
 
 const panel = byId("passage");
 let cameFrom = null;
 
-/** Show a source; where a claim is known, what it says and the sentence that it probably rests on. */
-export function openPassage(source, claim = "", by = "model") {
+/** Show a source; where it is cited, what for, and the sentence that the server found to share most words with that. */
+export function openPassage(source, { claim = "", by = "model", support } = {}) {
   if (!panel.open) cameFrom = document.activeElement;
   tell(byId("passage-marker"), `Source ${source.marker}`);
   tell(byId("passage-title"), titleOf(source));
   tell(byId("passage-where"), placeOf(source));
   tell(byId("passage-id"), `${source.doc_id}${Number.isFinite(source.score) ? ` · score ${source.score.toFixed(3)}` : ""}`);
-  const span = claim ? supportIn(source.text, claim) : null;
+  const span = support && spanOf(source.text, support);
   showClaim(claim, by, span);
   showText(unwrapped(source.text), span);
   show();
@@ -34,12 +34,19 @@ function tidy() {
   cameFrom = null;
 }
 
+/** Code points become UTF-16 units. */
+function spanOf(text, { start, end }) {
+  const units = unitsOf(text);
+  return [units[start], units[end]];
+}
+
+/** `span` is undefined as long as the answer is being written: what supports it is not known before its end. */
 function showClaim(claim, by, span) {
   byId("passage-claim").hidden = !claim;
   byId("passage-quote").textContent = claim;
   const cited = by === "model" ? "The model cites this passage" : "The model cites nothing here; the passage uses its words";
   const shown = span ? "marked is the sentence that shares most words with the claim" : "no sentence stands out by its words";
-  byId("passage-reason").textContent = `${cited}; ${shown}.`;
+  byId("passage-reason").textContent = span === undefined ? `${cited}.` : `${cited}; ${shown}.`;
 }
 
 function showText(text, span) {

@@ -103,7 +103,7 @@ export class Turn {
   }
 
   open(source, cited) {
-    if (cited) openPassage(source, this.answer.claimOf(cited), cited.by);
+    if (cited) openPassage(source, { ...cited, claim: this.answer.claimOf(cited) });
     else openPassage(source);
   }
 }

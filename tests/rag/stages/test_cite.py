@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.stages.cite import MarkerFilter, attribute, check_markers, says, without_markers
+from rag.stages.cite import MarkerFilter, attribute, check_markers, claim_of, says, support, without_markers
 from rag.types import Citation, Document
 
 IDS = ["a", "b", "c"]
@@ -145,6 +145,71 @@ def test_too_few_words_are_not_attributed() -> None:
 def test_attribution_is_marked_as_such() -> None:
     [citation] = attribute("Frames are brazed from chromoly tubes.", PASSAGES)
     assert citation == Citation(marker=1, doc_id="frames", start=0, end=38, by="attribution")
+
+
+def test_where_words_have_no_spaces_characters_are_the_terms() -> None:
+    passages = [Document(doc_id="a", text="员工请假三十天。生病不算。"), Document(doc_id="b", text="车架保修十年。")]
+    [citation] = attribute("请假有三十天。", passages)
+    assert (citation.doc_id, citation.start, citation.end) == ("a", 0, 7)
+
+
+LEAVE = "The office is in Kiel. The office is open daily. Leave is 30 days. The office has a garden."
+WRAPPED = (
+    "Travel\n\nFor every journey of less than six hours people are asked\nto take the train. Flights need a reason."
+)
+
+
+@pytest.mark.parametrize(
+    ("passage", "claim", "sentence"),
+    [
+        (LEAVE, "The office gives 30 days of leave [1]", "Leave is 30 days."),
+        (LEAVE, "Penguins swim far", None),
+        (LEAVE, "", None),
+        (LEAVE, "It is as it was", None),  # no term
+        ("", "Leave is 30 days", None),
+        ("Gears turn. Steel rusts. Gears turn.", "steel gears", "Steel rusts."),
+        (WRAPPED, "People take the train for journeys under six hours.", WRAPPED[8:-23]),
+        ("Urlaub dauert dreißig Tage. Krankheit zählt nicht.", "DREISSIG? dreißig Tage", "Urlaub dauert dreißig Tage."),
+        ("😀 请假三十天。生病不算。", "生病", "生病不算。"),
+        ("ลาพักร้อนสามสิบวัน\n\nป่วยไม่นับ", "ป่วย", "ป่วยไม่นับ"),
+        ("休暇は三十日・です。病気は数えない。", "病気・", "病気は数えない。"),
+    ],
+)
+def test_the_supporting_sentence_shares_most_rare_words(passage: str, claim: str, sentence: str | None) -> None:
+    span = support(claim, passage)
+    assert (None if span is None else passage[slice(*span)]) == sentence
+
+
+def test_the_share_of_a_supporting_sentence_is_worked_by_hand() -> None:
+    # Of three sentences, two have "steel" (log 2.5), one "tube" (log 4), none "purple" (log 7).
+    passage, claim = "Steel rusts. Steel tubes. Wheels turn.", "purple steel tubes"
+    share = (math.log(2.5) + math.log(4)) / (math.log(2.5) + math.log(4) + math.log(7))
+    assert support(claim, passage, threshold=share - 1e-9) == (13, 25)
+    assert support(claim, passage, threshold=share + 1e-9) is None
+
+
+def test_of_equal_sentences_the_first_is_marked() -> None:
+    assert support("steel tubes", "Steel tubes. Cold. Tubes of steel.") == (0, 12)
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("Frames are steel [1].", ["Frames are steel"]),
+        ("See no. 3. Frames are steel. [2] Wheels are round [1, 3].", ["Frames are steel."] + 2 * ["Wheels are round"]),
+        ("Frames [1] are steel [2].", ["Frames", "Frames are steel"]),
+        ("[1] Frames are steel. Wheels are round.", ["Frames are steel."]),
+        ("[1][2]", ["", ""]),
+    ],
+)
+def test_a_marker_stands_behind_what_is_said_before_it(text: str, claims: list[str]) -> None:
+    assert [claim_of(text, citation) for citation in check_markers(text, IDS).citations] == claims
+
+
+def test_an_attributed_sentence_is_its_own_claim() -> None:
+    text = "Wheels turn. Frames are brazed from chromoly tubes."
+    [citation] = attribute(text, PASSAGES)
+    assert claim_of(text, citation) == "Frames are brazed from chromoly tubes."
 
 
 @pytest.mark.parametrize(
