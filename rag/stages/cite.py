@@ -1,5 +1,5 @@
-"""Which passages an answer rests on, and which sentence of them: markers that the model wrote, and support found afterwards
-by shared words. Pure functions.
+"""Which passages an answer rests on, and which of their sentences: markers that the model wrote, and support found
+afterwards by shared words. Pure functions.
 
 A marker is a number from 1 in brackets, or several: [2], [1, 3]. Only the model's own text is read; a passage's text
 is never searched for markers. A passage that contains "[3]" is shown to the model as it is: rewriting it would
@@ -163,9 +163,9 @@ def attribute(
     """Citations of sentences that the model left without a marker, by the words they share with a passage.
 
     Support of a sentence by a passage is the share of the sentence's content terms found in the passage, each term
-    weighted by its rarity among the passages, log(1 + n / df), with df 1/2 for a term that no passage has. This is lexical: it
-    finds where words come from, and can neither see a negation nor a paraphrase. In scripts without spaces between words,
-    characters are the terms.
+    weighted by its rarity among the passages, log(1 + n / df), with df 1/2 for a term that no passage has. This is
+    lexical: it finds where words come from, and can neither see a negation nor a paraphrase. In scripts without spaces
+    between words, characters are the terms.
 
     Args:
         documents: the passages, in the order of their numbers.
@@ -193,8 +193,8 @@ def attribute(
 def claim_of(text: str, citation: Citation) -> str:
     """The words of an answer that a citation stands behind, without markers.
 
-    An attributed sentence is all of it. A marker that the model wrote belongs to what its sentence says before it, or the
-    sentence before where it says nothing; at the very beginning, to the sentence after it.
+    An attributed sentence is all of it. A marker that the model wrote belongs to what its sentence says before it, or
+    the sentence before where it says nothing; at the very beginning, to the sentence after it.
     """
     if citation.by == "attribution":
         return without_markers(text[citation.start : citation.end])
@@ -207,10 +207,10 @@ def claim_of(text: str, citation: Citation) -> str:
 
 
 def support(claim: str, passage: str, *, threshold: float = 0.25) -> tuple[int, int] | None:
-    """Where in a passage the sentence is that shares most words with a claim: its first character, and one past its last.
+    """Where the sentence of a passage is that shares most words with a claim: its first character, one past its last.
 
-    Shares are those of `attribute`, with the passage's sentences in the place of the passages, and as lexical: the words
-    say where to look, not that the claim is true. The first of equal sentences is taken.
+    Shares are those of `attribute`, with the passage's sentences in the place of the passages, and as lexical: the
+    words say where to look, not that the claim is true. The first of equal sentences is taken.
 
     Args:
         threshold: None is returned where no sentence has this share of the claim, 0 to 1.
