@@ -33,6 +33,8 @@ HEADS = Path(__file__).parent / "heads"
 SHIPPED = Path(__file__).parents[1] / "rerankers" / "attention" / "sets"
 WORK = Path("runs") / "attention_scores"
 LAST_LAYER, MAX_TOKENS = 19, 128
+FREE_CASES, FREE_DEPTH = 60, 20
+"""Pseudo-queries of a corpus, and candidates of each: what `rag heads find` does by itself, less some queries."""
 
 
 def judged(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
@@ -57,16 +59,16 @@ def free(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
 
 
 def kept_scores(
-    llm: LocalLLM, name: str, cases: Iterator[tuple[str, Case]], work: Path
+    llm: LocalLLM, name: str, cases: Iterator[tuple[str, Case]], work: Path, *, last_layer: int = LAST_LAYER
 ) -> tuple[Plan, list[CaseScores]]:
-    """Scores of all heads, from the work folder where they are."""
+    """Scores of all heads up to a layer, from the work folder where they are."""
     scores = list[CaseScores]()
     with llm.weights() as lent:
-        plan, _ = score_cases(lent, [], last_layer=LAST_LAYER, max_tokens=MAX_TOKENS)
+        plan, _ = score_cases(lent, [], last_layer=last_layer, max_tokens=MAX_TOKENS)
         for key, case in cases:
             path = work / name / f"{key.replace('/', '_')}.npz"
             if not path.is_file():
-                _, (one,) = score_cases(lent, [case], last_layer=LAST_LAYER, max_tokens=MAX_TOKENS)
+                _, (one,) = score_cases(lent, [case], last_layer=last_layer, max_tokens=MAX_TOKENS)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.savez_compressed(
                     path, real=one.real.astype(np.float32), null=one.null.astype(np.float32), grades=one.grades
@@ -96,7 +98,7 @@ def main() -> None:
         cases = judged(name, depth=options.depth, limit=options.limit)
         plan, by_set[name] = kept_scores(llm, f"{name}-{options.depth}", cases, options.work)
 
-    def choose(scores: Sequence[CaseScores], found_on: str, path: Path) -> Search:
+    def choose(scores: Sequence[CaseScores], found_on: str, path: Path, plan: Plan = plan) -> Search:
         search = choose_heads(
             llm, plan, scores, model=options.model, found_on=found_on, methods=options.method, depths=options.layers
         )
@@ -121,9 +123,9 @@ def main() -> None:
         others = [each for other, scores in by_set.items() if other != name for each in scores]
         choose(others, f"{len(others)} judged queries of the other sets", HEADS / f"{name}.json")
         if options.free:
-            cases = free(name, depth=options.depth, limit=60)
-            _, scores = kept_scores(llm, f"{name}-free-{options.depth}", cases, options.work)
-            choose(scores, f"{len(scores)} pseudo-queries of its corpus", HEADS / f"{name}.free.json")
+            cases, last = free(name, depth=FREE_DEPTH, limit=FREE_CASES), max(options.layers)
+            shallow, scores = kept_scores(llm, f"{name}-free-{last}", cases, options.work, last_layer=last)
+            choose(scores, f"{len(scores)} pseudo-queries of its corpus", HEADS / f"{name}.free.json", shallow)
     everything = [each for scores in by_set.values() for each in scores]
     found_on = f"{len(everything)} judged queries of {', '.join(by_set)}"
     everywhere = choose(everything, found_on, HEADS / "all.json")

@@ -45,10 +45,12 @@ class AttentionReranker:
     """Relevance read from a model's attention, documents as independent blocks. Nothing is generated.
 
     Every document goes through the first layers alone, behind a short opening; the query goes through them behind
-    opening and lead. A head's score is the mean over the query's tokens of -log(1 - p), where p is what the token
-    would pay to the document if it stood there alone. Scores of a few trusted heads are standardised over the
-    candidates and summed. So neither order nor company of the candidates matters, no layer behind the deepest of
-    those heads is run, and what was made of a document serves every later query.
+    opening and lead. A head's match is the mean over the query's tokens of -log(1 - p), where p is what the token
+    would pay to the document if it stood there alone. A score is the weighed sum of a few trusted heads' matches, less
+    the document's prior: what other heads pay to it for a query without content. So neither order nor company of the
+    candidates matters, no layer behind the deepest of those heads is run, and what was made of a document serves every
+    later query. (Head sets of form standardised, such as published ones, take the null off each head itself and
+    standardise what is left over the candidates.)
 
     In the family of ICR (Chen et al., ICLR 2025, arXiv 2410.02642), with heads chosen as in QRHead (arXiv 2506.09944)
     and CoRe (arXiv 2510.02219), independent blocks as in BlockRank (arXiv 2510.05396), here without training.
@@ -67,10 +69,10 @@ class AttentionReranker:
         max_query_tokens: of a query.
         instruction: what the lead asks for: ie relevant information, qa an answer; none leaves it out.
         span: rows of the query that are read: its words, or lead, words and the end of the turn.
-        nulls: queries without content, whose mean score is subtracted; they are asked only if null_strength is not 0.
+        nulls: queries without content, of which the mean counts; they are asked only if null_strength is not 0.
         null_instruction: whether the instruction stands before nulls too. Where it says itself what is relevant, the null
             would take that away again.
-        null_strength: how much of it; None takes the head set's.
+        null_strength: how much of what they get is taken off, of the prior or of each head; None takes the head set's.
         over: all tokens of a document count, or the best one; None takes the head set's.
         step: candidates read at a time where `margin` or `budget_ms` may end the reading early.
         margin: stop when the k-th best score leads the best of the last step by this many standard deviations.
