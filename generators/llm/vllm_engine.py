@@ -8,6 +8,7 @@ the model in a child process that is started afresh, so a program that uses this
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import queue
 import subprocess
@@ -87,6 +88,8 @@ class Engine:
             ) from cause
 
         self._guard = _guarded([child.pid for child in active_children() if child not in before])
+        # Registered after multiprocessing's own hook, so it runs before it: that one waits for the engine's process for ever.
+        atexit.register(self.close)
 
     @property
     def dead(self) -> bool:
@@ -109,6 +112,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop the engine and its child process. What still runs is aborted."""
+        atexit.unregister(self.close)
         with self._closing:
             if self._thread.is_alive():
                 self._wait(_stop(self._engine))

@@ -326,7 +326,9 @@ class VLLMOfflineLLM:
                 self.close()
             if self._running is None:
                 self._running = Engine(self._settings())
-                weakref.finalize(self, self._running.close)  # also at the end of the program
+                weakref.finalize(
+                    self, self._running.close
+                ).atexit = False  # the engine sees to the program's end itself
             return self._running
 
     def _settings(self) -> dict[str, Any]:

