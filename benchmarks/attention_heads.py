@@ -124,7 +124,7 @@ def main() -> None:
         choose(others, f"{len(others)} judged queries of the other sets", HEADS / f"{name}.json")
         if options.free:
             cases, last = free(name, depth=FREE_DEPTH, limit=FREE_CASES), max(options.layers)
-            shallow, scores = kept_scores(llm, f"{name}-free-{last}", cases, options.work, last_layer=last)
+            shallow, scores = kept_scores(llm, f"{name}-keywords-{last}", cases, options.work, last_layer=last)
             choose(scores, f"{len(scores)} pseudo-queries of its corpus", HEADS / f"{name}.free.json", shallow)
     everything = [each for scores in by_set.values() for each in scores]
     found_on = f"{len(everything)} judged queries of {', '.join(by_set)}"

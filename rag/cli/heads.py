@@ -31,6 +31,13 @@ def _list() -> int:
     return 0
 
 
+_QUESTIONS = {
+    "keywords": "salient words of documents",
+    "titles": "titles and first sentences",
+    "generated": "written by the model",
+}
+
+
 def _find(given: Namespace) -> int:
     from generators.llm import LLMS
     from rerankers.attention.finding import NothingFound
@@ -50,10 +57,9 @@ def _find(given: Namespace) -> int:
             cases = judged_cases(index, queries, qrels, depth=given.candidates)
             found_on = f"{len(cases)} judged queries of {dataset.name} {given.split}"
         else:
-            writer = llm if given.questions == "generated" else None
-            cases = pseudo_cases(index, n=given.cases, depth=given.candidates, seed=given.seed, llm=writer)
-            source = "written by the model" if writer else "from titles and first sentences"
-            found_on = f"{len(cases)} pseudo-queries {source}, seed {given.seed}"
+            settings = {"n": given.cases, "depth": given.candidates, "seed": given.seed}
+            cases = pseudo_cases(index, **settings, questions=given.questions, llm=llm)
+            found_on = f"{len(cases)} pseudo-queries ({_QUESTIONS[given.questions]}), seed {given.seed}"
         try:
             search = find_heads(
                 llm,

@@ -182,9 +182,9 @@ def parser() -> ArgumentParser:
     find.add_argument("--qrels", metavar="DATASET", help="BEIR-layout folder: use its queries and judgements")
     find.add_argument(
         "--questions",
-        choices=("titles", "generated"),
-        default="titles",
-        help="without --qrels: titles and first sentences of the corpus, or questions that the model writes",
+        choices=("keywords", "titles", "generated"),
+        default="keywords",
+        help="without --qrels: salient words of documents (default), their titles and first sentences, or what the model asks",
     )
     find.add_argument("--split", default="test", help="which judgements of --qrels (default: test)")
     find.add_argument("--cases", type=positive, default=100, metavar="N", help="queries to use (default: 100)")

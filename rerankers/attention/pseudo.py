@@ -1,9 +1,9 @@
 """Questions that a corpus asks of itself, to find heads without labels.
 
-A unit's title (or its first sentence, where it has none) becomes a query and is taken off the unit, which is then
-the one relevant document. Or a model writes a question that the unit answers. Hard negatives are what the index's
-lexical leg finds for the query. All candidates stand without titles, so that the relevant one does not give itself away
-by lacking one, and in no order.
+Some of a unit's own salient words become a query, and stay in the unit, which is then the one relevant document. Or its
+title (its first sentence, where it has none) is taken off it and becomes one, or a model writes a question that the unit
+answers; then all candidates stand without titles, so that the relevant one does not give itself away by lacking one. Hard
+negatives are what the index's lexical leg finds for the query. Candidates are in no order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rag.protocols import LLM
 from rag.trec import Qrels
@@ -40,34 +40,52 @@ Asker = Callable[[Sequence[Document]], Sequence[tuple[str, Document] | None]]
 """Units -> for each a query and the unit as a candidate, or None where it is no good for a question."""
 
 
-def pseudo_cases(index: Index, *, n: int, depth: int, seed: int = 0, llm: LLM | None = None) -> list[Case]:
+Questions = Literal["keywords", "titles", "generated"]
+
+
+def pseudo_cases(
+    index: Index, *, n: int, depth: int, questions: Questions = "keywords", seed: int = 0, llm: LLM | None = None
+) -> list[Case]:
     """At most `n` cases of at most `depth` candidates, drawn at random from the index, one per document.
 
     Units whose title or text is too short for a question are passed over, so a corpus may give fewer.
 
     Args:
-        llm: writes the questions; None takes titles and first sentences.
+        llm: writes the questions where they are generated.
     """
     chance = random.Random(seed)
     rows = list(range(len(index)))
     chance.shuffle(rows)
     units = iter([index.documents[row] for row in rows[: n * _TRIES]])
-    ask = _titles if llm is None else _writer(llm)
+    ask = _asker(questions, index, chance, llm)
     asked = dict[str, tuple[str, Document]]()
     while some := list(islice((unit for unit in units if unit.parent not in asked), n - len(asked))):
         for unit, question in zip(some, ask(some), strict=True):
             if question is not None:
                 asked.setdefault(unit.parent, question)
+    shown = whole if questions == "keywords" else bare
     found = hard_negatives(index, [query for query, _ in asked.values()], depth=2 * depth)
     cases = []
     for (query, source), others in zip(asked.values(), found, strict=True):
-        negatives = [bare(each) for each in others if each.parent != source.parent][: depth - 1]
+        negatives = [shown(each) for each in others if each.parent != source.parent][: depth - 1]
         if len(negatives) >= min(4, depth - 1):
             candidates = [source, *negatives]
             chance.shuffle(candidates)
             grades = tuple(float(each is source) for each in candidates)
             cases.append(Case(query=query, candidates=tuple(candidates), grades=grades))
     return cases
+
+
+def _asker(questions: Questions, index: Index, chance: random.Random, llm: LLM | None) -> Asker:
+    if questions == "keywords":
+        from rerankers.attention.keywords import KeywordAsker
+
+        return KeywordAsker(index, chance)
+    if questions == "titles":
+        return _titles
+    if llm is None:
+        raise ValueError("generated questions need a model that writes them")
+    return _writer(llm)
 
 
 def judged_cases(index: Index, queries: Sequence[Query], qrels: Qrels, *, depth: int) -> list[Case]:
@@ -112,6 +130,11 @@ def _writer(llm: LLM) -> Asker:
         ]
 
     return ask
+
+
+def whole(document: Document) -> Document:
+    """The document as it is."""
+    return document
 
 
 def bare(document: Document) -> Document:

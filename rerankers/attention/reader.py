@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from time import perf_counter
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ _CHARACTERS_PER_TOKEN = 32
 """More than any tokenizer's average: what lies behind is cut off anyway, so it is not even encoded."""
 _KEYS_BYTES = 256 << 20
 """Keys of documents alive at once, as float32: enough of them to fill a pass with texts of like length."""
+_TOGETHER = 32
+"""Documents whose priors are computed together: keys of the prior's heads are not needed after that."""
 _ASKED_BYTES = 64 << 20
 """What heads see of the queries that are asked together, as float32."""
 
@@ -198,8 +201,11 @@ class BlockReader:
         missing = [each for each in by_digest if each not in states]
         texts = [by_digest[each] for each in missing]
         opening, started = self.opening, perf_counter()
-        made = dict(encode_documents(self.decoder, opening, texts, plan=self._whole))
-        fresh = dict(zip(missing, self._states([made[at] for at in range(len(texts))]), strict=True))
+        made = encode_documents(self.decoder, opening, texts, plan=self._whole)
+        fresh = dict[bytes, State]()
+        while some := list(islice(made, _TOGETHER)):
+            states_of_some = self._states([keys for _, keys in some])
+            fresh |= {missing[at]: state for (at, _), state in zip(some, states_of_some, strict=True)}
         self._encoding_seconds += perf_counter() - started
         if self.store is not None:
             # Kept numbers are rounded; a document must count the same when it is met again, and beside any others.

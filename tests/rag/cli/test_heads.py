@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rag.cli import main
 from rag.indexing import build_index
 from rerankers.attention.head_sets import read_head_set
+from rerankers.attention.keywords import KeywordAsker
 from rerankers.attention.pseudo import pseudo_cases, question_of
 from retrievers.index.directory import Index
 from tests.generators.llm.conftest import save_random_model
@@ -79,7 +81,7 @@ def test_heads_are_found_from_a_corpus_alone(
     heads = read_head_set(out_file)
     assert heads.layers == 2
     assert heads.weight_hash
-    assert heads.found_on.endswith("pseudo-queries from titles and first sentences, seed 0")
+    assert heads.found_on.endswith("pseudo-queries (salient words of documents), seed 0")
     assert "layers 0-0" in out
     assert "layers 0-1" in out
     assert "are few; heads found on fewer than 50 vary" in err
@@ -134,8 +136,8 @@ def test_a_folder_that_is_not_there_is_made(
 
 def test_a_pseudo_query_is_taken_off_its_document(index: Path) -> None:
     with Index.open(index) as opened:
-        cases = pseudo_cases(opened, n=5, depth=6)
-        again = pseudo_cases(opened, n=5, depth=6)
+        cases = pseudo_cases(opened, n=5, depth=6, questions="titles")
+        again = pseudo_cases(opened, n=5, depth=6, questions="titles")
     assert cases == again
     assert len(cases) == 5
     for case in cases:
@@ -145,6 +147,44 @@ def test_a_pseudo_query_is_taken_off_its_document(index: Path) -> None:
         subject = case.query.split()[1]
         assert subject in case.candidates[case.grades.index(1.0)].text
     assert len({case.grades.index(1.0) for case in cases}) > 1  # no place gives it away
+
+
+def test_salient_words_ask_for_their_document_and_stay_in_it(index: Path) -> None:
+    with Index.open(index) as opened:
+        cases = pseudo_cases(opened, n=5, depth=6)
+        assert cases == pseudo_cases(opened, n=5, depth=6)
+        assert cases != pseudo_cases(opened, n=5, depth=6, seed=1)
+        by_id = {each.doc_id: each for each in opened.documents}
+    assert len(cases) == 5
+    for case in cases:
+        relevant = case.candidates[case.grades.index(1.0)]
+        assert all(by_id[each.doc_id] == each for each in case.candidates)  # nothing is taken off
+        words = case.query.split()
+        assert 3 <= len(set(words)) == len(words) <= 6
+        text = relevant.full_text.casefold()
+        assert [text.index(word) for word in words] == sorted(text.index(word) for word in words)
+
+
+def test_rare_words_that_a_document_repeats_are_salient() -> None:
+    from rag.types import Document
+
+    common = "the of and a in to is it on by as at"
+    texts = [f"{common} filler{i}" for i in range(30)]
+    texts.append(f"zebra zebra stripe stripe savanna savanna grazing grazing herd herd {common}")
+    documents = [Document(doc_id=str(i), text=text) for i, text in enumerate(texts)]
+    asker = KeywordAsker(SimpleNamespace(documents=documents), random.Random(0))  # type: ignore[arg-type]
+    asked, short = asker([documents[-1], Document(doc_id="s", text="too few words here")])
+    assert short is None
+    assert asked is not None
+    rare = {"zebra", "stripe", "savanna", "grazing", "herd"}
+    drawn = [set(asker([documents[-1]])[0][0].split()) for _ in range(40)]  # type: ignore[index]
+    assert set().union(*drawn) >= rare
+    assert sum(len(words & rare) for words in drawn) > sum(len(words - rare) for words in drawn) / 2
+
+
+def test_generated_questions_need_a_model(index: Path) -> None:
+    with Index.open(index) as opened, pytest.raises(ValueError, match="need a model that writes them"):
+        pseudo_cases(opened, n=5, depth=6, questions="generated")
 
 
 def test_a_first_sentence_asks_where_there_is_no_title() -> None:
@@ -164,7 +204,7 @@ def test_a_model_can_write_the_questions(index: Path) -> None:
     replies = ("Where are spare parts kept?", "no", "When is the store checked by them?")
     llm = ScriptedLLM(replies=replies)
     with Index.open(index) as opened:
-        cases = pseudo_cases(opened, n=5, depth=6, llm=llm)
+        cases = pseudo_cases(opened, n=5, depth=6, questions="generated", llm=llm)
         texts = {each.text for each in opened.documents}
     assert [case.query for case in cases] == [replies[0], *[replies[2]] * 4]
     assert len(llm.seen) == 6  # five, and one for the question that was too short
@@ -187,4 +227,4 @@ def test_heads_are_found_from_questions_that_the_model_writes(
         "--depth", "4", "--candidates", "6", "--questions", "generated",
     )  # fmt: skip
     assert code == 0, err
-    assert read_head_set(out_file).found_on.endswith("pseudo-queries written by the model, seed 0")
+    assert read_head_set(out_file).found_on.endswith("pseudo-queries (written by the model), seed 0")
