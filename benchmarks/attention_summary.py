@@ -79,8 +79,8 @@ def worse_sets(values: Values, method: str, baseline: str) -> list[str]:
     return [name for (name, each), p in zip(found.items(), corrected, strict=True) if each.difference < 0 and p < 0.05]
 
 
-def told(found: Significance) -> str:
-    return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}], p {found.p:.3f}"
+def told(found: Significance, n: int) -> str:
+    return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}], p {found.p:.3f}, n {n}"
 
 
 def gain(
@@ -89,7 +89,12 @@ def gain(
     found = against(values, method, baseline)
     if found is None:
         return Row(what=what, target=target, found="not measured")
-    return Row(what=what, target=target, found=told(found), met=None if met is None else met(found.difference))
+    return Row(
+        what=what,
+        target=target,
+        found=told(found, len(set(values[method]) & set(values[baseline]))),
+        met=None if met is None else met(found.difference),
+    )
 
 
 def time_rows() -> Iterator[Row]:
