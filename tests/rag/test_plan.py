@@ -125,7 +125,10 @@ def test_a_graph_is_planned_part_by_part(files: tuple[Path, Path]) -> None:
     # keys and values of 2 layers of 2 heads of 8; 40 tokens are 2 documents of 10 words
     assert found["node 'icr'", "a prompt of 40 tokens"].n_bytes > 40 * 2 * 2 * 2 * 8 * 4
     assert found["index", "vectors"].need.mapped
-    assert found["index", "encoder weights in float32"].n_bytes > 0
+    # Float32 or bfloat16, whichever is faster on this processor.
+    assert [
+        n.n_bytes > 0 for (part, what), n in found.items() if (part, what[:18]) == ("index", "encoder weights in")
+    ] == [True]
     assert {part for part, _ in found} == {
         "program",
         "model 'reader'",
