@@ -5,9 +5,10 @@ One engine, in one run. `closed-book`: the built-in graph. `ask`: BM25, attentio
 Both through `rag batch` and one question at a time; `ask` also as a LangChain sequence (`batch`) and as a Haystack
 pipeline, which runs one question after another, both with its passages in a prompt much like its own, and its engine;
 frameworks that are not installed are left out. Stages alone: the engine completing as many prompts, and the reranker.
-Every way has questions of its own, of clapnq.
+Every way has the same questions, of clapnq, and finds the engine's prefix cache empty. What is compared takes turns: the
+engine alone, `rag batch` and LangChain, medians over the rounds.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.throughput [--questions 64] [--alone 12] [--tokens 48] [--record]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.throughput [--questions 48] [--alone 12] [--tokens 48] [--rounds 3] [--record]
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -161,43 +161,60 @@ def haystack(pipeline: Pipeline, queries: Sequence[Query], llm: Any, params: Sam
     return rate(len(queries), lambda: [chain.run({"prompts": {"question": query.text}}) for query in queries])
 
 
+def forget(llm: Any) -> None:
+    """Empty the engine's prefix cache."""
+    running = llm._engine
+    running._wait(running._engine.reset_prefix_cache())
+
+
 def measured(
-    spec: dict[str, Any], index: Any, queries: Sequence[Query], *, n: int, alone: int, tokens: int
+    spec: dict[str, Any], index: Any, queries: Sequence[Query], *, n: int, alone: int, tokens: int, rounds: int
 ) -> dict[str, float]:
     """Questions per second of one graph by every way there is, and of its stages alone."""
     pipeline = Pipeline(build(load_spec(spec), index=index), index=index)
     engine = pipeline.graph.models["engine"]
     params = SamplingParams(max_tokens=tokens)
-    parts = iter(queries)  # every way has questions of its own: what the engine has read before it need not read again
-
-    def some(n: int) -> list[Query]:
-        return list(islice(parts, n))
-
+    asked, some, warming = queries[:n], queries[:alone], queries[n : n + 8]
     if "ranked" in pipeline.graph.parts:
         pipeline.graph.parts["ranked"].read_ahead(list(index.documents))
-    pipeline.ask_batch(some(2))  # starts the engine, loads the rest
-    one_by_one = some(alone)
-    found = {"alone": rate(alone, lambda: [pipeline.ask(query) for query in one_by_one])}
-    found["batch"] = through_batch(pipeline, some(n))
-    prompts = prompts_of(pipeline, some(n), engine)
-    found["prompt_tokens"] = statistics.mean(engine.count_tokens(prompts))
-    found["engine_alone"] = rate(n, lambda: engine.complete(prompts, params))
+    pipeline.ask_batch(warming)  # starts the engine, loads the rest
+    prompts = prompts_of(pipeline, asked, engine)
+
+    def timed(n: int, work: Callable[[], Any]) -> float:
+        forget(engine)  # what one way has read must not be found by the next
+        return rate(n, work)
+
+    def engine_alone() -> float:
+        return timed(n, lambda: engine.complete(prompts, params))
+
+    found = {"prompt_tokens": statistics.mean(engine.count_tokens(prompts))}
+    found["alone"] = timed(alone, lambda: [pipeline.ask(query) for query in some])
+    ways: dict[str, Callable[[], float]] = {"batch": lambda: through_batch(pipeline, asked)}
+    if "ranked" in pipeline.graph.parts and find_spec("langchain_core"):
+        ways["langchain"] = lambda: langchain(pipeline, asked, engine, params)
+    engines, by_way = [engine_alone()], dict[str, list[float]]()
+    for _ in range(rounds):
+        for name, way in ways.items():
+            forget(engine)
+            by_way.setdefault(name, []).append(way())
+        engines.append(engine_alone())
+    found |= {name: statistics.median(rates) for name, rates in by_way.items()}
+    found["engine_alone"] = statistics.median(engines)
     if "ranked" in pipeline.graph.parts:
-        ranked = some(n)
-        found["reranker_alone"] = rate(n, lambda: pipeline.run(ranked, to="ranked"))
-        if find_spec("langchain_core"):
-            found["langchain"] = langchain(pipeline, some(n), engine, params)
+        found["reranker_alone"] = rate(n, lambda: pipeline.run(asked, to="ranked"))
         if find_spec("haystack"):
-            found["haystack"] = haystack(pipeline, some(alone), engine, params)
+            forget(engine)
+            found["haystack"] = haystack(pipeline, some, engine, params)
     engine.close()
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=64)
+    parser.add_argument("--questions", type=int, default=48)
     parser.add_argument("--alone", type=int, default=12, help="questions asked one at a time")
     parser.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--record", action="store_true", help="append to benchmarks/results/throughput.jsonl")
     options = parser.parse_args()
     dataset = load_beir(data_folder() / "clapnq")
@@ -205,7 +222,15 @@ def main() -> None:
     graph = GraphSpec.model_validate(ask(options.tokens))
     with cached_index(dataset, graph, graph.index) as index:
         for name, spec in (("closed-book", closed_book(options.tokens)), ("ask", ask(options.tokens))):
-            found = measured(spec, index, queries, n=options.questions, alone=options.alone, tokens=options.tokens)
+            found = measured(
+                spec,
+                index,
+                queries,
+                n=options.questions,
+                alone=options.alone,
+                tokens=options.tokens,
+                rounds=options.rounds,
+            )
             print(f"{name}: prompts of {found.pop('prompt_tokens'):.0f} tokens", flush=True)
             for way, speed in found.items():
                 print(f"  {way:<15} {speed:7.2f} questions/s  {speed / found['alone']:5.1f} times one at a time")
