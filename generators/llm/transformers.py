@@ -294,9 +294,10 @@ class TransformersLLM:
         )
         if can_share:
             batch.remember(self._kept, heads)
-        table = np.zeros((len(heads), len(tails)), dtype=np.float32)
+        # The whole vocabulary is summed once for all choices.
+        firsts = batch.logits[:, [tail[0] for tail in tails]] - batch.logits.logsumexp(dim=-1, keepdim=True)
+        table: NDArray[np.float32] = firsts.cpu().numpy()
         for column, (first, *rest) in enumerate(tails):
-            table[:, column] = chosen(batch.logits, [first] * len(heads))
             if rest:
                 logits = batch.peek([first, *rest[:-1]])
                 table[:, column] += [sum(chosen(row, rest)) for row in logits]
