@@ -17,31 +17,22 @@ from typing import Any
 import numpy as np
 
 from benchmarks.attention_heads import HEADS, WORK, judged, kept_scores
+from benchmarks.attention_steps import left_out
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import RESULTS
-from rerankers.attention.finding import Example, find, ndcg, ndcg_per_head, scored
+from rerankers.attention.finding import Example, ndcg, ndcg_per_head
 from rerankers.attention.head_sets import read_head_set
 from rerankers.attention.heads import Plan
 from rerankers.attention.search_heads import CaseScores
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+PENALTY = 0.05  # the one that cross-validation chooses at most depths
 INK, ACCENT, QUIET = "#1d2b36", "#c8553d", "#8a979f"
 
 
 def examples(scores: Sequence[CaseScores], heads: slice = slice(None), strength: float = 0.0) -> list[Example]:
     return [each.example(heads, strength) for each in scores]
-
-
-def left_out(by_set: Mapping[str, Sequence[CaseScores]], n_heads: int) -> float:
-    """Mean over sets of nDCG@10 with the first `n_heads` heads, found on the other sets."""
-    values = []
-    for name, own in by_set.items():
-        others = [each for other, scores in by_set.items() if other != name for each in scores]
-        found = find(examples(others, slice(n_heads)), methods=("joint",))
-        tried = examples(own, slice(n_heads))
-        values.append(float(np.mean([ndcg(scored(each, found.weights, found.prior), each.grades) for each in tried])))
-    return float(np.mean(values))
 
 
 def first_stage(by_set: Mapping[str, Sequence[CaseScores]]) -> float:
@@ -81,7 +72,10 @@ def _frame(layer: int, head: int, line: str) -> Any:
 
 def draw_depths(axes: Any, plan: Plan, by_set: Mapping[str, Sequence[CaseScores]]) -> None:
     deepest = sorted({layer for layer, _ in plan.names})[2:]
-    values = [left_out(by_set, sum(layer <= last for layer, _ in plan.names)) for last in deepest]
+    values = []
+    for last in deepest:
+        heads = slice(sum(layer <= last for layer, _ in plan.names))
+        values.append(left_out({name: examples(scores, heads) for name, scores in by_set.items()}, "joint", PENALTY))
     axes.plot(
         deepest, values, marker="o", markersize=4, color=ACCENT, label="attention alone, heads found on other sets"
     )
