@@ -31,11 +31,13 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.attention_heads import HEADS, MAX_TOKENS
 from benchmarks.first_stage import Job, prepare, shuffled
@@ -52,9 +54,6 @@ from rerankers import RERANKERS
 from rerankers.attention.weigh import fused
 
 WORK = RESULTS / "attention_queries.jsonl"
-Settings = dict[tuple[str, str], str]
-"""Method and set -> what its results depend on."""
-
 WORDS = 85  # about MAX_TOKENS: what baselines that count words are shown of a document
 BASELINES = ("identity", "icr", "icr-shuffled", "hybrid")
 """What all others of the same first stage are compared with."""
@@ -145,31 +144,30 @@ def methods(llm: LocalLLM, weight_for: Callable[[str, str], float]) -> dict[str,
     }
 
 
-def best_weight(method: str, name: str, jobs: Mapping[tuple[str, str], Job], work: Work, settings: Settings) -> float:
-    """The first stage's weight that ranks the other sets best, mean over sets; of equals the middle one.
+def ndcg_by_weight(job: Job, scores: Mapping[str, Sequence[float]], weights: Sequence[float]) -> NDArray[np.float64]:
+    """Mean nDCG@10 of a set under each weight of its first stage. `scores`: qid -> those of attention, as candidates stand."""
+    values = np.empty((len(job.rankings), len(weights)))
+    for row, ranking in enumerate(job.rankings):
+        attention, first = (np.array(each) for each in (scores[ranking.qid], [hit.score for hit in ranking.hits]))
+        for at, weight in enumerate(weights):
+            # At 1 the first stage's own order, ties included, and not that of its scores.
+            mixed = -np.arange(len(first)) if weight == 1 else fused(attention, first, weight=weight)
+            ids = [ranking.doc_ids[i] for i in np.argsort(-mixed, kind="stable")]
+            measured = evaluate({ranking.qid: ids}, {ranking.qid: job.qrels[ranking.qid]}, ["nDCG@10"])
+            values[row, at] = measured.measures["nDCG@10"]
+    result: NDArray[np.float64] = values.mean(axis=0)
+    return result
 
-    From the scores of attention alone, which have to be there.
+
+def best_weight(others: Sequence[NDArray[np.float64]]) -> float:
+    """The one of WEIGHTS that ranks other sets best, mean over sets; of equals the middle one, without sets a half.
+
+    others: for each set, nDCG@10 under each of WEIGHTS.
     """
-    alone, stage = FUSED[method], first_stage_of(method)
-    others = [other for kept, other in jobs if kept == stage and other != name]
     if not others:
         return 0.5
-    by_weight = {}
-    for weight in WEIGHTS:
-        means = []
-        for other in others:
-            job, found = jobs[stage, other], list[float]()
-            for ranking in job.rankings:
-                line = work.get(alone, other, ranking.qid, settings[alone, other])
-                assert line is not None, f"{method} of {name} needs {alone} of {other} first"
-                first = np.array([hit.score for hit in ranking.hits])
-                order = np.argsort(-fused(np.array(line["scores"]), first, weight=weight), kind="stable")
-                ids = [ranking.doc_ids[at] for at in order]
-                measured = evaluate({ranking.qid: ids}, {ranking.qid: job.qrels[ranking.qid]}, ["nDCG@10"])
-                found.append(measured.measures["nDCG@10"])
-            means.append(float(np.mean(found)))
-        by_weight[weight] = round(float(np.mean(means)), 6)
-    best = [weight for weight, value in by_weight.items() if value == max(by_weight.values())]
+    means = np.mean(others, axis=0).round(6)
+    best = [weight for weight, value in zip(WEIGHTS, means, strict=True) if value == means.max()]
     return best[len(best) // 2]
 
 
@@ -294,8 +292,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
     llm, work = default_llm(options.model), Work(options.work)
-    jobs, settings = dict[tuple[str, str], Job](), Settings()
-    known = methods(llm, lambda method, name: best_weight(method, name, jobs, work, settings))
+    jobs, settings = dict[tuple[str, str], Job](), dict[tuple[str, str], str]()
+
+    @cache
+    def by_weight(alone: str, name: str) -> NDArray[np.float64]:
+        job, lines = jobs[first_stage_of(alone), name], work.of(alone, name, settings[alone, name])
+        return ndcg_by_weight(job, {line["qid"]: line["scores"] for line in lines}, WEIGHTS)
+
+    def weight_for(method: str, name: str) -> float:
+        return best_weight([by_weight(FUSED[method], other) for other in options.sets if other != name])
+
+    known = methods(llm, weight_for)
     if unknown := set(options.methods) - set(known):
         parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     limit = None if options.all else options.limit

@@ -9,7 +9,6 @@ line of benchmarks/results/attention_latency.jsonl. Needs matplotlib: the extra 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from benchmarks.attention_heads import HEADS, WORK, judged, kept_scores
 from benchmarks.attention_steps import left_out
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS
-from benchmarks.record import RESULTS
+from benchmarks.record import latest
 from rerankers.attention.finding import Example, ndcg, ndcg_per_head
 from rerankers.attention.head_sets import read_head_set
 from rerankers.attention.heads import Plan
@@ -140,11 +139,12 @@ def main() -> None:
     for name in JUDGEMENTS:
         cases = judged(name, depth=options.depth, limit=options.limit)
         plan, by_set[name] = kept_scores(llm, f"{name}-{options.depth}", cases, options.work)
-    latency = (RESULTS / "attention_latency.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+    latency = latest("attention_latency")
+    assert latency is not None, "python -m benchmarks.attention_latency --baselines --record comes first"
     drawings = {
         "heads_by_layer": lambda axes: draw_heads(axes, plan, by_set),
         "ndcg_by_layer": lambda axes: draw_depths(axes, plan, by_set),
-        "seconds_by_depth": lambda axes: draw_seconds(axes, json.loads(latency)),
+        "seconds_by_depth": lambda axes: draw_seconds(axes, latency),
     }
     options.to.mkdir(parents=True, exist_ok=True)
     for name, draw in drawings.items():

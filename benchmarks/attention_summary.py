@@ -8,19 +8,17 @@ the queries that both methods have.
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.attention import WORK
 from benchmarks.make_samples import JUDGEMENTS
-from benchmarks.record import RESULTS
+from benchmarks.record import latest
+from benchmarks.work_lines import Work
 from rag.evaluate.significance import Significance, holm, paired_randomisation
 
 Values = dict[str, dict[tuple[str, str], float]]
@@ -41,23 +39,12 @@ class Row:
         return f"| {self.what} | {self.target} | {self.found} | {verdict} |"
 
 
-def last_line(name: str) -> dict[str, Any] | None:
-    """The newest line of a result file."""
-    path = RESULTS / f"{name}.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    line: dict[str, Any] | None = json.loads(lines[-1]) if lines else None
-    return line
-
-
-def read_values(path: Path = WORK) -> Values:
+def read_values(work: Work) -> Values:
     """Of every method and set the lines with the settings that came last."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-    last = {(line["method"], line["set"]): line["settings"] for line in lines}
-    values: Values = {}
-    for line in lines:
-        if last[line["method"], line["set"]] == line["settings"]:
-            values.setdefault(line["method"], {})[line["set"], line["qid"]] = line["nDCG@10"]
-    return values
+    return {
+        method: {(name, line["qid"]): line["nDCG@10"] for name in JUDGEMENTS for line in work.latest(method, name)}
+        for method in work.methods
+    }
 
 
 def against(values: Values, method: str, baseline: str) -> Significance | None:
@@ -98,7 +85,7 @@ def gain(
 
 
 def time_rows() -> Iterator[Row]:
-    line = last_line("attention_latency")
+    line = latest("attention_latency")
     if line is None:
         yield Row(what="latency", target="", found="not measured")
         return
@@ -123,7 +110,7 @@ def time_rows() -> Iterator[Row]:
 
 
 def profile_rows() -> Iterator[Row]:
-    line = last_line("attention_profile")
+    line = latest("attention_profile")
     if line is not None:
         share = float(line["outside_products"])
         yield Row(what="time outside matrix products, cold", target="< 25%", found=f"{share:.1%}", met=share < 0.25)
@@ -147,11 +134,11 @@ def quality_rows(values: Values) -> Iterator[Row]:
     for method, baseline, least in (("fused", "identity", 0.02), ("hybrid-fused", "hybrid", 0.01)):
         enough = partial(operator.le, least)
         row = gain(values, f"{method}, against {baseline}", method, baseline, f">= {least:+}", enough)
-        worse = worse_sets(values, method, baseline) if {method, baseline} <= set(values) else []
         yield row
-        yield Row(
-            what=f"{method}: sets significantly worse", target="none", found=", ".join(worse) or "none", met=not worse
-        )
+        if row.met is not None:
+            worse = worse_sets(values, method, baseline)
+            told_of = ", ".join(worse) or "none"
+            yield Row(what=f"{method}: sets significantly worse", target="none", found=told_of, met=not worse)
     yield gain(values, "fused, against alone", "fused", "alone", "> 0", lambda found: found > 0)
     yield gain(
         values,
@@ -167,7 +154,7 @@ def quality_rows(values: Values) -> Iterator[Row]:
 
 
 def main() -> None:
-    values = read_values()
+    values = read_values(Work(WORK))
     print("| | target | measured | |", "| --- | --- | --- | --- |", sep="\n")
     print(*time_rows(), *profile_rows(), *quality_rows(values), sep="\n")
     print()

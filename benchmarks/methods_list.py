@@ -207,11 +207,6 @@ class Cell:
         """Whether it has no part in the first round, of two queries."""
         return self.declared.late
 
-    @property
-    def together(self) -> int:
-        """Queries of one batch: a kill loses one. All of a set, for what is read together is read faster."""
-        return QUERIES
-
 
 def cells() -> list[Cell]:
     """All there are, by method and then by set; rerankers over the hybrid come when all else had its turn."""

@@ -45,6 +45,14 @@ def commit() -> str:
     return head + ("+" if changed else "")
 
 
+def latest(name: str) -> dict[str, Any] | None:
+    """The newest line of benchmarks/results/NAME.jsonl; None where nothing was recorded."""
+    path = RESULTS / f"{name}.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    line: dict[str, Any] | None = json.loads(lines[-1]) if lines else None
+    return line
+
+
 def record(name: str, result: dict[str, Any]) -> None:
     """Append one line to benchmarks/results/NAME.jsonl."""
     RESULTS.mkdir(exist_ok=True)

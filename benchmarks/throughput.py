@@ -161,12 +161,6 @@ def haystack(pipeline: Pipeline, queries: Sequence[Query], llm: Any, params: Sam
     return rate(len(queries), lambda: [chain.run({"prompts": {"question": query.text}}) for query in queries])
 
 
-def forget(llm: Any) -> None:
-    """Empty the engine's prefix cache."""
-    running = llm._engine
-    running._wait(running._engine.reset_prefix_cache())
-
-
 def measured(
     spec: dict[str, Any], index: Any, queries: Sequence[Query], *, n: int, alone: int, tokens: int, rounds: int
 ) -> dict[str, float]:
@@ -181,7 +175,7 @@ def measured(
     prompts = prompts_of(pipeline, asked, engine)
 
     def timed(n: int, work: Callable[[], Any]) -> float:
-        forget(engine)  # what one way has read must not be found by the next
+        engine.forget_prefixes()  # what one way has read must not be found by the next
         return rate(n, work)
 
     def engine_alone() -> float:
@@ -195,7 +189,7 @@ def measured(
     engines, by_way = [engine_alone()], dict[str, list[float]]()
     for _ in range(rounds):
         for name, way in ways.items():
-            forget(engine)
+            engine.forget_prefixes()
             by_way.setdefault(name, []).append(way())
         engines.append(engine_alone())
     found |= {name: statistics.median(rates) for name, rates in by_way.items()}
@@ -203,7 +197,7 @@ def measured(
     if "ranked" in pipeline.graph.parts:
         found["reranker_alone"] = rate(n, lambda: pipeline.run(asked, to="ranked"))
         if find_spec("haystack"):
-            forget(engine)
+            engine.forget_prefixes()
             found["haystack"] = haystack(pipeline, some, engine, params)
     engine.close()
     return found

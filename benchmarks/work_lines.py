@@ -24,6 +24,16 @@ class Work:
         """All lines of a method on a set, in the order in which their queries were first done."""
         return [line for key, line in self._done.items() if key[:2] == (method, name) and key[3] == settings]
 
+    def latest(self, method: str, name: str) -> list[Line]:
+        """The same, of the settings that the method was last run with on the set; none where it was not."""
+        settings = [key[3] for key in self._done if key[:2] == (method, name)]
+        return self.of(method, name, settings[-1]) if settings else []
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that have lines, in order of their first one."""
+        return list(dict.fromkeys(key[0] for key in self._done))
+
     def add(self, line: Line) -> None:
         self._done[_key(line)] = line
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rag.protocols import LLM
 from rag.types import Completion, Message, Usage
 
 
@@ -16,6 +17,11 @@ def usage_of(completion: Completion, *, seconds: float = 0.0) -> Usage:
         new_tokens=completion.completion_tokens,
         seconds=seconds,
     )
+
+
+def cached_tokens(llm: LLM, n: int) -> Sequence[int]:
+    """Tokens of each of the `n` prompts just scored that another prompt's cache held; 0 where a model does not say."""
+    return getattr(llm, "last_cached", ()) or (0,) * n
 
 
 def with_history(turns: Sequence[Message], history: Sequence[Message]) -> tuple[Message, ...]:

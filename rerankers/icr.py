@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from rag.memory import Need
 from rag.protocols import LocalLLM, Weights
 from rag.ranking import in_this_order, ranked_before, require_k, split_at
-from rag.types import NO_USAGE, OK, Document, Outcome, Query, Ranking, Usage
+from rag.types import NO_USAGE, OK, Document, Outcome, Ranking, Usage
 from rerankers.attention.heads import Plan, make_plan, parse_heads
 from rerankers.attention.listing import Listing
 from rerankers.attention.prompt import INSTRUCTIONS, Pieces
 from rerankers.attention.score import Pool, calibrated, document_scores
 from rerankers.attention.windows import slide
+from rerankers.texts import ranked_by
 
 if TYPE_CHECKING:
     from rerankers.attention.capture import Reading
@@ -237,12 +238,7 @@ def rank_texts(llm: LocalLLM, query: str, texts: Sequence[str], **settings: Any)
 
     Texts are taken to be in first-stage order, best first.
     """
-    documents = [Document(doc_id=f"{i:09d}", text=text) for i, text in enumerate(texts)]
-    if not documents:
-        return []
-    ranking = Ranking(query=Query(qid="query", text=query), hits=in_this_order(documents))
-    (reranked,) = ICRReranker(llm=llm, **settings).rerank([ranking], k=len(documents))
-    return [(int(hit.doc_id), hit.score) for hit in reranked.hits]
+    return ranked_by(ICRReranker(llm=llm, **settings), query, texts)
 
 
 class _Broken(Exception):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
+from rag.completions import cached_tokens
 from rag.protocols import LLM
 from rag.ranking import require_k
 from rag.types import Document, Message, Prompt, Ranking, Usage
 from rerankers.passages import first_words, fitted
-from rerankers.powers import cached_tokens
 from rerankers.work import Work, warn
 
 

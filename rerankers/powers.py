@@ -52,11 +52,6 @@ def kept_forms(llm: LLM) -> frozenset[str]:
     return llm.keeps_forms if isinstance(llm, CanKeepForms) else frozenset()
 
 
-def cached_tokens(llm: LLM, n: int) -> Sequence[int]:
-    """Tokens of each of the `n` prompts just scored that another prompt's cache held; 0 where a model does not say."""
-    return getattr(llm, "last_cached", ()) or (0,) * n
-
-
 def _require(method: str, llm: LLM, by: str, instead: str) -> None:
     missing = lacking(llm, [method])
     if missing:

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Literal, get_args
 
 import prompts
+from rag.completions import cached_tokens
 from rag.protocols import ScoringLLM
 from rag.ranking import ranked, require_k
 from rag.stages.replies import folded
@@ -93,7 +94,7 @@ class BacktraceRetriever:
         lengths = self.llm.count_tokens([_joined(prompt, text) for prompt, text in asked])
         fitting = [at for at, tokens in enumerate(lengths) if tokens <= room]
         scores = self.llm.score([asked[at][0] for at in fitting], [asked[at][1] for at in fitting])
-        spared = getattr(self.llm, "last_cached", ()) or (0,) * len(fitting)
+        spared = cached_tokens(self.llm, len(fitting))
         for at, logs, cached in zip(fitting, scores, spared, strict=True):
             work, shown = jobs[at]
             if logs:

@@ -110,6 +110,10 @@ class Engine:
         finally:
             feeding.cancel()
 
+    def forget_prefixes(self) -> None:
+        """Empty the cache of what prompts began with."""
+        self._wait(self._engine.reset_prefix_cache())
+
     def close(self) -> None:
         """Stop the engine and its child process. What still runs is aborted."""
         atexit.unregister(self.close)

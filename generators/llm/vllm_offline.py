@@ -120,6 +120,10 @@ class VLLMOfflineLLM:
         if engine is not None:
             engine.close()
 
+    def forget_prefixes(self) -> None:
+        """Let go of what was kept of earlier prompts, for whoever measures what the next ones cost alone."""
+        self._engine.forget_prefixes()
+
     def release(self) -> None:
         """Stop the engine, as `close`: its sleep mode needs a GPU, and a stopped engine gives everything back anywhere."""
         self.close()
@@ -326,9 +330,8 @@ class VLLMOfflineLLM:
                 self.close()
             if self._running is None:
                 self._running = Engine(self._settings())
-                weakref.finalize(
-                    self, self._running.close
-                ).atexit = False  # the engine sees to the program's end itself
+                # Not at the end of the program: the engine sees to that itself, sooner.
+                weakref.finalize(self, self._running.close).atexit = False
             return self._running
 
     def _settings(self) -> dict[str, Any]:

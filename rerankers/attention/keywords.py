@@ -11,7 +11,6 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from rag.types import Document
@@ -30,7 +29,7 @@ class KeywordAsker:
 
     def __init__(self, index: Index, chance: random.Random) -> None:
         self._chance = chance
-        counted = list(islice(iter(index.documents), _COUNTED))
+        counted = index.documents[:_COUNTED]
         self._n = len(counted)
         self._holding = Counter(word for unit in counted for word in set(_words(unit)))
 
@@ -38,12 +37,13 @@ class KeywordAsker:
         return [self._asked(unit) for unit in units]
 
     def _asked(self, unit: Document) -> tuple[str, Document] | None:
-        counts = Counter(_words(unit))
+        words = _words(unit)
+        counts = Counter(words)
         salient = sorted(counts, key=lambda word: (-counts[word] * self._rarity(word), word))[:_SALIENT]
         if len(salient) < 2 * _FEWEST:
             return None
         drawn = self._chance.sample(salient, self._chance.randint(_FEWEST, _MOST))
-        at = {word: place for place, word in reversed(list(enumerate(_words(unit))))}
+        at = {word: place for place, word in reversed(list(enumerate(words)))}
         return " ".join(sorted(drawn, key=at.__getitem__)), unit
 
     def _rarity(self, word: str) -> float:

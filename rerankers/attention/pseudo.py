@@ -63,11 +63,12 @@ def pseudo_cases(
         for unit, question in zip(some, ask(some), strict=True):
             if question is not None:
                 asked.setdefault(unit.parent, question)
-    shown = whole if questions == "keywords" else bare
     found = hard_negatives(index, [query for query, _ in asked.values()], depth=2 * depth)
     cases = []
     for (query, source), others in zip(asked.values(), found, strict=True):
-        negatives = [shown(each) for each in others if each.parent != source.parent][: depth - 1]
+        negatives = [each for each in others if each.parent != source.parent][: depth - 1]
+        if questions != "keywords":
+            negatives = [bare(each) for each in negatives]
         if len(negatives) >= min(4, depth - 1):
             candidates = [source, *negatives]
             chance.shuffle(candidates)
@@ -130,11 +131,6 @@ def _writer(llm: LLM) -> Asker:
         ]
 
     return ask
-
-
-def whole(document: Document) -> Document:
-    """The document as it is."""
-    return document
 
 
 def bare(document: Document) -> Document:

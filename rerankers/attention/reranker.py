@@ -15,8 +15,8 @@ from rag.memory import Need
 from rag.models import home
 from rag.progress import Progress, silent
 from rag.protocols import LocalLLM, Weights
-from rag.ranking import in_this_order, require_k
-from rag.types import Document, Query, Ranking, Usage
+from rag.ranking import require_k
+from rag.types import Document, Ranking, Usage
 from rerankers.attention.choosing import HeadChoice
 from rerankers.attention.explain import TokenScore, token_scores
 from rerankers.attention.head_sets import HeadSet
@@ -28,6 +28,7 @@ from rerankers.attention.question import Question
 from rerankers.attention.weigh import Scores, Weighing, fused
 from rerankers.attention.work import Work
 from rerankers.icr import ICRReranker
+from rerankers.texts import ranked_by
 
 if TYPE_CHECKING:
     from rerankers.attention.blocks import Asked
@@ -217,10 +218,10 @@ class AttentionReranker:
     def explain(self, query: str, document: Document, *, among: Sequence[Document] = ()) -> list[TokenScore]:
         """What made a document's score: every token of its text that was read, in order, with its part of the match.
 
-        Parts are weighted over heads, and less those of the null query where there is one. With those of the title they
-        add up to the document's match before it is standardised; a token can take away as well as add. A ranking divides
-        each head's matches by their spread over its candidates: with these as `among` parts are divided alike, so they
-        add up to the document's score by attention, but for a constant that all candidates share.
+        Parts are weighted over heads, and less those of the prior or the null query; a token can take away as well as add.
+        With those of the title and of what closes a document, which stand for no character of its text, they add up to the
+        document's score by attention. Where the head set's form is standardised they do so only with the candidates as
+        `among`, by whose spread each head's matches are then divided, and but for a constant that all candidates share.
 
         Raises:
             SpecError: the layout is one prompt, where a document's part is not its own.
@@ -243,12 +244,7 @@ class AttentionReranker:
         Texts are taken to be in first-stage order, best first, which counts only where `first_stage_weight` or `depth`
         say so.
         """
-        if not texts:
-            return []
-        documents = [Document(doc_id=f"{i:09d}", text=text) for i, text in enumerate(texts)]
-        ranking = Ranking(query=Query(qid="query", text=query), hits=in_this_order(documents))
-        (reranked,) = self.rerank([ranking], k=len(texts))
-        return [(int(hit.doc_id), hit.score) for hit in reranked.hits]
+        return ranked_by(self, query, texts)
 
     def _read(self, works: Sequence[Work], lent: Weights, k: int) -> None:
         from rerankers.attention.capture import attention_switched

@@ -49,10 +49,6 @@ def test_two_queries_of_everything_are_asked_before_twenty_of_anything() -> None
     assert [cell for cell, size in order if size == 20] == cells()
 
 
-def test_a_kill_loses_one_batch_whatever_the_method() -> None:
-    assert {cell.together for cell in cells()} == {20}
-
-
 def test_settings_change_with_the_words_of_a_prompt(request: pytest.FixtureRequest) -> None:
     reading = ["listwise, RankGPT", "listwise, LRL", "HyDE", "GenQREnsemble-RF, critic", "backtrace, single"]
     deaf = ["RM3", "attention", "dense alone", "plain"]

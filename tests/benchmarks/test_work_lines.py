@@ -35,6 +35,18 @@ def test_lines_of_a_method_are_those_of_its_settings(tmp_path: Path) -> None:
     assert [each["qid"] for each in work.of("m", "set", "s")] == ["q2", "q1"]
 
 
+def test_the_latest_lines_are_of_the_settings_that_came_last(tmp_path: Path) -> None:
+    work = Work(tmp_path / "w.jsonl")
+    assert work.latest("m", "set") == []
+    assert work.methods == []
+    for qid, settings in (("q1", "old"), ("q2", "old"), ("q2", "new")):
+        work.add(line(qid, settings=settings))
+    for each in (work, Work(tmp_path / "w.jsonl")):
+        assert each.latest("m", "set") == [line("q2", settings="new")]
+        assert each.latest("m", "other set") == []
+        assert each.methods == ["m"]
+
+
 def test_a_later_line_of_a_query_counts(tmp_path: Path) -> None:
     work = Work(tmp_path / "w.jsonl")
     work.add(line("q1", 0.1))

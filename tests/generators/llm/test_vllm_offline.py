@@ -257,6 +257,9 @@ def test_what_the_engine_kept_is_counted(llm: VLLMOfflineLLM) -> None:
     llm.choose(long, ["Paris", "green"])
     tokens = llm.count_tokens(long)
     assert all(0.5 * n < cached < n for n, cached in zip(tokens, llm.last_cached, strict=True))
+    llm.forget_prefixes()
+    llm.choose(long[:1], ["Paris", "green"])
+    assert llm.last_cached == (0,)
     llm.score(long, ["Paris", ""])
     assert llm.last_cached == (0, 0)  # the engine reads all of a prompt whose own log-probabilities are asked for
     llm.choose([], ["Paris"])
