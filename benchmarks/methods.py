@@ -2,8 +2,8 @@
 
 Twenty queries per set from the committed lists. Every result is a line in a work file under `benchmarks/results`, by
 method, set, query and settings, so a run that was stopped goes on where it was; only the batch that it was in is lost.
-Two queries of everything come first, then all twenty. The table and its plot are written from the lines
-alone, with what is missing said to be missing. Two processes may share the work, on different sets.
+The table and its plot are written from the lines alone, with what is missing said to be missing. Two processes may
+share the work, on different sets.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.methods [--minutes N] [--sets SET ...] [--methods WORD ...] [--limit 20]
     python -m benchmarks.methods --table
@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.methods_list import Cell, cells, schedule
+from benchmarks.methods_list import Cell, cells
 from benchmarks.methods_run import Runner
 from benchmarks.methods_sets import QUERIES, SETS
 from benchmarks.methods_table import write_pages
@@ -32,10 +32,8 @@ FOLDER = Path("build/methods")
 def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> list[Cell]:
     """Everything that is missing, until the time is up. Returns the cells that failed; the others went on."""
     until, failed = time.monotonic() + 60 * minutes, list[Cell]()
-    for cell, size in schedule(made):
-        if cell in failed:
-            continue
-        missing, begun = runner.missing(cell, min(size, limit)), time.monotonic()
+    for cell in made:
+        missing, begun = runner.missing(cell, limit), time.monotonic()
         if not missing:
             continue
         if begun > until:

@@ -8,12 +8,12 @@ variants of a reranker are run over bm25 alone; reformulators write two to four 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.methods_prompts import prompts_of
-from benchmarks.methods_sets import QUERIES, SETS, Declared
+from benchmarks.methods_sets import SETS, Declared
 
 Kind = Literal["rerank", "reformulate", "retrieve", "rewrite", "backtrace"]
 
@@ -202,22 +202,16 @@ class Cell:
     def __str__(self) -> str:
         return f"{self.declared.name}: {self.method.name} ({', '.join(self.firsts)})"
 
-    @property
-    def late(self) -> bool:
-        """Whether it has no part in the first round, of two queries."""
-        return self.declared.late
-
 
 def cells() -> list[Cell]:
-    """All there are, by method and then by set; rerankers over the hybrid come when all else had its turn."""
+    """All there are, in the order in which they are run: by method and then by set.
+
+    Rerankers over the hybrid come when all else had its turn, and the named subsets come last.
+    """
     made = [cell for method in METHODS for declared in SETS.values() for cell in _cells(method, declared)]
-    return sorted(made, key=lambda cell: cell.method.stage == "rerank" and cell.firsts == ("hybrid",))
-
-
-def schedule(made: Sequence[Cell]) -> Iterator[tuple[Cell, int]]:
-    """Each cell and how many queries it should have then: two of all show what fails before hours are spent on any."""
-    for size in (2, QUERIES):
-        yield from ((cell, size) for cell in made if size == QUERIES or not cell.late)
+    return sorted(
+        made, key=lambda cell: (cell.declared.late, cell.method.stage == "rerank" and cell.firsts == ("hybrid",))
+    )
 
 
 def _cells(method: Method, declared: Declared) -> Iterator[Cell]:

@@ -13,7 +13,7 @@ import pytest
 import prompts
 from benchmarks import methods_list, methods_prompts
 from benchmarks.make_samples import SAMPLES
-from benchmarks.methods_list import METHODS, Method, cells, schedule
+from benchmarks.methods_list import METHODS, Method, cells
 from benchmarks.methods_prompts import TABLES, prompts_of
 from benchmarks.methods_sets import SETS
 from generators.llm.scripted import ScriptedLLM
@@ -41,12 +41,17 @@ def mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     methods_prompts._digest.cache_clear()
 
 
-def test_two_queries_of_everything_are_asked_before_twenty_of_anything() -> None:
-    order = list(schedule(cells()))
-    assert [size for _, size in order] == sorted(size for _, size in order)
-    assert {size for _, size in order} == {2, 20}
-    assert [cell for cell, size in order if size == 2] == [cell for cell in cells() if not cell.late]
-    assert [cell for cell, size in order if size == 20] == cells()
+def test_rerankers_over_the_hybrid_come_after_all_else_and_the_named_subsets_last() -> None:
+    order = [
+        "subset"
+        if cell.declared.late
+        else "hybrid"
+        if cell.method.stage == "rerank" and "hybrid" in cell.firsts
+        else ""
+        for cell in cells()
+    ]
+    assert order == sorted(order)
+    assert set(order) == {"", "hybrid", "subset"}
 
 
 def test_settings_change_with_the_words_of_a_prompt(request: pytest.FixtureRequest) -> None:

@@ -72,9 +72,10 @@ def asked(model: Model) -> list[str]:
 
 def test_a_run_that_was_killed_goes_on_with_what_is_missing(tmp_path: Path, cell: Cell) -> None:
     path, dying, again, idle = tmp_path / "lines.jsonl", Model(dies_at=2), Model(), Model()
+    run(runner(path, dying), [cell], limit=2, minutes=1)
     with pytest.raises(Killed):
         run(runner(path, dying), [cell], limit=20, minutes=1)
-    assert asked(dying) == ["text 0", "text 1"]  # the first round; the batch of the second is lost
+    assert asked(dying) == ["text 0", "text 1"]  # the batch of the others is lost
     assert [q.qid for q in runner(path, again).missing(cell, 20)] == [q.qid for q in TWENTY[2:]]
     assert run(runner(path, again), [cell], limit=20, minutes=1) == []
     assert asked(again) == [q.text for q in TWENTY[2:]]
