@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType, TracebackType
@@ -18,9 +19,9 @@ from rag.graph.report import RunResult, apart, merged
 from rag.graph.run import BoundNode, failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec, load_spec
 from rag.memory import this_machine
-from rag.plan import plan_memory
+from rag.plan import plan_turns
 from rag.protocols import CanSample, CanStreamAnswers
-from rag.release import release
+from rag.release import keep_only, release
 from rag.streaming import AnswerStream
 from rag.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from retrievers.index.directory import Index
@@ -37,11 +38,16 @@ class Pipeline:
     """Runs a graph. Safe to share between threads; models and index parts load at first use.
 
     Use `load_pipeline` to make one. As a context manager it releases its threads at the end.
+
+    By stage, nodes work one after another, and each has the memory to itself: all that it does not read lets go first.
+    What the next batch needs is loaded again, so batches should be large, and calls wait for one another.
     """
 
-    def __init__(self, graph: Graph, *, index: Index | None = None) -> None:
+    def __init__(self, graph: Graph, *, index: Index | None = None, by_stage: bool = False) -> None:
         self.graph = graph
         self.index = index
+        self.by_stage = by_stage
+        self._turns = Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._lock = Lock()
         tracing.watch(graph.models, graph.spec.graph.models)
@@ -77,7 +83,7 @@ class Pipeline:
         nodes = self.graph.up_to(target)
         asked = [q if isinstance(q, Query) else Query(qid=str(i), text=q) for i, q in enumerate(queries, start=1)]
         steps = range(0, max(len(asked), 1), batch)
-        return merged([run_nodes(nodes, asked[i : i + batch], output=target, k=k, pool=self._threads) for i in steps])
+        return merged([self._run(nodes, asked[i : i + batch], output=target, k=k) for i in steps])
 
     def search(self, query: str | Query, *, k: int | None = None, where: Where | None = None) -> Ranking:
         """The ranking that the graph's last ranking node makes for one query.
@@ -137,7 +143,7 @@ class Pipeline:
         if not nodes:
             return [_nothing_before(query) for query in queries]
         output = nodes[-1].name if last.inputs[0] == QUERY else last.inputs[0]
-        return apart(run_nodes(nodes, queries, output=output, k=None, pool=self._threads))
+        return apart(self._run(nodes, queries, output=output))
 
     def finish(
         self, prepared: Sequence[RunResult], *, sampling: Mapping[str, Any] = MappingProxyType({})
@@ -158,7 +164,7 @@ class Pipeline:
                 records.setdefault(name, []).extend(before.records.get(name, ()))
         records.pop(QUERY, None)
         queries = [before.queries[0] for before in going]
-        made = apart(run_nodes([node], queries, output=node.name, k=None, pool=self._threads, given=records))
+        made = apart(self._run([node], queries, output=node.name, given=records))
         answered = iter(made)
         return [_failed(before, node) if before.failures else _joined(before, next(answered)) for before in prepared]
 
@@ -181,7 +187,9 @@ class Pipeline:
         return AnswerStream(prepared, self._in_one_piece(prepared, sampling), node)
 
     def warm_up(self) -> None:
-        """Load what the graph uses now instead of at the first question."""
+        """Load what the graph uses now instead of at the first question; by stage, nothing."""
+        if self.by_stage:
+            return
         for part in (*self.graph.models.values(), *self.graph.parts.values()):
             warm = getattr(part, "warm_up", None)
             if warm is not None:
@@ -216,6 +224,22 @@ class Pipeline:
         from rag.langchain import as_retriever
 
         return as_retriever(self, k=k)
+
+    def _run(
+        self,
+        nodes: Sequence[BoundNode],
+        queries: Sequence[Query],
+        *,
+        output: str,
+        k: int | None = None,
+        given: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    ) -> RunResult:
+        """These nodes on a batch: side by side, or in turns where they run by stage."""
+        run = partial(run_nodes, nodes, queries, output=output, k=k, pool=self._threads, given=given)
+        if not self.by_stage:
+            return run()
+        with self._turns:
+            return run(before=partial(keep_only, self.graph, self.index))
 
     def close(self) -> None:
         """Let go of the threads. The pipeline can still be used; it makes new ones."""
@@ -314,6 +338,7 @@ def load_pipeline(
     index: str | Path | Index | None = None,
     offline: bool = False,
     memory_gib: float | None = None,
+    by_stage: bool = False,
 ) -> Pipeline:
     """Check a graph, bind it to an index, and make it ready. Loads no weights.
 
@@ -323,6 +348,7 @@ def load_pipeline(
         offline: fail now, naming what is missing, instead of fetching a model later.
         memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
             lets anything pass. See `rag.plan`.
+        by_stage: each node works alone in memory, so only the largest must fit; see `Pipeline`.
     Raises:
         SpecError: the graph is wrong, all problems at once; or its parts can need more memory than there is.
         IndexProblem, IndexMismatch: the index is damaged, or was built another way than the graph asks for.
@@ -335,8 +361,11 @@ def load_pipeline(
         bound.check(spec.graph.index, built.legs)
     if offline:
         require_local_models(built, bound)
-    plan_memory(built, index=bound, machine=this_machine(memory_gib=memory_gib)).require_room()
-    return Pipeline(built, index=bound)
+    machine = this_machine(memory_gib=memory_gib)
+    plans = plan_turns(built, by_stage=by_stage, index=bound, machine=machine)
+    if problems := [problem for plan in plans for problem in plan.problems]:
+        raise SpecError(*problems)
+    return Pipeline(built, index=bound, by_stage=by_stage)
 
 
 def require_local_models(graph: Graph, index: Index | None) -> None:

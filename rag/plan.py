@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.errors import RagError, SpecError
 from rag.memory import LIMIT, RAM, Machine, Need, TellsMemory, gib, this_machine
+from rag.release import read_by, searches
 
 if TYPE_CHECKING:
     from rag.graph.build import Graph
@@ -49,6 +50,7 @@ class MemoryPlan:
     shares: tuple[Share, ...]
     notes: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
+    whose: str = "the graph"
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -96,21 +98,25 @@ class MemoryPlan:
         whose = f"{self.machine.said_by} allows {room}" if where == RAM else f"it has {room}"
         override = f", or set {LIMIT} if you know better (inf: no limit)" if where == RAM else ""
         return (
-            f"memory: the graph can need {gib(self.total(where))} of {where}, but {whose}. Largest: {parts}. "
+            f"memory: {self.whose} can need {gib(self.total(where))} of {where}, but {whose}. Largest: {parts}. "
             f"Take a smaller model{f'; {smaller}' if smaller else ''}{override}."
         )
 
 
-def plan_memory(graph: Graph | Checked, *, index: Index | None = None, machine: Machine | None = None) -> MemoryPlan:
+def plan_memory(
+    graph: Graph | Checked, *, index: Index | None = None, machine: Machine | None = None, node: str | None = None
+) -> MemoryPlan:
     """What the models, nodes and index of a graph will need. Loads no weights and fetches nothing.
 
     Args:
         index: the one that the graph searches.
         machine: where it will run; None looks at this one.
+        node: count only what this node reads, as if all else had let go.
     """
-    owners: list[tuple[str, Any]] = [(f"model '{name}'", model) for name, model in graph.models.items()]
-    owners += [(f"node '{name}'", part) for name, part in graph.parts.items()]
-    if index is not None and graph.legs:
+    kept = {*graph.models, *graph.parts} if node is None else read_by(graph, node)
+    owners: list[tuple[str, Any]] = [(f"model '{name}'", model) for name, model in graph.models.items() if name in kept]
+    owners += [(f"node '{name}'", part) for name, part in graph.parts.items() if name in kept]
+    if index is not None and graph.legs and (node is None or searches(graph, node)):
         owners.append(("index", _Searched(index, graph.legs)))
     asked = [(owner, part) for owner, part in owners if isinstance(part, TellsMemory)]
     needs: list[tuple[str, Need]] = []
@@ -132,7 +138,17 @@ def plan_memory(graph: Graph | Checked, *, index: Index | None = None, machine: 
         shares=tuple(_shared(needs)),
         notes=tuple(notes),
         wrong=tuple(wrong),
+        whose="the graph" if node is None else f"node '{node}' alone",
     )
+
+
+def plan_turns(
+    graph: Graph | Checked, *, by_stage: bool, index: Index | None = None, machine: Machine | None = None
+) -> list[MemoryPlan]:
+    """One plan of the whole graph; by stage one for each node, of which the largest must fit. See `plan_memory`."""
+    machine = this_machine() if machine is None else machine
+    nodes: list[str | None] = [*graph.parts] if by_stage else [None]
+    return [plan_memory(graph, index=index, machine=machine, node=node) for node in nodes]
 
 
 class _Searched:

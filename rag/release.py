@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
+from typing import Any
 
 from rag.errors import SpecError
 from rag.graph.build import Graph
+from rag.graph.check import Checked
+from rag.graph.signature import signature
 from retrievers.index.directory import Index
 
 
@@ -22,13 +25,34 @@ def release(graph: Graph, index: Index | None, names: Sequence[str]) -> None:
     parts = [
         part for named in (graph.parts, graph.models) for name, part in named.items() if not names or name in chosen
     ]
-    for part in parts if names else [*parts, index]:
+    _let_go(parts if names else [*parts, index])
+
+
+def keep_only(graph: Graph, index: Index | None, node: str) -> None:
+    """Let everything go that one node does not read."""
+    kept = read_by(graph, node)
+    others = [part for named in (graph.parts, graph.models) for name, part in named.items() if name not in kept]
+    _let_go(others if searches(graph, node) else [*others, index])
+
+
+def read_by(graph: Graph | Checked, node: str) -> set[str]:
+    """A node and the models that it was given, by their names in the graph."""
+    return {node, *(name for name in graph.models if node in _readers(graph, {name}))}
+
+
+def searches(graph: Graph | Checked, node: str) -> bool:
+    """Whether a node was given the index."""
+    return any(param.resource == "index" for param in signature(type(graph.parts[node]), None).params)
+
+
+def _let_go(parts: Iterable[Any]) -> None:
+    for part in parts:
         let_go = getattr(part, "release", None)
         if let_go is not None:
             let_go()
 
 
-def _readers(graph: Graph, models: Set[str]) -> list[str]:
+def _readers(graph: Graph | Checked, models: Set[str]) -> list[str]:
     """Nodes that were given one of these models: they may hold its layers."""
     nodes = graph.spec.graph.nodes.items()
     return [name for name, node in nodes if any(isinstance(p, str) and p in models for p in node.params.values())]

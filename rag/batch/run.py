@@ -25,7 +25,8 @@ from rag.progress import Progress, silent
 from rag.types import Query
 
 FIRST_BATCH = 20
-"""Questions that the forecast is made from."""
+"""Questions that the forecast is made from; by stage, all of the first batch."""
+BATCH_BY_STAGE = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +71,8 @@ def run_batch(
     out: str | Path,
     resume: bool = False,
     retry_failed: bool = False,
-    workers: int = 2,
-    batch: int = BATCH,
+    workers: int | None = None,
+    batch: int | None = None,
     limit: int | None = None,
     cluster: Cluster | None = None,
     progress: Progress = silent,
@@ -82,8 +83,9 @@ def run_batch(
     Args:
         resume: go on with the run in `out`; what is committed there is neither asked nor written again.
         retry_failed: ask failed questions of that run again too.
-        workers: batches in the graph at a time; no more are in memory. A cluster has its own measure.
-        batch: questions in a batch.
+        workers: batches in the graph at a time; no more are in memory. None: 2, or 1 where the pipeline works by stage,
+            which takes no more. A cluster has its own measure.
+        batch: questions in a batch. None: 64, or 1,024 by stage, where each batch loads every model once.
         limit: only the first questions of the file.
         cluster: work on Ray; lines are still committed by this process, in order. Default: work in this process.
         forecast: is told once, after the first batch.
@@ -92,8 +94,9 @@ def run_batch(
         MissingModel, IndexProblem, ...: what would hit all questions alike ends the run; committed answers stay, and
             those of batches that were in the graph beside it are committed first.
     """
-    if workers < 1 or batch < 1:
-        raise SpecError(f"workers and batch must be at least 1, got {workers} and {batch}")
+    workers, batch = _sizes(pipeline.by_stage, workers, batch)
+    if pipeline.by_stage and cluster is not None:
+        raise SpecError("a cluster keeps each stage in actors of its own; by stage is for one process")
     if not pipeline.graph.answers:
         raise SpecError(f"{pipeline.spec.source.name} ends in rankings, not answers: there is nothing to commit")
     path = Path(questions)
@@ -115,6 +118,17 @@ def run_batch(
         return run.report
 
 
+def _sizes(by_stage: bool, workers: int | None, batch: int | None) -> tuple[int, int]:
+    """Batches at a time, and questions in a batch."""
+    workers = (1 if by_stage else 2) if workers is None else workers
+    batch = (BATCH_BY_STAGE if by_stage else BATCH) if batch is None else batch
+    if workers < 1 or batch < 1:
+        raise SpecError(f"workers and batch must be at least 1, got {workers} and {batch}")
+    if by_stage and workers > 1:
+        raise SpecError(f"by stage, one batch is in the graph at a time; workers must be 1, got {workers}")
+    return workers, batch
+
+
 class _Run:
     """One call of `run_batch`, while it goes on."""
 
@@ -133,7 +147,8 @@ class _Run:
         self.report = BatchReport(out=folder.path, n_kept=n_kept)
 
     def work(self, questions: Iterator[Query], *, workers: int, batch: int, cluster: Cluster | None) -> None:
-        later = _batches(self._unfinished(questions), first=min(FIRST_BATCH, batch), size=batch)
+        first_size = batch if self._pipeline.by_stage else min(FIRST_BATCH, batch)
+        later = _batches(self._unfinished(questions), first=first_size, size=batch)
         first = next(later, None)
         if first is None:
             return

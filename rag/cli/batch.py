@@ -13,7 +13,8 @@ from rag.pipeline import load_pipeline
 
 def run(given: Namespace) -> int:
     """Answer a file of questions, then print what it cost. Exit 5 if any question failed."""
-    with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline, progress_bar() as progress:
+    loaded = load_pipeline(given.graph, index=given.index, offline=given.offline, by_stage=given.by_stage)
+    with loaded as pipeline, progress_bar() as progress:
         report = run_batch(
             given.questions,
             pipeline,
@@ -35,7 +36,7 @@ def run(given: Namespace) -> int:
 
 
 def _cluster(given: Namespace) -> Cluster | None:
-    return None if given.ray is None else Cluster(address=given.ray, actors=given.workers, gpus=given.ray_gpus)
+    return None if given.ray is None else Cluster(address=given.ray, actors=given.workers or 2, gpus=given.ray_gpus)
 
 
 def _tell(forecast: Forecast) -> None:

@@ -13,7 +13,7 @@ from rag.graph.kinds import TABLES
 from rag.graph.schema import graph_schema
 from rag.graph.signature import REQUIRED, Param, signature
 from rag.graph.spec import builtin_names, load_spec
-from rag.plan import plan_memory
+from rag.plan import plan_turns
 
 
 def run(given: Namespace) -> int:
@@ -41,11 +41,14 @@ def _check(given: Namespace) -> int:
     if index is not None:
         index.check(spec.graph.index, checked.legs)
     if given.memory or index is not None:
-        plan = plan_memory(checked, index=index)
-        if given.memory:
+        plans = plan_turns(checked, by_stage=given.by_stage, index=index)
+        for plan in plans if given.memory else ():
+            if given.by_stage:
+                say(f"{plan.whose}:")
             for line in plan.table():
                 say(line)
-        plan.require_room()
+        if problems := [problem for plan in plans for problem in plan.problems]:
+            raise SpecError(*problems)
     legs = f"; searches {', '.join(checked.legs)}" if checked.legs else ""
     say(f"{spec.source.name}: {len(spec.graph.nodes)} nodes, output '{spec.graph.output}'{legs}: good")
     return 0

@@ -95,8 +95,9 @@ def parser() -> ArgumentParser:
     batch.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
     batch.add_argument("--resume", action="store_true", help="go on with the run in --out; repeats nothing")
     batch.add_argument("--retry-failed", action="store_true", help="as --resume, and ask what failed again")
-    batch.add_argument("--workers", type=positive, default=2, metavar="N", help="batches at a time (default: 2)")
-    batch.add_argument("--batch", type=positive, default=64, metavar="N", help="questions in a batch (default: 64)")
+    batch.add_argument("--workers", type=positive, metavar="N", help="batches at a time (default: 2; by stage 1)")
+    batch.add_argument("--batch", type=positive, metavar="N", help="questions a batch (default: 64; by stage 1,024)")
+    batch.add_argument("--by-stage", action="store_true", help="each stage alone in memory: only the largest must fit")
     batch.add_argument(
         "--ray", metavar="ADDRESS", help="work on this Ray cluster, or 'local'; --workers actors a stage"
     )
@@ -156,6 +157,7 @@ def parser() -> ArgumentParser:
     check.add_argument("graph", nargs="?", metavar="G", help=GRAPH_HELP)
     check.add_argument("--index", metavar="DIR", help="also check it against this index")
     check.add_argument("--memory", action="store_true", help="also print what each part will need of the memory")
+    check.add_argument("--by-stage", action="store_true", help="plan memory as `rag batch --by-stage` will use it")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of graph files, for editors")
 
     draw = command("draw", "a picture of a graph", module="graphs")

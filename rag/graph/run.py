@@ -50,11 +50,13 @@ def run_nodes(
     k: int | None,
     pool: Pool,
     given: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    before: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Run `nodes`, topologically ordered, on a batch; `k` replaces the k of the output node.
 
     Args:
         given: records of nodes that ran before, by name, for `nodes` to go on with.
+        before: is told the name of every node before it works; then they run one after another, none side by side.
     Raises:
         ContractError: two queries share a qid.
         SpecError, MissingDependency, MissingModel, IndexProblem: the same for every item.
@@ -71,7 +73,12 @@ def run_nodes(
         reports[node.name] = _run_node(node, state, k if node.name == output and k is not None else node.k)
 
     with tracing.running(nodes, batch, output) as told:
-        _schedule(nodes, one, pool)
+        if before is None:
+            _schedule(nodes, one, pool)
+        else:
+            for node in nodes:
+                before(node.name)
+                one(node)
         stage = next(node.stage for node in nodes if node.name == output)
         outputs = _in_query_order(batch, state, output, stage)
         del state.records[QUERY]

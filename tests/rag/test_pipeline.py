@@ -278,3 +278,72 @@ def test_the_weights_of_a_released_model_are_gone_also_where_a_node_had_read_the
         gc.collect()
         assert layers() is None
         assert pipeline.search("paid leave").hits == before.hits
+
+
+def test_by_stage_all_that_a_node_does_not_read_lets_go_before_it_works(two_models: Pipeline) -> None:
+    told = list[str]()
+
+    class Loud(Letting):
+        def __init__(self, name: str) -> None:
+            super().__init__(replies=["So [1]."])
+            self.name = name
+
+        def release(self) -> None:
+            told.append(f"{self.name} lets go")
+
+        def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+            told.append(f"{self.name} writes")
+            return super().complete(prompts, params)
+
+    graph = two_models.graph
+    other = Loud("other")
+    answer = graph.node("answer")
+    nodes = tuple(
+        replace(n, work=type(graph.parts["answer"])(llm=other).generate) if n is answer else n for n in graph.nodes
+    )
+    graph = replace(graph, nodes=nodes, models={"m": Loud("m"), "other": other})
+    with Pipeline(graph, by_stage=True) as pipeline:
+        assert pipeline.ask("leave?").text == "So [1]."
+    assert told == ["m lets go", "other lets go", "other lets go", "m lets go", "other writes"]
+
+
+def test_by_stage_the_weights_of_one_stage_are_gone_when_the_next_one_works(
+    documents: tuple[Document, ...], tmp_path: Path
+) -> None:
+    def local(name: str, seed: int) -> dict[str, Any]:
+        path = save_random_model(tmp_path / name, seed=seed)
+        return {"use": "llm.transformers", "with": {"model": str(path), "device": "cpu"}}
+
+    spec = {
+        "version": 1,
+        "models": {"reader": local("reader", 0), "writer": local("writer", 1)},
+        "nodes": {
+            "bm25": {"use": "retrieve.bm25", "k": 3},
+            "ranked": {"use": "rerank.attention", "in": "bm25", "k": 3, "with": {"llm": "reader", "heads": ["0-1"]}},
+            "context": {"use": "assemble.token_budget", "in": "ranked", "with": {"llm": "writer"}},
+            "answer": {"use": "generate.cited", "in": "context", "with": {"llm": "writer", "max_tokens": 4}},
+        },
+        "output": "answer",
+    }
+    index = small_index(tmp_path, documents)
+    with load_pipeline(spec, index=index) as together:
+        expected = together.ask_batch(["paid leave", "bicycle"])
+        together.release()  # pipelines share the weights of one folder
+    with load_pipeline(spec, index=index, by_stage=True) as pipeline:
+        pipeline.warm_up()
+        layers = list[weakref.ref[Any]]()
+        ranked = pipeline.graph.parts["ranked"]
+        rerank = ranked.rerank
+
+        def seen(*given: Any, **more: Any) -> Any:
+            result = rerank(*given, **more)
+            with pipeline.graph.models["reader"].weights() as lent:
+                layers.append(weakref.ref(lent.model.get_decoder()))
+            return result
+
+        nodes = tuple(replace(n, work=seen) if n.name == "ranked" else n for n in pipeline.graph.nodes)
+        with Pipeline(replace(pipeline.graph, nodes=nodes), index=pipeline.index, by_stage=True) as watched:
+            answers = watched.ask_batch(["paid leave", "bicycle"])
+        gc.collect()
+        assert [layer() for layer in layers] == [None]
+    assert [(a.text, a.citations) for a in answers] == [(a.text, a.citations) for a in expected]

@@ -14,7 +14,7 @@ from rag.graph.spec import load_spec
 from rag.indexing import build_index
 from rag.memory import GIB, LIMIT, RAM, Machine, Need
 from rag.pipeline import load_pipeline
-from rag.plan import MemoryPlan, plan_memory
+from rag.plan import MemoryPlan, plan_memory, plan_turns
 from retrievers.index.directory import Index
 from retrievers.index.settings import DenseSettings, IndexSettings
 from tests.generators.llm.conftest import save_random_model
@@ -181,3 +181,30 @@ def test_a_device_that_is_not_there_is_refused_before_loading(files: tuple[Path,
     graph.write_text(files[0].read_text().replace("device: cpu", "device: cuda"))
     with pytest.raises(SpecError, match="device 'cuda' is not here"):
         load_pipeline(graph, index=files[1])
+
+
+def test_by_stage_only_the_largest_stage_must_fit(
+    files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, place = files
+    with Index.open(place) as index:
+        checked = check(load_spec(graph), index=index)
+        (whole,) = plan_turns(checked, by_stage=False, index=index, machine=SMALL)
+        by_node = dict(zip(checked.parts, plan_turns(checked, by_stage=True, index=index, machine=SMALL), strict=True))
+    assert {share.part for share in by_node["ranked"].shares} == {"program", "model 'reader'", "node 'ranked'"}
+    assert {share.part for share in by_node["dense"].shares} == {"program", "index"}
+    assert {share.part for share in by_node["fused"].shares} == {"program"}
+    largest = max(plan.total() for plan in by_node.values())
+    assert largest < whole.total()
+    between = (largest + whole.total()) / 2 / GIB
+    with pytest.raises(SpecError, match="the graph can need"):
+        load_pipeline(graph, index=place, memory_gib=between)
+    with load_pipeline(graph, index=place, memory_gib=between, by_stage=True) as pipeline:
+        assert pipeline.run(["leave"]).answers
+    monkeypatch.setenv(LIMIT, str(between))
+    assert main(["check", str(graph), "--index", str(place)]) == 2
+    assert main(["check", str(graph), "--index", str(place), "--memory", "--by-stage"]) == 0
+    assert "node 'answer' alone:" in capsys.readouterr().out
+    monkeypatch.setenv(LIMIT, "0.2")
+    assert main(["check", str(graph), "--index", str(place), "--by-stage"]) == 2
+    assert "memory: node 'ranked' alone can need" in capsys.readouterr().err

@@ -15,6 +15,7 @@ import pytest
 from generators.llm.scripted import ScriptedLLM
 from rag.batch.folder import ANSWERS, FAILURES, LEDGER
 from rag.batch.questions import read_questions
+from rag.batch.ray import Cluster
 from rag.batch.run import BatchReport, Forecast, run_batch
 from rag.cli import main
 from rag.errors import MissingModel, SpecError
@@ -360,3 +361,29 @@ def test_the_command_answers_tells_and_resumes(index: Path, tmp_path: Path, caps
     assert "--resume" in capsys.readouterr().err
     assert main([*command, "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kept"] == 30
+
+
+def test_by_stage_lines_are_the_same_and_the_first_batch_is_whole(index: Path, tmp_path: Path) -> None:
+    path, told = questions(tmp_path, 50), list[Forecast]()
+    answered(path, index, tmp_path / "together")
+    with load_pipeline(graph(), index=index, by_stage=True) as pipeline:
+        run_batch(path, pipeline, out=tmp_path / "in-turns", batch=30, forecast=told.append)
+    assert stripped(tmp_path / "in-turns") == stripped(tmp_path / "together")
+    assert [forecast.n_left for forecast in told] == [20]
+
+
+def test_by_stage_takes_one_batch_at_a_time_and_no_cluster(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = questions(tmp_path, 2)
+    with load_pipeline(graph(), index=index, by_stage=True) as pipeline:
+        with pytest.raises(SpecError, match="workers must be 1, got 2"):
+            run_batch(path, pipeline, out=tmp_path / "out", workers=2)
+        with pytest.raises(SpecError, match="a cluster keeps each stage in actors of its own"):
+            run_batch(path, pipeline, out=tmp_path / "out", cluster=Cluster(address="local"))
+    assert not (tmp_path / "out").exists()
+    spec = tmp_path / "graph.json"
+    spec.write_text(json.dumps(graph()))
+    given = ["batch", str(path), "--graph", str(spec), "--index", str(index), "--out", str(tmp_path / "out")]
+    assert main([*given, "--by-stage"]) == 0
+    assert "2 questions answered" in capsys.readouterr().out
