@@ -1,9 +1,10 @@
 """Head sets for the attention reranker's figures, each found without the set that it is tried on.
 
 Every head of the first layers scores the candidates of the committed samples (BM25's first ones). For each set, heads
-are then chosen on the other sets' judgements (`benchmarks/heads/SET.json`), and, with --free, on pseudo-queries of the
-set's own corpus and no judgements at all (`benchmarks/heads/SET.free.json`). `all.json` is found on all sets: it is what
-ships. Scores are kept in a work folder, so a run that was stopped goes on where it was.
+are then chosen on the other sets' judgements (`benchmarks/heads/SET.json`), and, with --free, without any, on
+pseudo-queries of the set's own corpus that the two legs of its index grade (`benchmarks/heads/SET.free.json`).
+`all.json` is found on all sets: it is what ships. Scores are kept in a work folder, so a run that was stopped goes on
+where it was.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.attention_heads [--limit 40] [--depth 40] [--layers 9 18] [--free] [--ship]
 """
@@ -11,30 +12,28 @@ ships. Scores are kept in a work folder, so a run that was stopped goes on where
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.first_stage import prepare
+from benchmarks.first_stage import hybrid_index, prepare
 from benchmarks.icr_cost import default_llm
-from benchmarks.make_samples import JUDGEMENTS, data_folder
+from benchmarks.make_samples import JUDGEMENTS, load
 from benchmarks.record import record
-from rag.indexing import build_index
 from rag.protocols import LocalLLM
 from rerankers.attention.finding import METHODS
 from rerankers.attention.heads import Plan
 from rerankers.attention.pseudo import Case, pseudo_cases
 from rerankers.attention.search_heads import CaseScores, Search, choose_heads, score_cases
-from retrievers.index.directory import Index
+from rerankers.attention.taught import taught
 
 HEADS = Path(__file__).parent / "heads"
 SHIPPED = Path(__file__).parents[1] / "rerankers" / "attention" / "sets"
 WORK = Path("runs") / "attention_scores"
 LAST_LAYER, MAX_TOKENS = 19, 128
-FREE_CASES, FREE_DEPTH = 60, 20
-"""Pseudo-queries of a corpus, and candidates of each: what `rag heads find` does by itself, less some queries."""
+FREE_CASES, FREE_DEPTH = 200, 20
+"""Pseudo-queries of a corpus, and candidates of each: what `rag heads find` does by itself."""
 
 
 def judged(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
@@ -51,11 +50,9 @@ def judged(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
 
 def free(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
     """(number, case) from a set's corpus alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        build_index([data_folder() / name], Path(folder) / "index", legs=("lexical",))
-        with Index.open(Path(folder) / "index") as index:
-            for number, case in enumerate(pseudo_cases(index, n=limit, depth=depth)):
-                yield f"free-{number}", case
+    with hybrid_index(load(name)[0]) as index:
+        cases = taught(index, pseudo_cases(index, n=limit, depth=depth))
+    yield from ((f"free-{number}", case) for number, case in enumerate(cases))
 
 
 def kept_scores(
@@ -71,11 +68,16 @@ def kept_scores(
                 _, (one,) = score_cases(lent, [case], last_layer=last_layer, max_tokens=MAX_TOKENS)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.savez_compressed(
-                    path, real=one.real.astype(np.float32), null=one.null.astype(np.float32), grades=one.grades
+                    path,
+                    real=one.real.astype(np.float32),
+                    null=one.null.astype(np.float32),
+                    grades=one.grades,
+                    taught=one.taught,
                 )
             with np.load(path) as kept:
                 real, null = (kept[part].astype(np.float64) for part in ("real", "null"))
-                scores.append(CaseScores(real=real, null=null, grades=kept["grades"]))
+                was_taught = "taught" in kept and bool(kept["taught"])
+                scores.append(CaseScores(real=real, null=null, grades=kept["grades"], taught=was_taught))
     return plan, scores
 
 
@@ -124,8 +126,9 @@ def main() -> None:
         choose(others, f"{len(others)} judged queries of the other sets", HEADS / f"{name}.json")
         if options.free:
             cases, last = free(name, depth=FREE_DEPTH, limit=FREE_CASES), max(options.layers)
-            shallow, scores = kept_scores(llm, f"{name}-keywords-{last}", cases, options.work, last_layer=last)
-            choose(scores, f"{len(scores)} pseudo-queries of its corpus", HEADS / f"{name}.free.json", shallow)
+            shallow, scores = kept_scores(llm, f"{name}-taught-{last}", cases, options.work, last_layer=last)
+            found_on = f"{len(scores)} pseudo-queries of its corpus, graded by its lexical and dense leg"
+            choose(scores, found_on, HEADS / f"{name}.free.json", shallow)
     everything = [each for scores in by_set.values() for each in scores]
     found_on = f"{len(everything)} judged queries of {', '.join(by_set)}"
     everywhere = choose(everything, found_on, HEADS / "all.json")

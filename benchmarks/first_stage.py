@@ -6,6 +6,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from rag.progress import silent
 from rag.ranking import ranked
 from rag.trec import read_run
 from rag.types import Query, Ranking, ScoredDocument
+from retrievers.index.directory import Index
 from retrievers.index.lexical import LexicalLeg
 from retrievers.index.settings import AnalyzerSettings, LexicalSettings
 
@@ -47,9 +49,14 @@ def prepare(name: str, *, depth: int, limit: int | None, stage: Literal["bm25", 
 
 def hybrid_stage(dataset: Dataset, queries: Sequence[Query], depth: int) -> list[Ranking]:
     """One ranking per query by the built-in graph `hybrid`, at most `depth` hits."""
-    spec = load_spec("hybrid")
-    with cached_index(dataset, spec.graph, spec.graph.index) as index, load_pipeline("hybrid", index=index) as pipeline:
+    with hybrid_index(dataset) as index, load_pipeline("hybrid", index=index) as pipeline:
         return pipeline.search_batch(queries, k=depth)
+
+
+def hybrid_index(dataset: Dataset) -> AbstractContextManager[Index]:
+    """The set's index for the built-in graph `hybrid`, kept in the cache folder."""
+    spec = load_spec("hybrid")
+    return cached_index(dataset, spec.graph, spec.graph.index)
 
 
 def shuffled(ranking: Ranking) -> Ranking:

@@ -9,9 +9,13 @@ from errno import EISDIR
 from os import strerror
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
 
 from rag.cli.console import progress_bar, say, warn
 from rag.errors import SpecError
+
+if TYPE_CHECKING:
+    from retrievers.index.directory import Index
 
 _BAR = 40
 
@@ -43,6 +47,7 @@ def _find(given: Namespace) -> int:
     from rerankers.attention.finding import NothingFound
     from rerankers.attention.pseudo import judged_cases, pseudo_cases
     from rerankers.attention.search_heads import find_heads
+    from rerankers.attention.taught import taught
     from retrievers.index.directory import Index
 
     out = _writable(given.out)
@@ -60,6 +65,9 @@ def _find(given: Namespace) -> int:
             settings = {"n": given.cases, "depth": given.candidates, "seed": given.seed}
             cases = pseudo_cases(index, **settings, questions=given.questions, llm=llm)
             found_on = f"{len(cases)} pseudo-queries ({_QUESTIONS[given.questions]}), seed {given.seed}"
+            if _teacher(given.teacher, index) == "index":
+                cases = taught(index, cases)
+                found_on += ", graded by the index's lexical and dense leg"
         try:
             search = find_heads(
                 llm,
@@ -93,6 +101,12 @@ def _find(given: Namespace) -> int:
     if len(cases) < 50:
         warn(f"{len(cases)} queries are few; heads found on fewer than 50 vary")
     return 0
+
+
+def _teacher(given: str, index: Index) -> str:
+    if given == "auto":
+        return "source" if index.manifest.dense is None else "index"
+    return given
 
 
 def _writable(given: str) -> Path:

@@ -188,8 +188,15 @@ def parser() -> ArgumentParser:
         default="keywords",
         help="without --qrels: salient words of documents (default), their titles and first sentences, or what the model asks",
     )
+    find.add_argument(
+        "--teacher",
+        choices=("auto", "index", "source"),
+        default="auto",
+        help="without --qrels, what grades candidates: the index's lexical and dense leg together (auto: where it has both), "
+        "or only that one is the question's source",
+    )
     find.add_argument("--split", default="test", help="which judgements of --qrels (default: test)")
-    find.add_argument("--cases", type=positive, default=100, metavar="N", help="queries to use (default: 100)")
+    find.add_argument("--cases", type=positive, default=200, metavar="N", help="queries to use (default: 200)")
     find.add_argument("--candidates", type=positive, default=20, metavar="N", help="documents per query (default: 20)")
     find.add_argument("--depth", type=int, nargs="+", metavar="L", help="deepest layers to try, from 0")
     layout_help = "every document alone, or all in one prompt, as the reranker's (default: blocks)"

@@ -43,17 +43,26 @@ class Example:
     """scores: float64 [n_heads, n_documents]. grades: [n_documents], above 0 is relevant; at least one is.
 
     nulls: what the heads say of the documents where nothing is asked, [n_heads, n_documents]; joint alone needs it.
+    taught: grades are shares that a teacher gives, and what is learned aims at those; else at all that is relevant alike.
     """
 
     scores: Scores
     grades: NDArray[np.float64]
     nulls: Scores | None = None
+    taught: bool = False
 
     def __post_init__(self) -> None:
         if self.scores.shape[1] != len(self.grades) or not (self.grades > 0).any():
             raise ValueError("an example needs one grade per document, and a relevant one")
         if self.nulls is not None and self.nulls.shape != self.scores.shape:
             raise ValueError("an example needs one null score per score")
+
+    @property
+    def wanted(self) -> NDArray[np.float64]:
+        """Share of each document that weights should come to: [n_documents], of sum 1."""
+        shares = self.grades if self.taught else (self.grades > 0).astype(np.float64)
+        result: NDArray[np.float64] = shares / shares.sum()
+        return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +137,7 @@ def _fits(examples: Sequence[Example], method: Method, settings: Sequence[float]
     if method == "joint":
         return _joint(examples, settings)
     if method == "sparse":
-        lists = Lists.of([standardised(each.scores) for each in examples], [each.grades for each in examples])
+        lists = Lists.of([standardised(each.scores) for each in examples], [each.wanted for each in examples])
         return [(lists.weights(penalty), None) for penalty in settings]
     best_first = np.argsort(-_VALUES[method](examples), kind="stable")
     fits = list[Fit]()
@@ -225,7 +234,7 @@ def _joint(examples: Sequence[Example], penalties: Sequence[float]) -> list[Fit]
     size = np.sqrt(np.mean([each.var(axis=1) for each in both], axis=0))
     size[size == 0] = 1.0
     centred = [(each - each.mean(axis=1, keepdims=True)) / size[:, None] for each in both]
-    lists = Lists.of(centred, [each.grades for each in examples])
+    lists = Lists.of(centred, [each.wanted for each in examples])
     halves = (np.split(lists.weights(penalty) / size, 2) for penalty in penalties)
     return [(weights, prior) for weights, prior in halves]
 

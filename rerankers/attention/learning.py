@@ -23,18 +23,18 @@ class Lists:
     absent: NDArray[np.float64]
 
     @classmethod
-    def of(cls, features: Sequence[Scores], grades: Sequence[NDArray[np.float64]]) -> Lists:
-        """features: [n_features, n_documents] of every list."""
-        longest = max(map(len, grades))
+    def of(cls, features: Sequence[Scores], wanted: Sequence[NDArray[np.float64]]) -> Lists:
+        """features: [n_features, n_documents] of every list. wanted: each document's share of 1, [n_documents]."""
+        longest = max(map(len, wanted))
         made = cls(
-            np.zeros((len(grades), longest, len(features[0]))),
-            np.zeros((len(grades), longest)),
-            np.zeros((len(grades), longest)),
+            np.zeros((len(wanted), longest, len(features[0]))),
+            np.zeros((len(wanted), longest)),
+            np.zeros((len(wanted), longest)),
         )
-        for row, (each, graded) in enumerate(zip(features, grades, strict=True)):
-            n = len(graded)
+        for row, (each, shares) in enumerate(zip(features, wanted, strict=True)):
+            n = len(shares)
             made.features[row, :n] = each.T
-            made.wanted[row, :n] = (graded > 0) / (graded > 0).sum()
+            made.wanted[row, :n] = shares
             made.absent[row, n:] = -np.inf
         return made
 
@@ -61,7 +61,7 @@ class Lists:
 
 def _steepest(features: NDArray[np.float64]) -> float:
     """An upper bound of the loss's curvature: half the largest eigenvalue of the mean Gram matrix, by power iteration."""
-    vector = np.ones(features.shape[2])
+    vector = np.random.default_rng(0).normal(size=features.shape[2])  # no direction that data could be blind to
     size = 1.0
     for _ in range(30):
         vector = np.einsum("qdh,qd->h", features, features @ vector) / len(features)

@@ -29,11 +29,15 @@ _TRIES = 20  # units looked at for every case wanted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A query, its candidates, and their grades in the same order; above 0 is relevant."""
+    """A query, its candidates, and their grades in the same order; above 0 is relevant.
+
+    taught: grades are shares that a teacher gives each candidate, and not steps of relevance.
+    """
 
     query: str
     candidates: tuple[Document, ...]
     grades: tuple[float, ...]
+    taught: bool = False
 
 
 Asker = Callable[[Sequence[Document]], Sequence[tuple[str, Document] | None]]

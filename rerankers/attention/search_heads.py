@@ -35,15 +35,16 @@ _PIECES: dict[Layout, type[BlockPieces] | type[Pieces]] = {"blocks": BlockPieces
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseScores:
-    """One case as all heads score it: real and null, float64 [n_heads, n_documents], and the grades."""
+    """One case as all heads score it: real and null, float64 [n_heads, n_documents], and the grades, as `Case` has them."""
 
     real: NDArray[np.float64]
     null: NDArray[np.float64]
     grades: NDArray[np.float64]
+    taught: bool = False
 
     def example(self, heads: slice, strength: float = 0.0) -> Example:
         null = self.null[heads]
-        return Example(scores=self.real[heads] - strength * null, grades=self.grades, nulls=null)
+        return Example(scores=self.real[heads] - strength * null, grades=self.grades, nulls=null, taught=self.taught)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +226,6 @@ def score_cases(
             (asked,) = reader.ask([reader.query(case.query)[0]])
             keys = reader.read([reader.block(each)[0] for each in case.candidates]).keys
             real, empty = (reader.match(each, keys, over="all").double().numpy() for each in (asked, null))
-            scores.append(CaseScores(real=real, null=empty, grades=np.array(case.grades)))
+            scores.append(CaseScores(real=real, null=empty, grades=np.array(case.grades), taught=case.taught))
             progress("read", at, len(cases))
     return plan, scores

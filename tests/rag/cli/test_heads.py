@@ -81,7 +81,7 @@ def test_heads_are_found_from_a_corpus_alone(
     heads = read_head_set(out_file)
     assert heads.layers == 2
     assert heads.weight_hash
-    assert heads.found_on.endswith("pseudo-queries (salient words of documents), seed 0")
+    assert heads.found_on.endswith("pseudo-queries (salient words of documents), seed 0")  # there is no dense leg
     assert "layers 0-0" in out
     assert "layers 0-1" in out
     assert "are few; heads found on fewer than 50 vary" in err
@@ -94,7 +94,7 @@ def test_a_corpus_that_asks_too_little_of_itself_is_told(
         capsys, "find", "--model", str(model), "--index", str(lexical_index), "--out", str(tmp_path / "heads.json")
     )
     assert code == 2
-    assert "needs at least 10 examples, got 0; this index gave 0 for 100 asked for" in err
+    assert "needs at least 10 examples, got 0; this index gave 0 for 200 asked for" in err
     assert not (tmp_path / "heads.json").exists()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -110,6 +111,19 @@ def test_joint_takes_off_what_documents_draw_whatever_is_asked() -> None:
     # Three of the one for each of the other was put in.
     assert found.prior[5] / found.weights[2] == pytest.approx(3, rel=0.15)
     assert found.ndcg > without.ndcg + 0.2
+
+
+def test_what_is_taught_is_learned_in_its_shares() -> None:
+    """Two heads, each of which sees another document: their weights stand as the logarithms of the shares."""
+    scores = np.zeros((2, 4))
+    scores[0, 0] = scores[1, 1] = 1.0
+    shares = np.array([0.5, 0.3, 0.1, 0.1])
+    same = [Example(scores=scores, nulls=0 * scores, grades=shares, taught=True)] * 10
+    weights, _ = fit(same, "joint", 1e-6)
+    # softmax(w0, w1, 0, 0) is the shares where w = log(share / 0.1)
+    assert weights == pytest.approx(np.log([5.0, 3.0]), rel=0.01)
+    alike, _ = fit([replace(each, taught=False) for each in same], "joint", 0.01)
+    assert not alike.any()  # all four are relevant: there is nothing to learn
 
 
 def test_joint_is_the_same_in_any_unit() -> None:
