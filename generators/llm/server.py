@@ -173,6 +173,11 @@ class ServerLLM:
         bodies = [self._body(prompt, params) for prompt in prompts]
         return [server_replies.completion(reply) for reply in self._each(self._ask, bodies)]
 
+    @property
+    def streams_together(self) -> bool:
+        """Servers batch what is open at a time, streamed or not; `max_in_flight` bounds it."""
+        return True
+
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion; the generator's return value is the Completion. Closing it stops the server.
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit
 from generators.llm import server_errors as errors
 from generators.llm.server_replies import Malformed
 from rag.errors import RagError, SpecError, StageError
+from rag.stopping import when_unwanted
 
 if TYPE_CHECKING:
     from httpx2 import Client, Response, Timeout
@@ -92,11 +95,15 @@ class ServerClient:
         return self._try(once)
 
     def events(self, path: str, body: dict[str, Any]) -> Generator[str, None, None]:
-        """The data of server-sent events, up to [DONE]. Closing this closes the connection, which stops the server."""
+        """The data of server-sent events, up to [DONE]. Closing this closes the connection, which stops the server.
+
+        So does `rag.stopping`, also while the server is silent.
+        """
         with self._slot():
             response = self._try(lambda: self._open(self.url + path, body))
             try:
-                yield from self._data(response)
+                with when_unwanted(partial(_hang_up, response)):
+                    yield from self._data(response)
             finally:
                 response.close()
 
@@ -220,6 +227,14 @@ def _explained(url: str, silent: RagError) -> Iterator[None]:
     except httpx2.TransportError as error:
         cause = str(error) or type(error).__name__
         raise _Again(lambda tries: errors.dead(url, cause)) from error
+
+
+def _hang_up(response: Response) -> None:
+    """End a connection that another thread reads from, which closing it would leave waiting."""
+    connection = response.extensions["network_stream"].get_extra_info("socket")
+    if not response.is_closed and connection is not None:
+        with suppress(OSError):  # the server was first
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _timeout(silence_s: float) -> Timeout:

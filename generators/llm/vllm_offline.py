@@ -165,6 +165,11 @@ class VLLMOfflineLLM:
         sampling = self._sampling(params, streamed=False)
         return [completion(output, params) for output in self._engine.complete([(head, sampling) for head in heads])]
 
+    @property
+    def streams_together(self) -> bool:
+        """The engine batches all that is open at a time."""
+        return True
+
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion; the generator's return value is the Completion. Closing it stops the engine.
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from rag.serve.gather import Overloaded
-from rag.stopping import stopping
+from rag.stopping import Stop, stopping
 
 Piece = TypeVar("Piece")
 
@@ -71,14 +71,14 @@ class Reader(Generic[Piece]):
     def __init__(self, source: Iterator[Piece], loop: asyncio.AbstractEventLoop, leave: Callable[[], None]) -> None:
         self._source, self._loop, self._leave = source, loop, leave
         self._pieces: asyncio.Queue[Piece | _End] = asyncio.Queue()
-        self._stopped = threading.Event()
+        self._stop = Stop()
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="serve-stream", daemon=True).start()
 
     def stop(self) -> None:
-        """Close the source before its next piece; one that asks `rag.stopping` ends sooner. The place is free then."""
-        self._stopped.set()
+        """Close the source before its next piece; one that heeds `rag.stopping` ends sooner. The place is free then."""
+        self._stop.say()
 
     def __aiter__(self) -> Reader[Piece]:
         return self
@@ -94,9 +94,9 @@ class Reader(Generic[Piece]):
     def _run(self) -> None:
         end = _End()
         try:
-            with stopping(self._stopped.is_set):
+            with stopping(self._stop):
                 for piece in self._source:
-                    if self._stopped.is_set():
+                    if self._stop.said:
                         break
                     self._tell(self._pieces.put_nowait, piece)
         except Exception as error:

@@ -17,6 +17,7 @@ from openai import OpenAI, RateLimitError
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings, create_app
 from rag.serve.service import Service
+from tests.generators.llm.serving import serving as model_server
 from tests.serve.asking import DEADLINE_S, asked, posted, until
 from tests.serve.browser import served
 from tests.serve.test_many import QUESTIONS, said
@@ -104,6 +105,20 @@ def test_who_leaves_is_written_no_further_streamed_or_not(index: Path, tiny_grap
         assert answer.usage.completion_tokens == LONG
     assert left_after < LONG / 2
     assert set(passes[left_after + 1 :]) == {1}
+
+
+def test_who_leaves_ends_the_request_to_a_server_of_models_too(index: Path, tiny_graph: dict[str, Any]) -> None:
+    over = copy.deepcopy(tiny_graph)
+    with load_pipeline(tiny_graph, index=index) as behind, model_server(behind.graph.models["small"]) as models:
+        over["models"]["small"] = {"use": "llm.server", "with": {"url": models.url, "model": "tiny"}}
+        over["nodes"]["answer"]["with"]["max_tokens"] = LONG
+        models.token_pause_s = 0.02  # an answer that is written before its caller leaves would break nothing
+        with load_pipeline(over, index=index) as pipeline, serving(pipeline) as (service, url, _):
+            one = posted(url, "/v1/chat/completions", asked(QUESTIONS[0]))
+            until(lambda: models.at_once == 1 and service.wholes.running == 1)
+            one.close()
+            until(lambda: models.broken_streams == 1)
+            until(lambda: service.wholes.running == 0)
 
 
 def test_one_more_than_the_room_holds_is_refused(index: Path, tiny_graph: dict[str, Any]) -> None:

@@ -48,8 +48,11 @@ def silence(seconds: float) -> Trouble:
     return lambda handler: time.sleep(seconds)
 
 
-def events(*lines: str, broken: bool = False) -> Trouble:
-    """Stream these lines of data; `broken` cuts the connection in the middle of a chunk."""
+def events(*lines: str, broken: bool = False, silent: threading.Event | None = None) -> Trouble:
+    """Stream these lines of data; `broken` cuts the connection in the middle of a chunk.
+
+    `silent`: say nothing more until the client hangs up, and set this then.
+    """
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
@@ -58,6 +61,10 @@ def events(*lines: str, broken: bool = False) -> Trouble:
         handler.end_headers()
         for line in lines:
             _chunk(handler, f"data: {line}\n\n")
+        if silent is not None and handler.connection.recv(1) == b"":
+            silent.set()
+            handler.close_connection = True
+            return
         if broken:
             handler.wfile.write(b"50\r\ndata: {")
             hang_up(handler)

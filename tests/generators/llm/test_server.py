@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from generators.llm.server import ServerLLM
 from generators.llm.transformers import TransformersLLM
 from rag.errors import MissingModel, RagError, SpecError, StageError
 from rag.protocols import LLM, CanChoose, CanScore, CanStream
+from rag.stopping import Stop, stopping
 from rag.types import Message, SamplingParams
 from tests.generators.llm.serving import Served, asked, events, hang_up, serving, silence, status
 
@@ -100,6 +102,28 @@ def test_a_closed_stream_hangs_up_and_frees_its_place(served: Served) -> None:
     while not served.broken_streams and time.monotonic() < deadline:
         time.sleep(0.01)
     assert served.broken_streams == 1
+
+
+def test_a_stream_that_nobody_wants_hangs_up_on_a_silent_server(served: Served) -> None:
+    heard, left, stop = threading.Event(), threading.Event(), Stop()
+    served.trouble.append(events(json.dumps({"choices": [{"delta": {"content": "So"}}]}), silent=left))
+    llm = client(served, max_in_flight=1, timeout_s=60.0)
+
+    def read() -> None:
+        with stopping(stop):
+            stream = llm.stream(PROMPTS[0], SHORT)
+            assert next(stream) == "So"
+            heard.set()
+            with pytest.raises(StageError, match="broke off"):
+                next(stream)
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        assert heard.wait(10)
+        stop.say()
+        reading.result(10)
+    assert left.wait(10)
+    assert llm.complete(PROMPTS[:1], SHORT)[0].text  # the place is free
 
 
 def test_a_begun_answer_is_continued(served: Served, tiny_llm: TransformersLLM) -> None:
@@ -204,10 +228,10 @@ def test_silence_is_not_asked_again(served: Served) -> None:
 def test_a_server_that_is_busy_fails_these_prompts_alone_and_is_still_up(served: Served) -> None:
     """A batch of questions must not end because streams that nobody reads hold the places."""
     served.token_pause_s = 0.02
-    llm = client(served, max_in_flight=1, timeout_s=0.3)
+    llm = client(served, max_in_flight=1, timeout_s=2.0)
     stream = llm.stream(PROMPTS[0], SamplingParams(max_tokens=200))
     next(stream)
-    with pytest.raises(StageError, match=r"1 requests are in flight and none ended in 0.3 s"):
+    with pytest.raises(StageError, match=r"1 requests are in flight and none ended in 2 s"):
         llm.complete(PROMPTS[:1], SHORT)
     assert "has the model tiny" in llm.state()
     stream.close()

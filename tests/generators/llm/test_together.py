@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Barrier, Event
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from generators.llm.together import Together
 from generators.llm.transformers import TransformersLLM
 from generators.llm.writing import Writer
 from rag.chat import encode_prompt
-from rag.stopping import stopping
+from rag.stopping import Stop, stopping
 from rag.types import Message, SamplingParams
 from tests.generators.llm.conftest import save_random_model
 from tests.generators.llm.test_transformers import FAMILIES, PROMPTS
@@ -121,15 +121,15 @@ def test_a_closed_stream_costs_nothing_from_the_next_pass_on(tiny_llm: Transform
 
 
 def test_a_row_that_nobody_wants_ends_at_the_next_pass_though_it_says_nothing(tiny_llm: TransformersLLM) -> None:
-    unwanted = Event()
+    unwanted = Stop()
 
     def silent(ids: list[int]) -> str:
         if len(ids) == 5:
-            unwanted.set()
+            unwanted.say()
         return ""
 
     stream = Streams(tiny_llm).open(0, silent)
-    with watched(tiny_llm) as passes, stopping(unwanted.is_set), pytest.raises(StopIteration) as end:
+    with watched(tiny_llm) as passes, stopping(unwanted), pytest.raises(StopIteration) as end:
         next(stream)
     assert len(passes) == 5
     assert (end.value.value.finish_reason, end.value.value.completion_tokens) == ("abort", 5)
