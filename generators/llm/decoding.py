@@ -139,7 +139,7 @@ class Batch:
 
     Args:
         lock: taken for each pass on its own, so that a slow consumer of a stream keeps nobody waiting.
-        cache: empty; it must be croppable where `peek` is called.
+        cache: empty; it must be croppable where `peek` is called. None for rows that nothing follows.
         prefixes: what the prompts follow on, read once each; see `forward_shared`.
         owners: for each prompt, which of `prefixes`.
         begun: for each prefix, or each prompt where there are none, the kept blocks of its first tokens.

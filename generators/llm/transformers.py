@@ -281,13 +281,14 @@ class TransformersLLM:
     ) -> tuple[NDArray[np.float32], list[int]]:
         """Log-probabilities [heads, tails], and how many tokens of each head were not read for it."""
         loaded = self._loaded
-        can_share = self._can_share(max(map(len, heads)) + max(map(len, tails)))
+        longest = max(map(len, tails))
+        can_share = self._can_share(max(map(len, heads)) + longest)
         begun = self._begun(portion.stems(heads)) if can_share else [[] for _ in heads]
         batch = Batch(
             loaded.model,
             _after(portion, heads),
             lock=loaded.lock,
-            cache=loaded.cache(croppable=True),
+            cache=loaded.cache(croppable=True) if can_share or longest > 1 else None,  # else nothing follows the pass
             prefixes=portion.prefixes,
             owners=portion.owners,
             begun=begun,
