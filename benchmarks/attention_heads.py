@@ -1,7 +1,7 @@
 """Head sets for the attention reranker's figures, each found without the set that it is tried on.
 
 Every head of the first layers scores the candidates of the committed samples (BM25's first ones). For each set, heads
-are then chosen on the other sets' judgements (`benchmarks/heads/SET.json`), and, with --free, without any, on
+are then chosen on the other sets' judgements (`benchmarks/heads/SET.json`); with --free instead without any, on
 pseudo-queries of the set's own corpus that the two legs of its index grade (`benchmarks/heads/SET.free.json`).
 `all.json` is found on all sets: it is what ships. Scores are kept in a work folder, so a run that was stopped goes on
 where it was.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +24,10 @@ from benchmarks.make_samples import JUDGEMENTS, load
 from benchmarks.record import record
 from rag.protocols import LocalLLM
 from rerankers.attention.finding import METHODS
+from rerankers.attention.head_sets import HeadSet
 from rerankers.attention.heads import Plan
 from rerankers.attention.pseudo import Case, pseudo_cases
-from rerankers.attention.search_heads import CaseScores, Search, choose_heads, score_cases
+from rerankers.attention.search_heads import CaseScores, choose_heads, score_cases
 from rerankers.attention.taught import taught
 
 HEADS = Path(__file__).parent / "heads"
@@ -81,59 +83,70 @@ def kept_scores(
     return plan, scores
 
 
+class Finder:
+    """Chooses heads on scores, saves them, prints and records what was found."""
+
+    def __init__(self, llm: LocalLLM, options: argparse.Namespace) -> None:
+        self.llm, self._options = llm, options
+
+    def __call__(self, plan: Plan, scores: Sequence[CaseScores], found_on: str, name: str) -> HeadSet:
+        given = self._options
+        settings: dict[str, Any] = {"model": given.model, "methods": given.method, "depths": given.layers}
+        search = choose_heads(self.llm, plan, scores, found_on=found_on, **settings)
+        search.heads.save(HEADS / name)
+        told = f"{search.heads.method:<52} null {search.heads.null_strength:<5} {', '.join(search.heads.weights)}"
+        print(f"{name:<28} {told}", flush=True)
+        if given.record:
+            by_depth = {
+                str(d): {"ndcg": round(f.ndcg, 4), "error": round(f.error, 4)} for d, f in search.by_depth.items()
+            }
+            asked = {"limit": given.limit, "depth": given.depth, "queries": len(scores), "methods": given.method}
+            record("attention_heads", {"heads": name, "found_on": found_on, "by_depth": by_depth, **asked})
+        return search.heads
+
+
+def find_judged(finder: Finder, work: Path, *, depth: int, limit: int) -> HeadSet:
+    """For each set from the others' judgements, and from those of all sets, which are returned."""
+    by_set = dict[str, list[CaseScores]]()
+    for name in JUDGEMENTS:
+        cases = judged(name, depth=depth, limit=limit)
+        plan, by_set[name] = kept_scores(finder.llm, f"{name}-{depth}", cases, work)
+    for name in JUDGEMENTS:
+        others = [each for other, scores in by_set.items() if other != name for each in scores]
+        finder(plan, others, f"{len(others)} judged queries of the other sets", f"{name}.json")
+    everything = [each for scores in by_set.values() for each in scores]
+    return finder(plan, everything, f"{len(everything)} judged queries of {', '.join(by_set)}", "all.json")
+
+
+def find_free(finder: Finder, work: Path, *, last_layer: int) -> None:
+    """For each set from its corpus alone."""
+    for name in JUDGEMENTS:
+        cases = free(name, depth=FREE_DEPTH, limit=FREE_CASES)
+        plan, scores = kept_scores(finder.llm, f"{name}-taught-{last_layer}", cases, work, last_layer=last_layer)
+        found_on = f"{len(scores)} pseudo-queries of its corpus, graded by its lexical and dense leg"
+        finder(plan, scores, found_on, f"{name}.free.json")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
     parser.add_argument("--depth", type=int, default=40, help="candidates per query")
     parser.add_argument("--layers", type=int, nargs="+", default=[9, 14, 18], help="deepest layers to choose from")
     parser.add_argument("--method", nargs="+", choices=METHODS, default=["joint"])
-    parser.add_argument("--free", action="store_true", help="also find heads from each corpus alone")
+    parser.add_argument("--free", action="store_true", help="find heads from each corpus alone instead")
     parser.add_argument("--ship", action="store_true", help="write all.json into the package too")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
-    llm = default_llm(options.model)
     HEADS.mkdir(exist_ok=True)
-    by_set = dict[str, list[CaseScores]]()
-    for name in JUDGEMENTS:
-        cases = judged(name, depth=options.depth, limit=options.limit)
-        plan, by_set[name] = kept_scores(llm, f"{name}-{options.depth}", cases, options.work)
-
-    def choose(scores: Sequence[CaseScores], found_on: str, path: Path, plan: Plan = plan) -> Search:
-        search = choose_heads(
-            llm, plan, scores, model=options.model, found_on=found_on, methods=options.method, depths=options.layers
-        )
-        search.heads.save(path)
-        print(
-            f"{path.name:<28} {search.heads.method:<52} null {search.heads.null_strength:<5} {', '.join(search.heads.weights)}"
-        )
-        if options.record:
-            by_depth = {
-                str(d): {"ndcg": round(f.ndcg, 4), "error": round(f.error, 4)} for d, f in search.by_depth.items()
-            }
-            settings = {
-                "limit": options.limit,
-                "depth": options.depth,
-                "queries": len(scores),
-                "methods": options.method,
-            }
-            record("attention_heads", {"heads": path.name, "found_on": found_on, "by_depth": by_depth, **settings})
-        return search
-
-    for name in JUDGEMENTS:
-        others = [each for other, scores in by_set.items() if other != name for each in scores]
-        choose(others, f"{len(others)} judged queries of the other sets", HEADS / f"{name}.json")
-        if options.free:
-            cases, last = free(name, depth=FREE_DEPTH, limit=FREE_CASES), max(options.layers)
-            shallow, scores = kept_scores(llm, f"{name}-taught-{last}", cases, options.work, last_layer=last)
-            found_on = f"{len(scores)} pseudo-queries of its corpus, graded by its lexical and dense leg"
-            choose(scores, found_on, HEADS / f"{name}.free.json", shallow)
-    everything = [each for scores in by_set.values() for each in scores]
-    found_on = f"{len(everything)} judged queries of {', '.join(by_set)}"
-    everywhere = choose(everything, found_on, HEADS / "all.json")
+    finder = Finder(default_llm(options.model), options)
+    if options.free:
+        find_free(finder, options.work, last_layer=max(options.layers))
+        return
+    everywhere = find_judged(finder, options.work, depth=options.depth, limit=options.limit)
     if options.ship:
-        everywhere.heads.save(SHIPPED / f"{options.model}.json")
+        everywhere.save(SHIPPED / f"{options.model}.json")
 
 
 if __name__ == "__main__":
