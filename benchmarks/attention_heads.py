@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,10 @@ HEADS = Path(__file__).parent / "heads"
 SHIPPED = Path(__file__).parents[1] / "rerankers" / "attention" / "sets"
 WORK = Path("runs") / "attention_scores"
 LAST_LAYER, MAX_TOKENS = 19, 128
-FREE_CASES, FREE_DEPTH = 200, 20
-"""Pseudo-queries of a corpus, and candidates of each: what `rag heads find` does by itself."""
+FREE_CASES, FREE_DEPTH = 120, 20
+"""Pseudo-queries of a corpus, and candidates of each: what `rag heads find` does by itself, less some queries."""
+_TOGETHER = 10
+"""Cases that are scored before any is kept."""
 
 
 def judged(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
@@ -64,18 +67,15 @@ def kept_scores(
     scores = list[CaseScores]()
     with llm.weights() as lent:
         plan, _ = score_cases(lent, [], last_layer=last_layer, max_tokens=MAX_TOKENS)
-        for key, case in cases:
-            path = work / name / f"{key.replace('/', '_')}.npz"
-            if not path.is_file():
-                _, (one,) = score_cases(lent, [case], last_layer=last_layer, max_tokens=MAX_TOKENS)
+        paths = {work / name / f"{key.replace('/', '_')}.npz": case for key, case in cases}
+        missing = iter([path for path in paths if not path.is_file()])
+        while some := list(islice(missing, _TOGETHER)):
+            _, made = score_cases(lent, [paths[path] for path in some], last_layer=last_layer, max_tokens=MAX_TOKENS)
+            for path, one in zip(some, made, strict=True):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                np.savez_compressed(
-                    path,
-                    real=one.real.astype(np.float32),
-                    null=one.null.astype(np.float32),
-                    grades=one.grades,
-                    taught=one.taught,
-                )
+                halves = {"real": one.real.astype(np.float32), "null": one.null.astype(np.float32)}
+                np.savez_compressed(path, **halves, grades=one.grades, taught=one.taught)
+        for path in paths:
             with np.load(path) as kept:
                 real, null = (kept[part].astype(np.float64) for part in ("real", "null"))
                 was_taught = "taught" in kept and bool(kept["taught"])

@@ -86,14 +86,20 @@ def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), 
     """The method that ranks best on examples it was not fitted to, in its frugal setting, fitted to all.
 
     Of a method's settings that one is taken which keeps least, among those within a quarter of a standard error of the
-    best: such differences are noise, heads are not free, and fewer of them carry over better. Examples are dealt to the
-    folds in turn, so what was drawn at random is left out at random.
+    best: such differences are noise, heads are not free, and fewer of them carry over better. With a teacher it is the one
+    that keeps most: agreement with it is had from few heads, and says little of what more of them would add. Examples are
+    dealt to the folds in turn, so what was drawn at random is left out at random.
 
     Raises:
         NothingFound: too few examples for two folds, or no method and setting keeps a head.
     """
     require_enough(len(examples), folds=folds)
-    tried = [(method, *_frugal(held_out)) for method in methods if (held_out := _held_out(examples, method, folds))]
+    most = any(each.taught for each in examples)
+    tried = [
+        (method, *_as_good(held_out, most=most))
+        for method in methods
+        if (held_out := _held_out(examples, method, folds))
+    ]
     for method, setting, values in sorted(tried, key=lambda each: -float(each[2].mean())):
         weights, prior = fit(examples, method, setting)
         if weights.any():
@@ -102,11 +108,12 @@ def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), 
     raise NothingFound(f"no head ranks these {len(examples)} examples: {', '.join(methods)} kept none")
 
 
-def _frugal(held_out: Mapping[float, Scores]) -> tuple[float, Scores]:
-    """Of settings, which go from keeping least to most, the first that is as good as the best; and its values."""
+def _as_good(held_out: Mapping[float, Scores], *, most: bool) -> tuple[float, Scores]:
+    """Of settings, which go from keeping least to most, the first or the last that is as good as the best; and its values."""
     best = max(held_out.values(), key=lambda values: float(values.mean()))
-    least = float(best.mean()) - _error(best) / 4
-    return next((setting, values) for setting, values in held_out.items() if values.mean() >= least)
+    enough = float(best.mean()) - _error(best) / 4
+    good = [(setting, values) for setting, values in held_out.items() if values.mean() >= enough]
+    return good[-1 if most else 0]
 
 
 def _error(values: Scores) -> float:

@@ -9,7 +9,7 @@ import pytest
 from rerankers.attention.finding import (
     Example,
     NothingFound,
-    _frugal,
+    _as_good,
     find,
     fit,
     mean_ndcg,
@@ -166,13 +166,20 @@ def test_the_best_of_the_methods_is_taken() -> None:
     assert {2, 7} <= set(np.flatnonzero(found.weights))
 
 
-def test_of_settings_as_good_as_each_other_the_one_is_taken_that_keeps_least() -> None:
+def test_of_settings_as_good_as_each_other_the_one_is_taken_that_keeps_least_or_with_a_teacher_most() -> None:
     random = np.random.default_rng(5)
     base = random.normal(0.5, 0.2, size=400)  # a standard error of 0.01
     held_out = {4: base - 0.02, 6: base - 0.002, 8: base, 12: base - 0.001}
-    setting, values = _frugal(held_out)
-    assert setting == 6
-    assert values is held_out[6]
+    assert _as_good(held_out, most=False) == (6, held_out[6])
+    assert _as_good(held_out, most=True) == (12, held_out[12])
+
+
+def test_with_a_teacher_more_heads_are_kept_than_with_labels() -> None:
+    judged = drawn()
+    taught = [replace(each, taught=True) for each in judged]  # the same grades, of which one of each is not 0
+    with_labels, with_teacher = find(judged, methods=("joint",)), find(taught, methods=("joint",))
+    assert with_teacher.setting < with_labels.setting
+    assert np.count_nonzero(with_teacher.weights) >= np.count_nonzero(with_labels.weights)
 
 
 def test_too_few_examples_are_refused() -> None:
