@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -257,9 +256,9 @@ class Pipeline:
         self.close()
 
     def __del__(self) -> None:
-        with suppress(AttributeError):  # a constructor that failed left nothing to close
-            if self._pool is not None:
-                self._pool.shutdown(wait=False)
+        pool = getattr(self, "_pool", None)  # a constructor that failed left nothing to close
+        if pool is not None:
+            pool.shutdown(wait=False)
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
