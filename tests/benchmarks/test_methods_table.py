@@ -161,4 +161,8 @@ def test_the_plot_has_a_dot_for_every_method_and_reads_as_xml() -> None:
     root = ET.fromstring(drawn)
     texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"a < b", "c"} <= set(texts)
+    dots = [circle.attrib for circle in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert [dot["cy"] for dot in dots[:4]] == ["80.0", "80.0", "100.0", "100.0"]  # a row for each, gain and seconds
+    better, _, worse, _ = (float(dot["cx"]) for dot in dots[:4])
+    assert worse < better
     ET.fromstring(plot([]))
