@@ -39,7 +39,7 @@ loaded = size("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
 prompts = [[Message(role="user", content=str(at) + " word" * 200)] for at in range(8)]
 tokens = sum(llm.count_tokens(prompts))
-llm.choose(prompts, ["Yes"])
+llm.choose(prompts, ["Yes, it is"])  # of several tokens, so that keys and values are kept
 print(json.dumps({{"libraries": libraries, "loaded": loaded, "peak": size("VmHWM"), "tokens": tokens}}))
 """
 
