@@ -30,19 +30,19 @@ def plot(points: Sequence[Point]) -> str:
         return _svg([_text(WIDTH / 2, TOP, "nothing is measured yet", "middle")], TOP + ROW)
     bottom = TOP + ROW * len(points)
     middle = NAMES + GAP + GAINS / 2
-    reach = max(0.01, *(abs(point.gain) for point in points)) * 1.1
+    most = max(0.01, *(abs(point.gain) for point in points))
     logs = [math.log10(max(point.seconds, _LEAST_SECONDS)) for point in points]
     left, right = math.floor(min(logs)), max(math.ceil(max(logs)), math.floor(min(logs)) + 1)
 
     def gained(gain: float) -> float:
-        return middle + gain / reach * GAINS / 2
+        return middle + gain / (1.1 * most) * GAINS / 2
 
     def took(log: float) -> float:
         return NAMES + GAINS + 2 * GAP + (log - left) / (right - left) * COSTS
 
     drawn = [_text(NAMES + GAP, 20, "difference in nDCG@10 to the first stage, mean over what is measured", "start")]
     drawn.append(_text(took(left), 20, "seconds per query", "start"))
-    for edge in (-reach / 1.1, 0.0, reach / 1.1):
+    for edge in (-most, 0.0, most):
         drawn += [
             _line(gained(edge), TOP - 12, bottom),
             _text(gained(edge), TOP - 18, f"{edge:+.2f}" if edge else "0", "middle"),

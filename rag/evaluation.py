@@ -34,7 +34,7 @@ from rag.graph.spec import GraphSpec, Spec, load_spec
 from rag.indexing import build_index, index_key
 from rag.models import home
 from rag.pipeline import Pipeline
-from rag.plan import plan_memory
+from rag.plan import plan_memory, require_room
 from rag.progress import Progress, silent
 from rag.trec import write_run
 from rag.types import Answer, Document, Ranking, ScoredDocument
@@ -89,7 +89,7 @@ def evaluate_graph(
     built_with = settings or graph.index
     bound = cached_index(dataset, graph, built_with, progress=progress) if ranks else None
     built = build(Spec(graph=graph, source=spec.source), index=bound)
-    plan_memory(built, index=bound).require_room()
+    require_room([plan_memory(built, index=bound)])
     with Pipeline(built, index=bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
         made = _run(pipeline, plan, target, progress)

@@ -18,7 +18,7 @@ from rag.graph.report import RunResult, apart, merged
 from rag.graph.run import BoundNode, failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec, load_spec
 from rag.memory import this_machine
-from rag.plan import plan_turns
+from rag.plan import plan_turns, require_room
 from rag.protocols import CanSample, CanStreamAnswers
 from rag.release import keep_only, release
 from rag.streaming import AnswerStream
@@ -224,22 +224,6 @@ class Pipeline:
 
         return as_retriever(self, k=k)
 
-    def _run(
-        self,
-        nodes: Sequence[BoundNode],
-        queries: Sequence[Query],
-        *,
-        output: str,
-        k: int | None = None,
-        given: Mapping[str, Sequence[Any]] = MappingProxyType({}),
-    ) -> RunResult:
-        """These nodes on a batch: side by side, or in turns where they run by stage."""
-        run = partial(run_nodes, nodes, queries, output=output, k=k, pool=self._threads, given=given)
-        if not self.by_stage:
-            return run()
-        with self._turns:
-            return run(before=partial(keep_only, self.graph, self.index))
-
     def close(self) -> None:
         """Let go of the threads. The pipeline can still be used; it makes new ones."""
         with self._lock:
@@ -265,6 +249,22 @@ class Pipeline:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ragline")
             return self._pool
+
+    def _run(
+        self,
+        nodes: Sequence[BoundNode],
+        queries: Sequence[Query],
+        *,
+        output: str,
+        k: int | None = None,
+        given: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    ) -> RunResult:
+        """These nodes on a batch: side by side, or in turns where they run by stage."""
+        run = partial(run_nodes, nodes, queries, output=output, k=k, pool=self._threads, given=given)
+        if not self.by_stage:
+            return run()
+        with self._turns:
+            return run(before=partial(keep_only, self.graph, self.index))
 
     def _pieces(self, asked: Query) -> Iterator[AnswerDelta]:
         [prepared] = self.prepare([asked])
@@ -361,9 +361,7 @@ def load_pipeline(
     if offline:
         require_local_models(built, bound)
     machine = this_machine(memory_gib=memory_gib)
-    plans = plan_turns(built, by_stage=by_stage, index=bound, machine=machine)
-    if problems := [problem for plan in plans for problem in plan.problems]:
-        raise SpecError(*problems)
+    require_room(plan_turns(built, by_stage=by_stage, index=bound, machine=machine))
     return Pipeline(built, index=bound, by_stage=by_stage)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.errors import RagError, SpecError
 from rag.memory import LIMIT, RAM, Machine, Need, TellsMemory, gib, this_machine
-from rag.release import read_by, searches
+from rag.release import models_of, searches
 
 if TYPE_CHECKING:
     from rag.graph.build import Graph
@@ -67,15 +67,6 @@ class MemoryPlan:
         over = [where for where in self.places if self.total(where) > (self.machine.room(where) or float("inf"))]
         return (*self.wrong, *map(self._refusal, over))
 
-    def require_room(self) -> None:
-        """Do nothing if it fits.
-
-        Raises:
-            SpecError: it does not; with numbers.
-        """
-        if self.problems:
-            raise SpecError(*self.problems)
-
     def table(self) -> list[str]:
         """Lines for people: every part, what it needs, and sums against what there is."""
         rows = [(share.part, share.need.what, share.need.where, _amount(share)) for share in self.shares]
@@ -113,9 +104,12 @@ def plan_memory(
         machine: where it will run; None looks at this one.
         node: count only what this node reads, as if all else had let go.
     """
-    kept = {*graph.models, *graph.parts} if node is None else read_by(graph, node)
-    owners: list[tuple[str, Any]] = [(f"model '{name}'", model) for name, model in graph.models.items() if name in kept]
-    owners += [(f"node '{name}'", part) for name, part in graph.parts.items() if name in kept]
+    models, parts = graph.models, graph.parts
+    if node is not None:
+        models = {name: model for name, model in models.items() if name in models_of(graph, node)}
+        parts = {node: parts[node]}
+    owners: list[tuple[str, Any]] = [(f"model '{name}'", model) for name, model in models.items()]
+    owners += [(f"node '{name}'", part) for name, part in parts.items()]
     if index is not None and graph.legs and (node is None or searches(graph, node)):
         owners.append(("index", _Searched(index, graph.legs)))
     asked = [(owner, part) for owner, part in owners if isinstance(part, TellsMemory)]
@@ -149,6 +143,16 @@ def plan_turns(
     machine = this_machine() if machine is None else machine
     nodes: list[str | None] = [*graph.parts] if by_stage else [None]
     return [plan_memory(graph, index=index, machine=machine, node=node) for node in nodes]
+
+
+def require_room(plans: Iterable[MemoryPlan]) -> None:
+    """Do nothing if each of them fits.
+
+    Raises:
+        SpecError: one does not; with numbers, of all that do not.
+    """
+    if problems := [problem for plan in plans for problem in plan.problems]:
+        raise SpecError(*problems)
 
 
 class _Searched:

@@ -30,14 +30,15 @@ def release(graph: Graph, index: Index | None, names: Sequence[str]) -> None:
 
 def keep_only(graph: Graph, index: Index | None, node: str) -> None:
     """Let everything go that one node does not read."""
-    kept = read_by(graph, node)
-    others = [part for named in (graph.parts, graph.models) for name, part in named.items() if name not in kept]
+    models = models_of(graph, node)
+    others = [part for name, part in graph.parts.items() if name != node]
+    others += [model for name, model in graph.models.items() if name not in models]
     _let_go(others if searches(graph, node) else [*others, index])
 
 
-def read_by(graph: Graph | Checked, node: str) -> set[str]:
-    """A node and the models that it was given, by their names in the graph."""
-    return {node, *(name for name in graph.models if node in _readers(graph, {name}))}
+def models_of(graph: Graph | Checked, node: str) -> set[str]:
+    """The models that a node was given, by their names in the graph."""
+    return {p for p in graph.spec.graph.nodes[node].params.values() if isinstance(p, str) and p in graph.models}
 
 
 def searches(graph: Graph | Checked, node: str) -> bool:
@@ -52,7 +53,6 @@ def _let_go(parts: Iterable[Any]) -> None:
             let_go()
 
 
-def _readers(graph: Graph | Checked, models: Set[str]) -> list[str]:
+def _readers(graph: Graph, models: Set[str]) -> list[str]:
     """Nodes that were given one of these models: they may hold its layers."""
-    nodes = graph.spec.graph.nodes.items()
-    return [name for name, node in nodes if any(isinstance(p, str) and p in models for p in node.params.values())]
+    return [node for node in graph.parts if not models.isdisjoint(models_of(graph, node))]

@@ -68,7 +68,7 @@ def unwanted() -> bool:
 
 @contextmanager
 def when_unwanted(call: Callable[[], None]) -> Iterator[None]:
-    """Inside the block, `call` is made by another thread once the work of this one may be dropped."""
+    """Inside the block, `call` is made as soon as the work of this thread may be dropped; see `Stop.calling`."""
     stop = _stop.get()
     if stop is None:
         yield

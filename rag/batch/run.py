@@ -27,6 +27,8 @@ from rag.types import Query
 FIRST_BATCH = 20
 """Questions that the forecast is made from; by stage, all of the first batch."""
 BATCH_BY_STAGE = 1024
+WORKERS = 2
+"""Batches in the graph at a time, where nobody says how many; by stage it is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,7 @@ def run_batch(
 
 def _sizes(by_stage: bool, workers: int | None, batch: int | None) -> tuple[int, int]:
     """Batches at a time, and questions in a batch."""
-    workers = (1 if by_stage else 2) if workers is None else workers
+    workers = (1 if by_stage else WORKERS) if workers is None else workers
     batch = (BATCH_BY_STAGE if by_stage else BATCH) if batch is None else batch
     if workers < 1 or batch < 1:
         raise SpecError(f"workers and batch must be at least 1, got {workers} and {batch}")

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from rag.batch.folder import FAILURES
 from rag.batch.ray import Cluster
-from rag.batch.run import BatchReport, Forecast, run_batch
+from rag.batch.run import WORKERS, BatchReport, Forecast, run_batch
 from rag.cli.console import progress_bar, say, say_json, warn
 from rag.pipeline import load_pipeline
 
@@ -36,7 +36,9 @@ def run(given: Namespace) -> int:
 
 
 def _cluster(given: Namespace) -> Cluster | None:
-    return None if given.ray is None else Cluster(address=given.ray, actors=given.workers or 2, gpus=given.ray_gpus)
+    return (
+        None if given.ray is None else Cluster(address=given.ray, actors=given.workers or WORKERS, gpus=given.ray_gpus)
+    )
 
 
 def _tell(forecast: Forecast) -> None:

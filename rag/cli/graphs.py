@@ -13,7 +13,7 @@ from rag.graph.kinds import TABLES
 from rag.graph.schema import graph_schema
 from rag.graph.signature import REQUIRED, Param, signature
 from rag.graph.spec import builtin_names, load_spec
-from rag.plan import plan_turns
+from rag.plan import plan_turns, require_room
 
 
 def run(given: Namespace) -> int:
@@ -47,8 +47,7 @@ def _check(given: Namespace) -> int:
                 say(f"{plan.whose}:")
             for line in plan.table():
                 say(line)
-        if problems := [problem for plan in plans for problem in plan.problems]:
-            raise SpecError(*problems)
+        require_room(plans)
     legs = f"; searches {', '.join(checked.legs)}" if checked.legs else ""
     say(f"{spec.source.name}: {len(spec.graph.nodes)} nodes, output '{spec.graph.output}'{legs}: good")
     return 0

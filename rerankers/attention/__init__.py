@@ -17,7 +17,8 @@ Documents as blocks (`reranker.py`):
     weigh.py    head scores -> one score per document
 
 Which heads: head_sets.py (files of them), choosing.py (what a reranker is told), pseudo.py, keywords.py and questions.py
-(queries from a corpus), finding.py and learning.py (arithmetic), search_heads.py and prompt_cases.py (the two layouts).
+(queries from a corpus), taught.py (its index as their judge), finding.py and learning.py (arithmetic), search_heads.py
+and prompt_cases.py (the two layouts).
 
 `capture` and `rows` import torch, so they are imported when a model is first read; the others need numpy at
 most.

@@ -83,7 +83,7 @@ class Found:
 
 
 def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), folds: int = 5) -> Found:
-    """The method that ranks best on examples it was not fitted to, in its frugal setting, fitted to all.
+    """The method that ranks best on examples it was not fitted to, in one of its settings, fitted to all.
 
     Of a method's settings that one is taken which keeps least, among those within a quarter of a standard error of the
     best: such differences are noise, heads are not free, and fewer of them carry over better. With a teacher it is the one

@@ -14,7 +14,7 @@ from rag.graph.spec import load_spec
 from rag.indexing import build_index
 from rag.memory import GIB, LIMIT, RAM, Machine, Need
 from rag.pipeline import load_pipeline
-from rag.plan import MemoryPlan, plan_memory, plan_turns
+from rag.plan import MemoryPlan, plan_memory, plan_turns, require_room
 from retrievers.index.directory import Index
 from retrievers.index.settings import DenseSettings, IndexSettings
 from tests.generators.llm.conftest import save_random_model
@@ -72,13 +72,13 @@ def test_pages_of_files_are_shown_and_not_counted() -> None:
 )
 def test_what_cannot_fit_is_refused_with_numbers(need: Need, said: str) -> None:
     with pytest.raises(SpecError, match=said):
-        planned(a=Part(need)).require_room()
+        require_room([planned(a=Part(need))])
 
 
 def test_what_nobody_knows_refuses_nothing() -> None:
     huge = Part(Need(what="weights", n_bytes=1 << 60), Need(what="weights", n_bytes=1 << 60, where="cuda:7"))
     plan = planned(Machine(ram=None, said_by="nobody"), a=huge, b=Part(missing=True))
-    plan.require_room()
+    require_room([plan])
     assert plan.notes == ("node 'b' is not counted: model 'x' is not here",)
     assert plan.table()[-1] == f"note: {plan.notes[0]}"
 
