@@ -40,9 +40,10 @@ def _check(given: Namespace) -> int:
         raise SpecError(*checked.problems)
     if index is not None:
         index.check(spec.graph.index, checked.legs)
-    if given.memory or index is not None:
+    asked = given.memory or given.by_stage
+    if asked or index is not None:
         plans = plan_turns(checked, by_stage=given.by_stage, index=index)
-        for plan in plans if given.memory else ():
+        for plan in plans if asked else ():
             if given.by_stage:
                 say(f"{plan.whose}:")
             for line in plan.table():

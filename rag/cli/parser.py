@@ -157,7 +157,7 @@ def parser() -> ArgumentParser:
     check.add_argument("graph", nargs="?", metavar="G", help=GRAPH_HELP)
     check.add_argument("--index", metavar="DIR", help="also check it against this index")
     check.add_argument("--memory", action="store_true", help="also print what each part will need of the memory")
-    check.add_argument("--by-stage", action="store_true", help="plan memory as `rag batch --by-stage` will use it")
+    check.add_argument("--by-stage", action="store_true", help="the same for `rag batch --by-stage`, stage by stage")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of graph files, for editors")
 
     draw = command("draw", "a picture of a graph", module="graphs")

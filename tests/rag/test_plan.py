@@ -203,7 +203,7 @@ def test_by_stage_only_the_largest_stage_must_fit(
         assert pipeline.run(["leave"]).answers
     monkeypatch.setenv(LIMIT, str(between))
     assert main(["check", str(graph), "--index", str(place)]) == 2
-    assert main(["check", str(graph), "--index", str(place), "--memory", "--by-stage"]) == 0
+    assert main(["check", str(graph), "--by-stage"]) == 0
     assert "node 'answer' alone:" in capsys.readouterr().out
     monkeypatch.setenv(LIMIT, "0.2")
     assert main(["check", str(graph), "--index", str(place), "--by-stage"]) == 2
