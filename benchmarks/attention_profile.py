@@ -2,9 +2,9 @@
 
 Time is self time by torch's profiler, cold, over Cranfield candidates of at most 128 tokens; matrix products are linear
 layers and attention. Memory is the growth of a fresh process's highest resident size over what it held with the model
-loaded and warm.
+loaded and warm. `--compiled` shows beside it what torch.compile of the decoder's layers gives; it needs a C++ compiler.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_profile [--documents 40] [--memory 20 80 320] [--record]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_profile [--documents 40] [--memory 20 80 320] [--compiled] [--record]
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.queues import Queue
 from pathlib import Path
+from statistics import median
 from threading import Event, Thread
+from time import perf_counter
 
 from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm
 from benchmarks.record import record
+from rag.protocols import LocalLLM
 from rag.types import Ranking
 from rerankers.attention.reranker import AttentionReranker
 
@@ -35,6 +38,7 @@ PRODUCTS = (
     "scaled_dot_product",
     "_flash_attention",
 )
+REPEATS = 7
 
 
 def candidates(depth: int) -> Ranking:
@@ -42,18 +46,39 @@ def candidates(depth: int) -> Ranking:
     return ranking
 
 
-def warmed(model: str, ranking: Ranking) -> AttentionReranker:
-    reranker = AttentionReranker(llm=default_llm(model), keep="nowhere")
+def warmed(llm: LocalLLM, ranking: Ranking) -> AttentionReranker:
+    reranker = AttentionReranker(llm=llm, keep="nowhere")
     reranker.rerank([replace(ranking, hits=ranking.hits[:2])], k=2)
     return reranker
 
 
-def time_shares(model: str, documents: int) -> tuple[float, list[tuple[str, float]]]:
+def compile_layers(llm: LocalLLM) -> None:
+    """From now on the decoder's layers run as torch.compile makes them, up to our attention and from there on."""
+    import torch
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    from rerankers.attention.capture import ATTENTION
+
+    attention = torch.compiler.disable(ALL_ATTENTION_FUNCTIONS[ATTENTION])  # type: ignore[no-untyped-call]
+    ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attention)
+    with llm.weights() as lent:
+        for layer in lent.model.get_decoder().layers:
+            layer.compile(dynamic=True)
+
+
+def median_seconds(reranker: AttentionReranker, ranking: Ranking) -> float:
+    def seconds() -> float:
+        begun = perf_counter()
+        reranker.rerank([ranking], k=10)
+        return perf_counter() - begun
+
+    return median(seconds() for _ in range(REPEATS))
+
+
+def time_shares(reranker: AttentionReranker, ranking: Ranking) -> tuple[float, list[tuple[str, float]]]:
     """Share of self time outside matrix products, and the ten largest operators with their shares."""
     from torch.profiler import ProfilerActivity, profile
 
-    ranking = candidates(documents)
-    reranker = warmed(model, ranking)
     reranker.rerank([ranking], k=10)
     with profile(activities=[ProfilerActivity.CPU]) as found:
         reranker.rerank([ranking], k=10)
@@ -90,7 +115,7 @@ def watched() -> Iterator[list[float]]:
 
 def _grow(model: str, documents: int, out: Queue[float]) -> None:
     ranking = candidates(documents)
-    reranker = warmed(model, ranking)
+    reranker = warmed(default_llm(model), ranking)
     before = resident_mb()
     with watched() as highest:
         reranker.rerank([ranking], k=10)
@@ -113,19 +138,35 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=40)
     parser.add_argument("--memory", type=int, nargs="*", default=[20, 80, 320], help="depths whose memory is measured")
     parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--compiled", action="store_true", help="the same once more with compiled layers")
     parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_profile.jsonl")
     options = parser.parse_args()
-    outside, largest = time_shares(options.model, options.documents)
+    ranking, llm = candidates(options.documents), default_llm(options.model)
+    reranker = warmed(llm, ranking)
+    outside, largest = time_shares(reranker, ranking)
     print(f"{outside:.1%} of the time is spent outside matrix products")
     for name, share in largest:
         print(f"  {share:6.1%}  {name}")
+    found: dict[str, float] = {"outside_products": round(outside, 4)}
+    if options.compiled:
+        eager = median_seconds(reranker, ranking)
+        compile_layers(llm)
+        begun = perf_counter()
+        reranker.rerank([ranking], k=10)
+        first, compiled = perf_counter() - begun, median_seconds(reranker, ranking)
+        outside, _ = time_shares(reranker, ranking)
+        print(
+            f"compiled: {eager / compiled:.2f} times as fast, {outside:.1%} outside products, first call {first:.1f} s"
+        )
+        found |= {"compiled_ratio": round(eager / compiled, 3), "compiled_outside": round(outside, 4)}
+        found |= {"compiled_first_s": round(first, 1)}
     grown = {n: memory_growth(options.model, n) for n in options.memory}
     for n, mb in grown.items():
         print(f"{n:>4} documents: peak memory grows by {mb:.0f} MB, {mb / n:.2f} MB a document")
     if options.record:
         by_depth = {str(n): round(mb, 1) for n, mb in grown.items()}
         settings = {"documents": options.documents, "model": options.model}
-        record("attention_profile", {**settings, "outside_products": round(outside, 4), "peak_growth_mb": by_depth})
+        record("attention_profile", {**settings, **found, "peak_growth_mb": by_depth})
 
 
 if __name__ == "__main__":
