@@ -6,8 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from rag.types import Document, Query, Ranking, ScoredDocument
+
+# What a property test takes says how busy the machine is, not whether the property holds.
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
 
 _TEXTS = {
     "d01": ("Sick days", "Tell your team before nine if you are ill. A note is needed from the fourth day."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import combinations, permutations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rerankers.asking import Places, Shown, answered
@@ -33,7 +33,6 @@ def test_kemeny_heeds_the_majority_where_borda_does_not() -> None:
     assert kemeny(orders) == [0, 1, 2, 3]
 
 
-@settings(deadline=None)
 @given(ORDERS)
 def test_kemeny_is_a_local_optimum_and_never_worse_than_borda(orders: list[list[int]]) -> None:
     found = kemeny(orders)
@@ -122,7 +121,6 @@ def test_groups_are_dealt_by_skipping() -> None:
     assert dealt([], 4) == []
 
 
-@settings(deadline=None)
 @given(st.integers(0, 120), st.randoms(use_true_random=False))
 def test_any_number_and_any_answer_give_points(n: int, rng: random.Random) -> None:
     def judge(questions: list[Selection]) -> list[Places]:

@@ -222,7 +222,7 @@ def test_malformed_replies_are_counted_and_lose_nothing(which: str, reply: str) 
 
 
 @pytest.mark.parametrize("which", WRITING)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.one_of(st.text(max_size=40), st.text(alphabet="ABCZ123[]> ,<think>/", max_size=40)), min_size=1),
     st.integers(0, 25),

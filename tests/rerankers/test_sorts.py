@@ -67,7 +67,7 @@ def bound(name: str, n: int, top: int, children: int) -> int:
 
 
 @pytest.mark.parametrize("name", SORTS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.permutations(range(13)), st.integers(0, 13), st.integers(1, 15), st.integers(1, 5))
 def test_every_sort_finds_the_top_and_keeps_to_its_bound(
     name: str, worth: list[int], n: int, top: int, children: int
@@ -81,7 +81,7 @@ def test_every_sort_finds_the_top_and_keeps_to_its_bound(
 
 
 @pytest.mark.parametrize("name", SORTS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 12), st.integers(1, 6), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_a_judge_that_contradicts_itself_still_gives_a_permutation(
     name: str, n: int, top: int, children: int, rng: random.Random

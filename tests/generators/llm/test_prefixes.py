@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
@@ -33,7 +33,6 @@ def put(store: PrefixStore, ids: list[int]) -> None:
 ROWS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=70), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(ROWS, st.integers(0, 9))
 def test_what_is_found_is_what_was_kept_and_within_the_budget(rows: list[list[int]], budget: int) -> None:
     store = PrefixStore(budget * BLOCK_BYTES)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.beir import load_beir
@@ -33,7 +33,6 @@ def test_exact_match_and_f1_are_those_worked_by_hand(answer: str, reference: str
     assert token_f1(answer, reference) == pytest.approx(f1)
 
 
-@settings(deadline=None)
 @given(st.one_of(ASCII, SENTENCES), st.one_of(ASCII, SENTENCES))
 def test_on_ascii_they_are_those_of_an_independent_implementation(answer: str, reference: str) -> None:
     from transformers.data.metrics.squad_metrics import compute_exact, compute_f1
@@ -42,7 +41,6 @@ def test_on_ascii_they_are_those_of_an_independent_implementation(answer: str, r
     assert token_f1(answer, reference) == pytest.approx(compute_f1(reference, answer))
 
 
-@settings(deadline=None)
 @given(st.one_of(ASCII, SENTENCES), st.one_of(ASCII, SENTENCES))
 def test_rouge_on_ascii_is_that_of_an_independent_implementation(answer: str, reference: str) -> None:
     from rouge_score.rouge_scorer import RougeScorer

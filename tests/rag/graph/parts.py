@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Barrier
 
 from rag.graph.run import BoundNode
 from rag.protocols import LLM, LocalLLM, ScoringLLM
@@ -13,22 +13,25 @@ from rag.types import Document, Outcome, Query, Ranking, ScoredDocument, Usage
 
 CORPUS = tuple(Document(doc_id=f"d{i}", text=f"text {i}") for i in range(1, 9))
 
+MEETING = Barrier(2, timeout=60)
+
 
 class FixedRetriever:
     """Gives the same documents to every query.
 
     Args:
         first: number of the first document.
-        seconds: how long it pretends to work.
+        meets: it waits at MEETING for another that is at work, and fails where none comes.
     """
 
-    def __init__(self, *, first: int = 1, seconds: float = 0.0) -> None:
-        self.first, self.seconds = first, seconds
+    def __init__(self, *, first: int = 1, meets: bool = False) -> None:
+        self.first, self.meets = first, meets
         self.batches: list[int] = []
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         self.batches.append(len(queries))
-        time.sleep(self.seconds)
+        if self.meets:
+            MEETING.wait()
         hits = [ScoredDocument(document=d, score=float(-i)) for i, d in enumerate(CORPUS[self.first - 1 :])]
         return [Ranking(query=q, hits=ranked(hits, k=k), usage=Usage(calls=1)) for q in queries]
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -63,14 +62,12 @@ def test_a_single_failure_is_raised_with_its_cause() -> None:
 def test_independent_branches_run_at_the_same_time_and_shared_ones_once() -> None:
     nodes = {
         "shared": {"use": "reformulate.test_two"},
-        "one": {"use": "retrieve.test_fixed", "in": "shared", "k": 4, "with": {"seconds": 0.3}},
-        "two": {"use": "retrieve.test_fixed", "in": "shared", "k": 4, "with": {"seconds": 0.3}},
+        "one": {"use": "retrieve.test_fixed", "in": "shared", "k": 4, "with": {"meets": True}},
+        "two": {"use": "retrieve.test_fixed", "in": "shared", "k": 4, "with": {"meets": True}},
         "both": {"use": "fuse.rrf", "in": ["one", "two"], "k": 8},
     }
     pipe = pipeline(nodes, "both")
-    begun = time.perf_counter()
-    result = pipe.run(["alpha"])
-    assert time.perf_counter() - begun < 0.55
+    result = pipe.run(["alpha"])  # fails where one leg waits for the other's end
     assert next(r for r in result.nodes if r.name == "shared").n_out == 2
     assert pipe.graph.parts["one"].batches == [2]
     pipe.close()

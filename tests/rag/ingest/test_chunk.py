@@ -45,7 +45,7 @@ _text = st.text(st.sampled_from("ab c.\n\t-!世界?x1é\u200b "), max_size=120) 
 _step = st.tuples(st.sampled_from(["heading", "block", "lines", "tight"]), st.integers(1, 3), _text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     steps=st.lists(_step, max_size=14),
     tokens=st.integers(16, 60),

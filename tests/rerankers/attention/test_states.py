@@ -164,7 +164,7 @@ def test_a_state_that_is_not_finite_is_given_back_as_it_is_and_not_kept() -> Non
         elements=st.floats(-(2.0**127), 2.0**127, width=32),
     )
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_int8_is_within_a_254th_of_the_largest_number_in_its_row(exact: np.ndarray[Any, Any]) -> None:
     layout = StateLayout(n_pairs=exact.shape[0], head_size=exact.shape[2], kind="int8")
     data = layout.pack(State(torch.from_numpy(exact)))
