@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from benchmarks.attention_heads import HEADS, MAX_TOKENS
 from benchmarks.first_stage import Job, prepare, shuffled
 from benchmarks.icr_cost import default_llm
-from benchmarks.make_samples import JUDGEMENTS
+from benchmarks.make_samples import JUDGEMENTS, read_sample
 from benchmarks.record import RESULTS
 from benchmarks.work_lines import Work
 from rag.evaluate.measures import evaluate
@@ -297,6 +297,10 @@ def main() -> None:
     @cache
     def by_weight(alone: str, name: str) -> NDArray[np.float64]:
         job, lines = jobs[first_stage_of(alone), name], work.of(alone, name, settings[alone, name])
+        sample = set(
+            read_sample(name)[: options.limit]
+        )  # with --all too: the weight is the one that the sample is told with
+        job = replace(job, rankings=[each for each in job.rankings if each.query.qid in sample])
         return ndcg_by_weight(job, {line["qid"]: line["scores"] for line in lines}, WEIGHTS)
 
     def weight_for(method: str, name: str) -> float:

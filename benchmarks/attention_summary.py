@@ -1,7 +1,7 @@
 """The attention reranker's figures beside their targets, from the recorded lines alone; writes nothing, asks no model.
 
 What is missing is said to be missing. Quality is of the last head sets and settings that each method was run with, over
-the queries that both methods have.
+the queries of the committed samples that both methods have; what was run on all judged queries is told once more below.
 
     python -m benchmarks.attention_summary
 """
@@ -16,11 +16,12 @@ from functools import partial
 import numpy as np
 
 from benchmarks.attention import WORK
-from benchmarks.make_samples import JUDGEMENTS
+from benchmarks.make_samples import JUDGEMENTS, read_sample
 from benchmarks.record import latest
 from benchmarks.work_lines import Work
 from rag.evaluate.significance import Significance, holm, paired_randomisation
 
+SAMPLED = 40  # queries of each committed list, at most
 Values = dict[str, dict[tuple[str, str], float]]
 """Method -> (set, qid) -> nDCG@10."""
 
@@ -45,6 +46,12 @@ def read_values(work: Work) -> Values:
         method: {(name, line["qid"]): line["nDCG@10"] for name in JUDGEMENTS for line in work.latest(method, name)}
         for method in work.methods
     }
+
+
+def sampled(values: Values) -> Values:
+    """Without what lies outside the first SAMPLED of each committed list."""
+    samples = {(name, qid) for name in JUDGEMENTS for qid in read_sample(name)[:SAMPLED]}
+    return {method: {at: v for at, v in found.items() if at in samples} for method, found in values.items()}
 
 
 def against(values: Values, method: str, baseline: str) -> Significance | None:
@@ -153,16 +160,27 @@ def quality_rows(values: Values) -> Iterator[Row]:
     )
 
 
-def main() -> None:
-    values = read_values(Work(WORK))
-    print("| | target | measured | |", "| --- | --- | --- | --- |", sep="\n")
-    print(*time_rows(), *profile_rows(), *quality_rows(values), sep="\n")
-    print()
+def means(values: Values) -> Iterator[str]:
+    """A line for every method: nDCG@10 on each set, their mean, and how many queries."""
     for method, found in values.items():
         by_set = {name: [v for at, v in found.items() if at[0] == name] for name in JUDGEMENTS}
         cells = " | ".join(f"{np.mean(each):.3f}" if each else "-" for each in by_set.values())
         mean = np.mean([np.mean(each) for each in by_set.values() if each])
-        print(f"| {method} | {cells} | {mean:.3f} | {len(found)} |")
+        yield f"| {method} | {cells} | {mean:.3f} | {len(found)} |"
+
+
+def main() -> None:
+    everything = read_values(Work(WORK))
+    values = sampled(everything)
+    print("| | target | measured | |", "| --- | --- | --- | --- |", sep="\n")
+    print(*time_rows(), *profile_rows(), *quality_rows(values), sep="\n")
+    print("", *means(values), sep="\n")
+    whole = {method: found for method, found in everything.items() if len(found) > len(values[method])}
+    if whole:
+        print("\nall judged queries:", *means(whole), sep="\n")
+    for method in (each for each in ("alone", "fused") if {each, "identity"} <= set(whole)):
+        print(gain(whole, f"{method}, against identity", method, "identity", "printed", None))
+        print(f"  significantly worse: {', '.join(worse_sets(whole, method, 'identity')) or 'none'}")
 
 
 if __name__ == "__main__":
