@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from generators.llm.decoding import groups
 
-_SHORTEST = 32  # tokens; reading fewer again costs less than a pass of their own and attention over two parts
+_SHORTEST = 16  # tokens; reading fewer again costs less than a pass of their own
 _WORTH = 0.05  # share of all tokens that must be spared for a second pass to pay
 _DEEPEST = 64  # beginnings inside beginnings that are looked at; text can be made to nest without end
 

@@ -10,7 +10,7 @@ from generators.llm.sharing import alike, portions
 
 HEADS = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2), st.integers(1, 3)).map(
-        lambda n: [5] * 4 + [10 + n[0]] * 32 + [20 + n[1]] * 40 + [30 + n[2]] * 3 + [40 + n[3]] * n[3]
+        lambda n: [5] * 4 + [10 + n[0]] * 16 + [20 + n[1]] * 20 + [30 + n[2]] * 3 + [40 + n[3]] * n[3]
     ),
     max_size=12,
 )
@@ -23,7 +23,7 @@ def test_families_begin_alike_and_no_row_is_in_two(heads: list[list[int]]) -> No
     assert len(rows) == len(set(rows))
     for length, family in families:
         assert len(family) > 1
-        assert length >= 32
+        assert length >= 16
         assert len({tuple(heads[row][:length]) for row in family}) == 1
         assert all(length < len(heads[row]) for row in family)
 
@@ -35,8 +35,8 @@ def test_the_cut_that_spares_most_is_taken() -> None:
     many = [instruction + query + [50 + at] * 45 for at in range(6)]
     assert alike(few + many) == [(40, list(range(10)))]  # 360 spared, against 160
     assert alike([[1] * 40, [2] * 40]) == []
-    assert alike([[1] * 31 + [at] for at in range(9)]) == []  # too short to pay
-    assert alike([[1] * 40, [1] * 40]) == [(39, [0, 1])]  # the last token is always read
+    assert alike([[1] * 10 + [at] for at in range(9)]) == []  # too short to pay
+    assert alike([[1] * 30, [1] * 30]) == [(29, [0, 1])]  # the last token is always read
 
 
 def test_beginnings_that_nest_without_end_are_cut_all_the_same() -> None:
@@ -44,7 +44,7 @@ def test_beginnings_that_nest_without_end_are_cut_all_the_same() -> None:
     assert sum(len(family) for _, family in alike(nested)) <= 1500
 
 
-@given(HEADS, st.integers(100, 500), st.integers(1, 4), st.booleans(), st.integers(0, 4))
+@given(HEADS, st.integers(60, 300), st.integers(1, 4), st.booleans(), st.integers(0, 4))
 def test_every_row_is_read_once_within_the_bounds(
     heads: list[list[int]], tokens: int, rows: int, share: bool, blocks: int
 ) -> None:
@@ -67,14 +67,14 @@ def test_every_row_is_read_once_within_the_bounds(
 
 
 def test_cached_counts_all_but_the_first_of_each_prefix() -> None:
-    heads = [[1] * 20 + [2] * 20 + [at] for at in range(3)] + [[9] * 33 + [at] for at in range(2)]
+    heads = [[1] * 20 + [2] * 20 + [at] for at in range(3)] + [[9] * 30 + [at] for at in range(2)]
     [portion] = portions(heads, list(map(len, heads)), [0] * len(heads), extra=0, tokens=9999, rows=99, share=True)
     assert portion.rows == [0, 1, 2, 3, 4]
-    assert portion.cached([0, 0]) == [0, 40, 40, 0, 33]
+    assert portion.cached([0, 0]) == [0, 40, 40, 0, 30]
 
 
 def test_little_in_common_is_not_worth_a_second_pass() -> None:
-    heads = [[1] * 32 + [at] * 700 for at in range(9)]
+    heads = [[1] * 16 + [at] * 300 for at in range(9)]
     [portion] = portions(heads, list(map(len, heads)), [0] * len(heads), extra=0, tokens=99999, rows=99, share=True)
     assert portion.prefixes == []
 
@@ -97,13 +97,13 @@ def test_who_is_kept_as_far_as_the_others_agree_goes_alone() -> None:
 @pytest.mark.parametrize("size", range(2, 6))
 def test_two_levels_against_all_partitions(size: int) -> None:
     """Brute force over cuts of the sorted rows."""
-    heads = [[1] * 32 + [at // 2] * 33 + [at] * 3 for at in range(size)]
+    heads = [[1] * 16 + [at // 2] * 17 + [at] * 3 for at in range(size)]
 
     def spared(start: int, end: int) -> int:
         length = 0
         while all(len(h) - 1 > length and h[length] == heads[start][length] for h in heads[start:end]):
             length += 1
-        return length * (end - start - 1) if length >= 32 else 0
+        return length * (end - start - 1) if length >= 16 else 0
 
     best = max(
         sum(spared(a, b) for a, b in zip((0, *cuts), (*cuts, size), strict=True))
