@@ -1,0 +1,104 @@
+"""What heads can be learned from: nDCG@10 of attention alone on each sample, by what its heads were found on and how much.
+
+Judgements of the other sets, against the set's own corpus without any label, against such corpora of all sets; and each
+of these with fewer queries, which says whether more of them would help. Scores of all heads are those that
+`benchmarks.attention_heads` keeps in its work folder, with and without --free; this fits and ranks alone, in a minute.
+nDCG@10 is against the best order of the candidates, over queries with a relevant one.
+
+    python -m benchmarks.attention_teachers [--last-layer 9] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.attention_heads import WORK
+from benchmarks.make_samples import JUDGEMENTS
+from benchmarks.record import record
+from rerankers.attention.finding import PENALTIES, Example, fit, ndcg, scored
+
+HEADS_PER_LAYER = 9  # of smollm2-135m-instruct
+NUMBERS = (15, 30, 60, 120)
+"""Queries of each set that heads are found on."""
+DRAW = 0
+
+Examples = Mapping[str, Sequence[Example]]
+
+
+def kept(folder: Path, *, n_heads: int) -> list[Example]:
+    """The kept scores of a folder, of the first heads, as examples."""
+    examples = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as found:
+            if not (found["grades"] > 0).any():
+                continue
+            real, null = (found[part].astype(np.float64)[:n_heads] for part in ("real", "null"))
+            graded = "taught" in found and bool(found["taught"])
+            examples.append(Example(scores=real, nulls=null, grades=found["grades"], taught=graded))
+    if not examples:
+        raise SystemExit(f"no scores in {folder}: run python -m benchmarks.attention_heads --layers 9, and with --free")
+    return examples
+
+
+def some(examples: Sequence[Example], n: int) -> list[Example]:
+    """At most `n`, drawn at random, the same in every run."""
+    order = np.random.default_rng(DRAW).permutation(len(examples))
+    return [examples[at] for at in order[:n]]
+
+
+def others(pool: Examples, name: str) -> list[Example]:
+    return [each for other, examples in pool.items() if other != name for each in examples]
+
+
+def itself(pool: Examples, name: str) -> Sequence[Example]:
+    return pool[name]
+
+
+def all_of(pool: Examples, _: str) -> list[Example]:
+    return [each for examples in pool.values() for each in examples]
+
+
+def by_penalty(tried: Examples, found_on: Callable[[str], Sequence[Example]]) -> list[float]:
+    """Mean over sets of nDCG@10, for each penalty."""
+    values = np.empty((len(tried), len(PENALTIES)))
+    for row, (name, examples) in enumerate(tried.items()):
+        for column, penalty in enumerate(PENALTIES):
+            weights, prior = fit(found_on(name), "joint", penalty)
+            values[row, column] = np.mean([ndcg(scored(each, weights, prior), each.grades) for each in examples])
+    means: list[float] = values.mean(axis=0).round(4).tolist()
+    return means
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--last-layer", type=int, default=9)
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_teachers.jsonl")
+    options = parser.parse_args()
+    n_heads = HEADS_PER_LAYER * (options.last_layer + 1)
+    judged = {name: kept(options.work / f"{name}-40", n_heads=n_heads) for name in JUDGEMENTS}
+    free = {name: kept(options.work / f"{name}-taught-{options.last_layer}", n_heads=n_heads) for name in JUDGEMENTS}
+    print(f"| found on | queries of each set | {' | '.join(f'penalty {each:g}' for each in PENALTIES)} |")
+    print("| --- |" + " ---: |" * (len(PENALTIES) + 1))
+    for told, pool, of in (
+        ("judgements of the other sets", judged, others),
+        ("the set's own corpus, no labels", free, itself),
+        ("all corpora, no labels", free, all_of),
+    ):
+        most = max(map(len, pool.values()))
+        for n in sorted({min(n, most) for n in NUMBERS}):
+            less = {name: some(examples, n) for name, examples in pool.items()}
+            means = by_penalty(judged, partial(of, less))
+            print(f"| {told} | {n} | {' | '.join(f'{each:.3f}' for each in means)} |", flush=True)
+            if options.record:
+                found = {f"{penalty:g}": mean for penalty, mean in zip(PENALTIES, means, strict=True)}
+                record("attention_teachers", {"found_on": told, "queries_per_set": n, "ndcg": found})
+
+
+if __name__ == "__main__":
+    main()
