@@ -93,6 +93,7 @@ bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality
 	@$(BENCH).attention_heads --layers 9 --record
 	@$(BENCH).attention_heads --layers 9 --free --record && $(BENCH).attention_teachers --record
 	@$(BENCH).attention identity alone alone-shuffled alone-reversed fused alone-int8 alone-free fused-free cosine icr icr-shuffled yes-no listwise
+	@$(BENCH).attention identity alone fused --all
 	@$(BENCH).attention hybrid hybrid-alone hybrid-fused && $(BENCH).attention_fusion --record
 	@$(BENCH).attention_latency --baselines --queries 10 --record
 	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record && $(BENCH).attention_steps --record

@@ -297,9 +297,8 @@ def main() -> None:
     @cache
     def by_weight(alone: str, name: str) -> NDArray[np.float64]:
         job, lines = jobs[first_stage_of(alone), name], work.of(alone, name, settings[alone, name])
-        sample = set(
-            read_sample(name)[: options.limit]
-        )  # with --all too: the weight is the one that the sample is told with
+        # With --all too, so that its weight is the one that the sample is told with.
+        sample = set(read_sample(name)[: options.limit])
         job = replace(job, rankings=[each for each in job.rankings if each.query.qid in sample])
         return ndcg_by_weight(job, {line["qid"]: line["scores"] for line in lines}, WEIGHTS)
 

@@ -64,7 +64,6 @@ def kept_scores(
     llm: LocalLLM, name: str, cases: Iterator[tuple[str, Case]], work: Path, *, last_layer: int = LAST_LAYER
 ) -> tuple[Plan, list[CaseScores]]:
     """Scores of all heads up to a layer, from the work folder where they are."""
-    scores = list[CaseScores]()
     with llm.weights() as lent:
         plan, _ = score_cases(lent, [], last_layer=last_layer, max_tokens=MAX_TOKENS)
         paths = {work / name / f"{key.replace('/', '_')}.npz": case for key, case in cases}
@@ -75,12 +74,15 @@ def kept_scores(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 halves = {"real": one.real.astype(np.float32), "null": one.null.astype(np.float32)}
                 np.savez_compressed(path, **halves, grades=one.grades, taught=one.taught)
-        for path in paths:
-            with np.load(path) as kept:
-                real, null = (kept[part].astype(np.float64) for part in ("real", "null"))
-                was_taught = "taught" in kept and bool(kept["taught"])
-                scores.append(CaseScores(real=real, null=null, grades=kept["grades"], taught=was_taught))
-    return plan, scores
+    return plan, [read_scores(path) for path in paths]
+
+
+def read_scores(path: Path) -> CaseScores:
+    """What `kept_scores` has written for one case."""
+    with np.load(path) as kept:
+        real, null = (kept[part].astype(np.float64) for part in ("real", "null"))
+        was_taught = "taught" in kept and bool(kept["taught"])
+        return CaseScores(real=real, null=null, grades=kept["grades"], taught=was_taught)
 
 
 class Finder:

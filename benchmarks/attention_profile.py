@@ -17,10 +17,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.queues import Queue
 from pathlib import Path
-from statistics import median
 from threading import Event, Thread
-from time import perf_counter
 
+from benchmarks.attention_latency import median_of, seconds
 from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm
 from benchmarks.record import record
@@ -64,15 +63,6 @@ def compile_layers(llm: LocalLLM) -> None:
     with llm.weights() as lent:
         for layer in lent.model.get_decoder().layers:
             layer.compile(dynamic=True)
-
-
-def median_seconds(reranker: AttentionReranker, ranking: Ranking) -> float:
-    def seconds() -> float:
-        begun = perf_counter()
-        reranker.rerank([ranking], k=10)
-        return perf_counter() - begun
-
-    return median(seconds() for _ in range(REPEATS))
 
 
 def time_shares(reranker: AttentionReranker, ranking: Ranking) -> tuple[float, list[tuple[str, float]]]:
@@ -149,11 +139,9 @@ def main() -> None:
         print(f"  {share:6.1%}  {name}")
     found: dict[str, float] = {"outside_products": round(outside, 4)}
     if options.compiled:
-        eager = median_seconds(reranker, ranking)
+        eager = median_of(reranker, [ranking] * REPEATS)
         compile_layers(llm)
-        begun = perf_counter()
-        reranker.rerank([ranking], k=10)
-        first, compiled = perf_counter() - begun, median_seconds(reranker, ranking)
+        first, compiled = seconds(reranker, ranking), median_of(reranker, [ranking] * REPEATS)
         outside, _ = time_shares(reranker, ranking)
         print(
             f"compiled: {eager / compiled:.2f} times as fast, {outside:.1%} outside products, first call {first:.1f} s"

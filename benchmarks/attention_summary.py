@@ -21,7 +21,6 @@ from benchmarks.record import latest
 from benchmarks.work_lines import Work
 from rag.evaluate.significance import Significance, holm, paired_randomisation
 
-SAMPLED = 40  # queries of each committed list, at most
 Values = dict[str, dict[tuple[str, str], float]]
 """Method -> (set, qid) -> nDCG@10."""
 
@@ -49,8 +48,8 @@ def read_values(work: Work) -> Values:
 
 
 def sampled(values: Values) -> Values:
-    """Without what lies outside the first SAMPLED of each committed list."""
-    samples = {(name, qid) for name in JUDGEMENTS for qid in read_sample(name)[:SAMPLED]}
+    """Without what lies outside the committed lists."""
+    samples = {(name, qid) for name in JUDGEMENTS for qid in read_sample(name)}
     return {method: {at: v for at, v in found.items() if at in samples} for method, found in values.items()}
 
 

@@ -2,7 +2,7 @@
 
 Judgements of the other sets, against the set's own corpus without any label, against such corpora of all sets; and each
 of these with fewer queries, which says whether more of them would help. Scores of all heads are those that
-`benchmarks.attention_heads` keeps in its work folder, with and without --free; this fits and ranks alone, in a minute.
+`benchmarks.attention_heads` keeps in its work folder, with and without --free; this fits and ranks alone, in minutes.
 nDCG@10 is against the best order of the candidates, over queries with a relevant one.
 
     python -m benchmarks.attention_teachers [--last-layer 9] [--record]
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.attention_heads import WORK
+from benchmarks.attention_heads import WORK, read_scores
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import record
 from rerankers.attention.finding import PENALTIES, Example, fit, ndcg, scored
@@ -32,14 +32,8 @@ Examples = Mapping[str, Sequence[Example]]
 
 def kept(folder: Path, *, n_heads: int) -> list[Example]:
     """The kept scores of a folder, of the first heads, as examples."""
-    examples = []
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as found:
-            if not (found["grades"] > 0).any():
-                continue
-            real, null = (found[part].astype(np.float64)[:n_heads] for part in ("real", "null"))
-            graded = "taught" in found and bool(found["taught"])
-            examples.append(Example(scores=real, nulls=null, grades=found["grades"], taught=graded))
+    cases = [read_scores(path) for path in sorted(folder.glob("*.npz"))]
+    examples = [each.example(slice(n_heads)) for each in cases if (each.grades > 0).any()]
     if not examples:
         raise SystemExit(f"no scores in {folder}: run python -m benchmarks.attention_heads --layers 9, and with --free")
     return examples

@@ -60,6 +60,17 @@ def test_16_streams_share_their_passes(tiny_llm: TransformersLLM) -> None:
     assert len(set(wanted)) > len(MANY) / 2  # texts tell prompts apart
 
 
+def test_streams_begun_in_turn_take_about_one_pass_for_a_token(tiny_llm: TransformersLLM) -> None:
+    """In one thread, so that nothing is up to chance."""
+    wanted = texts(tiny_llm)
+    with watched(tiny_llm) as passes:
+        streams = [tiny_llm.stream(prompt, LONG) for prompt in MANY]
+        begun = [next(stream) for stream in streams]
+        assert [first + "".join(stream) for first, stream in zip(begun, streams, strict=True)] == wanted
+    # A pass for each token, and at most two more for each that came later; alone they take 16 * 24.
+    assert TOKENS <= len(passes) <= TOKENS + 2 * len(MANY)
+
+
 def test_streams_of_unlike_sampling_share_passes_too(tiny_llm: TransformersLLM) -> None:
     asked = [LONG, SamplingParams(max_tokens=TOKENS, temperature=1.2, seed=4), SamplingParams(max_tokens=5)]
     wanted = [tiny_llm.complete([prompt], params)[0].text for prompt, params in zip(PROMPTS, asked, strict=True)]
