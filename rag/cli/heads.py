@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from rag.cli.console import progress_bar, say, warn
 from rag.errors import SpecError
 
 if TYPE_CHECKING:
+    from rag.protocols import LLM
+    from rerankers.attention.pseudo import Case
     from retrievers.index.directory import Index
 
 _BAR = 40
@@ -45,29 +48,13 @@ _QUESTIONS = {
 def _find(given: Namespace) -> int:
     from generators.llm import LLMS
     from rerankers.attention.finding import NothingFound
-    from rerankers.attention.pseudo import judged_cases, pseudo_cases
     from rerankers.attention.search_heads import find_heads
-    from rerankers.attention.taught import taught
     from retrievers.index.directory import Index
 
     out = _writable(given.out)
     llm = LLMS.get("transformers")(model=given.model)
     with Index.open(given.index) as index, progress_bar() as progress:
-        if given.qrels:
-            from rag.beir import load_beir
-
-            dataset = load_beir(given.qrels)
-            qrels = dataset.qrels(given.split)
-            queries = dataset.queries_of(qrels)[: given.cases]
-            cases = judged_cases(index, queries, qrels, depth=given.candidates)
-            found_on = f"{len(cases)} judged queries of {dataset.name} {given.split}"
-        else:
-            settings = {"n": given.cases, "depth": given.candidates, "seed": given.seed}
-            cases = pseudo_cases(index, **settings, questions=given.questions, llm=llm)
-            found_on = f"{len(cases)} pseudo-queries ({_QUESTIONS[given.questions]}), seed {given.seed}"
-            if _teacher(given.teacher, index) == "index":
-                cases = taught(index, cases)
-                found_on += ", graded by the index's lexical and dense leg"
+        cases, found_on = _cases(given, index, llm)
         try:
             search = find_heads(
                 llm,
@@ -101,6 +88,36 @@ def _find(given: Namespace) -> int:
     if len(cases) < 50:
         warn(f"{len(cases)} queries are few; heads found on fewer than 50 vary")
     return 0
+
+
+def _cases(given: Namespace, index: Index, llm: LLM) -> tuple[list[Case], str]:
+    """What heads are found on, and this in words."""
+    from rerankers.attention.pseudo import judged_cases, pseudo_cases, unjudged_cases
+    from rerankers.attention.taught import taught
+
+    by_index = ", graded by the index's lexical and dense leg"
+    if given.qrels:
+        from rag.beir import load_beir
+
+        dataset = load_beir(given.qrels)
+        qrels = dataset.qrels(given.split)
+        queries = dataset.queries_of(qrels)[: given.cases]
+        cases = judged_cases(index, queries, qrels, depth=given.candidates)
+        return cases, f"{len(cases)} judged queries of {dataset.name} {given.split}"
+    if given.queries:
+        from rag.batch.questions import read_questions
+
+        asked = list(read_questions(Path(given.queries)))
+        drawn = random.Random(given.seed).sample(asked, min(given.cases, len(asked)))
+        cases = taught(index, unjudged_cases(index, drawn, depth=given.candidates))
+        return cases, f"{len(cases)} queries of {Path(given.queries).name}, seed {given.seed}{by_index}"
+    cases = pseudo_cases(
+        index, n=given.cases, depth=given.candidates, seed=given.seed, questions=given.questions, llm=llm
+    )
+    found_on = f"{len(cases)} pseudo-queries ({_QUESTIONS[given.questions]}), seed {given.seed}"
+    if _teacher(given.teacher, index) == "index":
+        return taught(index, cases), f"{found_on}{by_index}"
+    return cases, found_on
 
 
 def _teacher(given: str, index: Index) -> str:

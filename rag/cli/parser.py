@@ -181,18 +181,24 @@ def parser() -> ArgumentParser:
     find.add_argument("--model", required=True, metavar="M", help="packaged name, folder or hub id")
     find.add_argument("--index", required=True, metavar="DIR", help="index with a lexical leg: questions and negatives")
     find.add_argument("--out", required=True, metavar="F.json", help="head set to write")
-    find.add_argument("--qrels", metavar="DATASET", help="BEIR-layout folder: use its queries and judgements")
+    asked = find.add_mutually_exclusive_group()
+    asked.add_argument("--qrels", metavar="DATASET", help="BEIR-layout folder: use its queries and judgements")
+    asked.add_argument(
+        "--queries",
+        metavar="F.jsonl",
+        help="what people asked, without judgements, in the forms of `rag batch`: the index's two legs grade what is found",
+    )
     find.add_argument(
         "--questions",
         choices=("keywords", "titles", "generated"),
         default="keywords",
-        help="without --qrels: salient words of documents (default), their titles and first sentences, or what the model asks",
+        help="without either: salient words of documents (default), their titles and first sentences, or what the model asks",
     )
     find.add_argument(
         "--teacher",
         choices=("auto", "index", "source"),
         default="auto",
-        help="without --qrels, what grades candidates: the index's lexical and dense leg together (auto: where it has both), "
+        help="of such questions, what grades candidates: the index's lexical and dense leg together (auto: where it has both), "
         "or only that one is the question's source",
     )
     find.add_argument("--split", default="test", help="which judgements of --qrels (default: test)")

@@ -4,6 +4,9 @@ Some of a unit's own salient words become a query, and stay in the unit, which i
 title (its first sentence, where it has none) is taken off it and becomes one, or a model writes a question that the unit
 answers; then all candidates stand without titles, so that the relevant one does not give itself away by lacking one. Hard
 negatives are what the index's lexical leg finds for the query. Candidates are in no order.
+
+Better than all of these are questions that people asked, where there are some (`unjudged_cases`): nobody has to judge
+them, since the index's legs grade what is found for them (`rerankers.attention.taught`).
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ _TRIES = 20  # units looked at for every case wanted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A query, its candidates, and their grades in the same order; above 0 is relevant.
+    """A query, its candidates, and their grades in the same order; above 0 is relevant, and nothing is where nobody judged.
 
     taught: grades are shares that a teacher gives each candidate, and not steps of relevance.
     """
@@ -104,6 +107,20 @@ def judged_cases(index: Index, queries: Sequence[Query], qrels: Qrels, *, depth:
         if any(grade > 0 for grade in of_each):
             cases.append(Case(query=query.text, candidates=tuple(candidates), grades=of_each))
     return cases
+
+
+def unjudged_cases(index: Index, queries: Sequence[Query], *, depth: int) -> list[Case]:
+    """A case for every query with two hits or more by BM25, at most `depth`; all grades are 0, for a teacher to give.
+
+    A text that is asked again counts once: a log must not teach what is asked most often alone.
+    """
+    texts = list(dict.fromkeys(query.text for query in queries))
+    found = hard_negatives(index, texts, depth=depth)
+    return [
+        Case(query=text, candidates=tuple(candidates), grades=(0.0,) * len(candidates))
+        for text, candidates in zip(texts, found, strict=True)
+        if len(candidates) > 1
+    ]
 
 
 def question_of(document: Document) -> tuple[str, Document] | None:

@@ -12,7 +12,7 @@ from rag.errors import IndexMismatch
 from rag.indexing import build_index
 from rag.types import Query
 from rerankers.attention.head_sets import read_head_set
-from rerankers.attention.pseudo import Case, pseudo_cases
+from rerankers.attention.pseudo import Case, pseudo_cases, unjudged_cases
 from rerankers.attention.taught import taught
 from retrievers.bm25 import BM25Retriever
 from retrievers.encoders import SentenceEncoder
@@ -109,3 +109,36 @@ def test_the_index_teaches_where_it_has_both_legs(index: Path, tmp_path: Path, t
     given = ["--model", str(model), "--index", str(index), "--out", str(out), "--candidates", "6", "--depth", "1"]
     assert main(["heads", "find", *given, *teacher]) == 0
     assert read_head_set(out).found_on.endswith(said)
+
+
+def test_what_people_asked_counts_once_and_nothing_of_it_is_judged(index: Path) -> None:
+    texts = ["spare valve parts", "nothing of this", "pump", "spare valve parts", "main gate order"]
+    queries = [Query(qid=str(at), text=text) for at, text in enumerate(texts)]
+    with Index.open(index) as opened:
+        cases = unjudged_cases(opened, queries, depth=5)
+        hits = {each.query.text: each.doc_ids for each in BM25Retriever(index=opened).retrieve(queries, k=5)}
+        graded = taught(opened, cases)
+    assert hits["nothing of this"] == ()
+    assert len(hits["pump"]) == 1  # nothing to rank
+    assert [case.query for case in cases] == ["spare valve parts", "main gate order"]
+    for case, after in zip(cases, graded, strict=True):
+        assert tuple(each.doc_id for each in case.candidates) == hits[case.query]
+        assert set(case.grades) == {0.0}
+        assert max(after.grades) > 0
+
+
+def test_heads_are_found_from_what_people_asked(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, out, model = tmp_path / "log.jsonl", tmp_path / "heads.json", save_random_model(tmp_path / "model")
+    lines = [{"question": f"{one} {other}"} for one, other in zip(WORDS, [*SUBJECTS, *SUBJECTS], strict=False)]
+    asked.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    given = ["--model", str(model), "--index", str(index), "--out", str(out), "--candidates", "6", "--depth", "1"]
+    assert main(["heads", "find", *given, "--queries", str(asked), "--cases", "12"]) == 0
+    found_on = "12 queries of log.jsonl, seed 0, graded by the index's lexical and dense leg"
+    assert read_head_set(out).found_on == found_on
+    capsys.readouterr()
+    assert main(["heads", "find", *given, "--queries", str(tmp_path / "none.jsonl")]) == 2
+    assert "none.jsonl" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["heads", "find", *given, "--queries", str(asked), "--qrels", str(tmp_path)])
