@@ -1,9 +1,9 @@
 """What `rerank.attention` gains and costs: the committed samples, BM25's first forty, nDCG@10 beside the baselines.
 
-Heads of a set are those found without it (`benchmarks/heads`, written by `benchmarks.attention_heads`), and the weight of
-a fusion is the one that is best on the other sets. Every result is one line in a work file under `benchmarks/results`, by
-method, set and query, so a run that was stopped, on this machine or another, goes on where it was; a line counts only for
-the settings and head set that it names.
+Heads of a set are those found without it, on queries of the other sets that nobody judged, where nothing else is said
+(`benchmarks/heads`, written by `benchmarks.attention_heads`); the weight of a fusion is the one that is best on the other
+sets. Every result is one line in a work file under `benchmarks/results`, by method, set and query, so a run that was
+stopped, on this machine or another, goes on where it was; a line counts only for the settings and head set that it names.
 
     identity            the first stage itself
     alone               attention scores only, candidates in first-stage order
@@ -11,7 +11,9 @@ the settings and head set that it names.
     alone-reversed      the same, candidates reversed
     fused               attention and BM25's score, both standardised, weighed as is best on the other sets
     alone-int8          alone, with document states kept as int8
-    alone-free          alone, with heads found without labels
+    alone-judged        alone, with heads found on the other sets' judgements
+    fused-judged        these fused
+    alone-free          alone, with heads found on the set's own corpus, without any query
     fused-free          these fused, with the same weight as fused
     icr, icr-shuffled   rerank.icr with the paper's defaults
     cosine              MiniLM's cosine
@@ -94,7 +96,7 @@ Order = Callable[[Ranking], Ranking]
 Made = tuple[Reranker, str]
 """A reranker for a set, and the settings that its results depend on."""
 
-FUSED = {"fused": "alone", "fused-free": "alone", "hybrid-fused": "hybrid-alone"}
+FUSED = {"fused": "alone", "fused-judged": "alone-judged", "fused-free": "alone", "hybrid-fused": "hybrid-alone"}
 """What is fused with the first stage -> the method whose scores the weight is chosen by."""
 WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
@@ -131,6 +133,8 @@ def methods(llm: LocalLLM, weight_for: Callable[[str, str], float]) -> dict[str,
         "alone-reversed": (backwards, attention("{set}.json")),
         "fused": (same, attention("{set}.json", fuse="fused")),
         "alone-int8": (same, attention("{set}.json", keep_as="int8")),
+        "alone-judged": (same, attention("{set}.judged.json")),
+        "fused-judged": (same, attention("{set}.judged.json", fuse="fused-judged")),
         "alone-free": (same, attention("{set}.free.json")),
         "fused-free": (same, attention("{set}.free.json", fuse="fused-free")),
         "cosine": (same, other("cosine")),

@@ -1,42 +1,48 @@
 """Head sets for the attention reranker's figures, each found without the set that it is tried on.
 
-Every head of the first layers scores the candidates of the committed samples (BM25's first ones). For each set, heads
-are then chosen on the other sets' judgements (`benchmarks/heads/SET.json`); with --free instead without any, on
-pseudo-queries of the set's own corpus that the two legs of its index grade (`benchmarks/heads/SET.free.json`).
-`all.json` is found on all sets: it is what ships. Scores are kept in a work folder, so a run that was stopped goes on
-where it was.
+Every head of the first layers scores candidates of queries, BM25's first ones. What heads are then chosen on:
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_heads [--limit 40] [--depth 40] [--layers 9 18] [--free] [--ship]
+    asked   queries of the other sets that are in no sample; nobody judges them, the two legs of their index grade what
+            is found (`benchmarks/heads/SET.json`, and `all.json` on those of all sets, which is what ships)
+    judged  judgements of the other sets' samples (`SET.judged.json`)
+    free    pseudo-queries of the set's own corpus, graded by the two legs of its index (`SET.free.json`)
+
+Scores are kept in a work folder, so a run that was stopped goes on where it was.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_heads [--on asked judged free] [--layers 9 18] [--ship]
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from benchmarks.first_stage import hybrid_index, prepare
 from benchmarks.icr_cost import default_llm
-from benchmarks.make_samples import JUDGEMENTS, load
+from benchmarks.make_samples import JUDGEMENTS, SEED, load, read_sample
 from benchmarks.record import record
 from rag.protocols import LocalLLM
 from rerankers.attention.finding import METHODS
 from rerankers.attention.head_sets import HeadSet
 from rerankers.attention.heads import Plan
-from rerankers.attention.pseudo import Case, pseudo_cases
+from rerankers.attention.pseudo import Case, pseudo_cases, unjudged_cases
 from rerankers.attention.search_heads import CaseScores, choose_heads, score_cases
 from rerankers.attention.taught import taught
 
+T = TypeVar("T")
 HEADS = Path(__file__).parent / "heads"
 SHIPPED = Path(__file__).parents[1] / "rerankers" / "attention" / "sets"
 WORK = Path("runs") / "attention_scores"
 LAST_LAYER, MAX_TOKENS = 19, 128
-FREE_CASES, FREE_DEPTH = 120, 20
-"""Pseudo-queries of a corpus, and candidates of each: what `rag heads find` does by itself, less some queries."""
+CASES, CANDIDATES = 120, 20
+"""Queries of a set that nobody judges, and candidates of each: what `rag heads find` does by itself, less some queries."""
+SOURCES = ("asked", "judged", "free")
 _TOGETHER = 10
 """Cases that are scored before any is kept."""
 
@@ -53,10 +59,20 @@ def judged(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
             )
 
 
-def free(name: str, *, depth: int, limit: int) -> Iterator[tuple[str, Case]]:
-    """(number, case) from a set's corpus alone."""
+def asked(name: str) -> Iterator[tuple[str, Case]]:
+    """(number, case) from queries of a set that are not in its sample, graded by its index."""
+    dataset, sample = load(name)[0], set(read_sample(name))
+    queries = [query for query in dataset.queries if query.qid not in sample]
+    drawn = random.Random(SEED).sample(queries, min(CASES, len(queries)))
+    with hybrid_index(dataset) as index:
+        cases = taught(index, unjudged_cases(index, drawn, depth=CANDIDATES))
+    yield from ((f"asked-{number}", case) for number, case in enumerate(cases))
+
+
+def free(name: str) -> Iterator[tuple[str, Case]]:
+    """(number, case) from a set's corpus alone, graded by its index."""
     with hybrid_index(load(name)[0]) as index:
-        cases = taught(index, pseudo_cases(index, n=limit, depth=depth))
+        cases = taught(index, pseudo_cases(index, n=CASES, depth=CANDIDATES))
     yield from ((f"free-{number}", case) for number, case in enumerate(cases))
 
 
@@ -107,48 +123,73 @@ class Finder:
         return search.heads
 
 
-def find_judged(finder: Finder, work: Path, *, depth: int, limit: int) -> HeadSet:
-    """For each set from the others' judgements, and from those of all sets, which are returned."""
+def find_asked(finder: Finder, work: Path, *, last_layer: int) -> HeadSet:
+    """For each set from the other sets' unjudged queries, and from those of all sets, which are returned."""
+    by_set = dict[str, list[CaseScores]]()
+    for name in JUDGEMENTS:
+        folder = asked_folder(name, last_layer)
+        plan, by_set[name] = kept_scores(finder.llm, folder, asked(name), work, last_layer=last_layer)
+    graded = "that nobody judged, graded by their indexes' lexical and dense leg"
+    for name in JUDGEMENTS:
+        some = others(by_set, name)
+        finder(plan, some, f"{len(some)} queries of the other sets {graded}", f"{name}.json")
+    everything = [each for scores in by_set.values() for each in scores]
+    return finder(plan, everything, f"{len(everything)} queries of {', '.join(by_set)} {graded}", "all.json")
+
+
+def find_judged(finder: Finder, work: Path, *, depth: int, limit: int) -> None:
+    """For each set from the judgements of the others' samples."""
     by_set = dict[str, list[CaseScores]]()
     for name in JUDGEMENTS:
         cases = judged(name, depth=depth, limit=limit)
         plan, by_set[name] = kept_scores(finder.llm, f"{name}-{depth}", cases, work)
     for name in JUDGEMENTS:
-        others = [each for other, scores in by_set.items() if other != name for each in scores]
-        finder(plan, others, f"{len(others)} judged queries of the other sets", f"{name}.json")
-    everything = [each for scores in by_set.values() for each in scores]
-    return finder(plan, everything, f"{len(everything)} judged queries of {', '.join(by_set)}", "all.json")
+        some = others(by_set, name)
+        finder(plan, some, f"{len(some)} judged queries of the other sets", f"{name}.judged.json")
 
 
 def find_free(finder: Finder, work: Path, *, last_layer: int) -> None:
     """For each set from its corpus alone."""
     for name in JUDGEMENTS:
-        cases = free(name, depth=FREE_DEPTH, limit=FREE_CASES)
-        plan, scores = kept_scores(finder.llm, f"{name}-taught-{last_layer}", cases, work, last_layer=last_layer)
+        plan, scores = kept_scores(finder.llm, free_folder(name, last_layer), free(name), work, last_layer=last_layer)
         found_on = f"{len(scores)} pseudo-queries of its corpus, graded by its lexical and dense leg"
         finder(plan, scores, found_on, f"{name}.free.json")
 
 
+def asked_folder(name: str, last_layer: int) -> str:
+    return f"{name}-asked-{last_layer}"
+
+
+def free_folder(name: str, last_layer: int) -> str:
+    return f"{name}-taught-{last_layer}"
+
+
+def others(by_set: Mapping[str, Sequence[T]], name: str) -> list[T]:
+    return [each for other, some in by_set.items() if other != name for each in some]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
-    parser.add_argument("--depth", type=int, default=40, help="candidates per query")
+    parser.add_argument("--on", nargs="+", choices=SOURCES, default=list(SOURCES), help="what heads are found on")
+    parser.add_argument("--limit", type=int, default=40, help="judged queries per set, the first of its sample")
+    parser.add_argument("--depth", type=int, default=40, help="candidates per judged query")
     parser.add_argument("--layers", type=int, nargs="+", default=[9, 14, 18], help="deepest layers to choose from")
     parser.add_argument("--method", nargs="+", choices=METHODS, default=["joint"])
-    parser.add_argument("--free", action="store_true", help="find heads from each corpus alone instead")
     parser.add_argument("--ship", action="store_true", help="write all.json into the package too")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
     HEADS.mkdir(exist_ok=True)
-    finder = Finder(default_llm(options.model), options)
-    if options.free:
-        find_free(finder, options.work, last_layer=max(options.layers))
-        return
-    everywhere = find_judged(finder, options.work, depth=options.depth, limit=options.limit)
-    if options.ship:
-        everywhere.save(SHIPPED / f"{options.model}.json")
+    finder, last_layer = Finder(default_llm(options.model), options), max(options.layers)
+    if "asked" in options.on:
+        everywhere = find_asked(finder, options.work, last_layer=last_layer)
+        if options.ship:
+            everywhere.save(SHIPPED / f"{options.model}.json")
+    if "judged" in options.on:
+        find_judged(finder, options.work, depth=options.depth, limit=options.limit)
+    if "free" in options.on:
+        find_free(finder, options.work, last_layer=last_layer)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What each step from in-context reranking to `rerank.attention` gives: in quality and in seconds.
 
 Quality: nDCG@10 of attention alone, against the best order of the candidates, mean over sets, each with heads that were
-found on the others; from the head scores that `benchmarks.attention_heads` keeps (what is missing is computed). Seconds:
+found on the others' judgements, and at last on queries of theirs that nobody judged; from the head scores that
+`benchmarks.attention_heads` keeps (what is missing is computed). Seconds:
 median per query on Cranfield, all steps taking turns in one process.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.attention_steps [--documents 40] [--queries 5] [--record]
@@ -17,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.attention import WORDS
-from benchmarks.attention_heads import WORK, judged, kept_scores
+from benchmarks.attention_heads import WORK, asked, asked_folder, judged, kept_scores, others
 from benchmarks.attention_latency import seconds
 from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm
@@ -34,12 +35,11 @@ from rerankers.icr import ICRReranker
 Examples = Mapping[str, Sequence[Example]]
 
 
-def left_out(examples: Examples, method: Method, setting: float) -> float:
-    """Mean over sets of nDCG@10 with heads that were found on the other sets."""
+def left_out(examples: Examples, method: Method, setting: float, *, found_on: Examples | None = None) -> float:
+    """Mean over sets of nDCG@10 with heads that were found on the other sets, of `found_on` where it is given."""
     means = []
     for name, own in examples.items():
-        others = [each for other, some in examples.items() if other != name for each in some]
-        weights, prior = fit(others, method, setting)
+        weights, prior = fit(others(found_on or examples, name), method, setting)
         means.append(np.mean([ndcg(scored(each, weights, prior), each.grades) for each in own]))
     return float(np.mean(means))
 
@@ -50,10 +50,13 @@ def all_heads(examples: Examples) -> float:
     return float(np.mean([np.mean(values) for values in sums.values()]))
 
 
-def quality(plan: Plan, scores: Mapping[str, Sequence[CaseScores]]) -> dict[str, float]:
-    def up_to(layer: int, *, strength: float = 0.0) -> Examples:
+Scores = Mapping[str, Sequence[CaseScores]]
+
+
+def quality(plan: Plan, scores: Scores, unjudged: Scores) -> dict[str, float]:
+    def up_to(layer: int, *, strength: float = 0.0, of: Scores = scores) -> Examples:
         heads = slice(sum(at <= layer for at, _ in plan.names))
-        return {name: [each.example(heads, strength) for each in some] for name, some in scores.items()}
+        return {name: [each.example(heads, strength) for each in some] for name, some in of.items()}
 
     last = max(layer for layer, _ in plan.names)
     return {
@@ -64,6 +67,7 @@ def quality(plan: Plan, scores: Mapping[str, Sequence[CaseScores]]) -> dict[str,
         "weights learned, L1": left_out(up_to(9, strength=1.0), "sparse", 0.05),
         "learned jointly with the prior": left_out(up_to(9), "joint", 0.05),
         f"the same up to layer {last}": left_out(up_to(last), "joint", 0.05),
+        "on unjudged queries, up to layer 9": left_out(up_to(9), "joint", 0.02, found_on=up_to(9, of=unjudged)),
     }
 
 
@@ -100,11 +104,12 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_steps.jsonl")
     options = parser.parse_args()
-    llm, scores = default_llm(options.model), dict[str, list[CaseScores]]()
+    llm, scores, unjudged = default_llm(options.model), dict[str, list[CaseScores]](), dict[str, list[CaseScores]]()
     for name in options.sets:
         cases = judged(name, depth=options.documents, limit=options.limit)
         plan, scores[name] = kept_scores(llm, f"{name}-{options.documents}", cases, WORK)
-    found = quality(plan, scores)
+        _, unjudged[name] = kept_scores(llm, asked_folder(name, 9), asked(name), WORK, last_layer=9)
+    found = quality(plan, scores, unjudged)
     spent = times(llm, prepare("cranfield", depth=options.documents, limit=options.queries).rankings)
     for step, value in found.items():
         print(f"{value:7.4f}  {step}")

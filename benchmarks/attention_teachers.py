@@ -1,9 +1,10 @@
 """What heads can be learned from: nDCG@10 of attention alone on each sample, by what its heads were found on and how much.
 
-Judgements of the other sets, against the set's own corpus without any label, against such corpora of all sets; and each
-of these with fewer queries, which says whether more of them would help. Scores of all heads are those that
-`benchmarks.attention_heads` keeps in its work folder, with and without --free; this fits and ranks alone, in minutes.
-nDCG@10 is against the best order of the candidates, over queries with a relevant one.
+Judgements of the other sets, queries that nobody judged and that two legs grade, and questions made from a corpus, graded
+in the same way; each of these with fewer queries too, which says whether more of them would help. No query of the samples
+is among those that nobody judged. Scores of all heads are those that `benchmarks.attention_heads` keeps in its work
+folder; this fits and ranks alone, in minutes. nDCG@10 is against the best order of the candidates, over queries with a
+relevant one.
 
     python -m benchmarks.attention_teachers [--last-layer 9] [--record]
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.attention_heads import WORK, read_scores
+from benchmarks.attention_heads import WORK, asked_folder, free_folder, others, read_scores
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import record
 from rerankers.attention.finding import PENALTIES, Example, fit, ndcg, scored
@@ -35,7 +36,7 @@ def kept(folder: Path, *, n_heads: int) -> list[Example]:
     cases = [read_scores(path) for path in sorted(folder.glob("*.npz"))]
     examples = [each.example(slice(n_heads)) for each in cases if (each.grades > 0).any()]
     if not examples:
-        raise SystemExit(f"no scores in {folder}: run python -m benchmarks.attention_heads --layers 9, and with --free")
+        raise SystemExit(f"no scores in {folder}: run python -m benchmarks.attention_heads --layers 9")
     return examples
 
 
@@ -43,10 +44,6 @@ def some(examples: Sequence[Example], n: int) -> list[Example]:
     """At most `n`, drawn at random, the same in every run."""
     order = np.random.default_rng(DRAW).permutation(len(examples))
     return [examples[at] for at in order[:n]]
-
-
-def others(pool: Examples, name: str) -> list[Example]:
-    return [each for other, examples in pool.items() if other != name for each in examples]
 
 
 def itself(pool: Examples, name: str) -> Sequence[Example]:
@@ -76,13 +73,18 @@ def main() -> None:
     options = parser.parse_args()
     n_heads = HEADS_PER_LAYER * (options.last_layer + 1)
     judged = {name: kept(options.work / f"{name}-40", n_heads=n_heads) for name in JUDGEMENTS}
-    free = {name: kept(options.work / f"{name}-taught-{options.last_layer}", n_heads=n_heads) for name in JUDGEMENTS}
+    asked, free = (
+        {name: kept(options.work / folder(name, options.last_layer), n_heads=n_heads) for name in JUDGEMENTS}
+        for folder in (asked_folder, free_folder)
+    )
     print(f"| found on | queries of each set | {' | '.join(f'penalty {each:g}' for each in PENALTIES)} |")
     print("| --- |" + " ---: |" * (len(PENALTIES) + 1))
     for told, pool, of in (
         ("judgements of the other sets", judged, others),
-        ("the set's own corpus, no labels", free, itself),
-        ("all corpora, no labels", free, all_of),
+        ("queries of the other sets, unjudged", asked, others),
+        ("queries of all sets, unjudged", asked, all_of),
+        ("the set's own corpus", free, itself),
+        ("the corpora of all sets", free, all_of),
     ):
         most = max(map(len, pool.values()))
         for n in sorted({min(n, most) for n in NUMBERS}):

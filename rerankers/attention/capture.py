@@ -93,17 +93,17 @@ ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, sdpa_mask)
 
 
 @contextmanager
-def attention_switched(decoder: Any) -> Iterator[None]:
-    """Within, `decoder` calls our attention function. Afterwards, come what may, the one it had."""
+def attention_switched(decoder: Any, *, name: str = ATTENTION) -> Iterator[None]:
+    """Within, `decoder` calls our attention function, by the `name` it is registered by. Afterwards the one it had."""
     configs = {id(m.config): m.config for m in decoder.modules() if hasattr(m, "config")}.values()
     before = [(config, config._attn_implementation) for config in configs]
     try:
         for config, _ in before:
-            config._attn_implementation_internal = ATTENTION
+            config._attn_implementation_internal = name
         yield
     finally:
-        for config, name in before:
-            config._attn_implementation_internal = name
+        for config, its_own in before:
+            config._attn_implementation_internal = its_own
 
 
 class _PrefixPass:

@@ -42,7 +42,12 @@ def weight_hash(model: Any) -> str:
 
 
 def states_identity(
-    model: Any, *, opening: Sequence[int], plan: Plan, prior: Mapping[str, object] | None = None
+    model: Any,
+    *,
+    opening: Sequence[int],
+    plan: Plan,
+    prior: Mapping[str, object] | None = None,
+    compiled: bool = False,
 ) -> dict[str, Any]:
     """All that a document's state depends on, beside its own ids: told in clear where it is kept.
 
@@ -64,6 +69,7 @@ def states_identity(
         "pairs": [list(pair) for pair in pairs],
         "windows": {str(layer): window for layer, window in plan.windows.items()},
         "prior": prior,
+        "compiled": compiled,  # rounded in other places
     }
 
 

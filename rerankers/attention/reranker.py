@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from rag.protocols import LocalLLM, Weights
 from rag.ranking import require_k
 from rag.types import Document, Ranking, Usage
 from rerankers.attention.choosing import HeadChoice
+from rerankers.attention.compiler import require_compiler
 from rerankers.attention.explain import TokenScore, token_scores
 from rerankers.attention.head_sets import HeadSet
 from rerankers.attention.heads import Plan, make_plan, parse_heads
@@ -81,6 +83,8 @@ class AttentionReranker:
         keep: where documents' states stay: memory, disk (under the cache folder, across processes) or nowhere.
         keep_as: number format of kept states.
         keep_mb: most space they take.
+        compiled: run the model's layers as torch.compile makes them, which pays where much is read and matrix products are
+            fast (see docs/results.md). The first call takes seconds, and it needs a C++ compiler.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class AttentionReranker:
         keep: Literal["memory", "disk", "nowhere"] = "memory",
         keep_as: Literal["bfloat16", "int8"] = "bfloat16",
         keep_mb: int = 512,
+        compiled: bool = False,
     ) -> None:
         _one_of("instruction", instruction, (*INSTRUCTIONS, "none"))
         _one_of("layout", layout, ("blocks", "prompt"))
@@ -134,6 +139,11 @@ class AttentionReranker:
                 f"got instruction={instruction!r}, nulls={nulls!r}, null_instruction={null_instruction}. Leave them as they "
                 "are, or use layout: blocks."
             )
+        if compiled and layout == "prompt":
+            raise ValueError("rerank.attention: compiled is for layout: blocks")
+        if compiled:
+            require_compiler()
+        self._compiled = compiled
         self._llm, self._layout, self._heads, self._depth = llm, layout, HeadChoice.of(heads), depth
         self._in_one_prompt: ICRReranker | None = None
         self._late: Literal["ie", "qa"] = "qa" if instruction == "qa" else "ie"
@@ -176,7 +186,6 @@ class AttentionReranker:
             SpecError: nothing is kept (keep: nowhere), or the layout is one prompt, whose states serve no other.
         """
         from rerankers.attention.ahead import Filling
-        from rerankers.attention.capture import attention_switched
 
         if self._keep == "nowhere" or self._layout == "prompt":
             raise SpecError("rerank.attention reads ahead only with layout: blocks and keep: disk or memory")
@@ -186,7 +195,7 @@ class AttentionReranker:
             with self._llm.weights() as lent:
                 reader, _ = self._reader(lent)
                 blocks = [reader.block(each)[0] for each in some]
-                with attention_switched(reader.decoder):
+                with self._switched(reader.decoder):
                     fresh += reader.read(blocks).fresh
             progress("read", first + len(some), len(documents))
             if reader.store is not None and filling.passes(reader.store, blocks):
@@ -227,13 +236,11 @@ class AttentionReranker:
             SpecError: the layout is one prompt, where a document's part is not its own.
             StageError: the attention is not finite.
         """
-        from rerankers.attention.capture import attention_switched
-
         if self._layout == "prompt":
             raise SpecError("rerank.attention explains scores only with layout: blocks")
         with self._llm.weights() as lent:
             reader, heads = self._reader(lent)
-            with attention_switched(reader.decoder):
+            with self._switched(reader.decoder):
                 (asked,) = reader.ask([reader.query(query)[0]])
                 question = self._question(reader, heads, asked)
                 return token_scores(question, document, weighing=self._weighing(reader, heads), among=among)
@@ -247,12 +254,10 @@ class AttentionReranker:
         return ranked_by(self, query, texts)
 
     def _read(self, works: Sequence[Work], lent: Weights, k: int) -> None:
-        from rerankers.attention.capture import attention_switched
-
         reader, heads = self._reader(lent)
         queries = [reader.query(work.ranking.query.text) for work in works]
         ids = [ids for ids, _ in queries]
-        with attention_switched(reader.decoder):
+        with self._switched(reader.decoder):
             for some in reader.together(ids):
                 started = perf_counter()
                 asked = reader.ask(ids[some])
@@ -263,6 +268,16 @@ class AttentionReranker:
                     self._score(work, self._question(reader, heads, seen), heads, k)
                     seconds = perf_counter() - started + per_token * len(its_ids)
                     work.usage += Usage(calls=1, prompt_tokens=len(its_ids), seconds=seconds)
+
+    def _switched(self, decoder: Any) -> AbstractContextManager[None]:
+        """Within, the decoder is read: it calls our attention function."""
+        if self._compiled:
+            from rerankers.attention.compiled import compiled_and_switched
+
+            return compiled_and_switched(decoder)
+        from rerankers.attention.capture import attention_switched
+
+        return attention_switched(decoder)
 
     def _strength(self, heads: HeadSet) -> float:
         return heads.null_strength if self._null_strength is None else self._null_strength
@@ -393,7 +408,7 @@ class AttentionReranker:
         # A null stands behind the longest document, after its lead and, where the whole suffix is read, before the end.
         behind = {"lead": list(null_lead), "end": list(pieces.end), "span": self._span, "max_tokens": self._max_tokens}
         of_prior = None if prior is None else prior.in_clear | behind
-        identity = states_identity(model, opening=pieces.opening, plan=plan, prior=of_prior)
+        identity = states_identity(model, opening=pieces.opening, plan=plan, prior=of_prior, compiled=self._compiled)
         return StateStore(
             home() / "states" if self._keep == "disk" else None,
             identity=identity,
