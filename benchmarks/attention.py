@@ -11,6 +11,7 @@ stopped, on this machine or another, goes on where it was; a line counts only fo
     alone-reversed      the same, candidates reversed
     fused               attention and BM25's score, both standardised, weighed as is best on the other sets
     alone-int8          alone, with document states kept as int8
+    alone-compiled      alone, with compiled layers
     alone-judged        alone, with heads found on the other sets' judgements
     fused-judged        these fused
     alone-free          alone, with heads found on the set's own corpus, without any query
@@ -133,6 +134,7 @@ def methods(llm: LocalLLM, weight_for: Callable[[str, str], float]) -> dict[str,
         "alone-reversed": (backwards, attention("{set}.json")),
         "fused": (same, attention("{set}.json", fuse="fused")),
         "alone-int8": (same, attention("{set}.json", keep_as="int8")),
+        "alone-compiled": (same, attention("{set}.json", compiled=True)),
         "alone-judged": (same, attention("{set}.judged.json")),
         "fused-judged": (same, attention("{set}.judged.json", fuse="fused-judged")),
         "alone-free": (same, attention("{set}.free.json")),
