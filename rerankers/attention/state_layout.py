@@ -1,8 +1,14 @@
-"""How one document's state lies in memory and on disk: bits of bfloat16, or int8 with a scale per row."""
+"""How one document's state lies in memory and on disk: bits of bfloat16, or int8 with a scale per row.
+
+A few of a key's numbers are many times as large as the others, and a scale that fits them leaves little of the rest. So
+int8 rounds not the key but its discrete cosine transform, in which such peaks are spread over all numbers (the idea of
+QuaRot: Ashkboos et al., NeurIPS 2024, arXiv 2404.00456), and turns it back when it is read.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -29,7 +35,8 @@ class StateLayout:
     """Between a state and its bytes, uint8 [n_tokens * bytes_per_token].
 
     First the prior, as it is, where there is one. Then the keys. bfloat16: the numbers in order. int8: float32 scales
-    [n_pairs, n_tokens], then the numbers; what is read back differs by at most 1/254 of the largest number in its row.
+    [n_pairs, n_tokens], then the numbers of the rows' cosine transforms; each of these is off by at most 1/254 of the largest
+    in its row.
     """
 
     n_pairs: int
@@ -71,7 +78,8 @@ class StateLayout:
             return State(rest.view(torch.bfloat16).view(self.n_pairs, n_tokens, self.head_size), prior)
         n_rows = self.n_pairs * n_tokens
         scales = rest[: 4 * n_rows].view(torch.float32).view(self.n_pairs, n_tokens, 1)
-        return State(rest[4 * n_rows :].view(torch.int8).view(self.n_pairs, n_tokens, self.head_size) * scales, prior)
+        spread = rest[4 * n_rows :].view(torch.int8).view(self.n_pairs, n_tokens, self.head_size) * scales
+        return State(spread @ cosines(self.head_size), prior)
 
 
 def _bfloat16(state: Tensor) -> list[Tensor]:
@@ -80,7 +88,16 @@ def _bfloat16(state: Tensor) -> list[Tensor]:
 
 def _int8(state: Tensor) -> list[Tensor]:
     """Scales and numbers. A row of zeros has scale 0; a row that is not finite has a scale that is not."""
-    exact = state.detach().to("cpu", torch.float32)
-    scales = exact.abs().amax(-1, keepdim=True) / 127
+    spread = state.detach().to("cpu", torch.float32) @ cosines(state.shape[-1]).T
+    scales = spread.abs().amax(-1, keepdim=True) / 127
     divisors = torch.where(scales > 0, scales, torch.ones(()))
-    return [scales, (exact / divisors).round().clamp(-127, 127).to(torch.int8)]
+    return [scales, (spread / divisors).round().clamp(-127, 127).to(torch.int8)]
+
+
+@cache
+def cosines(size: int) -> Tensor:
+    """float32 [size, size], orthonormal: row k is the k-th basis vector of the DCT-II."""
+    at = torch.arange(size, dtype=torch.float64)
+    basis = torch.cos(torch.pi * at[:, None] * (2 * at + 1) / (2 * size)) * (2 / size) ** 0.5
+    basis[0] /= 2**0.5
+    return basis.float()

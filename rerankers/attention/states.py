@@ -32,7 +32,7 @@ from rerankers.attention.state_segments import ENTRY_BYTES
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _SPARE_BYTES = 256 << 20
 """Memory used at most in place of a folder that cannot be written to."""
 
