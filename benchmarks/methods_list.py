@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.attention_heads import HEADS
 from benchmarks.methods_prompts import prompts_of
 from benchmarks.methods_sets import SETS, Declared
 
@@ -67,16 +70,24 @@ class Method:
     def settings(self, name: str, first: str) -> str:
         """All that its results depend on, beside the commit: lines of other settings do not count.
 
-        The words of its prompts are told by their hash, and how the corpus was rewritten where that is searched.
+        The words of its prompts and its heads are told by their hash, and how the corpus was rewritten where that is searched.
         """
         params = self.params_on(name)
         told = [json.dumps(params, sort_keys=True), f"depth {DEPTH}" if self.stage == "rerank" else self.join]
         told += [f"{prompt}:{digest}" for prompt, digest in prompts_of(self.use, params).items()]
+        if "{heads}" in params.values():
+            told.append(f"heads {sha256(heads_without(SETS[name]).read_bytes()).hexdigest()[:12]}")
         if first.endswith("-rewritten"):
             written = prompts_of("transform.rewrite_code", REWRITING)
             told += ["rewritten", json.dumps(REWRITING, sort_keys=True)]
             told += [f"{prompt}:{digest}" for prompt, digest in written.items()]
         return f"{self.use} {' '.join(told)} over {first} by {MODEL}"
+
+
+def heads_without(declared: Declared) -> Path:
+    """The heads that were found on the other sets; those of all sets where this one was no part of the search."""
+    path = HEADS / f"{declared.folder or declared.name}.json"
+    return path if path.is_file() else HEADS / "all.json"
 
 
 def plain() -> Method:

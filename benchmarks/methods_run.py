@@ -10,8 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.attention_heads import HEADS
-from benchmarks.methods_list import BATCH_TOKENS, DEPTH, MODEL, REWRITING, Cell, Method
+from benchmarks.methods_list import BATCH_TOKENS, DEPTH, MODEL, REWRITING, Cell, Method, heads_without
 from benchmarks.methods_prompts import TABLES
 from benchmarks.methods_sets import HITS, QUERIES, Bench, Declared
 from benchmarks.methods_style import style
@@ -173,12 +172,6 @@ class Runner:
             "seconds": round(seconds, 4),
             **self._origin,
         }
-
-
-def heads_without(declared: Declared) -> Path:
-    """The heads that were found on the other sets; those of all sets where this one was no part of the search."""
-    path = HEADS / f"{declared.folder or declared.name}.json"
-    return path if path.is_file() else HEADS / "all.json"
 
 
 def random_classifier(folder: Path) -> Path:

@@ -98,6 +98,6 @@ def _int8(state: Tensor) -> list[Tensor]:
 def cosines(size: int) -> Tensor:
     """float32 [size, size], orthonormal: row k is the k-th basis vector of the DCT-II."""
     at = torch.arange(size, dtype=torch.float64)
-    basis = torch.cos(torch.pi * at[:, None] * (2 * at + 1) / (2 * size)) * (2 / size) ** 0.5
+    basis: Tensor = torch.cos(torch.pi * at[:, None] * (2 * at + 1) / (2 * size)) * (2 / size) ** 0.5
     basis[0] /= 2**0.5
     return basis.float()
