@@ -92,7 +92,7 @@ bench-icr: $(VENV)/.tested ## the attention reranker: cost over a plain forward,
 bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality and time beside the baselines (resumes; hours in full)
 	@$(BENCH).attention_heads --layers 9 --record && $(BENCH).attention_teachers --record
 	@$(BENCH).attention identity alone alone-shuffled alone-reversed fused alone-int8 alone-judged fused-judged alone-free fused-free cosine icr icr-shuffled yes-no listwise
-	@$(BENCH).attention identity alone fused --all
+	@$(BENCH).attention identity alone fused hybrid hybrid-alone hybrid-fused --all
 	@$(BENCH).attention hybrid hybrid-alone hybrid-fused && $(BENCH).attention_fusion --record
 	@$(BENCH).attention_latency --baselines --queries 10 --record
 	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record && $(BENCH).attention_steps --record

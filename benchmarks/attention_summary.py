@@ -172,9 +172,10 @@ def main() -> None:
     whole = {method: found for method, found in everything.items() if len(found) > len(values[method])}
     if whole:
         print("\nall judged queries:", *means(whole), sep="\n")
-    for method in (each for each in ("alone", "fused") if {each, "identity"} <= set(whole)):
-        print(gain(whole, f"{method}, against identity", method, "identity", "printed", None))
-        print(f"  significantly worse: {', '.join(worse_sets(whole, method, 'identity')) or 'none'}")
+    for method, first in (("alone", "identity"), ("fused", "identity"), ("hybrid-fused", "hybrid")):
+        if {method, first} <= set(whole):
+            print(gain(whole, f"{method}, against {first}", method, first, "printed", None))
+            print(f"  significantly worse: {', '.join(worse_sets(whole, method, first)) or 'none'}")
 
 
 if __name__ == "__main__":
