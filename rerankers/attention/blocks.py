@@ -14,7 +14,7 @@ Of a document only keys stay, those of the heads that are read. Of a query stay 
 how much they weigh what the query sees anyway. `rerankers.attention.match` brings the two together.
 
 Texts that go through the model together are packed into one row without padding: positions say where a token
-stands, and attention is computed block by block.
+stands, and attention is computed for each run of blocks of one length.
 """
 
 from __future__ import annotations
@@ -61,6 +61,20 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Run:
+    """Blocks of one length that stand next to each other in a row: `n` of them, the first from `start` on."""
+
+    start: int
+    n: int
+    length: int
+
+    def stacked(self, states: Tensor) -> Tensor:
+        """[1, heads, row, head_size] -> [n, heads, length, head_size]."""
+        own = states[0, :, self.start : self.start + self.n * self.length]
+        return own.view(len(own), self.n, self.length, -1).transpose(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class _Row:
     """Texts packed into one row: their ids, where each begins and ends, and the position at which all begin."""
 
@@ -75,6 +89,13 @@ class _Row:
             blocks.append(slice(len(ids), len(ids) + len(text)))
             ids += text
         return cls(ids, blocks, first)
+
+    @property
+    def runs(self) -> Iterator[_Run]:
+        """All blocks, in order, those of one length together."""
+        for length, some in groupby(self.blocks, key=lambda block: block.stop - block.start):
+            run = list(some)
+            yield _Run(run[0].start, len(run), length)
 
     @property
     def positions(self) -> list[int]:
@@ -101,26 +122,28 @@ class _BlocksPass:
         self._look(layer, query, key, value, scale, cap)
         if layer == self._plan.deepest:
             return None
-        return torch.cat([self._attention(layer, b, query, key, value, scale, cap) for b in self._row.blocks], 1)
+        return torch.cat([self._attention(layer, run, query, key, value, scale, cap) for run in self._row.runs], 1)
 
     def _look(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, cap: float | None) -> None: ...
 
     def _attention(
-        self, layer: int, block: slice, query: Tensor, key: Tensor, value: Tensor, scale: float, cap: float | None
+        self, layer: int, run: _Run, query: Tensor, key: Tensor, value: Tensor, scale: float, cap: float | None
     ) -> Tensor:
-        own = query[:, :, block]
-        keys, values = self._seen(layer, key, 0, block), self._seen(layer, value, 1, block)
-        mask = self._mask(own.shape[2], self._plan.window(layer), query.device)
+        own = run.stacked(query)
+        keys, values = self._seen(layer, run.stacked(key), 0), self._seen(layer, run.stacked(value), 1)
+        mask = self._mask(run.length, self._plan.window(layer), query.device)
         if cap is not None:
-            return rows.softcapped_attention(own, keys, values, scale=scale, softcap=cap, mask=mask)
-        return rows.attention(own, keys, values, scale=scale, mask=mask)
+            found = rows.softcapped_attention(own, keys, values, scale=scale, softcap=cap, mask=mask)
+        else:
+            found = rows.attention(own, keys, values, scale=scale, mask=mask)
+        return found.flatten(0, 1)[None]
 
-    def _seen(self, layer: int, states: Tensor, which: int, block: slice) -> Tensor:
-        """Keys (0) or values (1) that a block sees: [1, g, before + own, d]."""
-        own = states[:, :, block]
+    def _seen(self, layer: int, own: Tensor, which: int) -> Tensor:
+        """Keys (0) or values (1) that blocks see, their own [n, g, length, d]: [n, g, before + length, d]."""
         if self._before is None:
             return own
-        return torch.cat((self._before.states[layer][which : which + 1], own), 2)
+        before = self._before.states[layer][which].expand(len(own), -1, -1, -1)
+        return torch.cat((before, own), 2)
 
     def _mask(self, length: int, window: int | None, device: Any) -> Tensor:
         """bool [1, 1, length, before + length]: what comes before, within the layer's window where it slides."""
@@ -176,7 +199,7 @@ class _QueriesPass(_BlocksPass):
         vectors = query[0, list(heads)].float() * scale
         weighed = []
         for block in self._row.blocks:
-            keys = self._seen(layer, key, 0, block)[0]
+            keys = self._seen(layer, key[:, :, block], 0)[0]
             # Heads that share keys stand together, so the keys are never copied for each of them.
             of_each = torch.split(vectors[:, block], [n for _, n in groups])
             logits = torch.cat([own @ keys[pair].float().T for own, (pair, _) in zip(of_each, groups, strict=True)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from time import perf_counter
 from typing import Any, Literal
@@ -28,6 +29,8 @@ from rerankers.attention.weigh import Scores
 Span = Literal["words", "suffix"]
 _CHARACTERS_PER_TOKEN = 32
 """More than any tokenizer's average: what lies behind is cut off anyway, so it is not even encoded."""
+_REMEMBERED = 2048
+"""Documents whose ids are remembered: at most some 20 MB with blocks of 128 tokens."""
 _KEYS_BYTES = 256 << 20
 """Keys of documents alive at once, as float32: enough of them to fill a pass with texts of like length."""
 _TOGETHER = 32
@@ -100,6 +103,9 @@ class BlockReader:
         self._softcap = getattr(decoder.config, "attn_logit_softcapping", None)
         self._numbers_per_row = len(plan.names) * head_size(decoder.config)
         self._numbers_per_token = len(encoded) * head_size(decoder.config)
+        # Where states are kept, to encode the texts again would be half of what a query costs.
+        remembered = 0 if store is None else _REMEMBERED
+        self._ids_of = lru_cache(remembered)(lambda text: tuple(encode_text(tokenizer, text)))
         self._opening: Before | None = None
         self._before: dict[tuple[int, ...], Before] = {}
         self._nulls: dict[tuple[str, tuple[tuple[int, int], ...]], Asked] = {}
@@ -132,7 +138,7 @@ class BlockReader:
     def block(self, document: Document) -> tuple[list[int], bool]:
         """A document's ids (title, a new line and the text), and whether they had to be cut."""
         text = self._text(document)
-        ids = encode_text(self._tokenizer, text.strip())
+        ids = self._ids_of(text.strip())
         block = self._pieces.document(ids, max_tokens=self._max_tokens)
         cut = len(block) < len(ids) + len(self._pieces.separator) or len(text) < len(_whole(document))
         return block, cut

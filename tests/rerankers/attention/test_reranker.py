@@ -831,3 +831,20 @@ def test_of_several_published_sets_the_shallow_one_is_taken_and_others_are_named
         named["llama-3.1-8b-instruct.qrhead-longmemeval"].weights.keys() & named["llama-3.1-8b-instruct.core"].weights
     )
     assert len(overlap) == 7  # known to be seven of eight: a slip of the pen would show
+
+
+@pytest.mark.parametrize(("keep", "times"), [("memory", 1), ("nowhere", 2)])
+def test_texts_are_turned_into_tokens_once_where_states_are_kept(
+    llm: TinyLLM, keep: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rerankers.attention import reader
+
+    encoded, encode = list[str](), reader.encode_text
+    monkeypatch.setattr(reader, "encode_text", lambda tokenizer, text: encoded.append(text) or encode(tokenizer, text))
+    reranker = AttentionReranker(llm=llm, heads=HEADS, keep=keep)
+    first, second = (
+        reranker.rerank([replace(SIX, query=Query(qid="q", text=text))], k=9)[0] for text in ("which city", "what eyes")
+    )
+    assert set(scores(first)) == set(scores(second))
+    for hit in SIX.hits:
+        assert encoded.count(hit.document.text) == times
