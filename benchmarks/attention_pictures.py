@@ -113,9 +113,9 @@ def draw_seconds(axes: Any, line: Mapping[str, Any]) -> None:
         xlabel="candidates",
         ylabel="seconds per query, two cores",
         xlim=(16, 1200),
-        ylim=(0.03, 60),
+        ylim=(0.01, 60),
     )
-    axes.set_yticks([0.1, 1, 10], labels=["0.1", "1", "10"])
+    axes.set_yticks([0.01, 0.1, 1, 10], labels=["0.01", "0.1", "1", "10"])
     axes.set_xticks([20, 40, 80, 160, 320], labels=["20", "40", "80", "160", "320"])
     axes.minorticks_off()
     axes.set_title("Seconds by number of candidates", loc="left", color=INK)
