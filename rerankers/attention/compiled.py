@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
@@ -23,8 +22,6 @@ from rerankers.attention.capture import ATTENTION, attention_switched
 
 _OUTSIDE = f"{ATTENTION}_outside"
 """Our attention function, which no graph contains."""
-_layers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-"""Layer -> how it is called when compiled."""
 
 
 @contextmanager
@@ -39,7 +36,7 @@ def compiled_and_switched(decoder: Any) -> Iterator[None]:
     before = [layer._compiled_call_impl for layer in layers]
     try:
         for layer in layers:
-            layer._compiled_call_impl = _compiled(layer)
+            layer._compiled_call_impl = partial(_compiled(layer.__class__), layer)
         with attention_switched(decoder, name=_OUTSIDE):
             yield
     except torch._dynamo.exc.TorchDynamoException as cause:
@@ -52,12 +49,11 @@ def compiled_and_switched(decoder: Any) -> Iterator[None]:
             layer._compiled_call_impl = call
 
 
-def _compiled(layer: Any) -> Any:
-    found = _layers.get(layer)
-    if found is None:
-        # Lengths differ from pack to pack: one graph for all of them.
-        found = _layers[layer] = torch.compile(layer._call_impl, dynamic=True)
-    return found
+@cache
+def _compiled(kind: type[Any]) -> Any:
+    """How layers of a kind are called when compiled. Of the kind and not of a layer, whose weights it would keep alive."""
+    # Lengths differ from pack to pack: one graph for all of them.
+    return torch.compile(kind._call_impl, dynamic=True)
 
 
 @cache

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from rag.errors import SpecError
 from rag.ranking import in_this_order
 from rag.types import Document, Query, Ranking
+from rerankers.attention import compiled as compiled_layers
 from rerankers.attention.reranker import AttentionReranker
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 
@@ -40,13 +43,10 @@ def test_one_prompt_is_not_compiled() -> None:
 
 
 def test_what_does_not_compile_is_told_and_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(call: object, **settings: object) -> object:
-        def refuse(*given: object, **named: object) -> object:
-            raise torch._dynamo.exc.TorchDynamoException("no such instruction\nand a long story")
+    def refuse(*given: object, **named: object) -> object:
+        raise torch._dynamo.exc.TorchDynamoException("no such instruction\nand a long story")
 
-        return refuse
-
-    monkeypatch.setattr(torch, "compile", broken)
+    monkeypatch.setattr(compiled_layers, "_compiled", lambda kind: refuse)
     llm = TinyLLM(tiny_model("llama"))
     reranker = AttentionReranker(llm=llm, heads=HEADS, compiled=True)
     with pytest.raises(
@@ -65,11 +65,7 @@ def test_compiled_layers_find_the_same_and_are_there_for_the_reading_alone(
 ) -> None:
     monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
     model = tiny_model(family)
-    llm, plain, kept = (
-        TinyLLM(model),
-        AttentionReranker(llm=TinyLLM(model), heads=HEADS),
-        {"keep": "disk", "keep_mb": 8},
-    )
+    llm, plain = TinyLLM(model), AttentionReranker(llm=TinyLLM(model), heads=HEADS)
     compiled = AttentionReranker(llm=llm, heads=HEADS, compiled=True, keep="disk", keep_mb=8)
     decoder = model.get_decoder()
     graphs = torch._dynamo.utils.counters["stats"]
@@ -82,8 +78,12 @@ def test_compiled_layers_find_the_same_and_are_there_for_the_reading_alone(
     many = graphs["unique_graphs"]
     found(compiled, "another length of the question, once more")
     assert graphs["unique_graphs"] == many  # one graph serves all lengths
-    found(AttentionReranker(llm=llm, heads=HEADS, **kept))
+    found(AttentionReranker(llm=llm, heads=HEADS, keep="disk", keep_mb=8))
     told = [
         json.loads(each.read_text())["identity"]["compiled"] for each in (tmp_path / "states").rglob("identity.json")
     ]
     assert sorted(told) == [False, True]
+    layer = weakref.ref(decoder.layers[1])
+    del model, llm, plain, compiled, decoder
+    gc.collect()
+    assert layer() is None  # weights go when nobody holds the model
