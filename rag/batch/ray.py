@@ -9,10 +9,12 @@ code on it.
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -72,8 +74,10 @@ def through_ray(
     with _connected(cluster, n_pools=len(pools)) as ray:
         try:
             for window in _windows(batches):
-                for row in _moved(window, pools, job, cluster).iter_rows():
-                    yield _opened(row)
+                # Closed before Ray is left: what fetches ahead of a run that ends early would connect anew by itself.
+                with closing(iter(_moved(window, pools, job, cluster).iter_rows())) as rows:
+                    for row in rows:
+                        yield _opened(row)
         except ray.exceptions.RayError as error:
             raise StageError(f"rag batch --ray: the cluster gave up: {_last_line(error)}") from error
 
@@ -160,6 +164,7 @@ def _opened(row: dict[str, Any]) -> BatchDone:
 @contextmanager
 def _connected(cluster: Cluster, *, n_pools: int) -> Iterator[Any]:
     """Ray, connected and told to keep the order of batches; what was started here ends here."""
+    _stay_disconnected()
     import ray
     import ray.data
     import ray.exceptions
@@ -183,6 +188,15 @@ def _connected(cluster: Cluster, *, n_pools: int) -> Iterator[Any]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def _stay_disconnected() -> None:
+    """Ray connects by itself whenever one of its threads asks for anything, also behind a run that has ended.
+
+    Ray reads the variable when it is imported. Whoever imported it before may count on that, and keeps it.
+    """
+    if "ray" not in sys.modules:
+        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
 
 def _require_reachable(address: str) -> None:

@@ -75,6 +75,9 @@ def address() -> Iterator[str]:
     nodes.add_node(num_cpus=2)
     nodes.wait_for_nodes()
     yield nodes.address
+    import ray
+
+    ray.shutdown()  # where Ray was imported before us, a thread of a run that ended early may have connected anew
     nodes.shutdown()
 
 
@@ -191,6 +194,21 @@ CLOSED = {
     "nodes": {"answer": {"use": "generate.closed_book", "in": "query", "with": {"llm": "small"}}},
     "output": "answer",
 }
+
+
+def test_ray_does_not_connect_by_itself_behind_a_run_unless_the_program_had_it_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rag.batch.ray import _stay_disconnected
+
+    monkeypatch.setenv("RAY_ENABLE_AUTO_CONNECT", "")  # so that what it was comes back afterwards
+    monkeypatch.delenv("RAY_ENABLE_AUTO_CONNECT")
+    monkeypatch.setitem(sys.modules, "ray", sys)
+    _stay_disconnected()
+    assert "RAY_ENABLE_AUTO_CONNECT" not in os.environ
+    monkeypatch.delitem(sys.modules, "ray")
+    _stay_disconnected()
+    assert os.environ["RAY_ENABLE_AUTO_CONNECT"] == "0"
 
 
 def test_without_ray_the_way_to_get_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
