@@ -180,6 +180,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
+    if options.ship and "asked" not in options.on:
+        parser.error("--ship writes what is found on asked queries; add asked to --on")
     HEADS.mkdir(exist_ok=True)
     finder, last_layer = Finder(default_llm(options.model), options), max(options.layers)
     if "asked" in options.on:

@@ -74,7 +74,7 @@ def through_ray(
     with _connected(cluster, n_pools=len(pools)) as ray:
         try:
             for window in _windows(batches):
-                # Closed before Ray is left: what fetches ahead of a run that ends early would connect anew by itself.
+                # Closed here, so that what moves a run that ends early has ended before Ray is left.
                 with closing(iter(_moved(window, pools, job, cluster).iter_rows())) as rows:
                     for row in rows:
                         yield _opened(row)

@@ -107,6 +107,7 @@ class _BlocksPass:
 
     def __init__(self, before: Before | None, row: _Row, plan: Plan) -> None:
         self._before, self._row, self._plan = before, row, plan
+        self._runs = tuple(row.runs)  # of all layers
         self._masks: dict[tuple[int, int | None], Tensor] = {}
 
     def attend(
@@ -122,7 +123,7 @@ class _BlocksPass:
         self._look(layer, query, key, value, scale, cap)
         if layer == self._plan.deepest:
             return None
-        return torch.cat([self._attention(layer, run, query, key, value, scale, cap) for run in self._row.runs], 1)
+        return torch.cat([self._attention(layer, run, query, key, value, scale, cap) for run in self._runs], 1)
 
     def _look(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, cap: float | None) -> None: ...
 

@@ -1,9 +1,9 @@
 """A decoder's layers as torch.compile makes them, while they are read for their attention and not a moment longer.
 
 What lies between a layer's matrix products (norms, rotations, activations) becomes a few loops over memory instead of a
-dozen. Where products are fast, as with AMX, that is most of what is left to gain. Our attention function stays as it is:
-what it does depends on the blocks of a row, which no graph could know. The model is lent and others use it, so layers
-run as they did before as soon as the reading ends.
+dozen. Where products are fast, as with AMX, much of the time goes there. Our attention function stays as it is: what it
+does depends on the blocks of a row, which no graph could know. The model is lent and others use it, so layers run as they
+did before as soon as the reading ends.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ Span = Literal["words", "suffix"]
 _CHARACTERS_PER_TOKEN = 32
 """More than any tokenizer's average: what lies behind is cut off anyway, so it is not even encoded."""
 _REMEMBERED = 2048
-"""Documents whose ids are remembered: at most some 20 MB with blocks of 128 tokens."""
+"""Documents whose ids are remembered, no more of each than its block shows: with 128 tokens at most 18 MB of ASCII, or 43
+of wider characters."""
 _KEYS_BYTES = 256 << 20
 """Keys of documents alive at once, as float32: enough of them to fill a pass with texts of like length."""
 _TOGETHER = 32
@@ -105,7 +106,7 @@ class BlockReader:
         self._numbers_per_token = len(encoded) * head_size(decoder.config)
         # Where states are kept, to encode the texts again would be half of what a query costs.
         remembered = 0 if store is None else _REMEMBERED
-        self._ids_of = lru_cache(remembered)(lambda text: tuple(encode_text(tokenizer, text)))
+        self._ids_of = lru_cache(remembered)(lambda text: tuple(encode_text(tokenizer, text)[: max_tokens + 1]))
         self._opening: Before | None = None
         self._before: dict[tuple[int, ...], Before] = {}
         self._nulls: dict[tuple[str, tuple[tuple[int, int], ...]], Asked] = {}
