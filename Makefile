@@ -32,9 +32,10 @@ $(VENV)/.serving: pyproject.toml | $(VENV)/.installed
 
 install: $(VENV)/.installed ## make .venv and install ragline into it
 
-lint: $(VENV)/.tested ## format check, lint, types
+lint: $(VENV)/.tested ## format check, lint, imports, types
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make fix" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.txt 2>&1 || { cat $(VENV)/imports.txt >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 
 test: lint ## everything from nothing: install, lint, types, tests

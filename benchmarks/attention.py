@@ -48,13 +48,13 @@ from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS, read_sample
 from benchmarks.record import RESULTS
 from benchmarks.work_lines import Work
+from rag.core.protocols import LLM, LocalLLM, Reranker
+from rag.core.ranking import ranked
+from rag.core.types import Ranking, ScoredDocument
 from rag.evaluate.measures import evaluate
 from rag.evaluate.significance import holm, paired_randomisation
-from rag.protocols import LLM, LocalLLM, Reranker
-from rag.ranking import ranked
-from rag.types import Ranking, ScoredDocument
 from rerankers import RERANKERS
-from rerankers.attention.weigh import fused
+from rerankers.attention.reading.weigh import fused
 
 WORK = RESULTS / "attention_queries.jsonl"
 WORDS = 85  # about MAX_TOKENS: what baselines that count words are shown of a document

@@ -27,17 +27,18 @@ from benchmarks.first_stage import hybrid_index, prepare
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS, SEED, load, read_sample
 from benchmarks.record import record
-from rag.protocols import LocalLLM
-from rerankers.attention.finding import METHODS
-from rerankers.attention.head_sets import HeadSet
-from rerankers.attention.heads import Plan
-from rerankers.attention.pseudo import Case, pseudo_cases, unjudged_cases
-from rerankers.attention.search_heads import CaseScores, choose_heads, score_cases
-from rerankers.attention.taught import taught
+from rag.core.protocols import LocalLLM
+from rerankers.attention.finding.case_scores import CaseScores
+from rerankers.attention.finding.pseudo import Case, pseudo_cases, unjudged_cases
+from rerankers.attention.finding.search_heads import choose_heads, score_cases
+from rerankers.attention.finding.taught import taught
+from rerankers.attention.finding.weighings import METHODS
+from rerankers.attention.heads.head_sets import HeadSet
+from rerankers.attention.heads.layout import Plan
 
 T = TypeVar("T")
 HEADS = Path(__file__).parent / "heads"
-SHIPPED = Path(__file__).parents[1] / "rerankers" / "attention" / "sets"
+SHIPPED = Path(__file__).parents[1] / "rerankers" / "attention" / "heads" / "sets"
 WORK = Path("runs") / "attention_scores"
 LAST_LAYER, MAX_TOKENS = 19, 128
 CASES, CANDIDATES = 120, 20

@@ -17,7 +17,7 @@ from benchmarks.attention import backwards, same
 from benchmarks.first_stage import prepare, shuffled
 from benchmarks.record import record
 from generators.llm import LLMS
-from rag.types import Ranking
+from rag.core.types import Ranking
 from rerankers.attention.reranker import AttentionReranker
 
 NEVER = 1e9  # a lead that no document has: reading goes on to the end, five at a time

@@ -22,11 +22,11 @@ from benchmarks.attention import WORDS
 from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm, prompt_ids
 from benchmarks.record import record
-from rag.protocols import LocalLLM, Reranker
-from rag.types import Ranking
-from rerankers.attention.prompt import first_words
+from rag.core.protocols import LocalLLM, Reranker
+from rag.core.types import Ranking
+from rerankers.attention.icr.reranker import ICRReranker
+from rerankers.attention.reading.prompt import first_words
 from rerankers.attention.reranker import AttentionReranker
-from rerankers.icr import ICRReranker
 from rerankers.listwise import ListwiseReranker
 
 

@@ -20,10 +20,10 @@ from benchmarks.attention_steps import left_out
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import latest
-from rerankers.attention.finding import Example, ndcg, ndcg_per_head
-from rerankers.attention.head_sets import read_head_set
-from rerankers.attention.heads import Plan
-from rerankers.attention.search_heads import CaseScores
+from rerankers.attention.finding.case_scores import CaseScores
+from rerankers.attention.finding.weighings import Example, ndcg, ndcg_per_head
+from rerankers.attention.heads.head_sets import read_head_set
+from rerankers.attention.heads.layout import Plan
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 PENALTY = 0.05  # the one that cross-validation chooses at most depths

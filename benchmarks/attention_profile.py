@@ -24,8 +24,8 @@ from benchmarks.attention_latency import median_of, seconds
 from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm
 from benchmarks.record import record
-from rag.protocols import LocalLLM
-from rag.types import Ranking
+from rag.core.protocols import LocalLLM
+from rag.core.types import Ranking
 from rerankers.attention.reranker import AttentionReranker
 
 PRODUCTS = (

@@ -24,13 +24,13 @@ from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import record
-from rag.protocols import LocalLLM, Reranker
-from rag.types import Ranking
-from rerankers.attention.finding import Example, Method, fit, ndcg, scored
-from rerankers.attention.heads import Plan
+from rag.core.protocols import LocalLLM, Reranker
+from rag.core.types import Ranking
+from rerankers.attention.finding.case_scores import CaseScores
+from rerankers.attention.finding.weighings import Example, Method, fit, ndcg, scored
+from rerankers.attention.heads.layout import Plan
+from rerankers.attention.icr.reranker import ICRReranker
 from rerankers.attention.reranker import AttentionReranker
-from rerankers.attention.search_heads import CaseScores
-from rerankers.icr import ICRReranker
 
 Examples = Mapping[str, Sequence[Example]]
 

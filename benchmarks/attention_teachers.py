@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.attention_heads import WORK, asked_folder, free_folder, others, read_scores
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import record
-from rerankers.attention.finding import PENALTIES, Example, fit, ndcg, scored
+from rerankers.attention.finding.weighings import PENALTIES, Example, fit, ndcg, scored
 
 HEADS_PER_LAYER = 9  # of smollm2-135m-instruct
 NUMBERS = (15, 30, 60, 120)

@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.record import record
-from rag.beir import Dataset, load_beir
-from rag.stages.identifiers import IdentifierTransform
-from rag.trec import strictly_falling
-from rag.types import Document, Query
+from rag.core.trec import strictly_falling
+from rag.core.types import Document, Query
+from rag.evaluate.beir import Dataset, load_beir
+from rag.stages.transform.identifiers import IdentifierTransform
 from retrievers.index.lexical import LexicalLeg
 from retrievers.index.settings import AnalyzerSettings, LexicalSettings
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.record import record
-from rag.beir import load_beir
+from rag.evaluate.beir import load_beir
 from retrievers.index.lexical import LexicalLeg
 from retrievers.index.settings import AnalyzerSettings, LexicalSettings
 

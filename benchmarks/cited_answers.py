@@ -20,12 +20,13 @@ import numpy as np
 
 from benchmarks.make_samples import SAMPLES, data_folder
 from benchmarks.record import record
-from rag.beir import Item, load_beir
-from rag.evaluation import cached_index
+from rag.core.types import Answer
+from rag.evaluate.beir import Item, load_beir
+from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.build import build
-from rag.graph.spec import GraphSpec, Node, load_spec
+from rag.graph.load import load_spec
+from rag.graph.spec import GraphSpec, Node
 from rag.pipeline import Pipeline
-from rag.types import Answer
 
 SAMPLE = SAMPLES / "clapnq.json"
 SEED, REPORT, TUNE = 20260, 50, 20

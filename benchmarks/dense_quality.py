@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import record
-from rag.beir import load_beir
+from rag.core.ranking import ranked
+from rag.core.types import Document, Query, Ranking, ScoredDocument
+from rag.evaluate.beir import load_beir
 from rag.evaluate.measures import evaluate
 from rag.models import resolve
-from rag.ranking import ranked
-from rag.types import Document, Query, Ranking, ScoredDocument
 from retrievers.encoders import SentenceEncoder
 from retrievers.index.encode_units import encode_units
 from retrievers.index.settings import DenseSettings

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import record
-from rag.beir import load_beir
+from rag.evaluate.beir import load_beir
 from rag.models import resolve
 from retrievers.encoders import SentenceEncoder
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.make_samples import SEED, load, read_sample
-from rag.beir import Dataset
-from rag.evaluation import cached_index
-from rag.graph.spec import load_spec
+from rag.core.progress import silent
+from rag.core.ranking import ranked
+from rag.core.trec import read_run
+from rag.core.types import Query, Ranking, ScoredDocument
+from rag.evaluate.beir import Dataset
+from rag.evaluate.graph_evaluation import cached_index
+from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
-from rag.progress import silent
-from rag.ranking import ranked
-from rag.trec import read_run
-from rag.types import Query, Ranking, ScoredDocument
 from retrievers.index.directory import Index
 from retrievers.index.lexical import LexicalLeg
 from retrievers.index.settings import AnalyzerSettings, LexicalSettings

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import record
-from rag.beir import Dataset, load_beir
+from rag.core.protocols import Fuser
+from rag.core.types import Ranking
 from rag.evaluate import Evaluation, Significance, compare, evaluate, holm
+from rag.evaluate.beir import Dataset, load_beir
 from rag.indexing import build_index
-from rag.protocols import Fuser
 from rag.stages.fuse import RRFFuser, WeightedFuser
-from rag.types import Ranking
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import Index

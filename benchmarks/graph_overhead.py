@@ -17,10 +17,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.record import record
+from rag.core.types import Query, Ranking
 from rag.graph.build import build
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 from rag.pipeline import Pipeline
-from rag.types import Query, Ranking
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS
 

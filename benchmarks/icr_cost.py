@@ -22,10 +22,10 @@ from typing import Any
 from benchmarks.make_samples import load
 from benchmarks.record import record
 from generators.llm import LLMS
-from rag.protocols import LocalLLM, Weights
-from rerankers.attention import rows
-from rerankers.attention.prompt import INSTRUCTIONS, Pieces, document_text, first_words
-from rerankers.icr import rank_texts
+from rag.core.protocols import LocalLLM, Weights
+from rerankers.attention.icr.reranker import rank_texts
+from rerankers.attention.reading import rows
+from rerankers.attention.reading.prompt import INSTRUCTIONS, Pieces, document_text, first_words
 
 AIM = 1.25
 WORDS = 85
@@ -41,7 +41,7 @@ def prompt_ids(lent: Weights, query: str, texts: Sequence[str]) -> Any:
     """Token ids (1, n) of the prompt that ICR reads, the real query at its end."""
     import torch
 
-    from rag.chat import encode_text
+    from rag.models.chat import encode_text
 
     pieces = Pieces.of(lent.tokenizer, instruction=INSTRUCTIONS["ie"])
     numbered = [document_text(i, "", text, max_words=300) for i, text in enumerate(reversed(texts), start=1)]

@@ -25,10 +25,10 @@ from benchmarks.first_stage import Job, prepare, shuffled
 from benchmarks.icr_cost import default_llm, plain_seconds
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import record
+from rag.core.types import Ranking
 from rag.evaluate.measures import evaluate
 from rag.evaluate.significance import paired_randomisation
-from rag.types import Ranking
-from rerankers.icr import ICRReranker
+from rerankers.attention.icr.reranker import ICRReranker
 
 ORDERS = ("first-stage", "shuffled")
 WORK = Path("runs") / "icr_quality.jsonl"

@@ -14,8 +14,8 @@ import os
 import random
 from pathlib import Path
 
-from rag.beir import Dataset, load_beir
-from rag.trec import Qrels
+from rag.core.trec import Qrels
+from rag.evaluate.beir import Dataset, load_beir
 
 SAMPLES = Path(__file__).parent / "samples"
 SEED, SIZE = 20260, 40

@@ -17,10 +17,10 @@ from benchmarks.methods_style import style
 from benchmarks.record import commit, machine
 from benchmarks.work_lines import Work
 from generators.llm.transformers import TransformersLLM
+from rag.core.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
 from rag.models import resolve
 from rag.stages import FUSERS
-from rag.stages.rewrite_code import RewriteCodeTransform
-from rag.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
+from rag.stages.transform.rewrite_code import RewriteCodeTransform
 
 
 @dataclass(frozen=True, kw_only=True)

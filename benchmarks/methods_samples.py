@@ -17,8 +17,8 @@ from collections import Counter
 from typing import Any
 
 from benchmarks.make_samples import SAMPLES, SEED, data_folder, draw, read_sample
-from rag.beir import load_beir
-from rag.trec import Qrels
+from rag.core.trec import Qrels
+from rag.evaluate.beir import load_beir
 
 QUERIES, ITEMS = 20, 300
 

@@ -17,16 +17,16 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.make_samples import SAMPLES, data_folder
-from rag.beir import Dataset, load_beir
+from rag.core.lines import records
+from rag.core.protocols import Retriever
+from rag.core.trec import Qrels
+from rag.core.types import Query, Ranking
+from rag.evaluate.beir import Dataset, load_beir
 from rag.evaluate.measures import evaluate
 from rag.indexing import build_index
-from rag.lines import records
-from rag.protocols import Retriever
-from rag.stages.code_style import name_idf
 from rag.stages.fuse import WeightedFuser
-from rag.stages.rewrite_code import RewriteCodeTransform
-from rag.trec import Qrels
-from rag.types import Query, Ranking
+from rag.stages.transform.code_style import name_idf
+from rag.stages.transform.rewrite_code import RewriteCodeTransform
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import Index

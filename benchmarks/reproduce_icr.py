@@ -20,10 +20,10 @@ from typing import Literal
 
 from benchmarks.first_stage import first_stage
 from benchmarks.icr_cost import default_llm
-from rag.beir import load_beir
+from rag.core.types import Ranking
+from rag.evaluate.beir import load_beir
 from rag.evaluate.measures import evaluate
-from rag.types import Ranking
-from rerankers.icr import ICRReranker
+from rerankers.attention.icr.reranker import ICRReranker
 
 ANSWERS = ("trec-covid", "fiqa", "webis-touche2020", "dbpedia-entity", "nq")
 """Sets whose late instruction asks for an answer in ICR's paper; the others ask for relevant information."""

@@ -26,9 +26,9 @@ from benchmarks.first_stage import prepare
 from benchmarks.methods_list import METHODS, MODEL, Method
 from benchmarks.record import record
 from generators.llm.transformers import TransformersLLM
-from rag.chat import encode_prompt, encode_text
-from rag.protocols import LLM, Reranker
-from rag.types import Completion, Prompt, Ranking, SamplingParams
+from rag.core.protocols import LLM, Reranker
+from rag.core.types import Completion, Prompt, Ranking, SamplingParams
+from rag.models.chat import encode_prompt, encode_text
 from rerankers import RERANKERS
 
 AIM = 0.8

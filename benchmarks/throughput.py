@@ -27,12 +27,13 @@ from typing import Any
 from benchmarks.make_samples import data_folder
 from benchmarks.record import record
 from rag.batch.run import run_batch
-from rag.beir import load_beir
-from rag.evaluation import cached_index
+from rag.core.types import Completion, Message, Prompt, Query, SamplingParams
+from rag.evaluate.beir import load_beir
+from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.build import build
-from rag.graph.spec import GraphSpec, load_spec
+from rag.graph.load import load_spec
+from rag.graph.spec import GraphSpec
 from rag.pipeline import Pipeline
-from rag.types import Completion, Message, Prompt, Query, SamplingParams
 
 PASSAGE_TOKENS = 600  # with instruction and question a prompt is about 700
 MODELS: dict[str, Any] = {

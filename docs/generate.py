@@ -8,8 +8,8 @@ from pathlib import Path
 from rag.cli.graphs import component
 from rag.graph.draw import svg
 from rag.graph.kinds import TABLES
+from rag.graph.load import builtin_names, load_spec
 from rag.graph.schema import graph_schema
-from rag.graph.spec import builtin_names, load_spec
 
 HERE = Path(__file__).parent
 

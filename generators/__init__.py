@@ -1,6 +1,6 @@
 """Generators: Context -> Answer. The table of all of them; language models are in `generators.llm`."""
 
-from rag.registry import Registry
+from rag.core.registry import Registry
 
 GENERATORS = Registry(
     "generate",

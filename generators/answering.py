@@ -6,9 +6,9 @@ import logging
 from collections.abc import Generator, Iterator, Sequence
 from typing import Literal
 
-from rag.protocols import LLM, CanStream
+from rag.core.protocols import LLM, CanStream
+from rag.core.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
 from rag.stages.cite import says, without_markers
-from rag.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
 
 Status = Literal["answered", "no_answer", "failed"]
 

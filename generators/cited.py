@@ -11,11 +11,11 @@ from typing import Any
 
 import prompts
 from generators.answering import QUESTION_TOKENS, cautious_tokens, opening, outcome_of, pieces, status_of, warn
-from rag.completions import usage_of, with_history
-from rag.protocols import LLM
+from rag.core.completions import usage_of, with_history
+from rag.core.protocols import LLM
+from rag.core.types import Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams
 from rag.stages.assemble import numbered
 from rag.stages.cite import CheckedText, MarkerFilter, attribute, check_markers
-from rag.types import Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams
 
 logger = logging.getLogger(__name__)
 

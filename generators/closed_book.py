@@ -11,9 +11,9 @@ from typing import Any
 
 import prompts
 from generators.answering import opening, outcome_of, pieces, status_of, warn
-from rag.completions import usage_of, with_history
-from rag.protocols import LLM
-from rag.types import Answer, AnswerDelta, Completion, Context, Prompt, Query, SamplingParams
+from rag.core.completions import usage_of, with_history
+from rag.core.protocols import LLM
+from rag.core.types import Answer, AnswerDelta, Completion, Context, Prompt, Query, SamplingParams
 
 logger = logging.getLogger(__name__)
 

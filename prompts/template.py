@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 import yaml
 
-from rag.errors import SpecError, did_you_mean
-from rag.types import Message
+from rag.core.errors import SpecError, did_you_mean
+from rag.core.types import Message
 
 LIBRARY = Path(__file__).parent / "library"
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rag.errors import (
+from rag.core.errors import (
     ContractError,
     IndexMismatch,
     IndexProblem,
@@ -25,8 +25,8 @@ from rag.errors import (
     StageError,
     UnknownComponent,
 )
-from rag.quiet import usage_reports_off
-from rag.types import (
+from rag.core.quiet import usage_reports_off
+from rag.core.types import (
     Answer,
     AnswerDelta,
     Citation,
@@ -42,6 +42,7 @@ from rag.types import (
     ScoredDocument,
     Usage,
 )
+from rag.core.version import VERSION
 
 if TYPE_CHECKING:
     from rag.graph.spec import GraphSpec
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from rag.langchain import from_langchain
     from rag.pipeline import Pipeline, load_pipeline
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 usage_reports_off()
 
@@ -100,7 +101,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_LAZY[name]), name)
     except ImportError as cause:
-        from rag.house import foreign_error
+        from rag.core.house import foreign_error
 
         if foreign := foreign_error(cause):
             raise foreign from cause

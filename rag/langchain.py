@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rag.optional import need
-from rag.ranking import in_this_order
-from rag.types import Document, Outcome, Query, Ranking
+from rag.core.optional import need
+from rag.core.ranking import in_this_order
+from rag.core.types import Answer, AnswerDelta, Document, Outcome, Query, Ranking
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.runnables import Runnable
 
-    from rag.pipeline import Pipeline
+
+class Asked(Protocol):
+    """What is needed of a pipeline."""
+
+    @property
+    def answers(self) -> bool: ...
+    def ask(self, query: Query) -> Answer: ...
+    def ask_batch(self, queries: Sequence[Query]) -> list[Answer]: ...
+    def stream(self, query: Query) -> Iterator[AnswerDelta]: ...
+    def search(self, query: str | Query, *, k: int | None = None) -> Ranking: ...
+    def search_batch(self, queries: Sequence[Query]) -> list[Ranking]: ...
 
 
-def as_runnable(pipeline: Pipeline) -> Runnable[Any, Any]:
+def as_runnable(pipeline: Asked) -> Runnable[Any, Any]:
     """Question -> Answer, or Ranking for a graph that does not answer.
 
     The input is a string, a Query, or a mapping with `question` and optionally `where`. `batch` sends all questions
@@ -34,7 +44,7 @@ def as_runnable(pipeline: Pipeline) -> Runnable[Any, Any]:
 
         def _one(self, value: Any, run_manager: CallbackManagerForChainRun | None = None) -> Any:
             query = _query(value, qid="1")
-            return pipeline.ask(query) if pipeline.graph.answers else pipeline.search(query)
+            return pipeline.ask(query) if pipeline.answers else pipeline.search(query)
 
         def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
             return self._call_with_config(self._one, input, config)
@@ -49,7 +59,7 @@ def as_runnable(pipeline: Pipeline) -> Runnable[Any, Any]:
         ) -> list[Any]:
             def together(values: list[Any]) -> list[Any]:
                 queries = [_query(value, qid=str(i)) for i, value in enumerate(values, start=1)]
-                return pipeline.ask_batch(queries) if pipeline.graph.answers else pipeline.search_batch(queries)
+                return pipeline.ask_batch(queries) if pipeline.answers else pipeline.search_batch(queries)
 
             return self._batch_with_config(together, list(inputs), config, return_exceptions=return_exceptions)
 
@@ -57,7 +67,7 @@ def as_runnable(pipeline: Pipeline) -> Runnable[Any, Any]:
             def pieces(values: Iterator[Any]) -> Iterator[Any]:
                 for value in values:
                     query = _query(value, qid="1")
-                    if not pipeline.graph.answers:
+                    if not pipeline.answers:
                         yield pipeline.search(query)
                         continue
                     yield from (delta.text for delta in pipeline.stream(query) if delta.text)
@@ -77,7 +87,7 @@ def _query(value: Any, *, qid: str) -> Query:
     raise TypeError("a question is a string, a Query, or a mapping with 'question'")
 
 
-def as_retriever(pipeline: Pipeline, *, k: int | None = None) -> BaseRetriever:
+def as_retriever(pipeline: Asked, *, k: int | None = None) -> BaseRetriever:
     """Question -> langchain-core Documents in rank order; `metadata` holds doc_id, title, score and the unit's own."""
     need("langchain_core", by="as_retriever")
     from langchain_core.callbacks import CallbackManagerForRetrieverRun

@@ -1,6 +1,6 @@
 """Rerankers: Ranking -> Ranking, same documents, new order. The table of all of them."""
 
-from rag.registry import Registry
+from rag.core.registry import Registry
 
 RERANKERS = Registry(
     "rerank",
@@ -9,7 +9,7 @@ RERANKERS = Registry(
         "first": "rerankers.first:FirstTokenReranker",
         "graded": "rerankers.graded:GradedReranker",
         "attention": "rerankers.attention.reranker:AttentionReranker",
-        "icr": "rerankers.icr:ICRReranker",
+        "icr": "rerankers.attention.icr.reranker:ICRReranker",
         "identity": "rerankers.identity:IdentityReranker",
         "listwise": "rerankers.listwise:ListwiseReranker",
         "pairwise": "rerankers.pairwise:PairwiseReranker",

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from rag.errors import MissingModel, SpecError
-from rag.memory import RAM, Need, gpu_memory, place
-from rag.optional import need
-from rag.ranking import require_k
-from rag.types import Ranking, Usage
+from rag.core.errors import MissingModel, SpecError
+from rag.core.memory import RAM, Need, gpu_memory, place
+from rag.core.optional import need
+from rag.core.ranking import require_k
+from rag.core.types import Ranking, Usage
 from rerankers.arguments import require_positive
 from rerankers.work import Work, warn
 

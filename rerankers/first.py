@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import prompts
-from rag.protocols import ChoosingLLM
-from rag.ranking import require_k
-from rag.types import Ranking
+from rag.core.powers import require_choosing
+from rag.core.protocols import ChoosingLLM
+from rag.core.ranking import require_k
+from rag.core.types import Ranking
 from rerankers.arguments import require_positive, require_windows
 from rerankers.labels import LABELS
 from rerankers.letters import LetterJudge, choosing
-from rerankers.powers import require_choosing
 from rerankers.reordering import reordered
 from rerankers.sliding import slid
 

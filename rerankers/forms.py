@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rag.protocols import LLM
-from rag.types import Completion, Prompt, SamplingParams
+from rag.core.powers import kept_forms
+from rag.core.protocols import LLM
+from rag.core.types import Completion, Prompt, SamplingParams
 from rerankers.labels import LABELS
-from rerankers.powers import kept_forms
 
 
 def written(

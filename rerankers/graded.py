@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prompts
-from rag.protocols import ChoosingLLM
-from rag.types import Prompt, Ranking
+from rag.core.powers import require_choosing
+from rag.core.protocols import ChoosingLLM
+from rag.core.types import Prompt, Ranking
 from rerankers.arguments import require_positive
 from rerankers.letters import in_place
 from rerankers.pointwise import Weight, pointwise, room_for, tokens_of
-from rerankers.powers import require_choosing
 
 Scale = Literal["rg-2l", "rg-3l", "rg-4l", "rg-s"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rag.ranking import require_k
-from rag.types import NO_USAGE, OK, Ranking
+from rag.core.ranking import require_k
+from rag.core.types import NO_USAGE, OK, Ranking
 
 
 class IdentityReranker:

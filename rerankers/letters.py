@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 
 from prompts import PromptTemplate
-from rag.completions import cached_tokens, usage_of
-from rag.protocols import LLM, ChoosingLLM
-from rag.types import Completion, Message, Prompt, Usage
+from rag.core.completions import cached_tokens, usage_of
+from rag.core.powers import require_choosing
+from rag.core.protocols import LLM, ChoosingLLM
+from rag.core.types import Completion, Message, Prompt, Usage
 from rerankers.asking import Places, Shown
 from rerankers.forms import letters, written
 from rerankers.labels import LABELS, parse_labels
 from rerankers.passages import Fitted, fitted, lettered
-from rerankers.powers import require_choosing
 from rerankers.work import Work
 
 Scoring = Literal["likelihood", "generation"]

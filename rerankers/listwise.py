@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.protocols import LLM
-from rag.ranking import require_k
-from rag.types import Ranking
+from rag.core.protocols import LLM
+from rag.core.ranking import require_k
+from rag.core.types import Ranking
 from rerankers.arguments import require_positive, require_windows
 from rerankers.numbers import NumberJudge, Template
 from rerankers.reordering import reordered

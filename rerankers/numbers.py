@@ -8,9 +8,9 @@ from time import perf_counter
 from typing import Literal
 
 import prompts
-from rag.completions import usage_of
-from rag.protocols import LLM
-from rag.types import Message, Prompt
+from rag.core.completions import usage_of
+from rag.core.protocols import LLM
+from rag.core.types import Message, Prompt
 from rerankers.asking import Places, Shown
 from rerankers.forms import numbers, written
 from rerankers.passages import first_words, fitted

@@ -7,9 +7,9 @@ from itertools import permutations
 from typing import Literal, get_args
 
 import prompts
-from rag.protocols import LLM
-from rag.ranking import require_k
-from rag.types import Ranking
+from rag.core.protocols import LLM
+from rag.core.ranking import require_k
+from rag.core.types import Ranking
 from rerankers.arguments import require_positive
 from rerankers.asking import Shown
 from rerankers.letters import LetterJudge, Scoring, choosing

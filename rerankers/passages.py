@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rag.protocols import LLM
-from rag.types import Document, Prompt
+from rag.core.protocols import LLM
+from rag.core.types import Document, Prompt
 from rerankers.labels import LABELS
 
 

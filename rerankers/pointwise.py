@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
-from rag.completions import cached_tokens
-from rag.protocols import LLM
-from rag.ranking import require_k
-from rag.types import Document, Message, Prompt, Ranking, Usage
+from rag.core.completions import cached_tokens
+from rag.core.protocols import LLM
+from rag.core.ranking import require_k
+from rag.core.types import Document, Message, Prompt, Ranking, Usage
 from rerankers.passages import first_words, fitted
 from rerankers.work import Work, warn
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import prompts
-from rag.protocols import LLM, ScoringLLM
-from rag.types import Prompt, Ranking
+from rag.core.powers import require_scoring
+from rag.core.protocols import LLM, ScoringLLM
+from rag.core.types import Prompt, Ranking
 from rerankers.arguments import require_positive
 from rerankers.letters import in_place
 from rerankers.pointwise import Weight, pointwise, tokens_of
-from rerankers.powers import require_scoring
 
 
 class QueryLikelihoodReranker:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-from rag.types import Ranking
+from rag.core.types import Ranking
 from rerankers.asking import Ask, Places, Shown, answered, remembered, tagged, together
 from rerankers.work import Work, warn
 

@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from rag.protocols import LLM
-from rag.types import Ranking
+from rag.core.protocols import LLM
+from rag.core.types import Ranking
 from rerankers import RERANKERS
 from rerankers.arguments import require_positive
 from rerankers.asking import Places, Shown

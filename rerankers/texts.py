@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.protocols import Reranker
-from rag.ranking import in_this_order
-from rag.types import Document, Query, Ranking
+from rag.core.protocols import Reranker
+from rag.core.ranking import in_this_order
+from rag.core.types import Document, Query, Ranking
 
 
 def ranked_by(reranker: Reranker, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:

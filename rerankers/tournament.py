@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import prompts
-from rag.protocols import LLM
-from rag.ranking import require_k
-from rag.types import Ranking
+from rag.core.protocols import LLM
+from rag.core.ranking import require_k
+from rag.core.types import Ranking
 from rerankers.arguments import require_positive
 from rerankers.asking import Ask, Places, Shown, answered, tagged, together
 from rerankers.labels import LABELS

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from rag.ranking import in_this_order, ranked_before, split_at
-from rag.types import OK, Document, Outcome, Ranking, Usage
+from rag.core.ranking import in_this_order, ranked_before, split_at
+from rag.core.types import OK, Document, Outcome, Ranking, Usage
 
 logger = logging.getLogger(__name__)
 

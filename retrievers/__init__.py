@@ -1,6 +1,6 @@
 """First stages: Query -> Ranking. The table of all of them, readable without loading any."""
 
-from rag.registry import Registry
+from rag.core.registry import Registry
 
 RETRIEVERS = Registry(
     "retrieve",

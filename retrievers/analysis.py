@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from rag.errors import IndexMismatch
+from rag.core.errors import IndexMismatch
 from retrievers.index.settings import AnalyzerSettings
 
 VERSION = 1

@@ -10,11 +10,11 @@ from time import perf_counter
 from typing import Literal, get_args
 
 import prompts
-from rag.completions import cached_tokens
-from rag.protocols import ScoringLLM
-from rag.ranking import ranked, require_k
-from rag.stages.replies import folded
-from rag.types import Document, Message, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
+from rag.core.completions import cached_tokens
+from rag.core.protocols import ScoringLLM
+from rag.core.ranking import ranked, require_k
+from rag.core.replies import folded
+from rag.core.types import Document, Message, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
 from retrievers.index.directory import Index
 
 logger = logging.getLogger(__name__)

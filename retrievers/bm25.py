@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rag.ranking import ranked, require_k
-from rag.types import Outcome, Query, Ranking, ScoredDocument, Where
+from rag.core.ranking import ranked, require_k
+from rag.core.types import Outcome, Query, Ranking, ScoredDocument, Where
 from retrievers.index.directory import Index
 
 if TYPE_CHECKING:

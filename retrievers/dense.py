@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.ranking import ranked, require_k
-from rag.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage
+from rag.core.ranking import ranked, require_k
+from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage
 from retrievers.index.directory import Index
 
 logger = logging.getLogger(__name__)

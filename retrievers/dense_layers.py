@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from rag.errors import MissingModel, SpecError
+from rag.core.errors import MissingModel, SpecError
 from retrievers.sentence_folder import DenseLayer
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import ContractError, IndexMismatch, IndexProblem, SpecError
-from rag.memory import Need, place
+from rag.core.errors import ContractError, IndexMismatch, IndexProblem, SpecError
+from rag.core.memory import Need, place
+from rag.core.progress import Progress, silent
 from rag.models import ModelFolder, resolve, weights_sha256
-from rag.progress import Progress, silent
 from retrievers.sentence_folder import DenseLayer, Role, SentenceFolder, read_sentence_folder
 
 if TYPE_CHECKING:

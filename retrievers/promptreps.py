@@ -10,9 +10,9 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.ranking import ranked, require_k
-from rag.stages.norms import min_max
-from rag.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
+from rag.core.norms import min_max
+from rag.core.ranking import ranked, require_k
+from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
 from retrievers.index.directory import Index
 from retrievers.promptreps_encoder import Representations
 

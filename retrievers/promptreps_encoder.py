@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prompts
-from rag.chat import encode_prompt, encode_text
-from rag.errors import IndexMismatch, IndexProblem
+from rag.core.errors import IndexMismatch, IndexProblem
+from rag.core.protocols import LocalLLM, Weights
 from rag.models import resolve, weights_sha256
-from rag.protocols import LocalLLM, Weights
+from rag.models.chat import encode_prompt, encode_text
 from retrievers.analysis import LUCENE_STOP_WORDS
 from retrievers.index.settings import PromptRepsSettings
 

@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.progress import Progress, silent
+from rag.core.progress import Progress, silent
 from retrievers.index.encode_units import digest_of
 from retrievers.promptreps_encoder import PromptRepsEncoder, Representations
 

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from rag.errors import SpecError
-from rag.ranking import ranked, require_k
-from rag.trec import RunFile, read_run
-from rag.types import OK, Outcome, Query, Ranking, ScoredDocument
+from rag.core.errors import SpecError
+from rag.core.ranking import ranked, require_k
+from rag.core.trec import RunFile, read_run
+from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument
 from retrievers.index.directory import Index
 
 log = logging.getLogger(__name__)

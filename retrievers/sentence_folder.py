@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 
 logger = logging.getLogger(__name__)
 

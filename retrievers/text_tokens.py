@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 
 
 class TextTokens:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rag.errors import SpecError
-from rag.processor import bfloat16_pays
+from rag.core.errors import SpecError
+from rag.models.processor import bfloat16_pays
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from rag.types import Document, Query, Ranking, ScoredDocument
+from rag.core.types import Document, Query, Ranking, ScoredDocument
 
 # What a property test takes says how busy the machine is, not whether the property holds.
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

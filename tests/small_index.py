@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rag.core.types import Document
 from rag.indexing import build_index
-from rag.types import Document
 
 
 def write_texts(folder: Path, documents: Sequence[Document]) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from docs.generate import pages
+from rag.core.yaml_source import parse_yaml
 from rag.graph.check import check
-from rag.graph.source import parse_yaml
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 PROSE = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

@@ -1,6 +1,6 @@
 """Language models behind stages: prompts to completions. The table of all of them."""
 
-from rag.registry import Registry
+from rag.core.registry import Registry
 
 LLMS = Registry(
     "llm",

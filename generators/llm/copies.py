@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from generators.llm.loading import Loaded
-from rag.memory import place
+from rag.core.memory import place
 from rag.models import weight_files
 
 _copies: WeakValueDictionary[Hashable, Loaded] = WeakValueDictionary()

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from generators.llm.prefixes import BLOCK, PrefixStore, fill
-from rag.types import SamplingParams
+from rag.core.types import SamplingParams
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from generators.llm.grouped import share_keys
 from generators.llm.turns import TurnLock
-from rag.errors import MissingModel, SpecError
-from rag.processor import bfloat16_pays
+from rag.core.errors import MissingModel, SpecError
+from rag.models.processor import bfloat16_pays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,7 @@ def _explained(folder: Path) -> Iterator[None]:
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    from rag.chat import end_of_turn
+    from rag.models.chat import end_of_turn
 
     ends = set(end_of_turn(tokenizer))
     for said in (tokenizer.eos_token_id, model.config.eos_token_id, model.generation_config.eos_token_id):

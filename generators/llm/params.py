@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from rag.types import SamplingParams
+from rag.core.types import SamplingParams
 
 FORMS = ("choices", "regex", "json_schema")
 

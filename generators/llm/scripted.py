@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generators.llm.params import require_valid
-from rag.types import Completion, Prompt, SamplingParams
+from rag.core.types import Completion, Prompt, SamplingParams
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 _TURN = 4  # tokens that a chat template adds to a turn

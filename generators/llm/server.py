@@ -18,9 +18,9 @@ from generators.llm.server_client import NotFound, ServerClient
 from generators.llm.server_replies import Malformed
 from generators.llm.server_requests import Dialect, chat_body, continued, ids_body, scoring_body
 from generators.llm.server_text import as_messages, harmless
-from rag.chat import encode_prompt, encode_text, end_of_turn, turn_stops
-from rag.errors import MissingModel, RagError, SpecError, did_you_mean
-from rag.types import Completion, Prompt, SamplingParams
+from rag.core.errors import MissingModel, RagError, SpecError, did_you_mean
+from rag.core.types import Completion, Prompt, SamplingParams
+from rag.models.chat import encode_prompt, encode_text, end_of_turn, turn_stops
 
 T = TypeVar("T")
 

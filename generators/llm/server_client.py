@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from generators.llm import server_errors as errors
 from generators.llm.server_replies import Malformed
-from rag.errors import RagError, SpecError, StageError
-from rag.stopping import when_unwanted
+from rag.core.errors import RagError, SpecError, StageError
+from rag.core.stopping import when_unwanted
 
 if TYPE_CHECKING:
     from httpx2 import Client, Response, Timeout
@@ -97,7 +97,7 @@ class ServerClient:
     def events(self, path: str, body: dict[str, Any]) -> Generator[str, None, None]:
         """The data of server-sent events, up to [DONE]. Closing this closes the connection, which stops the server.
 
-        So does `rag.stopping`, also while the server is silent.
+        So does `rag.core.stopping`, also while the server is silent.
         """
         with self._slot():
             response = self._try(lambda: self._open(self.url + path, body))

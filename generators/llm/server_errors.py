@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from rag.errors import MissingModel, RagError, SpecError, StageError
+from rag.core.errors import MissingModel, RagError, SpecError, StageError
 
 _SHOWN = 300
 _TOO_LONG = re.compile(

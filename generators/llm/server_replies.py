@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rag.errors import StageError
-from rag.types import Completion
+from rag.core.errors import StageError
+from rag.core.types import Completion
 
 _REASONS = {"stop": "stop", "length": "length"}
 

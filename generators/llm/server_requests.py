@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from generators.llm.server_text import as_messages
-from rag.errors import SpecError
-from rag.types import Prompt, SamplingParams
+from rag.core.errors import SpecError
+from rag.core.types import Prompt, SamplingParams
 
 Dialect = Literal["vllm", "openai"]
 """`vllm` knows token ids, scoring, tokenizing, continued turns and forms; `openai` is what all servers have in common."""

@@ -3,14 +3,14 @@
 A server puts messages into its template as text and parses special tokens afterwards, so `<|im_end|>` in a passage
 would end the turn. Here every spelling that is known to mark a turn gets a space after its first character. What that
 cannot cover: a model with markers of another spelling, and headings in plain words. Whoever needs the guarantee gives
-`llm.server` the model's tokenizer; then prompts are laid out here (`rag.chat`) and sent as token ids.
+`llm.server` the model's tokenizer; then prompts are laid out here (`rag.models.chat`) and sent as token ids.
 """
 
 from __future__ import annotations
 
 import re
 
-from rag.types import Prompt
+from rag.core.types import Prompt
 
 _MARKER = re.compile(
     r"<[|｜][^<>\s]{1,60}>"  # ChatML, Llama 3 and 4, Phi, Granite, Command, OLMo, DeepSeek, gpt-oss

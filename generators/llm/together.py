@@ -10,8 +10,8 @@ from contextlib import suppress
 from generators.llm.decoding import Batch
 from generators.llm.turns import TurnLock
 from generators.llm.writing import Writer
-from rag.stopping import unwanted
-from rag.types import Completion
+from rag.core.stopping import unwanted
+from rag.core.types import Completion
 
 
 class Together:
@@ -39,7 +39,7 @@ class Together:
         """The pieces of one completion, of `most` tokens at most.
 
         An error in this row ends no other. One in a pass that is made for all ends all that are in it. A row that
-        nobody wants any more (`rag.stopping`) ends where it is, with finish reason `abort`.
+        nobody wants any more (`rag.core.stopping`) ends where it is, with finish reason `abort`.
         """
         row = _Row(ids, writer, most)
         self._coming.append(row)

@@ -22,10 +22,10 @@ from generators.llm.prefixes import BLOCK, PrefixStore
 from generators.llm.sharing import Portion, portions
 from generators.llm.together import Together
 from generators.llm.writing import Writer, write_all
-from rag.chat import encode_prompt, encode_text, turn_stops
-from rag.memory import Need, place
-from rag.optional import need
-from rag.types import Completion, Prompt, SamplingParams
+from rag.core.memory import Need, place
+from rag.core.optional import need
+from rag.core.types import Completion, Prompt, SamplingParams
+from rag.models.chat import encode_prompt, encode_text, turn_stops
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class TransformersLLM:
     """Any decoder that transformers loads, in this process (Wolf et al., EMNLP 2020, arXiv 1910.03771).
 
     Prompts are laid out by the model's own chat template, and no text inside a message can open or close a turn
-    (`rag.chat`). Batches are true batches: like lengths together, and in float32 a prompt's completion does not
+    (`rag.models.chat`). Batches are true batches: like lengths together, and in float32 a prompt's completion does not
     depend on its company. Greedy unless a temperature is given; then every prompt is sampled with the seed of
     its request, so equal prompts under one seed give equal texts. Many threads may call it; passes go by turns.
 

@@ -22,8 +22,8 @@ from multiprocessing import active_children
 from typing import Any, TypeVar
 
 from generators.llm import vllm_guard
-from rag.errors import MissingDependency, MissingModel, StageError
-from rag.quiet import USAGE_REPORTS_OFF
+from rag.core.errors import MissingDependency, MissingModel, StageError
+from rag.core.quiet import USAGE_REPORTS_OFF
 
 T = TypeVar("T")
 Request = tuple[list[int], Any]

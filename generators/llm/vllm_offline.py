@@ -17,10 +17,10 @@ from generators.llm.loading import context_window as window_of
 from generators.llm.params import FORMS, require_valid
 from generators.llm.vllm_engine import Engine, quiet_environment, require_loadable
 from generators.llm.vllm_replies import completion, forms, logprobs, tail_scores
-from rag.chat import encode_prompt, encode_text, end_of_turn, turn_stops
-from rag.memory import GIB, RAM, Need, gpu_memory, ram_limit
-from rag.optional import need
-from rag.types import Completion, Prompt, SamplingParams
+from rag.core.memory import GIB, RAM, Need, gpu_memory, ram_limit
+from rag.core.optional import need
+from rag.core.types import Completion, Prompt, SamplingParams
+from rag.models.chat import encode_prompt, encode_text, end_of_turn, turn_stops
 
 # What config.json of the packaged default says, so that a graph can be checked before anything is fetched.
 _PACKAGED_WINDOWS = {"smollm2-135m-instruct": 8192}
@@ -32,7 +32,7 @@ class VLLMOfflineLLM:
     """Any decoder that vLLM runs, engine included (Kwon et al., SOSP 2023, arXiv 2309.06180).
 
     Prompts are laid out by the model's own chat template and reach the engine as token ids, so no text inside a message
-    can open or close a turn (`rag.chat`). Requests of all threads share one running batch, and the key/value cache of
+    can open or close a turn (`rag.models.chat`). Requests of all threads share one running batch, and the key/value cache of
     what prompts have in common is kept (prefix caching). vLLM's sums depend a little on the company a prompt has, so
     greedy completions may differ between batches where two tokens are nearly equally likely.
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rag.types import Completion, SamplingParams
+from rag.core.types import Completion, SamplingParams
 
 
 def completion(

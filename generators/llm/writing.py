@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from generators.llm.decoding import Batch, Picker, most_likely
 from generators.llm.text import TextTail
-from rag.types import Completion, SamplingParams
+from rag.core.types import Completion, SamplingParams
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rag.batch.identity import question_key
-from rag.batch.lines import answer_lines, failure_lines
-from rag.graph.report import NodeReport, RunResult
-from rag.types import Query
+from rag.core.report import NodeReport, RunResult
+from rag.core.types import Query
+from rag.pipeline.answer_lines import answer_lines, failure_lines
+from rag.pipeline.identity import question_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

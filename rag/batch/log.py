@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rag.batch.digests import Digests
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 
 
 class CommitLog:

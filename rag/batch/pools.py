@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rag.graph.report import RunResult
-from rag.graph.run import BoundNode, Pool, failed_output, run_nodes
-from rag.types import Document, Query, Ranking
+from rag.core.node import BoundNode
+from rag.core.report import RunResult
+from rag.core.types import Document, Query, Ranking
+from rag.graph.run import Pool, failed_output, run_nodes
 
 POOLS = ("retrieve", "rerank", "generate")
 """In the order of the work: one loads indexes, one a reranker, one the model that answers."""

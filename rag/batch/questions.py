@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rag.batch.digests import Digests
-from rag.errors import SpecError
-from rag.lines import numbered, records
-from rag.types import Query
+from rag.core.errors import SpecError
+from rag.core.lines import numbered, records
+from rag.core.types import Query
 
 _IDS = ("id", "qid", "_id", "question_id")
 _TEXTS = ("question", "query", "text", "input")

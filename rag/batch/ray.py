@@ -20,14 +20,15 @@ from itertools import islice
 from typing import Any
 
 from rag.batch.done import BatchDone, Identities, batch_done
-from rag.batch.identity import graph_identity, index_identity
 from rag.batch.pools import POOLS, advanced, begun, lightened, pools_of
-from rag.errors import IndexMismatch, SpecError, StageError
-from rag.graph.report import RunResult
-from rag.graph.run import NOT_AN_ITEMS_FAULT, BoundNode
-from rag.optional import need
+from rag.core.errors import IndexMismatch, SpecError, StageError
+from rag.core.node import BoundNode
+from rag.core.optional import need
+from rag.core.report import RunResult
+from rag.core.types import Query
+from rag.graph.run import NOT_AN_ITEMS_FAULT
 from rag.pipeline import Pipeline, load_pipeline
-from rag.types import Query
+from rag.pipeline.identity import graph_identity, index_identity
 
 LOCAL = "local"
 WINDOW = 2000

@@ -17,12 +17,12 @@ from rag.batch.done import BatchDone, batch_done
 from rag.batch.folder import LEDGER, RunFolder, open_folder
 from rag.batch.questions import count_questions, read_questions
 from rag.batch.ray import Cluster, through_ray
-from rag.errors import SpecError
-from rag.graph.report import NodeReport, RunResult
+from rag.core.errors import SpecError
+from rag.core.progress import Progress, silent
+from rag.core.report import NodeReport, RunResult
+from rag.core.types import Query
 from rag.models.folder import write_atomically
 from rag.pipeline import BATCH, Pipeline
-from rag.progress import Progress, silent
-from rag.types import Query
 
 FIRST_BATCH = 20
 """Questions that the forecast is made from; by stage, all of the first batch."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from rag.cli.parser import parser
-from rag.errors import RagError
+from rag.core.errors import RagError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rag: {stop}" if str(stop) else "rag: interrupted", file=sys.stderr)
         return 130
     except ImportError as error:
-        from rag.house import foreign_error
+        from rag.core.house import foreign_error
 
         print(f"rag: {foreign_error(error) or error}", file=sys.stderr)
         return 3

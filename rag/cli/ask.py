@@ -6,12 +6,12 @@ import textwrap
 from argparse import Namespace
 from collections.abc import Iterator
 
-from rag.as_json import answer_json, cited_by, ledger_json
 from rag.cli.console import plain, say, say_json, write
 from rag.cli.search import place
-from rag.errors import StageError
+from rag.core.errors import StageError
+from rag.core.types import Answer, AnswerDelta, Query
 from rag.pipeline import load_pipeline, raise_failure
-from rag.types import Answer, AnswerDelta, Query
+from rag.pipeline.as_json import answer_json, cited_by, ledger_json
 
 SHOWN_CHARS = 160
 

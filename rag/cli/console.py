@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rag.progress import Progress, silent
+from rag.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

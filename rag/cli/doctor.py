@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rag.cli.console import progress_bar, say
 from rag.cli.listening import require_port
-from rag.errors import RagError, SpecError
-from rag.house import foreign_packages
+from rag.core.errors import RagError, SpecError
+from rag.core.house import foreign_packages
 
 SERVE_PORT = 8000
 """Where `rag serve` listens unless told otherwise."""
@@ -69,7 +69,7 @@ def _house() -> int:
 
 def foreign_folders(folder: Path) -> list[str]:
     """Names of ours that a folder or module beside the user's scripts would hide."""
-    from rag.house import HOUSE
+    from rag.core.house import HOUSE
 
     home = Path(__file__).resolve().parents[2]
     if folder.resolve() == home:
@@ -161,7 +161,7 @@ def _keys(file: Path | None) -> int:
         say("-    no keys: a server started here is open to all who reach it. Make one: rag keys FILE")
         return 0
     try:
-        from rag.serve.keys import load_keys
+        from rag.service.keys import load_keys
 
         n_keys = len(load_keys(file))
     except RagError as error:
@@ -177,7 +177,7 @@ def _keys(file: Path | None) -> int:
 def _graph(name: str) -> int:
     """The models of a graph that live outside of it: is the server up, does the engine load?"""
     from rag.graph.check import check
-    from rag.graph.spec import load_spec
+    from rag.graph.load import load_spec
 
     checked = check(load_spec(name))
     code = 2 if checked.problems else 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from rag.beir import load_beir
 from rag.cli.console import progress_bar, say, say_json, warn
 from rag.cli.index import in_language
+from rag.evaluate.beir import load_beir
 from rag.evaluate.eval_report import EvalReport
-from rag.evaluation import evaluate_graph
-from rag.graph.spec import load_spec
+from rag.evaluate.graph_evaluation import evaluate_graph
+from rag.graph.load import load_spec
 
 
 def run(given: Namespace) -> int:

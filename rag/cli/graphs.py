@@ -6,14 +6,14 @@ from argparse import Namespace
 from typing import Any
 
 from rag.cli.console import say, say_json, warn
-from rag.errors import SpecError, did_you_mean
+from rag.core.errors import SpecError, did_you_mean
 from rag.graph.check import check
 from rag.graph.draw import draw
 from rag.graph.kinds import TABLES
+from rag.graph.load import builtin_names, load_spec
 from rag.graph.schema import graph_schema
 from rag.graph.signature import REQUIRED, Param, signature
-from rag.graph.spec import builtin_names, load_spec
-from rag.plan import plan_turns, require_room
+from rag.pipeline.memory_plan import plan_turns, require_room
 
 
 def run(given: Namespace) -> int:

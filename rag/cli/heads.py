@@ -13,11 +13,11 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from rag.cli.console import progress_bar, say, warn
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 
 if TYPE_CHECKING:
-    from rag.protocols import LLM
-    from rerankers.attention.pseudo import Case
+    from rag.core.protocols import LLM
+    from rerankers.attention.finding.pseudo import Case
     from retrievers.index.directory import Index
 
 _BAR = 40
@@ -29,7 +29,7 @@ def run(given: Namespace) -> int:
 
 
 def _list() -> int:
-    from rerankers.attention.head_sets import named_head_sets
+    from rerankers.attention.heads.head_sets import named_head_sets
 
     for name, heads in named_head_sets().items():
         tried = f"weights {heads.weight_hash[:12]}" if heads.weight_hash else "not tried here"
@@ -47,8 +47,8 @@ _QUESTIONS = {
 
 def _find(given: Namespace) -> int:
     from generators.llm import LLMS
-    from rerankers.attention.finding import NothingFound
-    from rerankers.attention.search_heads import find_heads
+    from rerankers.attention.finding.search_heads import find_heads
+    from rerankers.attention.finding.weighings import NothingFound
     from retrievers.index.directory import Index
 
     out = _writable(given.out)
@@ -92,12 +92,12 @@ def _find(given: Namespace) -> int:
 
 def _cases(given: Namespace, index: Index, llm: LLM) -> tuple[list[Case], str]:
     """What heads are found on, and this in words."""
-    from rerankers.attention.pseudo import judged_cases, pseudo_cases, unjudged_cases
-    from rerankers.attention.taught import taught
+    from rerankers.attention.finding.pseudo import judged_cases, pseudo_cases, unjudged_cases
+    from rerankers.attention.finding.taught import taught
 
     by_index = ", graded by the index's lexical and dense leg"
     if given.qrels:
-        from rag.beir import load_beir
+        from rag.evaluate.beir import load_beir
 
         dataset = load_beir(given.qrels)
         qrels = dataset.qrels(given.split)

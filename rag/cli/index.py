@@ -7,16 +7,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rag.cli.console import progress_bar, say, say_json, warn
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.progress import Progress
 from rag.graph.check import check
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
-from rag.progress import Progress
-from rag.read_ahead import read_ahead
+from rag.pipeline.read_ahead import read_ahead
 
 if TYPE_CHECKING:
-    from rerankers.attention.states import StoreReport
+    from rerankers.attention.states.kept import StoreReport
 
 
 def run(given: Namespace) -> int:

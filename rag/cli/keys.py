@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from rag.cli.console import say, warn
-from rag.serve.keys import VARIABLE, add_key, new_key
+from rag.service.keys import VARIABLE, add_key, new_key
 
 
 def run(given: Namespace) -> int:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from rag.cli.console import warn
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _LAST_PORT = 65_535

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from rag.cli.console import warn
 from rag.cli.listening import address, listen, names, warn_if_open
-from rag.optional import need
+from rag.core.optional import need
 from rag.pipeline import Pipeline, load_pipeline
 
 if TYPE_CHECKING:
-    from rag.serve.settings import ServeSettings
+    from rag.service.settings import ServeSettings
 
 
 def run(given: Namespace) -> int:
@@ -36,7 +36,7 @@ def _serve_http(pipeline: Pipeline, given: Namespace) -> None:
     import uvicorn
 
     from rag.mcp.http import create_http_app
-    from rag.serve.keys import load_keys
+    from rag.service.keys import load_keys
 
     keys, walls = load_keys(given.keys), settings(given)
     with closing(listen(given.host, given.port)) as listener:
@@ -51,7 +51,7 @@ def _serve_http(pipeline: Pipeline, given: Namespace) -> None:
 
 def settings(given: Namespace) -> ServeSettings:
     """The command line as the settings of the walls in front of the tools."""
-    from rag.serve.settings import ServeSettings
+    from rag.service.settings import ServeSettings
 
     return ServeSettings(
         requests_per_minute=given.rate or None, origins=tuple(given.origin), hosts=names(given.host, given.origin)

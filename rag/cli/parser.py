@@ -22,7 +22,7 @@ def positive(text: str) -> int:
 
 def parser() -> ArgumentParser:
     """The parser of the `rag` command."""
-    from rag import __version__
+    from rag.core.version import VERSION
 
     root = ArgumentParser(
         prog="rag",
@@ -31,7 +31,7 @@ def parser() -> ArgumentParser:
         "index · 5 a stage failed",
         formatter_class=RawDescriptionHelpFormatter,
     )
-    root.add_argument("--version", action="version", version=f"ragline {__version__}")
+    root.add_argument("--version", action="version", version=f"ragline {VERSION}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name: str, help: str, module: str | None = None) -> ArgumentParser:

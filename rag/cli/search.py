@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from argparse import Namespace
 
-from rag.as_json import ledger_json, ranking_json
 from rag.cli.console import plain, say, say_json, warn
-from rag.graph.report import RunResult
+from rag.core.report import RunResult
+from rag.core.types import Document, Query
 from rag.pipeline import load_pipeline, raise_failure
-from rag.types import Document, Query
+from rag.pipeline.as_json import ledger_json, ranking_json
 
 SHOWN_CHARS = 320
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from rag.cli.console import warn
 from rag.cli.listening import address, listen, names, warn_if_open
-from rag.optional import need
+from rag.core.optional import need
 from rag.pipeline import load_pipeline
 
 if TYPE_CHECKING:
-    from rag.serve.settings import ServeSettings
+    from rag.service.settings import ServeSettings
 
 
 def run(given: Namespace) -> int:
@@ -38,7 +38,7 @@ def run(given: Namespace) -> int:
 
 def settings(given: Namespace) -> ServeSettings:
     """The command line as settings."""
-    from rag.serve.settings import ServeSettings
+    from rag.service.settings import ServeSettings
 
     return ServeSettings(
         model=given.name or Path(given.graph).stem,

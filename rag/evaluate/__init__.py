@@ -3,8 +3,8 @@
 from rag.evaluate.answers import ANSWER_MEASURES, evaluate_answers
 from rag.evaluate.baseline import compare_with_baseline
 from rag.evaluate.measures import Evaluation, document_order, evaluate, parse_measures
-from rag.evaluate.plan import RETRIEVAL_MEASURES, Plan, plan_evaluation
 from rag.evaluate.report import PER_QUERY, read_per_query, results, write_per_query, write_results
+from rag.evaluate.scope import RETRIEVAL_MEASURES, Plan, plan_evaluation
 from rag.evaluate.significance import Interval, Significance, compare, holm, mean_interval, paired_randomisation
 
 __all__ = [

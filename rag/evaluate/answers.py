@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
-from rag.beir import Item
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.types import Answer
+from rag.evaluate.beir import Item
 from rag.evaluate.citations import citation_precision, citation_recall, cited_documents
 from rag.evaluate.measures import Evaluation
 from rag.evaluate.text_overlap import best_of, exact_match, rouge_l, token_f1
-from rag.types import Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.trec import read_run
 from rag.evaluate.measures import Evaluation, Qrels, evaluate
 from rag.evaluate.report import PER_QUERY, read_per_query
 from rag.evaluate.significance import Significance, compare
-from rag.trec import read_run
 
 
 def compare_with_baseline(

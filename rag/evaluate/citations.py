@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from rag.types import Answer
+from rag.core.types import Answer
 
 
 def cited_documents(answer: Answer, *, by_model: bool = False) -> frozenset[str]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rag.as_json import failures_json
+from rag.core.report import Failure, NodeReport
 from rag.evaluate.measures import Evaluation
 from rag.evaluate.significance import Interval, Significance
-from rag.graph.report import Failure, NodeReport
+from rag.pipeline.as_json import failures_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from rag.errors import SpecError, did_you_mean
+from rag.core.errors import SpecError, did_you_mean
+from rag.core.types import Ranking
 from rag.evaluate.all_relevant import AllRelevant
-from rag.types import Ranking
 
 Qrels = Mapping[str, Mapping[str, int]]
 

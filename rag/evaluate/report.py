@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 from rag.evaluate.measures import Evaluation
 
 PER_QUERY = "per_query.csv"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.node import BoundNode
 from rag.graph.check import Checked, ancestors, check
 from rag.graph.kinds import STAGES
-from rag.graph.run import BoundNode
 from rag.graph.spec import Spec
 from retrievers.index.directory import Index
 

@@ -14,7 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rag.errors import MissingModel, SpecError, did_you_mean
+from rag.core.errors import MissingModel, SpecError, did_you_mean
+from rag.core.powers import LacksPower, lacking
+from rag.core.types import Context, Query, Ranking
+from rag.core.yaml_source import Place
 from rag.graph.kinds import MODELS, STAGES, TABLES
 from rag.graph.signature import (
     RECORDS,
@@ -24,10 +27,7 @@ from rag.graph.signature import (
     parameters_model,
     signature,
 )
-from rag.graph.source import Place
 from rag.graph.spec import QUERY, Part, Spec
-from rag.types import Context, Query, Ranking
-from rerankers.powers import LacksPower, lacking
 from retrievers.index.directory import Index
 
 

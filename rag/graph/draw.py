@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 from rag.graph.check import topological
 from rag.graph.spec import QUERY, GraphSpec
 

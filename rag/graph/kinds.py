@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from generators import GENERATORS
 from generators.llm import LLMS
-from rag.registry import Registry
+from rag.core.registry import Registry
 from rag.stages import ASSEMBLERS, FUSERS, REFORMULATORS, TRANSFORMS
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS

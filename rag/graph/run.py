@@ -17,26 +17,14 @@ from types import MappingProxyType
 from typing import Any
 
 from rag import tracing
-from rag.errors import ContractError, IndexProblem, MissingDependency, MissingModel, SpecError
-from rag.graph.report import Failure, NodeReport, RunResult, node_report
+from rag.core.errors import ContractError, IndexProblem, MissingDependency, MissingModel, SpecError
+from rag.core.node import BoundNode
+from rag.core.report import Failure, NodeReport, RunResult, node_report
+from rag.core.types import NO_USAGE, OK, Answer, Context, Outcome, Query, Ranking
 from rag.graph.spec import QUERY
-from rag.types import NO_USAGE, OK, Answer, Context, Outcome, Query, Ranking
 
 NOT_AN_ITEMS_FAULT = (SpecError, MissingDependency, MissingModel, IndexProblem)
 """Errors that would hit every item alike: raised, never recorded per item."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundNode:
-    """A node ready to run: `work` is its component's bound method."""
-
-    name: str
-    use: str
-    stage: str
-    inputs: tuple[str, ...]
-    work: Callable[..., list[Any]]
-    gathers: bool
-    k: int | None
 
 
 Pool = Callable[[], ThreadPoolExecutor]

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from rag import protocols
-from rag.types import Answer, Context, Document, Query, Ranking
+from rag.core import protocols
+from rag.core.types import Answer, Context, Document, Query, Ranking
 from retrievers.index.directory import Index
 
 REQUIRED = inspect.Parameter.empty

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rag.errors import SpecError, did_you_mean
-from rag.graph.source import Source
+from rag.core.errors import SpecError, did_you_mean
+from rag.core.powers import lacking
+from rag.core.registry import Registry
+from rag.core.yaml_source import Source
 from rag.graph.spec import GraphSpec
-from rag.registry import Registry
-from rerankers.powers import lacking
 from retrievers.index.settings import TransformSettings
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, takewhile, zip_longest
 from typing import TYPE_CHECKING
 
+from rag.core.types import Document
 from rag.ingest.packing import pack
 from rag.ingest.pieces import Piece, Ruler, pieces
 from rag.ingest.types import ParsedDocument
-from rag.types import Document
 
 if TYPE_CHECKING:
-    from retrievers.index.settings import ChunkSettings
+    from rag.ingest.settings import ChunkSettings
 
 _TINY = 12
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from rag.errors import IngestError
+from rag.core.errors import IngestError
 from rag.ingest import corpora
 from rag.ingest.formats import parser_of
 from rag.ingest.sandbox import Worker

@@ -7,9 +7,9 @@ from starlette.types import ASGIApp
 
 from rag.mcp.server import create_server
 from rag.pipeline import Pipeline
-from rag.serve.keys import Keys
-from rag.serve.settings import ServeSettings
-from rag.serve.walls import BusyWall, walled
+from rag.service.keys import Keys
+from rag.service.settings import ServeSettings
+from rag.service.walls import BusyWall, walled
 
 AT_ONCE = 64
 """Calls in work at a time; more are told to come back. The tools' threads would take any number, and let them wait."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rag.serve.wire import MOST_KEYS, MOST_VALUES, few_fields, few_keys
+from rag.service.wire import MOST_KEYS, MOST_VALUES, few_fields, few_keys
 
 LONGEST_QUERY = 20_000
 """Characters of a query, and of a turn of the history."""
@@ -20,7 +20,7 @@ Where = Annotated[dict[str, Scalar | Values], Field(max_length=MOST_KEYS), Befor
 
 
 class Shape(BaseModel):
-    """Read from the plain data of `rag.as_json`."""
+    """Read from the plain data of `rag.pipeline.as_json`."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
 
 log = logging.getLogger(__name__)
 

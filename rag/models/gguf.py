@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
 
 _OUTSIDE = {
     "token_embd.weight": "model.embed_tokens.weight",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
 
 # What loading reads. Pickled weights are left out; so are copies of the weights for other engines.
 ALLOW = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")

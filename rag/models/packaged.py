@@ -23,9 +23,9 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Literal
 
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
+from rag.core.progress import Progress, silent
 from rag.models.folder import file_sha256, home, require_complete
-from rag.progress import Progress, silent
 
 RECORD = "ragline-model.json"
 CONVERTER = 1  # raise it when conversion writes something else, so that old folders are not served

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
 from rag.models.folder import weight_files
 
 _LARGEST_HEADER = 100 << 20  # what safetensors itself allows

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rag.errors import MissingModel, did_you_mean
+from rag.core.errors import MissingModel, did_you_mean
+from rag.core.progress import Progress, silent
 from rag.models import hub, packaged
 from rag.models.folder import ModelFolder, require_complete
-from rag.progress import Progress, silent
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 

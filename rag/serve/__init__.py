@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from rag.optional import need
+from rag.core.optional import need
 
 need("fastapi", by="rag serve", extra="serve")
 
 from rag.serve.app import create_app  # noqa: E402
-from rag.serve.settings import ServeSettings  # noqa: E402
+from rag.service.settings import ServeSettings  # noqa: E402
 
 __all__ = ["ServeSettings", "create_app"]

@@ -7,14 +7,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
-from rag import __version__
+from rag.core.version import VERSION
 from rag.pipeline import Pipeline
-from rag.serve import chat, conversation, embeddings, errors, health, metrics, models, page, rerank, search, walls
-from rag.serve.keys import load_keys
-from rag.serve.metrics import Metrics
-from rag.serve.service import Service
+from rag.serve import chat, conversation, embeddings, health, models, page, rerank, search
 from rag.serve.sessions import Sessions
-from rag.serve.settings import ServeSettings
+from rag.service import errors, metrics, walls
+from rag.service.keys import load_keys
+from rag.service.metrics import Metrics
+from rag.service.service import Service
+from rag.service.settings import ServeSettings
 
 
 def create_app(pipeline: Pipeline, settings: ServeSettings | None = None) -> FastAPI:
@@ -31,7 +32,7 @@ def create_app(pipeline: Pipeline, settings: ServeSettings | None = None) -> Fas
     app = FastAPI(
         title="ragline",
         summary="Answers with citations, search, reranking and embeddings over one retrieval graph.",
-        version=__version__,
+        version=VERSION,
         docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},

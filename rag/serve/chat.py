@@ -11,28 +11,23 @@ from uuid import uuid4
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.errors import MissingModel
-from rag.graph.report import RunResult
-from rag.serve import history
+from rag.core.errors import MissingModel
+from rag.core.report import RunResult
+from rag.core.types import Answer, AnswerDelta, Query
+from rag.pipeline.streaming import AnswerStream
 from rag.serve.conversation import Conversation, conversation
-from rag.serve.down import UNAVAILABLE
-from rag.serve.errors import ApiError, explained, failed
 from rag.serve.extension import begun_json, sources_json, whole_json
-from rag.serve.gone import unless_gone
 from rag.serve.models import require_model
-from rag.serve.replies import LAST_EVENT, EventStream, JSONReply, event
 from rag.serve.search import require_filter
-from rag.serve.service import Service
 from rag.serve.sessions import Sessions
-from rag.serve.streams import Reader
-from rag.serve.wire import ChatReply, ChatRequest, refusals
-from rag.streaming import AnswerStream
-from rag.types import Answer, AnswerDelta, Query
-
-PATH = "/v1/chat/completions"
-
-ANSWERING = "answer"
-"""The name under which an answering node that is down is remembered."""
+from rag.service import history
+from rag.service.down import UNAVAILABLE
+from rag.service.errors import ApiError, explained, failed
+from rag.service.gone import unless_gone
+from rag.service.replies import LAST_EVENT, EventStream, JSONReply, event
+from rag.service.service import ANSWERING, CHAT_PATH, Service
+from rag.service.streams import Reader
+from rag.service.wire import ChatReply, ChatRequest, refusals
 
 EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
 STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENT}}}}
@@ -71,7 +66,7 @@ def router(service: Service, sessions: Sessions | None) -> APIRouter:
     routes = APIRouter()
 
     @routes.post(
-        PATH,
+        CHAT_PATH,
         tags=["chat"],
         summary="Answer the last message from the documents",
         response_model=ChatReply,

@@ -10,11 +10,11 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.serve.errors import ApiError
-from rag.serve.service import Service
+from rag.core.types import Message
 from rag.serve.sessions import Sessions, UnknownSession
-from rag.serve.wire import ChatRequest, Error
-from rag.types import Message
+from rag.service.errors import ApiError
+from rag.service.service import Service
+from rag.service.wire import ChatRequest, Error
 
 logger = logging.getLogger(__name__)
 

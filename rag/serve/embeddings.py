@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.serve.errors import ApiError, explained, require_short
-from rag.serve.gone import unless_gone
 from rag.serve.models import require_model
-from rag.serve.replies import JSONReply
-from rag.serve.service import Service
-from rag.serve.wire import EmbeddingsReply, EmbeddingsRequest, refusals
+from rag.service.errors import ApiError, explained, require_short
+from rag.service.gone import unless_gone
+from rag.service.replies import JSONReply
+from rag.service.service import Service
+from rag.service.wire import EmbeddingsReply, EmbeddingsRequest, refusals
 
 
 def router(service: Service) -> APIRouter:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from rag.as_json import hit_json, outcome_json
+from rag.core.report import NodeReport, RunResult
+from rag.core.types import Answer, Context, Query, Ranking, ScoredDocument
 from rag.graph.build import Graph
-from rag.graph.report import NodeReport, RunResult
+from rag.pipeline.as_json import hit_json, outcome_json
 from rag.stages.cite import claim_of, support
-from rag.types import Answer, Context, Query, Ranking, ScoredDocument
 
 SHOWN_HITS = 20
 """Hits of a stage that are shown."""

@@ -12,9 +12,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from rag.graph.build import Graph
-from rag.serve.replies import JSONReply
-from rag.serve.service import Service
-from rag.serve.wire import Health, Ready
+from rag.service.replies import JSONReply
+from rag.service.service import Service
+from rag.service.wire import Health, Ready
 
 logger = logging.getLogger(__name__)
 

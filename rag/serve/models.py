@@ -7,10 +7,10 @@ import time
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from rag.serve.errors import ApiError
-from rag.serve.replies import JSONReply
-from rag.serve.service import Service
-from rag.serve.wire import Model, ModelList, refusals
+from rag.service.errors import ApiError
+from rag.service.replies import JSONReply
+from rag.service.service import Service
+from rag.service.wire import Model, ModelList, refusals
 
 
 def router(service: Service) -> APIRouter:

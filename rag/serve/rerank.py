@@ -8,14 +8,14 @@ from uuid import uuid4
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.as_json import outcome_json
-from rag.serve.errors import ApiError, explained, require_short
-from rag.serve.gone import unless_gone
+from rag.core.types import Document, Query, Ranking, ScoredDocument
+from rag.pipeline.as_json import outcome_json
 from rag.serve.models import require_model
-from rag.serve.replies import JSONReply
-from rag.serve.service import Service
-from rag.serve.wire import RerankReply, RerankRequest, refusals
-from rag.types import Document, Query, Ranking, ScoredDocument
+from rag.service.errors import ApiError, explained, require_short
+from rag.service.gone import unless_gone
+from rag.service.replies import JSONReply
+from rag.service.service import Service
+from rag.service.wire import RerankReply, RerankRequest, refusals
 
 
 def router(service: Service) -> APIRouter:

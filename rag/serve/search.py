@@ -7,15 +7,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.as_json import hit_json, outcome_json
-from rag.errors import SpecError
-from rag.serve.errors import ApiError, explained, failed
+from rag.core.errors import SpecError
+from rag.core.types import Where
+from rag.pipeline.as_json import hit_json, outcome_json
 from rag.serve.extension import stages_json
-from rag.serve.gone import unless_gone
-from rag.serve.replies import JSONReply
-from rag.serve.service import Service
-from rag.serve.wire import SearchReply, SearchRequest, refusals
-from rag.types import Where
+from rag.service.errors import ApiError, explained, failed
+from rag.service.gone import unless_gone
+from rag.service.replies import JSONReply
+from rag.service.service import Service
+from rag.service.wire import SearchReply, SearchRequest, refusals
 
 
 def router(service: Service) -> APIRouter:

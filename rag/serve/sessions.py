@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rag.errors import SpecError
-from rag.types import Message
+from rag.core.errors import SpecError
+from rag.core.types import Message
 
 FORMAT = 1
 _TABLES = (

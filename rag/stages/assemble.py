@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from rag.core.protocols import LLM
+from rag.core.types import OK, Context, Document, Message, Outcome, Ranking, ScoredDocument
 from rag.ingest.sentences import sentences
-from rag.protocols import LLM
-from rag.types import OK, Context, Document, Message, Outcome, Ranking, ScoredDocument
 
 _WORD = re.compile(r"\w+")
 

@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rag.core.types import Citation, Document
 from rag.ingest.sentences import sentences
-from rag.types import Citation, Document
 
 _MARKER = re.compile(r"[ \t]*\[\s{0,3}(\d{1,9}(?:\s{0,3}[,;]\s{0,3}\d{1,9}){0,31})\s{0,3}\]")
 # What could still become a marker: blanks, or an open bracket with nothing in it that a marker cannot hold.

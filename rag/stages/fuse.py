@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from rag.errors import ContractError
-from rag.ranking import by_qid, ranked, require_k
-from rag.stages.norms import NORMS
-from rag.types import OK, Document, Outcome, Ranking, ScoredDocument
+from rag.core.errors import ContractError
+from rag.core.norms import NORMS
+from rag.core.ranking import by_qid, ranked, require_k
+from rag.core.types import OK, Document, Outcome, Ranking, ScoredDocument
 
 Norm = Literal["min_max", "z_score", "max", "sum", "rank"]
 

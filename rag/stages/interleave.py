@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 
-from rag.ranking import by_qid, in_this_order, require_k
-from rag.types import OK, Document, Outcome, Ranking
+from rag.core.ranking import by_qid, in_this_order, require_k
+from rag.core.types import OK, Document, Outcome, Ranking
 
 
 class InterleaveFuser:

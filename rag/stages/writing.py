@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from rag.completions import usage_of
-from rag.protocols import LLM
-from rag.types import NO_USAGE, Completion, Outcome, Prompt, Query, SamplingParams, Usage
+from rag.core.completions import usage_of
+from rag.core.protocols import LLM
+from rag.core.types import NO_USAGE, Completion, Outcome, Prompt, Query, SamplingParams, Usage
 
 logger = logging.getLogger(__name__)
 

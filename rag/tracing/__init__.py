@@ -14,15 +14,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.optional import need
+from rag.core.optional import need
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
-    from rag.graph.report import RunResult
-    from rag.graph.run import BoundNode
+    from rag.core.node import BoundNode
+    from rag.core.report import RunResult
+    from rag.core.types import AnswerDelta, Query
     from rag.tracing.spans import Recorder
-    from rag.types import AnswerDelta, Query
 
 Told = Callable[..., None]
 """Is told what came of the work, before its span ends."""

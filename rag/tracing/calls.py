@@ -7,21 +7,28 @@ by ones that make a span around them. What a reranker does inside a model's laye
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from opentelemetry.trace import Span, SpanKind
 
 from rag import tracing
+from rag.core.types import Completion, Prompt, SamplingParams
 from rag.tracing.spans import OPERATION, Recorder
-from rag.types import Completion, Prompt, SamplingParams
-
-if TYPE_CHECKING:
-    from rag.graph.spec import Part
 
 Call = Callable[..., Any]
+
+
+class Entry(Protocol):
+    """A model's entry in a graph: what it is, and its parameters."""
+
+    @property
+    def use(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+
 
 MOST_PROMPTS = 20
 """Prompts of a batch whose text goes into a span, where text is asked for."""
@@ -47,7 +54,7 @@ class _Model:
         }
 
 
-def watch_calls(model: Any, name: str, part: Part) -> None:
+def watch_calls(model: Any, name: str, part: Entry) -> None:
     """Make a span around each later call of `complete`, `stream`, `score` and `choose` of this model."""
     if not hasattr(model, "__dict__") or "watched_as" in vars(model):  # an object with slots cannot be watched
         return

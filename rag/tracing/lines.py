@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 
 MOST_BYTES = 64 * 1024 * 1024
 MOST_CHARS = 4_000

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider, use_span
 
+from rag.core.types import Answer, AnswerDelta, Context, Query, Ranking, Usage
 from rag.tracing import Told
-from rag.types import Answer, AnswerDelta, Context, Query, Ranking, Usage
 
 if TYPE_CHECKING:
-    from rag.graph.report import Failure, NodeReport, RunResult
-    from rag.graph.run import BoundNode
+    from rag.core.node import BoundNode
+    from rag.core.report import Failure, NodeReport, RunResult
 
 T = TypeVar("T")
 Attributes = Mapping[str, Any]
@@ -36,9 +36,9 @@ class Recorder:
     """Makes spans. Many threads may use it; a span's parent is what the calling thread's context says."""
 
     def __init__(self, provider: TracerProvider, *, text: bool) -> None:
-        from rag import __version__
+        from rag.core.version import VERSION
 
-        self._tracer = provider.get_tracer("ragline", __version__)
+        self._tracer = provider.get_tracer("ragline", VERSION)
         self.text = text
 
     @contextmanager

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rag.errors import StageError
-from rag.types import Document
-from rerankers.attention.question import Question
-from rerankers.attention.weigh import Weighing, spread
+from rag.core.errors import StageError
+from rag.core.types import Document
+from rerankers.attention.reading.query_view import Question
+from rerankers.attention.reading.weigh import Weighing, spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,31 +11,31 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rag.errors import SpecError
-from rag.memory import Need
+from rag.core.errors import SpecError
+from rag.core.memory import Need
+from rag.core.progress import Progress, silent
+from rag.core.protocols import LocalLLM, Weights
+from rag.core.ranking import require_k
+from rag.core.types import Document, Ranking, Usage
 from rag.models import home
-from rag.progress import Progress, silent
-from rag.protocols import LocalLLM, Weights
-from rag.ranking import require_k
-from rag.types import Document, Ranking, Usage
-from rerankers.attention.choosing import HeadChoice
-from rerankers.attention.compiler import require_compiler
 from rerankers.attention.explain import TokenScore, token_scores
-from rerankers.attention.head_sets import HeadSet
-from rerankers.attention.heads import Plan, make_plan, parse_heads
-from rerankers.attention.one_prompt import read_in_one_prompt, reader_of_one_prompt
-from rerankers.attention.prior import Prior
-from rerankers.attention.prompt import INSTRUCTIONS, BlockPieces
-from rerankers.attention.question import Question
-from rerankers.attention.weigh import Scores, Weighing, fused
+from rerankers.attention.heads.choosing import HeadChoice
+from rerankers.attention.heads.head_sets import HeadSet
+from rerankers.attention.heads.layout import Plan, make_plan, parse_heads
+from rerankers.attention.icr.one_prompt import read_in_one_prompt, reader_of_one_prompt
+from rerankers.attention.icr.reranker import ICRReranker
+from rerankers.attention.reading.cpp_compiler import require_compiler
+from rerankers.attention.reading.prior import Prior
+from rerankers.attention.reading.prompt import INSTRUCTIONS, BlockPieces
+from rerankers.attention.reading.query_view import Question
+from rerankers.attention.reading.weigh import Scores, Weighing, fused
 from rerankers.attention.work import Work
-from rerankers.icr import ICRReranker
 from rerankers.texts import ranked_by
 
 if TYPE_CHECKING:
-    from rerankers.attention.blocks import Asked
-    from rerankers.attention.reader import BlockReader
-    from rerankers.attention.states import StateStore, StoreReport
+    from rerankers.attention.reading.blocks import Asked
+    from rerankers.attention.reading.reader import BlockReader
+    from rerankers.attention.states.kept import StateStore, StoreReport
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class AttentionReranker:
         Raises:
             SpecError: nothing is kept (keep: nowhere), or the layout is one prompt, whose states serve no other.
         """
-        from rerankers.attention.ahead import Filling
+        from rerankers.attention.states.ahead import Filling
 
         if self._keep == "nowhere" or self._layout == "prompt":
             raise SpecError("rerank.attention reads ahead only with layout: blocks and keep: disk or memory")
@@ -272,10 +272,10 @@ class AttentionReranker:
     def _switched(self, decoder: Any) -> AbstractContextManager[None]:
         """Within, the decoder is read: it calls our attention function."""
         if self._compiled:
-            from rerankers.attention.compiled import compiled_and_switched
+            from rerankers.attention.reading.compiled_layers import compiled_and_switched
 
             return compiled_and_switched(decoder)
-        from rerankers.attention.capture import attention_switched
+        from rerankers.attention.reading.capture import attention_switched
 
         return attention_switched(decoder)
 
@@ -355,7 +355,7 @@ class AttentionReranker:
 
     def _reader(self, lent: Weights) -> tuple[BlockReader, HeadSet]:
         """A reader of the lent decoder; made at first use, and again should another decoder be lent."""
-        from rerankers.attention.reader import BlockReader
+        from rerankers.attention.reading.reader import BlockReader
 
         decoder = lent.model.get_decoder()
         if self._made is not None and self._made[0].decoder is decoder:
@@ -388,7 +388,7 @@ class AttentionReranker:
         return self._made
 
     def _heads_of(self, lent: Weights, *, context: int) -> HeadSet:
-        from rerankers.attention.identity import name_of, weight_hash
+        from rerankers.attention.heads.identity import name_of, weight_hash
 
         return self._heads.of_model(
             lent.model.get_decoder().config,
@@ -402,8 +402,8 @@ class AttentionReranker:
         self, model: Any, pieces: BlockPieces, plan: Plan, prior: Prior | None, null_lead: Sequence[int]
     ) -> StateStore:
         """Where documents' states are kept."""
-        from rerankers.attention.identity import head_size, states_identity
-        from rerankers.attention.states import StateStore
+        from rerankers.attention.heads.identity import head_size, states_identity
+        from rerankers.attention.states.kept import StateStore
 
         # A null stands behind the longest document, after its lead and, where the whole suffix is read, before the end.
         behind = {"lead": list(null_lead), "end": list(pieces.end), "span": self._span, "max_tokens": self._max_tokens}

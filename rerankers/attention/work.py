@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rag.ranking import ranked_before, split_at
-from rag.types import NO_USAGE, OK, Outcome, Ranking, ScoredDocument, Usage
-from rerankers.attention.weigh import Scores
+from rag.core.ranking import ranked_before, split_at
+from rag.core.types import NO_USAGE, OK, Outcome, Ranking, ScoredDocument, Usage
+from rerankers.attention.reading.weigh import Scores
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.progress import Progress
+from rag.core.progress import Progress
 from retrievers.index.documents import Documents
 from retrievers.index.reuse import ENCODED, previous_vectors
 from retrievers.index.settings import DenseSettings, IndexSettings

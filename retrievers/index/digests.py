@@ -12,8 +12,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rag.errors import IndexProblem
-from rag.progress import Progress, silent
+from rag.core.errors import IndexProblem
+from rag.core.progress import Progress, silent
 
 CHECKED_AT_OPEN_BYTES = 1_000_000_000
 """Indexes up to this size are checked whole when opened; of larger ones, each file when it is first used."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from rag.errors import IndexMismatch
-from rag.memory import Need
-from rag.progress import Progress, silent
-from rag.types import Where
+from rag.core.errors import IndexMismatch
+from rag.core.memory import Need
+from rag.core.progress import Progress, silent
+from rag.core.types import Where
 from retrievers.index.digests import CheckedFiles
 from retrievers.index.documents import Documents
 from retrievers.index.filters import MetadataFilter

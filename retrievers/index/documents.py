@@ -18,8 +18,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import IndexProblem
-from rag.types import Document
+from rag.core.errors import IndexProblem
+from rag.core.types import Document
 
 LINES, OFFSETS, KEYS, ROWS = (f"documents.{end}" for end in ("jsonl", "offsets.npy", "keys.npy", "rows.npy"))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.progress import Progress, silent
+from rag.core.progress import Progress, silent
 from retrievers.index.reserved import reserved_array
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.progress import Progress, silent
+from rag.core.progress import Progress, silent
 
 _FILE = "index.faiss"
 _BLOCK = 32768

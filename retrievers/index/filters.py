@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import SpecError, did_you_mean
-from rag.types import Where
+from rag.core.errors import SpecError, did_you_mean
+from rag.core.types import Where
 from retrievers.index.documents import Documents
 
 _SHOWN, _SHOWN_CHARACTERS = 3, 80

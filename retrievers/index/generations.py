@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.errors import IndexProblem
+from rag.core.errors import IndexProblem
 
 log = logging.getLogger(__name__)
 

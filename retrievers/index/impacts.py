@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import IndexProblem
+from rag.core.errors import IndexProblem
 from retrievers.index.hits import Found, Weighted, best, best_first, nothing_found
 from retrievers.index.settings import LexicalSettings
 from retrievers.index.tokens import Tokens, load_vector

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import IndexProblem
-from rag.progress import Progress, silent
+from rag.core.errors import IndexProblem
+from rag.core.progress import Progress, silent
 from retrievers.analysis import Analyzer
 from retrievers.index.hits import Weighted
 from retrievers.index.impacts import REPEATS, Engine, Impacts

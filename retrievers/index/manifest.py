@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
-from rag.errors import IndexProblem
+from rag.core.errors import IndexProblem
 from retrievers.index.digests import FileFacts
 from retrievers.index.settings import IndexSettings, Leg
 

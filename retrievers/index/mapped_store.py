@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.progress import Progress, silent
+from rag.core.progress import Progress, silent
 from retrievers.index.reserved import reserved_array
 
 _FILE = "vectors.npy"

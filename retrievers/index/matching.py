@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from rag.errors import IndexMismatch
+from rag.core.errors import IndexMismatch
 from retrievers.index.manifest import Manifest
 from retrievers.index.settings import AnalyzerSettings, IndexSettings, Leg
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import IndexProblem
+from rag.core.errors import IndexProblem
 from retrievers.index.documents import load_array
 from retrievers.index.reserved import reserved_array
 from retrievers.promptreps_encoder import Representations

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rag.ingest.settings import ChunkSettings
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,16 +76,6 @@ class PromptRepsSettings(_Settings):
     )
     text_tokens: int = Field(default=512, ge=1, description="Tokens of a text that are read.")
     sparse_tokens: int = Field(default=128, ge=1, description="Most tokens of a lexical representation.")
-
-
-class ChunkSettings(_Settings):
-    """How files are cut. BEIR-layout corpora are one document = one unit unless `corpora` is true."""
-
-    tokens: int = Field(default=200, ge=16, description="Encoder tokens per chunk, title and headings not counted.")
-    overlap: int = Field(
-        default=30, ge=0, description="Encoder tokens shared with the chunk before; at most half of tokens."
-    )
-    corpora: bool = Field(default=False, description="Also cut the documents of BEIR, FlashRAG and Pyserini corpora.")
 
 
 class TransformSettings(_Settings):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from rag.errors import IndexProblem
+from rag.core.errors import IndexProblem
 
 SOURCES = "sources.json"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from rag.errors import IndexProblem
+from rag.core.errors import IndexProblem
 from retrievers.index.documents import load_array
 
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import IndexProblem
-from rag.optional import need
-from rag.progress import Progress, silent
+from rag.core.errors import IndexProblem
+from rag.core.optional import need
+from rag.core.progress import Progress, silent
 from retrievers.index.settings import DenseSettings
 
 Hits = tuple[NDArray[np.int32], NDArray[np.float32]]

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import numpy as np
 
-from rag.types import Document
+from rag.core.types import Document
 from retrievers.index.documents import KEYS, LINES, OFFSETS, ROWS, Documents, key_of
 
 

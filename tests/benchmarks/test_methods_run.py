@@ -14,8 +14,8 @@ from benchmarks.methods_list import Cell, cells
 from benchmarks.methods_run import Runner
 from benchmarks.work_lines import Work
 from generators.llm.scripted import ScriptedLLM
-from rag.ranking import in_this_order
-from rag.types import Document, Query, Ranking
+from rag.core.ranking import in_this_order
+from rag.core.types import Document, Query, Ranking
 
 TWENTY = [Query(qid=f"q{at}", text=f"text {at}") for at in range(20)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import sharing
 from generators.llm.transformers import TransformersLLM
-from rag.types import Document, Query, Ranking, ScoredDocument
+from rag.core.types import Document, Query, Ranking, ScoredDocument
 from tests.generators.llm.conftest import save_random_model
 
 HITS = tuple(ScoredDocument(document=Document(doc_id=f"d{i}", text=f"the city {i}"), score=-float(i)) for i in range(4))

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from generators.llm.transformers import TransformersLLM
+from rag.core.types import Document, Query, Ranking
 from rag.graph.kinds import TABLES
 from rag.graph.signature import REQUIRED, needed_powers, signature
 from rag.indexing import build_index
-from rag.types import Document, Query, Ranking
 from retrievers.index.directory import Index
 from retrievers.index.settings import DenseSettings, IndexSettings, PromptRepsSettings
 from tests.generators.llm.conftest import save_random_model
@@ -105,7 +105,7 @@ def make(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def rankings_of_index(index: Index, queries: tuple[Query, ...]) -> list[Ranking]:
     """Every question with all units of the index, in BM25-less order of rows."""
-    from rag.ranking import in_this_order
+    from rag.core.ranking import in_this_order
 
     units = [index.documents[row] for row in range(len(index))]
     return [Ranking(query=q, hits=in_this_order(units), source="first") for q in queries]

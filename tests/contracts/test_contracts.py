@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
 from rag.graph.kinds import STAGES, TABLES
 from rag.graph.signature import parameters_model, signature
-from rag.types import Context, Document, Query, Ranking, ScoredDocument
 
 Make = Callable[[str, str], Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from rag.core.memory import Need, TellsMemory
+from rag.core.types import Ranking
 from rag.graph.kinds import STAGES
-from rag.memory import Need, TellsMemory
-from rag.types import Ranking
 
 Make = Callable[[str, str], Any]
 

@@ -9,9 +9,9 @@ import pytest
 
 from generators.cited import CitedGenerator
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import SpecError
-from rag.protocols import CanStreamAnswers
-from rag.types import Answer, Completion, Context, Document, Message, Prompt, Query, SamplingParams, ScoredDocument
+from rag.core.errors import SpecError
+from rag.core.protocols import CanStreamAnswers
+from rag.core.types import Answer, Completion, Context, Document, Message, Prompt, Query, SamplingParams, ScoredDocument
 
 FRAMES = Document(doc_id="frames", title="Frames", text="Frames are brazed from chromoly tubes.")
 LEAVE = Document(doc_id="leave", text="Everyone has thirty days of paid leave a year.")

@@ -6,7 +6,7 @@ import pytest
 
 from generators.closed_book import ClosedBookGenerator
 from generators.llm.scripted import ScriptedLLM
-from rag.types import Message, Query
+from rag.core.types import Message, Query
 
 QUERIES = [Query(qid="a", text="Why?"), Query(qid="b", text="rewritten", original="How?")]
 

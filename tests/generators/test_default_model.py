@@ -7,8 +7,8 @@ import pytest
 
 from generators.cited import CitedGenerator
 from generators.llm.transformers import TransformersLLM
+from rag.core.types import Document, Message, Prompt, Query, Ranking, SamplingParams, ScoredDocument
 from rag.stages.assemble import TokenBudgetAssembler
-from rag.types import Document, Message, Prompt, Query, Ranking, SamplingParams, ScoredDocument
 
 pytestmark = pytest.mark.models
 

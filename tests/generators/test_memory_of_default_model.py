@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from generators.llm.transformers import TransformersLLM
-from rag.memory import Machine
-from rag.plan import plan_memory
+from rag.core.memory import Machine
+from rag.pipeline.memory_plan import plan_memory
 
 pytestmark = pytest.mark.models
 
@@ -25,7 +25,7 @@ from pathlib import Path
 import torch, transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from generators.llm.transformers import TransformersLLM
-from rag.types import Message
+from rag.core.types import Message
 
 def size(name):
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from rag.core.types import Document
 from rag.indexing import build_index
-from rag.types import Document
 from tests.generators.llm.conftest import save_random_model
 from tests.small_index import write_texts
 

@@ -16,12 +16,12 @@ from mcp.server import MCPServer
 from mcp_types import Tool
 
 from generators.llm.scripted import ScriptedLLM
-from rag.as_json import answer_json, ranking_json
-from rag.errors import MissingModel, SpecError, StageError
+from rag.core.errors import MissingModel, SpecError, StageError
+from rag.core.types import Completion, Prompt, SamplingParams
 from rag.mcp.server import create_server
 from rag.pipeline import Pipeline, load_pipeline
+from rag.pipeline.as_json import answer_json, ranking_json
 from rag.serve import ServeSettings
-from rag.types import Completion, Prompt, SamplingParams
 from tests.mcp.calling import called, refused
 from tests.mcp.conftest import HOSTILE, graph
 

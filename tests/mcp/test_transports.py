@@ -23,15 +23,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from rag import tracing
-from rag.as_json import answer_json, ranking_json
 from rag.cli import main
 from rag.cli.mcp import settings as settings_of
 from rag.cli.parser import parser
 from rag.mcp.http import create_http_app
 from rag.pipeline import Pipeline, load_pipeline
+from rag.pipeline.as_json import answer_json, ranking_json
 from rag.serve import ServeSettings
-from rag.serve.keys import load_keys, new_key
-from rag.serve.walls import HEADERS
+from rag.service.keys import load_keys, new_key
+from rag.service.walls import HEADERS
 from tests.mcp.calling import called, called_in_turn
 
 QUESTION = "How long is the warranty of a frame?"

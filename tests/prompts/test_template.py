@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from prompts import available, load
-from rag.errors import SpecError
-from rag.types import Message
+from rag.core.errors import SpecError
+from rag.core.types import Message
 
 GOOD = """\
 description: A test.

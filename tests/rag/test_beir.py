@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rag.beir import load_beir
-from rag.errors import SpecError
-from rag.types import Document, Query
+from rag.core.errors import SpecError
+from rag.core.types import Document, Query
+from rag.evaluate.beir import load_beir
 
 CORPUS: list[dict[str, Any]] = [
     {"_id": "d1", "title": "One", "text": "first", "group": "g"},

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from rag.chat import encode_prompt, encode_text, encode_text_spans, end_of_turn, turn_stops, user_turn
-from rag.errors import SpecError
-from rag.types import Message
+from rag.core.errors import SpecError
+from rag.core.types import Message
+from rag.models.chat import encode_prompt, encode_text, encode_text_spans, end_of_turn, turn_stops, user_turn
 from tests.rag.tiny_tokenizers import FAMILIES, plain_tokenizer, tiny_tokenizer
 
 HOSTILE = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.house import HOUSE, foreign_packages
+from rag.core.house import HOUSE, foreign_packages
 
 
 def test_here_all_five_packages_are_ours() -> None:

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from rag.errors import ContractError, IndexMismatch, IndexProblem, SpecError, UnknownComponent
+from rag.core.errors import ContractError, IndexMismatch, IndexProblem, SpecError, UnknownComponent
+from rag.core.types import Document
 from rag.indexing import IndexReport, build_index, index_key
 from rag.stages import TRANSFORMS
-from rag.types import Document
 from retrievers.index.directory import Index
 from retrievers.index.settings import IndexSettings
 
@@ -243,7 +243,7 @@ def test_what_a_reader_mended_is_told_again_when_its_file_is_reused(tmp_path: Pa
 def test_a_file_that_fails_half_way_is_left_out_whole(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rag import units
+    from rag.indexing import units
     from rag.ingest import chunk as real
 
     def fail_on_second(document: Any, **options: Any) -> Any:
@@ -427,7 +427,7 @@ def test_ctrl_c_leaves_the_old_index_and_says_so(pages: Path, path: Path) -> Non
 DISK_FULL = """
     import resource, sys
     from pathlib import Path
-    from rag.errors import IndexProblem
+    from rag.core.errors import IndexProblem
     from rag.indexing import build_index
     from rag.stages import TRANSFORMS
     import retrievers.index.lexical, numpy, Stemmer
@@ -466,7 +466,7 @@ KILLED_IN_EACH_PART = """
     from pathlib import Path
     from rag.indexing import build_index
     from rag.stages import TRANSFORMS
-    from rag.types import Document
+    from rag.core.types import Document
     from retrievers.index.directory import Index
     import retrievers.index.lexical, numpy, Stemmer
 

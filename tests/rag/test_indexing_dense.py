@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.errors import IndexMismatch, IndexProblem, MissingModel
+from rag.core.errors import IndexMismatch, IndexProblem, MissingModel
 from rag.indexing import IndexReport, build_index, index_key
 from retrievers.index.directory import Index
 from retrievers.index.settings import IndexSettings

@@ -8,11 +8,11 @@ from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForRetr
 from langchain_core.documents import Document as TheirDocument
 from langchain_core.retrievers import BaseRetriever
 
+from rag.core.types import Answer, Query, Ranking
 from rag.graph.build import build
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 from rag.langchain import from_langchain
 from rag.pipeline import Pipeline
-from rag.types import Answer, Query, Ranking
 from retrievers import RETRIEVERS
 from tests.rag.graph.parts import FixedRetriever
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import MissingModel, SpecError
-from rag.memory import GIB, LIMIT, RAM, Need, TellsMemory, place, ram_limit, this_machine
+from rag.core.errors import MissingModel, SpecError
+from rag.core.memory import GIB, LIMIT, RAM, Need, TellsMemory, place, ram_limit, this_machine
 from rag.models.sizes import count_parameters, read_shape
 
 KIB = 1 << 10

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
 from rag.models import hub, list_models, locate, packaged, resolve, weights_sha256
 from rag.models.packaged import RECORD, PackagedModel, unpack
 
@@ -176,7 +176,7 @@ def test_the_hub_s_cache_is_used_without_the_network(folder: Path, home: Path, t
     assert said.splitlines() == ["0123abc 0123abc hub", "[('owner/model', 'ready')]"]
     (snapshot / "tokenizer.json").unlink()
     script = """
-        from rag.errors import MissingModel
+        from rag.core.errors import MissingModel
         from rag.models import resolve
         try:
             resolve("owner/model")
@@ -189,7 +189,7 @@ def test_the_hub_s_cache_is_used_without_the_network(folder: Path, home: Path, t
 
 def test_a_hub_that_cannot_be_reached_is_one_clear_error(home: Path, tmp_path: Path) -> None:
     script = """
-        from rag.errors import MissingModel
+        from rag.core.errors import MissingModel
         from rag.models import resolve
         try:
             resolve("owner/model", revision="v2", offline=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
 from rag.models.folder import require_complete
 from rag.models.gguf import convert, halves_of_heads, transformers_name
 

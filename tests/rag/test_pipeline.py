@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import MissingModel, SpecError, StageError
+from rag.core.errors import MissingModel, SpecError, StageError
+from rag.core.types import Answer, Completion, Context, Document, Message, Prompt, Query, SamplingParams
 from rag.graph.build import build
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 from rag.pipeline import Pipeline, load_pipeline
-from rag.types import Answer, Completion, Context, Document, Message, Prompt, Query, SamplingParams
 from tests.generators.llm.conftest import save_random_model
 from tests.small_index import small_index
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from rag.cli import main
-from rag.errors import MissingModel, SpecError
+from rag.core.errors import MissingModel, SpecError
+from rag.core.memory import GIB, LIMIT, RAM, Machine, Need
 from rag.graph.check import check
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 from rag.indexing import build_index
-from rag.memory import GIB, LIMIT, RAM, Machine, Need
 from rag.pipeline import load_pipeline
-from rag.plan import MemoryPlan, plan_memory, plan_turns, require_room
+from rag.pipeline.memory_plan import MemoryPlan, plan_memory, plan_turns, require_room
 from retrievers.index.directory import Index
 from retrievers.index.settings import DenseSettings, IndexSettings
 from tests.generators.llm.conftest import save_random_model

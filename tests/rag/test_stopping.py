@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from rag.stopping import Stop, stopping, unwanted, when_unwanted
+from rag.core.stopping import Stop, stopping, unwanted, when_unwanted
 
 
 def test_a_call_is_made_by_who_says_the_word_and_not_after_its_block() -> None:

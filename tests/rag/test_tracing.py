@@ -20,10 +20,10 @@ from opentelemetry.trace import Tracer
 from rag import tracing
 from rag.batch.run import run_batch
 from rag.cli import main
-from rag.errors import SpecError, StageError
+from rag.core.errors import SpecError, StageError
+from rag.core.types import Document, Query, Ranking
 from rag.pipeline import Pipeline, load_pipeline
 from rag.tracing.lines import provider_for
-from rag.types import Document, Query, Ranking
 from tests.serve.asking import openai_client
 from tests.serve.walled import MODEL
 from tests.small_index import small_index

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.errors import ContractError, SpecError
-from rag.trec import read_qrels, read_run, strictly_falling, write_run
-from rag.types import Document, Query, Ranking, ScoredDocument
+from rag.core.errors import ContractError, SpecError
+from rag.core.trec import read_qrels, read_run, strictly_falling, write_run
+from rag.core.types import Document, Query, Ranking, ScoredDocument
 
 
 def ranking(qid: str, *hits: tuple[str, float]) -> Ranking:

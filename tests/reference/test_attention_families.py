@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.chat import encode_text, user_turn
-from rerankers.icr import rank_texts
+from rag.models.chat import encode_text, user_turn
+from rerankers.attention.icr.reranker import rank_texts
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "ministral", "gemma2", "gemma3")
@@ -145,7 +145,7 @@ def _no_softcap(patch: pytest.MonkeyPatch) -> None:
 
 def _change(patch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Alter what the row arithmetic is given."""
-    from rerankers.attention import rows
+    from rerankers.attention.reading import rows
 
     right = rows.suffix_attention
 
@@ -156,7 +156,7 @@ def _change(patch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[s
 
 
 def _spans_shifted(patch: pytest.MonkeyPatch) -> None:
-    from rerankers.attention.prompt import Pieces
+    from rerankers.attention.reading.prompt import Pieces
 
     right = Pieces.prefix
 
@@ -185,7 +185,7 @@ def test_the_comparison_sees_a_wrong_implementation(family: str, mutant: str, mo
 
 
 def test_a_forgotten_soft_cap_on_the_documents_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rerankers.attention import rows
+    from rerankers.attention.reading import rows
 
     def uncapped(query: Any, key: Any, value: Any, *, scale: float, softcap: float, mask: Any) -> Any:
         return rows.attention(query, key, value, scale=scale, mask=mask)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rag.beir import load_beir
-from rag.evaluation import evaluate_graph
-from rag.graph.spec import load_spec
+from rag.evaluate.beir import load_beir
+from rag.evaluate.graph_evaluation import evaluate_graph
+from rag.graph.load import load_spec
 
 
 @pytest.mark.data

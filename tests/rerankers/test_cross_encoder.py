@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from rag.errors import MissingModel, SpecError
-from rag.types import Document, Query, Ranking, ScoredDocument
+from rag.core.errors import MissingModel, SpecError
+from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rerankers.cross_encoder import CrossEncoderReranker
 from tests.rerankers.tiny_classifier import tiny_classifier
 

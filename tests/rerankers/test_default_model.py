@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from generators.llm.transformers import TransformersLLM
-from rag.types import Ranking
+from rag.core.types import Ranking
 from rerankers.query_likelihood import QueryLikelihoodReranker
 from rerankers.yes_no import YesNoReranker
 

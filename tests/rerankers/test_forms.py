@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.types import Completion, Document, Message, Prompt, Query, Ranking, SamplingParams, ScoredDocument
+from rag.core.types import Completion, Document, Message, Prompt, Query, Ranking, SamplingParams, ScoredDocument
 from rerankers import RERANKERS
 from rerankers.forms import letters, numbers, written
 from rerankers.labels import parse_labels

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from generators.llm.transformers import TransformersLLM
-from rag.errors import SpecError
-from rag.ranking import in_this_order
-from rag.types import Document, Query, Ranking, ScoredDocument
-from rerankers.icr import ICRReranker, rank_texts
+from rag.core.errors import SpecError
+from rag.core.ranking import in_this_order
+from rag.core.types import Document, Query, Ranking, ScoredDocument
+from rerankers.attention.icr.reranker import ICRReranker, rank_texts
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 
 
@@ -231,7 +231,7 @@ def test_a_nan_keeps_the_first_stage_and_names_layer_and_head(caplog: pytest.Log
 
 
 def test_the_model_is_given_back_as_it_was_when_reading_fails(llm: TinyLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rerankers.attention import capture
+    from rerankers.attention.reading import capture
 
     def fail(*_: Any, **__: Any) -> None:
         assert llm.model.config._attn_implementation == capture.ATTENTION

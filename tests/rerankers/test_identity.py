@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.types import Outcome, Ranking
+from rag.core.types import Outcome, Ranking
 from rerankers.identity import IdentityReranker
 
 

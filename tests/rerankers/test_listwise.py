@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import SpecError
-from rag.types import Completion, Document, Prompt, Query, Ranking, SamplingParams, ScoredDocument
+from rag.core.errors import SpecError
+from rag.core.types import Completion, Document, Prompt, Query, Ranking, SamplingParams, ScoredDocument
 from rerankers.listwise import ListwiseReranker
 from rerankers.sliding import windows
 

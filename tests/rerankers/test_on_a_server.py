@@ -11,11 +11,11 @@ import pytest
 
 from generators.llm.server import ServerLLM
 from generators.llm.transformers import TransformersLLM
+from rag.core.powers import LacksPower
+from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.graph.check import Checked, check
-from rag.graph.spec import load_spec
-from rag.types import Document, Query, Ranking, ScoredDocument
+from rag.graph.load import load_spec
 from rerankers import RERANKERS
-from rerankers.powers import LacksPower
 from tests.generators.llm.conftest import save_random_model
 from tests.generators.llm.serving import Served, Trouble, serving, status
 

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
-from rag.chat import encode_prompt, encode_text
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.powers import LacksPower
+from rag.core.types import Completion, Document, Prompt, Query, Ranking, SamplingParams, ScoredDocument
 from rag.graph.check import check
-from rag.graph.spec import load_spec
-from rag.types import Completion, Document, Prompt, Query, Ranking, SamplingParams, ScoredDocument
+from rag.graph.load import load_spec
+from rag.models.chat import encode_prompt, encode_text
 from rerankers import RERANKERS
 from rerankers.graded import expected_gain
 from rerankers.labels import LABELS
 from rerankers.pointwise import tokens_of
-from rerankers.powers import LacksPower
 from tests.generators.llm.conftest import save_random_model
 from tests.rag.tiny_tokenizers import FAMILIES, tiny_tokenizer
 

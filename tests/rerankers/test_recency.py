@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from generators.llm.scripted import ScriptedLLM
-from rag.types import Document, Prompt, Query, Ranking, ScoredDocument
+from rag.core.types import Document, Prompt, Query, Ranking, ScoredDocument
 from rerankers.recency import RecencyReranker, interpolated, parse_date
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from rag.chat import encode_prompt
-from rag.types import Completion, Prompt, SamplingParams
+from rag.core.types import Completion, Prompt, SamplingParams
+from rag.models.chat import encode_prompt
 from tests.rag.tiny_tokenizers import tiny_tokenizer
 
 SIZES = {

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rag.errors import IndexMismatch
+from rag.core.errors import IndexMismatch
 from retrievers.analysis import LUCENE_STOP_WORDS, Analyzer
 from retrievers.index.settings import AnalyzerSettings
 

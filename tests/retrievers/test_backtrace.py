@@ -12,11 +12,11 @@ import pytest
 import prompts
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
+from rag.core.types import Message, Query
+from rag.core.yaml_source import parse_yaml
 from rag.graph.check import check
-from rag.graph.source import parse_yaml
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 from rag.indexing import build_index
-from rag.types import Message, Query
 from retrievers.backtrace import BacktraceRetriever, Form, contexts
 from retrievers.index.directory import Index
 from tests.generators.llm.conftest import save_random_model

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from rag.core.types import Document, Query
 from rag.indexing import build_index
-from rag.types import Document, Query
 from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import Index
 from retrievers.index.settings import AnalyzerSettings, IndexSettings

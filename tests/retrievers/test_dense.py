@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rag.core.types import Document, Query, QueryPart, Ranking
 from rag.indexing import build_index
-from rag.types import Document, Query, QueryPart, Ranking
 from retrievers.dense import DenseRetriever
 from retrievers.encoders import SentenceEncoder
 from retrievers.index.directory import Index

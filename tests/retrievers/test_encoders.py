@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.errors import ContractError, IndexMismatch, IndexProblem, SpecError
+from rag.core.errors import ContractError, IndexMismatch, IndexProblem, SpecError
 from retrievers.encoders import SentenceEncoder, by_length
 from tests.retrievers.tiny_encoders import (
     DENSE,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.errors import IndexMismatch, IndexProblem
+from rag.core.errors import IndexMismatch, IndexProblem
 from retrievers.index.impacts import Impacts
 from retrievers.index.lexical import LexicalLeg
 from retrievers.index.settings import AnalyzerSettings, LexicalSettings

@@ -11,12 +11,12 @@ import pytest
 
 import prompts
 from generators.llm.transformers import TransformersLLM
-from rag.chat import encode_prompt
 from rag.cli import main
-from rag.errors import IndexMismatch, IndexProblem
+from rag.core.errors import IndexMismatch, IndexProblem
+from rag.core.types import Document, Query
 from rag.indexing import build_index
+from rag.models.chat import encode_prompt
 from rag.pipeline import load_pipeline
-from rag.types import Document, Query
 from retrievers import promptreps_store
 from retrievers.index.directory import Index
 from retrievers.index.promptreps import open_leg, write_leg

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.trec import write_run
+from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.indexing import build_index
-from rag.trec import write_run
-from rag.types import Document, Query, Ranking, ScoredDocument
 from retrievers.index.directory import Index
 from retrievers.run import RunRetriever
 

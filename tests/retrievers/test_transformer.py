@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from generators.llm.loading import choose_dtype
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 from retrievers.transformer import _matmul_attention, choose_compute, load_transformer
 from tests.retrievers.tiny_encoders import write_json
 
@@ -48,7 +48,7 @@ def test_auto_takes_bfloat16_only_where_it_is_faster(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
-    monkeypatch.setattr("rag.processor.vendor", lambda: maker)
+    monkeypatch.setattr("rag.models.processor.vendor", lambda: maker)
     assert choose_compute("auto") == expected
     assert choose_dtype("auto", "cpu") == getattr(torch, expected)
     assert choose_compute("bfloat16") == "bfloat16"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rag.types import Document
+from rag.core.types import Document
 from tests.generators.llm.conftest import save_random_model
 from tests.serve.walled import graph
 from tests.small_index import small_index

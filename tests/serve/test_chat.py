@@ -11,12 +11,12 @@ from openai import APIError, BadRequestError, InternalServerError, NotFoundError
 
 from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
+from rag.core.types import Completion, Message, Prompt, SamplingParams
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings, create_app
-from rag.serve.service import Service
-from rag.serve.wire import ChatReply
-from rag.types import Completion, Message, Prompt, SamplingParams
+from rag.service.service import Service
+from rag.service.wire import ChatReply
 from tests.serve.asking import DEADLINE_S, asked, openai_client, posted, until
 from tests.serve.browser import served
 from tests.serve.test_endpoints import replace_node

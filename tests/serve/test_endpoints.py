@@ -18,13 +18,14 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
+from rag.core.types import Document, Ranking
 from rag.graph.spec import GraphSpec
 from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
-from rag.serve import ServeSettings, create_app, wire
+from rag.serve import ServeSettings, create_app
 from rag.serve.health import Checkup
-from rag.types import Document, Ranking
+from rag.service import wire
 from tests.serve.asking import DEADLINE_S, openai_client, until
 from tests.serve.walled import MODEL, client, graph, question, walled
 from tests.small_index import small_index

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rag.errors import ContractError
-from rag.serve.gather import Gatherer, Overloaded
+from rag.core.errors import ContractError
+from rag.service.gather import Gatherer, Overloaded
 
 DEADLINE_S = 30
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
+from rag.core.types import Message, Prompt
 from rag.serve import ServeSettings
-from rag.serve.errors import ApiError
-from rag.serve.history import by_turns, fit, split
-from rag.serve.wire import ChatMessage
-from rag.types import Message, Prompt
+from rag.service.errors import ApiError
+from rag.service.history import by_turns, fit, split
+from rag.service.wire import ChatMessage
 
 
 def messages(*turns: tuple[str, Any]) -> list[ChatMessage]:

@@ -20,12 +20,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import MissingModel, SpecError
+from rag.core.errors import MissingModel, SpecError
+from rag.core.types import Completion, Prompt, Query, Ranking, SamplingParams
 from rag.pipeline import load_pipeline
 from rag.serve import ServeSettings, create_app
-from rag.serve.keys import new_key
-from rag.serve.walls import HEADERS, LastResort, SameOrigin
-from rag.types import Completion, Prompt, Query, Ranking, SamplingParams
+from rag.service.keys import new_key
+from rag.service.walls import HEADERS, LastResort, SameOrigin
 from retrievers import RETRIEVERS
 from tests.serve.browser import served
 from tests.serve.walled import client, graph, question, walled
@@ -157,7 +157,7 @@ def test_a_failing_retriever_tells_nothing_of_the_machine(
 
 
 @pytest.mark.parametrize(
-    "where", ["rag.serve.search.hit_json", "rag.serve.chat.whole_json", "rag.serve.walls.address_of"]
+    "where", ["rag.serve.search.hit_json", "rag.serve.chat.whole_json", "rag.service.walls.address_of"]
 )
 def test_a_mistake_of_ours_is_a_plain_500_and_no_trace(
     index: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str

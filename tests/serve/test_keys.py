@@ -12,10 +12,11 @@ from starlette.testclient import TestClient
 from rag.cli import main
 from rag.cli.parser import parser
 from rag.cli.serve import settings
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 from rag.pipeline import load_pipeline
-from rag.serve import ServeSettings, create_app, keys
-from rag.serve.keys import Keys, add_key, bearer, load_keys, new_key
+from rag.serve import ServeSettings, create_app
+from rag.service import keys
+from rag.service.keys import Keys, add_key, bearer, load_keys, new_key
 from tests.serve.walled import graph, walled
 
 

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 from rag.pipeline import load_pipeline
 from rag.serve import ServeSettings, create_app
-from rag.serve.gone import ClientGone
-from rag.serve.limits import RequestRate, TooLarge, TooSlow, address_of, whole_body
-from rag.serve.walls import RateWall, SizeWall
+from rag.service.gone import ClientGone
+from rag.service.limits import RequestRate, TooLarge, TooSlow, address_of, whole_body
+from rag.service.walls import RateWall, SizeWall
 from tests.serve.browser import served
 from tests.serve.walled import graph
 

@@ -13,9 +13,9 @@ from openai import OpenAI, RateLimitError
 
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
+from rag.core.types import Completion, Message, Prompt, SamplingParams
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings, create_app
-from rag.types import Completion, Message, Prompt, SamplingParams
 from tests.serve.asking import DEADLINE_S, asked, openai_client, posted, until
 from tests.serve.browser import served
 from tests.serve.test_chat import Gate, extension

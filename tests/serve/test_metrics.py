@@ -15,10 +15,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
-from rag.graph.report import RunResult, node_report
+from rag.core.report import RunResult, node_report
+from rag.core.types import Completion, Outcome, Prompt, Query, Ranking, SamplingParams, Usage
 from rag.pipeline import load_pipeline
-from rag.serve.metrics import MeasuredApp, Metrics
-from rag.types import Completion, Outcome, Prompt, Query, Ranking, SamplingParams, Usage
+from rag.service.metrics import MeasuredApp, Metrics
 from tests.serve.walled import client, graph, question, walled
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]

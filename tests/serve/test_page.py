@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
+from rag.core.types import Completion, Prompt, SamplingParams
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
-from rag.types import Completion, Prompt, SamplingParams
 from tests.serve.browser import PATIENCE_MS, Served, keep, launched, served
 
 pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
@@ -25,7 +25,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from rag.serve import ServeSettings, create_app
-from rag.serve.walls import HEADERS
+from rag.service.walls import HEADERS
 
 pytestmark = pytest.mark.browser
 

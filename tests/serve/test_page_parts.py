@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from rag.serve import page
-from rag.serve.walls import HEADERS, SafeHeaders
+from rag.service.walls import HEADERS, SafeHeaders
 
 
 @pytest.fixture(scope="module")

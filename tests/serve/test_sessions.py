@@ -17,11 +17,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.types import Message
 from rag.pipeline import load_pipeline
-from rag.serve.keys import new_key
 from rag.serve.sessions import Sessions, UnknownSession
-from rag.types import Message
+from rag.service.keys import new_key
 from tests.serve.walled import MODEL, client, graph, question, walled
 
 ADA, BOB = "a" * 64, "b" * 64

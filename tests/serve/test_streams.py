@@ -7,9 +7,9 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from rag.serve.gather import Overloaded
-from rag.serve.streams import Streams
-from rag.stopping import unwanted
+from rag.core.stopping import unwanted
+from rag.service.gather import Overloaded
+from rag.service.streams import Streams
 
 DEADLINE_S = 30
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from rag.pipeline import load_pipeline
-from rag.serve.gather import Overloaded
-from rag.serve.threads import Threads
+from rag.service.gather import Overloaded
+from rag.service.threads import Threads
 from tests.serve.asking import DEADLINE_S
 from tests.serve.walled import client, graph, question
 

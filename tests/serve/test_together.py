@@ -16,7 +16,7 @@ from openai import OpenAI, RateLimitError
 
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings, create_app
-from rag.serve.service import Service
+from rag.service.service import Service
 from tests.generators.llm.serving import serving as model_server
 from tests.serve.asking import DEADLINE_S, asked, posted, until
 from tests.serve.browser import served

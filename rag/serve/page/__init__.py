@@ -1,6 +1,6 @@
 """The built-in page at `/`: plain HTML, CSS and JavaScript that talk to `/v1/chat/completions` like any other client.
 
-Nothing is built and nothing is fetched from elsewhere; the policy that `rag.serve.walls` sends along lets a browser load
+Nothing is built and nothing is fetched from elsewhere; the policy that `rag.service.walls` sends along lets a browser load
 and run only what this server sends. Addresses in the page are relative, so an application may mount the server under any path.
 """
 

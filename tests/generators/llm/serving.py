@@ -17,7 +17,7 @@ import numpy as np
 
 from generators.llm.loading import load_tokenizer
 from generators.llm.transformers import TransformersLLM
-from rag.types import Message, SamplingParams
+from rag.core.types import Message, SamplingParams
 
 Trouble = Callable[[BaseHTTPRequestHandler], None]
 MODEL = "tiny"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from generators.llm.transformers import TransformersLLM
+from rag.core.types import Message, SamplingParams
 from rag.pipeline import load_pipeline
-from rag.types import Message, SamplingParams
 from tests.generators.llm.conftest import save_random_model
 
 PROMPT = [Message(role="user", content="Which city?")]

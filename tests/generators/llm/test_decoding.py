@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generators.llm.decoding import Picker, chosen, groups, most_likely, pad_left
-from rag.types import SamplingParams
+from rag.core.types import SamplingParams
 
 
 def test_padding_is_on_the_left_and_masked() -> None:

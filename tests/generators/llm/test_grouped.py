@@ -11,7 +11,7 @@ from transformers.integrations import sdpa_attention
 from generators.llm.decoding import pad_left
 from generators.llm.grouped import share_keys
 from generators.llm.transformers import TransformersLLM
-from rag.types import SamplingParams
+from rag.core.types import SamplingParams
 from tests.generators.llm.conftest import save_random_model
 from tests.generators.llm.serving import asked
 

@@ -7,7 +7,7 @@ import pytest
 from generators.llm.params import require_valid
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
-from rag.types import Message, SamplingParams
+from rag.core.types import Message, SamplingParams
 
 FORMS: list[dict[str, Any]] = [{"choices": ("a", "b")}, {"regex": "[0-9]"}, {"json_schema": "{}"}]
 

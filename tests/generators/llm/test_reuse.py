@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from generators.llm.transformers import TransformersLLM
-from rag.types import Document, Message, Prompt, Query, Ranking
+from rag.core.types import Document, Message, Prompt, Query, Ranking
 from rerankers.pairwise import PairwiseReranker
 from rerankers.query_likelihood import QueryLikelihoodReranker
 from rerankers.setwise import SetwiseReranker
@@ -107,7 +107,7 @@ def test_threads_share_what_is_kept_and_get_their_own_answers(tiny_folder: Path)
 
 
 def test_completions_do_not_depend_on_what_was_read_before(tiny_folder: Path) -> None:
-    from rag.types import SamplingParams
+    from rag.core.types import SamplingParams
 
     params, llm = SamplingParams(max_tokens=12), make(tiny_folder)
     before = [llm.complete(step, params) for step in STEPS]
@@ -129,7 +129,7 @@ RERANKERS: dict[str, Any] = {
 def test_rerankers_rank_the_same_and_read_less(
     tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...], name: str
 ) -> None:
-    from rag.ranking import in_this_order
+    from rag.core.ranking import in_this_order
 
     folder = save_random_model(tmp_path_factory.mktemp("wide"), max_position_embeddings=1024)
     ranking = Ranking(query=Query(qid="q", text="how many days of paid leave a year"), hits=in_this_order(documents))

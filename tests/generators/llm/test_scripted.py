@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.protocols import LLM, CanChoose, CanScore, CanStream
-from rag.types import Message, Prompt, SamplingParams
+from rag.core.protocols import LLM, CanChoose, CanScore, CanStream
+from rag.core.types import Message, Prompt, SamplingParams
 
 
 def asked(text: str) -> Prompt:

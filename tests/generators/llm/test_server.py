@@ -15,10 +15,10 @@ import pytest
 from generators.llm import server_client
 from generators.llm.server import ServerLLM
 from generators.llm.transformers import TransformersLLM
-from rag.errors import MissingModel, RagError, SpecError, StageError
-from rag.protocols import LLM, CanChoose, CanScore, CanStream
-from rag.stopping import Stop, stopping
-from rag.types import Message, SamplingParams
+from rag.core.errors import MissingModel, RagError, SpecError, StageError
+from rag.core.protocols import LLM, CanChoose, CanScore, CanStream
+from rag.core.stopping import Stop, stopping
+from rag.core.types import Message, SamplingParams
 from tests.generators.llm.serving import Served, asked, events, hang_up, serving, silence, status
 
 SHORT = SamplingParams(max_tokens=12)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generators.llm.server_text import as_messages, harmless
-from rag.chat import encode_text
-from rag.types import Message
+from rag.core.types import Message
+from rag.models.chat import encode_text
 from tests.rag.tiny_tokenizers import tiny_tokenizer
 
 MARKERS = {

@@ -13,9 +13,9 @@ import pytest
 from generators.llm.together import Together
 from generators.llm.transformers import TransformersLLM
 from generators.llm.writing import Writer
-from rag.chat import encode_prompt
-from rag.stopping import Stop, stopping
-from rag.types import Message, SamplingParams
+from rag.core.stopping import Stop, stopping
+from rag.core.types import Message, SamplingParams
+from rag.models.chat import encode_prompt
 from tests.generators.llm.conftest import save_random_model
 from tests.generators.llm.test_transformers import FAMILIES, PROMPTS
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from generators.llm.transformers import TransformersLLM
-from rag.chat import encode_prompt, encode_text
-from rag.errors import MissingModel
-from rag.protocols import LLM, CanChoose, CanScore, CanStreamTogether, HasWeights
-from rag.types import Message, Prompt, SamplingParams
+from rag.core.errors import MissingModel
+from rag.core.protocols import LLM, CanChoose, CanScore, CanStreamTogether, HasWeights
+from rag.core.types import Message, Prompt, SamplingParams
+from rag.models.chat import encode_prompt, encode_text
 from tests.generators.llm.conftest import save_random_model
 
 SHORT = SamplingParams(max_tokens=12)

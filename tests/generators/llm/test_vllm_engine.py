@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from generators.llm.vllm_engine import quiet_environment, require_loadable
-from rag.errors import MissingDependency
+from rag.core.errors import MissingDependency
 
 
 @pytest.fixture

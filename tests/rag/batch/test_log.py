@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rag.batch.log import CommitLog, whole_length
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 
 LINES = [{"key": f"k{number}", "text": "ключ \n [red] \u2028" * number} for number in range(4)]
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.batch.lines import answer_lines, failure_lines
 from rag.batch.pools import advanced, begun, lightened, pools_of
-from rag.graph.report import RunResult
+from rag.core.report import RunResult
+from rag.core.types import Completion, Document, Prompt, Query, Ranking, SamplingParams
 from rag.pipeline import Pipeline, load_pipeline
-from rag.types import Completion, Document, Prompt, Query, Ranking, SamplingParams
+from rag.pipeline.answer_lines import answer_lines, failure_lines
 from rerankers import RERANKERS
 from tests.rag.graph.parts import BadWords
 from tests.small_index import small_index

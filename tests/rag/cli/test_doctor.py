@@ -9,8 +9,8 @@ import pytest
 
 from generators.llm.transformers import TransformersLLM
 from rag.cli import doctor, main
-from rag.errors import SpecError
-from rag.serve.keys import add_key
+from rag.core.errors import SpecError
+from rag.service.keys import add_key
 from tests.generators.llm.conftest import save_random_model
 from tests.generators.llm.serving import serving
 
@@ -63,7 +63,7 @@ def test_an_error_of_several_lines_is_one_line(
     def two_problems(file: Path | None) -> Any:
         raise SpecError("first problem", "second problem")
 
-    monkeypatch.setattr("rag.serve.keys.load_keys", two_problems)
+    monkeypatch.setattr("rag.service.keys.load_keys", two_problems)
     assert main(["doctor", "--keys", str(tmp_path / "keys")]) == 2
     [bad] = [line for line in capsys.readouterr().out.splitlines() if "problem" in line]
     assert bad == "BAD  first problem; second problem"

@@ -9,9 +9,9 @@ import pytest
 
 from rag.cli import main
 from rag.indexing import build_index
-from rerankers.attention.head_sets import read_head_set
-from rerankers.attention.keywords import KeywordAsker
-from rerankers.attention.pseudo import pseudo_cases, question_of
+from rerankers.attention.finding.keywords import KeywordAsker
+from rerankers.attention.finding.pseudo import pseudo_cases, question_of
+from rerankers.attention.heads.head_sets import read_head_set
 from retrievers.index.directory import Index
 from tests.generators.llm.conftest import save_random_model
 
@@ -101,7 +101,7 @@ def test_a_corpus_that_asks_too_little_of_itself_is_told(
 def test_other_mistakes_are_not_laid_to_the_index(
     capsys: pytest.CaptureFixture[str], index: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rerankers.attention import search_heads
+    from rerankers.attention.finding import search_heads
 
     def wrong(*given: object, **settings: object) -> None:
         raise ValueError("a mistake of ours")
@@ -166,7 +166,7 @@ def test_salient_words_ask_for_their_document_and_stay_in_it(index: Path) -> Non
 
 
 def test_rare_words_that_a_document_repeats_are_salient() -> None:
-    from rag.types import Document
+    from rag.core.types import Document
 
     common = "the of and a in to is it on by as at"
     texts = [f"{common} filler{i}" for i in range(30)]
@@ -188,7 +188,7 @@ def test_generated_questions_need_a_model(index: Path) -> None:
 
 
 def test_a_first_sentence_asks_where_there_is_no_title() -> None:
-    from rag.types import Document
+    from rag.core.types import Document
 
     rest = " ".join(WORDS)
     question = question_of(Document(doc_id="d", text=f"Why do seals fail early? {rest}"))

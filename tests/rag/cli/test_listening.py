@@ -6,7 +6,7 @@ import pytest
 
 from rag.cli import main
 from rag.cli.listening import address, is_loopback, listen, names, warn_if_open
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 
 
 @pytest.mark.parametrize(

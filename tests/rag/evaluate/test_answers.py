@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 import pytest
 
-from rag.beir import Item, load_beir
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.types import Answer, Citation, Context, Query
 from rag.evaluate import ANSWER_MEASURES, evaluate_answers
 from rag.evaluate.answers import answer_measure_name, default_answer_measures, words_of
-from rag.types import Answer, Citation, Context, Query
+from rag.evaluate.beir import Item, load_beir
 
 
 def answer(

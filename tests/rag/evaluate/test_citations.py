@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from rag.core.types import Answer, Citation, Context, Document, Query, ScoredDocument
 from rag.evaluate.citations import citation_precision, citation_recall, cited_documents
-from rag.types import Answer, Citation, Context, Document, Query, ScoredDocument
 
 
 def answer(*citations: Citation) -> Answer:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from rag.beir import load_beir
 from rag.cli import main
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 from rag.evaluate import Plan, plan_evaluation
+from rag.evaluate.beir import load_beir
 from rag.evaluate.eval_report import EvalReport
-from rag.evaluation import evaluate_graph
-from rag.graph.spec import load_spec
+from rag.evaluate.graph_evaluation import evaluate_graph
+from rag.graph.load import load_spec
 
 TEXTS = ["Paris lies on the Seine.", "Rome lies on the Tiber.", "Bonn lies on the Rhine.", "Ships sail on rivers."]
 ITEMS = [

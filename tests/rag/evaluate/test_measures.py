@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.evaluate import document_order, evaluate, parse_measures
-from rag.types import Document, Query, Ranking, ScoredDocument
 
 
 def ranking(qid: str, *doc_ids: str, parents: tuple[str, ...] = ()) -> Ranking:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 from rag.evaluate import Evaluation, evaluate, read_per_query, results, write_per_query, write_results
 
 

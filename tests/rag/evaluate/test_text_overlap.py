@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.beir import load_beir
+from rag.evaluate.beir import load_beir
 from rag.evaluate.text_overlap import best_of, exact_match, normalised_words, rouge_l, token_f1
 
 ASCII = st.text(alphabet=string.ascii_letters + string.digits + string.punctuation + " ", max_size=40)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Barrier
 
-from rag.graph.run import BoundNode
-from rag.protocols import LLM, LocalLLM, ScoringLLM
-from rag.ranking import ranked
-from rag.types import Document, Outcome, Query, Ranking, ScoredDocument, Usage
+from rag.core.node import BoundNode
+from rag.core.protocols import LLM, LocalLLM, ScoringLLM
+from rag.core.ranking import ranked
+from rag.core.types import Document, Outcome, Query, Ranking, ScoredDocument, Usage
 
 CORPUS = tuple(Document(doc_id=f"d{i}", text=f"text {i}") for i in range(1, 9))
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 from rag.graph.build import build
 from rag.graph.check import check
-from rag.graph.spec import builtin_names, load_spec
+from rag.graph.load import builtin_names, load_spec
 
 GOOD = """\
 version: 1

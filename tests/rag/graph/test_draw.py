@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
 from rag.graph.draw import draw, html, mermaid, svg
-from rag.graph.spec import builtin_names, load_spec
+from rag.graph.load import builtin_names, load_spec
 
 
 @pytest.mark.parametrize("name", builtin_names())

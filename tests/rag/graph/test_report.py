@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.graph.report import NodeReport, node_report
-from rag.stages.multi_query import MultiQueryReformulator
-from rag.types import Outcome, Query, Ranking, Usage
+from rag.core.report import NodeReport, node_report
+from rag.core.types import Outcome, Query, Ranking, Usage
+from rag.stages.reformulate.multi_query import MultiQueryReformulator
 
 
 def reformulated(*replies: str) -> NodeReport:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from rag.graph.load import load_spec
 from rag.graph.rewire import with_run
-from rag.graph.spec import load_spec
 
 
 def test_a_run_takes_the_place_of_retrieval_and_fusion() -> None:

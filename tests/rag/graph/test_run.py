@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from rag.errors import ContractError, MissingModel, SpecError, StageError
+from rag.core.errors import ContractError, MissingModel, SpecError, StageError
+from rag.core.types import Query, Ranking, ScoredDocument
 from rag.graph.build import build
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 from rag.pipeline import Pipeline, raise_failure
-from rag.types import Query, Ranking, ScoredDocument
 from tests.rag.graph.parts import CORPUS, FixedRetriever
 
 

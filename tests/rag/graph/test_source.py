@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag.errors import SpecError
-from rag.graph.source import MAX_CHARS, parse_yaml
+from rag.core.errors import SpecError
+from rag.core.yaml_source import MAX_CHARS, parse_yaml
 
 
 def test_every_place_knows_its_line() -> None:

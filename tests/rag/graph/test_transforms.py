@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import IndexMismatch, SpecError, UnknownComponent
-from rag.graph.spec import GraphSpec, load_spec
+from rag.core.errors import IndexMismatch, SpecError, UnknownComponent
+from rag.core.protocols import ScoringLLM
+from rag.core.types import Document
+from rag.graph.load import load_spec
+from rag.graph.spec import GraphSpec
 from rag.graph.transforms import make_transform
 from rag.indexing import build_index, index_key
-from rag.protocols import ScoringLLM
 from rag.stages import TRANSFORMS
-from rag.types import Document
 from retrievers.index.directory import Index
 from retrievers.index.settings import IndexSettings, TransformSettings
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import docx
 import pytest
 
-from rag.errors import IngestError
+from rag.core.errors import IngestError
 from rag.ingest import Limits, Problem, Reader, SourceFile, discover, read
 from rag.ingest.worker import serve
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag.core.types import Document
 from rag.ingest import Block, ParsedDocument, Ruler, chunk, code, word_spans
 from rag.ingest.layout import Layout
-from rag.types import Document
-from retrievers.index.settings import ChunkSettings
+from rag.ingest.settings import ChunkSettings
 
 WORDS = [f"word{i}" for i in range(400)]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rag.errors import IngestError
+from rag.core.errors import IngestError
 from rag.ingest import Limits, ParsedDocument, Problem, Reader, SourceFile, discover
 
 Read = Callable[..., list[ParsedDocument]]

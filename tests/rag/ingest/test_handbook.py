@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from rag.core.types import Document
 from rag.ingest import Reader, chunk, discover, word_spans
-from rag.types import Document
-from retrievers.index.settings import ChunkSettings
+from rag.ingest.settings import ChunkSettings
 
 HANDBOOK = Path(__file__).parents[3] / "examples" / "corpus"
 

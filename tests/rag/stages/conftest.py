@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rag.core.types import Document
 from rag.indexing import build_index
-from rag.types import Document
 from retrievers.index.directory import Index
 from retrievers.index.settings import DenseSettings, IndexSettings
 from tests.tiny_models import tiny_sentence_model

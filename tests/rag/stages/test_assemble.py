@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
+from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
 from rag.stages.assemble import TokenBudgetAssembler, numbered
-from rag.types import Context, Document, Query, Ranking, ScoredDocument
 
 
 def ranking(*documents: Document, qid: str = "q") -> Ranking:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.core.types import Citation, Document
 from rag.stages.cite import MarkerFilter, attribute, check_markers, claim_of, says, support, without_markers
-from rag.types import Citation, Document
 
 IDS = ["a", "b", "c"]
 

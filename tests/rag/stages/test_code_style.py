@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.stages.code_style import Tree, code_style, code_style_similarity, edit_similarity, name_idf, tree_distance
+from rag.stages.transform.code_style import (
+    Tree,
+    code_style,
+    code_style_similarity,
+    edit_similarity,
+    name_idf,
+    tree_distance,
+)
 
 PROGRAM = "def total(rows):\n    count = len(rows)\n    return sum(rows) / count\n"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rag.errors import SpecError
-from rag.stages.code_switch import CodeSwitchReformulator
-from rag.types import Query
+from rag.core.errors import SpecError
+from rag.core.types import Query
+from rag.stages.reformulate.code_switch import CodeSwitchReformulator
 
 NAMES: dict[str, Any] = {
     "Germany": {"de": "Deutschland", "fr": "Allemagne", "it": "Germania"},

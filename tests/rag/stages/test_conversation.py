@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.stages.conversation import ConversationReformulator, self_contained
+from rag.core.types import Message, Query, Ranking
 from rag.stages.fuse import RRFFuser, WeightedFuser
 from rag.stages.interleave import InterleaveFuser
-from rag.stages.multi_query import MultiQueryReformulator
-from rag.types import Message, Query, Ranking
+from rag.stages.reformulate.conversation import ConversationReformulator, self_contained
+from rag.stages.reformulate.multi_query import MultiQueryReformulator
 
 HISTORY = (
     Message(role="user", content="How long is the warranty of a frame?"),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.stages.expand import (
+from rag.core.types import Query, QueryPart, SamplingParams
+from rag.stages.reformulate.expand import (
     CodeReformulator,
     Expander,
     HydeReformulator,
@@ -15,7 +16,6 @@ from rag.stages.expand import (
     SLHydeReformulator,
     ThinkReformulator,
 )
-from rag.types import Query, QueryPart, SamplingParams
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import Index
 

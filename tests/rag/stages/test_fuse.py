@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.errors import ContractError
+from rag.core.errors import ContractError
+from rag.core.norms import NORMS
+from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.stages.fuse import Norm, RRFFuser, WeightedFuser
-from rag.stages.norms import NORMS
-from rag.types import Document, Query, Ranking, ScoredDocument
 
 
 def ranking(scores: dict[str, float], *, source: str = "", qid: str = "q", **query: Any) -> Ranking:

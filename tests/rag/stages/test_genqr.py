@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.ranking import in_this_order
+from rag.core.types import Query, Ranking
 from rag.indexing import build_index
-from rag.ranking import in_this_order
-from rag.stages.genqr import INSTRUCTIONS, GenQREnsembleReformulator, GenQRFusionReformulator
-from rag.stages.genqr_feedback import GenQREnsembleRFReformulator, GenQRFusionRFReformulator
-from rag.types import Query, Ranking
+from rag.ingest.settings import ChunkSettings
+from rag.stages.reformulate.genqr import INSTRUCTIONS, GenQREnsembleReformulator, GenQRFusionReformulator
+from rag.stages.reformulate.genqr_feedback import GenQREnsembleRFReformulator, GenQRFusionRFReformulator
 from retrievers.index.directory import Index
-from retrievers.index.settings import ChunkSettings, IndexSettings
+from retrievers.index.settings import IndexSettings
 
 ASKED = Query(qid="q", text="paid leave")
 SETS = ("holiday days", "vacation leave", "days off")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag.stages.identifiers import IdentifierTransform, parts
-from rag.types import Document
+from rag.core.types import Document
+from rag.stages.transform.identifiers import IdentifierTransform, parts
 
 
 @pytest.mark.parametrize(

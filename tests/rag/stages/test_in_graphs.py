@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from rag.errors import SpecError
+from rag.core.errors import SpecError
+from rag.core.types import Message, Query
+from rag.core.yaml_source import parse_yaml
 from rag.graph.build import build
 from rag.graph.check import check
-from rag.graph.source import parse_yaml
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 from rag.pipeline import Pipeline
 from rag.stages import REFORMULATORS
-from rag.types import Message, Query
 from retrievers.index.directory import Index
 
 

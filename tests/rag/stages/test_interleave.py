@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.stages.interleave import InterleaveFuser
-from rag.types import Document, Query, Ranking, ScoredDocument
 
 
 def ranking(*doc_ids: str, qid: str = "q", text: str = "asked") -> Ranking:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.stages.decompose import DecomposeReformulator
-from rag.stages.lines import LinesReformulator
-from rag.stages.step_back import StepBackReformulator
-from rag.stages.tool_query import ToolQueryReformulator
-from rag.types import Query
+from rag.core.types import Query
+from rag.stages.reformulate.decompose import DecomposeReformulator
+from rag.stages.reformulate.lines import LinesReformulator
+from rag.stages.reformulate.step_back import StepBackReformulator
+from rag.stages.reformulate.tool_query import ToolQueryReformulator
 
 ALL = [StepBackReformulator, DecomposeReformulator, ToolQueryReformulator]
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.stages.multi_query import MultiQueryReformulator, parse_wordings
-from rag.types import Query
+from rag.core.types import Query
+from rag.stages.reformulate.multi_query import MultiQueryReformulator, parse_wordings
 
 
 def texts(reply: str, **arguments: Any) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.stages.replies import (
+from rag.core.replies import (
     folded,
     parse_code,
     parse_keywords,

@@ -9,10 +9,10 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
-from rag.stages.identifiers import IdentifierTransform
-from rag.stages.model_identity import model_identity
-from rag.stages.rewrite_code import RewriteCodeTransform
-from rag.types import Document
+from rag.core.types import Document
+from rag.models.identity import model_identity
+from rag.stages.transform.identifiers import IdentifierTransform
+from rag.stages.transform.rewrite_code import RewriteCodeTransform
 from tests.generators.llm.conftest import save_random_model
 
 ONE = Document(doc_id="1", text="def f(x): return x", title="one.py", metadata={"code_language": "Python"})

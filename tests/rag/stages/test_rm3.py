@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rag.stages.rm3 import RM3Reformulator, mixed, relevance_model
-from rag.types import Document, Query, Ranking, ScoredDocument
+from rag.core.types import Document, Query, Ranking, ScoredDocument
+from rag.stages.reformulate.rm3 import RM3Reformulator, mixed, relevance_model
 from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import Index
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from rerankers.attention import blocks, rows
-from rerankers.attention.blocks import encode_before, encode_documents, encode_queries
-from rerankers.attention.capture import attention_switched
-from rerankers.attention.heads import Plan, make_plan
-from rerankers.attention.identity import key_heads
-from rerankers.attention.match import matches
+from rerankers.attention.heads.identity import key_heads
+from rerankers.attention.heads.layout import Plan, make_plan
+from rerankers.attention.reading import blocks, rows
+from rerankers.attention.reading.blocks import encode_before, encode_documents, encode_queries
+from rerankers.attention.reading.capture import attention_switched
+from rerankers.attention.reading.match import matches
 from tests.rerankers.tiny_models import tiny_model
 
 OPENING = [5, 6, 7, 8]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rag.core.types import Document, Query
 from rag.graph.check import check
-from rag.graph.spec import load_spec
+from rag.graph.load import load_spec
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
-from rag.types import Document, Query
 
 pytestmark = pytest.mark.models
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from rag.errors import SpecError
-from rerankers.attention.capture import (
+from rag.core.errors import SpecError
+from rerankers.attention.heads.layout import Plan, make_plan
+from rerankers.attention.reading.capture import (
     ATTENTION,
     ColumnSum,
     Reading,
@@ -16,7 +17,6 @@ from rerankers.attention.capture import (
     encode_prefix,
     read_suffixes,
 )
-from rerankers.attention.heads import Plan, make_plan
 from tests.rerankers.tiny_models import tiny_model
 
 PREFIX = list(range(40, 90))
@@ -129,7 +129,7 @@ def test_a_model_that_computes_attention_itself_is_refused() -> None:
 
 
 def test_attention_with_extra_terms_is_refused() -> None:
-    from rerankers.attention.capture import _attention
+    from rerankers.attention.reading.capture import _attention
 
     module = SimpleNamespace(layer_idx=0)
     with pytest.raises(SpecError, match="adds 's_aux' to its attention"):

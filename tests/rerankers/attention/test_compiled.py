@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rag.errors import SpecError
-from rag.ranking import in_this_order
-from rag.types import Document, Query, Ranking
-from rerankers.attention import compiled as compiled_layers
+from rag.core.errors import SpecError
+from rag.core.ranking import in_this_order
+from rag.core.types import Document, Query, Ranking
+from rerankers.attention.reading import compiled_layers as compiled_layers
 from rerankers.attention.reranker import AttentionReranker
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 

@@ -6,7 +6,8 @@ from itertools import pairwise, permutations
 import numpy as np
 import pytest
 
-from rerankers.attention.finding import (
+from rerankers.attention.finding.search_heads import usual_depths
+from rerankers.attention.finding.weighings import (
     Example,
     NothingFound,
     _as_good,
@@ -16,8 +17,7 @@ from rerankers.attention.finding import (
     ndcg,
     ndcg_per_head,
 )
-from rerankers.attention.search_heads import usual_depths
-from rerankers.attention.weigh import standardised, weighed
+from rerankers.attention.reading.weigh import standardised, weighed
 
 
 def examples(n: int = 40, *, heads: int = 12, good: tuple[int, ...] = (2, 7), seed: int = 0) -> list[Example]:

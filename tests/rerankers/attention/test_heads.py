@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from rag.errors import SpecError
-from rerankers.attention.heads import make_plan, parse_heads
+from rag.core.errors import SpecError
+from rerankers.attention.heads.layout import make_plan, parse_heads
 
 MIXED = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from rag.ranking import in_this_order
-from rag.types import Document, Query, Ranking
-from rerankers.attention.blocks import Asked
-from rerankers.attention.match import token_logits
+from rag.core.ranking import in_this_order
+from rag.core.types import Document, Query, Ranking
+from rerankers.attention.reading.blocks import Asked
+from rerankers.attention.reading.match import token_logits
 from rerankers.attention.reranker import AttentionReranker
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 

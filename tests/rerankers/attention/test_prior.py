@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.errors import SpecError
-from rag.types import Document, Query, Ranking, ScoredDocument
-from rerankers.attention.head_sets import HeadSet
+from rag.core.errors import SpecError
+from rag.core.types import Document, Query, Ranking, ScoredDocument
+from rerankers.attention.heads.head_sets import HeadSet
 from rerankers.attention.reranker import AttentionReranker
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 
@@ -54,7 +54,7 @@ def matches(llm: TinyLLM, query: str, text: str, head: str) -> float:
     """What one head pays to one document, from explanations of that head alone, which know nothing of priors."""
     reranker = AttentionReranker(llm=llm, heads=head, keep="nowhere", null_strength=0)
     with llm.weights() as lent:
-        from rerankers.attention.capture import attention_switched
+        from rerankers.attention.reading.capture import attention_switched
 
         reader, _ = reranker._reader(lent)
         with attention_switched(reader.decoder):
@@ -154,7 +154,7 @@ def test_a_kept_prior_is_never_used_where_another_null_is_asked(
 
 def test_parts_add_up_to_the_score(llm: TinyLLM, heads: str) -> None:
     """But for those of the tokens that close a document, which stand for no character of its text."""
-    from rerankers.attention.capture import attention_switched
+    from rerankers.attention.reading.capture import attention_switched
 
     reranker, given = AttentionReranker(llm=llm, heads=heads), asked()
     (found,) = reranker.rerank([given], k=9)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from rag.errors import SpecError, StageError
-from rag.ranking import in_this_order
-from rag.types import Document, Query, Ranking
-from rerankers.attention.head_sets import HeadSet
+from rag.core.errors import SpecError, StageError
+from rag.core.ranking import in_this_order
+from rag.core.types import Document, Query, Ranking
+from rerankers.attention.heads.head_sets import HeadSet
 from rerankers.attention.reranker import AttentionReranker
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 
@@ -447,7 +447,7 @@ def test_a_full_disk_costs_the_kept_states_alone(
 
 
 def test_parts_and_separator_make_the_whole(llm: TinyLLM) -> None:
-    from rerankers.attention.capture import attention_switched
+    from rerankers.attention.reading.capture import attention_switched
 
     reranker = AttentionReranker(llm=llm, heads=HEADS)
     with llm.weights() as lent:
@@ -469,7 +469,7 @@ def test_spans_point_into_the_text_and_not_the_title(llm: TinyLLM) -> None:
 
 
 def test_one_prompt_is_an_option_of_the_same_class(llm: TinyLLM) -> None:
-    from rerankers.icr import ICRReranker
+    from rerankers.attention.icr.reranker import ICRReranker
 
     found = rerank(llm, layout="prompt", null_strength=1.0)
     (icr,) = ICRReranker(llm=llm, heads=HEADS).rerank([SIX], k=6)
@@ -481,7 +481,7 @@ def test_one_prompt_is_an_option_of_the_same_class(llm: TinyLLM) -> None:
 def test_published_heads_are_matched_by_name_and_size_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     from types import SimpleNamespace
 
-    from rerankers.attention.head_sets import find_head_set
+    from rerankers.attention.heads.head_sets import find_head_set
 
     config = SimpleNamespace(num_hidden_layers=32, num_attention_heads=32)
     found = find_head_set(config, name="meta-llama/Llama-3.1-8B-Instruct", weight_hash="0" * 64, layout="prompt")
@@ -493,7 +493,7 @@ def test_published_heads_are_matched_by_name_and_size_with_a_warning(caplog: pyt
 
 
 def test_shipped_sets_are_valid_and_name_their_source() -> None:
-    from rerankers.attention.head_sets import shipped_head_sets
+    from rerankers.attention.heads.head_sets import shipped_head_sets
 
     sets = shipped_head_sets()
     assert len(sets) >= 8
@@ -510,7 +510,7 @@ QUERIES = ("which city", "what protects eyes", "3 of 4", "a", "how many days of 
 
 
 def test_queries_of_one_call_are_asked_together_and_nulls_once(llm: TinyLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rerankers.attention import reader
+    from rerankers.attention.reading import reader
 
     asked: list[int] = []
 
@@ -531,7 +531,7 @@ def test_queries_of_one_call_are_asked_together_and_nulls_once(llm: TinyLLM, mon
 
 
 def test_what_queries_take_bounds_how_many_are_asked_together(llm: TinyLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rerankers.attention import reader
+    from rerankers.attention.reading import reader
 
     made = AttentionReranker(llm=llm, heads=HEADS)
     with llm.weights() as lent:
@@ -547,8 +547,8 @@ def test_what_queries_take_bounds_how_many_are_asked_together(llm: TinyLLM, monk
 
 
 def test_keys_are_in_memory_for_part_of_the_documents_at_a_time(llm: TinyLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rerankers.attention import reader
-    from rerankers.attention.reader import BlockReader
+    from rerankers.attention.reading import reader
+    from rerankers.attention.reading.reader import BlockReader
 
     sizes: list[int] = []
     read = BlockReader.read
@@ -663,7 +663,7 @@ def test_heads_that_are_no_file_are_found_before_the_model_is(llm: TinyLLM, give
 
 def test_a_check_of_the_graph_finds_them_too(tmp_path: Path) -> None:
     from rag.graph.check import check
-    from rag.graph.spec import load_spec
+    from rag.graph.load import load_spec
 
     graph = """
 version: 1
@@ -691,7 +691,7 @@ def test_heads_found_in_one_prompt_are_used_for_blocks_only_with_a_warning(
 ) -> None:
     from types import SimpleNamespace
 
-    from rerankers.attention.head_sets import find_head_set
+    from rerankers.attention.heads.head_sets import find_head_set
 
     said = "were not tried on these weights, and were found with layout prompt, not blocks"
     config = SimpleNamespace(num_hidden_layers=32, num_attention_heads=32)
@@ -705,8 +705,8 @@ def test_heads_found_in_one_prompt_are_used_for_blocks_only_with_a_warning(
 def test_a_snapshot_of_the_hub_is_known_by_its_model_and_not_its_commit(tmp_path: Path) -> None:
     from types import SimpleNamespace
 
-    from rerankers.attention.head_sets import find_head_set
-    from rerankers.attention.identity import name_of
+    from rerankers.attention.heads.head_sets import find_head_set
+    from rerankers.attention.heads.identity import name_of
 
     folder = tmp_path / "models--meta-llama--Llama-3.2-1B-Instruct" / "snapshots" / ("0a" * 20)
     model = tiny_model("llama")
@@ -723,7 +723,7 @@ def test_a_snapshot_of_the_hub_is_known_by_its_model_and_not_its_commit(tmp_path
 
 
 def test_parts_among_candidates_are_divided_by_each_heads_spread_over_them(llm: TinyLLM) -> None:
-    from rerankers.attention.capture import attention_switched
+    from rerankers.attention.reading.capture import attention_switched
 
     documents = [hit.document for hit in SIX.hits]
 
@@ -813,7 +813,7 @@ def test_states_of_the_same_weights_put_together_otherwise_are_never_used(
 def test_of_several_published_sets_the_shallow_one_is_taken_and_others_are_named() -> None:
     from types import SimpleNamespace
 
-    from rerankers.attention.head_sets import find_head_set, named_head_sets
+    from rerankers.attention.heads.head_sets import find_head_set, named_head_sets
 
     named = named_head_sets()
     for model, size in (
@@ -837,7 +837,7 @@ def test_of_several_published_sets_the_shallow_one_is_taken_and_others_are_named
 def test_texts_are_turned_into_tokens_once_where_states_are_kept(
     llm: TinyLLM, keep: str, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rerankers.attention import reader
+    from rerankers.attention.reading import reader
 
     encoded, encode = list[str](), reader.encode_text
     monkeypatch.setattr(reader, "encode_text", lambda tokenizer, text: encoded.append(text) or encode(tokenizer, text))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from rerankers.attention import rows
+from rerankers.attention.reading import rows
 
 S, H, G, T, P, D = 2, 6, 2, 5, 11, 4
 SCALE = 0.7

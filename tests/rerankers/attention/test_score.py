@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerankers.attention.score import calibrated, document_scores
+from rerankers.attention.reading.score import calibrated, document_scores
 
 
 def tokens(*values: float) -> NDArray[np.float64]:

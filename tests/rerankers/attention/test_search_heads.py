@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.errors import SpecError
-from rag.ranking import in_this_order
-from rag.types import Document, Query, Ranking
-from rerankers.attention.finding import NothingFound, ndcg
-from rerankers.attention.prompt_cases import score_cases_in_one_prompt
-from rerankers.attention.pseudo import Case
+from rag.core.errors import SpecError
+from rag.core.ranking import in_this_order
+from rag.core.types import Document, Query, Ranking
+from rerankers.attention.finding.prompt_cases import score_cases_in_one_prompt
+from rerankers.attention.finding.pseudo import Case
+from rerankers.attention.finding.search_heads import find_heads
+from rerankers.attention.finding.weighings import NothingFound, ndcg
 from rerankers.attention.reranker import AttentionReranker
-from rerankers.attention.search_heads import find_heads
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 
 WORDS = ["Paris", "city", "France", "goggles", "grinder", "leave", "days", "valve", "pump", "lamp"]

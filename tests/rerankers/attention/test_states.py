@@ -28,10 +28,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from rerankers.attention import state_segments
-from rerankers.attention.state_layout import State, StateKind, StateLayout
-from rerankers.attention.state_segments import ENTRY_BYTES, Entry, digest_of
-from rerankers.attention.states import StateStore, document_digest
+from rerankers.attention.states import segments as state_segments
+from rerankers.attention.states.kept import StateStore, document_digest
+from rerankers.attention.states.layout import State, StateKind, StateLayout
+from rerankers.attention.states.segments import ENTRY_BYTES, Entry, digest_of
 
 N_PAIRS, HEAD_SIZE = 3, 4
 IDENTITY: Mapping[str, object] = {"weights": "ab" * 32, "pairs": [[17, 1], [18, 0]], "opening": "Passage:\n"}

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from rag.cli import main
-from rag.errors import IndexMismatch
+from rag.core.errors import IndexMismatch
+from rag.core.types import Query
 from rag.indexing import build_index
-from rag.types import Query
-from rerankers.attention.head_sets import read_head_set
-from rerankers.attention.pseudo import Case, pseudo_cases, unjudged_cases
-from rerankers.attention.taught import taught
+from rerankers.attention.finding.pseudo import Case, pseudo_cases, unjudged_cases
+from rerankers.attention.finding.taught import taught
+from rerankers.attention.heads.head_sets import read_head_set
 from retrievers.bm25 import BM25Retriever
 from retrievers.encoders import SentenceEncoder
 from retrievers.index.directory import Index

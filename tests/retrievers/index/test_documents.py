@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.errors import IndexProblem
-from rag.types import Document
+from rag.core.errors import IndexProblem
+from rag.core.types import Document
 from retrievers.index import documents as stored
 from retrievers.index.documents import KEYS, LINES, OFFSETS, ROWS, Documents
 from retrievers.index.writer import DocumentsWriter, first_duplicate

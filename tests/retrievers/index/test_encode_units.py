@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.progress import Progress, silent
+from rag.core.progress import Progress, silent
 from retrievers.encoders import SentenceEncoder
 from retrievers.index.encode_units import digest_of, encode_units
 from retrievers.sentence_folder import Role

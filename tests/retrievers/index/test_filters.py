@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.errors import SpecError
-from rag.types import Document
+from rag.core.errors import SpecError
+from rag.core.types import Document
 from retrievers.index.documents import Documents
 from retrievers.index.filters import MetadataFilter
 from retrievers.index.writer import DocumentsWriter

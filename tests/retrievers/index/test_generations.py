@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import IndexProblem
+from rag.core.errors import IndexProblem
 from retrievers.index.generations import CURRENT, HOLD, building, hold_current
 
 

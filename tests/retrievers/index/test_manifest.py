@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from rag.errors import IndexMismatch, IndexProblem
+from rag.core.errors import IndexMismatch, IndexProblem
 from rag.models import weights_sha256
 from retrievers.index import digests
 from retrievers.index.digests import CheckedFiles, FileFacts, describe_files

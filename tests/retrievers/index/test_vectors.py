@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.errors import IndexProblem
+from rag.core.errors import IndexProblem
 from retrievers.index import mapped_store
 from retrievers.index.settings import DenseSettings
 from retrievers.index.vectors import DenseLeg

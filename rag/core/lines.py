@@ -1,0 +1,54 @@
+"""Lines of a text file with their numbers, plain or gzipped, so that every complaint can say `file:line`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from rag.core.errors import SpecError
+
+
+def numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """(number from 1, line without its end) of every line that is not blank. A byte order mark is dropped.
+
+    Raises:
+        SpecError: the file is absent, cannot be read, is not UTF-8, or its compression is damaged.
+    """
+    number = 0
+    try:
+        with opened(path) as file:
+            for number, raw in enumerate(file, start=1):
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                if line.strip():
+                    yield number, line
+    except UnicodeDecodeError as cause:
+        raise SpecError(f"{path}:{number}: not UTF-8: {cause.reason}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
+        raise SpecError(f"{path}:{number + 1}: its compression is damaged: {cause}") from None
+    except OSError as cause:
+        raise SpecError(f"{path} cannot be read: {cause.strerror or cause}") from None
+
+
+def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number from 1, object) of every line of a JSONL file.
+
+    Raises:
+        SpecError: as `numbered`, or a line is not a JSON object.
+    """
+    for number, line in numbered(path):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as cause:
+            raise SpecError(f"{path}:{number}: not JSON: {cause}") from None
+        if not isinstance(record, dict):
+            raise SpecError(f"{path}:{number}: a JSON object is wanted, not {type(record).__name__}")
+        yield number, record
+
+
+def opened(path: Path) -> BinaryIO:
+    """The file's bytes, unpacked if its name ends in .gz."""
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")

@@ -1,0 +1,20 @@
+"""A node of a graph, ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundNode:
+    """A node ready to run: `work` is its component's bound method."""
+
+    name: str
+    use: str
+    stage: str
+    inputs: tuple[str, ...]
+    work: Callable[..., list[Any]]
+    gathers: bool
+    k: int | None

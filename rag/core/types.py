@@ -1,0 +1,268 @@
+"""The records that travel through a graph. They never change; a stage returns new ones.
+
+Query -> Ranking -> Context -> Answer, always in batches. Order of hits is rank order: best first, ties by
+doc_id ascending (`rag.core.ranking` decides it). Rank counts from 1 and is never stored. A higher score is better.
+Every record carries what the node that made it did: `outcome` and `usage`. This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Where = Mapping[str, Any]
+"""A metadata filter: every key must equal its value, or be one of its values when that is a tuple or list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of the work behind a record, worst call first.
+
+    `ok`: as asked. `empty`: nothing to work on, such as a query without a term the index knows. `repaired`: bad model
+    output was mended. `fallback`: the input was passed on unchanged. `failed`: nothing usable. `counts` says how often,
+    by kind: {"calls": 9, "repeated": 2}.
+    """
+
+    kind: Literal["ok", "empty", "repaired", "fallback", "failed"] = "ok"
+    detail: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+OK = Outcome()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a record cost: model calls, tokens read, tokens found in a cache, tokens written, seconds."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    new_tokens: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            calls=self.calls + other.calls,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            new_tokens=self.new_tokens + other.new_tokens,
+            seconds=self.seconds + other.seconds,
+        )
+
+
+NO_USAGE = Usage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A unit of retrieval: a whole document or one chunk of it.
+
+    `title` of a chunk is the document's title and its heading path. A chunk's `metadata` holds `parent` (doc_id of
+    the document), `source` (relative path), `start` and `end` (characters in the parent's text) and, where known,
+    `page` (from 1) and `headings`.
+    """
+
+    doc_id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def full_text(self) -> str:
+        """Title, a space and the text: what rerankers and encoders read."""
+        return f"{self.title} {self.text}" if self.title else self.text
+
+    @property
+    def index_text(self) -> str:
+        """What legs index: what a corpus transform wrote for them, else the full text."""
+        return str(self.metadata.get("index_text", self.full_text))
+
+    @property
+    def parent(self) -> str:
+        """doc_id of the document this is a chunk of; its own doc_id when it is whole."""
+        return str(self.metadata.get("parent", self.doc_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a chat. A prompt whose last turn is the assistant's is continued, not answered."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+Prompt = Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryPart:
+    """One text of a query that dense legs average; `role` says which side of the encoder reads it."""
+
+    text: str
+    weight: float = 1.0
+    role: Literal["query", "document"] = "query"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A question. Variants that a reformulator writes keep the qid and remember the asked text in `original`.
+
+    `stand_alone`: a turn of a conversation, written out so that it is understood without the turns before it.
+    `parts`: what dense legs average instead of `text`, when not empty. `terms`: analysed term -> weight, what lexical
+    legs score instead of `text`, when not empty. `where`: applied before scoring on every leg.
+    """
+
+    qid: str
+    text: str
+    original: str | None = None
+    stand_alone: str | None = None
+    parts: tuple[QueryPart, ...] = ()
+    terms: Mapping[str, float] = field(default_factory=dict, hash=False)
+    where: Where | None = field(default=None, hash=False)
+    history: tuple[Message, ...] = ()
+    outcome: Outcome = OK
+    usage: Usage = NO_USAGE
+
+    @property
+    def asked(self) -> str:
+        """The text as the user typed it."""
+        return self.text if self.original is None else self.original
+
+    @property
+    def root(self) -> Query:
+        """The asked query: without what reformulators added, but understandable alone, for rerankers read no history."""
+        if self.stand_alone is not None:
+            return Query(
+                qid=self.qid,
+                text=self.stand_alone,
+                original=self.asked,
+                stand_alone=self.stand_alone,
+                where=self.where,
+                history=self.history,
+            )
+        if self.original is None and not self.parts and not self.terms:
+            return self
+        return Query(qid=self.qid, text=self.asked, where=self.where, history=self.history)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredDocument:
+    """A hit: a document and its score, higher is better."""
+
+    document: Document
+    score: float
+
+    @property
+    def doc_id(self) -> str:
+        return self.document.doc_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Hits of one query in rank order. `source` is the node that made it."""
+
+    query: Query
+    hits: tuple[ScoredDocument, ...] = ()
+    source: str = ""
+    outcome: Outcome = OK
+    usage: Usage = NO_USAGE
+
+    @property
+    def qid(self) -> str:
+        return self.query.qid
+
+    @property
+    def doc_ids(self) -> tuple[str, ...]:
+        return tuple(hit.document.doc_id for hit in self.hits)
+
+
+Run = list[Ranking]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a generator reads. `passages[i]` is cited as [i + 1]; `n_tokens` counts the passages alone."""
+
+    query: Query
+    passages: tuple[ScoredDocument, ...] = ()
+    n_tokens: int = 0
+    outcome: Outcome = OK
+    usage: Usage = NO_USAGE
+
+    @property
+    def qid(self) -> str:
+        return self.query.qid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How a model writes. Greedy by default.
+
+    At most one of `choices`, `regex` and `json_schema` (JSON text) holds the whole completion to a form; a model that
+    cannot keep to forms refuses them, it never ignores them.
+    """
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    logprobs: int = 0
+    seed: int = 0
+    choices: tuple[str, ...] = ()
+    regex: str = ""
+    json_schema: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a model wrote. `finish_reason`: `stop` (end of turn or stop string), `length` or `abort`."""
+
+    text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    finish_reason: str = "stop"
+    logprobs: tuple[Mapping[str, float], ...] | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """One pointer from an answer to a passage.
+
+    `marker` is the passage's number from 1. `start` and `end` are the characters of `Answer.text` that it supports: the
+    marker itself when the model wrote it, the supported sentence when it was attributed afterwards.
+    """
+
+    marker: int
+    doc_id: str
+    start: int
+    end: int
+    by: Literal["model", "attribution"] = "model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer, the context it was written from, and the passages it cites."""
+
+    query: Query
+    text: str
+    context: Context
+    citations: tuple[Citation, ...] = ()
+    status: Literal["answered", "no_answer", "failed"] = "answered"
+    finish_reason: str = "stop"
+    outcome: Outcome = OK
+    usage: Usage = NO_USAGE
+
+    @property
+    def qid(self) -> str:
+        return self.query.qid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerDelta:
+    """A piece of a streamed answer. The last one has no text and carries the whole `answer`."""
+
+    text: str = ""
+    answer: Answer | None = None

@@ -1,0 +1,3 @@
+"""The version of this source."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,221 @@
+"""A data set and a graph -> measures, and a run folder that holds enough to repeat and to question them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rag.batch.done import Identities
+from rag.core.errors import SpecError
+from rag.core.progress import Progress, silent
+from rag.core.report import Failure, NodeReport, RunResult
+from rag.core.trec import write_run
+from rag.core.types import Answer, Document, Ranking, ScoredDocument
+from rag.evaluate import (
+    PER_QUERY,
+    Evaluation,
+    Plan,
+    compare_with_baseline,
+    evaluate,
+    evaluate_answers,
+    mean_interval,
+    plan_evaluation,
+    write_per_query,
+)
+from rag.evaluate.beir import Dataset
+from rag.evaluate.eval_report import EvalReport
+from rag.graph.build import RANKING_STAGES, build
+from rag.graph.check import check
+from rag.graph.load import load_spec
+from rag.graph.rewire import with_run
+from rag.graph.spec import GraphSpec, Spec
+from rag.indexing import build_index, index_key
+from rag.models import home
+from rag.pipeline import Pipeline
+from rag.pipeline.answer_lines import answer_lines
+from rag.pipeline.identity import graph_identity, index_identity
+from rag.pipeline.memory_plan import plan_memory, require_room
+from retrievers.index.directory import Index
+from retrievers.index.settings import IndexSettings
+
+BATCH = 16
+
+
+def evaluate_graph(
+    dataset: Dataset,
+    spec: Spec,
+    *,
+    out: Path,
+    split: str = "test",
+    measures: Sequence[str] | None = None,
+    settings: IndexSettings | None = None,
+    baseline: Path | None = None,
+    run: Path | None = None,
+    limit: int | None = None,
+    progress: Progress = silent,
+) -> EvalReport:
+    """Run a graph on the questions of a split and score its last ranking, its answers, or both.
+
+    The index is built in a cache keyed by corpus content and index settings, and used again. Answers are only written
+    when a measure looks at them.
+
+    Args:
+        out: folder to write: graph.json, a TREC run per ranking node, answers.jsonl, per_query.csv, report.json.
+        measures: of retrieval and of answers; default: see `plan_evaluation`.
+        settings: of the index; default: the graph's.
+        baseline: a TREC run, or the run folder of an earlier evaluation; compared by a paired randomisation test.
+        run: a TREC run to use as the first stage in place of the graph's retrieval and fusion.
+        limit: only so many questions, the first in file order.
+    Raises:
+        SpecError: the graph, the split, a measure or a run file is wrong.
+    """
+    if problems := check(spec).problems:
+        raise SpecError(*problems)
+    graph = with_run(spec.graph, run) if run is not None else spec.graph
+    stages = {node.use.partition(".")[0] for node in graph.nodes.values()}
+    ranks = not stages.isdisjoint(RANKING_STAGES)
+    plan = plan_evaluation(
+        dataset,
+        graph=spec.source.name.removeprefix("built-in graph "),
+        ranks=ranks,
+        gives_answers=graph.nodes[graph.output].use.startswith("generate."),
+        split=split,
+        measures=measures,
+        limit=limit,
+    )
+    built_with = settings or graph.index
+    bound = cached_index(dataset, graph, built_with, progress=progress) if ranks else None
+    built = build(Spec(graph=graph, source=spec.source), index=bound)
+    require_room([plan_memory(built, index=bound)])
+    with Pipeline(built, index=bound) as pipeline:
+        target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
+        made = _run(pipeline, plan, target, progress)
+    evaluation = _measured(made, plan, language=built_with.analyzer.language)
+    compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
+    report = EvalReport(
+        dataset=dataset.name,
+        split=split,
+        graph=spec.source.name.removeprefix("built-in graph "),
+        evaluation=evaluation,
+        seconds=made.seconds,
+        nodes=tuple(made.nodes.values()),
+        failures=tuple(made.failures),
+        index=index_identity(bound),
+        intervals={name: mean_interval(list(values.values())) for name, values in evaluation.per_query.items()},
+        significance=compared,
+        statuses=dict(Counter(answer.status for answer in made.answers)),
+        outcomes=dict(Counter(answer.outcome.kind for answer in made.answers)),
+    )
+    _write(report, graph, made, out)
+    return report
+
+
+def cached_index(dataset: Dataset, graph: GraphSpec, settings: IndexSettings, *, progress: Progress = silent) -> Index:
+    """An index of the data set with the legs that the graph needs, from the cache or built into it.
+
+    One directory serves all graphs with equal settings: a leg that it lacks is added to it.
+    """
+    checked = check(load_spec(graph))
+    legs = checked.legs or ("lexical",)
+    sources = list(dataset.corpus)
+    named = ("lexical", *(leg for leg in ("dense", "promptreps") if leg in legs))
+    key = index_key(sources, settings=settings, legs=named)
+    place = home() / "indexes" / key[:24]
+    if (place / "CURRENT").exists():
+        index = Index.open(place)
+        if set(legs) <= set(index.manifest.legs):
+            return index
+        legs = tuple(sorted({*legs, *index.manifest.legs}))
+        index.close()
+    build_index(sources, place, settings=settings, legs=legs, progress=progress)
+    return Index.open(place)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Made:
+    """What the graph made of all queries, without the texts of documents. `last`: the last ranking node."""
+
+    last: str
+    rankings: dict[str, list[Ranking]] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    nodes: dict[str, NodeReport] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def _run(pipeline: Pipeline, plan: Plan, target: str, progress: Progress) -> _Made:
+    nodes = pipeline.graph.up_to(target)
+    ranking_nodes = [node.name for node in nodes if node.stage in RANKING_STAGES]
+    made = _Made(last=ranking_nodes[-1] if ranking_nodes else "", rankings={name: [] for name in ranking_nodes})
+    identities = Identities(graph=graph_identity(pipeline.graph), index=index_identity(pipeline.index))
+    for start in range(0, len(plan.queries), BATCH):
+        batch = plan.queries[start : start + BATCH]
+        result = pipeline.run(batch, to=target)
+        _add(made, result)
+        if plan.answers:
+            made.lines += answer_lines(result, {query.qid: identities.key(query) for query in batch})
+        progress("asking" if plan.answers else "searching", start + len(batch), len(plan.queries))
+    return made
+
+
+def _add(made: _Made, result: RunResult) -> None:
+    for name, rankings in made.rankings.items():
+        rankings += [replace(ranking, hits=_light(ranking.hits)) for ranking in result.records[name]]
+    for answer in result.answers:
+        context = replace(answer.context, passages=_light(answer.context.passages))
+        made.answers.append(replace(answer, context=context))
+    for report in result.nodes:
+        made.nodes[report.name] = made.nodes[report.name] + report if report.name in made.nodes else report
+    made.failures += result.failures
+    made.seconds += result.seconds
+
+
+def _light(hits: Sequence[ScoredDocument]) -> tuple[ScoredDocument, ...]:
+    """Ids and scores, no text."""
+    return tuple(
+        ScoredDocument(
+            document=Document(doc_id=hit.doc_id, text="", metadata={"parent": hit.document.parent}),
+            score=hit.score,
+        )
+        for hit in hits
+    )
+
+
+def _measured(made: _Made, plan: Plan, *, language: str) -> Evaluation:
+    measured = []
+    if plan.retrieval:
+        measured.append(evaluate(_of(made.rankings[made.last], plan.qrels), plan.qrels, plan.retrieval))
+    if plan.answers:
+        measured.append(evaluate_answers(made.answers, plan.items, plan.answers, language=language))
+    return Evaluation(
+        measures={name: value for one in measured for name, value in one.measures.items()},
+        per_query={name: values for one in measured for name, values in one.per_query.items()},
+        n_queries=len(plan.queries),
+    )
+
+
+def _of(rankings: Sequence[Ranking], qrels: Mapping[str, Any]) -> list[Ranking]:
+    return [ranking for ranking in rankings if ranking.qid in qrels]
+
+
+def _write(report: EvalReport, graph: GraphSpec, made: _Made, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for name, rankings in made.rankings.items():
+        distinct = Counter(ranking.qid for ranking in rankings)
+        if max(distinct.values(), default=0) == 1:  # variants of one query are no run; their fusion is
+            write_run(rankings, out / f"{_file_name(name)}.trec", tag=_file_name(name))
+    if made.answers:
+        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in made.lines)
+        (out / "answers.jsonl").write_text(lines, encoding="utf-8", errors="replace")
+    write_per_query(report.evaluation, out / PER_QUERY)
+    (out / "graph.json").write_text(graph.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
+    (out / "report.json").write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def _file_name(node: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in node) or "_"

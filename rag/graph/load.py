@@ -1,0 +1,93 @@
+"""Reads a graph: a built-in one, a file, or plain data. Form is checked here, meaning by `rag.graph.check`."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rag.core.errors import SpecError, did_you_mean
+from rag.core.yaml_source import Source, parse_yaml
+from rag.graph.spec import GraphSpec, Node, Part, Spec
+from rag.graph.transforms import with_models
+
+
+def builtin_names() -> list[str]:
+    """Names of the graphs that ship with ragline."""
+    folder = resources.files("rag") / "graphs"
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
+    """Read a graph: a built-in name, a file, plain data or a GraphSpec. Form is checked here, meaning by `check`.
+
+    Raises:
+        SpecError: no such graph, not YAML, or not the form of a graph; all problems at once, with file and line.
+    """
+    if isinstance(graph, GraphSpec):
+        return _checked(graph, Source(name="graph", data=None, lines={}))
+    if isinstance(graph, dict):
+        return _spec(Source(name="graph", data=graph, lines={}))
+    name = str(graph)
+    if name in builtin_names():
+        text = (resources.files("rag") / "graphs" / f"{name}.yaml").read_text(encoding="utf-8")
+        return _spec(parse_yaml(text, name=f"built-in graph {name}"))
+    path = Path(name)
+    if not path.is_file():
+        hint = did_you_mean(name, builtin_names())
+        raise SpecError(f"no graph '{name}': neither a file nor a built-in graph. {hint}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SpecError(f"{name}: not UTF-8 text") from None
+    return _spec(parse_yaml(text, name=name))
+
+
+def _spec(source: Source) -> Spec:
+    if not isinstance(source.data, dict):
+        raise SpecError(f"{source.name}: a graph is a mapping with version, nodes and output")
+    try:
+        graph = GraphSpec.model_validate(source.data)
+    except ValidationError as error:
+        raise SpecError(*(_problem(source, e) for e in error.errors())) from None
+    return _checked(graph, source)
+
+
+def _checked(graph: GraphSpec, source: Source) -> Spec:
+    """With the models that transforms name put where they are named, so that the index section stands alone."""
+    return Spec(graph=with_models(graph, source), source=source)
+
+
+def _problem(source: Source, error: Any) -> str:
+    place = tuple(error["loc"])
+    path = ".".join(str(p) for p in place) or "the graph"
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(place[:-1])
+        message = f"unknown key. {did_you_mean(str(place[-1]), known)}" if known else "unknown key"
+    elif error["type"] == "missing":
+        message = "is missing"
+    else:
+        message = f"{error['msg'][0].lower()}{error['msg'][1:]}, got {str(error['input'])[:80]!r}"
+    return f"{source.where(place)}: {path}: {message}"
+
+
+def _fields_at(place: tuple[str | int, ...]) -> list[str]:
+    """Keys that the format allows at a place; empty where names are free."""
+    model: type[BaseModel] = GraphSpec
+    rest = list(place)
+    while rest:
+        step = rest.pop(0)
+        if model is GraphSpec and step in ("models", "nodes"):
+            if not rest:
+                return []
+            rest.pop(0)
+            model = Node if step == "nodes" else Part
+        else:
+            field = model.model_fields.get(str(step))
+            inner = field.annotation if field else None
+            if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+                return []
+            model = inner
+    return [str(f.alias or name) for name, f in model.model_fields.items()]

@@ -1,0 +1,116 @@
+"""Files -> an index directory, safely: what is there stays until what replaces it is complete."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rag.core.errors import IndexProblem
+from rag.core.progress import Progress, silent
+from rag.indexing.build import Build, IndexReport, UnchangedError, encoder_of, prompted_by
+from rag.ingest import INGEST_VERSION, discover
+from retrievers.index.digests import sha256_of
+from retrievers.index.generations import CURRENT, building
+from retrievers.index.manifest import format_of, ragline_version
+from retrievers.index.matching import leg_names
+from retrievers.index.settings import IndexSettings
+from retrievers.index.sources import corpus_sha256
+
+__all__ = ["IndexReport", "build_index", "index_key"]
+
+_DEFAULTS = IndexSettings()
+
+
+def build_index(
+    sources: Sequence[str | Path],
+    path: str | Path,
+    *,
+    settings: IndexSettings = _DEFAULTS,
+    legs: Sequence[str] = ("lexical", "dense"),
+    progress: Progress = silent,
+) -> IndexReport:
+    """Index files and folders into the directory `path`, or bring the index there up to date.
+
+    Afterwards the index holds exactly what the sources hold now. What did not change since the index that was
+    there is neither parsed nor encoded again, and what a killed build had encoded is used. Until the new
+    index is complete the old one is untouched, whatever happens.
+
+    Raises:
+        SpecError: no text in the sources, one doc_id in two files, or an unusable transform.
+        IndexProblem: the folder is in use or holds something else, or the disk is full.
+        MissingModel: the encoder is not there.
+    """
+    home, names = Path(path), leg_names(legs)
+    build = Build([Path(source) for source in sources], home, settings=settings, legs=names, progress=progress)
+    try:
+        with _explained(home):
+            with building(home) as new:
+                report, start = build.run(new), time.perf_counter()
+            return replace(report, seconds={**report.seconds, "publish": time.perf_counter() - start})
+    except UnchangedError as unchanged:
+        return replace(unchanged.report, unchanged=True)
+
+
+def index_key(
+    sources: Sequence[str | Path],
+    *,
+    settings: IndexSettings = _DEFAULTS,
+    legs: Sequence[str] = ("lexical", "dense"),
+) -> str:
+    """Names an index by its content: its files, the settings of its legs, encoder weights and version.
+
+    Reads all files; fetches the encoder if it is not there, as building would.
+    """
+    names = leg_names(legs)
+    files = discover([Path(source) for source in sources]).files
+    kept = {"chunking", "transforms"} | ({"bm25"} if "lexical" in names else set())
+    parts: dict[str, Any] = {
+        "corpus": corpus_sha256((file.name, sha256_of(file.path)) for file in files),
+        "settings": settings.model_dump(mode="json", include=kept),
+        "legs": names,
+        "version": [ragline_version(), format_of(names), INGEST_VERSION],
+    }
+    if "lexical" in names:
+        from retrievers.analysis import Analyzer
+
+        parts["analyzer"] = Analyzer(settings.analyzer).describe()
+    if "dense" in names:
+        parts["dense"] = settings.dense.model_dump(mode="json") | {"encoder": encoder_of(settings.dense).describe()}
+    if "promptreps" in names:
+        parts["promptreps"] = prompted_by(settings.promptreps).describe()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _explained(home: Path) -> Iterator[None]:
+    """Say what a stop in the middle means for the index."""
+    kept = "The index that was there is as it was" if (home / CURRENT).exists() else "There is no index yet"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped while indexing into '{home}'. {kept}; the next run goes on from the finished vectors"
+        ) from None
+    except (OSError, RuntimeError) as cause:
+        if not _disk_is_full(cause):
+            raise
+        raise IndexProblem(
+            f"no room to write the index '{home}': {cause}. {kept}. Free some space there, or choose another "
+            "--index, and run again; finished vectors are kept"
+        ) from cause
+
+
+def _disk_is_full(cause: Exception) -> bool:
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return cause.errno in codes
+    # numpy reports a short write in words alone, faiss in a RuntimeError that ends in the system's words.
+    return "requested and" in str(cause) or any(os.strerror(code) in str(cause) for code in codes)

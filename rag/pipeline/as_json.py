@@ -1,0 +1,87 @@
+"""Records as plain data: the one documented JSON form of a search, an answer and a run's ledger (docs/json.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rag.core.report import Failure, RunResult
+from rag.core.types import Answer, Document, Outcome, Ranking, ScoredDocument
+
+POSITION = ("source", "page", "headings", "start", "end")
+
+
+def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:
+    """One hit: rank from 1, score, text, and where the text stands in its source."""
+    document = hit.document
+    return {
+        "rank": rank,
+        "doc_id": document.doc_id,
+        "score": hit.score,
+        "title": document.title,
+        "text": document.text,
+        "position": position_json(document),
+    }
+
+
+def position_json(document: Document) -> dict[str, Any]:
+    """What is known of where a passage stands in its source."""
+    return {key: document.metadata[key] for key in POSITION if key in document.metadata}
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """What became of the work."""
+    return {"kind": outcome.kind, "detail": outcome.detail, "counts": dict(outcome.counts)}
+
+
+def ranking_json(ranking: Ranking) -> dict[str, Any]:
+    """A query and its hits."""
+    return {
+        "qid": ranking.qid,
+        "query": ranking.query.asked,
+        "hits": [hit_json(hit, rank) for rank, hit in enumerate(ranking.hits, start=1)],
+        "outcome": outcome_json(ranking.outcome),
+    }
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """A question, its answer, the citations, and every passage with how it is cited (`model`, `attribution`, null)."""
+    cited = cited_by(answer)
+    return {
+        "qid": answer.qid,
+        "question": answer.query.asked,
+        "answer": answer.text,
+        "status": answer.status,
+        "finish_reason": answer.finish_reason,
+        "citations": [
+            {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by}
+            for c in answer.citations
+        ],
+        "passages": [
+            {"marker": i, "cited_by": cited.get(i), **hit_json(hit, i)}
+            for i, hit in enumerate(answer.context.passages, start=1)
+        ],
+        "outcome": outcome_json(answer.outcome),
+    }
+
+
+def cited_by(answer: Answer) -> Mapping[int, str]:
+    """Marker -> who cites it; the model's word counts before an attribution."""
+    found: dict[int, str] = {}
+    for citation in sorted(answer.citations, key=lambda c: c.by == "model"):
+        found[citation.marker] = citation.by
+    return found
+
+
+def ledger_json(result: RunResult) -> dict[str, Any]:
+    """What a run cost and where items failed."""
+    return {
+        "seconds": round(result.seconds, 4),
+        "nodes": [report.as_dict() for report in result.nodes],
+        "failures": failures_json(result.failures),
+    }
+
+
+def failures_json(failures: Sequence[Failure]) -> list[dict[str, str]]:
+    """Failed items: qid, node, component, cause."""
+    return [{"qid": f.qid, "node": f.node, "use": f.use, "error": f.error} for f in failures]

@@ -1,0 +1,385 @@
+"""A graph bound to an index: what Python programs use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rag import tracing
+from rag.core.errors import MissingModel, SpecError, StageError
+from rag.core.memory import this_machine
+from rag.core.node import BoundNode
+from rag.core.protocols import CanSample, CanStreamAnswers
+from rag.core.report import RunResult, apart, merged
+from rag.core.types import Answer, AnswerDelta, Message, Query, Ranking, Where
+from rag.graph.build import Graph, build
+from rag.graph.load import load_spec
+from rag.graph.run import failed_output, run_nodes
+from rag.graph.spec import QUERY, GraphSpec, Spec
+from rag.pipeline.memory_plan import plan_turns, require_room
+from rag.pipeline.release import keep_only, release
+from rag.pipeline.streaming import AnswerStream
+from retrievers.index.directory import Index
+
+if TYPE_CHECKING:
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.runnables import Runnable
+
+BATCH = 64
+"""Queries that go through the graph together when a longer list is given: bounds memory, keeps models busy."""
+
+
+class Pipeline:
+    """Runs a graph. Safe to share between threads; models and index parts load at first use.
+
+    Use `load_pipeline` to make one. As a context manager it releases its threads at the end.
+
+    By stage, nodes work one after another, and each has the memory to itself: all that it does not read lets go first.
+    What the next batch needs is loaded again, so batches should be large, and calls wait for one another.
+    """
+
+    def __init__(self, graph: Graph, *, index: Index | None = None, by_stage: bool = False) -> None:
+        self.graph = graph
+        self.index = index
+        self.by_stage = by_stage
+        self._turns = Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = Lock()
+        tracing.watch(graph.models, graph.spec.graph.models)
+
+    @property
+    def spec(self) -> Spec:
+        """The graph as data, and where it came from."""
+        return self.graph.spec
+
+    @property
+    def answers(self) -> bool:
+        """Whether the graph ends in answers."""
+        return self.graph.answers
+
+    def run(
+        self,
+        queries: Sequence[str | Query],
+        *,
+        to: str | None = None,
+        k: int | None = None,
+        batch: int = BATCH,
+    ) -> RunResult:
+        """Run a list of queries up to the node `to` (default: the output), `batch` at a time.
+
+        Texts get the qids "1", "2", ... A failing item is reported in `failures`; the others go on.
+
+        Args:
+            k: replaces the k of the node `to`.
+        Raises:
+            SpecError: no such node.
+            ContractError: two queries share a qid.
+        """
+        target = self.graph.output if to is None else to
+        if target not in self.graph.parts:
+            raise SpecError(f"no node '{target}'; the graph has {', '.join(self.graph.parts)}")
+        if k is not None and k < 1:
+            raise SpecError(f"k must be at least 1, got {k}")
+        nodes = self.graph.up_to(target)
+        asked = [q if isinstance(q, Query) else Query(qid=str(i), text=q) for i, q in enumerate(queries, start=1)]
+        steps = range(0, max(len(asked), 1), batch)
+        return merged([self._run(nodes, asked[i : i + batch], output=target, k=k) for i in steps])
+
+    def search(self, query: str | Query, *, k: int | None = None, where: Where | None = None) -> Ranking:
+        """The ranking that the graph's last ranking node makes for one query.
+
+        Raises:
+            StageError: a node failed; the cause is chained.
+        """
+        asked = query if isinstance(query, Query) else Query(qid="1", text=query, where=where)
+        result = self.run([asked], to=self.graph.last_ranking(), k=k)
+        raise_failure(result)
+        return result.rankings[0]
+
+    def search_batch(self, queries: Sequence[str | Query], *, k: int | None = None) -> list[Ranking]:
+        """One ranking per query, in order; one that failed is empty, with outcome `failed`."""
+        return self.run(queries, to=self.graph.last_ranking(), k=k).rankings
+
+    def ask(self, query: str | Query, *, history: Sequence[Message] = (), where: Where | None = None) -> Answer:
+        """The answer to one question.
+
+        Raises:
+            SpecError: the graph does not end in answers.
+            StageError: a node failed; the cause is chained.
+        """
+        self._require_answers()
+        result = self.run([self._question(query, history, where)])
+        raise_failure(result)
+        return result.answers[0]
+
+    def ask_batch(self, queries: Sequence[str | Query]) -> list[Answer]:
+        """One answer per question, in order; one that failed has status `failed`."""
+        self._require_answers()
+        return self.run(queries).answers
+
+    def stream(
+        self, query: str | Query, *, history: Sequence[Message] = (), where: Where | None = None
+    ) -> Iterator[AnswerDelta]:
+        """The answer to one question, piece by piece; the last piece carries the whole answer. Closing stops it.
+
+        Raises:
+            SpecError: the graph does not end in answers.
+            StageError: a node failed; the cause is chained.
+        """
+        asked = self._question(query, history, where)
+        yield from tracing.asking(asked, self._pieces(asked))
+
+    def prepare(self, queries: Sequence[Query]) -> list[RunResult]:
+        """All that runs before the node that answers, for a batch: one result per query, in order.
+
+        `finish` answers what is prepared, also from several batches at once; `begin` streams one answer.
+
+        Raises:
+            SpecError: the graph does not end in answers.
+            ContractError: two queries share a qid.
+        """
+        self._require_answers()
+        *nodes, last = self.graph.up_to(self.graph.output)
+        if not nodes:
+            return [_nothing_before(query) for query in queries]
+        output = nodes[-1].name if last.inputs[0] == QUERY else last.inputs[0]
+        return apart(self._run(nodes, queries, output=output))
+
+    def finish(
+        self, prepared: Sequence[RunResult], *, sampling: Mapping[str, Any] = MappingProxyType({})
+    ) -> list[RunResult]:
+        """The answers to prepared questions, in one batch; one whole result per question, in order.
+
+        Args:
+            sampling: fields of `SamplingParams` that differ from the graph's.
+        Raises:
+            SpecError: the answering node takes no other sampling.
+            ContractError: two queries share a qid.
+        """
+        node = self._answering(sampling)
+        going = [before for before in prepared if not before.failures]
+        records: dict[str, list[Any]] = {}
+        for before in going:
+            for name in node.inputs:
+                records.setdefault(name, []).extend(before.records.get(name, ()))
+        records.pop(QUERY, None)
+        queries = [before.queries[0] for before in going]
+        made = apart(self._run([node], queries, output=node.name, given=records))
+        answered = iter(made)
+        return [_failed(before, node) if before.failures else _joined(before, next(answered)) for before in prepared]
+
+    def begin(self, prepared: RunResult, *, sampling: Mapping[str, Any] = MappingProxyType({})) -> AnswerStream:
+        """Stream the answer to one prepared question. Nothing is written before the first piece is asked for.
+
+        Args:
+            sampling: fields of `SamplingParams` that differ from the graph's.
+        Raises:
+            SpecError: the answering node takes no other sampling.
+            StageError: the question failed on its way; the cause is chained.
+        """
+        raise_failure(prepared)
+        node = self._answering(sampling)
+        generator = self._generator(sampling)
+        if isinstance(generator, CanStreamAnswers) and len(node.inputs) == 1:
+            name = node.inputs[0]
+            given: Any = prepared.queries[0] if name == QUERY else prepared.records[name][0]
+            return AnswerStream(prepared, generator.stream(given), node)
+        return AnswerStream(prepared, self._in_one_piece(prepared, sampling), node)
+
+    def warm_up(self) -> None:
+        """Load what the graph uses now instead of at the first question; by stage, nothing."""
+        if self.by_stage:
+            return
+        for part in (*self.graph.models.values(), *self.graph.parts.values()):
+            warm = getattr(part, "warm_up", None)
+            if warm is not None:
+                warm()
+        if self.index is not None:
+            for leg in self.graph.legs:
+                getattr(self.index, leg)
+            if "dense" in self.graph.legs:
+                self.index.encoder.encode(["warm"], role="query")
+
+    def release(self, *names: str) -> None:
+        """Give back the memory of models, engines and what they keep, say between two stages of a long job.
+
+        Whoever is used next loads what it needs again. What runs meanwhile keeps what it uses until it is done.
+
+        Args:
+            names: models and nodes of the graph. None: all of them, and the index. With a model go the nodes that read it,
+                for they may hold its layers; a node alone gives back what is its own.
+        Raises:
+            SpecError: the graph has no such model or node; nothing is given back then.
+        """
+        release(self.graph, self.index, names)
+
+    def as_runnable(self) -> Runnable[Any, Any]:
+        """A langchain-core Runnable: question in, Answer (or Ranking) out; invoke, batch, stream, callbacks."""
+        from rag.langchain import as_runnable
+
+        return as_runnable(self)
+
+    def as_retriever(self, *, k: int | None = None) -> BaseRetriever:
+        """A langchain-core BaseRetriever over the graph's last ranking node."""
+        from rag.langchain import as_retriever
+
+        return as_retriever(self, k=k)
+
+    def close(self) -> None:
+        """Let go of the threads. The pipeline can still be used; it makes new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        pool = getattr(self, "_pool", None)  # a constructor that failed left nothing to close
+        if pool is not None:
+            pool.shutdown(wait=False)
+
+    def _threads(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ragline")
+            return self._pool
+
+    def _run(
+        self,
+        nodes: Sequence[BoundNode],
+        queries: Sequence[Query],
+        *,
+        output: str,
+        k: int | None = None,
+        given: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    ) -> RunResult:
+        """These nodes on a batch: side by side, or in turns where they run by stage."""
+        run = partial(run_nodes, nodes, queries, output=output, k=k, pool=self._threads, given=given)
+        if not self.by_stage:
+            return run()
+        with self._turns:
+            return run(before=partial(keep_only, self.graph, self.index))
+
+    def _pieces(self, asked: Query) -> Iterator[AnswerDelta]:
+        [prepared] = self.prepare([asked])
+        yield from self.begin(prepared)
+
+    def _in_one_piece(self, prepared: RunResult, sampling: Mapping[str, Any]) -> Iterator[AnswerDelta]:
+        [result] = self.finish([prepared], sampling=sampling)
+        raise_failure(result)
+        whole = result.answers[0]
+        yield AnswerDelta(text=whole.text)
+        yield AnswerDelta(answer=whole)
+
+    def _generator(self, sampling: Mapping[str, Any]) -> Any:
+        """The part that answers, writing with this sampling."""
+        part = self.graph.parts[self.graph.output]
+        if not sampling:
+            return part
+        if not isinstance(part, CanSample):
+            use = self.graph.node(self.graph.output).use
+            raise SpecError(f"{use} takes no sampling of the caller's, got {', '.join(sorted(sampling))}")
+        return part.with_sampling(**sampling)
+
+    def _answering(self, sampling: Mapping[str, Any]) -> BoundNode:
+        self._require_answers()
+        node = self.graph.node(self.graph.output)
+        return replace(node, work=self._generator(sampling).generate) if sampling else node
+
+    def _question(self, query: str | Query, history: Sequence[Message], where: Where | None) -> Query:
+        return query if isinstance(query, Query) else Query(qid="1", text=query, history=tuple(history), where=where)
+
+    def _require_answers(self) -> None:
+        if not self.graph.answers:
+            raise SpecError(
+                f"{self.spec.source.name} ends in rankings, not answers: search with it, or ask with a graph whose "
+                "output is a generate.* node, such as the built-in 'ask'"
+            )
+
+
+def _nothing_before(query: Query) -> RunResult:
+    """What is prepared where the answering node reads the query itself."""
+    return RunResult(queries=(query,), outputs=(query,), records={}, nodes=(), failures=(), seconds=0.0)
+
+
+def _joined(before: RunResult, answered: RunResult) -> RunResult:
+    return RunResult(
+        queries=before.queries,
+        outputs=answered.outputs,
+        records={**before.records, **answered.records},
+        nodes=(*before.nodes, *answered.nodes),
+        failures=answered.failures,
+        seconds=before.seconds + answered.seconds,
+    )
+
+
+def _failed(before: RunResult, node: BoundNode) -> RunResult:
+    """The result of a question that failed on its way to the answering node."""
+    return replace(before, outputs=(failed_output(before.queries[0], before.failures[0], node.stage),))
+
+
+def raise_failure(result: RunResult) -> None:
+    """Raise the first failure of a run as a StageError, if there is one."""
+    for failure in result.failures:
+        message = f"node '{failure.node}' ({failure.use}) failed at qid '{failure.qid}': {failure.error}"
+        raise StageError(message, node=failure.node, qid=failure.qid) from failure.cause
+
+
+def load_pipeline(
+    graph: str | Path | dict[str, Any] | GraphSpec = "ask",
+    *,
+    index: str | Path | Index | None = None,
+    offline: bool = False,
+    memory_gib: float | None = None,
+    by_stage: bool = False,
+) -> Pipeline:
+    """Check a graph, bind it to an index, and make it ready. Loads no weights.
+
+    Args:
+        graph: a built-in name (`rag list graph`), a YAML file, plain data or a GraphSpec.
+        index: an index directory, or an open Index. Graphs that search need one.
+        offline: fail now, naming what is missing, instead of fetching a model later.
+        memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
+            lets anything pass. See `rag.pipeline.memory_plan`.
+        by_stage: each node works alone in memory, so only the largest must fit; see `Pipeline`.
+    Raises:
+        SpecError: the graph is wrong, all problems at once; or its parts can need more memory than there is.
+        IndexProblem, IndexMismatch: the index is damaged, or was built another way than the graph asks for.
+        MissingModel: `offline`, and a model is not on this machine.
+    """
+    spec = load_spec(graph)
+    bound = Index.open(index) if isinstance(index, str | Path) else index
+    built = build(spec, index=bound)
+    if bound is not None:
+        bound.check(spec.graph.index, built.legs)
+    if offline:
+        require_local_models(built, bound)
+    machine = this_machine(memory_gib=memory_gib)
+    require_room(plan_turns(built, by_stage=by_stage, index=bound, machine=machine))
+    return Pipeline(built, index=bound, by_stage=by_stage)
+
+
+def require_local_models(graph: Graph, index: Index | None) -> None:
+    """Raise MissingModel unless every model that the graph and the index use is on this machine."""
+    from rag.models import locate
+
+    wanted = [(str(m.model_name), m.revision) for m in graph.models.values() if hasattr(m, "revision")]
+    if index is not None and "dense" in graph.legs and index.manifest.encoder is not None:
+        wanted.append((str(index.manifest.encoder["name"]), index.manifest.encoder.get("revision")))
+    missing = [name for name, revision in wanted if locate(name, revision=revision) is None]
+    if missing:
+        commands = "; ".join(f"rag models pull {name}" for name in missing)
+        raise MissingModel(f"not on this machine, and offline: {', '.join(missing)}. While online, run: {commands}")

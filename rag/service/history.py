@@ -1,0 +1,102 @@
+"""The messages of a request -> a question and the turns before it, within budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from generators.answering import cautious_tokens
+from rag.core.protocols import LLM
+from rag.core.types import Message
+from rag.service.errors import ApiError
+from rag.service.settings import ServeSettings
+from rag.service.wire import ChatMessage
+
+
+def split(messages: Sequence[ChatMessage], settings: ServeSettings) -> tuple[str, tuple[Message, ...]]:
+    """The question, which is the last message, and the turns before it: user and assistant by turns.
+
+    Raises:
+        ApiError: the last message is not a user's question, or there is a system message and none is allowed.
+    """
+    *earlier, last = messages
+    if last.role != "user" or not last.text.strip():
+        raise ApiError(400, "The last message must be a question of the role 'user'.", param="messages")
+    if not settings.allow_system and any(turn.role in ("system", "developer") for turn in earlier):
+        raise ApiError(
+            400,
+            "System messages are not taken: the prompt is the graph's. Leave them out.",
+            param="messages",
+            code="system_message",
+        )
+    return last.text, by_turns(earlier)
+
+
+def by_turns(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
+    """Turns that follow each other as chat templates want it: user, assistant, user, assistant, system ones first.
+
+    Messages of one role in a row become one turn. A question without an answer at the end is left out.
+    """
+    system = [Message(role="system", content=one.text) for one in messages if one.role in ("system", "developer")]
+    said = [one for one in messages if one.role in ("user", "assistant") and one.text.strip()]
+    grouped = [(role, [one.text for one in run]) for role, run in groupby(said, key=lambda one: one.role)]
+    if grouped and grouped[0][0] == "assistant":
+        del grouped[0]
+    if grouped and grouped[-1][0] == "user":
+        del grouped[-1]
+    turns = [
+        Message(role="user" if role == "user" else "assistant", content="\n\n".join(texts)) for role, texts in grouped
+    ]
+    return (*system, *turns)
+
+
+_LONGEST_TOKEN = 64
+"""Characters a token, on the average of a text, that no tokenizer reaches: what has more is not worth counting."""
+
+
+def fit(question: str, history: Sequence[Message], llm: LLM | None, settings: ServeSettings) -> tuple[Message, ...]:
+    """The latest turns that have at most `history_tokens` tokens together; whole questions with their answers.
+
+    A window that is small keeps a quarter of it for them. Counts with the model, so it may block: the question first,
+    then from the newest exchange back until one does not fit. What nobody will read is not counted.
+
+    Raises:
+        ApiError: the question is too long, or a system message alone is over the budget.
+    """
+    most = settings.question_tokens
+    if len(question) > most * _LONGEST_TOKEN:
+        raise _too_long(f"The question has {len(question):,} characters; at most {most:,} tokens are taken.")
+    if (asked := _count([question], llm)) > most:
+        raise _too_long(f"The question has {asked:,} tokens; at most {most:,} are taken.")
+    system = [turn for turn in history if turn.role == "system"]
+    said = [turn for turn in history if turn.role != "system"]
+    budget = settings.history_tokens if llm is None else min(settings.history_tokens, llm.context_window // 4)
+    left = _left(budget, system, llm)
+    if left < 0:
+        raise _too_long("The system message is too long.")
+    kept: list[Message] = []
+    for at in range(len(said) - 2, -1, -2):
+        exchange = said[at : at + 2]
+        if (left := _left(left, exchange, llm)) < 0:
+            break
+        kept[:0] = exchange
+    return (*system, *kept)
+
+
+def _left(budget: int, turns: Sequence[Message], llm: LLM | None) -> int:
+    """What is left of a budget of tokens after these turns; below 0 if they do not fit."""
+    texts = [turn.content for turn in turns]
+    if sum(map(len, texts)) > budget * _LONGEST_TOKEN:
+        return -1
+    return budget - _count(texts, llm)
+
+
+def _count(texts: Sequence[str], llm: LLM | None) -> int:
+    """Tokens of texts, each as a turn of its own; guessed from above where there is no model to count."""
+    if llm is None:
+        return sum(cautious_tokens([text]) for text in texts)
+    return sum(llm.count_tokens([[Message(role="user", content=text)] for text in texts]))
+
+
+def _too_long(message: str) -> ApiError:
+    return ApiError(400, message, param="messages", code="context_length_exceeded")

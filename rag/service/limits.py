@@ -1,0 +1,152 @@
+"""How much one caller may ask: requests per minute, and bytes of a request. It knows no routes and no keys."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+
+from starlette.types import Message, Receive
+
+from rag.service.gone import ClientGone
+
+
+class TooLarge(Exception):
+    """A request has more bytes than allowed."""
+
+
+class TooSlow(Exception):
+    """A request's body did not arrive in time."""
+
+
+class NoRoom(Exception):
+    """The requests that are here already hold all the memory that requests may hold."""
+
+
+class Held:
+    """Bytes of requests, from their arrival to their answer, and how many there may be. Use it from one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, n_bytes: int) -> None:
+        """Raise NoRoom if so many more are too many; else they count."""
+        if n_bytes > self._left:
+            raise NoRoom
+        self._left -= n_bytes
+
+    def give_back(self, n_bytes: int) -> None:
+        self._left += n_bytes
+
+
+class RequestRate:
+    """How often each caller may ask: `per_minute` requests evenly, or as many at once after a pause of a minute.
+
+    The generic cell rate algorithm (ITU-T I.371): one number per caller, the time at which all it asked so far would be
+    paid off. Who has paid needs no entry, so forgetting the one that asked longest ago costs little. Threads may share it.
+
+    Args:
+        per_minute: requests, at least 1.
+        max_callers: callers remembered.
+        clock: seconds that never run backwards.
+    """
+
+    def __init__(
+        self, *, per_minute: int, max_callers: int = 10_000, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if per_minute < 1 or max_callers < 1:
+            raise ValueError(f"per_minute and max_callers must be at least 1, got {per_minute} and {max_callers}")
+        self._interval_s, self._max_callers, self._clock = 60.0 / per_minute, max_callers, clock
+        self._paid_at: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def wait_s(self, caller: str) -> int:
+        """0 if the caller may ask now, which counts as asked; else whole seconds until it may, at least 1."""
+        with self._lock:
+            now = self._clock()
+            paid_at = max(now, self._paid_at.get(caller, now)) + self._interval_s
+            over_s = paid_at - now - 60.0
+            if over_s > 1e-6:  # sixty intervals may add up to a little more than a minute
+                return math.ceil(over_s)
+            self._paid_at[caller] = paid_at
+            self._paid_at.move_to_end(caller)
+            if len(self._paid_at) > self._max_callers:
+                self._paid_at.popitem(last=False)
+            return 0
+
+
+def address_of(client: tuple[str, int] | None) -> str:
+    """Who a caller without a key is: its address, or the /64 network that an IPv6 address lies in.
+
+    All that is no address is one caller: a proxy may pass on what a client says of itself, and that could be new each time.
+
+    >>> address_of(("2001:db8::1:2:3:4", 5)), address_of(("192.0.2.7", 5)), address_of(("made up", 5))
+    ('2001:db8::/64', '192.0.2.7', '')
+    """
+    host = client[0] if client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return ""
+    if not isinstance(address, IPv6Address) or address.ipv4_mapped:
+        return str(getattr(address, "ipv4_mapped", None) or address)
+    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+
+
+async def whole_body(
+    receive: Receive,
+    *,
+    declared: bytes | None,
+    max_bytes: int,
+    timeout_s: float,
+    take: Callable[[int], None] = lambda n_bytes: None,
+) -> Receive:
+    """Read a request's body, then give a `receive` that tells it in one piece and goes on with what the client does next.
+
+    Bytes are counted as they come, so a body without a length, or with a false one, is cut off just the same.
+
+    Args:
+        declared: the content-length header.
+        take: is told the bytes of each piece that came; what it raises ends the reading.
+    Raises:
+        TooLarge: at once if the header says so, else as soon as more than `max_bytes` came.
+        TooSlow: the body is not there after `timeout_s`.
+        ClientGone: the client left.
+    """
+    if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > max_bytes):
+        raise TooLarge
+    try:
+        async with asyncio.timeout(timeout_s):
+            body = await _read(receive, max_bytes, take)
+    except TimeoutError:
+        raise TooSlow from None
+    told = False
+
+    async def replay() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def _read(receive: Receive, max_bytes: int, take: Callable[[int], None]) -> bytes:
+    parts: list[bytes] = []
+    left = max_bytes
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        parts.append(message.get("body", b""))
+        left -= len(parts[-1])
+        if left < 0:
+            raise TooLarge
+        take(len(parts[-1]))
+        if not message.get("more_body", False):
+            return b"".join(parts)

@@ -1,0 +1,82 @@
+"""Everything about a server that can be set, and its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from rag.core.errors import SpecError
+
+LONGEST_LIST = 4096
+"""Most documents or texts of a request, whatever is set: more is refused before it is read one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """How a pipeline is served.
+
+    Args:
+        model: the name that the graph goes by in /v1/models and in requests.
+        max_batch: most requests that go through the graph together.
+        waiting_room: most requests that wait in front of each of the graph's parts; one more is refused with 429.
+        max_streams: most answers that are streamed at a time; others wait in a room of their own.
+        max_tokens: most tokens of an answer that a request may ask for; unset takes the graph's own limit.
+        history_tokens: tokens of earlier turns that are kept; older turns are dropped whole.
+        question_tokens: most tokens of a question.
+        allow_system: take system messages of clients; else they are refused, for the prompt is the graph's.
+        max_k: most hits that a search may ask for.
+        max_documents: most documents of a request to rerank, and most texts of a request to embed.
+        text_characters: most characters of one of these documents or texts.
+        requests_per_minute: most requests of a key, or of an address where there are no keys; unset sets no limit.
+        max_request_bytes: most bytes of a request.
+        max_held_bytes: most bytes of all requests together that are read or answered.
+        request_timeout_s: seconds that a request may take to arrive.
+        keys_file: hashes of the keys that may ask (`rag keys`); the variable RAGLINE_KEYS may hold more. Without any,
+            all may who reach the server.
+        sessions_file: where conversations are kept; unset keeps none.
+        origins: origins of other sites whose pages may ask, such as https://chat.example.org.
+        hosts: names that the server goes by; others are refused. Empty takes any.
+        down_s: seconds for which a part that did not answer is taken to be down, before it is tried again.
+    """
+
+    model: str = "ragline"
+    max_batch: int = 32
+    waiting_room: int = 64
+    max_streams: int = 16
+    max_tokens: int | None = None
+    history_tokens: int = 1024
+    question_tokens: int = 512
+    allow_system: bool = False
+    max_k: int = 100
+    max_documents: int = 256
+    text_characters: int = 32_000
+    requests_per_minute: int | None = 600
+    max_request_bytes: int = 4 * 2**20
+    max_held_bytes: int = 256 * 2**20
+    request_timeout_s: float = 30.0
+    keys_file: Path | None = None
+    sessions_file: Path | None = None
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    down_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.model or not self.model.isprintable():
+            raise SpecError(f"serve: model must be a printable name, got {self.model!r}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and not isinstance(value, bool) and value < (field.name != "history_tokens"):
+                raise SpecError(f"serve: {field.name} must be at least 1, got {value}")
+        if self.max_documents > LONGEST_LIST:
+            raise SpecError(f"serve: max_documents may be at most {LONGEST_LIST:,}, got {self.max_documents:,}")
+        if self.max_held_bytes < self.max_request_bytes:
+            raise SpecError(
+                f"serve: max_held_bytes must be at least max_request_bytes ({self.max_request_bytes:,}), got "
+                f"{self.max_held_bytes:,}: a request of that size could never come"
+            )
+        if not 0 < self.request_timeout_s < float("inf"):
+            raise SpecError(f"serve: request_timeout_s must be above 0, got {self.request_timeout_s}")
+        if "*" in self.origins:
+            raise SpecError("serve: origins are named one by one; '*' would let every page on the web ask")
+        if not 0 <= self.down_s < float("inf"):
+            raise SpecError(f"serve: down_s must be 0 or above, got {self.down_s}")

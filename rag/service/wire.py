@@ -1,0 +1,423 @@
+"""What goes over the wire, as pydantic models: requests are checked against them, the OpenAPI is made from them.
+
+A field that a graph cannot honour is refused by name; neutral values of OpenAI's other fields, which many clients always
+send, are let through, since leaving them out would do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from rag.service.settings import LONGEST_LIST
+
+NEUTRAL: dict[str, list[Any]] = {
+    "n": [1],
+    "presence_penalty": [0],
+    "frequency_penalty": [0],
+    "logprobs": [False],
+    "top_logprobs": [0],
+    "logit_bias": [{}],
+    "tools": [[]],
+    "tool_choice": ["none", "auto"],
+    "response_format": [{"type": "text"}],
+    "store": [False],
+    "modalities": [["text"]],
+}
+"""Fields of OpenAI's chat request that are not taken here, and the values that ask for nothing."""
+
+_GREEDY_BELOW = 1e-4
+"""A temperature that picks the likeliest token anyway; dividing by less leaves the numbers that models count with."""
+
+MOST_FIELDS = 64
+"""Fields of an object in a request: all that OpenAI's clients know, and some."""
+MOST_KEYS, LONGEST_KEY, MOST_VALUES = 32, 200, 256
+"""Of a metadata filter: keys, characters of one, values of one."""
+MOST_PARTS = 64
+"""Pieces of a message."""
+
+
+def few_fields(data: Any) -> Any:
+    """An object of a request whose fields are few, before each that is not known is complained of.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if isinstance(data, dict) and len(data) > MOST_FIELDS:
+        raise ValueError(f"an object of a request has at most {MOST_FIELDS} fields, got {len(data):,}")
+    return data
+
+
+def few_keys(value: Any) -> Any:
+    """A metadata filter whose keys are few and short, before anything looks at them one by one.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if isinstance(value, dict):
+        if len(value) > MOST_KEYS:
+            raise ValueError(f"a filter has at most {MOST_KEYS} keys, got {len(value):,}")
+        if any(isinstance(key, Sized) and len(key) > LONGEST_KEY for key in value):
+            raise ValueError(f"a key of a filter has at most {LONGEST_KEY} characters")
+    return value
+
+
+Item = TypeVar("Item")
+# A request of 4 MiB can be wrong in a million places: a list is given up at the first of them.
+Listed = Annotated[list[Item], Field(fail_fast=True)]
+Text = Annotated[str, Field(max_length=1_000_000)]
+Stop = Annotated[str, Field(min_length=1, max_length=1000)]
+Scalar = str | int | float | bool
+Values = Annotated[Listed[Scalar], Field(max_length=MOST_VALUES)]
+Where = Annotated[dict[str, Scalar | Values], Field(max_length=MOST_KEYS), BeforeValidator(few_keys)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    _few_fields = model_validator(mode="before")(few_fields)
+
+
+class TextPart(_Request):
+    """A piece of a message. Only text is taken."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class ChatMessage(_Request):
+    """One turn of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | Annotated[Listed[TextPart], Field(max_length=MOST_PARTS)] | None
+    name: str | None = None
+    refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content or ())
+
+
+class StreamOptions(_Request):
+    include_usage: bool = False
+
+
+class ChatExtension(_Request):
+    """What a chat request may say beyond OpenAI's format."""
+
+    session: str | None = Field(default=None, max_length=200, description="Id of a conversation kept by the server.")
+    where: Where | None = Field(default=None, description="Metadata filter: key -> value, or list of values.")
+
+
+class ChatRequest(_Request):
+    """A turn of a conversation, in OpenAI's format. The last message is the question."""
+
+    model: str
+    messages: Listed[ChatMessage] = Field(min_length=1, max_length=1000)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(default=None, ge=1, le=2**31)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=2**31)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    stop: Stop | Annotated[Listed[Stop], Field(max_length=16)] | None = None
+    user: str | None = None
+    ragline: ChatExtension | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_neutral(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or len(data) > MOST_FIELDS:  # the check of every object says so
+            return data
+        asked = {name: value for name, value in data.items() if not _says_nothing(name, value)}
+        strange = sorted(set(asked) - set(cls.model_fields))
+        if strange:
+            raise ValueError(f"{', '.join(strange)[:200]}: not supported; the graph decides how it answers")
+        return asked
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """Fields of `SamplingParams` that the request sets."""
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        cold = self.temperature is not None and self.temperature < _GREEDY_BELOW
+        asked = {
+            "max_tokens": self.max_completion_tokens or self.max_tokens,
+            "temperature": 0.0 if cold else self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "stop": stop or None,
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    if name in ChatRequest.model_fields:
+        return False
+    return value is None or any(value == neutral for neutral in NEUTRAL.get(name, ()))
+
+
+class SearchRequest(_Request):
+    query: str = Field(min_length=1, max_length=10_000)
+    k: int | None = Field(default=None, ge=1, description="Hits wanted; unset takes the graph's own number.")
+    where: Where | None = None
+
+
+class RerankDocument(_Request):
+    text: Text
+
+
+class RerankRequest(_Request):
+    """Documents to put in order, as Cohere and Jina have it."""
+
+    model: str | None = None
+    query: str = Field(min_length=1, max_length=10_000)
+    documents: Listed[Text | RerankDocument] = Field(min_length=1, max_length=LONGEST_LIST)
+    top_n: int | None = Field(default=None, ge=1)
+    return_documents: bool = False
+
+    @property
+    def texts(self) -> list[str]:
+        return [one if isinstance(one, str) else one.text for one in self.documents]
+
+
+class EmbeddingsRequest(_Request):
+    """Texts to encode, in OpenAI's format. `input_type` says which side of the encoder reads them."""
+
+    model: str
+    input: Text | Annotated[Listed[Text], Field(max_length=LONGEST_LIST)] = Field(min_length=1)
+    encoding_format: Literal["float", "base64"] = "float"
+    input_type: Literal["query", "document"] = "document"
+    user: str | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+class Position(BaseModel):
+    """Where a text stands in its source: relative path, page from 1, headings above it, characters."""
+
+    source: str | None = None
+    page: int | None = None
+    headings: list[str] | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class Hit(BaseModel):
+    rank: int
+    doc_id: str
+    score: float
+    title: str
+    text: str
+    position: Position
+
+
+class Source(BaseModel):
+    """A passage that the answer is written from; the answer cites it as [marker]."""
+
+    marker: int
+    doc_id: str
+    score: float
+    title: str
+    text: str
+    position: Position
+
+
+class Span(BaseModel):
+    """Characters of a text: the first, and one past the last."""
+
+    start: int
+    end: int
+
+
+class Citation(BaseModel):
+    """`start` and `end` are characters of the whole answer; `support` is a sentence of the source's text, guessed by words."""
+
+    marker: int
+    doc_id: str
+    start: int
+    end: int
+    by: Literal["model", "attribution"]
+    support: Span | None
+
+
+class OutcomeReply(BaseModel):
+    kind: Literal["ok", "empty", "repaired", "fallback", "failed"]
+    detail: str
+    counts: dict[str, int]
+
+
+class StageUsage(BaseModel):
+    calls: int
+    prompt_tokens: int
+    cached_tokens: int
+    new_tokens: int
+
+
+class StageHit(BaseModel):
+    """`from_rank`: the best rank among the inputs of the stage; null for a document that none of them had."""
+
+    doc_id: str
+    title: str
+    rank: int
+    score: float
+    from_rank: int | None
+
+
+class Stage(BaseModel):
+    """What one node did. `seconds` are those of the batch, of which this request was one of `batch` records."""
+
+    name: str
+    use: str
+    seconds: float
+    batch: int
+    outcomes: dict[str, int]
+    counts: dict[str, int]
+    usage: StageUsage
+    hits: list[StageHit] | None = Field(default=None, description="Of stages that rank, the first twenty.")
+
+
+class ChatReport(BaseModel):
+    """The extension of a chat response. The first chunk of a stream has `sources`, `query` and `session` alone."""
+
+    sources: list[Source]
+    query: str = Field(description="The question as it was searched with.")
+    session: str | None
+    citations: list[Citation]
+    status: Literal["answered", "no_answer", "failed"]
+    finish_reason: str
+    outcome: OutcomeReply
+    stages: list[Stage]
+
+
+class ReplyMessage(BaseModel):
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class Choice(BaseModel):
+    index: int
+    message: ReplyMessage
+    logprobs: None
+    finish_reason: Literal["stop", "length"]
+
+
+class CachedTokens(BaseModel):
+    cached_tokens: int
+
+
+class ChatUsage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+class ChatReply(BaseModel):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: ChatUsage
+    ragline: ChatReport
+
+
+class SearchReply(BaseModel):
+    """`node` ranked the hits; `degraded` when it is not the graph's last one, whose model is down."""
+
+    query: str
+    hits: list[Hit]
+    outcome: OutcomeReply
+    node: str
+    degraded: bool
+    stages: list[Stage]
+
+
+class RerankResult(BaseModel):
+    index: int
+    relevance_score: float
+    document: RerankDocument | None = None
+
+
+class RerankUsage(BaseModel):
+    total_tokens: int
+
+
+class RerankReply(BaseModel):
+    id: str
+    model: str
+    results: list[RerankResult]
+    outcome: OutcomeReply
+    usage: RerankUsage
+
+
+class Embedding(BaseModel):
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsReply(BaseModel):
+    object: Literal["list"]
+    model: str
+    data: list[Embedding]
+    usage: EmbeddingsUsage
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class DegradedPart(BaseModel):
+    """`part`: a model of the graph, or a node. `means`: what is worse for it."""
+
+    part: str
+    means: str
+
+
+class Ready(BaseModel):
+    status: Literal["loading", "ready", "degraded"]
+    degraded: list[DegradedPart]
+
+
+class ErrorBody(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class Error(BaseModel):
+    """Every error takes this form."""
+
+    error: ErrorBody
+
+
+def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """The errors of an endpoint, for the OpenAPI. `default` keeps FastAPI from promising its own form for 422."""
+    return {code: {"model": Error} for code in codes} | {"default": {"model": Error, "description": "Any other error"}}

@@ -1,0 +1,1 @@
+"""Query -> queries: what is asked, in words that find more."""

@@ -1,0 +1,145 @@
+"""Query -> it and versions in which names of things are said in other languages."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rag.core.errors import SpecError
+from rag.core.replies import folded
+from rag.core.types import NO_USAGE, OK, Outcome, Query
+from rag.stages.writing import require_positive
+
+_DISAMBIGUATOR = re.compile(r"\s*\([^()]*\)\s*$")
+_ENGLISH = "en"
+_WORD = re.compile(r"\w+")
+
+Names = Mapping[str, Mapping[str, str]]
+
+Entity = tuple[int, int, Mapping[str, str]]
+"""Start and end of a name in a text, and its counterparts by language."""
+
+
+class CodeSwitchReformulator:
+    """Entities of a query replaced by their names in other languages (EntityCS at inference, arXiv 2210.12540).
+
+    For encoders and indexes of several languages; English is no language to switch to unless it is named. The paper
+    switches the sentences of a corpus and trains on them, entities marked by tags of their language; here queries are
+    switched and nothing is trained, links are names of a dictionary, and names stay in their basic form.
+
+    The dictionary is JSON: `{"Germany": {"de": "Deutschland", ...}}`. Entities are found as whole words in any letter
+    case, longest first. A version is in one language and switches all entities, so only languages that every entity of
+    the query has are used. A disambiguator such as "(film)" is no part of a name. A query without a known entity stays
+    alone, outcome `empty`.
+
+    Args:
+        dictionary: path of the JSON file; read at the first call.
+        languages: codes that may be used; none named means all of the dictionary but English.
+        n: versions, at most; drawn with `seed` where there are more languages.
+        keep_original: the query as it came is the first of the queries.
+        seed: of the draw.
+    """
+
+    def __init__(
+        self,
+        *,
+        dictionary: str,
+        languages: tuple[str, ...] = (),
+        n: int = 5,
+        keep_original: bool = True,
+        seed: int = 0,
+    ) -> None:
+        require_positive("reformulate.code_switch", n=n)
+        self._path = Path(dictionary)
+        if not self._path.is_file():
+            raise SpecError(f"reformulate.code_switch: there is no dictionary '{dictionary}'")
+        self.languages, self.n, self.keep_original, self.seed = frozenset(languages), n, keep_original, seed
+        self._names: Names | None = None
+        self._lock = threading.Lock()
+
+    def reformulate(self, queries: Sequence[Query]) -> list[Query]:
+        """The queries of each query, one after another, under its qid, languages in alphabetical order.
+
+        Raises:
+            SpecError: the dictionary is not of that form.
+        """
+        return [made for query in queries for made in self._family(query)]
+
+    def _family(self, query: Query) -> list[Query]:
+        spans = entities(query.text, self._loaded())
+        texts = [switched(query.text, spans, language) for language in self._drawn(spans, query.qid)]
+        texts = [text for text in dict.fromkeys(texts) if text != query.text]
+        if not texts:
+            detail = "no language has a name for every entity" if spans else "the query names no known entity"
+            return [replace(query, outcome=Outcome(kind="empty", detail=detail), usage=NO_USAGE)]
+        kept = [query] if self.keep_original else []
+        made = [replace(query, text=text, original=query.asked, parts=(), terms={}) for text in texts]
+        return [replace(each, outcome=OK, usage=NO_USAGE) for each in (*kept, *made)]
+
+    def _drawn(self, spans: Sequence[Entity], qid: str) -> list[str]:
+        """Languages that all entities have, at most n of them."""
+        if not spans:
+            return []
+        shared = set.intersection(*(set(names) for _, _, names in spans))
+        allowed = sorted(shared & self.languages if self.languages else shared - {_ENGLISH})
+        if len(allowed) <= self.n:
+            return allowed
+        return sorted(random.Random(f"{self.seed} {qid}").sample(allowed, self.n))
+
+    def _loaded(self) -> Names:
+        with self._lock:
+            if self._names is None:
+                self._names = read_names(self._path)
+            return self._names
+
+
+def entities(text: str, names: Names) -> list[Entity]:
+    """Names in the text from left to right, the longest at each place, none inside another."""
+    longest = max((name.count(" ") + 1 for name in names), default=0)
+    words = list(_WORD.finditer(text))
+    found: list[Entity] = []
+    at = 0
+    while at < len(words):
+        for last in range(min(at + longest, len(words)) - 1, at - 1, -1):
+            start, end = words[at].start(), words[last].end()
+            if counterparts := names.get(folded(text[start:end])):
+                found.append((start, end, counterparts))
+                at = last
+                break
+        at += 1
+    return found
+
+
+def switched(text: str, spans: Sequence[Entity], language: str) -> str:
+    """The text with every entity in the language."""
+    for start, end, names in reversed(spans):
+        text = text[:start] + names[language] + text[end:]
+    return text
+
+
+def read_names(path: Path) -> Names:
+    """Folded name -> language -> name, without disambiguators.
+
+    Raises:
+        SpecError: not JSON, or not names to languages to names.
+    """
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise SpecError(f"dictionary '{path}' cannot be read: {cause}") from cause
+    if not isinstance(given, dict):
+        raise SpecError(f"dictionary '{path}' must map names to languages to names")
+    names: dict[str, dict[str, str]] = {}
+    for name, counterparts in given.items():
+        if not isinstance(counterparts, dict) or not all(isinstance(text, str) for text in counterparts.values()):
+            raise SpecError(f"dictionary '{path}': {name!r} must map language codes to names")
+        plain = {language: _DISAMBIGUATOR.sub("", text).strip() for language, text in counterparts.items()}
+        key = folded(_DISAMBIGUATOR.sub("", name))
+        if key:  # two things of one name keep the first's counterparts
+            names.setdefault(key, {language: text for language, text in plain.items() if text})
+    return names

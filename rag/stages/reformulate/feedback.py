@@ -1,0 +1,144 @@
+"""Which documents of a first ranking a reformulator may learn from: the top, the judged ones, or those a model picks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Literal, get_args
+
+import prompts
+from rag.core.errors import SpecError
+from rag.core.protocols import LLM
+from rag.core.replies import parse_yes_no, without_reasoning
+from rag.core.trec import Qrels, read_qrels
+from rag.core.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
+from rag.stages.writing import call_counts, require_positive, write
+from retrievers.index.directory import Index
+
+Source = Literal["pseudo", "oracle", "critic"]
+_VERDICT_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """Documents that one query learns from, best first, and what choosing them cost.
+
+    `verdicts`: calls of a critic; `unreadable`: those whose reply was neither yes nor no; `too_long`: not sent.
+    """
+
+    documents: tuple[Document, ...] = ()
+    usage: Usage = NO_USAGE
+    verdicts: int = 0
+    unreadable: int = 0
+    too_long: int = 0
+
+
+class FeedbackSource:
+    """Chooses at most `m` documents per query.
+
+    pseudo: the first of the ranking. oracle: the best judged of the index, whatever the ranking holds; of one that
+    is indexed in chunks, the chunk that the ranking has highest, else its first. critic: those among the first `depth`
+    of the ranking that the model calls helpful; an unreadable verdict counts as no.
+    """
+
+    def __init__(
+        self, source: Source, *, by: str, m: int, depth: int, max_words: int, qrels: str | None, llm: LLM, index: Index
+    ) -> None:
+        if source not in get_args(Source):
+            raise ValueError(f"{by}: source must be one of {', '.join(get_args(Source))}, got {source!r}")
+        if (source == "oracle") != (qrels is not None):
+            raise ValueError(f"{by}: qrels names the judgements of the source 'oracle', and of no other")
+        require_positive(by, m=m, depth=depth, max_words=max_words)
+        if qrels is not None and not Path(qrels).is_file():
+            raise SpecError(f"{by}: there is no qrels file '{qrels}'")
+        self._source, self._m, self._depth, self._max_words = source, m, depth, max_words
+        self._llm, self._index, self._path = llm, index, qrels
+        self._qrels: Qrels | None = None
+        self._chunks: dict[str, int] | None = None
+        self._critic = prompts.load("feedback_critic")
+
+    def choose(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
+        """One record per query, in order. A critic judges all queries' documents in one call."""
+        if self._source == "critic":
+            return self._picked(queries, rankings)
+        if self._source == "oracle":
+            return [Feedback(documents=self._judged(*pair)) for pair in zip(queries, rankings, strict=True)]
+        return [Feedback(documents=_first(ranking, self._m)) for ranking in rankings]
+
+    def _judged(self, query: Query, ranking: Ranking) -> tuple[Document, ...]:
+        if self._qrels is None:
+            self._qrels = read_qrels(Path(str(self._path)))
+        judged = self._qrels.get(query.qid, {})
+        best = sorted((doc_id for doc_id, grade in judged.items() if grade > 0), key=lambda i: (-judged[i], i))
+        ranked_chunks = {hit.document.parent: hit.document for hit in reversed(ranking.hits)}  # the highest stays
+        found = (ranked_chunks.get(doc_id) or self._stored(doc_id) for doc_id in best)
+        return tuple(islice((document for document in found if document is not None), self._m))
+
+    def _stored(self, doc_id: str) -> Document | None:
+        """A document of the index, or the first chunk of it; None for one that was judged and is not there."""
+        documents = self._index.documents
+        try:
+            return documents[documents.row(doc_id)]
+        except KeyError:
+            row = self._first_chunks().get(doc_id)
+            return None if row is None else documents[row]
+
+    def _first_chunks(self) -> Mapping[str, int]:
+        """Document -> row of its first chunk. Reads the whole index once: judgements name documents, units are chunks."""
+        if self._chunks is None:
+            parents = [document.parent for document in self._index.documents]
+            self._chunks = {parent: row for row, parent in reversed(list(enumerate(parents)))}
+        return self._chunks
+
+    def _picked(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
+        shown = [_first(ranking, self._depth) for ranking in rankings]
+        asked = [
+            [self._critic.render(query=q.text, passage=first_words(d.full_text, self._max_words)) for d in documents]
+            for q, documents in zip(queries, shown, strict=True)
+        ]
+        # Every reply is kept, also an unreadable one, so that verdicts stay beside their documents.
+        params = SamplingParams(max_tokens=_VERDICT_TOKENS)
+        replies = write(self._llm, asked, params, read=lambda text: without_reasoning(text) or " ")
+        found = []
+        for documents, written in zip(shown, replies, strict=True):
+            # A prompt that was too long has no verdict; which one it was is not known, so none of them counts.
+            verdicts = [parse_yes_no(text) for text in written.texts]
+            pairs = zip(documents, verdicts, strict=True) if len(verdicts) == len(documents) else ()
+            found.append(
+                Feedback(
+                    documents=tuple(document for document, yes in pairs if yes)[: self._m],
+                    usage=written.usage,
+                    verdicts=written.calls,
+                    unreadable=sum(verdict is None for verdict in verdicts),
+                    too_long=written.too_long,
+                )
+            )
+        return found
+
+
+def first_words(text: str, n: int) -> str:
+    """The first `n` words on one line."""
+    return " ".join(text.split()[:n])
+
+
+def paid(query: Query, feedback: Feedback) -> Query:
+    """The query with what choosing its feedback cost, and with what became of the critic's calls."""
+    query = replace(query, usage=query.usage + feedback.usage)
+    lost = feedback.unreadable + feedback.too_long
+    if not feedback.verdicts and not lost:
+        return query
+    judged = call_counts(ok=feedback.verdicts - feedback.unreadable, fallback=feedback.unreadable)
+    left_out = {"unreadable_verdicts": feedback.unreadable, "too_long": feedback.too_long}
+    counts = Counter(query.outcome.counts)
+    counts.update(judged | {name: n for name, n in left_out.items() if n})
+    outcome = replace(query.outcome, counts=dict(counts))
+    if lost and outcome.kind != "fallback":
+        outcome = replace(outcome, kind="repaired", detail=outcome.detail or f"{lost} verdicts were neither yes nor no")
+    return replace(query, outcome=outcome)
+
+
+def _first(ranking: Ranking, n: int) -> tuple[Document, ...]:
+    return tuple(hit.document for hit in ranking.hits[:n])

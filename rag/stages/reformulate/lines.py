@@ -1,0 +1,93 @@
+"""Query -> other queries that a model writes, one a line. What multi_query, step_back, decompose and tool_query share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import prompts
+from rag.core.protocols import LLM
+from rag.core.replies import parse_wordings, without_reasoning
+from rag.core.types import OK, Outcome, Query, SamplingParams, Usage
+from rag.stages.writing import Written, call_counts, require_positive, require_sampling, write
+
+logger = logging.getLogger(__name__)
+
+
+class LinesReformulator:
+    """Asks for one query per line and takes at most `n`.
+
+    Fewer than `fewest` is outcome `repaired`, none `fallback`. A reply at its limit ends within a line: that line is
+    left out where there is another, outcome `repaired`.
+    """
+
+    def __init__(
+        self,
+        *,
+        by: str,
+        llm: LLM,
+        n: int,
+        fewest: int,
+        prompt: str,
+        keep_original: bool,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> None:
+        require_positive(by, n=n, max_tokens=max_tokens)
+        require_sampling(by, temperature=temperature)
+        self.llm, self.n, self.keep_original, self.max_tokens = llm, n, keep_original, max_tokens
+        self.prompt = prompts.load(prompt)
+        self.prompt.require("query", "n", by=by)
+        self._by, self._fewest = by, fewest
+        self._params = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    def reformulate(self, queries: Sequence[Query]) -> list[Query]:
+        """The queries of each query, one after another, under its qid. Outcome and usage are on the first."""
+        if not queries:
+            return []
+        rendered = [[self.prompt.render(query=query.text, n=str(self.n))] for query in queries]
+        replies = write(self.llm, rendered, self._params, read=without_reasoning)
+        families = [self._family(query, written) for query, written in zip(queries, replies, strict=True)]
+        if short := sum(family[0].outcome.kind != "ok" for family in families):
+            logger.warning(
+                "%s: %d of %d replies had fewer than %d queries or were cut off",
+                self._by,
+                short,
+                len(queries),
+                self._fewest,
+            )
+        return [query for family in families for query in family]
+
+    def _family(self, query: Query, written: Written) -> list[Query]:
+        found, cut = self._wordings(query, written)
+        others = [replace(query, text=text, original=query.asked, parts=(), terms={}, outcome=OK) for text in found]
+        family = [replace(query, outcome=OK), *others] if self.keep_original or not others else others
+        first = replace(family[0], outcome=self._outcome(len(found), written, cut=cut), usage=written.usage)
+        return [first, *(replace(other, usage=Usage()) for other in family[1:])]
+
+    def _wordings(self, query: Query, written: Written) -> tuple[list[str], bool]:
+        """What the reply asks for, and whether its end is missing: half a query is used where there is no other."""
+        text = "".join(written.texts)
+        found = parse_wordings(text, n=self.n, but_not=query.text)
+        if not written.cut_off:
+            return found, False
+        whole = parse_wordings(text.rpartition("\n")[0], n=self.n, but_not=query.text)
+        return whole or found, whole != found
+
+    def _outcome(self, n: int, written: Written, *, cut: bool) -> Outcome:
+        missing = max(self._fewest - n, 0)
+        kind: Literal["ok", "repaired", "fallback"] = "repaired" if missing or cut else "ok"
+        kind = kind if n else "fallback"
+        found = {"missing": missing, "cut_off": written.cut_off, "too_long": written.too_long}
+        counts = call_counts(**{kind: written.calls}) | {name: many for name, many in found.items() if many}
+        details = {
+            "ok": "",
+            "repaired": f"{n} of {self._fewest} wordings" if missing else "the reply was cut off",
+            "fallback": "the prompt is too long for the model"
+            if written.too_long
+            else "the reply held no other wording",
+        }
+        return Outcome(kind=kind, detail=details[kind], counts=counts)

@@ -1,0 +1,1 @@
+"""Documents -> documents, before they are indexed."""

@@ -1,0 +1,151 @@
+"""Corpus of code -> the same code, indexed together with programs that a model writes for its purpose."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import prompts
+from rag.core.protocols import LLM
+from rag.core.replies import parse_code, parse_passage
+from rag.core.types import Document, SamplingParams
+from rag.models import home
+from rag.models.identity import model_identity
+from rag.stages.writing import require_positive, require_sampling, write
+
+logger = logging.getLogger(__name__)
+
+_BY = "transform.rewrite_code"
+_BATCH = 16  # documents between two saves: what a killed build loses
+
+
+class RewriteCodeTransform:
+    """Every program rewritten in the model's own style, for the index alone (ReCo: ACL 2024, arXiv 2401.04514).
+
+    The model says what a program is for, then writes `n` programs for that purpose, with the prompt that
+    `reformulate.code` uses. Legs index the original, repeated, and the rewrites behind it; encoders read no further than
+    their limit, so this is a form for lexical legs. Text and prompts do not change. Costs 1 + n calls per document, once:
+    what was written is kept by the content, the prompts, the parameters and the model's weights. A document for which
+    nothing usable was written is indexed as it is.
+
+    Not here, of what the paper has: the dense form, which averages the vectors of original and rewrites; four
+    demonstrations before a program is summed up; fine-tuning.
+
+    Args:
+        llm: the model that writes; in a graph, a name from `models`.
+        n: programs per document.
+        repeat: how often the original stands before the rewrites; none means n, which gives both half the weight.
+        prompt: name or path of a prompt with the variable query: purpose to program.
+        purpose_prompt: name or path of a prompt with the variable code: program to purpose.
+        max_characters: of a program, that the model reads.
+        max_tokens: most tokens of a program.
+        purpose_tokens: most tokens of a purpose.
+        temperature: above 0 if n is above 1.
+        top_p: sample from the likeliest tokens that make up this share.
+        seed: of the first program; the others count up from it.
+        cache: folder of what was written; none is a folder in ragline's home.
+    """
+
+    def __init__(
+        self,
+        *,
+        llm: LLM,
+        n: int = 4,
+        repeat: int | None = None,
+        prompt: str = "code_example",
+        purpose_prompt: str = "code_purpose",
+        max_characters: int = 4000,
+        max_tokens: int = 256,
+        purpose_tokens: int = 128,
+        temperature: float = 1.0,
+        top_p: float = 0.99,
+        seed: int = 0,
+        cache: str | None = None,
+    ) -> None:
+        self.repeat = n if repeat is None else repeat
+        require_positive(_BY, n=n, repeat=self.repeat, max_characters=max_characters)
+        require_positive(_BY, max_tokens=max_tokens, purpose_tokens=purpose_tokens)
+        require_sampling(_BY, temperature=temperature, top_p=top_p, samples=n)
+        self.llm, self.n, self.max_characters = llm, n, max_characters
+        self.prompt, self.purpose_prompt = prompts.load(prompt), prompts.load(purpose_prompt)
+        self.prompt.require("query", by=_BY)
+        self.purpose_prompt.require("code", by=_BY)
+        sampling: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
+        self._programs = SamplingParams(max_tokens=max_tokens, **sampling)
+        self._purposes = SamplingParams(max_tokens=purpose_tokens, **sampling)
+        self._cache = None if cache is None else Path(cache)
+        self._description: dict[str, Any] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """All that its texts depend on beside the documents and its parameters; asks for the weights' digest."""
+        if self._description is None:
+            self._description = {
+                "model": model_identity(self.llm),
+                "prompts": [self.prompt.sha256, self.purpose_prompt.sha256],
+            }
+        return self._description
+
+    def transform(self, documents: Sequence[Document]) -> list[Document]:
+        """One document per document, in order, with the rewrites in what legs index."""
+        keys = [self._key(document) for document in documents]
+        known = {key: rewrites for key in dict.fromkeys(keys) if (rewrites := self._read(key)) is not None}
+        missing = {key: d for key, d in zip(keys, documents, strict=True) if key not in known}
+        waiting = list(missing.items())
+        for at in range(0, len(waiting), _BATCH):
+            batch = waiting[at : at + _BATCH]
+            for (key, _), rewrites in zip(batch, self._rewritten([d for _, d in batch]), strict=True):
+                known[key] = rewrites
+                self._save(key, rewrites)
+        if bad := sum(not known[key] for key in keys):
+            logger.warning("%s: nothing usable was written for %d of %d documents", _BY, bad, len(documents))
+        return [self._with(document, known[key]) for document, key in zip(documents, keys, strict=True)]
+
+    def _rewritten(self, documents: Sequence[Document]) -> list[list[str]]:
+        asked = [[self.purpose_prompt.render(code=document.text[: self.max_characters])] for document in documents]
+        purposes = write(self.llm, asked, self._purposes, read=parse_passage)
+        wanted = [[self.prompt.render(query=text) for text in purpose.texts] for purpose in purposes]
+        programs = write(self.llm, wanted, self._programs, read=parse_code, samples=self.n)
+        return [list(written.texts) for written in programs]
+
+    def _with(self, document: Document, rewrites: Sequence[str]) -> Document:
+        if not rewrites:
+            return document
+        index_text = "\n".join([document.index_text] * self.repeat + list(rewrites))
+        return replace(document, metadata={**document.metadata, "index_text": index_text})
+
+    def _key(self, document: Document) -> str:
+        made_of = [document.text[: self.max_characters], self.n, repr(self._programs), repr(self._purposes)]
+        data = json.dumps([*made_of, self.describe()], sort_keys=True)
+        return hashlib.sha256(data.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _file(self, key: str) -> Path:
+        return (self._cache or home() / "rewrites") / key[:2] / f"{key}.json"
+
+    def _read(self, key: str) -> list[str] | None:
+        """What was written before; None where it was not, or cannot be read any more."""
+        if self.describe()["model"] is None:
+            return None
+        try:
+            rewrites = json.loads(self._file(key).read_bytes())
+        except (OSError, ValueError):
+            return None
+        fine = isinstance(rewrites, list) and all(isinstance(text, str) for text in rewrites)
+        return rewrites if fine else None
+
+    def _save(self, key: str, rewrites: Sequence[str]) -> None:
+        """Whole or not at all. A model that does not say what it is leaves nothing behind."""
+        if self.describe()["model"] is None:
+            return
+        file = self._file(key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{key}-")
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            json.dump(list(rewrites), stream)
+        os.replace(temporary, file)

@@ -1,0 +1,1 @@
+"""Finds head sets on cases. Nothing that serves a query imports it."""

@@ -1,0 +1,54 @@
+"""Queries of a document's own salient words, which stay in it: what a person types who looks for just that document.
+
+A title or first sentence that is taken off its document and put to the corpus leaves the document with less of the query's
+words than what is found for them, and heads learn the opposite of what real queries ask for. Words that stay do not.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rag.core.types import Document
+
+if TYPE_CHECKING:
+    from retrievers.index.directory import Index
+
+_WORD = re.compile(r"[^\W\d_][\w'-]+")
+_SALIENT = 12  # words to draw from
+_FEWEST, _MOST = 3, 6  # words of a query
+_COUNTED = 2000  # units whose words are counted for rarity
+
+
+class KeywordAsker:
+    """Units -> a query for each, with the unit as it is; None where it has too few words."""
+
+    def __init__(self, index: Index, chance: random.Random) -> None:
+        self._chance = chance
+        counted = index.documents[:_COUNTED]
+        self._n = len(counted)
+        self._holding = Counter(word for unit in counted for word in set(_words(unit)))
+
+    def __call__(self, units: Sequence[Document]) -> list[tuple[str, Document] | None]:
+        return [self._asked(unit) for unit in units]
+
+    def _asked(self, unit: Document) -> tuple[str, Document] | None:
+        words = _words(unit)
+        counts = Counter(words)
+        salient = sorted(counts, key=lambda word: (-counts[word] * self._rarity(word), word))[:_SALIENT]
+        if len(salient) < 2 * _FEWEST:
+            return None
+        drawn = self._chance.sample(salient, self._chance.randint(_FEWEST, _MOST))
+        at = {word: place for place, word in reversed(list(enumerate(words)))}
+        return " ".join(sorted(drawn, key=at.__getitem__)), unit
+
+    def _rarity(self, word: str) -> float:
+        return math.log((self._n + 1) / (self._holding[word] + 0.5))
+
+
+def _words(unit: Document) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(unit.full_text)]

@@ -1,0 +1,215 @@
+"""A model and cases -> a head set: every head scores every case, then the good ones are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from rag.core.errors import SpecError
+from rag.core.progress import Progress, silent
+from rag.core.protocols import LocalLLM, Weights
+from rerankers.attention.finding.case_scores import NULL, CaseScores
+from rerankers.attention.finding.pseudo import Case
+from rerankers.attention.finding.weighings import (
+    Found,
+    Method,
+    NothingFound,
+    find,
+    ndcg_per_head,
+    require_enough,
+)
+from rerankers.attention.heads.head_sets import HeadSet, Layout
+from rerankers.attention.heads.layout import Plan, make_plan
+from rerankers.attention.reading.prompt import INSTRUCTIONS, BlockPieces, Pieces
+from rerankers.attention.reading.weigh import Scores
+
+STRENGTHS = (0.0, 0.5, 0.75, 1.0)
+MAX_QUERY_TOKENS = 256
+_PIECES: dict[Layout, type[BlockPieces] | type[Pieces]] = {"blocks": BlockPieces, "prompt": Pieces}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What was found. by_head: (layer, head) -> nDCG@10 of that head alone. by_depth: deepest layer -> best find.
+
+    skipped: layers within the depths that do not attend to the whole prompt, so their heads were not tried.
+    """
+
+    heads: HeadSet
+    by_head: dict[tuple[int, int], float]
+    by_depth: dict[int, Found]
+    skipped: tuple[int, ...] = ()
+
+
+def find_heads(
+    llm: LocalLLM,
+    cases: Sequence[Case],
+    *,
+    model: str,
+    found_on: str,
+    methods: Sequence[Method] = ("core",),
+    depths: Sequence[int] | None = None,
+    layout: Layout = "blocks",
+    max_tokens: int = 128,
+    progress: Progress = silent,
+) -> Search:
+    """Heads that rank the cases best, as few layers deep as possible.
+
+    For each of `depths` (deepest layers, from 0; a third, half and two thirds of the model by default) heads, their
+    number and the null's strength are chosen by cross-validation. The shallowest depth wins that is within one
+    standard error of the best one.
+
+    Args:
+        layout: how the heads will be read. max_tokens: of a document as a block; one prompt cuts it as `rerank.icr` does.
+    Raises:
+        NothingFound: too few cases, or no head ranks them.
+        SpecError: the model cannot be read so, or has no such depth.
+    """
+    require_enough(len(cases))
+    if layout == "prompt" and "joint" in methods:
+        raise SpecError("method joint finds heads for layout: blocks alone; one prompt has one null for all its heads")
+    with llm.weights() as lent:
+        n_layers = int(lent.model.get_decoder().config.num_hidden_layers)
+        chosen = sorted(set(depths or usual_depths(n_layers)))
+        if chosen[0] < 0:
+            raise SpecError(f"depths are layers from 0 to {n_layers - 1}, got {chosen[0]}")
+        if layout == "prompt":
+            from rerankers.attention.finding.prompt_cases import score_cases_in_one_prompt
+
+            context, last = llm.context_window, chosen[-1]
+            plan, scores = score_cases_in_one_prompt(lent, cases, context=context, last_layer=last, progress=progress)
+        else:
+            plan, scores = score_cases(lent, cases, last_layer=chosen[-1], max_tokens=max_tokens, progress=progress)
+    return choose_heads(
+        llm, plan, scores, model=model, found_on=found_on, methods=methods, depths=chosen, layout=layout
+    )
+
+
+def choose_heads(
+    llm: LocalLLM,
+    plan: Plan,
+    scores: Sequence[CaseScores],
+    *,
+    model: str,
+    found_on: str,
+    methods: Sequence[Method],
+    depths: Sequence[int],
+    layout: Layout = "blocks",
+) -> Search:
+    """As `find_heads`, from scores that are there. The model is asked for nothing but its identity.
+
+    One prompt sums its heads' attention as it is, and heads differ in how much they pay; so there each weight is divided
+    by the head's spread over candidates, mean over cases, which comes near to what is standardised in blocks.
+
+    Raises:
+        NothingFound: too few cases, or no head ranks them.
+    """
+    strengths, by_depth = _choose(plan, scores, depths, methods)
+    depth = shallowest(by_depth)
+    found, strength = by_depth[depth], strengths[depth]
+    weights = found.weights if layout == "blocks" else _unstandardised(found.weights, scores, strength)
+    with llm.weights() as lent:
+        from rerankers.attention.heads.identity import weight_hash
+
+        config = lent.model.get_decoder().config
+        heads = HeadSet(
+            model=model,
+            weight_hash=weight_hash(lent.model),
+            template_hash=_PIECES[layout].of(lent.tokenizer, instruction=INSTRUCTIONS["ie"]).sha256,
+            layers=int(config.num_hidden_layers),
+            heads_per_layer=int(config.num_attention_heads),
+            layout=layout,
+            form="standardised" if found.prior is None else "absolute",
+            null_strength=strength,
+            weights=_named(plan, weights),
+            prior={} if found.prior is None else _named(plan, found.prior),
+            method=f"{found.method}, cross-validated nDCG@10 {found.ndcg:.4f} over {len(scores)} queries",
+            found_on=found_on,
+        )
+    alone = ndcg_per_head([each.example(slice(None), strength) for each in scores])
+    by_head = dict(zip(plan.names, alone.tolist(), strict=True))
+    return Search(heads=heads, by_head=by_head, by_depth=by_depth, skipped=plan.skipped)
+
+
+def _unstandardised(weights: Scores, scores: Sequence[CaseScores], strength: float) -> Scores:
+    """Weights of standardised scores as weights of scores as they are; the largest is 1."""
+    spreads = np.mean([each.example(slice(len(weights)), strength).scores.std(axis=1) for each in scores], axis=0)
+    plain = np.divide(weights, spreads, out=np.zeros_like(weights), where=spreads > 0)
+    result: Scores = plain / plain.max()
+    return result
+
+
+def _named(plan: Plan, weights: Scores) -> dict[str, float]:
+    """Heads that count, by name; weights to four digits that say something."""
+    named = zip(plan.names, weights.tolist(), strict=False)
+    return {f"{layer}-{head}": float(f"{weight:.4g}") for (layer, head), weight in named if weight > 0}
+
+
+def usual_depths(n_layers: int) -> tuple[int, ...]:
+    """A third, half and two thirds of a model's layers, as the deepest one of each, from 0.
+
+    >>> usual_depths(30), usual_depths(2)
+    ((9, 14, 19), (0,))
+    """
+    deepest = (n_layers // 3 - 1, n_layers // 2 - 1, 2 * n_layers // 3 - 1)
+    return tuple(sorted({max(0, layer) for layer in deepest}))
+
+
+def shallowest(by_depth: dict[int, Found]) -> int:
+    """The least depth whose nDCG is within one standard error of the best's."""
+    best = max(by_depth.values(), key=lambda each: each.ndcg)
+    return min(depth for depth, each in by_depth.items() if each.ndcg >= best.ndcg - best.error)
+
+
+def _choose(
+    plan: Plan, scores: Sequence[CaseScores], depths: Sequence[int], methods: Sequence[Method]
+) -> tuple[dict[int, float], dict[int, Found]]:
+    """For every depth with a head that ranks the null's strength, and what was found with it.
+
+    Joint learns itself how much of which null is taken off: its strength is 1.
+    """
+    require_enough(len(scores))
+    strengths, by_depth = dict[int, float](), dict[int, Found]()
+    apart = [method for method in methods if method != "joint"]
+    for depth in depths:
+        within = slice(sum(layer <= depth for layer, _ in plan.names))
+        asked: list[tuple[float, float, Sequence[Method]]] = [(s, s, apart) for s in STRENGTHS] if apart else []
+        asked += [(1.0, 0.0, ["joint"])] if "joint" in methods else []
+        tried = list[tuple[float, Found]]()
+        for strength, taken_off, some in asked if within.stop else ():
+            with suppress(NothingFound):
+                tried.append((strength, find([each.example(within, taken_off) for each in scores], methods=some)))
+        if tried:
+            strengths[depth], by_depth[depth] = max(tried, key=lambda each: each[1].ndcg)
+    if not by_depth:
+        raise NothingFound(f"no head of layers 0-{max(depths)} ranks these {len(scores)} examples")
+    return strengths, by_depth
+
+
+def score_cases(
+    lent: Weights, cases: Sequence[Case], *, last_layer: int, max_tokens: int, progress: Progress = silent
+) -> tuple[Plan, list[CaseScores]]:
+    """Every readable head up to `last_layer` on every case. Heads are in the plan's order."""
+    from rerankers.attention.reading.capture import attention_switched
+    from rerankers.attention.reading.reader import BlockReader
+
+    decoder, tokenizer = lent.model.get_decoder(), lent.tokenizer
+    pieces = BlockPieces.of(tokenizer, instruction=INSTRUCTIONS["ie"])
+    context = pieces.length(max_tokens=max_tokens, max_query_tokens=MAX_QUERY_TOKENS)
+    plan = make_plan(decoder.config, context=context, layers=(0, last_layer))
+    reader = BlockReader(
+        decoder, tokenizer, pieces=pieces, plan=plan, max_tokens=max_tokens, max_query_tokens=MAX_QUERY_TOKENS
+    )
+    scores = list[CaseScores]()
+    with attention_switched(decoder):
+        null = reader.null(NULL)
+        for at, case in enumerate(cases, start=1):
+            (asked,) = reader.ask([reader.query(case.query)[0]])
+            keys = reader.read([reader.block(each)[0] for each in case.candidates]).keys
+            real, empty = (reader.match(each, keys, over="all").double().numpy() for each in (asked, null))
+            scores.append(CaseScores(real=real, null=empty, grades=np.array(case.grades), taught=case.taught))
+            progress("read", at, len(cases))
+    return plan, scores

@@ -1,0 +1,67 @@
+"""A teacher of heads where nothing is judged: what the index's own legs say of the candidates, together.
+
+That a query was drawn from one document says little of the others, of which some are as good. The lexical and the dense
+leg grade all of them; heads that agree with both have learned what is common to them, from no label of anybody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.types import Query
+from rerankers.attention.finding.pseudo import Case
+from rerankers.attention.reading.weigh import fused
+
+if TYPE_CHECKING:
+    from retrievers.index.directory import Index
+
+LEXICAL = 0.3
+"""Weight of the lexical leg beside the dense one, both standardised: that of the built-in graph `hybrid`."""
+TEMPERATURE = 0.5
+"""Standard deviations by which a document must lead for e times the share."""
+_LOOKED_AT = 10  # times as many hits as there are candidates, so that nearly each of them has its lexical score
+
+
+def taught(index: Index, cases: Sequence[Case]) -> list[Case]:
+    """The cases, with the legs' opinion as grades: a share of 1 for every candidate, 0 for less than an even share.
+
+    Raises:
+        IndexMismatch: the index lacks one of the legs.
+    """
+    dense, lexical = _dense(index, cases), _lexical(index, cases)
+    made = []
+    for case, by_vector, by_words in zip(cases, dense, lexical, strict=True):
+        shares = _shares(fused(by_vector, by_words, weight=LEXICAL))
+        made.append(replace(case, grades=tuple(np.where(shares >= 1 / len(shares), shares, 0.0).tolist()), taught=True))
+    return made
+
+
+def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    exponents = np.exp((scores - scores.max()) / TEMPERATURE)
+    result: NDArray[np.float64] = exponents / exponents.sum()
+    return result
+
+
+def _dense(index: Index, cases: Sequence[Case]) -> list[NDArray[np.float64]]:
+    queries = index.encoder.encode([case.query for case in cases], role="query")
+    rows = [np.array([index.documents.row(each.doc_id) for each in case.candidates]) for case in cases]
+    return [(index.dense.vectors(its) @ query).astype(np.float64) for its, query in zip(rows, queries, strict=True)]
+
+
+def _lexical(index: Index, cases: Sequence[Case]) -> list[NDArray[np.float64]]:
+    """BM25's scores; a candidate that is not among the hits has that of the last one."""
+    from retrievers.bm25 import BM25Retriever
+
+    asked = [Query(qid=str(at), text=case.query) for at, case in enumerate(cases)]
+    k = _LOOKED_AT * max((len(case.candidates) for case in cases), default=1)
+    scores = []
+    for found, case in zip(BM25Retriever(index=index).retrieve(asked, k=k), cases, strict=True):
+        known = {hit.doc_id: hit.score for hit in found.hits}
+        least = min(known.values(), default=0.0)
+        scores.append(np.array([known.get(each.doc_id, least) for each in case.candidates]))
+    return scores

@@ -1,0 +1,1 @@
+"""Which heads of a model are read, and how much each counts."""

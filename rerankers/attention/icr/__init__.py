@@ -1,0 +1,1 @@
+"""In-context reranking: all candidates in one prompt."""

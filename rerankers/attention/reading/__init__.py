@@ -1,0 +1,1 @@
+"""A decoder read for its attention: prompts, blocks, rows, scores."""

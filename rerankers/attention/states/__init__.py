@@ -1,0 +1,1 @@
+"""What a model made of documents, kept between queries."""
