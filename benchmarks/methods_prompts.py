@@ -30,7 +30,7 @@ def _names(kind: Any, params: Mapping[str, Any]) -> Iterator[str]:
         named = params.get(name, takes[name].default)
         yield named or _LISTS[params.get("template", takes["template"].default)]
     if "of" in takes:  # a reranker that repeats another one
-        repeated = TABLES["rerank"].get(params.get("of", takes["of"].default))
+        repeated = TABLES["rerank"].get(params.get("of", "listwise"))
         yield from _names(repeated, params.get("params", {}))
     if params.get("source") == "critic":
         yield "feedback_critic"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Generator, Iterator, Sequence
 from typing import Literal
 
-from rag.core.protocols import LLM, CanStream
+from rag.core.protocols import LLM, CanStream, close
 from rag.core.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
 from rag.stages.cite import says, without_markers
 
@@ -79,9 +79,7 @@ def pieces(llm: LLM, prompt: Prompt, params: SamplingParams) -> Generator[str, N
             told.append(piece)
             yield piece
     finally:
-        close = getattr(stream, "close", None)
-        if close is not None:
-            close()
+        close(stream)
 
 
 def _counted(llm: LLM, prompt: Prompt, text: str) -> Completion:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import yaml
 
 from rag.core.errors import SpecError, did_you_mean
+from rag.core.inputs import note_prompt
 from rag.core.types import Message
 
 LIBRARY = Path(__file__).parent / "library"
@@ -98,7 +99,9 @@ def load(name_or_path: str) -> PromptTemplate:
         data = path.read_bytes()
     except OSError as cause:
         raise SpecError(f"prompt file '{path}' cannot be read: {cause.strerror}") from cause
-    return _parsed(data, source=name_or_path)
+    template = _parsed(data, source=name_or_path)
+    note_prompt(name_or_path, template.sha256)
+    return template
 
 
 def _parsed(data: bytes, *, source: str) -> PromptTemplate:

@@ -75,6 +75,11 @@ class CrossEncoderReranker:
         warn(works, by="rerank.cross_encoder")
         return reranked
 
+    @property
+    def model_names(self) -> tuple[tuple[str, str | None], ...]:
+        """Its name and hub revision."""
+        return ((self.model_name, self.revision),)
+
     def warm_up(self) -> None:
         """Load now instead of at the first call."""
         self._load()

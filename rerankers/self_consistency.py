@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import random
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
-from rag.core.protocols import LLM
+from rag.core.protocols import LLM, Inline, JudgingReranker, NeedsPowers
 from rag.core.types import Ranking
-from rerankers import RERANKERS
 from rerankers.arguments import require_positive
 from rerankers.asking import Places, Shown
 
@@ -29,8 +27,8 @@ class SelfConsistencyReranker:
 
     Args:
         llm: the model that is asked.
-        of: the reranker that is repeated: listwise, first, setwise, pairwise, tournament, or another that puts passages
-            side by side before a `judge`.
+        of: the reranker that is repeated: listwise, first, setwise, pairwise, tournament, or another that puts passages side
+            by side before a judge. It asks this node's model where it names none.
         runs: how often each question is asked.
         aggregate: borda sums ranks. kemeny goes on from there: neighbours change places while most orders want it,
             which finds an order near the one that disagrees least with all.
@@ -42,48 +40,24 @@ class SelfConsistencyReranker:
         self,
         *,
         llm: LLM,
-        of: str = "listwise",
+        of: Annotated[JudgingReranker, Inline(default="listwise", parameters="params")],
         runs: int = 5,
         aggregate: Literal["kemeny", "borda"] = "kemeny",
         seed: int = 0,
-        params: Mapping[str, Any] | None = None,
     ) -> None:
         if aggregate not in ("kemeny", "borda"):
             raise ValueError(f"rerank.self_consistency: aggregate must be kemeny or borda, got {aggregate!r}")
         require_positive("rerank.self_consistency", runs=runs)
-        self.repeated = _made(of, llm, params or {})
-        judge = getattr(self.repeated, "judge", None)
-        if judge is None or of == "self_consistency":
-            raise ValueError(
-                f"rerank.self_consistency: of must be listwise, first, setwise, pairwise or tournament, got {of!r}: "
-                "there are no passages side by side to shuffle"
-            )
-        self.repeated.judge = consistent(
-            judge, runs=runs, seed=seed, aggregate=kemeny if aggregate == "kemeny" else borda
-        )
-        self.needs: tuple[str, ...] = getattr(self.repeated, "needs", ())
+        if isinstance(of, SelfConsistencyReranker):
+            raise ValueError("rerank.self_consistency: of is repeated already; raise its runs instead")
+        self.llm, self.repeated = llm, of
+        order = kemeny if aggregate == "kemeny" else borda
+        self.repeated.judge = consistent(self.repeated.judge, runs=runs, seed=seed, aggregate=order)
+        self.needs: Sequence[str] = self.repeated.needs if isinstance(self.repeated, NeedsPowers) else ()
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Each ranking's documents in the aggregated order, at most `k`; outcomes and counts are of all runs."""
-        reranked: list[Ranking] = self.repeated.rerank(rankings, k=k)
-        return reranked
-
-
-def _made(of: str, llm: LLM, params: Mapping[str, Any]) -> Any:
-    kind = RERANKERS.get(of)
-    takes = sorted(set(inspect.signature(kind).parameters) - {"llm"})
-    if unknown := sorted(set(params) - set(takes)):
-        raise ValueError(
-            f"rerank.self_consistency: rerank.{of} has no parameter '{unknown[0]}'. It takes: {', '.join(takes)}"
-        )
-    if "llm" not in inspect.signature(kind).parameters:
-        raise ValueError(f"rerank.self_consistency: rerank.{of} asks no model, so it cannot be repeated")
-    # YAML and JSON have lists where constructors take tuples.
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
-    try:
-        return kind(llm=llm, **values)
-    except TypeError as cause:
-        raise ValueError(f"rerank.self_consistency: params do not suit rerank.{of}: {cause}") from cause
+        return self.repeated.rerank(rankings, k=k)
 
 
 def consistent(judge: Judge, *, runs: int, seed: int, aggregate: Aggregate) -> Judge:

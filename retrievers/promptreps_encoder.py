@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import prompts
 from rag.core.errors import IndexMismatch, IndexProblem
-from rag.core.protocols import LocalLLM, Weights
+from rag.core.protocols import CanRelease, LocalLLM, Weights
 from rag.models import resolve, weights_sha256
 from rag.models.chat import encode_prompt, encode_text
 from retrievers.analysis import LUCENE_STOP_WORDS
@@ -136,9 +136,8 @@ class PromptRepsEncoder:
 
     def release(self) -> None:
         """Let go of the weights; the next text loads them again."""
-        let_go = getattr(self.llm, "release", None)
-        if let_go is not None:
-            let_go()
+        if isinstance(self.llm, CanRelease):
+            self.llm.release()
 
     def encode(self, texts: Sequence[str], *, role: Literal["query", "document"]) -> Representations:
         """In order. `role` chooses the noun of the prompt: Query or Passage."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
-from rag.core.errors import SpecError
+from rag.core.inputs import input_file
 from rag.core.ranking import ranked, require_k
 from rag.core.trec import RunFile, read_run
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument
@@ -28,9 +27,7 @@ class RunRetriever:
     """
 
     def __init__(self, *, run: str, index: Index) -> None:
-        self._path = Path(run)
-        if not self._path.is_file():
-            raise SpecError(f"retrieve.run: there is no run file '{run}'")
+        self._path = input_file(run, what="run file", by="retrieve.run")
         self._index = index
         self._run: RunFile | None = None
         self._lock = threading.Lock()

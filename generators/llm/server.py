@@ -131,6 +131,11 @@ class ServerLLM:
         why = "only vLLM scores and chooses, and the server was not asked what it is; dialect vllm or openai says it"
         return dict.fromkeys(("score", "choose"), why) if self._asked_dialect == "auto" else {}
 
+    def signature(self) -> dict[str, str]:
+        """Its name and address: what is served there under that name may change unseen."""
+        kind = f"{type(self).__module__}:{type(self).__qualname__}"
+        return {"kind": kind, "model": self.model_name, "url": self.url}
+
     def state(self) -> str:
         """One line on a server that is up and has the model.
 

@@ -26,6 +26,7 @@ from rag.core.memory import Need, place
 from rag.core.optional import need
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.models.chat import encode_prompt, encode_text, turn_stops
+from rag.models.identity import weights_signature
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 # What config.json of the packaged default says, so that a graph can be checked before anything is fetched.
 _PACKAGED_WINDOWS = {"smollm2-135m-instruct": 8192}
 _LOGITS_AT_ONCE = 2**26  # float32 numbers: 256 MB
+
+
+class _Last(threading.local):
+    """Of a thread's last scores: tokens of each prompt that a cache held."""
+
+    cached: tuple[int, ...] = ()
 
 
 class TransformersLLM:
@@ -85,7 +92,7 @@ class TransformersLLM:
         self.device, self.dtype = device, dtype
         self.max_batch_tokens, self.share_prefixes = max_batch_tokens, share_prefixes
         self.keep_prefixes_mb = keep_prefixes_mb if share_prefixes else 0
-        self._last = threading.local()
+        self._last = _Last()
         self._lock = threading.RLock()  # of what is below; the model has a lock of its own
         self._found: Path | None = None
         self._window: int | None = None
@@ -116,6 +123,17 @@ class TransformersLLM:
         """Load now instead of at the first call."""
         with self.weights():
             pass
+
+    @property
+    def model_names(self) -> tuple[tuple[str, str | None], ...]:
+        """Its name and hub revision."""
+        return ((self.model_name, self.revision),)
+
+    def signature(self) -> dict[str, str]:
+        """Its weights, wherever they lie, and their data type. Fetches them if need be."""
+        return weights_signature(
+            type(self), self.model_name, revision=self.revision, offline=self.offline, dtype=self.dtype
+        )
 
     def release(self) -> None:
         """Let go of the weights, and of what was kept of prompts. The next call loads them again.
@@ -274,7 +292,7 @@ class TransformersLLM:
     def last_cached(self) -> tuple[int, ...]:
         """Tokens of each prompt of this thread's last `score` or `choose` that were not read for it: they were read for
         another prompt of the call, or kept of an earlier one."""
-        return getattr(self._last, "cached", ())
+        return self._last.cached
 
     def _choose(
         self, heads: list[list[int]], portion: Portion, tails: list[list[int]]

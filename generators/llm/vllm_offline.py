@@ -21,11 +21,18 @@ from rag.core.memory import GIB, RAM, Need, gpu_memory, ram_limit
 from rag.core.optional import need
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.models.chat import encode_prompt, encode_text, end_of_turn, turn_stops
+from rag.models.identity import weights_signature
 
 # What config.json of the packaged default says, so that a graph can be checked before anything is fetched.
 _PACKAGED_WINDOWS = {"smollm2-135m-instruct": 8192}
 _ENGINE_BYTES = 1 << 30  # Python, torch and vLLM in the engine's process, with its buffers
 _AT_ONCE = 128  # tokens whose log-probabilities vLLM gives for one place
+
+
+class _Last(threading.local):
+    """Of a thread's last scores: tokens of each prompt that a cache held."""
+
+    cached: Sequence[int] = ()
 
 
 class VLLMOfflineLLM:
@@ -76,7 +83,7 @@ class VLLMOfflineLLM:
         self.dtype, self.max_model_len, self.compiled = dtype, max_model_len, compiled
         self.kv_cache_gib, self.gpu_memory_utilization = kv_cache_gib, gpu_memory_utilization
         self._lock = threading.RLock()
-        self._last = threading.local()
+        self._last = _Last()
         self._found: Path | None = None
         self._only_tokenizer: Any = None
         self._running: Engine | None = None
@@ -123,6 +130,17 @@ class VLLMOfflineLLM:
     def forget_prefixes(self) -> None:
         """Let go of what was kept of earlier prompts, for whoever measures what the next ones cost alone."""
         self._engine.forget_prefixes()
+
+    @property
+    def model_names(self) -> tuple[tuple[str, str | None], ...]:
+        """Its name and hub revision."""
+        return ((self.model_name, self.revision),)
+
+    def signature(self) -> dict[str, str]:
+        """Its weights, wherever they lie, and their data type. Fetches them if need be."""
+        return weights_signature(
+            type(self), self.model_name, revision=self.revision, offline=self.offline, dtype=self.dtype
+        )
 
     def release(self) -> None:
         """Stop the engine, as `close`: its sleep mode needs a GPU, and a stopped engine gives everything back anywhere."""
@@ -238,7 +256,7 @@ class VLLMOfflineLLM:
     @property
     def last_cached(self) -> tuple[int, ...]:
         """Tokens of each prompt of this thread's last `score` or `choose` that the engine had kept of earlier ones."""
-        return tuple(getattr(self._last, "cached", ()))
+        return tuple(self._last.cached)
 
     def _pieces(self, head: list[int], params: SamplingParams) -> Generator[str, None, Completion]:
         told: list[str] = []

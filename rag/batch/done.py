@@ -7,20 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag.core.report import NodeReport, RunResult
-from rag.core.types import Query
 from rag.pipeline.answer_lines import answer_lines, failure_lines
-from rag.pipeline.identity import question_key
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identities:
-    """Hashes of the graph and the index of a run; with a question they make its key."""
-
-    graph: str
-    index: str
-
-    def key(self, query: Query) -> str:
-        return question_key(query, graph=self.graph, index=self.index)
+from rag.pipeline.identity import Identities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

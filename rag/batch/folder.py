@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from rag.batch.done import Identities
 from rag.batch.log import CommitLog
 from rag.core.errors import SpecError
 from rag.core.types import Query
 from rag.models.folder import write_atomically
 from rag.pipeline import Pipeline
-from rag.pipeline.identity import graph_identity, index_identity
+from rag.pipeline.identity import Identities, graph_identity, index_identity
 
 ANSWERS, FAILURES, RUN, LEDGER = "answers.jsonl", "failures.jsonl", "run.json", "ledger.json"
 

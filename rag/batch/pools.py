@@ -41,7 +41,7 @@ def advanced(before: RunResult, nodes: Sequence[BoundNode], *, threads: Pool) ->
     """
     failed = {failure.qid for failure in before.failures}
     going = [query for query in before.queries if query.qid not in failed]
-    given = {name: [r for r in records if r.qid not in failed] for name, records in before.records.items()}
+    given = {name: [r for r in records if r.outer_qid not in failed] for name, records in before.records.items()}
     last = nodes[-1]
     made = run_nodes(nodes, going, output=last.name, k=None, pool=threads, given=given)
     failures = {f.qid: f for f in (*before.failures, *(replace(failure, cause=None) for failure in made.failures))}
@@ -52,7 +52,7 @@ def advanced(before: RunResult, nodes: Sequence[BoundNode], *, threads: Pool) ->
             outputs[q.qid] if q.qid in outputs else failed_output(q, failures[q.qid], last.stage)
             for q in before.queries
         ),
-        records={**before.records, **{node.name: made.records[node.name] for node in nodes}},
+        records={**before.records, **{name: made.records[name] for name in made.records if name not in before.records}},
         nodes=(*before.nodes, *made.nodes),
         failures=tuple(failures.values()),
         seconds=before.seconds + made.seconds,

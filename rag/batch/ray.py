@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from rag.batch.done import BatchDone, Identities, batch_done
+from rag.batch.done import BatchDone, batch_done
 from rag.batch.pools import POOLS, advanced, begun, lightened, pools_of
 from rag.core.errors import IndexMismatch, SpecError, StageError
 from rag.core.node import BoundNode
@@ -28,7 +28,7 @@ from rag.core.report import RunResult
 from rag.core.types import Query
 from rag.graph.run import NOT_AN_ITEMS_FAULT
 from rag.pipeline import Pipeline, load_pipeline
-from rag.pipeline.identity import graph_identity, index_identity
+from rag.pipeline.identity import Identities, graph_identity, index_identity
 
 LOCAL = "local"
 WINDOW = 2000
@@ -50,11 +50,15 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """What an actor needs to make the pipeline of the process that sent it."""
+    """What an actor needs to make the pipeline of the process that sent it.
+
+    `parts`: hash of the graph without the weights in model folders, which that process may not have.
+    """
 
     graph: dict[str, Any]
     index: str | None
     identities: Identities
+    parts: str
 
 
 def through_ray(
@@ -70,7 +74,12 @@ def through_ray(
     need("ray", by="rag batch --ray", extra="ray")
     _require_reachable(cluster.address)
     index = None if pipeline.index is None else str(pipeline.index.path.absolute())
-    job = _Job(graph=pipeline.spec.graph.model_dump(mode="json", by_alias=True), index=index, identities=identities)
+    job = _Job(
+        graph=pipeline.spec.graph.model_dump(mode="json", by_alias=True),
+        index=index,
+        identities=identities,
+        parts=graph_identity(pipeline.graph, weights=False),
+    )
     pools = list(pools_of(pipeline.graph.up_to(pipeline.graph.output)))
     with _connected(cluster, n_pools=len(pools)) as ray:
         try:
@@ -143,14 +152,18 @@ class _Worker:
 def _require_same(job: _Job, pipeline: Pipeline) -> None:
     if index_identity(pipeline.index) != job.identities.index:
         raise IndexMismatch(f"'{job.index}' is another index on a machine of the cluster; give all the same files")
-    if graph_identity(pipeline.graph) != job.identities.graph:
+    if graph_identity(pipeline.graph, weights=False) != job.parts:
         raise SpecError("a machine of the cluster has other prompts, or another version of ragline; give all the same")
 
 
 def _in_graph_order(result: RunResult, order: Iterable[BoundNode]) -> RunResult:
     """The reports as a run in one process gives them; pools may have worked in another order."""
-    reports = {report.name: report for report in result.nodes}
-    return replace(result, nodes=tuple(reports[node.name] for node in order))
+    places = {node.name: place for place, node in enumerate(order)}
+    owner, owners = "", dict[str, int]()
+    for report in result.nodes:  # those of inner graphs follow the node that ran them
+        owner = report.name if report.name in places else owner
+        owners[report.name] = places[owner]
+    return replace(result, nodes=tuple(sorted(result.nodes, key=lambda report: owners[report.name])))
 
 
 def _opened(row: dict[str, Any]) -> BatchDone:

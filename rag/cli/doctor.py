@@ -176,6 +176,7 @@ def _keys(file: Path | None) -> int:
 
 def _graph(name: str) -> int:
     """The models of a graph that live outside of it: is the server up, does the engine load?"""
+    from rag.core.protocols import SaysState
     from rag.graph.check import check
     from rag.graph.load import load_spec
 
@@ -184,11 +185,10 @@ def _graph(name: str) -> int:
     if checked.problems:
         _line(False, f"graph '{name}' has {len(checked.problems)} problem(s). Run: rag check {name}")
     for model, llm in checked.models.items():
-        state = getattr(llm, "state", None)
-        if state is None:
+        if not isinstance(llm, SaysState):
             continue
         try:
-            _line(True, f"graph '{name}', model '{model}': {state()}")
+            _line(True, f"graph '{name}', model '{model}': {llm.state()}")
         except RagError as error:
             _line(False, f"graph '{name}', model '{model}': {error}")
             code = max(code, error.exit_code)

@@ -7,12 +7,13 @@ from typing import Any
 
 from rag.cli.console import say, say_json, warn
 from rag.core.errors import SpecError, did_you_mean
+from rag.core.powers import POWERS
 from rag.graph.check import check
 from rag.graph.draw import draw
 from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec
 from rag.graph.schema import graph_schema
-from rag.graph.signature import REQUIRED, Param, signature
+from rag.graph.signature import REQUIRED, Param, core_of, signature
 from rag.pipeline.memory_plan import plan_turns, require_room
 
 
@@ -79,6 +80,8 @@ def _list(given: Namespace) -> int:
         return 0
     for entry in listing:
         say(f"{entry['use']}\n    {entry['summary']}")
+        if entry["powers"]:
+            say(f"    can: {'; '.join(entry['powers'])}")
         for p in entry["parameters"]:
             default = "required" if p["required"] else f"default {p['default']!r}"
             say(f"      {p['name']}: {p['type']} ({default}) {p['description']}".rstrip())
@@ -94,13 +97,24 @@ def component(stage: str, name: str) -> dict[str, Any]:
     return {
         "use": f"{stage}.{name}",
         "summary": signed.summary,
+        "powers": [power.words for power in POWERS.values() if power.kept_by(registry.get(name))],
         "parameters": [_parameter(p) for p in signed.params],
     }
 
 
+_SUPPLIED = {
+    "index": "bound by --index",
+    "llm": "a name from models: ({type.__name__})",
+    "graph": "a name from graphs: ({type})",
+    "retrieve": "a name from graphs:, or a retrieve.* component",
+    "rerank": "a rerank.* component",
+}
+"""What the graph supplies, in words."""
+
+
 def _parameter(p: Param) -> dict[str, Any]:
     if p.resource:
-        kind = "bound by --index" if p.resource == "index" else f"a name from models: ({p.annotation.__name__})"
+        kind = _SUPPLIED[p.resource].format(type=core_of(p.annotation))
     else:
         kind = p.annotation.__name__ if isinstance(p.annotation, type) else str(p.annotation).replace("typing.", "")
     required = p.default is REQUIRED

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rag.cli.console import progress_bar, say, say_json, warn
 from rag.core.errors import SpecError
 from rag.core.progress import Progress
+from rag.core.protocols import KeepsStates
 from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.indexing import build_index
@@ -57,7 +58,8 @@ def _states(given: Namespace, progress: Progress) -> tuple[dict[str, int], dict[
     """Node -> passages newly read, and what its store has to say."""
     with load_pipeline(given.graph, index=given.index) as pipeline:
         read = read_ahead(pipeline, progress=progress)
-        reports = {node: part.states() for node in read if hasattr(part := pipeline.graph.parts[node], "states")}
+        parts = {node: pipeline.graph.parts[node] for node in read}
+        reports = {node: part.states() for node, part in parts.items() if isinstance(part, KeepsStates)}
     return read, {node: report for node, report in reports.items() if report is not None}
 
 

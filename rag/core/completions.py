@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.core.protocols import LLM
+from rag.core.protocols import LLM, CountsCached
 from rag.core.types import Completion, Message, Usage
 
 
@@ -21,7 +21,7 @@ def usage_of(completion: Completion, *, seconds: float = 0.0) -> Usage:
 
 def cached_tokens(llm: LLM, n: int) -> Sequence[int]:
     """Tokens of each of the `n` prompts just scored that another prompt's cache held; 0 where a model does not say."""
-    return getattr(llm, "last_cached", ()) or (0,) * n
+    return (llm.last_cached if isinstance(llm, CountsCached) else ()) or (0,) * n
 
 
 def with_history(turns: Sequence[Message], history: Sequence[Message]) -> tuple[Message, ...]:

@@ -3,11 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
+from rag.core import protocols
+from rag.core.memory import TellsMemory
 from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM, KnowsItsLimits, ScoringLLM
 
-_PROTOCOLS = {"choose": "CanChoose", "score": "CanScore"}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """A small protocol that a part may keep, and what that means in words: "a model that can ..."."""
+
+    protocol: Any
+    words: str
+
+    @property
+    def members(self) -> frozenset[str]:
+        """Methods and attributes that the protocol asks for."""
+        kept = {
+            name for base in self.protocol.__mro__ for name in (*vars(base), *vars(base).get("__annotations__", ()))
+        }
+        return frozenset(name for name in kept if not name.startswith("_"))
+
+    def kept_by(self, component: type[Any]) -> bool:
+        """Whether every instance of a class keeps the protocol, as far as its class says."""
+        return all(any(name in vars(base) for base in component.__mro__) for name in self.members)
+
+
+LLM_POWERS = {
+    "choose": Power(protocol=protocols.CanChoose, words="choose from a closed list"),
+    "score": Power(protocol=protocols.CanScore, words="score given texts"),
+    "stream": Power(protocol=protocols.CanStream, words="write piece by piece"),
+    "weights": Power(protocol=protocols.HasWeights, words="lend its weights"),
+}
+"""Method -> the power that has it, of what a component may ask of its model."""
+
+POWERS = {
+    **LLM_POWERS,
+    "keep forms": Power(protocol=protocols.CanKeepForms, words="hold an answer to a form"),
+    "stream together": Power(protocol=protocols.CanStreamTogether, words="write open streams in one batch"),
+    "stream answers": Power(protocol=protocols.CanStreamAnswers, words="hand out an answer piece by piece"),
+    "sample": Power(protocol=protocols.CanSample, words="write with a caller's sampling"),
+    "read ahead": Power(protocol=protocols.CanReadAhead, words="read documents before anybody asks"),
+    "keep states": Power(protocol=protocols.KeepsStates, words="keep what a model made of documents"),
+    "search a leg": Power(protocol=protocols.SearchesLeg, words="search one leg of the index"),
+    "one per query": Power(protocol=protocols.WritesOnePerQuery, words="write one query for each query"),
+    "know its room": Power(protocol=protocols.KnowsItsRoom, words="say how many tokens of passages fit"),
+    "check sources": Power(protocol=protocols.ChecksSources, words="check the nodes that its parameters name"),
+    "warm up": Power(protocol=protocols.CanWarmUp, words="load before the first call"),
+    "release": Power(protocol=protocols.CanRelease, words="give back its memory"),
+    "tell memory": Power(protocol=TellsMemory, words="say what memory it needs"),
+    "describe": Power(protocol=protocols.CanDescribe, words="say what its output depends on beside its parameters"),
+    "load models": Power(protocol=protocols.LoadsModels, words="name the models that it loads"),
+    "sign": Power(protocol=protocols.SignsItsWork, words="say which weights wrote a text"),
+    "say its state": Power(protocol=protocols.SaysState, words="say whether it is there"),
+}
+"""What a part can do beyond its stage's protocol. `rag list` prints them; a new one is one protocol and one line."""
 
 
 class LacksPower(ValueError):
@@ -21,7 +73,14 @@ class LacksPower(ValueError):
 def lacking(llm: object, methods: Iterable[str]) -> dict[str, str]:
     """Those of `methods` that the model cannot serve -> why, as it says; empty where it has no such method."""
     known = llm.lacks if isinstance(llm, KnowsItsLimits) else {}
-    return {name: known.get(name, "") for name in methods if name in known or not hasattr(llm, name)}
+    return {
+        name: known.get(name, "") for name in methods if name in known or not isinstance(llm, LLM_POWERS[name].protocol)
+    }
+
+
+def in_words(methods: Iterable[str]) -> str:
+    """What these methods are for: "choose from a closed list and score given texts"."""
+    return " and ".join(LLM_POWERS[name].words for name in sorted(methods))
 
 
 def require_choosing(llm: LLM, *, by: str, instead: str = "") -> ChoosingLLM:
@@ -56,5 +115,5 @@ def _require(method: str, llm: LLM, by: str, instead: str) -> None:
     missing = lacking(llm, [method])
     if missing:
         why = f" ({missing[method]})" if missing[method] else ""
-        said = f"{by} needs a model that {_PROTOCOLS[method]}; {type(llm).__name__} cannot{why}. {instead}"
+        said = f"{by} needs a model that can {in_words([method])}; this one cannot{why}. {instead}"
         raise LacksPower(said.rstrip(), methods=(method,))

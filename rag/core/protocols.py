@@ -7,10 +7,12 @@ empty list.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
+from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import (
     Answer,
@@ -41,6 +43,7 @@ class FeedbackReformulator(Protocol):
     def reformulate(self, queries: Sequence[Query], feedback: Sequence[Ranking]) -> list[Query]: ...
 
 
+@runtime_checkable
 class Retriever(Protocol):
     """One ranking per query, in input order, at most `k` hits each."""
 
@@ -53,10 +56,53 @@ class Fuser(Protocol):
     def fuse(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]: ...
 
 
+@runtime_checkable
 class Reranker(Protocol):
     """One ranking per ranking, in order, of documents it was given, each at most once. May cut at `k`."""
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]: ...
+
+
+Gives = TypeVar("Gives")
+
+
+class Subgraph(Protocol[Gives]):
+    """An inner graph that a component is given and may run as often as it likes: `answers: Subgraph[Answer]`.
+
+    A graph file names it. What it gives is checked before anything loads. What its nodes cost, and what became of their
+    work, is told beside the outer graph's nodes, so the records that come back cost nothing any more.
+    """
+
+    def run(self, queries: Sequence[Query]) -> list[Gives]:
+        """What the output node gives, one record per query, in order. Several queries of one qid may be asked at once.
+
+        A query that failed on its way gives an empty record of outcome `failed`; one whose budget is spent is not run and
+        gives an empty record of outcome `fallback`.
+        """
+        ...
+
+    def spent(self, query: Query) -> str:
+        """Why the budget runs no more queries for this one, in words; empty while it does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inline:
+    """Says of a parameter that is a component which one a graph file gets without naming any, and how it may say it shortly.
+
+    `of: Annotated[Reranker, Inline(default="listwise", parameters="params")]` lets a file write
+    `of: setwise, params: {votes: 3}` for `of: {use: rerank.setwise, with: {votes: 3}}`.
+    """
+
+    default: str
+    parameters: str
+
+
+@runtime_checkable
+class JudgingReranker(Reranker, Protocol):
+    """A reranker that puts passages side by side before a judge, which can be exchanged."""
+
+    judge: Any
 
 
 @runtime_checkable
@@ -231,3 +277,156 @@ class Transform(Protocol):
     """
 
     def transform(self, documents: Sequence[Document]) -> list[Document]: ...
+
+
+@runtime_checkable
+class KeepsStates(Protocol):
+    """A part that keeps what its model made of documents."""
+
+    def states(self) -> Any:
+        """What is kept, and how often it was of use; None where nothing is."""
+        ...
+
+
+@runtime_checkable
+class SearchesLeg(Protocol):
+    """A retriever that searches one part of the index. Its class says which, so that the part gets built."""
+
+    leg: str
+
+
+@runtime_checkable
+class WritesOnePerQuery(Protocol):
+    """A reformulator whose class promises one query for each query, so that no fuser has to follow."""
+
+    one_per_query: bool
+
+
+@runtime_checkable
+class NeedsPowers(Protocol):
+    """A part that needs more of its model than its parameter's type says: names of methods."""
+
+    needs: Sequence[str]
+
+
+@runtime_checkable
+class AsksModel(Protocol):
+    """A part that asks one language model."""
+
+    llm: LLM
+
+
+@runtime_checkable
+class KnowsItsRoom(Protocol):
+    """A generator that knows how many tokens of passages its model has room for."""
+
+    def room(self) -> int:
+        """Tokens beside prompt and answer. Loads no weights.
+
+        Raises:
+            MissingModel: the model is not here yet, so nobody knows.
+        """
+        ...
+
+
+@runtime_checkable
+class CapsTokens(Protocol):
+    """A part with a limit of tokens: of passages for an assembler, of the answer for a generator."""
+
+    max_tokens: int
+
+
+@runtime_checkable
+class ChecksSources(Protocol):
+    """A fuser whose parameters name nodes."""
+
+    def require_sources(self, sources: Collection[str]) -> None:
+        """Return if the parameters name no other nodes than these.
+
+        Raises:
+            ValueError: they do.
+        """
+        ...
+
+
+@runtime_checkable
+class CanWarmUp(Protocol):
+    """A part that can load now what it would load at its first call."""
+
+    def warm_up(self) -> None: ...
+
+
+@runtime_checkable
+class CanRelease(Protocol):
+    """A part that can give back its memory; whoever uses it next loads again."""
+
+    def release(self) -> None: ...
+
+
+@runtime_checkable
+class CanDescribe(Protocol):
+    """A part whose output depends on more than its parameters and prompts, such as the content of a file."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """All of that as JSON data, such as digests of files and weights. Loads no weights."""
+        ...
+
+
+@runtime_checkable
+class SignsItsWork(Protocol):
+    """An LLM that says which weights write, for caches and indexes that must not mix the texts of two models."""
+
+    def signature(self) -> Mapping[str, str] | None:
+        """JSON data that two models share only if they are the same; None where that is not known. May fetch weights."""
+        ...
+
+
+@runtime_checkable
+class CountsPromptMemory(Protocol):
+    """An LLM that knows what a long prompt takes beside its own batches."""
+
+    def prompt_memory(self, tokens: int) -> Need: ...
+
+
+@runtime_checkable
+class LoadsModels(Protocol):
+    """A part that loads weights by name."""
+
+    @property
+    def model_names(self) -> Sequence[tuple[str, str | None]]:
+        """Each model's name, as `rag models pull` takes it, and its hub revision. Asks nobody."""
+        ...
+
+
+@runtime_checkable
+class SaysState(Protocol):
+    """A model that can be away, such as one behind a server."""
+
+    def state(self) -> str:
+        """A line that says how it is.
+
+        Raises:
+            MissingModel, MissingDependency: it does not work; says why.
+        """
+        ...
+
+
+@runtime_checkable
+class CountsCached(Protocol):
+    """An LLM that says how many tokens of the prompts it just scored another prompt's cache held."""
+
+    @property
+    def last_cached(self) -> Sequence[int]: ...
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """An iterator that holds on to something until it is closed, as generators do."""
+
+    def close(self) -> None: ...
+
+
+def close(pieces: object) -> None:
+    """Close an iterator that can be closed."""
+    if isinstance(pieces, Closable):
+        pieces.close()

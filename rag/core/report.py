@@ -124,7 +124,7 @@ def node_report(name: str, use: str, seconds: float, n_in: int, records: Sequenc
         seconds=seconds,
         n_in=n_in,
         n_out=len(records),
-        n_queries=len({record.qid for record in records}),
+        n_queries=len({record.outer_qid for record in records}),
         usage=usage,
         outcomes=outcomes,
         counts=counts,
@@ -167,7 +167,7 @@ def apart(result: RunResult) -> list[RunResult]:
     records: dict[str, dict[str, list[Any]]] = {query.qid: {} for query in result.queries}
     for name, made in result.records.items():
         for record in made:
-            records[record.qid].setdefault(name, []).append(record)
+            records[record.outer_qid].setdefault(name, []).append(record)
     return [
         RunResult(
             queries=(query,),

@@ -111,7 +111,8 @@ class Query:
 
     `stand_alone`: a turn of a conversation, written out so that it is understood without the turns before it.
     `parts`: what dense legs average instead of `text`, when not empty. `terms`: analysed term -> weight, what lexical
-    legs score instead of `text`, when not empty. `where`: applied before scoring on every leg.
+    legs score instead of `text`, when not empty. `where`: applied before scoring on every leg. `within`: qid of the query
+    that an inner graph was run for; see `rag.graph.inner`.
     """
 
     qid: str
@@ -124,6 +125,12 @@ class Query:
     history: tuple[Message, ...] = ()
     outcome: Outcome = OK
     usage: Usage = NO_USAGE
+    within: str | None = None
+
+    @property
+    def outer_qid(self) -> str:
+        """The qid that the outermost run knows: its own, but for a query of an inner graph."""
+        return self.within or self.qid
 
     @property
     def asked(self) -> str:
@@ -141,10 +148,11 @@ class Query:
                 stand_alone=self.stand_alone,
                 where=self.where,
                 history=self.history,
+                within=self.within,
             )
         if self.original is None and not self.parts and not self.terms:
             return self
-        return Query(qid=self.qid, text=self.asked, where=self.where, history=self.history)
+        return Query(qid=self.qid, text=self.asked, where=self.where, history=self.history, within=self.within)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +182,10 @@ class Ranking:
         return self.query.qid
 
     @property
+    def outer_qid(self) -> str:
+        return self.query.outer_qid
+
+    @property
     def doc_ids(self) -> tuple[str, ...]:
         return tuple(hit.document.doc_id for hit in self.hits)
 
@@ -194,6 +206,10 @@ class Context:
     @property
     def qid(self) -> str:
         return self.query.qid
+
+    @property
+    def outer_qid(self) -> str:
+        return self.query.outer_qid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +274,10 @@ class Answer:
     @property
     def qid(self) -> str:
         return self.query.qid
+
+    @property
+    def outer_qid(self) -> str:
+        return self.query.outer_qid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,10 +31,14 @@ class Source:
 
     def where(self, place: Place) -> str:
         """`name:line` of a place, or of the nearest place above it that has a line."""
+        line = self.line(place)
+        return f"{self.name}:{line}" if line else self.name
+
+    def line(self, place: Place) -> int:
+        """The line of a place, or of the nearest place above it that has one; 0 where none has."""
         while place and place not in self.lines:
             place = place[:-1]
-        line = self.lines.get(place)
-        return f"{self.name}:{line}" if line is not None else self.name
+        return self.lines.get(place, 0)
 
 
 def parse_yaml(text: str, *, name: str) -> Source:

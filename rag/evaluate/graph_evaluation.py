@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rag.batch.done import Identities
 from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
 from rag.core.report import Failure, NodeReport, RunResult
@@ -37,7 +36,7 @@ from rag.indexing import build_index, index_key
 from rag.models import home
 from rag.pipeline import Pipeline
 from rag.pipeline.answer_lines import answer_lines
-from rag.pipeline.identity import graph_identity, index_identity
+from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
 from retrievers.index.directory import Index
 from retrievers.index.settings import IndexSettings

@@ -9,9 +9,11 @@ from typing import Any
 
 from rag.core.errors import SpecError
 from rag.core.node import BoundNode
-from rag.graph.check import Checked, ancestors, check
-from rag.graph.kinds import STAGES
+from rag.graph.binding import bound_nodes
+from rag.graph.check import check
+from rag.graph.checked import Made
 from rag.graph.spec import Spec
+from rag.graph.wiring import ancestors
 from retrievers.index.directory import Index
 
 RANKING_STAGES = ("retrieve", "fuse", "rerank")
@@ -19,12 +21,18 @@ RANKING_STAGES = ("retrieve", "fuse", "rerank")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Graph:
-    """Nodes in topological order, the models they share, and the parts by name."""
+    """Nodes in topological order, the models they share, and the parts by name.
+
+    `facts`: what a node, a model ("models.NAME") or a part of an inner graph ("GRAPH/NODE") is made of. `inner_parts`:
+    components of inner graphs, by the same names.
+    """
 
     spec: Spec
     nodes: tuple[BoundNode, ...]
     models: Mapping[str, Any]
     parts: Mapping[str, Any]
+    inner_parts: Mapping[str, Any]
+    facts: Mapping[str, Made]
     legs: tuple[str, ...]
 
     @property
@@ -72,29 +80,16 @@ def build(spec: Spec, *, index: Index | None = None) -> Graph:
     checked = check(spec, index=index)
     if checked.problems:
         raise SpecError(*checked.problems)
-    unbound = [name for name in checked.order if name not in checked.parts]
+    unbound = [name for name in checked.order if name not in checked.made]
     if unbound:
         uses = ", ".join(f"'{name}' ({spec.graph.nodes[name].use})" for name in unbound)
         raise SpecError(f"{spec.source.name}: {uses} searches an index; give one with --index DIR or index=")
     return Graph(
         spec=spec,
-        nodes=tuple(_bound(checked, name) for name in checked.order),
+        nodes=bound_nodes(checked),
         models=checked.models,
         parts=checked.parts,
+        inner_parts=checked.inner_parts,
+        facts=checked.facts,
         legs=checked.legs,
-    )
-
-
-def _bound(checked: Checked, name: str) -> BoundNode:
-    node = checked.spec.graph.nodes[name]
-    stage = node.use.partition(".")[0]
-    kind = STAGES[stage]
-    return BoundNode(
-        name=name,
-        use=node.use,
-        stage=stage,
-        inputs=node.inputs,
-        work=getattr(checked.parts[name], kind.method),
-        gathers=kind.gathers,
-        k=node.k,
     )

@@ -1,53 +1,28 @@
 """Is a graph right? Everything that can be known before weights load, and all of it at once.
 
 In this order, since each step needs what came before: names known, inputs exist, no cycle, every node reaches the output,
-types meet, parameters valid, parts can be made, powers and budgets suffice.
+types meet, parameters valid, parts can be made, powers and budgets suffice. Inner graphs go first, those that others use
+before them.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from pydantic import ValidationError
-
 from rag.core.errors import MissingModel, SpecError, did_you_mean
-from rag.core.powers import LacksPower, lacking
-from rag.core.types import Context, Query, Ranking
+from rag.core.protocols import CapsTokens, ChecksSources, KnowsItsLimits, KnowsItsRoom, NeedsPowers, SearchesLeg
 from rag.core.yaml_source import Place
+from rag.graph.binding import bound_nodes, lone_node
+from rag.graph.checked import Checked
+from rag.graph.inner import Inner, InnerReranker, InnerRetriever
 from rag.graph.kinds import MODELS, STAGES, TABLES
-from rag.graph.signature import (
-    RECORDS,
-    Param,
-    Signature,
-    needed_powers,
-    parameters_model,
-    signature,
-)
-from rag.graph.spec import QUERY, Part, Spec
+from rag.graph.making import Complain, Supplied, as_part, fitting_model, make
+from rag.graph.signature import INNER, RECORDS, Param, core_of, needed_powers, signature
+from rag.graph.spec import QUERY, Budget, InnerGraph, Part, Spec
+from rag.graph.wiring import ancestors, check_wiring
 from retrievers.index.directory import Index
-
-
-@dataclass(slots=True, kw_only=True)
-class Checked:
-    """What checking learnt. `order` is topological; `parts` holds the nodes that could be made; `legs` what they search."""
-
-    spec: Spec
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    order: tuple[str, ...] = ()
-    signatures: dict[str, Signature] = field(default_factory=dict)
-    models: dict[str, Any] = field(default_factory=dict)
-    parts: dict[str, Any] = field(default_factory=dict)
-    legs: tuple[str, ...] = ()
-
-    def complain(self, place: Place, message: str) -> None:
-        kind = {"nodes": "node", "models": "model"}.get(str(place[0]), str(place[0])) if place else ""
-        who = f"{kind} '{place[1]}': " if len(place) > 1 else ""
-        self.problems.append(f"{self.spec.source.where(place)}: {who}{message}")
 
 
 def check(spec: Spec, *, index: Index | None = None) -> Checked:
@@ -55,288 +30,309 @@ def check(spec: Spec, *, index: Index | None = None) -> Checked:
 
     Without an index, parts that search one are not made; their parameters are checked all the same.
     """
-    checked = Checked(spec=spec)
-    classes = _known(checked)
-    if _wiring(checked):
-        _types(checked, classes)
-    checked.legs = tuple(sorted({leg for name in spec.graph.nodes if (leg := getattr(classes.get(name), "leg", None))}))
-    _make(checked, classes, index)
-    _doubts(checked)
-    _sources(checked)
-    _budgets(checked)
+    checked = Checked(spec=spec, body=spec.graph, index=index)
+    _make_models(checked)
+    for name in _inner_order(checked):
+        inner = Checked(
+            spec=spec,
+            body=spec.graph.graphs[name],
+            place=("graphs", name),
+            index=index,
+            found=checked.found,
+            notes=checked.notes,
+            made_models=checked.made_models,
+            inner=dict(checked.inner),
+            inner_made=checked.inner_made,
+        )
+        _check_body(inner)
+        checked.inner[name] = inner
+        checked.inner_made.update({f"{name}/{node}": made for node, made in inner.made.items()})
+    _check_body(checked)
+    _check_use_of_inner(checked)
     return checked
 
 
-def _known(checked: Checked) -> dict[str, type]:
-    """Classes of nodes, and of models under ("models", name)."""
-    graph = checked.spec.graph
-    classes: dict[str, type] = {}
-    for section, parts, allowed in (("models", graph.models, MODELS), ("nodes", graph.nodes, STAGES)):
-        for name, part in parts.items():
-            place = (section, name, "use")
-            stage, _, component = part.use.partition(".")
-            if name == QUERY:
-                checked.complain((section, name), f"'{QUERY}' names the input batch; choose another name")
-            if stage not in allowed:
-                checked.complain(place, f"no stage '{stage}' in {section}. {did_you_mean(stage, allowed)}")
-                continue
-            try:
-                found = TABLES[stage][0].get(component)
-                method = TABLES[stage][1]
-                signed = signature(found, method)
-            except (SpecError, TypeError) as error:
-                checked.complain(place, str(error))
-                continue
-            if section == "nodes":
-                classes[name] = found
-                checked.signatures[name] = signed
-            else:
-                classes[f"models.{name}"] = found
-    return classes
+def _check_body(checked: Checked) -> None:
+    """Everything of one graph, inner or outer."""
+    _know(checked)
+    check_wiring(checked)
+    _make_nodes(checked)
+    _note_doubts(checked)
+    _check_sources(checked)
+    _check_budgets(checked)
 
 
-def _wiring(checked: Checked) -> bool:
-    """Inputs and output exist, no cycle, every node is used. False if the graph has no order."""
-    nodes = checked.spec.graph.nodes
-    sound = True
-    for name, node in nodes.items():
-        for source in node.inputs:
-            if source != QUERY and source not in nodes:
-                checked.complain(
-                    ("nodes", name, "in"),
-                    f"no node '{source}' to take input from. {did_you_mean(source, [QUERY, *nodes])}",
-                )
-                sound = False
-    output = checked.spec.graph.output
-    if output not in nodes:
-        checked.complain(("output",), f"output: no node '{output}'. {did_you_mean(output, nodes)}")
-        sound = False
-    if not sound:
-        return False
-    order, cycle = topological({name: node.inputs for name, node in nodes.items()})
-    if cycle:
-        checked.complain(("nodes", cycle[0], "in"), f"the nodes feed each other in a circle: {' -> '.join(cycle)}")
-        return False
-    checked.order = order
-    used = ancestors(output, {name: node.inputs for name, node in nodes.items()})
-    for name in nodes:
-        if name not in used:
-            checked.complain(("nodes", name), f"nothing leads from it to the output '{output}'; wire it or remove it")
-    return True
-
-
-def topological(inputs: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], list[str]]:
-    """Names so that each follows its inputs; or a cycle, when there is one."""
-    known = {name: [source for source in sources if source in inputs] for name, sources in inputs.items()}
+def _component(
+    checked: Checked, place: Place, part: Part, section: str, allowed: Mapping[str, Any]
+) -> type[Any] | None:
+    """The class that a part names, readable by `signature`; None after complaining."""
+    stage, _, name = part.use.partition(".")
+    if stage not in allowed:
+        checked.complain(place, f"no stage '{stage}' in {section}. {did_you_mean(stage, allowed)}")
+        return None
+    registry, method = TABLES[stage]
     try:
-        return tuple(TopologicalSorter(known).static_order()), []
-    except CycleError as error:
-        return (), list(error.args[1])
+        component = registry.get(name)
+        signature(component, method)
+    except (SpecError, TypeError) as error:
+        checked.complain(place, str(error))
+        return None
+    return component
 
 
-def ancestors(name: str, inputs: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """The node and all nodes that lead to it."""
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        current = waiting.pop()
-        if current in inputs and current not in found:
-            found.add(current)
-            waiting.extend(inputs[current])
-    return found
+def _make_models(checked: Checked) -> None:
+    for name, part in checked.spec.graph.models.items():
+        if name == QUERY:
+            checked.complain(("models", name), f"'{QUERY}' names the input batch; choose another name")
+        component = _component(checked, ("models", name, "use"), part, "models", MODELS)
+        if component is not None:
+            made = make(part, component, None, _nothing, _below(checked, ("models", name)))
+            if made is not None:
+                checked.made_models[name] = made
 
 
-def _types(checked: Checked, classes: Mapping[str, type]) -> None:
-    """Record types between nodes, `k` where it belongs, one or many records per qid."""
-    nodes = checked.spec.graph.nodes
-    many: dict[str, bool] = {QUERY: False}
-    for name in checked.order:
-        node, signed = nodes[name], checked.signatures.get(name)
-        many[name] = any(many.get(source, False) for source in node.inputs)
-        if signed is None:
+def _nothing(param: Param, value: Any, complain: Complain) -> Supplied:
+    """Models stand alone."""
+    complain(("with", param.name), f"a model cannot be given '{param.name}': models are made before anything else")
+    return Supplied(thing=None)
+
+
+def _know(checked: Checked) -> None:
+    """Classes and signatures of nodes."""
+    for name, node in checked.body.nodes.items():
+        if name == QUERY:
+            checked.complain(("nodes", name), f"'{QUERY}' names the input batch; choose another name")
+        component = _component(checked, ("nodes", name, "use"), node, "nodes", STAGES)
+        if component is not None:
+            checked.classes[name] = component
+            _add_leg(checked, component)
+            checked.signatures[name] = signature(component, STAGES[node.use.partition(".")[0]].method)
+
+
+def _add_leg(checked: Checked, component: Any) -> None:
+    if isinstance(component, SearchesLeg):
+        checked.leg_names.add(component.leg)
+
+
+def _make_nodes(checked: Checked) -> None:
+    for name, node in checked.body.nodes.items():
+        if name not in checked.classes:
             continue
-        stage = node.use.partition(".")[0]
-        gathers = STAGES[stage].gathers
-        if gathers:
-            many[name] = False
-        elif stage == "reformulate":
-            many[name] |= not getattr(classes[name], "one_per_query", False)
-        elif stage in ("assemble", "generate") and many[name]:
-            checked.complain(
-                ("nodes", name),
-                f"{node.use} wants one input per question, but its input has several. Put a fuse.* between.",
-            )
-            many[name] = False
-        expected = signed.ports * len(node.inputs) if gathers else signed.ports
-        if len(expected) != len(node.inputs):
-            ports = ", ".join(RECORDS[p] for p in expected)
-            checked.complain(
-                ("nodes", name, "in"),
-                f"{node.use} takes {len(expected)} input(s) ({ports}), got {len(node.inputs)}",
-            )
-        for source, port in zip(node.inputs, expected, strict=False):
-            feeder = checked.signatures.get(source)
-            given = Query if source == QUERY else feeder.output if feeder else None
-            if given is not None and given is not port:
-                checked.complain(
-                    ("nodes", name, "in"),
-                    f"{node.use} takes {RECORDS[port]}, but its input '{source}' gives {RECORDS[given]}. "
-                    f"{_bridge(given, port)}",
-                )
-        if signed.takes_k and node.k is None:
-            checked.complain(("nodes", name), f"{node.use} needs k: how many hits to keep")
-        if not signed.takes_k and node.k is not None:
-            checked.complain(("nodes", name, "k"), f"{node.use} takes no k")
-    if many.get(checked.spec.graph.output):
-        checked.complain(("output",), "output: it has several records per question. Put a fuse.* node before it.")
 
+        def supply(param: Param, value: Any, complain: Complain, node: Part = node) -> Supplied:
+            return _supplied(checked, node, param, value, complain)
 
-def _bridge(given: type, port: type) -> str:
-    bridges = {
-        (Query, Ranking): "Put a retrieve.* node between them.",
-        (Query, Context): "Put retrieve.* and assemble.* nodes between them.",
-        (Ranking, Context): "Put an assemble.* node between them.",
-    }
-    return bridges.get((given, port), "Wire it to another node.")
-
-
-def _make(checked: Checked, classes: Mapping[str, type], index: Index | None) -> None:
-    """Validate parameters and make the parts: models first, then nodes."""
-    graph = checked.spec.graph
-    for name, part in graph.models.items():
-        if f"models.{name}" in classes:
-            component = classes[f"models.{name}"]
-            values = _values(checked, ("models", name), part, component, None)
-            if values is not None:
-                _construct(checked, checked.models, name, ("models", name), component, values)
-    for name, node in graph.nodes.items():
-        if name not in classes:
-            continue
         method = STAGES[node.use.partition(".")[0]].method
-        values = _values(checked, ("nodes", name), node, classes[name], method)
-        if values is None:
-            continue
-        complete = True
-        for p in checked.signatures[name].params:
-            if p.resource == "index":
-                values[p.name] = index
-                complete &= index is not None
-            elif p.resource and p.name in values:
-                values[p.name] = _model(checked, name, p, values[p.name])
-                complete &= values[p.name] is not None
-        if complete:
-            _construct(checked, checked.parts, name, ("nodes", name), classes[name], values)
+        made = make(node, checked.classes[name], method, supply, _below(checked, ("nodes", name)))
+        if made is not None:
+            checked.made[name] = made
 
 
-def _values(checked: Checked, place: Place, part: Part, component: type, method: str | None) -> dict[str, Any] | None:
-    """Validated constructor arguments, or None after complaining."""
-    model = parameters_model(component, method)
-    try:
-        given = model.model_validate_json(json.dumps(part.params), strict=True)
-    except (ValidationError, TypeError) as error:
-        if isinstance(error, TypeError):
-            checked.complain((*place, "with"), f"{part.use}: parameters must be plain data ({error})")
-            return None
-        for e in error.errors():
-            _complain_parameter(checked, (*place, "with"), part.use, e, list(model.model_fields))
-        return None
-    return {name: getattr(given, name) for name in model.model_fields}
+def _supplied(checked: Checked, part: Part, param: Param, value: Any, complain: Complain) -> Supplied:
+    """What a parameter asks of the graph: a model, the index, an inner graph or component."""
+    if param.resource == "index":
+        return Supplied(thing=checked.index, searches=True)
+    if param.resource == "llm":
+        return _model(checked, part, param, str(value), complain)
+    if isinstance(value, str) and value in checked.spec.graph.graphs:
+        return _inner_graph(checked, part, param, value, complain)
+    stage = param.resource
+    known = sorted(checked.spec.graph.graphs)
+    if stage == "graph" or (isinstance(value, str) and value not in STAGES[str(stage)].registry):
+        names = [*STAGES[str(stage)].registry] if param.as_it_is else known
+        what = f"component '{stage}.{value}'" if param.as_it_is else f"inner graph '{value}'"
+        complain(("with", param.name), f"no {what} for '{param.name}'. {did_you_mean(str(value), names)}")
+        return Supplied(thing=None)
+    return _inline(checked, part, param, value, complain)
 
 
-def _complain_parameter(checked: Checked, place: Place, use: str, error: Any, known: list[str]) -> None:
-    path = ".".join(str(p) for p in error["loc"])
-    if error["type"] == "extra_forbidden":
-        message = f"{use} has no parameter '{path}'. {did_you_mean(path, known)}"
-    elif error["type"] == "missing":
-        message = f"{use} needs the parameter '{path}'"
-    else:
-        message = f"{use}: {path}: {error['msg'][0].lower()}{error['msg'][1:]}, got {str(error['input'])[:80]!r}"
-    checked.complain((*place, *error["loc"]), message)
+def _model(checked: Checked, part: Part, param: Param, name: str, complain: Complain) -> Supplied:
+    models = checked.spec.graph.models
+    if name not in models:
+        complain(("with", param.name), f"no model '{name}' for '{param.name}'. {did_you_mean(name, models)}")
+        return Supplied(thing=None)
+    made = checked.made_models.get(name)
+    fitting = None if made is None else fitting_model(made, param, use=part.use, name=name, complain=complain)
+    return Supplied(thing=fitting, models=frozenset({name}))
 
 
-def _model(checked: Checked, node: str, param: Param, name: str) -> Any:
-    """The shared model that a node asks for, or None after complaining."""
-    graph = checked.spec.graph
-    place = ("nodes", node, "with", param.name)
-    if name not in graph.models:
-        checked.complain(place, f"no model '{name}' for '{param.name}'. {did_you_mean(name, graph.models)}")
-        return None
-    model = checked.models.get(name)
-    if model is None:
-        return None
-    powers = needed_powers(param.annotation)
-    missing = lacking(model, powers)
-    if missing:
-        why = "; ".join(dict.fromkeys(filter(None, missing.values())))
-        checked.complain(
+def _inner_graph(checked: Checked, part: Part, param: Param, name: str, complain: Complain) -> Supplied:
+    """A named inner graph, as what the parameter wants to run."""
+    inner = checked.inner.get(name)
+    if inner is None:  # it is part of a circle, which was said
+        return Supplied(thing=None)
+    checked.leg_names.update(inner.leg_names)
+    place = ("with", param.name)
+    if param.resource == "rerank" or param.as_it_is:
+        complain(place, f"{part.use} needs a component for '{param.name}', not an inner graph: {_doc(param)}")
+        return Supplied(thing=None)
+    output = inner.signatures.get(inner.body.output)
+    gives = output.output if output else None
+    if gives is not None and param.gives is not None and gives is not param.gives:
+        complain(
             place,
-            f"{graph.nodes[node].use} needs a model that {', '.join(sorted({powers[m] for m in missing}))}; '{name}' "
-            f"({graph.models[name].use}) cannot{f' ({why})' if why else ''}. {_able(powers)}",
+            f"{part.use} wants {RECORDS[param.gives]} of '{param.name}', but graph '{name}' gives {RECORDS[gives]}",
         )
-        return None
-    return model
+        return Supplied(thing=None)
+    facts: dict[str, Any] = {
+        "models": frozenset().union(*(made.models for made in inner.made.values())),
+        "searches": any(made.searches for made in inner.made.values()),
+    }
+    if len(inner.made) < len(inner.body.nodes) or not inner.order:
+        return Supplied(thing=None, **facts)
+    kind = InnerRetriever if param.resource == "retrieve" else Inner
+    assert isinstance(inner.body, InnerGraph)
+    nodes = bound_nodes(inner, prefix=f"{name}/")
+    thing = kind(label=name, nodes=nodes, output=f"{name}/{inner.body.output}", budget=inner.body.budget)
+    return Supplied(thing=thing, **facts)
 
 
-def _able(methods: Iterable[str]) -> str:
-    """Which kinds of models have all these methods, in a sentence."""
-    able = [f"llm.{name}" for name in MODELS["llm"] if all(hasattr(MODELS["llm"].get(name), m) for m in methods)]
-    return f"Models that can: {', '.join(able) or 'none'}."
-
-
-def _construct(
-    checked: Checked, into: dict[str, Any], name: str, place: Place, component: type, values: dict[str, Any]
-) -> None:
+def _inline(checked: Checked, part: Part, param: Param, value: Any, complain: Complain) -> Supplied:
+    """A component written where it is needed. What it needs of the graph and does not name, it has from its owner."""
+    stage = str(param.resource)
+    inner = as_part(value, stage)
+    place = ("with", param.name)
+    if inner.use.partition(".")[0] != stage:
+        complain(place, f"'{param.name}' is a {stage}.* component, got {inner.use}")
+        return Supplied(thing=None)
+    kind = STAGES[stage]
     try:
-        into[name] = component(**values)
-    except LacksPower as error:
-        checked.complain((*place, "with"), f"{error} {_able(error.methods)}")
-    except (SpecError, ValueError) as error:
-        checked.complain((*place, "with"), str(error))
+        component = kind.registry.get(inner.use.partition(".")[2])
+        signed = signature(component, kind.method)
+    except (SpecError, TypeError) as error:
+        complain(place, str(error))
+        return Supplied(thing=None)
+    _add_leg(checked, component)
+    shared = {p.name for p in signed.params if p.resource == "llm"} & set(part.params)
+    inner = Part.model_validate({"use": inner.use, "with": {**{n: part.params[n] for n in shared}, **inner.params}})
+
+    def supply(p: Param, given: Any, told: Complain) -> Supplied:
+        return _supplied(checked, inner, p, given, told)
+
+    def below(where: Place, message: str) -> None:
+        complain((*place, *where), message)
+
+    made = make(inner, component, kind.method, supply, below)
+    if made is None:
+        return Supplied(thing=None)
+    facts: dict[str, Any] = {"models": made.models, "searches": made.searches, "inline": (made,)}
+    if param.as_it_is:
+        if not isinstance(made.part, core_of(param.annotation)):
+            complain(place, f"{part.use}: {inner.use} does not suit '{param.name}': {_doc(param)}")
+            return Supplied(thing=None)
+        return Supplied(thing=made.part, **facts)
+    label = param.name
+    nodes = (lone_node(made.part, name=label, use=inner.use),)
+    adapter = InnerReranker if stage == "rerank" else InnerRetriever
+    return Supplied(thing=adapter(label=label, nodes=nodes, output=label, budget=Budget()), **facts)
 
 
-def _doubts(checked: Checked) -> None:
+def _doc(param: Param) -> str:
+    """What a parameter's protocol asks for, in its own words."""
+    text = (core_of(param.annotation).__doc__ or "").strip().partition("\n")[0]
+    return text[:1].lower() + text[1:]
+
+
+def _below(checked: Checked, place: Place) -> Complain:
+    def complain(where: Place, message: str) -> None:
+        checked.complain((*place, *where), message)
+
+    return complain
+
+
+def _inner_used(checked: Checked) -> list[str]:
+    """Names of inner graphs that this graph's nodes are given."""
+    return _graphs_in(checked.body.nodes.values(), set(checked.spec.graph.graphs))
+
+
+def _graphs_in(parts: Any, known: set[str]) -> list[str]:
+    """Names of inner graphs among the parameters of these parts that ask for one, at any depth."""
+    names: list[str] = []
+    for part in parts:
+        stage, _, component = part.use.partition(".")
+        if stage not in STAGES or component not in STAGES[stage].registry:
+            continue
+        try:
+            params = signature(STAGES[stage].registry.get(component), STAGES[stage].method).params
+        except (SpecError, TypeError):
+            continue
+        for param in params:
+            value = part.params.get(param.name)
+            if param.resource in INNER and isinstance(value, str) and value in known:
+                names.append(value)
+            elif param.resource in INNER and isinstance(value, dict) and isinstance(value.get("use"), str):
+                inner = value.get("with")
+                names += _graphs_in([Part(use=value["use"], params=inner if isinstance(inner, dict) else {})], known)
+    return names
+
+
+def _inner_order(checked: Checked) -> list[str]:
+    """Inner graphs so that each follows those it uses; those in a circle are left out, after complaining."""
+    graphs = checked.spec.graph.graphs
+    uses = {name: _graphs_in(graph.nodes.values(), set(graphs)) for name, graph in graphs.items()}
+    while True:
+        try:
+            return list(TopologicalSorter(uses).static_order())
+        except CycleError as error:
+            circle = error.args[1]
+            checked.complain(
+                ("graphs", circle[0]), f"the inner graphs use each other in a circle: {' -> '.join(circle)}"
+            )
+            uses = {name: used for name, used in uses.items() if name not in circle}
+            uses = {name: [each for each in used if each in uses] for name, used in uses.items()}
+
+
+def _check_use_of_inner(checked: Checked) -> None:
+    used = {*_inner_used(checked), *(name for inner in checked.inner.values() for name in _inner_used(inner))}
+    for name in checked.spec.graph.graphs:
+        if name not in used:
+            checked.complain(("graphs", name), "no node is given it; use it or remove it")
+        if name in STAGES["retrieve"].registry or name in STAGES["rerank"].registry:
+            checked.complain(("graphs", name), f"'{name}' is also the name of a component; choose another name")
+
+
+def _note_doubts(checked: Checked) -> None:
     """A note for each node whose model may turn out to lack what the node needs of it."""
-    graph = checked.spec.graph
-    for node, part in checked.parts.items():
+    for node, made in checked.made.items():
+        definition = checked.body.nodes[node]
         for param in checked.signatures[node].params:
-            if param.resource != "llm":
+            name = str(definition.params.get(param.name))
+            model = checked.made_models.get(name)
+            if param.resource != "llm" or model is None or not isinstance(model.part, KnowsItsLimits):
                 continue
-            name = str(graph.nodes[node].params.get(param.name))
-            needed = {*needed_powers(param.annotation), *getattr(part, "needs", ())}
-            may_lack = getattr(checked.models.get(name), "may_lack", {})
+            more = made.part.needs if isinstance(made.part, NeedsPowers) else ()
+            needed, may_lack = {*needed_powers(param.annotation), *more}, model.part.may_lack
             for why in dict.fromkeys(may_lack[method] for method in sorted(needed) if method in may_lack):
-                checked.notes.append(f"node '{node}': '{name}' may lack what {graph.nodes[node].use} needs: {why}")
+                checked.notes.append(f"node '{node}': '{name}' may lack what {definition.use} needs: {why}")
 
 
-def _sources(checked: Checked) -> None:
+def _check_sources(checked: Checked) -> None:
     """A fuser's parameters may name the nodes that it fuses, and no others."""
     for name, part in checked.parts.items():
-        require = getattr(part, "require_sources", None)
-        if require is not None:
+        if isinstance(part, ChecksSources):
             try:
-                require(checked.spec.graph.nodes[name].inputs)
+                part.require_sources(checked.body.nodes[name].inputs)
             except ValueError as error:
                 checked.complain(("nodes", name, "with", "weights"), str(error))
 
 
-def _budgets(checked: Checked) -> None:
+def _check_budgets(checked: Checked) -> None:
     """An assembler must not hand a generator more passages than the model's window has room for."""
-    graph = checked.spec.graph
-    inputs = {name: node.inputs for name, node in graph.nodes.items()}
+    nodes = checked.body.nodes
+    inputs = {name: node.inputs for name, node in nodes.items()}
     for name, generator in checked.parts.items():
-        room_of = getattr(generator, "room", None)
-        if room_of is None:
+        if not isinstance(generator, KnowsItsRoom):
             continue
         try:
-            room = room_of()
+            room = generator.room()
         except MissingModel as missing:
             checked.notes.append(f"node '{name}': its budget could not be checked: {missing}")
             continue
         for above in sorted(ancestors(name, inputs) - {name}):
-            budget = getattr(checked.parts.get(above), "max_tokens", None)
-            if graph.nodes[above].use.startswith("assemble.") and isinstance(budget, int) and budget > room:
+            part = checked.parts.get(above)
+            if nodes[above].use.startswith("assemble.") and isinstance(part, CapsTokens) and part.max_tokens > room:
                 checked.complain(
                     ("nodes", above, "with", "max_tokens"),
-                    f"max_tokens {budget:,} does not fit: the model of node '{name}' has room for {room:,} tokens of "
-                    "passages beside its prompt and answer. Lower max_tokens here or there.",
+                    f"max_tokens {part.max_tokens:,} does not fit: the model of node '{name}' has room for {room:,} tokens "
+                    "of passages beside its prompt and answer. Lower max_tokens here or there.",
                 )

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 from rag.core.errors import SpecError
-from rag.graph.check import topological
 from rag.graph.spec import QUERY, GraphSpec
+from rag.graph.wiring import topological
 
 _COLOURS = {
     "query": "#5b6472",

@@ -10,8 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.yaml_source import Source, parse_yaml
-from rag.graph.spec import GraphSpec, Node, Part, Spec
+from rag.graph.spec import Body, GraphSpec, InnerGraph, Node, Part, Spec
 from rag.graph.transforms import with_models
+
+_NAMED: dict[str, type[BaseModel]] = {"models": Part, "nodes": Node, "graphs": InnerGraph}
+"""Sections whose keys are names of one's own."""
 
 
 def builtin_names() -> list[str]:
@@ -79,11 +82,11 @@ def _fields_at(place: tuple[str | int, ...]) -> list[str]:
     rest = list(place)
     while rest:
         step = rest.pop(0)
-        if model is GraphSpec and step in ("models", "nodes"):
+        if issubclass(model, GraphSpec | Body) and step in _NAMED:
             if not rest:
                 return []
             rest.pop(0)
-            model = Node if step == "nodes" else Part
+            model = _NAMED[str(step)]
         else:
             field = model.model_fields.get(str(step))
             inner = field.annotation if field else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rag.graph.check import ancestors
 from rag.graph.spec import QUERY, GraphSpec, Node
+from rag.graph.wiring import ancestors
 
 FIRST_STAGE = ("reformulate", "retrieve", "fuse")
 

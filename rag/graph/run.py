@@ -21,6 +21,7 @@ from rag.core.errors import ContractError, IndexProblem, MissingDependency, Miss
 from rag.core.node import BoundNode
 from rag.core.report import Failure, NodeReport, RunResult, node_report
 from rag.core.types import NO_USAGE, OK, Answer, Context, Outcome, Query, Ranking
+from rag.graph.folding import fold, working_inside
 from rag.graph.spec import QUERY
 
 NOT_AN_ITEMS_FAULT = (SpecError, MissingDependency, MissingModel, IndexProblem)
@@ -36,15 +37,16 @@ def run_nodes(
     *,
     output: str,
     k: int | None,
-    pool: Pool,
+    pool: Pool | None,
     given: Mapping[str, Sequence[Any]] = MappingProxyType({}),
     before: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Run `nodes`, topologically ordered, on a batch; `k` replaces the k of the output node.
 
     Args:
+        pool: threads for nodes that can work side by side; without any they run one after another.
         given: records of nodes that ran before, by name, for `nodes` to go on with.
-        before: is told the name of every node before it works; then they run one after another, none side by side.
+        before: is told the name of every node before it works; then they run one after another too.
     Raises:
         ContractError: two queries share a qid.
         SpecError, MissingDependency, MissingModel, IndexProblem: the same for every item.
@@ -55,17 +57,18 @@ def run_nodes(
         twice = next(q.qid for i, q in enumerate(batch) if any(p.qid == q.qid for p in batch[:i]))
         raise ContractError(f"two queries of one batch have the qid '{twice}'; give each its own")
     state = _State(records={QUERY: list(batch), **{name: list(made) for name, made in given.items()}}, failures={})
-    reports: dict[str, NodeReport] = {}
+    reports: dict[str, list[NodeReport]] = {}
 
     def one(node: BoundNode) -> None:
         reports[node.name] = _run_node(node, state, k if node.name == output and k is not None else node.k)
 
     with tracing.running(nodes, batch, output) as told:
-        if before is None:
+        if pool is not None and before is None:
             _schedule(nodes, one, pool)
         else:
             for node in nodes:
-                before(node.name)
+                if before is not None:
+                    before(node.name)
                 one(node)
         stage = next(node.stage for node in nodes if node.name == output)
         outputs = _in_query_order(batch, state, output, stage)
@@ -74,7 +77,7 @@ def run_nodes(
             queries=batch,
             outputs=outputs,
             records=state.records,
-            nodes=tuple(reports[node.name] for node in nodes),
+            nodes=tuple(report for node in nodes for report in reports[node.name]),
             failures=tuple(state.failures.values()),
             seconds=perf_counter() - begun,
         )
@@ -117,7 +120,8 @@ def _schedule(nodes: Sequence[BoundNode], run: Callable[[BoundNode], None], pool
                 sources.discard(node.name)
 
 
-def _run_node(node: BoundNode, state: _State, k: int | None) -> NodeReport:
+def _run_node(node: BoundNode, state: _State, k: int | None) -> list[NodeReport]:
+    """The node's report, and those of what its component ran inside."""
     begun = perf_counter()
     failures = state.failures
     ports = [state.records[source] for source in node.inputs]
@@ -125,12 +129,16 @@ def _run_node(node: BoundNode, state: _State, k: int | None) -> NodeReport:
         ports = [[record for record in port if record.qid not in failures] for port in ports]
     if node.gathers:
         ports = [[record for port in ports for record in port]]
-    with tracing.working(node, len(ports[0]), k) as told:
+    with tracing.working(node, len(ports[0]), k) as told, working_inside() as work:
         records = _attempt(node, ports, k, failures) if ports[0] else []
         report = node_report(node.name, node.use, perf_counter() - begun, len(ports[0]), records)
         told(report, records, [failure for failure in tuple(failures.values()) if failure.node == node.name])
     state.records[node.name] = records
-    return report
+    if not work.runs:
+        return [report]
+    inner_reports, inner_records = fold(node.name, work)
+    state.records.update(inner_records)
+    return [report, *inner_reports]
 
 
 def _attempt(node: BoundNode, ports: list[list[Any]], k: int | None, failures: dict[str, Failure]) -> list[Any]:

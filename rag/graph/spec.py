@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
 from rag.core.yaml_source import Source
 from retrievers.index.settings import IndexSettings
@@ -41,6 +41,28 @@ class Node(Part):
         return (value,) if isinstance(value, str) else value
 
 
+class Budget(_Frozen):
+    """What an inner graph may cost for one question, whatever runs it how often. Checked before each run."""
+
+    calls: PositiveInt | None = Field(default=None, description="Calls of models.")
+    tokens: PositiveInt | None = Field(default=None, description="Tokens read and written.")
+    seconds: PositiveFloat | None = Field(default=None, description="Wall time since the outer node began its batch.")
+
+
+class Body(_Frozen):
+    """Nodes that lead to one."""
+
+    description: str = ""
+    nodes: dict[str, Node] = Field(min_length=1)
+    output: str = Field(description="The node whose records are the result.")
+
+
+class InnerGraph(Body):
+    """A graph inside a graph: a component may be given it by name. It shares the models and the index."""
+
+    budget: Budget = Budget()
+
+
 class GraphSpec(_Frozen):
     """A whole graph."""
 
@@ -48,6 +70,7 @@ class GraphSpec(_Frozen):
     description: str = ""
     index: IndexSettings = Field(default_factory=IndexSettings, description="How an index for this graph is made.")
     models: dict[str, Part] = Field(default_factory=dict, description="Models that nodes share, by name.")
+    graphs: dict[str, InnerGraph] = Field(default_factory=dict, description="Graphs that components may be given.")
     nodes: dict[str, Node] = Field(min_length=1)
     output: str = Field(description="The node whose records are the result.")
 

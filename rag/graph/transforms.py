@@ -6,14 +6,18 @@ name means another model does not match the index.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag.core.errors import SpecError, did_you_mean
-from rag.core.powers import lacking
 from rag.core.registry import Registry
-from rag.core.yaml_source import Source
-from rag.graph.spec import GraphSpec
+from rag.core.yaml_source import Place, Source
+from rag.graph.spec import GraphSpec, Part
 from retrievers.index.settings import TransformSettings
+
+if TYPE_CHECKING:
+    from rag.graph.checked import Made
+    from rag.graph.making import Complain
+    from rag.graph.signature import Param
 
 
 def with_models(graph: GraphSpec, source: Source) -> GraphSpec:
@@ -68,40 +72,52 @@ def make_transform(settings: TransformSettings, models: dict[str, Any]) -> Any:
         SpecError: the parameters or a model are not right.
         UnknownComponent: no such transform, or no such kind of model.
     """
-    from rag.graph.signature import signature
+    from rag.graph.making import Supplied, fitting_model, make
 
-    component = _table().get(settings.use)
-    params = dict(settings.params)
-    try:
-        for p in signature(component, None).params:
-            if p.resource == "llm" and p.name in params:
-                params[p.name] = _model(params[p.name], p.annotation, models)
-        return component(**params)
-    except (TypeError, ValueError) as cause:
-        raise SpecError(f"index.transforms: transform.{settings.use}: {cause}") from cause
+    problems: list[str] = []
+    part = Part(use=f"transform.{settings.use}", params=_by_reference(settings))
+
+    def complain(place: Place, message: str) -> None:
+        problems.append(f"index.transforms: {message}")
+
+    def supply(param: Param, value: Any, tell: Complain) -> Supplied:
+        made = _model(settings.params[param.name], models, param.name, tell)
+        fitting = made and fitting_model(made, param, use=part.use, name=param.name, complain=tell)
+        return Supplied(thing=fitting)
+
+    made = make(part, _table().get(settings.use), None, supply, complain)
+    if made is None:
+        raise SpecError(*problems)
+    return made.part
 
 
-def _model(definition: Any, annotation: type, models: dict[str, Any]) -> Any:
+def _by_reference(settings: TransformSettings) -> dict[str, Any]:
+    """The parameters with a word in the place of every model's definition: what is checked as data."""
+    models = model_parameters(settings.use)
+    return {name: name if name in models else value for name, value in settings.params.items()}
+
+
+def _model(definition: Any, models: dict[str, Any], name: str, complain: Complain) -> Made | None:
     from rag.graph.kinds import MODELS
-    from rag.graph.signature import needed_powers
+    from rag.graph.making import Supplied, make
 
     if not isinstance(definition, dict) or set(definition) - {"use", "with"} or "use" not in definition:
-        raise ValueError(f"a model is a name from the graph's models, or {{use, with}}; got {definition!r}")
+        complain(("with", name), f"a model is a name from the graph's models, or {{use, with}}; got {definition!r}")
+        return None
     key = repr(definition)
     if key not in models:
-        kind, _, name = str(definition["use"]).partition(".")
+        kind, _, component = str(definition["use"]).partition(".")
         if kind not in MODELS:
-            raise ValueError(f"no kind of model '{kind}'. {did_you_mean(kind, MODELS)}")
-        given = definition.get("with") or {}
-        # YAML and JSON have lists where constructors take tuples.
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-        models[key] = MODELS[kind].get(name)(**values)
-    powers = needed_powers(annotation)
-    if missing := lacking(models[key], powers):
-        why = "; ".join(dict.fromkeys(filter(None, missing.values())))
-        needed = ", ".join(sorted({powers[method] for method in missing}))
-        raise ValueError(f"it needs a model that {needed}; {definition['use']} cannot{f' ({why})' if why else ''}")
-    return models[key]
+            complain(("with", name), f"no kind of model '{kind}'. {did_you_mean(kind, MODELS)}")
+            return None
+        part = Part(use=str(definition["use"]), params=definition.get("with") or {})
+
+        def nothing(param: Param, value: Any, tell: Complain) -> Supplied:
+            return Supplied(thing=None)
+
+        models[key] = make(part, MODELS[kind].get(component), None, nothing, complain)
+    made: Made | None = models[key]
+    return made
 
 
 def _table() -> Registry:

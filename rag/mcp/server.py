@@ -17,6 +17,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from rag.core.errors import RagError, SpecError, StageError
+from rag.core.protocols import close
 from rag.core.types import Answer, Document, Message, Query
 from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn, Where
 from rag.pipeline import Pipeline
@@ -126,7 +127,7 @@ class _Tools:
                 anyio.from_thread.check_cancelled()
                 answer = piece.answer or answer
         finally:
-            _close(pieces)
+            close(pieces)
         if answer is None:
             raise StageError("the stream ended without an answer")
         return answer
@@ -144,12 +145,6 @@ class _Tools:
             except SpecError as error:
                 raise ToolError(str(error)) from None
         return where
-
-
-def _close(pieces: Iterator[Any]) -> None:
-    close = getattr(pieces, "close", None)
-    if close is not None:
-        close()
 
 
 def _document(index: Index, doc_id: str) -> DocumentResult:

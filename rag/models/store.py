@@ -45,7 +45,7 @@ def resolve(
     if offline is None:
         offline = hub.offline_by_environment()
     model = packaged.PACKAGED.get(name)
-    path = None if model else _path(name)
+    path = None if model else folder_of(name)
     if revision is not None and (model or path):
         raise MissingModel(f"model '{name}' has no revision '{revision}': only hub models have revisions")
     if model:
@@ -84,7 +84,7 @@ def list_models() -> list[ModelInfo]:
     ]
 
 
-def _path(name: str) -> Path | None:
+def folder_of(name: str) -> Path | None:
     """The folder that `name` means, if it means one.
 
     Raises:

@@ -62,7 +62,7 @@ def _stages_by_question(result: RunResult) -> dict[str, dict[str, list[dict[str,
         for record in result.records.get(name, ()):
             if isinstance(record, Ranking):
                 hits = [{"doc_id": hit.doc_id, "score": hit.score} for hit in record.hits]
-                stages.setdefault(record.qid, {}).setdefault(name, []).extend(hits)
+                stages.setdefault(record.outer_qid, {}).setdefault(name, []).extend(hits)
     return stages
 
 
@@ -71,5 +71,5 @@ def _usage_by_question(result: RunResult) -> dict[str, Usage]:
     for records in result.records.values():
         for record in records:
             if record.usage is not NO_USAGE:
-                usage[record.qid] = usage.get(record.qid, NO_USAGE) + record.usage
+                usage[record.outer_qid] = usage.get(record.outer_qid, NO_USAGE) + record.usage
     return usage

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from rag.core.protocols import CanDescribe, LoadsModels
 from rag.core.types import Query
 from rag.graph.build import Graph
+from rag.graph.checked import Made
+from rag.graph.spec import Node
+from rag.models.folder import file_sha256
+from rag.models.identity import named_weights
 from retrievers.index.directory import Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identities:
+    """Hashes of the graph and the index of a run; with a question they make its key."""
+
+    graph: str
+    index: str
+
+    def key(self, query: Query) -> str:
+        return question_key(query, graph=self.graph, index=self.index)
 
 
 def sha256_of(content: Any) -> str:
@@ -17,10 +35,49 @@ def sha256_of(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def graph_identity(graph: Graph) -> str:
-    """Hash of the graph as data and of the prompts its parts use. Where it came from, and comments, do not count."""
-    prompts = {name: part.prompt.sha256 for name, part in graph.parts.items() if hasattr(part, "prompt")}
-    return sha256_of({"graph": graph.spec.graph.model_dump(mode="json", by_alias=True), "prompts": prompts})
+def part_identity(made: Made, *, weights: bool = True) -> Mapping[str, Any]:
+    """All that a part's output depends on, as plain data.
+
+    Its component and every parameter, defaults filled in; the words of every prompt that it loaded; the content of
+    every file that a parameter names; the weights that its
+    models' names stand for; and what it says of itself, such as the digest of a file.
+    """
+    part = made.part
+    models = part.model_names if weights and isinstance(part, LoadsModels) else ()
+    return {
+        "use": made.use,
+        "parameters": made.parameters,
+        "prompts": dict(made.prompts),
+        "files": [file_sha256(path) for path in made.files],
+        "weights": [named_weights(name, revision) for name, revision in models],
+        "says": dict(part.describe()) if isinstance(part, CanDescribe) else {},
+        "inline": [part_identity(each, weights=weights) for each in made.inline],
+    }
+
+
+def graph_identity(graph: Graph, *, weights: bool = True) -> str:
+    """Hash of how the nodes are joined and of what each part is. Where the graph came from, and comments, do not count.
+
+    Args:
+        weights: whether the content of model folders counts; a machine that only hands out work may not have them.
+    """
+    spec = graph.spec.graph
+    wiring = {
+        "output": spec.output,
+        "nodes": _wired(spec.nodes),
+        "graphs": {
+            name: {"output": inner.output, "nodes": _wired(inner.nodes), "budget": inner.budget.model_dump(mode="json")}
+            for name, inner in spec.graphs.items()
+        },
+        "index": spec.index.model_dump(mode="json", by_alias=True),
+    }
+    return sha256_of(
+        {"graph": wiring, "parts": {name: part_identity(made, weights=weights) for name, made in graph.facts.items()}}
+    )
+
+
+def _wired(nodes: Mapping[str, Node]) -> dict[str, Any]:
+    return {name: {"use": node.use, "in": list(node.inputs), "k": node.k} for name, node in nodes.items()}
 
 
 def index_identity(index: Index | None) -> str:

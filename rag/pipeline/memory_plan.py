@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from rag.core.errors import RagError, SpecError
 from rag.core.memory import LIMIT, RAM, Machine, Need, TellsMemory, gib, this_machine
-from rag.pipeline.release import models_of, searches
+from rag.pipeline.release import inside, models_of, searches
 
 if TYPE_CHECKING:
     from rag.graph.build import Graph
-    from rag.graph.check import Checked
+    from rag.graph.checked import Checked
     from retrievers.index.directory import Index
 
 _PROGRAM = 160 << 20
@@ -110,6 +110,7 @@ def plan_memory(
         parts = {node: parts[node]}
     owners: list[tuple[str, Any]] = [(f"model '{name}'", model) for name, model in models.items()]
     owners += [(f"node '{name}'", part) for name, part in parts.items()]
+    owners += [("an inner component", part) for part in inside(graph)]
     if index is not None and graph.legs and (node is None or searches(graph, node)):
         owners.append(("index", _Searched(index, graph.legs)))
     asked = [(owner, part) for owner, part in owners if isinstance(part, TellsMemory)]

@@ -12,18 +12,19 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rag import tracing
-from rag.core.errors import MissingModel, SpecError, StageError
+from rag.core.errors import SpecError, StageError, did_you_mean
 from rag.core.memory import this_machine
 from rag.core.node import BoundNode
-from rag.core.protocols import CanSample, CanStreamAnswers
+from rag.core.protocols import CanSample, CanStreamAnswers, CanWarmUp
 from rag.core.report import RunResult, apart, merged
 from rag.core.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from rag.graph.build import Graph, build
 from rag.graph.load import load_spec
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec
+from rag.pipeline.loaded import models_loaded, require_local_models
 from rag.pipeline.memory_plan import plan_turns, require_room
-from rag.pipeline.release import keep_only, release
+from rag.pipeline.release import inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
 from retrievers.index.directory import Index
 
@@ -44,12 +45,13 @@ class Pipeline:
     What the next batch needs is loaded again, so batches should be large, and calls wait for one another.
     """
 
+    _pool: ThreadPoolExecutor | None = None  # also where the constructor failed, and there is nothing to close
+
     def __init__(self, graph: Graph, *, index: Index | None = None, by_stage: bool = False) -> None:
         self.graph = graph
         self.index = index
         self.by_stage = by_stage
         self._turns = Lock()
-        self._pool: ThreadPoolExecutor | None = None
         self._lock = Lock()
         tracing.watch(graph.models, graph.spec.graph.models)
 
@@ -83,7 +85,7 @@ class Pipeline:
         """
         target = self.graph.output if to is None else to
         if target not in self.graph.parts:
-            raise SpecError(f"no node '{target}'; the graph has {', '.join(self.graph.parts)}")
+            raise SpecError(f"no node '{target}'. {did_you_mean(target, self.graph.parts)}")
         if k is not None and k < 1:
             raise SpecError(f"k must be at least 1, got {k}")
         nodes = self.graph.up_to(target)
@@ -196,10 +198,9 @@ class Pipeline:
         """Load what the graph uses now instead of at the first question; by stage, nothing."""
         if self.by_stage:
             return
-        for part in (*self.graph.models.values(), *self.graph.parts.values()):
-            warm = getattr(part, "warm_up", None)
-            if warm is not None:
-                warm()
+        for part in (*self.graph.models.values(), *self.graph.parts.values(), *inside(self.graph)):
+            if isinstance(part, CanWarmUp):
+                part.warm_up()
         if self.index is not None:
             for leg in self.graph.legs:
                 getattr(self.index, leg)
@@ -247,9 +248,8 @@ class Pipeline:
         self.close()
 
     def __del__(self) -> None:
-        pool = getattr(self, "_pool", None)  # a constructor that failed left nothing to close
-        if pool is not None:
-            pool.shutdown(wait=False)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -366,20 +366,7 @@ def load_pipeline(
     if bound is not None:
         bound.check(spec.graph.index, built.legs)
     if offline:
-        require_local_models(built, bound)
+        require_local_models(models_loaded(built, bound))
     machine = this_machine(memory_gib=memory_gib)
     require_room(plan_turns(built, by_stage=by_stage, index=bound, machine=machine))
     return Pipeline(built, index=bound, by_stage=by_stage)
-
-
-def require_local_models(graph: Graph, index: Index | None) -> None:
-    """Raise MissingModel unless every model that the graph and the index use is on this machine."""
-    from rag.models import locate
-
-    wanted = [(str(m.model_name), m.revision) for m in graph.models.values() if hasattr(m, "revision")]
-    if index is not None and "dense" in graph.legs and index.manifest.encoder is not None:
-        wanted.append((str(index.manifest.encoder["name"]), index.manifest.encoder.get("revision")))
-    missing = [name for name, revision in wanted if locate(name, revision=revision) is None]
-    if missing:
-        commands = "; ".join(f"rag models pull {name}" for name in missing)
-        raise MissingModel(f"not on this machine, and offline: {', '.join(missing)}. While online, run: {commands}")

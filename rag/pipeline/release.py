@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from rag.core.errors import SpecError
+from rag.core.protocols import CanRelease
 from rag.graph.build import Graph
-from rag.graph.check import Checked
-from rag.graph.signature import signature
+from rag.graph.checked import Checked, Made
 from retrievers.index.directory import Index
 
 
@@ -21,11 +21,14 @@ def release(graph: Graph, index: Index | None, names: Sequence[str]) -> None:
     if unknown := [name for name in names if name not in graph.parts and name not in graph.models]:
         there = f"models: {', '.join(graph.models) or 'none'}; nodes: {', '.join(graph.parts)}"
         raise SpecError(f"nothing to release is named {', '.join(map(repr, unknown))}. This graph has {there}")
-    chosen = {*names, *_readers(graph, {name for name in names if name in graph.models})}
-    parts = [
-        part for named in (graph.parts, graph.models) for name, part in named.items() if not names or name in chosen
-    ]
-    _let_go(parts if names else [*parts, index])
+    if not names:
+        _let_go([*graph.parts.values(), *inside(graph), *graph.models.values(), index])
+        return
+    models = {name for name in names if name in graph.models}
+    chosen = {*names, *_readers(graph, models)}
+    parts = [part for name, part in graph.parts.items() if name in chosen]
+    inner = [part for name, part in graph.inner_parts.items() if not models.isdisjoint(graph.facts[name].models)]
+    _let_go([*parts, *inner, *(graph.models[name] for name in models)])
 
 
 def keep_only(graph: Graph, index: Index | None, node: str) -> None:
@@ -36,21 +39,29 @@ def keep_only(graph: Graph, index: Index | None, node: str) -> None:
     _let_go(others if searches(graph, node) else [*others, index])
 
 
-def models_of(graph: Graph | Checked, node: str) -> set[str]:
-    """The models that a node was given, by their names in the graph."""
-    return {p for p in graph.spec.graph.nodes[node].params.values() if isinstance(p, str) and p in graph.models}
+def inside(graph: Graph | Checked) -> list[Any]:
+    """Components of inner graphs, and those that were written as parameters of others."""
+    return [*graph.inner_parts.values(), *(part for made in graph.facts.values() for part in _inline(made))]
+
+
+def models_of(graph: Graph | Checked, node: str) -> frozenset[str]:
+    """The models that a node was given, also through inner graphs, by their names in the graph."""
+    return graph.facts[node].models
 
 
 def searches(graph: Graph | Checked, node: str) -> bool:
-    """Whether a node was given the index."""
-    return any(param.resource == "index" for param in signature(type(graph.parts[node]), None).params)
+    """Whether a node was given the index, also through inner graphs."""
+    return graph.facts[node].searches
+
+
+def _inline(made: Made) -> list[Any]:
+    return [part for each in made.inline for part in (each.part, *_inline(each))]
 
 
 def _let_go(parts: Iterable[Any]) -> None:
     for part in parts:
-        let_go = getattr(part, "release", None)
-        if let_go is not None:
-            let_go()
+        if isinstance(part, CanRelease):
+            part.release()
 
 
 def _readers(graph: Graph, models: Set[str]) -> list[str]:

@@ -9,6 +9,7 @@ from time import perf_counter
 from rag import tracing
 from rag.core.errors import RagError, StageError
 from rag.core.node import BoundNode
+from rag.core.protocols import close
 from rag.core.report import RunResult, node_report
 from rag.core.types import Answer, AnswerDelta
 
@@ -51,9 +52,7 @@ class AnswerStream(Iterator[AnswerDelta]):
 
     def close(self) -> None:
         """Stop writing. What was written stays said; there is no `result` then."""
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
+        close(self._pieces)
 
     def _whole(self, answer: Answer) -> RunResult:
         report = node_report(self._node.name, self._node.use, self._seconds, 1, [answer])

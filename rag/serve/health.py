@@ -11,6 +11,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from rag.core.protocols import AsksModel, SaysState
 from rag.graph.build import Graph
 from rag.service.replies import JSONReply
 from rag.service.service import Service
@@ -72,11 +73,10 @@ class Checkup:
 
 def _works(name: str, model: Any) -> bool:
     """Whether a model that can tell says that it works; one in this process cannot be down."""
-    state = getattr(model, "state", None)
-    if state is None:
+    if not isinstance(model, SaysState):
         return True
     try:
-        state()
+        model.state()
     except Exception as error:
         logger.warning("model '%s' is down: %s", name, type(error).__name__)
         return False
@@ -84,5 +84,5 @@ def _works(name: str, model: Any) -> bool:
 
 
 def _down(graph: Graph, name: str, model: Any) -> dict[str, str]:
-    names = [node for node, part in graph.parts.items() if getattr(part, "llm", None) is model]
+    names = [node for node, part in graph.parts.items() if isinstance(part, AsksModel) and part.llm is model]
     return {"part": f"model {name}", "means": f"nodes that need it do not work: {', '.join(names) or 'none'}"}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
-from rag.core.protocols import LLM, CanSample, CanStreamAnswers, CanStreamTogether
+from rag.core.protocols import LLM, AsksModel, CanSample, CanStreamAnswers, CanStreamTogether, CapsTokens
 from rag.core.report import RunResult, apart
 from rag.core.types import AnswerDelta, Query, Ranking, Where
 from rag.graph.build import RANKING_STAGES, Graph
@@ -138,8 +138,8 @@ class Service:
     @property
     def most_tokens(self) -> int | None:
         """Most tokens of an answer that a request may ask for; None where no limit is known."""
-        own: int | None = getattr(self.pipeline.graph.parts[self.pipeline.graph.output], "max_tokens", None)
-        return self.settings.max_tokens or own
+        part = self.pipeline.graph.parts[self.pipeline.graph.output]
+        return self.settings.max_tokens or (part.max_tokens if isinstance(part, CapsTokens) else None)
 
     @property
     def reranker(self) -> Any:
@@ -319,7 +319,8 @@ class Service:
 
 def answering_llm(graph: Graph) -> LLM | None:
     """The model that answers, if the answering node says which."""
-    return getattr(graph.parts[graph.output], "llm", None)
+    part = graph.parts[graph.output]
+    return part.llm if isinstance(part, AsksModel) else None
 
 
 def _each_alone(work: Callable[[list[Given]], list[Made]], batch: list[Given]) -> list[Made | Exception]:

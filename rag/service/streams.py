@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+from rag.core.protocols import close
 from rag.core.stopping import Stop, stopping
 from rag.service.gather import Overloaded
 
@@ -102,10 +103,8 @@ class Reader(Generic[Piece]):
         except Exception as error:
             end = _End(error)
         finally:
-            close = getattr(self._source, "close", None)
-            if close is not None:
-                with suppress(Exception):
-                    close()
+            with suppress(Exception):
+                close(self._source)
             self._tell(self._pieces.put_nowait, end)
             self._tell(self._leave)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider, use_span
 
+from rag.core.protocols import close
 from rag.core.types import Answer, AnswerDelta, Context, Query, Ranking, Usage
 from rag.tracing import Told
 
@@ -132,9 +133,7 @@ class Recorder:
             self.failed(span, error)
             raise
         finally:
-            close = getattr(pieces, "close", None)
-            if close is not None:
-                close()
+            close(pieces)
             span.end()
 
     def _mark(self, span: Span, kind: str, message: str) -> None:

@@ -183,6 +183,12 @@ class Index:
             needs += [self._mapped("representations", "promptreps/"), *self._promptreps_memory()]
         return needs
 
+    def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
+        """Models that searching these legs loads: name and hub revision."""
+        makers = {"dense": self.manifest.encoder, "promptreps": (self.manifest.promptreps or {}).get("encoder")}
+        described = [cast(dict[str, Any], makers[leg]) for leg in legs if makers.get(leg)]
+        return [(str(each.get("name") or each["model"]), each.get("revision")) for each in described]
+
     def release(self) -> None:
         """Let go of the encoders' weights; the next query loads them again."""
         for name in ("encoder", "promptreps_encoder"):

@@ -85,17 +85,19 @@ def make(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempP
         "cache": str(run.with_name("cache")),
     }
 
-    def of(stage: str, name: str) -> Any:
+    def of(stage: str, name: str, **more: Any) -> Any:
         registry, method = TABLES[stage]
         component = registry.get(name)
-        values: dict[str, Any] = dict(SMALL.get(f"{stage}.{name}", {}))
+        values: dict[str, Any] = {**SMALL.get(f"{stage}.{name}", {}), **more}
         for p in signature(component, method).params:
             if p.resource == "llm":
                 assert all(hasattr(tiny_llm, power) for power in needed_powers(p.annotation))
                 values[p.name] = tiny_llm
             elif p.resource == "index":
                 values[p.name] = index
-            elif p.name not in values and (p.default is REQUIRED or p.name == "cache"):
+            elif p.resource == "rerank":
+                values[p.name] = of("rerank", str(p.default), **values.pop("params", {}))
+            elif p.parameters_of is None and p.name not in values and (p.default is REQUIRED or p.name == "cache"):
                 values[p.name] = plain[p.name]
         return component(**values)
 

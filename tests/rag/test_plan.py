@@ -34,7 +34,7 @@ class Part:
 
 
 def planned(machine: Machine = SMALL, **parts: Any) -> MemoryPlan:
-    graph: Any = SimpleNamespace(models={}, parts=parts, legs=())
+    graph: Any = SimpleNamespace(models={}, parts=parts, inner_parts={}, facts={}, legs=())
     return plan_memory(graph, machine=machine)
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Completion, Document, Message, Prompt, Query, Ranking, SamplingParams, ScoredDocument
-from rerankers import RERANKERS
 from rerankers.forms import letters, numbers, written
 from rerankers.labels import parse_labels
 from rerankers.permutation import parse_permutation
+from tests.rerankers.making import reranker
 
 BEGUN: Prompt = [Message(role="user", content="which?"), Message(role="assistant", content="Passage")]
 WORD: Prompt = [Message(role="user", content="which?"), Message(role="assistant", content="Answer:")]
@@ -78,7 +78,7 @@ LISTS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("which", ONE_LETTER)
 def test_one_letter_held_to_its_form_leaves_nothing_to_repair(which: str) -> None:
     name, params = ONE_LETTER[which]
-    for found in RERANKERS.get(name)(llm=Held(), **params).rerank([ranking(9), ranking(4, "r")], k=9):
+    for found in reranker(name, Held(), **params).rerank([ranking(9), ranking(4, "r")], k=9):
         counts = found.outcome.counts
         assert counts["calls"] == counts["ok"] > 0
         assert set(counts) == {"calls", "ok"}
@@ -87,7 +87,7 @@ def test_one_letter_held_to_its_form_leaves_nothing_to_repair(which: str) -> Non
 @pytest.mark.parametrize("which", LISTS)
 def test_a_list_held_to_its_form_can_repeat_and_nothing_worse(which: str) -> None:
     name, params = LISTS[which]
-    for found in RERANKERS.get(name)(llm=Held(), **params).rerank([ranking(9), ranking(4, "r")], k=9):
+    for found in reranker(name, Held(), **params).rerank([ranking(9), ranking(4, "r")], k=9):
         counts = found.outcome.counts
         assert set(counts) <= {"calls", "ok", "repaired", "repeated", "missing"}
         assert counts["repeated"] == counts["missing"] > 0

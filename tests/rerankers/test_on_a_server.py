@@ -13,11 +13,13 @@ from generators.llm.server import ServerLLM
 from generators.llm.transformers import TransformersLLM
 from rag.core.powers import LacksPower
 from rag.core.types import Document, Query, Ranking, ScoredDocument
-from rag.graph.check import Checked, check
+from rag.graph.check import check
+from rag.graph.checked import Checked
 from rag.graph.load import load_spec
 from rerankers import RERANKERS
 from tests.generators.llm.conftest import save_random_model
 from tests.generators.llm.serving import Served, Trouble, serving, status
+from tests.rerankers.making import reranker
 
 WRITING: dict[str, tuple[str, dict[str, Any]]] = {
     "listwise": ("listwise", {}),
@@ -72,7 +74,7 @@ def saying(text: str) -> Trouble:
 @pytest.mark.parametrize("which", WRITING)
 def test_what_writes_runs_from_end_to_end(which: str, dialect: str, plain: Served) -> None:
     name, params = WRITING[which]
-    [found] = RERANKERS.get(name)(llm=client(plain, dialect), **params).rerank([ranking(4)], k=4)
+    [found] = reranker(name, client(plain, dialect), **params).rerank([ranking(4)], k=4)
     assert sorted(found.doc_ids) == ["d0", "d1", "d2", "d3"]
     bodies = plain.posts("/v1/chat/completions")
     assert found.usage.calls == len(bodies) > 0
@@ -123,7 +125,7 @@ def test_a_server_named_as_plain_is_refused_what_it_lacks(name: str, tmp_path: P
     assert "cannot (dialect openai has no word for it; vllm serve has, with dialect vllm)." in problem
     assert problem.endswith("Models that can: llm.scripted, llm.server, llm.transformers, llm.vllm_offline.")
     with pytest.raises(LacksPower, match="dialect openai has no word for it"):
-        RERANKERS.get(name)(llm=ServerLLM(dialect="openai"), **({"of": "first"} if more else {}))
+        reranker(name, ServerLLM(dialect="openai"), **({"of": "first"} if more else {}))
 
 
 @pytest.mark.parametrize("dialect", ["openai", "auto"])

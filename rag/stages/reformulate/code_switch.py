@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rag.core.errors import SpecError
+from rag.core.inputs import input_file
 from rag.core.replies import folded
 from rag.core.types import NO_USAGE, OK, Outcome, Query
 from rag.stages.writing import require_positive
@@ -55,9 +56,7 @@ class CodeSwitchReformulator:
         seed: int = 0,
     ) -> None:
         require_positive("reformulate.code_switch", n=n)
-        self._path = Path(dictionary)
-        if not self._path.is_file():
-            raise SpecError(f"reformulate.code_switch: there is no dictionary '{dictionary}'")
+        self._path = input_file(dictionary, what="dictionary", by="reformulate.code_switch")
         self.languages, self.n, self.keep_original, self.seed = frozenset(languages), n, keep_original, seed
         self._names: Names | None = None
         self._lock = threading.Lock()

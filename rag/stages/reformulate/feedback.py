@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Literal, get_args
 
 import prompts
-from rag.core.errors import SpecError
+from rag.core.inputs import input_file
 from rag.core.protocols import LLM
 from rag.core.replies import parse_yes_no, without_reasoning
 from rag.core.trec import Qrels, read_qrels
@@ -52,10 +51,9 @@ class FeedbackSource:
         if (source == "oracle") != (qrels is not None):
             raise ValueError(f"{by}: qrels names the judgements of the source 'oracle', and of no other")
         require_positive(by, m=m, depth=depth, max_words=max_words)
-        if qrels is not None and not Path(qrels).is_file():
-            raise SpecError(f"{by}: there is no qrels file '{qrels}'")
         self._source, self._m, self._depth, self._max_words = source, m, depth, max_words
-        self._llm, self._index, self._path = llm, index, qrels
+        self._llm, self._index = llm, index
+        self._path = None if qrels is None else input_file(qrels, what="qrels file", by=by)
         self._qrels: Qrels | None = None
         self._chunks: dict[str, int] | None = None
         self._critic = prompts.load("feedback_critic")
@@ -70,7 +68,8 @@ class FeedbackSource:
 
     def _judged(self, query: Query, ranking: Ranking) -> tuple[Document, ...]:
         if self._qrels is None:
-            self._qrels = read_qrels(Path(str(self._path)))
+            assert self._path is not None  # which a judged source has
+            self._qrels = read_qrels(self._path)
         judged = self._qrels.get(query.qid, {})
         best = sorted((doc_id for doc_id, grade in judged.items() if grade > 0), key=lambda i: (-judged[i], i))
         ranked_chunks = {hit.document.parent: hit.document for hit in reversed(ranking.hits)}  # the highest stays

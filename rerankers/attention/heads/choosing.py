@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rag.core.inputs import note_file
 from rerankers.attention.heads.head_sets import (
     HeadSet,
     Layout,
@@ -48,6 +49,7 @@ class HeadChoice:
         if isinstance(given, str) and _HEADS.fullmatch(given.strip()):
             given = tuple(re.split(r"\s*,\s*", given.strip()))
         if isinstance(given, str):
+            note_file(Path(given))
             return cls(heads=read_head_set(Path(given)))
         parse_heads(given)
         return cls(names=tuple(given))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.memory import Need
-from rag.core.protocols import LocalLLM, Weights
+from rag.core.protocols import CountsPromptMemory, LocalLLM, Weights
 from rag.core.ranking import in_this_order, ranked_before, require_k, split_at
 from rag.core.types import NO_USAGE, OK, Document, Outcome, Ranking, Usage
 from rerankers.attention.heads.layout import Plan, make_plan, parse_heads
@@ -137,11 +137,15 @@ class ICRReranker:
         Raises:
             MissingModel: the model is not here yet.
         """
-        tell = getattr(self._llm, "prompt_memory", None)
-        if tell is None:
+        if not isinstance(self._llm, CountsPromptMemory):
             return []
         most = (self._window or self._depth or _USUAL_DEPTH) * self._max_words * _TOKENS_PER_WORD
-        return [replace(tell(min(most, self._llm.context_window)), smaller="lower depth or max_words of rerank.icr")]
+        return [
+            replace(
+                self._llm.prompt_memory(min(most, self._llm.context_window)),
+                smaller="lower depth or max_words of rerank.icr",
+            )
+        ]
 
     def _rerank(self, ranking: Ranking, k: int) -> Ranking:
         head, rest = split_at(ranking, self._depth)

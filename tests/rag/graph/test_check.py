@@ -88,7 +88,7 @@ CASES = {
     "no power": (
         "rerank.test_llm",
         "rerank.test_weights",
-        "needs a model that HasWeights; 'small' (llm.scripted) cannot",
+        "needs a model that can lend its weights; 'small' (llm.scripted) cannot",
     ),
 }
 

@@ -166,6 +166,6 @@ def test_a_model_that_has_a_method_in_name_alone_is_refused_with_its_reason(rati
 
     assert made("vllm").llm.model_name == "m"
     with pytest.raises(
-        SpecError, match=r"needs a model that CanScore; llm.server cannot \(dialect openai has no word for it"
+        SpecError, match=r"needs a model that can score given texts; .*cannot \(dialect openai has no word for it"
     ):
         made("openai")

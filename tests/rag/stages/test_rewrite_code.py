@@ -23,7 +23,9 @@ class Served(ScriptedLLM):
     """A scripted model that says which one it is."""
 
     model_name = "scripted"
-    url = "http://localhost"
+
+    def signature(self) -> dict[str, str]:
+        return {"model": self.model_name}
 
 
 def transform(llm: ScriptedLLM, cache: Path, **arguments: Any) -> RewriteCodeTransform:

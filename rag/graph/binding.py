@@ -1,0 +1,41 @@
+"""Checked nodes -> nodes that can run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rag.core.node import BoundNode
+from rag.graph.checked import Checked
+from rag.graph.inner import RANKINGS
+from rag.graph.kinds import STAGES
+from rag.graph.spec import QUERY
+
+
+def bound_nodes(checked: Checked, *, prefix: str = "") -> tuple[BoundNode, ...]:
+    """The nodes of a graph, all of them made, in topological order; those of an inner graph under its name."""
+    return tuple(
+        _bound(
+            checked.made[name].part,
+            name=f"{prefix}{name}",
+            use=checked.body.nodes[name].use,
+            inputs=tuple(
+                source if source == QUERY else f"{prefix}{source}" for source in checked.body.nodes[name].inputs
+            ),
+            k=checked.body.nodes[name].k,
+        )
+        for name in checked.order
+    )
+
+
+def lone_node(part: Any, *, name: str, use: str) -> BoundNode:
+    """A retriever or reranker that stands alone, as a node that reads what it is given."""
+    inputs = (RANKINGS,) if use.startswith("rerank.") else (QUERY,)
+    return _bound(part, name=name, use=use, inputs=inputs, k=None)
+
+
+def _bound(part: Any, *, name: str, use: str, inputs: tuple[str, ...], k: int | None) -> BoundNode:
+    stage = use.partition(".")[0]
+    kind = STAGES[stage]
+    return BoundNode(
+        name=name, use=use, stage=stage, inputs=inputs, work=getattr(part, kind.method), gathers=kind.gathers, k=k
+    )

@@ -1,0 +1,137 @@
+"""Parameters are validated and parts made: models first, then nodes. Loads no weights.
+
+Whatever a part needs that is no data comes from a `Supply`: models by name, the index, inner graphs. One that is not
+there leaves the part unmade; what is wrong with it was said elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from rag.core.errors import SpecError, did_you_mean
+from rag.core.inputs import noted
+from rag.core.powers import LacksPower, in_words, lacking
+from rag.core.yaml_source import Place
+from rag.graph.checked import Made
+from rag.graph.kinds import MODELS
+from rag.graph.signature import InlinePart, Param, needed_powers, parameters_model, signature
+from rag.graph.spec import Part
+
+Complain = Callable[[Place, str], None]
+"""Is told a place below the part, and what is wrong there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supplied:
+    """What was found for a parameter; `thing` is None where it is not there. `inline`: components made for it alone."""
+
+    thing: Any
+    models: frozenset[str] = frozenset()
+    searches: bool = False
+    inline: tuple[Made, ...] = ()
+
+
+Supply = Callable[[Param, Any, Complain], Supplied]
+"""Where resources come from: a parameter, the value that the file gives it, and who is told what is wrong."""
+
+
+def make(part: Part, component: type[Any], method: str | None, supply: Supply, complain: Complain) -> Made | None:
+    """The part, or None after complaining, or where a resource is not there."""
+    model = parameters_model(component, method)
+    try:
+        given = model.model_validate_json(json.dumps(part.params), strict=True)
+    except TypeError as error:
+        complain(("with",), f"{part.use}: parameters must be plain data ({error})")
+        return None
+    except ValidationError as error:
+        for each in error.errors():
+            _complain_parameter(part.use, each, list(model.model_fields), complain)
+        return None
+    values: dict[str, Any] = {name: getattr(given, name) for name in model.model_fields}
+    supplied: list[Supplied] = []
+    complete = True
+    params = signature(component, method).params
+    for param in params:
+        if param.parameters_of is not None and (more := values.pop(param.name)):
+            values[param.parameters_of] = as_part(values[param.parameters_of], str(_stage(params, param)), more)
+    for param in params:
+        if param.resource is None or (param.resource != "index" and values.get(param.name) is None):
+            continue
+        found = supply(param, values.get(param.name), complain)
+        values[param.name] = found.thing
+        complete &= found.thing is not None
+        supplied.append(found)
+    if not complete:
+        return None
+    try:
+        with noted() as inputs:
+            made = component(**values)
+    except LacksPower as error:
+        complain(("with",), f"{error} {models_that_can(error.methods)}")
+        return None
+    except (SpecError, ValueError) as error:
+        complain(("with",), str(error))
+        return None
+    return Made(
+        part=made,
+        use=part.use,
+        parameters=given.model_dump(mode="json", by_alias=True),
+        prompts=dict(inputs.prompts),
+        files=tuple(inputs.files),
+        models=frozenset().union(*(each.models for each in supplied)),
+        searches=any(each.searches for each in supplied),
+        inline=tuple(made for each in supplied for made in each.inline),
+    )
+
+
+def _complain_parameter(use: str, error: Any, known: list[str], complain: Complain) -> None:
+    path = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        message = f"{use} has no parameter '{path}'. {did_you_mean(path, known)}"
+    elif error["type"] == "missing":
+        message = f"{use} needs the parameter '{path}'"
+    else:
+        message = f"{use}: {path}: {error['msg'][0].lower()}{error['msg'][1:]}, got {str(error['input'])[:80]!r}"
+    complain(("with", *error["loc"]), message)
+
+
+def fitting_model(made: Made, param: Param, *, use: str, name: str, complain: Complain) -> Any:
+    """The model, if it has the powers that a parameter asks for; None after complaining."""
+    missing = lacking(made.part, needed_powers(param.annotation))
+    if not missing:
+        return made.part
+    why = "; ".join(dict.fromkeys(filter(None, missing.values())))
+    complain(
+        ("with", param.name),
+        f"{use} needs a model that can {in_words(missing)}; '{name}' ({made.use}) cannot{f' ({why})' if why else ''}. "
+        f"{models_that_can(missing)}",
+    )
+    return None
+
+
+def models_that_can(methods: Iterable[str]) -> str:
+    """Which kinds of models have all these methods, in a sentence."""
+    wanted = set(methods)
+    able = [
+        f"llm.{name}"
+        for name in MODELS["llm"]
+        if wanted <= {member for base in MODELS["llm"].get(name).__mro__ for member in vars(base)}
+    ]
+    return f"Models that can: {', '.join(able) or 'none'}."
+
+
+def as_part(value: InlinePart | Part | str, stage: str, params: Mapping[str, Any] = MappingProxyType({})) -> Part:
+    """A component written in place; a bare name is one of the stage. `params` are added to its own."""
+    if isinstance(value, str):
+        return Part(use=f"{stage}.{value}", params=dict(params))
+    return Part(use=value.use, params={**value.params, **params})
+
+
+def _stage(params: Sequence[Param], param: Param) -> str | None:
+    return next(each.resource for each in params if each.name == param.parameters_of)

@@ -1,0 +1,40 @@
+"""Which models a graph and its index load, and whether they are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rag.core.errors import MissingModel
+from rag.core.protocols import LoadsModels
+from rag.graph.build import Graph
+from rag.graph.checked import Checked
+from rag.models import locate
+from rag.pipeline.release import inside
+from retrievers.index.directory import Index
+
+Named = tuple[str, str | None]
+"""A model's name and its hub revision."""
+
+
+def models_loaded(graph: Graph | Checked, index: Index | None) -> list[Named]:
+    """Every model that the graph's parts and the searched legs may load, once each, in the order of the graph."""
+    parts = [*graph.models.values(), *graph.parts.values(), *inside(graph)]
+    names = [named for part in parts if isinstance(part, LoadsModels) for named in part.model_names]
+    if index is not None:
+        names += index.model_names(graph.legs)
+    return list(dict.fromkeys(names))
+
+
+def require_local_models(models: Iterable[Named]) -> None:
+    """Return if all of these models are on this machine.
+
+    Raises:
+        MissingModel: some are not; names them, and the commands that fetch them.
+    """
+    missing = [(name, revision) for name, revision in models if locate(name, revision=revision) is None]
+    if missing:
+        commands = "; ".join(
+            f"rag models pull {name}{f' --revision {revision}' if revision else ''}" for name, revision in missing
+        )
+        names = ", ".join(name for name, _ in missing)
+        raise MissingModel(f"not on this machine, and offline: {names}. While online, run: {commands}")
