@@ -24,6 +24,7 @@ from rag.batch.pools import POOLS, advanced, begun, lightened, pools_of
 from rag.core.errors import IndexMismatch, SpecError, StageError
 from rag.core.node import BoundNode
 from rag.core.optional import need
+from rag.core.plugins import load_plugin, loaded_plugins
 from rag.core.report import RunResult
 from rag.core.types import Query
 from rag.graph.run import NOT_AN_ITEMS_FAULT
@@ -59,6 +60,7 @@ class _Job:
     index: str | None
     identities: Identities
     parts: str
+    plugins: tuple[str, ...] = ()
 
 
 def through_ray(
@@ -79,6 +81,7 @@ def through_ray(
         index=index,
         identities=identities,
         parts=graph_identity(pipeline.graph, weights=False),
+        plugins=loaded_plugins(),
     )
     pools = list(pools_of(pipeline.graph.up_to(pipeline.graph.output)))
     with _connected(cluster, n_pools=len(pools)) as ray:
@@ -143,6 +146,8 @@ class _Worker:
 
     def _loaded(self) -> Pipeline:
         if self._pipeline is None:
+            for name in self._job.plugins:
+                load_plugin(name)
             pipeline = load_pipeline(self._job.graph, index=self._job.index)
             _require_same(self._job, pipeline)
             self._pipeline = pipeline

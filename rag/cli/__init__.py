@@ -13,6 +13,7 @@ from importlib import import_module
 
 from rag.cli.parser import parser
 from rag.core.errors import RagError
+from rag.core.plugins import load_plugin
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: Namespace) -> int:
+    for name in given.plugin:
+        load_plugin(name)
     command = import_module(f"rag.cli.{given.module}")
     if not getattr(given, "trace", None):
         return int(command.run(given))

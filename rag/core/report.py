@@ -124,7 +124,7 @@ def node_report(name: str, use: str, seconds: float, n_in: int, records: Sequenc
         seconds=seconds,
         n_in=n_in,
         n_out=len(records),
-        n_queries=len({record.outer_qid for record in records}),
+        n_queries=len({record.qid for record in records}),
         usage=usage,
         outcomes=outcomes,
         counts=counts,

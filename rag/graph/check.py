@@ -19,8 +19,9 @@ from rag.graph.checked import Checked
 from rag.graph.inner import Inner, InnerReranker, InnerRetriever
 from rag.graph.kinds import MODELS, STAGES, TABLES
 from rag.graph.making import Complain, Supplied, as_part, fitting_model, make
-from rag.graph.signature import INNER, RECORDS, Param, core_of, needed_powers, signature
+from rag.graph.signature import RECORDS, Param, core_of, needed_powers, signature
 from rag.graph.spec import QUERY, Budget, InnerGraph, Part, Spec
+from rag.graph.uses import graphs_used
 from rag.graph.wiring import ancestors, check_wiring
 from retrievers.index.directory import Index
 
@@ -240,36 +241,10 @@ def _below(checked: Checked, place: Place) -> Complain:
     return complain
 
 
-def _inner_used(checked: Checked) -> list[str]:
-    """Names of inner graphs that this graph's nodes are given."""
-    return _graphs_in(checked.body.nodes.values(), set(checked.spec.graph.graphs))
-
-
-def _graphs_in(parts: Any, known: set[str]) -> list[str]:
-    """Names of inner graphs among the parameters of these parts that ask for one, at any depth."""
-    names: list[str] = []
-    for part in parts:
-        stage, _, component = part.use.partition(".")
-        if stage not in STAGES or component not in STAGES[stage].registry:
-            continue
-        try:
-            params = signature(STAGES[stage].registry.get(component), STAGES[stage].method).params
-        except (SpecError, TypeError):
-            continue
-        for param in params:
-            value = part.params.get(param.name)
-            if param.resource in INNER and isinstance(value, str) and value in known:
-                names.append(value)
-            elif param.resource in INNER and isinstance(value, dict) and isinstance(value.get("use"), str):
-                inner = value.get("with")
-                names += _graphs_in([Part(use=value["use"], params=inner if isinstance(inner, dict) else {})], known)
-    return names
-
-
 def _inner_order(checked: Checked) -> list[str]:
     """Inner graphs so that each follows those it uses; those in a circle are left out, after complaining."""
     graphs = checked.spec.graph.graphs
-    uses = {name: _graphs_in(graph.nodes.values(), set(graphs)) for name, graph in graphs.items()}
+    uses = {name: graphs_used(graph.nodes.values(), graphs) for name, graph in graphs.items()}
     while True:
         try:
             return list(TopologicalSorter(uses).static_order())
@@ -283,8 +258,10 @@ def _inner_order(checked: Checked) -> list[str]:
 
 
 def _check_use_of_inner(checked: Checked) -> None:
-    used = {*_inner_used(checked), *(name for inner in checked.inner.values() for name in _inner_used(inner))}
-    for name in checked.spec.graph.graphs:
+    graphs = checked.spec.graph.graphs
+    bodies = [checked.spec.graph.nodes, *(graph.nodes for graph in graphs.values())]
+    used = {name for nodes in bodies for name in graphs_used(nodes.values(), graphs)}
+    for name in graphs:
         if name not in used:
             checked.complain(("graphs", name), "no node is given it; use it or remove it")
         if name in STAGES["retrieve"].registry or name in STAGES["rerank"].registry:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
 from rag.core.errors import SpecError
-from rag.graph.spec import QUERY, GraphSpec
+from rag.graph.spec import QUERY, Body, GraphSpec, Node, Part
+from rag.graph.uses import inner_uses
 from rag.graph.wiring import topological
 
 _COLOURS = {
@@ -20,6 +21,7 @@ _COLOURS = {
     "generate": "#b3306b",
 }
 _W, _H, _GAP_X, _GAP_Y, _PAD = 168, 58, 44, 22, 20
+_FRAME_TOP = 30
 
 
 def draw(graph: GraphSpec, path: str | Path) -> None:
@@ -46,7 +48,34 @@ def mermaid(graph: GraphSpec) -> str:
         lines.extend(f"  {ids[source]} --> {ids[name]}" for source in node.inputs if source in ids)
     if graph.output in ids:
         lines.append(f"  style {ids[graph.output]} stroke-width:3px")
+    for number, (title, inner) in enumerate(_inner_graphs(graph)):
+        names = {QUERY: f"g{number}q", **{name: f"g{number}n{i}" for i, name in enumerate(inner.nodes)}}
+        lines.append(f'  subgraph g{number}["{_mermaid(title)}"]')
+        lines.append(f'    {names[QUERY]}(["{QUERY}"])')
+        lines += [f'    {names[name]}["{_mermaid(name)}<br/>{_mermaid(n.use)}"]' for name, n in inner.nodes.items()]
+        lines += [
+            f"    {names[s]} --> {names[name]}" for name, n in inner.nodes.items() for s in n.inputs if s in names
+        ]
+        lines.append("  end")
+        lines += [f"  {ids[name]} -.-> g{number}" for name in graph.nodes if title in _titles(name, graph)]
     return "\n".join(lines) + "\n"
+
+
+def _inner_graphs(graph: GraphSpec) -> list[tuple[str, Body]]:
+    """What nodes are given, each once: named inner graphs, and components written in place as graphs of one node."""
+    inner: dict[str, Body] = {f"graph {name}": body for name, body in graph.graphs.items()}
+    for name, node in graph.nodes.items():
+        for parameter, use in inner_uses(node, graph.graphs):
+            if isinstance(use, Part):
+                lone = Node(use=use.use, params=use.params)
+                inner[f"{name}: {parameter}"] = Body(nodes={parameter: lone}, output=parameter)
+    return list(inner.items())
+
+
+def _titles(name: str, graph: GraphSpec) -> set[str]:
+    """Titles of the inner graphs that a node is given."""
+    uses = inner_uses(graph.nodes[name], graph.graphs)
+    return {f"graph {use}" if isinstance(use, str) else f"{name}: {parameter}" for parameter, use in uses}
 
 
 def _mermaid(text: str) -> str:
@@ -64,10 +93,12 @@ class _Box:
 
 
 def svg(graph: GraphSpec) -> str:
-    """A self-contained SVG, left to right, light and dark."""
+    """A self-contained SVG, left to right, light and dark; inner graphs stand framed below."""
     boxes = _layout(graph)
-    width = max(b.x for b in boxes.values()) + _W + _PAD
-    height = max(b.y for b in boxes.values()) + _H + _PAD
+    frames = _frames(graph, top=max(b.y for b in boxes.values()) + _H)
+    every = [*boxes.values(), *(box for frame in frames for box in frame.boxes.values())]
+    width = max(b.x for b in every) + _W + (2 if frames else 1) * _PAD
+    height = max(b.y for b in every) + _H + (2 if frames else 1) * _PAD
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
         f'height="{height:g}" role="img" font-family="system-ui, sans-serif">',
@@ -82,10 +113,57 @@ def svg(graph: GraphSpec) -> str:
     for name, node in graph.nodes.items():
         parts.extend(_edge(boxes[source], boxes[name]) for source in node.inputs if source in boxes)
     parts.extend(_rect(box, box.name == graph.output) for box in boxes.values())
+    for frame in frames:
+        parts.append(_outline(frame))
+        parts += [_thread(boxes[name], frame) for name in graph.nodes if frame.title in _titles(name, graph)]
+        for name, node in frame.body.nodes.items():
+            parts += [_edge(frame.boxes[source], frame.boxes[name]) for source in node.inputs if source in frame.boxes]
+        parts += [_rect(box, box.name == frame.body.output) for box in frame.boxes.values()]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _layout(graph: GraphSpec) -> dict[str, _Box]:
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    title: str
+    body: Body
+    boxes: dict[str, _Box]
+
+
+def _frames(graph: GraphSpec, *, top: float) -> list[_Frame]:
+    """Inner graphs, one below the other."""
+    frames = []
+    for title, body in _inner_graphs(graph):
+        top += _GAP_Y + _FRAME_TOP
+        boxes = {name: replace(box, x=box.x + _PAD, y=box.y + top) for name, box in _layout(body).items()}
+        frames.append(_Frame(title=title, body=body, boxes=boxes))
+        top = max(box.y for box in boxes.values()) + _H + _PAD
+    return frames
+
+
+def _outline(frame: _Frame) -> str:
+    left, top = min(b.x for b in frame.boxes.values()) - _PAD, min(b.y for b in frame.boxes.values()) - _FRAME_TOP
+    width = max(b.x for b in frame.boxes.values()) + _W + _PAD - left
+    height = max(b.y for b in frame.boxes.values()) + _H + _PAD - top
+    return (
+        f'<rect class="edge" x="{left:g}" y="{top:g}" width="{width:g}" height="{height:g}" rx="10" '
+        f'stroke-dasharray="5 4"/><text class="use" x="{left + 12:g}" y="{top + 20:g}" font-size="13">'
+        f"{escape(_short(frame.title, 40))}</text>"
+    )
+
+
+def _thread(box: _Box, frame: _Frame) -> str:
+    """A dashed line from a node to what it is given."""
+    x, y = box.x + _W / 2, box.y + _H
+    left, top = min(b.x for b in frame.boxes.values()), min(b.y for b in frame.boxes.values()) - _FRAME_TOP
+    right = max(b.x for b in frame.boxes.values()) + _W
+    end = min(max(x, left), right)
+    return (
+        f'<path class="edge" stroke-dasharray="5 4" marker-end="url(#a)" '
+        f'd="M{x:g} {y:g}C{x:g} {(y + top) / 2:g} {end:g} {(y + top) / 2:g} {end:g} {top - 2:g}"/>'
+    )
+
+
+def _layout(graph: Body | GraphSpec) -> dict[str, _Box]:
     """Columns by longest way from the query; rows in order of writing, centred."""
     order, cycle = topological({name: node.inputs for name, node in graph.nodes.items()})
     if cycle:
@@ -140,12 +218,18 @@ def _short(text: str, n: int) -> str:
     return text if len(text) <= n else f"{text[: n - 1]}…"
 
 
+def _all_nodes(graph: GraphSpec) -> list[tuple[str, Node]]:
+    """Nodes of the graph and of its inner graphs, those as "GRAPH/NODE"."""
+    inner = [(f"{name}/{node}", n) for name, body in graph.graphs.items() for node, n in body.nodes.items()]
+    return [*graph.nodes.items(), *inner]
+
+
 def html(graph: GraphSpec) -> str:
     """The SVG in a page, with every node's parameters below it."""
     rows = "".join(
         f"<tr><td>{escape(name)}<td>{escape(node.use)}<td>{escape(', '.join(node.inputs))}<td>{node.k or ''}"
         f"<td>{escape(', '.join(f'{key}: {value}' for key, value in node.params.items()))}"
-        for name, node in graph.nodes.items()
+        for name, node in _all_nodes(graph)
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'

@@ -68,9 +68,9 @@ class Inner:
         limits = (
             ("calls", cost.calls, budget.calls),
             ("tokens", cost.prompt_tokens + cost.new_tokens, budget.tokens),
-            ("seconds", round(seconds, 1), budget.seconds),
+            ("seconds", seconds, budget.seconds),
         )
-        over = [f"{used:,} of {limit:,} {what}" for what, used, limit in limits if limit is not None and used >= limit]
+        over = [f"{used:,.6g} of {limit:,} {what}" for what, used, limit in limits if limit and used >= limit]
         return f"the budget of '{self.label}' is spent: {', '.join(over)}" if over else ""
 
 

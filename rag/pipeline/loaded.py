@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rag.core.errors import MissingModel
+from rag.core.errors import MissingModel, SpecError
 from rag.core.protocols import LoadsModels
 from rag.graph.build import Graph
+from rag.graph.check import check
 from rag.graph.checked import Checked
+from rag.graph.load import load_spec
 from rag.models import locate
 from rag.pipeline.release import inside
 from retrievers.index.directory import Index
@@ -23,6 +25,19 @@ def models_loaded(graph: Graph | Checked, index: Index | None) -> list[Named]:
     if index is not None:
         names += index.model_names(graph.legs)
     return list(dict.fromkeys(names))
+
+
+def models_of_graph(graph: str, *, index: str | None = None) -> list[Named]:
+    """Every model that a graph loads, of its index too where one is named. Nothing is loaded or fetched.
+
+    Raises:
+        SpecError: the graph is wrong.
+    """
+    bound = None if index is None else Index.open(index)
+    checked = check(load_spec(graph), index=bound)
+    if checked.problems:
+        raise SpecError(*checked.problems)
+    return models_loaded(checked, bound)
 
 
 def require_local_models(models: Iterable[Named]) -> None:

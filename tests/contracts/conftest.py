@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -70,9 +71,17 @@ def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, .
     return Index.open(folder / "idx")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What parameters are filled with: by type, and by name (`plain`)."""
+
+    index: Index
+    llm: TransformersLLM
+    plain: dict[str, str]
+
+
 @pytest.fixture(scope="session")
-def make(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """(stage, name) -> a component, its parameters filled by type."""
+def given(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory) -> Given:
     run = tmp_path_factory.mktemp("runs") / "run.trec"
     lines = [f"q1 Q0 d{i:02}.md#1 {i} {20 - i} x" for i in range(1, 11)]
     run.write_text("\n".join(lines) + "\n")
@@ -84,6 +93,13 @@ def make(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempP
         "dictionary": str(dictionary),
         "cache": str(run.with_name("cache")),
     }
+    return Given(index=index, llm=tiny_llm, plain=plain)
+
+
+@pytest.fixture(scope="session")
+def make(given: Given) -> Make:
+    """(stage, name) -> a component, its parameters filled by type."""
+    plain = given.plain
 
     def of(stage: str, name: str, **more: Any) -> Any:
         registry, method = TABLES[stage]
@@ -91,10 +107,10 @@ def make(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempP
         values: dict[str, Any] = {**SMALL.get(f"{stage}.{name}", {}), **more}
         for p in signature(component, method).params:
             if p.resource == "llm":
-                assert all(hasattr(tiny_llm, power) for power in needed_powers(p.annotation))
-                values[p.name] = tiny_llm
+                assert all(hasattr(given.llm, power) for power in needed_powers(p.annotation))
+                values[p.name] = given.llm
             elif p.resource == "index":
-                values[p.name] = index
+                values[p.name] = given.index
             elif p.resource == "rerank":
                 values[p.name] = of("rerank", str(p.default), **values.pop("params", {}))
             elif p.parameters_of is None and p.name not in values and (p.default is REQUIRED or p.name == "cache"):

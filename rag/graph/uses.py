@@ -1,0 +1,42 @@
+"""Which inner graphs and components a part is given, read from its definition alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from rag.core.errors import SpecError
+from rag.graph.kinds import STAGES
+from rag.graph.signature import INNER, signature
+from rag.graph.spec import Part
+
+
+def inner_uses(part: Part, known: Collection[str]) -> Iterator[tuple[str, str | Part]]:
+    """(parameter, name of an inner graph or a component written there) of every parameter that takes one.
+
+    What cannot be read, such as a component that does not exist, is given nothing; checking says so.
+    """
+    stage, _, name = part.use.partition(".")
+    if stage not in STAGES or name not in STAGES[stage].registry:
+        return
+    try:
+        params = signature(STAGES[stage].registry.get(name), STAGES[stage].method).params
+    except (SpecError, TypeError):
+        return
+    for param in params:
+        value = part.params.get(param.name)
+        if param.resource not in INNER:
+            continue
+        if isinstance(value, str) and value in known:
+            yield param.name, value
+        elif isinstance(value, dict) and isinstance(value.get("use"), str):
+            given = value.get("with")
+            yield param.name, Part(use=value["use"], params=given if isinstance(given, dict) else {})
+
+
+def graphs_used(parts: Iterable[Part], known: Collection[str]) -> list[str]:
+    """Names of the inner graphs that these parts are given, at any depth."""
+    names: list[str] = []
+    for part in parts:
+        for _, use in inner_uses(part, known):
+            names += [use] if isinstance(use, str) else graphs_used([use], known)
+    return names

@@ -1,0 +1,128 @@
+"""Components of one's own from the command line: a module, a file, an installed package."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULE = '''
+from collections.abc import Sequence
+
+from rag.ranking import ranked
+from rag.types import Ranking, ScoredDocument
+
+
+class ShortestReranker:
+    """Shortest first.
+
+    Args:
+        step: characters that count as one.
+    """
+
+    def __init__(self, *, step: int = 1) -> None:
+        self.step = step
+
+    def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
+        """Same documents, shortest first."""
+        return [Ranking(query=r.query, hits=ranked(map(self._scored, r.hits), k=k)) for r in rankings]
+
+    def _scored(self, hit: ScoredDocument) -> ScoredDocument:
+        return ScoredDocument(document=hit.document, score=-float(len(hit.document.text) // self.step))
+'''
+REGISTER = "\n\nfrom rerankers import RERANKERS\n\nRERANKERS.add('shortest', ShortestReranker)\n"
+GRAPH = """
+version: 1
+nodes:
+  found: {use: retrieve.bm25, k: 5}
+  ranked: {use: rerank.shortest, in: found, k: 5, with: {step: 2}}
+output: ranked
+"""
+
+
+def rag(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    home = str(Path(__file__).parents[3])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, *([str(path)] if path else [])])}
+    command = [sys.executable, "-m", "rag", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "graph.yaml").write_text(GRAPH)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("leave is thirty days for all who work here, full time or not")
+    (tmp_path / "notes" / "b.md").write_text("leave is paid")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["shortest_plugin", "./shortest_plugin.py"])
+def test_a_module_or_file_is_enough_to_build_search_and_check(name: str, folder: Path) -> None:
+    (folder / "shortest_plugin.py").write_text(MODULE + REGISTER)
+    built = rag("index", "notes", "--index", "idx", "--graph", "graph.yaml", "--plugin", name, cwd=folder)
+    assert built.returncode == 0, built.stderr
+    found = rag("search", "leave", "--index", "idx", "--graph", "graph.yaml", "--plugin", name, cwd=folder)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.index("b.md") < found.stdout.index("a.md")
+    assert "rerank.shortest" in rag("list", "rerank", "--plugin", name, cwd=folder).stdout
+    without = rag("check", "graph.yaml", cwd=folder)
+    assert without.returncode == 2
+    assert "graph.yaml:5: node 'ranked': no component named 'rerank.shortest'" in without.stderr
+
+
+def test_an_installed_package_needs_no_switch(folder: Path) -> None:
+    site = folder / "site"
+    (site / "shortest_package").mkdir(parents=True)
+    (site / "shortest_package" / "__init__.py").write_text(MODULE)
+    (site / "shortest_package-1.0.dist-info").mkdir()
+    (site / "shortest_package-1.0.dist-info" / "METADATA").write_text("Name: shortest-package\nVersion: 1.0\n")
+    points = "[ragline.rerank]\nshortest = shortest_package:ShortestReranker\ngone = shortest_package:Gone\n"
+    (site / "shortest_package-1.0.dist-info" / "entry_points.txt").write_text(points)
+    checked = rag("check", "graph.yaml", cwd=folder, path=site)
+    assert checked.returncode == 0, checked.stderr
+    (folder / "graph.yaml").write_text(GRAPH.replace("rerank.shortest", "rerank.gone"))
+    broken = rag("check", "graph.yaml", cwd=folder, path=site)
+    assert broken.returncode == 2
+    assert "rerank.gone is shipped as shortest_package:Gone, which fails" in broken.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("rankings: Sequence[Ranking], *, k", "rankings, *, k"), "does not say what 'rankings' is"),
+        ((" -> list[Ranking]:", ":"), "ShortestReranker.rerank does not say what it returns"),
+        (("step: int = 1", "step=1"), "its parameter 'step' has no annotation"),
+        (("def rerank(", "def reorder("), "ShortestReranker has no method 'rerank'"),
+        (("Sequence[Ranking], *", "Sequence[str], *"), "a stage takes and gives sequences of records"),
+        (("step: int = 1", "step: Number = 1"), "annotated with 'Number', which its module does not import"),
+    ],
+)
+def test_a_class_without_what_is_read_from_it_is_refused_by_name(
+    change: tuple[str, str], message: str, folder: Path
+) -> None:
+    assert change[0] in MODULE
+    text = "from __future__ import annotations\n" + MODULE.replace(*change) + REGISTER
+    (folder / "shortest_plugin.py").write_text(text)
+    checked = rag("check", "graph.yaml", "--plugin", "shortest_plugin", cwd=folder)
+    assert checked.returncode == 2
+    assert message in checked.stderr
+    assert "Traceback" not in checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "registers no component"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("from rerankers import RERANKERS\nRERANKERS.add('listwise', int)", "already registered"),
+    ],
+)
+def test_a_plug_in_that_is_none_is_refused(text: str, message: str, folder: Path) -> None:
+    (folder / "odd_plugin.py").write_text(text)
+    done = rag("check", "graph.yaml", "--plugin", "odd_plugin.py", cwd=folder)
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+    gone = rag("check", "graph.yaml", "--plugin", "nowhere.py", cwd=folder)
+    assert "plug-in 'nowhere.py' cannot be imported: FileNotFoundError" in gone.stderr
