@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rag.indexing import build_index
     from rag.langchain import from_langchain
     from rag.pipeline import Pipeline, load_pipeline
+    from rag.pipeline.texts import rerank_texts
 
 __version__ = VERSION
 
@@ -60,6 +61,7 @@ _LAZY = {
     "build_index": "rag.indexing",
     "from_langchain": "rag.langchain",
     "load_pipeline": "rag.pipeline",
+    "rerank_texts": "rag.pipeline.texts",
 }
 
 __all__ = [
@@ -92,6 +94,7 @@ __all__ = [
     "build_index",
     "from_langchain",
     "load_pipeline",
+    "rerank_texts",
 ]
 
 
