@@ -28,8 +28,9 @@ from rag.core.trec import strictly_falling
 from rag.core.types import Document, Query
 from rag.evaluate.beir import Dataset, load_beir
 from rag.stages.transform.identifiers import IdentifierTransform
-from retrievers.index.lexical import LexicalLeg
-from retrievers.index.settings import AnalyzerSettings, LexicalSettings
+from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.legs.lexical.leg import LexicalLeg
+from retrievers.legs.lexical.settings import LexicalSettings
 
 MEASURES = ("nDCG@10", "R@100", "AP")
 DEPTH = 1000

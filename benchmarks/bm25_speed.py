@@ -21,8 +21,9 @@ from time import perf_counter
 
 from benchmarks.record import record
 from rag.evaluate.beir import load_beir
-from retrievers.index.lexical import LexicalLeg
-from retrievers.index.settings import AnalyzerSettings, LexicalSettings
+from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.legs.lexical.leg import LexicalLeg
+from retrievers.legs.lexical.settings import LexicalSettings
 
 K = 100
 ROUNDS = 15

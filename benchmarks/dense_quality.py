@@ -29,9 +29,9 @@ from rag.evaluate.beir import load_beir
 from rag.evaluate.measures import evaluate
 from rag.models import resolve
 from retrievers.encoders import SentenceEncoder
-from retrievers.index.encode_units import encode_units
-from retrievers.index.settings import DenseSettings
-from retrievers.index.vectors import DenseLeg
+from retrievers.legs.dense.encode_units import encode_units
+from retrievers.legs.dense.leg import DenseLeg
+from retrievers.legs.dense.settings import DenseSettings
 
 MODEL = "all-minilm-l6-v2"
 MEASURES = ("nDCG@10", "R@100", "AP")
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recalls: dict[str, float | None] = {}
     with tempfile.TemporaryDirectory() as folder:
         begun = perf_counter()
-        vectors = encode_units(texts, encoder=encoder, work=Path(folder) / "work")
+        vectors = encode_units(texts, encoder=encoder, work=Path(folder) / "work").vectors
         seconds = perf_counter() - begun
         asked = encoder.encode(questions, role="query")
         for structure, storage in KINDS:

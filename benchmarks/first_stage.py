@@ -20,9 +20,10 @@ from rag.evaluate.beir import Dataset
 from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
-from retrievers.index.directory import Index
-from retrievers.index.lexical import LexicalLeg
-from retrievers.index.settings import AnalyzerSettings, LexicalSettings
+from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.legs.lexical.leg import LexicalLeg
+from retrievers.legs.lexical.settings import LexicalSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ def hybrid_stage(dataset: Dataset, queries: Sequence[Query], depth: int) -> list
         return pipeline.search_batch(queries, k=depth)
 
 
-def hybrid_index(dataset: Dataset) -> AbstractContextManager[Index]:
+def hybrid_index(dataset: Dataset) -> AbstractContextManager[LocalIndex]:
     """The set's index for the built-in graph `hybrid`, kept in the cache folder."""
     spec = load_spec("hybrid")
     return cached_index(dataset, spec.graph, spec.graph.index)

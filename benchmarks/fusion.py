@@ -27,7 +27,7 @@ from rag.indexing import build_index
 from rag.stages.fuse import RRFFuser, WeightedFuser
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 
 SETS = ("scifact", "cranfield", "cacm", "cosqa", "docs-manpages", "codebase-chunks")
 CHOSEN_ON = (("scifact", "train"), ("cosqa", "dev"))
@@ -64,7 +64,7 @@ class Searcher:
     def __init__(self, dataset: Dataset, work: Path) -> None:
         build_index(dataset.corpus, work / dataset.name)
         self._dataset = dataset
-        self._index = Index.open(work / dataset.name)
+        self._index = LocalIndex.open(work / dataset.name)
 
     def search(self, split: str, *, depth: int, limit: int | None) -> tuple[Legs, Qrels]:
         """The rankings of both legs for the judged queries of a split, and their judgements."""

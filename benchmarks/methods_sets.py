@@ -29,7 +29,7 @@ from rag.stages.transform.code_style import name_idf
 from rag.stages.transform.rewrite_code import RewriteCodeTransform
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 from retrievers.run import RunRetriever
 
 QUERIES = 20
@@ -134,10 +134,10 @@ class Bench:
         return self._kept(self._work / "corpus", dict.fromkeys(self._doc_ids))
 
     @cached_property
-    def index(self) -> Index:
+    def index(self) -> LocalIndex:
         """Both legs of the corpus, built once in the work folder."""
         build_index(self.dataset.corpus, self._work / "index")
-        return Index.open(self._work / "index")
+        return LocalIndex.open(self._work / "index")
 
     @cached_property
     def rewrites(self) -> Mapping[str, str]:
@@ -146,11 +146,11 @@ class Bench:
         return {document.doc_id: document.index_text for document in written}
 
     @cached_property
-    def rewritten(self) -> Index:
+    def rewritten(self) -> LocalIndex:
         """The lexical leg of the rewritten corpus."""
         corpus = self._kept(self._work / "rewritten-corpus", self.rewrites)
         build_index(corpus.corpus, self._work / "rewritten-index", legs=("lexical",))
-        return Index.open(self._work / "rewritten-index")
+        return LocalIndex.open(self._work / "rewritten-index")
 
     @cached_property
     def qrels_file(self) -> Path:

@@ -40,7 +40,7 @@ from rag.batch.questions import read_questions
 from rag.core.types import Answer, Query
 from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [ROOT / "docs", ROOT / "examples" / "corpus"]
@@ -94,7 +94,7 @@ def sources_of(answer: Answer) -> tuple[str, ...]:
 
 def questions_of(index: Path, n: int) -> list[str]:
     """Questions about the first headings of an index, each heading once."""
-    with Index.open(index) as opened:
+    with LocalIndex.open(index) as opened:
         titles = dict.fromkeys(document.title for document in opened.documents if document.title)
     return [f"What does it say about {title}?" for title in islice(titles, n)]
 

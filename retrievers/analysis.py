@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from rag.core.errors import IndexMismatch
-from retrievers.index.settings import AnalyzerSettings
+from retrievers.analyzer_settings import AnalyzerSettings
 
 VERSION = 1
 """Raised whenever the same settings come to give other terms."""

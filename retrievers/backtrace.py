@@ -15,7 +15,7 @@ from rag.core.protocols import ScoringLLM
 from rag.core.ranking import ranked, require_k
 from rag.core.replies import folded
 from rag.core.types import Document, Message, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 logger = logging.getLogger(__name__)
 
@@ -109,15 +109,14 @@ class BacktraceRetriever:
         return rankings
 
     def _work(self, query: Query) -> _Work:
-        mask = self._index.mask(query.where)
-        n_rows = len(self._index) if mask is None else int(mask.sum())
+        rows = self._index.rows(query.where)
+        n_rows = len(rows)
         if n_rows > self.max_sentences:
             raise ValueError(
                 f"retrieve.backtrace: the source of qid '{query.qid}' has {n_rows:,} sentences, at most "
                 f"{self.max_sentences:,} are allowed; give the query a filter that names its source"
             )
-        rows = range(len(self._index)) if mask is None else mask.nonzero()[0].tolist()
-        sentences = self._index.documents.many(rows)
+        sentences = self._index.documents.many(rows.tolist())
         if self.exclude_query:
             sentences = [s for s in sentences if folded(s.text) != folded(query.text)]
         needed = contexts(self.form, len(sentences), self.window or len(sentences)) if query.text.strip() else []

@@ -7,15 +7,11 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from rag.core.ranking import ranked, require_k
 from rag.core.types import Outcome, Query, Ranking, ScoredDocument, Where
-from retrievers.index.directory import Index
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from retrievers.index.protocol import Index
+from retrievers.legs.lexical.search import lexical
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +45,7 @@ class BM25Retriever:
 
     def warm_up(self) -> None:
         """Open the leg and get its compiled code ready, which takes seconds: for thousands of questions."""
-        self._index.lexical.warm_up()
+        lexical(self._index).warm_up()
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order."""
@@ -60,11 +56,10 @@ class BM25Retriever:
         rankings: list[Ranking | None] = [None] * len(queries)
         kinds: dict[int, str] = {}
         for where, members in _by_filter(queries):
-            mask = self._index.mask(where)
-            found = self._search([terms[i] for i in members], k=k, mask=mask)
+            found = self._search([terms[i] for i in members], k=k, where=where)
             for i, hits in zip(members, found, strict=True):
                 outcome = Outcome()
-                if not hits and (why := self._why_empty(queries[i], terms[i], mask)) is not None:
+                if not hits and (why := self._why_empty(queries[i], terms[i])) is not None:
                     kinds[i], detail = why
                     outcome = Outcome(kind="empty", detail=detail)
                 rankings[i] = Ranking(query=queries[i], hits=hits, source="bm25", outcome=outcome)
@@ -73,18 +68,18 @@ class BM25Retriever:
         return made
 
     def _terms(self, query: Query) -> Mapping[str, float]:
-        return query.terms or Counter(self._index.lexical.analyzer.terms(query.text))
+        return query.terms or Counter(lexical(self._index).analyzer.terms(query.text))
 
     def _search(
-        self, terms: Sequence[Mapping[str, float]], *, k: int, mask: NDArray[np.bool_] | None
+        self, terms: Sequence[Mapping[str, float]], *, k: int, where: Where | None
     ) -> list[tuple[ScoredDocument, ...]]:
-        leg = self._index.lexical
+        leg = lexical(self._index)
         k = max(1, min(k, leg.n_docs))
-        rows, scores = leg.search(terms, k=k + 1, mask=mask, threads=self._threads)
+        rows, scores = leg.search(terms, k=k + 1, where=where, threads=self._threads)
         found = []
         for query, best_rows, best_scores in zip(terms, rows, scores, strict=True):
             if best_rows[k] >= 0 and best_scores[k] == best_scores[k - 1]:  # the cut is among equals
-                deep_rows, deep_scores = leg.search([query], k=k + _MOST_TIES, mask=mask)
+                deep_rows, deep_scores = leg.search([query], k=k + _MOST_TIES, where=where)
                 best_rows, best_scores = deep_rows[0], deep_scores[0]
                 kept = best_scores >= best_scores[k - 1]
             else:
@@ -99,17 +94,15 @@ class BM25Retriever:
             found.append(ranked(scored, k=k))
         return found
 
-    def _why_empty(
-        self, query: Query, terms: Mapping[str, float], mask: NDArray[np.bool_] | None
-    ) -> tuple[str, str] | None:
+    def _why_empty(self, query: Query, terms: Mapping[str, float]) -> tuple[str, str] | None:
         """Why no document can be a hit, in words for a log and in full; None where the filter took those that could.
 
         What is told in full quotes the question, which is the user's business and no log's.
         """
-        leg = self._index.lexical
+        leg = lexical(self._index)
         if not terms:
             return "it has no terms", leg.analyzer.why_no_terms(query.text)
-        if mask is not None and not mask.any():
+        if query.where and not len(self._index.rows(query.where)):
             return "no document passes the filter", "no document passes the filter"
         if any(term in leg for term in terms):
             return None

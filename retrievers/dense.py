@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.ranking import ranked, require_k
-from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage
-from retrievers.index.directory import Index
+from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage, Where
+from retrievers.index.protocol import Index
+from retrievers.legs.dense.search import dense
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ class DenseRetriever:
         parts = [_parts(query) for query in queries]
         vectors = self._vectors(parts)
         hits: list[tuple[ScoredDocument, ...]] = [()] * len(queries)
-        for mask, places in self._by_filter(queries, [i for i, some in enumerate(parts) if some]):
-            rows, scores = self._index.dense.search(vectors[places], k=k, mask=mask)
+        for where, places in self._by_filter(queries, [i for i, some in enumerate(parts) if some]):
+            rows, scores = dense(self._index).search(vectors[places], k=k, where=where)
             for place, its_rows, its_scores in zip(places, rows, scores, strict=True):
                 hits[place] = self._hits(its_rows, its_scores)
         if n_empty := sum(not some for some in parts):
@@ -63,7 +64,7 @@ class DenseRetriever:
         """float32 [n_queries, dim]; each text is encoded once per role, all of a role in one batch."""
         if not any(parts):
             return np.zeros((len(parts), 0), dtype=np.float32)
-        encoder = self._index.encoder
+        encoder = dense(self._index).encoder
         encoded: dict[tuple[str, str], NDArray[np.float32]] = {}
         for role in ("query", "document"):
             texts = list(dict.fromkeys(p.text for some in parts for p in some if p.role == role))
@@ -78,15 +79,13 @@ class DenseRetriever:
                 mean += np.float32(part.weight / total) * encoded[part.role, part.text]
         return means
 
-    def _by_filter(
-        self, queries: Sequence[Query], places: Sequence[int]
-    ) -> list[tuple[NDArray[np.bool_] | None, list[int]]]:
-        """Masks, and the places of the queries that each is for: queries with one filter are searched together."""
+    def _by_filter(self, queries: Sequence[Query], places: Sequence[int]) -> list[tuple[Where | None, list[int]]]:
+        """Filters, and the places of the queries that each is for: queries with one filter are searched together."""
         groups: dict[str, list[int]] = {}
         for place in places:
             where = queries[place].where
             groups.setdefault("" if not where else repr(sorted(where.items())), []).append(place)
-        return [(self._index.mask(queries[group[0]].where), group) for group in groups.values()]
+        return [(queries[group[0]].where, group) for group in groups.values()]
 
     def _hits(self, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> tuple[ScoredDocument, ...]:
         found = rows >= 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from time import perf_counter
 from typing import ClassVar, Literal, get_args
 
@@ -13,13 +12,11 @@ from numpy.typing import NDArray
 from rag.core.norms import min_max
 from rag.core.ranking import ranked, require_k
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
-from retrievers.index.directory import Index
-from retrievers.promptreps_encoder import Representations
+from retrievers.index.protocol import Index
+from retrievers.legs.promptreps.encoder import Representations
+from retrievers.legs.promptreps.search import Best, promptreps, tied
 
 Form = Literal["dense", "sparse", "hybrid"]
-Scores = NDArray[np.float64]
-"""[n_units]; -inf where a unit is no hit."""
-
 _BLANK = Outcome(kind="empty", detail="the query has no text to encode")
 
 
@@ -36,7 +33,7 @@ class PromptRepsRetriever:
 
     Not here, of what the paper has: pooling over the first word or over several tokens, several words of a vector each,
     expansion by other words of the vocabulary, and training. One leg of the index holds both forms, whichever is
-    searched, and a query's weights are multiplied with those of every unit: there are no postings that would spare any.
+    searched.
 
     Args:
         index: the index whose units are searched.
@@ -55,8 +52,7 @@ class PromptRepsRetriever:
 
     def warm_up(self) -> None:
         """Open the leg and load the model now instead of at the first call."""
-        _ = self._index.promptreps
-        self._index.promptreps_encoder.encode(["warm"], role="query")
+        promptreps(self._index).encoder.encode(["warm"], role="query")
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order, from one pass over all of them. A query of blank text has no hits.
@@ -67,10 +63,9 @@ class PromptRepsRetriever:
         asked = [query for query in queries if query.text.strip()]
         if not asked:
             return [Ranking(query=query, source="promptreps", outcome=_BLANK) for query in queries]
-        units = self._index.promptreps
         started = perf_counter()
-        represented = self._index.promptreps_encoder.encode([query.text for query in asked], role="query")
-        hits = [self._hits(represented, at, query, units, k) for at, query in enumerate(asked)]
+        represented = promptreps(self._index).encoder.encode([query.text for query in asked], role="query")
+        hits = [self._hits(represented, at, query, k) for at, query in enumerate(asked)]
         usage = Usage(
             calls=1,
             prompt_tokens=represented.n_tokens // len(asked),
@@ -84,71 +79,43 @@ class PromptRepsRetriever:
             for query in queries
         ]
 
-    def _hits(
-        self, represented: Representations, at: int, query: Query, units: Representations, k: int
-    ) -> tuple[ScoredDocument, ...]:
-        mask = self._index.mask(query.where)
-        scores: list[Scores] = []
+    def _hits(self, represented: Representations, place: int, query: Query, k: int) -> tuple[ScoredDocument, ...]:
+        leg, where = promptreps(self._index), query.where
+        n = self.depth if self.form == "hybrid" else k
+        lists: list[Best] = []
         if self.form != "sparse":
-            scores.append((units.dense @ represented.dense[at]).astype(np.float64))
+            lists.append(leg.nearest(represented.dense[place], k=n, where=where))
         if self.form != "dense":
-            span = slice(represented.starts[at], represented.starts[at + 1])
-            scores.append(self._sparse(represented.tokens[span], represented.weights[span], units))
-        if mask is not None:
-            scores = [np.where(mask, each, -np.inf) for each in scores]
-        if len(scores) == 2:
-            return self._best(_fused([(each, self._first(each, self.depth)) for each in scores]), k)
-        return self._best(scores[0], k)
+            span = slice(represented.starts[place], represented.starts[place + 1])
+            lists.append(leg.sharing(represented.tokens[span], represented.weights[span], k=n, where=where))
+        if len(lists) == 2:
+            return self._best(*_fused([self._first(rows, scores, n) for rows, scores in lists]), k)
+        return self._best(*lists[0], k)
 
-    def _sparse(self, tokens: NDArray[np.int32], weights: NDArray[np.int32], units: Representations) -> Scores:
-        """Sum over shared tokens of the product of weights; a unit that shares none is no hit."""
-        table = np.zeros(max(self._largest_token, int(tokens.max(initial=0))) + 1)
-        table[tokens] = weights
-        n_units = len(units.dense)
-        total = np.bincount(self._rows, weights=table[units.tokens] * units.weights, minlength=n_units)
-        return np.where(total > 0, total, -np.inf)
-
-    def _first(self, scores: Scores, n: int) -> NDArray[np.int64]:
-        """Rows of the `n` best hits, ascending; where units tie for the last places, doc_id decides."""
-        rows = _tied(scores, n)
+    def _first(self, rows: NDArray[np.int64], scores: NDArray[np.float64], n: int) -> Best:
+        """The `n` best hits, rows ascending; where units tie for the last places, doc_id decides."""
         if len(rows) <= n:
-            return rows
-        last = scores[rows].min()
-        certain, tied = rows[scores[rows] > last], rows[scores[rows] == last].tolist()
-        documents = zip(self._index.documents.many(tied), tied, strict=True)
+            return rows, scores
+        last = scores.min()
+        certain, equal = rows[scores > last], rows[scores == last].tolist()
+        documents = zip(self._index.documents.many(equal), equal, strict=True)
         by_id = [row for _, row in sorted((document.doc_id, row) for document, row in documents)]
-        return np.sort(np.array([*certain.tolist(), *by_id[: n - len(certain)]], dtype=np.int64))
+        kept = np.isin(rows, np.array([*certain.tolist(), *by_id[: n - len(certain)]], dtype=np.int64))
+        return rows[kept], scores[kept]
 
-    def _best(self, scores: Scores, k: int) -> tuple[ScoredDocument, ...]:
+    def _best(self, rows: NDArray[np.int64], scores: NDArray[np.float64], k: int) -> tuple[ScoredDocument, ...]:
         """The k best; all units that tie with the last are looked at, so that doc_id decides."""
-        rows = _tied(scores, k)
-        documents = self._index.documents.many(rows.tolist())
-        pairs = zip(documents, scores[rows].tolist(), strict=True)
+        places = tied(scores, k)
+        documents = self._index.documents.many(rows[places].tolist())
+        pairs = zip(documents, scores[places].tolist(), strict=True)
         return ranked((ScoredDocument(document=document, score=score) for document, score in pairs), k=k)
 
-    @cached_property
-    def _rows(self) -> NDArray[np.int64]:
-        """The row of every token of the units."""
-        starts = self._index.promptreps.starts
-        return np.repeat(np.arange(len(starts) - 1), np.diff(starts))
 
-    @cached_property
-    def _largest_token(self) -> int:
-        return int(self._index.promptreps.tokens.max(initial=0))
-
-
-def _tied(scores: Scores, n: int) -> NDArray[np.int64]:
-    """Rows of the `n` best hits, and of all that tie with the last of them."""
-    rows = np.flatnonzero(scores > -np.inf)
-    if len(rows) > n:
-        rows = rows[scores[rows] >= np.partition(scores[rows], -n)[-n]]
-    return rows
-
-
-def _fused(lists: Sequence[tuple[Scores, NDArray[np.int64]]]) -> Scores:
-    """Half of each list's min-max values over the rows that it keeps; a unit that one list lacks gets 0 from it."""
-    fused = np.full(len(lists[0][0]), -np.inf)
-    for scores, kept in lists:
-        values, _ = min_max(scores[kept].tolist())
-        fused[kept] = np.where(fused[kept] > -np.inf, fused[kept], 0.0) + np.array(values) / len(lists)
-    return fused
+def _fused(lists: Sequence[Best]) -> Best:
+    """Half of each list's min-max values over the rows of any; a unit that one list lacks gets 0 from it."""
+    union = np.unique(np.concatenate([rows for rows, _ in lists]))
+    fused = np.zeros(len(union))
+    for rows, scores in lists:
+        values, _ = min_max(scores.tolist())
+        fused[np.searchsorted(union, rows)] += np.array(values) / len(lists)
+    return union, fused

@@ -10,7 +10,7 @@ from rag.core.inputs import input_file
 from rag.core.ranking import ranked, require_k
 from rag.core.trec import RunFile, read_run
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,8 @@ class RunRetriever:
         found = self._loaded().get(query.qid)
         if found is None:
             return Ranking(query=query, outcome=Outcome(kind="empty", detail="the run has no such qid"))
-        documents, mask = self._index.documents, self._index.mask(query.where)
+        documents = self._index.documents
+        allowed = set(self._index.rows(query.where).tolist()) if query.where else None
         hits: list[ScoredDocument] = []
         unknown: list[str] = []
         for doc_id, score in found:
@@ -66,7 +67,7 @@ class RunRetriever:
             except KeyError:
                 unknown.append(doc_id)
                 continue
-            if mask is None or mask[row]:
+            if allowed is None or row in allowed:
                 hits.append(ScoredDocument(document=documents[row], score=score))
         return Ranking(query=query, hits=ranked(hits), outcome=_outcome(hits, unknown))
 

@@ -75,7 +75,7 @@ def through_ray(
     """
     need("ray", by="rag batch --ray", extra="ray")
     _require_reachable(cluster.address)
-    index = None if pipeline.index is None else str(pipeline.index.path.absolute())
+    index = None if pipeline.index is None else pipeline.index.address
     job = _Job(
         graph=pipeline.spec.graph.model_dump(mode="json", by_alias=True),
         index=index,

@@ -196,18 +196,18 @@ def _graph(name: str) -> int:
 
 
 def _index(path: str) -> int:
-    from retrievers.index.directory import Index
+    from retrievers.index.opening import open_index
 
     try:
-        with Index.open(path) as index, progress_bar() as progress:
+        with open_index(path) as index, progress_bar() as progress:
             index.verify(progress=progress)
             _line(
                 True,
-                f"index '{path}': {len(index):,} passages, legs {', '.join(index.manifest.legs)}, every file as written",
+                f"index '{path}': {len(index):,} passages, legs {', '.join(index.legs)}, every file as written",
             )
-            if "dense" in index.manifest.legs:
-                encoder = index.encoder.describe()
-                _line(True, f"index '{path}': its encoder {encoder['name']} is here, with the same weights")
+            for leg in index.legs:
+                for sentence in index.health(leg):
+                    _line(True, f"index '{path}': {sentence}")
     except RagError as error:
         _line(False, str(error))
         return error.exit_code

@@ -31,9 +31,9 @@ def _check(given: Namespace) -> int:
     spec = load_spec(given.graph)
     index = None
     if given.index:
-        from retrievers.index.directory import Index
+        from retrievers.index.opening import open_index
 
-        index = Index.open(given.index)
+        index = open_index(given.index)
     checked = check(spec, index=index)
     for note in checked.notes:
         warn(f"note: {note}")

@@ -18,7 +18,7 @@ from rag.core.errors import SpecError
 if TYPE_CHECKING:
     from rag.core.protocols import LLM
     from rerankers.attention.finding.pseudo import Case
-    from retrievers.index.directory import Index
+    from retrievers.index.protocol import Index
 
 _BAR = 40
 
@@ -49,11 +49,11 @@ def _find(given: Namespace) -> int:
     from generators.llm import LLMS
     from rerankers.attention.finding.search_heads import find_heads
     from rerankers.attention.finding.weighings import NothingFound
-    from retrievers.index.directory import Index
+    from retrievers.index.opening import open_index
 
     out = _writable(given.out)
     llm = LLMS.get("transformers")(model=given.model)
-    with Index.open(given.index) as index, progress_bar() as progress:
+    with open_index(given.index) as index, progress_bar() as progress:
         cases, found_on = _cases(given, index, llm)
         try:
             search = find_heads(
@@ -122,7 +122,7 @@ def _cases(given: Namespace, index: Index, llm: LLM) -> tuple[list[Case], str]:
 
 def _teacher(given: str, index: Index) -> str:
     if given == "auto":
-        return "source" if index.manifest.dense is None else "index"
+        return "index" if "dense" in index.legs else "source"
     return given
 
 

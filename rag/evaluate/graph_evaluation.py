@@ -38,8 +38,10 @@ from rag.pipeline import Pipeline
 from rag.pipeline.answer_lines import answer_lines
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
-from retrievers.index.directory import Index
+from retrievers.index.opening import open_index
+from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
+from retrievers.legs import LEGS, PLAIN
 
 BATCH = 16
 
@@ -119,19 +121,18 @@ def cached_index(dataset: Dataset, graph: GraphSpec, settings: IndexSettings, *,
     One directory serves all graphs with equal settings: a leg that it lacks is added to it.
     """
     checked = check(load_spec(graph))
-    legs = checked.legs or ("lexical",)
+    legs = checked.legs or (PLAIN,)
     sources = list(dataset.corpus)
-    named = ("lexical", *(leg for leg in ("dense", "promptreps") if leg in legs))
-    key = index_key(sources, settings=settings, legs=named)
+    key = index_key(sources, settings=settings, legs=LEGS.ordered({PLAIN, *legs}))
     place = home() / "indexes" / key[:24]
     if (place / "CURRENT").exists():
-        index = Index.open(place)
-        if set(legs) <= set(index.manifest.legs):
+        index = open_index(place)
+        if set(legs) <= set(index.legs):
             return index
-        legs = tuple(sorted({*legs, *index.manifest.legs}))
+        legs = tuple(sorted({*legs, *index.legs}))
         index.close()
     build_index(sources, place, settings=settings, legs=legs, progress=progress)
-    return Index.open(place)
+    return open_index(place)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from rag.graph.check import check
 from rag.graph.checked import Made
 from rag.graph.spec import Spec
 from rag.graph.wiring import ancestors
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 RANKING_STAGES = ("retrieve", "fuse", "rerank")
 

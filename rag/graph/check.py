@@ -23,7 +23,7 @@ from rag.graph.signature import RECORDS, Param, core_of, needed_powers, signatur
 from rag.graph.spec import QUERY, Budget, InnerGraph, Part, Spec
 from rag.graph.uses import graphs_used
 from rag.graph.wiring import ancestors, check_wiring
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 
 def check(spec: Spec, *, index: Index | None = None) -> Checked:

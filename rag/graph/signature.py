@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from rag.core import protocols
 from rag.core.powers import LLM_POWERS
 from rag.core.types import Answer, Context, Document, Query, Ranking
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 REQUIRED = inspect.Parameter.empty
 RECORDS = {

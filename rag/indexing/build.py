@@ -7,37 +7,33 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Discovery, Problem, discover, word_spans
-from retrievers.index.build import build_dense, build_lexical, build_promptreps, encode
 from retrievers.index.digests import describe_files
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
 from retrievers.index.manifest import (
     MANIFEST,
     CorpusFacts,
     Manifest,
-    format_of,
     ragline_version,
     write_manifest,
 )
-from retrievers.index.settings import DenseSettings, IndexSettings, Leg, PromptRepsSettings
+from retrievers.index.old_formats import format_of
+from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import SOURCES, SourceRecord, corpus_sha256, read_sources, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
-
-if TYPE_CHECKING:
-    from retrievers.encoders import SentenceEncoder
-    from retrievers.promptreps_encoder import PromptRepsEncoder
+from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +45,12 @@ class IndexReport:
     `problems`: files that are not in the index, or not wholly, and why. `ignored`: files of kinds that
     nothing reads. `n_reused_vectors`: units whose vector was taken from the index before. `n_encoded`: texts
     that went through the encoder; what a killed build had already encoded is in neither. `n_represented`: texts
-    that a chat model read for the promptreps leg. `seconds`: by part of the work. `peak_memory_bytes`: of this
-    process since it started. `unchanged`: there was nothing to do or to write.
+    that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by part of the work.
+    `peak_memory_bytes`: of this process since it started. `unchanged`: there was nothing to do or to write.
     """
 
     path: Path
-    legs: tuple[Leg, ...]
+    legs: tuple[str, ...]
     n_files: int
     n_documents: int
     n_units: int
@@ -62,6 +58,7 @@ class IndexReport:
     n_encoded: int = 0
     n_reused_vectors: int = 0
     n_represented: int = 0
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     ignored: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -86,7 +83,7 @@ class Build:
         home: Path,
         *,
         settings: IndexSettings,
-        legs: tuple[Leg, ...],
+        legs: tuple[str, ...],
         progress: Progress,
     ) -> None:
         self._sources, self._home = sources, home
@@ -106,15 +103,12 @@ class Build:
             if previous is not None:
                 previous.close()
 
-    def _run(self, new: Building, previous: Index | None) -> IndexReport:
-        encoder = encoder_of(self._settings.dense) if "dense" in self._legs else None
-        facts: dict[str, Any] = {"encoder": encoder.describe() if encoder else None}
-        prompted = prompted_by(self._settings.promptreps) if "promptreps" in self._legs else None
-        described = prompted.describe() if prompted else None
-        facts["ruler"] = _ruler(facts["encoder"])
+    def _run(self, new: Building, previous: LocalIndex | None) -> IndexReport:
+        makers = {leg: leg_kind(leg).maker(self._settings) for leg in self._legs}
+        described = {leg: maker.describe() for leg, maker in makers.items()}
+        ruler = _ruler(makers.values())
         with self._timed("read"):
-            spans = encoder.spans if encoder else word_spans
-            maker = UnitMaker(self._settings, spans=spans, ruler=facts["ruler"])
+            maker = UnitMaker(self._settings, spans=ruler.spans, ruler=ruler.facts)
             found = self._discover()
             before = read_sources(previous.file(SOURCES)) if previous else ()
             planned, problems = plan(found.files, maker, before=before, progress=self._progress)
@@ -130,38 +124,50 @@ class Build:
             ignored=found.ignored,
         )
         self._require_text(report)
-        if previous and records == list(before) and self._same(previous, facts["encoder"], described):
+        if previous and records == list(before) and self._same(previous, described):
             raise UnchangedError(self._finished(report, previous.manifest))
         documents = Documents(new.folder)
         _require_distinct(new.folder, documents, records)
-        if "lexical" in self._legs:
-            with self._timed("lexical"):
-                folder = new.folder / "lexical"
-                facts["lexical"] = build_lexical(documents, folder, settings=self._settings, progress=self._progress)
-        if encoder is not None:
-            with self._timed("encode"):
-                encoded = encode(documents, encoder=encoder, work=new.work, previous=previous, progress=self._progress)
-                report = replace(report, n_encoded=encoded.n_encoded, n_reused_vectors=encoded.n_reused)
-            with self._timed("dense"):
-                folder, dense = new.folder / "dense", self._settings.dense
-                facts["dense"] = build_dense(encoded.vectors, folder, settings=dense, progress=self._progress)
-        if prompted is not None:
-            with self._timed("promptreps"):
-                folder = new.folder / "promptreps"
-                facts["promptreps"], n = build_promptreps(
-                    documents, folder, encoder=prompted, work=new.work, previous=previous, progress=self._progress
-                )
-                report = replace(report, n_represented=n)
+        facts: dict[str, dict[str, Any]] = {}
+        counts: dict[str, Mapping[str, int]] = {}
+        for leg, leg_maker in makers.items():
+            built = self._build_leg(new, leg, leg_maker, documents, self._before(previous, leg, described[leg]))
+            facts[leg] = built.facts | ({MADE_BY: described[leg]} if described[leg] else {})
+            counts |= {leg: built.counts} if built.counts else {}
         with self._timed("digests"):
-            manifest = self._manifest(new.folder, records, facts)
+            manifest = self._manifest(new.folder, records, facts, ruler.facts)
             write_manifest(new.folder, manifest)
-        return self._finished(report, manifest)
+        return self._finished(_counted(report, counts), manifest)
 
-    def _reusable(self) -> Index | None:
+    def _build_leg(
+        self, new: Building, leg: str, maker: LegMaker, documents: Documents, before: Before | None
+    ) -> Built:
+        start = time.perf_counter()
+        folder = new.folder / leg
+        folder.mkdir()
+        texts, work = documents.index_texts, new.work / leg
+        built = maker.build(Job(texts=texts, folder=folder, work=work, before=before, progress=self._progress))
+        seconds = {leg: time.perf_counter() - start - sum(built.seconds.values()), **built.seconds}
+        for part, spent in seconds.items():
+            self._seconds[part] = self._seconds.get(part, 0.0) + spent
+        return built
+
+    def _before(self, previous: LocalIndex | None, leg: str, described: Mapping[str, Any]) -> Before | None:
+        """The leg of the index before, if the same model made it."""
+        if previous is None or not described or _made_by(previous, leg) != described:
+            return None
+        files = previous.manifest.files
+        return Before(
+            leg=lambda: previous.leg(leg),
+            texts=previous.documents.index_texts,
+            file=lambda name: previous.file(name) if name in files else None,
+        )
+
+    def _reusable(self) -> LocalIndex | None:
         """The index that is there, all of it checked; None where it cannot be used, and all is made anew."""
         previous = None
         try:
-            previous = Index.open(self._home)
+            previous = LocalIndex.open(self._home)
             previous.verify(progress=self._progress)
             if sum(record.n_units for record in read_sources(previous.file(SOURCES))) != len(previous.documents):
                 raise IndexProblem(f"index '{self._home}': its sources do not fit its documents")
@@ -179,7 +185,7 @@ class Build:
         return replace(found, files=tuple(file for file in found.files if not file.path.resolve().is_relative_to(home)))
 
     def _write_documents(
-        self, new: Building, planned: Sequence[Planned], maker: UnitMaker, previous: Index | None
+        self, new: Building, planned: Sequence[Planned], maker: UnitMaker, previous: LocalIndex | None
     ) -> tuple[list[SourceRecord], list[Problem]]:
         with DocumentsWriter(new.folder) as writer:
             records, problems = write_units(
@@ -201,20 +207,28 @@ class Build:
             problems.append(f"  {len(report.ignored)} files of unknown kinds, such as {report.ignored[0]}")
         raise SpecError(f"nothing to index in {where}: {report.n_files} readable files, none with text", *problems)
 
-    def _same(self, previous: Index, encoder: Mapping[str, Any] | None, prompted: Mapping[str, Any] | None) -> bool:
+    def _same(self, previous: LocalIndex, described: Mapping[str, Mapping[str, Any]]) -> bool:
         """Whether a build from the same units would write again what is there."""
-        manifest = previous.manifest
-        wanted = (self._legs, self._settings, ragline_version(), encoder, prompted)
-        before = None if manifest.promptreps is None else manifest.promptreps.get("encoder")
-        return wanted == (manifest.legs, manifest.settings, manifest.ragline_version, manifest.encoder, before)
+        manifest, legs = previous.manifest, self._legs
+        if legs != previous.legs or manifest.ragline_version != ragline_version():
+            return False
+        same_makers = all(_made_by(previous, leg) == described[leg] for leg in legs)
+        return same_makers and manifest.settings.counted(legs) == self._settings.counted(legs)
 
-    def _manifest(self, folder: Path, records: Sequence[SourceRecord], facts: Mapping[str, Any]) -> Manifest:
+    def _manifest(
+        self,
+        folder: Path,
+        records: Sequence[SourceRecord],
+        legs: Mapping[str, Mapping[str, Any]],
+        ruler: Mapping[str, Any],
+    ) -> Manifest:
         return Manifest(
             format_version=format_of(self._legs),
             ragline_version=ragline_version(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            legs=self._legs,
+            legs=json.loads(json.dumps(legs)),
             settings=self._settings,
+            ruler=json.loads(json.dumps(ruler)),
             corpus=CorpusFacts(
                 sha256=corpus_sha256((record.name, record.sha256) for record in records),
                 n_files=len(records),
@@ -222,7 +236,6 @@ class Build:
                 n_units=sum(record.n_units for record in records),
             ),
             files=describe_files(folder, leave_out=(MANIFEST,)),
-            **json.loads(json.dumps(facts)),
         )
 
     def _finished(self, report: IndexReport, manifest: Manifest) -> IndexReport:
@@ -241,25 +254,28 @@ class Build:
         self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - start
 
 
-def encoder_of(settings: DenseSettings) -> SentenceEncoder:
-    """The encoder that an index with these settings is built with."""
-    from retrievers.encoders import SentenceEncoder
-
-    return SentenceEncoder(model=settings.encoder, revision=settings.revision, compute=settings.compute)
-
-
-def prompted_by(settings: PromptRepsSettings) -> PromptRepsEncoder:
-    """The chat model that represents the units of an index with these settings."""
-    from retrievers.promptreps_encoder import PromptRepsEncoder
-
-    return PromptRepsEncoder.from_settings(settings)
+def _ruler(makers: Iterable[LegMaker]) -> LegRuler:
+    """What chunks are measured in: as the first leg says that says it, else in words."""
+    rulers = (maker.ruler() for maker in makers)
+    return next((ruler for ruler in rulers if ruler), LegRuler(facts={"kind": "words"}, spans=word_spans))
 
 
-def _ruler(encoder: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What chunks are measured in: tokens of the encoder where there is one."""
-    if encoder is None:
-        return {"kind": "words"}
-    return {"kind": "encoder tokens", **{key: encoder[key] for key in ("name", "weights_sha256")}}
+def _made_by(index: LocalIndex, leg: str) -> Mapping[str, Any]:
+    made_by: Mapping[str, Any] = index.manifest.legs.get(leg, {}).get(MADE_BY) or {}  # type: ignore[assignment]
+    return made_by
+
+
+def _counted(report: IndexReport, counts: Mapping[str, Mapping[str, int]]) -> IndexReport:
+    def total(name: str) -> int:
+        return sum(each.get(name, 0) for each in counts.values())
+
+    return replace(
+        report,
+        counts=counts,
+        n_encoded=total("n_encoded"),
+        n_reused_vectors=total("n_reused_vectors"),
+        n_represented=total("n_represented"),
+    )
 
 
 def _require_distinct(folder: Path, documents: Documents, records: Sequence[SourceRecord]) -> None:

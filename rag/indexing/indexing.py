@@ -15,14 +15,15 @@ from typing import Any
 
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
-from rag.indexing.build import Build, IndexReport, UnchangedError, encoder_of, prompted_by
+from rag.indexing.build import Build, IndexReport, UnchangedError
 from rag.ingest import INGEST_VERSION, discover
 from retrievers.index.digests import sha256_of
 from retrievers.index.generations import CURRENT, building
-from retrievers.index.manifest import format_of, ragline_version
-from retrievers.index.matching import leg_names
-from retrievers.index.settings import IndexSettings
+from retrievers.index.manifest import ragline_version
+from retrievers.index.old_formats import format_of
+from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import corpus_sha256
+from retrievers.legs import LEGS, USUAL
 
 __all__ = ["IndexReport", "build_index", "index_key"]
 
@@ -34,7 +35,7 @@ def build_index(
     path: str | Path,
     *,
     settings: IndexSettings = _DEFAULTS,
-    legs: Sequence[str] = ("lexical", "dense"),
+    legs: Sequence[str] = USUAL,
     progress: Progress = silent,
 ) -> IndexReport:
     """Index files and folders into the directory `path`, or bring the index there up to date.
@@ -48,7 +49,7 @@ def build_index(
         IndexProblem: the folder is in use or holds something else, or the disk is full.
         MissingModel: the encoder is not there.
     """
-    home, names = Path(path), leg_names(legs)
+    home, names = Path(path), LEGS.ordered(legs)
     build = Build([Path(source) for source in sources], home, settings=settings, legs=names, progress=progress)
     try:
         with _explained(home):
@@ -63,29 +64,20 @@ def index_key(
     sources: Sequence[str | Path],
     *,
     settings: IndexSettings = _DEFAULTS,
-    legs: Sequence[str] = ("lexical", "dense"),
+    legs: Sequence[str] = USUAL,
 ) -> str:
     """Names an index by its content: its files, the settings of its legs, encoder weights and version.
 
     Reads all files; fetches the encoder if it is not there, as building would.
     """
-    names = leg_names(legs)
+    names = LEGS.ordered(legs)
     files = discover([Path(source) for source in sources]).files
-    kept = {"chunking", "transforms"} | ({"bm25"} if "lexical" in names else set())
     parts: dict[str, Any] = {
         "corpus": corpus_sha256((file.name, sha256_of(file.path)) for file in files),
-        "settings": settings.model_dump(mode="json", include=kept),
-        "legs": names,
+        "settings": settings.model_dump(mode="json", include={"chunking", "transforms"}),
+        "legs": {leg: leg_kind(leg).maker(settings).key() for leg in names},
         "version": [ragline_version(), format_of(names), INGEST_VERSION],
     }
-    if "lexical" in names:
-        from retrievers.analysis import Analyzer
-
-        parts["analyzer"] = Analyzer(settings.analyzer).describe()
-    if "dense" in names:
-        parts["dense"] = settings.dense.model_dump(mode="json") | {"encoder": encoder_of(settings.dense).describe()}
-    if "promptreps" in names:
-        parts["promptreps"] = prompted_by(settings.promptreps).describe()
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

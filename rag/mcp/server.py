@@ -28,7 +28,7 @@ from rag.service.history import by_turns, fit
 from rag.service.service import answering_llm
 from rag.service.settings import ServeSettings
 from rag.service.wire import ChatMessage
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class _Tools:
             raise ToolError("this server searches no documents, so 'where' would do nothing: leave it out")
         with _explained("where"):
             try:
-                index.mask(where)
+                index.rows(where)
             except SpecError as error:
                 raise ToolError(str(error)) from None
         return where

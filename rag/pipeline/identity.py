@@ -15,7 +15,7 @@ from rag.graph.checked import Made
 from rag.graph.spec import Node
 from rag.models.folder import file_sha256
 from rag.models.identity import named_weights
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def _wired(nodes: Mapping[str, Node]) -> dict[str, Any]:
 
 def index_identity(index: Index | None) -> str:
     """Hash of what the index holds and how it was built; empty without one."""
-    return "" if index is None else index.manifest.identity
+    return "" if index is None else index.identity
 
 
 def question_key(query: Query, *, graph: str, index: str) -> str:

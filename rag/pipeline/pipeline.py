@@ -26,7 +26,8 @@ from rag.pipeline.loaded import models_loaded, require_local_models
 from rag.pipeline.memory_plan import plan_turns, require_room
 from rag.pipeline.release import inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
-from retrievers.index.directory import Index
+from retrievers.index.opening import open_index
+from retrievers.index.protocol import Index
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
@@ -203,9 +204,7 @@ class Pipeline:
                 part.warm_up()
         if self.index is not None:
             for leg in self.graph.legs:
-                getattr(self.index, leg)
-            if "dense" in self.graph.legs:
-                self.index.encoder.encode(["warm"], role="query")
+                self.index.leg(leg).warm_up()
 
     def release(self, *names: str) -> None:
         """Give back the memory of models, engines and what they keep, say between two stages of a long job.
@@ -350,7 +349,7 @@ def load_pipeline(
 
     Args:
         graph: a built-in name (`rag list graph`), a YAML file, plain data or a GraphSpec.
-        index: an index directory, or an open Index. Graphs that search need one.
+        index: an index directory or other address (see `open_index`), or an open Index. Graphs that search need one.
         offline: fail now, naming what is missing, instead of fetching a model later.
         memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
             lets anything pass. See `rag.pipeline.memory_plan`.
@@ -361,7 +360,7 @@ def load_pipeline(
         MissingModel: `offline`, and a model is not on this machine.
     """
     spec = load_spec(graph)
-    bound = Index.open(index) if isinstance(index, str | Path) else index
+    bound = open_index(index) if isinstance(index, str | Path) else index
     built = build(spec, index=bound)
     if bound is not None:
         bound.check(spec.graph.index, built.legs)

@@ -25,6 +25,7 @@ from rag.service.gather import Gatherer
 from rag.service.settings import ServeSettings
 from rag.service.streams import Reader, Streams
 from rag.service.threads import Threads
+from retrievers.legs.dense.search import dense
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +200,7 @@ class Service:
         if where and self.pipeline.index is None:
             raise SpecError("where: this graph searches no index")
         if where and self.pipeline.index is not None:
-            self.pipeline.index.mask(where)
+            self.pipeline.index.rows(where)
 
     async def prepare(self, query: Query) -> RunResult:
         """All that runs before the answering node."""
@@ -261,7 +262,7 @@ class Service:
     def embeds(self) -> bool:
         """Whether the index has an encoder."""
         index = self.pipeline.index
-        return index is not None and index.manifest.facts("dense") is not None
+        return index is not None and "dense" in index.legs
 
     def load(self) -> None:
         """Load weights in the background, so that the first question does not wait for them."""
@@ -308,9 +309,9 @@ class Service:
         if index is None:
             raise SpecError("this graph has no index, so it has no encoder")
         texts = [text for one in batch for text in one.texts]
-        vectors = index.encoder.encode(texts, role=batch[0].role)
+        vectors = dense(index).encoder.encode(texts, role=batch[0].role)
         # One by one: the spans of a text take many times its memory, and a batch can have thousands of texts.
-        tokens = [len(index.encoder.spans([text])[0]) for text in texts]
+        tokens = [len(dense(index).encoder.spans([text])[0]) for text in texts]
         ends = np.cumsum([len(one.texts) for one in batch]).tolist()
         return [
             Embedded(vectors=vectors[start:end], n_tokens=sum(tokens[start:end])) for start, end in pairwise([0, *ends])

@@ -1,12 +1,11 @@
-"""An opened index: documents, legs and the encoder, each loaded when it is first asked for and only once."""
+"""An index in a directory: documents and legs, each loaded when it is first asked for and only once."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from rag.core.errors import IndexMismatch
 from rag.core.memory import Need
@@ -18,21 +17,17 @@ from retrievers.index.filters import MetadataFilter
 from retrievers.index.generations import Held, hold_current
 from retrievers.index.manifest import Manifest, read_manifest
 from retrievers.index.matching import missing_leg, require_match
-from retrievers.index.settings import IndexSettings, Leg
+from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.legs.protocol import Leg, Opening
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from retrievers.encoders import SentenceEncoder
-    from retrievers.index.lexical import LexicalLeg
-    from retrievers.index.vectors import DenseLeg
-    from retrievers.promptreps_encoder import PromptRepsEncoder, Representations
-
 Part = TypeVar("Part")
 
 
-class Index:
+class LocalIndex:
     """One generation of an index directory, kept as it was opened whatever is built meanwhile.
 
     Every part is built from the manifest, none from configuration. Safe to share between threads. `close`
@@ -43,10 +38,11 @@ class Index:
         self.path, self.manifest = path, manifest
         self._held, self._files = held, files
         self._parts: dict[str, Any] = {}
+        self._legs: dict[str, Leg] = {}
         self._locks: dict[str, threading.Lock] = {}
 
     @classmethod
-    def open(cls, path: str | Path) -> Index:
+    def open(cls, path: str | Path) -> Self:
         """The current generation of the index directory `path`.
 
         Raises:
@@ -61,6 +57,26 @@ class Index:
             held.close()
             raise
 
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self.path)
+
+    @property
+    def address(self) -> str:
+        """Its absolute path."""
+        return str(self.path.absolute())
+
+    @property
+    def identity(self) -> str:
+        """See `Manifest.identity`."""
+        return self.manifest.identity
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        """Names of its legs, in the order of building."""
+        return tuple(self.manifest.legs)
+
     def file(self, name: str) -> Path:
         """Where a file of this generation is, once its content is known to be as it was written."""
         return self._checked(name) / name
@@ -70,93 +86,46 @@ class Index:
         """All units, by row."""
         return self._once("documents", lambda: Documents(self._checked("documents.")))
 
-    @property
-    def lexical(self) -> LexicalLeg:
-        """The lexical leg.
+    def leg(self, name: str) -> Any:
+        """A leg, opened once.
 
         Raises:
-            IndexMismatch: the index has none.
+            IndexMismatch: the index has none of this name.
         """
 
-        def open_leg() -> LexicalLeg:
-            from retrievers.index.lexical import LexicalLeg
+        def open_leg() -> Leg:
+            facts = self.facts(name)
+            opening = Opening(folder=self._checked(f"{name}/") / name, facts=facts, mask=self.mask)
+            self._legs[name] = leg_kind(name).open(opening)
+            return self._legs[name]
 
-            facts = self._facts("lexical")
-            return LexicalLeg.open(self._checked("lexical/") / "lexical", facts)
+        return self._once(f"leg {name}", open_leg)
 
-        return self._once("lexical", open_leg)
-
-    @property
-    def dense(self) -> DenseLeg:
-        """The dense leg.
+    def facts(self, leg: str) -> Mapping[str, Any]:
+        """What the leg was built with.
 
         Raises:
-            IndexMismatch: the index has none.
+            IndexMismatch: the index has none of this name.
         """
-
-        def open_leg() -> DenseLeg:
-            from retrievers.index.vectors import DenseLeg
-
-            facts = self._facts("dense")
-            return DenseLeg.open(self._checked("dense/") / "dense", facts)
-
-        return self._once("dense", open_leg)
-
-    @property
-    def encoder(self) -> SentenceEncoder:
-        """The encoder that made the dense leg.
-
-        Raises:
-            IndexMismatch: the index has no dense leg, or the encoder's files here are not those it was built
-            with.
-        """
-
-        def make() -> SentenceEncoder:
-            from retrievers.encoders import SentenceEncoder
-
-            self._facts("dense")
-            return SentenceEncoder.from_description(cast(dict[str, Any], self.manifest.encoder))
-
-        return self._once("encoder", make)
-
-    @property
-    def promptreps(self) -> Representations:
-        """Representations of all units, by row; memory-mapped.
-
-        Raises:
-            IndexMismatch: the index has none.
-        """
-
-        def open_leg() -> Representations:
-            from retrievers.index.promptreps import open_leg
-
-            facts = self._facts("promptreps")
-            return open_leg(self._checked("promptreps/") / "promptreps", facts)
-
-        return self._once("promptreps", open_leg)
-
-    @property
-    def promptreps_encoder(self) -> PromptRepsEncoder:
-        """What made the promptreps leg.
-
-        Raises:
-            IndexMismatch: the index has no such leg, or model or prompt here are not those it was built with.
-        """
-
-        def make() -> PromptRepsEncoder:
-            from retrievers.promptreps_encoder import PromptRepsEncoder
-
-            return PromptRepsEncoder.from_description(self._facts("promptreps")["encoder"])
-
-        return self._once("promptreps_encoder", make)
+        facts = self.manifest.legs.get(leg)
+        if facts is None:
+            raise IndexMismatch(f"index '{self.path}': {missing_leg(self.manifest, leg)}")
+        return facts
 
     def mask(self, where: Where | None) -> NDArray[np.bool_] | None:
         """bool [n]: rows that a metadata filter lets through; None for no filter (see `MetadataFilter`)."""
         return self._once("filter", lambda: MetadataFilter(self.documents)).mask(where)
 
+    def rows(self, where: Where | None) -> NDArray[np.int64]:
+        """Rows that pass a filter, ascending."""
+        import numpy as np
+
+        mask = self.mask(where)
+        return np.arange(len(self)) if mask is None else np.flatnonzero(mask)
+
     def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
         """Return if this index may serve a graph with these `settings` and `legs` (see `require_match`)."""
-        require_match(self.manifest, settings, legs, name=str(self.path))
+        require_match(self.manifest, settings, legs, name=self.name)
 
     def verify(self, *, progress: Progress = silent) -> None:
         """Compare every file with its digest, whatever the size of the index.
@@ -166,34 +135,30 @@ class Index:
         """
         self._files.verify(progress=progress)
 
+    def health(self, leg: str) -> list[str]:
+        """Sentences on what a leg needs beside its files, where that is here."""
+        return leg_kind(leg).health(self.leg(leg))
+
     def memory(self, legs: Sequence[str]) -> list[Need]:
         """What searching these legs takes. Loads nothing.
 
         Raises:
             MissingModel: the encoder is not here yet.
         """
-        needs = [self._mapped("documents", "documents.")]
-        if self.manifest.lexical is not None and "lexical" in legs:
-            # a Python string and its entry in a dictionary
-            terms = 200 * int(cast(int, self.manifest.lexical.get("n_terms", 0)))
-            needs += [Need(what="vocabulary", n_bytes=terms), self._mapped("postings", "lexical/")]
-        if self.manifest.dense is not None and "dense" in legs:
-            needs += [self._mapped("vectors", "dense/"), *self._encoder_memory()]
-        if self.manifest.promptreps is not None and "promptreps" in legs:
-            needs += [self._mapped("representations", "promptreps/"), *self._promptreps_memory()]
+        needs = [Need(what="documents", n_bytes=self._n_bytes("documents."), mapped=True)]
+        for leg in self.legs:
+            if leg in legs:
+                needs += leg_kind(leg).memory(self.facts(leg), self._n_bytes(f"{leg}/"))
         return needs
 
     def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
-        """Models that searching these legs loads: name and hub revision."""
-        makers = {"dense": self.manifest.encoder, "promptreps": (self.manifest.promptreps or {}).get("encoder")}
-        described = [cast(dict[str, Any], makers[leg]) for leg in legs if makers.get(leg)]
-        return [(str(each.get("name") or each["model"]), each.get("revision")) for each in described]
+        """Name and revision of the models that queries on these legs need."""
+        return [model for leg in self.legs if leg in legs for model in leg_kind(leg).models(self.facts(leg))]
 
     def release(self) -> None:
-        """Let go of the encoders' weights; the next query loads them again."""
-        for name in ("encoder", "promptreps_encoder"):
-            if name in self._parts:
-                self._parts[name].release()
+        """Let go of the legs' weights; the next query loads them again."""
+        for leg in list(self._legs.values()):
+            leg.release()
 
     def close(self) -> None:
         """Let a later build remove this generation. Parts that are not loaded yet may be gone then."""
@@ -202,37 +167,17 @@ class Index:
     def __len__(self) -> int:
         return self.manifest.corpus.n_units
 
-    def __enter__(self) -> Index:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Index '{self.path}': {len(self):,} units, {' and '.join(self.manifest.legs)}>"
+        return f"<Index '{self.path}': {len(self):,} units, {' and '.join(self.legs)}>"
 
-    def _facts(self, leg: Leg) -> dict[str, Any]:
-        facts = self.manifest.facts(leg)
-        if facts is None:
-            raise IndexMismatch(f"index '{self.path}': {missing_leg(self.manifest, leg)}")
-        return dict(facts)
-
-    def _mapped(self, what: str, prefix: str) -> Need:
-        sizes = [facts.size_bytes for name, facts in self.manifest.files.items() if name.startswith(prefix)]
-        return Need(what=what, n_bytes=sum(sizes), mapped=True)
-
-    def _encoder_memory(self) -> list[Need]:
-        from retrievers.encoders import SentenceEncoder
-
-        said = cast(dict[str, Any], self.manifest.encoder)
-        return SentenceEncoder(model=said["name"], revision=said["revision"], compute=said["compute"]).memory()
-
-    def _promptreps_memory(self) -> list[Need]:
-        from retrievers.promptreps_encoder import model_of
-
-        return model_of(self._facts("promptreps")["encoder"]).memory()
+    def _n_bytes(self, prefix: str) -> int:
+        return sum(facts.size_bytes for name, facts in self.manifest.files.items() if name.startswith(prefix))
 
     def _checked(self, prefix: str) -> Path:
         self._files.require(prefix)

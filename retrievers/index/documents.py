@@ -13,13 +13,14 @@ import json
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
+from retrievers.index.protocol import DocumentTable
+from retrievers.stores.arrays import load_array
 
 LINES, OFFSETS, KEYS, ROWS = (f"documents.{end}" for end in ("jsonl", "offsets.npy", "keys.npy", "rows.npy"))
 
@@ -29,19 +30,7 @@ def key_of(doc_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(doc_id.encode(), digest_size=8).digest(), "little")
 
 
-def load_array(path: Path) -> NDArray[Any]:
-    """A memory-mapped array.
-
-    Raises:
-        IndexProblem: not an npy file, or cut off.
-    """
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as cause:
-        raise IndexProblem(f"'{path}' cannot be read: {cause}. Build the index again") from cause
-
-
-class Documents(Sequence[Document]):
+class Documents(DocumentTable):
     """All units of an index in row order, safe to read from any thread.
 
     Raises:

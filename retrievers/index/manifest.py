@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic_core import to_json
 
-from rag.core.errors import IndexProblem
+from rag.core.errors import IndexProblem, did_you_mean
+from retrievers.index import old_formats
 from retrievers.index.digests import FileFacts
-from retrievers.index.settings import IndexSettings, Leg
+from retrievers.index.settings import IndexSettings
+from retrievers.legs import LEGS
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """The newest that this version reads."""
 
 MANIFEST = "manifest.json"
@@ -37,23 +39,25 @@ class CorpusFacts(_Facts):
 class Manifest(_Facts):
     """How an index was made.
 
-    `settings` is what was asked for, defaults filled in; `ruler`, `lexical`, `dense`, `encoder` and `promptreps`
-    are what came of it: the tokens that chunks were measured in, the facts that each leg was built with, and the
-    encoder's description.
+    `settings` is what was asked for, defaults filled in; `legs` is what came of it: the facts that each leg was built
+    with, in the order of building. `ruler`: the tokens that chunks were measured in.
     """
 
     format_version: int
     ragline_version: str
     created: str
-    legs: Annotated[tuple[Leg, ...], Field(min_length=1)]
+    legs: Annotated[dict[str, dict[str, JsonValue]], Field(min_length=1)]
     settings: IndexSettings
     corpus: CorpusFacts
     ruler: dict[str, JsonValue]
-    lexical: dict[str, JsonValue] | None = None
-    dense: dict[str, JsonValue] | None = None
-    encoder: dict[str, JsonValue] | None = None
-    promptreps: dict[str, JsonValue] | None = None
     files: dict[str, FileFacts]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old(cls, data: Any) -> Any:
+        """Formats 1 and 2 list their legs, and have a field for the facts of each."""
+        listed = isinstance(data, dict) and isinstance(data.get("legs"), list | tuple)
+        return old_formats.read(data) if listed else data
 
     @field_validator("files")
     @classmethod
@@ -68,21 +72,27 @@ class Manifest(_Facts):
     @property
     def identity(self) -> str:
         """sha256 over all but the time of making: equal for two builds of the same by the same version."""
-        said = self.model_dump_json(exclude={"created": True, **self._unsaid()})
-        return hashlib.sha256(said.encode()).hexdigest()
+        said = self._said()
+        del said["created"]
+        return hashlib.sha256(to_json(said, inf_nan_mode="null")).hexdigest()
 
-    def facts(self, leg: Leg) -> Mapping[str, Any] | None:
-        """What the leg was built with; None where there is no such leg."""
-        return {"lexical": self.lexical, "dense": self.dense, "promptreps": self.promptreps}[leg]
+    def as_json(self) -> str:
+        """What the file holds."""
+        return to_json(self._said(), indent=1, inf_nan_mode="null").decode()
 
-    def _unsaid(self) -> dict[str, Any]:
-        """What manifests of format 1 do not know, where this one does not need it either."""
-        return {} if self.format_version > 1 else {"promptreps": True, "settings": {"promptreps"}}
+    def _said(self) -> dict[str, Any]:
+        """The manifest in its own format."""
+        said = self.model_dump(mode="json")
+        if self.format_version < 3:
+            return old_formats.written(said, self.format_version)
+        said["settings"] = self.settings.counted(self.legs)
+        return said
 
 
 class _Header(BaseModel):
     format_version: int
     ragline_version: str = "unknown"
+    legs: Any = ()
 
 
 def ragline_version() -> str:
@@ -93,21 +103,15 @@ def ragline_version() -> str:
         return "unknown"
 
 
-def format_of(legs: Sequence[str]) -> int:
-    """The oldest format that can say what an index with these legs is, so that older versions read what they can."""
-    return 2 if "promptreps" in legs else 1
-
-
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    said = manifest.model_dump_json(indent=1, exclude=manifest._unsaid())
-    (folder / MANIFEST).write_text(said + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(manifest.as_json() + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path, *, name: str) -> Manifest:
     """The manifest in `folder`; `name` is what error messages call the index.
 
     Raises:
-        IndexProblem: absent, cut off, not a manifest, or of a newer format.
+        IndexProblem: absent, cut off, not a manifest, of a newer format, or with a leg that nobody here knows.
     """
     again = f"Build the index again: rag index SRC --index {name}"
     try:
@@ -125,6 +129,11 @@ def read_manifest(folder: Path, *, name: str) -> Manifest:
                 f"{header.ragline_version}; this is ragline {ragline_version()}, which reads up to "
                 f"{FORMAT_VERSION}. "
                 "Upgrade ragline, or build the index again with this version"
+            )
+        if isinstance(header.legs, dict) and (unknown := sorted(set(header.legs) - set(LEGS))):
+            raise IndexProblem(
+                f"index '{name}' has a leg '{unknown[0]}', which is not known here. "
+                f"{did_you_mean(unknown[0], LEGS)} Load the module that adds it to LEGS, or build the index again"
             )
         return Manifest.model_validate_json(raw)
     except ValidationError as cause:

@@ -1,84 +1,36 @@
 """What a graph's `index:` section may say, and what a manifest records of it.
 
 These are requests. What an index was really built with (encoder hash, pooling, dimension, ...) is in its manifest, and
-only the manifest configures the query side.
+only the manifest configures the query side. Each leg brings its own part of the section.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from rag.ingest.settings import ChunkSettings
+from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.legs import LEGS
+from retrievers.legs.protocol import LegKind
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AnalyzerSettings(_Settings):
-    """How text becomes terms."""
-
-    language: str = Field(
-        default="en",
-        description="ISO 639-1 code. Chooses stop words and stemmer. Chinese characters are single terms in all.",
-    )
-    stemmer: Literal["auto", "porter", "snowball", "none"] = Field(
-        default="auto",
-        description="auto: Porter for en, Snowball for other languages that have one, none for the rest.",
-    )
-    stop_words: Literal["auto", "none"] = Field(
-        default="auto", description="auto: Lucene's 33 words for en, none elsewhere."
-    )
-
-
-class LexicalSettings(_Settings):
-    """BM25: variant and parameters."""
-
-    variant: Literal["lucene", "robertson", "atire", "bm25l", "bm25+", "okapi", "l", "plus"] = Field(
-        default="lucene",
-        description="bm25s computes the first five; okapi, l and plus are rank-bm25's classes.",
-    )
-    k1: float = Field(default=0.9, gt=0)
-    b: float = Field(default=0.4, ge=0, le=1)
-    delta: float = Field(default=1.0, ge=0, description="Used by bm25l, bm25+, l and plus alone.")
-
-
-class DenseSettings(_Settings):
-    """Vectors: who encodes, and how they are kept."""
-
-    encoder: str = Field(
-        default="all-minilm-l6-v2",
-        description="A packaged model, a sentence-transformers folder, or a hub id.",
-    )
-    revision: str | None = Field(default=None, description="Hub revision.")
-    structure: Literal["flat", "hnsw"] = "flat"
-    storage: Literal["float32", "int8"] = Field(
-        default="float32", description="int8: faiss scalar quantisation; recall against float32 is measured when built."
-    )
-    compute: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Data type of the encoder. auto: bfloat16 where the processor is fast at it."
-    )
-
-
-class PromptRepsSettings(_Settings):
-    """A chat model's own representations: who makes them, from how much of a text, and how many words are kept."""
-
-    model: str = Field(default="smollm2-135m-instruct", description="A packaged model, a folder, or a hub id.")
-    revision: str | None = Field(default=None, description="Hub revision.")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Data type of the weights. auto: bfloat16 where the device is faster in it."
-    )
-    prompt: str = Field(
-        default="promptreps",
-        description="Name or path of a prompt with the variables noun and text, whose last turn the word would continue.",
-    )
-    text_tokens: int = Field(default=512, ge=1, description="Tokens of a text that are read.")
-    sparse_tokens: int = Field(default=128, ge=1, description="Most tokens of a lexical representation.")
-
-
-class TransformSettings(_Settings):
+class TransformSettings(BaseModel):
     """A corpus transform: changes what is indexed of each unit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -86,15 +38,98 @@ class TransformSettings(_Settings):
     params: dict[str, Any] = Field(default_factory=dict, alias="with")
 
 
-class IndexSettings(_Settings):
-    """The `index:` section. Legs are not listed: those that the graph's retrievers use are built."""
+class IndexSettings(BaseModel):
+    """The `index:` section. Legs are not listed: those that the graph's retrievers use are built.
 
+    Beside the fields here it has a part for each leg of `LEGS`, under the name that the leg gives it.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
     analyzer: AnalyzerSettings = AnalyzerSettings()
-    bm25: LexicalSettings = LexicalSettings()
-    dense: DenseSettings = DenseSettings()
-    promptreps: PromptRepsSettings = PromptRepsSettings()
     chunking: ChunkSettings = ChunkSettings()
     transforms: tuple[TransformSettings, ...] = ()
 
+    def section(self, name: str) -> BaseModel:
+        """A part of the section, defaults filled in.
 
-Leg = Annotated[Literal["lexical", "dense", "promptreps"], Field(description="A searchable part of an index.")]
+        Raises:
+            KeyError: no leg has a part of this name.
+        """
+        if name in type(self).model_fields:
+            value = self.__dict__[name]
+        else:
+            value = (self.__pydantic_extra__ or {}).get(name) or legs_of_sections()[name].settings()
+        return value  # type: ignore[no-any-return]
+
+    def says(self, name: str) -> bool:
+        """Whether this part was given, and is not only there by default."""
+        return name in self.model_fields_set
+
+    def counted(self, legs: Iterable[str]) -> dict[str, Any]:
+        """All that decides what an index with these legs is, as JSON."""
+        kinds = [leg_kind(leg) for leg in legs]
+        names = {name for kind in kinds for name in (kind.section, *kind.also)}
+        parts = {name: self.section(name).model_dump(mode="json") for name in sorted(names)}
+        return parts | self.model_dump(mode="json", include={"chunking", "transforms"})
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_legs(cls, data: Any, handler: ModelWrapValidatorHandler[IndexSettings]) -> IndexSettings:
+        """Check the whole as one record with a field per leg, so that all problems come at once."""
+        if not isinstance(data, dict):
+            return handler(data)
+        form = settings_form().model_validate(data)
+        fields = dict(form)
+        settings = handler({name: fields[name] for name in form.model_fields_set})
+        extra = settings.__pydantic_extra__
+        if extra is not None:
+            of_shipped = [leg_kind(leg).section for leg in LEGS.shipped]
+            extra |= {name: fields[name] for name in of_shipped if name not in extra}
+        return settings
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said = handler(self)
+        order = list(settings_form().model_fields)
+        return {name: said[name] for name in sorted(said, key=lambda name: order.index(name))}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(settings_form().__pydantic_core_schema__)
+
+
+def leg_kind(name: str) -> LegKind:
+    """What a leg of the table `LEGS` says of itself.
+
+    Raises:
+        UnknownComponent: there is no such leg.
+    """
+    kind: LegKind = LEGS.get(name)()
+    return kind
+
+
+def legs_of_sections() -> dict[str, LegKind]:
+    """Name of a part of the section -> the leg that it belongs to."""
+    kinds = [leg_kind(leg) for leg in LEGS.names()]
+    return {kind.section: kind for kind in kinds}
+
+
+def settings_form() -> type[BaseModel]:
+    """The section as one record, with the parts of all legs that there are now."""
+    return _form(LEGS.names())
+
+
+@lru_cache(maxsize=8)
+def _form(legs: tuple[str, ...]) -> type[BaseModel]:
+    first, last = ("analyzer",), ("chunking", "transforms")
+    own = IndexSettings.model_fields
+    fields: dict[str, Any] = {name: (own[name].annotation, own[name].default) for name in first}
+    for kind in map(leg_kind, legs):
+        fields[kind.section] = (kind.settings, kind.settings())
+    fields |= {name: (own[name].annotation, own[name].default) for name in last}
+    return create_model(
+        "IndexSettings",
+        __config__=ConfigDict(extra="forbid", frozen=True),
+        __doc__=(IndexSettings.__doc__ or "").partition("\n\n")[0],
+        **fields,
+    )

@@ -13,8 +13,10 @@ from rag.core.types import Document, Query, Ranking
 from rag.graph.kinds import TABLES
 from rag.graph.signature import REQUIRED, needed_powers, signature
 from rag.indexing import build_index
-from retrievers.index.directory import Index
-from retrievers.index.settings import DenseSettings, IndexSettings, PromptRepsSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.promptreps.settings import PromptRepsSettings
 from tests.generators.llm.conftest import save_random_model
 from tests.rerankers.tiny_classifier import tiny_classifier
 from tests.tiny_models import tiny_sentence_model
@@ -57,7 +59,7 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> TransformersLLM:
 
 
 @pytest.fixture(scope="session")
-def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Index:
+def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> LocalIndex:
     """The twelve documents with all legs."""
     folder = tmp_path_factory.mktemp("contracts")
     texts = folder / "texts"
@@ -68,20 +70,20 @@ def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, .
     prompted = PromptRepsSettings(model=str(save_random_model(folder / "prompted")), dtype="float32")
     settings = IndexSettings(dense=DenseSettings(encoder=str(encoder)), promptreps=prompted)
     build_index([texts], folder / "idx", settings=settings, legs=("lexical", "dense", "promptreps"))
-    return Index.open(folder / "idx")
+    return LocalIndex.open(folder / "idx")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """What parameters are filled with: by type, and by name (`plain`)."""
 
-    index: Index
+    index: LocalIndex
     llm: TransformersLLM
     plain: dict[str, str]
 
 
 @pytest.fixture(scope="session")
-def given(index: Index, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory) -> Given:
+def given(index: LocalIndex, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory) -> Given:
     run = tmp_path_factory.mktemp("runs") / "run.trec"
     lines = [f"q1 Q0 d{i:02}.md#1 {i} {20 - i} x" for i in range(1, 11)]
     run.write_text("\n".join(lines) + "\n")
@@ -121,7 +123,7 @@ def make(given: Given) -> Make:
 
 
 @pytest.fixture
-def rankings_of_index(index: Index, queries: tuple[Query, ...]) -> list[Ranking]:
+def rankings_of_index(index: LocalIndex, queries: tuple[Query, ...]) -> list[Ranking]:
     """Every question with all units of the index, in BM25-less order of rows."""
     from rag.core.ranking import in_this_order
 

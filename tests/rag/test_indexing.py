@@ -23,7 +23,7 @@ from rag.core.errors import ContractError, IndexMismatch, IndexProblem, SpecErro
 from rag.core.types import Document
 from rag.indexing import IndexReport, build_index, index_key
 from rag.stages import TRANSFORMS
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 
 PAGES = {
@@ -55,15 +55,15 @@ def build(path: Path, *sources: Path, **settings: Any) -> IndexReport:
     return build_index(sources, path, settings=IndexSettings.model_validate(settings), legs=["lexical"])
 
 
-def search(index: Index, text: str, k: int = 3) -> list[str]:
-    leg = index.lexical
+def search(index: LocalIndex, text: str, k: int = 3) -> list[str]:
+    leg = index.leg("lexical")
     rows, _ = leg.search([dict.fromkeys(leg.analyzer.terms(text), 1.0)], k=k)
     return [document.doc_id for document in index.documents.many(rows[0][rows[0] >= 0])]
 
 
 def content(path: Path) -> dict[str, str]:
     """Digest of every file of the current generation, without the times and rows that may differ."""
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         return {name: fact.sha256 for name, fact in index.manifest.files.items()}
 
 
@@ -82,7 +82,7 @@ def test_files_and_corpora_become_one_searchable_index(tmp_path: Path, pages: Pa
     assert (report.n_files, report.n_documents, report.n_reused_files, report.problems) == (4, 5, 0, ())
     assert set(report.seconds) == {"read", "lexical", "digests", "publish"}
     assert report.peak_memory_bytes > 10_000_000
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         assert len(index) == report.n_units == len(index.documents)
         assert search(index, "paid leave")[0].startswith("handbook/leave.md")
         assert search(index, "chromoly") == ["r1"]
@@ -93,27 +93,25 @@ def test_files_and_corpora_become_one_searchable_index(tmp_path: Path, pages: Pa
 
 def test_the_manifest_says_how_the_index_was_made(pages: Path, path: Path) -> None:
     build(path, pages, analyzer={"language": "de"}, bm25={"k1": 1.2})
-    manifest = Index.open(path).manifest
-    assert manifest.legs == ("lexical",)
+    manifest = LocalIndex.open(path).manifest
     assert manifest.settings.bm25.k1 == 1.2
     assert manifest.ruler == {"kind": "words"}
-    assert manifest.lexical is not None
-    assert isinstance(manifest.lexical["analyzer"], dict)
-    assert manifest.lexical["analyzer"]["language"] == "de"
-    assert (manifest.dense, manifest.encoder) == (None, None)
+    assert list(manifest.legs) == ["lexical"]
+    assert isinstance(manifest.legs["lexical"]["analyzer"], dict)
+    assert manifest.legs["lexical"]["analyzer"]["language"] == "de"
     assert (manifest.corpus.n_files, len(manifest.corpus.sha256)) == (3, 64)
     assert {"documents.jsonl", "sources.json", "lexical/vocabulary.json"} <= set(manifest.files)
 
 
 def test_the_query_side_comes_from_the_manifest(pages: Path, path: Path) -> None:
     build(path, pages, analyzer={"stemmer": "none", "stop_words": "none"})
-    with Index.open(path) as index:
-        assert index.lexical.analyzer.terms("The Trains") == ["the", "trains"]
+    with LocalIndex.open(path) as index:
+        assert index.leg("lexical").analyzer.terms("The Trains") == ["the", "trains"]
 
 
 def test_a_graph_that_asks_for_something_else_is_refused(pages: Path, path: Path) -> None:
     build(path, pages)
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         index.check(IndexSettings(), ["lexical"])
         with pytest.raises(IndexMismatch, match=r"built with analyzer.language 'en'; the graph asks for 'de'"):
             index.check(IndexSettings.model_validate({"analyzer": {"language": "de"}}), ["lexical"])
@@ -124,7 +122,7 @@ def test_a_graph_that_asks_for_something_else_is_refused(pages: Path, path: Path
 
 def test_a_metadata_filter_is_a_mask_over_rows(pages: Path, path: Path) -> None:
     build(path, pages)
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         mask = index.mask({"source": "handbook/travel.txt"})
         assert mask is not None
         assert [document.parent for document in index.documents.many(mask.nonzero()[0])] == ["handbook/travel.txt"]
@@ -160,7 +158,7 @@ def test_only_what_changed_is_read_and_the_result_equals_a_fresh_build(
     assert (report.n_reused_files, report.unchanged) == (reused, False)
     build(tmp_path / "fresh", pages, corpus)
     assert content(path) == content(tmp_path / "fresh")
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         assert bool(search(index, "train journeys")) == (change in ("add", "rename"))
 
 
@@ -181,10 +179,10 @@ def test_settings_invalidate_what_depends_on_them(tmp_path: Path, pages: Path, p
 
 def test_a_transform_changes_what_is_found_and_not_what_is_read(pages: Path, path: Path) -> None:
     build(path, pages)
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         assert search(index, "runout") == []
     build(path, pages, transforms=[{"use": "identifiers"}])
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         (found,) = search(index, "runout")
         document = index.documents[index.documents.row(found)]
         assert "max Runout Mm" in document.index_text
@@ -257,7 +255,7 @@ def test_a_file_that_fails_half_way_is_left_out_whole(
     assert [(p.name, p.reason) for p in report.problems] == [
         ("corpus.jsonl", "cannot be read: RecursionError: too deep")
     ]
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         assert {document.parent for document in index.documents} == set(PAGES)
 
 
@@ -294,7 +292,7 @@ def test_the_index_is_not_indexed_when_it_lies_in_a_source(pages: Path) -> None:
 def test_ids_with_spaces_and_odd_names_are_kept(tmp_path: Path, path: Path) -> None:
     ids = ["a b", "c\td", "é/../x", "[red]", "\x1b[31m"]
     build(path, write_corpus(tmp_path / "beir", [{"_id": name, "text": "word"} for name in ids]))
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         for document in index.documents:
             assert index.documents[index.documents.row(document.doc_id)] == document
         assert len(index.documents) == 5
@@ -303,13 +301,13 @@ def test_ids_with_spaces_and_odd_names_are_kept(tmp_path: Path, path: Path) -> N
 
 def test_an_open_index_stays_as_it_was_through_later_builds(pages: Path, path: Path) -> None:
     build(path, pages)
-    reader = Index.open(path)  # nothing of it is loaded yet
+    reader = LocalIndex.open(path)  # nothing of it is loaded yet
     for text in ("Take the bus.", "Take the boat.", "Walk."):
         (pages / "handbook" / "travel.txt").write_text(text)
         build(path, pages)
     (found,) = search(reader, "train journeys")
     assert "Take the train" in reader.documents[reader.documents.row(found)].text
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         assert search(index, "train bus boat") == []
         assert len(list(path.glob("generation-*"))) == 2
     reader.close()
@@ -320,10 +318,11 @@ def test_an_open_index_stays_as_it_was_through_later_builds(pages: Path, path: P
 
 def test_threads_share_one_copy_of_each_part(pages: Path, path: Path) -> None:
     build(path, pages)
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         seen: list[tuple[int, int]] = []
         threads = [
-            threading.Thread(target=lambda: seen.append((id(index.lexical), id(index.documents)))) for _ in range(8)
+            threading.Thread(target=lambda: seen.append((id(index.leg("lexical")), id(index.documents))))
+            for _ in range(8)
         ]
         for thread in threads:
             thread.start()
@@ -351,7 +350,7 @@ def test_damage_to_any_file_is_found_at_open(tmp_path: Path, pages: Path, path: 
         else:
             file.unlink()
         with pytest.raises(IndexProblem, match=f"(?s){copy}.*rag index SRC --index {copy}"):
-            Index.open(copy)
+            LocalIndex.open(copy)
         shutil.rmtree(copy)
 
 
@@ -362,13 +361,13 @@ def test_a_large_index_opens_and_refuses_the_damaged_part_when_it_is_used(
     monkeypatch.setattr("retrievers.index.digests.CHECKED_AT_OPEN_BYTES", 100)
     vocabulary = next(path.glob("generation-*")) / "lexical" / "vocabulary.json"
     vocabulary.write_bytes(vocabulary.read_bytes().replace(b"train", b"brain"))
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         assert len(index.documents) == len(index)
-        for use in (lambda: index.lexical, index.verify):
+        for use in (lambda: index.leg("lexical"), index.verify):
             with pytest.raises(IndexProblem, match=r"lexical/vocabulary.json: content changed"):
                 use()
     assert build(path, pages).n_reused_files == 0
-    with Index.open(path) as index:
+    with LocalIndex.open(path) as index:
         index.verify()
         assert search(index, "train")
 
@@ -430,7 +429,7 @@ DISK_FULL = """
     from rag.core.errors import IndexProblem
     from rag.indexing import build_index
     from rag.stages import TRANSFORMS
-    import retrievers.index.lexical, numpy, Stemmer
+    import retrievers.legs.lexical.leg, numpy, Stemmer
 
     _, room = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), room))
@@ -467,13 +466,13 @@ KILLED_IN_EACH_PART = """
     from rag.indexing import build_index
     from rag.stages import TRANSFORMS
     from rag.core.types import Document
-    from retrievers.index.directory import Index
-    import retrievers.index.lexical, numpy, Stemmer
+    from retrievers.index.directory import LocalIndex
+    import retrievers.legs.lexical.leg, numpy, Stemmer
 
     pages, path = Path(sys.argv[1]), Path(sys.argv[2])
 
     def seen():
-        with Index.open(path) as index:
+        with LocalIndex.open(path) as index:
             index.verify()
             return [d.text for d in index.documents if d.parent == "handbook/travel.txt"]
 

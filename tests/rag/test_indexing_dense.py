@@ -17,7 +17,7 @@ import pytest
 
 from rag.core.errors import IndexMismatch, IndexProblem, MissingModel
 from rag.indexing import IndexReport, build_index, index_key
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from tests.tiny_models import tiny_sentence_model
 
@@ -49,14 +49,14 @@ def build(
 
 
 def nearest(path: Path, text: str) -> str:
-    with Index.open(path) as index:
-        rows, _ = index.dense.search(index.encoder.encode([text], role="query"), k=1)
+    with LocalIndex.open(path) as index:
+        rows, _ = index.leg("dense").search(index.leg("dense").encoder.encode([text], role="query"), k=1)
         return index.documents[int(rows[0, 0])].text
 
 
 def all_vectors(path: Path) -> Any:
-    with Index.open(path) as index:
-        return index.dense.vectors(np.arange(len(index)))
+    with LocalIndex.open(path) as index:
+        return index.leg("dense").vectors(np.arange(len(index)))
 
 
 def test_both_legs_are_built_and_the_manifest_names_the_encoder(tmp_path: Path, encoder: Path) -> None:
@@ -64,8 +64,8 @@ def test_both_legs_are_built_and_the_manifest_names_the_encoder(tmp_path: Path, 
     assert (report.n_encoded, report.n_reused_vectors) == (4, 0)
     assert set(report.seconds) == {"read", "lexical", "encode", "dense", "digests", "publish"}
     assert [nearest(tmp_path / "index", text) for text in TEXTS] == list(TEXTS)
-    with Index.open(tmp_path / "index") as index:
-        facts = index.manifest.encoder
+    with LocalIndex.open(tmp_path / "index") as index:
+        facts = index.manifest.legs["dense"]["encoder"]
         assert facts is not None
         assert (facts["dim"], facts["pooling"], facts["normalise"], facts["compute"]) == (16, ["mean"], True, "float32")
         assert len(str(facts["weights_sha256"])) == 64
@@ -128,10 +128,10 @@ def test_the_encoder_answers_only_if_its_files_are_those_of_the_index(
     mine = shutil.copytree(encoder, tmp_path / "mine")
     build(tmp_path / "index", write_corpus(tmp_path / "beir"), mine)
     shutil.copy(other_encoder / "model.safetensors", mine / "model.safetensors")
-    with Index.open(tmp_path / "index") as index:
-        assert len(index.dense) == 4
+    with LocalIndex.open(tmp_path / "index") as index:
+        assert len(index.leg("dense")) == 4
         with pytest.raises(IndexMismatch, match=r"weights_sha256: the index has \w{64}, the model here \w{64}"):
-            index.encoder  # noqa: B018
+            index.leg("dense").encoder  # noqa: B018
 
 
 def test_a_missing_encoder_is_said_before_anything_is_written(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_leaving_a_leg_out_and_taking_it_back(tmp_path: Path, encoder: Path) -> 
     source = write_corpus(tmp_path / "beir")
     build(tmp_path / "index", source, encoder)
     assert build(tmp_path / "index", source, encoder, legs=["lexical"]).legs == ("lexical",)
-    with Index.open(tmp_path / "index") as index, pytest.raises(IndexMismatch, match="it has no dense leg"):
+    with LocalIndex.open(tmp_path / "index") as index, pytest.raises(IndexMismatch, match="it has no dense leg"):
         index.check(IndexSettings(), ["lexical", "dense"])
     assert build(tmp_path / "index", source, encoder).n_encoded == 4
 
@@ -222,6 +222,6 @@ def test_a_killed_build_goes_on_from_its_last_shard(tmp_path: Path, encoder: Pat
     report = build_index([source], path, settings=settings, legs=["dense"])
     assert (report.n_units, report.n_encoded) == (2500, 2500 - 2048)
     assert not (path / "work").exists()
-    with Index.open(path) as index:
-        expected = index.encoder.encode([texts[7], texts[2400]], role="document")
-        np.testing.assert_allclose(index.dense.vectors(np.array([7, 2400])), expected, atol=2e-2)
+    with LocalIndex.open(path) as index:
+        expected = index.leg("dense").encoder.encode([texts[7], texts[2400]], role="document")
+        np.testing.assert_allclose(index.leg("dense").vectors(np.array([7, 2400])), expected, atol=2e-2)

@@ -15,8 +15,9 @@ from rag.graph.load import load_spec
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from rag.pipeline.memory_plan import MemoryPlan, plan_memory, plan_turns, require_room
-from retrievers.index.directory import Index
-from retrievers.index.settings import DenseSettings, IndexSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.settings import DenseSettings
 from tests.generators.llm.conftest import save_random_model
 from tests.tiny_models import tiny_sentence_model
 
@@ -115,7 +116,7 @@ output: answer
 
 def test_a_graph_is_planned_part_by_part(files: tuple[Path, Path]) -> None:
     graph, place = files
-    with Index.open(place) as index:
+    with LocalIndex.open(place) as index:
         plan = plan_memory(check(load_spec(graph), index=index), index=index, machine=SMALL)
     found = {(share.part, share.need.what): share for share in plan.shares}
     weights = found["model 'reader'", "weights in float32"]
@@ -187,7 +188,7 @@ def test_by_stage_only_the_largest_stage_must_fit(
     files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph, place = files
-    with Index.open(place) as index:
+    with LocalIndex.open(place) as index:
         checked = check(load_spec(graph), index=index)
         (whole,) = plan_turns(checked, by_stage=False, index=index, machine=SMALL)
         by_node = dict(zip(checked.parts, plan_turns(checked, by_stage=True, index=index, machine=SMALL), strict=True))

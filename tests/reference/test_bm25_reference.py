@@ -11,8 +11,9 @@ import pytest
 import rank_bm25
 
 from benchmarks.bm25_quality import published, quality_of
-from retrievers.index.lexical import LexicalLeg
-from retrievers.index.settings import AnalyzerSettings, LexicalSettings
+from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.legs.lexical.leg import LexicalLeg
+from retrievers.legs.lexical.settings import LexicalSettings
 
 BM25S = ("lucene", "robertson", "atire", "bm25l", "bm25+")
 RANK_BM25 = ("okapi", "l", "plus")

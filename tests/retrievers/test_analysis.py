@@ -8,7 +8,7 @@ import pytest
 
 from rag.core.errors import IndexMismatch
 from retrievers.analysis import LUCENE_STOP_WORDS, Analyzer
-from retrievers.index.settings import AnalyzerSettings
+from retrievers.analyzer_settings import AnalyzerSettings
 
 
 def _terms(text: str, language: str = "en", **more: str) -> list[str]:

@@ -18,7 +18,7 @@ from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.indexing import build_index
 from retrievers.backtrace import BacktraceRetriever, Form, contexts
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 from tests.generators.llm.conftest import save_random_model
 
 SENTENCES = ("A wheel is trued.", "The frame is brazed.", "Forks are straight.", "Why is it brazed?")
@@ -26,16 +26,16 @@ QUERY = Query(qid="q", text="Why is it brazed?", where={"lecture": "one"})
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+def index(tmp_path_factory: pytest.TempPathFactory) -> LocalIndex:
     place = tmp_path_factory.mktemp("backtrace")
     records = [{"_id": f"s{i}", "text": text, "lecture": "one"} for i, text in enumerate(SENTENCES)]
     records.append({"_id": "x", "text": "Another lecture.", "lecture": "two"})
     (place / "corpus.jsonl").write_text("\n".join(map(json.dumps, records)) + "\n")
     build_index([place / "corpus.jsonl"], place / "index", legs=("lexical",))
-    return Index.open(place / "index")
+    return LocalIndex.open(place / "index")
 
 
-def scores(index: Index, llm: Any, form: Form = "single", **arguments: Any) -> dict[str, float]:
+def scores(index: LocalIndex, llm: Any, form: Form = "single", **arguments: Any) -> dict[str, float]:
     [ranking] = BacktraceRetriever(llm=llm, index=index, form=form, **arguments).retrieve([QUERY], k=10)
     return {hit.doc_id: hit.score for hit in ranking.hits}
 
@@ -47,7 +47,7 @@ def likelihood(llm: Any, *places: int) -> float:
     return float(sum(logs)) / len(logs)
 
 
-def test_every_form_by_hand(index: Index) -> None:
+def test_every_form_by_hand(index: LocalIndex) -> None:
     llm = ScriptedLLM()
     assert scores(index, llm) == pytest.approx({f"s{i}": likelihood(llm, i) for i in range(3)})
     assert scores(index, llm, "autoregressive") == pytest.approx(
@@ -66,14 +66,14 @@ def test_every_form_by_hand(index: Index) -> None:
     )
 
 
-def test_a_window_is_a_source_of_its_own(index: Index) -> None:
+def test_a_window_is_a_source_of_its_own(index: LocalIndex) -> None:
     llm = ScriptedLLM()
     assert scores(index, llm, "autoregressive", window=2)["s2"] == pytest.approx(likelihood(llm, 2))
     assert contexts("causal_full", 3, 2) == [((0, 1), (1,)), ((0, 1), (0,)), ((2,), ())]
 
 
 @pytest.mark.parametrize(("form", "calls"), [("single", 3), ("autoregressive", 3), ("causal", 4), ("causal_full", 4)])
-def test_every_context_is_scored_once_and_all_in_one_batch(index: Index, form: Form, calls: int) -> None:
+def test_every_context_is_scored_once_and_all_in_one_batch(index: LocalIndex, form: Form, calls: int) -> None:
     llm = ScriptedLLM()
     rankings = BacktraceRetriever(llm=llm, index=index, form=form).retrieve([QUERY, QUERY], k=1)
     assert llm.batches == [2 * calls]
@@ -81,18 +81,18 @@ def test_every_context_is_scored_once_and_all_in_one_batch(index: Index, form: F
     assert all(ranking.usage.prompt_tokens > 0 for ranking in rankings)
 
 
-def test_the_question_itself_is_no_cause_unless_asked_for(index: Index) -> None:
+def test_the_question_itself_is_no_cause_unless_asked_for(index: LocalIndex) -> None:
     assert "s3" not in scores(index, ScriptedLLM())
     assert "s3" in scores(index, ScriptedLLM(), exclude_query=False)
 
 
-def test_another_source_is_never_shown(index: Index) -> None:
+def test_another_source_is_never_shown(index: LocalIndex) -> None:
     llm = ScriptedLLM()
     assert "x" not in scores(index, llm, "causal_full")
     assert all("Another lecture" not in turn.content for prompt in llm.seen for turn in prompt)
 
 
-def test_a_real_model_prefers_the_sentence_that_makes_the_question_likelier(index: Index, tmp_path: Path) -> None:
+def test_a_real_model_prefers_the_sentence_that_makes_the_question_likelier(index: LocalIndex, tmp_path: Path) -> None:
     folder = save_random_model(tmp_path)
     llm = TransformersLLM(model=str(folder), device="cpu", dtype="float32")
     for form in ("single", "causal"):
@@ -106,7 +106,7 @@ def test_a_real_model_prefers_the_sentence_that_makes_the_question_likelier(inde
         assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_tokens_that_prompts_share_are_told(index: Index, tmp_path: Path) -> None:
+def test_tokens_that_prompts_share_are_told(index: LocalIndex, tmp_path: Path) -> None:
     llm = TransformersLLM(model=str(save_random_model(tmp_path)), device="cpu", dtype="float32")
     [ranking] = BacktraceRetriever(llm=llm, index=index, form="autoregressive").retrieve([QUERY], k=3)
     assert ranking.usage.cached_tokens == sum(llm.last_cached)
@@ -126,7 +126,7 @@ class ReadsApart(ScriptedLLM):
         return super().score(prompts, continuations)
 
 
-def test_a_prompt_at_the_edge_of_the_window_is_left_out_and_never_refused(index: Index) -> None:
+def test_a_prompt_at_the_edge_of_the_window_is_left_out_and_never_refused(index: LocalIndex) -> None:
     asked, begun = prompts.load("backtrace").render(source=SENTENCES[0])
     [edge] = ScriptedLLM().count_tokens([[asked, Message(role="assistant", content=f"{begun.content} {QUERY.text}")]])
     for window in range(edge - 1, edge + 6):
@@ -135,7 +135,9 @@ def test_a_prompt_at_the_edge_of_the_window_is_left_out_and_never_refused(index:
         assert len(ranking.hits) == (window >= edge + 2)
 
 
-def test_what_does_not_fit_the_model_is_left_out_and_counted(index: Index, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_does_not_fit_the_model_is_left_out_and_counted(
+    index: LocalIndex, caplog: pytest.LogCaptureFixture
+) -> None:
     fitting = ScriptedLLM().count_tokens([prompts.load("backtrace").render(source=" ".join(SENTENCES[:2]))])[0] + 4 + 2
     llm = ScriptedLLM(context_window=fitting)
     with caplog.at_level(logging.WARNING):
@@ -147,7 +149,7 @@ def test_what_does_not_fit_the_model_is_left_out_and_counted(index: Index, caplo
     assert (ranking.hits, ranking.outcome.kind) == ((), "empty")
 
 
-def test_no_source_and_no_question_are_empty(index: Index) -> None:
+def test_no_source_and_no_question_are_empty(index: LocalIndex) -> None:
     retriever = BacktraceRetriever(llm=ScriptedLLM(), index=index)
     nowhere, silent = Query(qid="a", text="why", where={"lecture": "three"}), Query(qid="b", text=" \n")
     for ranking, reason in zip(retriever.retrieve([nowhere, silent], k=3), ("sentence", "question"), strict=True):
@@ -156,7 +158,7 @@ def test_no_source_and_no_question_are_empty(index: Index) -> None:
     assert retriever.retrieve([], k=3) == []
 
 
-def test_a_source_without_bounds_is_refused(index: Index) -> None:
+def test_a_source_without_bounds_is_refused(index: LocalIndex) -> None:
     retriever = BacktraceRetriever(llm=ScriptedLLM(), index=index, max_sentences=4)
     retriever.retrieve([QUERY], k=1)
     with pytest.raises(ValueError, match="has 5 sentences, at most 4 are allowed; give the query a filter"):
@@ -178,6 +180,6 @@ def test_the_calls_and_the_graphs_of_the_page_are_right() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"form": "double"}, {"window": 0}, {"max_sentences": 0}])
-def test_senseless_arguments_are_refused(index: Index, arguments: dict[str, Any]) -> None:
+def test_senseless_arguments_are_refused(index: LocalIndex, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         BacktraceRetriever(llm=ScriptedLLM(), index=index, **arguments)

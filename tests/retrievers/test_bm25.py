@@ -13,16 +13,17 @@ import pytest
 
 from rag.core.types import Document, Query
 from rag.indexing import build_index
+from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
-from retrievers.index.directory import Index
-from retrievers.index.settings import AnalyzerSettings, IndexSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
 
-MakeIndex = Callable[..., Index]
+MakeIndex = Callable[..., LocalIndex]
 
 
 @pytest.fixture
 def make_index(tmp_path: Path) -> MakeIndex:
-    def make(documents: Sequence[Document], **analyzer: Any) -> Index:
+    def make(documents: Sequence[Document], **analyzer: Any) -> LocalIndex:
         folder = tmp_path / "corpus"
         folder.mkdir()
         with (folder / "corpus.jsonl").open("w", encoding="utf-8") as stream:
@@ -31,7 +32,7 @@ def make_index(tmp_path: Path) -> MakeIndex:
                 stream.write(json.dumps({**record, **document.metadata}) + "\n")
         settings = IndexSettings(analyzer=AnalyzerSettings(**analyzer))
         build_index([folder], tmp_path / "index", settings=settings, legs=("lexical",))
-        return Index.open(tmp_path / "index")
+        return LocalIndex.open(tmp_path / "index")
 
     return make
 

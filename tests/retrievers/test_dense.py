@@ -13,8 +13,9 @@ from rag.core.types import Document, Query, QueryPart, Ranking
 from rag.indexing import build_index
 from retrievers.dense import DenseRetriever
 from retrievers.encoders import SentenceEncoder
-from retrievers.index.directory import Index
-from retrievers.index.settings import DenseSettings, IndexSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.settings import DenseSettings
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def encoder(mean_bert: Path) -> SentenceEncoder:
 
 
 @pytest.fixture(scope="module")
-def index(mean_bert: Path, documents: tuple[Document, ...], tmp_path_factory: pytest.TempPathFactory) -> Index:
+def index(mean_bert: Path, documents: tuple[Document, ...], tmp_path_factory: pytest.TempPathFactory) -> LocalIndex:
     place = tmp_path_factory.mktemp("dense")
     (place / "corpus").mkdir()
     with (place / "corpus" / "corpus.jsonl").open("w", encoding="utf-8") as stream:
@@ -32,11 +33,11 @@ def index(mean_bert: Path, documents: tuple[Document, ...], tmp_path_factory: py
             stream.write(json.dumps({**record, "kind": "rule" if i % 2 else "product", "n": i}) + "\n")
     settings = IndexSettings(dense=DenseSettings(encoder=str(mean_bert), compute="float32"))
     build_index([place / "corpus"], place / "index", settings=settings, legs=("dense",))
-    return Index.open(place / "index")
+    return LocalIndex.open(place / "index")
 
 
 @pytest.fixture(scope="module")
-def retriever(index: Index) -> DenseRetriever:
+def retriever(index: LocalIndex) -> DenseRetriever:
     return DenseRetriever(index=index)
 
 

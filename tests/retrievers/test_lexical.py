@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from rag.core.errors import IndexMismatch, IndexProblem
-from retrievers.index.impacts import Impacts
-from retrievers.index.lexical import LexicalLeg
-from retrievers.index.settings import AnalyzerSettings, LexicalSettings
+from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.legs.lexical.leg import LexicalLeg
+from retrievers.legs.lexical.settings import LexicalSettings
+from retrievers.stores.postings import Postings
 
 VARIANTS = ("lucene", "robertson", "atire", "bm25l", "bm25+", "okapi", "l", "plus")
 TEXTS = (
@@ -153,16 +154,16 @@ def test_a_batch_may_mix_all_kinds_of_queries(engine: Any, tmp_path: Path) -> No
 def test_compiled_code_takes_over_when_numpy_was_busy_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leg = _leg(tmp_path)
     called: list[str] = []
-    real = Impacts._search_numba
+    real = Postings._search_numba
 
-    def noted(self: Impacts, *given: Any, **more: Any) -> Any:
+    def noted(self: Postings, *given: Any, **more: Any) -> Any:
         called.append("numba")
         return real(self, *given, **more)
 
-    monkeypatch.setattr(Impacts, "_search_numba", noted)
+    monkeypatch.setattr(Postings, "_search_numba", noted)
     before = leg.search([{"red": 1}], k=3)
     assert not called
-    monkeypatch.setattr("retrievers.index.impacts._COMPILE_S", 0.0)
+    monkeypatch.setattr("retrievers.stores.postings._COMPILE_S", 0.0)
     after = leg.search([{"red": 1}], k=3)
     assert called == ["numba"]
     assert before[0].tolist() == after[0].tolist()
@@ -220,7 +221,7 @@ def test_only_npy_and_json_are_written_and_mapped(variant: str, tmp_path: Path) 
     assert {path.suffix for path in tmp_path.iterdir()} == {".npy", ".json"}
     for path in tmp_path.glob("*.npy"):
         np.load(path, allow_pickle=False)
-    array = leg._engine._impacts if isinstance(leg._engine, Impacts) else leg._engine._tokens.terms
+    array = leg._engine._impacts if isinstance(leg._engine, Postings) else leg._engine._tokens.terms
     assert isinstance(array.base, np.memmap)
 
 

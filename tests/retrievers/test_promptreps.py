@@ -17,13 +17,14 @@ from rag.core.types import Document, Query
 from rag.indexing import build_index
 from rag.models.chat import encode_prompt
 from rag.pipeline import load_pipeline
-from retrievers import promptreps_store
-from retrievers.index.directory import Index
-from retrievers.index.promptreps import open_leg, write_leg
-from retrievers.index.settings import IndexSettings, PromptRepsSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+from retrievers.legs.promptreps import represent
+from retrievers.legs.promptreps.encoder import PromptRepsEncoder, allowed_tokens, sparse_weights
+from retrievers.legs.promptreps.leg import open_leg, write_leg
+from retrievers.legs.promptreps.represent import row_of
+from retrievers.legs.promptreps.settings import PromptRepsSettings
 from retrievers.promptreps import Form, PromptRepsRetriever
-from retrievers.promptreps_encoder import PromptRepsEncoder, allowed_tokens, sparse_weights
-from retrievers.promptreps_store import one_of
 from tests.generators.llm.conftest import save_random_model
 
 
@@ -47,7 +48,7 @@ def write_corpus(folder: Path, documents: Sequence[Document]) -> Path:
 @pytest.fixture(scope="module")
 def index(
     llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]
-) -> Iterator[Index]:
+) -> Iterator[LocalIndex]:
     place = tmp_path_factory.mktemp("promptreps")
     build_index(
         [write_corpus(place, documents)],
@@ -55,7 +56,7 @@ def index(
         settings=settings_of(Path(llm.model_name)),
         legs=("promptreps",),
     )
-    with Index.open(place / "index") as opened:
+    with LocalIndex.open(place / "index") as opened:
         yield opened
 
 
@@ -81,7 +82,7 @@ def weights_of(made: Any, at: int) -> dict[int, int]:
     return dict(zip(made.tokens[span].tolist(), made.weights[span].tolist(), strict=True))
 
 
-def retrieve(index: Index, form: Form, *texts: str, k: int = 12, **more: Any) -> Any:
+def retrieve(index: LocalIndex, form: Form, *texts: str, k: int = 12, **more: Any) -> Any:
     retriever = PromptRepsRetriever(index=index, form=form, **more)
     return retriever.retrieve([Query(qid=str(i), text=text) for i, text in enumerate(texts)], k=k)
 
@@ -136,7 +137,9 @@ def test_a_long_text_is_read_as_far_as_asked_or_as_there_is_room(llm: Transforme
     assert whole.n_tokens < llm.context_window
 
 
-def test_dense_and_sparse_scores_by_hand(llm: TransformersLLM, index: Index, documents: tuple[Document, ...]) -> None:
+def test_dense_and_sparse_scores_by_hand(
+    llm: TransformersLLM, index: LocalIndex, documents: tuple[Document, ...]
+) -> None:
     query = "lost laptop or frame"
     vector, weights = by_hand(llm, query, "Query")
     [dense] = retrieve(index, "dense", query)
@@ -152,7 +155,7 @@ def test_dense_and_sparse_scores_by_hand(llm: TransformersLLM, index: Index, doc
     assert [h.score for h in dense.hits] == sorted((h.score for h in dense.hits), reverse=True)
 
 
-def test_hybrid_is_half_and_half_of_both_lists(index: Index) -> None:
+def test_hybrid_is_half_and_half_of_both_lists(index: LocalIndex) -> None:
     for depth in (1000, 3):
         query = "lost laptop or frame"
         [hybrid] = retrieve(index, "hybrid", query, depth=depth)
@@ -175,13 +178,13 @@ def test_units_that_tie_where_a_list_is_cut_are_taken_by_doc_id(llm: Transformer
         settings=settings_of(Path(llm.model_name)),
         legs=("promptreps",),
     )
-    with Index.open(tmp_path / "index") as opened:
+    with LocalIndex.open(tmp_path / "index") as opened:
         for depth, expected in ((1, {"a"}), (2, {"a", "b"}), (3, {"a", "b", "c"})):
             [ranking] = retrieve(opened, "hybrid", "frame", depth=depth)
             assert set(ranking.doc_ids) == expected
 
 
-def test_a_filter_applies_before_the_cut_and_blank_queries_are_empty(index: Index) -> None:
+def test_a_filter_applies_before_the_cut_and_blank_queries_are_empty(index: LocalIndex) -> None:
     retriever = PromptRepsRetriever(index=index)
     filtered, blank = retriever.retrieve(
         [Query(qid="f", text="frame", where={"n": (3, 4)}), Query(qid="b", text=" ")], k=5
@@ -192,7 +195,7 @@ def test_a_filter_applies_before_the_cut_and_blank_queries_are_empty(index: Inde
 
 
 def leg_files(index: Path) -> dict[str, bytes]:
-    with Index.open(index) as opened:
+    with LocalIndex.open(index) as opened:
         names = [name for name in opened.manifest.files if name.startswith("promptreps/")]
         return {name: opened.file(name).read_bytes() for name in names}
 
@@ -214,7 +217,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return original(self, texts, role=role)
 
     monkeypatch.setattr(PromptRepsEncoder, "encode", encode)
-    monkeypatch.setattr(promptreps_store, "BLOCK", 5)
+    monkeypatch.setattr(represent, "BLOCK", 5)
     return calls
 
 
@@ -241,7 +244,7 @@ def test_a_block_with_a_flipped_byte_is_made_again(
     read[:] = [-3]
     with pytest.raises(Stopped):
         build_index([corpus], tmp_path / "idx", settings=settings, legs=("promptreps",))
-    first, second = sorted((tmp_path / "idx" / "work" / "promptreps").glob("*.npz"))
+    first, second = sorted((tmp_path / "idx" / "work" / "promptreps").glob("*.block"))
     data = bytearray(first.read_bytes())
     data[len(data) // 2] ^= 1
     first.write_bytes(data)
@@ -270,10 +273,10 @@ def test_only_what_changed_is_read_again(
     assert after["promptreps/tokens.npy"] == before["promptreps/tokens.npy"]
 
 
-def test_the_manifest_says_what_made_the_leg(llm: TransformersLLM, index: Index) -> None:
+def test_the_manifest_says_what_made_the_leg(llm: TransformersLLM, index: LocalIndex) -> None:
     from rag.models import weights_sha256
 
-    said: Any = index.manifest.promptreps
+    said: Any = index.manifest.legs["promptreps"]
     assert (said["rows"], said["dim"]) == (12, 32)
     assert said["encoder"]["weights_sha256"] == weights_sha256(Path(llm.model_name))
     assert said["encoder"]["prompt_sha256"] == prompts.load("promptreps").sha256
@@ -297,7 +300,10 @@ def test_another_model_or_prompt_at_the_same_place_is_refused(
     else:
         shutil.rmtree(model)
         save_random_model(model, "qwen2")
-    with Index.open(tmp_path / "idx") as opened, pytest.raises(IndexMismatch, match=f"{change}_sha256: the index has"):
+    with (
+        LocalIndex.open(tmp_path / "idx") as opened,
+        pytest.raises(IndexMismatch, match=f"{change}_sha256: the index has"),
+    ):
         retrieve(opened, "dense", "frame")
 
 
@@ -317,7 +323,7 @@ def test_a_graph_gets_its_leg_and_is_refused_without_it(
     assert main(["index", str(corpus), "--index", str(tmp_path / "idx"), "--graph", graph_with(said)]) == 0
     with load_pipeline(graph_with(said), index=tmp_path / "idx") as pipeline:
         pipeline.warm_up()
-        with pipeline.index.promptreps_encoder.llm.weights() as lent, llm.weights() as also:  # type: ignore[union-attr]
+        with pipeline.index.leg("promptreps").encoder.llm.weights() as lent, llm.weights() as also:  # type: ignore[union-attr]
             assert lent.model is also.model
         assert len(pipeline.search("lost laptop").hits) == 3
         pipeline.release()
@@ -333,7 +339,7 @@ def test_a_graph_gets_its_leg_and_is_refused_without_it(
 
 def test_other_damage_to_the_leg_is_named(llm: TransformersLLM, tmp_path: Path) -> None:
     made = encoder(llm).encode(["Frames are brazed.", "a lost key"], role="document")
-    facts = write_leg((one_of(made, at) for at in range(2)), tmp_path, n=2)
+    facts = write_leg((row_of(made, at) for at in range(2)), tmp_path, n=2)
     opened = open_leg(tmp_path, facts)
     assert np.array_equal(opened.dense, made.dense)
     assert np.array_equal(opened.tokens, made.tokens)
@@ -346,6 +352,6 @@ def test_other_damage_to_the_leg_is_named(llm: TransformersLLM, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("arguments", [{"form": "both"}, {"depth": 0}])
-def test_senseless_arguments_are_refused(index: Index, arguments: dict[str, Any]) -> None:
+def test_senseless_arguments_are_refused(index: LocalIndex, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         PromptRepsRetriever(index=index, **arguments)

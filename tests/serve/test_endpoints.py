@@ -144,7 +144,7 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 def test_texts_are_encoded_as_the_index_does_it(dense: Pipeline) -> None:
     texts = ["thirty days", "a lost key"]
     assert dense.index is not None
-    wanted = dense.index.encoder.encode(texts, role="document")
+    wanted = dense.index.leg("dense").encoder.encode(texts, role="document")
     with openai_client(dense) as official:
         made = official.embeddings.create(model=MODEL, input=texts)  # the client asks for base64 and decodes it
         np.testing.assert_array_equal(np.array([one.embedding for one in made.data], dtype=np.float32), wanted)
@@ -184,7 +184,7 @@ def test_a_text_that_is_too_long_to_encode_or_rerank_is_refused_with_numbers(den
 
 def test_tokens_of_texts_are_counted_one_text_at_a_time(dense: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     assert dense.index is not None
-    encoder, sizes = dense.index.encoder, []
+    encoder, sizes = dense.index.leg("dense").encoder, []
     spans = encoder.spans
 
     def watched(texts: Sequence[str]) -> Any:

@@ -16,7 +16,7 @@ from rag.core.replies import parse_code, parse_passage
 from rag.core.types import Query, QueryPart, SamplingParams
 from rag.stages.reformulate.terms import weighted_terms
 from rag.stages.writing import Written, require_positive, require_sampling, warn, write
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 
 class Expander(ABC):

@@ -15,7 +15,7 @@ from rag.core.replies import parse_yes_no, without_reasoning
 from rag.core.trec import Qrels, read_qrels
 from rag.core.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
 from rag.stages.writing import call_counts, require_positive, write
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 Source = Literal["pseudo", "oracle", "critic"]
 _VERDICT_TOKENS = 16

@@ -14,7 +14,8 @@ from rag.core.replies import folded, parse_keywords, parse_plain
 from rag.core.types import NO_USAGE, OK, Prompt, Query, SamplingParams
 from rag.stages.reformulate.terms import weighted_terms
 from rag.stages.writing import Written, require_positive, require_sampling, warn, write
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
+from retrievers.legs.lexical.search import lexical
 
 INSTRUCTIONS = (
     "Improve the search results for this query by adding useful terms that expand it.",
@@ -110,8 +111,8 @@ class GenQR:
         """
         if self.votes == 1:
             return tuple(sets)
-        has_terms = "lexical" in self.index.manifest.legs
-        terms_of = self.index.lexical.analyzer.terms if has_terms else lambda text: folded(text).split()
+        has_terms = "lexical" in self.index.legs
+        terms_of = lexical(self.index).analyzer.terms if has_terms else lambda text: folded(text).split()
         votes = Counter(term for keywords in sets for term in set(terms_of(keywords)))
         kept = (
             " ".join(w for w in keywords.split() if all(votes[term] >= self.votes for term in terms_of(w)))

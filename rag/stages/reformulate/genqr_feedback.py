@@ -8,7 +8,7 @@ from rag.core.protocols import LLM
 from rag.core.types import Prompt, Query, Ranking
 from rag.stages.reformulate.feedback import Feedback, FeedbackSource, Source, first_words, paid
 from rag.stages.reformulate.genqr import GenQR
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
 
 
 class GenQRWithFeedback(GenQR):

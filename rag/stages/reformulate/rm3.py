@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from rag.core.types import NO_USAGE, OK, Document, Outcome, Query, Ranking
 from rag.stages.writing import require_positive, warn
-from retrievers.index.directory import Index
+from retrievers.index.protocol import Index
+from retrievers.legs.lexical.search import lexical
 
 _PLAIN = re.compile(r"[^\W_]{2,20}")  # letters and digits, 2 to 20 of them
 
@@ -62,11 +63,11 @@ class RM3Reformulator:
         """Terms of the query before any expansion. What was written about it may find feedback, but has no share."""
         if query.terms and query.original is None:
             return query.terms
-        return Counter(self._index.lexical.analyzer.terms(query.root.text))
+        return Counter(lexical(self._index).analyzer.terms(query.root.text))
 
     def _best_of(self, document: Document) -> dict[str, int]:
         """A document's most frequent terms that are neither odd nor common, ties in alphabetical order."""
-        counts = Counter(self._index.lexical.analyzer.terms(document.index_text))
+        counts = Counter(lexical(self._index).analyzer.terms(document.index_text))
         best: dict[str, int] = {}
         for term, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
             if len(best) == self.terms:
@@ -77,14 +78,12 @@ class RM3Reformulator:
 
     def _is_common(self, term: str) -> bool:
         """Whether more than the allowed share of units has the term. Remembered: the same terms come again."""
-        leg = self._index.lexical
+        leg = lexical(self._index)
         most = int(self.max_df * leg.n_docs)
         if most == leg.n_docs:
             return False
         if term not in self._common:
-            # Every row that has the term is a hit, so row number `most` is filled if there are more.
-            rows, _ = leg.search([{term: 1.0}], k=most + 1, engine="numpy")
-            self._common[term] = bool(rows[0, most] >= 0)
+            self._common[term] = leg.document_frequency(term) > most
         return self._common[term]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from retrievers.legs.lexical.search import lexical
+
 if TYPE_CHECKING:
-    from retrievers.index.directory import Index
+    from retrievers.index.protocol import Index
 
 
 def weighted_terms(index: Index, texts: Iterable[tuple[str, float]]) -> Mapping[str, float]:
@@ -14,9 +16,9 @@ def weighted_terms(index: Index, texts: Iterable[tuple[str, float]]) -> Mapping[
 
     Nothing where the index has no lexical leg: then no leg reads terms.
     """
-    if "lexical" not in index.manifest.legs:
+    if "lexical" not in index.legs:
         return {}
-    analyzer = index.lexical.analyzer
+    analyzer = lexical(index).analyzer
     weights: dict[str, float] = {}
     for text, weight in texts:
         for term in analyzer.terms(text) if weight else ():

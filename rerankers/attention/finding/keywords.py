@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rag.core.types import Document
 
 if TYPE_CHECKING:
-    from retrievers.index.directory import Index
+    from retrievers.index.protocol import Index
 
 _WORD = re.compile(r"[^\W\d_][\w'-]+")
 _SALIENT = 12  # words to draw from

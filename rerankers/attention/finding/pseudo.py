@@ -23,7 +23,7 @@ from rag.core.trec import Qrels
 from rag.core.types import Document, Query
 
 if TYPE_CHECKING:
-    from retrievers.index.directory import Index
+    from retrievers.index.protocol import Index
 
 _SENTENCE = re.compile(r"(?s)\s*(.+?[.!?])\s+(.+)")
 _LEAST_QUERY, _LEAST_TEXT = 3, 20  # words

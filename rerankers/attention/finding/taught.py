@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from rag.core.types import Query
 from rerankers.attention.finding.pseudo import Case
 from rerankers.attention.reading.weigh import fused
+from retrievers.legs.dense.search import dense
 
 if TYPE_CHECKING:
-    from retrievers.index.directory import Index
+    from retrievers.index.protocol import Index
 
 LEXICAL = 0.3
 """Weight of the lexical leg beside the dense one, both standardised: that of the built-in graph `hybrid`."""
@@ -48,9 +49,9 @@ def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _dense(index: Index, cases: Sequence[Case]) -> list[NDArray[np.float64]]:
-    queries = index.encoder.encode([case.query for case in cases], role="query")
+    queries = dense(index).encoder.encode([case.query for case in cases], role="query")
     rows = [np.array([index.documents.row(each.doc_id) for each in case.candidates]) for case in cases]
-    return [(index.dense.vectors(its) @ query).astype(np.float64) for its, query in zip(rows, queries, strict=True)]
+    return [(dense(index).vectors(its) @ query).astype(np.float64) for its, query in zip(rows, queries, strict=True)]
 
 
 def _lexical(index: Index, cases: Sequence[Case]) -> list[NDArray[np.float64]]:

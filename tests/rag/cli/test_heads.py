@@ -12,7 +12,7 @@ from rag.indexing import build_index
 from rerankers.attention.finding.keywords import KeywordAsker
 from rerankers.attention.finding.pseudo import pseudo_cases, question_of
 from rerankers.attention.heads.head_sets import read_head_set
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 from tests.generators.llm.conftest import save_random_model
 
 SUBJECTS = (
@@ -135,7 +135,7 @@ def test_a_folder_that_is_not_there_is_made(
 
 
 def test_a_pseudo_query_is_taken_off_its_document(index: Path) -> None:
-    with Index.open(index) as opened:
+    with LocalIndex.open(index) as opened:
         cases = pseudo_cases(opened, n=5, depth=6, questions="titles")
         again = pseudo_cases(opened, n=5, depth=6, questions="titles")
     assert cases == again
@@ -150,7 +150,7 @@ def test_a_pseudo_query_is_taken_off_its_document(index: Path) -> None:
 
 
 def test_salient_words_ask_for_their_document_and_stay_in_it(index: Path) -> None:
-    with Index.open(index) as opened:
+    with LocalIndex.open(index) as opened:
         cases = pseudo_cases(opened, n=5, depth=6)
         assert cases == pseudo_cases(opened, n=5, depth=6)
         assert cases != pseudo_cases(opened, n=5, depth=6, seed=1)
@@ -183,7 +183,7 @@ def test_rare_words_that_a_document_repeats_are_salient() -> None:
 
 
 def test_generated_questions_need_a_model(index: Path) -> None:
-    with Index.open(index) as opened, pytest.raises(ValueError, match="need a model that writes them"):
+    with LocalIndex.open(index) as opened, pytest.raises(ValueError, match="need a model that writes them"):
         pseudo_cases(opened, n=5, depth=6, questions="generated")
 
 
@@ -203,7 +203,7 @@ def test_a_model_can_write_the_questions(index: Path) -> None:
 
     replies = ("Where are spare parts kept?", "no", "When is the store checked by them?")
     llm = ScriptedLLM(replies=replies)
-    with Index.open(index) as opened:
+    with LocalIndex.open(index) as opened:
         cases = pseudo_cases(opened, n=5, depth=6, questions="generated", llm=llm)
         texts = {each.text for each in opened.documents}
     assert [case.query for case in cases] == [replies[0], *[replies[2]] * 4]

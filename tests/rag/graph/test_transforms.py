@@ -17,7 +17,7 @@ from rag.graph.spec import GraphSpec
 from rag.graph.transforms import make_transform
 from rag.indexing import build_index, index_key
 from rag.stages import TRANSFORMS
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings, TransformSettings
 
 SMALL: dict[str, Any] = {"use": "llm.scripted", "with": {"replies": ["needle"]}}
@@ -84,8 +84,8 @@ def test_transforms_without_models_are_as_they_were() -> None:
 
 def test_what_the_model_wrote_is_found_and_not_read(source: Path, tmp_path: Path) -> None:
     build_index([source], tmp_path / "idx", settings=settings(), legs=["lexical"])
-    with Index.open(tmp_path / "idx") as index:
-        [rows], _ = index.lexical.search([{"needl": 1.0}], k=1)
+    with LocalIndex.open(tmp_path / "idx") as index:
+        [rows], _ = index.leg("lexical").search([{"needl": 1.0}], k=1)
         document = index.documents[int(rows[0])]
         assert "needle" in document.index_text
         assert "needle" not in document.full_text
@@ -94,7 +94,7 @@ def test_what_the_model_wrote_is_found_and_not_read(source: Path, tmp_path: Path
 def test_the_manifest_records_the_model_and_another_is_refused(source: Path, tmp_path: Path) -> None:
     build_index([source], tmp_path / "idx", settings=settings(), legs=["lexical"])
     other = {"use": "llm.scripted", "with": {"replies": ["other"]}}
-    with Index.open(tmp_path / "idx") as index:
+    with LocalIndex.open(tmp_path / "idx") as index:
         assert index.manifest.settings.transforms[0].params["llm"] == SMALL
         index.check(settings(), ["lexical"])
         with pytest.raises(IndexMismatch, match=r"transforms \[rewrite_code .*needle.*the graph asks for .*other"):

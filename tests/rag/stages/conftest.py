@@ -9,8 +9,9 @@ import pytest
 
 from rag.core.types import Document
 from rag.indexing import build_index
-from retrievers.index.directory import Index
-from retrievers.index.settings import DenseSettings, IndexSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.settings import DenseSettings
 from tests.tiny_models import tiny_sentence_model
 
 
@@ -21,16 +22,16 @@ def _corpus(place: Path, documents: tuple[Document, ...]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lexical_index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Index:
+def lexical_index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> LocalIndex:
     place = tmp_path_factory.mktemp("lexical")
     build_index([_corpus(place, documents)], place / "index", legs=("lexical",))
-    return Index.open(place / "index")
+    return LocalIndex.open(place / "index")
 
 
 @pytest.fixture(scope="session")
-def dense_index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Index:
+def dense_index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> LocalIndex:
     place = tmp_path_factory.mktemp("dense")
     encoder = tiny_sentence_model(place / "encoder")
     settings = IndexSettings(dense=DenseSettings(encoder=str(encoder), compute="float32"))
     build_index([_corpus(place, documents)], place / "index", settings=settings, legs=("dense",))
-    return Index.open(place / "index")
+    return LocalIndex.open(place / "index")

@@ -17,7 +17,7 @@ from rag.stages.reformulate.expand import (
     ThinkReformulator,
 )
 from retrievers.dense import DenseRetriever
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 
 ASKED = Query(qid="q", text="paid leave", where={"lang": "en"})
 
@@ -58,9 +58,9 @@ def test_hyde_samples_eight_passages_of_different_seeds_with_the_papers_settings
     assert {(p.temperature, p.max_tokens, p.stop) for p in llm.params} == {(0.7, 512, ("\n\n\n",))}
 
 
-def test_dense_search_is_by_the_mean_of_the_vectors(dense_index: Index) -> None:
+def test_dense_search_is_by_the_mean_of_the_vectors(dense_index: LocalIndex) -> None:
     made = one(HydeReformulator(llm=ScriptedLLM(replies=("thirty days", "a holiday")), n=2))
-    encode = dense_index.encoder.encode
+    encode = dense_index.leg("dense").encoder.encode
     vectors = [*encode(["paid leave"], role="query"), *encode(["thirty days", "a holiday"], role="document")]
     mean = np.mean(vectors, axis=0)
     texts = {d.doc_id: d.full_text for d in dense_index.documents}
@@ -76,7 +76,7 @@ def test_sl_hyde_is_half_query_and_half_one_greedy_document() -> None:
     assert [(p.temperature, p.max_tokens) for p in llm.params] == [(0.0, 512)]
 
 
-def test_query2doc_counts_the_query_five_times_and_joins_it_for_dense_legs(lexical_index: Index) -> None:
+def test_query2doc_counts_the_query_five_times_and_joins_it_for_dense_legs(lexical_index: LocalIndex) -> None:
     llm = Recording(replies=("Passage: Paid days, many days",))
     made = one(Query2docReformulator(llm=llm, index=lexical_index))
     assert made.terms == {"paid": 6, "leav": 5, "dai": 2, "mani": 1}
@@ -84,7 +84,7 @@ def test_query2doc_counts_the_query_five_times_and_joins_it_for_dense_legs(lexic
     assert [(p.temperature, p.max_tokens) for p in llm.params] == [(1.0, 128)]
 
 
-def test_terms_of_query2doc_are_those_of_a_repeated_text(lexical_index: Index) -> None:
+def test_terms_of_query2doc_are_those_of_a_repeated_text(lexical_index: LocalIndex) -> None:
     from retrievers.bm25 import BM25Retriever
 
     made = one(Query2docReformulator(llm=ScriptedLLM(replies=("thirty days a year",)), index=lexical_index))
@@ -96,7 +96,7 @@ def test_terms_of_query2doc_are_those_of_a_repeated_text(lexical_index: Index) -
     assert [h.score for h in weighted.hits] == pytest.approx([h.score for h in spelled.hits], rel=1e-5)
 
 
-def test_without_a_lexical_leg_there_are_no_terms(dense_index: Index) -> None:
+def test_without_a_lexical_leg_there_are_no_terms(dense_index: LocalIndex) -> None:
     made = one(Query2docReformulator(llm=ScriptedLLM(replies=("a passage",)), index=dense_index))
     assert made.terms == {}
     assert len(made.parts) == 1
@@ -120,7 +120,7 @@ def test_thoughts_are_sampled_as_in_the_paper() -> None:
     assert [(p.temperature, p.top_p, p.max_tokens) for p in llm.params] == [(0.1, 0.9, 128)] * 3
 
 
-def test_query_and_programs_weigh_half_each(lexical_index: Index) -> None:
+def test_query_and_programs_weigh_half_each(lexical_index: LocalIndex) -> None:
     llm = Recording(replies=("```python\nopen_file(path)\n```", "", "read(path)", "```\npath\n```"))
     made = one(CodeReformulator(llm=llm, index=lexical_index), Query(qid="q", text="read file"))
     assert parts(made) == [
@@ -188,6 +188,6 @@ def test_senseless_arguments_are_refused(component: Any, arguments: dict[str, An
         component(llm=ScriptedLLM(), **arguments)
 
 
-def test_a_weight_of_nothing_is_refused(lexical_index: Index) -> None:
+def test_a_weight_of_nothing_is_refused(lexical_index: LocalIndex) -> None:
     with pytest.raises(ValueError, match="repeat must be above 0"):
         Query2docReformulator(llm=ScriptedLLM(), index=lexical_index, repeat=0)

@@ -16,10 +16,10 @@ from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.pipeline import Pipeline
 from rag.stages import REFORMULATORS
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 
 
-def pipeline(index: Index, nodes: dict[str, Any], *, output: str, replies: tuple[str, ...] = ("x",)) -> Pipeline:
+def pipeline(index: LocalIndex, nodes: dict[str, Any], *, output: str, replies: tuple[str, ...] = ("x",)) -> Pipeline:
     models = {"small": {"use": "llm.scripted", "with": {"replies": list(replies)}}}
     spec = load_spec({"version": 1, "models": models, "nodes": nodes, "output": output})
     return Pipeline(build(spec, index=index), index=index)
@@ -28,7 +28,7 @@ def pipeline(index: Index, nodes: dict[str, Any], *, output: str, replies: tuple
 BM25 = {"use": "retrieve.bm25", "k": 12}
 
 
-def test_feedback_comes_from_a_first_retrieval(lexical_index: Index, queries: tuple[Query, ...]) -> None:
+def test_feedback_comes_from_a_first_retrieval(lexical_index: LocalIndex, queries: tuple[Query, ...]) -> None:
     nodes = {
         "first": BM25,
         "widened": {"use": "reformulate.rm3", "in": ["query", "first"], "with": {"max_df": 1.0}},
@@ -41,7 +41,7 @@ def test_feedback_comes_from_a_first_retrieval(lexical_index: Index, queries: tu
     assert sum(len(r.hits) for r in result.rankings) > sum(len(r.hits) for r in result.records["first"])
 
 
-def test_query_sets_are_retrieved_and_fused(lexical_index: Index, queries: tuple[Query, ...]) -> None:
+def test_query_sets_are_retrieved_and_fused(lexical_index: LocalIndex, queries: tuple[Query, ...]) -> None:
     sets = {"use": "reformulate.genqr_fusion", "with": {"llm": "small", "n": 2}}
     nodes = {"sets": sets, "found": {**BM25, "in": "sets"}, "fused": {"use": "fuse.rrf", "in": "found", "k": 5}}
     result = pipeline(lexical_index, nodes, output="fused", replies=("goggles", "wrench")).run(queries)
@@ -51,7 +51,7 @@ def test_query_sets_are_retrieved_and_fused(lexical_index: Index, queries: tuple
         pipeline(lexical_index, nodes, output="found")
 
 
-def test_every_tool_of_a_request_has_its_turn(lexical_index: Index) -> None:
+def test_every_tool_of_a_request_has_its_turn(lexical_index: LocalIndex) -> None:
     nodes = {
         "needs": {"use": "reformulate.tool_query", "with": {"llm": "small"}},
         "found": {**BM25, "in": "needs"},
@@ -64,7 +64,7 @@ def test_every_tool_of_a_request_has_its_turn(lexical_index: Index) -> None:
     assert list(result.rankings[0].doc_ids) == firsts
 
 
-def test_a_follow_up_finds_what_its_rewrite_names(lexical_index: Index) -> None:
+def test_a_follow_up_finds_what_its_rewrite_names(lexical_index: LocalIndex) -> None:
     nodes = {
         "turn": {"use": "reformulate.conversation", "with": {"llm": "small"}},
         "found": {**BM25, "in": "turn"},
@@ -75,7 +75,7 @@ def test_a_follow_up_finds_what_its_rewrite_names(lexical_index: Index) -> None:
     assert talk.search(Query(qid="q", text="and of these?", history=history)).doc_ids[0] == "d09"
 
 
-def test_dense_and_lexical_legs_each_read_their_form(dense_index: Index, lexical_index: Index) -> None:
+def test_dense_and_lexical_legs_each_read_their_form(dense_index: LocalIndex, lexical_index: LocalIndex) -> None:
     nodes = {
         "passages": {"use": "reformulate.query2doc", "with": {"llm": "small"}},
         "found": {**BM25, "in": "passages"},

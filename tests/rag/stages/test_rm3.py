@@ -9,7 +9,7 @@ import pytest
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.stages.reformulate.rm3 import RM3Reformulator, mixed, relevance_model
 from retrievers.bm25 import BM25Retriever
-from retrievers.index.directory import Index
+from retrievers.index.directory import LocalIndex
 
 ASKED = Query(qid="q", text="Frames frames warranty")
 
@@ -22,7 +22,7 @@ def feedback(*texts: str, scores: tuple[float, ...] = (10.0, 5.0)) -> Ranking:
     )
 
 
-def expanded(index: Index, ranking: Ranking, query: Query = ASKED, **arguments: Any) -> Query:
+def expanded(index: LocalIndex, ranking: Ranking, query: Query = ASKED, **arguments: Any) -> Query:
     [made] = RM3Reformulator(index=index, **({"max_df": 1.0} | arguments)).reformulate([query], [ranking])
     return made
 
@@ -34,7 +34,7 @@ def test_the_worked_example() -> None:
     )
 
 
-def test_query_and_documents_are_analysed_and_mixed_by_hand(lexical_index: Index) -> None:
+def test_query_and_documents_are_analysed_and_mixed_by_hand(lexical_index: LocalIndex) -> None:
     made = expanded(lexical_index, feedback("Forks and forks, wheels and wheels", "wheel spoke spokes spoke"))
     # Documents: fork 2, wheel 2 at score 10; wheel 1, spoke 3 at score 5: 5, 6.25 and 3.75 of 15.
     assert made.terms == pytest.approx(
@@ -44,7 +44,7 @@ def test_query_and_documents_are_analysed_and_mixed_by_hand(lexical_index: Index
     assert sum(made.terms.values()) == pytest.approx(1.0)
 
 
-def test_the_weights_are_what_bm25_scores(lexical_index: Index) -> None:
+def test_the_weights_are_what_bm25_scores(lexical_index: LocalIndex) -> None:
     retriever = BM25Retriever(index=lexical_index)
     [first] = retriever.retrieve([Query(qid="q", text="warranty")], k=3)
     made = expanded(lexical_index, first, first.query)
@@ -53,10 +53,10 @@ def test_the_weights_are_what_bm25_scores(lexical_index: Index) -> None:
     assert len(again.hits) > len(first.hits)  # the terms of d09 find others
 
 
-def test_terms_that_are_common_odd_short_or_long_are_no_feedback(lexical_index: Index) -> None:
+def test_terms_that_are_common_odd_short_or_long_are_no_feedback(lexical_index: LocalIndex) -> None:
     text = "day fork x 12 ___ " + "y" * 21
     counts = Counter(
-        t for d in lexical_index.documents for t in set(lexical_index.lexical.analyzer.terms(d.index_text))
+        t for d in lexical_index.documents for t in set(lexical_index.leg("lexical").analyzer.terms(d.index_text))
     )
     assert (counts["dai"], counts["fork"]) == (4, 1)
     assert set(expanded(lexical_index, feedback(text), max_df=1.0).terms) == {"frame", "warranti", "dai", "fork", "12"}
@@ -64,37 +64,37 @@ def test_terms_that_are_common_odd_short_or_long_are_no_feedback(lexical_index: 
     assert "dai" not in expanded(lexical_index, feedback(text), max_df=3.9 / 12).terms
 
 
-def test_a_term_of_the_first_row_alone_is_counted_too(lexical_index: Index) -> None:
+def test_a_term_of_the_first_row_alone_is_counted_too(lexical_index: LocalIndex) -> None:
     assert lexical_index.documents.row("d01") == 0
     assert "ill" in expanded(lexical_index, feedback("ill"), max_df=1 / 12).terms
     assert expanded(lexical_index, feedback("ill"), max_df=0.0).outcome.kind == "fallback"
 
 
-def test_only_the_first_documents_and_the_best_terms_are_used(lexical_index: Index) -> None:
+def test_only_the_first_documents_and_the_best_terms_are_used(lexical_index: LocalIndex) -> None:
     ranking = feedback("fork fork wheel", "spoke", scores=(10.0, 9.0))
     assert set(expanded(lexical_index, ranking, documents=1).terms) == {"frame", "warranti", "fork", "wheel"}
     assert set(expanded(lexical_index, ranking, documents=1, terms=1).terms) == {"frame", "warranti", "fork"}
 
 
-def test_a_weighted_query_is_interpolated_as_it_is(lexical_index: Index) -> None:
+def test_a_weighted_query_is_interpolated_as_it_is(lexical_index: LocalIndex) -> None:
     query = Query(qid="q", text="unread", terms={"fork": 3.0, "wheel": 1.0})
     made = expanded(lexical_index, feedback("spoke"), query)
     assert made.terms == {"fork": 0.375, "wheel": 0.125, "spoke": 0.5}
 
 
-def test_what_another_reformulator_wrote_finds_feedback_but_has_no_share(lexical_index: Index) -> None:
+def test_what_another_reformulator_wrote_finds_feedback_but_has_no_share(lexical_index: LocalIndex) -> None:
     expanded_before = Query(qid="q", text="fork keywords", original="fork", terms={"fork": 5.0, "keyword": 5.0})
     made = expanded(lexical_index, feedback("spoke"), expanded_before)
     assert made.terms == {"fork": 0.5, "spoke": 0.5}
     assert made.asked == "fork"
 
 
-def test_the_question_of_a_follow_up_is_the_one_that_stands_alone(lexical_index: Index) -> None:
+def test_the_question_of_a_follow_up_is_the_one_that_stands_alone(lexical_index: LocalIndex) -> None:
     follow_up = Query(qid="q", text="fork", original="and that?", stand_alone="fork")
     assert expanded(lexical_index, feedback("spoke"), follow_up).terms == {"fork": 0.5, "spoke": 0.5}
 
 
-def test_weight_one_is_the_query_and_weight_nought_the_feedback(lexical_index: Index) -> None:
+def test_weight_one_is_the_query_and_weight_nought_the_feedback(lexical_index: LocalIndex) -> None:
     assert set(expanded(lexical_index, feedback("spoke"), weight=1.0).terms) == {"frame", "warranti"}
     assert set(expanded(lexical_index, feedback("spoke"), weight=0.0).terms) == {"spoke"}
 
@@ -104,7 +104,7 @@ def test_weight_one_is_the_query_and_weight_nought_the_feedback(lexical_index: I
     [feedback(), feedback("spoke", scores=(0.0,)), feedback("spoke", scores=(-3.0,)), feedback("the of", "...")],
 )
 def test_without_usable_feedback_the_query_stays(
-    lexical_index: Index, ranking: Ranking, caplog: pytest.LogCaptureFixture
+    lexical_index: LocalIndex, ranking: Ranking, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         made = expanded(lexical_index, ranking)
@@ -113,6 +113,6 @@ def test_without_usable_feedback_the_query_stays(
 
 
 @pytest.mark.parametrize("arguments", [{"documents": 0}, {"terms": 0}, {"weight": 1.1}, {"max_df": -0.1}])
-def test_senseless_arguments_are_refused(lexical_index: Index, arguments: dict[str, Any]) -> None:
+def test_senseless_arguments_are_refused(lexical_index: LocalIndex, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         RM3Reformulator(index=lexical_index, **arguments)

@@ -16,8 +16,9 @@ from rerankers.attention.finding.taught import taught
 from rerankers.attention.heads.head_sets import read_head_set
 from retrievers.bm25 import BM25Retriever
 from retrievers.encoders import SentenceEncoder
-from retrievers.index.directory import Index
-from retrievers.index.settings import DenseSettings, IndexSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.settings import DenseSettings
 from tests.generators.llm.conftest import save_random_model
 from tests.tiny_models import tiny_sentence_model
 
@@ -61,12 +62,12 @@ def index(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def cases(index: Path) -> list[Case]:
-    with Index.open(index) as opened:
+    with LocalIndex.open(index) as opened:
         return pseudo_cases(opened, n=4, depth=8)
 
 
 def test_grades_are_what_both_legs_say_by_hand(index: Path, encoder: Path, cases: list[Case]) -> None:
-    with Index.open(index) as opened:
+    with LocalIndex.open(index) as opened:
         found = taught(opened, cases)
         asked = [Query(qid=case.query, text=case.query) for case in cases]
         searched = {each.qid: each for each in BM25Retriever(index=opened).retrieve(asked, k=12)}
@@ -92,7 +93,7 @@ def test_grades_are_what_both_legs_say_by_hand(index: Path, encoder: Path, cases
 def test_an_index_of_one_leg_cannot_teach(tmp_path: Path, cases: list[Case]) -> None:
     (tmp_path / "a.txt").write_text("spare parts")
     build_index([tmp_path / "a.txt"], tmp_path / "idx", legs=("lexical",))
-    with Index.open(tmp_path / "idx") as opened, pytest.raises(IndexMismatch, match="dense"):
+    with LocalIndex.open(tmp_path / "idx") as opened, pytest.raises(IndexMismatch, match="dense"):
         taught(opened, cases)
 
 
@@ -114,7 +115,7 @@ def test_the_index_teaches_where_it_has_both_legs(index: Path, tmp_path: Path, t
 def test_what_people_asked_counts_once_and_nothing_of_it_is_judged(index: Path) -> None:
     texts = ["spare valve parts", "nothing of this", "pump", "spare valve parts", "main gate order"]
     queries = [Query(qid=str(at), text=text) for at, text in enumerate(texts)]
-    with Index.open(index) as opened:
+    with LocalIndex.open(index) as opened:
         cases = unjudged_cases(opened, queries, depth=5)
         hits = {each.query.text: each.doc_ids for each in BM25Retriever(index=opened).retrieve(queries, k=5)}
         graded = taught(opened, cases)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
 from retrievers.encoders import SentenceEncoder
-from retrievers.index.encode_units import digest_of, encode_units
+from retrievers.legs.dense.encode_units import encode_units
 from retrievers.sentence_folder import Role
+from retrievers.stores.computed import digest_of
 
 TEXTS = [f"day {i} of the ride" for i in range(20)]
 
@@ -33,6 +35,10 @@ class Watched(SentenceEncoder):
         return super().encode(texts, role=role, progress=progress)
 
 
+def vectors_of(texts: Sequence[str], **given: Any) -> NDArray[np.float32]:
+    return encode_units(texts, **given).vectors
+
+
 @pytest.fixture
 def encoder(mean_bert: Path) -> Watched:
     return Watched(mean_bert)
@@ -40,7 +46,7 @@ def encoder(mean_bert: Path) -> Watched:
 
 def test_vectors_are_those_of_the_encoder_and_mapped(encoder: Watched, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
-    found = encode_units(TEXTS, encoder=encoder, work=tmp_path, shard=8, progress=lambda *step: seen.append(step))
+    found = vectors_of(TEXTS, encoder=encoder, work=tmp_path, shard=8, progress=lambda *step: seen.append(step))
     assert isinstance(found, np.memmap)
     np.testing.assert_allclose(found, encoder.encode(TEXTS, role="document"), atol=1e-5)
     assert [len(texts) for texts in encoder.asked[:-1]] == [8, 8, 4]
@@ -48,27 +54,27 @@ def test_vectors_are_those_of_the_encoder_and_mapped(encoder: Watched, tmp_path:
 
 
 def test_nothing_gives_nothing(encoder: Watched, tmp_path: Path) -> None:
-    assert encode_units([], encoder=encoder, work=tmp_path).shape == (0, encoder.dim)
+    assert vectors_of([], encoder=encoder, work=tmp_path).shape == (0, encoder.dim)
 
 
 def test_a_repeated_text_is_encoded_once(encoder: Watched, tmp_path: Path) -> None:
-    found = encode_units(["the day", "a ride", "the day", "the day"], encoder=encoder, work=tmp_path)
+    found = vectors_of(["the day", "a ride", "the day", "the day"], encoder=encoder, work=tmp_path)
     assert encoder.asked == [["the day", "a ride"]]
     np.testing.assert_array_equal(found[[2, 3]], found[[0, 0]])
     assert not np.allclose(found[0], found[1])
 
 
 def test_a_second_run_encodes_nothing_even_in_another_order(encoder: Watched, tmp_path: Path) -> None:
-    first = np.array(encode_units(TEXTS, encoder=encoder, work=tmp_path, shard=8))
+    first = np.array(vectors_of(TEXTS, encoder=encoder, work=tmp_path, shard=8))
     encoder.asked.clear()
-    again = encode_units(["a new one", *TEXTS[::-1]], encoder=encoder, work=tmp_path, shard=8)
+    again = vectors_of(["a new one", *TEXTS[::-1]], encoder=encoder, work=tmp_path, shard=8)
     assert encoder.asked == [["a new one"]]
     np.testing.assert_array_equal(again[1:], first[::-1])
 
 
 def test_vectors_of_unchanged_texts_are_taken_over(encoder: Watched, tmp_path: Path) -> None:
     old = np.full(encoder.dim, 0.5, dtype=np.float32)
-    found = encode_units(TEXTS[:3], encoder=encoder, work=tmp_path, reuse={digest_of(TEXTS[1]): old})
+    found = vectors_of(TEXTS[:3], encoder=encoder, work=tmp_path, reuse={digest_of(TEXTS[1]): old})
     assert encoder.asked == [[TEXTS[0], TEXTS[2]]]
     np.testing.assert_array_equal(found[1], old)
 
@@ -82,19 +88,19 @@ def test_shards_of_another_encoder_are_not_used(encoder: Watched, mean_bert: Pat
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_a_damaged_shard_is_made_again(encoder: Watched, tmp_path: Path, damage: str) -> None:
-    expected = np.array(encode_units(TEXTS, encoder=encoder, work=tmp_path, shard=10))
-    shard = sorted(tmp_path.glob("*-*.npy"))[0]
+    expected = np.array(vectors_of(TEXTS, encoder=encoder, work=tmp_path, shard=10))
+    shard = sorted(tmp_path.glob("*-*.block"))[0]
     content = bytearray(shard.read_bytes())
     content[-3] ^= 1
     shard.write_bytes({"flip": bytes(content), "cut": bytes(content[:-7]), "empty": b""}[damage])
     encoder.asked.clear()
-    found = encode_units(TEXTS, encoder=encoder, work=tmp_path, shard=10)
+    found = vectors_of(TEXTS, encoder=encoder, work=tmp_path, shard=10)
     assert [len(texts) for texts in encoder.asked] == [10]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_lone_surrogates_have_a_digest_and_a_vector(encoder: Watched, tmp_path: Path) -> None:
-    found = encode_units(["\ud800 day", "\ud801 day"], encoder=encoder, work=tmp_path)
+    found = vectors_of(["\ud800 day", "\ud801 day"], encoder=encoder, work=tmp_path)
     assert len(encoder.asked[0]) == 2
     assert np.isfinite(found).all()
 
@@ -108,7 +114,7 @@ _ENDLESS = """
 import sys
 from pathlib import Path
 from retrievers.encoders import SentenceEncoder
-from retrievers.index.encode_units import encode_units
+from retrievers.legs.dense.encode_units import encode_units
 
 model, work = sys.argv[1:]
 texts = [f"day {i} of the ride" for i in range(100_000)]
@@ -123,18 +129,18 @@ def test_a_killed_run_goes_on_from_its_last_shard(encoder: Watched, mean_bert: P
     child = subprocess.Popen([sys.executable, "-c", _ENDLESS, str(mean_bert), str(work)], env=environment)
     try:
         deadline = time.monotonic() + 60
-        while len(list(work.glob("*-*.npy"))) < 3 and time.monotonic() < deadline:
+        while len(list(work.glob("*-*.block"))) < 3 and time.monotonic() < deadline:
             assert child.poll() is None
             time.sleep(0.01)
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert child.returncode == -signal.SIGKILL
-    finished = len(list(work.glob("*-*.npy")))
+    finished = len(list(work.glob("*-*.block")))
     assert finished >= 3
 
     texts = [f"day {i} of the ride" for i in range(16 * (finished + 2))]
-    found = encode_units(texts, encoder=encoder, work=work, shard=16)
+    found = vectors_of(texts, encoder=encoder, work=work, shard=16)
     assert [text for asked in encoder.asked for text in asked] == texts[16 * finished :]
     np.testing.assert_allclose(found, SentenceEncoder.encode(encoder, texts, role="document"), atol=1e-5)
     assert not list(work.glob("*.unfinished"))

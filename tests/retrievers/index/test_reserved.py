@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrievers.index.reserved import reserved_array
+from retrievers.stores.reserved import reserved_array
 
 
 def test_the_file_has_its_room_and_reads_back(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_the_file_has_its_room_and_reads_back(tmp_path: Path) -> None:
 def test_no_room_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from retrievers.index.reserved import reserved_array\n"
+        "from retrievers.stores.reserved import reserved_array\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n    reserved_array(Path(sys.argv[1]), (100_000, 40))\nexcept OSError as error:\n    print('no room', error.errno)\n"

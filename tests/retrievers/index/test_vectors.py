@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
-from retrievers.index import mapped_store
-from retrievers.index.settings import DenseSettings
-from retrievers.index.vectors import DenseLeg
+from retrievers.legs.dense.leg import DenseLeg
+from retrievers.legs.dense.settings import DenseSettings
+from retrievers.stores import flat
 
 KINDS = [("flat", "float32"), ("flat", "int8"), ("hnsw", "float32"), ("hnsw", "int8")]
 N, DIM = 1500, 24
@@ -59,7 +59,7 @@ def leg(kind: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Dens
 def test_flat_search_equals_sorting_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, share: float | None
 ) -> None:
-    monkeypatch.setattr(mapped_store, "_BLOCK", block)
+    monkeypatch.setattr(flat, "_BLOCK", block)
     leg, _ = built(tmp_path, ("flat", "float32"))
     mask = None if share is None else np.random.default_rng(2).random(N) < share
     rows, scores = leg.search(QUERIES, k=10, mask=mask)
@@ -71,7 +71,7 @@ def test_flat_search_equals_sorting_everything(
 
 
 def test_equal_scores_are_in_order_of_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped_store, "_BLOCK", 4)
+    monkeypatch.setattr(flat, "_BLOCK", 4)
     leg, _ = built(tmp_path, ("flat", "float32"), np.tile(VECTORS[:2], (6, 1)))
     rows, _ = leg.search(VECTORS[:1], k=8)
     assert rows[0].tolist() == [0, 2, 4, 6, 8, 10, 1, 3]

@@ -1,6 +1,6 @@
 """The lexical leg of an index: BM25 over an inverted index on disk. Knows rows, never doc_ids.
 
-Beside the files of its engine (`impacts`, `rank_bm25_leg`) a leg has vocabulary.json, all terms in the
+Beside the files of its engine (`retrievers.stores.postings`, `rank_bm25_leg`) a leg has vocabulary.json, all terms in the
 order of their numbers."""
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from retrievers.analysis import Analyzer
-from retrievers.index.hits import Weighted
-from retrievers.index.impacts import REPEATS, Engine, Impacts
-from retrievers.index.rank_bm25_leg import VARIANTS as RANK_BM25
-from retrievers.index.rank_bm25_leg import RankBM25
-from retrievers.index.settings import AnalyzerSettings, LexicalSettings
-from retrievers.index.tokens import Tokens
+from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.legs.lexical.impacts import WITH_FLOOR, impacts
+from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
+from retrievers.legs.lexical.rank_bm25_leg import RankBM25
+from retrievers.legs.lexical.settings import LexicalSettings
+from retrievers.legs.lexical.tokens import Tokens
+from retrievers.stores.hits import Weighted
+from retrievers.stores.postings import REPEATS, Columns, Engine, Postings
 
 VERSION = 1
 _VOCABULARY = "vocabulary.json"
@@ -37,7 +39,9 @@ class LexicalLeg:
     Made by `open`. Safe to share between threads.
     """
 
-    def __init__(self, analyzer: Analyzer, numbers: Mapping[str, int], engine: Impacts | RankBM25, n_docs: int) -> None:
+    def __init__(
+        self, analyzer: Analyzer, numbers: Mapping[str, int], engine: Postings | RankBM25, n_docs: int
+    ) -> None:
         self.analyzer, self.n_docs = analyzer, n_docs
         self._numbers, self._engine = numbers, engine
 
@@ -70,7 +74,7 @@ class LexicalLeg:
         if bm25.variant in RANK_BM25:
             RankBM25.build(tokens, folder)
         else:
-            Impacts.build(tokens, folder, n_terms=len(numbers), settings=bm25)
+            impacts(tokens, n_terms=len(numbers), settings=bm25).write(folder)
         (folder / _VOCABULARY).write_text(json.dumps(list(numbers)), encoding="ascii")
         facts = {"version": VERSION, **bm25.model_dump(), "analyzer": reader.describe()}
         return {**facts, "n_docs": n_docs, "n_terms": len(numbers), "n_tokens": len(terms)}
@@ -96,17 +100,27 @@ class LexicalLeg:
         numbers = {term: number for number, term in enumerate(terms)}
         if len(numbers) != n_terms:
             raise IndexProblem(f"'{folder}': {len(numbers):,} terms, not {n_terms:,}. {again}")
-        engine: type[Impacts | RankBM25] = RankBM25 if settings.variant in RANK_BM25 else Impacts
-        made = engine(folder, settings=settings, numbers=numbers, n_docs=n_docs)
-        return cls(Analyzer.from_description(description), numbers, made, n_docs)
+        engine: Postings | RankBM25
+        if settings.variant in RANK_BM25:
+            engine = RankBM25(folder, settings=settings, numbers=numbers, n_docs=n_docs)
+        else:
+            columns = Columns.read(folder, floor=settings.variant in WITH_FLOOR)
+            if len(columns.starts) != n_terms + 1:
+                raise IndexProblem(f"'{folder}': its arrays do not fit together. {again}")
+            engine = Postings(columns, numbers=numbers, n_docs=n_docs)
+        return cls(Analyzer.from_description(description), numbers, engine, n_docs)
 
     def __contains__(self, term: object) -> bool:
         """Whether some document has this term."""
         return term in self._numbers
 
+    def document_frequency(self, term: str) -> int:
+        """How many documents have the term."""
+        return self._engine.document_frequency(term)
+
     def warm_up(self) -> None:
         """Get the compiled engine ready, once per process; takes seconds."""
-        if isinstance(self._engine, Impacts):
+        if isinstance(self._engine, Postings):
             self._engine.compile()
 
     def search(
@@ -140,7 +154,7 @@ class LexicalLeg:
         if mask is not None and (mask.shape != (self.n_docs,) or mask.dtype != np.bool_):
             raise ValueError(f"mask must be bool [{self.n_docs}], got {mask.dtype} {list(mask.shape)}")
         asked = [_checked(query) for query in queries]
-        if isinstance(self._engine, Impacts):
+        if isinstance(self._engine, Postings):
             return self._engine.search(asked, k=k, mask=mask, engine=engine, threads=threads)
         return self._engine.search(asked, k=k, mask=mask)
 

@@ -1,12 +1,13 @@
-"""What each term adds to each document's score: bm25s' sparse matrix, kept on disk and searched.
+"""Postings: term -> weight of every document that has the term, on disk column by column, and searched.
 
-BM25 is a sum over query terms, so all of it but the sum is done when the index is built (bm25s: Lù 2024,
-arXiv:2407.03618). Knows no text and no analyzer.
+The weights may come from anyone: BM25's impacts (bm25s: Lù 2024, arXiv:2407.03618) and the words of a language model
+are kept alike. A score is the sum of the query's weight times the document's over shared terms. Knows no text and no
+analyzer.
 
     impacts.npy   float32 [n_postings], column by column (a column is a term)
     rows.npy      int32 [n_postings], the document of each impact, ascending within a column
     starts.npy    int64 [n_terms + 1], where each column starts
-    floor.npy     float32 [n_terms], what a term adds to documents without it (bm25l and bm25+ alone)
+    floor.npy     float32 [n_terms], what a term adds to documents without it, where that is not nothing
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -22,20 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
-from retrievers.index.hits import Found, Weighted, best, best_first, nothing_found
-from retrievers.index.settings import LexicalSettings
-from retrievers.index.tokens import Tokens, load_vector
+from retrievers.stores.arrays import load_vector
+from retrievers.stores.hits import Found, Weighted, best, best_first, nothing_found
 
 Engine = Literal["auto", "numba", "numpy"]
 
 REPEATS = frozenset(range(1, 17))
 """Weights that are scored as so many repetitions of the term, which is all that bm25s knows of weights."""
-
-_WITH_FLOOR = ("bm25l", "bm25+")
-
-_LEAST = np.float32(1e-30)
-"""Stands for an impact of zero (robertson: terms in half of the documents; atire: in all). It vanishes in any
-other impact, but a document with a query term keeps a score above zero, and one without stays at zero."""
 
 _COMPILE_S = 4.0
 """Seconds that the first use of bm25s' numba backend costs: 0.4 to import it, 3.3 to compile (2 cores, bm25s
@@ -50,47 +45,79 @@ _BLOCK = 1024
 """Queries per call, so that a long batch can change engines on its way."""
 
 
-class Impacts:
-    """Scores queries over the matrix, with bm25s' numba backend or in numpy. Both give the same bits.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Postings in memory, ready to be written: see the files above. Weights are above 0."""
 
-    Safe to share between threads.
-    """
+    impacts: NDArray[np.float32]
+    rows: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    floor: NDArray[np.float32] | None = None
 
-    def __init__(self, folder: Path, *, settings: LexicalSettings, numbers: Mapping[str, int], n_docs: int) -> None:
-        self._settings, self._numbers, self._n_docs = settings, numbers, n_docs
-        self._impacts = load_vector(folder / "impacts.npy", np.float32)
-        self._rows = load_vector(folder / "rows.npy", np.int32)
-        self._starts = load_vector(folder / "starts.npy", np.int64)
-        self._floor = load_vector(folder / "floor.npy", np.float32) if settings.variant in _WITH_FLOOR else None
-        n_terms = len(numbers)
+    @classmethod
+    def of_rows(cls, terms: NDArray[np.int32], weights: NDArray[Any], starts: NDArray[np.int64]) -> Columns:
+        """Turn documents round: row i has the terms and weights from `starts[i]` to `starts[i + 1]`."""
+        order = np.argsort(terms, kind="stable")
+        rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
+        sizes = np.bincount(terms) if len(terms) else np.zeros(0, dtype=np.int64)
+        return cls(
+            impacts=np.asarray(weights, dtype=np.float32)[order],
+            rows=rows[order],
+            starts=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write the files into `folder`, which exists."""
+        if self.floor is not None:
+            np.save(folder / "floor.npy", self.floor)
+        np.save(folder / "impacts.npy", self.impacts)
+        np.save(folder / "rows.npy", self.rows)
+        np.save(folder / "starts.npy", self.starts)
+
+    @classmethod
+    def read(cls, folder: Path, *, floor: bool = False) -> Columns:
+        """What `write` wrote, memory-mapped.
+
+        Raises:
+            IndexProblem: a file is absent, cannot be read, or they do not fit together.
+        """
+        columns = cls(
+            impacts=load_vector(folder / "impacts.npy", np.float32),
+            rows=load_vector(folder / "rows.npy", np.int32),
+            starts=load_vector(folder / "starts.npy", np.int64),
+            floor=load_vector(folder / "floor.npy", np.float32) if floor else None,
+        )
         fitting = (
-            len(self._starts) == n_terms + 1
-            and len(self._impacts) == len(self._rows) == self._starts[-1]
-            and (self._floor is None or len(self._floor) == n_terms)
+            len(columns.starts) > 0
+            and len(columns.impacts) == len(columns.rows) == columns.starts[-1]
+            and (columns.floor is None or len(columns.floor) == len(columns.starts) - 1)
         )
         if not fitting:
             raise IndexProblem(f"'{folder}': its arrays do not fit together. Build the index again")
+        return columns
+
+
+class Postings:
+    """Scores queries over postings, with bm25s' numba backend or in numpy. Both give the same bits.
+
+    Safe to share between threads.
+
+    Args:
+        numbers: term -> its column.
+    """
+
+    def __init__(self, columns: Columns, *, numbers: Mapping[str, int], n_docs: int) -> None:
+        self._numbers, self._n_docs = numbers, n_docs
+        self._impacts, self._rows, self._starts = columns.impacts, columns.rows, columns.starts
+        self._floor = columns.floor
         self._compiled: Any = None
         self._numpy_s = 0.0
         self._lock = threading.Lock()
 
-    @staticmethod
-    def build(tokens: Tokens, folder: Path, *, n_terms: int, settings: LexicalSettings) -> None:
-        """Write the files. Peak memory is about 40 bytes per posting beside the tokens."""
-        import bm25s
-
-        floor, starts = np.zeros(n_terms, np.float32), np.zeros(n_terms + 1, dtype=np.int64)
-        impacts, rows = np.empty(0, np.float32), np.empty(0, np.int32)
-        if n_terms:  # bm25s divides by the mean length
-            engine = bm25s.BM25(k1=settings.k1, b=settings.b, delta=settings.delta, method=settings.variant)
-            scores = engine.build_index_from_ids(range(n_terms), tokens, show_progress=False)
-            impacts, rows, starts = scores["data"], scores["indices"], scores["indptr"]
-            floor = engine.nonoccurrence_array
-        if settings.variant in _WITH_FLOOR:
-            np.save(folder / "floor.npy", floor)
-        np.save(folder / "impacts.npy", np.maximum(impacts, _LEAST, dtype=np.float32))
-        np.save(folder / "rows.npy", rows.astype(np.int32, copy=False))
-        np.save(folder / "starts.npy", starts.astype(np.int64, copy=False))
+    def document_frequency(self, term: str) -> int:
+        """How many documents have the term."""
+        number = self._numbers.get(term)
+        return 0 if number is None else int(self._starts[number + 1] - self._starts[number])
 
     def compile(self) -> None:
         """Get bm25s' numba backend ready, which takes seconds once per process. Later batches use it."""
@@ -104,8 +131,7 @@ class Impacts:
         # Compiled code does not check bounds.
         if len(self._rows) and not 0 <= int(self._rows.min()) <= int(self._rows.max()) < self._n_docs:
             raise IndexProblem("an impact belongs to a row that the index has not. Build the index again")
-        settings = self._settings
-        engine = bm25s.BM25(k1=settings.k1, b=settings.b, method=settings.variant, backend="numba")
+        engine = bm25s.BM25(backend="numba")  # its formula is for building alone: here it sums what is given
         arrays = {"data": self._impacts, "indices": self._rows, "indptr": self._starts}
         engine.scores = {**arrays, "num_docs": self._n_docs}
         engine.vocab_dict = self._numbers
@@ -201,6 +227,19 @@ class Impacts:
     def _known(self, query: Weighted) -> list[tuple[int, float]]:
         numbers = self._numbers
         return [(numbers[term], weight) for term, weight in query.items() if term in numbers]
+
+
+def exact_sums(columns: Columns, query: Mapping[int, float], *, n_docs: int) -> NDArray[np.float64]:
+    """float64 [n_docs]: the sum over the query's columns of its weight times each document's; 0 where none is shared.
+
+    Whole numbers are added up exactly, where float32 would round. Only the postings of the query's columns are read.
+    """
+    sums = np.zeros(n_docs)
+    for column, weight in query.items():
+        if 0 <= column < len(columns.starts) - 1:
+            span = slice(columns.starts[column], columns.starts[column + 1])
+            sums[columns.rows[span]] += columns.impacts[span].astype(np.float64) * weight
+    return sums
 
 
 def _repeated(query: Weighted) -> list[str]:

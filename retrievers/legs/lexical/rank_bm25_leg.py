@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
-from retrievers.index.hits import Found, Weighted, best, nothing_found
-from retrievers.index.settings import LexicalSettings
-from retrievers.index.tokens import Tokens, load_vector
+from retrievers.legs.lexical.settings import LexicalSettings
+from retrievers.legs.lexical.tokens import Tokens
+from retrievers.stores.arrays import load_vector
+from retrievers.stores.hits import Found, Weighted, best, nothing_found
 
 VARIANTS = ("okapi", "l", "plus")
 
@@ -40,6 +41,11 @@ class RankBM25:
         """Write both files."""
         np.save(folder / "tokens.npy", tokens.terms)
         np.save(folder / "starts.npy", tokens.starts)
+
+    def document_frequency(self, term: str) -> int:
+        """How many documents have the term."""
+        number = self._numbers.get(term)
+        return 0 if number is None else sum(number in counts for counts in self._engine().doc_freqs)
 
     def search(self, queries: Sequence[Weighted], *, k: int, mask: NDArray[np.bool_] | None) -> Found:
         """At most k rows for each query, all of them with a term of it."""

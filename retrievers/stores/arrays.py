@@ -1,8 +1,7 @@
-"""Flat arrays that both lexical engines are made of."""
+"""Arrays in .npy files, memory-mapped, with messages that say which file is wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,18 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from rag.core.errors import IndexProblem
-from retrievers.index.documents import load_array
 
 
-class Tokens:
-    """Term numbers of all documents, end to end. Iterates over documents as lists of them."""
+def load_array(path: Path) -> NDArray[Any]:
+    """A memory-mapped array.
 
-    def __init__(self, terms: NDArray[np.int32], starts: NDArray[np.int64]) -> None:
-        self.terms, self.starts = terms, starts
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for first, last in zip(self.starts[:-1], self.starts[1:], strict=True):
-            yield self.terms[first:last].tolist()
+    Raises:
+        IndexProblem: not an npy file, or cut off.
+    """
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError) as cause:
+        raise IndexProblem(f"'{path}' cannot be read: {cause}. Build the index again") from cause
 
 
 def load_vector(path: Path, kind: DTypeLike) -> NDArray[Any]:

@@ -21,7 +21,7 @@ from rag.core.protocols import CanRelease, LocalLLM, Weights
 from rag.models import resolve, weights_sha256
 from rag.models.chat import encode_prompt, encode_text
 from retrievers.analysis import LUCENE_STOP_WORDS
-from retrievers.index.settings import PromptRepsSettings
+from retrievers.legs.promptreps.settings import PromptRepsSettings
 
 if TYPE_CHECKING:
     from generators.llm.transformers import TransformersLLM

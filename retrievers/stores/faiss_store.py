@@ -6,7 +6,7 @@ faiss reads damaged files without complaint; digests of the index directory find
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,21 +27,24 @@ def write(
     vectors: NDArray[np.float32],
     folder: Path,
     *,
-    structure: Literal["flat", "hnsw"],
-    storage: Literal["float32", "int8"],
+    graph: bool,
+    storage: str,
     progress: Progress = silent,
 ) -> None:
-    """Build and write. The result is held in memory meanwhile, and with it, for int8, a sample of the vectors."""
+    """Build and write, as a graph of neighbours or one after the other.
+
+    The result is held in memory meanwhile, and with it, for int8, a sample of the vectors.
+    """
     faiss = _faiss()
     n, dim = vectors.shape
     index: Any
-    if structure == "flat":
+    if not graph:
         index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
     elif storage == "int8":
         index = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_8bit, _LINKS, faiss.METRIC_INNER_PRODUCT)
     else:
         index = faiss.IndexHNSWFlat(dim, _LINKS, faiss.METRIC_INNER_PRODUCT)
-    if structure == "hnsw":
+    if graph:
         index.hnsw.efConstruction = _BUILD_BREADTH
     if storage == "int8":
         sample = np.sort(np.random.default_rng(0).permutation(n)[:_TRAIN_ROWS])

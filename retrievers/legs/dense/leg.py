@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +12,12 @@ from numpy.typing import NDArray
 from rag.core.errors import IndexProblem
 from rag.core.optional import need
 from rag.core.progress import Progress, silent
-from retrievers.index.settings import DenseSettings
-
-Hits = tuple[NDArray[np.int32], NDArray[np.float32]]
-"""Rows and scores, both [n_queries, k], best first; short rows end in -1 and -inf."""
+from retrievers.legs.dense.settings import DenseSettings
+from retrievers.stores import STRUCTURES
+from retrievers.stores.vectors import Hits, VectorStore, VectorStructure
 
 _RECALL_AT = 10
 _RECALL_SAMPLE = 200
-
-
-class VectorStore(Protocol):
-    """Vectors by row. `mask`, bool [n rows], says which rows may be hits, before they are ranked."""
-
-    @property
-    def shape(self) -> tuple[int, int]: ...
-    def search(self, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None) -> Hits: ...
-    def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]: ...
 
 
 class DenseLeg:
@@ -47,7 +37,7 @@ class DenseLeg:
     ) -> dict[str, Any]:
         """Write the leg into `folder` and return what a manifest has to keep of it.
 
-        Where search is not exact, that is with int8 or hnsw, `recall_at_10` tells how many of the ten true neighbours
+        Where the structure's search is not exact, `recall_at_10` tells how many of the ten true neighbours
         of a vector of the corpus are found: the mean over 200 of them, or all if there are fewer.
 
         Args:
@@ -56,23 +46,16 @@ class DenseLeg:
         if vectors.ndim != 2 or vectors.dtype != np.float32:
             raise ValueError(f"DenseLeg.build: vectors must be float32 [n, dim], got {vectors.dtype} {vectors.shape}")
         need("faiss", by="the dense leg")
-        from retrievers.index import faiss_store, mapped_store
-
         folder.mkdir(parents=True, exist_ok=True)
-        exact = settings.structure == "flat" and settings.storage == "float32"
-        if exact:
-            mapped_store.write(vectors, folder, progress=progress)
-        else:
-            faiss_store.write(
-                vectors, folder, structure=settings.structure, storage=settings.storage, progress=progress
-            )
+        structure: VectorStructure = STRUCTURES.get(settings.structure)()
+        structure.write(vectors, folder, storage=settings.storage, progress=progress)
         facts: dict[str, Any] = {
             "structure": settings.structure,
             "storage": settings.storage,
             "rows": len(vectors),
             "dim": vectors.shape[1],
         }
-        if not exact and len(vectors) > 1:
+        if not structure.exact(settings.storage) and len(vectors) > 1:
             facts["recall_at_10"] = _recall(cls.open(folder, facts), vectors, progress=progress)
         return facts
 
@@ -84,11 +67,9 @@ class DenseLeg:
             IndexProblem: a file is absent, cannot be read, or is not what `facts` say.
         """
         need("faiss", by="the dense leg")
-        from retrievers.index import faiss_store, mapped_store
-
-        exact = (facts.get("structure"), facts.get("storage")) == ("flat", "float32")
+        structure: VectorStructure = STRUCTURES.get(str(facts.get("structure")))()
         try:
-            store: VectorStore = mapped_store.read(folder) if exact else faiss_store.read(folder)
+            store = structure.open(folder, storage=str(facts.get("storage")))
         except (OSError, EOFError, ValueError, RuntimeError) as cause:
             raise IndexProblem(f"dense leg '{folder}' cannot be read ({cause}). Rebuild the index.") from cause
         if store.shape != (facts.get("rows"), facts.get("dim")):
@@ -139,7 +120,7 @@ def _recall(leg: DenseLeg, vectors: NDArray[np.float32], *, progress: Progress) 
     """Share of the true nearest neighbours that `leg` finds, the vector itself not counted.
 
     A found row counts by its true score, so that one of several equal neighbours is as good as another."""
-    from retrievers.index.mapped_store import MappedStore
+    from retrievers.stores.flat import MappedStore
 
     sample = np.sort(np.random.default_rng(0).permutation(len(vectors))[:_RECALL_SAMPLE])
     queries = np.array(vectors[sample])

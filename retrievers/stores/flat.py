@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
-from retrievers.index.reserved import reserved_array
+from retrievers.stores.reserved import reserved_array
 
 _FILE = "vectors.npy"
 _BLOCK = 32768  # rows: 48 MiB at 384 numbers, what a filter copies at once

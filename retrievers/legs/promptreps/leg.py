@@ -4,6 +4,7 @@ dense.npy    float32 [n, dim], unit norm
 tokens.npy   int32 [n_weights], ascending within a unit
 weights.npy  int32 [n_weights], above 0
 starts.npy   int64 [n + 1], where each unit's tokens start
+postings/    the tokens turned round, token -> units (`retrievers.stores.postings`); indexes of before have none
 """
 
 from __future__ import annotations
@@ -18,29 +19,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
-from retrievers.index.documents import load_array
-from retrievers.index.reserved import reserved_array
-from retrievers.promptreps_encoder import Representations
-from retrievers.promptreps_store import One
+from retrievers.legs.promptreps.encoder import Representations
+from retrievers.stores.arrays import load_array
+from retrievers.stores.computed import Row
+from retrievers.stores.postings import Columns
+from retrievers.stores.reserved import reserved_array
 
+_POSTINGS = "postings"
 _KINDS = {"dense": np.float32, "tokens": np.int32, "weights": np.int32, "starts": np.int64}
 
 
-def write_leg(ones: Iterable[One], folder: Path, *, n: int) -> dict[str, Any]:
+def write_leg(units: Iterable[Row], folder: Path, *, n: int) -> dict[str, Any]:
     """Write the representations of `n` units, one at least, in row order, and return the leg's facts."""
-    rows = iter(ones)
+    rows = iter(units)
     first = next(rows)
-    dense = reserved_array(folder / "dense.npy", (n, len(first[0])))
+    dim = len(first["dense"])
+    dense = reserved_array(folder / "dense.npy", (n, dim))
     tokens, weights, starts = array("i"), array("i"), array("q", [0])
-    for row, (vector, its_tokens, its_weights) in enumerate(chain([first], rows)):
-        dense[row] = vector
-        tokens.extend(its_tokens.tolist())
-        weights.extend(its_weights.tolist())
+    for place, row in enumerate(chain([first], rows)):
+        dense[place] = row["dense"]
+        tokens.extend(row["tokens"].tolist())
+        weights.extend(row["weights"].tolist())
         starts.append(len(tokens))
     dense.flush()
-    for name, values in (("tokens", tokens), ("weights", weights), ("starts", starts)):
-        np.save(folder / f"{name}.npy", np.array(values, dtype=_KINDS[name]))
-    return {"rows": n, "dim": len(first[0]), "n_weights": len(tokens)}
+    flat = {"tokens": tokens, "weights": weights, "starts": starts}
+    arrays = {name: np.array(values, dtype=_KINDS[name]) for name, values in flat.items()}
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+    (folder / _POSTINGS).mkdir()
+    Columns.of_rows(arrays["tokens"], arrays["weights"], arrays["starts"]).write(folder / _POSTINGS)
+    return {"rows": n, "dim": dim, "n_weights": len(tokens), "postings": True}
+
+
+def open_postings(folder: Path, facts: Mapping[str, Any], units: Representations) -> Columns:
+    """Token -> units, memory-mapped; made now, in memory, of an index that has none.
+
+    Raises:
+        IndexProblem: a file is absent, cannot be read, or does not fit.
+    """
+    if not facts.get("postings"):
+        return Columns.of_rows(units.tokens, units.weights, units.starts)
+    columns = Columns.read(folder / _POSTINGS)
+    if len(columns.rows) != len(units.tokens):
+        raise IndexProblem(f"'{folder / _POSTINGS}': its arrays do not fit together. Build the index again")
+    return columns
 
 
 def open_leg(folder: Path, facts: Mapping[str, Any]) -> Representations:

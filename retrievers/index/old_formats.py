@@ -1,0 +1,63 @@
+"""Manifests of formats 1 and 2: a list of legs, and a field for the facts of each of the three that there were.
+
+They are still written where they can say it all, so that older versions read what they can, and an index that is built
+again is the index that it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from retrievers.legs.protocol import MADE_BY
+
+_LEGS = {"lexical": 1, "dense": 1, "promptreps": 2}
+"""Leg -> the oldest format that has it."""
+_WITH_OWN_FIELD = "dense"
+"""The leg whose maker has a field of the manifest to itself."""
+_ORDER = (
+    "format_version",
+    "ragline_version",
+    "created",
+    "legs",
+    "settings",
+    "corpus",
+    "ruler",
+    "lexical",
+    "dense",
+    MADE_BY,
+    "promptreps",
+    "files",
+)
+_SECTIONS = ("analyzer", "bm25", "dense", "promptreps", "chunking", "transforms")
+
+
+def format_of(legs: Collection[str]) -> int:
+    """The oldest format that can say what an index with these legs is."""
+    return max((_LEGS.get(leg, 3) for leg in legs), default=1)
+
+
+def read(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest as it is today.
+
+    Raises:
+        ValueError: it has a leg that its format has not.
+    """
+    if unknown := [leg for leg in data["legs"] if leg not in _LEGS]:
+        raise ValueError(f"format {data.get('format_version')} has no leg {unknown[0]!r}")
+    said = {name: value for name, value in data.items() if name not in (*_LEGS, MADE_BY)}
+    said["legs"] = {leg: dict(data.get(leg) or {}) for leg in data["legs"]}
+    if data.get(MADE_BY) is not None and _WITH_OWN_FIELD in said["legs"]:
+        said["legs"][_WITH_OWN_FIELD][MADE_BY] = data[MADE_BY]
+    return said
+
+
+def written(said: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """A manifest of today, all of it as JSON, as it was in this format."""
+    legs = {leg: dict(facts) for leg, facts in said["legs"].items()}
+    made_by = legs.get(_WITH_OWN_FIELD, {}).pop(MADE_BY, None)
+    sections = [name for name in _SECTIONS if version > 1 or name not in _LEGS or _LEGS[name] <= version]
+    facts = {leg: legs.get(leg) for leg, since in _LEGS.items() if since <= version}
+    settings = {name: said["settings"][name] for name in sections}
+    fields = {**said, **facts, MADE_BY: made_by, "legs": list(legs), "settings": settings}
+    return {name: fields[name] for name in _ORDER if name in fields}

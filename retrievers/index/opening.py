@@ -1,0 +1,29 @@
+"""Opening an index by its address."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rag.core.errors import IndexProblem, did_you_mean
+from retrievers.index import INDEXES
+from retrievers.index.protocol import Index
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def open_index(address: str | Path) -> Index:
+    """The index at an address: a directory, or SCHEME://... with a scheme of the table `INDEXES`.
+
+    Raises:
+        IndexProblem: no such scheme; or the index is absent, damaged or of a newer format.
+    """
+    scheme = _SCHEME.match(address) if isinstance(address, str) else None
+    name = scheme[1].lower() if scheme else "local"
+    if name not in INDEXES:
+        raise IndexProblem(
+            f"index '{address}': there is no kind of index '{name}'. {did_you_mean(name, INDEXES)} "
+            "Give a directory, or load the module that adds this kind"
+        )
+    index: Index = INDEXES.get(name).open(address)
+    return index

@@ -1,0 +1,134 @@
+"""What components know of an index: documents by row, legs by name, filters as they are. Knows no disk.
+
+A row is the number that an index gives a document, good for as long as the index is open.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.memory import Need
+from rag.core.progress import Progress, silent
+from rag.core.types import Document, Where
+from retrievers.index.settings import IndexSettings
+
+
+class DocumentTable(Sequence[Document]):
+    """All documents of an index, by row. Safe to read from any thread."""
+
+    @abstractmethod
+    def many(self, rows: Iterable[int]) -> list[Document]:
+        """Documents of these rows, in the order given."""
+
+    @abstractmethod
+    def row(self, doc_id: str) -> int:
+        """The row of a document.
+
+        Raises:
+            KeyError: no such doc_id.
+        """
+
+
+class Index(Protocol):
+    """An index, wherever it is. Safe to share between threads."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Where any process opens it; see `open_index`."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """A hash of what it holds and how it was built."""
+        ...
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        """Names of its legs."""
+        ...
+
+    @property
+    def documents(self) -> DocumentTable: ...
+
+    def leg(self, name: str) -> Any:
+        """A leg, opened. What its search takes is said beside its kind, such as `retrievers.legs.dense.search`.
+
+        Raises:
+            IndexMismatch: the index has none of this name.
+        """
+        ...
+
+    def facts(self, leg: str) -> Mapping[str, Any]:
+        """What the leg was built with.
+
+        Raises:
+            IndexMismatch: the index has none of this name.
+        """
+        ...
+
+    def rows(self, where: Where | None) -> NDArray[np.int64]:
+        """Rows that pass a filter, ascending.
+
+        Raises:
+            SpecError: the filter names something that no document has.
+        """
+        ...
+
+    def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
+        """Return if this index may serve a graph with these settings and legs.
+
+        Raises:
+            IndexMismatch: names both sides of every difference.
+        """
+        ...
+
+    def verify(self, *, progress: Progress = silent) -> None:
+        """Return if all of it is as it was written.
+
+        Raises:
+            IndexProblem: lists all that is not.
+        """
+        ...
+
+    def health(self, leg: str) -> list[str]:
+        """Sentences on what a leg needs beside its data, where that is here.
+
+        Raises:
+            RagError: it is not.
+        """
+        ...
+
+    def memory(self, legs: Sequence[str]) -> list[Need]:
+        """What searching these legs takes here. Loads nothing.
+
+        Raises:
+            MissingModel: a model is not here yet.
+        """
+        ...
+
+    def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
+        """Name and revision of the models that queries on these legs need."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the legs' weights; the next query loads them again."""
+
+    def close(self) -> None:
+        """No more legs are opened; what is loaded stays usable."""
+
+    def __len__(self) -> int:
+        """How many documents."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...

@@ -1,0 +1,1 @@
+"""The dense leg: one vector of every text."""

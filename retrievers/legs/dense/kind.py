@@ -1,0 +1,202 @@
+"""What the dense leg is to an index: settings, encoding, building, opening, matching."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.memory import Need
+from rag.core.types import Where
+from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.protocol import (
+    MADE_BY,
+    Before,
+    Built,
+    Difference,
+    Facts,
+    Job,
+    LegKind,
+    LegMaker,
+    LegRuler,
+    Mask,
+    Opening,
+    Sections,
+    explicit_differences,
+    same_weights,
+)
+from retrievers.stores.vectors import Hits
+
+if TYPE_CHECKING:
+    from retrievers.encoders import SentenceEncoder
+    from retrievers.legs.dense.encode_units import PreviousVectors
+    from retrievers.legs.dense.leg import DenseLeg
+
+_ENCODED = "encoded.npy"
+"""Vectors as the encoder gave them: beside a leg that does not keep them exactly, for the next build alone."""
+
+
+class DenseKind(LegKind):
+    """One vector of every text, by a sentence encoder."""
+
+    name = "dense"
+    section = "dense"
+    settings = DenseSettings
+    graph = "hybrid"
+    files = (_ENCODED,)
+
+    def maker(self, settings: Sections) -> LegMaker:
+        return DenseMaker(cast(DenseSettings, settings.section("dense")))
+
+    def open(self, opening: Opening) -> LocalDense:
+        from retrievers.legs.dense.leg import DenseLeg
+
+        return LocalDense(DenseLeg.open(opening.folder, opening.facts), opening.facts, opening.mask)
+
+    def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
+        for each in explicit_differences("dense", wanted, built):
+            if each.path == "dense.encoder" and same_weights(each.wanted, facts):
+                continue
+            if each.path == "dense.compute":  # what a built `auto` came to
+                in_effect = (facts.get(MADE_BY) or {}).get("compute", each.built)
+                each = Difference(each.path, each.wanted, in_effect)
+            yield each
+
+    def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
+        from retrievers.encoders import SentenceEncoder
+
+        made_by = facts[MADE_BY]
+        encoder = SentenceEncoder(model=made_by["name"], revision=made_by["revision"], compute=made_by["compute"])
+        return [Need(what="vectors", n_bytes=n_bytes, mapped=True), *encoder.memory()]
+
+    def models(self, facts: Facts) -> list[tuple[str, str | None]]:
+        made_by = facts.get(MADE_BY)
+        return [(str(made_by["name"]), made_by.get("revision"))] if made_by else []
+
+    def health(self, leg: LocalDense) -> list[str]:
+        return [f"its encoder {leg.encoder.describe()['name']} is here, with the same weights"]
+
+
+@dataclass(slots=True)
+class DenseMaker(LegMaker):
+    """A dense leg to be."""
+
+    settings: DenseSettings
+    _encoder: SentenceEncoder | None = None
+
+    @property
+    def encoder(self) -> SentenceEncoder:
+        """Finds its folder when it is first asked, and loads its weights at the first text."""
+        from retrievers.encoders import SentenceEncoder
+
+        if self._encoder is None:
+            said = self.settings
+            self._encoder = SentenceEncoder(model=said.encoder, revision=said.revision, compute=said.compute)
+        return self._encoder
+
+    def describe(self) -> dict[str, Any]:
+        return self.encoder.describe()
+
+    def key(self) -> dict[str, Any]:
+        return self.settings.model_dump(mode="json") | {"encoder": self.describe()}
+
+    def ruler(self) -> LegRuler:
+        described = self.describe()
+        facts = {"kind": "encoder tokens", **{key: described[key] for key in ("name", "weights_sha256")}}
+        return LegRuler(facts=facts, spans=self.encoder.spans)
+
+    def build(self, job: Job) -> Built:
+        from retrievers.legs.dense.encode_units import encode_units
+        from retrievers.legs.dense.leg import DenseLeg
+
+        start = perf_counter()
+        _require_room(job.work, n=len(job.texts), dim=self.encoder.dim)
+        encoded = encode_units(
+            job.texts, encoder=self.encoder, work=job.work, reuse=_reuse(job.before), progress=job.progress
+        )
+        seconds = perf_counter() - start
+        facts = DenseLeg.build(encoded.vectors, job.folder, settings=self.settings, progress=job.progress)
+        if self.settings.storage != "float32":
+            np.save(job.folder.parent / _ENCODED, encoded.vectors)
+        counts = {"n_encoded": encoded.n_encoded, "n_reused_vectors": encoded.n_reused}
+        return Built(facts=facts, counts=counts, seconds={"encode": seconds})
+
+
+class LocalDense:
+    """The leg with its encoder and the filters of its index. Safe to share between threads."""
+
+    def __init__(self, leg: DenseLeg, facts: Facts, mask: Mask) -> None:
+        self._leg, self._facts, self._mask = leg, facts, mask
+        self._lock = Lock()
+        self._encoder: SentenceEncoder | None = None
+
+    @property
+    def encoder(self) -> SentenceEncoder:
+        """The encoder that made the leg.
+
+        Raises:
+            IndexMismatch: its files here are not those that the leg was built with.
+        """
+        from retrievers.encoders import SentenceEncoder
+
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = SentenceEncoder.from_description(self._facts[MADE_BY])
+            return self._encoder
+
+    def __len__(self) -> int:
+        return len(self._leg)
+
+    @property
+    def dim(self) -> int:
+        """Numbers per vector."""
+        return self._leg.dim
+
+    def search(self, vectors: NDArray[np.float32], *, k: int, where: Where | None = None) -> Hits:
+        """See `DenseLeg.search`."""
+        return self._leg.search(vectors, k=k, mask=self._mask(where))
+
+    def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
+        return self._leg.vectors(rows)
+
+    def warm_up(self) -> None:
+        """Load the encoder."""
+        self.encoder.encode(["warm"], role="query")
+
+    def release(self) -> None:
+        """Let go of the encoder's weights; the next query loads them again."""
+        if self._encoder is not None:
+            self._encoder.release()
+
+
+def _reuse(before: Before | None) -> PreviousVectors | None:
+    """All vectors of the index before, as the encoder gave them."""
+    from retrievers.legs.dense.encode_units import PreviousVectors
+
+    if before is None:
+        return None
+    encoded = before.file(_ENCODED)
+    if encoded is not None:
+        return PreviousVectors.kept(before.texts, encoded)
+    return PreviousVectors(before.texts, before.leg().vectors)
+
+
+def _require_room(work: Path, *, n: int, dim: int) -> None:
+    """Raise OSError ENOSPC now, not after hours of encoding, unless shards, result and leg will fit.
+
+    The result and the leg are written through memory maps, where a full disk ends the process without a word.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    needed = n * (3 * 4 * dim + 32) - sum(file.stat().st_blocks * 512 for file in work.iterdir())
+    free = shutil.disk_usage(work).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"vectors need {needed / 1e9:,.3f} GB, {free / 1e9:,.3f} GB are free")

@@ -1,0 +1,65 @@
+"""Searching the dense leg of any index: vectors in, rows and scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.progress import Progress, silent
+from rag.core.types import Where
+from retrievers.legs.protocol import HasLegs
+from retrievers.sentence_folder import Role
+from retrievers.stores.vectors import Hits
+
+
+class LegEncoder(Protocol):
+    """What made the vectors of a leg."""
+
+    @property
+    def dim(self) -> int: ...
+    def describe(self) -> dict[str, Any]: ...
+    def encode(self, texts: Sequence[str], *, role: Role, progress: Progress = silent) -> NDArray[np.float32]:
+        """float32 [n, dim], in order."""
+        ...
+
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Start and end of each token of each text."""
+        ...
+
+
+class DenseSearch(Protocol):
+    """The dense leg of an index, wherever that is."""
+
+    @property
+    def encoder(self) -> LegEncoder:
+        """What made the vectors, and makes those of queries.
+
+        Raises:
+            IndexMismatch: its files here are not those that the leg was built with.
+        """
+        ...
+
+    def search(self, vectors: NDArray[np.float32], *, k: int, where: Where | None = None) -> Hits:
+        """The k documents with the greatest inner product among those that pass the filter, for each query vector.
+
+        Returns:
+            rows int32 [n_queries, k], filled up with -1; scores float32 [n_queries, k], filled up with -inf. Best first,
+            ties by row ascending.
+        """
+        ...
+
+    def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
+        ...
+
+
+def dense(index: HasLegs) -> DenseSearch:
+    """The dense leg of an index.
+
+    Raises:
+        IndexMismatch: the index has none.
+    """
+    return cast(DenseSearch, index.leg("dense"))

@@ -1,0 +1,1 @@
+"""The lexical leg: BM25 over postings."""

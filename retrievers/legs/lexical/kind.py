@@ -1,0 +1,129 @@
+"""What the lexical leg is to an index: settings, building, opening, matching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.memory import Need
+from rag.core.types import Where
+from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.legs.lexical.settings import LexicalSettings
+from retrievers.legs.protocol import (
+    Built,
+    Difference,
+    Facts,
+    Job,
+    LegKind,
+    LegMaker,
+    Mask,
+    Opening,
+    Sections,
+    explicit_differences,
+)
+
+if TYPE_CHECKING:
+    from retrievers.analysis import Analyzer
+    from retrievers.legs.lexical.leg import LexicalLeg
+
+_TERM_BYTES = 200
+"""A Python string and its entry in a dictionary."""
+
+
+class LexicalKind(LegKind):
+    """BM25 over the terms of an analyzer. Needs no model."""
+
+    name = "lexical"
+    section = "bm25"
+    settings = LexicalSettings
+    also = ("analyzer",)
+    graph = "bm25"
+
+    def maker(self, settings: Sections) -> LegMaker:
+        return LexicalMaker(
+            cast(AnalyzerSettings, settings.section("analyzer")), cast(LexicalSettings, settings.section("bm25"))
+        )
+
+    def open(self, opening: Opening) -> LocalLexical:
+        from retrievers.legs.lexical.leg import LexicalLeg
+
+        return LocalLexical(LexicalLeg.open(opening.folder, opening.facts), opening.mask)
+
+    def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
+        analyzers = [cast(AnalyzerSettings, sections.section("analyzer")) for sections in (wanted, built)]
+        if not same_terms(*analyzers):
+            yield from explicit_differences("analyzer", wanted, built)
+        yield from explicit_differences("bm25", wanted, built)
+
+    def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
+        return [
+            Need(what="vocabulary", n_bytes=_TERM_BYTES * int(facts.get("n_terms", 0))),
+            Need(what="postings", n_bytes=n_bytes, mapped=True),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalMaker(LegMaker):
+    """A lexical leg to be."""
+
+    analyzer: AnalyzerSettings
+    bm25: LexicalSettings
+
+    def key(self) -> dict[str, Any]:
+        from retrievers.analysis import Analyzer
+
+        return {"bm25": self.bm25.model_dump(mode="json"), "analyzer": Analyzer(self.analyzer).describe()}
+
+    def build(self, job: Job) -> Built:
+        from retrievers.legs.lexical.leg import LexicalLeg
+
+        facts = LexicalLeg.build(job.texts, job.folder, analyzer=self.analyzer, bm25=self.bm25, progress=job.progress)
+        return Built(facts=facts)
+
+
+class LocalLexical:
+    """The leg with the filters of its index. Safe to share between threads."""
+
+    def __init__(self, leg: LexicalLeg, mask: Mask) -> None:
+        self._leg, self._mask = leg, mask
+
+    @property
+    def analyzer(self) -> Analyzer:
+        """Text -> terms, as the index was built."""
+        return self._leg.analyzer
+
+    @property
+    def n_docs(self) -> int:
+        return self._leg.n_docs
+
+    def __contains__(self, term: object) -> bool:
+        return term in self._leg
+
+    def document_frequency(self, term: str) -> int:
+        """How many documents have the term."""
+        return self._leg.document_frequency(term)
+
+    def warm_up(self) -> None:
+        """Get the compiled engine ready, once per process; takes seconds."""
+        self._leg.warm_up()
+
+    def release(self) -> None:
+        """Nothing to let go of: all is mapped."""
+
+    def search(
+        self, queries: Sequence[Mapping[str, float]], *, k: int, where: Where | None = None, threads: int = 1
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """See `LexicalLeg.search`."""
+        return self._leg.search(queries, k=k, mask=self._mask(where), threads=threads)
+
+
+def same_terms(wanted: AnalyzerSettings, built: AnalyzerSettings) -> bool:
+    """Whether the wanted analyzer, where it is explicit, makes the terms that the built one does."""
+    from retrievers.analysis import Analyzer
+
+    merged = built.model_copy(update={name: getattr(wanted, name) for name in wanted.model_fields_set})
+    return bool(merged == built or Analyzer(merged).describe() == Analyzer(built).describe())

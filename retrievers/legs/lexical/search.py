@@ -1,0 +1,55 @@
+"""Searching the lexical leg of any index: weighted terms in, rows and scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.types import Where
+from retrievers.analysis import Analyzer
+from retrievers.legs.protocol import HasLegs
+
+
+class LexicalSearch(Protocol):
+    """The lexical leg of an index, wherever that is."""
+
+    @property
+    def analyzer(self) -> Analyzer:
+        """Text -> terms, as the index was built."""
+        ...
+
+    @property
+    def n_docs(self) -> int: ...
+
+    def __contains__(self, term: object) -> bool:
+        """Whether some document has this term."""
+        ...
+
+    def document_frequency(self, term: str) -> int:
+        """How many documents have the term."""
+        ...
+
+    def warm_up(self) -> None: ...
+
+    def search(
+        self, queries: Sequence[Mapping[str, float]], *, k: int, where: Where | None = None, threads: int = 1
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The best k of the documents that pass the filter, for queries of the form term -> weight.
+
+        Returns:
+            Rows, int32 [n_queries, k], best first, ties by row ascending also at the cut, filled up with -1; and their
+            scores, float32 [n_queries, k], filled up with 0.
+        """
+        ...
+
+
+def lexical(index: HasLegs) -> LexicalSearch:
+    """The lexical leg of an index.
+
+    Raises:
+        IndexMismatch: the index has none.
+    """
+    return cast(LexicalSearch, index.leg("lexical"))

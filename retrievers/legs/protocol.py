@@ -1,0 +1,221 @@
+"""What a kind of leg says of itself. Shared code reads this, and knows no leg by name. Knows no index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from rag.core.memory import Need
+from rag.core.progress import Progress
+from rag.core.types import Where
+
+MADE_BY = "encoder"
+"""The fact that says what made a leg: `LegMaker.describe` of the time."""
+
+Facts = Mapping[str, Any]
+"""What a manifest keeps of a leg, as JSON."""
+
+Mask = Callable[[Where | None], NDArray[np.bool_] | None]
+"""A filter -> bool [n rows], the rows that may be hits; None for no filter."""
+
+
+class Sections(Protocol):
+    """The `index:` section of a graph."""
+
+    def section(self, name: str) -> BaseModel:
+        """What a part of it says, defaults filled in."""
+        ...
+
+    def says(self, name: str) -> bool:
+        """Whether the graph itself has this part."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that a graph asks for and an index has not. `path`: dotted, from the `index:` section."""
+
+    path: str
+    wanted: Any
+    built: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegRuler:
+    """What chunks are measured in, where a leg brings it. `spans`: texts -> start and end of each token."""
+
+    facts: Facts
+    spans: Callable[[Sequence[str]], list[list[tuple[int, int]]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """The same leg of the index before, by the same maker: what it has need not be computed again.
+
+    `texts`: of its rows. `file`: a file of that index, checked; None where it has none of this name.
+    """
+
+    leg: Callable[[], Any]
+    texts: Sequence[str]
+    file: Callable[[str], Path | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One leg to build.
+
+    `texts`: a row each. `folder`: the leg's own, empty. `work`: kept while the build is not complete, so that a killed
+    one goes on where it stopped; other legs have theirs.
+    """
+
+    texts: Sequence[str]
+    folder: Path
+    work: Path
+    before: Before | None
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a build came to. `counts`: texts by what was done with them. `seconds`: parts to be told apart."""
+
+    facts: dict[str, Any]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class LegMaker(Protocol):
+    """A leg to be, under given settings."""
+
+    def describe(self) -> dict[str, Any]:
+        """All that decides what is computed of a text; nothing where no model is asked. Loads no weights.
+
+        Raises:
+            MissingModel: the model is not here and cannot be fetched.
+        """
+        return {}
+
+    def key(self) -> dict[str, Any]:
+        """All that decides what the leg will be, for the same texts."""
+        ...
+
+    def ruler(self) -> LegRuler | None:
+        """What chunks are measured in, if the leg brings it."""
+        return None
+
+    def build(self, job: Job) -> Built:
+        """Write the leg.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A leg on disk. `folder`: its own, every file as it was written."""
+
+    folder: Path
+    facts: Facts
+    mask: Mask
+
+
+class Leg(Protocol):
+    """An opened leg. What its search takes and gives is between it and its retrievers; it takes filters as they are."""
+
+    def warm_up(self) -> None:
+        """Load now what the first query would load."""
+
+    def release(self) -> None:
+        """Let go of weights; the next query loads them again."""
+
+
+class HasLegs(Protocol):
+    """An index, to those who only search one leg of it."""
+
+    def leg(self, name: str) -> Any: ...
+
+
+class LegKind(Protocol):
+    """A kind of leg. To add one, derive from this, and put the class into `LEGS`. Made without arguments; holds nothing.
+
+    A leg's own files are those of the folder with its name, and `files`, beside that folder.
+    """
+
+    name: ClassVar[str]
+    section: ClassVar[str]
+    """Its part of the `index:` section; no two legs share one."""
+    settings: ClassVar[type[BaseModel]]
+    """Form of that section. All of it has defaults."""
+    also: ClassVar[tuple[str, ...]] = ()
+    """Other parts of the `index:` section that the leg reads."""
+    graph: ClassVar[str] = "GRAPH"
+    """A built-in graph that an index with this leg can be built for, if there is one."""
+    files: ClassVar[tuple[str, ...]] = ()
+
+    def maker(self, settings: Sections) -> LegMaker: ...
+
+    def open(self, opening: Opening) -> Leg:
+        """A leg as its maker wrote it.
+
+        Raises:
+            IndexProblem: a file is damaged, or is not what the facts say.
+        """
+        ...
+
+    def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
+        """What a graph says of this leg, and the index has otherwise. Two ways to say the same are no difference."""
+        yield from explicit_differences(self.section, wanted, built)
+
+    def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
+        """What searching takes. `n_bytes`: of the leg's folder. Loads nothing.
+
+        Raises:
+            MissingModel: its model is not here yet.
+        """
+        return [Need(what=f"{self.name} leg", n_bytes=n_bytes, mapped=True)]
+
+    def models(self, facts: Facts) -> list[tuple[str, str | None]]:
+        """Name and revision of the models that a query needs."""
+        return []
+
+    def health(self, leg: Any) -> list[str]:
+        """Sentences on what an opened leg needs beside its files, where that is here.
+
+        Raises:
+            RagError: it is not.
+        """
+        return []
+
+
+def explicit_differences(section: str, wanted: Sections, built: Sections) -> Iterator[Difference]:
+    """Each field that a graph sets in this section, and that is not equal."""
+    if wanted.says(section):
+        yield from differences_of(section, wanted.section(section), built.section(section))
+
+
+def differences_of(path: str, wanted: Any, built: Any) -> Iterator[Difference]:
+    """The same for two values, whatever they hold."""
+    if not isinstance(wanted, BaseModel):
+        if wanted != built:
+            yield Difference(path, wanted, built)
+        return
+    for name in sorted(wanted.model_fields_set):
+        # fields by name: the value of a setting may be a record of settings again
+        yield from differences_of(f"{path}.{name}", dict(wanted)[name], dict(built)[name])
+
+
+def same_weights(name: str, facts: Facts) -> bool:
+    """Whether a model of this name is here and has the weights that a leg was made with."""
+    from rag.models import locate, weights_sha256
+
+    folder = locate(name)
+    made_by = facts.get(MADE_BY) or {}
+    return folder is not None and weights_sha256(folder.path) == made_by.get("weights_sha256")

@@ -1,0 +1,43 @@
+"""Protocols of vector structures: how vectors are arranged on disk, and how the nearest of them are searched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.progress import Progress
+
+Hits = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Rows and scores, both [n_queries, k], best first; short rows end in -1 and -inf."""
+
+
+class VectorStore(Protocol):
+    """Vectors by row. `mask`, bool [n rows], says which rows may be hits, before they are ranked."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    def search(self, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None) -> Hits: ...
+    def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]: ...
+
+
+class VectorStructure(Protocol):
+    """One arrangement of vectors. Made without arguments; `storage` is how the numbers are kept: float32 or int8."""
+
+    def exact(self, storage: str) -> bool:
+        """Whether search finds the true neighbours. Where it does not, a leg measures its recall when it is built."""
+        ...
+
+    def write(self, vectors: NDArray[np.float32], folder: Path, *, storage: str, progress: Progress) -> None:
+        """Write the structure into `folder`, which exists. `vectors`: float32 [n, dim], read in blocks."""
+        ...
+
+    def open(self, folder: Path, *, storage: str) -> VectorStore:
+        """What `write` wrote; vectors stay on disk until they are touched.
+
+        Raises:
+            OSError, EOFError, ValueError, RuntimeError: it cannot be read.
+        """
+        ...
