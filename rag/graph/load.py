@@ -12,6 +12,7 @@ from rag.core.errors import SpecError, did_you_mean
 from rag.core.yaml_source import Source, parse_yaml
 from rag.graph.spec import Body, GraphSpec, InnerGraph, Node, Part, Spec
 from rag.graph.transforms import with_models
+from retrievers.index.settings import IndexSettings, settings_form
 
 _NAMED: dict[str, type[BaseModel]] = {"models": Part, "nodes": Node, "graphs": InnerGraph}
 """Sections whose keys are names of one's own."""
@@ -92,5 +93,5 @@ def _fields_at(place: tuple[str | int, ...]) -> list[str]:
             inner = field.annotation if field else None
             if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
                 return []
-            model = inner
+            model = settings_form() if inner is IndexSettings else inner
     return [str(f.alias or name) for name, f in model.model_fields.items()]

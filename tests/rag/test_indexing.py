@@ -115,9 +115,8 @@ def test_a_graph_that_asks_for_something_else_is_refused(pages: Path, path: Path
         index.check(IndexSettings(), ["lexical"])
         with pytest.raises(IndexMismatch, match=r"built with analyzer.language 'en'; the graph asks for 'de'"):
             index.check(IndexSettings.model_validate({"analyzer": {"language": "de"}}), ["lexical"])
-        for part in ("dense", "encoder"):
-            with pytest.raises(IndexMismatch, match=r"no dense leg; built with legs lexical; run: rag index"):
-                getattr(index, part)
+        with pytest.raises(IndexMismatch, match=r"no dense leg; built with legs lexical; run: rag index"):
+            index.leg("dense")
 
 
 def test_a_metadata_filter_is_a_mask_over_rows(pages: Path, path: Path) -> None:
