@@ -21,9 +21,11 @@ from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.promptreps import represent
 from retrievers.legs.promptreps.encoder import PromptRepsEncoder, allowed_tokens, sparse_weights
+from retrievers.legs.promptreps.kind import PromptRepsKind
 from retrievers.legs.promptreps.leg import open_leg, write_leg
 from retrievers.legs.promptreps.represent import row_of
 from retrievers.legs.promptreps.settings import PromptRepsSettings
+from retrievers.legs.protocol import Opening
 from retrievers.promptreps import Form, PromptRepsRetriever
 from tests.generators.llm.conftest import save_random_model
 
@@ -335,6 +337,28 @@ def test_a_graph_gets_its_leg_and_is_refused_without_it(
     build_index([corpus], tmp_path / "lexical", legs=("lexical",))
     assert main(["check", graph_with(said), "--index", str(tmp_path / "lexical")]) == 4
     assert "it has no promptreps leg" in capsys.readouterr().err
+
+
+def test_a_leg_without_postings_is_searched_as_one_with_them(index: LocalIndex, queries: tuple[Query, ...]) -> None:
+    """Indexes that were built before there were postings."""
+    facts = {name: fact for name, fact in index.facts("promptreps").items() if name != "postings"}
+    folder = index.file("promptreps/dense.npy").parent
+    before = PromptRepsKind().open(Opening(folder=folder, facts=facts, mask=index.mask))
+    with_postings = index.leg("promptreps")
+    encoded = with_postings.encoder.encode([query.text for query in queries], role="query")
+    for place in range(len(queries)):
+        span = slice(encoded.starts[place], encoded.starts[place + 1])
+        tokens, weights = encoded.tokens[span], encoded.weights[span]
+        both = [leg.sharing(tokens, weights, k=4, where={"n": (1, 2, 3, 5, 7)}) for leg in (before, with_postings)]
+        assert [part.tolist() for part in both[0]] == [part.tolist() for part in both[1]]
+    units = with_postings.units
+    rows = np.repeat(np.arange(len(units.dense)), np.diff(units.starts))
+    table = np.zeros(int(max(units.tokens.max(), encoded.tokens.max())) + 1)
+    table[tokens] = weights
+    by_scan = np.bincount(rows, weights=table[units.tokens] * units.weights, minlength=len(units.dense))
+    found, scores = with_postings.sharing(tokens, weights, k=100)
+    assert found.tolist() == np.flatnonzero(by_scan).tolist()
+    assert scores.tolist() == by_scan[found].tolist()
 
 
 def test_other_damage_to_the_leg_is_named(llm: TransformersLLM, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from rag.core.errors import IndexMismatch, IndexProblem
+from rag.ingest.settings import ChunkSettings
 from rag.models import weights_sha256
 from retrievers.index import digests
 from retrievers.index.digests import CheckedFiles, FileFacts, describe_files
@@ -25,6 +26,7 @@ from retrievers.index.matching import require_match
 from retrievers.index.old_formats import format_of
 from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS
+from retrievers.legs.promptreps.settings import PromptRepsSettings
 
 A, B = "a" * 64, "b" * 64
 
@@ -69,6 +71,53 @@ def test_a_new_leg_raises_the_format_and_counts(tmp_path: Path) -> None:
     assert json.loads((tmp_path / MANIFEST).read_text())["format_version"] == 2
     assert read_manifest(tmp_path, name="x") == new
     assert new.identity != manifest(legs=("lexical", "promptreps"), promptreps={"rows": 4}).identity
+
+
+OLD = {
+    "format_version": 1,
+    "ragline_version": "0.1.0",
+    "created": "2026-01-01T00:00:00+00:00",
+    "legs": ["lexical", "dense"],
+    "settings": {
+        "analyzer": {"language": "de", "stemmer": "auto", "stop_words": "auto"},
+        "bm25": {"variant": "lucene", "k1": 1.2, "b": 0.4, "delta": 1.0},
+        "dense": {
+            "encoder": "e5",
+            "revision": None,
+            "structure": "hnsw",
+            "storage": "int8",
+            "compute": "auto",
+        },
+        "chunking": ChunkSettings().model_dump(mode="json"),
+        "transforms": [{"use": "identifiers", "params": {}}],
+    },
+    "corpus": {"sha256": A, "n_files": 1, "n_documents": 2, "n_units": 3},
+    "ruler": {"kind": "encoder tokens", "name": "e5"},
+    "lexical": {"variant": "lucene", "n_terms": 9},
+    "dense": {"structure": "hnsw", "recall_at_10": 0.99},
+    "encoder": {"name": "e5", "compute": "bfloat16"},
+    "files": {"documents.jsonl": {"sha256": A, "size_bytes": 3}},
+}
+"""A manifest as ragline wrote it before legs were a table."""
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_old_manifest_is_read_and_written_as_it_was(tmp_path: Path, version: int) -> None:
+    old = json.loads(json.dumps(OLD))
+    if version == 2:
+        settings, files = old["settings"], old.pop("files")
+        rest = {name: settings.pop(name) for name in ("chunking", "transforms")}
+        settings |= {"promptreps": PromptRepsSettings(text_tokens=7).model_dump(), **rest}
+        old |= {"format_version": 2, "legs": [*old["legs"], "promptreps"], "promptreps": {"rows": 3}, "files": files}
+    text = json.dumps(old, indent=1) + "\n"
+    (tmp_path / MANIFEST).write_text(text)
+    opened = read_manifest(tmp_path, name="x")
+    assert opened.legs["dense"] == {**old["dense"], "encoder": old["encoder"]}
+    assert opened.legs["lexical"] == old["lexical"]
+    write_manifest(tmp_path, opened)
+    assert (tmp_path / MANIFEST).read_text() == text
+    del old["created"]
+    assert opened.identity == hashlib.sha256(json.dumps(old, separators=(",", ":")).encode()).hexdigest()
 
 
 def test_identity_leaves_out_the_time_alone() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -140,13 +140,12 @@ class ToyRetriever:
 
 
 @pytest.fixture(autouse=True)
-def _added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _added(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in (LEGS, RETRIEVERS):
         monkeypatch.setattr(table, "_table", dict(table._table))  # so that what is added here is gone afterwards
     ToyLeg.read.clear()
     LEGS.add("toy", ToyLeg)
     RETRIEVERS.add("toy", ToyRetriever)
-    yield
 
 
 TEXTS = ("Frames are brazed by hand.", "Lost keys go to the duty officer.", "A lost laptop is reported at once.")
