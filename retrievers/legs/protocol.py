@@ -146,7 +146,7 @@ class HasLegs(Protocol):
 class LegKind(Protocol):
     """A kind of leg. To add one, derive from this, and put the class into `LEGS`. Made without arguments; holds nothing.
 
-    A leg's own files are those of the folder with its name, and `files`, beside that folder.
+    A leg's own files are those of the folder with its name.
     """
 
     name: ClassVar[str]
@@ -158,7 +158,6 @@ class LegKind(Protocol):
     """Other parts of the `index:` section that the leg reads."""
     graph: ClassVar[str] = "GRAPH"
     """A built-in graph that an index with this leg can be built for, if there is one."""
-    files: ClassVar[tuple[str, ...]] = ()
 
     def maker(self, settings: Sections) -> LegMaker: ...
 

@@ -51,7 +51,6 @@ class DenseKind(LegKind):
     section = "dense"
     settings = DenseSettings
     graph = "hybrid"
-    files = (_ENCODED,)
 
     def maker(self, settings: Sections) -> LegMaker:
         return DenseMaker(cast(DenseSettings, settings.section("dense")))
