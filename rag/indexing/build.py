@@ -109,9 +109,9 @@ class Build:
         ruler = _ruler(makers.values())
         with self._timed("read"):
             maker = UnitMaker(self._settings, spans=ruler.spans, ruler=ruler.facts)
-            found = self._discover()
+            discovery = self._discover()
             before = read_sources(previous.file(SOURCES)) if previous else ()
-            planned, problems = plan(found.files, maker, before=before, progress=self._progress)
+            planned, problems = plan(discovery.files, maker, before=before, progress=self._progress)
             records, more_problems = self._write_documents(new, planned, maker, previous)
         report = IndexReport(
             path=self._home,
@@ -120,8 +120,8 @@ class Build:
             n_documents=sum(record.n_documents for record in records),
             n_units=sum(record.n_units for record in records),
             n_reused_files=sum(each.before is not None for each in planned),
-            problems=(*found.problems, *problems, *more_problems),
-            ignored=found.ignored,
+            problems=(*discovery.problems, *problems, *more_problems),
+            ignored=discovery.ignored,
         )
         self._require_text(report)
         if previous and records == list(before) and self._same(previous, described):

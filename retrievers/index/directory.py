@@ -40,6 +40,7 @@ class LocalIndex:
         self._parts: dict[str, Any] = {}
         self._legs: dict[str, Leg] = {}
         self._locks: dict[str, threading.Lock] = {}
+        self._last_mask: tuple[Where | None, str, NDArray[np.bool_] | None] | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -113,8 +114,16 @@ class LocalIndex:
         return facts
 
     def mask(self, where: Where | None) -> NDArray[np.bool_] | None:
-        """bool [n]: rows that a metadata filter lets through; None for no filter (see `MetadataFilter`)."""
-        return self._once("filter", lambda: MetadataFilter(self.documents)).mask(where)
+        """bool [n]: rows that a metadata filter lets through; None for no filter (see `MetadataFilter`). Not to be changed.
+
+        The last one is kept: the legs that serve a query ask for the same filter one after the other.
+        """
+        said, kept = repr(where), self._last_mask
+        if kept is None or kept[1] != said:
+            # `where` is held, so that no other object can come to have its address, which a repr may show
+            mask = self._once("filter", lambda: MetadataFilter(self.documents)).mask(where)
+            kept = self._last_mask = where, said, mask
+        return kept[2]
 
     def rows(self, where: Where | None) -> NDArray[np.int64]:
         """Rows that pass a filter, ascending."""
