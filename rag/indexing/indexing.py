@@ -21,6 +21,7 @@ from retrievers.index.digests import sha256_of
 from retrievers.index.generations import CURRENT, building
 from retrievers.index.manifest import ragline_version
 from retrievers.index.old_formats import format_of
+from retrievers.index.opening import scheme_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import corpus_sha256
 from retrievers.legs import LEGS, USUAL
@@ -46,9 +47,11 @@ def build_index(
 
     Raises:
         SpecError: no text in the sources, one doc_id in two files, or an unusable transform.
-        IndexProblem: the folder is in use or holds something else, or the disk is full.
+        IndexProblem: not a directory; or it is in use or holds something else, or the disk is full.
         MissingModel: the encoder is not there.
     """
+    if scheme_of(path) is not None:
+        raise IndexProblem(f"index '{path}': only directories can be built. Give --index a directory")
     home, names = Path(path), LEGS.ordered(legs)
     build = Build([Path(source) for source in sources], home, settings=settings, legs=names, progress=progress)
     try:

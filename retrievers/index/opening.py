@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rag.core.errors import IndexProblem, did_you_mean
 from retrievers.index import INDEXES
 from retrievers.index.protocol import Index
+
+if TYPE_CHECKING:
+    from retrievers.index.directory import LocalIndex
+
+    _keeps_the_protocol: Callable[[str], Index] = LocalIndex.open
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -18,8 +25,7 @@ def open_index(address: str | Path) -> Index:
     Raises:
         IndexProblem: no such scheme; or the index is absent, damaged or of a newer format.
     """
-    scheme = _SCHEME.match(address) if isinstance(address, str) else None
-    name = scheme[1].lower() if scheme else "local"
+    name = scheme_of(address) or "local"
     if name not in INDEXES:
         raise IndexProblem(
             f"index '{address}': there is no kind of index '{name}'. {did_you_mean(name, INDEXES)} "
@@ -27,3 +33,9 @@ def open_index(address: str | Path) -> Index:
         )
     index: Index = INDEXES.get(name).open(address)
     return index
+
+
+def scheme_of(address: str | Path) -> str | None:
+    """The scheme of an address; None for a directory."""
+    scheme = _SCHEME.match(address) if isinstance(address, str) else None
+    return scheme[1].lower() if scheme else None

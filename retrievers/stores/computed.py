@@ -53,7 +53,7 @@ def digest_of(text: str) -> bytes:
 class Computed:
     """Rows by the digest of their text, from the finished blocks of a folder. One process at a time.
 
-    In memory: about 250 bytes per text, and the pages of blocks that were touched last.
+    In memory: about 300 bytes per text, and the pages of blocks that were touched last.
 
     Args:
         made_by: all that decides what is computed of a text. Blocks of another maker are not looked at.
@@ -80,14 +80,19 @@ class Computed:
         """Keep a block, whole or not at all.
 
         Raises:
-            OSError: it could not be written.
+            OSError: it could not be written, or is not read back as it was.
         """
         content = _packed(digests, columns)
         file = self._folder / f"{self._made_by}-{hashlib.sha256(content).hexdigest()}.block"
         unfinished = file.with_suffix(_UNFINISHED)
-        unfinished.write_bytes(content)
+        try:
+            unfinished.write_bytes(content)
+        except OSError:
+            unfinished.unlink(missing_ok=True)  # what fitted of it would only take room
+            raise
         os.replace(unfinished, file)
-        self._take(file)
+        if not self._take(file):
+            raise OSError(f"'{file}' is not as it was written")
 
     def complete(
         self,
@@ -122,13 +127,14 @@ class Computed:
             progress(step, done + start + len(rows), len(texts))
         return digests, len(missing)
 
-    def _take(self, file: Path) -> None:
-        """Use a block, or remove it if it is not what its name says."""
+    def _take(self, file: Path) -> bool:
+        """Use a block, or remove it if it is not what its name says. Whether it is used."""
         block = _read(file)
         if block is None:
             file.unlink()
-            return
+            return False
         self._places |= {digest.tobytes(): (block, place) for place, digest in enumerate(block.pop("digests"))}
+        return True
 
 
 def _part(block: Mapping[str, NDArray[Any]], name: str, place: int) -> NDArray[Any]:

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from retrievers.encoders import SentenceEncoder
     from retrievers.legs.dense.encode_units import PreviousVectors
     from retrievers.legs.dense.leg import DenseLeg
+    from retrievers.legs.dense.search import DenseSearch
+
+    def _keeps_the_protocol(leg: LocalDense) -> DenseSearch:
+        return leg
+
 
 _ENCODED = "encoded.npy"
 """Vectors as the encoder gave them: beside a leg that does not keep them exactly, for the next build alone."""

@@ -29,6 +29,11 @@ from retrievers.legs.protocol import (
 if TYPE_CHECKING:
     from retrievers.analysis import Analyzer
     from retrievers.legs.lexical.leg import LexicalLeg
+    from retrievers.legs.lexical.search import LexicalSearch
+
+    def _keeps_the_protocol(leg: LocalLexical) -> LexicalSearch:
+        return leg
+
 
 _TERM_BYTES = 200
 """A Python string and its entry in a dictionary."""

@@ -30,8 +30,11 @@ from retrievers.legs.protocol import (
 
 if TYPE_CHECKING:
     from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
-    from retrievers.legs.promptreps.search import Best
+    from retrievers.legs.promptreps.search import Best, PromptRepsSearch
     from retrievers.stores.postings import Columns
+
+    def _keeps_the_protocol(leg: LocalPromptReps) -> PromptRepsSearch:
+        return leg
 
 
 class PromptRepsKind(LegKind):

@@ -222,6 +222,13 @@ def test_an_address_chooses_the_kind(local: Index, memory: MemoryIndex, monkeypa
         assert index.identity == local.identity
 
 
+def test_only_directories_are_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IndexProblem, match=r"index 'memory://test': only directories can be built"):
+        build_index([tmp_path], "memory://test")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_kind_is_named_with_those_there_are() -> None:
     with pytest.raises(IndexProblem, match=r"there is no kind of index 'milvsu'.*local.*Give a directory"):
         open_index("milvsu://host/collection")

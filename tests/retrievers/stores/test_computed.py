@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,20 @@ def test_progress_counts_what_was_there_first(tmp_path: Path) -> None:
     store = Computed(tmp_path, made_by=MADE_BY)
     store.complete(TEXTS, compute, block=2, step="toy", progress=lambda *step: steps.append(step))
     assert steps == [("toy", 3, 6), ("toy", 5, 6), ("toy", 6, 6)]
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_half_of_a_block(tmp_path: Path) -> None:
+    store = Computed(tmp_path, made_by=MADE_BY)
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, room[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            store.complete(TEXTS, compute, block=2, step="toy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+        signal.signal(signal.SIGXFSZ, handled)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_block_holds_a_text_at_least(tmp_path: Path) -> None:
