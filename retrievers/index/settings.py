@@ -89,9 +89,9 @@ class IndexSettings(BaseModel):
 
     @model_serializer(mode="wrap")
     def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        said = handler(self)
+        sections = handler(self)
         order = list(settings_form().model_fields)
-        return {name: said[name] for name in sorted(said, key=lambda name: order.index(name))}
+        return {name: sections[name] for name in sorted(sections, key=lambda name: order.index(name))}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

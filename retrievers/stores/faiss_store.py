@@ -104,8 +104,8 @@ class FaissStore:
         return _in_order(*self._exhaustive.search(queries, k, params=parameters))
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._index.reconstruct_batch(np.ascontiguousarray(rows, dtype=np.int64))
-        return found
+        vectors: NDArray[np.float32] = self._index.reconstruct_batch(np.ascontiguousarray(rows, dtype=np.int64))
+        return vectors
 
 
 def _faiss() -> Any:

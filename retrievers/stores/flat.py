@@ -57,9 +57,9 @@ class MappedStore:
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         for start in range(0, len(self._vectors), _BLOCK):
-            found = self._in_block(start, queries, k=k, mask=mask)
-            if found is not None:
-                rows, scores = _best(np.hstack([rows, found[0]]), np.hstack([scores, found[1]]), k=k)
+            hits = self._in_block(start, queries, k=k, mask=mask)
+            if hits is not None:
+                rows, scores = _best(np.hstack([rows, hits[0]]), np.hstack([scores, hits[1]]), k=k)
         return rows.astype(np.int32), scores
 
     def _in_block(

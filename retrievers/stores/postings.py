@@ -153,13 +153,13 @@ class Postings:
         rows, scores = nothing_found(len(queries), k)
         for first in range(0, len(queries), _BLOCK):
             block = slice(first, first + _BLOCK)
-            asked, out = queries[block], (rows[block], scores[block])
-            left: Iterable[int] = range(len(asked))
+            part, out = queries[block], (rows[block], scores[block])
+            left: Iterable[int] = range(len(part))
             if mask is None and self._use_numba(engine):
-                left = self._search_numba(asked, out, k=k, threads=threads)
+                left = self._search_numba(part, out, k=k, threads=threads)
             begun = perf_counter()
             for i in left:
-                hits, values = self._search_numpy(asked[i], k=k, mask=mask)
+                hits, values = self._search_numpy(part[i], k=k, mask=mask)
                 out[0][i, : len(hits)], out[1][i, : len(hits)] = hits, values
             self._numpy_s += perf_counter() - begun
         if self._floor is not None:
@@ -188,11 +188,11 @@ class Postings:
         parts = range(n_parts)
         if threads > 1 and n_parts > 1:
             with ThreadPoolExecutor(max_workers=threads) as pool:
-                found = list(pool.map(retrieve, parts))
+                results = list(pool.map(retrieve, parts))
         else:
-            found = [retrieve(part) for part in parts]
+            results = [retrieve(part) for part in parts]
         left = set(range(len(queries))).difference(able)
-        for part, (rows, scores) in zip(parts, found, strict=True):
+        for part, (rows, scores) in zip(parts, results, strict=True):
             places = np.array(able[part::n_parts])
             out[0][places, : min(k, depth)], out[1][places, : min(k, depth)] = rows[:, :k], scores[:, :k]
             if depth > k:  # which of equal rows bm25s keeps depends on its heap

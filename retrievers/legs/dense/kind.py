@@ -102,8 +102,10 @@ class DenseMaker(LegMaker):
         from retrievers.encoders import SentenceEncoder
 
         if self._encoder is None:
-            said = self.settings
-            self._encoder = SentenceEncoder(model=said.encoder, revision=said.revision, compute=said.compute)
+            settings = self.settings
+            self._encoder = SentenceEncoder(
+                model=settings.encoder, revision=settings.revision, compute=settings.compute
+            )
         return self._encoder
 
     def describe(self) -> dict[str, Any]:

@@ -153,10 +153,10 @@ class LexicalLeg:
             raise ValueError(f"k and threads must be at least 1, got {k} and {threads}")
         if mask is not None and (mask.shape != (self.n_docs,) or mask.dtype != np.bool_):
             raise ValueError(f"mask must be bool [{self.n_docs}], got {mask.dtype} {list(mask.shape)}")
-        asked = [_checked(query) for query in queries]
+        checked = [_checked(query) for query in queries]
         if isinstance(self._engine, Postings):
-            return self._engine.search(asked, k=k, mask=mask, engine=engine, threads=threads)
-        return self._engine.search(asked, k=k, mask=mask)
+            return self._engine.search(checked, k=k, mask=mask, engine=engine, threads=threads)
+        return self._engine.search(checked, k=k, mask=mask)
 
 
 def _checked(query: Mapping[str, float]) -> Weighted:

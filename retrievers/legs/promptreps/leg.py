@@ -72,19 +72,19 @@ def open_leg(folder: Path, facts: Mapping[str, Any]) -> Representations:
         IndexProblem: a file is absent, cannot be read, or is not what `facts` say.
     """
     dense, tokens, weights, starts = (_load(folder / f"{name}.npy") for name in _KINDS)
-    made = Representations(dense=dense, tokens=tokens, weights=weights, starts=starts)
+    units = Representations(dense=dense, tokens=tokens, weights=weights, starts=starts)
     n, size = facts.get("rows"), facts.get("n_weights")
     shapes = {"dense": (n, facts.get("dim")), "tokens": (size,), "weights": (size,), "starts": (int(n or 0) + 1,)}
     for name, kind in _KINDS.items():
-        found = getattr(made, name)
-        if found.dtype != kind or found.shape != shapes[name]:
+        values = getattr(units, name)
+        if values.dtype != kind or values.shape != shapes[name]:
             raise IndexProblem(
-                f"'{folder / name}.npy' is {found.dtype} {list(found.shape)}, not {np.dtype(kind)} "
+                f"'{folder / name}.npy' is {values.dtype} {list(values.shape)}, not {np.dtype(kind)} "
                 f"{list(shapes[name])}. Build the index again"
             )
-    if made.starts[0] != 0 or made.starts[-1] != size or bool(np.any(np.diff(made.starts) < 0)):
+    if units.starts[0] != 0 or units.starts[-1] != size or bool(np.any(np.diff(units.starts) < 0)):
         raise IndexProblem(f"'{folder}': its arrays do not fit together. Build the index again")
-    return made
+    return units
 
 
 def _load(file: Path) -> NDArray[Any]:

@@ -33,11 +33,11 @@ def represent(
     store = Computed(work, made_by=encoder.describe())
 
     def compute(chosen: list[str]) -> Columns:
-        made = encoder.encode(chosen, role="document")
+        new = encoder.encode(chosen, role="document")
         return {
-            "dense": made.dense,
-            "tokens": Ragged(made.tokens, made.starts),
-            "weights": Ragged(made.weights, made.starts),
+            "dense": new.dense,
+            "tokens": Ragged(new.tokens, new.starts),
+            "weights": Ragged(new.weights, new.starts),
         }
 
     def one(digest: bytes) -> Row:
@@ -52,7 +52,7 @@ def represent(
     return (one(digest) for digest in digests), n_read
 
 
-def row_of(made: Representations, place: int) -> Row:
+def row_of(units: Representations, place: int) -> Row:
     """One text's part."""
-    span = slice(int(made.starts[place]), int(made.starts[place + 1]))
-    return {"dense": made.dense[place], "tokens": made.tokens[span], "weights": made.weights[span]}
+    span = slice(int(units.starts[place]), int(units.starts[place + 1]))
+    return {"dense": units.dense[place], "tokens": units.tokens[span], "weights": units.weights[span]}
