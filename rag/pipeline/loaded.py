@@ -12,7 +12,8 @@ from rag.graph.checked import Checked
 from rag.graph.load import load_spec
 from rag.models import locate
 from rag.pipeline.release import inside
-from retrievers.index.directory import Index
+from retrievers.index.opening import open_index
+from retrievers.index.protocol import Index
 
 Named = tuple[str, str | None]
 """A model's name and its hub revision."""
@@ -33,7 +34,7 @@ def models_of_graph(graph: str, *, index: str | None = None) -> list[Named]:
     Raises:
         SpecError: the graph is wrong.
     """
-    bound = None if index is None else Index.open(index)
+    bound = None if index is None else open_index(index)
     checked = check(load_spec(graph), index=bound)
     if checked.problems:
         raise SpecError(*checked.problems)

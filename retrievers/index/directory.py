@@ -162,7 +162,7 @@ class LocalIndex:
 
     def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
         """Name and revision of the models that queries on these legs need."""
-        return [model for leg in self.legs if leg in legs for model in leg_kind(leg).models(self.facts(leg))]
+        return [model for leg in self.legs if leg in legs for model in leg_kind(leg).model_names(self.facts(leg))]
 
     def release(self) -> None:
         """Let go of the legs' weights; the next query loads them again."""

@@ -181,7 +181,7 @@ class LegKind(Protocol):
         """
         return [Need(what=f"{self.name} leg", n_bytes=n_bytes, mapped=True)]
 
-    def models(self, facts: Facts) -> list[tuple[str, str | None]]:
+    def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
         """Name and revision of the models that a query needs."""
         return []
 

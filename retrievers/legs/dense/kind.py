@@ -81,7 +81,7 @@ class DenseKind(LegKind):
         encoder = SentenceEncoder(model=made_by["name"], revision=made_by["revision"], compute=made_by["compute"])
         return [Need(what="vectors", n_bytes=n_bytes, mapped=True), *encoder.memory()]
 
-    def models(self, facts: Facts) -> list[tuple[str, str | None]]:
+    def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
         made_by = facts.get(MADE_BY)
         return [(str(made_by["name"]), made_by.get("revision"))] if made_by else []
 

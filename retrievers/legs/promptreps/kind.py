@@ -67,7 +67,7 @@ class PromptRepsKind(LegKind):
 
         return [Need(what="representations", n_bytes=n_bytes, mapped=True), *model_of(facts[MADE_BY]).memory()]
 
-    def models(self, facts: Facts) -> list[tuple[str, str | None]]:
+    def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
         made_by = facts.get(MADE_BY)
         return [(str(made_by["model"]), made_by.get("revision"))] if made_by else []
 

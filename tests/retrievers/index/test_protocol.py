@@ -90,7 +90,7 @@ class MemoryIndex:
     def memory(self, legs: Sequence[str]) -> list[Need]:
         return []
 
-    def models(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
+    def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
         return []
 
     def release(self) -> None: ...

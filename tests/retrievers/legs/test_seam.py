@@ -61,7 +61,7 @@ class ToyLeg(LegKind):
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
         return [Need(what="toy words", n_bytes=n_bytes, mapped=True)]
 
-    def models(self, facts: Facts) -> list[tuple[str, str | None]]:
+    def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
         return [("toy-model", None)]
 
     def health(self, leg: OpenToy) -> list[str]:
@@ -247,7 +247,7 @@ def test_it_is_in_the_schema_and_the_memory_plan(place: Path) -> None:
         plan = plan_memory(pipeline.graph, index=pipeline.index)
         assert "toy words" in [share.need.what for share in plan.shares]
         assert pipeline.index is not None
-        assert pipeline.index.models(["toy"]) == [("toy-model", None)]
+        assert pipeline.index.model_names(["toy"]) == [("toy-model", None)]
 
 
 def test_the_doctor_looks_at_it(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
