@@ -34,6 +34,11 @@ DEEP_IMPORTS = {
     "rag.types": ["Ranking", "ScoredDocument"],
     "rerankers": ["RERANKERS"],
     "rerankers.attention.reranker": ["AttentionReranker"],
+    "retrievers.index": ["INDEXES"],
+    "retrievers.legs": ["LEGS"],
+    "retrievers.legs.protocol": ["Built", "Job", "LegKind", "LegMaker", "Opening", "Sections"],
+    "retrievers.stores": ["STRUCTURES"],
+    "retrievers.stores.postings": ["Columns", "exact_sums"],
 }
 """What the README, the docs and the examples import from further in."""
 
