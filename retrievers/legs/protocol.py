@@ -211,10 +211,26 @@ def differences_of(path: str, wanted: Any, built: Any) -> Iterator[Difference]:
         yield from differences_of(f"{path}.{name}", dict(wanted)[name], dict(built)[name])
 
 
-def same_weights(name: str, facts: Facts) -> bool:
-    """Whether a model of this name is here and has the weights that a leg was made with."""
+def model_differences(
+    section: str, wanted: Sections, built: Sections, facts: Facts, *, model: str, dtype: str
+) -> Iterator[Difference]:
+    """The same for a section that names a model. `model`, `dtype`: its settings for the name and the data type.
+
+    Two names of the same weights are no difference, and a built `auto` is what it came to.
+    """
+    made_by = facts.get(MADE_BY) or {}
+    for each in explicit_differences(section, wanted, built):
+        if each.path == f"{section}.{model}" and _weights_here(each.wanted) == made_by.get("weights_sha256"):
+            continue
+        if each.path == f"{section}.{dtype}":
+            yield Difference(each.path, each.wanted, made_by.get(dtype, each.built))
+        else:
+            yield each
+
+
+def _weights_here(name: str) -> str:
+    """sha256 of the weights of a model on this machine; empty where it is not here."""
     from rag.models import locate, weights_sha256
 
     folder = locate(name)
-    made_by = facts.get(MADE_BY) or {}
-    return folder is not None and weights_sha256(folder.path) == made_by.get("weights_sha256")
+    return "" if folder is None else weights_sha256(folder.path)

@@ -30,8 +30,7 @@ from retrievers.legs.protocol import (
     Mask,
     Opening,
     Sections,
-    explicit_differences,
-    same_weights,
+    model_differences,
 )
 from retrievers.stores.vectors import Hits
 
@@ -66,13 +65,7 @@ class DenseKind(LegKind):
         return LocalDense(DenseLeg.open(opening.folder, opening.facts), opening.facts, opening.mask)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
-        for each in explicit_differences("dense", wanted, built):
-            if each.path == "dense.encoder" and same_weights(each.wanted, facts):
-                continue
-            if each.path == "dense.compute":  # what a built `auto` came to
-                in_effect = (facts.get(MADE_BY) or {}).get("compute", each.built)
-                each = Difference(each.path, each.wanted, in_effect)
-            yield each
+        return model_differences("dense", wanted, built, facts, model="encoder", dtype="compute")
 
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
         from retrievers.encoders import SentenceEncoder

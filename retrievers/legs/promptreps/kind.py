@@ -24,8 +24,7 @@ from retrievers.legs.protocol import (
     Mask,
     Opening,
     Sections,
-    explicit_differences,
-    same_weights,
+    model_differences,
 )
 
 if TYPE_CHECKING:
@@ -54,13 +53,7 @@ class PromptRepsKind(LegKind):
         return LocalPromptReps(units, open_postings(opening.folder, opening.facts, units), opening.facts, opening.mask)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
-        for each in explicit_differences("promptreps", wanted, built):
-            if each.path == "promptreps.model" and same_weights(each.wanted, facts):
-                continue
-            if each.path == "promptreps.dtype":  # what a built `auto` came to
-                in_effect = (facts.get(MADE_BY) or {}).get("dtype", each.built)
-                each = Difference(each.path, each.wanted, in_effect)
-            yield each
+        return model_differences("promptreps", wanted, built, facts, model="model", dtype="dtype")
 
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
         from retrievers.legs.promptreps.encoder import model_of
