@@ -14,17 +14,23 @@ from rag.models import locate
 from rag.pipeline.release import inside
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
+from retrievers.index.settings import leg_kind
 
 Named = tuple[str, str | None]
 """A model's name and its hub revision."""
 
 
 def models_loaded(graph: Graph | Checked, index: Index | None) -> list[Named]:
-    """Every model that the graph's parts and the searched legs may load, once each, in the order of the graph."""
+    """Every model that the graph's parts and the searched legs may load, once each, in the order of the graph.
+
+    Without an index, those that an index for this graph would be built with.
+    """
     parts = [*graph.models.values(), *graph.parts.values(), *inside(graph)]
     names = [named for part in parts if isinstance(part, LoadsModels) for named in part.model_names]
     if index is not None:
         names += index.model_names(graph.legs)
+    else:
+        names += [named for leg in graph.legs for named in leg_kind(leg).wanted_models(graph.spec.graph.index)]
     return list(dict.fromkeys(names))
 
 

@@ -185,6 +185,10 @@ class LegKind(Protocol):
         """Name and revision of the models that a query needs."""
         return []
 
+    def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
+        """The same for a leg that is still to be built, as its settings name them."""
+        return []
+
     def health(self, leg: Any) -> list[str]:
         """Sentences on what an opened leg needs beside its files, where that is here.
 

@@ -78,6 +78,10 @@ class DenseKind(LegKind):
         made_by = facts.get(MADE_BY)
         return [(str(made_by["name"]), made_by.get("revision"))] if made_by else []
 
+    def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
+        wanted = cast(DenseSettings, settings.section("dense"))
+        return [(wanted.encoder, wanted.revision)]
+
     def health(self, leg: LocalDense) -> list[str]:
         return [f"its encoder {leg.encoder.describe()['name']} is here, with the same weights"]
 

@@ -64,6 +64,10 @@ class PromptRepsKind(LegKind):
         made_by = facts.get(MADE_BY)
         return [(str(made_by["model"]), made_by.get("revision"))] if made_by else []
 
+    def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
+        wanted = cast(PromptRepsSettings, settings.section("promptreps"))
+        return [(wanted.model, wanted.revision)]
+
     def health(self, leg: LocalPromptReps) -> list[str]:
         return [f"its model {leg.encoder.describe()['model']} is here, with the same weights and prompt"]
 
