@@ -264,12 +264,6 @@ class Encoder(Protocol):
         ...
 
 
-class PairScorer(Protocol):
-    """(query, document) texts -> relevance, float32 [n]."""
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]: ...
-
-
 class Transform(Protocol):
     """Documents -> documents, one for one, before they are indexed.
 
