@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from opentelemetry.trace import Span, SpanKind
 
 from rag import tracing
+from rag.core.powers import LLM_POWERS
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.tracing.spans import OPERATION, Recorder
 
@@ -56,7 +57,10 @@ class _Model:
 
 def watch_calls(model: Any, name: str, part: Entry) -> None:
     """Make a span around each later call of `complete`, `stream`, `score` and `choose` of this model."""
-    if not hasattr(model, "__dict__") or "watched_as" in vars(model):  # an object with slots cannot be watched
+    try:
+        if "watched_as" in vars(model):
+            return
+    except TypeError:  # an object with slots cannot be watched
         return
     about = _Model(
         name=str(part.params.get("model") or name),
@@ -71,8 +75,9 @@ def watch_calls(model: Any, name: str, part: Entry) -> None:
     }
     model.watched_as = name
     for method, wrap in wrappers.items():
-        if (plain := getattr(model, method, None)) is not None:
-            setattr(model, method, wrap(plain, about))
+        power = LLM_POWERS.get(method)
+        if power is None or isinstance(model, power.protocol):
+            setattr(model, method, wrap(getattr(model, method), about))
 
 
 def _completing(plain: Call, about: _Model) -> Call:
