@@ -24,8 +24,8 @@ from benchmarks.icr_cost import default_llm, prompt_ids
 from benchmarks.record import record
 from rag.core.protocols import LocalLLM, Reranker
 from rag.core.types import Ranking
+from rag.core.words import first_words
 from rerankers.attention.icr.reranker import ICRReranker
-from rerankers.attention.reading.prompt import first_words
 from rerankers.attention.reranker import AttentionReranker
 from rerankers.listwise import ListwiseReranker
 

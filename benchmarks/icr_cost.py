@@ -23,9 +23,10 @@ from benchmarks.make_samples import load
 from benchmarks.record import record
 from generators.llm import LLMS
 from rag.core.protocols import LocalLLM, Weights
+from rag.core.words import first_words
 from rerankers.attention.icr.reranker import rank_texts
 from rerankers.attention.reading import rows
-from rerankers.attention.reading.prompt import INSTRUCTIONS, Pieces, document_text, first_words
+from rerankers.attention.reading.prompt import INSTRUCTIONS, Pieces, document_text
 
 AIM = 1.25
 WORDS = 85

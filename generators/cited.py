@@ -11,6 +11,7 @@ from typing import Any
 
 import prompts
 from generators.answering import QUESTION_TOKENS, cautious_tokens, opening, outcome_of, pieces, status_of, warn
+from rag.core.arguments import require_positive
 from rag.core.completions import usage_of, with_history
 from rag.core.protocols import LLM
 from rag.core.types import Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams
@@ -53,8 +54,7 @@ class CitedGenerator:
         threshold: float = 0.6,
         margin: float = 0.1,
     ) -> None:
-        if max_tokens < 1:
-            raise ValueError(f"generate.cited: max_tokens must be at least 1, got {max_tokens}")
+        require_positive("generate.cited", max_tokens=max_tokens)
         if not temperature >= 0:
             raise ValueError(f"generate.cited: temperature must be 0 or above, got {temperature}")
         for name, share in (("threshold", threshold), ("margin", margin)):

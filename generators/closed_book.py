@@ -11,6 +11,7 @@ from typing import Any
 
 import prompts
 from generators.answering import opening, outcome_of, pieces, status_of, warn
+from rag.core.arguments import require_positive
 from rag.core.completions import usage_of, with_history
 from rag.core.protocols import LLM
 from rag.core.types import Answer, AnswerDelta, Completion, Context, Prompt, Query, SamplingParams
@@ -38,8 +39,7 @@ class ClosedBookGenerator:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> None:
-        if max_tokens < 1:
-            raise ValueError(f"generate.closed_book: max_tokens must be at least 1, got {max_tokens}")
+        require_positive("generate.closed_book", max_tokens=max_tokens)
         if not temperature >= 0:
             raise ValueError(f"generate.closed_book: temperature must be 0 or above, got {temperature}")
         self.llm, self.max_tokens = llm, max_tokens

@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.inputs import note_prompt
 from rag.core.types import Message
+from rag.core.yaml_source import parse_yaml
 
 LIBRARY = Path(__file__).parent / "library"
 
@@ -105,13 +104,14 @@ def load(name_or_path: str) -> PromptTemplate:
 
 
 def _parsed(data: bytes, *, source: str) -> PromptTemplate:
+    name = f"prompt file '{source}'"
     try:
-        content = yaml.load(data.decode("utf-8"), Loader=_PlainLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as cause:
-        raise SpecError(f"prompt file '{source}' is not plain YAML: {cause}") from cause
+        content = parse_yaml(data.decode("utf-8"), name=name).data
+    except UnicodeDecodeError as cause:
+        raise SpecError(f"{name} is not UTF-8: {cause.reason} at byte {cause.start}. Save it as UTF-8.") from cause
     if not isinstance(content, dict):
-        raise SpecError(f"prompt file '{source}' must hold a mapping of {', '.join(_FIELDS)}")
-    problems = [f"prompt file '{source}': {problem}" for problem in _problems(content)]
+        raise SpecError(f"{name} must hold a mapping of {', '.join(_FIELDS)}")
+    problems = [f"{name}: {problem}" for problem in _problems(content)]
     if problems:
         raise SpecError(*problems)
     return PromptTemplate(
@@ -141,11 +141,11 @@ def _problems(content: dict[Any, Any]) -> Iterator[str]:
     turns = {role: texts[role] for role in _ROLES if role in texts and role not in wrong}
     used: set[str] = set()
     for role, text in turns.items():
-        for found in _BRACES.finditer(text):
-            if found[0] in "{}":
-                yield f"'{role}' has a single '{found[0]}' at character {found.start()}; write {found[0] * 2}"
-            elif found[1]:
-                used.add(found[1])
+        for brace in _BRACES.finditer(text):
+            if brace[0] in "{}":
+                yield f"'{role}' has a single '{brace[0]}' at character {brace.start()}; write {brace[0] * 2}"
+            elif brace[1]:
+                used.add(brace[1])
     for name in sorted(used - set(declared)):
         yield f"{{{name}}} is not declared in 'variables'. {did_you_mean(name, declared)}"
     for name in declared:
@@ -157,24 +157,7 @@ def _problems(content: dict[Any, Any]) -> Iterator[str]:
 
 
 def _filled(text: str, values: dict[str, str]) -> str:
-    def replaced(found: re.Match[str]) -> str:
-        return values[found[1]] if found[1] else found[0][0]
+    def replaced(brace: re.Match[str]) -> str:
+        return values[brace[1]] if brace[1] else brace[0][0]
 
     return _BRACES.sub(replaced, text)
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without tags of its own, aliases and duplicate keys: what is written is what is meant."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"aliases are not allowed (line {self.line + 1})")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for at, key in enumerate(keys):
-            if key in keys[:at]:
-                mark = node.value[at][0].start_mark
-                raise yaml.MarkedYAMLError(problem=f"'{key}' is there twice", problem_mark=mark)
-        return super().construct_mapping(node, deep=deep)

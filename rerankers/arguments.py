@@ -1,13 +1,6 @@
-"""Checks of constructor arguments that rerankers have in common."""
+"""The check of a window that slides over a ranking."""
 
 from __future__ import annotations
-
-
-def require_positive(by: str, **values: int | None) -> None:
-    """Raise ValueError for the first value below 1; None stands for no limit."""
-    for name, value in values.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{by}: {name} must be at least 1, got {value}")
 
 
 def require_windows(by: str, *, window: int, stride: int, most: int | None = None) -> None:

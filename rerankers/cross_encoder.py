@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from rag.core.arguments import require_positive
 from rag.core.errors import MissingModel, SpecError
 from rag.core.memory import RAM, Need, gpu_memory, place
 from rag.core.optional import need
 from rag.core.ranking import require_k
 from rag.core.types import Ranking, Usage
-from rerankers.arguments import require_positive
 from rerankers.work import Work, warn
 
 if TYPE_CHECKING:

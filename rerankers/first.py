@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import prompts
+from rag.core.arguments import require_positive
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
 from rag.core.ranking import require_k
 from rag.core.types import Ranking
-from rerankers.arguments import require_positive, require_windows
+from rerankers.arguments import require_windows
 from rerankers.labels import LABELS
 from rerankers.letters import LetterJudge, choosing
 from rerankers.reordering import reordered

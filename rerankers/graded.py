@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prompts
+from rag.core.arguments import require_one_of, require_positive
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
 from rag.core.types import Prompt, Ranking
-from rerankers.arguments import require_positive
 from rerankers.letters import in_place
 from rerankers.pointwise import Weight, pointwise, room_for, tokens_of
 
@@ -55,8 +55,7 @@ class GradedReranker:
         prompt: str = "rank_graded",
         depth: int | None = None,
     ) -> None:
-        if scale not in get_args(Scale):
-            raise ValueError(f"rerank.graded: scale must be one of {', '.join(get_args(Scale))}, got {scale!r}")
+        require_one_of("rerank.graded", get_args(Scale), scale=scale)
         if score not in ("expected", "peak"):
             raise ValueError(f"rerank.graded: score must be expected or peak, got {score!r}")
         require_positive("rerank.graded", max_words=max_words, depth=depth)

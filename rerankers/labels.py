@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from rerankers.permutation import without_reasoning
+from rag.core.replies import without_reasoning
 
 LABELS = tuple(ascii_uppercase)
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from prompts import PromptTemplate
+from rag.core.arguments import require_positive
 from rag.core.completions import cached_tokens, usage_of
 from rag.core.powers import require_choosing
 from rag.core.protocols import LLM, ChoosingLLM
@@ -40,8 +41,7 @@ class LetterJudge:
     def __init__(self, *, llm: LLM, prompt: PromptTemplate, scoring: Scoring, max_words: int, by: str) -> None:
         if scoring not in ("likelihood", "generation"):
             raise ValueError(f"{by}: scoring must be likelihood or generation, got {scoring!r}")
-        if max_words < 1:
-            raise ValueError(f"{by}: max_words must be at least 1, got {max_words}")
+        require_positive(by, max_words=max_words)
         self._llm, self._prompt, self._max_words, self._by = llm, prompt, max_words, by
         self._chooser: ChoosingLLM | None = None
         if scoring == "likelihood":

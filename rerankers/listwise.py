@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rag.core.arguments import require_positive
 from rag.core.protocols import LLM
 from rag.core.ranking import require_k
 from rag.core.types import Ranking
-from rerankers.arguments import require_positive, require_windows
+from rerankers.arguments import require_windows
 from rerankers.numbers import NumberJudge, Template
 from rerankers.reordering import reordered
 from rerankers.sliding import slid

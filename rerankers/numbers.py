@@ -8,12 +8,13 @@ from time import perf_counter
 from typing import Literal
 
 import prompts
+from rag.core.arguments import require_one_of, require_positive
 from rag.core.completions import usage_of
 from rag.core.protocols import LLM
 from rag.core.types import Message, Prompt
 from rerankers.asking import Places, Shown
 from rerankers.forms import numbers, written
-from rerankers.passages import first_words, fitted
+from rerankers.passages import fitted, passage_text
 from rerankers.permutation import parse_permutation
 from rerankers.work import Work
 
@@ -53,10 +54,8 @@ class NumberJudge:
     """
 
     def __init__(self, *, llm: LLM, template: Template, prompt: str | None, max_words: int, by: str) -> None:
-        if template not in _LAYOUTS:
-            raise ValueError(f"{by}: template must be one of {', '.join(_LAYOUTS)}, got {template!r}")
-        if max_words < 1:
-            raise ValueError(f"{by}: max_words must be at least 1, got {max_words}")
+        require_one_of(by, tuple(_LAYOUTS), template=template)
+        require_positive(by, max_words=max_words)
         self._llm, self._layout, self._max_words = llm, _LAYOUTS[template], max_words
         self._prompt = prompts.load(prompt or self._layout.prompt)
         self._prompt.require("passages", "query", "n", by=by)
@@ -94,7 +93,7 @@ class NumberJudge:
 
     def _render(self, work: Work, shown: Shown) -> Callable[[int], Prompt]:
         def render(words: int) -> Prompt:
-            texts = [first_words(work.documents[item], words) for item in shown]
+            texts = [passage_text(work.documents[item], words) for item in shown]
             lines = [self._layout.passage.format(number, text) for number, text in enumerate(texts, start=1)]
             query = work.ranking.query.text
             return self._prompt.render(passages="\n\n".join(lines), query=query, n=str(len(shown)))

@@ -7,10 +7,10 @@ from itertools import permutations
 from typing import Literal, get_args
 
 import prompts
+from rag.core.arguments import require_one_of, require_positive
 from rag.core.protocols import LLM
 from rag.core.ranking import require_k
 from rag.core.types import Ranking
-from rerankers.arguments import require_positive
 from rerankers.asking import Shown
 from rerankers.letters import LetterJudge, Scoring, choosing
 from rerankers.reordering import reordered
@@ -48,8 +48,7 @@ class PairwiseReranker:
         prompt: str = "rank_pairwise",
         depth: int | None = None,
     ) -> None:
-        if method not in get_args(Method):
-            raise ValueError(f"rerank.pairwise: method must be one of {', '.join(get_args(Method))}, got {method!r}")
+        require_one_of("rerank.pairwise", get_args(Method), method=method)
         require_positive("rerank.pairwise", top=top, depth=depth)
         self.method, self.top, self.depth = method, top, depth
         template = prompts.load(prompt)

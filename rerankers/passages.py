@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 from rag.core.protocols import LLM
 from rag.core.types import Document, Prompt
+from rag.core.words import first_words, in_one_line
 from rerankers.labels import LABELS
 
 
-def first_words(document: Document, n: int) -> str:
+def passage_text(document: Document, n: int) -> str:
     """Title and text up to `n` words, in one line, so that a passage cannot look like several."""
-    return " ".join(document.full_text.split()[:n])
+    return in_one_line(first_words(document.full_text, n))
 
 
 def lettered(documents: Sequence[Document], words: int) -> str:
     """Passages under the letters A, B, C and so on."""
     shown = zip(LABELS, documents, strict=False)
-    return "\n\n".join(f"Passage {label}: {first_words(document, words)}" for label, document in shown)
+    return "\n\n".join(f"Passage {label}: {passage_text(document, words)}" for label, document in shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

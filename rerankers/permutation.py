@@ -9,6 +9,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from rag.core.replies import without_reasoning
+
 _BRACKETS = str.maketrans("【】〔〕〖〗「」『』", "[][][][][]")
 _LISTED = re.compile(r"\[([\d\s,;>|&]+)\]")
 _NUMBER = re.compile(r"\d+")
@@ -61,11 +63,6 @@ def parse_permutation(text: str, n: int) -> tuple[list[int], PermutationReport]:
         fallback=n > 0 and not first,
     )
     return first + missing, report
-
-
-def without_reasoning(text: str) -> str:
-    """What follows the reasoning. A block that never closes was cut off before any answer."""
-    return text.rpartition("</think>")[2].partition("<think>")[0]
 
 
 def _positions(numbers: list[str], n: int) -> list[int | None]:

@@ -11,7 +11,7 @@ from rag.core.completions import cached_tokens
 from rag.core.protocols import LLM
 from rag.core.ranking import require_k
 from rag.core.types import Document, Message, Prompt, Ranking, Usage
-from rerankers.passages import first_words, fitted
+from rerankers.passages import fitted, passage_text
 from rerankers.work import Work, warn
 
 
@@ -83,7 +83,7 @@ def _weighed(
 
 
 def _shown(render: Render, work: Work, document: Document, words: int) -> Prompt:
-    return render(work.ranking.query.text, first_words(document, words))
+    return render(work.ranking.query.text, passage_text(document, words))
 
 
 def tokens_of(llm: LLM, texts: Sequence[str]) -> list[int]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import prompts
+from rag.core.arguments import require_positive
 from rag.core.powers import require_scoring
 from rag.core.protocols import LLM, ScoringLLM
 from rag.core.types import Prompt, Ranking
-from rerankers.arguments import require_positive
 from rerankers.letters import in_place
 from rerankers.pointwise import Weight, pointwise, tokens_of
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
+from rag.core.arguments import require_positive
 from rag.core.protocols import ChoosingLLM
 from rag.core.ranking import require_k
 from rag.core.types import Document, Ranking
-from rerankers.arguments import require_positive
 from rerankers.graded import GradedReranker
 from rerankers.work import Work
 

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
+from rag.core.arguments import require_positive
 from rag.core.protocols import LLM, Inline, JudgingReranker, NeedsPowers
 from rag.core.types import Ranking
-from rerankers.arguments import require_positive
 from rerankers.asking import Places, Shown
 
 Order = Sequence[int]

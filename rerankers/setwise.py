@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import prompts
+from rag.core.arguments import require_one_of, require_positive
 from rag.core.protocols import LLM
 from rag.core.ranking import require_k
 from rag.core.types import Ranking
-from rerankers.arguments import require_positive
 from rerankers.asking import Shown
 from rerankers.labels import LABELS
 from rerankers.letters import LetterJudge, Scoring, choosing
@@ -58,8 +58,7 @@ class SetwiseReranker:
         prompt: str = "rank_setwise",
         depth: int | None = None,
     ) -> None:
-        if method not in get_args(Method):
-            raise ValueError(f"rerank.setwise: method must be one of {', '.join(get_args(Method))}, got {method!r}")
+        require_one_of("rerank.setwise", get_args(Method), method=method)
         if not 1 <= children < len(LABELS):
             raise ValueError(f"rerank.setwise: children must be from 1 to {len(LABELS) - 1}, got {children}")
         require_positive("rerank.setwise", top=top, votes=votes, depth=depth)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import prompts
+from rag.core.arguments import require_positive
 from rag.core.protocols import LLM
 from rag.core.ranking import require_k
 from rag.core.types import Ranking
-from rerankers.arguments import require_positive
 from rerankers.asking import Ask, Places, Shown, answered, tagged, together
 from rerankers.labels import LABELS
 from rerankers.letters import LetterJudge, Scoring, choosing

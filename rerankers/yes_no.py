@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 import prompts
+from rag.core.arguments import require_positive
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
 from rag.core.types import Prompt, Ranking
-from rerankers.arguments import require_positive
 from rerankers.letters import in_place
 from rerankers.pointwise import Weight, pointwise, room_for
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from rag.core.digests import text_sha256
 from rag.core.errors import IndexMismatch
 from retrievers.analyzer_settings import AnalyzerSettings
 
@@ -79,7 +79,7 @@ class Analyzer:
             "language": self.settings.language,
             "stemmer": self._algorithm or "none",
             "stop_words": len(self._stop_words),
-            "stop_words_sha256": hashlib.sha256(" ".join(sorted(self._stop_words)).encode()).hexdigest(),
+            "stop_words_sha256": text_sha256(" ".join(sorted(self._stop_words))),
         }
         if self._algorithm not in ("", "porter"):  # Porter's algorithm is frozen, Snowball's are still mended
             description["stemmer_version"] = _stemmer_version()

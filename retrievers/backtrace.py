@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Literal, get_args
 
 import prompts
+from rag.core.arguments import require_one_of, require_positive
 from rag.core.completions import cached_tokens
 from rag.core.protocols import ScoringLLM
 from rag.core.ranking import ranked, require_k
@@ -64,11 +65,8 @@ class BacktraceRetriever:
         max_sentences: int = 2000,
         prompt: str = "backtrace",
     ) -> None:
-        if form not in get_args(Form):
-            raise ValueError(f"retrieve.backtrace: form must be one of {', '.join(get_args(Form))}, got {form!r}")
-        for name, value in (("window", window), ("max_sentences", max_sentences)):
-            if value is not None and value < 1:
-                raise ValueError(f"retrieve.backtrace: {name} must be at least 1, got {value}")
+        require_one_of("retrieve.backtrace", get_args(Form), form=form)
+        require_positive("retrieve.backtrace", window=window, max_sentences=max_sentences)
         self.llm, self.form, self.window = llm, form, window
         self.exclude_query, self.max_sentences = exclude_query, max_sentences
         self._index = index
@@ -87,28 +85,28 @@ class BacktraceRetriever:
         if not queries:
             return []
         started = perf_counter()
-        works = [self._work(query) for query in queries]
-        jobs = [(work, shown) for work in works for shown in work.wanted]
-        asked = [(work.prompt_of(shown, self.prompt), _after(work.query)) for work, shown in jobs]
+        sources = [self._source(query) for query in queries]
+        jobs = [(source, shown) for source in sources for shown in source.wanted]
+        asked = [(source.prompt_of(shown, self.prompt), _after(source.query)) for source, shown in jobs]
         room = self.llm.context_window - _MARGIN
         lengths = self.llm.count_tokens([_joined(prompt, text) for prompt, text in asked])
         fitting = [at for at, tokens in enumerate(lengths) if tokens <= room]
         scores = self.llm.score([asked[at][0] for at in fitting], [asked[at][1] for at in fitting])
         spared = cached_tokens(self.llm, len(fitting))
         for at, logs, cached in zip(fitting, scores, spared, strict=True):
-            work, shown = jobs[at]
+            source, shown = jobs[at]
             if logs:
-                work.likelihoods[shown] = math.fsum(logs) / len(logs)
-                work.calls += 1
-                work.tokens += lengths[at]
-                work.cached += cached
+                source.likelihoods[shown] = math.fsum(logs) / len(logs)
+                source.calls += 1
+                source.tokens += lengths[at]
+                source.cached += cached
         seconds = (perf_counter() - started) / len(queries)
-        rankings = [work.ranking(k, seconds) for work in works]
+        rankings = [source.ranking(k, seconds) for source in sources]
         if bad := sum("too_long" in ranking.outcome.counts for ranking in rankings):
             logger.warning("retrieve.backtrace: %d of %d sources do not fit the model whole", bad, len(queries))
         return rankings
 
-    def _work(self, query: Query) -> _Work:
+    def _source(self, query: Query) -> _Source:
         rows = self._index.rows(query.where)
         n_rows = len(rows)
         if n_rows > self.max_sentences:
@@ -120,7 +118,7 @@ class BacktraceRetriever:
         if self.exclude_query:
             sentences = [s for s in sentences if folded(s.text) != folded(query.text)]
         needed = contexts(self.form, len(sentences), self.window or len(sentences)) if query.text.strip() else []
-        return _Work(query=query, sentences=sentences, needed=needed, likelihoods={})
+        return _Source(query=query, sentences=sentences, needed=needed, likelihoods={})
 
 
 def contexts(form: Form, n: int, window: int) -> list[tuple[Shown, Shown | None]]:
@@ -145,7 +143,7 @@ def contexts(form: Form, n: int, window: int) -> list[tuple[Shown, Shown | None]
 
 
 @dataclass(slots=True, kw_only=True)
-class _Work:
+class _Source:
     """One query: its sentences, which of them each score needs, and the likelihoods known so far."""
 
     query: Query

@@ -48,10 +48,12 @@ _LONGEST_WORDING = 500  # characters; a longer line is not a search query
 
 
 def without_reasoning(text: str) -> str:
-    """The reply behind its reasoning block. A block that was never closed was cut off: nothing is left.
+    """The reply behind its reasoning block.
 
-    >>> without_reasoning("<think>hm</think> yes")
-    ' yes'
+    A block that was never closed was cut off before any answer: nothing is left, also of what stands before it.
+
+    >>> without_reasoning("<think>hm</think> yes"), without_reasoning("Let me see. <think>hm")
+    (' yes', '')
     """
     _, closed, rest = text.rpartition(_CLOSED)
     return "" if _OPENED in (rest if closed else text) else rest if closed else text

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport, UnchangedError
 from rag.ingest import INGEST_VERSION, discover
-from retrievers.index.digests import sha256_of
 from retrievers.index.generations import CURRENT, building
 from retrievers.index.manifest import ragline_version
 from retrievers.index.old_formats import format_of
@@ -76,7 +76,7 @@ def index_key(
     names = LEGS.ordered(legs)
     files = discover([Path(source) for source in sources]).files
     parts: dict[str, Any] = {
-        "corpus": corpus_sha256((file.name, sha256_of(file.path)) for file in files),
+        "corpus": corpus_sha256((file.name, file_sha256(file.path)) for file in files),
         "settings": settings.model_dump(mode="json", include={"chunking", "transforms"}),
         "legs": {leg: leg_kind(leg).maker(settings).key() for leg in names},
         "version": [ragline_version(), format_of(names), INGEST_VERSION],

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from rag.core.digests import file_sha256
 from rag.core.errors import ContractError, IngestError
 from rag.core.progress import Progress
 from rag.core.protocols import Transform
 from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.ingest import INGEST_VERSION, Problem, Reader, Ruler, SourceFile, chunk
-from retrievers.index.digests import sha256_of
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
@@ -128,7 +128,7 @@ def plan(
         try:
             # The digest is taken before the file is read: if it changes in between, the next build sees
             # another digest and reads it again.
-            sha256, made_by = sha256_of(file.path), maker.made_by(file)
+            sha256, made_by = file_sha256(file.path), maker.made_by(file)
         except OSError as cause:
             problems.append(Problem(name=file.name, reason=f"cannot be read: {cause.strerror}"))
             continue

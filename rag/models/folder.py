@@ -5,7 +5,6 @@ It knows the layouts of transformers and sentence-transformers, and nothing abou
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rag.core.digests import file_sha256, text_sha256
 from rag.core.errors import MissingModel
 
 log = logging.getLogger(__name__)
@@ -120,12 +120,7 @@ def weights_sha256(folder: Path) -> str:
     if len(hashes) == 1:
         return next(iter(hashes.values()))
     lines = "".join(f"{digest} {name}\n" for name, digest in sorted(hashes.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return text_sha256(lines)
 
 
 def _remembered_sha256(path: Path) -> str:

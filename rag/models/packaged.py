@@ -7,7 +7,6 @@ its code runs. One process at a time builds a model, and a finished folder appea
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -23,9 +22,10 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Literal
 
+from rag.core.digests import file_sha256, text_sha256
 from rag.core.errors import MissingModel
 from rag.core.progress import Progress, silent
-from rag.models.folder import file_sha256, home, require_complete
+from rag.models.folder import home, require_complete
 
 RECORD = "ragline-model.json"
 CONVERTER = 1  # raise it when conversion writes something else, so that old folders are not served
@@ -52,7 +52,7 @@ class PackagedModel:
     @property
     def path(self) -> Path:
         """Where it lies once built. Another wheel or converter is another folder."""
-        key = hashlib.sha256(f"{self.wheel_sha256} {self.inside} {CONVERTER}".encode()).hexdigest()[:12]
+        key = text_sha256(f"{self.wheel_sha256} {self.inside} {CONVERTER}")[:12]
         return home() / "models" / f"{self.name}-{key}"
 
     @property

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rag.core.digests import data_sha256, file_sha256
 from rag.core.protocols import CanDescribe, LoadsModels
 from rag.core.types import Query
 from rag.graph.build import Graph
 from rag.graph.checked import Made
 from rag.graph.spec import Node
-from rag.models.folder import file_sha256
 from rag.models.identity import named_weights
 from retrievers.index.protocol import Index
 
@@ -27,12 +25,6 @@ class Identities:
 
     def key(self, query: Query) -> str:
         return question_key(query, graph=self.graph, index=self.index)
-
-
-def sha256_of(content: Any) -> str:
-    """Hash of plain data, whatever the order of its keys."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def part_identity(made: Made, *, weights: bool = True) -> Mapping[str, Any]:
@@ -71,7 +63,7 @@ def graph_identity(graph: Graph, *, weights: bool = True) -> str:
         },
         "index": spec.index.model_dump(mode="json", by_alias=True),
     }
-    return sha256_of(
+    return data_sha256(
         {"graph": wiring, "parts": {name: part_identity(made, weights=weights) for name, made in graph.facts.items()}}
     )
 
@@ -89,4 +81,4 @@ def question_key(query: Query, *, graph: str, index: str) -> str:
     """Hash under which the answer to a question is committed."""
     history = [[turn.role, turn.content] for turn in query.history]
     where = dict(query.where) if query.where else None
-    return sha256_of([query.qid, query.text, where, history, graph, index])
+    return data_sha256([query.qid, query.text, where, history, graph, index])

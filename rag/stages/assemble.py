@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from rag.core.arguments import require_positive
 from rag.core.protocols import LLM
 from rag.core.types import OK, Context, Document, Message, Outcome, Ranking, ScoredDocument
 from rag.ingest.sentences import sentences
@@ -28,10 +29,7 @@ class TokenBudgetAssembler:
     """
 
     def __init__(self, *, llm: LLM, max_tokens: int = 1500, max_passages: int | None = None) -> None:
-        if max_tokens < 1:
-            raise ValueError(f"assemble.token_budget: max_tokens must be at least 1, got {max_tokens}")
-        if max_passages is not None and max_passages < 1:
-            raise ValueError(f"assemble.token_budget: max_passages must be at least 1, got {max_passages}")
+        require_positive("assemble.token_budget", max_tokens=max_tokens, max_passages=max_passages)
         self.llm, self.max_tokens, self.max_passages = llm, max_tokens, max_passages
 
     def assemble(self, rankings: Sequence[Ranking]) -> list[Context]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from rag.core.arguments import require_one_of
 from rag.core.errors import ContractError
 from rag.core.norms import NORMS
 from rag.core.ranking import by_qid, ranked, require_k
@@ -75,8 +76,7 @@ class WeightedFuser:
     """
 
     def __init__(self, *, weights: dict[str, float] | None = None, norm: Norm = "min_max") -> None:
-        if norm not in get_args(Norm):
-            raise ValueError(f"fuse.weighted: norm must be one of {', '.join(get_args(Norm))}, got {norm!r}")
+        require_one_of("fuse.weighted", get_args(Norm), norm=norm)
         self.weights = checked_weights(weights, by="fuse.weighted")
         self.norm = norm
 

@@ -121,13 +121,6 @@ def warn(queries: Sequence[Query], *, by: str) -> None:
         )
 
 
-def require_positive(by: str, **values: int) -> None:
-    """Raise ValueError at the first value below 1."""
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{by}: {name} must be at least 1, got {value}")
-
-
 def require_sampling(by: str, *, temperature: float, top_p: float = 1.0, samples: int = 1) -> None:
     """Raise ValueError where sampling makes no sense: several greedy replies to one prompt would all be the same."""
     if not temperature >= 0:

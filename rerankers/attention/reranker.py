@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rag.core.arguments import require_one_of, require_positive
 from rag.core.errors import SpecError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
@@ -29,7 +30,7 @@ from rerankers.attention.reading.prior import Prior
 from rerankers.attention.reading.prompt import INSTRUCTIONS, BlockPieces
 from rerankers.attention.reading.query_view import Question
 from rerankers.attention.reading.weigh import Scores, Weighing, fused
-from rerankers.attention.work import Work
+from rerankers.attention.work import AttentionWork
 from rerankers.texts import ranked_by
 
 if TYPE_CHECKING:
@@ -111,17 +112,14 @@ class AttentionReranker:
         keep_mb: int = 512,
         compiled: bool = False,
     ) -> None:
-        _one_of("instruction", instruction, (*INSTRUCTIONS, "none"))
-        _one_of("layout", layout, ("blocks", "prompt"))
-        _one_of("span", span, ("words", "suffix"))
-        _one_of("keep", keep, ("memory", "disk", "nowhere"))
-        _one_of("keep_as", keep_as, ("bfloat16", "int8"))
-        if over is not None:
-            _one_of("over", over, ("all", "best"))
+        require_one_of("rerank.attention", (*INSTRUCTIONS, "none"), instruction=instruction)
+        require_one_of("rerank.attention", ("blocks", "prompt"), layout=layout)
+        require_one_of("rerank.attention", ("words", "suffix"), span=span)
+        require_one_of("rerank.attention", ("memory", "disk", "nowhere"), keep=keep)
+        require_one_of("rerank.attention", ("bfloat16", "int8"), keep_as=keep_as)
+        require_one_of("rerank.attention", ("all", "best"), over=over)
         numbers = {"depth": depth, "max_query_tokens": max_query_tokens, "step": step, "keep_mb": keep_mb}
-        for name, number in numbers.items():
-            if number is not None and number < 1:
-                raise ValueError(f"rerank.attention: {name} must be at least 1, got {number}")
+        require_positive("rerank.attention", **numbers)
         if max_tokens < 8:
             raise ValueError(f"rerank.attention: max_tokens must be at least 8, got {max_tokens}")
         if not 0 <= first_stage_weight <= 1:
@@ -166,7 +164,7 @@ class AttentionReranker:
             SpecError: the model cannot be read in blocks, or the head set is not for it.
         """
         require_k(k, by="rerank.attention")
-        works = [Work.of(ranking, self._depth) for ranking in rankings]
+        works = [AttentionWork.of(ranking, self._depth) for ranking in rankings]
         to_read = [work for work in works if len(work.head) > 1]
         if to_read and self._layout == "prompt":
             read_in_one_prompt(self._one_prompt(), to_read, first_stage_weight=self._first_stage_weight)
@@ -253,7 +251,7 @@ class AttentionReranker:
         """
         return ranked_by(self, query, texts)
 
-    def _read(self, works: Sequence[Work], lent: Weights, k: int) -> None:
+    def _read(self, works: Sequence[AttentionWork], lent: Weights, k: int) -> None:
         reader, heads = self._reader(lent)
         queries = [reader.query(work.ranking.query.text) for work in works]
         ids = [ids for ids, _ in queries]
@@ -301,7 +299,7 @@ class AttentionReranker:
             )
         return self._in_one_prompt
 
-    def _score(self, work: Work, question: Question, heads: HeadSet, k: int) -> None:
+    def _score(self, work: AttentionWork, question: Question, heads: HeadSet, k: int) -> None:
         """Read the candidates, in parts of what memory allows or step by step, and give `work` their scores."""
         started, reader = perf_counter(), question.reader
         weighing = self._weighing(reader, heads)
@@ -329,7 +327,7 @@ class AttentionReranker:
                 return
         work.scores = self._final(work, weighing.score(by_head, priors))
 
-    def _final(self, work: Work, attention: Scores) -> Scores:
+    def _final(self, work: AttentionWork, attention: Scores) -> Scores:
         before = np.array([hit.score for hit in work.head[: len(attention)]], dtype=np.float64)
         return fused(attention, before, weight=self._first_stage_weight)
 
@@ -430,12 +428,7 @@ class AttentionReranker:
         return replace(reader.store.report(), seconds_saved=reader.seconds_saved)
 
 
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"rerank.attention: {name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _warn(works: Sequence[Work]) -> None:
+def _warn(works: Sequence[AttentionWork]) -> None:
     """One warning for the batch, if anything did not go as asked."""
     odd = [(work.ranking.qid, outcome) for work in works if (outcome := work.outcome()).kind != "ok"]
     if odd:

@@ -12,7 +12,7 @@ from rerankers.attention.reading.weigh import Scores
 
 
 @dataclass(kw_only=True)
-class Work:
+class AttentionWork:
     """What became of one ranking. Without scores its input order has to do."""
 
     ranking: Ranking
@@ -27,7 +27,7 @@ class Work:
     out_of_time: bool = False
 
     @classmethod
-    def of(cls, ranking: Ranking, depth: int | None) -> Work:
+    def of(cls, ranking: Ranking, depth: int | None) -> AttentionWork:
         head, rest = split_at(ranking, depth)
         return cls(ranking=ranking, head=head, rest=rest)
 

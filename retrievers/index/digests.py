@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import threading
@@ -12,6 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 
@@ -27,18 +27,12 @@ class FileFacts(BaseModel):
     size_bytes: Annotated[int, Field(ge=0)]
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def describe_files(folder: Path, *, leave_out: Iterable[str] = ()) -> dict[str, FileFacts]:
     """Facts of every file below `folder`, by its relative posix name, in name order."""
     skipped = set(leave_out)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        name: FileFacts(sha256=sha256_of(path), size_bytes=path.stat().st_size)
+        name: FileFacts(sha256=file_sha256(path), size_bytes=path.stat().st_size)
         for path in files
         if (name := path.relative_to(folder).as_posix()) not in skipped
     }
@@ -89,7 +83,7 @@ class CheckedFiles:
         problems = []
         for done, name in enumerate(names, start=1):
             try:
-                found = sha256_of(self._folder / name)
+                found = file_sha256(self._folder / name)
             except OSError as cause:
                 problems.append(f"{name}: {cause.strerror}")
                 continue

@@ -14,7 +14,8 @@ from rag.graph.kinds import STAGES
 from rag.graph.making import Complain, Supplied, make
 from rag.graph.signature import Param, core_of, signature
 from rag.graph.spec import Part
-from rag.pipeline.identity import part_identity, sha256_of
+from rag.core.digests import data_sha256
+from rag.pipeline.identity import part_identity
 from tests.contracts.conftest import SMALL, Given
 
 OTHER: dict[str, Any] = {
@@ -92,7 +93,7 @@ def _llms(stage: str, name: str) -> list[Param]:
 
 def identity(made: Made | None, complaints: list[str]) -> str:
     assert made is not None, complaints
-    return sha256_of(part_identity(made))
+    return data_sha256(part_identity(made))
 
 
 def plain_of(given: Given, stage: str, name: str) -> dict[str, Any]:

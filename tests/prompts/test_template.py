@@ -79,13 +79,13 @@ def test_a_component_says_what_it_gives(write) -> None:  # type: ignore[no-untyp
         ("user: [a]", "'user' must be text, not list"),
         ("user: b\nsytem: c", "unknown field 'sytem'. Did you mean 'system'?"),
         ("user: b\nrefusal: no idea", "refusal 'no idea' stands in neither"),
-        ("user: b\nuser: c", "'user' is there twice"),
-        ("system: &x b\nuser: *x", "aliases are not allowed"),
-        ("user: !!python/object/apply:os.getcwd []", "not plain YAML"),
-        ("user: 'b", "not plain YAML"),
+        ("user: b\nuser: c", ":2: 'user' is written twice"),
+        ("system: &x b\nuser: *x", ":1: anchors (&) and aliases (*) are not allowed"),
+        ("user: !!python/object/apply:os.getcwd []", ":1: tags (!) are not allowed"),
+        ("user: 'b", ":1: this is not YAML"),
         ("- user", "must hold a mapping"),
         ("", "must hold a mapping"),
-        (b"user: \xff\xfe", "not plain YAML"),
+        (b"user: \xff\xfe", "is not UTF-8"),
     ],
 )
 def test_a_wrong_file_is_refused_by_name(write, text: str | bytes, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rag.core.arguments import require_positive
 from rag.core.errors import SpecError
 from rag.core.inputs import input_file
 from rag.core.replies import folded
 from rag.core.types import NO_USAGE, OK, Outcome, Query
-from rag.stages.writing import require_positive
 
 _DISAMBIGUATOR = re.compile(r"\s*\([^()]*\)\s*$")
 _ENGLISH = "en"

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import prompts
+from rag.core.arguments import require_positive
 from rag.core.protocols import LLM
 from rag.core.replies import folded, parse_question
 from rag.core.types import NO_USAGE, OK, Message, Outcome, Prompt, Query, SamplingParams
-from rag.stages.writing import Written, require_positive, warn, write
+from rag.core.words import first_words, in_one_line
+from rag.stages.writing import Written, warn, write
 
 _PRONOUNS = """
     it its itself they them their theirs this that these those he him his she her hers there then one ones former
@@ -80,7 +82,7 @@ class ConversationReformulator:
         return self.prompt.render(conversation=said, query=query.text)
 
     def _line(self, turn: Message) -> str:
-        return f"{turn.role.capitalize()}: {' '.join(turn.content.split()[: self.max_words])}"
+        return f"{turn.role.capitalize()}: {in_one_line(first_words(turn.content, self.max_words))}"
 
     def _family(self, query: Query, written: Written) -> list[Query]:
         text = "".join(written.texts)

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import prompts
+from rag.core.arguments import require_positive
 from rag.core.protocols import LLM
 from rag.core.replies import parse_code, parse_passage
 from rag.core.types import Query, QueryPart, SamplingParams
 from rag.stages.reformulate.terms import weighted_terms
-from rag.stages.writing import Written, require_positive, require_sampling, warn, write
+from rag.stages.writing import Written, require_sampling, warn, write
 from retrievers.index.protocol import Index
 
 

@@ -9,12 +9,14 @@ from itertools import islice
 from typing import Literal, get_args
 
 import prompts
+from rag.core.arguments import require_one_of, require_positive
 from rag.core.inputs import input_file
 from rag.core.protocols import LLM
 from rag.core.replies import parse_yes_no, without_reasoning
 from rag.core.trec import Qrels, read_qrels
 from rag.core.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
-from rag.stages.writing import call_counts, require_positive, write
+from rag.core.words import first_words, in_one_line
+from rag.stages.writing import call_counts, write
 from retrievers.index.protocol import Index
 
 Source = Literal["pseudo", "oracle", "critic"]
@@ -46,8 +48,7 @@ class FeedbackSource:
     def __init__(
         self, source: Source, *, by: str, m: int, depth: int, max_words: int, qrels: str | None, llm: LLM, index: Index
     ) -> None:
-        if source not in get_args(Source):
-            raise ValueError(f"{by}: source must be one of {', '.join(get_args(Source))}, got {source!r}")
+        require_one_of(by, get_args(Source), source=source)
         if (source == "oracle") != (qrels is not None):
             raise ValueError(f"{by}: qrels names the judgements of the source 'oracle', and of no other")
         require_positive(by, m=m, depth=depth, max_words=max_words)
@@ -95,7 +96,10 @@ class FeedbackSource:
     def _picked(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
         shown = [_first(ranking, self._depth) for ranking in rankings]
         asked = [
-            [self._critic.render(query=q.text, passage=first_words(d.full_text, self._max_words)) for d in documents]
+            [
+                self._critic.render(query=q.text, passage=in_one_line(first_words(d.full_text, self._max_words)))
+                for d in documents
+            ]
             for q, documents in zip(queries, shown, strict=True)
         ]
         # Every reply is kept, also an unreadable one, so that verdicts stay beside their documents.
@@ -116,11 +120,6 @@ class FeedbackSource:
                 )
             )
         return found
-
-
-def first_words(text: str, n: int) -> str:
-    """The first `n` words on one line."""
-    return " ".join(text.split()[:n])
 
 
 def paid(query: Query, feedback: Feedback) -> Query:

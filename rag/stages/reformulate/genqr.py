@@ -9,11 +9,12 @@ from typing import ClassVar
 
 import prompts
 from prompts import PromptTemplate
+from rag.core.arguments import require_positive
 from rag.core.protocols import LLM
 from rag.core.replies import folded, parse_keywords, parse_plain
 from rag.core.types import NO_USAGE, OK, Prompt, Query, SamplingParams
 from rag.stages.reformulate.terms import weighted_terms
-from rag.stages.writing import Written, require_positive, require_sampling, warn, write
+from rag.stages.writing import Written, require_sampling, warn, write
 from retrievers.index.protocol import Index
 from retrievers.legs.lexical.search import lexical
 

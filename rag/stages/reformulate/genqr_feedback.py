@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rag.core.protocols import LLM
 from rag.core.types import Prompt, Query, Ranking
-from rag.stages.reformulate.feedback import Feedback, FeedbackSource, Source, first_words, paid
+from rag.core.words import first_words, in_one_line
+from rag.stages.reformulate.feedback import Feedback, FeedbackSource, Source, paid
 from rag.stages.reformulate.genqr import GenQR
 from retrievers.index.protocol import Index
 
@@ -89,7 +90,8 @@ class GenQRWithFeedback(GenQR):
         """One prompt per instruction, behind the documents; none for a query without documents."""
         rendered: list[list[Prompt]] = []
         for query, given in zip(queries, feedback, strict=True):
-            context = " ".join(first_words(document.full_text, self.max_words) for document in given.documents)
+            texts = [in_one_line(first_words(document.full_text, self.max_words)) for document in given.documents]
+            context = " ".join(texts)
             asked = self.instructions if context else ()
             rendered.append([self.prompt.render(context=context, instruction=i, query=query.text) for i in asked])
         return rendered

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Literal
 
 import prompts
+from rag.core.arguments import require_positive
 from rag.core.protocols import LLM
 from rag.core.replies import parse_wordings, without_reasoning
 from rag.core.types import OK, Outcome, Query, SamplingParams, Usage
-from rag.stages.writing import Written, call_counts, require_positive, require_sampling, write
+from rag.stages.writing import Written, call_counts, require_sampling, write
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rag.core.arguments import require_positive
 from rag.core.types import NO_USAGE, OK, Document, Outcome, Query, Ranking
-from rag.stages.writing import require_positive, warn
+from rag.stages.writing import warn
 from retrievers.index.protocol import Index
 from retrievers.legs.lexical.search import lexical
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -13,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import prompts
+from rag.core.arguments import require_positive
+from rag.core.digests import text_sha256
 from rag.core.protocols import LLM
 from rag.core.replies import parse_code, parse_passage
 from rag.core.types import Document, SamplingParams
 from rag.models import home
 from rag.models.identity import model_identity
-from rag.stages.writing import require_positive, require_sampling, write
+from rag.stages.writing import require_sampling, write
 
 logger = logging.getLogger(__name__)
 
@@ -122,8 +123,7 @@ class RewriteCodeTransform:
 
     def _key(self, document: Document) -> str:
         made_of = [document.text[: self.max_characters], self.n, repr(self._programs), repr(self._purposes)]
-        data = json.dumps([*made_of, self.describe()], sort_keys=True)
-        return hashlib.sha256(data.encode("utf-8", "surrogatepass")).hexdigest()
+        return text_sha256(json.dumps([*made_of, self.describe()], sort_keys=True))
 
     def _file(self, key: str) -> Path:
         return (self._cache or home() / "rewrites") / key[:2] / f"{key}.json"

@@ -178,6 +178,7 @@ def ndcg_per_head(examples: Sequence[Example]) -> Scores:
 def ndcg(scores: Scores, grades: NDArray[np.float64], *, k: int = 10) -> Scores:
     """nDCG@k against the best order of these candidates, along the last axis.
 
+    Not from ir_measures: that breaks ties by doc_id and reads one ranking at a time; here all heads are measured at once.
     Equal scores count as the mean over all their orders (McSherry and Najork, ECIR 2008), so that a head which gives all
     documents the same score is no better than chance, wherever the relevant ones stand among them.
     """

@@ -8,7 +8,7 @@ import prompts
 from rag.core.protocols import LLM
 from rag.core.replies import parse_wordings
 from rag.core.types import Document, SamplingParams
-from rerankers.attention.reading.prompt import first_words
+from rag.core.words import first_words
 
 _PROMPT = "rank_query_likelihood"  # asks for a search query that a passage answers
 _WORDS = 150  # of a passage: what lies behind is rarely read by the reranker either

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from rag.core.digests import text_sha256
 from rag.models import weights_sha256
 from rerankers.attention.heads.layout import Plan
 
@@ -62,7 +63,7 @@ def states_identity(
     in_clear = json.dumps(settings, sort_keys=True, default=str)
     return {
         "weights": weight_hash(model),
-        "config": hashlib.sha256(in_clear.encode()).hexdigest(),
+        "config": text_sha256(in_clear),
         "dtype": str(model.dtype),
         "device": model.device.type,
         "opening": list(opening),

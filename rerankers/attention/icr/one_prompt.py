@@ -12,7 +12,7 @@ from rag.core.protocols import LocalLLM
 from rerankers.attention.heads.head_sets import HeadSet
 from rerankers.attention.icr.reranker import ICRReranker
 from rerankers.attention.reading.weigh import fused
-from rerankers.attention.work import Work
+from rerankers.attention.work import AttentionWork
 
 
 def reader_of_one_prompt(
@@ -30,7 +30,7 @@ def reader_of_one_prompt(
     )
 
 
-def read_in_one_prompt(reader: ICRReranker, works: Sequence[Work], *, first_stage_weight: float) -> None:
+def read_in_one_prompt(reader: ICRReranker, works: Sequence[AttentionWork], *, first_stage_weight: float) -> None:
     """Give every work the scores that its first candidates get there, or what went wrong."""
     asked = [replace(work.ranking, hits=work.head) for work in works]
     rankings = reader.rerank(asked, k=max(len(each.hits) for each in asked))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.arguments import require_one_of, require_positive
 from rag.core.memory import Need
 from rag.core.protocols import CountsPromptMemory, LocalLLM, Weights
 from rag.core.ranking import in_this_order, ranked_before, require_k, split_at
@@ -84,12 +85,10 @@ class ICRReranker:
         window: int | None = None,
         stride: int | None = None,
     ) -> None:
-        _one_of("instruction", instruction, tuple(INSTRUCTIONS))
-        _one_of("order", order, ("reversed", "given"))
-        _one_of("pool", pool, ("sum", "mean", "top_mean"))
-        for name, number in (("depth", depth), ("top_tokens", top_tokens), ("max_words", max_words)):
-            if number is not None and number < 1:
-                raise ValueError(f"rerank.icr: {name} must be at least 1, got {number}")
+        require_one_of("rerank.icr", tuple(INSTRUCTIONS), instruction=instruction)
+        require_one_of("rerank.icr", ("reversed", "given"), order=order)
+        require_one_of("rerank.icr", ("sum", "mean", "top_mean"), pool=pool)
+        require_positive("rerank.icr", depth=depth, top_tokens=top_tokens, max_words=max_words)
         if not (token_filter_sigma >= 0 and np.isfinite(null_strength)):
             raise ValueError(
                 "rerank.icr: token_filter_sigma must be at least 0 and null_strength finite, got "
@@ -164,7 +163,7 @@ class ICRReranker:
         scored = ranked_before([hit.document for hit in head], work.scores.tolist(), [hit.document for hit in rest])
         return replace(ranking, hits=scored[:k], outcome=work.outcome(), usage=usage)
 
-    def _read(self, lent: Weights, query: str, documents: Sequence[Document]) -> _Work:
+    def _read(self, lent: Weights, query: str, documents: Sequence[Document]) -> _PromptResult:
         """Order of the documents, best first, and their scores if one prompt held them all."""
         from rerankers.attention.reading.capture import attention_switched
 
@@ -182,11 +181,11 @@ class ICRReranker:
             backwards=self._order == "reversed",
         )
         if listing.fits < 2:
-            return _Work(trouble=f"the query's {len(suffixes[0])} tokens leave no room for documents")
+            return _PromptResult(trouble=f"the query's {len(suffixes[0])} tokens leave no room for documents")
         asked = min(self._window or len(documents), len(documents))
         size = min(asked, listing.fits)
         shrunk = f"only {size} of {asked} documents fit into one prompt" if size < asked else ""
-        work = _Work(cut=len(listing.cut), shrunk=shrunk)
+        work = _PromptResult(cut=len(listing.cut), shrunk=shrunk)
 
         def score(positions: Sequence[int]) -> NDArray[np.float64]:
             prefix, spans = listing.prefix(positions)
@@ -250,7 +249,7 @@ class _Broken(Exception):
 
 
 @dataclass(kw_only=True)
-class _Work:
+class _PromptResult:
     """What became of one ranking. `order` is None when its input order has to do."""
 
     order: list[int] | None = None
@@ -279,11 +278,6 @@ def _check_weights(weights: Mapping[str, float], heads: tuple[str, ...] | None) 
             f"rerank.icr: head_weights must be finite and of heads that are read, got {dict(weights)}"
             + (f", of which heads leaves out {', '.join(unread)}" if unread else "")
         )
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"rerank.icr: {name} must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def _warn(rankings: Sequence[Ranking]) -> None:

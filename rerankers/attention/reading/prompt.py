@@ -11,12 +11,12 @@ has the same ids, and no text can open a chat turn. This module knows nothing of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
+from rag.core.digests import text_sha256
+from rag.core.words import first_words
 from rag.models.chat import encode_text, user_turn
 from rerankers.attention.reading.score import Span
 
@@ -27,7 +27,6 @@ INSTRUCTIONS = {
     "qa": "Answer the question below with the help of the paragraphs above.",
     "ie": "Locate the information in the paragraphs above that is relevant to the query below.",
 }
-_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +76,7 @@ class Pieces:
         """Changes with anything that changes the layout, for whoever keeps heads or states that depend on
         it.
         """
-        return sha256(repr((self.head, self.separator, self.instruction, self.end)).encode()).hexdigest()
+        return text_sha256(repr((self.head, self.separator, self.instruction, self.end)))
 
 
 def document_text(number: int, title: str, text: str, *, max_words: int) -> str:
@@ -88,16 +87,6 @@ def document_text(number: int, title: str, text: str, *, max_words: int) -> str:
     """
     title, text = first_words(title, max_words), first_words(text, max_words)
     return f"[{number}] {title}\n{text}".rstrip() if title else f"[{number}] {text}".rstrip()
-
-
-def first_words(text: str, n: int) -> str:
-    """`text` without the white space around it, cut after its n-th word."""
-    end = 0
-    for count, word in enumerate(_WORD.finditer(text), start=1):
-        end = word.end()
-        if count == n:
-            break
-    return text[:end].lstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,4 +127,4 @@ class BlockPieces:
     @property
     def sha256(self) -> str:
         """Changes with anything that changes the layout."""
-        return sha256(repr((self.opening, self.separator, self.lead, self.end)).encode()).hexdigest()
+        return text_sha256(repr((self.opening, self.separator, self.lead, self.end)))

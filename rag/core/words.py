@@ -1,0 +1,22 @@
+"""The first words of a text, for prompts that show no more."""
+
+from __future__ import annotations
+
+import re
+
+_WORD = re.compile(r"\S+")
+
+
+def first_words(text: str, n: int) -> str:
+    """`text` without the white space around it, cut after its n-th word. Space between words is kept."""
+    end = 0
+    for count, word in enumerate(_WORD.finditer(text), start=1):
+        end = word.end()
+        if count == n:
+            break
+    return text[:end].lstrip()
+
+
+def in_one_line(text: str) -> str:
+    """The words of `text` with one blank between them, so that one passage cannot look like several."""
+    return " ".join(text.split())
