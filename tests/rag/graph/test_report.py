@@ -9,7 +9,9 @@ import pytest
 from generators.llm.scripted import ScriptedLLM
 from rag.core.report import NodeReport, node_report
 from rag.core.types import Outcome, Query, Ranking, Usage
-from rag.stages.reformulate.multi_query import MultiQueryReformulator
+from rag.stages import REFORMULATORS
+
+MultiQueryReformulator = REFORMULATORS.get("multi_query")
 
 
 def reformulated(*replies: str) -> NodeReport:

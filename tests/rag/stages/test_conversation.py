@@ -6,10 +6,13 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Message, Query, Ranking
+from rag.stages import REFORMULATORS
 from rag.stages.fuse import RRFFuser, WeightedFuser
 from rag.stages.interleave import InterleaveFuser
 from rag.stages.reformulate.conversation import ConversationReformulator, self_contained
-from rag.stages.reformulate.multi_query import MultiQueryReformulator
+
+MultiQueryReformulator = REFORMULATORS.get("multi_query")
+
 
 HISTORY = (
     Message(role="user", content="How long is the warranty of a frame?"),

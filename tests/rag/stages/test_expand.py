@@ -8,16 +8,17 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Query, QueryPart, SamplingParams
-from rag.stages.reformulate.expand import (
-    CodeReformulator,
-    Expander,
-    HydeReformulator,
-    Query2docReformulator,
-    SLHydeReformulator,
-    ThinkReformulator,
-)
+from rag.stages import REFORMULATORS
+from rag.stages.reformulate.expand import Expander
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
+
+CodeReformulator = REFORMULATORS.get("code")
+HydeReformulator = REFORMULATORS.get("hyde")
+SLHydeReformulator = REFORMULATORS.get("sl_hyde")
+Query2docReformulator = REFORMULATORS.get("query2doc")
+ThinkReformulator = REFORMULATORS.get("think")
+
 
 ASKED = Query(qid="q", text="paid leave", where={"lang": "en"})
 

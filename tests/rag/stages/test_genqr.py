@@ -7,15 +7,22 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
+from prompts import load_instructions
 from rag.core.errors import SpecError
 from rag.core.ranking import in_this_order
 from rag.core.types import Query, Ranking
 from rag.indexing import build_index
 from rag.ingest.settings import ChunkSettings
-from rag.stages.reformulate.genqr import INSTRUCTIONS, GenQREnsembleReformulator, GenQRFusionReformulator
-from rag.stages.reformulate.genqr_feedback import GenQREnsembleRFReformulator, GenQRFusionRFReformulator
+from rag.stages import REFORMULATORS
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+
+GenQREnsembleReformulator = REFORMULATORS.get("genqr_ensemble")
+GenQRFusionReformulator = REFORMULATORS.get("genqr_fusion")
+GenQREnsembleRFReformulator = REFORMULATORS.get("genqr_ensemble_rf")
+GenQRFusionRFReformulator = REFORMULATORS.get("genqr_fusion_rf")
+INSTRUCTIONS = load_instructions("genqr").texts
+
 
 ASKED = Query(qid="q", text="paid leave")
 SETS = ("holiday days", "vacation leave", "days off")

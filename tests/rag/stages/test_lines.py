@@ -6,10 +6,13 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Query
-from rag.stages.reformulate.decompose import DecomposeReformulator
+from rag.stages import REFORMULATORS
 from rag.stages.reformulate.lines import LinesReformulator
-from rag.stages.reformulate.step_back import StepBackReformulator
-from rag.stages.reformulate.tool_query import ToolQueryReformulator
+
+DecomposeReformulator = REFORMULATORS.get("decompose")
+StepBackReformulator = REFORMULATORS.get("step_back")
+ToolQueryReformulator = REFORMULATORS.get("tool_query")
+
 
 ALL = [StepBackReformulator, DecomposeReformulator, ToolQueryReformulator]
 

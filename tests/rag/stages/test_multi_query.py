@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
+from rag.core.replies import parse_wordings
 from rag.core.types import Query
-from rag.stages.reformulate.multi_query import MultiQueryReformulator, parse_wordings
+from rag.stages import REFORMULATORS
+
+MultiQueryReformulator = REFORMULATORS.get("multi_query")
 
 
 def texts(reply: str, **arguments: Any) -> list[str]:

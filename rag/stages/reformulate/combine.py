@@ -1,0 +1,77 @@
+"""Query and written texts -> what legs search with: the `parts` that dense legs average, the texts that lexical legs count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rag.core.types import QueryPart
+
+Weighted = list[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What is combined: the query's text, the usable texts in order, and how many replies had none."""
+
+    query: str
+    texts: Sequence[str]
+    empty: int
+    separator: str
+    repeat: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combination:
+    """`parts` for dense legs; `counted` for lexical legs, texts and weights."""
+
+    parts: Callable[[Material], tuple[QueryPart, ...]]
+    counted: Callable[[Material], Weighted]
+
+
+def _documents(given: Material) -> tuple[QueryPart, ...]:
+    return tuple(QueryPart(text=text, role="document") for text in given.texts)
+
+
+def _beside(given: Material) -> tuple[QueryPart, ...]:
+    """The query and its texts, which are encoded as documents, weigh alike."""
+    return (QueryPart(text=given.query), *_documents(given))
+
+
+def _halved(given: Material) -> tuple[QueryPart, ...]:
+    """The query weighs as much as all its texts, which are encoded as documents."""
+    return (QueryPart(text=given.query, weight=float(len(given.texts))), *_documents(given))
+
+
+def _joined(given: Material) -> tuple[QueryPart, ...]:
+    """Query and text as one query, for every text; equal texts are encoded once and weigh as often as they came."""
+    return tuple(
+        QueryPart(text=f"{given.query}{given.separator}{text}", weight=float(given.texts.count(text)))
+        for text in dict.fromkeys(given.texts)
+    )
+
+
+def _joined_or_bare(given: Material) -> tuple[QueryPart, ...]:
+    """As `_joined`, with the bare query in place of every empty text."""
+    bare = (QueryPart(text=given.query, weight=float(given.empty)),) if given.empty else ()
+    return (*_joined(given), *bare)
+
+
+def _query(given: Material) -> Weighted:
+    return [(given.query, 1.0)]
+
+
+def _repeated(given: Material) -> Weighted:
+    return [(given.query, given.repeat), *((text, 1.0) for text in given.texts)]
+
+
+def _as_often(given: Material) -> Weighted:
+    return [(given.query, float(len(given.texts))), *((text, 1.0) for text in given.texts)]
+
+
+COMBINATIONS: Mapping[str, Combination] = {
+    "mean": Combination(parts=_beside, counted=_query),
+    "halves": Combination(parts=_halved, counted=_as_often),
+    "joined": Combination(parts=_joined, counted=_repeated),
+    "thoughts": Combination(parts=_joined_or_bare, counted=_query),
+}
