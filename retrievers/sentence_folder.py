@@ -17,6 +17,11 @@ from rag.core.errors import SpecError
 
 logger = logging.getLogger(__name__)
 
+
+class NotPlain(SpecError):
+    """The folder is in order, but asks for more than Transformer, Pooling, Dense and Normalize on plain texts."""
+
+
 Role = Literal["query", "document"]
 """Which side of a retrieval a text is on."""
 
@@ -84,7 +89,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         SpecError: it uses a module, a pooling or an option that this library does not have, or a file in it is not
             what its name promises.
     """
-    options = _json(folder / "config_sentence_transformers.json")
+    options = sentence_options(folder)
     if (folder / "modules.json").is_file():
         return _declared(folder, options)
     logger.warning("%s has no modules.json: its token vectors are averaged and brought to unit length", folder.name)
@@ -104,13 +109,33 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
     )
 
 
+def sentence_options(folder: Path) -> Mapping[str, Any]:
+    """What a folder says of itself; nothing where it says nothing."""
+    return _json(folder / "config_sentence_transformers.json")
+
+
+def module_classes(folder: Path) -> list[str]:
+    """Class names of all modules, and of those that a router routes to, as "path: class".
+
+    Raises:
+        SpecError: one is code of the folder's own, which is never run, or lies outside the folder.
+    """
+    entries = list(_module_list(folder))
+    for entry in entries:  # grows by what routers route to
+        routes = _json(_inside(folder, entry) / "router_config.json").get("types") or {}
+        entries += [
+            {"path": f"{entry.get('path', '')}/{path}".lstrip("/"), "type": kind} for path, kind in routes.items()
+        ]
+    return [f"{_inside(folder, entry).relative_to(folder).as_posix()}: {_kind(entry, folder)}" for entry in entries]
+
+
 def _declared(folder: Path, options: Mapping[str, Any]) -> SentenceFolder:
     modules = [(_kind(entry, folder), _inside(folder, entry)) for entry in _module_list(folder)]
     kinds = [kind for kind, _ in modules]
     if kinds[:2] != ["Transformer", "Pooling"]:
-        raise SpecError(
+        raise NotPlain(
             f"model folder '{folder}': its modules begin with {' + '.join(kinds[:2]) or 'nothing'}; only"
-            " Transformer + Pooling is supported. Choose another model."
+            " Transformer + Pooling is supported."
         )
     (_, transformer), (_, pooling_folder), *rest = modules
     text_config = _transformer_config(transformer)
@@ -127,7 +152,7 @@ def _declared(folder: Path, options: Mapping[str, Any]) -> SentenceFolder:
             after.append(layer)
             dim = layer.out_features
         elif kind != "Dropout":  # which does nothing outside training
-            raise SpecError(
+            raise NotPlain(
                 f"model folder '{folder}': module {kind} is not supported. Supported after Pooling: Dense, Normalize."
                 " Choose another model."
             )
@@ -195,13 +220,11 @@ def _transformer_config(transformer: Path) -> Mapping[str, Any]:
         return {}
     task = config.get("transformer_task", "feature-extraction")
     if task != "feature-extraction":
-        raise SpecError(
-            f"{transformer / name}: transformer_task '{task}' is not supported; only feature-extraction is."
-        )
+        raise NotPlain(f"{transformer / name}: transformer_task '{task}' is not supported; only feature-extraction is.")
     if "message" in (config.get("modality_config") or {}):
-        raise SpecError(f"{transformer / name}: texts go through a chat template, which is not supported.")
+        raise NotPlain(f"{transformer / name}: texts go through a chat template, which is not supported.")
     if (transformer / "adapter_config.json").is_file():
-        raise SpecError(f"model folder '{transformer}' is an adapter. Merge it into its base model and save that.")
+        raise NotPlain(f"model folder '{transformer}' is an adapter. Merge it into its base model and save that.")
     return config
 
 
@@ -228,7 +251,7 @@ def _dense_layer(path: Path) -> DenseLayer:
         raise SpecError(f"{file}: activation '{activation}' is not supported. Supported: {', '.join(ACTIVATIONS)}.")
     ports = {config.get(key) or "sentence_embedding" for key in ("module_input_name", "module_output_name")}
     if ports != {"sentence_embedding"} or config.get("use_residual"):
-        raise SpecError(f"{file}: only a Dense layer from sentence vector to sentence vector is supported.")
+        raise NotPlain(f"{file}: only a Dense layer from sentence vector to sentence vector is supported.")
     try:
         shape = {"in_features": int(config["in_features"]), "out_features": int(config["out_features"])}
     except (KeyError, TypeError, ValueError):

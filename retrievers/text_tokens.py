@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rag.core.errors import SpecError
 
 
 class TextTokens:
-    """The tokenizer in `folder`. Not to be called by two threads at once: it keeps truncation as a setting."""
+    """A model's tokenizer. Not to be called by two threads at once: it keeps truncation as a setting.
 
-    def __init__(self, folder: Path, *, max_length: int, lower_case: bool) -> None:
+    Raises:
+        SpecError: it is not a fast one, which alone knows spans; `where` says whose it is.
+    """
+
+    def __init__(self, tokenizer: Any, *, max_length: int, lower_case: bool, where: Path) -> None:
+        if not tokenizer.is_fast:
+            raise SpecError(f"model folder '{where}': its tokenizer has no tokenizer.json, which is needed for spans")
+        self._tokenizer = tokenizer
+        self._max_length = max_length
+        self._lower_case = lower_case
+
+    @classmethod
+    def load(cls, folder: Path, *, max_length: int, lower_case: bool) -> TextTokens:
+        """The tokenizer in `folder`.
+
+        Raises:
+            SpecError: transformers cannot load it, or it is not a fast one.
+        """
         from transformers import AutoTokenizer
 
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as cause:
             raise SpecError(f"model folder '{folder}': transformers cannot load its tokenizer ({cause})") from cause
-        if not self._tokenizer.is_fast:
-            raise SpecError(f"model folder '{folder}': its tokenizer has no tokenizer.json, which is needed for spans")
-        self._max_length = max_length
-        self._lower_case = lower_case
+        return cls(tokenizer, max_length=max_length, lower_case=lower_case, where=folder)
 
     @property
     def pad_id(self) -> int:

@@ -68,7 +68,7 @@ def load_transformer(folder: Path, *, compute: Compute) -> PreTrainedModel:
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     loader: Any = getattr(transformers, _ENCODER_HALVES.get(str(config.get("model_type")), "AutoModel"))
-    with _no_progress_bar():
+    with no_progress_bar():
         try:
             model = loader.from_pretrained(
                 folder, dtype=getattr(torch, compute), local_files_only=True, trust_remote_code=False
@@ -170,7 +170,7 @@ def _matmul_attention(
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
     """transformers draws a bar on every load, to a terminal or not."""
     from transformers.utils import logging
 

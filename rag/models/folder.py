@@ -29,6 +29,9 @@ TOKENIZERS = (
 )
 HASHES = "hashes.json"
 
+# Modules of sentence-transformers that need no config.json, or keep their settings elsewhere.
+_WITHOUT_CONFIG = ("Normalize", "Router", "Dropout", "StaticEmbedding")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
@@ -62,8 +65,9 @@ def _missing(folder: Path) -> Iterable[str]:
     for module in _modules(folder):
         if not (folder / module / "config.json").is_file():
             yield (Path(module) / "config.json").as_posix()
-    first = folder / _modules(folder)[0]
-    if not any((place / name).is_file() for place in (first, folder) for name in TOKENIZERS):
+    places = [folder / path for path, _ in module_types(folder)] or [folder]
+    first = places[0]
+    if not any((place / name).is_file() for place in (*places, folder) for name in TOKENIZERS):
         yield "tokenizer.json"
     listed = weight_files(folder)
     if not listed:
@@ -76,22 +80,34 @@ def _missing(folder: Path) -> Iterable[str]:
 
 def _modules(folder: Path) -> list[str]:
     """Relative paths of the parts that have a config: the root, or what sentence-transformers lists."""
+    types = module_types(folder)
+    return [path for path, kind in types if kind not in _WITHOUT_CONFIG] if types else [""]
+
+
+def module_types(folder: Path) -> list[tuple[str, str]]:
+    """(path in the folder, class name) of what sentence-transformers lists, and of what its routers route to.
+
+    Paths that lead out of the folder are left out.
+    """
     listed = _json(folder / "modules.json")
-    if not isinstance(listed, list):
-        return [""]
-    paths = [
-        str(module.get("path", ""))
-        for module in listed
-        if isinstance(module, dict) and not str(module.get("type", "")).endswith(".Normalize")
-    ]
-    inside = [path for path in paths if not Path(path).is_absolute() and ".." not in Path(path).parts]
-    return inside or [""]
+    modules = listed if isinstance(listed, list) else []
+    types = [(str(each.get("path", "")), str(each.get("type", ""))) for each in modules if isinstance(each, dict)]
+    for place, kind in list(types):
+        routes = _json(folder / place / "router_config.json") if kind.endswith(".Router") and _inside(place) else None
+        routed = routes.get("types") if isinstance(routes, dict) else None
+        if isinstance(routed, dict):
+            types += [((Path(place) / str(path)).as_posix(), str(name)) for path, name in routed.items()]
+    return [(path, kind.rpartition(".")[2]) for path, kind in types if _inside(path)]
+
+
+def _inside(path: str) -> bool:
+    return not Path(path).is_absolute() and ".." not in Path(path).parts
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The weight files that loading reads, in a fixed order. Listed shards are returned even when absent."""
     found: list[Path] = []
-    for module in _modules(folder):
+    for module in [path for path, _ in module_types(folder)] or [""]:
         place = folder / module
         index = _json(place / "model.safetensors.index.json")
         if isinstance(index, dict) and isinstance(index.get("weight_map"), dict):

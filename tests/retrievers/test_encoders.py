@@ -16,7 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.core.errors import ContractError, IndexMismatch, IndexProblem, SpecError
-from retrievers.encoders import SentenceEncoder, by_length
+from retrievers.encoders import SentenceEncoder
+from retrievers.plain_encoder import by_length
 from tests.retrievers.tiny_encoders import (
     DENSE,
     MAX_LENGTH,

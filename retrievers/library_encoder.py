@@ -1,0 +1,145 @@
+"""Model folders that sentence-transformers reads and we do not: routers, CLIP's text side, static embeddings, SPLADE."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rag.core.digests import data_sha256, file_sha256
+from rag.core.errors import SpecError
+from rag.core.memory import Need, place
+from rag.core.optional import need
+from retrievers.encoder_kinds import Batch, Compute, Requested
+from retrievers.sentence_folder import Role, module_classes, sentence_options
+
+_TEXTS_PER_BATCH = 32
+
+
+class LibraryEncoder:
+    """One vector per text, as sentence-transformers makes it. Code that a folder brings along is never run."""
+
+    reads: ClassVar[str] = "a folder of sentence-transformers"
+    model_type: ClassVar[str] = "SentenceTransformer"
+
+    def __init__(self, folder: Path, *, requested: Requested) -> None:
+        need("sentence_transformers", by=f"the encoder in '{folder}'", extra="encoders")
+        if requested == "bfloat16":
+            raise SpecError(f"model folder '{folder}': this encoder runs in float32. Leave compute at auto.")
+        self._folder = folder
+        self._lock = threading.RLock()
+
+    @classmethod
+    def refuses(cls, folder: Path) -> str | None:
+        """Why sentence-transformers gives no vector of this kind for the folder."""
+        if not (folder / "modules.json").is_file():
+            return "it has no modules.json."
+        module_classes(folder)
+        kind = sentence_options(folder).get("model_type", "SentenceTransformer")
+        return None if kind == cls.model_type else f"it says that it is a {kind}, and this kind reads {cls.model_type}."
+
+    @property
+    def compute(self) -> Compute:
+        """Always float32: what a module computes in is its own affair."""
+        return "float32"
+
+    @cached_property
+    def dim(self) -> int:
+        """Numbers per vector. Loads the weights where the modules do not say it."""
+        with self._lock:
+            return int(self._model.get_embedding_dimension() or self._vectors([""], "document").shape[1])
+
+    def facts(self) -> Mapping[str, Any]:
+        """The modules, every setting in the folder by its digest, and the version of the library."""
+        import sentence_transformers
+
+        settings = sorted(path for path in self._folder.rglob("*.json") if path.is_file())
+        digests = {path.relative_to(self._folder).as_posix(): file_sha256(path) for path in settings}
+        return {
+            "modules": module_classes(self._folder),
+            "settings_sha256": data_sha256(digests),
+            "library": f"sentence-transformers {sentence_transformers.__version__}",
+            "dim": self.dim,
+            "compute": self.compute,
+        }
+
+    def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
+        """The texts in order, some at a time."""
+        for start in range(0, len(texts), _TEXTS_PER_BATCH):
+            part = list(texts[start : start + _TEXTS_PER_BATCH])
+            yield np.arange(start, start + len(part)), self._vectors(part, role)
+
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """By the tokenizer of the model's first module, or of a router's default route."""
+        import transformers
+        from tokenizers import Tokenizer
+
+        from retrievers.text_tokens import TextTokens
+
+        with self._lock:
+            tokenizer = self._model.tokenizer
+            if isinstance(tokenizer, Tokenizer):  # as static embeddings keep it
+                library: Any = transformers
+                tokenizer = library.PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+            tokens = TextTokens(tokenizer, max_length=1, lower_case=False, where=self._folder)
+            return tokens.spans(texts)
+
+    def memory(self) -> list[Need]:
+        """Weights in float32; what a batch takes is not known beforehand."""
+        from rag.models.sizes import count_parameters
+        from retrievers.transformer import device
+
+        size = count_parameters(self._folder) * 4
+        return [Need(what="encoder weights in float32", n_bytes=size, where=place(device()))]
+
+    def release(self) -> None:
+        """Let go of the weights."""
+        with self._lock:
+            self.__dict__.pop("_model", None)
+        gc.collect()
+
+    def _vectors(self, texts: list[str], role: Role) -> Any:
+        with self._lock:
+            encode = self._model.encode_query if role == "query" else self._model.encode_document
+            vectors = encode(_readable(texts), show_progress_bar=False, **self._options)
+        return np.asarray(vectors, dtype=np.float32)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"convert_to_numpy": True}
+
+    @cached_property
+    def _model(self) -> Any:
+        import sentence_transformers
+
+        from retrievers.transformer import device, no_progress_bar
+
+        loader = getattr(sentence_transformers, self.model_type)
+        with no_progress_bar():
+            try:
+                return loader(str(self._folder), device=device(), local_files_only=True, trust_remote_code=False)
+            except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as cause:
+                raise SpecError(
+                    f"model folder '{self._folder}': sentence-transformers cannot load it ({cause})"
+                ) from cause
+
+
+class SparseLibraryEncoder(LibraryEncoder):
+    """Weights of all terms of the vocabulary, zeros included: exact, but a vector is as long as the vocabulary."""
+
+    reads: ClassVar[str] = "a sparse folder of sentence-transformers"
+    model_type: ClassVar[str] = "SparseEncoder"
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"convert_to_sparse_tensor": False}
+
+
+def _readable(texts: list[str]) -> list[str]:
+    """Without lone surrogates, which no tokenizer takes."""
+    return [text.encode("utf-8", "replace").decode() for text in texts]

@@ -1,0 +1,213 @@
+"""A plain sentence-transformers folder (Transformer, Pooling, Dense, Normalize), run on transformers and torch alone.
+
+It is here because it is faster: see docs/decisions/0006-ours-or-a-library.md.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.errors import SpecError
+from rag.core.memory import Need, place
+from retrievers.encoder_kinds import Batch, Compute, Requested
+from retrievers.sentence_folder import DenseLayer, NotPlain, Role, SentenceFolder, read_sentence_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from retrievers.text_tokens import TextTokens
+
+_TEXTS_PER_SPAN_CALL = 256
+_BYTES = {"float32": 4, "bfloat16": 2}
+
+
+class PlainEncoder:
+    """Pooling, normalisation, prompts and length limit are read from the folder; weights load at the first text."""
+
+    reads: ClassVar[str] = "a plain folder"
+
+    def __init__(self, folder: Path, *, requested: Requested) -> None:
+        self._folder, self._requested = folder, requested
+        self._lock = threading.RLock()
+
+    @staticmethod
+    def refuses(folder: Path) -> str | None:
+        """Why this is no plain folder."""
+        try:
+            read_sentence_folder(folder)
+        except NotPlain as reason:
+            return str(reason)
+        return None
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the folder's files say, and the data type."""
+        how = self._how
+        return {
+            "pooling": list(how.pooling),
+            "pooling_is_declared": how.pooling_is_declared,
+            "include_prompt": how.include_prompt,
+            "after": [_describe_step(step) for step in how.after],
+            "normalise": how.normalise,
+            "dim": how.dim,
+            "max_length": how.max_length,
+            "lower_case": how.lower_case,
+            "prompts": dict(how.prompts),
+            "compute": self.compute,
+        }
+
+    @property
+    def dim(self) -> int:
+        """Numbers per vector."""
+        return self._how.dim
+
+    @cached_property
+    def compute(self) -> Compute:
+        """The data type of the transformer. Pooling and all that follows is float32."""
+        from retrievers.transformer import choose_compute
+
+        return choose_compute(self._requested)
+
+    def memory(self) -> list[Need]:
+        """Weights, and the batches that run side by side."""
+        from rag.models.sizes import count_parameters, read_shape
+        from retrievers.batch_threads import usable_cores
+        from retrievers.transformer import device, tokens_per_batch
+
+        size = _BYTES[self.compute]
+        where, tokens = place(device()), tokens_per_batch() * (usable_cores() if device() == "cpu" else 1)
+        return [
+            Need(what=f"encoder weights in {self.compute}", n_bytes=count_parameters(self._folder) * size, where=where),
+            Need(
+                what=f"encoding {tokens:,} tokens",
+                n_bytes=read_shape(self._how.transformer).pass_numbers() * tokens * size,
+                where=where,
+            ),
+        ]
+
+    def release(self) -> None:
+        """Let go of the weights; a running call keeps them until it is done."""
+        with self._lock:
+            for name in ("_transformer", "_after"):
+                self.__dict__.pop(name, None)
+        gc.collect()
+
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where each token of each text begins and ends, in characters; nothing is cut and no special tokens come in.
+
+        Tokens that share a character, such as bytes of a rare one, have the same span.
+        """
+        return [
+            spans
+            for start in range(0, len(texts), _TEXTS_PER_SPAN_CALL)
+            for spans in self._locked_spans(texts[start : start + _TEXTS_PER_SPAN_CALL])
+        ]
+
+    def _locked_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        with self._lock:
+            return self._tokens.spans(texts)
+
+    def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
+        """Rows of `texts` and their vectors, a forward pass at a time."""
+        from retrievers.batch_threads import run_batches
+        from retrievers.transformer import tokens_per_batch
+
+        how, prompt = self._how, self._how.prompts[role]
+        with self._lock:
+            ids = self._tokens.ids([prompt + text for text in texts])
+            skip = 0 if how.include_prompt or not prompt else self._tokens.prompt_length(prompt)
+            self._load()
+
+        def forward(rows: list[int]) -> NDArray[np.float32]:
+            return self._forward([ids[row] for row in rows], skip)
+
+        lengths = [len(each) for each in ids]
+        for rows, vectors in run_batches(forward, list(by_length(lengths, budget=tokens_per_batch()))):
+            yield np.asarray(rows), vectors
+
+    def _load(self) -> None:
+        """Load what `_forward` reads, before several threads do; they change none of it."""
+        _ = self._transformer, self._after
+
+    def _forward(self, ids: Sequence[Sequence[int]], skip: int) -> NDArray[np.float32]:
+        import torch
+
+        from retrievers.pooling import pool
+
+        lengths = torch.tensor([len(i) for i in ids])
+        longest = int(lengths.max())
+        padded = torch.full((len(ids), longest), self._tokens.pad_id)
+        for row, one in enumerate(ids):
+            padded[row, : len(one)] = torch.tensor(one)
+        mask = (torch.arange(longest) < lengths[:, None]).long()
+        with torch.inference_mode():
+            model = self._transformer
+            # Without a mask the attention needs no extra pass over its scores.
+            given = None if bool((lengths == longest).all()) else mask.to(model.device)
+            hidden = model(input_ids=padded.to(model.device), attention_mask=given).last_hidden_state.float()
+            vectors = pool(hidden, lengths.to(model.device), self._how.pooling, skip=skip)
+            for step in self._after:
+                vectors = step(vectors)
+            if vectors.shape[1] != self._how.full_dim:
+                raise SpecError(
+                    f"model folder '{self._folder}': its files promise {self._how.full_dim} numbers per vector,"
+                    f" the model gives {vectors.shape[1]}"
+                )
+            vectors = vectors[:, : self.dim]
+            if self._how.normalise:
+                vectors = torch.nn.functional.normalize(vectors, dim=-1)
+        result: NDArray[np.float32] = vectors.cpu().numpy()
+        return result
+
+    @cached_property
+    def _how(self) -> SentenceFolder:
+        return read_sentence_folder(self._folder)
+
+    @cached_property
+    def _tokens(self) -> TextTokens:
+        from retrievers.text_tokens import TextTokens
+
+        return TextTokens.load(self._how.transformer, max_length=self._how.max_length, lower_case=self._how.lower_case)
+
+    @cached_property
+    def _transformer(self) -> PreTrainedModel:
+        from retrievers.transformer import load_transformer
+
+        return load_transformer(self._how.transformer, compute=self.compute)
+
+    @cached_property
+    def _after(self) -> list[Callable[[Tensor], Tensor]]:
+        from retrievers.dense_layers import load_step
+
+        return [load_step(step) for step in self._how.after]
+
+
+def by_length(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
+    """Rows in batches of like length, longest first, each at most `budget` tokens with its padding, or one text.
+
+    Longest first: if memory is short, that shows at once. Texts without a token are left out.
+    """
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if lengths[row] == 0:
+            break
+        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _describe_step(step: DenseLayer | Literal["normalise"]) -> str:
+    if isinstance(step, str):
+        return step
+    return f"dense {step.in_features} -> {step.out_features}, {step.activation}"
