@@ -14,10 +14,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from prompts import template
 from rag.core.errors import SpecError, did_you_mean
+from rag.core.inputs import note_prompt
 from rag.core.yaml_source import parse_yaml
-
-LISTS = Path(__file__).parent / "library" / "instructions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,11 @@ def load_instructions(name: str) -> Instructions:
     Raises:
         SpecError: there is no such list, or its file is wrong.
     """
-    known = sorted(path.stem for path in LISTS.glob("*.yaml"))
+    lists = template.LIBRARY / "instructions"
+    known = sorted(path.stem for path in lists.glob("*.yaml"))
     if name not in known:
         raise SpecError(f"no list of instructions named '{name}'. {did_you_mean(name, known)}")
-    return read_instructions(LISTS / f"{name}.yaml", source=name)
+    return read_instructions(lists / f"{name}.yaml", source=name)
 
 
 def read_instructions(path: Path, *, source: str) -> Instructions:
@@ -54,4 +55,6 @@ def read_instructions(path: Path, *, source: str) -> Instructions:
         raise SpecError(f"instructions '{source}' must hold 'instructions', a list of texts")
     if len(set(texts)) < len(texts):
         raise SpecError(f"instructions '{source}': one text is there twice; keep one")
-    return Instructions(source=source, texts=tuple(texts), sha256=hashlib.sha256(data).hexdigest())
+    sha256 = hashlib.sha256(data).hexdigest()
+    note_prompt(f"instructions/{source}", sha256)
+    return Instructions(source=source, texts=tuple(texts), sha256=sha256)

@@ -24,7 +24,9 @@ def takes(
         def construct(self: Component, /, *args: Fields.args, **fields: Fields.kwargs) -> None:
             init(self, record(*args, **fields))
 
-        describe(construct, inspect.signature(record), get_type_hints(record), doc=argument_docs(record))
+        describe(
+            construct, inspect.signature(record), get_type_hints(record, include_extras=True), doc=argument_docs(record)
+        )
         return construct
 
     return decorated

@@ -57,7 +57,12 @@ def component_of(preset: Preset, *, name: str, by: str, module: str) -> type[Any
         component.__init__(self, **given.arguments, **preset.fixed)
 
     init = component.__init__
-    describe(construct, offered, get_type_hints(init), doc=_reworded(inspect.getdoc(init) or "", preset.meanings))
+    describe(
+        construct,
+        offered,
+        get_type_hints(init, include_extras=True),
+        doc=_reworded(inspect.getdoc(init) or "", preset.meanings),
+    )
     own = {"__doc__": preset.about, "__init__": construct, "__module__": module, "__qualname__": name, "by": by}
     title = "".join(part.capitalize() for part in name.split("_"))
     return type(title, (component,), own | dict(preset.attributes))

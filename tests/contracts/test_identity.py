@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
+from rag.core.digests import data_sha256
 from rag.graph.checked import Made
 from rag.graph.kinds import STAGES
 from rag.graph.making import Complain, Supplied, make
 from rag.graph.signature import Param, core_of, signature
 from rag.graph.spec import Part
-from rag.core.digests import data_sha256
 from rag.pipeline.identity import part_identity
 from tests.contracts.conftest import SMALL, Given
 
