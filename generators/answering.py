@@ -1,4 +1,4 @@
-"""What the generators of answers share: how a reply is judged, and how a stream of text is followed to its end."""
+"""The common part of the generators of answers: judging a reply, and following a stream of text to its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def outcome_of(completion: Completion, status: Status, *, removed: int = 0) -> O
     if status == "failed":
         return Outcome(kind="failed", detail="the model wrote no word", counts=counts)
     if removed:
-        detail = f"{removed} marker{'s' * (removed > 1)} pointed at no passage and went"
+        detail = (
+            f"{removed} marker{'s' * (removed > 1)} named no passage and {'were' if removed > 1 else 'was'} removed"
+        )
         return Outcome(kind="repaired", detail=detail, counts=counts)
     return Outcome(counts=counts) if counts else OK
 

@@ -37,20 +37,20 @@ def together(asks: Sequence[Ask[Q, A, T]]) -> Ask[Q, A, list[T]]:
     results: dict[int, T] = {}
     waiting: dict[int, list[Q]] = {}
 
-    def advance(at: int, answers: list[A] | None) -> None:
+    def advance(place: int, answers: list[A] | None) -> None:
         try:
-            waiting[at] = next(asks[at]) if answers is None else asks[at].send(answers)
+            waiting[place] = next(asks[place]) if answers is None else asks[place].send(answers)
         except StopIteration as done:
-            waiting.pop(at, None)
-            results[at] = done.value
+            waiting.pop(place, None)
+            results[place] = done.value
 
-    for at in range(len(asks)):
-        advance(at, None)
+    for place in range(len(asks)):
+        advance(place, None)
     while waiting:
         answers = iter((yield [question for questions in waiting.values() for question in questions]))
-        for at, questions in list(waiting.items()):
-            advance(at, [next(answers) for _ in questions])
-    return [results[at] for at in range(len(asks))]
+        for place, questions in list(waiting.items()):
+            advance(place, [next(answers) for _ in questions])
+    return [results[place] for place in range(len(asks))]
 
 
 def remembered(ask: Ask[Q, A, T], memory: dict[Hashable, A], key: Callable[[Q], Hashable]) -> Ask[Q, A, T]:

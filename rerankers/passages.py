@@ -1,4 +1,4 @@
-"""How passages stand in a prompt: in one line each, cut by words until the prompt fits the model."""
+"""Passages in a prompt: in one line each, cut by words until the prompt fits the model."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ class SentenceEncoder:
 
     def __init__(self, *, model: str, revision: str | None = None, compute: Requested = "auto") -> None:
         if not model:
-            raise ValueError("SentenceEncoder: model must name a packaged model, a folder or a hub id")
+            raise ValueError("encoder: model must name a packaged model, a folder or a hub id")
         if compute not in get_args(Requested):
-            raise ValueError(f"SentenceEncoder: compute must be auto, float32 or bfloat16, got {compute!r}")
+            raise ValueError(f"encoder: compute must be auto, float32 or bfloat16, got {compute!r}")
         self.model = model
         self.revision = revision
         self._requested: Requested = compute
@@ -104,7 +104,7 @@ class SentenceEncoder:
             ContractError: the model gave numbers that are not finite.
         """
         if role not in get_args(Role):
-            raise ValueError(f"SentenceEncoder.encode: role must be query or document, got {role!r}")
+            raise ValueError(f"encoder: role must be query or document, got {role!r}")
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         done = 0
         for start in range(0, len(texts), _TEXTS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Which sampling parameters make sense: one check for every language model."""
+"""The check of sampling parameters, one for every language model."""
 
 from __future__ import annotations
 

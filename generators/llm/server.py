@@ -209,8 +209,8 @@ class ServerLLM:
         scores: list[list[float]] = [[] for _ in tails]
         if scored:
             heads = self._heads([prompts[at] for at in scored])
-            found = self._each(self._score, list(zip(heads, [tails[at] for at in scored], strict=True)))
-            for at, tokens in zip(scored, found, strict=True):
+            of_scored = self._each(self._score, list(zip(heads, [tails[at] for at in scored], strict=True)))
+            for at, tokens in zip(scored, of_scored, strict=True):
                 scores[at] = tokens
         return scores
 
@@ -229,8 +229,8 @@ class ServerLLM:
         if prompts:
             self._require_scorer()
             heads, tails = self._heads(prompts), self._tails(choices)
-            found = self._each(self._score, [(head, tail) for head in heads for tail in tails])
-            table[:] = np.reshape([sum(tokens) for tokens in found], table.shape)
+            scores = self._each(self._score, [(head, tail) for head in heads for tail in tails])
+            table[:] = np.reshape([sum(tokens) for tokens in scores], table.shape)
         return table
 
     def _body(self, prompt: Prompt, params: SamplingParams) -> dict[str, Any]:
@@ -252,8 +252,8 @@ class ServerLLM:
 
     def _pieces(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         body = self._body(prompt, params) | {"stream": True, "stream_options": {"include_usage": True}}
-        told: list[str] = []
-        noted: list[Any] = []
+        pieces: list[str] = []
+        logprobs: list[Any] = []
         finish, usage = None, None
         events = self._client.events(self._path, body)
         try:
@@ -264,18 +264,18 @@ class ServerLLM:
                     continue
                 choice = server_replies.only_choice(event)
                 finish = choice.get("finish_reason") or finish
-                noted += server_replies.logprobs(choice.get("logprobs")) or ()
+                logprobs += server_replies.logprobs(choice.get("logprobs")) or ()
                 if piece := server_replies.text_of(choice.get("delta") or choice):
-                    told.append(piece)
+                    pieces.append(piece)
                     yield piece
         finally:
             events.close()
         if finish is None:
             raise server_errors.broke_off(self.url, "it ended without a finish reason")
         return Completion(
-            text="".join(told),
+            text="".join(pieces),
             finish_reason=server_replies.reason(finish),
-            logprobs=tuple(noted) if params.logprobs else None,
+            logprobs=tuple(logprobs) if params.logprobs else None,
             **server_replies.tokens(usage),
         )
 

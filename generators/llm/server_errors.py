@@ -1,4 +1,4 @@
-"""What went wrong between here and a server, in words that say what to do. Pure functions; keys never get in."""
+"""Errors between here and a server, in words that say what to do. Pure functions; keys never get in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible server said -> completions. Nothing in a reply is taken on trust. Pure functions."""
+"""Replies of an OpenAI-compatible server -> completions. Nothing in a reply is taken on trust. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to ask an OpenAI-compatible server: prompts and sampling parameters -> request bodies. Pure functions."""
+"""Requests to an OpenAI-compatible server: prompts and sampling parameters -> bodies. Pure functions."""
 
 from __future__ import annotations
 

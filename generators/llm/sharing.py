@@ -1,4 +1,4 @@
-"""Which prompts of a call begin alike, and batches in which such a beginning is read once. Pure: ids in, positions out.
+"""Prompts of a call that begin alike, and batches in which such a beginning is read once. Pure: ids in, positions out.
 
 What was kept of earlier calls counts as read: it is worth nothing to read it once more for several prompts."""
 

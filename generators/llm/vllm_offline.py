@@ -215,8 +215,8 @@ class VLLMOfflineLLM:
             return scores
         # The engine writes at least one token, so a pair may fill the window but for one.
         heads = self._heads([prompts[at] for at in scored], more=1 + max(map(len, tails)))
-        asked = self._reading(prompt_logprobs=0)
-        pairs = [(head + tails[at], asked) for at, head in zip(scored, heads, strict=True)]
+        sampling = self._reading(prompt_logprobs=0)
+        pairs = [(head + tails[at], sampling) for at, head in zip(scored, heads, strict=True)]
         for at, output in zip(scored, self._engine.complete(pairs), strict=True):
             scores[at] = tail_scores(output, tails[at])
             cached[at] = output.num_cached_tokens or 0
@@ -259,16 +259,16 @@ class VLLMOfflineLLM:
         return tuple(self._last.cached)
 
     def _pieces(self, head: list[int], params: SamplingParams) -> Generator[str, None, Completion]:
-        told: list[str] = []
+        pieces: list[str] = []
         noted: list[dict[str, float]] = []
         written, last = 0, None
         for last in self._engine.stream((head, self._sampling(params, streamed=True))):
             written += len(last.outputs[0].token_ids)
             noted += logprobs(last.outputs[0])
             if piece := last.outputs[0].text:
-                told.append(piece)
+                pieces.append(piece)
                 yield piece
-        return completion(last, params, text="".join(told), written=written, noted=noted)
+        return completion(last, params, text="".join(pieces), written=written, noted=noted)
 
     def _sampling(self, params: SamplingParams, *, streamed: bool) -> Any:
         from vllm import SamplingParams as Sampling

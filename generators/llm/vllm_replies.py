@@ -1,4 +1,4 @@
-"""What a vLLM engine gives -> completions and scores. Pure functions."""
+"""Outputs of a vLLM engine -> completions and scores. Pure functions."""
 
 from __future__ import annotations
 

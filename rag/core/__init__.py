@@ -1,1 +1,1 @@
-"""What every room shares: records, protocols, errors, the registry, order of hits. Imports nothing of ours from outside."""
+"""The ground floor: records, protocols, errors, the registry, order of hits. It imports nothing of ours from outside."""

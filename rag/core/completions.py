@@ -1,4 +1,4 @@
-"""What stages that call a language model share: their bill, and the turns of a conversation."""
+"""The common part of stages that call a language model: their bill, and the turns of a conversation."""
 
 from __future__ import annotations
 

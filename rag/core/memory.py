@@ -1,4 +1,4 @@
-"""What parts say they need of a machine's memory, and how much a machine has. Knows no models and loads nothing."""
+"""Memory: what parts say they need, and how much a machine has. Knows no models and loads nothing."""
 
 from __future__ import annotations
 

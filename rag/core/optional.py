@@ -1,4 +1,4 @@
-"""Is a library there? Checked without importing it, with the install line in the error."""
+"""Libraries that may be absent: checked without importing them, with the install line in the error."""
 
 from __future__ import annotations
 

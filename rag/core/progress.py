@@ -1,4 +1,4 @@
-"""How long work tells how far it is: a function of (what, done, total), called from the working thread."""
+"""Progress of long work: a function of (what, done, total), called from the working thread."""
 
 from __future__ import annotations
 

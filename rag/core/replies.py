@@ -1,4 +1,4 @@
-"""What a model wrote -> the text that was wanted. Pure functions that never raise and know no stage.
+"""Replies of a model -> the text that was wanted. Pure functions that never raise and know no stage.
 
 Models announce ("Sure, here is ..."), number, quote, fence, think aloud and stop in the middle. What is wanted is
 kept in any language; a reply without it gives an empty text.

@@ -1,4 +1,4 @@
-"""What a run did: records, seconds, tokens and outcomes of every node, and the items that failed."""
+"""The report of a run: records, seconds, tokens and outcomes of every node, and the items that failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine's processor is good at. Imports torch when asked."""
+"""The processor of this machine, and what it is good at. Imports torch when asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a model will be in memory, from its files' headers and its config alone."""
+"""The size of a model in memory, from its files' headers and its config alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which passages an answer rests on, and which of their sentences: markers that the model wrote, and support found
+"""Citations: the passages that an answer rests on, and their sentences, from markers that the model wrote and support found
 afterwards by shared words. Pure functions.
 
 A marker is a number from 1 in brackets, or several: [2], [1, 3]. Only the model's own text is read; a passage's text

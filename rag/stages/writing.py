@@ -1,4 +1,4 @@
-"""What components share that have a model write about every query: one call for all, and an account of the replies."""
+"""Writing about queries: one call to a model for all of them, and an account of the replies."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Written:
         Counts always tell the calls and how many of them were ok, repaired and fallback.
         """
         given = self.calls - self.empty
-        found = {"empty": self.empty, "too_long": self.too_long, "cut_off": self.cut_off}
-        counts = call_counts(ok=given, fallback=self.empty) | {name: n for name, n in found.items() if n}
+        troubles = {"empty": self.empty, "too_long": self.too_long, "cut_off": self.cut_off}
+        counts = call_counts(ok=given, fallback=self.empty) | {name: n for name, n in troubles.items() if n}
         if not self.texts:
             detail = "the model wrote nothing usable" if self.calls else "there was no document to learn from"
             detail = "the prompt is too long for the model" if self.too_long else detail

@@ -98,13 +98,13 @@ class AttentionReranker:
             raise SpecError("rerank.attention reads ahead only with layout: blocks and keep: disk or memory")
         fresh, filling = 0, Filling()
         for first in range(0, len(documents), _AHEAD):
-            some = documents[first : first + _AHEAD]
+            part = documents[first : first + _AHEAD]
             with self._llm.weights() as lent:
                 reader, _ = self._reader(lent)
-                blocks = [reader.block(each)[0] for each in some]
+                blocks = [reader.block(each)[0] for each in part]
                 with self._switched(reader.decoder):
                     fresh += reader.read(blocks).fresh
-            progress("read", first + len(some), len(documents))
+            progress("read", first + len(part), len(documents))
             if reader.store is not None and filling.passes(reader.store, blocks):
                 logger.warning(
                     "rerank.attention: keep_mb=%d holds the states of about %d of %d documents; raise it to keep all",
@@ -165,14 +165,14 @@ class AttentionReranker:
         queries = [reader.query(work.ranking.query.text) for work in works]
         ids = [ids for ids, _ in queries]
         with self._switched(reader.decoder):
-            for some in reader.together(ids):
+            for part in reader.together(ids):
                 started = perf_counter()
-                asked = reader.ask(ids[some])
-                per_token = (perf_counter() - started) / sum(map(len, ids[some]))
-                for work, its_ids, (_, cut), seen in zip(works[some], ids[some], queries[some], asked, strict=True):
+                views = reader.ask(ids[part])
+                per_token = (perf_counter() - started) / sum(map(len, ids[part]))
+                for work, its_ids, (_, cut), view in zip(works[part], ids[part], queries[part], views, strict=True):
                     started = perf_counter()
                     work.cut_query = cut
-                    self._score(work, self._question(reader, heads, seen), heads, k)
+                    self._score(work, self._question(reader, heads, view), heads, k)
                     seconds = perf_counter() - started + per_token * len(its_ids)
                     work.usage += Usage(calls=1, prompt_tokens=len(its_ids), seconds=seconds)
 
@@ -219,12 +219,12 @@ class AttentionReranker:
             read = reader.read([ids for ids, _ in blocks])
             work.usage += Usage(calls=1, prompt_tokens=read.encoded + read.found, cached_tokens=read.found)
             work.cut_documents += sum(cut for _, cut in blocks)
-            found, taken_off = question.match(read.keys), read.priors
-            work.trouble = question.trouble(found, taken_off)
+            matched, of_prior = question.match(read.keys), read.priors
+            work.trouble = question.trouble(matched, of_prior)
             if work.trouble:
                 return
             done = first + len(blocks)
-            by_head[:, first:done], priors[first:done] = found, taken_off
+            by_head[:, first:done], priors[first:done] = matched, of_prior
             if not stepwise:
                 continue
             work.scores = self._final(work, weighing.score(by_head[:, :done], priors[:done]))

@@ -67,7 +67,7 @@ class CodeSwitchReformulator:
         Raises:
             SpecError: the dictionary is not of that form.
         """
-        return [made for query in queries for made in self._family(query)]
+        return [variant for query in queries for variant in self._family(query)]
 
     def _family(self, query: Query) -> list[Query]:
         spans = entities(query.text, self._loaded())
@@ -77,8 +77,8 @@ class CodeSwitchReformulator:
             detail = "no language has a name for every entity" if spans else "the query names no known entity"
             return [replace(query, outcome=Outcome(kind="empty", detail=detail), usage=NO_USAGE)]
         kept = [query] if self.keep_original else []
-        made = [replace(query, text=text, original=query.asked, parts=(), terms={}) for text in texts]
-        return [replace(each, outcome=OK, usage=NO_USAGE) for each in (*kept, *made)]
+        variants = [replace(query, text=text, original=query.asked, parts=(), terms={}) for text in texts]
+        return [replace(each, outcome=OK, usage=NO_USAGE) for each in (*kept, *variants)]
 
     def _drawn(self, spans: Sequence[Entity], qid: str) -> list[str]:
         """Languages that all entities have, at most n of them."""
@@ -101,17 +101,17 @@ def entities(text: str, names: Names) -> list[Entity]:
     """Names in the text from left to right, the longest at each place, none inside another."""
     longest = max((name.count(" ") + 1 for name in names), default=0)
     words = list(_WORD.finditer(text))
-    found: list[Entity] = []
-    at = 0
-    while at < len(words):
-        for last in range(min(at + longest, len(words)) - 1, at - 1, -1):
-            start, end = words[at].start(), words[last].end()
+    spans: list[Entity] = []
+    first = 0
+    while first < len(words):
+        for last in range(min(first + longest, len(words)) - 1, first - 1, -1):
+            start, end = words[first].start(), words[last].end()
             if counterparts := names.get(folded(text[start:end])):
-                found.append((start, end, counterparts))
-                at = last
+                spans.append((start, end, counterparts))
+                first = last
                 break
-        at += 1
-    return found
+        first += 1
+    return spans
 
 
 def switched(text: str, spans: Sequence[Entity], language: str) -> str:

@@ -68,8 +68,8 @@ class ConversationReformulator:
         rendered = [[self._render(query)] if self._needs_rewriting(query) else [] for query in queries]
         replies = write(self.llm, rendered, self._params, read=parse_question)
         families = [
-            self._family(query, written) if asked else [_left_alone(query)]
-            for query, asked, written in zip(queries, rendered, replies, strict=True)
+            self._family(query, written) if prompts_of_query else [_left_alone(query)]
+            for query, prompts_of_query, written in zip(queries, rendered, replies, strict=True)
         ]
         warn([family[0] for family in families], by="reformulate.conversation")
         return [query for family in families for query in family]

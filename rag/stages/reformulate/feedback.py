@@ -1,4 +1,4 @@
-"""Which documents of a first ranking a reformulator may learn from: the top, the judged ones, or those a model picks."""
+"""Feedback: the documents of a first ranking to learn from. The top, the judged ones, or those that a model picks."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class FeedbackSource:
         judged = self._qrels.get(query.qid, {})
         best = sorted((doc_id for doc_id, grade in judged.items() if grade > 0), key=lambda i: (-judged[i], i))
         ranked_chunks = {hit.document.parent: hit.document for hit in reversed(ranking.hits)}  # the highest stays
-        found = (ranked_chunks.get(doc_id) or self._stored(doc_id) for doc_id in best)
-        return tuple(islice((document for document in found if document is not None), self._m))
+        documents = (ranked_chunks.get(doc_id) or self._stored(doc_id) for doc_id in best)
+        return tuple(islice((document for document in documents if document is not None), self._m))
 
     def _stored(self, doc_id: str) -> Document | None:
         """A document of the index, or the first chunk of it; None for one that was judged and is not there."""
@@ -95,7 +95,7 @@ class FeedbackSource:
 
     def _picked(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
         shown = [_first(ranking, self._depth) for ranking in rankings]
-        asked = [
+        rendered = [
             [
                 self._critic.render(query=q.text, passage=in_one_line(first_words(d.full_text, self._max_words)))
                 for d in documents
@@ -104,13 +104,13 @@ class FeedbackSource:
         ]
         # Every reply is kept, also an unreadable one, so that verdicts stay beside their documents.
         params = SamplingParams(max_tokens=_VERDICT_TOKENS)
-        replies = write(self._llm, asked, params, read=lambda text: without_reasoning(text) or " ")
-        found = []
+        replies = write(self._llm, rendered, params, read=lambda text: without_reasoning(text) or " ")
+        feedback = []
         for documents, written in zip(shown, replies, strict=True):
             # A prompt that was too long has no verdict; which one it was is not known, so none of them counts.
             verdicts = [parse_yes_no(text) for text in written.texts]
             pairs = zip(documents, verdicts, strict=True) if len(verdicts) == len(documents) else ()
-            found.append(
+            feedback.append(
                 Feedback(
                     documents=tuple(document for document, yes in pairs if yes)[: self._m],
                     usage=written.usage,
@@ -119,7 +119,7 @@ class FeedbackSource:
                     too_long=written.too_long,
                 )
             )
-        return found
+        return feedback
 
 
 def paid(query: Query, feedback: Feedback) -> Query:

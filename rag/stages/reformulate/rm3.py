@@ -48,9 +48,9 @@ class RM3Reformulator:
 
     def reformulate(self, queries: Sequence[Query], feedback: Sequence[Ranking]) -> list[Query]:
         """One query per query, in order, with the weights in `terms`. `feedback`: what BM25 found for each."""
-        made = [self._expanded(query, ranking) for query, ranking in zip(queries, feedback, strict=True)]
-        warn(made, by="reformulate.rm3")
-        return made
+        expanded = [self._expanded(query, ranking) for query, ranking in zip(queries, feedback, strict=True)]
+        warn(expanded, by="reformulate.rm3")
+        return expanded
 
     def _expanded(self, query: Query, ranking: Ranking) -> Query:
         query = replace(query, outcome=OK, usage=NO_USAGE)
@@ -105,9 +105,9 @@ def relevance_model(feedback: Sequence[tuple[Mapping[str, float], float]], *, ke
 
 def mixed(query: Mapping[str, float], model: Mapping[str, float], weight: float) -> dict[str, float]:
     """`weight` of the query's terms and the rest of the model's, both scaled to sum to 1."""
-    asked = scaled(query)
-    terms = dict.fromkeys((*asked, *model))
-    both = {term: weight * asked.get(term, 0.0) + (1 - weight) * model.get(term, 0.0) for term in terms}
+    own = scaled(query)
+    terms = dict.fromkeys((*own, *model))
+    both = {term: weight * own.get(term, 0.0) + (1 - weight) * model.get(term, 0.0) for term in terms}
     return {term: share for term, share in both.items() if share}
 
 

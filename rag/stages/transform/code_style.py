@@ -1,4 +1,4 @@
-"""How alike two programs are in style: names, calls and shape. A measure of what rewriting a corpus changes.
+"""Likeness of two programs in style: names, calls and shape. A measure of what rewriting a corpus changes.
 
 Code Style Similarity of ReCo (ACL 2024, arXiv 2401.04514) for Python. Programs are parsed, never run. The paper parses
 with tree-sitter, here it is Python's own parser: the trees are others, so its figures are not comparable.

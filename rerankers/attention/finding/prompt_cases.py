@@ -1,4 +1,4 @@
-"""How every head scores cases whose candidates all stand in one prompt, as `rerank.icr` lays them out."""
+"""Scores of every head for cases whose candidates all stand in one prompt, as `rerank.icr` lays them out."""
 
 from __future__ import annotations
 

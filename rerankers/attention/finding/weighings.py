@@ -1,4 +1,4 @@
-"""Which heads rank well: several ways to weigh all heads of a model on examples, and cross-validation to choose.
+"""Heads that rank well: several ways to weigh all heads of a model on examples, and cross-validation to choose.
 
 Arithmetic alone, in float64. An example is one query's candidates as every head scores them; where its grades come
 from (judgements, or pseudo-queries whose source document is known) is not known here.
@@ -187,20 +187,20 @@ def ndcg(scores: Scores, grades: NDArray[np.float64], *, k: int = 10) -> Scores:
     best = (np.sort(gains)[::-1][:k] * discount[:k]).sum()
     order = np.argsort(-scores, axis=-1, kind="stable")
     in_order = np.take_along_axis(scores, order, -1)
-    found = gains[order]
+    gained = gains[order]
     if (in_order[..., 1:] == in_order[..., :-1]).any():
-        found = _mean_of_equals(found, in_order)
-    result: Scores = (found[..., : len(discount)] * discount).sum(-1) / best
+        gained = _mean_of_equals(gained, in_order)
+    result: Scores = (gained[..., : len(discount)] * discount).sum(-1) / best
     return result
 
 
 def _mean_of_equals(gains: Scores, scores: Scores) -> Scores:
     """Gains in rank order [..., n], each replaced by the mean of those with the same score."""
-    at = np.arange(scores.shape[-1])
+    ranks = np.arange(scores.shape[-1])
     differs = scores[..., 1:] != scores[..., :-1]
     edge = np.ones((*scores.shape[:-1], 1), dtype=bool)
-    first = np.maximum.accumulate(np.where(np.concatenate((edge, differs), -1), at, 0), -1)
-    last = np.where(np.concatenate((differs, edge), -1), at, at[-1])
+    first = np.maximum.accumulate(np.where(np.concatenate((edge, differs), -1), ranks, 0), -1)
+    last = np.where(np.concatenate((differs, edge), -1), ranks, ranks[-1])
     last = np.minimum.accumulate(last[..., ::-1], -1)[..., ::-1]
     up_to = np.concatenate((np.zeros_like(edge, dtype=gains.dtype), gains.cumsum(-1)), -1)
     total = np.take_along_axis(up_to, last + 1, -1) - np.take_along_axis(up_to, first, -1)
@@ -259,10 +259,10 @@ def _held_out(examples: Sequence[Example], method: Method, folds: int) -> dict[f
     settings: Sequence[float] = PENALTIES if method in ("sparse", "joint") else SIZES
     values, empty = {setting: np.empty(len(examples)) for setting in settings}, set[float]()
     for fold in range(folds):
-        training = [each for at, each in enumerate(examples) if at % folds != fold]
+        training = [each for place, each in enumerate(examples) if place % folds != fold]
         for setting, (weights, prior) in zip(settings, _fits(training, method, settings), strict=True):
             if not weights.any():
                 empty.add(setting)
-            for at in range(fold, len(examples), folds):
-                values[setting][at] = ndcg(scored(examples[at], weights, prior), examples[at].grades)
+            for place in range(fold, len(examples), folds):
+                values[setting][place] = ndcg(scored(examples[place], weights, prior), examples[place].grades)
     return {setting: each for setting, each in values.items() if setting not in empty}

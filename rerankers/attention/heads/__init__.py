@@ -1,1 +1,1 @@
-"""Which heads of a model are read, and how much each counts."""
+"""Heads of a model that are read, and how much each counts."""

@@ -1,4 +1,4 @@
-"""Which heads a reranker reads: those it was told, or the best that are known for the model it meets."""
+"""The heads that a reranker reads: those it was given, or the best that are known for the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which heads to trust in a model, and how much: a head set, one small JSON file that says how it was found.
+"""Head sets: which heads to trust in a model, and how much. One small JSON file that says how it was found.
 
 A set whose `weight_hash` is known serves exactly those weights. Lists taken from papers have none; they are matched
 by the model's name and its numbers of layers and heads, with a warning.

@@ -1,4 +1,4 @@
-"""Which weights a lent model has, and how it is built. Head sets and kept states depend on them."""
+"""Identity of a lent model: its weights, and how it is built. Head sets and kept states depend on them."""
 
 from __future__ import annotations
 

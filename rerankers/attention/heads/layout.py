@@ -1,4 +1,4 @@
-"""Which attention heads are read. Knows a model's configuration, not its weights."""
+"""The plan of the attention heads to read. Knows a model's configuration, not its weights."""
 
 from __future__ import annotations
 

@@ -32,12 +32,12 @@ def reader_of_one_prompt(
 
 def read_in_one_prompt(reader: ICRReranker, works: Sequence[AttentionWork], *, first_stage_weight: float) -> None:
     """Give every work the scores that its first candidates get there, or what went wrong."""
-    asked = [replace(work.ranking, hits=work.head) for work in works]
-    rankings = reader.rerank(asked, k=max(len(each.hits) for each in asked))
-    for work, found in zip(works, rankings, strict=True):
-        work.usage, work.told = found.usage, found.outcome
-        if found.outcome.kind != "fallback":
-            scores = {hit.doc_id: hit.score for hit in found.hits}
+    head_rankings = [replace(work.ranking, hits=work.head) for work in works]
+    rankings = reader.rerank(head_rankings, k=max(len(each.hits) for each in head_rankings))
+    for work, ranking in zip(works, rankings, strict=True):
+        work.usage, work.told = ranking.usage, ranking.outcome
+        if ranking.outcome.kind != "fallback":
+            scores = {hit.doc_id: hit.score for hit in ranking.hits}
             attention = np.array([scores[hit.doc_id] for hit in work.head])
             before = np.array([hit.score for hit in work.head], dtype=np.float64)
             work.scores = fused(attention, before, weight=first_stage_weight)

@@ -148,14 +148,14 @@ class _BlocksPass:
 
     def _mask(self, length: int, window: int | None, device: Any) -> Tensor:
         """bool [1, 1, length, before + length]: what comes before, within the layer's window where it slides."""
-        found = self._masks.get((length, window))
-        if found is None:
+        mask = self._masks.get((length, window))
+        if mask is None:
             before = () if self._before is None else self._before.positions
             at = torch.tensor([*before, *range(self._row.first, self._row.first + length)], device=device)
             back = at[len(before) :, None] - at
-            found = back >= 0 if window is None else (back >= 0) & (back < window)
-            found = self._masks[length, window] = found[None, None]
-        return found
+            mask = back >= 0 if window is None else (back >= 0) & (back < window)
+            mask = self._masks[length, window] = mask[None, None]
+        return mask
 
 
 class _StatesPass(_BlocksPass):

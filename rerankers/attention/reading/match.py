@@ -1,4 +1,4 @@
-"""What a query pays to a document that it meets alone: vectors of the one, keys of the other. Arithmetic only.
+"""Attention of a query to a document that it meets alone: vectors of the one, keys of the other. Arithmetic only.
 
 For a head and a row t of the query, let w(d) be the summed exponentiated logits over the tokens of document d, and
 o the same over all that the row sees without documents (opening, lead, the query so far). A softmax row over both
@@ -42,13 +42,13 @@ def matches(
         over: all sums w over a document's tokens, best takes its best token alone.
     """
     n_heads, n_rows, _ = asked.vectors.shape
-    found = torch.empty(n_heads, len(documents))
+    table = torch.empty(n_heads, len(documents))
     lengths = [keys.shape[1] for keys in documents]
-    for some in _parts(lengths, limit=max(1, _AT_ONCE // (n_heads * n_rows))):
-        weights = token_logits(asked, [documents[i] for i in some], pair_of=pair_of, softcap=softcap)
+    for part in _parts(lengths, limit=max(1, _AT_ONCE // (n_heads * n_rows))):
+        weights = token_logits(asked, [documents[i] for i in part], pair_of=pair_of, softcap=softcap)
         own = weights.logsumexp(-1) if over == "all" else weights.amax(-1)
-        found[:, list(some)] = functional.softplus(own - asked.outside[:, :, None]).mean(1).cpu()
-    return found
+        table[:, list(part)] = functional.softplus(own - asked.outside[:, :, None]).mean(1).cpu()
+    return table
 
 
 def token_matches(
@@ -65,17 +65,17 @@ def token_matches(
     """
     n_heads, n_rows, _ = asked.vectors.shape
     lengths = [keys.shape[1] for keys in documents]
-    found = list[Tensor]()
-    for some in _parts(lengths, limit=max(1, _AT_ONCE // (n_heads * n_rows))):
-        logits = token_logits(asked, [documents[i] for i in some], pair_of=pair_of, softcap=softcap)
+    tables = list[Tensor]()
+    for part in _parts(lengths, limit=max(1, _AT_ONCE // (n_heads * n_rows))):
+        logits = token_logits(asked, [documents[i] for i in part], pair_of=pair_of, softcap=softcap)
         if over == "best":
             own = logits.amax(-1)
             share = functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
         else:
             own, share = logits.logsumexp(-1), logits.softmax(-1)
         parts = (functional.softplus(own - asked.outside[:, :, None])[..., None] * share).mean(1).cpu()
-        found += [parts[:, at, : lengths[i]] for at, i in enumerate(some)]
-    return found
+        tables += [parts[:, at, : lengths[i]] for at, i in enumerate(part)]
+    return tables
 
 
 def token_logits(

@@ -1,4 +1,4 @@
-"""What heads pay to a document where nothing is asked: its prior, which is taken off its score whatever is asked.
+"""The prior of a document: what heads pay to it where nothing is asked. It is taken off its score whatever is asked.
 
 Some documents draw attention by themselves: long ones, lists, those that repeat a word. How much is best seen in heads
 that a query should not be trusted with. It depends on the document alone, so it is computed once, when the document is

@@ -1,1 +1,1 @@
-"""What a model made of documents, kept between queries."""
+"""States of documents, as a model read them, kept between queries."""

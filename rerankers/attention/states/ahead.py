@@ -1,4 +1,4 @@
-"""How much of a store the documents take that are read ahead, so that reading ends before it pushes out its own."""
+"""Room that documents read ahead take in a store, so that reading ends before it pushes out its own."""
 
 from __future__ import annotations
 

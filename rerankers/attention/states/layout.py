@@ -1,4 +1,4 @@
-"""How one document's state lies in memory and on disk: bits of bfloat16, or int8 with a scale per row.
+"""Layout of one document's state in memory and on disk: bits of bfloat16, or int8 with a scale per row.
 
 A few of a key's numbers are many times as large as the others, and a scale that fits them leaves little of the rest. So
 int8 rounds not the key but its discrete cosine transform, in which such peaks are spread over all numbers (the idea of
