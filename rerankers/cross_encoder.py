@@ -64,10 +64,10 @@ class CrossEncoderReranker:
         works = [Work.of(ranking, self.depth) for ranking in rankings]
         pairs = [(work, document.full_text) for work in works for document in work.documents]
         started = perf_counter()
-        found = self._scores([(work.ranking.query.text, text) for work, text in pairs]) if pairs else []
+        scored = self._scores([(work.ranking.query.text, text) for work, text in pairs]) if pairs else []
         seconds = (perf_counter() - started) / max(1, len(pairs))
         scores: dict[Work, list[float]] = {work: [] for work in works}
-        for (work, _), (score, tokens) in zip(pairs, found, strict=True):
+        for (work, _), (score, tokens) in zip(pairs, scored, strict=True):
             scores[work].append(score)
             work.note("ok")
             work.usage += Usage(calls=1, prompt_tokens=tokens, seconds=seconds)

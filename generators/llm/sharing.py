@@ -71,8 +71,8 @@ def portions(
 
 def _worthwhile(families: Sequence[tuple[int, list[int]]], kept: Sequence[int]) -> list[tuple[int, list[int]]]:
     """Families without those of whom as much is kept as the others have in common, if two are left."""
-    found = [(length, [row for row in family if kept[row] < length]) for length, family in families]
-    return [(length, family) for length, family in found if len(family) > 1]
+    shorter = [(length, [row for row in family if kept[row] < length]) for length, family in families]
+    return [(length, family) for length, family in shorter if len(family) > 1]
 
 
 def _spared(length: int, family: Sequence[int], kept: Sequence[int]) -> int:

@@ -248,8 +248,10 @@ class TransformersLLM:
         for portion in self._portions([heads[at] for at in scored], rows, extra=0, kept=longest):
             keep = max(len(tails[scored[row]]) for row in portion.rows)
             own = [rows[row] for row in portion.rows]
-            logits, found = self._forward(own, [heads[scored[row]] for row in portion.rows], portion, keep=keep)
-            for row, given, spared in zip(portion.rows, logits, found, strict=True):
+            logits, cached_of_rows = self._forward(
+                own, [heads[scored[row]] for row in portion.rows], portion, keep=keep
+            )
+            for row, given, spared in zip(portion.rows, logits, cached_of_rows, strict=True):
                 tail = tails[scored[row]]
                 scores[scored[row]] = chosen(given[-len(tail) :], tail)
                 cached[scored[row]] = spared
@@ -282,9 +284,9 @@ class TransformersLLM:
         self._require_room(heads, longest)
         cached = [0] * len(heads)
         for portion in self._portions(heads, heads, extra=longest, kept=longest):
-            table[portion.rows], found = self._choose([heads[at] for at in portion.rows], portion, tails)
-            for at, spared in zip(portion.rows, found, strict=True):
-                cached[at] = spared
+            table[portion.rows], cached_of_rows = self._choose([heads[row] for row in portion.rows], portion, tails)
+            for row, spared in zip(portion.rows, cached_of_rows, strict=True):
+                cached[row] = spared
         self._last.cached = tuple(cached)
         return table
 

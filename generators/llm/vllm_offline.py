@@ -240,16 +240,16 @@ class VLLMOfflineLLM:
         tails = [tuple(encode_text(self._tokenizer, choice)) for choice in choices]
         heads = self._heads(prompts, more=max(map(len, tails)))
         branches = _branches(tails)
-        asked = [(list(begun), self._reading(logprob_token_ids=ids)) for begun, ids in branches]
+        readings = [(list(begun), self._reading(logprob_token_ids=ids)) for begun, ids in branches]
         # Branch by branch: the first pass reads the prompts, the others find them in the cache.
-        found: list[dict[tuple[int, ...], float]] = [{} for _ in heads]
-        for (begun, ids), (more, sampling) in zip(branches, asked, strict=True):
+        known_of_each: list[dict[tuple[int, ...], float]] = [{} for _ in heads]
+        for (begun, ids), (more, sampling) in zip(branches, readings, strict=True):
             outputs = self._engine.complete([(head + more, sampling) for head in heads])
             cached[:] = cached or [output.num_cached_tokens or 0 for output in outputs]
-            for known, output in zip(found, outputs, strict=True):
+            for known, output in zip(known_of_each, outputs, strict=True):
                 given = output.outputs[0].logprobs[0]
                 known.update({(*begun, id_): given[id_].logprob for id_ in ids})
-        for row, known in enumerate(found):
+        for row, known in enumerate(known_of_each):
             table[row] = [sum(known[tail[: at + 1]] for at in range(len(tail))) for tail in tails]
         return table
 

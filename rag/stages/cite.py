@@ -89,11 +89,11 @@ class MarkerFilter:
         """What is settled after one more piece."""
         text = self._held + piece
         unfinished = _UNFINISHED.search(text)
-        at = unfinished.start() if unfinished else len(text)
+        end = unfinished.start() if unfinished else len(text)
         # A run of backticks may go on, and its length decides whether what follows is code.
-        at = min(at, len(text.rstrip("`")))
-        self._held = text[at:]
-        return self._checked(text[:at])
+        end = min(end, len(text.rstrip("`")))
+        self._held = text[end:]
+        return self._checked(text[:end])
 
     def finish(self) -> str:
         """What was held back, at the end of the text."""
@@ -102,12 +102,12 @@ class MarkerFilter:
 
     def _checked(self, text: str) -> str:
         out: list[str] = []
-        at = 0
-        for found in _MARKER.finditer(text):
-            self._emit(text[at : found.start()], out)
-            self._emit(found[0] if self._code.inside else self._judged(found), out)
-            at = found.end()
-        self._emit(text[at:], out)
+        offset = 0
+        for marker in _MARKER.finditer(text):
+            self._emit(text[offset : marker.start()], out)
+            self._emit(marker[0] if self._code.inside else self._judged(marker), out)
+            offset = marker.end()
+        self._emit(text[offset:], out)
         return "".join(out)
 
     def _emit(self, text: str, out: list[str]) -> None:

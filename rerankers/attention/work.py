@@ -21,7 +21,7 @@ class AttentionWork:
     scores: Scores = field(default_factory=lambda: np.empty(0))
     usage: Usage = NO_USAGE
     trouble: str = ""
-    told: Outcome | None = None
+    given: Outcome | None = None
     cut_query: bool = False
     cut_documents: int = 0
     out_of_time: bool = False
@@ -40,18 +40,18 @@ class AttentionWork:
         return replace(self.ranking, hits=hits[:k], outcome=self.outcome(), usage=self.usage)
 
     def outcome(self) -> Outcome:
-        if self.told is not None:
-            return self.told
+        if self.given is not None:
+            return self.given
         if self.trouble:
             return Outcome(kind="fallback", detail=f"{self.trouble}; input order kept", counts={"fallback": 1})
         counts = {"read": len(self.scores)} if 0 < len(self.scores) < len(self.head) else {}
         if self.cut_documents:  # as max_tokens asks for: no repair, but worth counting
             counts["cut"] = self.cut_documents
-        told = []
+        troubles = []
         if self.cut_query:
-            told.append("query cut")
+            troubles.append("query cut")
         if self.out_of_time:
-            told.append(f"time ran out: {len(self.scores)} of {len(self.head)} candidates read")
-        if told:
-            return Outcome(kind="repaired", detail="; ".join(told), counts=counts)
+            troubles.append(f"time ran out: {len(self.scores)} of {len(self.head)} candidates read")
+        if troubles:
+            return Outcome(kind="repaired", detail="; ".join(troubles), counts=counts)
         return Outcome(counts=counts) if counts else OK

@@ -78,11 +78,11 @@ class GenQROptions(Asking, Resources):
 class GenQR:
     """Keyword sets of all queries from one call, votes over their terms, weighted terms.
 
-    `one_per_query`: all sets go into one query; else each makes a query of its own.
+    `joined`: all sets go into one query; else each makes a query of its own.
     """
 
     by: ClassVar[str]
-    one_per_query: ClassVar[bool] = False
+    joined: ClassVar[bool] = False
     variables: ClassVar[tuple[str, ...]] = ("instruction", "query")
 
     @takes(GenQROptions)
@@ -134,7 +134,7 @@ class GenQR:
         sets = self._voted(written.texts)
         written = replace(written, texts=sets)
         plain = replace(query, outcome=OK, usage=NO_USAGE)
-        groups = [sets] if self.one_per_query else [(keywords,) for keywords in sets]
+        groups = [sets] if self.joined else [(keywords,) for keywords in sets]
         first, *rest = [self._expanded(plain, group) for group in groups if group] or [plain]
         return [replace(first, outcome=written.outcome, usage=written.usage), *rest]
 

@@ -43,10 +43,14 @@ def expander(
     )
 
 
-def keywords(about: str, *, one: bool, feedback: bool = False) -> Preset:
-    """Keywords by several wordings of one instruction."""
+def keywords(about: str, *, joined: bool, feedback: bool = False) -> Preset:
+    """Keywords by several wordings of one instruction, joined in one query or each in a query of its own."""
     component = "genqr_feedback:GenQRWithFeedback" if feedback else "genqr:GenQR"
-    return Preset(about=about, component=f"rag.stages.reformulate.{component}", attributes={"one_per_query": one})
+    return Preset(
+        about=about,
+        component=f"rag.stages.reformulate.{component}",
+        attributes={"joined": True, "one_per_query": True} if joined else {},
+    )
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -199,23 +203,23 @@ PRESETS: Mapping[str, Preset] = {
         The paper samples with top-k 200 and repetition penalty 1.2 as well, which are not offered here. A reproduction
         with 7B models lost to plain BM25 on several sets: compare with `reformulate.query2doc`.
         """,
-        one=True,
+        joined=True,
     ),
     "genqr_fusion": keywords(
         """One query per instruction, to be retrieved and fused (GenQRFusion: arXiv 2405.17658).
 
         The paper's fusion is not known here; follow it with a retriever of k 1000 and `fuse.rrf` (constant 60).
         """,
-        one=False,
+        joined=False,
     ),
     "genqr_ensemble_rf": keywords(
         """GenQREnsemble with feedback documents before every instruction (GenQREnsemble-RF, arXiv 2404.03746).""",
-        one=True,
+        joined=True,
         feedback=True,
     ),
     "genqr_fusion_rf": keywords(
         """GenQRFusion with feedback documents before every instruction (arXiv 2405.17658).""",
-        one=False,
+        joined=False,
         feedback=True,
     ),
 }

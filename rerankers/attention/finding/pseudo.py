@@ -65,14 +65,16 @@ def pseudo_cases(
     chance.shuffle(rows)
     units = iter([index.documents[row] for row in rows[: n * _TRIES]])
     ask = _asker(questions, index, chance, llm)
-    asked = dict[str, tuple[str, Document]]()
-    while some := list(islice((unit for unit in units if unit.parent not in asked), n - len(asked))):
-        for unit, question in zip(some, ask(some), strict=True):
+    questions_by_parent = dict[str, tuple[str, Document]]()
+    while part := list(
+        islice((unit for unit in units if unit.parent not in questions_by_parent), n - len(questions_by_parent))
+    ):
+        for unit, question in zip(part, ask(part), strict=True):
             if question is not None:
-                asked.setdefault(unit.parent, question)
-    found = hard_negatives(index, [query for query, _ in asked.values()], depth=2 * depth)
+                questions_by_parent.setdefault(unit.parent, question)
+    others_of_each = hard_negatives(index, [query for query, _ in questions_by_parent.values()], depth=2 * depth)
     cases = []
-    for (query, source), others in zip(asked.values(), found, strict=True):
+    for (query, source), others in zip(questions_by_parent.values(), others_of_each, strict=True):
         negatives = [each for each in others if each.parent != source.parent][: depth - 1]
         if questions != "keywords":
             negatives = [bare(each) for each in negatives]
@@ -100,8 +102,8 @@ def judged_cases(index: Index, queries: Sequence[Query], qrels: Qrels, *, depth:
     """A case for every query with a relevant document among its first `depth` by BM25. Titles stay."""
     judged = [query for query in queries if max(qrels.get(query.qid, {"": 0}).values()) > 0]
     cases = []
-    found = hard_negatives(index, [query.text for query in judged], depth=depth)
-    for query, candidates in zip(judged, found, strict=True):
+    candidates_of_each = hard_negatives(index, [query.text for query in judged], depth=depth)
+    for query, candidates in zip(judged, candidates_of_each, strict=True):
         grades = qrels[query.qid]
         of_each = tuple(float(grades.get(each.doc_id, grades.get(each.parent, 0))) for each in candidates)
         if any(grade > 0 for grade in of_each):
@@ -115,10 +117,10 @@ def unjudged_cases(index: Index, queries: Sequence[Query], *, depth: int) -> lis
     A text that is asked again counts once: a log must not teach what is asked most often alone.
     """
     texts = list(dict.fromkeys(query.text for query in queries))
-    found = hard_negatives(index, texts, depth=depth)
+    candidates_of_each = hard_negatives(index, texts, depth=depth)
     return [
         Case(query=text, candidates=tuple(candidates), grades=(0.0,) * len(candidates))
-        for text, candidates in zip(texts, found, strict=True)
+        for text, candidates in zip(texts, candidates_of_each, strict=True)
         if len(candidates) > 1
     ]
 
@@ -163,5 +165,7 @@ def hard_negatives(index: Index, queries: Sequence[str], *, depth: int) -> list[
     """What BM25 finds for each query, best first."""
     from retrievers.bm25 import BM25Retriever
 
-    asked = [Query(qid=str(at), text=query) for at, query in enumerate(queries)]
-    return [[hit.document for hit in found.hits] for found in BM25Retriever(index=index).retrieve(asked, k=depth)]
+    numbered = [Query(qid=str(number), text=query) for number, query in enumerate(queries)]
+    return [
+        [hit.document for hit in ranking.hits] for ranking in BM25Retriever(index=index).retrieve(numbered, k=depth)
+    ]

@@ -176,12 +176,14 @@ def _choose(
     apart = [method for method in methods if method != "joint"]
     for depth in depths:
         within = slice(sum(layer <= depth for layer, _ in plan.names))
-        asked: list[tuple[float, float, Sequence[Method]]] = [(s, s, apart) for s in STRENGTHS] if apart else []
-        asked += [(1.0, 0.0, ["joint"])] if "joint" in methods else []
+        trials: list[tuple[float, float, Sequence[Method]]] = [(s, s, apart) for s in STRENGTHS] if apart else []
+        trials += [(1.0, 0.0, ["joint"])] if "joint" in methods else []
         tried = list[tuple[float, Found]]()
-        for strength, taken_off, some in asked if within.stop else ():
+        for strength, taken_off, its_methods in trials if within.stop else ():
             with suppress(NothingFound):
-                tried.append((strength, find([each.example(within, taken_off) for each in scores], methods=some)))
+                tried.append(
+                    (strength, find([each.example(within, taken_off) for each in scores], methods=its_methods))
+                )
         if tried:
             strengths[depth], by_depth[depth] = max(tried, key=lambda each: each[1].ndcg)
     if not by_depth:
@@ -206,10 +208,10 @@ def score_cases(
     scores = list[CaseScores]()
     with attention_switched(decoder):
         null = reader.null(NULL)
-        for at, case in enumerate(cases, start=1):
-            (asked,) = reader.ask([reader.query(case.query)[0]])
+        for number, case in enumerate(cases, start=1):
+            (view,) = reader.ask([reader.query(case.query)[0]])
             keys = reader.read([reader.block(each)[0] for each in case.candidates]).keys
-            real, empty = (reader.match(each, keys, over="all").double().numpy() for each in (asked, null))
+            real, empty = (reader.match(each, keys, over="all").double().numpy() for each in (view, null))
             scores.append(CaseScores(real=real, null=empty, grades=np.array(case.grades), taught=case.taught))
-            progress("read", at, len(cases))
+            progress("read", number, len(cases))
     return plan, scores

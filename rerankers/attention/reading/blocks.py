@@ -249,15 +249,15 @@ def encode_documents(
 @torch.no_grad()
 def encode_queries(decoder: Any, before: Before, queries: Sequence[Sequence[int]], *, plan: Plan) -> list[Asked]:
     """What the plan's heads see of each query, one row per token."""
-    found: dict[int, Asked] = {}
+    views: dict[int, Asked] = {}
     for pack in packs(list(map(len, queries)), tokens=_PACK):
         row = _Row.of([queries[i] for i in pack], first=before.next_position)
         this_pass = _QueriesPass(before, row, plan)
         run_pass(decoder, row.ids, row.positions, this_pass)
         vectors, outside = torch.cat(this_pass.vectors), torch.cat(this_pass.outside)
         for i, block in zip(pack, row.blocks, strict=True):
-            found[i] = Asked(vectors=vectors[:, block].clone(), outside=outside[:, block].clone())
-    return [found[i] for i in range(len(queries))]
+            views[i] = Asked(vectors=vectors[:, block].clone(), outside=outside[:, block].clone())
+    return [views[i] for i in range(len(queries))]
 
 
 def packs(lengths: Sequence[int], *, tokens: int) -> Iterator[list[int]]:

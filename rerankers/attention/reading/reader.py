@@ -127,14 +127,14 @@ class BlockReader:
     def before_queries(self, lead: tuple[int, ...]) -> Before:
         """What a query sees beside itself: opening and lead; the opening alone where the lead is read too."""
         lead = () if self._span == "suffix" else lead
-        found = self._before.get(lead)
-        if found is None:
+        before = self._before.get(lead)
+        if before is None:
             place = self.opening.next_position + self._max_tokens
-            found = self.opening.moved_to(place)
+            before = self.opening.moved_to(place)
             if lead:
-                found = encode_before(self.decoder, lead, plan=self._whole, after=self.opening, position=place)
-            self._before[lead] = found
-        return found
+                before = encode_before(self.decoder, lead, plan=self._whole, after=self.opening, position=place)
+            self._before[lead] = before
+        return before
 
     def block(self, document: Document) -> tuple[list[int], bool]:
         """A document's ids (title, a new line and the text), and whether they had to be cut."""
@@ -176,22 +176,22 @@ class BlockReader:
         return self._null(text, self.plan)
 
     def _null(self, text: str, plan: Plan) -> Asked:
-        found = self._nulls.get((text, plan.names))
-        if found is None:
+        view = self._nulls.get((text, plan.names))
+        if view is None:
             before = self.before_queries(self._null_lead)
             ids, _ = self._query(text, self._null_lead)
-            (found,) = encode_queries(self.decoder, before, [ids], plan=plan)
-            self._nulls[text, plan.names] = found
-        return found
+            (view,) = encode_queries(self.decoder, before, [ids], plan=plan)
+            self._nulls[text, plan.names] = view
+        return view
 
     def together(self, queries: Sequence[Sequence[int]]) -> Iterator[slice]:
         """Parts of `queries` that may be asked together; one that is larger goes alone."""
         start = rows = 0
-        for at, ids in enumerate(queries):
+        for place, ids in enumerate(queries):
             rows += len(ids)
-            if at > start and 4 * self._numbers_per_row * rows > _ASKED_BYTES:
-                yield slice(start, at)
-                start, rows = at, len(ids)
+            if place > start and 4 * self._numbers_per_row * rows > _ASKED_BYTES:
+                yield slice(start, place)
+                start, rows = place, len(ids)
         if queries:
             yield slice(start, len(queries))
 
@@ -208,20 +208,20 @@ class BlockReader:
         missing = [each for each in by_digest if each not in states]
         texts = [by_digest[each] for each in missing]
         opening, started = self.opening, perf_counter()
-        made = encode_documents(self.decoder, opening, texts, plan=self._whole)
+        documents = encode_documents(self.decoder, opening, texts, plan=self._whole)
         fresh = dict[bytes, State]()
-        while some := list(islice(made, _TOGETHER)):
-            states_of_some = self._states([keys for _, keys in some])
-            fresh |= {missing[at]: state for (at, _), state in zip(some, states_of_some, strict=True)}
+        while part := list(islice(documents, _TOGETHER)):
+            states_of_part = self._states([keys for _, keys in part])
+            fresh |= {missing[place]: state for (place, _), state in zip(part, states_of_part, strict=True)}
         self._encoding_seconds += perf_counter() - started
         if self.store is not None:
             # Kept numbers are rounded; a document must count the same when it is met again, and beside any others.
             fresh = dict(zip(fresh, self.store.put(fresh.items()), strict=True))
         states |= fresh
         encoded = sum(map(len, texts))
-        found = sum(map(len, by_digest.values())) - encoded
-        self._encoded, self._found = self._encoded + encoded, self._found + found
-        return Read(states=[states[each] for each in digests], encoded=encoded, found=found, fresh=len(missing))
+        spared = sum(map(len, by_digest.values())) - encoded
+        self._encoded, self._found = self._encoded + encoded, self._found + spared
+        return Read(states=[states[each] for each in digests], encoded=encoded, found=spared, fresh=len(missing))
 
     def _states(self, keys: Sequence[Tensor]) -> list[State]:
         """From keys of all pairs that are encoded: those that queries meet, and the priors."""
@@ -239,13 +239,13 @@ class BlockReader:
     def _kept(self, digests: Sequence[bytes]) -> dict[bytes, State]:
         if self.store is None:
             return {}
-        found = zip(digests, self.store.get(digests), strict=True)
-        return {each: states for each, states in found if states is not None}
+        pairs = zip(digests, self.store.get(digests), strict=True)
+        return {each: states for each, states in pairs if states is not None}
 
     def match_tokens(self, asked: Asked, keys: Tensor, *, over: Over) -> Tensor:
         """float32 [n_heads, n_tokens]: one document's match, shared out over its tokens."""
-        (found,) = token_matches(asked, [keys], pair_of=self.pair_of, softcap=self._softcap, over=over)
-        return found
+        (table,) = token_matches(asked, [keys], pair_of=self.pair_of, softcap=self._softcap, over=over)
+        return table
 
     def match(self, asked: Asked, keys: Sequence[Tensor], *, over: Over) -> Tensor:
         """float32 [n_heads, n_documents], heads as in `plan.names`."""

@@ -136,13 +136,13 @@ class StateStore:
         bfloat16 states share memory with the store: they are to be read, not written to.
         """
         with self._lock:
-            found = [None] * len(digests) if self._disk is None else self._disk.find(digests)
+            stored = [None] * len(digests) if self._disk is None else self._disk.find(digests)
             self._tell_of_damage()
-            found = [self._memory.find(digests[i]) if data is None else data for i, data in enumerate(found)]
-            missing = sum(data is None for data in found)
-            self._hits += len(found) - missing
+            stored = [self._memory.find(digests[i]) if data is None else data for i, data in enumerate(stored)]
+            missing = sum(data is None for data in stored)
+            self._hits += len(stored) - missing
             self._misses += missing
-        return [None if data is None else self._layout.unpack(data) for data in found]
+        return [None if data is None else self._layout.unpack(data) for data in stored]
 
     def put(self, states: Iterable[tuple[bytes, State]]) -> list[State]:
         """Keep states under their documents' digests, each as soon as `states` yields it.

@@ -10,6 +10,7 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.core.options import takes
+from rag.core.powers import POWERS
 from rag.core.presets import Preset, component_of
 from rag.core.registry import Registry
 from rag.core.types import Query
@@ -69,3 +70,8 @@ def test_a_record_with_keywords_of_its_own_is_refused_like_any_constructor() -> 
     assert Plain(about="a", component="b").options == Preset(about="a", component="b")
     with pytest.raises(TypeError, match="more"):
         Plain(about="a", component="b", more=1)  # type: ignore[call-arg]
+
+
+def test_only_those_that_join_their_keywords_promise_one_query() -> None:
+    promised = {name for name in presets.PRESETS if POWERS["one per query"].kept_by(REFORMULATORS.get(name))}
+    assert promised == {"hyde", "sl_hyde", "query2doc", "think", "code", "genqr_ensemble", "genqr_ensemble_rf"}
