@@ -13,7 +13,7 @@ from rerankers.attention.reading.weigh import Scores
 
 @dataclass(kw_only=True)
 class AttentionWork:
-    """What became of one ranking. Without scores its input order has to do."""
+    """What became of one ranking. Without scores it keeps its input order."""
 
     ranking: Ranking
     head: tuple[ScoredDocument, ...]
