@@ -36,10 +36,10 @@ import httpx2
 import numpy as np
 
 from benchmarks.record import record
-from rag.batch.questions import read_questions
 from rag.core.types import Answer, Query
 from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
+from rag.pipeline.questions import read_questions
 from retrievers.index.directory import LocalIndex
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,10 +11,10 @@ import numpy as np
 from prompts import PromptTemplate
 from rag.core.arguments import require_positive
 from rag.core.completions import cached_tokens, usage_of
+from rag.core.in_step import Places, Shown
 from rag.core.powers import require_choosing
 from rag.core.protocols import LLM, ChoosingLLM
 from rag.core.types import Completion, Message, Prompt, Usage
-from rerankers.asking import Places, Shown
 from rerankers.forms import letters, written
 from rerankers.labels import LABELS, parse_labels
 from rerankers.passages import Fitted, fitted, lettered
@@ -26,7 +26,7 @@ _SPARE = 8  # tokens a reply may be longer than its letters
 
 
 class LetterJudge:
-    """Answers questions of `rerankers.asking`, a step in one batch.
+    """Answers questions of `rag.core.in_step`, a step in one batch.
 
     likelihood: the letters are weighed at the place of the answer; nothing is written, so nothing can be malformed.
     generation: the model writes letters, greedily, held to the form of an answer if it can be (`rerankers.forms`); what

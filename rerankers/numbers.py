@@ -10,9 +10,9 @@ from typing import Literal
 import prompts
 from rag.core.arguments import require_one_of, require_positive
 from rag.core.completions import usage_of
+from rag.core.in_step import Places, Shown
 from rag.core.protocols import LLM
 from rag.core.types import Message, Prompt
-from rerankers.asking import Places, Shown
 from rerankers.forms import numbers, written
 from rerankers.passages import fitted, passage_text
 from rerankers.permutation import parse_permutation
@@ -40,7 +40,7 @@ _LAYOUTS: dict[str, _Layout] = {
 
 
 class NumberJudge:
-    """Answers questions of `rerankers.asking` with the passages that the model lists, a step in one batch.
+    """Answers questions of `rag.core.in_step` with the passages that the model lists, a step in one batch.
 
     The model writes greedily, held to the form of an answer if it can be (`rerankers.forms`). Whatever it writes, the
     answer is distinct places: `rerankers.permutation` mends it and the work's counts say how. Who asked knows where

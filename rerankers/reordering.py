@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
+from rag.core.in_step import Ask, Places, Shown, answered, remembered, tagged, together
 from rag.core.types import Ranking
-from rerankers.asking import Ask, Places, Shown, answered, remembered, tagged, together
 from rerankers.work import Work, warn
 
 Algorithm = Callable[[int], Ask[Shown, Places, list[int]]]

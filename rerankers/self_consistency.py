@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from rag.core.arguments import require_positive
+from rag.core.in_step import Places, Shown
 from rag.core.protocols import LLM, Inline, JudgingReranker, NeedsPowers
 from rag.core.types import Ranking
-from rerankers.asking import Places, Shown
 
 Order = Sequence[int]
 Aggregate = Callable[[Sequence[Order]], list[int]]

@@ -9,10 +9,10 @@ from typing import Literal, get_args
 
 import prompts
 from rag.core.arguments import require_one_of, require_positive
+from rag.core.in_step import Shown
 from rag.core.protocols import LLM
 from rag.core.ranking import require_k
 from rag.core.types import Ranking
-from rerankers.asking import Shown
 from rerankers.labels import LABELS
 from rerankers.letters import LetterJudge, Scoring, choosing
 from rerankers.reordering import reordered

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rerankers.asking import Ask, Places, Shown
+from rag.core.in_step import Ask, Places, Shown
 
 
 def windows(n: int, window: int, stride: int) -> list[tuple[int, int]]:

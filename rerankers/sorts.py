@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rerankers.asking import Ask, Places, Shown, together
+from rag.core.in_step import Ask, Places, Shown, together
 
 Contest = Ask[Shown, Places, int]
 Best = Callable[[Shown], Contest]

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import prompts
 from rag.core.arguments import require_positive
+from rag.core.in_step import Ask, Places, Shown, answered, tagged, together
 from rag.core.protocols import LLM
 from rag.core.ranking import require_k
 from rag.core.types import Ranking
-from rerankers.asking import Ask, Places, Shown, answered, tagged, together
 from rerankers.labels import LABELS
 from rerankers.letters import LetterJudge, Scoring, choosing
 from rerankers.work import Work, warn

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rag.batch.digests import Digests
 from rag.core.errors import SpecError
+from rag.pipeline.seen_texts import Digests
 
 
 class CommitLog:

@@ -15,7 +15,6 @@ from typing import Any
 
 from rag.batch.done import BatchDone, batch_done
 from rag.batch.folder import LEDGER, RunFolder, open_folder
-from rag.batch.questions import count_questions, read_questions
 from rag.batch.ray import Cluster, through_ray
 from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
@@ -23,6 +22,7 @@ from rag.core.report import NodeReport, RunResult
 from rag.core.types import Query
 from rag.models.folder import write_atomically
 from rag.pipeline import BATCH, Pipeline
+from rag.pipeline.questions import count_questions, read_questions
 
 FIRST_BATCH = 20
 """Questions that the forecast is made from; by stage, all of the first batch."""

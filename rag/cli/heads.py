@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -16,9 +15,7 @@ from rag.cli.console import progress_bar, say, warn
 from rag.core.errors import SpecError
 
 if TYPE_CHECKING:
-    from rag.core.protocols import LLM
-    from rerankers.attention.finding.pseudo import Case
-    from retrievers.index.protocol import Index
+    pass
 
 _BAR = 40
 
@@ -38,15 +35,9 @@ def _list() -> int:
     return 0
 
 
-_QUESTIONS = {
-    "keywords": "salient words of documents",
-    "titles": "titles and first sentences",
-    "generated": "written by the model",
-}
-
-
 def _find(given: Namespace) -> int:
     from generators.llm import LLMS
+    from rag.train.head_cases import head_cases
     from rerankers.attention.finding.search_heads import find_heads
     from rerankers.attention.finding.weighings import NothingFound
     from retrievers.index.opening import open_index
@@ -54,7 +45,17 @@ def _find(given: Namespace) -> int:
     out = _writable(given.out)
     llm = LLMS.get("transformers")(model=given.model)
     with open_index(given.index) as index, progress_bar() as progress:
-        cases, found_on = _cases(given, index, llm)
+        cases, found_on = head_cases(
+            index,
+            n=given.cases,
+            depth=given.candidates,
+            seed=given.seed,
+            judged=given.qrels and (given.qrels, given.split),
+            asked=given.queries and Path(given.queries),
+            questions=given.questions,
+            teacher=given.teacher,
+            llm=llm,
+        )
         try:
             search = find_heads(
                 llm,
@@ -88,42 +89,6 @@ def _find(given: Namespace) -> int:
     if len(cases) < 50:
         warn(f"{len(cases)} queries are few; heads found on fewer than 50 vary")
     return 0
-
-
-def _cases(given: Namespace, index: Index, llm: LLM) -> tuple[list[Case], str]:
-    """What heads are found on, and this in words."""
-    from rerankers.attention.finding.pseudo import judged_cases, pseudo_cases, unjudged_cases
-    from rerankers.attention.finding.taught import taught
-
-    by_index = ", graded by the index's lexical and dense leg"
-    if given.qrels:
-        from rag.evaluate.beir import load_beir
-
-        dataset = load_beir(given.qrels)
-        qrels = dataset.qrels(given.split)
-        queries = dataset.queries_of(qrels)[: given.cases]
-        cases = judged_cases(index, queries, qrels, depth=given.candidates)
-        return cases, f"{len(cases)} judged queries of {dataset.name} {given.split}"
-    if given.queries:
-        from rag.batch.questions import read_questions
-
-        asked = list(read_questions(Path(given.queries)))
-        drawn = random.Random(given.seed).sample(asked, min(given.cases, len(asked)))
-        cases = taught(index, unjudged_cases(index, drawn, depth=given.candidates))
-        return cases, f"{len(cases)} queries of {Path(given.queries).name}, seed {given.seed}{by_index}"
-    cases = pseudo_cases(
-        index, n=given.cases, depth=given.candidates, seed=given.seed, questions=given.questions, llm=llm
-    )
-    found_on = f"{len(cases)} pseudo-queries ({_QUESTIONS[given.questions]}), seed {given.seed}"
-    if _teacher(given.teacher, index) == "index":
-        return taught(index, cases), f"{found_on}{by_index}"
-    return cases, found_on
-
-
-def _teacher(given: str, index: Index) -> str:
-    if given == "auto":
-        return "index" if "dense" in index.legs else "source"
-    return given
 
 
 def _writable(given: str) -> Path:

@@ -7,12 +7,12 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from rag.core.digests import file_sha256
 from rag.core.errors import ContractError, IngestError
 from rag.core.progress import Progress
-from rag.core.protocols import Transform
+from rag.core.protocols import CanDescribe, Transform
 from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.ingest import INGEST_VERSION, Problem, Reader, Ruler, SourceFile, chunk
@@ -27,15 +27,6 @@ log = logging.getLogger(__name__)
 _BATCH = 512
 _UNITS_VERSION = 1
 """Raised when the same file and settings give other units than before."""
-
-
-@runtime_checkable
-class CanDescribe(Protocol):
-    """A transform whose texts depend on more than documents and parameters."""
-
-    def describe(self) -> dict[str, Any]:
-        """All of that as JSON data, such as digests of prompts and weights."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

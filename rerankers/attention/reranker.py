@@ -20,7 +20,7 @@ from rag.core.ranking import require_k
 from rag.core.types import Document, Ranking, Usage
 from rerankers.attention.explain import TokenScore, token_scores
 from rerankers.attention.heads.choosing import HeadChoice
-from rerankers.attention.heads.head_sets import HeadSet
+from rerankers.attention.heads.head_sets import HeadSet, head_sets_sha256
 from rerankers.attention.icr.one_prompt import read_in_one_prompt, reader_of_one_prompt
 from rerankers.attention.icr.reranker import ICRReranker
 from rerankers.attention.opening import MB, heads_of, null_strength, open_reader
@@ -126,6 +126,10 @@ class AttentionReranker:
         if self.options.keep != "memory":
             return []
         return [Need(what="kept states", n_bytes=self.options.keep_mb * MB, smaller="lower keep_mb, or keep: disk")]
+
+    def describe(self) -> dict[str, str]:
+        """The head sets of the package: by default the one for the model is read."""
+        return {"head_sets": head_sets_sha256()}
 
     def release(self) -> None:
         """Let go of the model, and of states kept in memory. What is kept on disk is found again."""

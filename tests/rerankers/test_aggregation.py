@@ -8,7 +8,7 @@ from itertools import combinations, permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerankers.asking import Places, Shown, answered
+from rag.core.in_step import Places, Shown, answered
 from rerankers.self_consistency import borda, consistent, kemeny, shuffles
 from rerankers.tournament import STAGES, Selection, dealt, tournament
 

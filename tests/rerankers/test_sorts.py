@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerankers.asking import Places, Shown, answered, remembered, tagged, together
+from rag.core.in_step import Places, Shown, answered, remembered, tagged, together
 from rerankers.pairwise import all_pair
 from rerankers.setwise import voted
 from rerankers.sorts import Order, at_a_glance, bubblesort, heapsort, in_both_orders, insertion

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from rag.core.digests import data_sha256
 from rag.core.errors import SpecError
 from rerankers.attention.heads.layout import parse_heads
 
@@ -121,6 +122,12 @@ def named_head_sets() -> dict[str, HeadSet]:
         if each.name.endswith(".json")
     }
     return dict(sorted(found.items()))
+
+
+@cache
+def head_sets_sha256() -> str:
+    """Digest of all sets in the package."""
+    return data_sha256({name: heads.model_dump(mode="json") for name, heads in named_head_sets().items()})
 
 
 def shipped_head_sets() -> tuple[HeadSet, ...]:

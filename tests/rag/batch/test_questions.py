@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rag.batch.questions import count_questions, read_questions
 from rag.core.errors import SpecError
+from rag.pipeline.questions import count_questions, read_questions
 
 
 def write(folder: Path, *lines: str) -> Path:

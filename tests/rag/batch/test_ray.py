@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from rag.batch.folder import ANSWERS
-from rag.batch.questions import read_questions
 from rag.batch.ray import Cluster, through_ray
 from rag.batch.run import Forecast, run_batch
 from rag.cli import main
@@ -24,6 +23,7 @@ from rag.core.errors import MissingDependency, MissingModel, SpecError
 from rag.core.types import Document, Query
 from rag.pipeline import load_pipeline
 from rag.pipeline.identity import Identities, graph_identity
+from rag.pipeline.questions import read_questions
 from tests.generators.llm.conftest import save_random_model
 from tests.small_index import small_index
 

@@ -14,7 +14,6 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.batch.folder import ANSWERS, FAILURES, LEDGER
-from rag.batch.questions import read_questions
 from rag.batch.ray import Cluster
 from rag.batch.run import BatchReport, Forecast, run_batch
 from rag.cli import main
@@ -22,6 +21,7 @@ from rag.core.errors import MissingModel, SpecError
 from rag.core.types import Completion, Document, Prompt, SamplingParams
 from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
+from rag.pipeline.questions import read_questions
 from tests.generators.llm.conftest import save_random_model
 from tests.small_index import small_index
 

@@ -12,6 +12,7 @@ import pytest
 
 from generators import GENERATORS
 from rag.core.errors import SpecError
+from rag.core.in_step import Ask, answered, tagged, together
 from rag.core.protocols import LLM, Reranker, Retriever, Subgraph
 from rag.core.report import RunResult, apart
 from rag.core.types import Answer, Context, Query, Ranking, SamplingParams, Usage
@@ -23,7 +24,6 @@ from rag.graph.schema import graph_schema
 from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.answer_lines import answer_lines
 from rag.pipeline.identity import graph_identity
-from rerankers.asking import Ask, answered, tagged, together
 from retrievers import RETRIEVERS
 
 Step = tuple[str, int]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from rag.batch.digests import Digests
+from rag.pipeline.seen_texts import Digests
 
 
 def test_texts_that_were_seen_are_known_and_no_others() -> None:

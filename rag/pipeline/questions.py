@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rag.batch.digests import Digests
 from rag.core.errors import SpecError
 from rag.core.lines import numbered, records
 from rag.core.types import Query
+from rag.pipeline.seen_texts import Digests
 
 _IDS = ("id", "qid", "_id", "question_id")
 _TEXTS = ("question", "query", "text", "input")
