@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 import prompts
 from rag.core.completions import cached_tokens
+from rag.core.filters import WhereData, both, parse_where
 from rag.core.protocols import ScoringLLM
 from rag.core.ranking import ranked, require_k
 from rag.core.replies import folded
@@ -51,6 +52,7 @@ class BacktraceRetriever:
         exclude_query: a sentence that is the question itself, as in conversations, is no cause.
         max_sentences: most sentences of a source; more means that the filter is missing or wrong.
         prompt: name or path of a prompt with the variable source, which the question follows.
+        where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class BacktraceRetriever:
         exclude_query: bool = True,
         max_sentences: int = 2000,
         prompt: str = "backtrace",
+        where: WhereData | None = None,
     ) -> None:
         if form not in get_args(Form):
             raise ValueError(f"retrieve.backtrace: form must be one of {', '.join(get_args(Form))}, got {form!r}")
@@ -71,7 +74,7 @@ class BacktraceRetriever:
                 raise ValueError(f"retrieve.backtrace: {name} must be at least 1, got {value}")
         self.llm, self.form, self.window = llm, form, window
         self.exclude_query, self.max_sentences = exclude_query, max_sentences
-        self._index = index
+        self._index, self._where = index, parse_where(where)
         self.prompt = prompts.load(prompt)
         self.prompt.require("source", by="retrieve.backtrace")
 
@@ -109,7 +112,7 @@ class BacktraceRetriever:
         return rankings
 
     def _work(self, query: Query) -> _Work:
-        rows = self._index.rows(query.where)
+        rows = self._index.rows(both(self._where, query.where))
         n_rows = len(rows)
         if n_rows > self.max_sentences:
             raise ValueError(

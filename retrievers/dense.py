@@ -9,8 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.filters import WhereData, parse_where
 from rag.core.ranking import ranked, require_k
-from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage, Where
+from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage
+from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index
 from retrievers.legs.dense.search import dense
 
@@ -27,12 +29,13 @@ class DenseRetriever:
 
     Args:
         index: the index that the pipeline is bound to; its manifest names the encoder.
+        where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
     """
 
     leg: ClassVar[str] = "dense"
 
-    def __init__(self, *, index: Index) -> None:
-        self._index = index
+    def __init__(self, *, index: Index, where: WhereData | None = None) -> None:
+        self._index, self._where = index, parse_where(where)
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order, at most `k` hits; scores are inner products and may be negative.
@@ -43,7 +46,10 @@ class DenseRetriever:
         parts = [_parts(query) for query in queries]
         vectors = self._vectors(parts)
         hits: list[tuple[ScoredDocument, ...]] = [()] * len(queries)
-        for where, places in self._by_filter(queries, [i for i, some in enumerate(parts) if some]):
+        for where, members in by_filter(queries, self._where):
+            places = [place for place in members if parts[place]]
+            if not places:
+                continue
             rows, scores = dense(self._index).search(vectors[places], k=k, where=where)
             for place, its_rows, its_scores in zip(places, rows, scores, strict=True):
                 hits[place] = self._hits(its_rows, its_scores)
@@ -78,14 +84,6 @@ class DenseRetriever:
             for part in some:
                 mean += np.float32(part.weight / total) * encoded[part.role, part.text]
         return means
-
-    def _by_filter(self, queries: Sequence[Query], places: Sequence[int]) -> list[tuple[Where | None, list[int]]]:
-        """Filters, and the places of the queries that each is for: queries with one filter are searched together."""
-        groups: dict[str, list[int]] = {}
-        for place in places:
-            where = queries[place].where
-            groups.setdefault("" if not where else repr(sorted(where.items())), []).append(place)
-        return [(queries[group[0]].where, group) for group in groups.values()]
 
     def _hits(self, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> tuple[ScoredDocument, ...]:
         found = rows >= 0

@@ -2,7 +2,7 @@
 
 Query -> Ranking -> Context -> Answer, always in batches. Order of hits is rank order: best first, ties by
 doc_id ascending (`rag.core.ranking` decides it). Rank counts from 1 and is never stored. A higher score is better.
-Every record carries what the node that made it did: `outcome` and `usage`. This module imports nothing of ours.
+Every record carries what the node that made it did: `outcome` and `usage`. This module imports nothing of ours but filters.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Where = Mapping[str, Any]
-"""A metadata filter: every key must equal its value, or be one of its values when that is a tuple or list."""
+from rag.core.filters import Where as Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +110,8 @@ class Query:
 
     `stand_alone`: a turn of a conversation, written out so that it is understood without the turns before it.
     `parts`: what dense legs average instead of `text`, when not empty. `terms`: analysed term -> weight, what lexical
-    legs score instead of `text`, when not empty. `where`: applied before scoring on every leg. `within`: qid of the query
-    that an inner graph was run for; see `rag.graph.inner`.
+    legs score instead of `text`, when not empty. `where`: a metadata filter in any of its forms (`rag.core.filters`), applied
+    before scoring on every leg. `within`: qid of the query that an inner graph was run for; see `rag.graph.inner`.
     """
 
     qid: str

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rag.core.filters import as_mapping, parse_where
 from rag.core.protocols import CanDescribe, LoadsModels
 from rag.core.types import Query
 from rag.graph.build import Graph
@@ -88,5 +89,6 @@ def index_identity(index: Index | None) -> str:
 def question_key(query: Query, *, graph: str, index: str) -> str:
     """Hash under which the answer to a question is committed."""
     history = [[turn.role, turn.content] for turn in query.history]
-    where = dict(query.where) if query.where else None
+    tree = parse_where(query.where)
+    where = None if tree is None else as_mapping(tree)
     return sha256_of([query.qid, query.text, where, history, graph, index])
