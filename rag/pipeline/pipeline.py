@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rag import tracing
 from rag.core.errors import SpecError, StageError, did_you_mean
+from rag.core.filters import parse_where
 from rag.core.memory import this_machine
 from rag.core.node import BoundNode
 from rag.core.protocols import CanSample, CanStreamAnswers, CanWarmUp
@@ -97,10 +98,13 @@ class Pipeline:
     def search(self, query: str | Query, *, k: int | None = None, where: Where | None = None) -> Ranking:
         """The ranking that the graph's last ranking node makes for one query.
 
+        Args:
+            where: a metadata filter beside a query of text, in any of its forms; a Query brings its own.
         Raises:
+            SpecError: the filter cannot be understood.
             StageError: a node failed; the cause is chained.
         """
-        asked = query if isinstance(query, Query) else Query(qid="1", text=query, where=where)
+        asked = query if isinstance(query, Query) else Query(qid="1", text=query, where=parse_where(where))
         result = self.run([asked], to=self.graph.last_ranking(), k=k)
         raise_failure(result)
         return result.rankings[0]
@@ -299,7 +303,9 @@ class Pipeline:
         return replace(node, work=self._generator(sampling).generate) if sampling else node
 
     def _question(self, query: str | Query, history: Sequence[Message], where: Where | None) -> Query:
-        return query if isinstance(query, Query) else Query(qid="1", text=query, history=tuple(history), where=where)
+        if isinstance(query, Query):
+            return query
+        return Query(qid="1", text=query, history=tuple(history), where=parse_where(where))
 
     def _require_answers(self) -> None:
         if not self.graph.answers:
