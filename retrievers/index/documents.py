@@ -17,6 +17,7 @@ from typing import overload
 
 import numpy as np
 
+from rag.core.contents import read_content
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
 from retrievers.index.protocol import DocumentTable
@@ -108,7 +109,10 @@ class Documents(DocumentTable):
 
     def _decode(self, row: int) -> Document:
         try:
-            document = Document(**json.loads(self.line(row)))
+            fields = json.loads(self.line(row))
+            if "contents" in fields:
+                fields["contents"] = tuple(map(read_content, fields["contents"]))
+            document = Document(**fields)
             if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
                 raise TypeError("fields of other types")
             return document
