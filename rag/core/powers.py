@@ -44,6 +44,7 @@ POWERS = {
     "keep forms": Power(protocol=protocols.CanKeepForms, words="hold an answer to a form"),
     "stream together": Power(protocol=protocols.CanStreamTogether, words="write open streams in one batch"),
     "stream answers": Power(protocol=protocols.CanStreamAnswers, words="hand out an answer piece by piece"),
+    "read kinds": Power(protocol=protocols.ReadsKinds, words="say which kinds of content it reads"),
     "sample": Power(protocol=protocols.CanSample, words="write with a caller's sampling"),
     "read ahead": Power(protocol=protocols.CanReadAhead, words="read documents before anybody asks"),
     "keep states": Power(protocol=protocols.KeepsStates, words="keep what a model made of documents"),

@@ -234,6 +234,7 @@ class Build:
                 n_files=len(records),
                 n_documents=sum(record.n_documents for record in records),
                 n_units=sum(record.n_units for record in records),
+                kinds=tuple(sorted({kind for record in records for kind in record.kinds})),
             ),
             files=describe_files(folder, leave_out=(MANIFEST,)),
         )

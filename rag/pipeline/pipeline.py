@@ -20,6 +20,7 @@ from rag.core.protocols import CanSample, CanStreamAnswers, CanWarmUp
 from rag.core.report import RunResult, apart, merged
 from rag.core.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from rag.graph.build import Graph, build
+from rag.graph.contents import require_read
 from rag.graph.load import load_spec
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec
@@ -270,11 +271,22 @@ class Pipeline:
         given: Mapping[str, Sequence[Any]] = MappingProxyType({}),
     ) -> RunResult:
         """These nodes on a batch: side by side, or in turns where they run by stage."""
+        self.require_read(queries)
         run = partial(run_nodes, nodes, queries, output=output, k=k, pool=self._threads, given=given)
         if not self.by_stage:
             return run()
         with self._turns:
             return run(before=partial(keep_only, self.graph, self.index))
+
+    def require_read(self, queries: Sequence[Query]) -> None:
+        """Return if every kind of content that these queries hold is read by some part of the graph.
+
+        Raises:
+            SpecError: names the kind, and what is read.
+        """
+        graph = self.graph
+        parts = (*graph.models.values(), *graph.parts.values(), *graph.inner_parts.values())
+        require_read(queries, parts, self.index, graph.legs)
 
     def _pieces(self, asked: Query) -> Iterator[AnswerDelta]:
         [prepared] = self.prepare([asked])

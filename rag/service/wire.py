@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 import re
+from base64 import b64decode
+from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from rag.core.contents import Content
 from rag.core.errors import SpecError
 from rag.core.filters import REQUEST, conditions, parse_where
 from rag.service.settings import LONGEST_LIST
@@ -92,17 +95,70 @@ class _Request(BaseModel):
 
 
 class TextPart(_Request):
-    """A piece of a message. Only text is taken."""
+    """A piece of a message that is text."""
 
     type: Literal["text"]
     text: Text
+
+
+class PictureAddress(_Request):
+    """Where a picture is: in the request itself. Nothing is fetched."""
+
+    url: str = Field(pattern=r"^data:image/[a-z0-9.+-]{1,60};base64,", description="data:image/png;base64,...")
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class PicturePart(_Request):
+    """A piece of a message that is a picture."""
+
+    type: Literal["image_url"]
+    image_url: PictureAddress
+
+    @property
+    def content(self) -> Content:
+        head, _, data = self.image_url.url.partition(",")
+        return _inside("picture", head.removeprefix("data:").removesuffix(";base64"), data)
+
+
+class Sound(_Request):
+    """Sound, in base64."""
+
+    data: str = Field(min_length=1)
+    format: Literal["wav", "mp3"]
+
+
+class SoundPart(_Request):
+    """A piece of a message that is sound."""
+
+    type: Literal["input_audio"]
+    input_audio: Sound
+
+    @property
+    def content(self) -> Content:
+        return _inside("sound", f"audio/{self.input_audio.format}", self.input_audio.data)
+
+
+Part = Annotated[TextPart | PicturePart | SoundPart, Field(discriminator="type")]
+
+
+def _inside(kind: str, media_type: str, data: str) -> Content:
+    """A content whose bytes are in the request.
+
+    Raises:
+        ValueError: they are not base64.
+    """
+    try:
+        digest = sha256(b64decode(data, validate=True)).hexdigest()
+    except ValueError:
+        raise ValueError(f"a {kind} is sent in base64, and this is none") from None
+    return Content(kind=kind, media_type=media_type, uri=f"data:{media_type};base64,{data}", sha256=digest)
 
 
 class ChatMessage(_Request):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[Listed[TextPart], Field(max_length=MOST_PARTS)] | None
+    content: Text | Annotated[Listed[Part], Field(max_length=MOST_PARTS)] | None
     name: str | None = None
     refusal: str | None = None
 
@@ -110,7 +166,17 @@ class ChatMessage(_Request):
     def text(self) -> str:
         if isinstance(self.content, str):
             return self.content
-        return "".join(part.text for part in self.content or ())
+        return "".join(part.text for part in self.content or () if isinstance(part, TextPart))
+
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """Pieces that are no text.
+
+        Raises:
+            ValueError: one is not base64.
+        """
+        parts = () if isinstance(self.content, str) else self.content or ()
+        return tuple(part.content for part in parts if not isinstance(part, TextPart))
 
 
 class StreamOptions(_Request):
@@ -227,6 +293,9 @@ class Hit(BaseModel):
     title: str
     text: str
     position: Position
+    contents: list[dict[str, Any]] | None = Field(
+        default=None, description="What it holds beside text; left out if nothing."
+    )
 
 
 class Source(BaseModel):
@@ -238,6 +307,9 @@ class Source(BaseModel):
     title: str
     text: str
     position: Position
+    contents: list[dict[str, Any]] | None = Field(
+        default=None, description="What it holds beside text; left out if nothing."
+    )
 
 
 class Span(BaseModel):

@@ -169,6 +169,22 @@ def test_a_filter_of_a_chat_may_be_text(client: OpenAI) -> None:
         client.chat.completions.create(**asked(), extra_body={"ragline": {"where": "source="}})
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("data:image/png;base64,iVBORw0KGgo=", "messages: a query holds picture, and this graph reads text alone"),
+        ("data:image/png;base64,no base64", "messages: a picture is sent in base64, and this is none"),
+        ("https://example.org/a.png", "image_url.url: String should match pattern"),
+        ("file:///etc/passwd", "image_url.url: String should match pattern"),
+    ],
+)
+def test_a_picture_is_refused_where_the_graph_reads_text_alone(client: OpenAI, url: str, says: str) -> None:
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+    messages: Any = [{"role": "user", "content": parts}]
+    with pytest.raises(BadRequestError, match=says):
+        client.chat.completions.create(model="ragline", messages=messages)
+
+
 def test_earlier_turns_reach_the_model(client: OpenAI, pipeline: Pipeline) -> None:
     client.chat.completions.create(**asked("and of forks?", "How long is the warranty?", "Ten years [1]."))
     [prompt] = pipeline.graph.models["small"].seen[-1:]
