@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.contents import beside, with_contents
 from rag.core.filters import WhereData, parse_where
 from rag.core.ranking import ranked, require_k
 from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage
 from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index
 from retrievers.legs.dense.search import dense
+from retrievers.legs.protocol import leg_reads
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ class DenseRetriever:
         A query of blank text, or whose weights are all zero, gets no hits and outcome `empty`.
         """
         require_k(k, by="retrieve.dense")
-        parts = [_parts(query) for query in queries]
+        parts = [self._parts(query) for query in queries]
         vectors = self._vectors(parts)
         hits: list[tuple[ScoredDocument, ...]] = [()] * len(queries)
         for where, members in by_filter(queries, self._where):
@@ -85,6 +88,20 @@ class DenseRetriever:
                 mean += np.float32(part.weight / total) * encoded[part.role, part.text]
         return means
 
+    def _parts(self, query: Query) -> tuple[QueryPart, ...]:
+        """What is averaged for a query: without parts its text, nothing if that is blank.
+
+        Contents that the encoder reads go with the texts of the query's side; with a blank one, they are asked with alone.
+        """
+        parts = query.parts or (QueryPart(text=query.text),)
+        if query.contents:
+            kinds = leg_reads(self._index.facts(self.leg))
+            parts = tuple(
+                replace(part, text=with_contents(part.text, query.contents, kinds)) if part.role == "query" else part
+                for part in parts
+            )
+        return tuple(part for part in parts if part.weight and (part.text.strip() or beside(part.text)))
+
     def _hits(self, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> tuple[ScoredDocument, ...]:
         found = rows >= 0
         documents = self._index.documents.many(int(row) for row in rows[found])
@@ -92,9 +109,3 @@ class DenseRetriever:
             ScoredDocument(document=document, score=float(score))
             for document, score in zip(documents, scores[found], strict=True)
         )
-
-
-def _parts(query: Query) -> tuple[QueryPart, ...]:
-    """What is averaged for a query: without parts its text, nothing if that is blank."""
-    parts = query.parts or (QueryPart(text=query.text),)
-    return tuple(part for part in parts if part.weight and part.text.strip())

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
 
 TEXT = "text"
 TEXT_ALONE = frozenset({TEXT})
@@ -45,6 +45,38 @@ class Content:
             raise ValueError(f"a content's sha256 is 64 hexadecimal digits of its bytes, got {self.sha256[:80]!r}")
 
 
+class TextWith(str):
+    """A text with contents beside it. To whoever reads text alone it is that text; others look at `contents`."""
+
+    __slots__ = ("contents",)
+    contents: tuple[Content, ...]
+
+    def __new__(cls, text: str, contents: Sequence[Content]) -> Self:
+        made = super().__new__(cls, text)
+        made.contents = tuple(contents)
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other) is True and self.contents == beside(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((str(self), self.contents))
+
+
+def beside(text: object) -> tuple[Content, ...]:
+    """The contents that a text comes with."""
+    return text.contents if isinstance(text, TextWith) else ()
+
+
+def with_contents(text: str, contents: Sequence[Content], kinds: Collection[str]) -> str:
+    """The text, with those contents that a reader of these kinds reads; without any, the text as it is."""
+    read = of_kinds(contents, kinds) if contents else ()
+    return TextWith(text, read) if read else text
+
+
 def text_digest(text: str) -> bytes:
     """sha256 of a text's UTF-8; half of a surrogate pair counts as itself."""
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -53,8 +85,9 @@ def text_digest(text: str) -> bytes:
 def digest_of(text: str, contents: Sequence[Content] = ()) -> bytes:
     """What is the same where a text with its contents is the same, and else another; of a text alone, the text's digest.
 
-    Where the bytes lie, and metadata, do not count.
+    Where the bytes lie, and metadata, do not count. A `TextWith` brings its contents itself.
     """
+    contents = contents or beside(text)
     if not contents:
         return text_digest(text)
     digest = sha256(text_digest(text))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from rag.core import protocols
+from rag.core.contents import TEXT_ALONE
 from rag.core.memory import TellsMemory
 from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM, KnowsItsLimits, ScoringLLM
 
@@ -69,6 +70,11 @@ class LacksPower(ValueError):
     def __init__(self, message: str, *, methods: Sequence[str]) -> None:
         self.methods = tuple(methods)
         super().__init__(message)
+
+
+def reads_of(part: object) -> frozenset[str]:
+    """The kinds of content that a part reads: text alone where it does not say."""
+    return part.reads if isinstance(part, protocols.ReadsKinds) else TEXT_ALONE
 
 
 def lacking(llm: object, methods: Iterable[str]) -> dict[str, str]:

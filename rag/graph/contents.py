@@ -7,15 +7,11 @@ from typing import Any
 
 from rag.core.contents import TEXT_ALONE, kinds_of
 from rag.core.errors import SpecError
-from rag.core.protocols import ReadsKinds
+from rag.core.powers import reads_of
 from rag.core.types import Query
 from rag.graph.checked import Checked, Made
-from retrievers.index.directory import Index
-
-
-def reads_of(part: Any) -> frozenset[str]:
-    """The kinds that a part reads: text alone where it does not say."""
-    return part.reads if isinstance(part, ReadsKinds) else TEXT_ALONE
+from retrievers.index.protocol import Index, kinds_held
+from retrievers.legs.protocol import leg_reads
 
 
 def check_kinds(checked: Checked) -> None:
@@ -23,9 +19,9 @@ def check_kinds(checked: Checked) -> None:
 
     What else leaves a kind out is noted: a leg beside one that reads it, and a generator.
     """
-    if checked.index is None or not checked.index.kinds:
+    held = kinds_held(checked.index)
+    if checked.index is None or not held:
         return
-    held = checked.index.kinds
     _check_legs(checked, checked.index, held)
     for name, made in {**checked.made, **checked.inner_made}.items():
         for each in _with_inline(made):
@@ -42,7 +38,7 @@ def check_kinds(checked: Checked) -> None:
 
 
 def _check_legs(checked: Checked, index: Index, held: frozenset[str]) -> None:
-    reads = {leg: index.reads(leg) for leg in checked.legs if index.has_leg(leg)}
+    reads = {leg: leg_reads(index.facts(leg)) for leg in checked.legs if leg in index.legs}
     unread = held - frozenset().union(*reads.values())
     if reads and unread:
         checked.complain(
@@ -81,7 +77,7 @@ def require_read(queries: Iterable[Query], parts: Iterable[Any], index: Index | 
         return
     read = TEXT_ALONE.union(*map(reads_of, parts))
     if index is not None:
-        read = read.union(*(index.reads(leg) for leg in legs if index.has_leg(leg)))
+        read = read.union(*(leg_reads(index.facts(leg)) for leg in legs if leg in index.legs))
     if unread := asked - read:
         raise SpecError(f"a query holds {_named(unread)}, and this graph reads {_named(read)}. Leave it out")
 

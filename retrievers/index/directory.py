@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from rag.core.contents import TEXT_ALONE
 from rag.core.errors import IndexMismatch
 from rag.core.filters import Filter, parse_where
 from rag.core.memory import Need
@@ -119,18 +118,6 @@ class LocalIndex:
     def kinds(self) -> frozenset[str]:
         """Kinds of content that documents hold beside text."""
         return frozenset(self.manifest.corpus.kinds)
-
-    def has_leg(self, leg: str) -> bool:
-        """Whether there is a leg of this name."""
-        return leg in self.manifest.legs
-
-    def reads(self, leg: str) -> frozenset[str]:
-        """Kinds that what made a leg reads; text alone where it does not say."""
-        makers: dict[str, Any] = {
-            "dense": self.manifest.encoder,
-            "promptreps": (self.manifest.promptreps or {}).get("encoder"),
-        }
-        return frozenset((makers.get(leg) or {}).get("reads", TEXT_ALONE))
 
     def mask(self, where: Where | None) -> NDArray[np.bool_] | None:
         """bool [n]: rows that a metadata filter lets through; None for no filter (see `MetadataFilter`). Not to be changed.

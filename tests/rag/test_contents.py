@@ -10,9 +10,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from rag.core.contents import Content, content_json, digest_of, kinds_of, of_kinds, read_content
+from rag.core.contents import (
+    Content,
+    TextWith,
+    beside,
+    content_json,
+    digest_of,
+    kinds_of,
+    of_kinds,
+    read_content,
+    with_contents,
+)
 from rag.core.errors import SpecError
 from rag.core.types import Document, Message, Query, Ranking, ScoredDocument
 from rag.graph.check import check
@@ -28,9 +40,13 @@ from rag.pipeline.as_json import ranking_json
 from rag.pipeline.identity import question_key
 from rag.service.history import by_turns
 from rag.service.wire import ChatMessage
-from retrievers.index.directory import Index
+from rerankers import RERANKERS
+from retrievers.index.directory import LocalIndex as Index
 from retrievers.index.documents import Documents
 from retrievers.index.writer import DocumentsWriter
+from retrievers.legs import LEGS
+from retrievers.legs.dense.kind import DenseKind, DenseMaker, LocalDense
+from retrievers.legs.protocol import Opening
 
 RED, BLUE = b"\xff\x00\x00\xff", b"\x00\x00\xff\xff"
 
@@ -263,3 +279,194 @@ def test_pieces_of_a_message_in_openais_form_are_contents() -> None:
     reply = ChatMessage(role="assistant", content="a square")
     asked, answered = by_turns([message, reply])
     assert (asked.contents, answered.contents) == ((seen, heard), ())
+
+
+# --- a toy that reads pictures ---
+
+
+class Pictures:
+    """Reads text by its words and pictures by their four pixels. Counts what it reads."""
+
+    reads = frozenset({"text", "picture"})
+    dim = 12
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": "pictures",
+            "revision": None,
+            "compute": "float32",
+            "weights_sha256": "0" * 64,
+            "reads": sorted(self.reads),
+        }
+
+    def encode(self, texts: Sequence[str], *, role: str, progress: Any = None) -> NDArray[np.float32]:
+        self.read += texts
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for vector, text in zip(vectors, texts, strict=True):
+            for word in text.split():
+                vector[sum(map(ord, word)) % 8] += 0.5
+            for content in beside(text):
+                vector[8:] += np.frombuffer(bytes.fromhex(content.uri.removeprefix("memory:")), np.uint8) / 255
+        return vectors
+
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return words(texts)
+
+    def memory(self) -> list[Any]:
+        return []
+
+    def release(self) -> None:
+        pass
+
+
+class PicturesKind(DenseKind):
+    """The dense leg, by the toy."""
+
+    encoder = Pictures()
+
+    def maker(self, settings: Any) -> Any:
+        return DenseMaker(settings.section("dense"), self.encoder)  # type: ignore[arg-type]
+
+    def open(self, opening: Opening) -> LocalDense:
+        leg = super().open(opening)
+        leg._encoder = self.encoder  # type: ignore[assignment]
+        return leg
+
+    def memory(self, facts: Any, n_bytes: int) -> list[Any]:
+        return []
+
+    def models(self, facts: Any) -> list[tuple[str, str | None]]:
+        return []
+
+
+class TextReranker:
+    """Says that it reads text alone."""
+
+    reads = frozenset({"text"})
+
+    def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
+        return list(rankings)
+
+
+class PictureReranker(TextReranker):
+    """Says that it reads pictures."""
+
+    reads = frozenset({"text", "picture"})
+
+
+class SilentReranker:
+    """Says nothing, which means text alone."""
+
+    def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
+        return list(rankings)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Pictures:
+    for table in (LEGS, RERANKERS):
+        monkeypatch.setattr(table, "_table", dict(table._table))
+    PicturesKind.encoder = Pictures()
+    LEGS._table["dense"] = PicturesKind
+    for name, component in (("texts", TextReranker), ("pictures", PictureReranker), ("silent", SilentReranker)):
+        RERANKERS.add(name, component)
+    return PicturesKind.encoder
+
+
+def graph(rerank: str | None = None, *, retrieve: str = "dense") -> dict[str, Any]:
+    nodes: dict[str, Any] = {"first": {"use": f"retrieve.{retrieve}", "in": "query", "k": 3}}
+    if rerank:
+        nodes["ranked"] = {"use": f"rerank.{rerank}", "in": "first", "k": 3}
+    return {"version": 1, "nodes": nodes, "output": list(nodes)[-1]}
+
+
+def same_text(*pictures: Content) -> list[dict[str, Any]]:
+    return [record(f"d{i}", "a thing", picture) for i, picture in enumerate(pictures)]
+
+
+def test_a_search_goes_by_the_picture_where_the_text_is_the_same(toy: Pictures, tmp_path: Path) -> None:
+    build_index([corpus(tmp_path / "c", *same_text(picture(RED), picture(BLUE)))], tmp_path / "i", legs=("dense",))
+    with load_pipeline(graph("pictures"), index=tmp_path / "i") as pipeline:
+        for asked, first in ((RED, "d0"), (BLUE, "d1")):
+            for text in ("thing", ""):
+                query = Query(qid="1", text=text, contents=(picture(asked),))
+                ranking = pipeline.search(query)
+                assert ranking.doc_ids[0] == first
+                assert ranking.hits[0].score > ranking.hits[1].score
+                assert ranking.hits[0].document.contents == (picture(asked),)
+        assert pipeline.search("thing").hits[0].score == pipeline.search("thing").hits[1].score
+        sound = replace(picture(RED), kind="sound")
+        with pytest.raises(SpecError, match="a query holds sound, and this graph reads picture and text"):
+            pipeline.search(Query(qid="1", text="x", contents=(sound,)))
+
+
+def test_what_is_reused_goes_by_text_and_picture(toy: Pictures, tmp_path: Path) -> None:
+    def build(*contents: Content) -> tuple[int, int]:
+        report = build_index([corpus(tmp_path / "c", *same_text(*contents))], tmp_path / "i", legs=("dense",))
+        return report.n_encoded, report.n_reused_vectors
+
+    red, blue, green = picture(RED), picture(BLUE), picture(b"\x00\xff\xff\x00")
+    assert build(red, blue, red) == (2, 0), "each different document once"
+    assert build(red, green) == (1, 1), "same text, other picture: encoded anew; same both: reused"
+    assert build(replace(red, metadata={"page": 1}), green) == (0, 2), "metadata does not count"
+    assert build(picture(RED, text="a caption"), green) == (1, 1)
+    assert [beside(text) for text in toy.read][:2] == [(red,), (blue,)]
+
+
+def test_a_leg_that_reads_text_gets_texts_alone(toy: Pictures, tmp_path: Path) -> None:
+    toy.reads = frozenset({"text"})  # type: ignore[misc]
+    build_index([corpus(tmp_path / "c", *same_text(picture(RED), picture(BLUE)))], tmp_path / "i", legs=("dense",))
+    assert toy.read == ["a thing"]
+    with Index.open(tmp_path / "i") as index:
+        assert "no leg that this graph searches reads it" in check(load_spec(graph()), index=index).problems[0]
+
+
+@pytest.mark.parametrize(("name", "refused"), [("texts", True), ("silent", True), ("pictures", False)])
+def test_a_reranker_that_reads_text_alone_is_refused_over_pictures(
+    toy: Pictures, tmp_path: Path, name: str, refused: bool
+) -> None:
+    build_index([corpus(tmp_path / "c", *same_text(picture(RED)))], tmp_path / "i", legs=("dense",))
+    build_index([corpus(tmp_path / "t", record("a", "x"))], tmp_path / "text", legs=("dense",))
+    with Index.open(tmp_path / "i") as mixed, Index.open(tmp_path / "text") as text:
+        problems = check(load_spec(graph(name)), index=mixed).problems
+        assert check(load_spec(graph(name)), index=text).problems == []
+    said = f"node 'ranked': rerank.{name} reads text alone, but the index holds picture too. Choose a reranker that reads it"
+    assert [said in problem for problem in problems] == ([True] if refused else [])
+
+
+def test_a_leg_beside_one_that_reads_pictures_may_leave_them_out_and_that_is_noted(
+    toy: Pictures, tmp_path: Path
+) -> None:
+    build_index([corpus(tmp_path / "c", *same_text(picture(RED)))], tmp_path / "i", legs=("lexical", "dense"))
+    data = graph()
+    data["nodes"] |= {
+        "words": {"use": "retrieve.bm25", "in": "query", "k": 3},
+        "both": {"use": "fuse.rrf", "in": ["first", "words"], "k": 3},
+    }
+    with Index.open(tmp_path / "i") as index:
+        checked = check(load_spec({**data, "output": "both"}), index=index)
+    assert checked.problems == []
+    assert checked.notes == ["leg 'lexical' leaves out picture, which the index holds; another leg reads it"]
+
+
+def test_an_index_of_text_alone_is_the_same_to_the_byte(toy: Pictures, tmp_path: Path) -> None:
+    """A reader of pictures over text alone: nothing in the files says that there could be more."""
+    build_index([corpus(tmp_path / "c", record("a", "x"))], tmp_path / "i", legs=("dense",))
+    assert [type(text) for text in toy.read] == [str]
+    with Index.open(tmp_path / "i") as index:
+        assert "contents" not in index.file("documents.jsonl").read_text()
+        assert "kinds" not in index.manifest.as_json()
+
+
+def test_a_text_with_contents_is_its_text_to_others() -> None:
+    red, blue = (TextWith("x", (picture(pixels),)) for pixels in (RED, BLUE))
+    assert f"{red}" == "x"
+    assert red.split() == ["x"]
+    assert len({red, blue, TextWith("x", (picture(RED),)), "x"}) == 3
+    assert red != blue
+    assert red != "x"
+    assert red != "x"
+    assert with_contents("x", (picture(RED),), {"text"}) == "x"
+    assert digest_of(red) == digest_of("x", [picture(RED)])
