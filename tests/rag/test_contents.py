@@ -41,7 +41,7 @@ from rag.pipeline.identity import question_key
 from rag.service.history import by_turns
 from rag.service.wire import ChatMessage
 from rerankers import RERANKERS
-from retrievers.index.directory import LocalIndex as Index
+from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents
 from retrievers.index.writer import DocumentsWriter
 from retrievers.legs import LEGS
@@ -179,7 +179,7 @@ def test_an_index_says_which_kinds_it_holds_and_nothing_of_text_alone(tmp_path: 
     plain, mixed = record("a", "one red thing"), record("b", "another", picture(RED))
     build_index([corpus(tmp_path / "plain", plain)], tmp_path / "p", legs=("lexical",))
     build_index([corpus(tmp_path / "mixed", plain, mixed)], tmp_path / "m", legs=("lexical",))
-    with Index.open(tmp_path / "p") as text, Index.open(tmp_path / "m") as both:
+    with LocalIndex.open(tmp_path / "p") as text, LocalIndex.open(tmp_path / "m") as both:
         assert (text.kinds, both.kinds) == (frozenset(), {"picture"})
         assert "kinds" not in text.file("sources.json").read_text()
         assert "kinds" not in text.manifest.model_dump()["corpus"]
@@ -205,7 +205,7 @@ LEXICAL = {
 
 def test_an_index_of_pictures_is_refused_where_nobody_reads_them(tmp_path: Path) -> None:
     build_index([corpus(tmp_path / "c", record("a", "x", picture(RED)))], tmp_path / "i", legs=("lexical",))
-    with Index.open(tmp_path / "i") as index:
+    with LocalIndex.open(tmp_path / "i") as index:
         [problem] = check(load_spec(LEXICAL), index=index).problems
         assert (
             "the index holds picture, and no leg that this graph searches reads it: lexical reads text alone" in problem
@@ -419,7 +419,7 @@ def test_a_leg_that_reads_text_gets_texts_alone(toy: Pictures, tmp_path: Path) -
     toy.reads = frozenset({"text"})  # type: ignore[misc]
     build_index([corpus(tmp_path / "c", *same_text(picture(RED), picture(BLUE)))], tmp_path / "i", legs=("dense",))
     assert toy.read == ["a thing"]
-    with Index.open(tmp_path / "i") as index:
+    with LocalIndex.open(tmp_path / "i") as index:
         assert "no leg that this graph searches reads it" in check(load_spec(graph()), index=index).problems[0]
 
 
@@ -429,7 +429,7 @@ def test_a_reranker_that_reads_text_alone_is_refused_over_pictures(
 ) -> None:
     build_index([corpus(tmp_path / "c", *same_text(picture(RED)))], tmp_path / "i", legs=("dense",))
     build_index([corpus(tmp_path / "t", record("a", "x"))], tmp_path / "text", legs=("dense",))
-    with Index.open(tmp_path / "i") as mixed, Index.open(tmp_path / "text") as text:
+    with LocalIndex.open(tmp_path / "i") as mixed, LocalIndex.open(tmp_path / "text") as text:
         problems = check(load_spec(graph(name)), index=mixed).problems
         assert check(load_spec(graph(name)), index=text).problems == []
     said = f"node 'ranked': rerank.{name} reads text alone, but the index holds picture too. Choose a reranker that reads it"
@@ -445,7 +445,7 @@ def test_a_leg_beside_one_that_reads_pictures_may_leave_them_out_and_that_is_not
         "words": {"use": "retrieve.bm25", "in": "query", "k": 3},
         "both": {"use": "fuse.rrf", "in": ["first", "words"], "k": 3},
     }
-    with Index.open(tmp_path / "i") as index:
+    with LocalIndex.open(tmp_path / "i") as index:
         checked = check(load_spec({**data, "output": "both"}), index=index)
     assert checked.problems == []
     assert checked.notes == ["leg 'lexical' leaves out picture, which the index holds; another leg reads it"]
@@ -455,7 +455,7 @@ def test_an_index_of_text_alone_is_the_same_to_the_byte(toy: Pictures, tmp_path:
     """A reader of pictures over text alone: nothing in the files says that there could be more."""
     build_index([corpus(tmp_path / "c", record("a", "x"))], tmp_path / "i", legs=("dense",))
     assert [type(text) for text in toy.read] == [str]
-    with Index.open(tmp_path / "i") as index:
+    with LocalIndex.open(tmp_path / "i") as index:
         assert "contents" not in index.file("documents.jsonl").read_text()
         assert "kinds" not in index.manifest.as_json()
 

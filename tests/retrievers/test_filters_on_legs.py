@@ -20,8 +20,10 @@ from retrievers import RETRIEVERS
 from retrievers.bm25 import BM25Retriever
 from retrievers.by_filter import by_filter
 from retrievers.dense import DenseRetriever
-from retrievers.index.directory import LocalIndex as Index
-from retrievers.index.settings import DenseSettings, IndexSettings, PromptRepsSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.promptreps.settings import PromptRepsSettings
 from retrievers.promptreps import PromptRepsRetriever
 from tests.generators.llm.conftest import save_random_model
 from tests.rag.random_filters import VALUES, filters
@@ -60,7 +62,7 @@ def kept(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def index(kept: Mapping[str, Any], mean_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+def index(kept: Mapping[str, Any], mean_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalIndex]:
     folder = tmp_path_factory.mktemp("legs")
     decoder = save_random_model(tmp_path_factory.mktemp("decoder"))
     source = random.Random(7)
@@ -74,12 +76,12 @@ def index(kept: Mapping[str, Any], mean_bert: Path, tmp_path_factory: pytest.Tem
         promptreps=PromptRepsSettings(model=str(decoder), dtype="float32"),
     )
     build_index([folder / "corpus.jsonl"], folder / "index", settings=made_of, legs=("lexical", "dense", "promptreps"))
-    with Index.open(folder / "index") as opened:
+    with LocalIndex.open(folder / "index") as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def legs(index: Index) -> dict[str, Any]:
+def legs(index: LocalIndex) -> dict[str, Any]:
     return {
         "lexical": BM25Retriever(index=index),
         "dense": DenseRetriever(index=index),
@@ -164,7 +166,7 @@ def graph(tmp_path: Path, name: str, params: str) -> Path:
     ("name", "leg"), [("bm25", "lexical"), ("dense", "dense"), ("promptreps", "promptreps, dense")]
 )
 def test_a_retriever_takes_a_filter_of_the_graph_beside_that_of_the_query(
-    index: Index, legs: Mapping[str, Any], tmp_path: Path, name: str, leg: str
+    index: LocalIndex, legs: Mapping[str, Any], tmp_path: Path, name: str, leg: str
 ) -> None:
     form = ", form: dense" if name == "promptreps" else ""
     with load_pipeline(graph(tmp_path, name, f"where: {{a: {{gte: 1}}}}{form}"), index=index) as pipeline:
@@ -177,7 +179,7 @@ def test_a_retriever_takes_a_filter_of_the_graph_beside_that_of_the_query(
     assert 0 < len(both.hits) < len(alone.hits) < N_DOCS
 
 
-def test_a_run_file_is_filtered_by_the_graph_too(index: Index, kept: Mapping[str, Any], tmp_path: Path) -> None:
+def test_a_run_file_is_filtered_by_the_graph_too(index: LocalIndex, kept: Mapping[str, Any], tmp_path: Path) -> None:
     (tmp_path / "first.trec").write_text("\n".join(f"1 Q0 {doc_id} 1 {100 - i} x" for i, doc_id in enumerate(kept)))
     params = f"run: {tmp_path / 'first.trec'}, where: exists(a) and not a = 1"
     with load_pipeline(graph(tmp_path, "run", params), index=index) as pipeline:
@@ -196,7 +198,7 @@ def matches_all(metadata: Mapping[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", RETRIEVERS)
-def test_a_wrong_filter_of_a_graph_is_shown_with_its_line(name: str, tmp_path: Path, index: Index) -> None:
+def test_a_wrong_filter_of_a_graph_is_shown_with_its_line(name: str, tmp_path: Path, index: LocalIndex) -> None:
     (tmp_path / "r.trec").write_text("")
     others = {"run": f"run: {tmp_path / 'r.trec'}, ", "backtrace": "llm: small, "}.get(name, "")
     with pytest.raises(SpecError, match=r"graph.yaml:4: node 'best': where.a: no operator 'gtee'. Did you mean 'gte'"):
@@ -205,7 +207,7 @@ def test_a_wrong_filter_of_a_graph_is_shown_with_its_line(name: str, tmp_path: P
         load_pipeline(graph(tmp_path, name, f"{others}where: 'year >='"), index=index)
 
 
-def test_a_filter_of_the_caller_is_understood_before_anything_runs(index: Index, tmp_path: Path) -> None:
+def test_a_filter_of_the_caller_is_understood_before_anything_runs(index: LocalIndex, tmp_path: Path) -> None:
     with load_pipeline(graph(tmp_path, "bm25", ""), index=index) as pipeline:
         with pytest.raises(SpecError, match="where, column 8"):
             pipeline.search(QUERY, where="year >=")
