@@ -56,6 +56,9 @@ class TextWith(str):
         made.contents = tuple(contents)
         return made
 
+    def __getnewargs__(self) -> tuple[str, tuple[Content, ...]]:  # type: ignore[override]
+        return str(self), self.contents
+
     def __eq__(self, other: object) -> bool:
         return str.__eq__(self, other) is True and self.contents == beside(other)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -466,6 +467,7 @@ def test_a_text_with_contents_is_its_text_to_others() -> None:
     assert red.split() == ["x"]
     assert len({red, blue, TextWith("x", (picture(RED),)), "x"}) == 3
     assert red != blue
+    assert pickle.loads(pickle.dumps(red)) == red
     assert red != "x"
     assert red != "x"
     assert with_contents("x", (picture(RED),), {"text"}) == "x"
