@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.record import record
+from rag.core.filters import matches, parse_where
 from rag.core.trec import strictly_falling
 from rag.core.types import Document, Query
 from rag.evaluate.beir import Dataset, load_beir
@@ -102,8 +103,8 @@ def best(leg: LexicalLeg, query: Query, documents: Sequence[Document]) -> list[t
     """doc_ids and scores in rank order; of a query that searches one group, the whole group."""
     mask = None
     if query.where:
-        wanted = query.where.items()
-        mask = np.array([wanted <= document.metadata.items() for document in documents])
+        tree = parse_where(query.where)
+        mask = np.array([tree is None or matches(tree, document.metadata) for document in documents])
     terms = Counter(leg.analyzer.terms(query.text))
     rows, scores = leg.search([terms], k=min(DEPTH, len(documents)), mask=mask)
     pairs = zip(rows[0].tolist(), scores[0].tolist(), strict=True)

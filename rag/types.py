@@ -1,5 +1,6 @@
 """The records, by their short name."""
 
+from rag.core.contents import Content
 from rag.core.types import (
     NO_USAGE,
     OK,
@@ -29,6 +30,7 @@ __all__ = [
     "AnswerDelta",
     "Citation",
     "Completion",
+    "Content",
     "Context",
     "Document",
     "Message",

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import prompts
 from rag.core.arguments import require_one_of, require_positive
 from rag.core.completions import cached_tokens
+from rag.core.filters import WhereData, both, parse_where
 from rag.core.protocols import ScoringLLM
 from rag.core.ranking import ranked, require_k
 from rag.core.replies import folded
@@ -52,6 +53,7 @@ class BacktraceRetriever:
         exclude_query: a sentence that is the question itself, as in conversations, is no cause.
         max_sentences: most sentences of a source; more means that the filter is missing or wrong.
         prompt: name or path of a prompt with the variable source, which the question follows.
+        where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
     """
 
     def __init__(
@@ -64,12 +66,13 @@ class BacktraceRetriever:
         exclude_query: bool = True,
         max_sentences: int = 2000,
         prompt: str = "backtrace",
+        where: WhereData | None = None,
     ) -> None:
         require_one_of("retrieve.backtrace", get_args(Form), form=form)
         require_positive("retrieve.backtrace", window=window, max_sentences=max_sentences)
         self.llm, self.form, self.window = llm, form, window
         self.exclude_query, self.max_sentences = exclude_query, max_sentences
-        self._index = index
+        self._index, self._where = index, parse_where(where)
         self.prompt = prompts.load(prompt)
         self.prompt.require("source", by="retrieve.backtrace")
 
@@ -107,7 +110,7 @@ class BacktraceRetriever:
         return rankings
 
     def _source(self, query: Query) -> _Source:
-        rows = self._index.rows(query.where)
+        rows = self._index.rows(both(self._where, query.where))
         n_rows = len(rows)
         if n_rows > self.max_sentences:
             raise ValueError(

@@ -8,8 +8,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from rag.core.filters import Filter, WhereData, parse_where
 from rag.core.ranking import ranked, require_k
-from rag.core.types import Outcome, Query, Ranking, ScoredDocument, Where
+from rag.core.types import Outcome, Query, Ranking, ScoredDocument
+from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index
 from retrievers.legs.lexical.search import lexical
 
@@ -33,14 +35,15 @@ class BM25Retriever:
     Args:
         index: the index to search.
         threads: processor threads that long batches may use, 1 to 64; never more than the machine has.
+        where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
     """
 
     leg = "lexical"
 
-    def __init__(self, *, index: Index, threads: int = 2) -> None:
+    def __init__(self, *, index: Index, threads: int = 2, where: WhereData | None = None) -> None:
         if not 1 <= threads <= _MOST_THREADS:
             raise ValueError(f"retrieve.bm25: threads must be from 1 to {_MOST_THREADS}, got {threads}")
-        self._index = index
+        self._index, self._where = index, parse_where(where)
         self._threads = min(threads, os.cpu_count() or 1)
 
     def warm_up(self) -> None:
@@ -55,11 +58,11 @@ class BM25Retriever:
         terms = [self._terms(query) for query in queries]
         rankings: list[Ranking | None] = [None] * len(queries)
         kinds: dict[int, str] = {}
-        for where, members in _by_filter(queries):
+        for where, members in by_filter(queries, self._where):
             found = self._search([terms[i] for i in members], k=k, where=where)
             for i, hits in zip(members, found, strict=True):
                 outcome = Outcome()
-                if not hits and (why := self._why_empty(queries[i], terms[i])) is not None:
+                if not hits and (why := self._why_empty(queries[i], terms[i], where)) is not None:
                     kinds[i], detail = why
                     outcome = Outcome(kind="empty", detail=detail)
                 rankings[i] = Ranking(query=queries[i], hits=hits, source="bm25", outcome=outcome)
@@ -71,7 +74,7 @@ class BM25Retriever:
         return query.terms or Counter(lexical(self._index).analyzer.terms(query.text))
 
     def _search(
-        self, terms: Sequence[Mapping[str, float]], *, k: int, where: Where | None
+        self, terms: Sequence[Mapping[str, float]], *, k: int, where: Filter | None
     ) -> list[tuple[ScoredDocument, ...]]:
         leg = lexical(self._index)
         k = max(1, min(k, leg.n_docs))
@@ -94,7 +97,7 @@ class BM25Retriever:
             found.append(ranked(scored, k=k))
         return found
 
-    def _why_empty(self, query: Query, terms: Mapping[str, float]) -> tuple[str, str] | None:
+    def _why_empty(self, query: Query, terms: Mapping[str, float], where: Filter | None) -> tuple[str, str] | None:
         """Why no document can be a hit, in words for a log and in full; None where the filter took those that could.
 
         What is told in full quotes the question, which is the user's business and no log's.
@@ -102,7 +105,7 @@ class BM25Retriever:
         leg = lexical(self._index)
         if not terms:
             return "it has no terms", leg.analyzer.why_no_terms(query.text)
-        if query.where and not len(self._index.rows(query.where)):
+        if where is not None and not len(self._index.rows(where)):
             return "no document passes the filter", "no document passes the filter"
         if any(term in leg for term in terms):
             return None
@@ -114,20 +117,6 @@ class BM25Retriever:
         analysed = f"analysed as '{language}'{written}"
         missing = "no document has any of its terms"
         return f"{missing}, {analysed}", f"{missing} ({shown}{more}), {analysed}"
-
-
-def _by_filter(queries: Sequence[Query]) -> list[tuple[Where | None, list[int]]]:
-    """Positions of queries with equal filters, which share one mask. Filters may be unhashable."""
-    groups: list[tuple[Where | None, list[int]]] = []
-    for i, query in enumerate(queries):
-        where = query.where or None
-        for other, members in groups:
-            if other == where:
-                members.append(i)
-                break
-        else:
-            groups.append((where, [i]))
-    return groups
 
 
 def _foreign_scripts(text: str) -> list[str]:

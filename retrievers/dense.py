@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.contents import beside, with_contents
+from rag.core.filters import WhereData, parse_where
 from rag.core.ranking import ranked, require_k
-from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage, Where
+from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage
+from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index
 from retrievers.legs.dense.search import dense
+from retrievers.legs.protocol import leg_reads
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +32,13 @@ class DenseRetriever:
 
     Args:
         index: the index that the pipeline is bound to; its manifest names the encoder.
+        where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
     """
 
     leg: ClassVar[str] = "dense"
 
-    def __init__(self, *, index: Index) -> None:
-        self._index = index
+    def __init__(self, *, index: Index, where: WhereData | None = None) -> None:
+        self._index, self._where = index, parse_where(where)
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order, at most `k` hits; scores are inner products and may be negative.
@@ -40,10 +46,13 @@ class DenseRetriever:
         A query of blank text, or whose weights are all zero, gets no hits and outcome `empty`.
         """
         require_k(k, by="retrieve.dense")
-        parts = [_parts(query) for query in queries]
+        parts = [self._parts(query) for query in queries]
         vectors = self._vectors(parts)
         hits: list[tuple[ScoredDocument, ...]] = [()] * len(queries)
-        for where, places in self._by_filter(queries, [i for i, some in enumerate(parts) if some]):
+        for where, members in by_filter(queries, self._where):
+            places = [place for place in members if parts[place]]
+            if not places:
+                continue
             rows, scores = dense(self._index).search(vectors[places], k=k, where=where)
             for place, its_rows, its_scores in zip(places, rows, scores, strict=True):
                 hits[place] = self._hits(its_rows, its_scores)
@@ -79,13 +88,19 @@ class DenseRetriever:
                 mean += np.float32(part.weight / total) * encoded[part.role, part.text]
         return means
 
-    def _by_filter(self, queries: Sequence[Query], places: Sequence[int]) -> list[tuple[Where | None, list[int]]]:
-        """Filters, and the places of the queries that each is for: queries with one filter are searched together."""
-        groups: dict[str, list[int]] = {}
-        for place in places:
-            where = queries[place].where
-            groups.setdefault("" if not where else repr(sorted(where.items())), []).append(place)
-        return [(queries[group[0]].where, group) for group in groups.values()]
+    def _parts(self, query: Query) -> tuple[QueryPart, ...]:
+        """What is averaged for a query: without parts its text, nothing if that is blank.
+
+        Contents that the encoder reads go with the texts of the query's side; with a blank one, they are asked with alone.
+        """
+        parts = query.parts or (QueryPart(text=query.text),)
+        if query.contents:
+            kinds = leg_reads(self._index.facts(self.leg))
+            parts = tuple(
+                replace(part, text=with_contents(part.text, query.contents, kinds)) if part.role == "query" else part
+                for part in parts
+            )
+        return tuple(part for part in parts if part.weight and (part.text.strip() or beside(part.text)))
 
     def _hits(self, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> tuple[ScoredDocument, ...]:
         found = rows >= 0
@@ -94,9 +109,3 @@ class DenseRetriever:
             ScoredDocument(document=document, score=float(score))
             for document, score in zip(documents, scores[found], strict=True)
         )
-
-
-def _parts(query: Query) -> tuple[QueryPart, ...]:
-    """What is averaged for a query: without parts its text, nothing if that is blank."""
-    parts = query.parts or (QueryPart(text=query.text),)
-    return tuple(part for part in parts if part.weight and part.text.strip())

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.filters import WhereData, both, parse_where
 from rag.core.norms import min_max
 from rag.core.ranking import ranked, require_k
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
@@ -39,16 +40,19 @@ class PromptRepsRetriever:
         index: the index whose units are searched.
         form: which representation is searched.
         depth: hits of each list that hybrid fuses.
+        where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
     """
 
     leg: ClassVar[str] = "promptreps"
 
-    def __init__(self, *, index: Index, form: Form = "hybrid", depth: int = 1000) -> None:
+    def __init__(
+        self, *, index: Index, form: Form = "hybrid", depth: int = 1000, where: WhereData | None = None
+    ) -> None:
         if form not in get_args(Form):
             raise ValueError(f"retrieve.promptreps: form must be one of {', '.join(get_args(Form))}, got {form!r}")
         if depth < 1:
             raise ValueError(f"retrieve.promptreps: depth must be at least 1, got {depth}")
-        self.form, self.depth, self._index = form, depth, index
+        self.form, self.depth, self._index, self._where = form, depth, index, parse_where(where)
 
     def warm_up(self) -> None:
         """Open the leg and load the model now instead of at the first call."""
@@ -80,7 +84,7 @@ class PromptRepsRetriever:
         ]
 
     def _hits(self, represented: Representations, place: int, query: Query, k: int) -> tuple[ScoredDocument, ...]:
-        leg, where = promptreps(self._index), query.where
+        leg, where = promptreps(self._index), both(self._where, query.where)
         n = self.depth if self.form == "hybrid" else k
         lists: list[Best] = []
         if self.form != "sparse":

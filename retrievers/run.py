@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from rag.core.filters import WhereData, both, parse_where
 from rag.core.inputs import input_file
 from rag.core.ranking import ranked, require_k
 from rag.core.trec import RunFile, read_run
@@ -24,11 +25,12 @@ class RunRetriever:
     Args:
         run: path of the run file, plain or .gz; read at the first call.
         index: where the documents are.
+        where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
     """
 
-    def __init__(self, *, run: str, index: Index) -> None:
+    def __init__(self, *, run: str, index: Index, where: WhereData | None = None) -> None:
         self._path = input_file(run, what="run file", by="retrieve.run")
-        self._index = index
+        self._index, self._where = index, parse_where(where)
         self._run: RunFile | None = None
         self._lock = threading.Lock()
 
@@ -55,8 +57,8 @@ class RunRetriever:
         found = self._loaded().get(query.qid)
         if found is None:
             return Ranking(query=query, outcome=Outcome(kind="empty", detail="the run has no such qid"))
-        documents = self._index.documents
-        allowed = set(self._index.rows(query.where).tolist()) if query.where else None
+        documents, where = self._index.documents, both(self._where, query.where)
+        allowed = None if where is None else set(self._index.rows(where).tolist())
         hits: list[ScoredDocument] = []
         unknown: list[str] = []
         for doc_id, score in found:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import textwrap
 from argparse import Namespace
 from collections.abc import Iterator
+from functools import reduce
 
 from rag.cli.console import plain, say, say_json, write
 from rag.cli.search import place
 from rag.core.errors import StageError
+from rag.core.filters import both
 from rag.core.types import Answer, AnswerDelta, Query
 from rag.pipeline import load_pipeline, raise_failure
 from rag.pipeline.as_json import answer_json, cited_by, ledger_json
@@ -18,14 +20,15 @@ SHOWN_CHARS = 160
 
 def run(given: Namespace) -> int:
     """Stream the answer, then list the passages it was written from."""
+    question = Query(qid="1", text=given.question, where=reduce(both, given.where, None))
     with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
         if given.json:
-            result = pipeline.run([Query(qid="1", text=given.question)])
+            result = pipeline.run([question])
             raise_failure(result)
             answer = result.answers[0]
             say_json({"graph": given.graph, "index": given.index, **answer_json(answer), **ledger_json(result)})
         else:
-            answer = show_answer(pipeline.stream(given.question))
+            answer = show_answer(pipeline.stream(question))
     if answer.status == "failed":
         raise StageError(answer.outcome.detail or "no answer was written")
     return 0

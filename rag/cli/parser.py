@@ -60,6 +60,11 @@ def parser() -> ArgumentParser:
             help="also what is asked, found and written (or RAGLINE_TRACE_TEXT=1)",
         )
 
+    def filtered(sub: ArgumentParser) -> None:
+        """The filter of commands that ask one question."""
+        where_help = "only documents whose metadata fits, such as 'lang = de and year >= 2020'; again: both must hold"
+        sub.add_argument("--where", action="append", default=[], metavar="FILTER", help=where_help)
+
     def walled(sub: ArgumentParser) -> None:
         """Who may ask a server over HTTP, and how often."""
         rate_help = "requests a minute of a caller; 0: any (600)"
@@ -84,6 +89,7 @@ def parser() -> ArgumentParser:
     search.add_argument("--index", required=True, metavar="DIR")
     search.add_argument("-k", type=positive, default=10, help="passages to show (default: 10)")
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
+    filtered(search)
     search.add_argument("--json", action="store_true", help="print one JSON document")
     search.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(search)
@@ -92,6 +98,7 @@ def parser() -> ArgumentParser:
     ask.add_argument("question")
     ask.add_argument("--index", metavar="DIR", help="needed unless the graph searches nothing")
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
+    filtered(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
     ask.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(ask)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from argparse import Namespace
+from functools import reduce
 
 from rag.cli.console import plain, say, say_json, warn
+from rag.core.filters import both
 from rag.core.report import RunResult
 from rag.core.types import Document, Query
 from rag.pipeline import load_pipeline, raise_failure
@@ -16,9 +18,10 @@ SHOWN_CHARS = 320
 
 def run(given: Namespace) -> int:
     """Print the ranking of one query."""
+    where = reduce(both, given.where, None)
     with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
         to = pipeline.graph.last_ranking()
-        result = pipeline.run([Query(qid="1", text=given.query)], to=to, k=given.k)
+        result = pipeline.run([Query(qid="1", text=given.query, where=where)], to=to, k=given.k)
     raise_failure(result)
     ranking = result.rankings[0]
     if given.json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from rag.core import protocols
+from rag.core.contents import TEXT_ALONE
 from rag.core.memory import TellsMemory
 from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM, KnowsItsLimits, ScoringLLM
 
@@ -44,6 +45,7 @@ POWERS = {
     "keep forms": Power(protocol=protocols.CanKeepForms, words="hold an answer to a form"),
     "stream together": Power(protocol=protocols.CanStreamTogether, words="write open streams in one batch"),
     "stream answers": Power(protocol=protocols.CanStreamAnswers, words="hand out an answer piece by piece"),
+    "read kinds": Power(protocol=protocols.ReadsKinds, words="say which kinds of content it reads"),
     "sample": Power(protocol=protocols.CanSample, words="write with a caller's sampling"),
     "read ahead": Power(protocol=protocols.CanReadAhead, words="read documents before anybody asks"),
     "keep states": Power(protocol=protocols.KeepsStates, words="keep what a model made of documents"),
@@ -68,6 +70,11 @@ class LacksPower(ValueError):
     def __init__(self, message: str, *, methods: Sequence[str]) -> None:
         self.methods = tuple(methods)
         super().__init__(message)
+
+
+def reads_of(part: object) -> frozenset[str]:
+    """The kinds of content that a part reads: text alone where it does not say."""
+    return part.reads if isinstance(part, protocols.ReadsKinds) else TEXT_ALONE
 
 
 def lacking(llm: object, methods: Iterable[str]) -> dict[str, str]:

@@ -264,6 +264,16 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsKinds(Protocol):
+    """A part that says which kinds of content it reads. One that does not say so reads text alone."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Names of kinds, such as picture, and text. Asks nobody and loads nothing."""
+        ...
+
+
 class Transform(Protocol):
     """Documents -> documents, one for one, before they are indexed.
 

@@ -2,7 +2,8 @@
 
 Query -> Ranking -> Context -> Answer, always in batches. Order of hits is rank order: best first, ties by
 doc_id ascending (`rag.core.ranking` decides it). Rank counts from 1 and is never stored. A higher score is better.
-Every record carries what the node that made it did: `outcome` and `usage`. This module imports nothing of ours.
+Every record carries what the node that made it did: `outcome` and `usage`. This module imports nothing of ours but
+filters and contents.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Where = Mapping[str, Any]
-"""A metadata filter: every key must equal its value, or be one of its values when that is a tuple or list."""
+from rag.core.contents import Content, digest_of
+from rag.core.filters import Where as Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +62,14 @@ class Document:
 
     `title` of a chunk is the document's title and its heading path. A chunk's `metadata` holds `parent` (doc_id of
     the document), `source` (relative path), `start` and `end` (characters in the parent's text) and, where known,
-    `page` (from 1) and `headings`.
+    `page` (from 1) and `headings`. `contents` are what stands beside the text, such as pictures, in reading order.
     """
 
     doc_id: str
     text: str
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    contents: tuple[Content, ...] = ()
 
     @property
     def full_text(self) -> str:
@@ -78,6 +80,11 @@ class Document:
     def index_text(self) -> str:
         """What legs index: what a corpus transform wrote for them, else the full text."""
         return str(self.metadata.get("index_text", self.full_text))
+
+    @property
+    def digest(self) -> bytes:
+        """sha256 of what a model can read of it: the full text, and the contents if there are any."""
+        return digest_of(self.full_text, self.contents)
 
     @property
     def parent(self) -> str:
@@ -91,6 +98,7 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
+    contents: tuple[Content, ...] = ()
 
 
 Prompt = Sequence[Message]
@@ -111,8 +119,9 @@ class Query:
 
     `stand_alone`: a turn of a conversation, written out so that it is understood without the turns before it.
     `parts`: what dense legs average instead of `text`, when not empty. `terms`: analysed term -> weight, what lexical
-    legs score instead of `text`, when not empty. `where`: applied before scoring on every leg. `within`: qid of the query
-    that an inner graph was run for; see `rag.graph.inner`.
+    legs score instead of `text`, when not empty. `where`: a metadata filter in any of its forms (`rag.core.filters`), applied
+    before scoring on every leg. `within`: qid of the query that an inner graph was run for; see `rag.graph.inner`.
+    `contents`: what is asked with beside the text, such as a picture.
     """
 
     qid: str
@@ -123,6 +132,7 @@ class Query:
     terms: Mapping[str, float] = field(default_factory=dict, hash=False)
     where: Where | None = field(default=None, hash=False)
     history: tuple[Message, ...] = ()
+    contents: tuple[Content, ...] = ()
     outcome: Outcome = OK
     usage: Usage = NO_USAGE
     within: str | None = None
@@ -149,10 +159,18 @@ class Query:
                 where=self.where,
                 history=self.history,
                 within=self.within,
+                contents=self.contents,
             )
         if self.original is None and not self.parts and not self.terms:
             return self
-        return Query(qid=self.qid, text=self.asked, where=self.where, history=self.history, within=self.within)
+        return Query(
+            qid=self.qid,
+            text=self.asked,
+            where=self.where,
+            history=self.history,
+            within=self.within,
+            contents=self.contents,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ from rag.core.errors import SpecError
 
 MAX_CHARS = 256 * 1024
 MAX_DEPTH = 24
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+"""What YAML takes for a date stays text: plain data has no dates."""
 
 Place = tuple[str | int, ...]
 """The way to a part of the data: ("nodes", "ranked", "k")."""
@@ -91,7 +93,8 @@ def _plain(node: yaml.Node, loader: yaml.SafeLoader, place: Place, lines: dict[P
         return dict(_pairs(node, loader, place, lines, name))
     if isinstance(node, yaml.SequenceNode):
         return [_plain(child, loader, (*place, i), lines, name) for i, child in enumerate(node.value)]
-    return loader.construct_object(node)
+    value = loader.construct_object(node)
+    return node.value if node.tag == _TIMESTAMP else value
 
 
 def _pairs(

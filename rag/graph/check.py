@@ -16,6 +16,7 @@ from rag.core.protocols import CapsTokens, ChecksSources, KnowsItsLimits, KnowsI
 from rag.core.yaml_source import Place
 from rag.graph.binding import bound_nodes, lone_node
 from rag.graph.checked import Checked
+from rag.graph.contents import check_kinds
 from rag.graph.inner import Inner, InnerReranker, InnerRetriever
 from rag.graph.kinds import MODELS, STAGES, TABLES
 from rag.graph.making import Complain, Supplied, as_part, fitting_model, make
@@ -50,6 +51,7 @@ def check(spec: Spec, *, index: Index | None = None) -> Checked:
         checked.inner_made.update({f"{name}/{node}": made for node, made in inner.made.items()})
     _check_body(checked)
     _check_use_of_inner(checked)
+    check_kinds(checked)
     return checked
 
 

@@ -33,7 +33,7 @@ from retrievers.index.old_formats import format_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import SOURCES, SourceRecord, corpus_sha256, read_sources, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
-from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler
+from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler, maker_reads
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class Build:
         start = time.perf_counter()
         folder = new.folder / leg
         folder.mkdir()
-        texts, work = documents.index_texts, new.work / leg
+        texts, work = documents.texts_for(maker_reads(maker.describe())), new.work / leg
         built = maker.build(Job(texts=texts, folder=folder, work=work, before=before, progress=self._progress))
         seconds = {leg: time.perf_counter() - start - sum(built.seconds.values()), **built.seconds}
         for part, spent in seconds.items():
@@ -159,7 +159,7 @@ class Build:
         files = previous.manifest.files
         return Before(
             leg=lambda: previous.leg(leg),
-            texts=previous.documents.index_texts,
+            texts=previous.documents.texts_for(maker_reads(described)),
             file=lambda name: previous.file(name) if name in files else None,
         )
 
@@ -234,6 +234,7 @@ class Build:
                 n_files=len(records),
                 n_documents=sum(record.n_documents for record in records),
                 n_units=sum(record.n_units for record in records),
+                kinds=tuple(sorted({kind for record in records for kind in record.kinds})),
             ),
             files=describe_files(folder, leave_out=(MANIFEST,)),
         )

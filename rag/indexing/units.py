@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rag.core.contents import kinds_of
 from rag.core.digests import file_sha256
 from rag.core.errors import ContractError, IngestError
 from rag.core.progress import Progress
@@ -165,11 +166,13 @@ def _read(
 ) -> SourceRecord | None:
     """Write one file's units. One that cannot be read goes to `told`, and nothing of it into the index."""
     first_row, n_documents, name = len(writer), 0, each.file.name
+    kinds: set[str] = set()
     try:
         for n, units in maker.units(each.file, reader):
             n_documents += n
             for unit in units:
                 writer.add(unit)
+                kinds |= kinds_of(unit.contents)
     except IngestError as cause:
         writer.cut(first_row)
         told.append(Problem(name=name, reason=str(cause).removeprefix(f"{name}: ")))
@@ -182,6 +185,7 @@ def _read(
         n_units=len(writer) - first_row,
         n_documents=n_documents,
         problems=tuple((problem.reason, problem.lost) for problem in told),
+        kinds=tuple(sorted(kinds)),
     )
 
 

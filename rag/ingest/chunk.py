@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, takewhile, zip_longest
 from typing import TYPE_CHECKING
 
+from rag.core.contents import Content
 from rag.core.types import Document
 from rag.ingest.packing import pack
 from rag.ingest.pieces import Piece, Ruler, pieces
@@ -30,12 +31,24 @@ def chunk(document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler) ->
 
     `title` is the document's and the heading path, joined by ` › `; `headings` and `page` are those that most
     of the chunk stands under, or what all its headings share. Code has `line` and `end_line` too, from 1.
+
+    A content goes with the chunk that holds its place; with the first that does where chunks overlap, and with the last one
+    before it where it stands between two.
     """
     found = (
         [] if document.whole and not settings.corpora else list(pieces(document, limit=settings.tokens, spans=spans))
     )
     if not found:
-        return [Document(doc_id=document.doc_id, text=document.text, title=document.title, metadata=document.metadata)]
+        contents = tuple(content for _, content in document.contents)
+        return [
+            Document(
+                doc_id=document.doc_id,
+                text=document.text,
+                title=document.title,
+                metadata=document.metadata,
+                contents=contents,
+            )
+        ]
     overlap = min(settings.overlap, settings.tokens // 2)
     least = settings.tokens // _TINY
     ranges: list[Sequence[Piece]] = []
@@ -74,6 +87,7 @@ def _groups(document: ParsedDocument, found: Sequence[Piece], *, limit: int, lea
 def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]]) -> Iterator[Document]:
     text = document.text
     line, counted = 1, 0
+    beside = _beside(document, [(inside[0].start, inside[-1].end) for inside in ranges])
     for number, inside in enumerate(ranges, start=1):
         start, end = inside[0].start, inside[-1].end
         headings, page = _place(document, inside)
@@ -97,7 +111,19 @@ def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]]) -> Iter
             text=text[start:end],
             title=" › ".join(title),
             metadata=metadata,
+            contents=beside.get(number, ()),
         )
+
+
+def _beside(document: ParsedDocument, spans: Sequence[tuple[int, int]]) -> dict[int, tuple[Content, ...]]:
+    """Number of a chunk, from 1 -> its contents."""
+    beside: dict[int, tuple[Content, ...]] = {}
+    for offset, content in document.contents:
+        holding = [number for number, (start, end) in enumerate(spans, start=1) if start <= offset < end]
+        before = [number for number, (start, _) in enumerate(spans, start=1) if start <= offset]
+        number = holding[0] if holding else before[-1] if before else 1
+        beside[number] = (*beside.get(number, ()), content)
+    return beside
 
 
 def _place(document: ParsedDocument, inside: Sequence[Piece]) -> tuple[tuple[str, ...], int | None]:

@@ -41,10 +41,14 @@ def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDo
     """
     clean, tally, taken = Cleaner(), _Tally(), set[str]()
     for position, record in _records(file, limits, tally):
-        if file.layout == "corpus":
-            document = corpus_document(record, source=file.name, clean=clean)
-        else:
-            document = file_document(record, name=file.name, position=position, clean=clean)
+        try:
+            if file.layout == "corpus":
+                document = corpus_document(record, source=file.name, clean=clean)
+            else:
+                document = file_document(record, name=file.name, position=position, clean=clean)
+        except ReadError as cause:
+            tally.add(f"records left out for their {cause}", position)
+            continue
         if document is None:
             tally.add("empty records left out", position)
             continue

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from rag.core.contents import Content, read_content
 from rag.ingest.clean import Cleaner
 from rag.ingest.layout import Layout, fields, title_of
-from rag.ingest.types import Block, Note, ParsedDocument, distinct, own_fields
+from rag.ingest.types import Block, Note, ParsedDocument, ReadError, distinct, own_fields
 
 IDS = ("_id", "id", "docid", "doc_id", "docno")
 TITLES = ("title", "name", "heading")
@@ -21,20 +22,26 @@ def corpus_document(record: Mapping[str, Any], *, source: str, clean: Cleaner) -
     """A unit of a corpus; fields beside id, title and text become metadata. None if there is nothing to
     index.
 
+    A field `contents` that is a list of objects holds what stands beside the text: kind, uri, sha256 and what else a
+    `Content` has, with `offset`, its place in the text, 0 where there is none.
+
     Without a title, a quoted first line of `contents` is one: FlashRAG writes corpora so. The id is kept as
     it is but for line breaks and tabs; empty where the record has none.
     """
     rest = dict(record)
+    contents = _contents(rest)
     doc_id = clean(_text(_take(rest, IDS))).replace("\n", " ").replace("\t", " ")
     title = clean.line(_text(_take(rest, ("title",))))
     text = clean(_text(_take(rest, TEXTS))).strip()
     if not title and (match := _QUOTED_TITLE.match(text)):
         title, text = match[1], text[match.end() :]
-    if not title and not text:
+    if not title and not text and not contents:
         return None
     blocks = (Block(start=0, end=len(text)),) if text else ()
     metadata = {**own_fields(rest), "source": source}
-    return ParsedDocument(doc_id=doc_id, title=title, text=text, blocks=blocks, metadata=metadata, whole=True)
+    return ParsedDocument(
+        doc_id=doc_id, title=title, text=text, blocks=blocks, metadata=metadata, whole=True, contents=contents
+    )
 
 
 def file_document(record: Mapping[str, Any], *, name: str, position: int, clean: Cleaner) -> ParsedDocument | None:
@@ -67,6 +74,28 @@ def with_distinct_ids(documents: list[ParsedDocument], note: Note) -> list[Parse
     if again:
         note(f"{len(again)} ids appear again and were given a number; first: {again[0]!r}")
     return named
+
+
+def _contents(record: dict[str, Any]) -> tuple[tuple[int, Content], ...]:
+    """Taken out of the record; none where the field holds something else.
+
+    Raises:
+        ReadError: an object of the list is no content.
+    """
+    listed = record.get("contents")
+    if not isinstance(listed, list) or not listed or not all(isinstance(each, dict) for each in listed):
+        return ()
+    del record["contents"]
+    placed: list[tuple[int, Content]] = []
+    for each in listed:
+        offset = each.get("offset", 0)
+        if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+            raise ReadError(f"contents: offset must be a whole number of at least 0, got {str(offset)[:80]!r}")
+        try:
+            placed.append((offset, read_content({name: value for name, value in each.items() if name != "offset"})))
+        except ValueError as cause:
+            raise ReadError(f"contents: {cause}") from None
+    return tuple(sorted(placed, key=lambda pair: pair[0]))
 
 
 def _take(record: dict[str, Any], names: tuple[str, ...]) -> Any:

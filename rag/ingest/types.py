@@ -1,4 +1,4 @@
-"""What travels between finding files, reading them and cutting them. Imports the standard library alone."""
+"""What travels between finding files, reading them and cutting them. Imports little."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from rag.core.contents import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,8 @@ class ParsedDocument:
     """A document before it is cut. `blocks` are in order, do not overlap and cover all of `text` that is not
     space.
 
+    `contents` are what stands beside the text, each with the place in `text` where it stands, in order of place.
+
     `whole`: a corpus record, one unit unless the settings say that corpora are cut too. `metadata` holds
     `source` and what the file says about itself, and goes into every chunk.
     """
@@ -112,6 +116,7 @@ class ParsedDocument:
     blocks: tuple[Block, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     whole: bool = False
+    contents: tuple[tuple[int, Content], ...] = ()
 
 
 RESERVED = frozenset(

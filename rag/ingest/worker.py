@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
+from rag.core.contents import content_json, read_content
 from rag.ingest.types import Block, ParsedDocument, ReadError
 
 MODULES = {
@@ -101,6 +102,7 @@ def pack(document: ParsedDocument) -> dict[str, Any]:
         "text": document.text,
         "blocks": [[b.start, b.end, b.headings, b.page, b.lines] for b in document.blocks],
         "metadata": document.metadata,
+        "contents": [[offset, content_json(content)] for offset, content in document.contents],
     }
 
 
@@ -116,4 +118,5 @@ def unpack(packed: Mapping[str, Any]) -> ParsedDocument:
         text=packed["text"],
         blocks=blocks,
         metadata=packed["metadata"],
+        contents=tuple((offset, read_content(content)) for offset, content in packed["contents"]),
     )

@@ -19,7 +19,7 @@ from pydantic import Field
 from rag.core.errors import RagError, SpecError, StageError
 from rag.core.protocols import close
 from rag.core.types import Answer, Document, Message, Query
-from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn, Where
+from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn
 from rag.pipeline import Pipeline
 from rag.pipeline.as_json import answer_json, position_json, ranking_json
 from rag.service.down import UNAVAILABLE
@@ -27,7 +27,7 @@ from rag.service.errors import ApiError
 from rag.service.history import by_turns, fit
 from rag.service.service import answering_llm
 from rag.service.settings import ServeSettings
-from rag.service.wire import ChatMessage
+from rag.service.wire import FILTER_HELP, ChatMessage, Where
 from retrievers.index.protocol import Index
 
 logger = logging.getLogger(__name__)
@@ -40,10 +40,7 @@ READS_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_wor
 QueryText = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY, description="what to look for, in words")]
 Question = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY, description="the question, in words")]
 Depth = Annotated[int, Field(ge=1, le=MOST_HITS, description="most passages to return")]
-Filter = Annotated[
-    Where | None,
-    Field(description="only passages whose metadata has these values, or one of them where a list is given"),
-]
+Filter = Annotated[Where | None, Field(description=FILTER_HELP)]
 Turns = Annotated[list[Turn], Field(max_length=MOST_TURNS, fail_fast=True)]
 History = Annotated[Turns | None, Field(description="earlier turns, oldest first, for a question that refers to them")]
 

@@ -5,18 +5,14 @@ The shapes are those of docs/json.md; fields there that a client has no use for 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rag.service.wire import MOST_KEYS, MOST_VALUES, few_fields, few_keys
+from rag.service.wire import few_fields
 
 LONGEST_QUERY = 20_000
 """Characters of a query, and of a turn of the history."""
-
-Scalar = str | int | float | bool | None
-Values = Annotated[list[Scalar], Field(max_length=MOST_VALUES, fail_fast=True)]
-Where = Annotated[dict[str, Scalar | Values], Field(max_length=MOST_KEYS), BeforeValidator(few_keys)]
 
 
 class Shape(BaseModel):

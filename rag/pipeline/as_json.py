@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rag.core.contents import Content, content_json
 from rag.core.report import Failure, RunResult
 from rag.core.types import Answer, Document, Outcome, Ranking, ScoredDocument
 
@@ -21,7 +22,13 @@ def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:
         "title": document.title,
         "text": document.text,
         "position": position_json(document),
+        **contents_json(document.contents),
     }
+
+
+def contents_json(contents: Sequence[Content]) -> dict[str, Any]:
+    """The field `contents`; none where there is text alone."""
+    return {"contents": [content_json(content) for content in contents]} if contents else {}
 
 
 def position_json(document: Document) -> dict[str, Any]:

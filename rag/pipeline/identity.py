@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rag.core.contents import Content, digest_of
 from rag.core.digests import data_sha256, file_sha256
+from rag.core.filters import as_mapping, parse_where
 from rag.core.protocols import CanDescribe, LoadsModels
 from rag.core.types import Query
 from rag.graph.build import Graph
@@ -79,6 +81,11 @@ def index_identity(index: Index | None) -> str:
 
 def question_key(query: Query, *, graph: str, index: str) -> str:
     """Hash under which the answer to a question is committed."""
-    history = [[turn.role, turn.content] for turn in query.history]
-    where = dict(query.where) if query.where else None
-    return data_sha256([query.qid, query.text, where, history, graph, index])
+    history = [[turn.role, turn.content, *_digests(turn.contents)] for turn in query.history]
+    tree = parse_where(query.where)
+    where = None if tree is None else as_mapping(tree)
+    return data_sha256([query.qid, query.text, where, history, graph, index, *_digests(query.contents)])
+
+
+def _digests(contents: Sequence[Content]) -> list[str]:
+    return [digest_of("", contents).hex()] if contents else []

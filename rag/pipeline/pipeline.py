@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rag import tracing
 from rag.core.errors import SpecError, StageError, did_you_mean
+from rag.core.filters import parse_where
 from rag.core.memory import this_machine
 from rag.core.node import BoundNode
 from rag.core.protocols import CanSample, CanStreamAnswers, CanWarmUp
 from rag.core.report import RunResult, apart, merged
 from rag.core.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from rag.graph.build import Graph, build
+from rag.graph.contents import require_read
 from rag.graph.load import load_spec
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec
@@ -97,10 +99,13 @@ class Pipeline:
     def search(self, query: str | Query, *, k: int | None = None, where: Where | None = None) -> Ranking:
         """The ranking that the graph's last ranking node makes for one query.
 
+        Args:
+            where: a metadata filter beside a query of text, in any of its forms; a Query brings its own.
         Raises:
+            SpecError: the filter cannot be understood.
             StageError: a node failed; the cause is chained.
         """
-        asked = query if isinstance(query, Query) else Query(qid="1", text=query, where=where)
+        asked = query if isinstance(query, Query) else Query(qid="1", text=query, where=parse_where(where))
         result = self.run([asked], to=self.graph.last_ranking(), k=k)
         raise_failure(result)
         return result.rankings[0]
@@ -266,11 +271,22 @@ class Pipeline:
         given: Mapping[str, Sequence[Any]] = MappingProxyType({}),
     ) -> RunResult:
         """These nodes on a batch: side by side, or in turns where they run by stage."""
+        self.require_read(queries)
         run = partial(run_nodes, nodes, queries, output=output, k=k, pool=self._threads, given=given)
         if not self.by_stage:
             return run()
         with self._turns:
             return run(before=partial(keep_only, self.graph, self.index))
+
+    def require_read(self, queries: Sequence[Query]) -> None:
+        """Return if every kind of content that these queries hold is read by some part of the graph.
+
+        Raises:
+            SpecError: names the kind, and what is read.
+        """
+        graph = self.graph
+        parts = (*graph.models.values(), *graph.parts.values(), *graph.inner_parts.values())
+        require_read(queries, parts, self.index, graph.legs)
 
     def _pieces(self, asked: Query) -> Iterator[AnswerDelta]:
         [prepared] = self.prepare([asked])
@@ -299,7 +315,9 @@ class Pipeline:
         return replace(node, work=self._generator(sampling).generate) if sampling else node
 
     def _question(self, query: str | Query, history: Sequence[Message], where: Where | None) -> Query:
-        return query if isinstance(query, Query) else Query(qid="1", text=query, history=tuple(history), where=where)
+        if isinstance(query, Query):
+            return query
+        return Query(qid="1", text=query, history=tuple(history), where=parse_where(where))
 
     def _require_answers(self) -> None:
         if not self.graph.answers:

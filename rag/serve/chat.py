@@ -11,7 +11,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.core.errors import MissingModel
+from rag.core.errors import MissingModel, SpecError
 from rag.core.report import RunResult
 from rag.core.types import Answer, AnswerDelta, Query
 from rag.pipeline.streaming import AnswerStream
@@ -86,7 +86,12 @@ async def _understood(asked: ChatRequest, service: Service, kept: Conversation |
     require_model(asked.model, service)
     if not service.pipeline.graph.answers:
         raise ApiError(400, "This server's graph ends in rankings: use /v1/search.", code="no_answers")
-    question, turns = history.split(asked.messages, service.settings)
+    try:
+        question, turns = history.split(asked.messages, service.settings)
+        contents = asked.messages[-1].contents
+        service.pipeline.require_read([service.query(question, history=turns, contents=contents)])
+    except (ValueError, SpecError) as error:
+        raise ApiError(400, f"messages: {error}.", param="messages", code="unsupported_content") from error
     if kept is not None:
         turns = (*turns, *kept.turns)
     try:
@@ -96,7 +101,7 @@ async def _understood(asked: ChatRequest, service: Service, kept: Conversation |
     where = asked.ragline.where if asked.ragline is not None else None
     await require_filter(where, service)
     return _Turn(
-        query=service.query(question, history=turns, where=where),
+        query=service.query(question, history=turns, where=where, contents=contents),
         sampling=_sampling(asked, service),
         kept=kept,
         begun=begun,

@@ -38,14 +38,19 @@ def by_turns(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
     Messages of one role in a row become one turn. A question without an answer at the end is left out.
     """
     system = [Message(role="system", content=one.text) for one in messages if one.role in ("system", "developer")]
-    said = [one for one in messages if one.role in ("user", "assistant") and one.text.strip()]
-    grouped = [(role, [one.text for one in run]) for role, run in groupby(said, key=lambda one: one.role)]
+    said = [one for one in messages if one.role in ("user", "assistant") and (one.text.strip() or one.contents)]
+    grouped = [(role, list(run)) for role, run in groupby(said, key=lambda one: one.role)]
     if grouped and grouped[0][0] == "assistant":
         del grouped[0]
     if grouped and grouped[-1][0] == "user":
         del grouped[-1]
     turns = [
-        Message(role="user" if role == "user" else "assistant", content="\n\n".join(texts)) for role, texts in grouped
+        Message(
+            role="user" if role == "user" else "assistant",
+            content="\n\n".join(one.text for one in run),
+            contents=tuple(content for one in run for content in one.contents),
+        )
+        for role, run in grouped
     ]
     return (*system, *turns)
 

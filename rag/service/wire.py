@@ -6,11 +6,17 @@ send, are let through, since leaving them out would do the same.
 
 from __future__ import annotations
 
-from collections.abc import Sized
+import math
+import re
+from base64 import b64decode
+from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from rag.core.contents import Content
+from rag.core.errors import SpecError
+from rag.core.filters import REQUEST, conditions, parse_where
 from rag.service.settings import LONGEST_LIST
 
 NEUTRAL: dict[str, list[Any]] = {
@@ -33,10 +39,9 @@ _GREEDY_BELOW = 1e-4
 
 MOST_FIELDS = 64
 """Fields of an object in a request: all that OpenAI's clients know, and some."""
-MOST_KEYS, LONGEST_KEY, MOST_VALUES = 32, 200, 256
-"""Of a metadata filter: keys, characters of one, values of one."""
 MOST_PARTS = 64
 """Pieces of a message."""
+FILTER_HELP = 'Metadata filter: {"lang": "de", "year": {"gte": 2020}}, or as text: lang = de and year >= 2020.'
 
 
 def few_fields(data: Any) -> Any:
@@ -50,18 +55,29 @@ def few_fields(data: Any) -> Any:
     return data
 
 
-def few_keys(value: Any) -> Any:
-    """A metadata filter whose keys are few and short, before anything looks at them one by one.
+def understood_filter(value: Any) -> Any:
+    """A metadata filter that is small and can be understood, as it came; what is neither text nor an object too.
 
     Raises:
-        ValueError: they are not.
+        ValueError: it is not.
     """
-    if isinstance(value, dict):
-        if len(value) > MOST_KEYS:
-            raise ValueError(f"a filter has at most {MOST_KEYS} keys, got {len(value):,}")
-        if any(isinstance(key, Sized) and len(key) > LONGEST_KEY for key in value):
-            raise ValueError(f"a key of a filter has at most {LONGEST_KEY} characters")
+    if not isinstance(value, str | dict):
+        return value
+    try:
+        tree = parse_where(value, limits=REQUEST)
+    except SpecError as error:
+        raise ValueError(re.sub(r"^where[:.,]? ?", "", str(error))) from None
+    for condition in () if tree is None else conditions(tree):
+        asked = condition.operator.value
+        if not all(map(_is_scalar, asked if isinstance(asked, tuple) else (asked,))):
+            raise ValueError("the values of a filter are text, finite numbers, true, false and null")
     return value
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, str | int | float) and value not in (math.inf, -math.inf) and value == value
+    )
 
 
 Item = TypeVar("Item")
@@ -69,9 +85,7 @@ Item = TypeVar("Item")
 Listed = Annotated[list[Item], Field(fail_fast=True)]
 Text = Annotated[str, Field(max_length=1_000_000)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
-Scalar = str | int | float | bool
-Values = Annotated[Listed[Scalar], Field(max_length=MOST_VALUES)]
-Where = Annotated[dict[str, Scalar | Values], Field(max_length=MOST_KEYS), BeforeValidator(few_keys)]
+Where = Annotated[str | dict[str, Any], BeforeValidator(understood_filter)]
 
 
 class _Request(BaseModel):
@@ -81,17 +95,70 @@ class _Request(BaseModel):
 
 
 class TextPart(_Request):
-    """A piece of a message. Only text is taken."""
+    """A piece of a message that is text."""
 
     type: Literal["text"]
     text: Text
+
+
+class PictureAddress(_Request):
+    """Where a picture is: in the request itself. Nothing is fetched."""
+
+    url: str = Field(pattern=r"^data:image/[a-z0-9.+-]{1,60};base64,", description="data:image/png;base64,...")
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class PicturePart(_Request):
+    """A piece of a message that is a picture."""
+
+    type: Literal["image_url"]
+    image_url: PictureAddress
+
+    @property
+    def content(self) -> Content:
+        head, _, data = self.image_url.url.partition(",")
+        return _inside("picture", head.removeprefix("data:").removesuffix(";base64"), data)
+
+
+class Sound(_Request):
+    """Sound, in base64."""
+
+    data: str = Field(min_length=1)
+    format: Literal["wav", "mp3"]
+
+
+class SoundPart(_Request):
+    """A piece of a message that is sound."""
+
+    type: Literal["input_audio"]
+    input_audio: Sound
+
+    @property
+    def content(self) -> Content:
+        return _inside("sound", f"audio/{self.input_audio.format}", self.input_audio.data)
+
+
+Part = Annotated[TextPart | PicturePart | SoundPart, Field(discriminator="type")]
+
+
+def _inside(kind: str, media_type: str, data: str) -> Content:
+    """A content whose bytes are in the request.
+
+    Raises:
+        ValueError: they are not base64.
+    """
+    try:
+        digest = sha256(b64decode(data, validate=True)).hexdigest()
+    except ValueError:
+        raise ValueError(f"a {kind} is sent in base64, and this is none") from None
+    return Content(kind=kind, media_type=media_type, uri=f"data:{media_type};base64,{data}", sha256=digest)
 
 
 class ChatMessage(_Request):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[Listed[TextPart], Field(max_length=MOST_PARTS)] | None
+    content: Text | Annotated[Listed[Part], Field(max_length=MOST_PARTS)] | None
     name: str | None = None
     refusal: str | None = None
 
@@ -99,7 +166,17 @@ class ChatMessage(_Request):
     def text(self) -> str:
         if isinstance(self.content, str):
             return self.content
-        return "".join(part.text for part in self.content or ())
+        return "".join(part.text for part in self.content or () if isinstance(part, TextPart))
+
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """Pieces that are no text.
+
+        Raises:
+            ValueError: one is not base64.
+        """
+        parts = () if isinstance(self.content, str) else self.content or ()
+        return tuple(part.content for part in parts if not isinstance(part, TextPart))
 
 
 class StreamOptions(_Request):
@@ -110,7 +187,7 @@ class ChatExtension(_Request):
     """What a chat request may say beyond OpenAI's format."""
 
     session: str | None = Field(default=None, max_length=200, description="Id of a conversation kept by the server.")
-    where: Where | None = Field(default=None, description="Metadata filter: key -> value, or list of values.")
+    where: Where | None = Field(default=None, description=FILTER_HELP)
 
 
 class ChatRequest(_Request):
@@ -164,7 +241,7 @@ def _says_nothing(name: str, value: Any) -> bool:
 class SearchRequest(_Request):
     query: str = Field(min_length=1, max_length=10_000)
     k: int | None = Field(default=None, ge=1, description="Hits wanted; unset takes the graph's own number.")
-    where: Where | None = None
+    where: Where | None = Field(default=None, description=FILTER_HELP)
 
 
 class RerankDocument(_Request):
@@ -216,6 +293,9 @@ class Hit(BaseModel):
     title: str
     text: str
     position: Position
+    contents: list[dict[str, Any]] | None = Field(
+        default=None, description="What it holds beside text; left out if nothing."
+    )
 
 
 class Source(BaseModel):
@@ -227,6 +307,9 @@ class Source(BaseModel):
     title: str
     text: str
     position: Position
+    contents: list[dict[str, Any]] | None = Field(
+        default=None, description="What it holds beside text; left out if nothing."
+    )
 
 
 class Span(BaseModel):

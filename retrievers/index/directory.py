@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from rag.core.errors import IndexMismatch
+from rag.core.filters import Filter, parse_where
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Where
@@ -40,7 +41,7 @@ class LocalIndex:
         self._parts: dict[str, Any] = {}
         self._legs: dict[str, Leg] = {}
         self._locks: dict[str, threading.Lock] = {}
-        self._last_mask: tuple[Where | None, str, NDArray[np.bool_] | None] | None = None
+        self._last_mask: tuple[Filter | None, NDArray[np.bool_] | None] | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -113,17 +114,21 @@ class LocalIndex:
             raise IndexMismatch(f"index '{self.path}': {missing_leg(self.manifest, leg)}")
         return facts
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of content that documents hold beside text."""
+        return frozenset(self.manifest.corpus.kinds)
+
     def mask(self, where: Where | None) -> NDArray[np.bool_] | None:
         """bool [n]: rows that a metadata filter lets through; None for no filter (see `MetadataFilter`). Not to be changed.
 
         The last one is kept: the legs that serve a query ask for the same filter one after the other.
         """
-        said, kept = repr(where), self._last_mask
-        if kept is None or kept[1] != said:
-            # `where` is held, so that no other object can come to have its address, which a repr may show
-            mask = self._once("filter", lambda: MetadataFilter(self.documents)).mask(where)
-            kept = self._last_mask = where, said, mask
-        return kept[2]
+        tree, kept = parse_where(where), self._last_mask
+        if kept is None or kept[0] != tree:
+            mask = self._once("filter", lambda: MetadataFilter(self.documents)).mask(tree)
+            kept = self._last_mask = tree, mask
+        return kept[1]
 
     def rows(self, where: Where | None) -> NDArray[np.int64]:
         """Rows that pass a filter, ascending."""

@@ -17,6 +17,7 @@ from typing import overload
 
 import numpy as np
 
+from rag.core.contents import TEXT_ALONE, read_content, with_contents
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
 from retrievers.index.protocol import DocumentTable
@@ -106,9 +107,16 @@ class Documents(DocumentTable):
         """What legs index, by row; read from the file each time it is asked for."""
         return _IndexTexts(self)
 
+    def texts_for(self, kinds: frozenset[str]) -> Sequence[str]:
+        """What a leg indexes that reads these kinds: texts, those of documents that hold such contents with them."""
+        return self.index_texts if kinds == TEXT_ALONE else _IndexTexts(self, kinds)
+
     def _decode(self, row: int) -> Document:
         try:
-            document = Document(**json.loads(self.line(row)))
+            fields = json.loads(self.line(row))
+            if "contents" in fields:
+                fields["contents"] = tuple(map(read_content, fields["contents"]))
+            document = Document(**fields)
             if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
                 raise TypeError("fields of other types")
             return document
@@ -117,8 +125,8 @@ class Documents(DocumentTable):
 
 
 class _IndexTexts(Sequence[str]):
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __init__(self, documents: Documents, kinds: frozenset[str] = TEXT_ALONE) -> None:
+        self._documents, self._kinds = documents, kinds
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -129,8 +137,11 @@ class _IndexTexts(Sequence[str]):
     def __getitem__(self, row: slice) -> list[str]: ...
     def __getitem__(self, row: int | slice) -> str | list[str]:
         if isinstance(row, slice):
-            return [document.index_text for document in self._documents[row]]
-        return self._documents[row].index_text
+            return [self._text(document) for document in self._documents[row]]
+        return self._text(self._documents[row])
 
     def __iter__(self) -> Iterator[str]:
-        return (document.index_text for document in self._documents)
+        return map(self._text, self._documents)
+
+    def _text(self, document: Document) -> str:
+        return with_contents(document.index_text, document.contents, self._kinds)

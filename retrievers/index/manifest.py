@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from rag.core.errors import IndexProblem, did_you_mean
 from retrievers.index import old_formats
 from retrievers.index.digests import FileFacts
+from retrievers.index.kinds import HoldsKinds
 from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS
 
@@ -27,7 +28,7 @@ class _Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CorpusFacts(_Facts):
+class CorpusFacts(_Facts, HoldsKinds):
     """What was indexed. `sha256` is over names and contents of the source files, in name order."""
 
     sha256: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,19 @@ class DocumentTable(Sequence[Document]):
         Raises:
             KeyError: no such doc_id.
         """
+
+
+@runtime_checkable
+class HoldsContents(Protocol):
+    """An index that says which kinds of content its documents hold beside text. One that does not say so holds text alone."""
+
+    @property
+    def kinds(self) -> frozenset[str]: ...
+
+
+def kinds_held(index: object) -> frozenset[str]:
+    """The kinds of content that an index holds beside text."""
+    return index.kinds if isinstance(index, HoldsContents) else frozenset()
 
 
 class Index(Protocol):

@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rag.core.errors import IndexProblem
+from retrievers.index.kinds import HoldsKinds
 
 SOURCES = "sources.json"
 
 
-class SourceRecord(BaseModel):
+class SourceRecord(HoldsKinds):
     """One source file. `made_by` names all that made units of its bytes; equal names and bytes give equal
     units.
 

@@ -9,6 +9,7 @@ from types import TracebackType
 
 import numpy as np
 
+from rag.core.contents import content_json
 from rag.core.types import Document
 from retrievers.index.documents import KEYS, LINES, OFFSETS, ROWS, Documents, key_of
 
@@ -32,6 +33,8 @@ class DocumentsWriter:
             fields["title"] = document.title
         if document.metadata:
             fields["metadata"] = dict(document.metadata)
+        if document.contents:
+            fields["contents"] = [content_json(content) for content in document.contents]
         line = json.dumps(fields, ensure_ascii=False, default=str, separators=(",", ":")) + "\n"
         self.copy(_whole(document.doc_id), _whole(line).encode())
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from rag.core.contents import TEXT_ALONE
 from rag.core.memory import Need
 from rag.core.progress import Progress
 from rag.core.types import Where
@@ -20,6 +21,9 @@ MADE_BY = "encoder"
 
 Facts = Mapping[str, Any]
 """What a manifest keeps of a leg, as JSON."""
+
+READS = "reads"
+"""In what describes a maker: the kinds of content that it reads; left out where that is text alone."""
 
 Mask = Callable[[Where | None], NDArray[np.bool_] | None]
 """A filter -> bool [n rows], the rows that may be hits; None for no filter."""
@@ -58,7 +62,7 @@ class LegRuler:
 class Before:
     """The same leg of the index before, by the same maker: what it has need not be computed again.
 
-    `texts`: of its rows. `file`: a file of that index, checked; None where it has none of this name.
+    `texts`: of its rows, as those of the job. `file`: a file of that index, checked; None where it has none of this name.
     """
 
     leg: Callable[[], Any]
@@ -70,8 +74,9 @@ class Before:
 class Job:
     """One leg to build.
 
-    `texts`: a row each. `folder`: the leg's own, empty. `work`: kept while the build is not complete, so that a killed
-    one goes on where it stopped; other legs have theirs.
+    `texts`: a row each; where the maker reads more than text, with what it reads beside it (`rag.core.contents.TextWith`).
+    `folder`: the leg's own, empty. `work`: kept while the build is not complete, so that a killed one goes on where it
+    stopped; other legs have theirs.
     """
 
     texts: Sequence[str]
@@ -196,6 +201,16 @@ class LegKind(Protocol):
             RagError: it is not.
         """
         return []
+
+
+def leg_reads(facts: Facts) -> frozenset[str]:
+    """Kinds of content that what made a leg reads."""
+    return maker_reads(facts.get(MADE_BY) or {})
+
+
+def maker_reads(described: Mapping[str, Any]) -> frozenset[str]:
+    """Kinds of content that a maker reads, by its description."""
+    return frozenset(described.get(READS, TEXT_ALONE))
 
 
 def explicit_differences(section: str, wanted: Sections, built: Sections) -> Iterator[Difference]:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.contents import digest_of as digest_of
 from rag.core.progress import Progress, silent
 
 _ALIGN = 64
@@ -43,11 +44,6 @@ class Ragged:
 
 Columns = Mapping[str, "NDArray[Any] | Ragged"]
 """Of several texts. A plain array has a row per text along its first axis."""
-
-
-def digest_of(text: str) -> bytes:
-    """sha256 of a text's UTF-8; a lone surrogate counts as itself."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 class Computed:

@@ -101,6 +101,15 @@ def test_a_filter_holds_and_an_unknown_key_is_named(server: MCPServer[Any]) -> N
     assert "source" in refused(server, "search", query="frames", where={"sauce": "d09.md"})
 
 
+def test_a_filter_is_an_expression_as_text_or_data(server: MCPServer[Any]) -> None:
+    for where in ("source in (d09.md, d03.md)", {"source": {"glob": "d0[39].md"}, "not": {"source": "x"}}):
+        found = called(server, "search", query="frames warranty", where=where)
+        expected = ["d09.md#1"] if isinstance(where, str) else []
+        assert [hit["doc_id"] for hit in found["hits"]] == expected
+    assert "column 10: expected a value" in refused(server, "search", query="frames", where="source ~ ")
+    assert "no operator 'gtee'" in refused(server, "search", query="frames", where={"source": {"gtee": 3}})
+
+
 def test_a_passage_leads_to_its_neighbours(server: MCPServer[Any]) -> None:
     seen = [called(server, "get_document", doc_id="d13.md#1")]
     assert seen[0]["previous"] is None

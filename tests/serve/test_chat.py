@@ -161,6 +161,30 @@ def test_parts_of_a_message_are_joined_and_a_filter_reaches_the_search(client: O
     assert {source["position"]["source"] for source in extension(reply)["sources"]} <= {"d03.md", "d11.md"}
 
 
+def test_a_filter_of_a_chat_may_be_text(client: OpenAI) -> None:
+    sources = "source = d03.md or source = d11.md"
+    reply = client.chat.completions.create(**asked(), extra_body={"ragline": {"where": sources}})
+    assert {source["position"]["source"] for source in extension(reply)["sources"]} <= {"d03.md", "d11.md"}
+    with pytest.raises(BadRequestError, match=r"ragline\.where: column 8: expected a value"):
+        client.chat.completions.create(**asked(), extra_body={"ragline": {"where": "source="}})
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("data:image/png;base64,iVBORw0KGgo=", "messages: a query holds picture, and this graph reads text alone"),
+        ("data:image/png;base64,no base64", "messages: a picture is sent in base64, and this is none"),
+        ("https://example.org/a.png", "image_url.url: String should match pattern"),
+        ("file:///etc/passwd", "image_url.url: String should match pattern"),
+    ],
+)
+def test_a_picture_is_refused_where_the_graph_reads_text_alone(client: OpenAI, url: str, says: str) -> None:
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+    messages: Any = [{"role": "user", "content": parts}]
+    with pytest.raises(BadRequestError, match=says):
+        client.chat.completions.create(model="ragline", messages=messages)
+
+
 def test_earlier_turns_reach_the_model(client: OpenAI, pipeline: Pipeline) -> None:
     client.chat.completions.create(**asked("and of forks?", "How long is the warranty?", "Ten years [1]."))
     [prompt] = pipeline.graph.models["small"].seen[-1:]

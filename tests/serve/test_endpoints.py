@@ -64,6 +64,39 @@ def test_a_search_is_filtered_and_limited(asking: TestClient) -> None:
     assert asking.post("/v1/search", json={"query": "xylophone"}).json()["hits"] == []
 
 
+@pytest.mark.parametrize(
+    "where", ["source = d02.md", "source ~ 'd02*' and not start < 0 or source in ()", {"source": {"prefix": "d02."}}]
+)
+def test_a_filter_is_an_expression_as_text_or_data(asking: TestClient, where: Any) -> None:
+    found = asking.post("/v1/search", json={"query": "days", "where": where}).json()
+    assert [hit["doc_id"] for hit in found["hits"]] == ["d02.md#1"]
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("source =", "where: column 9: expected a value, got the end"),
+        ({"source": {"$gt": ""}}, "where: source: no operator '$gt'. Did you mean 'gt'"),
+        ("not colour = red", "no document has metadata 'colour'. Known:"),
+        ("(" * 9 + "a = 1" + ")" * 9, "where: a filter may be nested 8 deep"),
+        ({"or": [{"source": "x"}] * 33}, "where: a filter has at most 32 conditions"),
+        ({"source": {"eq": {"a": 1}}}, "where: the values of a filter are text, finite numbers, true, false and null"),
+        (["source"], "where.str: Input should be a valid string"),
+    ],
+)
+def test_a_filter_that_cannot_be_understood_is_explained(asking: TestClient, where: Any, says: str) -> None:
+    reply = asking.post("/v1/search", json={"query": "days", "where": where})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["message"].startswith(says)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_a_number_of_a_filter_is_finite(asking: TestClient, number: str) -> None:
+    body = f'{{"query": "days", "where": {{"start": {number}}}}}'
+    reply = asking.post("/v1/search", content=body, headers={"Content-Type": "application/json"})
+    assert reply.status_code == 400
+
+
 class DeadReranker:
     """Needs a model that does not answer, until it does."""
 

@@ -35,6 +35,40 @@ def test_index_then_search_says_source_and_position(
     assert {"graph", "index", "query", "qid", "outcome", "seconds", "nodes", "failures"} <= set(document)
 
 
+def test_a_search_is_filtered_by_every_where_that_is_given(
+    capsys: pytest.CaptureFixture[str], notes: Path, tmp_path: Path
+) -> None:
+    index = str(tmp_path / "idx")
+    run(capsys, "index", str(notes), "--index", index, "--graph", "bm25")
+
+    def sources(*wheres: str) -> set[str]:
+        options = [option for where in wheres for option in ("--where", where)]
+        code, out, _ = run(capsys, "search", "note leave", "--index", index, "--graph", "bm25", "--json", *options)
+        assert code == 0
+        return {hit["position"]["source"] for hit in json.loads(out)["hits"]}
+
+    assert "leave.md" in sources("source=leave.md or start >= 0")
+    assert sources("source=leave.md") == {"leave.md"} == sources('source = "leave.md"', "start >= 0")
+    assert sources("source=leave.md", "source != leave.md") == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "where", "says"),
+    [
+        ("search", "source=", "where, column 8: expected a value, got the end"),
+        ("search", "source like x", "where, column 8: no operator 'like'. Known: !=, <"),
+        ("search", "colour=red", "no document has metadata 'colour'"),
+        ("ask", "source=", "where, column 8: expected a value, got the end"),
+    ],
+)
+def test_a_wrong_filter_is_explained(
+    capsys: pytest.CaptureFixture[str], lexical_index: Path, command: str, where: str, says: str
+) -> None:
+    code, out, err = run(capsys, command, "x", "--index", str(lexical_index), "--graph", "bm25", "--where", where)
+    assert (code, out) == (2, "")
+    assert says in err
+
+
 def test_hostile_text_reaches_the_terminal_plain(capsys: pytest.CaptureFixture[str], lexical_index: Path) -> None:
     code, out, _ = run(capsys, "search", "brazed frames", "--index", str(lexical_index), "--graph", "bm25")
     assert code == 0

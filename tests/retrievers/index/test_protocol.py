@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexMismatch, IndexProblem
+from rag.core.filters import matches, parse_where
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.trec import write_run
@@ -75,8 +76,8 @@ class MemoryIndex:
         return {}
 
     def rows(self, where: Where | None) -> NDArray[np.int64]:
-        wanted = dict(where or {}).items()
-        passing = [r for r, d in enumerate(self.documents) if all(d.metadata.get(k) == v for k, v in wanted)]
+        tree = parse_where(where)
+        passing = [r for r, d in enumerate(self.documents) if tree is None or matches(tree, d.metadata)]
         return np.array(passing, dtype=np.int64)
 
     def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:

@@ -1,0 +1,34 @@
+"""Metadata filters: which documents a query may see, as an expression that every leg and every index can apply.
+
+`parse_where` is the one front door: it takes a mapping, text or a filter. A filter is a frozen tree of `Condition`, `AllOf`,
+`AnyOf` and `Not`; `fold` walks it, so that it can be turned into whatever an index understands. `matches` says in plain Python
+what a filter means. `OPERATORS` is the table of what a condition can ask. The guide is docs/filters.md.
+"""
+
+from rag.core.filters.limits import ANY_SIZE, REQUEST, Limits
+from rag.core.filters.nodes import AllOf, AnyOf, Condition, Filter, Not, Operator, conditions, fold
+from rag.core.filters.operators import OPERATORS
+from rag.core.filters.reading import Where, WhereData, both, parse_where
+from rag.core.filters.structured import as_mapping
+from rag.core.filters.truth import matches
+
+__all__ = [
+    "ANY_SIZE",
+    "OPERATORS",
+    "REQUEST",
+    "AllOf",
+    "AnyOf",
+    "Condition",
+    "Filter",
+    "Limits",
+    "Not",
+    "Operator",
+    "Where",
+    "WhereData",
+    "as_mapping",
+    "both",
+    "conditions",
+    "fold",
+    "matches",
+    "parse_where",
+]

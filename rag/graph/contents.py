@@ -1,0 +1,86 @@
+"""Which kinds of content a graph reads, and whether that suits what an index or a query holds. Loads no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rag.core.contents import TEXT_ALONE, kinds_of
+from rag.core.errors import SpecError
+from rag.core.powers import reads_of
+from rag.core.types import Query
+from rag.graph.checked import Checked, Made
+from retrievers.index.protocol import Index, kinds_held
+from retrievers.legs.protocol import leg_reads
+
+
+def check_kinds(checked: Checked) -> None:
+    """Complain of an index that holds kinds which no leg of the whole graph reads, or which a reranker does not read.
+
+    What else leaves a kind out is noted: a leg beside one that reads it, and a generator.
+    """
+    held = kinds_held(checked.index)
+    if checked.index is None or not held:
+        return
+    _check_legs(checked, checked.index, held)
+    for name, made in {**checked.made, **checked.inner_made}.items():
+        for each in _with_inline(made):
+            left_out = held - reads_of(each.part)
+            stage = each.use.partition(".")[0]
+            if left_out and stage == "rerank":
+                checked.complain(
+                    ("nodes", name),
+                    f"{each.use} reads {_named(reads_of(each.part))}, but the index holds {_named(left_out)} too. "
+                    "Choose a reranker that reads it, or index text alone",
+                )
+            elif left_out and stage == "generate":
+                checked.notes.append(f"node '{name}': {each.use} leaves out {_named(left_out)}, which the index holds")
+
+
+def _check_legs(checked: Checked, index: Index, held: frozenset[str]) -> None:
+    reads = {leg: leg_reads(index.facts(leg)) for leg in checked.legs if leg in index.legs}
+    unread = held - frozenset().union(*reads.values())
+    if reads and unread:
+        checked.complain(
+            ("nodes",),
+            f"the index holds {_named(unread)}, and no leg that this graph searches reads it: "
+            f"{', '.join(f'{leg} reads {_named(kinds)}' for leg, kinds in reads.items())}. Search a leg whose encoder does, "
+            "or index text alone",
+        )
+    for leg, kinds in reads.items():
+        if left_out := held - unread - kinds:
+            checked.notes.append(
+                f"leg '{leg}' leaves out {_named(left_out)}, which the index holds; another leg reads it"
+            )
+
+
+def _with_inline(made: Made) -> Iterator[Made]:
+    yield made
+    for inner in made.inline:
+        yield from _with_inline(inner)
+
+
+def require_read(queries: Iterable[Query], parts: Iterable[Any], index: Index | None, legs: Iterable[str]) -> None:
+    """Return if every kind that queries or their history hold is read by some part or leg. Text alone costs a look.
+
+    Raises:
+        SpecError: names the kind, and what is read.
+    """
+    asked: set[str] = set()
+    for query in queries:
+        if query.contents:
+            asked |= kinds_of(query.contents)
+        for turn in query.history:
+            if turn.contents:
+                asked |= kinds_of(turn.contents)
+    if not asked:
+        return
+    read = TEXT_ALONE.union(*map(reads_of, parts))
+    if index is not None:
+        read = read.union(*(leg_reads(index.facts(leg)) for leg in legs if leg in index.legs))
+    if unread := asked - read:
+        raise SpecError(f"a query holds {_named(unread)}, and this graph reads {_named(read)}. Leave it out")
+
+
+def _named(kinds: Iterable[str]) -> str:
+    return " and ".join(sorted(kinds)) if set(kinds) != TEXT_ALONE else "text alone"

@@ -1,0 +1,215 @@
+"""A filter lets the same documents through on every leg, and changes nothing in the order of those that are left."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from rag.core.errors import SpecError
+from rag.core.filters import Filter, matches
+from rag.core.types import Query
+from rag.indexing import build_index
+from rag.pipeline import load_pipeline
+from retrievers import RETRIEVERS
+from retrievers.bm25 import BM25Retriever
+from retrievers.by_filter import by_filter
+from retrievers.dense import DenseRetriever
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.promptreps.settings import PromptRepsSettings
+from retrievers.promptreps import PromptRepsRetriever
+from tests.generators.llm.conftest import save_random_model
+from tests.rag.random_filters import VALUES, filters
+
+N_DOCS = 40
+KEYS = ("a", "b", "c")
+WORDS = [
+    "paid",
+    "leave",
+    "frame",
+    "fork",
+    "warranty",
+    "journey",
+    "laptop",
+    "officer",
+    "grinder",
+    "wheel",
+    "stand",
+    "euros",
+]
+QUERY = "paid leave for a frame and a laptop"
+
+
+def random_metadata(source: random.Random) -> dict[str, Any]:
+    def value() -> Any:
+        return source.choice(VALUES)
+
+    return {key: [value(), value()] if source.random() < 0.3 else value() for key in KEYS if source.random() < 0.8}
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def kept(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    """Metadata by doc_id."""
+    source = random.Random(request.param)
+    return {f"d{number:02d}": random_metadata(source) for number in range(N_DOCS)}
+
+
+@pytest.fixture(scope="module")
+def index(kept: Mapping[str, Any], mean_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalIndex]:
+    folder = tmp_path_factory.mktemp("legs")
+    decoder = save_random_model(tmp_path_factory.mktemp("decoder"))
+    source = random.Random(7)
+    lines = [
+        json.dumps({"_id": doc_id, "text": " ".join(source.choices(WORDS, k=9)), **metadata})
+        for doc_id, metadata in kept.items()
+    ]
+    (folder / "corpus.jsonl").write_text("\n".join(lines))
+    made_of = IndexSettings(
+        dense=DenseSettings(encoder=str(mean_bert), compute="float32"),
+        promptreps=PromptRepsSettings(model=str(decoder), dtype="float32"),
+    )
+    build_index([folder / "corpus.jsonl"], folder / "index", settings=made_of, legs=("lexical", "dense", "promptreps"))
+    with LocalIndex.open(folder / "index") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def legs(index: LocalIndex) -> dict[str, Any]:
+    return {
+        "lexical": BM25Retriever(index=index),
+        "dense": DenseRetriever(index=index),
+        "promptreps, dense": PromptRepsRetriever(index=index, form="dense"),
+        "promptreps, sparse": PromptRepsRetriever(index=index, form="sparse"),
+    }
+
+
+@pytest.fixture(scope="module")
+def unfiltered(legs: Mapping[str, Any]) -> dict[str, list[tuple[str, float]]]:
+    return {name: ranked(leg, None) for name, leg in legs.items()}
+
+
+def ranked(leg: Any, where: Any) -> list[tuple[str, float]]:
+    [ranking] = leg.retrieve([Query(qid="q", text=QUERY, where=where)], k=N_DOCS)
+    return [(hit.doc_id, hit.score) for hit in ranking.hits]
+
+
+@settings(max_examples=30)
+@given(tree=filters(KEYS))
+def test_every_leg_ranks_what_passes_as_without_a_filter(
+    legs: Mapping[str, Any],
+    unfiltered: Mapping[str, list[tuple[str, float]]],
+    kept: Mapping[str, dict[str, Any]],
+    tree: Filter,
+) -> None:
+    for name, leg in legs.items():
+        hits = ranked(leg, tree)
+        expected = [(doc_id, score) for doc_id, score in unfiltered[name] if matches(tree, kept[doc_id])]
+        assert [doc_id for doc_id, _ in hits] == [doc_id for doc_id, _ in expected], name
+        assert [score for _, score in hits] == pytest.approx([score for _, score in expected], abs=1e-5), name
+
+
+def test_all_legs_but_one_find_all_documents_without_a_filter(
+    unfiltered: Mapping[str, list[tuple[str, float]]],
+) -> None:
+    """So that the property above is about something."""
+    assert len(unfiltered["lexical"]) > N_DOCS // 2
+    assert len(unfiltered["dense"]) == len(unfiltered["promptreps, dense"]) == N_DOCS
+
+
+def test_forms_and_filters_are_mixed_in_one_batch(legs: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    wheres: list[Any] = ["a = 1", None, {"a": 1.0}, {"a": True}, {"not": {"a": 1}}, "a = 1"]
+    queries = [Query(qid=f"q{i}", text=QUERY, where=where) for i, where in enumerate(wheres)]
+    assert [members for _, members in by_filter(queries)] == [[0, 2, 5], [1], [3], [4]]
+    rankings = legs["dense"].retrieve(queries, k=N_DOCS)
+    ones = {doc_id for doc_id, metadata in kept.items() if _is_one(metadata.get("a"))}
+    assert [set(ranking.doc_ids) == ones for ranking in rankings] == [True, False, True, False, False, True]
+    assert set(rankings[4].doc_ids) == set(kept) - ones
+
+
+def _is_one(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return any(each == 1 and not isinstance(each, bool) for each in values)
+
+
+def test_an_unknown_key_is_named_by_every_leg(legs: Mapping[str, Any]) -> None:
+    for leg in legs.values():
+        with pytest.raises(SpecError, match="no document has metadata 'colour'"):
+            ranked(leg, "not exists(colour)")
+
+
+# --- the filter of a graph ---
+
+GRAPH = """
+version: 1
+nodes:
+  best: {{use: retrieve.{name}, in: query, k: 40, with: {{{params}}}}}
+output: best
+models:
+  small: {{use: llm.transformers, with: {{model: nowhere}}}}
+"""
+
+
+def graph(tmp_path: Path, name: str, params: str) -> Path:
+    path = tmp_path / "graph.yaml"
+    path.write_text(GRAPH.format(name=name, params=params))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "leg"), [("bm25", "lexical"), ("dense", "dense"), ("promptreps", "promptreps, dense")]
+)
+def test_a_retriever_takes_a_filter_of_the_graph_beside_that_of_the_query(
+    index: LocalIndex, legs: Mapping[str, Any], tmp_path: Path, name: str, leg: str
+) -> None:
+    form = ", form: dense" if name == "promptreps" else ""
+    with load_pipeline(graph(tmp_path, name, f"where: {{a: {{gte: 1}}}}{form}"), index=index) as pipeline:
+        alone = pipeline.search(QUERY)
+        both = pipeline.search(QUERY, where="b = 1 or b prefix a or not exists(b)")
+    assert list(alone.doc_ids) == [doc_id for doc_id, _ in ranked(legs[leg], "a >= 1")]
+    assert list(both.doc_ids) == [
+        doc_id for doc_id, _ in ranked(legs[leg], "a >= 1 and (b = 1 or b prefix a or not exists(b))")
+    ]
+    assert 0 < len(both.hits) < len(alone.hits) < N_DOCS
+
+
+def test_a_run_file_is_filtered_by_the_graph_too(index: LocalIndex, kept: Mapping[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "first.trec").write_text("\n".join(f"1 Q0 {doc_id} 1 {100 - i} x" for i, doc_id in enumerate(kept)))
+    params = f"run: {tmp_path / 'first.trec'}, where: exists(a) and not a = 1"
+    with load_pipeline(graph(tmp_path, "run", params), index=index) as pipeline:
+        hits = pipeline.search("x", where="exists(b)").doc_ids
+    wanted = [d for d, m in kept.items() if matches_all(m)]
+    assert list(hits) == wanted
+    assert 0 < len(wanted) < N_DOCS
+
+
+def matches_all(metadata: Mapping[str, Any]) -> bool:
+    def there(key: str) -> bool:
+        value = metadata.get(key)
+        return any(each is not None for each in (value if isinstance(value, list) else [value]))
+
+    return there("a") and there("b") and not _is_one(metadata.get("a"))
+
+
+@pytest.mark.parametrize("name", RETRIEVERS)
+def test_a_wrong_filter_of_a_graph_is_shown_with_its_line(name: str, tmp_path: Path, index: LocalIndex) -> None:
+    (tmp_path / "r.trec").write_text("")
+    others = {"run": f"run: {tmp_path / 'r.trec'}, ", "backtrace": "llm: small, "}.get(name, "")
+    with pytest.raises(SpecError, match=r"graph.yaml:4: node 'best': where.a: no operator 'gtee'. Did you mean 'gte'"):
+        load_pipeline(graph(tmp_path, name, f"{others}where: {{a: {{gtee: 1}}}}"), index=index)
+    with pytest.raises(SpecError, match=r"node 'best': where, column 8: expected a value"):
+        load_pipeline(graph(tmp_path, name, f"{others}where: 'year >='"), index=index)
+
+
+def test_a_filter_of_the_caller_is_understood_before_anything_runs(index: LocalIndex, tmp_path: Path) -> None:
+    with load_pipeline(graph(tmp_path, "bm25", ""), index=index) as pipeline:
+        with pytest.raises(SpecError, match="where, column 8"):
+            pipeline.search(QUERY, where="year >=")
+        with pytest.raises(SpecError, match=r"where.year: no operator"):
+            pipeline.search(QUERY, where={"year": {"gtee": 3}})
