@@ -99,7 +99,7 @@ bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality
 	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record && $(BENCH).attention_steps --record
 	@$(BENCH).attention_summary
 
-bench-methods: $(VENV)/.tested ## every reformulator and prompt-based reranker: docs/methods.md and its plot (resumes; hours in full)
+bench-methods: $(VENV)/.tested ## every reformulator and prompt-based reranker: docs/reference/methods.md and its plot (resumes; hours in full)
 	@$(BENCH).methods
 
 bench-sharing: $(VENV)/.tested ## what reading shared prefixes once saves, and scoring beside plain forward passes

@@ -52,7 +52,7 @@ def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> 
 def main() -> int:
     """Run what is missing, or write the table; 1 if a cell failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", action="store_true", help="only write docs/methods.md and its plot")
+    parser.add_argument("--table", action="store_true", help="only write docs/reference/methods.md and its plot")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no batch after this time")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", metavar="WORD", help="only methods whose name has one of these in it")

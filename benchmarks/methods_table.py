@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from textwrap import fill
 
 from benchmarks.methods_list import DEPTH, MODEL, TOP, WORDS, Cell, cells, plain
 from benchmarks.methods_plot import Point, plot
@@ -14,7 +15,7 @@ from benchmarks.methods_sets import QUERIES, SETS, Declared
 from benchmarks.work_lines import Line, Work
 from rag.evaluate.significance import Significance, holm, paired_randomisation
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "reference"
 FEWEST = 5  # queries, below which nothing is said about a difference
 SIGNIFICANT = 0.05
 
@@ -111,7 +112,8 @@ def points(work: Work) -> list[Point]:
 
 def write_pages(work: Work, folder: Path = DOCS) -> None:
     """methods.md and methods.svg."""
-    (folder / "methods.md").write_text(page(work), encoding="utf-8")
+    lines = [line if line.startswith(("|", "!", "#")) else fill(line, 116) for line in page(work).splitlines()]
+    (folder / "methods.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "methods.svg").write_text(plot(points(work)), encoding="utf-8")
 
 

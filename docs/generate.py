@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 def pages() -> dict[str, str]:
     """File name -> content of every generated page."""
     return {
-        "components.md": _components(),
+        "reference/components.md": _components(),
         "graph.schema.json": json.dumps(graph_schema(), indent=1) + "\n",
         "ask.svg": svg(load_spec("ask").graph),
     }

@@ -43,3 +43,46 @@ def test_the_reranker_in_the_guide_works(rankings: list[object]) -> None:
     lengths = [len(hit.document.text.split()) for hit in made[0].hits]
     assert lengths == sorted(lengths, reverse=True)
     assert len(lengths) == 3
+
+
+def test_the_loop_in_the_guide_goes_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from generators import GENERATORS
+    from rag.pipeline import load_pipeline
+    from retrievers import RETRIEVERS
+    from tests.rag.graph.parts import FixedRetriever
+
+    text = (ROOT / "docs" / "add_a_component.md").read_text(encoding="utf-8")
+    beginning = r"from collections\.abc import Sequence\nfrom dataclasses import replace"
+    example = re.search(rf"```python\n({beginning}.*?)```", text, re.DOTALL)
+    assert example is not None
+    space: dict[str, object] = {"__name__": "guide"}
+    exec(compile(example.group(1), "add_a_component.md", "exec"), space)
+    monkeypatch.setitem(GENERATORS._table, "test_guide", space["FollowUp"])
+    monkeypatch.setitem(RETRIEVERS._table, "test_fixed", FixedRetriever)
+    graph = {
+        "version": 1,
+        "models": {"small": {"use": "llm.scripted", "with": {"replies": ["yes"]}}},
+        "graphs": {
+            "word": {"nodes": {"said": {"use": "generate.closed_book", "with": {"llm": "small"}}}, "output": "said"}
+        },
+        "nodes": {
+            "found": {"use": "retrieve.test_fixed", "k": 2},
+            "context": {"use": "assemble.token_budget", "in": "found", "with": {"llm": "small", "max_tokens": 50}},
+            "answer": {"use": "generate.test_guide", "in": "context", "with": {"answers": "word"}},
+        },
+        "output": "answer",
+    }
+    with load_pipeline(graph) as pipeline:
+        result = pipeline.run(["one two three", "four"])
+    assert [answer.text for answer in result.answers] == ["yes yes yes", "yes"]
+    assert next(report for report in result.nodes if report.name == "answer/word/said").usage.calls == 4
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_prose_line_ends_before_column_120(page: Path) -> None:
+    fenced, long = False, []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        fenced ^= line.strip().startswith("```")
+        if not fenced and len(line) > 120 and not line.strip().startswith(("|", "!", "<")):
+            long.append(number)
+    assert long == []

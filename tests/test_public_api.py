@@ -25,14 +25,15 @@ DEEP_IMPORTS = {
     "rag.cli": ["main"],
     "rag.cli.ask": ["show_answer"],
     "rag.cli.console": ["progress_bar"],
+    "rag.core.in_step": ["Ask", "answered", "tagged", "together"],
     "rag.filters": ["OPERATORS", "Operator", "matches", "parse_where"],
     "rag.mcp.server": ["create_server"],
-    "rag.protocols": ["LLM", "ChoosingLLM", "LocalLLM", "ScoringLLM"],
+    "rag.protocols": ["LLM", "ChoosingLLM", "LocalLLM", "ScoringLLM", "Subgraph"],
     "rag.ranking": ["ranked"],
     "rag.serve": ["ServeSettings", "create_app"],
     "rag.stages": ["ASSEMBLERS", "FUSERS", "REFORMULATORS", "TRANSFORMS"],
     "rag.tracing": ["to_file", "to_provider"],
-    "rag.types": ["Content", "Document", "Ranking", "ScoredDocument"],
+    "rag.types": ["Answer", "Content", "Context", "Document", "Ranking", "ScoredDocument"],
     "rerankers": ["RERANKERS"],
     "rerankers.attention.reranker": ["AttentionReranker"],
     "retrievers.index": ["INDEXES"],
@@ -74,3 +75,12 @@ def test_the_records_import_nothing_of_ours() -> None:
         check=True,
     )
     assert "rag.core.protocols" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["protocols", "types"])
+def test_a_short_home_has_all_that_lives_in_the_long_one(name: str) -> None:
+    """The classes that a file of the ground floor defines; what it only imports is at home elsewhere."""
+    short, home = import_module(f"rag.{name}"), import_module(f"rag.core.{name}")
+    classes = {key for key, value in vars(home).items() if isinstance(value, type) and value.__module__ == home.__name__}
+    assert classes - set(short.__all__) == set()
+    assert all(hasattr(short, key) for key in short.__all__)

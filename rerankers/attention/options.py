@@ -44,7 +44,7 @@ class AttentionOptions:
         keep_as: number format of kept states.
         keep_mb: most space they take.
         compiled: run the model's layers as torch.compile makes them, which pays where much is read and matrix products are
-            fast (see docs/results.md). The first call takes seconds, and it needs a C++ compiler.
+            fast (see docs/reference/results.md). The first call takes seconds, and it needs a C++ compiler.
     """
 
     llm: LocalLLM

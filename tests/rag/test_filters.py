@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.core.digests import data_sha256 as sha256_of
 from rag.core.errors import SpecError
 from rag.core.filters import (
     OPERATORS,
@@ -31,7 +32,7 @@ from rag.core.filters import (
 )
 from rag.core.types import Document, Query
 from rag.core.yaml_source import parse_yaml
-from rag.pipeline.identity import question_key, sha256_of
+from rag.pipeline.identity import question_key
 from retrievers.index.documents import Documents
 from retrievers.index.filters import MetadataFilter
 from retrievers.index.writer import DocumentsWriter
