@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundNode:
-    """A node ready to run: `work` is its component's bound method."""
+    """A node ready to run: `work` is its component's bound method. `runs_inner`: it may run graphs of its own on its way."""
 
     name: str
     use: str
@@ -18,3 +18,4 @@ class BoundNode:
     work: Callable[..., list[Any]]
     gathers: bool
     k: int | None
+    runs_inner: bool = False

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rag.core.node import BoundNode
-from rag.graph.checked import Checked
+from rag.graph.checked import Checked, Made
 from rag.graph.inner import RANKINGS
 from rag.graph.kinds import STAGES
 from rag.graph.spec import QUERY
@@ -15,9 +13,8 @@ def bound_nodes(checked: Checked, *, prefix: str = "") -> tuple[BoundNode, ...]:
     """The nodes of a graph, all of them made, in topological order; those of an inner graph under its name."""
     return tuple(
         _bound(
-            checked.made[name].part,
+            checked.made[name],
             name=f"{prefix}{name}",
-            use=checked.body.nodes[name].use,
             inputs=tuple(
                 source if source == QUERY else f"{prefix}{source}" for source in checked.body.nodes[name].inputs
             ),
@@ -27,15 +24,22 @@ def bound_nodes(checked: Checked, *, prefix: str = "") -> tuple[BoundNode, ...]:
     )
 
 
-def lone_node(part: Any, *, name: str, use: str) -> BoundNode:
+def lone_node(made: Made, *, name: str) -> BoundNode:
     """A retriever or reranker that stands alone, as a node that reads what it is given."""
-    inputs = (RANKINGS,) if use.startswith("rerank.") else (QUERY,)
-    return _bound(part, name=name, use=use, inputs=inputs, k=None)
+    inputs = (RANKINGS,) if made.use.startswith("rerank.") else (QUERY,)
+    return _bound(made, name=name, inputs=inputs, k=None)
 
 
-def _bound(part: Any, *, name: str, use: str, inputs: tuple[str, ...], k: int | None) -> BoundNode:
-    stage = use.partition(".")[0]
+def _bound(made: Made, *, name: str, inputs: tuple[str, ...], k: int | None) -> BoundNode:
+    stage = made.use.partition(".")[0]
     kind = STAGES[stage]
     return BoundNode(
-        name=name, use=use, stage=stage, inputs=inputs, work=getattr(part, kind.method), gathers=kind.gathers, k=k
+        name=name,
+        use=made.use,
+        stage=stage,
+        inputs=inputs,
+        work=getattr(made.part, kind.method),
+        gathers=kind.gathers,
+        k=k,
+        runs_inner=made.runs_inner,
     )

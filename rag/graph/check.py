@@ -187,7 +187,7 @@ def _inner_graph(checked: Checked, part: Part, param: Param, name: str, complain
     assert isinstance(inner.body, InnerGraph)
     nodes = bound_nodes(inner, prefix=f"{name}/")
     thing = kind(label=name, nodes=nodes, output=f"{name}/{inner.body.output}", budget=inner.body.budget)
-    return Supplied(thing=thing, **facts)
+    return Supplied(thing=thing, runs_inner=True, **facts)
 
 
 def _inline(checked: Checked, part: Part, param: Param, value: Any, complain: Complain) -> Supplied:
@@ -225,9 +225,10 @@ def _inline(checked: Checked, part: Part, param: Param, value: Any, complain: Co
             return Supplied(thing=None)
         return Supplied(thing=made.part, **facts)
     label = param.name
-    nodes = (lone_node(made.part, name=label, use=inner.use),)
+    nodes = (lone_node(made, name=label),)
     adapter = InnerReranker if stage == "rerank" else InnerRetriever
-    return Supplied(thing=adapter(label=label, nodes=nodes, output=label, budget=Budget()), **facts)
+    thing = adapter(label=label, nodes=nodes, output=label, budget=Budget())
+    return Supplied(thing=thing, runs_inner=True, **facts)
 
 
 def _doc(param: Param) -> str:

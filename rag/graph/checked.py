@@ -27,7 +27,8 @@ class Made:
 
     `prompts`: sha256 of every prompt it loaded while it was made, by name or path. `files`: that its
     parameters name. `models`: names of those it was given,
-    also through inner graphs. `searches`: whether it was given the index, also through inner graphs. `inline`: components
+    also through inner graphs. `searches`: whether it was given the index, also through inner graphs. `runs_inner`: whether it was
+    given something that runs as a graph of its own. `inline`: components
     that were written as its parameters.
     """
 
@@ -38,6 +39,7 @@ class Made:
     files: tuple[Path, ...] = ()
     models: frozenset[str] = frozenset()
     searches: bool = False
+    runs_inner: bool = False
     inline: tuple[Made, ...] = ()
 
 

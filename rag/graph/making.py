@@ -34,6 +34,7 @@ class Supplied:
     thing: Any
     models: frozenset[str] = frozenset()
     searches: bool = False
+    runs_inner: bool = False
     inline: tuple[Made, ...] = ()
 
 
@@ -86,6 +87,7 @@ def make(part: Part, component: type[Any], method: str | None, supply: Supply, c
         files=tuple(inputs.files),
         models=frozenset().union(*(each.models for each in supplied)),
         searches=any(each.searches for each in supplied),
+        runs_inner=any(each.runs_inner for each in supplied),
         inline=tuple(made for each in supplied for made in each.inline),
     )
 

@@ -129,16 +129,19 @@ def _run_node(node: BoundNode, state: _State, k: int | None) -> list[NodeReport]
         ports = [[record for record in port if record.qid not in failures] for port in ports]
     if node.gathers:
         ports = [[record for port in ports for record in port]]
-    with tracing.working(node, len(ports[0]), k) as told, working_inside() as work:
-        records = _attempt(node, ports, k, failures) if ports[0] else []
+    with tracing.working(node, len(ports[0]), k) as told:
+        inner: tuple[list[NodeReport], dict[str, list[Any]]] = [], {}
+        if node.runs_inner:
+            with working_inside() as work:
+                records = _attempt(node, ports, k, failures) if ports[0] else []
+            inner = fold(node.name, work)
+        else:
+            records = _attempt(node, ports, k, failures) if ports[0] else []
         report = node_report(node.name, node.use, perf_counter() - begun, len(ports[0]), records)
         told(report, records, [failure for failure in tuple(failures.values()) if failure.node == node.name])
-    state.records[node.name] = records
-    if not work.runs:
-        return [report]
-    inner_reports, inner_records = fold(node.name, work)
-    state.records.update(inner_records)
-    return [report, *inner_reports]
+    reports, inner_records = inner
+    state.records |= {node.name: records, **inner_records}
+    return [report, *reports]
 
 
 def _attempt(node: BoundNode, ports: list[list[Any]], k: int | None, failures: dict[str, Failure]) -> list[Any]:
