@@ -37,7 +37,8 @@ WORK = Path("runs") / "icr_quality.jsonl"
 def code_digest() -> str:
     """Changes with the code that results depend on, so that those of older code are not taken up again."""
     root = Path(__file__).resolve().parents[1]
-    files = [root / "rerankers" / "icr.py", root / "rag" / "chat.py", *(root / "rerankers" / "attention").glob("*.py")]
+    read = [root / "rerankers" / "attention" / folder for folder in ("icr", "reading", "heads")]
+    files = [root / "rag" / "models" / "chat.py", *(file for folder in read for file in folder.glob("*.py"))]
     return sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:12]
 
 
