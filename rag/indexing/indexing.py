@@ -32,7 +32,7 @@ _DEFAULTS = IndexSettings()
 
 
 def build_index(
-    sources: Sequence[str | Path],
+    sources: str | Path | Sequence[str | Path],
     path: str | Path,
     *,
     settings: IndexSettings = _DEFAULTS,
@@ -45,6 +45,8 @@ def build_index(
     there is neither parsed nor encoded again, and what a killed build had encoded is used. Until the new
     index is complete the old one is untouched, whatever happens.
 
+    Args:
+        sources: files and folders; a single path is one of them.
     Raises:
         SpecError: no text in the sources, one doc_id in two files, or an unusable transform.
         IndexProblem: not a directory; or it is in use or holds something else, or the disk is full.
@@ -53,7 +55,7 @@ def build_index(
     if scheme_of(path) is not None:
         raise IndexProblem(f"index '{path}': only directories can be built. Give --index a directory")
     home, names = Path(path), LEGS.ordered(legs)
-    build = Build([Path(source) for source in sources], home, settings=settings, legs=names, progress=progress)
+    build = Build(_paths(sources), home, settings=settings, legs=names, progress=progress)
     try:
         with _explained(home):
             with building(home) as new:
@@ -64,7 +66,7 @@ def build_index(
 
 
 def index_key(
-    sources: Sequence[str | Path],
+    sources: str | Path | Sequence[str | Path],
     *,
     settings: IndexSettings = _DEFAULTS,
     legs: Sequence[str] = USUAL,
@@ -74,7 +76,7 @@ def index_key(
     Reads all files; fetches the encoder if it is not there, as building would.
     """
     names = LEGS.ordered(legs)
-    files = discover([Path(source) for source in sources]).files
+    files = discover(_paths(sources)).files
     parts: dict[str, Any] = {
         "corpus": corpus_sha256((file.name, file_sha256(file.path)) for file in files),
         "settings": settings.model_dump(mode="json", include={"chunking", "transforms"}),
@@ -82,6 +84,11 @@ def index_key(
         "version": [ragline_version(), format_of(names), INGEST_VERSION],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The sources as a list. A text is a path too, never a list of its letters."""
+    return [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
 
 
 @contextmanager

@@ -84,8 +84,14 @@ class Pipeline:
             k: replaces the k of the node `to`.
         Raises:
             SpecError: no such node.
+            TypeError: one query is given in the place of a list.
             ContractError: two queries share a qid.
         """
+        if isinstance(queries, str | Query):
+            one = queries if isinstance(queries, str) else queries.text
+            raise TypeError(
+                f"queries must be a list, got the one query {one[:40]!r}: put it in [], or use search or ask"
+            )
         target = self.graph.output if to is None else to
         if target not in self.graph.parts:
             raise SpecError(f"no node '{target}'. {did_you_mean(target, self.graph.parts)}")

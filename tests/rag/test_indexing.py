@@ -77,6 +77,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "index"
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_path_is_one_source(tmp_path: Path, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was read letter by letter. The first of an absolute one is the root of the disk, so here it is relative."""
+    monkeypatch.chdir(write_pages(tmp_path / "notes").parent)
+    report = build_index(kind("notes"), "idx", legs=["lexical"])
+    assert report.n_files == 3
+    assert index_key(kind("notes"), legs=["lexical"]) == index_key(["notes"], legs=["lexical"])
+
+
 def test_files_and_corpora_become_one_searchable_index(tmp_path: Path, pages: Path, path: Path) -> None:
     report = build(path, pages, write_corpus(tmp_path / "beir"))
     assert (report.n_files, report.n_documents, report.n_reused_files, report.problems) == (4, 5, 0, ())

@@ -51,6 +51,19 @@ def test_asking_streaming_and_batches_give_the_same_answer() -> None:
         assert [a.qid for a in pipeline.ask_batch(["a", Query(qid="x", text="b")])] == ["1", "x"]
 
 
+@pytest.mark.parametrize("one", ["capital?", Query(qid="1", text="capital?")])
+def test_one_query_in_the_place_of_a_list_is_a_type_error(
+    tmp_path: Path, documents: tuple[Document, ...], one: Any
+) -> None:
+    """A text would be asked letter by letter."""
+    with load_pipeline(cited("Paris."), index=small_index(tmp_path, documents)) as pipeline:
+        for call in (pipeline.run, pipeline.search_batch, pipeline.ask_batch):
+            with pytest.raises(
+                TypeError, match=r"queries must be a list, got the one query 'capital\?': put it in \[\]"
+            ):
+                call(one)
+
+
 class Silent:
     """Answers at once or not at all."""
 
