@@ -22,6 +22,7 @@ def run(given: Namespace) -> int:
     """Stream the answer, then list the passages it was written from."""
     question = Query(qid="1", text=given.question, where=reduce(both, given.where, None))
     with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
+        pipeline.require_answers()
         if given.json:
             result = pipeline.run([question])
             raise_failure(result)

@@ -127,14 +127,14 @@ class Pipeline:
             SpecError: the graph does not end in answers.
             StageError: a node failed; the cause is chained.
         """
-        self._require_answers()
+        self.require_answers()
         result = self.run([self._question(query, history, where)])
         raise_failure(result)
         return result.answers[0]
 
     def ask_batch(self, queries: Sequence[str | Query]) -> list[Answer]:
         """One answer per question, in order; one that failed has status `failed`."""
-        self._require_answers()
+        self.require_answers()
         return self.run(queries).answers
 
     def stream(
@@ -158,7 +158,7 @@ class Pipeline:
             SpecError: the graph does not end in answers.
             ContractError: two queries share a qid.
         """
-        self._require_answers()
+        self.require_answers()
         *nodes, last = self.graph.up_to(self.graph.output)
         if not nodes:
             return [_nothing_before(query) for query in queries]
@@ -316,7 +316,7 @@ class Pipeline:
         return part.with_sampling(**sampling)
 
     def _answering(self, sampling: Mapping[str, Any]) -> BoundNode:
-        self._require_answers()
+        self.require_answers()
         node = self.graph.node(self.graph.output)
         return replace(node, work=self._generator(sampling).generate) if sampling else node
 
@@ -325,7 +325,8 @@ class Pipeline:
             return query
         return Query(qid="1", text=query, history=tuple(history), where=parse_where(where))
 
-    def _require_answers(self) -> None:
+    def require_answers(self) -> None:
+        """Raise SpecError unless the graph ends in answers."""
         if not self.graph.answers:
             raise SpecError(
                 f"{self.spec.source.name} ends in rankings, not answers: search with it, or ask with a graph whose "

@@ -100,6 +100,7 @@ EXITS = {
     "nothing to index": (2, "index {index}-absent --index {index}-new --graph bm25", "absent"),
     "graph without search": (2, "search x --index {index} --graph closed-book", "no node of this graph ranks"),
     "answers of a search graph": (2, "ask x --index {index} --graph bm25", "ends in rankings"),
+    "answers of a search graph as JSON": (2, "ask x --json --index {index} --graph bm25", "ends in rankings"),
     "index needed": (2, "ask x --graph ask", "give one with --index DIR"),
     "no such stage": (2, "list reranker", "Did you mean 'rerank'"),
     "no such model": (3, "models pull all-minilm --revision x", "all-minilm"),
