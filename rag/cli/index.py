@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +14,16 @@ from rag.core.progress import Progress
 from rag.core.protocols import KeepsStates
 from rag.graph.check import check
 from rag.graph.load import load_spec
-from rag.indexing import build_index
+from rag.indexing import IndexReport, build_index
+from rag.ingest.formats import suffix
 from rag.pipeline import load_pipeline
 from rag.pipeline.read_ahead import read_ahead
 
 if TYPE_CHECKING:
     from rerankers.attention.states.kept import StoreReport
+
+MOST_KINDS = 12
+"""Suffixes without a reader that are named; the rest is one number."""
 
 
 def run(given: Namespace) -> int:
@@ -49,9 +55,24 @@ def run(given: Namespace) -> int:
     )
     for node, n in read.items():
         say(f"{n:,} passages newly read for '{node}'{_in_words(kept[node]) if node in kept else ''}")
-    for problem in report.problems:
-        warn(f"not indexed: {problem}")
+    for line in _left_out(report):
+        warn(line)
     return 0
+
+
+def _left_out(report: IndexReport) -> Iterator[str]:
+    """What is not in the index, or was mended on its way there, a line each."""
+    for problem in report.problems:
+        if problem.name in report.unread:
+            yield f"not indexed: {problem}"
+        else:
+            yield f"{'read in part' if problem.lost else 'read with a note'}: {problem}"
+    if report.ignored:
+        kinds = Counter(suffix(name) or "without a suffix" for name in report.ignored).most_common()
+        counts = [f"{n:,} {kind}" for kind, n in kinds[:MOST_KINDS]]
+        if rest := sum(n for _, n in kinds[MOST_KINDS:]):
+            counts.append(f"{rest:,} of other kinds")
+        yield f"not indexed: {', '.join(counts)}: no reader for these"
 
 
 def _states(given: Namespace, progress: Progress) -> tuple[dict[str, int], dict[str, StoreReport]]:

@@ -42,11 +42,12 @@ log = logging.getLogger(__name__)
 class IndexReport:
     """What a build did.
 
-    `problems`: files that are not in the index, or not wholly, and why. `ignored`: files of kinds that
-    nothing reads. `n_reused_vectors`: units whose vector was taken from the index before. `n_encoded`: texts
-    that went through the encoder; what a killed build had already encoded is in neither. `n_represented`: texts
-    that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by part of the work.
-    `peak_memory_bytes`: of this process since it started. `unchanged`: there was nothing to do or to write.
+    `problems`: files that are not in the index, or not wholly, and why; `unread`: those of them that are not in it at
+    all. `ignored`: files of kinds that nothing reads. `n_reused_vectors`: units whose vector was taken from the index
+    before. `n_encoded`: texts that went through the encoder; what a killed build had already encoded is in neither.
+    `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
+    part of the work. `peak_memory_bytes`: of this process since it started. `unchanged`: there was nothing to do or to
+    write.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class IndexReport:
     n_represented: int = 0
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    unread: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
@@ -113,6 +115,8 @@ class Build:
             before = read_sources(previous.file(SOURCES)) if previous else ()
             planned, problems = plan(discovery.files, maker, before=before, progress=self._progress)
             records, more_problems = self._write_documents(new, planned, maker, previous)
+        told = (*discovery.problems, *problems, *more_problems)
+        read = {record.name for record in records}
         report = IndexReport(
             path=self._home,
             legs=self._legs,
@@ -120,7 +124,8 @@ class Build:
             n_documents=sum(record.n_documents for record in records),
             n_units=sum(record.n_units for record in records),
             n_reused_files=sum(each.before is not None for each in planned),
-            problems=(*discovery.problems, *problems, *more_problems),
+            problems=told,
+            unread=tuple(dict.fromkeys(problem.name for problem in told if problem.name not in read)),
             ignored=discovery.ignored,
         )
         self._require_text(report)

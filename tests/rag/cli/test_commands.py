@@ -69,6 +69,32 @@ def test_a_wrong_filter_is_explained(
     assert says in err
 
 
+def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What has no reader by suffix, what could not be read, what was read in part, and what was only mended."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("a.pptx", "b.PPTX", "c.pptx", "Makefile"):
+        (folder / name).write_text("x")
+    (folder / "west.txt").write_bytes("Der Preis beträgt fünf Euro.".encode("cp1252"))
+    (folder / "torn.csv").write_text('a,b\n"x')
+    (folder / "lines.jsonl").write_text('{"text": "a whole line"}\nbroken\n')
+    command = ["index", str(folder), "--index", str(tmp_path / "idx"), "--graph", "bm25"]
+    told = [
+        "read in part: lines.jsonl: lines that are not a JSON object left out: 1, first in line 2",
+        "not indexed: torn.csv: not a table: unexpected end of data",
+        "read with a note: west.txt: not UTF-8; read as Windows-1252",
+        "not indexed: 3 .pptx, 1 without a suffix: no reader for these",
+    ]
+    for _ in ("new", "unchanged"):
+        assert run(capsys, *command)[2].splitlines() == told
+    report = json.loads(run(capsys, *command, "--json")[1])
+    assert report["unread"] == ["torn.csv"]
+    assert [problem["name"] for problem in report["problems"]] == ["lines.jsonl", "torn.csv", "west.txt"]
+    for n in range(20):
+        (folder / f"d.k{n:02}").write_text("x")
+    assert run(capsys, *command)[2].splitlines()[-1].endswith(" 1 .k09, 10 of other kinds: no reader for these")
+
+
 def test_hostile_text_reaches_the_terminal_plain(capsys: pytest.CaptureFixture[str], lexical_index: Path) -> None:
     code, out, _ = run(capsys, "search", "brazed frames", "--index", str(lexical_index), "--graph", "bm25")
     assert code == 0
