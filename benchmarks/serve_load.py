@@ -211,6 +211,18 @@ def in_turns(
     }
 
 
+def kept_connection(address: str, requests: int = 64) -> float:
+    """Median milliseconds of a reply that costs nothing, on one connection that is kept: what each later reply waits."""
+    with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+        client.get("/v1/models").raise_for_status()
+        seconds = []
+        for _ in range(requests):
+            begun = time.perf_counter()
+            client.get("/v1/models").raise_for_status()
+            seconds.append(time.perf_counter() - begun)
+    return 1000 * statistics.median(seconds)
+
+
 def under_load(
     pipeline: Pipeline,
     address: str,
@@ -255,6 +267,8 @@ def measure(
             f"one by one: engine {turns['engine_p50_s']:.3f} s, behind the server {turns['server_p50_s']:.3f} s; "
             f"added {turns['added_p50_ms']:.1f} ms (median of the differences)"
         )
+        kept_ms = kept_connection(address)
+        print(f"a reply on a kept connection: {kept_ms:.1f} ms (median of GET /v1/models)")
         print(
             f"{'clients':>8} {'first token p50':>16} {'p95':>8} {'answers/s':>10} {'whole p50':>10} {'p95':>8}", end=""
         )
@@ -268,7 +282,8 @@ def measure(
                 f" {load['engine_answers_per_s']:>10.2f}",
                 flush=True,
             )
-    return {"graph": graph, "questions": len(questions), "one_by_one": turns, "clients": loads}, checked
+    figures = {"one_by_one": turns, "kept_connection_p50_ms": kept_ms, "clients": loads}
+    return {"graph": graph, "questions": len(questions), **figures}, checked
 
 
 def main() -> int:

@@ -17,16 +17,21 @@ _LAST_PORT = 65_535
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 takes a free one.
 
+    Replies leave at once. Without TCP_NODELAY, which connections have from the socket that took them, the body of
+    every reply on a kept connection waits for the client to confirm its headers: 40 ms.
+
     Raises:
         SpecError: there is no such port, the address is not this machine's, or another program listens there.
     """
     require_port(port)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except (OSError, UnicodeError) as error:  # a name that cannot be a host's is a UnicodeError
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise SpecError(f"cannot listen on {host} port {port}: {reason}. Choose another --port or --host.") from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def require_port(port: int) -> None:

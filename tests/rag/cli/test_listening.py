@@ -61,6 +61,14 @@ def test_a_socket_says_its_address() -> None:
             listen("127.0.0.1", port)
 
 
+def test_what_a_socket_accepts_sends_at_once() -> None:
+    """Else the body of every reply on a kept connection waits for the client to confirm its headers."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_an_address_of_ipv6_is_bracketed() -> None:
     try:
