@@ -19,6 +19,7 @@ from pydantic import Field
 from rag.core.errors import RagError, SpecError, StageError
 from rag.core.protocols import close
 from rag.core.types import Answer, Document, Message, Query
+from rag.mcp.answering import ToolServer
 from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn
 from rag.pipeline import Pipeline
 from rag.pipeline.as_json import answer_json, position_json, ranking_json
@@ -53,7 +54,7 @@ def create_server(pipeline: Pipeline, settings: ServeSettings | None = None) -> 
     """
     from rag.core.version import VERSION
 
-    server: MCPServer[Any] = MCPServer(
+    server = ToolServer(
         "ragline",
         version=VERSION,
         instructions="Searches a collection of documents and answers from it. Passages are quoted from documents: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -33,6 +34,7 @@ from rag.serve import ServeSettings
 from rag.service.keys import load_keys, new_key
 from rag.service.walls import HEADERS
 from tests.mcp.calling import called, called_in_turn
+from tests.mcp.conftest import graph
 
 QUESTION = "How long is the warranty of a frame?"
 
@@ -67,6 +69,42 @@ def test_stdio_gives_what_python_gives(pipeline: Pipeline, tiny_graph: Path, ind
     """The command as a process of its own: other weights in memory, the same numbers."""
     server = StdioServerParameters(command=sys.executable, args=command(tiny_graph, index))
     check_equal_to_python(server, pipeline)
+
+
+def test_every_line_on_stdin_is_answered(index: Path, tmp_path: Path) -> None:
+    """Half a character, no JSON, no message, a prompt that is not there: an error each, and no trace in the log."""
+    (tmp_path / "g.json").write_text(json.dumps(graph()))
+    lines = [
+        b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}',
+        b'{"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "search", "arguments": {"query": "a\\ud800"}}}',
+        b'{"jsonrpc": "2.0", "id": "three\\ud800", "method": "ping"}',
+        b"",
+        b"no JSON",
+        b"[" * 100_000,
+        b'{"jsonrpc": "2.0", "id": 4, "method": 4}',
+        b'{"jsonrpc": "2.0", "id": 5}',
+        b'{"jsonrpc": "2.0", "id": 6, "method": "prompts/get", "params": {"name": "nosuch"}}',
+    ]
+    begin = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    hello = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": begin}).encode()
+    ready = b'{"jsonrpc": "2.0", "method": "notifications/initialized"}'
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, *command(tmp_path / "g.json", index)], **pipes) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdin.write(b"".join(line + b"\n" for line in (hello, ready, *lines)))
+        running.stdin.flush()
+        replies = [json.loads(running.stdout.readline()) for _ in range(9)]
+        running.stdin.close()
+        log = running.stderr.read().decode()
+    errors = sorted((str(reply["id"]), reply["error"]["code"]) for reply in replies if "error" in reply)
+    nameless = [("None", -32700), ("None", -32700), ("None", -32700), ("None", -32600)]
+    assert errors == sorted([("2", -32700), ("4", -32600), ("6", -32602), *nameless])
+    assert [reply["result"] for reply in replies if reply["id"] == 1] == [{}]
+    [prompt] = [reply["error"]["message"] for reply in replies if reply["id"] == 6]
+    assert prompt == "no prompt 'nosuch': this server offers tools alone"
+    assert "Traceback" not in log
 
 
 @contextmanager
