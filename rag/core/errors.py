@@ -80,8 +80,12 @@ class StageError(RagError):
         super().__init__(message)
 
 
+MOST_NAMES = 60
+"""Known names that a message lists."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known names, and all of them.
+    """A sentence that names the nearest known names, and all of them; of very many, the first.
 
     >>> did_you_mean("listwize", ["identity", "listwise"])
     "Did you mean 'listwise'? Known: identity, listwise."
@@ -89,4 +93,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
     hint = f"Did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
-    return f"{hint}Known: {', '.join(names) or 'none'}."
+    rest = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return f"{hint}Known: {', '.join(names[:MOST_NAMES]) or 'none'}{rest}."

@@ -300,6 +300,11 @@ def _check_budgets(checked: Checked) -> None:
     """An assembler must not hand a generator more passages than the model's window has room for."""
     nodes = checked.body.nodes
     inputs = {name: node.inputs for name, node in nodes.items()}
+    caps = {
+        name: part.max_tokens
+        for name, part in checked.parts.items()
+        if nodes[name].use.startswith("assemble.") and isinstance(part, CapsTokens)
+    }
     for name, generator in checked.parts.items():
         if not isinstance(generator, KnowsItsRoom):
             continue
@@ -308,11 +313,10 @@ def _check_budgets(checked: Checked) -> None:
         except MissingModel as missing:
             checked.notes.append(f"node '{name}': its budget could not be checked: {missing}")
             continue
-        for above in sorted(ancestors(name, inputs) - {name}):
-            part = checked.parts.get(above)
-            if nodes[above].use.startswith("assemble.") and isinstance(part, CapsTokens) and part.max_tokens > room:
+        for above in sorted(caps.keys() & ancestors(name, inputs)):
+            if caps[above] > room:
                 checked.complain(
                     ("nodes", above, "with", "max_tokens"),
-                    f"max_tokens {part.max_tokens:,} does not fit: the model of node '{name}' has room for {room:,} tokens "
+                    f"max_tokens {caps[above]:,} does not fit: the model of node '{name}' has room for {room:,} tokens "
                     "of passages beside its prompt and answer. Lower max_tokens here or there.",
                 )

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any
@@ -97,27 +98,32 @@ def _schedule(nodes: Sequence[BoundNode], run: Callable[[BoundNode], None], pool
     """Call `run` on every node after its inputs. A node that is alone runs in this thread, without a pool."""
     names = {node.name for node in nodes}
     waiting = {node.name: {s for s in node.inputs if s in names} for node in nodes}
+    readers: dict[str, list[BoundNode]] = {}
+    for node in nodes:
+        for source in waiting[node.name]:
+            readers.setdefault(source, []).append(node)
     running: dict[Future[None], BoundNode] = {}
-    left = list(nodes)
-    while left or running:
-        ready = [node for node in left if not waiting[node.name]]
-        left = [node for node in left if waiting[node.name]]
-        done: list[BoundNode] = []
+    finished: SimpleQueue[Future[None]] = SimpleQueue()
+    ready = [node for node in nodes if not waiting[node.name]]
+    while ready or running:
         if len(ready) == 1 and not running:
-            run(ready[0])
-            done = ready
+            done = ready[0]
+            run(done)
         else:
             for node in ready:
-                running[pool().submit(copy_context().run, run, node)] = node
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                done.append(running.pop(future))
-                if (error := future.exception()) is not None:
-                    wait(running)
-                    raise error
-        for node in done:
-            for sources in waiting.values():
-                sources.discard(node.name)
+                future = pool().submit(copy_context().run, run, node)
+                running[future] = node
+                future.add_done_callback(finished.put)
+            future = finished.get()
+            done = running.pop(future)
+            if (error := future.exception()) is not None:
+                wait(running)
+                raise error
+        ready = []
+        for reader in readers.get(done.name, ()):
+            waiting[reader.name].discard(done.name)
+            if not waiting[reader.name]:
+                ready.append(reader)
 
 
 def _run_node(node: BoundNode, state: _State, k: int | None) -> list[NodeReport]:

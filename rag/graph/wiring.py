@@ -13,16 +13,23 @@ from rag.graph.kinds import STAGES
 from rag.graph.signature import RECORDS
 from rag.graph.spec import QUERY
 
+MOST_HINTS = 20
+"""Unknown names that are compared with all the known ones."""
+
 
 def check_wiring(checked: Checked) -> None:
     """Inputs and output exist, no cycle, every node is used, types meet. Each as far as those before it allow."""
     nodes, output = checked.body.nodes, checked.body.output
     sound = True
+    hints: dict[str, str] = {}
     for name, node in nodes.items():
         for source in node.inputs:
             if source != QUERY and source not in nodes:
-                hint = did_you_mean(source, [QUERY, *nodes])
-                checked.complain(("nodes", name, "in"), f"no node '{source}' to take input from. {hint}")
+                if source not in hints and len(hints) < MOST_HINTS:
+                    hints[source] = f" {did_you_mean(source, [QUERY, *nodes])}"
+                checked.complain(
+                    ("nodes", name, "in"), f"no node '{source}' to take input from.{hints.get(source, '')}"
+                )
                 sound = False
     if output not in nodes:
         checked.complain(("output",), f"output: no node '{output}'. {did_you_mean(output, nodes)}")

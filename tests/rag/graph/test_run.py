@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
+import rag.graph
 from rag.core.errors import ContractError, MissingModel, SpecError, StageError
 from rag.core.types import Query, Ranking, ScoredDocument
 from rag.graph.build import build
+from rag.graph.check import check
 from rag.graph.load import load_spec
+from rag.graph.rewire import with_run
+from rag.graph.spec import GraphSpec
+from rag.graph.wiring import MOST_HINTS
 from rag.pipeline import Pipeline, raise_failure
 from tests.rag.graph.parts import CORPUS, FixedRetriever
 
@@ -154,3 +164,73 @@ def test_a_wrong_number_of_records_is_found_out() -> None:
     nodes = [replace(n, work=lambda queries, k: []) for n in pipe.graph.nodes]
     pipe.graph = replace(pipe.graph, nodes=tuple(nodes))
     assert "returned 0 records for 1" in pipe.run(["alpha"]).failures[0].error
+
+
+def chain(length: int) -> dict[str, Any]:
+    """A graph in which so many rerankers stand behind each other before the answer is written."""
+    names = ["found", *(f"r{i}" for i in range(length))]
+    ranked = {name: {"use": "rerank.identity", "in": before, "k": 3} for before, name in pairwise(names)}
+    return {
+        "version": 1,
+        "models": {"m": {"use": "llm.scripted", "with": {"replies": ["So [1]."]}}},
+        "nodes": {
+            "found": {"use": "retrieve.test_fixed", "k": 3},
+            **ranked,
+            "context": {"use": "assemble.token_budget", "in": names[-1], "with": {"llm": "m"}},
+            "answer": {"use": "generate.cited", "in": "context", "with": {"llm": "m"}},
+        },
+        "output": "answer",
+    }
+
+
+def steps(work: Callable[[], object]) -> int:
+    """How many instructions of `rag.graph` a call takes: unlike seconds, the same each time."""
+    counted = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal counted
+        if not frame.f_code.co_filename.startswith(str(Path(rag.graph.__file__).parent)):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        counted += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return counted
+
+
+def test_a_graph_of_twice_the_length_is_checked_and_run_in_twice_the_steps() -> None:
+    made = {n: Pipeline(build(load_spec(chain(n)))) for n in (200, 400)}
+    checked = {n: steps(partial(check, made[n].spec)) for n in made}
+    ran = {n: steps(partial(made[n].ask, "alpha")) for n in made}
+    assert checked[400] < 2.1 * checked[200]
+    assert ran[400] < 2.1 * ran[200]
+
+
+def test_a_run_takes_the_place_of_a_long_first_stage_in_as_many_steps() -> None:
+    graphs = {
+        n: GraphSpec.model_validate(
+            {
+                "version": 1,
+                "output": "n0",
+                "nodes": {f"n{i}": {"use": "fuse.rrf", "in": f"n{i + 1}", "k": 3} for i in range(n)},
+            }
+        )
+        for n in (200, 400)
+    }
+    taken = {n: steps(partial(with_run, graph, "r.trec")) for n, graph in graphs.items()}
+    assert taken[400] < 2.1 * taken[200]
+
+
+def test_of_very_many_unknown_inputs_only_some_are_compared_with_all_names() -> None:
+    nodes = {f"n{i}": {"use": "rerank.identity", "in": f"m{i}", "k": 3} for i in range(200)}
+    problems = check(load_spec({"version": 1, "nodes": nodes, "output": "n0"})).problems
+    assert len(problems) == 200
+    assert sum("Known: " in problem for problem in problems) == MOST_HINTS
+    assert problems[0].endswith(" and 141 more.")
+    assert problems[-1].endswith("no node 'm199' to take input from.")
