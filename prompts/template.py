@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ from rag.core.types import Message
 from rag.core.yaml_source import parse_yaml
 
 LIBRARY = Path(__file__).parent / "library"
+
+MAX_BYTES = 256 * 1024
+"""Of a prompt file, as of a graph's."""
 
 _ROLES: tuple[Literal["system", "user", "assistant"], ...] = ("system", "user", "assistant")
 _FIELDS = ("description", "variables", *_ROLES, "refusal")
@@ -95,12 +99,23 @@ def load(name_or_path: str) -> PromptTemplate:
             "A prompt of your own is given by its path, such as ./mine.yaml."
         )
     try:
-        data = path.read_bytes()
+        data = _bytes_of(path)
     except OSError as cause:
         raise SpecError(f"prompt file '{path}' cannot be read: {cause.strerror}") from cause
     template = _parsed(data, source=name_or_path)
     note_prompt(name_or_path, template.sha256)
     return template
+
+
+def _bytes_of(path: Path) -> bytes:
+    """The file, if it is one that ends, and soon."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise SpecError(f"prompt file '{path}' is not a regular file")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise SpecError(f"prompt file '{path}' has more than {MAX_BYTES:,} bytes. Give a shorter prompt.")
+    return data
 
 
 def _parsed(data: bytes, *, source: str) -> PromptTemplate:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from prompts import available, load
+from prompts.template import MAX_BYTES
 from rag.core.errors import SpecError
 from rag.core.types import Message
 
@@ -112,6 +114,19 @@ def test_an_unknown_name_lists_the_known() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"nothing\.yaml' cannot be read: No such file"):
         load(str(tmp_path / "nothing.yaml"))
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    """A device, a pipe, a folder; and a file is read as far as it may be long."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/null", f"{tmp_path}/pipe", f"{tmp_path}/"):
+        with pytest.raises(SpecError, match="is not a regular file"):
+            load(path)
+    (tmp_path / "long.yaml").write_text(GOOD + "#" * (MAX_BYTES - len(GOOD)))
+    assert load(f"{tmp_path}/long.yaml").variables == ("name", "thing")
+    (tmp_path / "long.yaml").write_text(GOOD + "#" * (MAX_BYTES - len(GOOD) + 1))
+    with pytest.raises(SpecError, match=r"has more than 262,144 bytes\. Give a shorter prompt\."):
+        load(f"{tmp_path}/long.yaml")
 
 
 @pytest.mark.parametrize("name", available())
