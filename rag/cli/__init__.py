@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 
+from rag.cli.console import make_logs_plain, warn
 from rag.cli.parser import parser
 from rag.core.errors import RagError
 from rag.core.plugins import load_plugin
@@ -22,21 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command is None:
         parser().print_help()
         return 2
+    make_logs_plain()
     try:
         return _run(given)
     except RagError as error:
-        print(f"rag: {error}", file=sys.stderr)
+        warn(f"rag: {error}")
         return error.exit_code
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         sys.stderr.close()
         return 0
     except KeyboardInterrupt as stop:  # indexing says here what is kept
-        print(f"rag: {stop}" if str(stop) else "rag: interrupted", file=sys.stderr)
+        warn(f"rag: {stop}" if str(stop) else "rag: interrupted")
         return 130
     except ImportError as error:
         from rag.core.house import foreign_error
 
-        print(f"rag: {foreign_error(error) or error}", file=sys.stderr)
+        warn(f"rag: {foreign_error(error) or error}")
         return 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -47,6 +48,19 @@ def say_json(document: Any) -> None:
 def warn(text: str) -> None:
     """A line on stderr, made plain."""
     print(plain(text), file=sys.stderr)
+
+
+class _Plain(logging.Formatter):
+    """A record as it is told without a handler, made plain: file names and node names stand in some."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
+def make_logs_plain() -> None:
+    """Whatever is logged and nobody else handles goes to stderr made plain."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Plain())
 
 
 @contextmanager

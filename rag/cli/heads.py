@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from errno import EISDIR
@@ -77,7 +76,7 @@ def _find(given: Namespace) -> int:
         kept = int((found.weights > 0).sum())
         say(f"layers 0-{depth:<3} {found.method:<7} {kept:>3} heads  nDCG@10 {found.ndcg:.4f} ± {found.error:.4f}")
     for line in _layers(search.by_head):
-        print(line, file=sys.stderr)
+        warn(line)
     if search.skipped:
         warn(
             f"layers {', '.join(map(str, search.skipped))} do not attend to the whole prompt; their heads were not tried"

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser as StandardParser
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
+from typing import NoReturn
+
+from rag.cli.console import plain
 
 EXTENSIBLE = ("index", "search", "ask", "batch", "mcp", "serve", "eval", "check", "draw", "list", "doctor", "models")
 """Commands that read graphs."""
 
 GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
+
+
+class ArgumentParser(StandardParser):
+    """The standard one; what a wrong command line holds is told in plain characters."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(plain(message))
 
 
 def positive(text: str) -> int:

@@ -104,6 +104,48 @@ def test_hostile_text_reaches_the_terminal_plain(capsys: pytest.CaptureFixture[s
     assert "<|im_end|>" in out
 
 
+RED = "\x1b[31m\x07\x9b2J"
+"""What colours a terminal, rings its bell and clears it."""
+
+
+def test_names_in_messages_reach_the_terminal_plain(
+    capsys: pytest.CaptureFixture[str], notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Node, component, model and file names, in errors, notes and the usage message."""
+    nodes = {f"a{RED}": {"use": "rerank.nosuch", "in": f"b{RED}", "k": 3}, "c": {"use": "retrieve.bm25", "k": 3}}
+    graph = tmp_path / f"g{RED}.yaml"
+    graph.write_text(json.dumps({"version": 1, "nodes": nodes, "output": f"d{RED}"}))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    told = [
+        run(capsys, "check", str(graph)),
+        run(capsys, "check", f"{tmp_path}/absent{RED}"),
+        run(capsys, "search", "x", "--graph", "bm25", "--index", f"{tmp_path}/absent{RED}"),
+        run(capsys, "models", "pull", f"a{RED}/b"),
+        run(capsys, "index", str(notes), "--index", f"{tmp_path}/idx{RED}", "--graph", "bm25"),
+    ]
+    for wrong in (["check", "bm25", RED], ["index", "x", "--index", "i", "--states", RED, "--nosuch"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+        told.append((2, *capsys.readouterr()))
+    assert [code for code, _, _ in told[:3]] == [2, 2, 4]
+    for _, out, err in told:
+        assert "\ufffd[31m\ufffd\ufffd2J" in out + err
+        assert not {"\x1b", "\x07", "\x9b"} & {*out, *err}
+
+
+def test_logged_names_reach_the_terminal_plain(notes: Path, tmp_path: Path) -> None:
+    """A damaged index is logged by its path and built anew; a process of its own, for here pytest takes the log."""
+    place = tmp_path / f"idx{RED}"
+    command = [sys.executable, "-m", "rag", "index", str(notes), "--index", str(place), "--graph", "bm25"]
+    subprocess.run(command, check=True, capture_output=True)
+    [documents] = place.glob("*/documents.jsonl")
+    documents.write_bytes(b"{" + documents.read_bytes()[1:] + b" ")
+    log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    assert "building it from nothing" in log
+    assert "\ufffd[31m\ufffd\ufffd2J" in log
+    assert "\x1b" not in log
+
+
 def test_a_query_without_known_terms_warns_and_finds_nothing(
     capsys: pytest.CaptureFixture[str], lexical_index: Path
 ) -> None:
