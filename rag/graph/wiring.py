@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from rag.core.errors import did_you_mean
@@ -14,11 +14,11 @@ from rag.graph.signature import RECORDS
 from rag.graph.spec import QUERY
 
 MOST_HINTS = 20
-"""Unknown names that are compared with all the known ones."""
+"""Unknown names that are compared with all the known ones; also circles that are told, and names of each."""
 
 
 def check_wiring(checked: Checked) -> None:
-    """Inputs and output exist, no cycle, every node is used, types meet. Each as far as those before it allow."""
+    """Inputs and output exist, no cycle, every node is used, types meet. A circle or a wrong name hides nothing else."""
     nodes, output = checked.body.nodes, checked.body.output
     sound = True
     hints: dict[str, str] = {}
@@ -34,18 +34,34 @@ def check_wiring(checked: Checked) -> None:
     if output not in nodes:
         checked.complain(("output",), f"output: no node '{output}'. {did_you_mean(output, nodes)}")
         sound = False
-    if not sound:
-        return
     inputs = {name: node.inputs for name, node in nodes.items()}
-    checked.order, cycle = topological(inputs)
-    if cycle:
-        checked.complain(("nodes", cycle[0], "in"), f"the nodes feed each other in a circle: {' -> '.join(cycle)}")
-        return
-    used = ancestors(output, inputs)
-    for name in nodes:
-        if name not in used:
-            checked.complain(("nodes", name), f"nothing leads from it to the output '{output}'; wire it or remove it")
-    _check_types(checked)
+    order, circles = _untangled(inputs)
+    for circle in circles:
+        names = circle if len(circle) <= MOST_HINTS else [*circle[:MOST_HINTS], "...", circle[-1]]
+        checked.complain(("nodes", circle[0], "in"), f"the nodes feed each other in a circle: {' -> '.join(names)}")
+    if sound:  # else it may be the wrong name that nothing leads from it
+        used = ancestors(output, inputs)
+        for name in nodes:
+            if name not in used:
+                checked.complain(
+                    ("nodes", name), f"nothing leads from it to the output '{output}'; wire it or remove it"
+                )
+    if sound and not circles:
+        checked.order = order
+    _check_types(checked, order)
+
+
+def _untangled(inputs: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Names in order, as if each circle were open at one place, and the circles; of very many, the first."""
+    left = dict(inputs)
+    circles: list[list[str]] = []
+    while len(circles) < MOST_HINTS:
+        order, circle = topological(left)
+        if not circle:
+            return order, circles
+        circles.append(circle)
+        left[circle[1]] = tuple(source for source in left[circle[1]] if source != circle[0])
+    return tuple(inputs), circles
 
 
 def topological(inputs: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], list[str]]:
@@ -69,11 +85,11 @@ def ancestors(name: str, inputs: Mapping[str, tuple[str, ...]]) -> set[str]:
     return reached
 
 
-def _check_types(checked: Checked) -> None:
+def _check_types(checked: Checked, order: Sequence[str]) -> None:
     """Record types between nodes, `k` where it belongs, one or many records per qid."""
     nodes = checked.body.nodes
     many: dict[str, bool] = {QUERY: False}
-    for name in checked.order:
+    for name in order:
         node, signed = nodes[name], checked.signatures.get(name)
         many[name] = any(many.get(source, False) for source in node.inputs)
         if signed is None:

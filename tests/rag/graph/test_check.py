@@ -150,3 +150,33 @@ def test_weights_must_name_the_fused_nodes(tmp_path: Path, fuser: str, told: str
     [problem] = problems(GOOD.replace("{use: fuse.rrf, in: [one, two], k: 4}", fuser), tmp_path)
     assert told in problem
     assert problem.startswith("g.yaml:7")
+
+
+def test_a_circle_or_a_wrong_name_hides_no_other_problem(tmp_path: Path) -> None:
+    """Two circles, a node of two inputs too many, a k too much and a node that nobody reads, all at once."""
+    text = """\
+version: 1
+nodes:
+  one: {use: rerank.identity, in: two, k: 5}
+  two: {use: rerank.identity, in: one, k: 5}
+  six: {use: rerank.identity, in: six, k: 5}
+  raw: {use: rerank.identity, in: query, k: 5}
+  all: {use: fuse.rrf, in: [one, six, raw]}
+  off: {use: retrieve.test_fixed, k: 5}
+output: all
+"""
+    told = problems(text, tmp_path)
+    assert [problem.partition(": ")[0] for problem in told] == [
+        "g.yaml:3",
+        "g.yaml:5",
+        "g.yaml:6",
+        "g.yaml:7",
+        "g.yaml:8",
+    ]
+    for problem, part in zip(
+        told, ["circle", "circle: six -> six", "takes rankings", "needs k", "nothing leads"], strict=True
+    ):
+        assert part in problem
+    told = problems(text.replace("in: six", "in: sex"), tmp_path)
+    assert [problem.partition(": ")[0] for problem in told] == ["g.yaml:3", "g.yaml:5", "g.yaml:6", "g.yaml:7"]
+    assert "no node 'sex' to take input from. Did you mean 'six'" in told[1]
