@@ -89,9 +89,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     >>> did_you_mean("listwize", ["identity", "listwise"])
     "Did you mean 'listwise'? Known: identity, listwise."
+    >>> did_you_mean("smolm2", ["smollm2-135m-instruct"])
+    "Did you mean 'smollm2-135m-instruct'? Known: smollm2-135m-instruct."
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    if not near:  # perhaps the beginning of a long one
+        beginnings = {each[: len(name) + 1]: each for each in reversed(names)}
+        near = [beginnings[each] for each in difflib.get_close_matches(name, beginnings, n=2, cutoff=0.8)]
     hint = f"Did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
     rest = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
     return f"{hint}Known: {', '.join(names[:MOST_NAMES]) or 'none'}{rest}."

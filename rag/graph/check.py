@@ -12,10 +12,18 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from rag.core.errors import MissingModel, SpecError, did_you_mean
-from rag.core.protocols import CapsTokens, ChecksSources, KnowsItsLimits, KnowsItsRoom, NeedsPowers, SearchesLeg
+from rag.core.protocols import (
+    CapsTokens,
+    ChecksSources,
+    KnowsItsLimits,
+    KnowsItsRoom,
+    LoadsModels,
+    NeedsPowers,
+    SearchesLeg,
+)
 from rag.core.yaml_source import Place
 from rag.graph.binding import bound_nodes, lone_node
-from rag.graph.checked import Checked
+from rag.graph.checked import Checked, Made
 from rag.graph.contents import check_kinds
 from rag.graph.inner import Inner, InnerReranker, InnerRetriever
 from rag.graph.kinds import MODELS, STAGES, TABLES
@@ -24,6 +32,7 @@ from rag.graph.signature import RECORDS, Param, core_of, needed_powers, signatur
 from rag.graph.spec import QUERY, Budget, InnerGraph, Part, Spec
 from rag.graph.uses import graphs_used
 from rag.graph.wiring import ancestors, check_wiring
+from rag.models import require_meaning
 from retrievers.index.protocol import Index
 
 
@@ -34,6 +43,7 @@ def check(spec: Spec, *, index: Index | None = None) -> Checked:
     """
     checked = Checked(spec=spec, body=spec.graph, index=index)
     _make_models(checked)
+    _note_unknown_names(checked, "models", checked.made_models)
     for name in _inner_order(checked):
         inner = Checked(
             spec=spec,
@@ -61,6 +71,7 @@ def _check_body(checked: Checked) -> None:
     check_wiring(checked)
     _make_nodes(checked)
     _note_doubts(checked)
+    _note_unknown_names(checked, "nodes", checked.made)
     _check_sources(checked)
     _check_budgets(checked)
 
@@ -286,6 +297,18 @@ def _note_doubts(checked: Checked) -> None:
                 checked.notes.append(f"node '{node}': '{name}' may lack what {definition.use} needs: {why}")
 
 
+def _note_unknown_names(checked: Checked, section: str, parts: Mapping[str, Made]) -> None:
+    """A note for each name of weights that can mean no model anywhere. A note, since a folder may come to be."""
+    for name, made in parts.items():
+        for part in (made.part, *(inline.part for inline in made.inline)):
+            for model, _ in part.model_names if isinstance(part, LoadsModels) else ():
+                try:
+                    require_meaning(model)
+                except MissingModel as missing:
+                    where = checked.spec.source.where((*checked.place, section, name))
+                    checked.notes.append(f"{where}: {section[:-1]} '{name}': {missing}")
+
+
 def _check_sources(checked: Checked) -> None:
     """A fuser's parameters may name the nodes that it fuses, and no others."""
     for name, part in checked.parts.items():
@@ -311,7 +334,8 @@ def _check_budgets(checked: Checked) -> None:
         try:
             room = generator.room()
         except MissingModel as missing:
-            checked.notes.append(f"node '{name}': its budget could not be checked: {missing}")
+            if not any(note.endswith(str(missing)) for note in checked.notes):  # a name that means nothing was said
+                checked.notes.append(f"node '{name}': its budget could not be checked: {missing}")
             continue
         for above in sorted(caps.keys() & ancestors(name, inputs)):
             if caps[above] > room:

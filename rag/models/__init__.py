@@ -4,7 +4,7 @@ Nothing here loads weights, and only `resolve` may touch the network.
 """
 
 from rag.models.folder import ModelFolder, home, weight_files, weights_sha256
-from rag.models.store import ModelInfo, list_models, locate, resolve
+from rag.models.store import ModelInfo, list_models, locate, require_meaning, resolve
 
 __all__ = [
     "ModelFolder",
@@ -12,6 +12,7 @@ __all__ = [
     "home",
     "list_models",
     "locate",
+    "require_meaning",
     "resolve",
     "weight_files",
     "weights_sha256",

@@ -53,12 +53,27 @@ def resolve(
     if path:
         require_complete(path, cure="Copy the missing file there, or name another model.")
         return ModelFolder(name=name, path=path, revision=None, source="path")
+    require_hub_id(name)
+    return _from_hub(name, revision, offline, progress)
+
+
+def require_meaning(name: str) -> None:
+    """Return if a name can mean a model: a packaged one, a folder that is there, or one of the hub. No network.
+
+    Raises:
+        MissingModel: it can mean none; names those that are near.
+    """
+    if name not in packaged.PACKAGED and folder_of(name) is None:
+        require_hub_id(name)
+
+
+def require_hub_id(name: str) -> None:
+    """Raise MissingModel unless a name has the form `owner/name`."""
     if not _HUB_ID.fullmatch(name):
         raise MissingModel(
             f"no model named '{name}'. {did_you_mean(name, packaged.PACKAGED)} Or give a folder's path or a"
             " hub id such as 'sentence-transformers/all-MiniLM-L6-v2'."
         )
-    return _from_hub(name, revision, offline, progress)
 
 
 def locate(name: str, *, revision: str | None = None) -> ModelFolder | None:

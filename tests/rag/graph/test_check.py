@@ -180,3 +180,27 @@ output: all
     told = problems(text.replace("in: six", "in: sex"), tmp_path)
     assert [problem.partition(": ")[0] for problem in told] == ["g.yaml:3", "g.yaml:5", "g.yaml:6", "g.yaml:7"]
     assert "no node 'sex' to take input from. Did you mean 'six'" in told[1]
+
+
+def test_a_model_name_that_can_mean_nothing_is_noted_once(tmp_path: Path) -> None:
+    """Without the network: neither packaged, nor a folder, nor owner/name."""
+    text = """\
+version: 1
+models:
+  m: {use: llm.transformers, with: {model: smolm2}}
+  hub: {use: llm.transformers, with: {model: owner/name}}
+nodes:
+  found: {use: retrieve.test_fixed, k: 5}
+  best: {use: rerank.cross_encoder, in: found, k: 3, with: {model: ./absent}}
+  also: {use: rerank.test_llm, in: best, k: 3, with: {llm: hub}}
+  context: {use: assemble.token_budget, in: also, with: {llm: m}}
+  answer: {use: generate.cited, in: context, with: {llm: m}}
+output: answer
+"""
+    path = tmp_path / "g.yaml"
+    path.write_text(text)
+    checked = check(load_spec(path))
+    assert checked.problems == []
+    model, folder = checked.notes
+    assert model.startswith(f"{path}:3: model 'm': no model named 'smolm2'. Did you mean 'smollm2-135m-instruct'")
+    assert folder == f"{path}:7: node 'best': no model folder at 'absent'"
