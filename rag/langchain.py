@@ -131,8 +131,8 @@ class LangChainRetriever:
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """Ask for all queries in one `batch`. A document that comes twice counts once, at its best rank."""
-        found = self._retriever.batch([query.text for query in queries]) if queries else []
-        return [self._ranking(query, theirs, k) for query, theirs in zip(queries, found, strict=True)]
+        results = self._retriever.batch([query.text for query in queries]) if queries else []
+        return [self._ranking(query, theirs, k) for query, theirs in zip(queries, results, strict=True)]
 
     def _ranking(self, query: Query, theirs: Sequence[Any], k: int) -> Ranking:
         documents = list({d.doc_id: d for d in map(_document, theirs)}.values())

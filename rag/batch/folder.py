@@ -88,9 +88,9 @@ def _require_same(path: Path, facts: dict[str, str], *, resume: bool) -> None:
 
 def _read(run: Path) -> dict[str, Any]:
     try:
-        found = json.loads(run.read_bytes())
+        record = json.loads(run.read_bytes())
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        record = None
+    if not isinstance(record, dict):
         raise SpecError(f"{run} is damaged; name another folder")
-    return found
+    return record

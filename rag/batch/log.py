@@ -81,9 +81,9 @@ def whole_length(path: Path) -> int:
         while end:
             begin = max(0, end - 65536)
             file.seek(begin)
-            found = file.read(end - begin).rfind(b"\n")
-            if found >= 0:
-                return begin + found + 1
+            newline = file.read(end - begin).rfind(b"\n")
+            if newline >= 0:
+                return begin + newline + 1
             end = begin
     return 0
 

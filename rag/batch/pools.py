@@ -25,7 +25,7 @@ def pools_of(nodes: Sequence[BoundNode]) -> dict[str, tuple[BoundNode, ...]]:
     for node in nodes:
         own = POOLS.index(node.stage) if node.stage in POOLS else 0
         place[node.name] = max([own, *(place.get(source, 0) for source in node.inputs)])
-    cut = {pool: tuple(n for n in nodes if place[n.name] == at) for at, pool in enumerate(POOLS)}
+    cut = {pool: tuple(n for n in nodes if place[n.name] == position) for position, pool in enumerate(POOLS)}
     return {pool: members for pool, members in cut.items() if members}
 
 
@@ -41,21 +41,24 @@ def advanced(before: RunResult, nodes: Sequence[BoundNode], *, threads: Pool) ->
     """
     failed = {failure.qid for failure in before.failures}
     going = [query for query in before.queries if query.qid not in failed]
-    given = {name: [r for r in records if r.outer_qid not in failed] for name, records in before.records.items()}
+    inputs = {name: [r for r in records if r.outer_qid not in failed] for name, records in before.records.items()}
     last = nodes[-1]
-    made = run_nodes(nodes, going, output=last.name, k=None, pool=threads, given=given)
-    failures = {f.qid: f for f in (*before.failures, *(replace(failure, cause=None) for failure in made.failures))}
-    outputs = dict(zip((query.qid for query in going), made.outputs, strict=True))
+    result = run_nodes(nodes, going, output=last.name, k=None, pool=threads, given=inputs)
+    failures = {f.qid: f for f in (*before.failures, *(replace(failure, cause=None) for failure in result.failures))}
+    outputs = dict(zip((query.qid for query in going), result.outputs, strict=True))
     return RunResult(
         queries=before.queries,
         outputs=tuple(
             outputs[q.qid] if q.qid in outputs else failed_output(q, failures[q.qid], last.stage)
             for q in before.queries
         ),
-        records={**before.records, **{name: made.records[name] for name in made.records if name not in before.records}},
-        nodes=(*before.nodes, *made.nodes),
+        records={
+            **before.records,
+            **{name: result.records[name] for name in result.records if name not in before.records},
+        },
+        nodes=(*before.nodes, *result.nodes),
         failures=tuple(failures.values()),
-        seconds=before.seconds + made.seconds,
+        seconds=before.seconds + result.seconds,
     )
 
 
@@ -65,8 +68,8 @@ def lightened(result: RunResult, *, still_read: Collection[str]) -> RunResult:
         result,
         outputs=(),
         records={
-            name: made if name in still_read else [_without_texts(record) for record in made]
-            for name, made in result.records.items()
+            name: records if name in still_read else [_without_texts(record) for record in records]
+            for name, records in result.records.items()
         },
     )
 

@@ -106,8 +106,8 @@ def run_batch(
     with open_folder(Path(out), pipeline, resume=resume or retry_failed) as folder:
         n_kept = 0
         if not folder.is_empty:
-            asked = read_questions(path, limit=limit)
-            n_kept = sum(folder.is_finished(query, retry_failed=retry_failed) for query in asked)
+            queries = read_questions(path, limit=limit)
+            n_kept = sum(folder.is_finished(query, retry_failed=retry_failed) for query in queries)
         run = _Run(folder, pipeline, retry_failed, n_questions, n_kept, progress, forecast)
         try:
             run.work(read_questions(path, limit=limit), workers=workers, batch=batch, cluster=cluster)

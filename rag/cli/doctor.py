@@ -136,22 +136,22 @@ def _serving() -> int:
 
 def _port(port: int | None) -> int:
     """Whether a server could listen. Where no port is named, one that serves already is no fault."""
-    asked = SERVE_PORT if port is None else port
+    number = SERVE_PORT if port is None else port
     try:
-        require_port(asked)
-        socket.create_server(("127.0.0.1", asked)).close()
+        require_port(number)
+        socket.create_server(("127.0.0.1", number)).close()
     except SpecError as error:
         _line(False, str(error))
         return error.exit_code
     except OSError as error:
         reason = "another program listens there" if error.errno == errno.EADDRINUSE else str(error.strerror)
-        said = f"port {asked} is not free: {reason}; choose another with rag serve --port"
+        said = f"port {number} is not free: {reason}; choose another with rag serve --port"
         if port is None:
             say(f"-    {said}")
             return 0
         _line(False, said)
         return 2
-    _line(True, f"port {asked} is free")
+    _line(True, f"port {number} is free")
     return 0
 
 

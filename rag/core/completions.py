@@ -26,5 +26,5 @@ def cached_tokens(llm: LLM, n: int) -> Sequence[int]:
 
 def with_history(turns: Sequence[Message], history: Sequence[Message]) -> tuple[Message, ...]:
     """Earlier turns of a conversation put before the first user turn of a prompt."""
-    first = next((at for at, turn in enumerate(turns) if turn.role == "user"), len(turns))
+    first = next((position for position, turn in enumerate(turns) if turn.role == "user"), len(turns))
     return (*turns[:first], *history, *turns[first:])

@@ -52,9 +52,9 @@ class TextWith(str):
     contents: tuple[Content, ...]
 
     def __new__(cls, text: str, contents: Sequence[Content]) -> Self:
-        made = super().__new__(cls, text)
-        made.contents = tuple(contents)
-        return made
+        instance = super().__new__(cls, text)
+        instance.contents = tuple(contents)
+        return instance
 
     def __getnewargs__(self) -> tuple[str, tuple[Content, ...]]:  # type: ignore[override]
         return str(self), self.contents

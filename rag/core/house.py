@@ -31,13 +31,13 @@ def _places(name: str) -> list[Path]:
     """Folders that the package is, or would be, loaded from."""
     loaded = sys.modules.get(name)
     if loaded is not None:
-        found = list(getattr(loaded, "__path__", [])) or [getattr(loaded, "__file__", "") or ""]
+        places = list(getattr(loaded, "__path__", [])) or [getattr(loaded, "__file__", "") or ""]
     else:
         spec = PathFinder.find_spec(name)
         if spec is None:
             return []
-        found = list(spec.submodule_search_locations or [spec.origin or ""])
-    return [Path(place).resolve() for place in found]
+        places = list(spec.submodule_search_locations or [spec.origin or ""])
+    return [Path(place).resolve() for place in places]
 
 
 def foreign_error(cause: Exception | None = None) -> MissingDependency | None:

@@ -71,14 +71,14 @@ def this_machine(*, memory_gib: float | None = None, gpus: Callable[[], Mapping[
     Raises:
         SpecError: $RAGLINE_MEMORY_GIB is no number above 0.
     """
-    found = (gpus or gpu_memory)()
-    given, said_by = (memory_gib, "memory_gib") if memory_gib is not None else (_from_environment(), LIMIT)
-    if given is not None:
-        if not given > 0:
-            raise SpecError(f"{said_by} must be GiB above 0, or inf for no limit, got {given}")
-        return Machine(ram=None if math.isinf(given) else int(given * GIB), said_by=said_by, gpus=found)
+    devices = (gpus or gpu_memory)()
+    limit, said_by = (memory_gib, "memory_gib") if memory_gib is not None else (_from_environment(), LIMIT)
+    if limit is not None:
+        if not limit > 0:
+            raise SpecError(f"{said_by} must be GiB above 0, or inf for no limit, got {limit}")
+        return Machine(ram=None if math.isinf(limit) else int(limit * GIB), said_by=said_by, gpus=devices)
     ram, said_by = ram_limit()
-    return Machine(ram=ram, said_by=said_by, gpus=found)
+    return Machine(ram=ram, said_by=said_by, gpus=devices)
 
 
 def ram_limit(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> tuple[int | None, str]:
@@ -132,7 +132,8 @@ def gpu_memory() -> Mapping[str, int]:
     import torch
 
     return {
-        f"cuda:{at}": int(torch.cuda.get_device_properties(at).total_memory) for at in range(torch.cuda.device_count())
+        f"cuda:{number}": int(torch.cuda.get_device_properties(number).total_memory)
+        for number in range(torch.cuda.device_count())
     }
 
 

@@ -52,9 +52,9 @@ def component_of(preset: Preset, *, name: str, by: str, module: str) -> type[Any
     )
 
     def construct(self: Any, /, **fields: Any) -> None:
-        given = offered.bind(**fields)
-        given.apply_defaults()
-        component.__init__(self, **given.arguments, **preset.fixed)
+        bound = offered.bind(**fields)
+        bound.apply_defaults()
+        component.__init__(self, **bound.arguments, **preset.fixed)
 
     init = component.__init__
     describe(

@@ -165,8 +165,8 @@ def apart(result: RunResult) -> list[RunResult]:
     """
     failures = {failure.qid: failure for failure in result.failures}
     records: dict[str, dict[str, list[Any]]] = {query.qid: {} for query in result.queries}
-    for name, made in result.records.items():
-        for record in made:
+    for name, group in result.records.items():
+        for record in group:
             records[record.outer_qid].setdefault(name, []).append(record)
     return [
         RunResult(
@@ -193,8 +193,8 @@ def merged(results: Sequence[RunResult]) -> RunResult:
     for result in results:
         for report in result.nodes:
             nodes[report.name] = nodes[report.name] + report if report.name in nodes else report
-        for name, made in result.records.items():
-            records.setdefault(name, []).extend(made)
+        for name, group in result.records.items():
+            records.setdefault(name, []).extend(group)
     return RunResult(
         queries=tuple(q for r in results for q in r.queries),
         outputs=tuple(o for r in results for o in r.outputs),

@@ -83,15 +83,15 @@ def read_run(path: Path) -> RunFile:
     Raises:
         SpecError: the file cannot be read, or a line is malformed or repeats a document; says `file:line`.
     """
-    found: dict[str, dict[str, float]] = {}
+    run: dict[str, dict[str, float]] = {}
     for number, (qid, _, doc_id, _, text, tag) in _rows(path, "qid Q0 doc_id rank score tag"):
         if tag.endswith(QUOTED):
             qid, doc_id = unquote(qid), unquote(doc_id)
-        hits = found.setdefault(qid, {})
+        hits = run.setdefault(qid, {})
         if doc_id in hits:
             raise SpecError(f"{path}:{number}: document '{doc_id}' of qid '{qid}' is in the run twice")
         hits[doc_id] = _score(text, f"{path}:{number}")
-    return {qid: sorted(hits.items(), key=lambda hit: (-hit[1], hit[0])) for qid, hits in found.items()}
+    return {qid: sorted(hits.items(), key=lambda hit: (-hit[1], hit[0])) for qid, hits in run.items()}
 
 
 def read_qrels(path: Path) -> Qrels:
@@ -102,11 +102,11 @@ def read_qrels(path: Path) -> Qrels:
     """
     qrels: Qrels = {}
     for number, (qid, _, doc_id, grade) in _rows(path, "qid 0 doc_id grade"):
-        add_judgement(qrels, qid, doc_id, grade, at=f"{path}:{number}")
+        add_judgement(qrels, qid, doc_id, grade, place=f"{path}:{number}")
     return qrels
 
 
-def add_judgement(qrels: Qrels, qid: str, doc_id: str, grade: str, *, at: str) -> None:
+def add_judgement(qrels: Qrels, qid: str, doc_id: str, grade: str, *, place: str) -> None:
     """Put one judgement in.
 
     Raises:
@@ -116,11 +116,11 @@ def add_judgement(qrels: Qrels, qid: str, doc_id: str, grade: str, *, at: str) -
         value = float(grade)
         whole = int(value)
     except (ValueError, OverflowError):
-        raise SpecError(f"{at}: grade {grade!r} is not a whole number") from None
+        raise SpecError(f"{place}: grade {grade!r} is not a whole number") from None
     if whole != value:
-        raise SpecError(f"{at}: grade {grade!r} is not a whole number")
+        raise SpecError(f"{place}: grade {grade!r} is not a whole number")
     if qrels.setdefault(qid, {}).setdefault(doc_id, whole) != whole:
-        raise SpecError(f"{at}: document '{doc_id}' of qid '{qid}' was judged {qrels[qid][doc_id]} before")
+        raise SpecError(f"{place}: document '{doc_id}' of qid '{qid}' was judged {qrels[qid][doc_id]} before")
 
 
 def _rows(path: Path, columns: str) -> Iterator[tuple[int, list[str]]]:
@@ -132,13 +132,13 @@ def _rows(path: Path, columns: str) -> Iterator[tuple[int, list[str]]]:
         yield number, cells
 
 
-def _score(text: str, at: str) -> float:
+def _score(text: str, place: str) -> float:
     try:
         score = float(text)
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise SpecError(f"{at}: score {text!r} is not a finite number")
+        raise SpecError(f"{place}: score {text!r} is not a finite number")
     return score
 
 

@@ -99,11 +99,11 @@ def answer_measure_name(name: str) -> str | None:
 
 def default_answer_measures(items: Iterable[Item]) -> list[str]:
     """The measures that hold for at least one question, those of the model's own citations left out."""
-    asked = list(items)
+    questions = list(items)
     return [
         name
         for name, measure in ANSWER_MEASURES.items()
-        if not name.endswith("(model)") and any(measure.holds_for(item) for item in asked)
+        if not name.endswith("(model)") and any(measure.holds_for(item) for item in questions)
     ]
 
 
@@ -119,8 +119,8 @@ def evaluate_answers(
         SpecError: a measure is unknown, or holds for none of the items.
     """
     names = default_answer_measures(items) if measures is None else [_known(name) for name in measures]
-    given = {answer.qid: answer for answer in answers}
-    values = {name: _values(name, given, items, language) for name in dict.fromkeys(names)}
+    by_qid = {answer.qid: answer for answer in answers}
+    values = {name: _values(name, by_qid, items, language) for name in dict.fromkeys(names)}
     means = {name: fmean(of.values()) for name, of in values.items()}
     return Evaluation(measures=means, per_query=values, n_queries=len(items))
 

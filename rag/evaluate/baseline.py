@@ -36,10 +36,10 @@ def compare_with_baseline(
 
 
 def _of_run(baseline: Path, qrels: Qrels, measures: Sequence[str]) -> Evaluation:
-    found = read_run(baseline)
-    if not set(found) & set(qrels) and measures:
+    run = read_run(baseline)
+    if not set(run) & set(qrels) and measures:
         raise SpecError(f"{baseline}: no query of this run is among the {len(qrels)} that were evaluated")
-    order = {qid: [doc_id for doc_id, _ in found.get(qid, ())] for qid in qrels}
+    order = {qid: [doc_id for doc_id, _ in run.get(qid, ())] for qid in qrels}
     return evaluate(order, qrels, measures) if measures else Evaluation(measures={}, per_query={}, n_queries=0)
 
 

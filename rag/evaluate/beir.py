@@ -62,7 +62,7 @@ class Dataset:
         seen: set[str] = set()
         for path in self.corpus:
             for number, record in records(path):
-                doc_id = _id(record, seen, at=f"{path}:{number}")
+                doc_id = _id(record, seen, place=f"{path}:{number}")
                 yield Document(
                     doc_id=doc_id,
                     title=str(record.pop("title", None) or ""),
@@ -142,14 +142,14 @@ def _either(path: Path) -> Path | None:
 def _queries(path: Path, within: str | None) -> Iterator[Query]:
     seen: set[str] = set()
     for number, record in records(path):
-        at = f"{path}:{number}"
-        qid = _id(record, seen, at=at)
+        place = f"{path}:{number}"
+        qid = _id(record, seen, place=place)
         if not isinstance(text := record.get("text"), str):
-            raise SpecError(f"{at}: query '{qid}' has no text")
+            raise SpecError(f"{place}: query '{qid}' has no text")
         where: Where | None = None
         if within is not None:
             if within not in record:
-                raise SpecError(f"{at}: query '{qid}' has no field '{within}'")
+                raise SpecError(f"{place}: query '{qid}' has no field '{within}'")
             where = {within: record[within]}
         yield Query(qid=qid, text=text, where=where)
 
@@ -157,11 +157,11 @@ def _queries(path: Path, within: str | None) -> Iterator[Query]:
 def _items(path: Path) -> Iterator[Item]:
     seen: set[str] = set()
     for number, record in records(path):
-        at = f"{path}:{number}"
-        qid = _id(record, seen, at=at)
+        place = f"{path}:{number}"
+        qid = _id(record, seen, place=place)
         question = record.pop("question", None)
         if not isinstance(question, str):
-            raise SpecError(f"{at}: item '{qid}' has no question")
+            raise SpecError(f"{place}: item '{qid}' has no question")
         supporting = record.pop("supporting_ids", None) or record.pop("context_ids", None)
         yield Item(
             qid=qid,
@@ -179,17 +179,17 @@ def _strings(value: Any) -> tuple[str, ...]:
     return tuple(str(one) for one in value) if isinstance(value, list) else (str(value),)
 
 
-def _id(record: dict[str, Any], seen: set[str], *, at: str) -> str:
+def _id(record: dict[str, Any], seen: set[str], *, place: str) -> str:
     """Take the record's id out of it; ids are strings whatever the file says."""
-    found = record.pop("_id", None)
-    if found is None:
-        found = record.pop("id", None)
-    if found is None or str(found) == "":
-        raise SpecError(f"{at}: no _id")
-    if str(found) in seen:
-        raise SpecError(f"{at}: id '{found}' is there twice")
-    seen.add(str(found))
-    return str(found)
+    id_ = record.pop("_id", None)
+    if id_ is None:
+        id_ = record.pop("id", None)
+    if id_ is None or str(id_) == "":
+        raise SpecError(f"{place}: no _id")
+    if str(id_) in seen:
+        raise SpecError(f"{place}: id '{id_}' is there twice")
+    seen.add(str(id_))
+    return str(id_)
 
 
 def _read_qrels(path: Path) -> Qrels:
@@ -203,5 +203,5 @@ def _read_qrels(path: Path) -> Qrels:
             )
         if number == 1 and not cells[2].strip().lstrip("+-").replace(".", "", 1).isdigit():
             continue  # the header
-        add_judgement(qrels, cells[0], cells[1], cells[2].strip(), at=f"{path}:{number}")
+        add_judgement(qrels, cells[0], cells[1], cells[2].strip(), place=f"{path}:{number}")
     return qrels

@@ -94,24 +94,24 @@ def evaluate_graph(
     require_room([plan_memory(built, index=bound)])
     with Pipeline(built, index=bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
-        made = _run(pipeline, plan, target, progress)
-    evaluation = _measured(made, plan, language=built_with.analyzer.language)
+        outputs = _run(pipeline, plan, target, progress)
+    evaluation = _measured(outputs, plan, language=built_with.analyzer.language)
     compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
     report = EvalReport(
         dataset=dataset.name,
         split=split,
         graph=spec.source.name.removeprefix("built-in graph "),
         evaluation=evaluation,
-        seconds=made.seconds,
-        nodes=tuple(made.nodes.values()),
-        failures=tuple(made.failures),
+        seconds=outputs.seconds,
+        nodes=tuple(outputs.nodes.values()),
+        failures=tuple(outputs.failures),
         index=index_identity(bound),
         intervals={name: mean_interval(list(values.values())) for name, values in evaluation.per_query.items()},
         significance=compared,
-        statuses=dict(Counter(answer.status for answer in made.answers)),
-        outcomes=dict(Counter(answer.outcome.kind for answer in made.answers)),
+        statuses=dict(Counter(answer.status for answer in outputs.answers)),
+        outcomes=dict(Counter(answer.outcome.kind for answer in outputs.answers)),
     )
-    _write(report, graph, made, out)
+    _write(report, graph, outputs, out)
     return report
 
 
@@ -136,7 +136,7 @@ def cached_index(dataset: Dataset, graph: GraphSpec, settings: IndexSettings, *,
 
 
 @dataclass(slots=True, kw_only=True)
-class _Made:
+class _Outputs:
     """What the graph made of all queries, without the texts of documents. `last`: the last ranking node."""
 
     last: str
@@ -148,31 +148,31 @@ class _Made:
     seconds: float = 0.0
 
 
-def _run(pipeline: Pipeline, plan: Plan, target: str, progress: Progress) -> _Made:
+def _run(pipeline: Pipeline, plan: Plan, target: str, progress: Progress) -> _Outputs:
     nodes = pipeline.graph.up_to(target)
     ranking_nodes = [node.name for node in nodes if node.stage in RANKING_STAGES]
-    made = _Made(last=ranking_nodes[-1] if ranking_nodes else "", rankings={name: [] for name in ranking_nodes})
+    outputs = _Outputs(last=ranking_nodes[-1] if ranking_nodes else "", rankings={name: [] for name in ranking_nodes})
     identities = Identities(graph=graph_identity(pipeline.graph), index=index_identity(pipeline.index))
     for start in range(0, len(plan.queries), BATCH):
         batch = plan.queries[start : start + BATCH]
         result = pipeline.run(batch, to=target)
-        _add(made, result)
+        _add(outputs, result)
         if plan.answers:
-            made.lines += answer_lines(result, {query.qid: identities.key(query) for query in batch})
+            outputs.lines += answer_lines(result, {query.qid: identities.key(query) for query in batch})
         progress("asking" if plan.answers else "searching", start + len(batch), len(plan.queries))
-    return made
+    return outputs
 
 
-def _add(made: _Made, result: RunResult) -> None:
-    for name, rankings in made.rankings.items():
+def _add(outputs: _Outputs, result: RunResult) -> None:
+    for name, rankings in outputs.rankings.items():
         rankings += [replace(ranking, hits=_light(ranking.hits)) for ranking in result.records[name]]
     for answer in result.answers:
         context = replace(answer.context, passages=_light(answer.context.passages))
-        made.answers.append(replace(answer, context=context))
+        outputs.answers.append(replace(answer, context=context))
     for report in result.nodes:
-        made.nodes[report.name] = made.nodes[report.name] + report if report.name in made.nodes else report
-    made.failures += result.failures
-    made.seconds += result.seconds
+        outputs.nodes[report.name] = outputs.nodes[report.name] + report if report.name in outputs.nodes else report
+    outputs.failures += result.failures
+    outputs.seconds += result.seconds
 
 
 def _light(hits: Sequence[ScoredDocument]) -> tuple[ScoredDocument, ...]:
@@ -186,12 +186,12 @@ def _light(hits: Sequence[ScoredDocument]) -> tuple[ScoredDocument, ...]:
     )
 
 
-def _measured(made: _Made, plan: Plan, *, language: str) -> Evaluation:
+def _measured(outputs: _Outputs, plan: Plan, *, language: str) -> Evaluation:
     measured = []
     if plan.retrieval:
-        measured.append(evaluate(_of(made.rankings[made.last], plan.qrels), plan.qrels, plan.retrieval))
+        measured.append(evaluate(_of(outputs.rankings[outputs.last], plan.qrels), plan.qrels, plan.retrieval))
     if plan.answers:
-        measured.append(evaluate_answers(made.answers, plan.items, plan.answers, language=language))
+        measured.append(evaluate_answers(outputs.answers, plan.items, plan.answers, language=language))
     return Evaluation(
         measures={name: value for one in measured for name, value in one.measures.items()},
         per_query={name: values for one in measured for name, values in one.per_query.items()},
@@ -203,14 +203,14 @@ def _of(rankings: Sequence[Ranking], qrels: Mapping[str, Any]) -> list[Ranking]:
     return [ranking for ranking in rankings if ranking.qid in qrels]
 
 
-def _write(report: EvalReport, graph: GraphSpec, made: _Made, out: Path) -> None:
+def _write(report: EvalReport, graph: GraphSpec, outputs: _Outputs, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for name, rankings in made.rankings.items():
+    for name, rankings in outputs.rankings.items():
         distinct = Counter(ranking.qid for ranking in rankings)
         if max(distinct.values(), default=0) == 1:  # variants of one query are no run; their fusion is
             write_run(rankings, out / f"{_file_name(name)}.trec", tag=_file_name(name))
-    if made.answers:
-        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in made.lines)
+    if outputs.answers:
+        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in outputs.lines)
         (out / "answers.jsonl").write_text(lines, encoding="utf-8", errors="replace")
     write_per_query(report.evaluation, out / PER_QUERY)
     (out / "graph.json").write_text(graph.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")

@@ -83,9 +83,9 @@ def evaluate(
 
     hits_of = {qid: hits for qid, hits in scored.items() if hits}
     theirs = [measure for measure in parsed if not isinstance(measure, AllRelevant)]
-    for found in ir_measures.iter_calc(theirs, judged, hits_of) if theirs else ():
-        if found.query_id in judged:
-            values[str(found.measure)][found.query_id] = float(found.value)
+    for metric in ir_measures.iter_calc(theirs, judged, hits_of) if theirs else ():
+        if metric.query_id in judged:
+            values[str(metric.measure)][metric.query_id] = float(metric.value)
     for measure in (measure for measure in parsed if isinstance(measure, AllRelevant)):
         for qid, hits in scored.items():
             values[str(measure)][qid] = measure.of_query(list(hits), judged[qid])
@@ -137,13 +137,13 @@ def parse_measures(names: Sequence[str]) -> list[Any]:
 
 
 def _canonical(name: str) -> str:
-    found = re.fullmatch(r"([A-Za-z_]+?)(?:[@_](\d+))?", name.strip())
-    if found is None:
+    match = re.fullmatch(r"([A-Za-z_]+?)(?:[@_](\d+))?", name.strip())
+    if match is None:
         return name
-    alias = _ALIASES.get(found[1].lower())
+    alias = _ALIASES.get(match[1].lower())
     if alias is None:
         return name
-    return f"{alias}@{found[2]}" if found[2] else alias
+    return f"{alias}@{match[2]}" if match[2] else alias
 
 
 def _falling(qid: str, doc_ids: Sequence[str], drop_same_id: bool) -> dict[str, float]:

@@ -36,20 +36,20 @@ def read_per_query(path: Path, qids: Iterable[str]) -> dict[str, dict[str, float
         SpecError: the file is not there, or is no such table.
     """
     wanted = {_inert(qid): qid for qid in qids}
-    found: dict[str, dict[str, float]] = {}
+    columns: dict[str, dict[str, float]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
                 qid = wanted.get(row.pop("qid"))
                 for measure, value in row.items():
-                    column = found.setdefault(measure, {})
+                    column = columns.setdefault(measure, {})
                     if qid is not None and value:
                         column[qid] = float(value)
     except OSError as cause:
         raise SpecError(f"cannot read {path}: {cause.strerror}") from cause
     except (KeyError, TypeError, ValueError, csv.Error) as cause:
         raise SpecError(f"{path} is no table of values per query, as rag eval writes them: {cause}") from cause
-    return found
+    return columns
 
 
 def results(evaluation: Evaluation, *, seconds: float | None = None, **more: Any) -> dict[str, Any]:
@@ -58,10 +58,10 @@ def results(evaluation: Evaluation, *, seconds: float | None = None, **more: Any
     return {"measures": dict(evaluation.measures), "queries": evaluation.n_queries, **timed, **more}
 
 
-def write_results(found: Mapping[str, Any], path: Path) -> None:
+def write_results(record: Mapping[str, Any], path: Path) -> None:
     """Write a JSON object; NaN and infinity, which JSON lacks, are a ValueError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 

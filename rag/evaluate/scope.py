@@ -60,8 +60,8 @@ def plan_evaluation(
     if not queries:
         wanted_of_one = "query with a positive judgement" if of_rankings else "question with an answer"
         raise SpecError(f"data set '{dataset.folder}' has no {wanted_of_one} in split '{split}'")
-    asked = {query.qid for query in queries}
-    items = [item for item in items if item.qid in asked]
+    qids = {query.qid for query in queries}
+    items = [item for item in items if item.qid in qids]
     if measures is None and of_answers:
         of_answers = default_answer_measures(items)
     elif of_answers:
@@ -70,7 +70,7 @@ def plan_evaluation(
         queries=tuple(queries),
         retrieval=tuple(of_rankings),
         answers=tuple(of_answers),
-        qrels={qid: grades for qid, grades in qrels.items() if qid in asked} if of_rankings else {},
+        qrels={qid: grades for qid, grades in qrels.items() if qid in qids} if of_rankings else {},
         items=tuple(items),
     )
 
@@ -111,8 +111,8 @@ def _queries(dataset: Dataset, items: Sequence[Item], qrels: Qrels) -> list[Quer
     """The judged queries and those of the items, each once; a query of the data set keeps its filter."""
     judged = dataset.queries_of(qrels)
     known = {query.qid: query for query in dataset.queries}
-    asked = {item.qid: known.get(item.qid, item.query) for item in items}
-    return list({**{query.qid: query for query in judged}, **asked}.values())
+    questions = {item.qid: known.get(item.qid, item.query) for item in items}
+    return list({**{query.qid: query for query in judged}, **questions}.values())
 
 
 def _limited(queries: Sequence[Query], items: Sequence[Item], limit: int | None) -> list[Query]:

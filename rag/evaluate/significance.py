@@ -46,11 +46,11 @@ def mean_interval(values: Sequence[float], *, n: int = 10_000, seed: int = 0) ->
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    given = np.asarray(values, dtype=np.float64)
-    if not len(given) or not np.all(np.isfinite(given)):
+    sample = np.asarray(values, dtype=np.float64)
+    if not len(sample) or not np.all(np.isfinite(sample)):
         raise ValueError("at least one value is wanted, and only finite ones")
-    low, high = np.percentile(_bootstrap(given, n, np.random.default_rng(seed)), [2.5, 97.5])
-    return Interval(n=len(given), low=float(low), high=float(high))
+    low, high = np.percentile(_bootstrap(sample, n, np.random.default_rng(seed)), [2.5, 97.5])
+    return Interval(n=len(sample), low=float(low), high=float(high))
 
 
 def paired_randomisation(a: Sequence[float], b: Sequence[float], *, n: int = 10_000, seed: int = 0) -> Significance:

@@ -44,11 +44,11 @@ def token_f1(answer: str, reference: str, *, language: str = "en") -> float:
     >>> token_f1("in Paris, France", "Paris")
     0.5
     """
-    given = normalised_words(answer, language=language)
+    words = normalised_words(answer, language=language)
     wanted = normalised_words(reference, language=language)
-    if not given or not wanted:
-        return float(given == wanted)
-    return _harmonic_mean((Counter(given) & Counter(wanted)).total(), len(given), len(wanted))
+    if not words or not wanted:
+        return float(words == wanted)
+    return _harmonic_mean((Counter(words) & Counter(wanted)).total(), len(words), len(wanted))
 
 
 def rouge_l(answer: str, reference: str) -> float:
@@ -57,8 +57,8 @@ def rouge_l(answer: str, reference: str) -> float:
     >>> round(rouge_l("police killed the gunman", "police kill the gunman"), 2)
     0.75
     """
-    given, wanted = _parted_words(answer), _parted_words(reference)
-    return _harmonic_mean(_longest_common_subsequence(given, wanted), len(given), len(wanted))
+    words, wanted = _parted_words(answer), _parted_words(reference)
+    return _harmonic_mean(_longest_common_subsequence(words, wanted), len(words), len(wanted))
 
 
 def best_of(measure: Callable[[str, str], float], answer: str, references: Sequence[str]) -> float:
@@ -91,7 +91,7 @@ def _longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int
     lengths = [0] * (len(other) + 1)
     for word in one:
         diagonal = 0
-        for at, against in enumerate(other, start=1):
-            longer = diagonal + 1 if word == against else max(lengths[at], lengths[at - 1])
-            diagonal, lengths[at] = lengths[at], longer
+        for column, against in enumerate(other, start=1):
+            longer = diagonal + 1 if word == against else max(lengths[column], lengths[column - 1])
+            diagonal, lengths[column] = lengths[column], longer
     return lengths[-1]

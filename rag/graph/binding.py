@@ -24,22 +24,22 @@ def bound_nodes(checked: Checked, *, prefix: str = "") -> tuple[BoundNode, ...]:
     )
 
 
-def lone_node(made: Made, *, name: str) -> BoundNode:
+def lone_node(facts: Made, *, name: str) -> BoundNode:
     """A retriever or reranker that stands alone, as a node that reads what it is given."""
-    inputs = (RANKINGS,) if made.use.startswith("rerank.") else (QUERY,)
-    return _bound(made, name=name, inputs=inputs, k=None)
+    inputs = (RANKINGS,) if facts.use.startswith("rerank.") else (QUERY,)
+    return _bound(facts, name=name, inputs=inputs, k=None)
 
 
-def _bound(made: Made, *, name: str, inputs: tuple[str, ...], k: int | None) -> BoundNode:
-    stage = made.use.partition(".")[0]
+def _bound(facts: Made, *, name: str, inputs: tuple[str, ...], k: int | None) -> BoundNode:
+    stage = facts.use.partition(".")[0]
     kind = STAGES[stage]
     return BoundNode(
         name=name,
-        use=made.use,
+        use=facts.use,
         stage=stage,
         inputs=inputs,
-        work=getattr(made.part, kind.method),
+        work=getattr(facts.part, kind.method),
         gathers=kind.gathers,
         k=k,
-        runs_inner=made.runs_inner,
+        runs_inner=facts.runs_inner,
     )

@@ -79,22 +79,22 @@ class Checked:
     @property
     def models(self) -> dict[str, Any]:
         """The models that could be made, by name."""
-        return {name: made.part for name, made in self.made_models.items()}
+        return {name: facts.part for name, facts in self.made_models.items()}
 
     @property
     def parts(self) -> dict[str, Any]:
         """The nodes' components that could be made, by name."""
-        return {name: made.part for name, made in self.made.items()}
+        return {name: facts.part for name, facts in self.made.items()}
 
     @property
     def inner_parts(self) -> dict[str, Any]:
         """Components of inner graphs that could be made, by "GRAPH/NODE"."""
-        return {name: made.part for name, made in self.inner_made.items()}
+        return {name: facts.part for name, facts in self.inner_made.items()}
 
     @property
     def facts(self) -> dict[str, Made]:
         """All that could be made: nodes, parts of inner graphs, models as "models.NAME"."""
-        models = {f"models.{name}": made for name, made in self.made_models.items()}
+        models = {f"models.{name}": facts for name, facts in self.made_models.items()}
         return {**self.made, **self.inner_made, **models}
 
     def complain(self, place: Place, message: str) -> None:

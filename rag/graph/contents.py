@@ -23,8 +23,8 @@ def check_kinds(checked: Checked) -> None:
     if checked.index is None or not held:
         return
     _check_legs(checked, checked.index, held)
-    for name, made in {**checked.made, **checked.inner_made}.items():
-        for each in _with_inline(made):
+    for name, facts in {**checked.made, **checked.inner_made}.items():
+        for each in _with_inline(facts):
             left_out = held - reads_of(each.part)
             stage = each.use.partition(".")[0]
             if left_out and stage == "rerank":
@@ -54,9 +54,9 @@ def _check_legs(checked: Checked, index: Index, held: frozenset[str]) -> None:
             )
 
 
-def _with_inline(made: Made) -> Iterator[Made]:
-    yield made
-    for inner in made.inline:
+def _with_inline(facts: Made) -> Iterator[Made]:
+    yield facts
+    for inner in facts.inline:
         yield from _with_inline(inner)
 
 
@@ -66,19 +66,19 @@ def require_read(queries: Iterable[Query], parts: Iterable[Any], index: Index | 
     Raises:
         SpecError: names the kind, and what is read.
     """
-    asked: set[str] = set()
+    kinds: set[str] = set()
     for query in queries:
         if query.contents:
-            asked |= kinds_of(query.contents)
+            kinds |= kinds_of(query.contents)
         for turn in query.history:
             if turn.contents:
-                asked |= kinds_of(turn.contents)
-    if not asked:
+                kinds |= kinds_of(turn.contents)
+    if not kinds:
         return
     read = TEXT_ALONE.union(*map(reads_of, parts))
     if index is not None:
         read = read.union(*(leg_reads(index.facts(leg)) for leg in legs if leg in index.legs))
-    if unread := asked - read:
+    if unread := kinds - read:
         raise SpecError(f"a query holds {_named(unread)}, and this graph reads {_named(read)}. Leave it out")
 
 

@@ -46,14 +46,14 @@ class Inner:
         refusals = {position: why for position, query in enumerate(queries) if (why := self._spent(query, work))}
         going = [position for position in range(len(queries)) if position not in refusals]
         named = [work.named(queries[position]) for position in going]
-        given: Mapping[str, Sequence[Any]] = {
+        inputs: Mapping[str, Sequence[Any]] = {
             RANKINGS: [replace(rankings[position], query=query) for position, query in zip(going, named, strict=True)]
             if rankings
             else []
         }
         records: dict[int, Any] = {}
         if named:
-            result = run_nodes(self.nodes, named, output=self.output, k=k, pool=None, given=given)
+            result = run_nodes(self.nodes, named, output=self.output, k=k, pool=None, given=inputs)
             work.add(self.label, replace(result, records={n: r for n, r in result.records.items() if n != RANKINGS}))
             records = dict(zip(going, result.outputs, strict=True))
         stage = self.nodes[-1].stage

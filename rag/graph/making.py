@@ -46,7 +46,7 @@ def make(part: Part, component: type[Any], method: str | None, supply: Supply, c
     """The part, or None after complaining, or where a resource is not there."""
     model = parameters_model(component, method)
     try:
-        given = model.model_validate_json(json.dumps(part.params), strict=True)
+        parameters = model.model_validate_json(json.dumps(part.params), strict=True)
     except TypeError as error:
         complain(("with",), f"{part.use}: parameters must be plain data ({error})")
         return None
@@ -54,7 +54,7 @@ def make(part: Part, component: type[Any], method: str | None, supply: Supply, c
         for each in error.errors():
             _complain_parameter(part.use, each, list(model.model_fields), complain)
         return None
-    values: dict[str, Any] = {name: getattr(given, name) for name in model.model_fields}
+    values: dict[str, Any] = {name: getattr(parameters, name) for name in model.model_fields}
     supplied: list[Supplied] = []
     complete = True
     params = signature(component, method).params
@@ -64,15 +64,15 @@ def make(part: Part, component: type[Any], method: str | None, supply: Supply, c
     for param in params:
         if param.resource is None or (param.resource != "index" and values.get(param.name) is None):
             continue
-        found = supply(param, values.get(param.name), complain)
-        values[param.name] = found.thing
-        complete &= found.thing is not None
-        supplied.append(found)
+        resource = supply(param, values.get(param.name), complain)
+        values[param.name] = resource.thing
+        complete &= resource.thing is not None
+        supplied.append(resource)
     if not complete:
         return None
     try:
         with noted() as inputs:
-            made = component(**values)
+            instance = component(**values)
     except LacksPower as error:
         complain(("with",), f"{error} {models_that_can(error.methods)}")
         return None
@@ -80,15 +80,15 @@ def make(part: Part, component: type[Any], method: str | None, supply: Supply, c
         complain(("with",), str(error))
         return None
     return Made(
-        part=made,
+        part=instance,
         use=part.use,
-        parameters=given.model_dump(mode="json", by_alias=True),
+        parameters=parameters.model_dump(mode="json", by_alias=True),
         prompts=dict(inputs.prompts),
         files=tuple(inputs.files),
         models=frozenset().union(*(each.models for each in supplied)),
         searches=any(each.searches for each in supplied),
         runs_inner=any(each.runs_inner for each in supplied),
-        inline=tuple(made for each in supplied for made in each.inline),
+        inline=tuple(facts for each in supplied for facts in each.inline),
     )
 
 
@@ -103,15 +103,15 @@ def _complain_parameter(use: str, error: Any, known: list[str], complain: Compla
     complain(("with", *error["loc"]), message)
 
 
-def fitting_model(made: Made, param: Param, *, use: str, name: str, complain: Complain) -> Any:
+def fitting_model(model: Made, param: Param, *, use: str, name: str, complain: Complain) -> Any:
     """The model, if it has the powers that a parameter asks for; None after complaining."""
-    missing = lacking(made.part, needed_powers(param.annotation))
+    missing = lacking(model.part, needed_powers(param.annotation))
     if not missing:
-        return made.part
+        return model.part
     why = "; ".join(dict.fromkeys(filter(None, missing.values())))
     complain(
         ("with", param.name),
-        f"{use} needs a model that can {in_words(missing)}; '{name}' ({made.use}) cannot{f' ({why})' if why else ''}. "
+        f"{use} needs a model that can {in_words(missing)}; '{name}' ({model.use}) cannot{f' ({why})' if why else ''}. "
         f"{models_that_can(missing)}",
     )
     return None

@@ -97,12 +97,12 @@ def _ports(component: type[Any], method: str) -> tuple[tuple[type, ...], type | 
         raise TypeError(f"{component.__name__} has no method '{method}', which its stage calls")
     hints = _hints(function, owner)
     parameters = list(inspect.signature(function).parameters.values())[1:]
-    given = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    if missing := [p.name for p in given if p.name not in hints]:
+    inputs = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if missing := [p.name for p in inputs if p.name not in hints]:
         raise TypeError(f"{owner} does not say what '{missing[0]}' is; write {missing[0]}: Sequence[...] of records")
     if "return" not in hints:
         raise TypeError(f"{owner} does not say what it returns; write -> list[...] of records")
-    ports = tuple(_record(_plain(hints[p.name])[0], owner) for p in given)
+    ports = tuple(_record(_plain(hints[p.name])[0], owner) for p in inputs)
     return ports, _record(hints["return"], owner), any(p.name == "k" for p in parameters)
 
 

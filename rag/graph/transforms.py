@@ -30,7 +30,8 @@ def with_models(graph: GraphSpec, source: Source) -> GraphSpec:
         return graph
     problems: list[str] = []
     transforms = tuple(
-        _resolved(graph, source, at, settings, problems) for at, settings in enumerate(graph.index.transforms)
+        _resolved(graph, source, position, settings, problems)
+        for position, settings in enumerate(graph.index.transforms)
     )
     if problems:
         raise SpecError(*problems)
@@ -40,18 +41,18 @@ def with_models(graph: GraphSpec, source: Source) -> GraphSpec:
 
 
 def _resolved(
-    graph: GraphSpec, source: Source, at: int, settings: TransformSettings, problems: list[str]
+    graph: GraphSpec, source: Source, position: int, settings: TransformSettings, problems: list[str]
 ) -> TransformSettings:
     params = dict(settings.params)
     for name in model_parameters(settings.use):
-        asked = params.get(name)
-        if not isinstance(asked, str):
+        model_name = params.get(name)
+        if not isinstance(model_name, str):
             continue
-        model = graph.models.get(asked)
+        model = graph.models.get(model_name)
         if model is None:
-            where = source.where(("index", "transforms", at, "with", name))
-            hint = did_you_mean(asked, graph.models)
-            problems.append(f"{where}: transform.{settings.use}: no model '{asked}' for '{name}'. {hint}")
+            where = source.where(("index", "transforms", position, "with", name))
+            hint = did_you_mean(model_name, graph.models)
+            problems.append(f"{where}: transform.{settings.use}: no model '{model_name}' for '{name}'. {hint}")
         else:
             params[name] = model.model_dump(by_alias=True)
     return settings.model_copy(update={"params": params})
@@ -81,14 +82,14 @@ def make_transform(settings: TransformSettings, models: dict[str, Any]) -> Any:
         problems.append(f"index.transforms: {message}")
 
     def supply(param: Param, value: Any, tell: Complain) -> Supplied:
-        made = _model(settings.params[param.name], models, param.name, tell)
-        fitting = made and fitting_model(made, param, use=part.use, name=param.name, complain=tell)
+        model = _model(settings.params[param.name], models, param.name, tell)
+        fitting = model and fitting_model(model, param, use=part.use, name=param.name, complain=tell)
         return Supplied(thing=fitting)
 
-    made = make(part, _table().get(settings.use), None, supply, complain)
-    if made is None:
+    transform = make(part, _table().get(settings.use), None, supply, complain)
+    if transform is None:
         raise SpecError(*problems)
-    return made.part
+    return transform.part
 
 
 def _by_reference(settings: TransformSettings) -> dict[str, Any]:
@@ -116,8 +117,8 @@ def _model(definition: Any, models: dict[str, Any], name: str, complain: Complai
             return Supplied(thing=None)
 
         models[key] = make(part, MODELS[kind].get(component), None, nothing, complain)
-    made: Made | None = models[key]
-    return made
+    model: Made | None = models[key]
+    return model
 
 
 def _table() -> Registry:

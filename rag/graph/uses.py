@@ -29,8 +29,8 @@ def inner_uses(part: Part, known: Collection[str]) -> Iterator[tuple[str, str | 
         if isinstance(value, str) and value in known:
             yield param.name, value
         elif isinstance(value, dict) and isinstance(value.get("use"), str):
-            given = value.get("with")
-            yield param.name, Part(use=value["use"], params=given if isinstance(given, dict) else {})
+            values = value.get("with")
+            yield param.name, Part(use=value["use"], params=values if isinstance(values, dict) else {})
 
 
 def graphs_used(parts: Iterable[Part], known: Collection[str]) -> list[str]:

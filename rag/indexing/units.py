@@ -139,17 +139,17 @@ def write_units(
     progress: Progress,
 ) -> tuple[list[SourceRecord], list[Problem]]:
     """Write the units of all files, in order. A file that cannot be read to its end is left out whole."""
-    records, problems, told = list[SourceRecord](), list[Problem](), list[Problem]()
-    with Reader(report=told.append) as reader:
+    records, problems, complaints = list[SourceRecord](), list[Problem](), list[Problem]()
+    with Reader(report=complaints.append) as reader:
         for done, each in enumerate(planned, start=1):
-            told.clear()
+            complaints.clear()
             if each.before is not None and previous is not None:
                 records.append(_copy(each.before, writer, previous))
                 problems += _problems_of(each.before)
             else:
-                record = _read(each, maker, reader, writer, told)
+                record = _read(each, maker, reader, writer, complaints)
                 records += [record] if record else []
-                problems += told
+                problems += complaints
             progress("read", done, len(planned))
     return records, problems
 
@@ -162,9 +162,9 @@ def _copy(before: SourceRecord, writer: DocumentsWriter, previous: Documents) ->
 
 
 def _read(
-    each: Planned, maker: UnitMaker, reader: Reader, writer: DocumentsWriter, told: list[Problem]
+    each: Planned, maker: UnitMaker, reader: Reader, writer: DocumentsWriter, complaints: list[Problem]
 ) -> SourceRecord | None:
-    """Write one file's units. One that cannot be read goes to `told`, and nothing of it into the index."""
+    """Write one file's units. One that cannot be read goes to `complaints`, and nothing of it into the index."""
     first_row, n_documents, name = len(writer), 0, each.file.name
     kinds: set[str] = set()
     try:
@@ -175,7 +175,7 @@ def _read(
                 kinds |= kinds_of(unit.contents)
     except IngestError as cause:
         writer.cut(first_row)
-        told.append(Problem(name=name, reason=str(cause).removeprefix(f"{name}: ")))
+        complaints.append(Problem(name=name, reason=str(cause).removeprefix(f"{name}: ")))
         return None
     return SourceRecord(
         name=name,
@@ -184,7 +184,7 @@ def _read(
         first_row=first_row,
         n_units=len(writer) - first_row,
         n_documents=n_documents,
-        problems=tuple((problem.reason, problem.lost) for problem in told),
+        problems=tuple((problem.reason, problem.lost) for problem in complaints),
         kinds=tuple(sorted(kinds)),
     )
 

@@ -35,10 +35,10 @@ def chunk(document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler) ->
     A content goes with the chunk that holds its place; with the first that does where chunks overlap, and with the last one
     before it where it stands between two.
     """
-    found = (
+    all_pieces = (
         [] if document.whole and not settings.corpora else list(pieces(document, limit=settings.tokens, spans=spans))
     )
-    if not found:
+    if not all_pieces:
         contents = tuple(content for _, content in document.contents)
         return [
             Document(
@@ -52,7 +52,7 @@ def chunk(document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler) ->
     overlap = min(settings.overlap, settings.tokens // 2)
     least = settings.tokens // _TINY
     ranges: list[Sequence[Piece]] = []
-    for group in _groups(document, found, limit=settings.tokens, least=least):
+    for group in _groups(document, all_pieces, limit=settings.tokens, least=least):
         sizes = [piece.size for piece in group]
         ranges += [
             group[first:last] for first, last in pack(sizes, limit=settings.tokens, overlap=overlap, least=least)
@@ -60,13 +60,13 @@ def chunk(document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler) ->
     return list(_chunks(document, ranges))
 
 
-def _groups(document: ParsedDocument, found: Sequence[Piece], *, limit: int, least: int) -> list[list[Piece]]:
+def _groups(document: ParsedDocument, all_pieces: Sequence[Piece], *, limit: int, least: int) -> list[list[Piece]]:
     """Runs of pieces that no chunk crosses: sections, with each tiny one put to a neighbour."""
 
     def path(piece: Piece) -> tuple[str, ...]:
         return document.blocks[piece.block].headings
 
-    sections = [list(run) for _, run in groupby(found, key=path)]
+    sections = [list(run) for _, run in groupby(all_pieces, key=path)]
     groups: list[list[Piece]] = []
     for section, after in zip_longest(sections, sections[1:]):
         if not groups or _size(groups[-1]) >= least <= _size(section):

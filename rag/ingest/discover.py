@@ -32,26 +32,26 @@ def discover(sources: Sequence[Path]) -> Discovery:
     - A file that two sources share is read once. A name that a source before has taken gets the folder's name
       in front.
     """
-    found = _Found()
+    findings = _Findings()
     for source in sources:
         try:
             root = source.resolve(strict=True)
             mode = root.stat().st_mode
         except (OSError, RuntimeError) as cause:
-            found.problem(source.name or str(source), _why(cause))
+            findings.problem(source.name or str(source), _why(cause))
             continue
         if stat.S_ISDIR(mode):
-            for path in _walk(root, found):
-                found.add(path, path.relative_to(root).as_posix(), root.name)
+            for path in _walk(root, findings):
+                findings.add(path, path.relative_to(root).as_posix(), root.name)
         elif stat.S_ISREG(mode):
-            found.add(root, source.name, root.parent.name)
+            findings.add(root, source.name, root.parent.name)
         else:
-            found.problem(source.name, "not a regular file")
-    return Discovery(files=tuple(found.files), problems=tuple(found.problems), ignored=tuple(found.ignored))
+            findings.problem(source.name, "not a regular file")
+    return Discovery(files=tuple(findings.files), problems=tuple(findings.problems), ignored=tuple(findings.ignored))
 
 
 @dataclass(kw_only=True)
-class _Found:
+class _Findings:
     files: list[SourceFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ class _Found:
         self.files.append(SourceFile(path=path, name=name, size=path.stat().st_size, layout=layout))
 
 
-def _walk(root: Path, found: _Found) -> list[Path]:
+def _walk(root: Path, findings: _Findings) -> list[Path]:
     """Readable files below a folder, sorted by relative posix name."""
     files: list[Path] = []
     folders = [root]
@@ -83,7 +83,7 @@ def _walk(root: Path, found: _Found) -> list[Path]:
         try:
             entries = {entry.name: entry for entry in os.scandir(folder)}
         except OSError as cause:
-            found.problem(folder.relative_to(root).as_posix(), _why(cause))
+            findings.problem(folder.relative_to(root).as_posix(), _why(cause))
             continue
         corpus = next((entries[name] for name in _CORPUS if name in entries), None)
         if corpus is not None:
@@ -96,30 +96,30 @@ def _walk(root: Path, found: _Found) -> list[Path]:
             path = folder / entry.name
             name = path.relative_to(root).as_posix()
             if entry.is_symlink():
-                _link(path, name, root, found)
+                _link(path, name, root, findings)
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             elif parser_of(entry.name) is None:
-                found.ignored.append(_printable(name))
+                findings.ignored.append(_printable(name))
             elif not entry.is_file(follow_symlinks=False):
-                found.problem(name, "not a regular file")
+                findings.problem(name, "not a regular file")
             else:
                 files.append(path)
-    found.ignored.sort()
+    findings.ignored.sort()
     return sorted(files, key=lambda path: path.relative_to(root).as_posix())
 
 
-def _link(path: Path, name: str, root: Path, found: _Found) -> None:
+def _link(path: Path, name: str, root: Path, findings: _Findings) -> None:
     try:
         target = path.resolve(strict=True)
     except (OSError, RuntimeError) as cause:
         missing = isinstance(cause, FileNotFoundError)
-        found.problem(name, "a symbolic link to something that is not there" if missing else _why(cause))
+        findings.problem(name, "a symbolic link to something that is not there" if missing else _why(cause))
         return
     if not target.is_relative_to(root):
-        found.problem(name, "a symbolic link out of the source; give what it points to as a source of its own")
+        findings.problem(name, "a symbolic link out of the source; give what it points to as a source of its own")
     elif path.is_relative_to(target):
-        found.problem(name, "a symbolic link to a folder that it lies in; not followed")
+        findings.problem(name, "a symbolic link to a folder that it lies in; not followed")
 
 
 def _printable(name: str) -> str:

@@ -67,9 +67,9 @@ def _soup(text: str) -> BeautifulSoup:
 
 
 def _main(soup: BeautifulSoup) -> Tag:
-    for found in (soup.find_all("main"), soup.find_all(role="main"), soup.find_all("article")):
-        if len(found) == 1:
-            return found[0]
+    for matches in (soup.find_all("main"), soup.find_all(role="main"), soup.find_all("article")):
+        if len(matches) == 1:
+            return matches[0]
     for tag in soup.find_all(["footer", "aside"]):
         tag.decompose()
     return soup.body or soup

@@ -103,9 +103,9 @@ def _front_matter(text: str) -> tuple[dict[str, Any], str]:
     import yaml
 
     try:
-        found = yaml.safe_load(head)
+        fields = yaml.safe_load(head)
     except (yaml.YAMLError, ValueError, RecursionError):
         return {}, text
-    if not isinstance(found, Mapping):
+    if not isinstance(fields, Mapping):
         return {}, text
-    return {str(key): value for key, value in found.items() if isinstance(value, str | int | float | bool)}, body
+    return {str(key): value for key, value in fields.items() if isinstance(value, str | int | float | bool)}, body

@@ -94,7 +94,7 @@ def _text(page: PageObject) -> str:
 
 def _outline(reader: PdfReader) -> dict[int, list[_Entry]]:
     """Page -> the outline entries that point to it, in order. A broken outline is no outline."""
-    found: dict[int, list[_Entry]] = {}
+    by_page: dict[int, list[_Entry]] = {}
 
     def visit(entries: Sequence[Any], level: int) -> None:
         for entry in entries:
@@ -102,28 +102,28 @@ def _outline(reader: PdfReader) -> dict[int, list[_Entry]]:
                 visit(entry, level + 1)
             else:
                 page = (reader.get_destination_page_number(entry) or 0) + 1
-                found.setdefault(page, []).append(_Entry(level=level, title=" ".join(str(entry.title).split())))
+                by_page.setdefault(page, []).append(_Entry(level=level, title=" ".join(str(entry.title).split())))
 
     try:
         visit(reader.outline, 1)
     except Exception:  # pypdf raises many kinds on damaged outlines, and the text is worth having without
         return {}
-    return found
+    return by_page
 
 
 def _page(text: str, number: int, entries: Sequence[_Entry], layout: Layout) -> None:
     """Cut a page at the lines that are outline entries; an entry that no line matches opens at the top."""
     lines = [" ".join(line.split()) for line in text.split("\n")]
-    after, at = 0, list[tuple[int, int, _Entry]]()
+    after, places = 0, list[tuple[int, int, _Entry]]()
     for entry in entries:
         first, last = _heading_lines(lines, after, entry.title)
         if last > first:
-            at.append((first, last, entry))
+            places.append((first, last, entry))
             after = last
         else:
             layout.open(entry.level, layout.clean.line(entry.title))
     done = 0
-    for first, last, entry in at:
+    for first, last, entry in places:
         _paragraphs(lines[done:first], number, layout)
         layout.heading(entry.level, entry.title, page=number)
         done = last

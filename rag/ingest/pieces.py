@@ -43,8 +43,8 @@ def pieces(document: ParsedDocument, *, limit: int, spans: Ruler) -> Iterator[Pi
     todo = _candidates(document)
     while batch := list(islice(todo, _BATCH)):
         texts = [document.text[start:end] for _, start, end in batch]
-        for (block, start, _), text, found in zip(batch, texts, spans(texts), strict=True):
-            ends = _token_ends(text, found)
+        for (block, start, _), text, tokens in zip(batch, texts, spans(texts), strict=True):
+            ends = _token_ends(text, tokens)
             for first, last, size in _fitting(text, 0, len(text), ends, limit):
                 yield Piece(start + first, start + last, size, block)
 
@@ -75,7 +75,7 @@ def _shortened(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _token_ends(text: str, found: Sequence[tuple[int, int]]) -> list[int]:
+def _token_ends(text: str, tokens: Sequence[tuple[int, int]]) -> list[int]:
     """Where tokens end. A very long token, or text that the ruler skips, counts as one for every 20
     characters.
 
@@ -83,7 +83,7 @@ def _token_ends(text: str, found: Sequence[tuple[int, int]]) -> list[int]:
     """
     ends: list[int] = []
     done = 0
-    for start, end in found:
+    for start, end in tokens:
         if start > done:
             ends += _virtual_ends(text, done, start)
         ends += range(start + _LONGEST_TOKEN, end, _LONGEST_TOKEN)

@@ -74,10 +74,10 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 def cited_by(answer: Answer) -> Mapping[int, str]:
     """Marker -> who cites it; the model's word counts before an attribution."""
-    found: dict[int, str] = {}
+    by_marker: dict[int, str] = {}
     for citation in sorted(answer.citations, key=lambda c: c.by == "model"):
-        found[citation.marker] = citation.by
-    return found
+        by_marker[citation.marker] = citation.by
+    return by_marker
 
 
 def ledger_json(result: RunResult) -> dict[str, Any]:

@@ -29,23 +29,23 @@ class Identities:
         return question_key(query, graph=self.graph, index=self.index)
 
 
-def part_identity(made: Made, *, weights: bool = True) -> Mapping[str, Any]:
+def part_identity(facts: Made, *, weights: bool = True) -> Mapping[str, Any]:
     """All that a part's output depends on, as plain data.
 
     Its component and every parameter, defaults filled in; the words of every prompt that it loaded; the content of
     every file that a parameter names; the weights that its
     models' names stand for; and what it says of itself, such as the digest of a file.
     """
-    part = made.part
+    part = facts.part
     models = part.model_names if weights and isinstance(part, LoadsModels) else ()
     return {
-        "use": made.use,
-        "parameters": made.parameters,
-        "prompts": dict(made.prompts),
-        "files": [file_sha256(path) for path in made.files],
+        "use": facts.use,
+        "parameters": facts.parameters,
+        "prompts": dict(facts.prompts),
+        "files": [file_sha256(path) for path in facts.files],
         "weights": [named_weights(name, revision) for name, revision in models],
         "says": dict(part.describe()) if isinstance(part, CanDescribe) else {},
-        "inline": [part_identity(each, weights=weights) for each in made.inline],
+        "inline": [part_identity(each, weights=weights) for each in facts.inline],
     }
 
 
@@ -66,7 +66,7 @@ def graph_identity(graph: Graph, *, weights: bool = True) -> str:
         "index": spec.index.model_dump(mode="json", by_alias=True),
     }
     return data_sha256(
-        {"graph": wiring, "parts": {name: part_identity(made, weights=weights) for name, made in graph.facts.items()}}
+        {"graph": wiring, "parts": {name: part_identity(facts, weights=weights) for name, facts in graph.facts.items()}}
     )
 
 

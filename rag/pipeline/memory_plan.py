@@ -113,11 +113,11 @@ def plan_memory(
     owners += [("an inner component", part) for part in inside(graph)]
     if index is not None and graph.legs and (node is None or searches(graph, node)):
         owners.append(("index", _Searched(index, graph.legs)))
-    asked = [(owner, part) for owner, part in owners if isinstance(part, TellsMemory)]
+    counted = [(owner, part) for owner, part in owners if isinstance(part, TellsMemory)]
     needs: list[tuple[str, Need]] = []
     notes: list[str] = []
     wrong: list[str] = []
-    for owner, part in asked:
+    for owner, part in counted:
         try:
             needs += [(owner, need) for need in part.memory()]
         except SpecError as cause:
@@ -126,7 +126,7 @@ def plan_memory(
             notes.append(f"{owner} is not counted: {cause}")
     if index is None and graph.legs:
         notes.append("the index and the nodes that search it are not counted: give one with --index DIR")
-    program = _PROGRAM + (_TORCH if asked and _has_weights(graph.models, needs) else 0)
+    program = _PROGRAM + (_TORCH if counted and _has_weights(graph.models, needs) else 0)
     needs.insert(0, ("program", Need(what="Python and its libraries", n_bytes=program)))
     return MemoryPlan(
         machine=this_machine() if machine is None else machine,

@@ -41,14 +41,14 @@ def count_questions(path: Path, *, limit: int | None = None) -> int:
 
 
 def _id(record: dict[str, Any], where: str) -> str:
-    given = next((record[key] for key in _IDS if record.get(key) is not None), "")
-    if isinstance(given, bool) or not isinstance(given, str | int):
-        raise SpecError(f"{where}: an id is a text or a whole number, got {str(given)[:80]!r}")
-    return str(given)
+    id_ = next((record[key] for key in _IDS if record.get(key) is not None), "")
+    if isinstance(id_, bool) or not isinstance(id_, str | int):
+        raise SpecError(f"{where}: an id is a text or a whole number, got {str(id_)[:80]!r}")
+    return str(id_)
 
 
 def _text(record: dict[str, Any], where: str) -> str:
-    given = next((record[key] for key in _TEXTS if key in record), None)
-    if not isinstance(given, str) or not given.strip():
+    text = next((record[key] for key in _TEXTS if key in record), None)
+    if not isinstance(text, str) or not text.strip():
         raise SpecError(f"{where}: no question; a line has a text under one of {', '.join(_TEXTS)}")
-    return given
+    return text

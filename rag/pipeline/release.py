@@ -41,7 +41,7 @@ def keep_only(graph: Graph, index: Index | None, node: str) -> None:
 
 def inside(graph: Graph | Checked) -> list[Any]:
     """Components of inner graphs, and those that were written as parameters of others."""
-    return [*graph.inner_parts.values(), *(part for made in graph.facts.values() for part in _inline(made))]
+    return [*graph.inner_parts.values(), *(part for facts in graph.facts.values() for part in _inline(facts))]
 
 
 def models_of(graph: Graph | Checked, node: str) -> frozenset[str]:
@@ -54,8 +54,8 @@ def searches(graph: Graph | Checked, node: str) -> bool:
     return graph.facts[node].searches
 
 
-def _inline(made: Made) -> list[Any]:
-    return [part for each in made.inline for part in (each.part, *_inline(each))]
+def _inline(facts: Made) -> list[Any]:
+    return [part for each in facts.inline for part in (each.part, *_inline(each))]
 
 
 def _let_go(parts: Iterable[Any]) -> None:

@@ -72,23 +72,23 @@ def router(service: Service, sessions: Sessions | None) -> APIRouter:
         response_model=ChatReply,
         responses=refusals(400, 404, 429, 500, 503) | STREAMED,
     )
-    async def chat(asked: ChatRequest, request: Request) -> Response:
-        turn = await _understood(asked, service, await conversation(asked, request, service, sessions))
+    async def chat(body: ChatRequest, request: Request) -> Response:
+        turn = await _understood(body, service, await conversation(body, request, service, sessions))
         prepared = await unless_gone(request, _prepared(turn, service))
-        answer = _streamed if asked.stream else _whole
-        return await unless_gone(request, answer(asked, turn, prepared, service))
+        answer = _streamed if body.stream else _whole
+        return await unless_gone(request, answer(body, turn, prepared, service))
 
     return routes
 
 
-async def _understood(asked: ChatRequest, service: Service, kept: Conversation | None) -> _Turn:
+async def _understood(body: ChatRequest, service: Service, kept: Conversation | None) -> _Turn:
     begun = time.perf_counter()
-    require_model(asked.model, service)
+    require_model(body.model, service)
     if not service.pipeline.graph.answers:
         raise ApiError(400, "This server's graph ends in rankings: use /v1/search.", code="no_answers")
     try:
-        question, turns = history.split(asked.messages, service.settings)
-        contents = asked.messages[-1].contents
+        question, turns = history.split(body.messages, service.settings)
+        contents = body.messages[-1].contents
         service.pipeline.require_read([service.query(question, history=turns, contents=contents)])
     except (ValueError, SpecError) as error:
         raise ApiError(400, f"messages: {error}.", param="messages", code="unsupported_content") from error
@@ -98,19 +98,19 @@ async def _understood(asked: ChatRequest, service: Service, kept: Conversation |
         turns = await service.checks(history.fit, question, turns, service.llm, service.settings)
     except UNAVAILABLE:
         turns = await service.checks(history.fit, question, turns, None, service.settings)
-    where = asked.ragline.where if asked.ragline is not None else None
+    where = body.ragline.where if body.ragline is not None else None
     await require_filter(where, service)
     return _Turn(
         query=service.query(question, history=turns, where=where, contents=contents),
-        sampling=_sampling(asked, service),
+        sampling=_sampling(body, service),
         kept=kept,
         begun=begun,
     )
 
 
-def _sampling(asked: ChatRequest, service: Service) -> Mapping[str, Any]:
+def _sampling(body: ChatRequest, service: Service) -> Mapping[str, Any]:
     """The sampling fields that the request sets, if the answering node takes them and the server allows them."""
-    sampling = asked.sampling
+    sampling = body.sampling
     if sampling and not service.takes_sampling:
         raise ApiError(
             400, f"The graph's generator takes no {', '.join(sorted(sampling))}. Leave it out.", param=min(sampling)
@@ -146,7 +146,7 @@ async def _found_instead(turn: _Turn, service: Service) -> dict[str, Any]:
     return {"ragline": {"sources": sources_json(result.rankings[0].hits[:SOURCES]), "query": turn.query.asked}}
 
 
-async def _whole(asked: ChatRequest, turn: _Turn, prepared: RunResult, service: Service) -> Response:
+async def _whole(body: ChatRequest, turn: _Turn, prepared: RunResult, service: Service) -> Response:
     graph = service.pipeline.graph
     begun = begun_json(prepared, graph, session=turn.session)
     try:
@@ -179,7 +179,7 @@ async def _whole(asked: ChatRequest, turn: _Turn, prepared: RunResult, service: 
     )
 
 
-async def _streamed(asked: ChatRequest, turn: _Turn, prepared: RunResult, service: Service) -> Response:
+async def _streamed(body: ChatRequest, turn: _Turn, prepared: RunResult, service: Service) -> Response:
     try:
         stream, reader = await service.write(prepared, turn.sampling)
     except Exception as error:
@@ -189,7 +189,7 @@ async def _streamed(asked: ChatRequest, turn: _Turn, prepared: RunResult, servic
     except BaseException:
         reader.stop()
         raise
-    include_usage = asked.stream_options is not None and asked.stream_options.include_usage
+    include_usage = body.stream_options is not None and body.stream_options.include_usage
     events = _events(turn, stream, reader, service, include_usage=include_usage)
     return EventStream(events, at_end=reader.stop)
 

@@ -61,20 +61,20 @@ class Conversation:
 
 
 async def conversation(
-    asked: ChatRequest, request: Request, service: Service, sessions: Sessions | None
+    body: ChatRequest, request: Request, service: Service, sessions: Sessions | None
 ) -> Conversation | None:
     """The conversation that a request goes on with or starts; None if it names none.
 
     Raises:
         ApiError: the server keeps none, this owner has none of that id, or the request repeats earlier turns.
     """
-    extension = asked.ragline
+    extension = body.ragline
     if extension is None or extension.session is None:
         return None
     where = "ragline.session"
     if sessions is None:
         raise ApiError(400, "This server keeps no sessions: send the earlier messages.", param=where)
-    if sum(message.role in ("user", "assistant") for message in asked.messages) > 1:
+    if sum(message.role in ("user", "assistant") for message in body.messages) > 1:
         raise ApiError(400, "With a session, send the new question alone: the server knows the rest.", param="messages")
     owner = owner_of(request)
     if extension.session == NEW:

@@ -26,34 +26,34 @@ def router(service: Service) -> APIRouter:
         response_model=EmbeddingsReply,
         responses=refusals(400, 404, 429, 500, 503),
     )
-    async def embeddings(asked: EmbeddingsRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _encoded(asked, service)))
+    async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
+        return JSONReply(await unless_gone(request, _encoded(body, service)))
 
     return routes
 
 
-async def _encoded(asked: EmbeddingsRequest, service: Service) -> dict[str, Any]:
-    require_model(asked.model, service)
+async def _encoded(body: EmbeddingsRequest, service: Service) -> dict[str, Any]:
+    require_model(body.model, service)
     if not service.embeds:
         raise ApiError(400, "The index of this server has no dense leg, so it has no encoder.", code="no_encoder")
-    if len(asked.texts) > service.settings.max_documents:
+    if len(body.texts) > service.settings.max_documents:
         raise ApiError(400, f"At most {service.settings.max_documents} texts are encoded here.", param="input")
-    require_short(asked.texts, service.settings.text_characters, param="input")
+    require_short(body.texts, service.settings.text_characters, param="input")
     try:
-        made = await service.embed(asked.texts, asked.input_type)
+        embeddings = await service.embed(body.texts, body.input_type)
     except Exception as error:
         raise explained(error) from error
-    as_text = asked.encoding_format == "base64"
+    as_text = body.encoding_format == "base64"
     return {
         "object": "list",
         "model": service.settings.model,
         "data": [
             {
                 "object": "embedding",
-                "index": at,
+                "index": position,
                 "embedding": base64.b64encode(row.astype("<f4").tobytes()).decode() if as_text else row.tolist(),
             }
-            for at, row in enumerate(made.vectors)
+            for position, row in enumerate(embeddings.vectors)
         ],
-        "usage": {"prompt_tokens": made.n_tokens, "total_tokens": made.n_tokens},
+        "usage": {"prompt_tokens": embeddings.n_tokens, "total_tokens": embeddings.n_tokens},
     }

@@ -18,17 +18,17 @@ SHOWN_HITS = 20
 
 def sources_json(passages: Sequence[ScoredDocument]) -> list[dict[str, Any]]:
     """Passages by marker, which counts from 1."""
-    found = []
+    sources = []
     for marker, hit in enumerate(passages, start=1):
         described = hit_json(hit, marker)
         del described["rank"]
-        found.append({"marker": marker, **described})
-    return found
+        sources.append({"marker": marker, **described})
+    return sources
 
 
 def passages_of(result: RunResult) -> tuple[ScoredDocument, ...]:
     """What the answer is, or would be, written from."""
-    contexts = [record for made in result.records.values() for record in made if isinstance(record, Context)]
+    contexts = [record for records in result.records.values() for record in records if isinstance(record, Context)]
     return contexts[-1].passages if contexts else ()
 
 
@@ -53,24 +53,24 @@ def whole_json(result: RunResult, graph: Graph, *, session: str | None) -> dict[
 def citations_json(answer: Answer, passages: Sequence[ScoredDocument]) -> list[dict[str, Any]]:
     """Citations, each with the span of its passage's text that shares most words with what it is cited for."""
     find = cache(support)  # a model may say one marker many times
-    found = []
+    citations = []
     for c in answer.citations:
         span = find(claim_of(answer.text, c), passages[c.marker - 1].document.text)
         where = None if span is None else {"start": span[0], "end": span[1]}
-        found.append(
+        citations.append(
             {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by, "support": where}
         )
-    return found
+    return citations
 
 
 def searched_with(result: RunResult, graph: Graph) -> str:
     """The question as the first reformulator wrote it, or as it was asked."""
-    asked = result.queries[0].asked
+    question = result.queries[0].asked
     for node in graph.nodes:
         if node.stage == "reformulate" and node.name in result.records:
             rewritten = [q.text for q in result.records[node.name] if isinstance(q, Query) and q.original is not None]
-            return rewritten[-1] if rewritten else asked
-    return asked
+            return rewritten[-1] if rewritten else question
+    return question
 
 
 def stages_json(result: RunResult, graph: Graph) -> list[dict[str, Any]]:
@@ -94,15 +94,15 @@ def _stage(report: NodeReport, records: Mapping[str, Sequence[Any]], graph: Grap
             "new_tokens": usage.new_tokens,
         },
     }
-    made = records.get(report.name, ())
-    if any(isinstance(record, Ranking) for record in made):
-        given = [_joined(records.get(name, ())) for name in graph.node(report.name).inputs]
-        stage["hits"] = [_hit(hit, rank, given) for rank, hit in enumerate(_joined(made)[:SHOWN_HITS], start=1)]
+    outputs = records.get(report.name, ())
+    if any(isinstance(record, Ranking) for record in outputs):
+        inputs = [_joined(records.get(name, ())) for name in graph.node(report.name).inputs]
+        stage["hits"] = [_hit(hit, rank, inputs) for rank, hit in enumerate(_joined(outputs)[:SHOWN_HITS], start=1)]
     return stage
 
 
-def _hit(hit: ScoredDocument, rank: int, given: Sequence[Sequence[ScoredDocument]]) -> dict[str, Any]:
-    before = [at for hits in given for at, one in enumerate(hits, start=1) if one.doc_id == hit.doc_id]
+def _hit(hit: ScoredDocument, rank: int, inputs: Sequence[Sequence[ScoredDocument]]) -> dict[str, Any]:
+    before = [place for hits in inputs for place, one in enumerate(hits, start=1) if one.doc_id == hit.doc_id]
     return {
         "doc_id": hit.doc_id,
         "title": hit.document.title,
@@ -116,8 +116,8 @@ def _joined(records: Sequence[Any]) -> list[ScoredDocument]:
     """The hits of a question's rankings, those of several wordings interleaved, each document once."""
     rankings = [record.hits for record in records if isinstance(record, Ranking)]
     first: dict[str, ScoredDocument] = {}
-    for at in range(max(map(len, rankings), default=0)):
+    for position in range(max(map(len, rankings), default=0)):
         for hits in rankings:
-            if at < len(hits):
-                first.setdefault(hits[at].doc_id, hits[at])
+            if position < len(hits):
+                first.setdefault(hits[position].doc_id, hits[position])
     return list(first.values())

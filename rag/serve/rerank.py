@@ -28,23 +28,23 @@ def router(service: Service) -> APIRouter:
         response_model=RerankReply,
         responses=refusals(400, 404, 429, 500, 503),
     )
-    async def rerank(asked: RerankRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _ordered(asked, service)))
+    async def rerank(body: RerankRequest, request: Request) -> Response:
+        return JSONReply(await unless_gone(request, _ordered(body, service)))
 
     return routes
 
 
-async def _ordered(asked: RerankRequest, service: Service) -> dict[str, Any]:
-    if asked.model is not None:
-        require_model(asked.model, service)
+async def _ordered(body: RerankRequest, service: Service) -> dict[str, Any]:
+    if body.model is not None:
+        require_model(body.model, service)
     if service.reranker is None:
         raise ApiError(400, "The graph of this server has no reranker.", code="no_reranker")
     most = service.most_documents
-    if len(asked.documents) > most:
+    if len(body.documents) > most:
         raise ApiError(400, f"At most {most} documents are put in order here.", param="documents")
-    require_short(asked.texts, service.settings.text_characters, param="documents")
+    require_short(body.texts, service.settings.text_characters, param="documents")
     try:
-        ranking = await service.rerank(_as_given(service.query(asked.query), asked.texts))
+        ranking = await service.rerank(_as_given(service.query(body.query), body.texts))
     except Exception as error:
         raise explained(error) from error
     usage = ranking.usage
@@ -55,9 +55,9 @@ async def _ordered(asked: RerankRequest, service: Service) -> dict[str, Any]:
             {
                 "index": int(hit.doc_id),
                 "relevance_score": hit.score,
-                **({"document": {"text": hit.document.text}} if asked.return_documents else {}),
+                **({"document": {"text": hit.document.text}} if body.return_documents else {}),
             }
-            for hit in ranking.hits[: asked.top_n]
+            for hit in ranking.hits[: body.top_n]
         ],
         "outcome": outcome_json(ranking.outcome),
         "usage": {"total_tokens": usage.prompt_tokens + usage.new_tokens},
@@ -68,7 +68,7 @@ def _as_given(query: Query, texts: list[str]) -> Ranking:
     """Documents in the order of the request, all of the same score; doc_ids are their places."""
     width = len(str(len(texts)))
     hits = [
-        ScoredDocument(document=Document(doc_id=f"{at:0{width}}", text=text), score=0.0)
-        for at, text in enumerate(texts)
+        ScoredDocument(document=Document(doc_id=f"{number:0{width}}", text=text), score=0.0)
+        for number, text in enumerate(texts)
     ]
     return Ranking(query=query, hits=tuple(hits))

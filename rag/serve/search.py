@@ -28,18 +28,18 @@ def router(service: Service) -> APIRouter:
         response_model=SearchReply,
         responses=refusals(400, 429, 500, 503),
     )
-    async def search(asked: SearchRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _found(asked, service)))
+    async def search(body: SearchRequest, request: Request) -> Response:
+        return JSONReply(await unless_gone(request, _found(body, service)))
 
     return routes
 
 
-async def _found(asked: SearchRequest, service: Service) -> dict[str, Any]:
-    if asked.k is not None and asked.k > service.settings.max_k:
+async def _found(body: SearchRequest, service: Service) -> dict[str, Any]:
+    if body.k is not None and body.k > service.settings.max_k:
         raise ApiError(400, f"k may be at most {service.settings.max_k} here.", param="k")
-    await require_filter(asked.where, service)
+    await require_filter(body.where, service)
     try:
-        result, node = await service.search(service.query(asked.query, where=asked.where), k=asked.k)
+        result, node = await service.search(service.query(body.query, where=body.where), k=body.k)
     except Exception as error:
         raise explained(error) from error
     if result.failures:
@@ -51,7 +51,7 @@ async def _found(asked: SearchRequest, service: Service) -> dict[str, Any]:
         service.watch.result(result)
     ranking = result.rankings[0]
     return {
-        "query": asked.query,
+        "query": body.query,
         "hits": [hit_json(hit, rank) for rank, hit in enumerate(ranking.hits, start=1)],
         "outcome": outcome_json(ranking.outcome),
         "node": node,

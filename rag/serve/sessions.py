@@ -86,8 +86,8 @@ class Sessions:
         """
         with self._transaction() as database:
             self._require(session, owner)
-            found = database.execute("SELECT role, content FROM turns WHERE session = ? ORDER BY position", (session,))
-            return tuple(Message(role=role, content=content) for role, content in found)
+            rows = database.execute("SELECT role, content FROM turns WHERE session = ? ORDER BY position", (session,))
+            return tuple(Message(role=role, content=content) for role, content in rows)
 
     def add(self, session: str, owner: str, question: str, answer: str) -> None:
         """Append a question and its answer. Two at the same time both stay whole, one after the other.
@@ -159,12 +159,12 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
     with _transaction(database):
-        found = database.execute("PRAGMA user_version").fetchone()[0]
+        version = database.execute("PRAGMA user_version").fetchone()[0]
         n_tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if (found, n_tables) == (0, 0):
+        if (version, n_tables) == (0, 0):
             for statement in _TABLES:
                 database.execute(statement)
-        elif found != FORMAT:
+        elif version != FORMAT:
             raise SpecError(f"'{path}' holds something else than conversations of this version; name another file")
     database.execute("PRAGMA journal_mode = WAL")  # readers of other processes do not wait for a writer
     database.execute("PRAGMA synchronous = NORMAL")  # survives a kill; a power cut may cost the last exchange

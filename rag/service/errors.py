@@ -79,9 +79,9 @@ def failed(failure: Failure, *, extra: Mapping[str, Any] | None = None) -> ApiEr
 
 def require_short(texts: Sequence[str], most: int, *, param: str) -> None:
     """Raise ApiError unless each text of a request has at most `most` characters."""
-    for at, text in enumerate(texts):
+    for position, text in enumerate(texts):
         if len(text) > most:
-            message = f"A text may have {most:,} characters here; number {at + 1} has {len(text):,}."
+            message = f"A text may have {most:,} characters here; number {position + 1} has {len(text):,}."
             raise ApiError(400, message, param=param, code="context_length_exceeded")
 
 

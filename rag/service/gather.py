@@ -103,16 +103,16 @@ class Gatherer(Generic[Item, Made]):
             while self._waiting:
                 batch = self._take()
                 begun = perf_counter()
-                made: Sequence[Made | Exception]
+                results: Sequence[Made | Exception]
                 try:
-                    made = await loop.run_in_executor(self._thread, self._work, [one.item for one in batch])
-                    if len(made) != len(batch):
-                        raise ContractError(f"{self.name} gave {len(made)} results for {len(batch)} items")
+                    results = await loop.run_in_executor(self._thread, self._work, [one.item for one in batch])
+                    if len(results) != len(batch):
+                        raise ContractError(f"{self.name} gave {len(results)} results for {len(batch)} items")
                 except Exception as error:
-                    made = [error] * len(batch)
+                    results = [error] * len(batch)
                 self._last_batch_s = perf_counter() - begun
                 self._watch(self.name, len(batch), self._last_batch_s)
-                for one, result in zip(batch, made, strict=True):
+                for one, result in zip(batch, results, strict=True):
                     _settle(one.done, result)
         finally:
             self._task = None

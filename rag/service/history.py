@@ -71,8 +71,8 @@ def fit(question: str, history: Sequence[Message], llm: LLM | None, settings: Se
     most = settings.question_tokens
     if len(question) > most * _LONGEST_TOKEN:
         raise _too_long(f"The question has {len(question):,} characters; at most {most:,} tokens are taken.")
-    if (asked := _count([question], llm)) > most:
-        raise _too_long(f"The question has {asked:,} tokens; at most {most:,} are taken.")
+    if (n_tokens := _count([question], llm)) > most:
+        raise _too_long(f"The question has {n_tokens:,} tokens; at most {most:,} are taken.")
     system = [turn for turn in history if turn.role == "system"]
     said = [turn for turn in history if turn.role != "system"]
     budget = settings.history_tokens if llm is None else min(settings.history_tokens, llm.context_window // 4)
@@ -80,8 +80,8 @@ def fit(question: str, history: Sequence[Message], llm: LLM | None, settings: Se
     if left < 0:
         raise _too_long("The system message is too long.")
     kept: list[Message] = []
-    for at in range(len(said) - 2, -1, -2):
-        exchange = said[at : at + 2]
+    for position in range(len(said) - 2, -1, -2):
+        exchange = said[position : position + 2]
         if (left := _left(left, exchange, llm)) < 0:
             break
         kept[:0] = exchange

@@ -53,11 +53,11 @@ class Keys:
 
     def owner(self, key: bytes) -> str | None:
         """The owner of a key; None if nobody's. Compares with all keys, so that its time tells nothing."""
-        found = None
+        owner = None
         for known in self._known:
             if known.matches(key):
-                found = known.owner
-        return found
+                owner = known.owner
+        return owner
 
 
 def load_keys(file: Path | None = None, *, environment: Mapping[str, str] | None = None) -> Keys:
@@ -70,8 +70,8 @@ def load_keys(file: Path | None = None, *, environment: Mapping[str, str] | None
     known = [] if file is None else _read(file)
     if file is not None and not known:
         raise SpecError(f"{file} holds no key, which would leave the server open. Add one: rag keys {file}")
-    given = (os.environ if environment is None else environment).get(VARIABLE, "")
-    for number, key in enumerate(re.split(r"[\s,]+", given.strip()) if given.strip() else (), start=1):
+    listed = (os.environ if environment is None else environment).get(VARIABLE, "")
+    for number, key in enumerate(re.split(r"[\s,]+", listed.strip()) if listed.strip() else (), start=1):
         if len(key) < SHORTEST or not key.isascii():
             raise SpecError(
                 f"{VARIABLE}: key {number} is too short or not ASCII; a key has at least {SHORTEST} random characters. "
@@ -110,10 +110,10 @@ def new_key() -> str:
 
 def bearer(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
     """The key in a request's `Authorization: Bearer KEY`; None without exactly one such header."""
-    found = [value for name, value in headers if name == b"authorization"]
-    if len(found) != 1:
+    values = [value for name, value in headers if name == b"authorization"]
+    if len(values) != 1:
         return None
-    scheme, _, key = found[0].partition(b" ")
+    scheme, _, key = values[0].partition(b" ")
     return key.strip() or None if scheme.lower() == b"bearer" else None
 
 

@@ -124,13 +124,13 @@ async def whole_body(
             body = await _read(receive, max_bytes, take)
     except TimeoutError:
         raise TooSlow from None
-    told = False
+    is_replayed = False
 
     async def replay() -> Message:
-        nonlocal told
-        if told:
+        nonlocal is_replayed
+        if is_replayed:
             return await receive()
-        told = True
+        is_replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay

@@ -33,8 +33,8 @@ class Metrics(Watch):
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
-        asked = ["route", "method", "status"]
-        self._requests = Counter("ragline_requests", "Requests that were answered.", asked, registry=own)
+        labels = ["route", "method", "status"]
+        self._requests = Counter("ragline_requests", "Requests that were answered.", labels, registry=own)
         self._errors = Counter(
             "ragline_errors",
             "Requests that failed, by whose fault: client (4xx) or server.",
@@ -124,14 +124,14 @@ class MeasuredApp:
             return
         begun, status, end = perf_counter(), "", BROKEN
 
-        async def heard() -> Message:
+        async def watched_receive() -> Message:
             nonlocal end
             message = await receive()
             if message["type"] == "http.disconnect" and end == BROKEN:
                 end = GONE
             return message
 
-        async def told(message: Message) -> None:
+        async def watched_send(message: Message) -> None:
             nonlocal status, end
             if message["type"] == "http.response.start":
                 status = str(message["status"])
@@ -141,7 +141,7 @@ class MeasuredApp:
 
         self._metrics.begun()
         try:
-            await self._app(scope, heard, told)
+            await self._app(scope, watched_receive, watched_send)
         finally:
             self._metrics.ended(_route(scope), scope["method"], end, perf_counter() - begun)
 

@@ -336,4 +336,4 @@ def _each_alone(work: Callable[[list[Given]], list[Made]], batch: list[Given]) -
     except Exception as error:
         if len(batch) == 1:
             return [error]
-    return [made for item in batch for made in _each_alone(work, [item])]
+    return [result for item in batch for result in _each_alone(work, [item])]

@@ -108,6 +108,6 @@ class Reader(Generic[Piece]):
             self._tell(self._pieces.put_nowait, end)
             self._tell(self._leave)
 
-    def _tell(self, call: Callable[..., None], *given: object) -> None:
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            self._loop.call_soon_threadsafe(call, *given)
+            self._loop.call_soon_threadsafe(call, *arguments)

@@ -37,7 +37,7 @@ class Threads:
         """Calls that have not begun."""
         return max(0, self._inside - self._places)
 
-    async def __call__(self, work: Callable[..., Made], *given: object) -> Made:
+    async def __call__(self, work: Callable[..., Made], *arguments: object) -> Made:
         """What `work` returns.
 
         Raises:
@@ -52,7 +52,7 @@ class Threads:
                 loop.call_soon_threadsafe(self._leave)
 
         self._inside += 1
-        call = self._pool.submit(work, *given)
+        call = self._pool.submit(work, *arguments)
         call.add_done_callback(done)
         return await asyncio.wrap_future(call)
 

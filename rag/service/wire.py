@@ -68,8 +68,8 @@ def understood_filter(value: Any) -> Any:
     except SpecError as error:
         raise ValueError(re.sub(r"^where[:.,]? ?", "", str(error))) from None
     for condition in () if tree is None else conditions(tree):
-        asked = condition.operator.value
-        if not all(map(_is_scalar, asked if isinstance(asked, tuple) else (asked,))):
+        operand = condition.operator.value
+        if not all(map(_is_scalar, operand if isinstance(operand, tuple) else (operand,))):
             raise ValueError("the values of a filter are text, finite numbers, true, false and null")
     return value
 
@@ -211,25 +211,25 @@ class ChatRequest(_Request):
     def _without_neutral(cls, data: Any) -> Any:
         if not isinstance(data, dict) or len(data) > MOST_FIELDS:  # the check of every object says so
             return data
-        asked = {name: value for name, value in data.items() if not _says_nothing(name, value)}
-        strange = sorted(set(asked) - set(cls.model_fields))
+        fields = {name: value for name, value in data.items() if not _says_nothing(name, value)}
+        strange = sorted(set(fields) - set(cls.model_fields))
         if strange:
             raise ValueError(f"{', '.join(strange)[:200]}: not supported; the graph decides how it answers")
-        return asked
+        return fields
 
     @property
     def sampling(self) -> dict[str, Any]:
         """Fields of `SamplingParams` that the request sets."""
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         cold = self.temperature is not None and self.temperature < _GREEDY_BELOW
-        asked = {
+        fields = {
             "max_tokens": self.max_completion_tokens or self.max_tokens,
             "temperature": 0.0 if cold else self.temperature,
             "top_p": self.top_p,
             "seed": self.seed,
             "stop": stop or None,
         }
-        return {name: value for name, value in asked.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def _says_nothing(name: str, value: Any) -> bool:

@@ -40,7 +40,7 @@ class TokenBudgetAssembler:
         chosen = [_Chosen.of(ranking, self.max_passages) for ranking in rankings]
         ruler = _Ruler(self.llm)
         # All passages of all rankings are counted in one call; only those at the edge are counted again.
-        texts = [numbered(hit.document, at) for one in chosen for at, hit in enumerate(one.hits, start=1)]
+        texts = [numbered(hit.document, marker) for one in chosen for marker, hit in enumerate(one.hits, start=1)]
         counts = iter(ruler.count(texts))
         return [self._context(one, [next(counts) for _ in one.hits], ruler) for one in chosen]
 
@@ -60,8 +60,8 @@ class TokenBudgetAssembler:
                 cut = 1
             break
         over = len(chosen.hits) - len(passages)
-        found = {"duplicates": chosen.duplicates, "cut": cut, "over_budget": over}
-        counted = {name: n for name, n in found.items() if n}
+        losses = {"duplicates": chosen.duplicates, "cut": cut, "over_budget": over}
+        counted = {name: n for name, n in losses.items() if n}
         outcome = Outcome(counts=counted) if counted else OK
         if not passages:
             outcome = Outcome(kind="empty", detail="no passages", counts=counted)
@@ -105,10 +105,10 @@ def _mostly_in(document: Document, other: Document) -> bool:
     """Whether `other` shows more than half of a chunk's span of their common parent."""
     if document.parent != other.parent:
         return False
-    mine, its = _span(document), _span(other)
-    if mine is None or its is None:
+    span, other_span = _span(document), _span(other)
+    if span is None or other_span is None:
         return document.doc_id == other.doc_id
-    return 2 * (min(mine[1], its[1]) - max(mine[0], its[0])) > mine[1] - mine[0]
+    return 2 * (min(span[1], other_span[1]) - max(span[0], other_span[0])) > span[1] - span[0]
 
 
 def _span(document: Document) -> tuple[int, int] | None:
@@ -144,7 +144,7 @@ def _shortened(
     """
     ends = [end for _, end in sentences(document.text)]
     if inside:
-        words = [found.end() for found in re.finditer(r"\S+", document.text)]
+        words = [match.end() for match in re.finditer(r"\S+", document.text)]
         candidates = [ends, words, list(range(1, len(document.text) + 1))]
     else:
         candidates = [ends]

@@ -115,20 +115,20 @@ class MarkerFilter:
         self._length += len(text)
         out.append(text)
 
-    def _judged(self, found: re.Match[str]) -> str:
-        numbers = [int(number) for number in _NUMBER.findall(found[1])]
+    def _judged(self, match: re.Match[str]) -> str:
+        numbers = [int(number) for number in _NUMBER.findall(match[1])]
         good = [number for number in numbers if 1 <= number <= len(self._doc_ids)]
         self.removed += len(numbers) - len(good)
         if not good:
             return ""
-        blanks = len(found[0]) - len(found[0].lstrip(" \t"))
-        marker = found[0][blanks:] if len(good) == len(numbers) else f"[{', '.join(map(str, good))}]"
+        blanks = len(match[0]) - len(match[0].lstrip(" \t"))
+        marker = match[0][blanks:] if len(good) == len(numbers) else f"[{', '.join(map(str, good))}]"
         start = self._length + blanks
         self._citations += [
             Citation(marker=number, doc_id=self._doc_ids[number - 1], start=start, end=start + len(marker))
             for number in dict.fromkeys(good)
         ]
-        return found[0][:blanks] + marker
+        return match[0][:blanks] + marker
 
 
 class _CodeState:
@@ -142,10 +142,10 @@ class _CodeState:
         return self._fenced or self._spanned
 
     def read(self, text: str) -> None:
-        for found in re.finditer(r"`+|\n", text):
-            if found[0] == "\n":
+        for match in re.finditer(r"`+|\n", text):
+            if match[0] == "\n":
                 self._spanned = False
-            elif len(found[0]) >= 3:
+            elif len(match[0]) >= 3:
                 self._fenced = not self._fenced
             elif not self._fenced:
                 self._spanned = not self._spanned
@@ -182,7 +182,7 @@ def attribute(
         if len(terms) < min_terms or not passages:
             continue
         shares = [weigh(terms & passage) / weigh(terms) for passage in passages]
-        best, *others = sorted(range(len(passages)), key=lambda at: -shares[at])
+        best, *others = sorted(range(len(passages)), key=lambda position: -shares[position])
         second = shares[others[0]] if others else 0.0
         if shares[best] >= threshold and shares[best] - second >= margin:
             doc_id = documents[best].doc_id
@@ -199,10 +199,10 @@ def claim_of(text: str, citation: Citation) -> str:
     if citation.by == "attribution":
         return without_markers(text[citation.start : citation.end])
     before, after = without_markers(text[: citation.start]), without_markers(text[citation.end :])
-    for part, at in ((before, -1), (after, 0)):
+    for part, position in ((before, -1), (after, 0)):
         said = [part[start:end] for start, end in sentences(part) if _WORD.search(part, start, end)]
         if said:
-            return said[at]
+            return said[position]
     return ""
 
 
@@ -239,13 +239,13 @@ def _unmarked(text: str, cited: Sequence[Citation]) -> Iterator[tuple[int, int]]
     spans = list(sentences(text))
     marked = [False] * len(spans)
     for citation in cited:
-        at = next((i for i, (_, end) in enumerate(spans) if citation.start < end), None)
-        if at is None:
+        position = next((i for i, (_, end) in enumerate(spans) if citation.start < end), None)
+        if position is None:
             continue
-        marked[at] = True
-        opens = not _WORD.search(_MARKER.sub(" ", text[spans[at][0] : citation.start]))
-        if opens and at:
-            marked[at - 1] = True
+        marked[position] = True
+        opens = not _WORD.search(_MARKER.sub(" ", text[spans[position][0] : citation.start]))
+        if opens and position:
+            marked[position - 1] = True
     yield from (span for span, has in zip(spans, marked, strict=True) if not has)
 
 
@@ -272,12 +272,12 @@ def says(text: str, phrase: str) -> bool:
     >>> says("I do not know. [1]", "I don't know"), says("Those who don't know it ask Ada.", "I don't know")
     (True, False)
     """
-    given, wanted = _plain_words(without_markers(text)), _plain_words(phrase)
+    words, wanted = _plain_words(without_markers(text)), _plain_words(phrase)
     if not wanted:
         return False
-    places = range(len(given) - len(wanted) + 1)
-    at = next((at for at in places if given[at : at + len(wanted)] == wanted), None)
-    return at is not None and (at == 0 or len(given) <= 2 * len(wanted) + 2)
+    places = range(len(words) - len(wanted) + 1)
+    place = next((place for place in places if words[place : place + len(wanted)] == wanted), None)
+    return place is not None and (place == 0 or len(words) <= 2 * len(wanted) + 2)
 
 
 def _plain_words(text: str) -> list[str]:

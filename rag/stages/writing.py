@@ -35,15 +35,15 @@ class Written:
 
         Counts always tell the calls and how many of them were ok, repaired and fallback.
         """
-        given = self.calls - self.empty
+        n_usable = self.calls - self.empty
         troubles = {"empty": self.empty, "too_long": self.too_long, "cut_off": self.cut_off}
-        counts = call_counts(ok=given, fallback=self.empty) | {name: n for name, n in troubles.items() if n}
+        counts = call_counts(ok=n_usable, fallback=self.empty) | {name: n for name, n in troubles.items() if n}
         if not self.texts:
             detail = "the model wrote nothing usable" if self.calls else "there was no document to learn from"
             detail = "the prompt is too long for the model" if self.too_long else detail
             return Outcome(kind="fallback", detail=detail, counts=counts)
         if self.empty or self.too_long:
-            detail = f"{given} of {self.calls + self.too_long} replies usable"
+            detail = f"{n_usable} of {self.calls + self.too_long} replies usable"
             return Outcome(kind="repaired", detail=detail, counts=counts)
         return Outcome(counts=counts)
 
@@ -73,16 +73,17 @@ def write(
     started = perf_counter()
     flat = [prompt for prompts in prompts_of for prompt in prompts]
     sent = _fitting(llm, flat, params)
+    fitting = [flat[place] for place in sent]
     rounds = [
-        dict(zip(sent, llm.complete([flat[at] for at in sent], replace(params, seed=params.seed + s)), strict=True))
+        dict(zip(sent, llm.complete(fitting, replace(params, seed=params.seed + s)), strict=True))
         for s in range(samples if sent else 0)
     ]
     seconds = (perf_counter() - started) / max(len(prompts_of), 1)
     written, first = [], 0
     for prompts in prompts_of:
         places = range(first, first + len(prompts))
-        replies = [completions[at] for completions in rounds for at in places if at in completions]
-        unsent = samples * sum(at not in rounds[0] if rounds else True for at in places)
+        replies = [completions[place] for completions in rounds for place in places if place in completions]
+        unsent = samples * sum(place not in rounds[0] if rounds else True for place in places)
         written.append(_account(replies, unsent, read, seconds))
         first += len(prompts)
     return written
@@ -91,7 +92,7 @@ def write(
 def _fitting(llm: LLM, prompts: Sequence[Prompt], params: SamplingParams) -> list[int]:
     """Places of the prompts that leave room for a reply."""
     room = llm.context_window - params.max_tokens if prompts else 0
-    return [at for at, tokens in enumerate(llm.count_tokens(prompts)) if tokens <= room]
+    return [place for place, tokens in enumerate(llm.count_tokens(prompts)) if tokens <= room]
 
 
 def _account(replies: Sequence[Completion], unsent: int, read: Callable[[str], str], seconds: float) -> Written:

@@ -143,8 +143,8 @@ def _tell(span: Span, recorder: Recorder, prompts: Sequence[Prompt], completions
         }
     )
     for prompt, completion in list(zip(prompts, completions, strict=False))[:MOST_PROMPTS] if recorder.text else ():
-        asked = [{"role": m.role, "parts": [{"type": "text", "content": m.content}]} for m in prompt]
+        messages = [{"role": m.role, "parts": [{"type": "text", "content": m.content}]} for m in prompt]
         said = [{"role": "assistant", "parts": [{"type": "text", "content": completion.text}]}]
         span.add_event(
-            "ragline.call", {"gen_ai.input.messages": json.dumps(asked), "gen_ai.output.messages": json.dumps(said)}
+            "ragline.call", {"gen_ai.input.messages": json.dumps(messages), "gen_ai.output.messages": json.dumps(said)}
         )

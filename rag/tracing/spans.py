@@ -53,21 +53,21 @@ class Recorder:
         }
         with self.span(f"run {output}", attributes) as span:
 
-            def told(result: RunResult) -> None:
+            def tell(result: RunResult) -> None:
                 self._tell_failures(span, result.failures)
 
-            yield told
+            yield tell
 
     @contextmanager
     def working(self, node: BoundNode, n_in: int, k: int | None) -> Iterator[Told]:
         with self.span(*_described(node, n_in, k)) as span:
 
-            def told(report: NodeReport, records: Sequence[Any], failures: Sequence[Failure]) -> None:
+            def tell(report: NodeReport, records: Sequence[Any], failures: Sequence[Failure]) -> None:
                 span.set_attributes(_reported(report, records))
                 self._tell_failures(span, failures)
                 self._tell_texts(span, records)
 
-            yield told
+            yield tell
 
     def streaming(
         self, node: BoundNode, before: RunResult, pieces: Iterator[AnswerDelta]
@@ -76,13 +76,13 @@ class Recorder:
         qids = [query.qid for query in before.queries]
         span = self.begin(name, {**attributes, "gen_ai.request.stream": True, "ragline.qids": qids})
 
-        def told(delta: AnswerDelta) -> None:
+        def tell(delta: AnswerDelta) -> None:
             if delta.answer is not None:
                 span.set_attributes(_used(delta.answer.usage))
                 span.set_attribute(f"ragline.outcome.{delta.answer.outcome.kind}", 1)
                 self._tell_texts(span, [delta.answer])
 
-        return self.follow(span, pieces, told)
+        return self.follow(span, pieces, tell)
 
     def asking(self, query: Query, pieces: Iterator[AnswerDelta]) -> Generator[AnswerDelta, None, None]:
         span = self.begin("ask", {OPERATION: "invoke_workflow", "ragline.qids": [query.qid]})
@@ -110,7 +110,7 @@ class Recorder:
         self._mark(span, type(error).__qualname__, str(error))
 
     def follow(
-        self, span: Span, pieces: Iterator[T], told: Callable[[T], None] = lambda piece: None
+        self, span: Span, pieces: Iterator[T], tell: Callable[[T], None] = lambda piece: None
     ) -> Generator[T, None, Any]:
         """The same pieces, and what they return. The span is current while one is fetched, not while its reader works."""
         begun, first = perf_counter(), True
@@ -124,7 +124,7 @@ class Recorder:
                 if first:
                     span.set_attribute("gen_ai.response.time_to_first_chunk", perf_counter() - begun)
                     first = False
-                told(piece)
+                tell(piece)
                 yield piece
         except GeneratorExit:
             span.set_attribute("ragline.stopped", True)
@@ -199,5 +199,5 @@ def _texts(record: Any) -> Attributes:
         said = [{"role": "assistant", "parts": [{"type": "text", "content": record.text}]}]
         return {"gen_ai.retrieval.query.text": record.query.asked, "gen_ai.output.messages": json.dumps(said)}
     hits = record.passages if isinstance(record, Context) else record.hits
-    found = json.dumps([{"id": hit.doc_id, "score": hit.score} for hit in hits])
-    return {"gen_ai.retrieval.query.text": record.query.text, "gen_ai.retrieval.documents": found}
+    documents = json.dumps([{"id": hit.doc_id, "score": hit.score} for hit in hits])
+    return {"gen_ai.retrieval.query.text": record.query.text, "gen_ai.retrieval.documents": documents}

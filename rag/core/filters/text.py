@@ -213,8 +213,8 @@ class _Parser:
         first = max(0, token.start - _SHOWN)
         excerpt = self._text[first : token.start + _SHOWN]
         shown = "".join(c if c.isprintable() else "·" for c in excerpt)
-        told = f"where, column {token.start + 1}: {problem}{got}. {advice}".rstrip()
-        return SpecError(f"{told}\n  {shown}\n  {' ' * (token.start - first)}^")
+        message = f"where, column {token.start + 1}: {problem}{got}. {advice}".rstrip()
+        return SpecError(f"{message}\n  {shown}\n  {' ' * (token.start - first)}^")
 
 
 def _plain(word: str) -> Any:

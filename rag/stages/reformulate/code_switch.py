@@ -128,13 +128,13 @@ def read_names(path: Path) -> Names:
         SpecError: not JSON, or not names to languages to names.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        dictionary = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
         raise SpecError(f"dictionary '{path}' cannot be read: {cause}") from cause
-    if not isinstance(given, dict):
+    if not isinstance(dictionary, dict):
         raise SpecError(f"dictionary '{path}' must map names to languages to names")
     names: dict[str, dict[str, str]] = {}
-    for name, counterparts in given.items():
+    for name, counterparts in dictionary.items():
         if not isinstance(counterparts, dict) or not all(isinstance(text, str) for text in counterparts.values()):
             raise SpecError(f"dictionary '{path}': {name!r} must map language codes to names")
         plain = {language: _DISAMBIGUATOR.sub("", text).strip() for language, text in counterparts.items()}

@@ -29,44 +29,44 @@ class Combination:
     counted: Callable[[Material], Weighted]
 
 
-def _documents(given: Material) -> tuple[QueryPart, ...]:
-    return tuple(QueryPart(text=text, role="document") for text in given.texts)
+def _documents(material: Material) -> tuple[QueryPart, ...]:
+    return tuple(QueryPart(text=text, role="document") for text in material.texts)
 
 
-def _beside(given: Material) -> tuple[QueryPart, ...]:
+def _beside(material: Material) -> tuple[QueryPart, ...]:
     """The query and its texts, which are encoded as documents, weigh alike."""
-    return (QueryPart(text=given.query), *_documents(given))
+    return (QueryPart(text=material.query), *_documents(material))
 
 
-def _halved(given: Material) -> tuple[QueryPart, ...]:
+def _halved(material: Material) -> tuple[QueryPart, ...]:
     """The query weighs as much as all its texts, which are encoded as documents."""
-    return (QueryPart(text=given.query, weight=float(len(given.texts))), *_documents(given))
+    return (QueryPart(text=material.query, weight=float(len(material.texts))), *_documents(material))
 
 
-def _joined(given: Material) -> tuple[QueryPart, ...]:
+def _joined(material: Material) -> tuple[QueryPart, ...]:
     """Query and text as one query, for every text; equal texts are encoded once and weigh as often as they came."""
     return tuple(
-        QueryPart(text=f"{given.query}{given.separator}{text}", weight=float(given.texts.count(text)))
-        for text in dict.fromkeys(given.texts)
+        QueryPart(text=f"{material.query}{material.separator}{text}", weight=float(material.texts.count(text)))
+        for text in dict.fromkeys(material.texts)
     )
 
 
-def _joined_or_bare(given: Material) -> tuple[QueryPart, ...]:
+def _joined_or_bare(material: Material) -> tuple[QueryPart, ...]:
     """As `_joined`, with the bare query in place of every empty text."""
-    bare = (QueryPart(text=given.query, weight=float(given.empty)),) if given.empty else ()
-    return (*_joined(given), *bare)
+    bare = (QueryPart(text=material.query, weight=float(material.empty)),) if material.empty else ()
+    return (*_joined(material), *bare)
 
 
-def _query(given: Material) -> Weighted:
-    return [(given.query, 1.0)]
+def _query(material: Material) -> Weighted:
+    return [(material.query, 1.0)]
 
 
-def _repeated(given: Material) -> Weighted:
-    return [(given.query, given.repeat), *((text, 1.0) for text in given.texts)]
+def _repeated(material: Material) -> Weighted:
+    return [(material.query, material.repeat), *((text, 1.0) for text in material.texts)]
 
 
-def _as_often(given: Material) -> Weighted:
-    return [(given.query, float(len(given.texts))), *((text, 1.0) for text in given.texts)]
+def _as_often(material: Material) -> Weighted:
+    return [(material.query, float(len(material.texts))), *((text, 1.0) for text in material.texts)]
 
 
 COMBINATIONS: Mapping[str, Combination] = {

@@ -97,12 +97,12 @@ class Expander:
         if not written.texts:
             return query
         combination = COMBINATIONS[self.combination]
-        given = Material(
+        material = Material(
             query=query.text,
             texts=written.texts,
             empty=written.empty,
             separator=self.separator,
             repeat=self.repeat,
         )
-        terms = weighted_terms(self._index, combination.counted(given)) if self._index is not None else {}
-        return replace(query, original=query.asked, parts=combination.parts(given), terms=terms)
+        terms = weighted_terms(self._index, combination.counted(material)) if self._index is not None else {}
+        return replace(query, original=query.asked, parts=combination.parts(material), terms=terms)

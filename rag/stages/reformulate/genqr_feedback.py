@@ -73,15 +73,15 @@ class GenQRWithFeedback(GenQR):
         families = self.families(queries, self._rendered(queries, chosen))
         return [
             query
-            for family, given in zip(families, chosen, strict=True)
-            for query in (paid(family[0], given), *family[1:])
+            for family, record in zip(families, chosen, strict=True)
+            for query in (paid(family[0], record), *family[1:])
         ]
 
     def _rendered(self, queries: Sequence[Query], feedback: Sequence[Feedback]) -> list[list[Prompt]]:
         """One prompt per instruction, behind the documents; none for a query without documents."""
         rendered: list[list[Prompt]] = []
-        for query, given in zip(queries, feedback, strict=True):
-            texts = [in_one_line(first_words(document.full_text, self._max_words)) for document in given.documents]
+        for query, record in zip(queries, feedback, strict=True):
+            texts = [in_one_line(first_words(document.full_text, self._max_words)) for document in record.documents]
             context = " ".join(texts)
             instructions = self.instructions if context else ()
             rendered.append(

@@ -94,10 +94,10 @@ def edit_similarity(one: str, other: str) -> float:
     0.75
     """
     previous = list(range(len(other) + 1))
-    for at, left in enumerate(one, start=1):
-        current = [at]
-        for to, right in enumerate(other, start=1):
-            current.append(min(previous[to] + 1, current[-1] + 1, previous[to - 1] + (left != right)))
+    for row, left in enumerate(one, start=1):
+        current = [row]
+        for column, right in enumerate(other, start=1):
+            current.append(min(previous[column] + 1, current[-1] + 1, previous[column - 1] + (left != right)))
         previous = current
     return 1.0 - previous[-1] / max(len(one), len(other), 1)
 
@@ -121,14 +121,14 @@ def _fill(one: Tree, other: Tree, i: int, j: int, distance: list[list[int]]) -> 
         forest[0][y] = y
     for x in range(1, i - first + 2):
         for y in range(1, j - second + 2):
-            node, its = first + x - 1, second + y - 1
+            node, other_node = first + x - 1, second + y - 1
             without = min(forest[x - 1][y], forest[x][y - 1]) + 1
-            if one.leftmost[node] == first and other.leftmost[its] == second:
-                kept = forest[x - 1][y - 1] + (one.labels[node] != other.labels[its])
-                forest[x][y] = distance[node][its] = min(without, kept)
+            if one.leftmost[node] == first and other.leftmost[other_node] == second:
+                kept = forest[x - 1][y - 1] + (one.labels[node] != other.labels[other_node])
+                forest[x][y] = distance[node][other_node] = min(without, kept)
             else:
-                before = forest[one.leftmost[node] - first][other.leftmost[its] - second]
-                forest[x][y] = min(without, before + distance[node][its])
+                before = forest[one.leftmost[node] - first][other.leftmost[other_node] - second]
+                forest[x][y] = min(without, before + distance[node][other_node])
 
 
 def _key_roots(tree: Tree) -> list[int]:

@@ -43,5 +43,5 @@ def parts(word: str) -> list[str]:
     >>> parts("plain")
     []
     """
-    found: list[str] = _PART.findall(word) if _SEVERAL.search(word) else []
-    return found if len(found) > 1 else []
+    pieces: list[str] = _PART.findall(word) if _SEVERAL.search(word) else []
+    return pieces if len(pieces) > 1 else []

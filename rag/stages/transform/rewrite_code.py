@@ -99,8 +99,8 @@ class RewriteCodeTransform:
         known = {key: rewrites for key in dict.fromkeys(keys) if (rewrites := self._read(key)) is not None}
         missing = {key: d for key, d in zip(keys, documents, strict=True) if key not in known}
         waiting = list(missing.items())
-        for at in range(0, len(waiting), _BATCH):
-            batch = waiting[at : at + _BATCH]
+        for start in range(0, len(waiting), _BATCH):
+            batch = waiting[start : start + _BATCH]
             for (key, _), rewrites in zip(batch, self._rewritten([d for _, d in batch]), strict=True):
                 known[key] = rewrites
                 self._save(key, rewrites)
@@ -109,8 +109,8 @@ class RewriteCodeTransform:
         return [self._with(document, known[key]) for document, key in zip(documents, keys, strict=True)]
 
     def _rewritten(self, documents: Sequence[Document]) -> list[list[str]]:
-        asked = [[self.purpose_prompt.render(code=document.text[: self.max_characters])] for document in documents]
-        purposes = write(self.llm, asked, self._purposes, read=parse_passage)
+        prompts = [[self.purpose_prompt.render(code=document.text[: self.max_characters])] for document in documents]
+        purposes = write(self.llm, prompts, self._purposes, read=parse_passage)
         wanted = [[self.prompt.render(query=text) for text in purpose.texts] for purpose in purposes]
         programs = write(self.llm, wanted, self._programs, read=parse_code, samples=self.n)
         return [list(written.texts) for written in programs]
