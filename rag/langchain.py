@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 
-class Asked(Protocol):
-    """What is needed of a pipeline."""
+class PipelineLike(Protocol):
+    """The part of a pipeline that LangChain needs."""
 
     @property
     def answers(self) -> bool: ...
@@ -27,7 +27,7 @@ class Asked(Protocol):
     def search_batch(self, queries: Sequence[Query]) -> list[Ranking]: ...
 
 
-def as_runnable(pipeline: Asked) -> Runnable[Any, Any]:
+def as_runnable(pipeline: PipelineLike) -> Runnable[Any, Any]:
     """Question -> Answer, or Ranking for a graph that does not answer.
 
     The input is a string, a Query, or a mapping with `question` and optionally `where`. `batch` sends all questions
@@ -87,7 +87,7 @@ def _query(value: Any, *, qid: str) -> Query:
     raise TypeError("a question is a string, a Query, or a mapping with 'question'")
 
 
-def as_retriever(pipeline: Asked, *, k: int | None = None) -> BaseRetriever:
+def as_retriever(pipeline: PipelineLike, *, k: int | None = None) -> BaseRetriever:
     """Question -> langchain-core Documents in rank order; `metadata` holds doc_id, title, score and the unit's own."""
     need("langchain_core", by="as_retriever")
     from langchain_core.callbacks import CallbackManagerForRetrieverRun

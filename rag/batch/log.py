@@ -49,7 +49,7 @@ class CommitLog:
                 yield record
 
     def commit(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Append records; when this returns they are on the disk. A key that is there already is a mistake of ours."""
+        """Append records; when this returns they are on the disk. Each key may be committed once."""
         if not records:
             return
         keys = [record["key"] for record in records]

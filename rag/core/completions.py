@@ -20,7 +20,7 @@ def usage_of(completion: Completion, *, seconds: float = 0.0) -> Usage:
 
 
 def cached_tokens(llm: LLM, n: int) -> Sequence[int]:
-    """Tokens of each of the `n` prompts just scored that another prompt's cache held; 0 where a model does not say."""
+    """For each of the `n` prompts just scored, how many tokens came from a cache. 0 where the model does not say."""
     return (llm.last_cached if isinstance(llm, CountsCached) else ()) or (0,) * n
 
 

@@ -46,7 +46,7 @@ class Content:
 
 
 class TextWith(str):
-    """A text with contents beside it. To whoever reads text alone it is that text; others look at `contents`."""
+    """A text with contents beside it. It is a plain string to code that reads text alone."""
 
     __slots__ = ("contents",)
     contents: tuple[Content, ...]
@@ -75,7 +75,7 @@ def beside(text: object) -> tuple[Content, ...]:
 
 
 def with_contents(text: str, contents: Sequence[Content], kinds: Collection[str]) -> str:
-    """The text, with those contents that a reader of these kinds reads; without any, the text as it is."""
+    """The text, with its contents of these kinds beside it. Without any, it is the plain text."""
     read = of_kinds(contents, kinds) if contents else ()
     return TextWith(text, read) if read else text
 
@@ -86,9 +86,9 @@ def text_digest(text: str) -> bytes:
 
 
 def digest_of(text: str, contents: Sequence[Content] = ()) -> bytes:
-    """What is the same where a text with its contents is the same, and else another; of a text alone, the text's digest.
+    """The digest of a text together with its contents. For a text alone it is that of `text_digest`.
 
-    Where the bytes lie, and metadata, do not count. A `TextWith` brings its contents itself.
+    Where the bytes lie does not count, nor does metadata. A text that has contents of its own needs no second argument.
     """
     contents = contents or beside(text)
     if not contents:
@@ -100,12 +100,12 @@ def digest_of(text: str, contents: Sequence[Content] = ()) -> bytes:
 
 
 def kinds_of(contents: Iterable[Content]) -> frozenset[str]:
-    """The kinds that there are, text not among them."""
+    """The kinds of these contents. Text is not one of them."""
     return frozenset(content.kind for content in contents)
 
 
 def of_kinds(contents: Sequence[Content], kinds: Collection[str]) -> tuple[Content, ...]:
-    """Those that a reader of these kinds reads, in order."""
+    """The contents of these kinds, in order."""
     return tuple(content for content in contents if content.kind in kinds)
 
 

@@ -18,7 +18,7 @@ CALL_KINDS = ("ok", "repaired", "fallback")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An item that a node failed on: it left the batch there."""
+    """An item that a node failed on. No later node works on it."""
 
     qid: str
     node: str

@@ -98,7 +98,7 @@ def read_qrels(path: Path) -> Qrels:
     """qid -> doc_id -> grade.
 
     Raises:
-        SpecError: the file cannot be read, or a line is malformed or judges a pair again, otherwise.
+        SpecError: the file cannot be read, or a line is malformed, or gives a pair a second grade.
     """
     qrels: Qrels = {}
     for number, (qid, _, doc_id, grade) in _rows(path, "qid 0 doc_id grade"):
@@ -107,10 +107,10 @@ def read_qrels(path: Path) -> Qrels:
 
 
 def add_judgement(qrels: Qrels, qid: str, doc_id: str, grade: str, *, place: str) -> None:
-    """Put one judgement in.
+    """Add one judgement. `place`: file and line, for the message.
 
     Raises:
-        SpecError: the grade is no whole number, or the pair has another one.
+        SpecError: the grade is no whole number, or the pair has another grade already.
     """
     try:
         value = float(grade)

@@ -21,7 +21,11 @@ from rag.evaluate.text_overlap import best_of, exact_match, rouge_l, token_f1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerMeasure:
-    """`value` of an answer (None: there is none) to a question that `holds_for` says it is defined for, `where` in words."""
+    """A measure of single answers.
+
+    `holds_for` says whether the measure is defined for a question, and `where` says the same in words. `value` takes the
+    answer, or None where the question has none.
+    """
 
     where: str
     holds_for: Callable[[Item], bool]
@@ -29,7 +33,7 @@ class AnswerMeasure:
 
 
 def words_of(answer: Answer | None) -> str:
-    """What is compared with a reference: the text without the markers that the model cited with; nothing of a refusal."""
+    """The text that is compared with a reference, without the model's citation markers. It is empty for a refusal."""
     if answer is None or answer.status != "answered":
         return ""
     text = answer.text

@@ -59,7 +59,7 @@ def results(evaluation: Evaluation, *, seconds: float | None = None, **more: Any
 
 
 def write_results(record: Mapping[str, Any], path: Path) -> None:
-    """Write a JSON object; NaN and infinity, which JSON lacks, are a ValueError."""
+    """Write a JSON object. NaN and infinity, which JSON lacks, raise ValueError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -87,7 +87,10 @@ def _by_what_they_look_at(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _default(dataset: Dataset, ranks: bool, gives_answers: bool, split: str) -> list[str]:
-    """Where the data have nothing for the graph, what is missing is told when it is asked for."""
+    """The measures that fit both the graph and the data.
+
+    If none does, they are those of the graph: the error of the first one then says what the data lack.
+    """
     has_answers = gives_answers and (dataset.qa is not None or not ranks)
     judged = split in dataset.splits or not has_answers
     return [*(RETRIEVAL_MEASURES if ranks and judged else ()), *(ANSWER_MEASURES if has_answers else ())]

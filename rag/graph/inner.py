@@ -24,7 +24,7 @@ RANKINGS = "rankings"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Inner:
-    """Nodes that lead to one, as `rag.core.protocols.Subgraph`. `label` is what reports call it."""
+    """An inner graph that can be run: its nodes, up to the output. `label` is its name in reports."""
 
     label: str
     nodes: tuple[BoundNode, ...]
@@ -97,7 +97,7 @@ class InnerReranker(Inner):
 
 
 def _returned(record: Any, query: Query) -> Any:
-    """An inner record as its caller gets it: of the caller's query, its cost told elsewhere."""
+    """An inner record as its caller gets it. It belongs to the caller's query; its cost is counted elsewhere."""
     if isinstance(record, Query):
         return replace(record, qid=query.qid, within=query.within, usage=NO_USAGE)
     if isinstance(record, Answer):

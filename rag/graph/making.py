@@ -29,7 +29,7 @@ Complain = Callable[[Place, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supplied:
-    """What was found for a parameter; `thing` is None where it is not there. `inline`: components made for it alone."""
+    """The resource for a parameter; `thing` is None if there is no such resource. `inline`: components made for it alone."""
 
     thing: Any
     models: frozenset[str] = frozenset()
@@ -39,11 +39,11 @@ class Supplied:
 
 
 Supply = Callable[[Param, Any, Complain], Supplied]
-"""Where resources come from: a parameter, the value that the file gives it, and who is told what is wrong."""
+"""Finds the resource for a parameter. It gets the parameter, its value in the file, and a function that takes complaints."""
 
 
 def make(part: Part, component: type[Any], method: str | None, supply: Supply, complain: Complain) -> Made | None:
-    """The part, or None after complaining, or where a resource is not there."""
+    """Make a part. None if something is wrong with it, after complaining, or if a resource is missing."""
     model = parameters_model(component, method)
     try:
         parameters = model.model_validate_json(json.dumps(part.params), strict=True)
@@ -129,7 +129,7 @@ def models_that_can(methods: Iterable[str]) -> str:
 
 
 def as_part(value: InlinePart | Part | str, stage: str, params: Mapping[str, Any] = MappingProxyType({})) -> Part:
-    """A component written in place; a bare name is one of the stage. `params` are added to its own."""
+    """A component as `use` and `with`. A bare name is a component of the stage. `params` are added to its parameters."""
     if isinstance(value, str):
         return Part(use=f"{stage}.{value}", params=dict(params))
     return Part(use=value.use, params={**value.params, **params})

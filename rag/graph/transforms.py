@@ -93,7 +93,7 @@ def make_transform(settings: TransformSettings, models: dict[str, Any]) -> Any:
 
 
 def _by_reference(settings: TransformSettings) -> dict[str, Any]:
-    """The parameters with a word in the place of every model's definition: what is checked as data."""
+    """The parameters as plain data: each model's definition is replaced by the name of its parameter."""
     models = model_parameters(settings.use)
     return {name: name if name in models else value for name, value in settings.params.items()}
 

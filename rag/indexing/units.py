@@ -54,7 +54,7 @@ class UnitMaker:
         self._described: list[Any] | None = None
 
     def made_by(self, file: SourceFile) -> str:
-        """Names everything but the file's bytes that its units depend on."""
+        """A hash of all that the units depend on, except the bytes of the file."""
         cut = file.layout == "file" or self._settings.chunking.corpora
         makers = {
             "ragline": [ragline_version(), _UNITS_VERSION, INGEST_VERSION],
@@ -190,5 +190,5 @@ def _read(
 
 
 def _problems_of(record: SourceRecord) -> list[Problem]:
-    """What reading the file told, when it was read."""
+    """The problems that were noted when the file was read."""
     return [Problem(name=record.name, reason=reason, lost=lost) for reason, lost in record.problems]

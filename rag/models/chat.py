@@ -221,7 +221,7 @@ def _opening(tokenizer: Any) -> tuple[int, ...]:
 
 
 def _layout(tokenizer: Any, prompt: Prompt) -> tuple[Sequence[Message], list[str | int]]:
-    """The messages as laid out, and the parts in order: what is written around them, and their numbers."""
+    """The messages that are laid out, and the parts in order. A string is literal text; a number stands for a message."""
     if not prompt:
         raise SpecError("a prompt needs at least one message")
     if not _has_template(tokenizer):
@@ -237,7 +237,7 @@ def _layout(tokenizer: Any, prompt: Prompt) -> tuple[Sequence[Message], list[str
 
 
 def _templated(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[str | int], str | None]:
-    """Parts of the rendered template, and why it would not do, if so."""
+    """Parts of the rendered template, and the reason if it cannot be used."""
     from jinja2.exceptions import TemplateError
 
     turns = [{"role": turn.role, "content": f"\ue000{i}\ue001"} for i, turn in enumerate(messages)]

@@ -33,8 +33,8 @@ def part_identity(facts: Made, *, weights: bool = True) -> Mapping[str, Any]:
     """All that a part's output depends on, as plain data.
 
     Its component and every parameter, defaults filled in; the words of every prompt that it loaded; the content of
-    every file that a parameter names; the weights that its
-    models' names stand for; and what it says of itself, such as the digest of a file.
+    every file that a parameter names; the weights of its models; and what it says of itself, such as the digest of a
+    file.
     """
     part = facts.part
     models = part.model_names if weights and isinstance(part, LoadsModels) else ()

@@ -124,7 +124,7 @@ class _Parser:
         self._step()
         start = self._next
         value = self._value()
-        return self._made(key, name, value, start)
+        return self._filter(key, name, value, start)
 
     def _list(self, key: str) -> Filter:
         start = self._next
@@ -136,9 +136,9 @@ class _Parser:
                 self._require(",")
             values.append(self._value())
             self._limits.require_values(len(values))
-        return self._made(key, OneOf.name, values, start)
+        return self._filter(key, OneOf.name, values, start)
 
-    def _made(self, key: str, name: str, value: Any, start: _Token) -> Filter:
+    def _filter(self, key: str, name: str, value: Any, start: _Token) -> Filter:
         try:
             return read_condition(key, name, value, "")
         except SpecError as error:
