@@ -11,34 +11,32 @@ from rag.cli.console import progress_bar, say, say_json, warn
 from rag.pipeline import load_pipeline
 
 
-def run(given: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Answer a file of questions, then print what it cost. Exit 5 if any question failed."""
-    loaded = load_pipeline(given.graph, index=given.index, offline=given.offline, by_stage=given.by_stage)
+    loaded = load_pipeline(args.graph, index=args.index, offline=args.offline, by_stage=args.by_stage)
     with loaded as pipeline, progress_bar() as progress:
         report = run_batch(
-            given.questions,
+            args.questions,
             pipeline,
-            out=given.out,
-            resume=given.resume,
-            retry_failed=given.retry_failed,
-            workers=given.workers,
-            batch=given.batch,
-            limit=given.limit,
-            cluster=_cluster(given),
+            out=args.out,
+            resume=args.resume,
+            retry_failed=args.retry_failed,
+            workers=args.workers,
+            batch=args.batch,
+            limit=args.limit,
+            cluster=_cluster(args),
             progress=progress,
             forecast=_tell,
         )
-    if given.json:
-        say_json({"graph": given.graph, "index": given.index, "out": given.out, **report.as_dict()})
+    if args.json:
+        say_json({"graph": args.graph, "index": args.index, "out": args.out, **report.as_dict()})
     else:
         _show(report)
     return 5 if report.n_failed else 0
 
 
-def _cluster(given: Namespace) -> Cluster | None:
-    return (
-        None if given.ray is None else Cluster(address=given.ray, actors=given.workers or WORKERS, gpus=given.ray_gpus)
-    )
+def _cluster(args: Namespace) -> Cluster | None:
+    return None if args.ray is None else Cluster(address=args.ray, actors=args.workers or WORKERS, gpus=args.ray_gpus)
 
 
 def _tell(forecast: Forecast) -> None:

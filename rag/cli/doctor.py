@@ -32,15 +32,15 @@ _CORE = (
 )
 
 
-def run(given: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Look at everything, print it all, and return the exit code of the worst finding."""
-    codes = [_house(), _libraries(), _models(), _engine(), _serving(), _port(given.port), _keys(given.keys)]
-    if given.graph:
-        codes.append(_graph(given.graph))
+    codes = [_house(), _libraries(), _models(), _engine(), _serving(), _port(args.port), _keys(args.keys)]
+    if args.graph:
+        codes.append(_graph(args.graph))
     else:
         say("-    no graph is named: its servers and engines were not tried. Try them: rag doctor --graph G")
-    if given.index:
-        codes.append(_index(given.index))
+    if args.index:
+        codes.append(_index(args.index))
     return max(codes)
 
 

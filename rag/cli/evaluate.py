@@ -13,32 +13,32 @@ from rag.evaluate.graph_evaluation import evaluate_graph
 from rag.graph.load import load_spec
 
 
-def run(given: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Evaluate a graph, print measures beside cost and outcomes, and write the run folder."""
-    spec = load_spec(given.graph)
-    settings = in_language(spec.graph.index, given.language) if given.language else spec.graph.index
+    spec = load_spec(args.graph)
+    settings = in_language(spec.graph.index, args.language) if args.language else spec.graph.index
     with progress_bar() as progress:
         report = evaluate_graph(
-            load_beir(given.dataset, within=given.within),
+            load_beir(args.dataset, within=args.within),
             spec,
-            out=Path(given.out),
-            split=given.split,
-            measures=None if given.measures is None else given.measures.split(),
+            out=Path(args.out),
+            split=args.split,
+            measures=None if args.measures is None else args.measures.split(),
             settings=settings,
-            baseline=Path(given.baseline) if given.baseline else None,
-            run=Path(given.run).absolute() if given.run else None,
-            limit=given.limit,
+            baseline=Path(args.baseline) if args.baseline else None,
+            run=Path(args.run).absolute() if args.run else None,
+            limit=args.limit,
             progress=progress,
         )
-    if given.json:
+    if args.json:
         say_json(report.as_dict())
     else:
         show(report)
-        say(f"\nrun folder: {given.out}")
-    if given.max_failures is not None and report.worst_share > given.max_failures:
+        say(f"\nrun folder: {args.out}")
+    if args.max_failures is not None and report.worst_share > args.max_failures:
         warn(
             f"rag: a node has {report.worst_share:.1%} of its outcomes repaired, fallen back or failed; "
-            f"--max-failures allows {given.max_failures:.1%}"
+            f"--max-failures allows {args.max_failures:.1%}"
         )
         return 5
     return 0

@@ -17,23 +17,23 @@ from rag.graph.signature import REQUIRED, Param, core_of, signature
 from rag.pipeline.memory_plan import plan_turns, require_room
 
 
-def run(given: Namespace) -> int:
+def run(args: Namespace) -> int:
     """One of the three."""
-    return {"check": _check, "draw": _draw, "list": _list}[given.command](given)
+    return {"check": _check, "draw": _draw, "list": _list}[args.command](args)
 
 
-def _check(given: Namespace) -> int:
-    if given.schema:
+def _check(args: Namespace) -> int:
+    if args.schema:
         say_json(graph_schema())
         return 0
-    if given.graph is None:
+    if args.graph is None:
         raise SpecError("rag check: name a graph, or give --schema")
-    spec = load_spec(given.graph)
+    spec = load_spec(args.graph)
     index = None
-    if given.index:
+    if args.index:
         from retrievers.index.opening import open_index
 
-        index = open_index(given.index)
+        index = open_index(args.index)
     checked = check(spec, index=index)
     for note in checked.notes:
         warn(f"note: {note}")
@@ -41,11 +41,11 @@ def _check(given: Namespace) -> int:
         raise SpecError(*checked.problems)
     if index is not None:
         index.check(spec.graph.index, checked.legs)
-    asked = given.memory or given.by_stage
-    if asked or index is not None:
-        plans = plan_turns(checked, by_stage=given.by_stage, index=index)
-        for plan in plans if asked else ():
-            if given.by_stage:
+    is_planned = args.memory or args.by_stage
+    if is_planned or index is not None:
+        plans = plan_turns(checked, by_stage=args.by_stage, index=index)
+        for plan in plans if is_planned else ():
+            if args.by_stage:
                 say(f"{plan.whose}:")
             for line in plan.table():
                 say(line)
@@ -55,27 +55,27 @@ def _check(given: Namespace) -> int:
     return 0
 
 
-def _draw(given: Namespace) -> int:
-    draw(load_spec(given.graph).graph, given.output)
-    say(given.output)
+def _draw(args: Namespace) -> int:
+    draw(load_spec(args.graph).graph, args.output)
+    say(args.output)
     return 0
 
 
-def _list(given: Namespace) -> int:
-    if given.stage not in (None, "graph", *TABLES):
-        raise SpecError(f"no stage '{given.stage}'. {did_you_mean(given.stage, ['graph', *TABLES])}")
+def _list(args: Namespace) -> int:
+    if args.stage not in (None, "graph", *TABLES):
+        raise SpecError(f"no stage '{args.stage}'. {did_you_mean(args.stage, ['graph', *TABLES])}")
     listing = [
         component(stage, name)
         for stage, (registry, _) in TABLES.items()
-        if given.stage in (None, stage)
+        if args.stage in (None, stage)
         for name in registry
     ]
     graphs = (
         [{"name": n, "description": load_spec(n).graph.description} for n in builtin_names()]
-        if given.stage in (None, "graph")
+        if args.stage in (None, "graph")
         else []
     )
-    if given.json:
+    if args.json:
         say_json({"components": listing, "graphs": graphs})
         return 0
     for entry in listing:

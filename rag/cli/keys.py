@@ -9,12 +9,12 @@ from rag.cli.console import say, warn
 from rag.service.keys import VARIABLE, add_key, new_key
 
 
-def run(given: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Print a new key, this once. With a file, its hash is added there."""
-    if given.file is None:
+    if args.file is None:
         say(new_key())
         warn(f"rag: kept nowhere; give it to the server in {VARIABLE}")
         return 0
-    say(add_key(Path(given.file), given.name))
-    warn(f"rag: only its hash is kept, in {given.file}; serve with --keys {given.file}")
+    say(add_key(Path(args.file), args.name))
+    warn(f"rag: only its hash is kept, in {args.file}; serve with --keys {args.file}")
     return 0

@@ -16,43 +16,43 @@ if TYPE_CHECKING:
     from rag.service.settings import ServeSettings
 
 
-def run(given: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Serve until the client goes away (stdio) or Ctrl-C (HTTP). Whatever is not the protocol goes to stderr."""
     for module in ("mcp", "fastapi", "uvicorn"):
         need(module, by="rag mcp", extra="serve")
     from rag.mcp.server import create_server
 
     with redirect_stdout(sys.stderr):  # stdio's transport guards stdout itself, but only once it runs
-        pipeline = load_pipeline(given.graph, index=given.index, offline=given.offline)
+        pipeline = load_pipeline(args.graph, index=args.index, offline=args.offline)
     with pipeline:
-        if given.http:
-            _serve_http(pipeline, given)
+        if args.http:
+            _serve_http(pipeline, args)
         else:
             create_server(pipeline).run("stdio")
     return 0
 
 
-def _serve_http(pipeline: Pipeline, given: Namespace) -> None:
+def _serve_http(pipeline: Pipeline, args: Namespace) -> None:
     import uvicorn
 
     from rag.mcp.http import create_http_app
     from rag.service.keys import load_keys
 
-    keys, walls = load_keys(given.keys), settings(given)
-    with closing(listen(given.host, given.port)) as listener:
+    keys, walls = load_keys(args.keys), settings(args)
+    with closing(listen(args.host, args.port)) as listener:
         pipeline.warm_up()
-        warn_if_open(given.host, len(keys))
+        warn_if_open(args.host, len(keys))
         warn(f"rag: tools at {address(listener)}/mcp (Ctrl-C ends this)")
-        app = create_http_app(pipeline, host=given.host, keys=keys, settings=walls)
+        app = create_http_app(pipeline, host=args.host, keys=keys, settings=walls)
         quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
         config = uvicorn.Config(app, timeout_graceful_shutdown=5, **quiet)
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def settings(given: Namespace) -> ServeSettings:
+def settings(args: Namespace) -> ServeSettings:
     """The command line as the settings of the walls in front of the tools."""
     from rag.service.settings import ServeSettings
 
     return ServeSettings(
-        requests_per_minute=given.rate or None, origins=tuple(given.origin), hosts=names(given.host, given.origin)
+        requests_per_minute=args.rate or None, origins=tuple(args.origin), hosts=names(args.host, args.origin)
     )

@@ -10,12 +10,12 @@ from rag.models import list_models, locate, resolve
 from rag.pipeline.loaded import Named, models_of_graph
 
 
-def run(given: Namespace) -> int:
+def run(args: Namespace) -> int:
     """List models, or fetch them into the cache."""
-    wanted = models_of_graph(given.graph, index=given.index) if given.graph else []
-    if given.action == "pull":
-        return _pull(given, wanted)
-    if given.graph:
+    wanted = models_of_graph(args.graph, index=args.index) if args.graph else []
+    if args.action == "pull":
+        return _pull(args, wanted)
+    if args.graph:
         for name, revision in wanted:
             state = "ready" if locate(name, revision=revision) else "absent"
             say(f"{name:<28} {state:<12} {revision or ''}".rstrip())
@@ -26,10 +26,10 @@ def run(given: Namespace) -> int:
     return 0
 
 
-def _pull(given: Namespace, wanted: list[Named]) -> int:
-    if given.name:
-        wanted = [(given.name, given.revision), *wanted]
-    if not given.name and not given.graph:
+def _pull(args: Namespace, wanted: list[Named]) -> int:
+    if args.name:
+        wanted = [(args.name, args.revision), *wanted]
+    if not args.name and not args.graph:
         raise SpecError("rag models pull: name a model, or a graph with --graph")
     with progress_bar() as progress:
         for name, revision in wanted:

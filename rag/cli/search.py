@@ -16,16 +16,16 @@ from rag.pipeline.as_json import ledger_json, ranking_json
 SHOWN_CHARS = 320
 
 
-def run(given: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Print the ranking of one query."""
-    where = reduce(both, given.where, None)
-    with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
+    where = reduce(both, args.where, None)
+    with load_pipeline(args.graph, index=args.index, offline=args.offline) as pipeline:
         to = pipeline.graph.last_ranking()
-        result = pipeline.run([Query(qid="1", text=given.query, where=where)], to=to, k=given.k)
+        result = pipeline.run([Query(qid="1", text=args.query, where=where)], to=to, k=args.k)
     raise_failure(result)
     ranking = result.rankings[0]
-    if given.json:
-        say_json({"graph": given.graph, "index": given.index, **ranking_json(ranking), **ledger_json(result)})
+    if args.json:
+        say_json({"graph": args.graph, "index": args.index, **ranking_json(ranking), **ledger_json(result)})
         return 0
     for report in result.nodes:
         if set(report.outcomes) - {"ok"}:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rag.service.settings import ServeSettings
 
 
-def run(given: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Serve a graph over HTTP until Ctrl-C."""
     for module in ("fastapi", "uvicorn"):
         need(module, by="rag serve", extra="serve")
@@ -24,11 +24,11 @@ def run(given: Namespace) -> int:
 
     from rag.serve import create_app
 
-    with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
-        app = create_app(pipeline, settings(given))
-        with listen(given.host, given.port) as listener:
-            warn_if_open(given.host, app.state.n_keys)
-            warn(f"rag: serving {given.graph} at {address(listener)} (Ctrl-C ends it)")
+    with load_pipeline(args.graph, index=args.index, offline=args.offline) as pipeline:
+        app = create_app(pipeline, settings(args))
+        with listen(args.host, args.port) as listener:
+            warn_if_open(args.host, app.state.n_keys)
+            warn(f"rag: serving {args.graph} at {address(listener)} (Ctrl-C ends it)")
             config: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
             server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=5, **config))
             with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is shut down
@@ -36,20 +36,20 @@ def run(given: Namespace) -> int:
     return 0
 
 
-def settings(given: Namespace) -> ServeSettings:
+def settings(args: Namespace) -> ServeSettings:
     """The command line as settings."""
     from rag.service.settings import ServeSettings
 
     return ServeSettings(
-        model=given.name or Path(given.graph).stem,
-        allow_system=given.allow_system,
-        keys_file=given.keys,
-        sessions_file=given.sessions,
-        requests_per_minute=given.rate or None,
-        max_batch=given.batch,
-        max_streams=given.streams,
-        waiting_room=given.waiting,
-        max_tokens=given.max_tokens,
-        origins=tuple(given.origin),
-        hosts=names(given.host, given.origin),
+        model=args.name or Path(args.graph).stem,
+        allow_system=args.allow_system,
+        keys_file=args.keys,
+        sessions_file=args.sessions,
+        requests_per_minute=args.rate or None,
+        max_batch=args.batch,
+        max_streams=args.streams,
+        waiting_room=args.waiting,
+        max_tokens=args.max_tokens,
+        origins=tuple(args.origin),
+        hosts=names(args.host, args.origin),
     )
