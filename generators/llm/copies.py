@@ -27,7 +27,7 @@ def copy_mark(folder: Path, *, device: str, dtype: Any) -> Hashable:
 def one_copy(mark: Hashable, load: Callable[[], Loaded]) -> Loaded:
     """The copy that somebody in this process still holds, else a fresh one. It lives as long as anybody holds it."""
     with _loading:
-        found = _copies.get(mark)
-        if found is None:
-            found = _copies[mark] = load()
-        return found
+        copy = _copies.get(mark)
+        if copy is None:
+            copy = _copies[mark] = load()
+        return copy

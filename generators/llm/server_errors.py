@@ -73,8 +73,8 @@ def shown(body: bytes, *, secret: str = "") -> str:
     """What an error's body says, on one line, cut short, the key blacked out."""
     text = body.decode("utf-8", "replace")
     try:
-        found = json.loads(text)
-        error = found.get("error", found.get("message", found.get("detail")))
+        reply = json.loads(text)
+        error = reply.get("error", reply.get("message", reply.get("detail")))
         text = str(error.get("message", error) if isinstance(error, dict) else error)
     except (ValueError, AttributeError):
         pass

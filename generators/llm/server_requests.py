@@ -98,6 +98,6 @@ def _form(params: SamplingParams, dialect: Dialect) -> dict[str, Any]:
     if not params.choices and not params.regex:
         return {}
     if dialect == "openai":
-        asked = "choices" if params.choices else "regex"
-        raise SpecError(f"llm.server: only vLLM servers hold a completion to {asked}; others know json_schema alone")
+        limit = "choices" if params.choices else "regex"
+        raise SpecError(f"llm.server: only vLLM servers hold a completion to {limit}; others know json_schema alone")
     return {"structured_outputs": {"choice": list(params.choices)} if params.choices else {"regex": params.regex}}

@@ -133,10 +133,10 @@ class _Cohort:
         """Let those go that are done or whose stream was closed, and read the last token of the others."""
         if self._batch is None:
             return
-        going = [at for at, row in enumerate(self.rows) if not (row.gone or row.ended)]
+        going = [place for place, row in enumerate(self.rows) if not (row.gone or row.ended)]
         if going and len(going) < len(self.rows):
             self._batch.keep(going)
-        self.rows = [self.rows[at] for at in going]
+        self.rows = [self.rows[place] for place in going]
         if going:
             self._batch.feed([row.token for row in self.rows])
         else:

@@ -66,9 +66,9 @@ def user_turn(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Ids before and after the text of a lone user turn; the latter end where the model's answer starts."""
     codec = _codec(tokenizer)
     _, layout = _layout(tokenizer, [Message(role="user", content="")])
-    at = layout.index(0)
-    before = [id_ for part in layout[:at] if isinstance(part, str) for id_ in codec.literal(part)]
-    after = [id_ for part in layout[at + 1 :] if isinstance(part, str) for id_ in codec.literal(part)]
+    position = layout.index(0)
+    before = [id_ for part in layout[:position] if isinstance(part, str) for id_ in codec.literal(part)]
+    after = [id_ for part in layout[position + 1 :] if isinstance(part, str) for id_ in codec.literal(part)]
     return list(codec.opening) + before, after
 
 
@@ -133,12 +133,12 @@ class _Codec:
         """As `text`, with the characters of `text` that each id stands for."""
         ids, spans = list[int](), list[tuple[int, int]]()
         # A space inside a spelled marker is ours: what lies behind it stands one further on than in the text given.
-        ours = [found.start() + 1 for found in self._spelled.finditer(text)] if self._spelled is not None else []
-        for encoding, at in self._parts(text):
+        ours = [match.start() + 1 for match in self._spelled.finditer(text)] if self._spelled is not None else []
+        for encoding, offset in self._parts(text):
             for id_, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
                 if id_ not in self.reserved:
                     ids.append(id_)
-                    spans.append((_before_ours(at + start, ours), _before_ours(at + end, ours)))
+                    spans.append((_before_ours(offset + start, ours), _before_ours(offset + end, ours)))
         return ids, spans
 
     def _parts(self, text: str) -> list[tuple[Any, int]]:
@@ -147,7 +147,7 @@ class _Codec:
             return []
         text = text.encode("utf-8", "replace").decode("utf-8")
         if self._spelled is not None:
-            text = self._spelled.sub(lambda found: found[0][0] + " " + found[0][1:], text)
+            text = self._spelled.sub(lambda match: match[0][0] + " " + match[0][1:], text)
         encoding = self._plain.encode(text, add_special_tokens=False)
         if self.reserved.isdisjoint(encoding.ids):
             return [(encoding, 0)]
@@ -161,15 +161,15 @@ class _Codec:
         seams = [0]
         for id_, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
             if id_ in self.reserved:
-                at = text.find(self._names.get(id_, ""), start, end)
-                seams.append(max(at, start) + 1)
+                position = text.find(self._names.get(id_, ""), start, end)
+                seams.append(max(position, start) + 1)
         pieces = [text[start:end] for start, end in zip(seams, [*seams[1:], len(text)], strict=True)]
         return list(zip(self._plain.encode_batch(pieces, add_special_tokens=False), seams, strict=True))
 
 
-def _before_ours(at: int, ours: Sequence[int]) -> int:
+def _before_ours(position: int, ours: Sequence[int]) -> int:
     """A place in the text with our spaces -> the place in the text without them."""
-    return at - sum(place + before < at for before, place in enumerate(ours))
+    return position - sum(place + before < position for before, place in enumerate(ours))
 
 
 _codecs: WeakKeyDictionary[Any, _Codec] = WeakKeyDictionary()  # a memo: lives as long as the tokenizer does
@@ -248,12 +248,12 @@ def _templated(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[str | 
         return [], str(cause)
     # re.split with a group gives literal, number, literal, number, ..., literal.
     split = _SENTINEL.split(rendered)
-    parts: list[str | int] = [int(part) if at % 2 else part for at, part in enumerate(split)]
+    parts: list[str | int] = [int(part) if number % 2 else part for number, part in enumerate(split)]
     lost = set(range(len(messages))) - {part for part in parts if isinstance(part, int)}
     if lost:
         return [], f"it leaves out the {messages[min(lost)].role} turn"
     if continued:
-        last = max(at for at, part in enumerate(parts) if part == len(messages) - 1)
+        last = max(place for place, part in enumerate(parts) if part == len(messages) - 1)
         parts = parts[: last + 1]
     return [part for part in parts if part != ""], None
 
@@ -262,7 +262,7 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
     """System texts moved to the head of the first user turn."""
     heads = [turn.content for turn in messages if turn.role == "system"]
     turns = [turn for turn in messages if turn.role != "system"]
-    first = next((at for at, turn in enumerate(turns) if turn.role == "user"), None)
+    first = next((position for position, turn in enumerate(turns) if turn.role == "user"), None)
     if first is None:
         return [Message(role="user", content="\n\n".join(heads)), *turns]
     turns[first] = Message(role="user", content="\n\n".join([*heads, turns[first].content]))
@@ -272,9 +272,9 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
 def _plain_layout(messages: Sequence[Message]) -> list[str | int]:
     """`role: content` lines, for models that were never taught a chat format."""
     parts: list[str | int] = []
-    for at, turn in enumerate(messages):
-        new_line = "\n" if at else ""
-        parts += [f"{new_line}{turn.role}: ", at]
+    for number, turn in enumerate(messages):
+        new_line = "\n" if number else ""
+        parts += [f"{new_line}{turn.role}: ", number]
     if messages[-1].role != "assistant":
         parts.append("\nassistant:")
     return parts

@@ -106,15 +106,15 @@ def _inside(path: str) -> bool:
 
 def weight_files(folder: Path) -> list[Path]:
     """The weight files that loading reads, in a fixed order. Listed shards are returned even when absent."""
-    found: list[Path] = []
+    files: list[Path] = []
     for module in [path for path, _ in module_types(folder)] or [""]:
         place = folder / module
         index = _json(place / "model.safetensors.index.json")
         if isinstance(index, dict) and isinstance(index.get("weight_map"), dict):
-            found += [place / Path(str(name)).name for name in sorted(set(index["weight_map"].values()))]
+            files += [place / Path(str(name)).name for name in sorted(set(index["weight_map"].values()))]
         elif (single := place / "model.safetensors").is_file():
-            found.append(single)
-    return found
+            files.append(single)
+    return files
 
 
 def weights_sha256(folder: Path) -> str:

@@ -52,9 +52,9 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 def _require(reader: Any, key: str, wanted: str, gguf: Path) -> None:
-    found = _value(reader, key)
-    if found != wanted:
-        raise MissingModel(f"'{gguf.name}' cannot be converted: its {key} is {found!r}, only {wanted!r} is read")
+    value = _value(reader, key)
+    if value != wanted:
+        raise MissingModel(f"'{gguf.name}' cannot be converted: its {key} is {value!r}, only {wanted!r} is read")
 
 
 def _value(reader: Any, key: str) -> Any:
@@ -114,7 +114,7 @@ def _special(reader: Any) -> dict[str, Any]:
     return {name: int(_value(reader, f"tokenizer.ggml.{key}_token_id")) for name, key in names.items()}
 
 
-def _require_shapes(config: Any, found: dict[str, tuple[int, ...]]) -> None:
+def _require_shapes(config: Any, shapes: dict[str, tuple[int, ...]]) -> None:
     """Raise MissingModel unless the tensors are exactly those that the configured model has."""
     import torch
     from transformers import LlamaForCausalLM
@@ -122,8 +122,8 @@ def _require_shapes(config: Any, found: dict[str, tuple[int, ...]]) -> None:
     with torch.device("meta"):
         model = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
     wanted = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    if found != wanted:
-        odd = sorted(set(found.items()) ^ set(wanted.items()))[:4]
+    if shapes != wanted:
+        odd = sorted(set(shapes.items()) ^ set(wanted.items()))[:4]
         raise MissingModel(f"the tensors of the GGUF file are not those of its configuration, first of all: {odd}")
 
 
@@ -135,10 +135,10 @@ def transformers_name(name: str) -> str:
     """
     if name in _OUTSIDE:
         return _OUTSIDE[name]
-    found = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
-    if found is None or found[2] not in _INSIDE:
+    match = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
+    if match is None or match[2] not in _INSIDE:
         raise MissingModel(f"tensor '{name}' of the GGUF file has no place in a Llama model")
-    return f"model.layers.{found[1]}.{_INSIDE[found[2]]}.weight"
+    return f"model.layers.{match[1]}.{_INSIDE[match[2]]}.weight"
 
 
 def halves_of_heads(weights: NDArray[np.float32], n_heads: int) -> NDArray[np.float32]:

@@ -51,9 +51,9 @@ def fetch(name: str, *, revision: str | None) -> Path:
         )
     except Exception as cause:  # its HTTP library's errors share no base with its own
         reason = str(cause).strip().splitlines()[0] if str(cause).strip() else "no reason given"
-        at = f" at revision '{revision}'" if revision else ""
+        suffix = f" at revision '{revision}'" if revision else ""
         raise MissingModel(
-            f"model '{name}'{at} cannot be fetched from the hub: {type(cause).__name__}: {reason}. Check the"
+            f"model '{name}'{suffix} cannot be fetched from the hub: {type(cause).__name__}: {reason}. Check the"
             " name and the connection (HF_ENDPOINT, HF_TOKEN), or give the path of a local folder."
         ) from cause
 

