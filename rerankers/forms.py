@@ -28,9 +28,9 @@ def written(
     held = [form if ("choices" if form.choices else "regex") in kept else SamplingParams() for form in forms]
     done: dict[int, Completion] = {}
     for form in dict.fromkeys(held):
-        at = [number for number, other in enumerate(held) if other == form]
+        numbers = [number for number, other in enumerate(held) if other == form]
         params = replace(form, max_tokens=max_tokens)
-        done.update(zip(at, llm.complete([prompts[number] for number in at], params), strict=True))
+        done.update(zip(numbers, llm.complete([prompts[number] for number in numbers], params), strict=True))
     return [done[number] for number in range(len(prompts))]
 
 

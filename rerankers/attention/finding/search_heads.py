@@ -109,8 +109,8 @@ def choose_heads(
     """
     strengths, by_depth = _choose(plan, scores, depths, methods)
     depth = shallowest(by_depth)
-    found, strength = by_depth[depth], strengths[depth]
-    weights = found.weights if layout == "blocks" else _unstandardised(found.weights, scores, strength)
+    fit, strength = by_depth[depth], strengths[depth]
+    weights = fit.weights if layout == "blocks" else _unstandardised(fit.weights, scores, strength)
     with llm.weights() as lent:
         from rerankers.attention.heads.identity import weight_hash
 
@@ -122,11 +122,11 @@ def choose_heads(
             layers=int(config.num_hidden_layers),
             heads_per_layer=int(config.num_attention_heads),
             layout=layout,
-            form="standardised" if found.prior is None else "absolute",
+            form="standardised" if fit.prior is None else "absolute",
             null_strength=strength,
             weights=_named(plan, weights),
-            prior={} if found.prior is None else _named(plan, found.prior),
-            method=f"{found.method}, cross-validated nDCG@10 {found.ndcg:.4f} over {len(scores)} queries",
+            prior={} if fit.prior is None else _named(plan, fit.prior),
+            method=f"{fit.method}, cross-validated nDCG@10 {fit.ndcg:.4f} over {len(scores)} queries",
             found_on=found_on,
         )
     alone = ndcg_per_head([each.example(slice(None), strength) for each in scores])

@@ -135,8 +135,8 @@ Fit = tuple[Scores, Scores | None]
 
 def fit(examples: Sequence[Example], method: Method, setting: float) -> Fit:
     """Weights [n_heads] and prior. `setting` is how many heads are kept, for sparse and joint the penalty."""
-    (found,) = _fits(examples, method, [setting])
-    return found
+    (result,) = _fits(examples, method, [setting])
+    return result
 
 
 def _fits(examples: Sequence[Example], method: Method, settings: Sequence[float]) -> list[Fit]:

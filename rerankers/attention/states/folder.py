@@ -58,11 +58,11 @@ class StateFolder:
         """uint8 bytes of each document's state, shared with the files; None where there is none."""
         for segment in self._segments.values():
             segment.forget_if_cut()
-        found = [self._read(document) for document in documents]
-        if any(data is None for data in found):
+        states = [self._read(document) for document in documents]
+        if any(data is None for data in states):
             self._look()
-            found = [self._read(documents[i]) if data is None else data for i, data in enumerate(found)]
-        return found
+            states = [self._read(documents[i]) if data is None else data for i, data in enumerate(states)]
+        return states
 
     def add(self, document: bytes, data: Tensor) -> None:
         """Keep a state unless it is kept already, here or by another process, or is larger than the budget.
@@ -178,13 +178,13 @@ class StateFolder:
 
     def _prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        told = self._folder / "identity.json"
+        label = self._folder / "identity.json"
         with suppress(OSError):
-            if told.read_bytes() == self._in_clear.encode():
+            if label.read_bytes() == self._in_clear.encode():
                 return
         draft = self._folder / f"{secrets.token_hex(16)}.new"
         draft.write_text(self._in_clear, encoding="utf-8")
-        os.replace(draft, told)
+        os.replace(draft, label)
 
     def _all_segments(self) -> list[SegmentFiles]:
         """Of every identity."""
