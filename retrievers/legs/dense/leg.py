@@ -129,9 +129,9 @@ def _recall(leg: DenseLeg, vectors: NDArray[np.float32], *, progress: Progress) 
     true_rows, true_scores = MappedStore(vectors).search(queries, k=k, mask=None)
     found_rows, _ = leg.search(queries, k=k)
     shares = []
-    for own, query, expected, scores, found in zip(sample, queries, true_rows, true_scores, found_rows, strict=True):
+    for own, query, expected, scores, rows in zip(sample, queries, true_rows, true_scores, found_rows, strict=True):
         wanted = scores[expected != own][:_RECALL_AT]
-        others = found[(found != own) & (found >= 0)][:_RECALL_AT]
+        others = rows[(rows != own) & (rows >= 0)][:_RECALL_AT]
         good = vectors[others] @ query >= wanted[-1] - 1e-6
         shares.append(good.sum() / len(wanted))
     progress("measure recall", 1, 1)
