@@ -1,8 +1,8 @@
 """Forms that hold a model, where it can be held, to an answer that a ranking can be read from.
 
-A form leaves room for the letters or numbers of the passages shown, for as many as were asked for, and for no prose. That
-none is named twice it cannot say: an expression for all orders of twenty passages is longer than any engine takes. So
-where one letter is wanted nothing is left to repair; where several are, what is repeated is, and what it crowded out.
+A form allows the letters or numbers of the passages shown, as many as were asked for, and no prose. It cannot forbid
+that a passage is named twice: an expression for all orders of twenty passages is longer than any engine takes. So an
+answer of one letter needs no repair. In an answer of several, repeated passages are repaired, and so are missing ones.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class SelfConsistencyReranker:
             raise ValueError(f"rerank.self_consistency: aggregate must be kemeny or borda, got {aggregate!r}")
         require_positive("rerank.self_consistency", runs=runs)
         if isinstance(of, SelfConsistencyReranker):
-            raise ValueError("rerank.self_consistency: of is repeated already; raise its runs instead")
+            raise ValueError("rerank.self_consistency: 'of' repeats its questions already. Raise its runs instead")
         self.llm, self.repeated = llm, of
         order = kemeny if aggregate == "kemeny" else borda
         self.repeated.judge = consistent(self.repeated.judge, runs=runs, seed=seed, aggregate=order)

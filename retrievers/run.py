@@ -45,7 +45,7 @@ class RunRetriever:
         rankings = [self._retrieve(query, k) for query in queries]
         if unknown := [r for r in rankings if r.outcome.counts.get("unknown_documents")]:
             log.warning(
-                "retrieve.run: %d of %d queries name documents that the index has not; first: qid '%s', %s",
+                "retrieve.run: %d of %d queries name documents that are not in the index; first: qid '%s', %s",
                 len(unknown),
                 len(rankings),
                 unknown[0].qid,

@@ -121,13 +121,13 @@ class ServerLLM:
 
     @property
     def lacks(self) -> dict[str, str]:
-        """Scoring and choosing, if another server than vLLM was named."""
+        """Scoring and choosing, where the dialect was set to one that has neither."""
         why = "dialect openai has no word for it; vllm serve has, with dialect vllm"
         return dict.fromkeys(("score", "choose"), why) if self._asked_dialect == "openai" else {}
 
     @property
     def may_lack(self) -> dict[str, str]:
-        """The same, as long as the dialect is to be found out."""
+        """Scoring and choosing, where the dialect is auto: the server is not asked yet."""
         why = "only vLLM scores and chooses, and the server was not asked what it is; dialect vllm or openai says it"
         return dict.fromkeys(("score", "choose"), why) if self._asked_dialect == "auto" else {}
 

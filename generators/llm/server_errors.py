@@ -39,7 +39,7 @@ def timed_out(url: str, timeout_s: float) -> RagError:
 
 
 def broke_off(url: str, cause: str) -> RagError:
-    """A stream that ended before its end: what was said cannot be unsaid, so it is not tried again."""
+    """A stream broke off. Its pieces were handed out already, so it is not tried again."""
     return StageError(f"llm.server: the stream from {url} broke off ({cause})")
 
 

@@ -68,8 +68,8 @@ def asked_for(prompt: Prompt) -> Prompt:
         return prompt
     if len(prompt) < 2 or prompt[-2].role != "user":
         raise SpecError(
-            "llm.server: this prompt begins the assistant's turn after none of the user's, and servers other than vLLM do "
-            "not go on with it. Use a prompt that ends with the user's turn, give the model's 'tokenizer', or use vllm serve."
+            "llm.server: this prompt begins the assistant's turn with no user's turn before it. Only vLLM servers "
+            "continue it. Use a prompt that ends with the user's turn, give the model's 'tokenizer', or use vllm serve."
         )
     *before, user, opening = prompt
     return [*before, replace(user, content=f"{user.content}\n\n{opening.content}")]

@@ -73,7 +73,7 @@ def portions(
 
 
 def _worthwhile(families: Sequence[tuple[int, list[int]]], kept: Sequence[int]) -> list[tuple[int, list[int]]]:
-    """Families without those of whom as much is kept as the others have in common, if two are left."""
+    """Families without the rows whose common beginning is kept already. A family of fewer than two rows is left out."""
     shorter = [(length, [row for row in family if kept[row] < length]) for length, family in families]
     return [(length, family) for length, family in shorter if len(family) > 1]
 

@@ -91,7 +91,7 @@ class Together:
                 self._coming.remove(row)
 
     def _next(self, rows: Sequence[_Row]) -> list[_Row]:
-        """Who may come in beside these rows, in the order of their coming."""
+        """Waiting rows that may join these rows, first come first."""
         chosen: list[_Row] = []
         for row in list(self._coming):
             beside = [*rows, *chosen, row]

@@ -1,7 +1,7 @@
 """Queries of a document's own salient words, which stay in it: what a person types who looks for just that document.
 
-A title or first sentence that is taken off its document and put to the corpus leaves the document with less of the query's
-words than what is found for them, and heads learn the opposite of what real queries ask for. Words that stay do not.
+The alternative is a title or first sentence that is cut out of its document. Then the document has fewer of the query's
+words than other hits have, and heads learn the opposite of what real queries need. Words that stay avoid this.
 """
 
 from __future__ import annotations

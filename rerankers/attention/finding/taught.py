@@ -1,7 +1,7 @@
 """A teacher of heads where nothing is judged: what the index's own legs say of the candidates, together.
 
-That a query was drawn from one document says little of the others, of which some are as good. The lexical and the dense
-leg grade all of them; heads that agree with both have learned what is common to them, from no label of anybody's.
+A query drawn from one document says little of the other candidates, and some of those are as good. So the lexical and
+the dense leg grade all of them. Heads that agree with both have learned what the two have in common, without labels.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Entry(NamedTuple):
 
 
 def digest_of(identity: bytes, document: bytes, data: Tensor) -> bytes:
-    """Of the bytes of one document's state, 16 bytes."""
+    """A digest of one document's state: 16 bytes."""
     sha256 = hashlib.sha256(identity + document)
     sha256.update(data.numpy().data)
     return sha256.digest()[:16]

@@ -44,7 +44,7 @@ class DenseLeg:
             vectors: float32 [n, dim], memory-mapped or not; read in blocks.
         """
         if vectors.ndim != 2 or vectors.dtype != np.float32:
-            raise ValueError(f"DenseLeg.build: vectors must be float32 [n, dim], got {vectors.dtype} {vectors.shape}")
+            raise ValueError(f"dense leg: vectors must be float32 [n, dim], got {vectors.dtype} {vectors.shape}")
         need("faiss", by="the dense leg")
         folder.mkdir(parents=True, exist_ok=True)
         structure: VectorStructure = STRUCTURES.get(settings.structure)()
@@ -98,11 +98,11 @@ class DenseLeg:
             ties by row ascending.
         """
         if k < 1:
-            raise ValueError(f"DenseLeg.search: k must be at least 1, got {k}")
+            raise ValueError(f"dense leg: k must be at least 1, got {k}")
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:
-            raise ValueError(f"DenseLeg.search: vectors must be [n, {self.dim}], got {list(vectors.shape)}")
+            raise ValueError(f"dense leg: vectors must be [n, {self.dim}], got {list(vectors.shape)}")
         if mask is not None and mask.shape != (len(self),):
-            raise ValueError(f"DenseLeg.search: mask must be [{len(self)}], got {list(mask.shape)}")
+            raise ValueError(f"dense leg: mask must be [{len(self)}], got {list(mask.shape)}")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
         possible = min(k, len(self))
         rows = np.full((len(queries), k), -1, dtype=np.int32)
