@@ -69,7 +69,7 @@ def pieces(llm: LLM, prompt: Prompt, params: SamplingParams) -> Generator[str, N
         yield completion.text
         return completion
     stream: Iterator[str] = llm.stream(prompt, params)
-    told: list[str] = []
+    parts: list[str] = []
     try:
         while True:
             try:
@@ -77,8 +77,8 @@ def pieces(llm: LLM, prompt: Prompt, params: SamplingParams) -> Generator[str, N
             except StopIteration as end:
                 if isinstance(end.value, Completion):
                     return end.value
-                return _counted(llm, prompt, "".join(told))
-            told.append(piece)
+                return _counted(llm, prompt, "".join(parts))
+            parts.append(piece)
             yield piece
     finally:
         close(stream)

@@ -79,11 +79,11 @@ class CitedGenerator:
 
     def generate(self, contexts: Sequence[Context]) -> list[Answer]:
         """One answer per context, in order. Contexts without passages cost no call."""
-        asked = [context for context in contexts if context.passages]
+        requests = [context for context in contexts if context.passages]
         started = perf_counter()
-        rendered = [self._render(context) for context in asked]
-        completions = self.llm.complete(rendered, self._params) if asked else []
-        seconds = (perf_counter() - started) / max(1, len(asked))
+        rendered = [self._render(context) for context in requests]
+        completions = self.llm.complete(rendered, self._params) if requests else []
+        seconds = (perf_counter() - started) / max(1, len(requests))
         written = zip(rendered, completions, strict=True)
         answers = [
             self._answer(context, *next(written), seconds) if context.passages else self._declined(context)
@@ -104,7 +104,7 @@ class CitedGenerator:
             return
         started = perf_counter()
         checker = MarkerFilter(_doc_ids(context))
-        told: list[str] = []
+        parts: list[str] = []
         source = pieces(self.llm, self._render(context), self._params)
         try:
             while True:
@@ -114,15 +114,15 @@ class CitedGenerator:
                     completion: Completion = end.value
                     break
                 if settled:
-                    told.append(settled)
+                    parts.append(settled)
                     yield AnswerDelta(text=settled)
         finally:
             source.close()
         rest = checker.finish()
         if rest:
-            told.append(rest)
+            parts.append(rest)
             yield AnswerDelta(text=rest)
-        checked = CheckedText(text="".join(told), citations=checker.citations, removed=checker.removed)
+        checked = CheckedText(text="".join(parts), citations=checker.citations, removed=checker.removed)
         answer = self._judged(context, completion, checked, perf_counter() - started)
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)

@@ -118,8 +118,10 @@ class CrossEncoderReranker:
         lengths = [len(one["input_ids"]) for one in encoded]
         scores = [0.0] * len(pairs)
         for batch in _batches(lengths, self.max_batch_tokens):
-            for at, score in zip(batch, self._forward(model, tokenizer, [encoded[at] for at in batch]), strict=True):
-                scores[at] = score
+            for position, score in zip(
+                batch, self._forward(model, tokenizer, [encoded[position] for position in batch]), strict=True
+            ):
+                scores[position] = score
         return list(zip(scores, lengths, strict=True))
 
     def _encoded(self, tokenizer: Any, query: str, passage: str) -> dict[str, list[int]]:
@@ -172,10 +174,10 @@ class CrossEncoderReranker:
 def _batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
     """Positions in batches of like length, longest first, at most `tokens` padded tokens each, one row at least."""
     batch: list[int] = []
-    for at in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
         if batch and (len(batch) + 1) * lengths[batch[0]] > tokens:
             yield batch
             batch = []
-        batch.append(at)
+        batch.append(position)
     if batch:
         yield batch

@@ -1,8 +1,8 @@
 """Forms that hold a model, where it can be held, to an answer that a ranking can be read from.
 
-A form leaves room for the letters or numbers of the passages shown, for as many as were asked for, and for no prose. That
-none is named twice it cannot say: an expression for all orders of twenty passages is longer than any engine takes. So
-where one letter is wanted nothing is left to repair; where several are, what is repeated is, and what it crowded out.
+A form allows the letters or numbers of the passages shown, as many as were asked for, and no prose. It cannot forbid
+that a passage is named twice: an expression for all orders of twenty passages is longer than any engine takes. So an
+answer of one letter needs no repair. In an answer of several, repeated passages are repaired, and so are missing ones.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def written(
     held = [form if ("choices" if form.choices else "regex") in kept else SamplingParams() for form in forms]
     done: dict[int, Completion] = {}
     for form in dict.fromkeys(held):
-        at = [number for number, other in enumerate(held) if other == form]
+        numbers = [number for number, other in enumerate(held) if other == form]
         params = replace(form, max_tokens=max_tokens)
-        done.update(zip(at, llm.complete([prompts[number] for number in at], params), strict=True))
+        done.update(zip(numbers, llm.complete([prompts[number] for number in numbers], params), strict=True))
     return [done[number] for number in range(len(prompts))]
 
 

@@ -82,9 +82,9 @@ class GradedReranker:
     def _render(self, query: str, passage: str) -> Prompt:
         return self.prompt.render(query=query, passage=passage, labels=", ".join(self.labels))
 
-    def _weigh(self, asked: list[Prompt], queries: list[str]) -> list[Weight]:
-        labels = in_place(asked, self.labels)
-        table = self.llm.choose(asked, labels).astype(np.float64)
+    def _weigh(self, requests: list[Prompt], queries: list[str]) -> list[Weight]:
+        labels = in_place(requests, self.labels)
+        table = self.llm.choose(requests, labels).astype(np.float64)
         if self._per_token:
             table /= tokens_of(self.llm, labels)
         scores = table[:, 0] if self.score == "peak" else expected_gain(table)

@@ -44,10 +44,10 @@ def parse_labels(text: str, n: int) -> tuple[tuple[int, ...], LabelReport]:
     ((2, 0), LabelReport(unknown=0, repeated=0, prose=True))
     """
     text = unicodedata.normalize("NFKC", without_reasoning(text)).strip()
-    found = [letter for letter in _LETTER.finditer(text) if _is_label(text, letter)]
-    places = [LABELS.index(letter[1]) for letter in _marked(text, found)]
+    letters = [letter for letter in _LETTER.finditer(text) if _is_label(text, letter)]
+    places = [LABELS.index(letter[1]) for letter in _marked(text, letters)]
     if not any(place < n for place in places):
-        places = [LABELS.index(letter[1]) for letter in found]
+        places = [LABELS.index(letter[1]) for letter in letters]
     if not places and (small := _SMALL.fullmatch(text)):
         places = [LABELS.index(small[1].upper())]
     valid = [place for place in places if place < n]
@@ -60,10 +60,10 @@ def parse_labels(text: str, n: int) -> tuple[tuple[int, ...], LabelReport]:
     return first, report
 
 
-def _is_label(text: str, found: re.Match[str]) -> bool:
-    if found[1] not in "AI" or _NAMED.search(text, max(0, found.start() - 20), found.start()):
+def _is_label(text: str, letter: re.Match[str]) -> bool:
+    if letter[1] not in "AI" or _NAMED.search(text, max(0, letter.start() - 20), letter.start()):
         return True
-    return _WORD_FOLLOWS.match(text, found.end()) is None
+    return _WORD_FOLLOWS.match(text, letter.end()) is None
 
 
 def _marked(text: str, letters: Sequence[re.Match[str]]) -> list[re.Match[str]]:

@@ -109,12 +109,12 @@ class LetterJudge:
         room: int,
         started: float,
     ) -> list[Places]:
-        asked = [one.prompt for one in prompts]
+        requests = [one.prompt for one in prompts]
         forms = [
             letters(prompt, len(shown), keep=keep)
-            for prompt, (_, shown), keep in zip(asked, questions, kept, strict=True)
+            for prompt, (_, shown), keep in zip(requests, questions, kept, strict=True)
         ]
-        completions = written(self._llm, asked, forms, max_tokens=room)
+        completions = written(self._llm, requests, forms, max_tokens=room)
         seconds = (perf_counter() - started) / len(prompts)
         return [
             _read(work, shown, whole_reply(one.prompt, completion), keep, completion, seconds)

@@ -67,12 +67,12 @@ class NumberJudge:
         room = self._reply_tokens(max(len(shown) for _, shown in questions))
         renders = [self._render(work, shown) for work, shown in questions]
         fits = fitted(self._llm, renders, words=self._max_words, rooms=[room] * len(renders))
-        asked, layout = [one.prompt for one in fits], self._layout
+        requests, layout = [one.prompt for one in fits], self._layout
         forms = [
             numbers(prompt, len(shown), name=layout.name, joint=layout.joint)
-            for prompt, (_, shown) in zip(asked, questions, strict=True)
+            for prompt, (_, shown) in zip(requests, questions, strict=True)
         ]
-        completions = written(self._llm, asked, forms, max_tokens=room)
+        completions = written(self._llm, requests, forms, max_tokens=room)
         seconds = (perf_counter() - started) / len(questions)
         answers: list[Places] = []
         for (work, shown), one, completion in zip(questions, fits, completions, strict=True):

@@ -40,12 +40,12 @@ def fitted(llm: LLM, renders: Sequence[Callable[[int], Prompt]], *, words: int, 
     """
     prompts = [render(words) for render in renders]
     limits = [llm.context_window - room for room in rooms]
-    found = zip(prompts, renders, llm.count_tokens(prompts), limits, strict=True)
+    rows = zip(prompts, renders, llm.count_tokens(prompts), limits, strict=True)
     return [
         Fitted(prompt=prompt, tokens=tokens, shortened=False)
         if tokens <= limit
         else _shortened(llm, render, words=words, tokens=tokens, limit=limit)
-        for prompt, render, tokens, limit in found
+        for prompt, render, tokens, limit in rows
     ]
 
 

@@ -47,7 +47,7 @@ def parse_permutation(text: str, n: int) -> tuple[list[int], PermutationReport]:
     """
     n = max(n, 0)
     text = unicodedata.normalize("NFKC", without_reasoning(text)).translate(_BRACKETS)
-    bracketed = [number for found in _LISTED.findall(text) for number in _NUMBER.findall(found)]
+    bracketed = [number for listing in _LISTED.findall(text) for number in _NUMBER.findall(listing)]
     named = _positions(bracketed, n)
     numbers = bracketed
     if not any(position is not None for position in named):

@@ -69,9 +69,9 @@ class QueryLikelihoodReranker:
             for query, size in zip(queries, sizes, strict=True)
         }
 
-    def _weigh(self, scored: Mapping[str, str], asked: list[Prompt], queries: list[str]) -> list[Weight]:
+    def _weigh(self, scored: Mapping[str, str], requests: list[Prompt], queries: list[str]) -> list[Weight]:
         # A query of blanks alone has nothing to score, and no blank may be put before it.
-        begun = in_place(asked, [scored[query] for query in queries])
+        begun = in_place(requests, [scored[query] for query in queries])
         texts = [text if query.strip() else "" for text, query in zip(begun, queries, strict=True)]
         return [
             Weight(
@@ -79,7 +79,7 @@ class QueryLikelihoodReranker:
                 tokens=len(tokens),
                 query_cut=scored[query] != query,
             )
-            for tokens, query in zip(self.llm.score(asked, texts), queries, strict=True)
+            for tokens, query in zip(self.llm.score(requests, texts), queries, strict=True)
         ]
 
 

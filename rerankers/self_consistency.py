@@ -49,7 +49,7 @@ class SelfConsistencyReranker:
             raise ValueError(f"rerank.self_consistency: aggregate must be kemeny or borda, got {aggregate!r}")
         require_positive("rerank.self_consistency", runs=runs)
         if isinstance(of, SelfConsistencyReranker):
-            raise ValueError("rerank.self_consistency: of is repeated already; raise its runs instead")
+            raise ValueError("rerank.self_consistency: 'of' repeats its questions already. Raise its runs instead")
         self.llm, self.repeated = llm, of
         order = kemeny if aggregate == "kemeny" else borda
         self.repeated.judge = consistent(self.repeated.judge, runs=runs, seed=seed, aggregate=order)
@@ -81,10 +81,10 @@ def shuffles(items: Shown, runs: int, seed: int) -> list[Shown]:
 
 def agreed(shown: Sequence[Shown], answers: Sequence[Places], aggregate: Aggregate) -> Places:
     """Places in the first of `shown`, all of them and best first, from answers about each of them; none if all are empty."""
-    at = {item: place for place, item in enumerate(shown[0])}
+    positions = {item: place for place, item in enumerate(shown[0])}
     orders = []
     for items, places in zip(shown, answers, strict=True):
-        listed = [at[items[place]] for place in places]
+        listed = [positions[items[place]] for place in places]
         if listed:  # what a reply left out follows in the first order, not in that of its shuffle
             orders.append(listed + [place for place in range(len(items)) if place not in listed])
     return tuple(aggregate(orders)) if orders else ()
@@ -108,8 +108,8 @@ def kemeny(orders: Sequence[Order]) -> list[int]:
     ranks = [{item: rank for rank, item in enumerate(order)} for order in orders]
     settled: list[int] = []
     for item in borda(orders):
-        at = len(settled)
-        while at > 0 and 2 * sum(rank[item] < rank[settled[at - 1]] for rank in ranks) > len(ranks):
-            at -= 1
-        settled.insert(at, item)
+        position = len(settled)
+        while position > 0 and 2 * sum(rank[item] < rank[settled[position - 1]] for rank in ranks) > len(ranks):
+            position -= 1
+        settled.insert(position, item)
     return settled

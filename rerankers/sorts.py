@@ -47,11 +47,11 @@ def heapsort(n: int, *, top: int, children: int, best: Best) -> Order:
         while below(node):
             places = (node, *below(node))
             winner = yield from best(tuple(sorted(heap[place] for place in places)))
-            at = next(place for place in places if heap[place] == winner)
-            if at == node:
+            target = next(place for place in places if heap[place] == winner)
+            if target == node:
                 return
-            heap[node], heap[at] = heap[at], heap[node]
-            node = at
+            heap[node], heap[target] = heap[target], heap[node]
+            node = target
 
     for level in reversed(_levels(n, children)):
         yield from together([sift(node) for node in level if below(node)])

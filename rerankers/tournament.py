@@ -104,10 +104,10 @@ def tournament(n: int, stages: Sequence[tuple[int, int]], rng: random.Random) ->
             continue
         for group in groups:
             rng.shuffle(group)
-        asked = [Selection(keep, tuple(group)) for group in groups if len(group) > keep]
-        answers = yield asked
+        selections = [Selection(keep, tuple(group)) for group in groups if len(group) > keep]
+        answers = yield selections
         left = [item for group in groups if len(group) <= keep for item in group]
-        for selection, places in zip(asked, answers, strict=True):
+        for selection, places in zip(selections, answers, strict=True):
             left += _promoted(selection, places)
         left.sort()
         for item in left:

@@ -53,8 +53,8 @@ class YesNoReranker:
             by="rerank.yes_no",
         )
 
-    def _weigh(self, asked: list[Prompt], queries: list[str]) -> list[Weight]:
-        table = self.llm.choose(asked, in_place(asked, _YES + _NO)).astype(np.float64)
+    def _weigh(self, requests: list[Prompt], queries: list[str]) -> list[Weight]:
+        table = self.llm.choose(requests, in_place(requests, _YES + _NO)).astype(np.float64)
         with np.errstate(invalid="ignore"):  # a model that broke down shows in the scores
             yes = np.logaddexp.reduce(table[:, : len(_YES)], axis=1)
             no = np.logaddexp.reduce(table[:, len(_YES) :], axis=1)

@@ -90,18 +90,20 @@ class BacktraceRetriever:
         started = perf_counter()
         sources = [self._source(query) for query in queries]
         jobs = [(source, shown) for source in sources for shown in source.wanted]
-        asked = [(source.prompt_of(shown, self.prompt), _after(source.query)) for source, shown in jobs]
+        requests = [(source.prompt_of(shown, self.prompt), _after(source.query)) for source, shown in jobs]
         room = self.llm.context_window - _MARGIN
-        lengths = self.llm.count_tokens([_joined(prompt, text) for prompt, text in asked])
-        fitting = [at for at, tokens in enumerate(lengths) if tokens <= room]
-        scores = self.llm.score([asked[at][0] for at in fitting], [asked[at][1] for at in fitting])
+        lengths = self.llm.count_tokens([_joined(prompt, text) for prompt, text in requests])
+        fitting = [number for number, tokens in enumerate(lengths) if tokens <= room]
+        scores = self.llm.score(
+            [requests[number][0] for number in fitting], [requests[number][1] for number in fitting]
+        )
         spared = cached_tokens(self.llm, len(fitting))
-        for at, logs, cached in zip(fitting, scores, spared, strict=True):
-            source, shown = jobs[at]
+        for number, logs, cached in zip(fitting, scores, spared, strict=True):
+            source, shown = jobs[number]
             if logs:
                 source.likelihoods[shown] = math.fsum(logs) / len(logs)
                 source.calls += 1
-                source.tokens += lengths[at]
+                source.tokens += lengths[number]
                 source.cached += cached
         seconds = (perf_counter() - started) / len(queries)
         rankings = [source.ranking(k, seconds) for source in sources]
@@ -130,19 +132,19 @@ def contexts(form: Form, n: int, window: int) -> list[tuple[Shown, Shown | None]
     >>> contexts("causal", 3, 2)
     [((0,), ()), ((0, 1), (0,)), ((2,), ())]
     """
-    found: list[tuple[Shown, Shown | None]] = []
-    for at in range(n):
-        first = at - at % window
-        before, whole = tuple(range(first, at)), tuple(range(first, min(first + window, n)))
+    pairs: list[tuple[Shown, Shown | None]] = []
+    for number in range(n):
+        first = number - number % window
+        before, whole = tuple(range(first, number)), tuple(range(first, min(first + window, n)))
         if form == "single":
-            found.append(((at,), None))
+            pairs.append(((number,), None))
         elif form == "autoregressive":
-            found.append(((*before, at), None))
+            pairs.append(((*before, number), None))
         elif form == "causal":
-            found.append(((*before, at), before))
+            pairs.append(((*before, number), before))
         else:
-            found.append((whole, tuple(place for place in whole if place != at)))
-    return found
+            pairs.append((whole, tuple(place for place in whole if place != number)))
+    return pairs
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,7 +165,7 @@ class _Source:
         return list(dict.fromkeys(shown for pair in self.needed for shown in pair if shown is not None))
 
     def prompt_of(self, shown: Shown, template: prompts.PromptTemplate) -> Prompt:
-        return template.render(source="\n".join(self.sentences[at].full_text for at in shown))
+        return template.render(source="\n".join(self.sentences[number].full_text for number in shown))
 
     def ranking(self, k: int, seconds: float) -> Ranking:
         scored = [

@@ -59,16 +59,16 @@ class BM25Retriever:
         rankings: list[Ranking | None] = [None] * len(queries)
         kinds: dict[int, str] = {}
         for where, members in by_filter(queries, self._where):
-            found = self._search([terms[i] for i in members], k=k, where=where)
-            for i, hits in zip(members, found, strict=True):
+            hit_lists = self._search([terms[i] for i in members], k=k, where=where)
+            for i, hits in zip(members, hit_lists, strict=True):
                 outcome = Outcome()
                 if not hits and (why := self._why_empty(queries[i], terms[i], where)) is not None:
                     kinds[i], detail = why
                     outcome = Outcome(kind="empty", detail=detail)
                 rankings[i] = Ranking(query=queries[i], hits=hits, source="bm25", outcome=outcome)
-        made = [ranking for ranking in rankings if ranking is not None]
-        _warn([(queries[i].qid, kind) for i, kind in sorted(kinds.items())], len(made))
-        return made
+        results = [ranking for ranking in rankings if ranking is not None]
+        _warn([(queries[i].qid, kind) for i, kind in sorted(kinds.items())], len(results))
+        return results
 
     def _terms(self, query: Query) -> Mapping[str, float]:
         return query.terms or Counter(lexical(self._index).analyzer.terms(query.text))
@@ -79,7 +79,7 @@ class BM25Retriever:
         leg = lexical(self._index)
         k = max(1, min(k, leg.n_docs))
         rows, scores = leg.search(terms, k=k + 1, where=where, threads=self._threads)
-        found = []
+        hit_lists = []
         for query, best_rows, best_scores in zip(terms, rows, scores, strict=True):
             if best_rows[k] >= 0 and best_scores[k] == best_scores[k - 1]:  # the cut is among equals
                 deep_rows, deep_scores = leg.search([query], k=k + _MOST_TIES, where=where)
@@ -94,8 +94,8 @@ class BM25Retriever:
                 ScoredDocument(document=document, score=score)
                 for document, (_, score) in zip(documents, hits, strict=True)
             )
-            found.append(ranked(scored, k=k))
-        return found
+            hit_lists.append(ranked(scored, k=k))
+        return hit_lists
 
     def _why_empty(self, query: Query, terms: Mapping[str, float], where: Filter | None) -> tuple[str, str] | None:
         """Why no document can be a hit, in words for a log and in full; None where the filter took those that could.

@@ -56,17 +56,17 @@ class DenseRetriever:
             rows, scores = dense(self._index).search(vectors[places], k=k, where=where)
             for place, its_rows, its_scores in zip(places, rows, scores, strict=True):
                 hits[place] = self._hits(its_rows, its_scores)
-        if n_empty := sum(not some for some in parts):
+        if n_empty := sum(not query_parts for query_parts in parts):
             logger.warning("retrieve.dense: %d of %d queries have no text to encode", n_empty, len(queries))
         return [
             Ranking(
                 query=query,
-                hits=found,
+                hits=query_hits,
                 source="dense",
-                outcome=OK if some else _EMPTY,
-                usage=Usage(calls=len(some)),
+                outcome=OK if query_parts else _EMPTY,
+                usage=Usage(calls=len(query_parts)),
             )
-            for query, some, found in zip(queries, parts, hits, strict=True)
+            for query, query_parts, query_hits in zip(queries, parts, hits, strict=True)
         ]
 
     def _vectors(self, parts: Sequence[Sequence[QueryPart]]) -> NDArray[np.float32]:
@@ -76,15 +76,15 @@ class DenseRetriever:
         encoder = dense(self._index).encoder
         encoded: dict[tuple[str, str], NDArray[np.float32]] = {}
         for role in ("query", "document"):
-            texts = list(dict.fromkeys(p.text for some in parts for p in some if p.role == role))
+            texts = list(dict.fromkeys(p.text for query_parts in parts for p in query_parts if p.role == role))
             if texts:
                 keys = [(role, text) for text in texts]
                 encoded.update(zip(keys, encoder.encode(texts, role=role), strict=True))
         means = np.zeros((len(parts), encoder.dim), dtype=np.float32)
-        for mean, some in zip(means, parts, strict=True):
+        for mean, query_parts in zip(means, parts, strict=True):
             # By the sum of magnitudes, so that a query with negative weights keeps its direction.
-            total = sum(abs(part.weight) for part in some)
-            for part in some:
+            total = sum(abs(part.weight) for part in query_parts)
+            for part in query_parts:
                 mean += np.float32(part.weight / total) * encoded[part.role, part.text]
         return means
 
@@ -103,9 +103,9 @@ class DenseRetriever:
         return tuple(part for part in parts if part.weight and (part.text.strip() or beside(part.text)))
 
     def _hits(self, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> tuple[ScoredDocument, ...]:
-        found = rows >= 0
-        documents = self._index.documents.many(int(row) for row in rows[found])
+        mask = rows >= 0
+        documents = self._index.documents.many(int(row) for row in rows[mask])
         return ranked(
             ScoredDocument(document=document, score=float(score))
-            for document, score in zip(documents, scores[found], strict=True)
+            for document, score in zip(documents, scores[mask], strict=True)
         )

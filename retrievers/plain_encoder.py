@@ -151,8 +151,8 @@ class PlainEncoder:
         with torch.inference_mode():
             model = self._transformer
             # Without a mask the attention needs no extra pass over its scores.
-            given = None if bool((lengths == longest).all()) else mask.to(model.device)
-            hidden = model(input_ids=padded.to(model.device), attention_mask=given).last_hidden_state.float()
+            attention_mask = None if bool((lengths == longest).all()) else mask.to(model.device)
+            hidden = model(input_ids=padded.to(model.device), attention_mask=attention_mask).last_hidden_state.float()
             vectors = pool(hidden, lengths.to(model.device), self._how.pooling, skip=skip)
             for step in self._after:
                 vectors = step(vectors)

@@ -64,20 +64,20 @@ class PromptRepsRetriever:
         Scores are inner products: of unit vectors, of weights, or the fused ones from 0 to 1.
         """
         require_k(k, by="retrieve.promptreps")
-        asked = [query for query in queries if query.text.strip()]
-        if not asked:
+        text_queries = [query for query in queries if query.text.strip()]
+        if not text_queries:
             return [Ranking(query=query, source="promptreps", outcome=_BLANK) for query in queries]
         started = perf_counter()
-        represented = promptreps(self._index).encoder.encode([query.text for query in asked], role="query")
-        hits = [self._hits(represented, at, query, k) for at, query in enumerate(asked)]
+        represented = promptreps(self._index).encoder.encode([query.text for query in text_queries], role="query")
+        hits = [self._hits(represented, row, query, k) for row, query in enumerate(text_queries)]
         usage = Usage(
             calls=1,
-            prompt_tokens=represented.n_tokens // len(asked),
-            seconds=(perf_counter() - started) / len(asked),
+            prompt_tokens=represented.n_tokens // len(text_queries),
+            seconds=(perf_counter() - started) / len(text_queries),
         )
-        found = iter(hits)
+        hits_left = iter(hits)
         return [
-            Ranking(query=query, hits=next(found), source="promptreps", outcome=OK, usage=usage)
+            Ranking(query=query, hits=next(hits_left), source="promptreps", outcome=OK, usage=usage)
             if query.text.strip()
             else Ranking(query=query, source="promptreps", outcome=_BLANK)
             for query in queries

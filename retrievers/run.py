@@ -45,7 +45,7 @@ class RunRetriever:
         rankings = [self._retrieve(query, k) for query in queries]
         if unknown := [r for r in rankings if r.outcome.counts.get("unknown_documents")]:
             log.warning(
-                "retrieve.run: %d of %d queries name documents that the index has not; first: qid '%s', %s",
+                "retrieve.run: %d of %d queries name documents that are not in the index; first: qid '%s', %s",
                 len(unknown),
                 len(rankings),
                 unknown[0].qid,
@@ -54,14 +54,14 @@ class RunRetriever:
         return rankings
 
     def _retrieve(self, query: Query, k: int) -> Ranking:
-        found = self._loaded().get(query.qid)
-        if found is None:
+        entries = self._loaded().get(query.qid)
+        if entries is None:
             return Ranking(query=query, outcome=Outcome(kind="empty", detail="the run has no such qid"))
         documents, where = self._index.documents, both(self._where, query.where)
         allowed = None if where is None else set(self._index.rows(where).tolist())
         hits: list[ScoredDocument] = []
         unknown: list[str] = []
-        for doc_id, score in found:
+        for doc_id, score in entries:
             if len(hits) == k:
                 break
             try:

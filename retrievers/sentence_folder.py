@@ -271,8 +271,8 @@ def _prompts(options: Mapping[str, Any]) -> dict[Role, str]:
         others = [name for other, names in _PROMPT_NAMES.items() if other != role for name in names]
         candidates = [*names, *([default] if default not in others else [])]
         # A model saved by a newer version lists every role, with an empty prompt where the author gave none.
-        found = [str(prompts[name]) for name in candidates if prompts.get(name)]
-        chosen[role] = found[0] if found else ""
+        texts = [str(prompts[name]) for name in candidates if prompts.get(name)]
+        chosen[role] = texts[0] if texts else ""
     return chosen
 
 

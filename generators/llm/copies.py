@@ -17,7 +17,7 @@ _loading = threading.Lock()
 
 
 def copy_mark(folder: Path, *, device: str, dtype: Any) -> Hashable:
-    """Equal for what is one copy: the same weight files, unchanged, on the same device and in the same numbers."""
+    """A key that is equal for models that can share one copy: same unchanged weight files, device and data type."""
     real = folder.resolve()
     files = [(file, file.stat()) for file in weight_files(real) if file.is_file()]
     state = tuple((file.name, stat.st_size, stat.st_mtime_ns) for file, stat in files)
@@ -25,9 +25,9 @@ def copy_mark(folder: Path, *, device: str, dtype: Any) -> Hashable:
 
 
 def one_copy(mark: Hashable, load: Callable[[], Loaded]) -> Loaded:
-    """The copy that somebody in this process still holds, else a fresh one. It lives as long as anybody holds it."""
+    """The copy that this process still holds, else a fresh one. A copy lives as long as something holds it."""
     with _loading:
-        found = _copies.get(mark)
-        if found is None:
-            found = _copies[mark] = load()
-        return found
+        copy = _copies.get(mark)
+        if copy is None:
+            copy = _copies[mark] = load()
+        return copy

@@ -32,13 +32,13 @@ def groups(lengths: Sequence[int], *, extra: int, tokens: int, rows: int | None 
     """
     batch: list[int] = []
     widest = 0
-    for at in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
         if batch and ((len(batch) + 1) * widest > tokens or len(batch) == rows):
             yield batch
             batch = []
         if not batch:
-            widest = lengths[at] + extra
-        batch.append(at)
+            widest = lengths[position] + extra
+        batch.append(position)
     if batch:
         yield batch
 
@@ -49,9 +49,9 @@ def pad_left(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
     mask = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
     ids = torch.zeros_like(mask)
-    for at, row in enumerate(rows):
-        ids[at, -len(row) :] = torch.tensor(row)
-        mask[at, -len(row) :] = 1
+    for position, row in enumerate(rows):
+        ids[position, -len(row) :] = torch.tensor(row)
+        mask[position, -len(row) :] = 1
     return ids, mask
 
 

@@ -79,24 +79,24 @@ def context_window(folder: Path) -> int:
     raise MissingModel(f"'{folder / 'config.json'}' has none of {', '.join(_WINDOW_KEYS)}: is it a decoder?")
 
 
-def choose_device(asked: str) -> str:
+def choose_device(device: str) -> str:
     """A torch device; `auto` is a CUDA device where there is one, else the processor."""
     import torch
 
     available = torch.cuda.is_available()
-    if asked == "auto":
+    if device == "auto":
         return "cuda" if available else "cpu"
-    if asked.startswith("cuda") and not available:
-        raise SpecError(f"llm.transformers: device '{asked}' is not here; use 'cpu' or 'auto'")
-    return asked
+    if device.startswith("cuda") and not available:
+        raise SpecError(f"llm.transformers: device '{device}' is not here; use 'cpu' or 'auto'")
+    return device
 
 
-def choose_dtype(asked: DType, device: str) -> Any:
+def choose_dtype(dtype: DType, device: str) -> Any:
     """A torch data type; `auto` is bfloat16 where the device is faster in it, else float32."""
     import torch
 
-    if asked != "auto":
-        return getattr(torch, asked)
+    if dtype != "auto":
+        return getattr(torch, dtype)
     on_gpu = device.startswith("cuda")
     fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else bfloat16_pays()
     return torch.bfloat16 if fast else torch.float32

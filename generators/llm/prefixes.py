@@ -100,10 +100,10 @@ def fill(cache: Any, begun: Sequence[Sequence[Tensor]]) -> Tensor:
     mask = torch.zeros(len(begun), BLOCK * max(map(len, begun)), dtype=torch.long)
     if not mask.shape[1]:
         return mask
-    some = next(blocks[0] for blocks in begun if blocks)
-    n_states, heads, _, size = some.shape
+    block = next(blocks[0] for blocks in begun if blocks)
+    n_states, heads, _, size = block.shape
     with torch.inference_mode():
-        states = some.new_zeros(n_states, len(begun), heads, mask.shape[1], size)
+        states = block.new_zeros(n_states, len(begun), heads, mask.shape[1], size)
         for row, blocks in enumerate(begun):
             if blocks:
                 states[:, row, :, -BLOCK * len(blocks) :] = torch.cat(list(blocks), dim=2)

@@ -30,8 +30,8 @@ class ScriptedLLM:
     """
 
     def __init__(self, *, replies: tuple[str, ...] = ("",), context_window: int = 4096) -> None:
-        given: object = replies  # a lone string is a sequence of strings too, and never what is meant
-        if isinstance(given, str) or not replies:
+        value: object = replies  # a lone string is a sequence of strings too, and never what is meant
+        if isinstance(value, str) or not replies:
             raise ValueError("llm.scripted: replies must be a tuple of at least one text")
         if context_window < 1:
             raise ValueError(f"llm.scripted: context_window must be at least 1, got {context_window}")
@@ -91,7 +91,7 @@ class ScriptedLLM:
         self._said += 1
         words = _TOKEN.findall(reply)
         text = "".join(words[: params.max_tokens])
-        ends = [at for at in (text.find(stop) for stop in params.stop) if at >= 0]
+        ends = [start for start in (text.find(stop) for stop in params.stop) if start >= 0]
         over = len(words) > params.max_tokens and not ends
         if ends:
             text = text[: min(ends)]
@@ -108,10 +108,10 @@ class ScriptedLLM:
             self.batches.append(len(prompts))
 
     def _require_room(self, prompts: Sequence[Prompt], more: int) -> None:
-        for at, tokens in enumerate(self.count_tokens(prompts), start=1):
+        for number, tokens in enumerate(self.count_tokens(prompts), start=1):
             if tokens + more > self.context_window:
                 raise ValueError(
-                    f"llm.scripted: prompt {at} of {len(prompts)} is {tokens:,} tokens and {more:,} more were asked"
+                    f"llm.scripted: prompt {number} of {len(prompts)} is {tokens:,} tokens and {more:,} more were asked"
                     f" for, but the context window is {self.context_window:,}"
                 )
 

@@ -121,13 +121,13 @@ class ServerLLM:
 
     @property
     def lacks(self) -> dict[str, str]:
-        """Scoring and choosing, if another server than vLLM was named."""
+        """Scoring and choosing, where the dialect was set to one that has neither."""
         why = "dialect openai has no word for it; vllm serve has, with dialect vllm"
         return dict.fromkeys(("score", "choose"), why) if self._asked_dialect == "openai" else {}
 
     @property
     def may_lack(self) -> dict[str, str]:
-        """The same, as long as the dialect is to be found out."""
+        """Scoring and choosing, where the dialect is auto: the server is not asked yet."""
         why = "only vLLM scores and chooses, and the server was not asked what it is; dialect vllm or openai says it"
         return dict.fromkeys(("score", "choose"), why) if self._asked_dialect == "auto" else {}
 
@@ -205,13 +205,13 @@ class ServerLLM:
             return []
         self._require_scorer()
         tails = self._tails(continuations)
-        scored = [at for at, tail in enumerate(tails) if tail]
+        scored = [place for place, tail in enumerate(tails) if tail]
         scores: list[list[float]] = [[] for _ in tails]
         if scored:
-            heads = self._heads([prompts[at] for at in scored])
-            of_scored = self._each(self._score, list(zip(heads, [tails[at] for at in scored], strict=True)))
-            for at, tokens in zip(scored, of_scored, strict=True):
-                scores[at] = tokens
+            heads = self._heads([prompts[place] for place in scored])
+            of_scored = self._each(self._score, list(zip(heads, [tails[place] for place in scored], strict=True)))
+            for place, tokens in zip(scored, of_scored, strict=True):
+                scores[place] = tokens
         return scores
 
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
@@ -315,8 +315,8 @@ class ServerLLM:
     def _remote_ids(self, prompt: Prompt) -> list[int]:
         return self._tokenize({"messages": as_messages(prompt), **continued(prompt)})
 
-    def _tokenize(self, asked: dict[str, Any]) -> list[int]:
-        body = {"model": self.model_name, **asked}
+    def _tokenize(self, request: dict[str, Any]) -> list[int]:
+        body = {"model": self.model_name, **request}
         reply = self._known_model(lambda: self._client.post("/tokenize", body, from_root=True))
         ids = reply.get("tokens") if isinstance(reply, dict) else None
         if not isinstance(ids, list) or not all(isinstance(id_, int) for id_ in ids):

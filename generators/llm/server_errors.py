@@ -39,7 +39,7 @@ def timed_out(url: str, timeout_s: float) -> RagError:
 
 
 def broke_off(url: str, cause: str) -> RagError:
-    """A stream that ended before its end: what was said cannot be unsaid, so it is not tried again."""
+    """A stream broke off. Its pieces were handed out already, so it is not tried again."""
     return StageError(f"llm.server: the stream from {url} broke off ({cause})")
 
 
@@ -73,8 +73,8 @@ def shown(body: bytes, *, secret: str = "") -> str:
     """What an error's body says, on one line, cut short, the key blacked out."""
     text = body.decode("utf-8", "replace")
     try:
-        found = json.loads(text)
-        error = found.get("error", found.get("message", found.get("detail")))
+        reply = json.loads(text)
+        error = reply.get("error", reply.get("message", reply.get("detail")))
         text = str(error.get("message", error) if isinstance(error, dict) else error)
     except (ValueError, AttributeError):
         pass

@@ -68,8 +68,8 @@ def asked_for(prompt: Prompt) -> Prompt:
         return prompt
     if len(prompt) < 2 or prompt[-2].role != "user":
         raise SpecError(
-            "llm.server: this prompt begins the assistant's turn after none of the user's, and servers other than vLLM do "
-            "not go on with it. Use a prompt that ends with the user's turn, give the model's 'tokenizer', or use vllm serve."
+            "llm.server: this prompt begins the assistant's turn with no user's turn before it. Only vLLM servers "
+            "continue it. Use a prompt that ends with the user's turn, give the model's 'tokenizer', or use vllm serve."
         )
     *before, user, opening = prompt
     return [*before, replace(user, content=f"{user.content}\n\n{opening.content}")]
@@ -98,6 +98,6 @@ def _form(params: SamplingParams, dialect: Dialect) -> dict[str, Any]:
     if not params.choices and not params.regex:
         return {}
     if dialect == "openai":
-        asked = "choices" if params.choices else "regex"
-        raise SpecError(f"llm.server: only vLLM servers hold a completion to {asked}; others know json_schema alone")
+        limit = "choices" if params.choices else "regex"
+        raise SpecError(f"llm.server: only vLLM servers hold a completion to {limit}; others know json_schema alone")
     return {"structured_outputs": {"choice": list(params.choices)} if params.choices else {"regex": params.regex}}

@@ -36,5 +36,5 @@ def harmless(text: str) -> str:
     return _MARKER.sub(_broken, text.encode("utf-8", "replace").decode("utf-8"))
 
 
-def _broken(found: re.Match[str]) -> str:
-    return f"{found[0][0]} {found[0][1:]}"
+def _broken(match: re.Match[str]) -> str:
+    return f"{match[0][0]} {match[0][1:]}"

@@ -33,8 +33,11 @@ class Portion:
         """Tokens of each row that were read for another row before it. `begun`: those of each stem, in earlier calls."""
         if not self.prefixes:
             return list(begun)
-        paid = {owner: at for at, owner in reversed(list(enumerate(self.owners)))}
-        return [len(self.prefixes[owner]) if paid[owner] < at else begun[owner] for at, owner in enumerate(self.owners)]
+        paid = {owner: place for place, owner in reversed(list(enumerate(self.owners)))}
+        return [
+            len(self.prefixes[owner]) if paid[owner] < place else begun[owner]
+            for place, owner in enumerate(self.owners)
+        ]
 
 
 def portions(
@@ -66,11 +69,11 @@ def portions(
     rests = [lengths[row] - kept[row] for row in alone]
     widest = max((kept[row] for row in alone), default=0)  # in memory it counts like what is read
     for batch in groups(rests, extra=extra + widest, tokens=tokens, rows=rows):
-        yield Portion(rows=[alone[at] for at in batch])
+        yield Portion(rows=[alone[place] for place in batch])
 
 
 def _worthwhile(families: Sequence[tuple[int, list[int]]], kept: Sequence[int]) -> list[tuple[int, list[int]]]:
-    """Families without those of whom as much is kept as the others have in common, if two are left."""
+    """Families without the rows whose common beginning is kept already. A family of fewer than two rows is left out."""
     shorter = [(length, [row for row in family if kept[row] < length]) for length, family in families]
     return [(length, family) for length, family in shorter if len(family) > 1]
 
@@ -140,7 +143,7 @@ def _cut(common: Sequence[int], start: int, end: int, depth: int) -> tuple[int, 
     least = min(common[start : end - 1])
     whole = least * (end - start - 1) if least >= _SHORTEST else 0
     if depth:
-        cuts = [start, *(at + 1 for at in range(start, end - 1) if common[at] == least), end]
+        cuts = [start, *(place + 1 for place in range(start, end - 1) if common[place] == least), end]
         parts = [_cut(common, *span, depth - 1) for span in pairwise(cuts)]
         spared = sum(part for part, _ in parts)
         if spared > whole or not whole:
@@ -151,4 +154,4 @@ def _cut(common: Sequence[int], start: int, end: int, depth: int) -> tuple[int, 
 def _common(one: Ids, other: Ids) -> int:
     """Tokens that both begin with, less than either has."""
     longest = min(len(one), len(other)) - 1
-    return next((at for at in range(longest) if one[at] != other[at]), max(0, longest))
+    return next((place for place in range(longest) if one[place] != other[place]), max(0, longest))

@@ -47,7 +47,7 @@ class TextTail:
 
     def _settle(self, fresh: str) -> str:
         text = self._held + fresh
-        ends = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        ends = [start for start in (text.find(stop) for stop in self._stop) if start >= 0]
         if ends:
             self.stopped, self._held = True, ""
             return text[: min(ends)]

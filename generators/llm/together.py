@@ -91,7 +91,7 @@ class Together:
                 self._coming.remove(row)
 
     def _next(self, rows: Sequence[_Row]) -> list[_Row]:
-        """Who may come in beside these rows, in the order of their coming."""
+        """Waiting rows that may join these rows, first come first."""
         chosen: list[_Row] = []
         for row in list(self._coming):
             beside = [*rows, *chosen, row]
@@ -133,10 +133,10 @@ class _Cohort:
         """Let those go that are done or whose stream was closed, and read the last token of the others."""
         if self._batch is None:
             return
-        going = [at for at, row in enumerate(self.rows) if not (row.gone or row.ended)]
+        going = [place for place, row in enumerate(self.rows) if not (row.gone or row.ended)]
         if going and len(going) < len(self.rows):
             self._batch.keep(going)
-        self.rows = [self.rows[at] for at in going]
+        self.rows = [self.rows[place] for place in going]
         if going:
             self._batch.feed([row.token for row in self.rows])
         else:

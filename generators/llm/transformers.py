@@ -94,7 +94,7 @@ class TransformersLLM:
         self.keep_prefixes_mb = keep_prefixes_mb if share_prefixes else 0
         self._last = _Last()
         self._lock = threading.RLock()  # of what is below; the model has a lock of its own
-        self._found: Path | None = None
+        self._path: Path | None = None
         self._window: int | None = None
         self._only_tokenizer: Any = None
         self._all: Loaded | None = None
@@ -201,10 +201,10 @@ class TransformersLLM:
         self._require_room(heads, params.max_tokens)
         done: dict[int, Completion] = {}
         for batch in groups(list(map(len, heads)), extra=params.max_tokens, tokens=self.max_batch_tokens):
-            rows = [heads[at] for at in batch]
+            rows = [heads[position] for position in batch]
             written = write_all(self._batch(rows), [self._writer(row, params) for row in rows])
             done.update(zip(batch, written, strict=True))
-        return [done[at] for at in range(len(heads))]
+        return [done[position] for position in range(len(heads))]
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion, as they are settled; joined they are `complete`'s text.
@@ -235,7 +235,7 @@ class TransformersLLM:
             raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
         self._last.cached = (0,) * len(prompts)
         tails = [encode_text(self._tokenizer, text) for text in continuations]
-        scored = [at for at, tail in enumerate(tails) if tail]
+        scored = [position for position, tail in enumerate(tails) if tail]
         scores: list[list[float]] = [[] for _ in tails]
         if not scored:
             return scores
@@ -243,17 +243,17 @@ class TransformersLLM:
         longest = max(map(len, tails))
         self._require_room([head + tail for head, tail in zip(heads, tails, strict=True)], 0)
         # The last token is predicted, never read.
-        rows = [heads[at] + tails[at][:-1] for at in scored]
+        rows = [heads[position] + tails[position][:-1] for position in scored]
         cached = [0] * len(tails)
-        for portion in self._portions([heads[at] for at in scored], rows, extra=0, kept=longest):
+        for portion in self._portions([heads[position] for position in scored], rows, extra=0, kept=longest):
             keep = max(len(tails[scored[row]]) for row in portion.rows)
             own = [rows[row] for row in portion.rows]
             logits, cached_of_rows = self._forward(
                 own, [heads[scored[row]] for row in portion.rows], portion, keep=keep
             )
-            for row, given, spared in zip(portion.rows, logits, cached_of_rows, strict=True):
+            for row, row_logits, spared in zip(portion.rows, logits, cached_of_rows, strict=True):
                 tail = tails[scored[row]]
-                scores[scored[row]] = chosen(given[-len(tail) :], tail)
+                scores[scored[row]] = chosen(row_logits[-len(tail) :], tail)
                 cached[scored[row]] = spared
         self._last.cached = tuple(cached)
         return scores
@@ -329,14 +329,14 @@ class TransformersLLM:
 
         if self.model_name in _PACKAGED_WINDOWS and locate(self.model_name) is None:
             return _PACKAGED_WINDOWS[self.model_name]
-        folder = self._found or resolve(self.model_name, revision=self.revision, offline=True).path
+        folder = self._path or resolve(self.model_name, revision=self.revision, offline=True).path
         return window_of(folder)
 
     def _here(self) -> tuple[Path, str, Any]:
         """Folder, where the weights will be, and their data type. Loads and fetches nothing."""
         from rag.models import resolve
 
-        folder = self._found or resolve(self.model_name, revision=self.revision, offline=True).path
+        folder = self._path or resolve(self.model_name, revision=self.revision, offline=True).path
         device = choose_device(self.device)
         return folder, place(device), choose_dtype(self.dtype, device)
 
@@ -345,9 +345,9 @@ class TransformersLLM:
         from rag.models import resolve
 
         with self._lock:
-            if self._found is None:
-                self._found = resolve(self.model_name, revision=self.revision, offline=self.offline).path
-            return self._found
+            if self._path is None:
+                self._path = resolve(self.model_name, revision=self.revision, offline=self.offline).path
+            return self._path
 
     # Whoever finds these two loaded does not wait for the lock, which a pass of another thread may hold.
     @property
@@ -383,9 +383,9 @@ class TransformersLLM:
         """Batches of rows of which `kept` positions' logits are wanted; their heads are read once where that pays."""
         lengths = list(map(len, rows))
         share = self._can_share(max(lengths) + extra)
-        found = [self._kept.depth(head[:-1]) if share else 0 for head in heads]
+        depths = [self._kept.depth(head[:-1]) if share else 0 for head in heads]
         limit = self.max_batch_tokens
-        return portions(heads, lengths, found, extra=extra, tokens=limit, rows=self._rows(kept), share=share)
+        return portions(heads, lengths, depths, extra=extra, tokens=limit, rows=self._rows(kept), share=share)
 
     def _can_share(self, longest: int) -> bool:
         """Whether rows of so many tokens, padding aside, can begin with keys and values that are there already."""
@@ -438,12 +438,12 @@ class TransformersLLM:
         return max(1, _LOGITS_AT_ONCE // (kept * self._loaded.vocabulary))
 
     def _require_room(self, rows: list[list[int]], more: int) -> None:
-        for at, row in enumerate(rows, start=1):
+        for number, row in enumerate(rows, start=1):
             if len(row) + more > self.context_window:
                 raise ValueError(
-                    f"{self.model_name}: prompt {at} of {len(rows)} is {len(row):,} tokens and {more:,} more were asked"
-                    f" for, but the context window is {self.context_window:,}. Give it less text (the assembler's"
-                    " or reranker's budget), or lower max_tokens."
+                    f"{self.model_name}: prompt {number} of {len(rows)} is {len(row):,} tokens and {more:,} more were"
+                    f" asked for, but the context window is {self.context_window:,}. Give it less text (the"
+                    " assembler's or reranker's budget), or lower max_tokens."
                 )
 
 

@@ -26,15 +26,15 @@ def born(process: int) -> str:
 
 def family(process: int) -> list[int]:
     """A process and all that descend from it."""
-    found = [process]
+    processes = [process]
     for tasks in (PROC / str(process) / "task").glob("*/children"):
         try:
             children = tasks.read_text().split()
         except OSError:
             continue
         for child in children:
-            found += family(int(child))
-    return found
+            processes += family(int(child))
+    return processes
 
 
 def guard(parent: int, engines: list[int]) -> None:

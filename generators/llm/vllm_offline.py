@@ -84,7 +84,7 @@ class VLLMOfflineLLM:
         self.kv_cache_gib, self.gpu_memory_utilization = kv_cache_gib, gpu_memory_utilization
         self._lock = threading.RLock()
         self._last = _Last()
-        self._found: Path | None = None
+        self._path: Path | None = None
         self._only_tokenizer: Any = None
         self._running: Engine | None = None
 
@@ -208,18 +208,18 @@ class VLLMOfflineLLM:
             raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
         tails = [encode_text(self._tokenizer, text) for text in continuations]
         scores: list[list[float]] = [[] for _ in tails]
-        scored = [at for at, tail in enumerate(tails) if tail]
+        scored = [position for position, tail in enumerate(tails) if tail]
         cached = [0] * len(tails)
         self._last.cached = cached
         if not scored:
             return scores
         # The engine writes at least one token, so a pair may fill the window but for one.
-        heads = self._heads([prompts[at] for at in scored], more=1 + max(map(len, tails)))
+        heads = self._heads([prompts[position] for position in scored], more=1 + max(map(len, tails)))
         sampling = self._reading(prompt_logprobs=0)
-        pairs = [(head + tails[at], sampling) for at, head in zip(scored, heads, strict=True)]
-        for at, output in zip(scored, self._engine.complete(pairs), strict=True):
-            scores[at] = tail_scores(output, tails[at])
-            cached[at] = output.num_cached_tokens or 0
+        pairs = [(head + tails[position], sampling) for position, head in zip(scored, heads, strict=True)]
+        for position, output in zip(scored, self._engine.complete(pairs), strict=True):
+            scores[position] = tail_scores(output, tails[position])
+            cached[position] = output.num_cached_tokens or 0
         return scores
 
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
@@ -247,10 +247,10 @@ class VLLMOfflineLLM:
             outputs = self._engine.complete([(head + more, sampling) for head in heads])
             cached[:] = cached or [output.num_cached_tokens or 0 for output in outputs]
             for known, output in zip(known_of_each, outputs, strict=True):
-                given = output.outputs[0].logprobs[0]
-                known.update({(*begun, id_): given[id_].logprob for id_ in ids})
+                token_logprobs = output.outputs[0].logprobs[0]
+                known.update({(*begun, id_): token_logprobs[id_].logprob for id_ in ids})
         for row, known in enumerate(known_of_each):
-            table[row] = [sum(known[tail[: at + 1]] for at in range(len(tail))) for tail in tails]
+            table[row] = [sum(known[tail[: position + 1]] for position in range(len(tail))) for tail in tails]
         return table
 
     @property
@@ -287,23 +287,23 @@ class VLLMOfflineLLM:
             output_kind=RequestOutputKind.DELTA if streamed else RequestOutputKind.FINAL_ONLY,
         )
 
-    def _reading(self, **asked: Any) -> Any:
+    def _reading(self, **options: Any) -> Any:
         """Parameters of a request that wants numbers, no text."""
         from vllm import SamplingParams as Sampling
         from vllm.sampling_params import RequestOutputKind
 
         return Sampling(
-            max_tokens=1, temperature=0.0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY, **asked
+            max_tokens=1, temperature=0.0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY, **options
         )
 
     def _heads(self, prompts: Sequence[Prompt], *, more: int) -> list[list[int]]:
         heads = [encode_prompt(self._tokenizer, prompt) for prompt in prompts]
-        for at, head in enumerate(heads, start=1):
+        for number, head in enumerate(heads, start=1):
             if len(head) + more > self.context_window:
                 raise ValueError(
-                    f"{self.model_name}: prompt {at} of {len(heads)} is {len(head):,} tokens and {more:,} more were asked"
-                    f" for, but the context window is {self.context_window:,}. Give it less text (the assembler's"
-                    " or reranker's budget), or lower max_tokens."
+                    f"{self.model_name}: prompt {number} of {len(heads)} is {len(head):,} tokens and {more:,} more were"
+                    f" asked for, but the context window is {self.context_window:,}. Give it less text (the"
+                    " assembler's or reranker's budget), or lower max_tokens."
                 )
         return heads
 
@@ -318,7 +318,7 @@ class VLLMOfflineLLM:
         from rag.models import resolve, weight_files
         from rag.models.sizes import count_parameters
 
-        folder = self._found or resolve(self.model_name, revision=self.revision, offline=True).path
+        folder = self._path or resolve(self.model_name, revision=self.revision, offline=True).path
         if self.dtype == "auto":
             return sum(file.stat().st_size for file in weight_files(folder))
         return count_parameters(folder) * (4 if self.dtype == "float32" else 2)
@@ -328,16 +328,16 @@ class VLLMOfflineLLM:
 
         if self.model_name in _PACKAGED_WINDOWS and locate(self.model_name) is None:
             return _PACKAGED_WINDOWS[self.model_name]
-        return window_of(self._found or resolve(self.model_name, revision=self.revision, offline=True).path)
+        return window_of(self._path or resolve(self.model_name, revision=self.revision, offline=True).path)
 
     @property
     def _folder(self) -> Path:
         from rag.models import resolve
 
         with self._lock:
-            if self._found is None:
-                self._found = resolve(self.model_name, revision=self.revision, offline=self.offline).path
-            return self._found
+            if self._path is None:
+                self._path = resolve(self.model_name, revision=self.revision, offline=self.offline).path
+            return self._path
 
     @property
     def _tokenizer(self) -> Any:
@@ -389,10 +389,10 @@ def _branches(tails: Sequence[tuple[int, ...]]) -> list[tuple[tuple[int, ...], l
     """
     followers: dict[tuple[int, ...], dict[int, None]] = {}
     for tail in tails:
-        for at, id_ in enumerate(tail):
-            followers.setdefault(tail[:at], {})[id_] = None
+        for depth, id_ in enumerate(tail):
+            followers.setdefault(tail[:depth], {})[id_] = None
     branches = []
     for begun, ids in followers.items():
         listed = list(ids)
-        branches += [(begun, listed[at : at + _AT_ONCE]) for at in range(0, len(listed), _AT_ONCE)]
+        branches += [(begun, listed[start : start + _AT_ONCE]) for start in range(0, len(listed), _AT_ONCE)]
     return branches

@@ -33,9 +33,9 @@ def completion(
 def logprobs(said: Any) -> list[dict[str, float]]:
     """Token -> log-probability at every place. Of two that read alike, the likelier stays."""
     places = []
-    for given in said.logprobs or ():
+    for candidates in said.logprobs or ():
         place: dict[str, float] = {}
-        for one in sorted(given.values(), key=lambda one: -one.logprob):
+        for one in sorted(candidates.values(), key=lambda one: -one.logprob):
             place.setdefault(one.decoded_token or "", one.logprob)
         places.append(place)
     return places

@@ -72,11 +72,11 @@ class Writer:
 
     def _note(self, logits: Tensor, token: int) -> None:
         """Keep the likeliest tokens and the chosen one. Of two that decode alike, the likelier stays."""
-        found = most_likely(logits, self._params.logprobs)
-        if token not in dict(found):
-            found.append((token, float(logits[token] - logits.logsumexp(dim=-1))))
+        candidates = most_likely(logits, self._params.logprobs)
+        if token not in dict(candidates):
+            candidates.append((token, float(logits[token] - logits.logsumexp(dim=-1))))
         noted: dict[str, float] = {}
-        for id_, logprob in found:
+        for id_, logprob in candidates:
             noted.setdefault(self._decode([id_]), logprob)
         self._logprobs.append(noted)
 
@@ -86,10 +86,10 @@ def write_all(batch: Batch, writers: Sequence[Writer]) -> list[Completion]:
     live = list(writers)
     while True:
         tokens = [writer.take(logits)[0] for writer, logits in zip(live, batch.logits, strict=True)]
-        going = [at for at, writer in enumerate(live) if not writer.reason]
+        going = [place for place, writer in enumerate(live) if not writer.reason]
         if not going:
             return [writer.completion() for writer in writers]
         if len(going) < len(live):
             batch.keep(going)
-            live = [live[at] for at in going]
-        batch.feed([tokens[at] for at in going])
+            live = [live[place] for place in going]
+        batch.feed([tokens[place] for place in going])

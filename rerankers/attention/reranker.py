@@ -31,7 +31,7 @@ from rerankers.attention.work import AttentionWork
 from rerankers.texts import ranked_by
 
 if TYPE_CHECKING:
-    from rerankers.attention.reading.blocks import Asked
+    from rerankers.attention.reading.blocks import QueryVectors
     from rerankers.attention.reading.reader import BlockReader
     from rerankers.attention.states.kept import StoreReport
 
@@ -61,7 +61,7 @@ class AttentionReranker:
         self.options = options
         self._llm, self._heads = options.llm, HeadChoice.of(options.heads)
         self._in_one_prompt: ICRReranker | None = None
-        self._made: tuple[BlockReader, HeadSet] | None = None
+        self._reading: tuple[BlockReader, HeadSet] | None = None
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Each ranking's documents by attention, at most `k`, best first; equal scores by doc_id.
@@ -133,7 +133,7 @@ class AttentionReranker:
 
     def release(self) -> None:
         """Let go of the model, and of states kept in memory. What is kept on disk is found again."""
-        self._made = None
+        self._reading = None
 
     def explain(self, query: str, document: Document, *, among: Sequence[Document] = ()) -> list[TokenScore]:
         """What made a document's score: every token of its text that was read, in order, with its part of the match.
@@ -152,8 +152,8 @@ class AttentionReranker:
         with self._llm.weights() as lent:
             reader, heads = self._reader(lent)
             with self._switched(reader.decoder):
-                (asked,) = reader.ask([reader.query(query)[0]])
-                question = self._question(reader, heads, asked)
+                (vectors,) = reader.ask([reader.query(query)[0]])
+                question = self._question(reader, heads, vectors)
                 return token_scores(question, document, weighing=self._weighing(reader, heads), among=among)
 
     def rank_texts(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
@@ -190,13 +190,13 @@ class AttentionReranker:
 
         return attention_switched(decoder)
 
-    def _question(self, reader: BlockReader, heads: HeadSet, asked: Asked) -> Question:
+    def _question(self, reader: BlockReader, heads: HeadSet, query: QueryVectors) -> Question:
         """A query with the queries without content; without these where nothing of them is subtracted."""
         strength = 0.0 if heads.form == "absolute" else null_strength(heads, self.options)
         nulls = (
             [(reader.null(text), strength / len(self.options.nulls)) for text in self.options.nulls] if strength else []
         )
-        return Question(reader=reader, asked=asked, nulls=nulls, over=self.options.over or heads.over)
+        return Question(reader=reader, query=query, nulls=nulls, over=self.options.over or heads.over)
 
     def _one_prompt(self) -> ICRReranker:
         if self._in_one_prompt is None:
@@ -221,7 +221,7 @@ class AttentionReranker:
         for first in range(0, len(work.head), step):
             blocks = [reader.block(hit.document) for hit in work.head[first : first + step]]
             read = reader.read([ids for ids, _ in blocks])
-            work.usage += Usage(calls=1, prompt_tokens=read.encoded + read.found, cached_tokens=read.found)
+            work.usage += Usage(calls=1, prompt_tokens=read.encoded + read.reused, cached_tokens=read.reused)
             work.cut_documents += sum(cut for _, cut in blocks)
             matched, of_prior = question.match(read.keys), read.priors
             work.trouble = question.trouble(matched, of_prior)
@@ -259,16 +259,16 @@ class AttentionReranker:
 
     def _reader(self, lent: Weights) -> tuple[BlockReader, HeadSet]:
         """A reader of the lent decoder; made at first use, and again should another decoder be lent."""
-        if self._made is None or self._made[0].decoder is not lent.model.get_decoder():
-            self._made = open_reader(lent, self._heads, self.options)
-        return self._made
+        if self._reading is None or self._reading[0].decoder is not lent.model.get_decoder():
+            self._reading = open_reader(lent, self._heads, self.options)
+        return self._reading
 
     def states(self) -> StoreReport | None:
         """What is kept of documents, and how often it was of use; None before the first use and where nothing is.
 
         `seconds_saved` is an estimate: tokens found, at the speed at which this reranker has encoded others.
         """
-        reader = None if self._made is None else self._made[0]
+        reader = None if self._reading is None else self._reading[0]
         if reader is None or reader.store is None:
             return None
         return replace(reader.store.report(), seconds_saved=reader.seconds_saved)

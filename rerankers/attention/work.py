@@ -21,7 +21,7 @@ class AttentionWork:
     scores: Scores = field(default_factory=lambda: np.empty(0))
     usage: Usage = NO_USAGE
     trouble: str = ""
-    given: Outcome | None = None
+    prompt_outcome: Outcome | None = None
     cut_query: bool = False
     cut_documents: int = 0
     out_of_time: bool = False
@@ -40,8 +40,8 @@ class AttentionWork:
         return replace(self.ranking, hits=hits[:k], outcome=self.outcome(), usage=self.usage)
 
     def outcome(self) -> Outcome:
-        if self.given is not None:
-            return self.given
+        if self.prompt_outcome is not None:
+            return self.prompt_outcome
         if self.trouble:
             return Outcome(kind="fallback", detail=f"{self.trouble}; input order kept", counts={"fallback": 1})
         counts = {"read": len(self.scores)} if 0 < len(self.scores) < len(self.head) else {}

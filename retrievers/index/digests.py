@@ -69,26 +69,26 @@ class CheckedFiles:
         problems = []
         for name, fact in self._facts.items():
             try:
-                found = os.lstat(self._folder / name)
+                status = os.lstat(self._folder / name)
             except OSError as cause:
                 problems.append(f"{name}: {cause.strerror}")
                 continue
-            if not stat.S_ISREG(found.st_mode):
+            if not stat.S_ISREG(status.st_mode):
                 problems.append(f"{name}: not a regular file")
-            elif found.st_size != fact.size_bytes:
-                problems.append(f"{name}: {found.st_size:,} bytes, written were {fact.size_bytes:,}")
+            elif status.st_size != fact.size_bytes:
+                problems.append(f"{name}: {status.st_size:,} bytes, written were {fact.size_bytes:,}")
         return problems
 
     def _wrong_digests(self, names: list[str], *, progress: Progress = silent) -> list[str]:
         problems = []
         for done, name in enumerate(names, start=1):
             try:
-                found = file_sha256(self._folder / name)
+                digest = file_sha256(self._folder / name)
             except OSError as cause:
                 problems.append(f"{name}: {cause.strerror}")
                 continue
-            if found != self._facts[name].sha256:
-                problems.append(f"{name}: content changed (sha256 {found[:8]}, was {self._facts[name].sha256[:8]})")
+            if digest != self._facts[name].sha256:
+                problems.append(f"{name}: content changed (sha256 {digest[:8]}, was {self._facts[name].sha256[:8]})")
             progress("check", done, len(names))
         return problems
 

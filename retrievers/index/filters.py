@@ -60,9 +60,9 @@ class MetadataFilter:
                 self._columns |= self._scan(missing)
                 unknown = [key for key in missing if key not in self._columns]
             if unknown:
-                raise SpecError(*self._told(unknown))
+                raise SpecError(*self._problems(unknown))
 
-    def _told(self, unknown: Sequence[str]) -> list[str]:
+    def _problems(self, unknown: Sequence[str]) -> list[str]:
         """A line on each of the first unknown keys. A request may send many, and long ones: it gets few back."""
         first = [key[:_SHOWN_CHARACTERS] for key in unknown[:_SHOWN]]
         lines = [f"no document has metadata '{key}'. {did_you_mean(key, self._known or ())}" for key in first]

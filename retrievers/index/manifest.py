@@ -67,7 +67,7 @@ class Manifest(_Facts):
             path = PurePosixPath(name)
             plain = path.parts and str(path) == name and not path.is_absolute()
             if not plain or ".." in path.parts or "\\" in name or "\0" in name:
-                raise ValueError(f"{name!r} is no file of an index: a plain relative path is")
+                raise ValueError(f"{name!r} is no file of an index: its path must be plain and relative")
         return files
 
     @property

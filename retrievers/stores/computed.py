@@ -88,7 +88,7 @@ class Computed:
             raise
         os.replace(unfinished, file)
         if not self._take(file):
-            raise OSError(f"'{file}' is not as it was written")
+            raise OSError(f"'{file}' does not read back as it was written")
 
     def complete(
         self,

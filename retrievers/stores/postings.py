@@ -130,7 +130,7 @@ class Postings:
 
         # Compiled code does not check bounds.
         if len(self._rows) and not 0 <= int(self._rows.min()) <= int(self._rows.max()) < self._n_docs:
-            raise IndexProblem("an impact belongs to a row that the index has not. Build the index again")
+            raise IndexProblem("a weight belongs to a row that is not in the index. Build the index again")
         engine = bm25s.BM25(backend="numba")  # its formula is for building alone: here it sums what is given
         arrays = {"data": self._impacts, "indices": self._rows, "indptr": self._starts}
         engine.scores = {**arrays, "num_docs": self._n_docs}

@@ -1,7 +1,7 @@
 """Queries of a document's own salient words, which stay in it: what a person types who looks for just that document.
 
-A title or first sentence that is taken off its document and put to the corpus leaves the document with less of the query's
-words than what is found for them, and heads learn the opposite of what real queries ask for. Words that stay do not.
+The alternative is a title or first sentence that is cut out of its document. Then the document has fewer of the query's
+words than other hits have, and heads learn the opposite of what real queries need. Words that stay avoid this.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class KeywordAsker:
         self._holding = Counter(word for unit in counted for word in set(_words(unit)))
 
     def __call__(self, units: Sequence[Document]) -> list[tuple[str, Document] | None]:
-        return [self._asked(unit) for unit in units]
+        return [self._question(unit) for unit in units]
 
-    def _asked(self, unit: Document) -> tuple[str, Document] | None:
+    def _question(self, unit: Document) -> tuple[str, Document] | None:
         words = _words(unit)
         counts = Counter(words)
         salient = sorted(counts, key=lambda word: (-counts[word] * self._rarity(word), word))[:_SALIENT]
         if len(salient) < 2 * _FEWEST:
             return None
         drawn = self._chance.sample(salient, self._chance.randint(_FEWEST, _MOST))
-        at = {word: place for place, word in reversed(list(enumerate(words)))}
-        return " ".join(sorted(drawn, key=at.__getitem__)), unit
+        places = {word: place for place, word in reversed(list(enumerate(words)))}
+        return " ".join(sorted(drawn, key=places.__getitem__)), unit
 
     def _rarity(self, word: str) -> float:
         return math.log((self._n + 1) / (self._holding[word] + 0.5))

@@ -26,17 +26,17 @@ class Lists:
     def of(cls, features: Sequence[Scores], wanted: Sequence[NDArray[np.float64]]) -> Lists:
         """features: [n_features, n_documents] of every list. wanted: each document's share of 1, [n_documents]."""
         longest = max(map(len, wanted))
-        made = cls(
+        lists = cls(
             np.zeros((len(wanted), longest, len(features[0]))),
             np.zeros((len(wanted), longest)),
             np.zeros((len(wanted), longest)),
         )
         for row, (each, shares) in enumerate(zip(features, wanted, strict=True)):
             n = len(shares)
-            made.features[row, :n] = each.T
-            made.wanted[row, :n] = shares
-            made.absent[row, n:] = -np.inf
-        return made
+            lists.features[row, :n] = each.T
+            lists.wanted[row, :n] = shares
+            lists.absent[row, n:] = -np.inf
+        return lists
 
     def weights(self, penalty: float) -> Scores:
         """argmin of the mean listwise cross-entropy of softmax(weights . features) plus penalty * |weights|, none negative.

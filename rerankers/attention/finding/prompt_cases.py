@@ -28,15 +28,15 @@ class _HeadSums:
 
     def __init__(self, plan: Plan, spans: Sequence[Span]) -> None:
         self._plan, self._spans = plan, spans
-        self._found: list[Tensor] = []
+        self._sums: list[Tensor] = []
 
     def add(self, layer: int, columns: Tensor) -> None:
         chosen = columns[:, list(self._plan.heads[layer])].double()
-        self._found.append(torch.stack([chosen[..., start:end].sum(-1) for start, end in self._spans], -1).cpu())
+        self._sums.append(torch.stack([chosen[..., start:end].sum(-1) for start, end in self._spans], -1).cpu())
 
     def result(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         """float64 [n_suffixes, n_heads, n_documents], heads in the plan's order."""
-        return torch.cat(self._found, 1).numpy()
+        return torch.cat(self._sums, 1).numpy()
 
 
 def score_cases_in_one_prompt(
@@ -54,7 +54,7 @@ def score_cases_in_one_prompt(
     plan = make_plan(decoder.config, context=context, layers=(0, last_layer))
     scores = list[CaseScores]()
     with attention_switched(decoder):
-        for at, case in enumerate(cases, start=1):
+        for number, case in enumerate(cases, start=1):
             suffixes = [pieces.suffix(tokenizer, text) for text in (case.query, NULL)]
             room = context - max(map(len, suffixes))
             listing = Listing(pieces, tokenizer, case.candidates, room=room, max_words=_MAX_WORDS, backwards=True)
@@ -68,5 +68,5 @@ def score_cases_in_one_prompt(
             read_suffixes(decoder, encode_prefix(decoder, prefix, plan=plan), suffixes, plan=plan, collector=sums)
             real, null = sums.result()
             scores.append(CaseScores(real=real, null=null, grades=np.array(case.grades)))
-            progress("read", at, len(cases))
+            progress("read", number, len(cases))
     return plan, scores

@@ -70,7 +70,7 @@ def find_heads(
     """
     require_enough(len(cases))
     if layout == "prompt" and "joint" in methods:
-        raise SpecError("method joint finds heads for layout: blocks alone; one prompt has one null for all its heads")
+        raise SpecError("method joint needs layout: blocks. With layout: prompt all heads share one null")
     with llm.weights() as lent:
         n_layers = int(lent.model.get_decoder().config.num_hidden_layers)
         chosen = sorted(set(depths or usual_depths(n_layers)))
@@ -109,8 +109,8 @@ def choose_heads(
     """
     strengths, by_depth = _choose(plan, scores, depths, methods)
     depth = shallowest(by_depth)
-    found, strength = by_depth[depth], strengths[depth]
-    weights = found.weights if layout == "blocks" else _unstandardised(found.weights, scores, strength)
+    fit, strength = by_depth[depth], strengths[depth]
+    weights = fit.weights if layout == "blocks" else _unstandardised(fit.weights, scores, strength)
     with llm.weights() as lent:
         from rerankers.attention.heads.identity import weight_hash
 
@@ -122,11 +122,11 @@ def choose_heads(
             layers=int(config.num_hidden_layers),
             heads_per_layer=int(config.num_attention_heads),
             layout=layout,
-            form="standardised" if found.prior is None else "absolute",
+            form="standardised" if fit.prior is None else "absolute",
             null_strength=strength,
             weights=_named(plan, weights),
-            prior={} if found.prior is None else _named(plan, found.prior),
-            method=f"{found.method}, cross-validated nDCG@10 {found.ndcg:.4f} over {len(scores)} queries",
+            prior={} if fit.prior is None else _named(plan, fit.prior),
+            method=f"{fit.method}, cross-validated nDCG@10 {fit.ndcg:.4f} over {len(scores)} queries",
             found_on=found_on,
         )
     alone = ndcg_per_head([each.example(slice(None), strength) for each in scores])
@@ -143,7 +143,7 @@ def _unstandardised(weights: Scores, scores: Sequence[CaseScores], strength: flo
 
 
 def _named(plan: Plan, weights: Scores) -> dict[str, float]:
-    """Heads that count, by name; weights to four digits that say something."""
+    """Head name -> weight, rounded to four significant digits; only weights above 0."""
     named = zip(plan.names, weights.tolist(), strict=False)
     return {f"{layer}-{head}": float(f"{weight:.4g}") for (layer, head), weight in named if weight > 0}
 
@@ -167,9 +167,9 @@ def shallowest(by_depth: dict[int, Found]) -> int:
 def _choose(
     plan: Plan, scores: Sequence[CaseScores], depths: Sequence[int], methods: Sequence[Method]
 ) -> tuple[dict[int, float], dict[int, Found]]:
-    """For every depth with a head that ranks the null's strength, and what was found with it.
+    """The best strength of the null, and the heads found with it, for each depth at which any were found.
 
-    Joint learns itself how much of which null is taken off: its strength is 1.
+    Method joint learns how much of each null is subtracted, so its strength is always 1.
     """
     require_enough(len(scores))
     strengths, by_depth = dict[int, float](), dict[int, Found]()

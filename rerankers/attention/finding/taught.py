@@ -1,7 +1,7 @@
 """A teacher of heads where nothing is judged: what the index's own legs say of the candidates, together.
 
-That a query was drawn from one document says little of the others, of which some are as good. The lexical and the dense
-leg grade all of them; heads that agree with both have learned what is common to them, from no label of anybody's.
+A query drawn from one document says little of the other candidates, and some of those are as good. So the lexical and
+the dense leg grade all of them. Heads that agree with both have learned what the two have in common, without labels.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ def taught(index: Index, cases: Sequence[Case]) -> list[Case]:
         IndexMismatch: the index lacks one of the legs.
     """
     dense, lexical = _dense(index, cases), _lexical(index, cases)
-    made = []
+    lessons = []
     for case, by_vector, by_words in zip(cases, dense, lexical, strict=True):
         shares = _shares(fused(by_vector, by_words, weight=LEXICAL))
-        made.append(replace(case, grades=tuple(np.where(shares >= 1 / len(shares), shares, 0.0).tolist()), taught=True))
-    return made
+        lessons.append(
+            replace(case, grades=tuple(np.where(shares >= 1 / len(shares), shares, 0.0).tolist()), taught=True)
+        )
+    return lessons
 
 
 def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -51,18 +53,21 @@ def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def _dense(index: Index, cases: Sequence[Case]) -> list[NDArray[np.float64]]:
     queries = dense(index).encoder.encode([case.query for case in cases], role="query")
     rows = [np.array([index.documents.row(each.doc_id) for each in case.candidates]) for case in cases]
-    return [(dense(index).vectors(its) @ query).astype(np.float64) for its, query in zip(rows, queries, strict=True)]
+    return [
+        (dense(index).vectors(case_rows) @ query).astype(np.float64)
+        for case_rows, query in zip(rows, queries, strict=True)
+    ]
 
 
 def _lexical(index: Index, cases: Sequence[Case]) -> list[NDArray[np.float64]]:
     """BM25's scores; a candidate that is not among the hits has that of the last one."""
     from retrievers.bm25 import BM25Retriever
 
-    asked = [Query(qid=str(at), text=case.query) for at, case in enumerate(cases)]
+    queries = [Query(qid=str(number), text=case.query) for number, case in enumerate(cases)]
     k = _LOOKED_AT * max((len(case.candidates) for case in cases), default=1)
     scores = []
-    for found, case in zip(BM25Retriever(index=index).retrieve(asked, k=k), cases, strict=True):
-        known = {hit.doc_id: hit.score for hit in found.hits}
+    for ranking, case in zip(BM25Retriever(index=index).retrieve(queries, k=k), cases, strict=True):
+        known = {hit.doc_id: hit.score for hit in ranking.hits}
         least = min(known.values(), default=0.0)
         scores.append(np.array([known.get(each.doc_id, least) for each in case.candidates]))
     return scores

@@ -35,7 +35,7 @@ TEMPERATURES = (0.001, 0.01, 0.1, 1.0)
 
 
 class NothingFound(ValueError):
-    """There is no choice of heads that these examples speak for."""
+    """The examples support no choice of heads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ def find(examples: Sequence[Example], *, methods: Sequence[Method] = ("core",), 
 
 
 def _as_good(held_out: Mapping[float, Scores], *, most: bool) -> tuple[float, Scores]:
-    """Of settings, which go from keeping least to most, the first or the last that is as good as the best; and its values."""
+    """The first or last setting as good as the best, and its values. Settings go from fewest heads to most."""
     best = max(held_out.values(), key=lambda values: float(values.mean()))
     enough = float(best.mean()) - _error(best) / 4
     good = [(setting, values) for setting, values in held_out.items() if values.mean() >= enough]
@@ -135,8 +135,8 @@ Fit = tuple[Scores, Scores | None]
 
 def fit(examples: Sequence[Example], method: Method, setting: float) -> Fit:
     """Weights [n_heads] and prior. `setting` is how many heads are kept, for sparse and joint the penalty."""
-    (found,) = _fits(examples, method, [setting])
-    return found
+    (result,) = _fits(examples, method, [setting])
+    return result
 
 
 def _fits(examples: Sequence[Example], method: Method, settings: Sequence[float]) -> list[Fit]:

@@ -18,6 +18,6 @@ _PARAMS = SamplingParams(max_tokens=32, stop=("\n",))
 def written_questions(llm: LLM, documents: Sequence[Document]) -> list[str | None]:
     """A question that each text answers, as the model writes it; None where it wrote none. Titles are not shown."""
     template = prompts.load(_PROMPT)
-    asked = [template.render(passage=first_words(each.text, _WORDS)) for each in documents]
-    replies = llm.complete(asked, _PARAMS)
+    requests = [template.render(passage=first_words(each.text, _WORDS)) for each in documents]
+    replies = llm.complete(requests, _PARAMS)
     return [next(iter(parse_wordings(reply.text, n=1)), None) for reply in replies]

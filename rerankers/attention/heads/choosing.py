@@ -32,27 +32,27 @@ class HeadChoice:
     names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, given: str | tuple[str, ...]) -> HeadChoice:
+    def of(cls, heads: str | tuple[str, ...]) -> HeadChoice:
         """Read and checked as far as can be without a model.
 
         Args:
-            given: auto; the name of a set in the package (`rag heads list`); heads, "17-4" or "17-4, 18-6" or a tuple of
+            heads: auto; the name of a set in the package (`rag heads list`); heads, "17-4" or "17-4, 18-6" or a tuple of
                 such; or the path of a head set.
         Raises:
             ValueError: heads of another form.
             SpecError: no such file, or no head set in it.
         """
-        if given == "auto":
+        if heads == "auto":
             return cls()
-        if isinstance(given, str) and given in named_head_sets():
-            return cls(heads=named_head_sets()[given])
-        if isinstance(given, str) and _HEADS.fullmatch(given.strip()):
-            given = tuple(re.split(r"\s*,\s*", given.strip()))
-        if isinstance(given, str):
-            note_file(Path(given))
-            return cls(heads=read_head_set(Path(given)))
-        parse_heads(given)
-        return cls(names=tuple(given))
+        if isinstance(heads, str) and heads in named_head_sets():
+            return cls(heads=named_head_sets()[heads])
+        if isinstance(heads, str) and _HEADS.fullmatch(heads.strip()):
+            heads = tuple(re.split(r"\s*,\s*", heads.strip()))
+        if isinstance(heads, str):
+            note_file(Path(heads))
+            return cls(heads=read_head_set(Path(heads)))
+        parse_heads(heads)
+        return cls(names=tuple(heads))
 
     def of_model(self, config: Any, *, name: str, weight_hash: str, layout: Layout, context: int) -> HeadSet:
         """The heads to read in the model that `config` describes. `context`: positions that a prompt may have.
@@ -66,9 +66,9 @@ class HeadChoice:
             return self.heads
         if self.names:
             return HeadSet(model=name, **size, layout=layout, weights=dict.fromkeys(self.names, 1.0), method="given")
-        found = find_head_set(config, name=name, weight_hash=weight_hash, layout=layout)
-        if found is not None:
-            return found
+        head_set = find_head_set(config, name=name, weight_hash=weight_hash, layout=layout)
+        if head_set is not None:
+            return head_set
         plan = make_plan(config, context=context)
         logger.warning(
             "rerank.attention: no head set is known for %s (weights %s), so all heads%s are read, which ranks badly; "

@@ -116,12 +116,12 @@ def read_head_set(path: Path) -> HeadSet:
 def named_head_sets() -> dict[str, HeadSet]:
     """Those in the package by name, in order: the file's without its ending."""
     folder = files(__package__) / "sets"
-    found = {
+    head_sets = {
         each.name.removesuffix(".json"): HeadSet.model_validate_json(each.read_bytes())
         for each in folder.iterdir()
         if each.name.endswith(".json")
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(head_sets.items()))
 
 
 @cache

@@ -34,12 +34,12 @@ def name_of(model: Any) -> str:
 
 def weight_hash(model: Any) -> str:
     """64 hex digits: the hash of the weight files where the model came from a folder, else of what is in memory."""
-    found = _hashes.get(model)
-    if found is None:
+    digest = _hashes.get(model)
+    if digest is None:
         folder = Path(str(getattr(model, "name_or_path", "") or ""))
         in_folder = bool(folder.name) and (folder / "config.json").is_file()
-        found = _hashes[model] = weights_sha256(folder) if in_folder else _in_memory(model)
-    return found
+        digest = _hashes[model] = weights_sha256(folder) if in_folder else _in_memory(model)
+    return digest
 
 
 def states_identity(

@@ -39,7 +39,7 @@ class Plan:
     def joined(self, other: Plan) -> Plan:
         """The heads of both, of one model."""
         layers = sorted({*self.heads, *other.heads})
-        both = {at: tuple(sorted({*self.heads.get(at, ()), *other.heads.get(at, ())})) for at in layers}
+        both = {layer: tuple(sorted({*self.heads.get(layer, ()), *other.heads.get(layer, ())})) for layer in layers}
         return Plan(heads=both, skipped=self.skipped, windows=self.windows)
 
     def window(self, layer: int) -> int | None:
@@ -53,15 +53,15 @@ def parse_heads(heads: Sequence[str]) -> dict[int, tuple[int, ...]]:
     Raises:
         ValueError: the list is empty, or a name has another form.
     """
-    found: dict[int, set[int]] = {}
+    by_layer: dict[int, set[int]] = {}
     for name in heads:
         match = _HEAD.fullmatch(name)
         if match is None:
             raise ValueError(f"heads are named layer-head, both counted from 0, such as '17-4'; got {name!r}")
-        found.setdefault(int(match[1]), set()).add(int(match[2]))
-    if not found:
+        by_layer.setdefault(int(match[1]), set()).add(int(match[2]))
+    if not by_layer:
         raise ValueError("heads must name at least one head; leave it out to read all of them")
-    return {layer: tuple(sorted(numbers)) for layer, numbers in sorted(found.items())}
+    return {layer: tuple(sorted(numbers)) for layer, numbers in sorted(by_layer.items())}
 
 
 def make_plan(
@@ -90,10 +90,10 @@ def make_plan(
     if layers is not None:
         if layers[1] >= n_layers:
             raise SpecError(f"layers {layers[0]}..{layers[1]}: this {model} has layers 0..{n_layers - 1}")
-        wanted = {layer: some for layer, some in wanted.items() if layers[0] <= layer <= layers[1]}
+        wanted = {layer: numbers for layer, numbers in wanted.items() if layers[0] <= layer <= layers[1]}
     if heads is not None:
         _check_heads(heads, full, n_layers, n_heads, model)
-    read = {layer: some for layer, some in wanted.items() if full[layer]}
+    read = {layer: numbers for layer, numbers in wanted.items() if full[layer]}
     if not read:
         window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None)
         sees = f"; they see {window} tokens of the {context} that a prompt may have" if window else ""

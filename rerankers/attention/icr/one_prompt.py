@@ -35,7 +35,7 @@ def read_in_one_prompt(reader: ICRReranker, works: Sequence[AttentionWork], *, f
     head_rankings = [replace(work.ranking, hits=work.head) for work in works]
     rankings = reader.rerank(head_rankings, k=max(len(each.hits) for each in head_rankings))
     for work, ranking in zip(works, rankings, strict=True):
-        work.usage, work.given = ranking.usage, ranking.outcome
+        work.usage, work.prompt_outcome = ranking.usage, ranking.outcome
         if ranking.outcome.kind != "fallback":
             scores = {hit.doc_id: hit.score for hit in ranking.hits}
             attention = np.array([scores[hit.doc_id] for hit in work.head])

@@ -114,9 +114,9 @@ class ICRReranker:
         )
         if listing.fits < 2:
             return _PromptResult(trouble=f"the query's {len(suffixes[0])} tokens leave no room for documents")
-        asked = min(self.options.window or len(documents), len(documents))
-        size = min(asked, listing.fits)
-        shrunk = f"only {size} of {asked} documents fit into one prompt" if size < asked else ""
+        window = min(self.options.window or len(documents), len(documents))
+        size = min(window, listing.fits)
+        shrunk = f"only {size} of {window} documents fit into one prompt" if size < window else ""
         work = _PromptResult(cut=len(listing.cut), shrunk=shrunk)
 
         def score(positions: Sequence[int]) -> NDArray[np.float64]:

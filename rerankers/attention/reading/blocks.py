@@ -49,7 +49,7 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class QueryVectors:
     """A query as the heads that are read see it, heads in the plan's order.
 
     vectors: float32 [n_heads, n_rows, head_size], scaled. outside: float32 [n_heads, n_rows], the logarithm of
@@ -93,8 +93,8 @@ class _Row:
     @property
     def runs(self) -> Iterator[_Run]:
         """All blocks, in order, those of one length together."""
-        for length, some in groupby(self.blocks, key=lambda block: block.stop - block.start):
-            run = list(some)
+        for length, members in groupby(self.blocks, key=lambda block: block.stop - block.start):
+            run = list(members)
             yield _Run(run[0].start, len(run), length)
 
     @property
@@ -134,10 +134,10 @@ class _BlocksPass:
         keys, values = self._seen(layer, run.stacked(key), 0), self._seen(layer, run.stacked(value), 1)
         mask = self._mask(run.length, self._plan.window(layer), query.device)
         if cap is not None:
-            found = rows.softcapped_attention(own, keys, values, scale=scale, softcap=cap, mask=mask)
+            result = rows.softcapped_attention(own, keys, values, scale=scale, softcap=cap, mask=mask)
         else:
-            found = rows.attention(own, keys, values, scale=scale, mask=mask)
-        return found.flatten(0, 1)[None]
+            result = rows.attention(own, keys, values, scale=scale, mask=mask)
+        return result.flatten(0, 1)[None]
 
     def _seen(self, layer: int, own: Tensor, which: int) -> Tensor:
         """Keys (0) or values (1) that blocks see, their own [n, g, length, d]: [n, g, before + length, d]."""
@@ -151,8 +151,8 @@ class _BlocksPass:
         mask = self._masks.get((length, window))
         if mask is None:
             before = () if self._before is None else self._before.positions
-            at = torch.tensor([*before, *range(self._row.first, self._row.first + length)], device=device)
-            back = at[len(before) :, None] - at
+            positions = torch.tensor([*before, *range(self._row.first, self._row.first + length)], device=device)
+            back = positions[len(before) :, None] - positions
             mask = back >= 0 if window is None else (back >= 0) & (back < window)
             mask = self._masks[length, window] = mask[None, None]
         return mask
@@ -196,7 +196,7 @@ class _QueriesPass(_BlocksPass):
         if not heads:
             return
         shared = query.shape[1] // key.shape[1]
-        groups = [(pair, len(list(some))) for pair, some in groupby(head // shared for head in heads)]
+        groups = [(pair, len(list(members))) for pair, members in groupby(head // shared for head in heads)]
         vectors = query[0, list(heads)].float() * scale
         weighed = []
         for block in self._row.blocks:
@@ -247,16 +247,16 @@ def encode_documents(
 
 
 @torch.no_grad()
-def encode_queries(decoder: Any, before: Before, queries: Sequence[Sequence[int]], *, plan: Plan) -> list[Asked]:
+def encode_queries(decoder: Any, before: Before, queries: Sequence[Sequence[int]], *, plan: Plan) -> list[QueryVectors]:
     """What the plan's heads see of each query, one row per token."""
-    views: dict[int, Asked] = {}
+    views: dict[int, QueryVectors] = {}
     for pack in packs(list(map(len, queries)), tokens=_PACK):
         row = _Row.of([queries[i] for i in pack], first=before.next_position)
         this_pass = _QueriesPass(before, row, plan)
         run_pass(decoder, row.ids, row.positions, this_pass)
         vectors, outside = torch.cat(this_pass.vectors), torch.cat(this_pass.outside)
         for i, block in zip(pack, row.blocks, strict=True):
-            views[i] = Asked(vectors=vectors[:, block].clone(), outside=outside[:, block].clone())
+            views[i] = QueryVectors(vectors=vectors[:, block].clone(), outside=outside[:, block].clone())
     return [views[i] for i in range(len(queries))]
 
 
@@ -267,11 +267,11 @@ def packs(lengths: Sequence[int], *, tokens: int) -> Iterator[list[int]]:
     [[1, 3], [0], [2]]
     """
     pack, used = list[int](), 0
-    for at in sorted(range(len(lengths)), key=lambda at: lengths[at]):
-        if pack and used + lengths[at] > tokens:
+    for position in sorted(range(len(lengths)), key=lambda position: lengths[position]):
+        if pack and used + lengths[position] > tokens:
             yield pack
             pack, used = [], 0
-        pack.append(at)
-        used += lengths[at]
+        pack.append(position)
+        used += lengths[position]
     if pack:
         yield pack

@@ -42,7 +42,7 @@ _CHANGES_SOFTMAX = ("s_aux", "sinks", "position_bias")
 
 
 class _Done(Exception):
-    """The deepest layer has given what was asked of it."""
+    """Ends a forward pass early: the deepest layer that is needed has run."""
 
 
 class Pass(Protocol):
@@ -79,7 +79,7 @@ def _attention(
     for name in _CHANGES_SOFTMAX:
         if others.get(name) is not None:
             raise SpecError(
-                f"{type(module).__name__} adds '{name}' to its attention, which cannot be read. Use another model."
+                f"this model adds '{name}' to its attention, so its attention cannot be read. Use another model."
             )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     output = _current.get().attend(module.layer_idx, query, key, value, attention_mask, scale, softcap)
@@ -264,7 +264,7 @@ def read_suffixes(
 def run_pass(decoder: Any, ids: Sequence[int], positions: Sequence[int], this_pass: Pass) -> None:
     """One row of tokens through the decoder, each at its position, without a cache or a mask of the decoder's own.
 
-    What may see what is left to `this_pass`. Call it within `attention_switched`.
+    `this_pass` decides which tokens see which. Call it within `attention_switched`.
     """
     device = _device(decoder)
     _run(

@@ -41,7 +41,7 @@ def compiled_and_switched(decoder: Any) -> Iterator[None]:
             yield
     except torch._dynamo.exc.TorchDynamoException as cause:
         raise SpecError(
-            f"rerank.attention: torch.compile does not compile {type(layers[0]).__name__} here: {_first_line(cause)}. "
+            f"rerank.attention: torch.compile does not compile this model's layers here: {_first_line(cause)}. "
             "Set compiled: false."
         ) from cause
     finally:

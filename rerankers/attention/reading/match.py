@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rerankers.attention.reading import rows
-from rerankers.attention.reading.blocks import Asked
+from rerankers.attention.reading.blocks import QueryVectors
 
 Over = Literal["all", "best"]
 _AT_ONCE = 1 << 24
@@ -27,7 +27,7 @@ _AT_ONCE = 1 << 24
 
 
 def matches(
-    asked: Asked,
+    query: QueryVectors,
     documents: Sequence[Tensor],
     *,
     pair_of: Sequence[int],
@@ -41,18 +41,18 @@ def matches(
         pair_of: the pair whose keys each head reads.
         over: all sums w over a document's tokens, best takes its best token alone.
     """
-    n_heads, n_rows, _ = asked.vectors.shape
+    n_heads, n_rows, _ = query.vectors.shape
     table = torch.empty(n_heads, len(documents))
     lengths = [keys.shape[1] for keys in documents]
     for part in _parts(lengths, limit=max(1, _AT_ONCE // (n_heads * n_rows))):
-        weights = token_logits(asked, [documents[i] for i in part], pair_of=pair_of, softcap=softcap)
+        weights = token_logits(query, [documents[i] for i in part], pair_of=pair_of, softcap=softcap)
         own = weights.logsumexp(-1) if over == "all" else weights.amax(-1)
-        table[:, list(part)] = functional.softplus(own - asked.outside[:, :, None]).mean(1).cpu()
+        table[:, list(part)] = functional.softplus(own - query.outside[:, :, None]).mean(1).cpu()
     return table
 
 
 def token_matches(
-    asked: Asked,
+    query: QueryVectors,
     documents: Sequence[Tensor],
     *,
     pair_of: Sequence[int],
@@ -63,36 +63,36 @@ def token_matches(
 
     Every row's match is divided in the proportion of the weights its tokens get; with over best it is its best token's.
     """
-    n_heads, n_rows, _ = asked.vectors.shape
+    n_heads, n_rows, _ = query.vectors.shape
     lengths = [keys.shape[1] for keys in documents]
     tables = list[Tensor]()
     for part in _parts(lengths, limit=max(1, _AT_ONCE // (n_heads * n_rows))):
-        logits = token_logits(asked, [documents[i] for i in part], pair_of=pair_of, softcap=softcap)
+        logits = token_logits(query, [documents[i] for i in part], pair_of=pair_of, softcap=softcap)
         if over == "best":
             own = logits.amax(-1)
             share = functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
         else:
             own, share = logits.logsumexp(-1), logits.softmax(-1)
-        parts = (functional.softplus(own - asked.outside[:, :, None])[..., None] * share).mean(1).cpu()
-        tables += [parts[:, at, : lengths[i]] for at, i in enumerate(part)]
+        parts = (functional.softplus(own - query.outside[:, :, None])[..., None] * share).mean(1).cpu()
+        tables += [parts[:, place, : lengths[i]] for place, i in enumerate(part)]
     return tables
 
 
 def token_logits(
-    asked: Asked, documents: Sequence[Tensor], *, pair_of: Sequence[int], softcap: float | None = None
+    query: QueryVectors, documents: Sequence[Tensor], *, pair_of: Sequence[int], softcap: float | None = None
 ) -> Tensor:
-    """float32 [n_heads, n_rows, n_documents, longest], on the device of `asked`; -inf behind the end of a document.
+    """float32 [n_heads, n_rows, n_documents, longest], on the device of `query`; -inf behind the end of a document.
 
     Keys that were kept lie on the CPU whatever the model runs on, so they are brought to the query's vectors.
     """
-    device = asked.vectors.device
+    device = query.vectors.device
     longest = max(keys.shape[1] for keys in documents)
     padded = [functional.pad(each, (0, 0, 0, longest - each.shape[1])) for each in documents]
     keys = torch.cat(padded, 1).to(device).float()  # as few bytes as they are kept in go over
-    logits = torch.empty(*asked.vectors.shape[:2], keys.shape[1], device=device)
+    logits = torch.empty(*query.vectors.shape[:2], keys.shape[1], device=device)
     for pair in range(keys.shape[0]):
-        heads = [head for head, its in enumerate(pair_of) if its == pair]
-        logits[heads] = rows.capped(asked.vectors[heads] @ keys[pair].T, softcap)
+        heads = [head for head, other in enumerate(pair_of) if other == pair]
+        logits[heads] = rows.capped(query.vectors[heads] @ keys[pair].T, softcap)
     logits = logits.view(*logits.shape[:2], len(documents), longest)
     lengths = torch.tensor([each.shape[1] for each in documents], device=device)
     behind = torch.arange(longest, device=device) >= lengths[:, None]

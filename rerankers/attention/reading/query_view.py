@@ -13,7 +13,7 @@ from rerankers.attention.reading.weigh import Scores
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rerankers.attention.reading.blocks import Asked
+    from rerankers.attention.reading.blocks import QueryVectors
     from rerankers.attention.reading.match import Over
     from rerankers.attention.reading.reader import BlockReader
 
@@ -23,24 +23,24 @@ class Question:
     """One query to one reader. `nulls`: queries without content, and how much of each one's match is subtracted."""
 
     reader: BlockReader
-    asked: Asked
-    nulls: Sequence[tuple[Asked, float]] = ()
+    query: QueryVectors
+    nulls: Sequence[tuple[QueryVectors, float]] = ()
     over: Over = "all"
 
     def match(self, documents: Sequence[Tensor]) -> Scores:
         """float64 [n_heads, n_documents], from the documents' keys."""
-        found = self.reader.match(self.asked, documents, over=self.over).double()
+        scores = self.reader.match(self.query, documents, over=self.over).double()
         for null, strength in self.nulls:
-            found -= strength * self.reader.match(null, documents, over=self.over).double()
-        result: Scores = found.numpy()
+            scores -= strength * self.reader.match(null, documents, over=self.over).double()
+        result: Scores = scores.numpy()
         return result
 
     def match_tokens(self, document: Tensor) -> Scores:
         """float64 [n_heads, n_tokens]: what each token adds to one document's match."""
-        found = self.reader.match_tokens(self.asked, document, over=self.over).double()
+        scores = self.reader.match_tokens(self.query, document, over=self.over).double()
         for null, strength in self.nulls:
-            found -= strength * self.reader.match_tokens(null, document, over=self.over).double()
-        result: Scores = found.numpy()
+            scores -= strength * self.reader.match_tokens(null, document, over=self.over).double()
+        result: Scores = scores.numpy()
         return result
 
     def trouble(self, by_head: Scores, priors: Scores | None = None) -> str:

@@ -18,7 +18,7 @@ from rag.core.types import Document
 from rag.models.chat import encode_text, encode_text_spans
 from rerankers.attention.heads.identity import head_size, key_heads
 from rerankers.attention.heads.layout import Plan
-from rerankers.attention.reading.blocks import Asked, Before, encode_before, encode_documents, encode_queries
+from rerankers.attention.reading.blocks import Before, QueryVectors, encode_before, encode_documents, encode_queries
 from rerankers.attention.reading.match import Over, matches, token_matches
 from rerankers.attention.reading.prior import Prior
 from rerankers.attention.reading.prompt import BlockPieces
@@ -42,14 +42,14 @@ _ASKED_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """Documents ready to be matched, and what it took: `encoded` tokens went through the model, `found` were kept.
+    """Documents ready to be matched, and what it took: `encoded` tokens went through the model, `reused` were kept.
 
     `fresh` counts the documents behind the encoded tokens.
     """
 
     states: list[State]
     encoded: int = 0
-    found: int = 0
+    reused: int = 0
     fresh: int = 0
 
     @property
@@ -109,14 +109,14 @@ class BlockReader:
         self._ids_of = lru_cache(remembered)(lambda text: tuple(encode_text(tokenizer, text)[: max_tokens + 1]))
         self._opening: Before | None = None
         self._before: dict[tuple[int, ...], Before] = {}
-        self._nulls: dict[tuple[str, tuple[tuple[int, int], ...]], Asked] = {}
-        self._encoded = self._found = 0
+        self._nulls: dict[tuple[str, tuple[tuple[int, int], ...]], QueryVectors] = {}
+        self._encoded = self._reused = 0
         self._encoding_seconds = 0.0
 
     @property
     def seconds_saved(self) -> float | None:
-        """What encoding the found tokens would have taken, at the speed of those encoded here; None before any were."""
-        return self._encoding_seconds / self._encoded * self._found if self._encoded else None
+        """What encoding the reused tokens would have taken, at the speed of those encoded here; None before any were."""
+        return self._encoding_seconds / self._encoded * self._reused if self._encoded else None
 
     @property
     def opening(self) -> Before:
@@ -167,15 +167,15 @@ class BlockReader:
         cut = len(ids) > self._max_query_tokens or len(text) > self._max_query_tokens * _CHARACTERS_PER_TOKEN
         return ([*lead, *words, *self._pieces.end] if self._span == "suffix" else words), cut
 
-    def ask(self, queries: Sequence[Sequence[int]]) -> list[Asked]:
+    def ask(self, queries: Sequence[Sequence[int]]) -> list[QueryVectors]:
         """What the heads see of each query. All of it is in memory together: `together` says of how many it may be."""
         return encode_queries(self.decoder, self.before_queries(self._pieces.lead), queries, plan=self.plan)
 
-    def null(self, text: str) -> Asked:
+    def null(self, text: str) -> QueryVectors:
         """What the heads see of a query without content: the same every time, so it is asked once."""
         return self._null(text, self.plan)
 
-    def _null(self, text: str, plan: Plan) -> Asked:
+    def _null(self, text: str, plan: Plan) -> QueryVectors:
         view = self._nulls.get((text, plan.names))
         if view is None:
             before = self.before_queries(self._null_lead)
@@ -220,8 +220,8 @@ class BlockReader:
         states |= fresh
         encoded = sum(map(len, texts))
         spared = sum(map(len, by_digest.values())) - encoded
-        self._encoded, self._found = self._encoded + encoded, self._found + spared
-        return Read(states=[states[each] for each in digests], encoded=encoded, found=spared, fresh=len(missing))
+        self._encoded, self._reused = self._encoded + encoded, self._reused + spared
+        return Read(states=[states[each] for each in digests], encoded=encoded, reused=spared, fresh=len(missing))
 
     def _states(self, keys: Sequence[Tensor]) -> list[State]:
         """From keys of all pairs that are encoded: those that queries meet, and the priors."""
@@ -242,14 +242,14 @@ class BlockReader:
         pairs = zip(digests, self.store.get(digests), strict=True)
         return {each: states for each, states in pairs if states is not None}
 
-    def match_tokens(self, asked: Asked, keys: Tensor, *, over: Over) -> Tensor:
+    def match_tokens(self, query: QueryVectors, keys: Tensor, *, over: Over) -> Tensor:
         """float32 [n_heads, n_tokens]: one document's match, shared out over its tokens."""
-        (table,) = token_matches(asked, [keys], pair_of=self.pair_of, softcap=self._softcap, over=over)
+        (table,) = token_matches(query, [keys], pair_of=self.pair_of, softcap=self._softcap, over=over)
         return table
 
-    def match(self, asked: Asked, keys: Sequence[Tensor], *, over: Over) -> Tensor:
+    def match(self, query: QueryVectors, keys: Sequence[Tensor], *, over: Over) -> Tensor:
         """float32 [n_heads, n_documents], heads as in `plan.names`."""
-        return matches(asked, keys, pair_of=self.pair_of, softcap=self._softcap, over=over)
+        return matches(query, keys, pair_of=self.pair_of, softcap=self._softcap, over=over)
 
 
 def _whole(document: Document) -> str:

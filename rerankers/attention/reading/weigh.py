@@ -45,8 +45,8 @@ class Weighing:
 
     def score(self, heads: Scores, priors: Scores) -> Scores:
         """heads: [n_heads, n_documents]; priors: [n_documents], 0 where there are none. Returns [n_documents]."""
-        found = self.weights @ heads if self.absolute else weighed(heads, self.weights)
-        result: Scores = found - self.strength * priors
+        scores = self.weights @ heads if self.absolute else weighed(heads, self.weights)
+        result: Scores = scores - self.strength * priors
         return result
 
 

@@ -15,9 +15,9 @@ class Filling:
         self._n_bytes = 0
 
     def passes(self, store: StateStore, blocks: Sequence[Sequence[int]]) -> bool:
-        """Whether these documents, with all before them, are more than can be found in the store at the end.
+        """Whether the store has too little room for these documents and all before them.
 
-        What was kept already counts like what is new; what the store holds of other documents does not, for it makes room.
+        A document that is in the store already counts too. Other documents in the store do not: they make room.
         """
         for block in blocks:
             digest = document_digest(block)

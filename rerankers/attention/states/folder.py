@@ -58,11 +58,11 @@ class StateFolder:
         """uint8 bytes of each document's state, shared with the files; None where there is none."""
         for segment in self._segments.values():
             segment.forget_if_cut()
-        found = [self._read(document) for document in documents]
-        if any(data is None for data in found):
+        states = [self._read(document) for document in documents]
+        if any(data is None for data in states):
             self._look()
-            found = [self._read(documents[i]) if data is None else data for i, data in enumerate(found)]
-        return found
+            states = [self._read(documents[i]) if data is None else data for i, data in enumerate(states)]
+        return states
 
     def add(self, document: bytes, data: Tensor) -> None:
         """Keep a state unless it is kept already, here or by another process, or is larger than the budget.
@@ -88,11 +88,11 @@ class StateFolder:
 
     @property
     def room(self) -> int:
-        """Bytes that stay beside each other if nobody else adds any: where there are more, a whole segment goes."""
+        """Bytes that can be added without losing any of them. Beyond that, a whole segment is removed."""
         return self._budget - self._full
 
     def _read(self, document: bytes) -> Tensor | None:
-        """From the newest place that is good. Others are forgotten on the way."""
+        """A state from its newest undamaged place. Damaged and removed places are forgotten."""
         places = self._places.get(document)
         while places:
             segment, entry = self._segments[places[-1].segment], places[-1].entry
@@ -151,7 +151,7 @@ class StateFolder:
 
     @property
     def _full(self) -> int:
-        """Bytes after which a segment is not added to."""
+        """The size at which a segment is full."""
         return self._budget // _SEGMENTS
 
     def _writer_for(self, needed: int) -> SegmentWriter:
@@ -163,7 +163,7 @@ class StateFolder:
         return self._writer
 
     def _carried_on(self, needed: int) -> SegmentWriter | None:
-        """A writer of a segment left unfinished. One without an entry may not be locked yet by who makes it."""
+        """A writer of an unfinished segment. Empty ones are left alone: their maker may not have locked them yet."""
         for name, files in segments_in(self._folder).items():
             if files.n_entries and files.n_bytes + needed <= self._full:
                 writer = SegmentWriter.carry_on(self._folder, name)
@@ -178,13 +178,13 @@ class StateFolder:
 
     def _prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        told = self._folder / "identity.json"
+        label = self._folder / "identity.json"
         with suppress(OSError):
-            if told.read_bytes() == self._in_clear.encode():
+            if label.read_bytes() == self._in_clear.encode():
                 return
         draft = self._folder / f"{secrets.token_hex(16)}.new"
         draft.write_text(self._in_clear, encoding="utf-8")
-        os.replace(draft, told)
+        os.replace(draft, label)
 
     def _all_segments(self) -> list[SegmentFiles]:
         """Of every identity."""

@@ -196,7 +196,7 @@ class StateStore:
             )
 
     def _tell_of_damage(self) -> None:
-        """Once: one damaged record says that the disk, or whoever writes to the folder, is to be looked at."""
+        """Warn once. One damaged record is reason enough to check the disk, or what else writes to the folder."""
         if self._disk is not None and self._disk.damaged and not self._told_of_damage:
             self._told_of_damage = True
             logger.warning(

@@ -61,9 +61,9 @@ class StateLayout:
                 f"a state must be [{self.n_pairs} pairs, n_tokens, {self.head_size}], got {list(keys.shape)}"
             )
         if (prior is not None) != self.with_prior or (prior is not None and prior.shape != keys.shape[1:2]):
-            given = "none" if prior is None else list(prior.shape)
+            shape = "none" if prior is None else list(prior.shape)
             wanted = f"[{keys.shape[1]} tokens]" if self.with_prior else "none"
-            raise ValueError(f"a state's prior must be {wanted}, got {given}")
+            raise ValueError(f"a state's prior must be {wanted}, got {shape}")
         parts = [] if prior is None else [prior.detach().to("cpu", torch.float32).contiguous()]
         parts += _bfloat16(keys) if self.kind == "bfloat16" else _int8(keys)
         data = torch.cat([part.reshape(-1).view(torch.uint8) for part in parts])
@@ -97,7 +97,7 @@ def _int8(state: Tensor) -> list[Tensor]:
 @cache
 def cosines(size: int) -> Tensor:
     """float32 [size, size], orthonormal: row k is the k-th basis vector of the DCT-II."""
-    at = torch.arange(size, dtype=torch.float64)
-    basis: Tensor = torch.cos(torch.pi * at[:, None] * (2 * at + 1) / (2 * size)) * (2 / size) ** 0.5
+    positions = torch.arange(size, dtype=torch.float64)
+    basis: Tensor = torch.cos(torch.pi * positions[:, None] * (2 * positions + 1) / (2 * size)) * (2 / size) ** 0.5
     basis[0] /= 2**0.5
     return basis.float()

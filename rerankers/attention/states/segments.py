@@ -63,10 +63,10 @@ class Entry(NamedTuple):
 
 
 def digest_of(identity: bytes, document: bytes, data: Tensor) -> bytes:
-    """Of the bytes of one document's state, 16 bytes."""
-    found = hashlib.sha256(identity + document)
-    found.update(data.numpy().data)
-    return found.digest()[:16]
+    """A digest of one document's state: 16 bytes."""
+    sha256 = hashlib.sha256(identity + document)
+    sha256.update(data.numpy().data)
+    return sha256.digest()[:16]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,22 +99,22 @@ class SegmentFiles:
 
 def segments_in(folder: Path) -> dict[str, SegmentFiles]:
     """Segments of one folder by name; none where it cannot be read. Other files are not looked at."""
-    found: dict[str, SegmentFiles] = {}
+    segments: dict[str, SegmentFiles] = {}
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            its = _FILE.fullmatch(entry.name)
-            if its is None:
+            match = _FILE.fullmatch(entry.name)
+            if match is None:
                 continue
             with suppress(FileNotFoundError):  # removed meanwhile
                 facts = entry.stat(follow_symlinks=False)
                 if not stat.S_ISREG(facts.st_mode):
                     continue
-                files = found.setdefault(its[1], SegmentFiles(folder=folder, name=its[1]))
-                if its[2] == "states":
+                files = segments.setdefault(match[1], SegmentFiles(folder=folder, name=match[1]))
+                if match[2] == "states":
                     files.states_bytes, files.used_ns = facts.st_size, facts.st_mtime_ns
                 else:
                     files.index_bytes = facts.st_size
-    return found
+    return segments
 
 
 class SegmentReader:

@@ -44,7 +44,7 @@ class DenseLeg:
             vectors: float32 [n, dim], memory-mapped or not; read in blocks.
         """
         if vectors.ndim != 2 or vectors.dtype != np.float32:
-            raise ValueError(f"DenseLeg.build: vectors must be float32 [n, dim], got {vectors.dtype} {vectors.shape}")
+            raise ValueError(f"dense leg: vectors must be float32 [n, dim], got {vectors.dtype} {vectors.shape}")
         need("faiss", by="the dense leg")
         folder.mkdir(parents=True, exist_ok=True)
         structure: VectorStructure = STRUCTURES.get(settings.structure)()
@@ -98,11 +98,11 @@ class DenseLeg:
             ties by row ascending.
         """
         if k < 1:
-            raise ValueError(f"DenseLeg.search: k must be at least 1, got {k}")
+            raise ValueError(f"dense leg: k must be at least 1, got {k}")
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:
-            raise ValueError(f"DenseLeg.search: vectors must be [n, {self.dim}], got {list(vectors.shape)}")
+            raise ValueError(f"dense leg: vectors must be [n, {self.dim}], got {list(vectors.shape)}")
         if mask is not None and mask.shape != (len(self),):
-            raise ValueError(f"DenseLeg.search: mask must be [{len(self)}], got {list(mask.shape)}")
+            raise ValueError(f"dense leg: mask must be [{len(self)}], got {list(mask.shape)}")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
         possible = min(k, len(self))
         rows = np.full((len(queries), k), -1, dtype=np.int32)
@@ -129,9 +129,9 @@ def _recall(leg: DenseLeg, vectors: NDArray[np.float32], *, progress: Progress) 
     true_rows, true_scores = MappedStore(vectors).search(queries, k=k, mask=None)
     found_rows, _ = leg.search(queries, k=k)
     shares = []
-    for own, query, expected, scores, found in zip(sample, queries, true_rows, true_scores, found_rows, strict=True):
+    for own, query, expected, scores, rows in zip(sample, queries, true_rows, true_scores, found_rows, strict=True):
         wanted = scores[expected != own][:_RECALL_AT]
-        others = found[(found != own) & (found >= 0)][:_RECALL_AT]
+        others = rows[(rows != own) & (rows >= 0)][:_RECALL_AT]
         good = vectors[others] @ query >= wanted[-1] - 1e-6
         shares.append(good.sum() / len(wanted))
     progress("measure recall", 1, 1)

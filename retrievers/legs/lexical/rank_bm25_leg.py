@@ -33,7 +33,7 @@ class RankBM25:
         if len(starts) != n_docs + 1 or len(terms) != starts[-1]:
             raise IndexProblem(f"'{folder}': its arrays do not fit together. Build the index again")
         self._tokens = Tokens(terms, starts)
-        self._made: Any = None
+        self._scorer: Any = None
         self._lock = threading.Lock()
 
     @staticmethod
@@ -69,13 +69,13 @@ class RankBM25:
 
     def _engine(self) -> Any:
         with self._lock:
-            if self._made is None:
+            if self._scorer is None:
                 import rank_bm25
 
                 k1, b, delta = self._settings.k1, self._settings.b, self._settings.delta
                 if self._settings.variant == "okapi":
-                    self._made = rank_bm25.BM25Okapi(self._tokens, k1=k1, b=b)
+                    self._scorer = rank_bm25.BM25Okapi(self._tokens, k1=k1, b=b)
                 else:
                     kind = rank_bm25.BM25L if self._settings.variant == "l" else rank_bm25.BM25Plus
-                    self._made = kind(self._tokens, k1=k1, b=b, delta=delta)
-            return self._made
+                    self._scorer = kind(self._tokens, k1=k1, b=b, delta=delta)
+            return self._scorer

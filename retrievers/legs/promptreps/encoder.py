@@ -147,16 +147,16 @@ class PromptRepsEncoder:
             rows = [self._ids(lent, noun, text, room) for text in texts]
             states: dict[int, tuple[NDArray[np.float32], dict[int, int]]] = {}
             for batch in _batches([len(row) for row in rows], self.batch_tokens):
-                vectors, logits = last_states(lent.model, [rows[at] for at in batch])
-                for at, vector, given in zip(batch, vectors, logits, strict=True):
-                    allowed = allowed_tokens(lent.tokenizer, texts[at])
-                    weights = sparse_weights(given, allowed, keep=self.sparse_tokens)
+                vectors, logits = last_states(lent.model, [rows[place] for place in batch])
+                for place, vector, scores in zip(batch, vectors, logits, strict=True):
+                    allowed = allowed_tokens(lent.tokenizer, texts[place])
+                    weights = sparse_weights(scores, allowed, keep=self.sparse_tokens)
                     if not weights:
-                        weights = sparse_weights(given, self._words(lent, len(given)), keep=_FEWEST)
-                    states[at] = vector, weights
-        sparse = [dict(sorted(states[at][1].items())) for at in range(len(texts))]
+                        weights = sparse_weights(scores, self._words(lent, len(scores)), keep=_FEWEST)
+                    states[place] = vector, weights
+        sparse = [dict(sorted(states[place][1].items())) for place in range(len(texts))]
         return Representations(
-            dense=np.array([states[at][0] for at in range(len(texts))], dtype=np.float32).reshape(len(texts), -1),
+            dense=np.array([states[place][0] for place in range(len(texts))], dtype=np.float32).reshape(len(texts), -1),
             tokens=np.array([token for weights in sparse for token in weights], dtype=np.int32),
             weights=np.array([weight for weights in sparse for weight in weights.values()], dtype=np.int32),
             starts=np.cumsum([0, *map(len, sparse)], dtype=np.int64),
@@ -235,15 +235,15 @@ def sparse_weights(logits: NDArray[np.float32], allowed: NDArray[np.int64], *, k
     """
     weights = np.rint(100 * np.log1p(np.maximum(logits[allowed].astype(np.float64), 0.0))).astype(np.int64)
     best = np.lexsort((allowed, -weights))[:keep]
-    return {int(allowed[at]): int(weights[at]) for at in best if weights[at] > 0}
+    return {int(allowed[place]): int(weights[place]) for place in best if weights[place] > 0}
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Places in batches of like length, padding included at most `tokens` each, unless a single row is longer."""
-    found: list[list[int]] = []
-    for at in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
-        if found and (len(found[-1]) + 1) * lengths[found[-1][0]] <= tokens:
-            found[-1].append(at)
+    batches: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens:
+            batches[-1].append(place)
         else:
-            found.append([at])
-    return found
+            batches.append([place])
+    return batches

@@ -91,7 +91,7 @@ def test_the_attention_reranker_and_the_generator_read_one_model(folder: Path, i
         pipeline.ask("how much paid leave")
         reader, writer = pipeline.graph.models["reader"], pipeline.graph.models["writer"]
         assert model_of(reader) is model_of(writer)
-        read_by_attention = pipeline.graph.parts["ranked"]._made[0].decoder
+        read_by_attention = pipeline.graph.parts["ranked"]._reading[0].decoder
         assert read_by_attention is model_of(writer).get_decoder()
 
 

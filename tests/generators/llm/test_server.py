@@ -140,7 +140,7 @@ def test_a_begun_answer_ends_the_users_turn_where_nobody_continues_it(served: Se
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Which city?\n\nIt is"},
     ]
-    with pytest.raises(SpecError, match="begins the assistant's turn after none of the user's"):
+    with pytest.raises(SpecError, match="begins the assistant's turn with no user's turn before it"):
         plain.complete([prompt[1:]], SHORT)
 
 

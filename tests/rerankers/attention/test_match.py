@@ -7,7 +7,7 @@ import torch
 
 from rag.core.ranking import in_this_order
 from rag.core.types import Document, Query, Ranking
-from rerankers.attention.reading.blocks import Asked
+from rerankers.attention.reading.blocks import QueryVectors
 from rerankers.attention.reading.match import token_logits
 from rerankers.attention.reranker import AttentionReranker
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
@@ -17,14 +17,14 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 def test_logits_lie_where_the_query_does_wherever_the_documents_are() -> None:
     """`meta` is torch's device without numbers: operations on it meet the same rules of place as on CUDA."""
-    asked = Asked(vectors=torch.empty(2, 3, 4, device="meta"), outside=torch.empty(2, 3, device="meta"))
+    asked = QueryVectors(vectors=torch.empty(2, 3, 4, device="meta"), outside=torch.empty(2, 3, device="meta"))
     documents = [torch.zeros(1, n, 4, dtype=torch.bfloat16) for n in (5, 2)]
     logits = token_logits(asked, documents, pair_of=[0, 0])
     assert (logits.device.type, logits.dtype, logits.shape) == ("meta", torch.float32, (2, 3, 2, 5))
 
 
 def test_logits_behind_the_end_of_a_document_are_none() -> None:
-    asked = Asked(vectors=torch.ones(1, 1, 2), outside=torch.zeros(1, 1))
+    asked = QueryVectors(vectors=torch.ones(1, 1, 2), outside=torch.zeros(1, 1))
     logits = token_logits(asked, [torch.ones(1, 1, 2), torch.full((1, 3, 2), 2.0)], pair_of=[0])
     assert logits[0, 0].tolist() == [[2.0, -torch.inf, -torch.inf], [4.0, 4.0, 4.0]]
 

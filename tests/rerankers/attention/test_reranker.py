@@ -307,7 +307,7 @@ def test_what_was_read_once_is_not_read_again(llm: TinyLLM, kind: str) -> None:
     first, again = (reranker.rerank([SIX], k=6)[0] for _ in range(2))
     assert first.hits == again.hits
     assert first.usage.cached_tokens == 0
-    assert again.usage.cached_tokens == again.usage.prompt_tokens - len(reranker._made[0].query("which city")[0])  # type: ignore[index]
+    assert again.usage.cached_tokens == again.usage.prompt_tokens - len(reranker._reading[0].query("which city")[0])  # type: ignore[index]
     report = reranker.states()
     assert report is not None
     assert (report.kept, report.hits, report.misses) == (6, 6, 6)
@@ -353,7 +353,7 @@ def test_documents_read_ahead_are_not_read_when_asked_for(
     assert AttentionReranker(llm=llm, heads=HEADS, keep="disk").read_ahead(documents) == 6
     later = AttentionReranker(llm=llm, heads=HEADS, keep="disk")
     (found,) = later.rerank([SIX], k=6)
-    assert found.usage.cached_tokens == found.usage.prompt_tokens - len(later._made[0].query("which city")[0])  # type: ignore[index]
+    assert found.usage.cached_tokens == found.usage.prompt_tokens - len(later._reading[0].query("which city")[0])  # type: ignore[index]
     assert later.read_ahead(documents) == 0
     assert found.hits == rerank(llm, keep="memory").hits
 
@@ -424,7 +424,7 @@ def test_a_report_says_what_kept_states_saved(llm: TinyLLM) -> None:
     assert reranker.states().seconds_saved == 0  # type: ignore[union-attr]
     for _ in range(2):
         reranker.rerank([SIX], k=6)
-    first = reranker._made[0]._encoding_seconds  # type: ignore[index]
+    first = reranker._reading[0]._encoding_seconds  # type: ignore[index]
     assert reranker.states().seconds_saved == pytest.approx(2 * first)  # type: ignore[union-attr]
 
 

@@ -271,7 +271,7 @@ def test_a_row_that_the_index_has_not_never_reaches_compiled_code(tmp_path: Path
     rows = np.load(tmp_path / "rows.npy")
     rows[0] = 1_000_000
     np.save(tmp_path / "rows.npy", rows)
-    with pytest.raises(IndexProblem, match="row that the index has not"):
+    with pytest.raises(IndexProblem, match="row that is not in the index"):
         LexicalLeg.open(tmp_path, facts).warm_up()
 
 
