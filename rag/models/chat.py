@@ -96,8 +96,8 @@ class _Codec:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise SpecError(
-                f"{type(tokenizer).__name__} has no tokenizer.json behind it; chat prompts need a fast "
-                "tokenizer. Save the model's folder with one."
+                "the model's tokenizer has no tokenizer.json. Chat prompts need a fast tokenizer: save the model's "
+                "folder with one."
             )
         from tokenizers import Tokenizer
 
