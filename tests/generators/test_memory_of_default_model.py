@@ -56,6 +56,8 @@ def test_the_estimate_is_near_what_a_process_takes() -> None:
     class Graph:
         models = {"small": llm}
         parts: dict[str, object] = {}
+        inner_parts: dict[str, object] = {}
+        facts: dict[str, object] = {}
         legs = ()
 
     whole = plan_memory(Graph(), machine=Machine(ram=None, said_by="nobody")).total()  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ def test_a_search_reads_every_document_once_and_finds_the_right_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rerankers.attention.reranker.home", lambda: tmp_path)  # weights stay where they are
+    monkeypatch.setattr("rerankers.attention.opening.home", lambda: tmp_path)  # weights stay where they are
     corpus = tmp_path / "corpus.jsonl"
     records = [{"_id": each.doc_id, "title": each.title, "text": each.text} for each in documents]
     corpus.write_text("".join(json.dumps(record) + "\n" for record in records))
