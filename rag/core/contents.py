@@ -10,15 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any, Self
 
 TEXT = "text"
 TEXT_ALONE = frozenset({TEXT})
 """What is read by parts that say nothing."""
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_SHA256 = r"[0-9a-f]{64}"
+_KIND = r"[a-z][a-z0-9_]{0,39}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +36,11 @@ class Content:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if not _KIND.fullmatch(self.kind) or self.kind == TEXT:
+        if not re.fullmatch(_KIND, self.kind) or self.kind == TEXT:
             raise ValueError(
                 f"a content's kind is a lower-case name other than {TEXT}, such as picture, got {self.kind[:80]!r}"
             )
-        if not _SHA256.fullmatch(self.sha256):
+        if not re.fullmatch(_SHA256, self.sha256):
             raise ValueError(f"a content's sha256 is 64 hexadecimal digits of its bytes, got {self.sha256[:80]!r}")
 
 
@@ -82,6 +81,8 @@ def with_contents(text: str, contents: Sequence[Content], kinds: Collection[str]
 
 def text_digest(text: str) -> bytes:
     """sha256 of a text's UTF-8; half of a surrogate pair counts as itself."""
+    from hashlib import sha256  # it costs as much as all records together, and most programs digest nothing
+
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -93,6 +94,8 @@ def digest_of(text: str, contents: Sequence[Content] = ()) -> bytes:
     contents = contents or beside(text)
     if not contents:
         return text_digest(text)
+    from hashlib import sha256
+
     digest = sha256(text_digest(text))
     for content in contents:
         digest.update(text_digest(content.kind) + bytes.fromhex(content.sha256) + text_digest(content.text))

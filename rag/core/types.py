@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rag.core.contents import Content, digest_of
-from rag.core.filters import Where as Where
+
+if TYPE_CHECKING:
+    from rag.core.filters import Where as Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,3 +306,12 @@ class AnswerDelta:
 
     text: str = ""
     answer: Answer | None = None
+
+
+def __getattr__(name: str) -> Any:
+    """`Where` when it is first asked for: the language of filters costs as much as all records together."""
+    if name != "Where":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from rag.core.filters import Where
+
+    return Where
