@@ -18,6 +18,7 @@ from benchmarks.record import commit, machine
 from benchmarks.work_lines import Work
 from generators.llm.transformers import TransformersLLM
 from rag.core.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
+from rag.graph.signature import signature
 from rag.models import resolve
 from rag.stages import FUSERS
 from rag.stages.transform.rewrite_code import RewriteCodeTransform
@@ -138,6 +139,10 @@ class Runner:
             given = {name: self._filled(value, bench) for name, value in method.params_on(bench.name).items()}
             shared: dict[str, Callable[[], Any]] = {"llm": lambda: self.llm, "index": lambda: bench.index}
             given |= {name: get() for name, get in shared.items() if name in takes}
+            for param in signature(kind, None).params:
+                if param.resource == "rerank":  # a reranker that repeats another one
+                    repeated = TABLES["rerank"].get(given.pop(param.name, param.default))
+                    given[param.name] = repeated(llm=self.llm, **given.pop("params", {}))
             self._components[method.name, bench.name] = kind(**given)
         return self._components[method.name, bench.name]
 
