@@ -73,9 +73,10 @@ def _import(name: str) -> None:
     from importlib.util import module_from_spec, spec_from_file_location
 
     path = Path(name).resolve()
-    spec = spec_from_file_location(path.stem, path)
+    module_name = f"ragline_plugin_{path.stem}"  # a file called as a module that is loaded does not take its place
+    spec = spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise FileNotFoundError(f"no file {name}")
     module = module_from_spec(spec)
-    sys.modules[path.stem] = module  # annotations are looked up there
+    sys.modules[module_name] = module  # annotations are looked up there
     spec.loader.exec_module(module)

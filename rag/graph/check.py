@@ -220,8 +220,8 @@ def _inline(checked: Checked, part: Part, param: Param, value: Any, complain: Co
     shared = {p.name for p in signed.params if p.resource == "llm"} & set(part.params)
     inner = Part.model_validate({"use": inner.use, "with": {**{n: part.params[n] for n in shared}, **inner.params}})
 
-    def supply(p: Param, given: Any, told: Complain) -> Supplied:
-        return _supplied(checked, inner, p, given, told)
+    def supply(p: Param, value: Any, tell: Complain) -> Supplied:
+        return _supplied(checked, inner, p, value, tell)
 
     def below(where: Place, message: str) -> None:
         complain((*place, *where), message)

@@ -23,13 +23,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A part that could be made, and what its output depends on: its parameters, defaults filled in, and prompts.
+    """A part that could be made, and what its output depends on.
 
-    `prompts`: sha256 of every prompt it loaded while it was made, by name or path. `files`: that its
-    parameters name. `models`: names of those it was given,
-    also through inner graphs. `searches`: whether it was given the index, also through inner graphs. `runs_inner`: whether it was
-    given something that runs as a graph of its own. `inline`: components
-    that were written as its parameters.
+    `parameters`: with defaults filled in. `prompts`: sha256 of every prompt that it loaded while it was made, by name or
+    path. `files`: those that its parameters name. `models`: names of those that it was given, and `searches`: whether it
+    was given the index; both also through inner graphs. `runs_inner`: whether it was given something that runs as a graph
+    of its own. `inline`: components that were written as its parameters.
     """
 
     part: Any

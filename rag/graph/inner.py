@@ -6,16 +6,16 @@ come back carry the caller's query and cost nothing any more. Its nodes run one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 from rag.core.node import BoundNode
 from rag.core.ranking import require_k
-from rag.core.types import NO_USAGE, Answer, Context, Outcome, Query, Ranking
+from rag.core.types import NO_USAGE, Answer, Outcome, Query, Ranking
 from rag.graph.folding import Work, current_work
-from rag.graph.run import run_nodes
+from rag.graph.run import empty_record, run_nodes
 from rag.graph.spec import Budget
 
 RANKINGS = "rankings"
@@ -46,11 +46,10 @@ class Inner:
         refusals = {position: why for position, query in enumerate(queries) if (why := self._spent(query, work))}
         going = [position for position in range(len(queries)) if position not in refusals]
         named = [work.named(queries[position]) for position in going]
-        inputs: Mapping[str, Sequence[Any]] = {
-            RANKINGS: [replace(rankings[position], query=query) for position, query in zip(going, named, strict=True)]
-            if rankings
-            else []
-        }
+        inputs: dict[str, list[Any]] = {}
+        if rankings:
+            pairs = zip(going, named, strict=True)
+            inputs[RANKINGS] = [replace(rankings[position], query=query) for position, query in pairs]
         records: dict[int, Any] = {}
         if named:
             result = run_nodes(self.nodes, named, output=self.output, k=k, pool=None, given=inputs)
@@ -58,7 +57,7 @@ class Inner:
             records = dict(zip(going, result.outputs, strict=True))
         stage = self.nodes[-1].stage
         return [
-            _empty(query, stage, refusals[position]) if position in refusals else _returned(records[position], query)
+            _refused(query, stage, refusals[position]) if position in refusals else _returned(records[position], query)
             for position, query in enumerate(queries)
         ]
 
@@ -106,14 +105,7 @@ def _returned(record: Any, query: Query) -> Any:
     return replace(record, query=query, usage=NO_USAGE)
 
 
-def _empty(query: Query, stage: str, why: str) -> Any:
-    """What stands for a query that was not run."""
+def _refused(query: Query, stage: str, why: str) -> Any:
+    """What stands for a query whose budget is spent."""
     outcome = Outcome(kind="fallback", detail=why, counts={"budget_spent": 1})
-    if stage == "generate":
-        context = Context(query=query)
-        return Answer(query=query, text="", context=context, status="no_answer", finish_reason="abort", outcome=outcome)
-    if stage == "assemble":
-        return Context(query=query, outcome=outcome)
-    if stage == "reformulate":
-        return replace(query, outcome=outcome, usage=NO_USAGE)
-    return Ranking(query=query, outcome=outcome)
+    return replace(empty_record(query, stage, outcome, status="no_answer"), usage=NO_USAGE)

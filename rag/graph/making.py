@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.inputs import noted
-from rag.core.powers import LacksPower, in_words, lacking
+from rag.core.powers import LLM_POWERS, LacksPower, in_words, lacking
 from rag.core.yaml_source import Place
 from rag.graph.checked import Made
 from rag.graph.kinds import MODELS
@@ -119,12 +119,8 @@ def fitting_model(model: Made, param: Param, *, use: str, name: str, complain: C
 
 def models_that_can(methods: Iterable[str]) -> str:
     """Which kinds of models have all these methods, in a sentence."""
-    wanted = set(methods)
-    able = [
-        f"llm.{name}"
-        for name in MODELS["llm"]
-        if wanted <= {member for base in MODELS["llm"].get(name).__mro__ for member in vars(base)}
-    ]
+    wanted = [LLM_POWERS[method] for method in methods]
+    able = [f"llm.{name}" for name in MODELS["llm"] if all(power.kept_by(MODELS["llm"].get(name)) for power in wanted)]
     return f"Models that can: {', '.join(able) or 'none'}."
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from rag import tracing
 from rag.core.errors import ContractError, IndexProblem, MissingDependency, MissingModel, SpecError
@@ -237,11 +237,16 @@ def _in_query_order(queries: Sequence[Query], state: _State, output: str, stage:
 def failed_output(query: Query, failure: Failure, stage: str) -> Any:
     """The empty record that stands for a query that failed on its way to a node of this stage."""
     outcome = Outcome(kind="failed", detail=f"node '{failure.node}' ({failure.use}): {failure.error}")
+    return empty_record(query, stage, outcome, status="failed")
+
+
+def empty_record(query: Query, stage: str, outcome: Outcome, *, status: Literal["no_answer", "failed"]) -> Any:
+    """What a node of this stage would have given for a query that did not get through. `status`: of an answer."""
     if stage == "reformulate":
         return replace(query, outcome=outcome)
     if stage == "assemble":
         return Context(query=query, outcome=outcome)
     if stage == "generate":
         context = Context(query=query)
-        return Answer(query=query, text="", context=context, status="failed", finish_reason="abort", outcome=outcome)
+        return Answer(query=query, text="", context=context, status=status, finish_reason="abort", outcome=outcome)
     return Ranking(query=query, outcome=outcome)

@@ -26,7 +26,9 @@ def release(graph: Graph, index: Index | None, names: Sequence[str]) -> None:
         return
     models = {name for name in names if name in graph.models}
     chosen = {*names, *_readers(graph, models)}
-    parts = [part for name, part in graph.parts.items() if name in chosen]
+    parts = [
+        each for name, part in graph.parts.items() if name in chosen for each in (part, *_inline(graph.facts[name]))
+    ]
     inner = [part for name, part in graph.inner_parts.items() if not models.isdisjoint(graph.facts[name].models)]
     _let_go([*parts, *inner, *(graph.models[name] for name in models)])
 
@@ -34,7 +36,9 @@ def release(graph: Graph, index: Index | None, names: Sequence[str]) -> None:
 def keep_only(graph: Graph, index: Index | None, node: str) -> None:
     """Let everything go that one node does not read."""
     models = models_of(graph, node)
-    others = [part for name, part in graph.parts.items() if name != node]
+    others = [
+        each for name, part in graph.parts.items() if name != node for each in (part, *_inline(graph.facts[name]))
+    ]
     others += [model for name, model in graph.models.items() if name not in models]
     _let_go(others if searches(graph, node) else [*others, index])
 

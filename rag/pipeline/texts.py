@@ -25,13 +25,17 @@ def rerank_texts(
             are kept.
         parameters: of the reranker.
     Raises:
+        TypeError: `texts` is one text.
         UnknownComponent: no such reranker.
         SpecError: it reads documents of an index, or its parameters are not right.
 
     >>> rag.rerank_texts("what protects my eyes", ["Paris is a city.", "Goggles protect eyes."])  # doctest: +SKIP
     [(1, 0.42), (0, -0.31)]
     """
-    reranker = _reranker(use, model, tuple(sorted(parameters.items())))
+    if isinstance(texts, str):
+        raise TypeError(f"texts must be a list, got the one text {texts[:80]!r}: put it in []")
+    hashable = {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    reranker = _reranker(use, model, tuple(sorted(hashable.items())))
     documents = [Document(doc_id=f"{position:09}", text=text) for position, text in enumerate(texts)]
     ranking = Ranking(query=Query(qid="1", text=query), hits=in_this_order(documents))
     [reranked] = reranker.rerank([ranking], k=max(1, len(texts)))

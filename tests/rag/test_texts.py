@@ -23,6 +23,8 @@ def test_texts_are_ranked_without_graph_and_index(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_said() -> None:
+    with pytest.raises(TypeError, match="texts must be a list, got the one text 'Paris'"):
+        rag.rerank_texts("q", "Paris")
     with pytest.raises(rag.UnknownComponent, match="Did you mean 'listwise'"):
         rag.rerank_texts("q", TEXTS, use="lisstwise")
     with pytest.raises(rag.SpecError, match=r"rerank\.self_consistency needs more than texts \(of\)"):

@@ -73,6 +73,13 @@ def test_a_module_or_file_is_enough_to_build_search_and_check(name: str, folder:
     assert "graph.yaml:5: node 'ranked': no component named 'rerank.shortest'" in without.stderr
 
 
+def test_a_file_called_as_one_of_our_packages_does_not_take_its_place(folder: Path) -> None:
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "rag.py").write_text(MODULE + REGISTER)
+    checked = rag("check", "graph.yaml", "--plugin", "plugins/rag.py", cwd=folder)
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_an_installed_package_needs_no_switch(folder: Path) -> None:
     site = folder / "site"
     (site / "shortest_package").mkdir(parents=True)

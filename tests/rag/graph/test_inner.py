@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -24,6 +24,7 @@ from rag.graph.schema import graph_schema
 from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.answer_lines import answer_lines
 from rag.pipeline.identity import graph_identity
+from rerankers import RERANKERS
 from retrievers import RETRIEVERS
 
 Step = tuple[str, int]
@@ -393,3 +394,37 @@ def test_the_whole_of_a_merged_run_keeps_inner_reports(loop: Pipeline) -> None:
     result: RunResult = loop.run(["one", "two", "three"], batch=1)
     report = next(r for r in result.nodes if r.name == "answer/word/found")
     assert (report.n_queries, report.usage.calls) == (3, 3)
+
+
+class Letting:
+    """Passes on, and counts how often it lets go.
+
+    Args:
+        name: what it is called.
+    """
+
+    released: ClassVar[list[str]] = []
+
+    def __init__(self, *, name: str = "x") -> None:
+        self.name = name
+
+    def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
+        """The same rankings."""
+        return [replace(ranking, hits=ranking.hits[:k]) for ranking in rankings]
+
+    def release(self) -> None:
+        self.released.append(self.name)
+
+
+def test_with_a_node_goes_what_was_written_as_its_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RERANKERS._table, "test_letting", Letting)
+    monkeypatch.setattr(Letting, "released", [])
+    graph: dict[str, Any] = parse_yaml(WIDE, name="wide").data
+    graph["nodes"]["found"]["with"]["second"] = {"use": "rerank.test_letting", "with": {"name": "inner"}}
+    graph["nodes"]["last"] = {"use": "rerank.test_letting", "in": "found", "k": 3, "with": {"name": "last"}}
+    graph["output"] = "last"
+    with load_pipeline(graph) as pipeline:
+        pipeline.release("found")
+        assert Letting.released == ["inner"]
+        pipeline.release()
+        assert sorted(Letting.released) == ["inner", "inner", "last"]
