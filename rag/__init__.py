@@ -46,7 +46,7 @@ from rag.core.version import VERSION
 
 if TYPE_CHECKING:
     from rag.graph.spec import GraphSpec
-    from rag.indexing import build_index
+    from rag.indexing import build_index, index_sources, remove_from_index
     from rag.langchain import from_langchain
     from rag.pipeline import Pipeline, load_pipeline
     from rag.pipeline.texts import rerank_texts
@@ -60,7 +60,9 @@ _LAZY = {
     "Pipeline": "rag.pipeline",
     "build_index": "rag.indexing",
     "from_langchain": "rag.langchain",
+    "index_sources": "rag.indexing",
     "load_pipeline": "rag.pipeline",
+    "remove_from_index": "rag.indexing",
     "rerank_texts": "rag.pipeline.texts",
 }
 
@@ -93,7 +95,9 @@ __all__ = [
     "Usage",
     "build_index",
     "from_langchain",
+    "index_sources",
     "load_pipeline",
+    "remove_from_index",
     "rerank_texts",
 ]
 

@@ -45,6 +45,15 @@ def say_json(document: Any) -> None:
     write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
 
 
+def plain_data(value: Any) -> Any:
+    """A value as JSON has it; what JSON does not know becomes text."""
+    if isinstance(value, dict):
+        return {str(key): plain_data(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_data(inner) for inner in value]
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+
+
 def warn(text: str) -> None:
     """A line on stderr, made plain."""
     print(plain(text), file=sys.stderr)

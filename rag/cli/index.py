@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rag.cli.console import progress_bar, say, say_json, warn
+from rag.cli.console import plain_data, progress_bar, say, say_json, warn
+from rag.cli.sources import say_losses, with_consent
 from rag.core.errors import SpecError
 from rag.core.progress import Progress
 from rag.core.protocols import KeepsStates
@@ -18,46 +20,76 @@ from rag.indexing import IndexReport, build_index
 from rag.ingest.formats import suffix
 from rag.pipeline import load_pipeline
 from rag.pipeline.read_ahead import read_ahead
+from retrievers.index.directory import LocalIndex
+from retrievers.index.generations import CURRENT
+from retrievers.index.settings import IndexSettings
 
 if TYPE_CHECKING:
     from rerankers.attention.states.kept import StoreReport
 
+USUAL_GRAPH = "hybrid"
 MOST_KINDS = 12
 """Suffixes without a reader that are named; the rest is one number."""
 
 
 def run(given: Namespace) -> int:
-    """Build or update an index for a graph."""
-    spec = load_spec(given.graph)
-    checked = check(spec)
-    if checked.problems:
-        raise SpecError(*checked.problems)
-    if not checked.legs:
-        raise SpecError(f"{spec.source.name} searches nothing, so there is no index to build for it")
-    settings = spec.graph.index
-    if given.language:
-        settings = in_language(settings, given.language)
+    """Build an index for a graph, or bring sources of one up to date."""
+    settings, legs = _wanted(given)
     with progress_bar() as progress:
-        report = build_index(given.sources, given.index, settings=settings, legs=checked.legs, progress=progress)
+
+        def build(most_lost: float) -> IndexReport:
+            return build_index(
+                given.sources,
+                given.index,
+                settings=settings,
+                legs=legs,
+                name=given.name,
+                prune=given.prune,
+                most_lost=most_lost,
+                progress=progress,
+            )
+
+        report = with_consent(build, given)
         read, kept = _states(given, progress) if given.states else ({}, {})
     if given.json:
-        states = {"states": read, "kept_states": _plain_data({node: asdict(each) for node, each in kept.items()})}
-        say_json(_plain_data(asdict(report)) | (states if given.states else {}))
+        states = {"states": read, "kept_states": plain_data({node: asdict(each) for node, each in kept.items()})}
+        say_json(plain_data(asdict(report)) | (states if given.states else {}))
         return 0
     say(
-        f"{report.n_units:,} passages of {report.n_documents:,} documents from {report.n_files:,} files in {given.index} "
-        f"({', '.join(checked.legs)})"
+        f"{report.n_units:,} passages of {report.n_documents:,} documents from {report.n_files:,} files of "
+        f"{report.n_sources:,} {'source' if report.n_sources == 1 else 'sources'} in {given.index} ({', '.join(report.legs)})"
     )
     say(
         f"{sum(report.seconds.values()):.1f} s, peak memory {report.peak_memory_bytes / 2**20:,.0f} MiB; "
         f"{report.n_reused_files:,} files unchanged, {report.n_encoded:,} passages encoded, "
         f"{report.n_reused_vectors:,} vectors kept"
     )
+    say_losses(report)
     for node, n in read.items():
         say(f"{n:,} passages newly read for '{node}'{_in_words(kept[node]) if node in kept else ''}")
     for line in _left_out(report):
         warn(line)
     return 0
+
+
+def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | None]:
+    """Settings and legs of the graph that is named; without one those of the index that is there, or of the usual graph."""
+    settings: IndexSettings | None = None
+    legs: Sequence[str] | None = None
+    if given.graph is not None or not (Path(given.index) / CURRENT).exists():
+        spec = load_spec(given.graph or USUAL_GRAPH)
+        checked = check(spec)
+        if checked.problems:
+            raise SpecError(*checked.problems)
+        if not checked.legs:
+            raise SpecError(f"{spec.source.name} searches nothing, so there is no index to build for it")
+        settings, legs = spec.graph.index, checked.legs
+    elif given.language:
+        with LocalIndex.open(given.index) as index:
+            settings = index.manifest.settings
+    if given.language and settings is not None:
+        settings = in_language(settings, given.language)
+    return settings, legs
 
 
 def _left_out(report: IndexReport) -> Iterator[str]:
@@ -66,7 +98,7 @@ def _left_out(report: IndexReport) -> Iterator[str]:
         if problem.name in report.unread:
             yield f"not indexed: {problem}"
         else:
-            yield f"{'read in part' if problem.lost else 'read with a note'}: {problem}"
+            yield f"{'read in part' if problem.lost else 'note'}: {problem}"
     if report.ignored:
         kinds = Counter(suffix(name) or "without a suffix" for name in report.ignored).most_common()
         counts = [f"{n:,} {kind}" for kind, n in kinds[:MOST_KINDS]]
@@ -77,7 +109,7 @@ def _left_out(report: IndexReport) -> Iterator[str]:
 
 def _states(given: Namespace, progress: Progress) -> tuple[dict[str, int], dict[str, StoreReport]]:
     """Node -> passages newly read, and what its store has to say."""
-    with load_pipeline(given.graph, index=given.index) as pipeline:
+    with load_pipeline(given.graph or USUAL_GRAPH, index=given.index) as pipeline:
         read = read_ahead(pipeline, progress=progress)
         parts = {node: pipeline.graph.parts[node] for node in read}
         reports = {node: part.states() for node, part in parts.items() if isinstance(part, KeepsStates)}
@@ -93,17 +125,9 @@ def _in_words(kept: StoreReport) -> str:
     return f" ({', '.join(told)})"
 
 
-def in_language(settings: Any, language: str) -> Any:
+def in_language(settings: IndexSettings, language: str) -> IndexSettings:
     """Index settings with the analyzer's language replaced."""
     analyzer = type(settings.analyzer).model_validate(
         {**settings.analyzer.model_dump(exclude_unset=True), "language": language}
     )
     return settings.model_copy(update={"analyzer": analyzer})
-
-
-def _plain_data(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain_data(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain_data(inner) for inner in value]
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)

@@ -83,10 +83,22 @@ def parser() -> ArgumentParser:
         origin_help = "origin whose pages may ask; behind a proxy, its public one"
         sub.add_argument("--origin", action="append", default=[], metavar="URL", help=origin_help)
 
+    def consenting(sub: ArgumentParser) -> None:
+        """The switch of commands that may lose documents."""
+        sub.add_argument("--yes", action="store_true", help="go on though over half of the documents would go")
+
     index = command("index", "files, folders or a BEIR folder -> an index directory")
-    index.add_argument("sources", nargs="+", metavar="SRC")
-    index.add_argument("--index", required=True, metavar="DIR", help="directory to write; updated if it exists")
-    index.add_argument("--graph", default="hybrid", metavar="G", help=f"whose index settings and legs: {GRAPH_HELP}")
+    index.add_argument("sources", nargs="*", metavar="SRC", help="files and folders; none for all that the index has")
+    index.add_argument("--index", required=True, metavar="DIR", help="directory to write; added to if it exists")
+    index.add_argument(
+        "--graph",
+        metavar="G",
+        help=f"whose index settings and legs (default: as the index has them, else hybrid): {GRAPH_HELP}",
+    )
+    index.add_argument("--name", metavar="NAME", help="what to call the one SRC; known: that source lies at SRC now")
+    prune_help = "drop sources that are not named; with none named, those that are no longer there"
+    index.add_argument("--prune", action="store_true", help=prune_help)
+    consenting(index)
     index.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the documents (default: en)")
     index.add_argument(
         "--states",
@@ -94,6 +106,16 @@ def parser() -> ArgumentParser:
         help="also let the graph's attention reranker read every document now, if it keeps states on disk",
     )
     index.add_argument("--json", action="store_true", help="print one JSON document")
+
+    sources = command("sources", "where the documents of an index come from")
+    sources.add_argument("--index", required=True, metavar="DIR")
+    sources.add_argument("--json", action="store_true", help="print one JSON document")
+
+    remove = command("remove", "take sources or documents out of an index")
+    remove.add_argument("targets", nargs="+", metavar="WHAT", help="a source, a file or a document, by name or id")
+    remove.add_argument("--index", required=True, metavar="DIR")
+    consenting(remove)
+    remove.add_argument("--json", action="store_true", help="print one JSON document")
 
     search = command("search", "ranked passages for a query")
     search.add_argument("query")

@@ -131,7 +131,7 @@ def cached_index(dataset: Dataset, graph: GraphSpec, settings: IndexSettings, *,
             return index
         legs = tuple(sorted({*legs, *index.legs}))
         index.close()
-    build_index(sources, place, settings=settings, legs=legs, progress=progress)
+    build_index(sources, place, settings=settings, legs=legs, prune=True, most_lost=1.0, progress=progress)
     return open_index(place)
 
 

@@ -1,5 +1,21 @@
-"""Files -> an index directory."""
+"""Files -> an index directory, and out of it again."""
 
-from rag.indexing.indexing import IndexReport, build_index, index_key
+from rag.indexing.indexing import (
+    IndexReport,
+    Loss,
+    TooMuchLost,
+    build_index,
+    index_key,
+    index_sources,
+    remove_from_index,
+)
 
-__all__ = ["IndexReport", "build_index", "index_key"]
+__all__ = [
+    "IndexReport",
+    "Loss",
+    "TooMuchLost",
+    "build_index",
+    "index_key",
+    "index_sources",
+    "remove_from_index",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import resource
 import sys
 import time
@@ -16,8 +15,10 @@ from typing import Any
 
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
+from rag.indexing.past import Past, past
+from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
-from rag.ingest import Discovery, Problem, discover, word_spans
+from rag.ingest import Problem, word_spans
 from retrievers.index.digests import describe_files
 from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents
@@ -31,16 +32,33 @@ from retrievers.index.manifest import (
 )
 from retrievers.index.old_formats import format_of
 from retrievers.index.settings import IndexSettings, leg_kind
-from retrievers.index.sources import SOURCES, SourceRecord, corpus_sha256, read_sources, write_sources
+from retrievers.index.sources import Holding, SourceRecord, corpus_sha256, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
+from retrievers.legs import LEGS, USUAL
 from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler, maker_reads
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """A file that gives fewer documents than it gave the index before, or is not in it any more."""
+
+    name: str
+    n_documents: int
+
+
+class TooMuchLost(IndexProblem):
+    """A build would lose more than it may. `losses`: what would go; `n_before`: documents of the index as it is."""
+
+    def __init__(self, message: str, *, losses: tuple[Loss, ...], n_before: int) -> None:
+        self.losses, self.n_before = losses, n_before
+        super().__init__(message)
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexReport:
     """What a build did.
+
+    `n_sources`: of all files. `losses`: what went that the index before had.
 
     `problems`: files that are not in the index, or not wholly, and why; `unread`: those of them that are not in it at
     all. `ignored`: files of kinds that nothing reads. `n_reused_vectors`: units whose vector was taken from the index
@@ -56,6 +74,7 @@ class IndexReport:
     n_documents: int
     n_units: int
     n_reused_files: int
+    n_sources: int = 1
     n_encoded: int = 0
     n_reused_vectors: int = 0
     n_represented: int = 0
@@ -63,10 +82,15 @@ class IndexReport:
     problems: tuple[Problem, ...] = ()
     unread: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     size_bytes: int = 0
     unchanged: bool = False
+
+
+MOST_LOSSES = 10
+"""Files that a refusal names; the rest is one number."""
 
 
 class UnchangedError(Exception):
@@ -77,19 +101,28 @@ class UnchangedError(Exception):
 
 
 class Build:
-    """One build, from discovery to the manifest. Publishing is the caller's."""
+    """One build, from discovery to the manifest. Publishing is the caller's.
+
+    Args:
+        settings, legs: as the index before has them, where they are None.
+        prune: whatever the index before has and this build does not name may go.
+        most_lost: share of the documents before that may go.
+    """
 
     def __init__(
         self,
-        sources: Sequence[Path],
+        select: Select,
         home: Path,
         *,
-        settings: IndexSettings,
-        legs: tuple[str, ...],
+        settings: IndexSettings | None,
+        legs: Sequence[str] | None,
+        prune: bool,
+        most_lost: float,
         progress: Progress,
     ) -> None:
-        self._sources, self._home = sources, home
-        self._settings, self._legs, self._progress = settings, legs, progress
+        self._select, self._home = select, home
+        self._settings, self._legs = settings, legs
+        self._prune, self._most_lost, self._progress = prune, most_lost, progress
         self._seconds: dict[str, float] = {}
 
     def run(self, new: Building) -> IndexReport:
@@ -97,50 +130,59 @@ class Build:
 
         Raises:
             UnchangedError: the current index is what this would write.
+            TooMuchLost: it may not.
         """
-        previous = self._reusable() if new.previous else None
-        try:
-            return self._run(new, previous)
-        finally:
-            if previous is not None:
-                previous.close()
+        with past(self._home, rebuild=self._prune, progress=self._progress) as before:
+            settings = self._settings or before.settings or IndexSettings()
+            legs = LEGS.ordered(self._legs if self._legs is not None else before.legs or USUAL)
+            if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
+                raise IndexProblem(
+                    f"index '{self._home}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
+                    "was built for, or none; or --prune, to drop the leg"
+                )
+            return self._run(new, before, settings, legs)
 
-    def _run(self, new: Building, previous: LocalIndex | None) -> IndexReport:
-        makers = {leg: leg_kind(leg).maker(self._settings) for leg in self._legs}
+    def _run(self, new: Building, before: Past, settings: IndexSettings, legs: tuple[str, ...]) -> IndexReport:
+        makers = {leg: leg_kind(leg).maker(settings) for leg in legs}
         described = {leg: maker.describe() for leg, maker in makers.items()}
         ruler = _ruler(makers.values())
         with self._timed("read"):
-            maker = UnitMaker(self._settings, spans=ruler.spans, ruler=ruler.facts)
-            discovery = self._discover()
-            before = read_sources(previous.file(SOURCES)) if previous else ()
-            planned, problems = plan(discovery.files, maker, before=before, progress=self._progress)
-            records, more_problems = self._write_documents(new, planned, maker, previous)
-        told = (*discovery.problems, *problems, *more_problems)
+            maker = UnitMaker(settings, spans=ruler.spans, ruler=ruler.facts)
+            selection = self._select(before, maker.may_copy)
+            planned, problems = plan(selection, maker, before=before.records, progress=self._progress)
+            holdings, more_problems = self._write_documents(new, selection, planned, maker, before.index)
+        records = [record for holding in holdings for record in holding.records]
+        notices = (*selection.problems, *problems, *more_problems)
         read = {record.name for record in records}
         report = IndexReport(
             path=self._home,
-            legs=self._legs,
+            legs=legs,
+            n_sources=len(holdings),
             n_files=len(records),
             n_documents=sum(record.n_documents for record in records),
             n_units=sum(record.n_units for record in records),
             n_reused_files=sum(each.before is not None for each in planned),
-            problems=told,
-            unread=tuple(dict.fromkeys(problem.name for problem in told if problem.name not in read)),
-            ignored=discovery.ignored,
+            losses=_losses(before.records, records),
+            problems=notices,
+            unread=tuple(
+                dict.fromkeys(problem.name for problem in notices if problem.lost and problem.name not in read)
+            ),
+            ignored=selection.ignored,
         )
-        self._require_text(report)
-        if previous and records == list(before) and self._same(previous, described):
-            raise UnchangedError(self._finished(report, previous.manifest))
+        _require_text(report, selection, holdings)
+        self._require_kept(report, before)
+        if before.index and holdings == list(before.holdings) and _same(before.index, settings, legs, described):
+            raise UnchangedError(self._finished(report, before.index.manifest))
         documents = Documents(new.folder)
         _require_distinct(new.folder, documents, records)
         facts: dict[str, dict[str, Any]] = {}
         counts: dict[str, Mapping[str, int]] = {}
         for leg, leg_maker in makers.items():
-            built = self._build_leg(new, leg, leg_maker, documents, self._before(previous, leg, described[leg]))
+            built = self._build_leg(new, leg, leg_maker, documents, self._before(before.index, leg, described[leg]))
             facts[leg] = built.facts | ({MADE_BY: described[leg]} if described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
         with self._timed("digests"):
-            manifest = self._manifest(new.folder, records, facts, ruler.facts)
+            manifest = _manifest(new.folder, records, settings, facts, ruler.facts)
             write_manifest(new.folder, manifest)
         return self._finished(_counted(report, counts), manifest)
 
@@ -168,30 +210,14 @@ class Build:
             file=lambda name: previous.file(name) if name in files else None,
         )
 
-    def _reusable(self) -> LocalIndex | None:
-        """The index that is there, all of it checked; None where it cannot be used, and all is made anew."""
-        previous = None
-        try:
-            previous = LocalIndex.open(self._home)
-            previous.verify(progress=self._progress)
-            if sum(record.n_units for record in read_sources(previous.file(SOURCES))) != len(previous.documents):
-                raise IndexProblem(f"index '{self._home}': its sources do not fit its documents")
-            return previous
-        except IndexProblem as problem:
-            if previous is not None:
-                previous.close()
-            log.warning("%s; building it from nothing", problem)
-            return None
-
-    def _discover(self) -> Discovery:
-        """What the sources hold, without the index itself where it lies inside a source."""
-        home = self._home.resolve()
-        found = discover(self._sources)
-        return replace(found, files=tuple(file for file in found.files if not file.path.resolve().is_relative_to(home)))
-
     def _write_documents(
-        self, new: Building, planned: Sequence[Planned], maker: UnitMaker, previous: LocalIndex | None
-    ) -> tuple[list[SourceRecord], list[Problem]]:
+        self,
+        new: Building,
+        selection: Selection,
+        planned: Sequence[Planned],
+        maker: UnitMaker,
+        previous: LocalIndex | None,
+    ) -> tuple[list[Holding], list[Problem]]:
         with DocumentsWriter(new.folder) as writer:
             records, problems = write_units(
                 planned,
@@ -200,48 +226,31 @@ class Build:
                 previous=previous.documents if previous else None,
                 progress=self._progress,
             )
-        write_sources(new.folder, records)
-        return records, problems
+        holdings = []
+        for number, chosen in enumerate(selection.chosen):
+            mine = [record for each, record in zip(planned, records, strict=True) if record and each.source == number]
+            source = chosen.source.model_copy(update={"n_files": len(mine)})
+            holdings.append(Holding(source, tuple(mine)))
+        write_sources(new.folder, holdings)
+        return holdings, problems
 
-    def _require_text(self, report: IndexReport) -> None:
-        if report.n_units:
+    def _require_kept(self, report: IndexReport, before: Past) -> None:
+        lost, n_before = sum(loss.n_documents for loss in report.losses), before.n_documents
+        if lost <= self._most_lost * n_before:
             return
-        where = ", ".join(f"'{source}'" for source in self._sources) or "no sources"
-        problems = [f"  {problem}" for problem in report.problems[:10]]
-        if report.ignored:
-            problems.append(f"  {len(report.ignored)} files of unknown kinds, such as {report.ignored[0]}")
-        raise SpecError(f"nothing to index in {where}: {report.n_files} readable files, none with text", *problems)
-
-    def _same(self, previous: LocalIndex, described: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Whether a build from the same units would write again what is there."""
-        manifest, legs = previous.manifest, self._legs
-        if legs != previous.legs or manifest.ragline_version != ragline_version():
-            return False
-        same_makers = all(_made_by(previous, leg) == described[leg] for leg in legs)
-        return same_makers and manifest.settings.counted(legs) == self._settings.counted(legs)
-
-    def _manifest(
-        self,
-        folder: Path,
-        records: Sequence[SourceRecord],
-        legs: Mapping[str, Mapping[str, Any]],
-        ruler: Mapping[str, Any],
-    ) -> Manifest:
-        return Manifest(
-            format_version=format_of(self._legs),
-            ragline_version=ragline_version(),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            legs=json.loads(json.dumps(legs)),
-            settings=self._settings,
-            ruler=json.loads(json.dumps(ruler)),
-            corpus=CorpusFacts(
-                sha256=corpus_sha256((record.name, record.sha256) for record in records),
-                n_files=len(records),
-                n_documents=sum(record.n_documents for record in records),
-                n_units=sum(record.n_units for record in records),
-                kinds=tuple(sorted({kind for record in records for kind in record.kinds})),
+        names = [f"  {loss.n_documents:,} of {loss.name}" for loss in report.losses[:MOST_LOSSES]]
+        if len(report.losses) > MOST_LOSSES:
+            names.append(f"  and {len(report.losses) - MOST_LOSSES:,} other files")
+        raise TooMuchLost(
+            "\n".join(
+                [
+                    f"{lost:,} of the {n_before:,} documents of index '{self._home}' would go:",
+                    *names,
+                    "Nothing was changed. If that is meant, say so: --yes, or most_lost=1.0 in Python",
+                ]
             ),
-            files=describe_files(folder, leave_out=(MANIFEST,)),
+            losses=report.losses,
+            n_before=n_before,
         )
 
     def _finished(self, report: IndexReport, manifest: Manifest) -> IndexReport:
@@ -258,6 +267,62 @@ class Build:
         start = time.perf_counter()
         yield
         self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - start
+
+
+def _losses(before: Sequence[SourceRecord], after: Sequence[SourceRecord]) -> tuple[Loss, ...]:
+    left = {record.name: record.n_documents for record in after}
+    losses = [
+        Loss(name=record.name, n_documents=record.n_documents - left.get(record.name, 0))
+        for record in before
+        if left.get(record.name, 0) < record.n_documents
+    ]
+    return tuple(losses)
+
+
+def _require_text(report: IndexReport, selection: Selection, holdings: Sequence[Holding]) -> None:
+    """Refuse an index without text, and sources that add none to one."""
+    named = [holding for chosen, holding in zip(selection.chosen, holdings, strict=True) if chosen.named]
+    if report.n_units and (not named or any(record.n_units for holding in named for record in holding.records)):
+        return
+    where = ", ".join(f"'{holding.source.root}'" for holding in named) or "no sources"
+    problems = [f"  {problem}" for problem in report.problems[:10]]
+    raise SpecError(f"nothing to index in {where}: no text in any of its files", *problems)
+
+
+def _same(
+    previous: LocalIndex, settings: IndexSettings, legs: tuple[str, ...], described: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Whether a build from the same units would write again what is there."""
+    manifest = previous.manifest
+    if legs != previous.legs or manifest.ragline_version != ragline_version():
+        return False
+    same_makers = all(_made_by(previous, leg) == described[leg] for leg in legs)
+    return same_makers and manifest.settings.counted(legs) == settings.counted(legs)
+
+
+def _manifest(
+    folder: Path,
+    records: Sequence[SourceRecord],
+    settings: IndexSettings,
+    legs: Mapping[str, Mapping[str, Any]],
+    ruler: Mapping[str, Any],
+) -> Manifest:
+    return Manifest(
+        format_version=format_of(legs),
+        ragline_version=ragline_version(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        legs=json.loads(json.dumps(legs)),
+        settings=settings,
+        ruler=json.loads(json.dumps(ruler)),
+        corpus=CorpusFacts(
+            sha256=corpus_sha256((record.name, record.sha256) for record in records),
+            n_files=len(records),
+            n_documents=sum(record.n_documents for record in records),
+            n_units=sum(record.n_units for record in records),
+            kinds=tuple(sorted({kind for record in records for kind in record.kinds})),
+        ),
+        files=describe_files(folder, leave_out=(MANIFEST,)),
+    )
 
 
 def _ruler(makers: Iterable[LegMaker]) -> LegRuler:

@@ -16,17 +16,29 @@ from typing import Any
 from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
-from rag.indexing.build import Build, IndexReport, UnchangedError
-from rag.ingest import INGEST_VERSION, discover
+from rag.indexing.build import Build, IndexReport, Loss, TooMuchLost, UnchangedError
+from rag.indexing.past import Past, holdings_of
+from rag.indexing.removal import Removal
+from rag.indexing.selection import Update
+from rag.ingest import INGEST_VERSION
+from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, building
 from retrievers.index.manifest import ragline_version
 from retrievers.index.old_formats import format_of
 from retrievers.index.opening import scheme_of
 from retrievers.index.settings import IndexSettings, leg_kind
-from retrievers.index.sources import corpus_sha256
+from retrievers.index.sources import Holding, corpus_sha256
 from retrievers.legs import LEGS, USUAL
 
-__all__ = ["IndexReport", "build_index", "index_key"]
+__all__ = [
+    "IndexReport",
+    "Loss",
+    "TooMuchLost",
+    "build_index",
+    "index_key",
+    "index_sources",
+    "remove_from_index",
+]
 
 _DEFAULTS = IndexSettings()
 
@@ -35,27 +47,80 @@ def build_index(
     sources: str | Path | Sequence[str | Path],
     path: str | Path,
     *,
-    settings: IndexSettings = _DEFAULTS,
-    legs: Sequence[str] = USUAL,
+    settings: IndexSettings | None = None,
+    legs: Sequence[str] | None = None,
+    name: str | None = None,
+    prune: bool = False,
+    most_lost: float = 0.5,
     progress: Progress = silent,
 ) -> IndexReport:
-    """Index files and folders into the directory `path`, or bring the index there up to date.
+    """Index files and folders into the directory `path`, or bring what the index there has of them up to date.
 
-    Afterwards the index holds exactly what the sources hold now. What did not change since the index that was
-    there is neither parsed nor encoded again, and what a killed build had encoded is used. Until the new
+    Sources that the index has and that are not named stay as they are. Ids of documents are `name/relative path`, where
+    the name is that of the folder. A file that is gone from its source goes from the index, and the report says so.
+    What did not change is neither parsed nor encoded again, and what a killed build had encoded is used. Until the new
     index is complete the old one is untouched, whatever happens.
 
     Args:
-        sources: files and folders; a single path is one of them.
+        sources: files and folders; a single path is one of them. None for all that the index has.
+        settings, legs: as the index there has them, where they are left out; else the usual ones.
+        name: of the one source, instead of that of its folder. A name that the index has: the source now lies there.
+        prune: drop sources that are not named; with none named, those that are no longer there.
+        most_lost: share of the index's documents that may go.
     Raises:
         SpecError: no text in the sources, one doc_id in two files, or an unusable transform.
         IndexProblem: not a directory; or it is in use or holds something else, or the disk is full.
+        TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
+    home = _home(path)
+    select = Update(_paths(sources), name=name, prune=prune, home=home)
+    return _build(
+        Build(select, home, settings=settings, legs=legs, prune=prune, most_lost=most_lost, progress=progress), home
+    )
+
+
+def remove_from_index(
+    targets: Sequence[str], path: str | Path, *, most_lost: float = 0.5, progress: Progress = silent
+) -> IndexReport:
+    """Take sources, files and documents out of an index. Nothing is read but the index.
+
+    What was removed stays out when its source is read again, until it is indexed by its own path.
+
+    Args:
+        targets: names or roots of sources, names of files, ids of documents.
+        most_lost: share of the index's documents that may go.
+    Raises:
+        IndexProblem: no index, a target that it has not, or nothing would be left.
+        TooMuchLost: more would go than `most_lost`. Nothing was changed.
+        MissingModel: the encoder is not there.
+    """
+    home = _home(path)
+    if not (home / CURRENT).exists():
+        raise IndexProblem(f"no index at '{home}'")
+    select = Removal(targets)
+    return _build(
+        Build(select, home, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress), home
+    )
+
+
+def index_sources(path: str | Path) -> tuple[Holding, ...]:
+    """The sources of an index and what each gave, in the order of their rows.
+
+    Raises:
+        IndexProblem: no index, or it is damaged.
+    """
+    with LocalIndex.open(_home(path)) as index:
+        return holdings_of(index)
+
+
+def _home(path: str | Path) -> Path:
     if scheme_of(path) is not None:
         raise IndexProblem(f"index '{path}': only directories can be built. Give --index a directory")
-    home, names = Path(path), LEGS.ordered(legs)
-    build = Build(_paths(sources), home, settings=settings, legs=names, progress=progress)
+    return Path(path)
+
+
+def _build(build: Build, home: Path) -> IndexReport:
     try:
         with _explained(home):
             with building(home) as new:
@@ -76,7 +141,8 @@ def index_key(
     Reads all files; fetches the encoder if it is not there, as building would.
     """
     names = LEGS.ordered(legs)
-    files = discover(_paths(sources)).files
+    selection = Update(_paths(sources), home=None)(Past(), lambda record, removed: False)
+    files = [file for chosen in selection.chosen for file in chosen.files]
     parts: dict[str, Any] = {
         "corpus": corpus_sha256((file.name, file_sha256(file.path)) for file in files),
         "settings": settings.model_dump(mode="json", include={"chunking", "transforms"}),

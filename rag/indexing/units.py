@@ -16,11 +16,12 @@ from rag.core.progress import Progress
 from rag.core.protocols import CanDescribe, Transform
 from rag.core.types import Document
 from rag.graph.transforms import make_transform
-from rag.ingest import INGEST_VERSION, Problem, Reader, Ruler, SourceFile, chunk
+from rag.indexing.selection import Selection
+from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, Ruler, SourceFile, chunk
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
-from retrievers.index.sources import SourceRecord
+from retrievers.index.sources import Source, SourceRecord
 from retrievers.index.writer import DocumentsWriter
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,19 @@ _UNITS_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A file to index. `before`: its rows in the index before, if the same bytes were read the same way."""
+    """A file to index. `file`: None for rows that are taken over without reading. `source`: the number of its source.
 
-    file: SourceFile
-    sha256: str
-    made_by: str
-    before: SourceRecord | None
+    `before`: its rows in the index before, if the same bytes were read the same way. `removed`: ids of documents that
+    stay out.
+    """
+
+    name: str
+    source: int
+    file: SourceFile | None = None
+    sha256: str = ""
+    made_by: str = ""
+    before: SourceRecord | None = None
+    removed: tuple[str, ...] = ()
 
 
 class UnitMaker:
@@ -52,19 +60,31 @@ class UnitMaker:
         models: dict[str, Any] = {}
         self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
         self._described: list[Any] | None = None
+        self._made_by: dict[tuple[Layout, tuple[str, ...]], str] = {}
 
-    def made_by(self, file: SourceFile) -> str:
+    def may_copy(self, record: SourceRecord, removed: tuple[str, ...]) -> bool:
+        """Whether the rows of a record are what its bytes would give now, without the documents `removed`."""
+        return any(record.made_by == self.made_by(layout, removed) for layout in LAYOUTS)
+
+    def made_by(self, layout: Layout, removed: tuple[str, ...] = ()) -> str:
         """A hash of all that the units depend on, except the bytes of the file."""
-        cut = file.layout == "file" or self._settings.chunking.corpora
-        makers = {
+        if (layout, removed) not in self._made_by:
+            self._made_by[layout, removed] = self._hash(layout, removed)
+        return self._made_by[layout, removed]
+
+    def _hash(self, layout: Layout, removed: tuple[str, ...]) -> str:
+        cut = layout == "file" or self._settings.chunking.corpora
+        makers: dict[str, Any] = {
             "ragline": [ragline_version(), _UNITS_VERSION, INGEST_VERSION],
-            "layout": file.layout,
+            "layout": layout,
             "chunking": self._settings.chunking.model_dump(exclude={"corpora"}) if cut else None,
             "ruler": dict(self._ruler) if cut else None,
             "transforms": [each.model_dump() for each in self._settings.transforms],
         }
         if described := self._descriptions():
             makers["models"] = described
+        if removed:
+            makers["removed"] = removed
         return hashlib.sha256(json.dumps(makers, sort_keys=True).encode()).hexdigest()
 
     def _descriptions(self) -> list[Any]:
@@ -73,14 +93,16 @@ class UnitMaker:
             self._described = [each.describe() for each in self._transforms if isinstance(each, CanDescribe)]
         return self._described
 
-    def units(self, file: SourceFile, reader: Reader) -> Iterator[tuple[int, list[Document]]]:
-        """(documents read, their units), batch by batch.
+    def units(
+        self, file: SourceFile, reader: Reader, removed: tuple[str, ...] = ()
+    ) -> Iterator[tuple[int, list[Document]]]:
+        """(documents read, their units), batch by batch, without the documents `removed`.
 
         Raises:
             IngestError: the file cannot be read, or no further.
         """
         n, units = 0, list[Document]()
-        for document_units in self._cut(file, reader):
+        for document_units in self._cut(file, reader, frozenset(removed)):
             n += 1
             units += document_units
             if len(units) >= _BATCH:
@@ -89,10 +111,11 @@ class UnitMaker:
         if n:
             yield n, self._transformed(units)
 
-    def _cut(self, file: SourceFile, reader: Reader) -> Iterator[list[Document]]:
+    def _cut(self, file: SourceFile, reader: Reader, removed: frozenset[str]) -> Iterator[list[Document]]:
         try:
             for document in reader.stream(file):
-                yield chunk(document, settings=self._settings.chunking, spans=self._spans)
+                if document.doc_id not in removed:
+                    yield chunk(document, settings=self._settings.chunking, spans=self._spans)
         except IngestError:
             raise
         except Exception as cause:  # a parser's bug must not cost the user the other files
@@ -111,23 +134,60 @@ class UnitMaker:
 
 
 def plan(
-    files: Sequence[SourceFile], maker: UnitMaker, *, before: Sequence[SourceRecord], progress: Progress
+    selection: Selection, maker: UnitMaker, *, before: Sequence[SourceRecord], progress: Progress
 ) -> tuple[list[Planned], list[Problem]]:
-    """Which files to read and which to copy, and files that are not readable at all."""
-    known = {(record.name, record.sha256, record.made_by): record for record in before}
-    planned, problems = list[Planned](), list[Problem]()
-    for done, file in enumerate(files, start=1):
-        try:
-            # The digest is taken before the file is read: if it changes in between, the next build sees
-            # another digest and reads it again.
-            sha256, made_by = file_sha256(file.path), maker.made_by(file)
-        except OSError as cause:
-            problems.append(Problem(name=file.name, reason=f"cannot be read: {cause.strerror}"))
-            continue
-        record = known.get((file.name, sha256, made_by))
-        planned.append(Planned(file=file, sha256=sha256, made_by=made_by, before=record))
-        progress("compare", done, len(files))
+    """Which files to read and which to copy, in the order of their rows, and files that cannot be looked at."""
+    known = {record.name: record for record in before}
+    total = sum(len(chosen.files) for chosen in selection.chosen)
+    planned, problems, done = list[Planned](), list[Problem](), 0
+    for number, chosen in enumerate(selection.chosen):
+        mine = [_taken_over(record, number, chosen.source, selection.without, maker) for record in chosen.kept]
+        for file in chosen.files:
+            removed = chosen.source.removed.get(file.name, ())
+            record, made_by = known.get(file.name), maker.made_by(file.layout, removed)
+            done += 1
+            progress("compare", done, total)
+            try:
+                # The digest is taken before the file is read: if it changes in between, the next build sees
+                # another digest and reads it again.
+                sha256 = file_sha256(file.path)
+            except OSError as cause:
+                reason, kept = (
+                    f"cannot be read: {cause.strerror}",
+                    record is not None and maker.may_copy(record, removed),
+                )
+                if kept:
+                    reason += "; what the index has of it stays as it is"
+                    mine.append(Planned(name=file.name, source=number, before=record))
+                problems.append(Problem(name=file.name, reason=reason, lost=not kept))
+                continue
+            same = record if record is not None and (record.sha256, record.made_by) == (sha256, made_by) else None
+            mine.append(
+                Planned(
+                    name=file.name,
+                    source=number,
+                    file=file,
+                    sha256=sha256,
+                    made_by=made_by,
+                    before=same,
+                    removed=removed,
+                )
+            )
+        planned += sorted(mine, key=lambda each: each.name)
     return planned, problems
+
+
+def _taken_over(
+    record: SourceRecord, number: int, source: Source, without: Mapping[str, tuple[str, ...]], maker: UnitMaker
+) -> Planned:
+    """A record whose file is not read. One that loses documents says so in what made it, unless it is out of date anyhow."""
+    ids = without.get(record.name, ())
+    made_by, removed = record.made_by, source.removed.get(record.name, ())
+    if ids:
+        former = tuple(sorted(set(removed) - set(ids)))
+        same = [layout for layout in LAYOUTS if maker.made_by(layout, former) == made_by]
+        made_by = maker.made_by(same[0], removed) if same else made_by
+    return Planned(name=record.name, source=number, made_by=made_by, before=record, removed=ids)
 
 
 def write_units(
@@ -137,38 +197,55 @@ def write_units(
     *,
     previous: Documents | None,
     progress: Progress,
-) -> tuple[list[SourceRecord], list[Problem]]:
-    """Write the units of all files, in order. A file that cannot be read to its end is left out whole."""
-    records, problems, complaints = list[SourceRecord](), list[Problem](), list[Problem]()
+) -> tuple[list[SourceRecord | None], list[Problem]]:
+    """Write the units of all files, in order. A file that cannot be read to its end is left out whole: None."""
+    records, problems, complaints = list[SourceRecord | None](), list[Problem](), list[Problem]()
     with Reader(report=complaints.append) as reader:
         for done, each in enumerate(planned, start=1):
             complaints.clear()
             if each.before is not None and previous is not None:
-                records.append(_copy(each.before, writer, previous))
+                records.append(_copy(each, each.before, writer, previous))
                 problems += _problems_of(each.before)
-            else:
-                record = _read(each, maker, reader, writer, complaints)
-                records += [record] if record else []
+            elif each.file is not None:
+                records.append(_read(each, each.file, maker, reader, writer, complaints))
                 problems += complaints
             progress("read", done, len(planned))
     return records, problems
 
 
-def _copy(before: SourceRecord, writer: DocumentsWriter, previous: Documents) -> SourceRecord:
+def _copy(each: Planned, before: SourceRecord, writer: DocumentsWriter, previous: Documents) -> SourceRecord | None:
+    """Rows as they are, but for documents that go; None where none is left."""
     first_row = len(writer)
+    goes = frozenset(each.removed) if each.file is None else frozenset[str]()
     for row in range(before.first_row, before.first_row + before.n_units):
-        writer.copy(previous[row].doc_id, previous.line(row))
-    return before.model_copy(update={"first_row": first_row})
+        document = previous[row]
+        if document.parent not in goes:
+            writer.copy(document.doc_id, previous.line(row))
+    if len(writer) == first_row:
+        return None
+    return before.model_copy(
+        update={
+            "first_row": first_row,
+            "n_units": len(writer) - first_row,
+            "n_documents": before.n_documents - len(goes),
+            "made_by": each.made_by or before.made_by,
+        }
+    )
 
 
 def _read(
-    each: Planned, maker: UnitMaker, reader: Reader, writer: DocumentsWriter, complaints: list[Problem]
+    each: Planned,
+    file: SourceFile,
+    maker: UnitMaker,
+    reader: Reader,
+    writer: DocumentsWriter,
+    complaints: list[Problem],
 ) -> SourceRecord | None:
     """Write one file's units. One that cannot be read goes to `complaints`, and nothing of it into the index."""
-    first_row, n_documents, name = len(writer), 0, each.file.name
+    first_row, n_documents, name = len(writer), 0, each.name
     kinds: set[str] = set()
     try:
-        for n, units in maker.units(each.file, reader):
+        for n, units in maker.units(file, reader, each.removed):
             n_documents += n
             for unit in units:
                 writer.add(unit)

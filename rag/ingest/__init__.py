@@ -5,13 +5,15 @@ is a `Problem` or an `IngestError` with the file's name, and never stops the res
 """
 
 from rag.ingest.chunk import chunk
-from rag.ingest.discover import discover
+from rag.ingest.discover import discover, printable
 from rag.ingest.pieces import Ruler, word_spans
 from rag.ingest.read import Reader, read
 from rag.ingest.sentences import sentences
 from rag.ingest.types import (
+    LAYOUTS,
     Block,
     Discovery,
+    Layout,
     Limits,
     ParsedDocument,
     Problem,
@@ -25,8 +27,10 @@ INGEST_VERSION = 1
 
 __all__ = [
     "INGEST_VERSION",
+    "LAYOUTS",
     "Block",
     "Discovery",
+    "Layout",
     "Limits",
     "ParsedDocument",
     "Problem",
@@ -37,6 +41,7 @@ __all__ = [
     "chunk",
     "discover",
     "distinct",
+    "printable",
     "read",
     "sentences",
     "word_spans",

@@ -5,23 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from rag.ingest.clean import Cleaner
 from rag.ingest.corpora import is_corpus
 from rag.ingest.formats import parser_of, suffix
-from rag.ingest.types import Discovery, Problem, SourceFile, distinct
+from rag.ingest.types import Discovery, Layout, Problem, SourceFile, distinct
 
 _JUNK = frozenset({"node_modules", "__pycache__"})
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 _MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})
 
 
-def discover(sources: Sequence[Path]) -> Discovery:
-    """Files under the sources, which are files or folders.
+def discover(source: Path) -> Discovery:
+    """Files of a source, which is a file or a folder, by their path below it.
 
     - Hidden files and folders, virtual environments and the like are passed over, unless given as a source
       themselves.
@@ -29,25 +27,26 @@ def discover(sources: Sequence[Path]) -> Discovery:
       it, so that queries and judgements are never indexed.
     - A symbolic link inside a source is not followed: what it points to is read under its own name if it is
       inside, and is a problem if it is outside, missing or a loop.
-    - A file that two sources share is read once. A name that a source before has taken gets the folder's name
-      in front.
     """
     findings = _Findings()
-    for source in sources:
-        try:
-            root = source.resolve(strict=True)
-            mode = root.stat().st_mode
-        except (OSError, RuntimeError) as cause:
-            findings.problem(source.name or str(source), _why(cause))
-            continue
-        if stat.S_ISDIR(mode):
-            for path in _walk(root, findings):
-                findings.add(path, path.relative_to(root).as_posix(), root.name)
-        elif stat.S_ISREG(mode):
-            findings.add(root, source.name, root.parent.name)
-        else:
-            findings.problem(source.name, "not a regular file")
-    return Discovery(files=tuple(findings.files), problems=tuple(findings.problems), ignored=tuple(findings.ignored))
+    try:
+        root = source.resolve(strict=True)
+        mode = root.stat().st_mode
+    except (OSError, RuntimeError) as cause:
+        return Discovery(missing=_why(cause))
+    if stat.S_ISDIR(mode):
+        for path in _walk(root, findings):
+            findings.add(path, path.relative_to(root).as_posix())
+    elif stat.S_ISREG(mode):
+        findings.add(root, source.name)
+    else:
+        return Discovery(missing="not a regular file")
+    return Discovery(
+        files=tuple(findings.files),
+        problems=tuple(findings.problems),
+        ignored=tuple(findings.ignored),
+        unread=tuple(findings.unread),
+    )
 
 
 @dataclass(kw_only=True)
@@ -55,23 +54,26 @@ class _Findings:
     files: list[SourceFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
-    paths: set[Path] = field(default_factory=set)
 
     def problem(self, name: str, reason: str) -> None:
-        self.problems.append(Problem(name=_printable(name), reason=reason))
+        self.problems.append(Problem(name=printable(name), reason=reason))
 
-    def add(self, path: Path, name: str, folder: str) -> None:
-        if path in self.paths:
-            return
-        self.paths.add(path)
-        name = _printable(name)
-        if name in self.names:
-            name = f"{_printable(folder)}/{name}"
-        name = distinct(name, self.names)
+    def unreadable(self, name: str, reason: str) -> None:
+        self.problem(name, reason)
+        self.unread.append(printable(name))
+
+    def add(self, path: Path, name: str) -> None:
+        name = distinct(printable(name), self.names)
         corpus = path.name in _CORPUS or (suffix(path.name) in _MAYBE_CORPUS and is_corpus(path))
-        layout: Literal["file", "corpus"] = "corpus" if corpus else "file"
-        self.files.append(SourceFile(path=path, name=name, size=path.stat().st_size, layout=layout))
+        layout: Layout = "corpus" if corpus else "file"
+        try:
+            size = path.stat().st_size
+        except OSError as cause:  # gone since the folder was listed
+            self.unreadable(name, _why(cause))
+            return
+        self.files.append(SourceFile(path=path, name=name, size=size, layout=layout))
 
 
 def _walk(root: Path, findings: _Findings) -> list[Path]:
@@ -83,7 +85,7 @@ def _walk(root: Path, findings: _Findings) -> list[Path]:
         try:
             entries = {entry.name: entry for entry in os.scandir(folder)}
         except OSError as cause:
-            findings.problem(folder.relative_to(root).as_posix(), _why(cause))
+            findings.unreadable(folder.relative_to(root).as_posix(), _why(cause))
             continue
         corpus = next((entries[name] for name in _CORPUS if name in entries), None)
         if corpus is not None:
@@ -100,7 +102,7 @@ def _walk(root: Path, findings: _Findings) -> list[Path]:
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             elif parser_of(entry.name) is None:
-                findings.ignored.append(_printable(name))
+                findings.ignored.append(printable(name))
             elif not entry.is_file(follow_symlinks=False):
                 findings.problem(name, "not a regular file")
             else:
@@ -122,7 +124,7 @@ def _link(path: Path, name: str, root: Path, findings: _Findings) -> None:
         findings.problem(name, "a symbolic link to a folder that it lies in; not followed")
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """A name without control characters, and with U+FFFD for bytes that are not UTF-8."""
     return Cleaner()(name).replace("\n", " ").replace("\t", " ")
 

@@ -33,10 +33,13 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
+Layout = Literal["file", "corpus"]
+LAYOUTS: tuple[Layout, ...] = ("file", "corpus")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A file to read. `name` is unique within a discovery: posix, relative to the source it was found under.
+    """A file to read. `name` is unique within what it was found with: posix, relative to its source, or with its name.
 
     `layout`: `corpus` when its records are documents of a BEIR, FlashRAG or Pyserini corpus, each one unit.
     """
@@ -44,7 +47,7 @@ class SourceFile:
     path: Path
     name: str
     size: int
-    layout: Literal["file", "corpus"] = "file"
+    layout: Layout = "file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +77,17 @@ class ReadError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
-    """What the sources hold, in the order of the sources and by name within each.
+    """What a source holds, by name.
 
-    `ignored`: names of files of a kind that nothing here reads, such as images.
+    `ignored`: names of files of a kind that nothing here reads, such as images. `unread`: of folders and files that are
+    there and cannot be looked at, so that nobody knows what they hold. `missing`: why there is no such source at all.
     """
 
     files: tuple[SourceFile, ...] = ()
     problems: tuple[Problem, ...] = ()
     ignored: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

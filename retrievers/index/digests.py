@@ -40,16 +40,17 @@ def describe_files(folder: Path, *, leave_out: Iterable[str] = ()) -> dict[str, 
 
 class CheckedFiles:
     """The files of one generation. Sizes are compared at once, contents once per file, by whichever thread is
-    first.
+    first. Every file whose name is in `known` has to have facts.
 
     Raises:
         IndexProblem: a file is absent, is no regular file, or has another size or digest than `facts` says.
     """
 
-    def __init__(self, folder: Path, facts: Mapping[str, FileFacts], *, name: str) -> None:
+    def __init__(self, folder: Path, facts: Mapping[str, FileFacts], *, name: str, known: Iterable[str] = ()) -> None:
         self._folder, self._facts, self._name = folder, facts, name
         self._good: set[str] = set()
         self._lock = threading.Lock()
+        self._refuse([f"{each}: not in the manifest" for each in known if each not in facts])
         self._refuse(self._wrong_sizes())
         if sum(fact.size_bytes for fact in facts.values()) <= CHECKED_AT_OPEN_BYTES:
             self.require("")
@@ -57,7 +58,10 @@ class CheckedFiles:
     def require(self, prefix: str) -> None:
         """Return once every file whose name starts with `prefix` is known to be as it was written."""
         with self._lock:
-            names = [name for name in self._facts if name.startswith(prefix) and name not in self._good]
+            names = [name for name in self._facts if name.startswith(prefix)]
+            if not names:
+                self._refuse([f"{prefix}: not in the manifest"])
+            names = [name for name in names if name not in self._good]
             self._refuse(self._wrong_digests(names))
             self._good.update(names)
 
@@ -96,5 +100,5 @@ class CheckedFiles:
         if problems:
             raise IndexProblem(
                 f"index '{self._name}' is damaged: {'; '.join(problems)}. "
-                f"Build it again from its sources: rag index SRC --index {self._name}"
+                f"Build it again from its sources: rag index --index {self._name}"
             )

@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from rag.core.errors import IndexMismatch
+from rag.core.errors import IndexMismatch, IndexProblem
 from rag.core.filters import Filter, parse_where
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Where
 from retrievers.index.digests import CheckedFiles
-from retrievers.index.documents import Documents
+from retrievers.index.documents import TABLES, Documents
 from retrievers.index.filters import MetadataFilter
 from retrievers.index.generations import Held, hold_current
 from retrievers.index.manifest import Manifest, read_manifest
 from retrievers.index.matching import missing_leg, require_match
 from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.index.sources import SOURCES
 from retrievers.legs.protocol import Leg, Opening
 
 if TYPE_CHECKING:
@@ -53,8 +54,13 @@ class LocalIndex:
         path = Path(path)
         held = hold_current(path)
         try:
-            manifest = read_manifest(held.folder, name=str(path))
-            return cls(path, held, manifest, CheckedFiles(held.folder, manifest.files, name=str(path)))
+            manifest = read_manifest(held.folder, name=str(path), sha256=held.sha256)
+            return cls(
+                path,
+                held,
+                manifest,
+                CheckedFiles(held.folder, manifest.files, name=str(path), known=(*TABLES, SOURCES)),
+            )
         except BaseException:
             held.close()
             raise
@@ -86,7 +92,16 @@ class LocalIndex:
     @property
     def documents(self) -> Documents:
         """All units, by row."""
-        return self._once("documents", lambda: Documents(self._checked("documents.")))
+        return self._once("documents", self._open_documents)
+
+    def _open_documents(self) -> Documents:
+        documents = Documents(self._checked("documents."))
+        if len(documents) != len(self):
+            raise IndexProblem(
+                f"index '{self.name}' is damaged: {len(documents):,} documents, {len(self):,} by its manifest. "
+                f"Build the index again: rag index --index {self.name}"
+            )
+        return documents
 
     def leg(self, name: str) -> Any:
         """A leg, opened once.

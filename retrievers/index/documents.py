@@ -23,7 +23,9 @@ from rag.core.types import Document
 from retrievers.index.protocol import DocumentTable
 from retrievers.stores.arrays import load_array
 
-LINES, OFFSETS, KEYS, ROWS = (f"documents.{end}" for end in ("jsonl", "offsets.npy", "keys.npy", "rows.npy"))
+TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
+    f"documents.{end}" for end in ("jsonl", "offsets.npy", "keys.npy", "rows.npy")
+)
 
 
 def key_of(doc_id: str) -> int:

@@ -1,7 +1,7 @@
 """An index directory is a chain of generations, of which a file named CURRENT names one.
 
     DIR/ragline.lock        who builds here; also marks the folder as an index directory
-    DIR/CURRENT             name of the generation that readers open
+    DIR/CURRENT             name of the generation that readers open, and sha256 of its manifest
     DIR/generation-000007   finished, never changed again
     DIR/building-000008     being written; what a kill leaves of it is removed by the next build
     DIR/work                what a killed build keeps for the next one; removed when a build succeeds
@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,9 @@ HOLD = "manifest.json"
 """Every generation has this file; readers lock it, and it is the first to go when a generation is removed."""
 
 _GENERATION = re.compile(r"generation-(\d{6,12})")
+_CURRENT = re.compile(rf"({_GENERATION.pattern})(?: ([0-9a-f]{{64}}))?")
+"""Versions before this one wrote no digest."""
+
 _BUILDING = re.compile(r"building-\d{6,12}")
 
 
@@ -49,10 +53,13 @@ class Building:
 
 
 class Held:
-    """A generation that no builder removes until `close`, or until this object is gone."""
+    """A generation that no builder removes until `close`, or until this object is gone.
 
-    def __init__(self, folder: Path, descriptor: int) -> None:
-        self.folder = folder
+    `sha256`: of its manifest, as it was published; None where an older version published it.
+    """
+
+    def __init__(self, folder: Path, descriptor: int, sha256: str | None) -> None:
+        self.folder, self.sha256 = folder, sha256
         self.close = weakref.finalize(self, os.close, descriptor)
 
 
@@ -63,18 +70,19 @@ def hold_current(home: Path) -> Held:
         IndexProblem: there is none, or CURRENT does not name one.
     """
     for _ in range(100):
-        folder = home / _current_name(home)
+        name, sha256 = _current(home)
+        folder = home / name
         try:
             descriptor = os.open(folder / HOLD, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError as cause:
-            if _current_name(home) != folder.name:
+            if _current(home)[0] != name:
                 continue  # a build published and tidied between our two steps
             raise IndexProblem(
-                f"{home}: {CURRENT} names '{folder.name}', which cannot be opened ({cause.strerror}). "
-                "Build the index again: rag index SRC --index " + str(home)
+                f"{home}: {CURRENT} names '{name}', which cannot be opened ({cause.strerror}). "
+                f"Build the index again: rag index --index {home}"
             ) from cause
         if _lock(descriptor, fcntl.LOCK_SH) and os.fstat(descriptor).st_nlink:
-            return Held(folder, descriptor)
+            return Held(folder, descriptor, sha256)
         os.close(descriptor)
     raise IndexProblem(f"{home}: the index is replaced faster than it can be opened; try again later")
 
@@ -112,25 +120,33 @@ def current_or_none(home: Path) -> Path | None:
     if not (home / CURRENT).exists():
         return None
     try:
-        return home / _current_name(home)
+        return home / _current(home)[0]
     except IndexProblem as problem:
         log.warning("%s", problem)
         return None
 
 
-def _current_name(home: Path) -> str:
+def generations(home: Path) -> list[Path]:
+    """Folders of all generations that are there, oldest first."""
+    return sorted(entry for entry in home.iterdir() if _GENERATION.fullmatch(entry.name))
+
+
+def _current(home: Path) -> tuple[str, str | None]:
+    """Name of the generation, and sha256 of its manifest if it is told."""
     try:
-        name = (home / CURRENT).read_bytes()[:64].decode("ascii", "replace").strip()
+        with (home / CURRENT).open("rb") as stream:
+            line = stream.read(128).decode("ascii", "replace").strip()
     except OSError as cause:
         raise IndexProblem(
             f"no index at '{home}' ({cause.strerror}: {CURRENT}). Make one: rag index SRC --index {home}"
         ) from cause
-    if not _GENERATION.fullmatch(name):
+    match = _CURRENT.fullmatch(line)
+    if match is None:
         raise IndexProblem(
-            f"{home}: {CURRENT} is damaged: it says {name!r}, not a name like 'generation-000001'. "
-            f"Build the index again: rag index SRC --index {home}"
+            f"{home}: {CURRENT} is damaged: it says {line!r}, not a name like 'generation-000001'. "
+            f"Build the index again: rag index --index {home}"
         )
-    return name
+    return match[1], match[3]
 
 
 @contextmanager
@@ -167,7 +183,7 @@ def _publish(home: Path, draft: Path, published: Path) -> None:
     os.rename(draft, published)
     _sync(home)
     proposal = home / f"{CURRENT}.next"
-    proposal.write_text(f"{published.name}\n", encoding="ascii")
+    proposal.write_text(f"{published.name} {file_sha256(published / HOLD)}\n", encoding="ascii")
     _sync(proposal)
     os.replace(proposal, home / CURRENT)
     _sync(home)

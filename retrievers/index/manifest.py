@@ -15,6 +15,7 @@ from retrievers.index import old_formats
 from retrievers.index.digests import FileFacts
 from retrievers.index.kinds import HoldsKinds
 from retrievers.index.settings import IndexSettings
+from retrievers.index.sources import ROOTS
 from retrievers.legs import LEGS
 
 FORMAT_VERSION = 3
@@ -72,9 +73,11 @@ class Manifest(_Facts):
 
     @property
     def identity(self) -> str:
-        """sha256 over all but the time of making: equal for two builds of the same by the same version."""
+        """sha256 over all but the time of making and the place of the sources: equal for two builds of the same by the
+        same version."""
         said = self._said()
         del said["created"]
+        said["files"] = {name: facts for name, facts in said["files"].items() if name != ROOTS}
         return hashlib.sha256(to_json(said, inf_nan_mode="null")).hexdigest()
 
     def as_json(self) -> str:
@@ -108,13 +111,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(manifest.as_json() + "\n", encoding="utf-8")
 
 
-def read_manifest(folder: Path, *, name: str) -> Manifest:
-    """The manifest in `folder`; `name` is what error messages call the index.
+def read_manifest(folder: Path, *, name: str, sha256: str | None = None) -> Manifest:
+    """The manifest in `folder`; `name` is what error messages call the index, `sha256` that of the file if it is known.
 
     Raises:
-        IndexProblem: absent, cut off, not a manifest, of a newer format, or with a leg that nobody here knows.
+        IndexProblem: absent, changed, cut off, not a manifest, of a newer format, or with a leg that nobody here knows.
     """
-    again = f"Build the index again: rag index SRC --index {name}"
+    again = f"Build the index again: rag index --index {name}"
     try:
         with (folder / MANIFEST).open("rb") as stream:
             raw = stream.read(_LARGEST_MANIFEST_BYTES + 1)
@@ -122,6 +125,8 @@ def read_manifest(folder: Path, *, name: str) -> Manifest:
         raise IndexProblem(f"index '{name}' has no {MANIFEST} ({cause.strerror}). {again}") from cause
     if len(raw) > _LARGEST_MANIFEST_BYTES:
         raise IndexProblem(f"index '{name}': {MANIFEST} is over {_LARGEST_MANIFEST_BYTES:,} bytes. {again}")
+    if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
+        raise IndexProblem(f"index '{name}' is damaged: {MANIFEST} is not as it was written. {again}")
     try:
         header = _Header.model_validate_json(raw)
         if header.format_version > FORMAT_VERSION:

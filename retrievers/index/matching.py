@@ -36,7 +36,7 @@ def require_match(manifest: Manifest, settings: IndexSettings, legs: Sequence[st
     if problems:
         raise IndexMismatch(
             f"index '{name}' cannot serve this graph: {'; '.join(problems)}. "
-            f"Build it again for this graph (rag index SRC --index {name} --graph GRAPH) or change the graph"
+            f"Build it again for this graph (rag index --index {name} --graph GRAPH) or change the graph"
         )
 
 
@@ -44,8 +44,7 @@ def missing_leg(manifest: Manifest, leg: str) -> str:
     """Why a graph that needs `leg` cannot run, and what to do."""
     graph = leg_kind(leg).graph if leg in LEGS else "GRAPH"
     return (
-        f"it has no {leg} leg; built with legs {', '.join(manifest.legs)}; "
-        f"run: rag index SRC --index DIR --graph {graph}"
+        f"it has no {leg} leg; built with legs {', '.join(manifest.legs)}; run: rag index --index DIR --graph {graph}"
     )
 
 

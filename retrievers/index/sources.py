@@ -1,17 +1,26 @@
-"""Which rows of an index came from which source file, so that the next build parses only what changed."""
+"""Where an index came from: its sources, which of their files gave which rows, and what was removed on purpose.
+
+sources.json  a record a file, in row order: what the next build need not read again
+roots.json    the sources, in the order of their rows: where each lies, and how many of the records are its own
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from rag.core.errors import IndexProblem
 from retrievers.index.kinds import HoldsKinds
 
 SOURCES = "sources.json"
+ROOTS = "roots.json"
+
+EARLIER = "earlier"
+"""Name of what an index of a version before this one held, until a build finds where it lies."""
 
 
 class SourceRecord(HoldsKinds):
@@ -31,23 +40,94 @@ class SourceRecord(HoldsKinds):
     problems: tuple[tuple[str, bool], ...] = ()
 
 
+class Source(BaseModel):
+    """A file or folder that is in the index.
+
+    `root`: its absolute path; None where an index of an older version does not say. Names of its files are
+    `name/relative path`, that of a source which is a file is `name`. `bare`: without the name in front, as older
+    versions had them. `removed`: file -> ids of its documents that stay out whatever the source holds; none for the
+    whole file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    root: str | None
+    bare: bool = False
+    removed: dict[str, tuple[str, ...]] = {}
+    n_files: int = 0
+
+    def file_name(self, relative: str) -> str:
+        """Name of a file by its path below the root; `.` is the root itself."""
+        if relative == ".":
+            return Path(self.root or self.name).name if self.bare else self.name
+        return relative if self.bare else f"{self.name}/{relative}"
+
+    def path(self, file_name: str) -> Path | None:
+        """Where a file of that name lies, or lay; None where that is not known."""
+        if self.root is None:
+            return None
+        if file_name == self.file_name("."):
+            return Path(self.root)
+        return Path(self.root, file_name if self.bare else file_name.removeprefix(f"{self.name}/"))
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A source and the records of its files."""
+
+    source: Source
+    records: tuple[SourceRecord, ...] = ()
+
+
 _RECORDS = TypeAdapter(tuple[SourceRecord, ...])
+_ROOTS = TypeAdapter(tuple[Source, ...])
 
 
-def write_sources(folder: Path, records: Iterable[SourceRecord]) -> None:
-    (folder / SOURCES).write_bytes(_RECORDS.dump_json(tuple(records), indent=0) + b"\n")
+def write_sources(folder: Path, holdings: Iterable[Holding]) -> None:
+    """Write both tables; the records are in row order."""
+    holdings = tuple(holdings)
+    records = tuple(record for holding in holdings for record in holding.records)
+    roots = tuple(holding.source.model_copy(update={"n_files": len(holding.records)}) for holding in holdings)
+    (folder / SOURCES).write_bytes(_RECORDS.dump_json(records, indent=0) + b"\n")
+    (folder / ROOTS).write_bytes(_ROOTS.dump_json(roots, indent=1) + b"\n")
 
 
-def read_sources(path: Path) -> tuple[SourceRecord, ...]:
-    """Records in row order.
+def read_sources(records: Path, roots: Path | None) -> tuple[Holding, ...]:
+    """Sources with their records, in row order. `roots`: None in an index of an older version, which has no such table.
 
     Raises:
-        IndexProblem: the table is damaged.
+        IndexProblem: a table is damaged.
     """
     try:
-        return _RECORDS.validate_json(path.read_bytes())
+        files = _RECORDS.validate_json(records.read_bytes())
     except (OSError, ValidationError) as cause:
-        raise IndexProblem(f"'{path}' cannot be read. Build the index again") from cause
+        raise IndexProblem(f"'{records}' cannot be read: {_why(cause)}") from cause
+    if roots is None:
+        return (Holding(Source(name=EARLIER, root=None, bare=True), files),)
+    sources = read_roots(roots)
+    if sum(source.n_files for source in sources) != len(files):
+        raise IndexProblem(f"'{roots}' and '{records}' do not fit together")
+    holdings, first = [], 0
+    for source in sources:
+        holdings.append(Holding(source, files[first : first + source.n_files]))
+        first += source.n_files
+    return tuple(holdings)
+
+
+def read_roots(path: Path) -> tuple[Source, ...]:
+    """The sources alone.
+
+    Raises:
+        IndexProblem: the table is absent or damaged.
+    """
+    try:
+        return _ROOTS.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as cause:
+        raise IndexProblem(f"'{path}' cannot be read: {_why(cause)}") from cause
+
+
+def _why(cause: OSError | ValidationError) -> str:
+    return cause.strerror or str(cause) if isinstance(cause, OSError) else cause.errors()[0]["msg"]
 
 
 def corpus_sha256(files: Iterable[tuple[str, str]]) -> str:
@@ -56,3 +136,13 @@ def corpus_sha256(files: Iterable[tuple[str, str]]) -> str:
     for name, content in sorted(files):
         digest.update(f"{len(name)} {name} {content}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def with_removed(source: Source, more: Mapping[str, Iterable[str]]) -> Source:
+    """The source with more that stays out: file -> ids, none for the whole file."""
+    removed = dict(source.removed)
+    for name, ids in more.items():
+        ids = tuple(ids)
+        whole = not ids or removed.get(name) == ()
+        removed[name] = () if whole else tuple(sorted({*removed.get(name, ()), *ids}))
+    return source.model_copy(update={"removed": dict(sorted(removed.items()))})

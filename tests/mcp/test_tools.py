@@ -65,7 +65,7 @@ def test_what_comes_fits_the_schema_that_was_told(server: MCPServer[Any]) -> Non
     given: dict[str, Any] = {
         "search": called(server, "search", query="paid leave"),
         "answer": called(server, "answer", question="paid leave?"),
-        "get_document": called(server, "get_document", doc_id="d02.md#1"),
+        "get_document": called(server, "get_document", doc_id="texts/d02.md#1"),
     }
     for name, result in given.items():
         Draft202012Validator(schemas[name] or {}).validate(result)
@@ -96,33 +96,36 @@ def test_history_reaches_the_model(server: MCPServer[Any], pipeline: Pipeline) -
 
 
 def test_a_filter_holds_and_an_unknown_key_is_named(server: MCPServer[Any]) -> None:
-    found = called(server, "search", query="frames warranty", where={"source": ["d09.md", "d03.md"]})
-    assert [hit["doc_id"] for hit in found["hits"]] == ["d09.md#1"]
-    assert "source" in refused(server, "search", query="frames", where={"sauce": "d09.md"})
+    found = called(server, "search", query="frames warranty", where={"source": ["texts/d09.md", "texts/d03.md"]})
+    assert [hit["doc_id"] for hit in found["hits"]] == ["texts/d09.md#1"]
+    assert "source" in refused(server, "search", query="frames", where={"sauce": "texts/d09.md"})
 
 
 def test_a_filter_is_an_expression_as_text_or_data(server: MCPServer[Any]) -> None:
-    for where in ("source in (d09.md, d03.md)", {"source": {"glob": "d0[39].md"}, "not": {"source": "x"}}):
+    for where in (
+        "source in (texts/d09.md, texts/d03.md)",
+        {"source": {"glob": "texts/d0[39].md"}, "not": {"source": "x"}},
+    ):
         found = called(server, "search", query="frames warranty", where=where)
-        expected = ["d09.md#1"] if isinstance(where, str) else []
+        expected = ["texts/d09.md#1"] if isinstance(where, str) else []
         assert [hit["doc_id"] for hit in found["hits"]] == expected
     assert "column 10: expected a value" in refused(server, "search", query="frames", where="source ~ ")
     assert "no operator 'gtee'" in refused(server, "search", query="frames", where={"source": {"gtee": 3}})
 
 
 def test_a_passage_leads_to_its_neighbours(server: MCPServer[Any]) -> None:
-    seen = [called(server, "get_document", doc_id="d13.md#1")]
+    seen = [called(server, "get_document", doc_id="texts/d13.md#1")]
     assert seen[0]["previous"] is None
     while seen[-1]["next"] is not None:
         seen.append(called(server, "get_document", doc_id=seen[-1]["next"]))
         assert seen[-1]["previous"] == seen[-2]["doc_id"]
     assert len(seen) > 1
-    assert {passage["parent"] for passage in seen} == {"d13.md"}
+    assert {passage["parent"] for passage in seen} == {"texts/d13.md"}
     assert "Salad" in seen[-1]["text"]
-    assert seen[-1]["position"]["source"] == "d13.md"
+    assert seen[-1]["position"]["source"] == "texts/d13.md"
 
 
-@pytest.mark.parametrize("doc_id", ["d99", "../../etc/passwd", "x" * 300, "d13.md#1\x00"])
+@pytest.mark.parametrize("doc_id", ["d99", "../../etc/passwd", "x" * 300, "texts/d13.md#1\x00"])
 def test_an_unknown_document_is_an_error_that_says_what_to_give(server: MCPServer[Any], doc_id: str) -> None:
     assert "that search or answer returned" in refused(server, "get_document", doc_id=doc_id)
 
@@ -130,7 +133,7 @@ def test_an_unknown_document_is_an_error_that_says_what_to_give(server: MCPServe
 def test_hostile_passages_are_data(server: MCPServer[Any]) -> None:
     """Text that plays at being a turn, a tag or a field comes back as the value of `text`, character by character."""
     [hit] = called(server, "search", query="forged")["hits"]
-    assert hit["doc_id"] == "hostile.txt#1"
+    assert hit["doc_id"] == "texts/hostile.txt#1"
     assert hit["text"] == HOSTILE
 
 
@@ -166,7 +169,7 @@ def test_a_tool_that_the_graph_cannot_serve_is_not_offered(index: Path) -> None:
     closed["nodes"] = {"answer": {"use": "generate.closed_book", "in": "query", "with": {"llm": "small"}}}
     without_index = create_server(load_pipeline(closed))
     assert list(tools_of(without_index)) == ["answer"]
-    assert "leave it out" in refused(without_index, "answer", question="x", where={"source": "d01.md"})
+    assert "leave it out" in refused(without_index, "answer", question="x", where={"source": "texts/d01.md"})
 
 
 def test_history_is_trimmed_by_tokens_and_put_by_turns(pipeline: Pipeline) -> None:

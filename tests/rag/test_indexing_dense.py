@@ -143,7 +143,9 @@ def test_a_missing_encoder_is_said_before_anything_is_written(tmp_path: Path) ->
 def test_leaving_a_leg_out_and_taking_it_back(tmp_path: Path, encoder: Path) -> None:
     source = write_corpus(tmp_path / "beir")
     build(tmp_path / "index", source, encoder)
-    assert build(tmp_path / "index", source, encoder, legs=["lexical"]).legs == ("lexical",)
+    with pytest.raises(IndexProblem, match=r"has a dense leg, which the graph does not search.*--prune"):
+        build(tmp_path / "index", source, encoder, legs=["lexical"])
+    assert build_index(source, tmp_path / "index", legs=["lexical"], prune=True).legs == ("lexical",)
     with LocalIndex.open(tmp_path / "index") as index, pytest.raises(IndexMismatch, match="it has no dense leg"):
         index.check(IndexSettings(), ["lexical", "dense"])
     assert build(tmp_path / "index", source, encoder).n_encoded == 4

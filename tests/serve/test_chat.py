@@ -57,9 +57,9 @@ def test_an_answer_comes_with_citations_sources_usage_and_stages(client: OpenAI,
     more = extension(reply)
     assert [source["doc_id"] for source in more["sources"]] == [hit.doc_id for hit in here.context.passages]
     assert [source["marker"] for source in more["sources"]] == [1, 2, 3][: len(more["sources"])]
-    assert more["sources"][0]["position"]["source"] == "d02.md"
+    assert more["sources"][0]["position"]["source"] == "texts/d02.md"
     cited = more["citations"][0]
-    assert (cited["marker"], cited["doc_id"], cited["by"]) == (1, "d02.md#1", "model")
+    assert (cited["marker"], cited["doc_id"], cited["by"]) == (1, "texts/d02.md#1", "model")
     assert here.text[cited["start"] : cited["end"]] == "[1]"
     source, support = more["sources"][0]["text"], cited["support"]
     assert "hirty days" in source[support["start"] : support["end"]]
@@ -155,16 +155,18 @@ def test_parts_of_a_message_are_joined_and_a_filter_reaches_the_search(client: O
     parts = [{"type": "text", "text": "How many days "}, {"type": "text", "text": "of paid leave?"}]
     messages: Any = [{"role": "user", "content": parts}]
     reply = client.chat.completions.create(
-        model="ragline", messages=messages, extra_body={"ragline": {"where": {"source": ["d03.md", "d11.md"]}}}
+        model="ragline",
+        messages=messages,
+        extra_body={"ragline": {"where": {"source": ["texts/d03.md", "texts/d11.md"]}}},
     )
     assert extension(reply)["query"] == "How many days of paid leave?"
-    assert {source["position"]["source"] for source in extension(reply)["sources"]} <= {"d03.md", "d11.md"}
+    assert {source["position"]["source"] for source in extension(reply)["sources"]} <= {"texts/d03.md", "texts/d11.md"}
 
 
 def test_a_filter_of_a_chat_may_be_text(client: OpenAI) -> None:
-    sources = "source = d03.md or source = d11.md"
+    sources = "source = texts/d03.md or source = texts/d11.md"
     reply = client.chat.completions.create(**asked(), extra_body={"ragline": {"where": sources}})
-    assert {source["position"]["source"] for source in extension(reply)["sources"]} <= {"d03.md", "d11.md"}
+    assert {source["position"]["source"] for source in extension(reply)["sources"]} <= {"texts/d03.md", "texts/d11.md"}
     with pytest.raises(BadRequestError, match=r"ragline\.where: column 8: expected a value"):
         client.chat.completions.create(**asked(), extra_body={"ragline": {"where": "source="}})
 
@@ -302,7 +304,7 @@ def test_without_its_model_chat_answers_503_with_sources_and_recovers(pipeline: 
             official.chat.completions.create(**asked())
         assert (refused.value.status_code, refused.value.code) == (503, "model_unavailable")
         told: Any = refused.value.response.json()
-        assert [source["doc_id"] for source in told["ragline"]["sources"]][:1] == ["d02.md#1"]
+        assert [source["doc_id"] for source in told["ragline"]["sources"]][:1] == ["texts/d02.md#1"]
         assert "secret" not in refused.value.response.text
         model.dead = False
         assert official.chat.completions.create(**asked()).choices[0].message.content == "So it is [1]."
@@ -312,7 +314,7 @@ def test_a_stream_without_its_model_gives_the_sources_and_then_the_error(pipelin
     with openai_client(written_with(pipeline, Dead(replies=("x",)))) as official:
         stream = official.chat.completions.create(**asked(), stream=True)
         first = next(iter(stream))
-        assert extension(first)["sources"][0]["doc_id"] == "d02.md#1"
+        assert extension(first)["sources"][0]["doc_id"] == "texts/d02.md#1"
         with pytest.raises(APIError, match="does not answer"):
             list(stream)
         with pytest.raises(InternalServerError) as refused:  # it is known to be down by now
@@ -341,7 +343,7 @@ def test_a_follow_up_without_its_model_gets_sources_and_spoils_no_search(rewriti
     with in_process(rewriting) as asking:
         refused = asking.post("/v1/chat/completions", json=FOLLOW_UP)
         assert refused.status_code == 503
-        assert [source["doc_id"] for source in refused.json()["ragline"]["sources"]][:1] == ["d09.md#1"]
+        assert [source["doc_id"] for source in refused.json()["ragline"]["sources"]][:1] == ["texts/d09.md#1"]
         found = asking.post("/v1/search", json={"query": "warranty"}).json()
         assert (found["node"], found["degraded"]) == ("ranked", False)
 

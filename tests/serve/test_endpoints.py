@@ -48,15 +48,15 @@ def test_a_search_gives_hits_with_positions_and_stages(asking: TestClient) -> No
     reply = asking.post("/v1/search", json={"query": "lost laptop", "k": 2}).json()
     as_described(wire.SearchReply, reply)
     assert [hit["rank"] for hit in reply["hits"]] == [1, 2][: len(reply["hits"])]
-    assert reply["hits"][0]["doc_id"] == "d10.md#1"
-    assert reply["hits"][0]["position"]["source"] == "d10.md"
+    assert reply["hits"][0]["doc_id"] == "texts/d10.md#1"
+    assert reply["hits"][0]["position"]["source"] == "texts/d10.md"
     assert (reply["node"], reply["degraded"]) == ("ranked", False)
     assert [stage["name"] for stage in reply["stages"]] == ["bm25", "ranked"]
 
 
 def test_a_search_is_filtered_and_limited(asking: TestClient) -> None:
-    found = asking.post("/v1/search", json={"query": "days", "where": {"source": ["d02.md"]}}).json()
-    assert [hit["doc_id"] for hit in found["hits"]] == ["d02.md#1"]
+    found = asking.post("/v1/search", json={"query": "days", "where": {"source": ["texts/d02.md"]}}).json()
+    assert [hit["doc_id"] for hit in found["hits"]] == ["texts/d02.md#1"]
     refused = asking.post("/v1/search", json={"query": "days", "where": {"colour": 1}})
     assert refused.status_code == 400
     assert refused.json()["error"]["message"].startswith("no document has metadata 'colour'. Known:")
@@ -65,11 +65,16 @@ def test_a_search_is_filtered_and_limited(asking: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["source = d02.md", "source ~ 'd02*' and not start < 0 or source in ()", {"source": {"prefix": "d02."}}]
+    "where",
+    [
+        "source = texts/d02.md",
+        "source ~ 'texts/d02*' and not start < 0 or source in ()",
+        {"source": {"prefix": "texts/d02."}},
+    ],
 )
 def test_a_filter_is_an_expression_as_text_or_data(asking: TestClient, where: Any) -> None:
     found = asking.post("/v1/search", json={"query": "days", "where": where}).json()
-    assert [hit["doc_id"] for hit in found["hits"]] == ["d02.md#1"]
+    assert [hit["doc_id"] for hit in found["hits"]] == ["texts/d02.md#1"]
 
 
 @pytest.mark.parametrize(
@@ -114,12 +119,12 @@ def test_a_search_whose_reranker_is_down_gives_what_was_ranked_before(index: Pat
         replace_node(pipeline, "ranked", reranker.rerank)
         reply = asking.post("/v1/search", json={"query": "lost laptop"}).json()
         assert (reply["node"], reply["degraded"]) == ("bm25", True)
-        assert reply["hits"][0]["doc_id"] == "d10.md#1"
+        assert reply["hits"][0]["doc_id"] == "texts/d10.md#1"
         chat = asking.post(
             "/v1/chat/completions", json={"model": MODEL, "messages": [{"role": "user", "content": "lost laptop"}]}
         )
         assert chat.status_code == 503
-        assert chat.json()["ragline"]["sources"][0]["doc_id"] == "d10.md#1"
+        assert chat.json()["ragline"]["sources"][0]["doc_id"] == "texts/d10.md#1"
         reranker.dead = False
         assert asking.post("/v1/search", json={"query": "lost laptop"}).json()["degraded"] is False
 

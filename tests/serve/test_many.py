@@ -75,7 +75,7 @@ def test_a_batch_at_work_lets_the_others_gather_and_a_full_room_is_429(index: Pa
             assert refused.value.code == "overloaded"
             # A search does not wait for answers to be written.
             found = official.post("/search", body={"query": "laptop"}, cast_to=dict[str, Any])
-            assert found["hits"][0]["doc_id"] == "d10.md#1"
+            assert found["hits"][0]["doc_id"] == "texts/d10.md#1"
             model.go.set()
             for waiting in sockets:
                 assert waiting.recv(12) == b"HTTP/1.1 200"

@@ -45,7 +45,7 @@ def here(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def test_it_is_a_real_answer_from_a_real_ranking(here: dict[str, Any]) -> None:
-    assert here["ranking"][0][0] == "d02.md#1"
+    assert here["ranking"][0][0] == "texts/d02.md#1"
     assert here["answer"]
 
 

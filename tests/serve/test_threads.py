@@ -100,7 +100,7 @@ def test_a_server_that_is_busy_counting_refuses_instead_of_piling_up(
         monkeypatch.setattr(checks, "_inside", checks._places + 1)
         for path, body in (
             ("/v1/chat/completions", question()),
-            ("/v1/search", {"query": "leave", "where": {"source": "d02.md"}}),
+            ("/v1/search", {"query": "leave", "where": {"source": "texts/d02.md"}}),
         ):
             refused = asking.post(path, json=body)
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")

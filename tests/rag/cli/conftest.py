@@ -19,7 +19,7 @@ NOTES = {
 
 @pytest.fixture(scope="session")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("notes")
+    folder = tmp_path_factory.mktemp("own") / "notes"
     for name, text in NOTES.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,9 +28,9 @@ def test_index_then_search_says_source_and_position(
     assert "peak memory" in out
     found = run(capsys, "search", "note needed", "--index", str(tmp_path / "idx"), "--graph", "bm25", "--json")
     document = json.loads(found[1])
-    assert document["hits"][0]["position"]["source"] == "leave.md"
+    assert document["hits"][0]["position"]["source"] == "notes/leave.md"
     assert document["hits"][0]["position"]["headings"] == ["Leave"]
-    assert document["hits"][0]["doc_id"] == "leave.md#1"
+    assert document["hits"][0]["doc_id"] == "notes/leave.md#1"
     assert document["hits"][0]["rank"] == 1
     assert {"graph", "index", "query", "qid", "outcome", "seconds", "nodes", "failures"} <= set(document)
 
@@ -47,9 +47,9 @@ def test_a_search_is_filtered_by_every_where_that_is_given(
         assert code == 0
         return {hit["position"]["source"] for hit in json.loads(out)["hits"]}
 
-    assert "leave.md" in sources("source=leave.md or start >= 0")
-    assert sources("source=leave.md") == {"leave.md"} == sources('source = "leave.md"', "start >= 0")
-    assert sources("source=leave.md", "source != leave.md") == set()
+    assert "notes/leave.md" in sources("source=notes/leave.md or start >= 0")
+    assert sources("source=notes/leave.md") == {"notes/leave.md"} == sources('source = "notes/leave.md"', "start >= 0")
+    assert sources("source=notes/leave.md", "source != notes/leave.md") == set()
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,80 @@ def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFi
     (folder / "lines.jsonl").write_text('{"text": "a whole line"}\nbroken\n')
     command = ["index", str(folder), "--index", str(tmp_path / "idx"), "--graph", "bm25"]
     told = [
-        "read in part: lines.jsonl: lines that are not a JSON object left out: 1, first in line 2",
-        "not indexed: torn.csv: not a table: unexpected end of data",
-        "read with a note: west.txt: not UTF-8; read as Windows-1252",
+        "read in part: mixed/lines.jsonl: lines that are not a JSON object left out: 1, first in line 2",
+        "not indexed: mixed/torn.csv: not a table: unexpected end of data",
+        "note: mixed/west.txt: not UTF-8; read as Windows-1252",
         "not indexed: 3 .pptx, 1 without a suffix: no reader for these",
     ]
     for _ in ("new", "unchanged"):
         assert run(capsys, *command)[2].splitlines() == told
     report = json.loads(run(capsys, *command, "--json")[1])
-    assert report["unread"] == ["torn.csv"]
-    assert [problem["name"] for problem in report["problems"]] == ["lines.jsonl", "torn.csv", "west.txt"]
+    assert report["unread"] == ["mixed/torn.csv"]
+    assert [problem["name"] for problem in report["problems"]] == [
+        "mixed/lines.jsonl",
+        "mixed/torn.csv",
+        "mixed/west.txt",
+    ]
     for n in range(20):
         (folder / f"d.k{n:02}").write_text("x")
     assert run(capsys, *command)[2].splitlines()[-1].endswith(" 1 .k09, 10 of other kinds: no reader for these")
+
+
+def test_an_index_is_added_to_and_taken_from(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    place = str(tmp_path / "idx")
+    for name, text in (("one", "apples"), ("two", "bananas"), ("two", "cherries")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / f"{text[0]}.txt").write_text(text)
+    assert run(capsys, "index", str(tmp_path / "one"), "--index", place, "--graph", "bm25")[0] == 0
+    code, out, _ = run(capsys, "index", str(tmp_path / "two"), "--index", place)
+    assert (code, out.splitlines()[0]) == (
+        0,
+        f"3 passages of 3 documents from 3 files of 2 sources in {place} (lexical)",
+    )
+    assert run(capsys, "remove", "two", "--index", place) == (
+        4,
+        "",
+        f"rag: 2 of the 3 documents of index '{place}' would go:\n  1 of two/b.txt\n  1 of two/c.txt\n"
+        "Nothing was changed. If that is meant, say so: --yes, or most_lost=1.0 in Python\n",
+    )
+    code, out, _ = run(capsys, "remove", "two/b.txt", "--index", place)
+    assert (code, out) == (
+        0,
+        f"1 document gone from the index:\n  two/b.txt\n2 passages of 2 documents are left in {place}\n",
+    )
+    sources = json.loads(run(capsys, "sources", "--index", place, "--json")[1])["sources"]
+    assert [(each["name"], each["files"], each["removed"]) for each in sources] == [
+        ("one", 1, {}),
+        ("two", 1, {"two/b.txt": []}),
+    ]
+    assert "stays out until it is indexed by its path: two/b.txt" in run(capsys, "sources", "--index", place)[1]
+    assert run(capsys, "remove", "two", "--index", place, "--yes", "--json")[0] == 0
+    (tmp_path / "one" / "a.txt").write_text("pears")
+    assert "1 passages of 1 documents from 1 files of 1 source" in run(capsys, "index", "--index", place)[1]
+    assert "pears" in run(capsys, "search", "pears", "--index", place, "--graph", "bm25")[1]
+
+
+@pytest.mark.parametrize(("answer", "gone"), [("y", True), ("n", False)])
+def test_at_a_terminal_a_large_loss_is_asked_about(tmp_path: Path, answer: str, gone: bool) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for name in "abc":
+        (notes / f"{name}.txt").write_text(name * 5)
+    command = [sys.executable, "-c", "import rag.cli; raise SystemExit(rag.cli.main())"]
+    place = ["--index", str(tmp_path / "idx")]
+    subprocess.run([*command, "index", str(notes), *place, "--graph", "bm25"], check=True, capture_output=True)
+    (notes / "a.txt").unlink()
+    (notes / "b.txt").unlink()
+    ours, theirs = pty.openpty()
+    done = subprocess.Popen([*command, "index", *place], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"[y/N]" not in shown:
+        shown += os.read(ours, 4096)
+    os.write(ours, answer.encode() + b"\n")
+    out, _ = done.communicate(timeout=120)
+    os.close(ours)
+    assert (done.returncode == 0, b"2 documents gone" in out) == (gone, gone)
 
 
 def test_hostile_text_reaches_the_terminal_plain(capsys: pytest.CaptureFixture[str], lexical_index: Path) -> None:
@@ -141,7 +202,7 @@ def test_logged_names_reach_the_terminal_plain(notes: Path, tmp_path: Path) -> N
     [documents] = place.glob("*/documents.jsonl")
     documents.write_bytes(b"{" + documents.read_bytes()[1:] + b" ")
     log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-    assert "building it from nothing" in log
+    assert "reading all its sources again" in log
     assert "\ufffd[31m\ufffd\ufffd2J" in log
     assert "\x1b" not in log
 

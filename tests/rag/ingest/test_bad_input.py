@@ -100,7 +100,7 @@ def test_a_symlink_loop_is_told(tmp_path: Path, at: At, reader: Reader) -> None:
     (tmp_path / "loop.md").symlink_to(tmp_path / "loop.md")
     with pytest.raises(IngestError, match=r"loop.md: cannot be read: Too many levels"):
         reader.read(at(tmp_path / "loop.md"))
-    assert [p.name for p in discover([tmp_path]).problems] == ["loop.md"]
+    assert [p.name for p in discover(tmp_path).problems] == ["loop.md"]
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, at: At, reader: Reader) -> None:

@@ -28,7 +28,7 @@ def read(tmp_path: Path, told: list[Problem]) -> Read:
     def run(name: str, content: str | bytes, limits: Limits = Limits()) -> list[ParsedDocument]:  # noqa: B008
         path = tmp_path / name
         path.write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
-        (file,) = discover([path]).files
+        (file,) = discover(path).files
         with Reader(limits=limits, report=told.append) as reader:
             return reader.read(file)
 

@@ -35,7 +35,7 @@ def _names(found: Discovery) -> list[str]:
 
 def test_files_are_named_by_their_path_and_sorted(tree: Tree) -> None:
     root = tree("src", "b.md", "a/z.txt", "a/b/c.py", "Z.html")
-    found = discover([root])
+    found = discover(root)
     assert _names(found) == ["Z.html", "a/b/c.py", "a/z.txt", "b.md"]
     assert {file.layout for file in found.files} == {"file"}
     assert found.files[0].size == len("words")
@@ -47,15 +47,15 @@ def test_hidden_and_generated_folders_are_passed_over(tree: Tree) -> None:
         "src", "a.md", ".git/b.md", ".hidden.md", "node_modules/c.js", "x/__pycache__/d.py", ".venv/e.py", "~$a.docx"
     )
     tree("src/myenv", "pyvenv.cfg", "lib/site.py")
-    assert _names(discover([root])) == ["a.md"]
+    assert _names(discover(root)) == ["a.md"]
 
 
 def test_a_hidden_folder_given_as_a_source_is_read(tree: Tree) -> None:
-    assert _names(discover([tree(".notes", "a.md")])) == ["a.md"]
+    assert _names(discover(tree(".notes", "a.md"))) == ["a.md"]
 
 
 def test_files_that_nothing_reads_are_listed(tree: Tree) -> None:
-    found = discover([tree("src", "a.md", "logo.png", "x/b.zip")])
+    found = discover(tree("src", "a.md", "logo.png", "x/b.zip"))
     assert _names(found) == ["a.md"]
     assert found.ignored == ("logo.png", "x/b.zip")
     assert found.problems == ()
@@ -63,24 +63,11 @@ def test_files_that_nothing_reads_are_listed(tree: Tree) -> None:
 
 def test_a_file_given_by_name_is_taken_whatever_its_suffix(tree: Tree) -> None:
     root = tree("src", "LICENSE")
-    assert _names(discover([root / "LICENSE"])) == ["LICENSE"]
+    assert _names(discover(root / "LICENSE")) == ["LICENSE"]
 
 
-def test_a_source_that_is_missing_is_a_problem_and_not_the_end(tree: Tree, tmp_path: Path) -> None:
-    found = discover([tmp_path / "nowhere", tree("src", "a.md")])
-    assert _names(found) == ["a.md"]
-    assert [str(problem) for problem in found.problems] == ["nowhere: no such file or folder"]
-
-
-def test_equal_names_of_two_sources_are_made_distinct(tree: Tree) -> None:
-    sources = [tree("one", "a.md"), tree("two", "a.md"), tree("x/two", "a.md")]
-    assert _names(discover(sources)) == ["a.md", "two/a.md", "two/a.md~2"]
-    assert _names(discover(sources)) == _names(discover(sources))
-
-
-def test_a_file_in_two_sources_is_read_once(tree: Tree) -> None:
-    root = tree("src", "a.md", "x/b.md")
-    assert _names(discover([root, root / "x", root / "a.md"])) == ["a.md", "x/b.md"]
+def test_a_source_that_is_missing_is_told_and_not_the_end(tree: Tree, tmp_path: Path) -> None:
+    assert discover(tmp_path / "nowhere") == Discovery(missing="no such file or folder")
 
 
 def test_links_are_not_followed_and_those_that_lead_out_are_told(tree: Tree, tmp_path: Path) -> None:
@@ -92,7 +79,7 @@ def test_links_are_not_followed_and_those_that_lead_out_are_told(tree: Tree, tmp
     (root / "gone.md").symlink_to(tmp_path / "gone")
     (root / "self.md").symlink_to(root / "self.md")
     (root / "x" / "up").symlink_to(root)
-    found = discover([root])
+    found = discover(root)
     assert _names(found) == ["a.md", "x/b.md"]
     reasons = {problem.name: problem.reason for problem in found.problems}
     assert set(reasons) == {"out", "out.md", "gone.md", "self.md", "x/up"}
@@ -105,15 +92,16 @@ def test_links_are_not_followed_and_those_that_lead_out_are_told(tree: Tree, tmp
 
 def test_a_source_may_be_a_link(tree: Tree, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tree("src", "a.md"))
-    assert _names(discover([tmp_path / "link"])) == ["a.md"]
+    assert _names(discover(tmp_path / "link")) == ["a.md"]
 
 
 def test_a_pipe_is_told_and_not_opened(tree: Tree) -> None:
     root = tree("src", "a.md")
     os.mkfifo(root / "pipe.jsonl")
-    found = discover([root, root / "pipe.jsonl"])
+    found = discover(root)
     assert _names(found) == ["a.md"]
-    assert [(p.name, p.reason) for p in found.problems] == [("pipe.jsonl", "not a regular file")] * 2
+    assert [(p.name, p.reason) for p in found.problems] == [("pipe.jsonl", "not a regular file")]
+    assert discover(root / "pipe.jsonl").missing == "not a regular file"
 
 
 @pytest.mark.parametrize("name", ["corpus.jsonl", "corpus.jsonl.gz"])
@@ -121,9 +109,9 @@ def test_of_a_beir_folder_only_the_corpus_is_read(tree: Tree, name: str) -> None
     root = tree("beir", "queries.jsonl", "qrels/test.tsv", "README.md", text="q")
     line = json.dumps({"_id": "1", "title": "", "text": "words"}).encode()
     (root / name).write_bytes(gzip.compress(line) if name.endswith("gz") else line)
-    (file,) = discover([root]).files
+    (file,) = discover(root).files
     assert (file.name, file.layout) == (name, "corpus")
-    (inner,) = discover([root.parent]).files
+    (inner,) = discover(root.parent).files
     assert inner.name == f"beir/{name}"
 
 
@@ -141,11 +129,11 @@ def test_of_a_beir_folder_only_the_corpus_is_read(tree: Tree, name: str) -> None
     ],
 )
 def test_corpora_are_told_by_their_first_record(tree: Tree, name: str, text: str, layout: str) -> None:
-    (file,) = discover([tree("src", name, text=text)]).files
+    (file,) = discover(tree("src", name, text=text)).files
     assert file.layout == layout
 
 
 def test_names_of_files_cannot_carry_control_characters(tree: Tree) -> None:
     root = tree("src", "a\x1b[31m\nb.md")
     Path(os.fsdecode(os.fsencode(root) + b"/\xff.md")).write_text("words")
-    assert _names(discover([root])) == ["a[31m b.md", "\ufffd.md"]
+    assert _names(discover(root)) == ["a[31m b.md", "\ufffd.md"]

@@ -15,7 +15,7 @@ HANDBOOK = Path(__file__).parents[3] / "examples" / "corpus"
 
 @pytest.fixture(scope="module")
 def chunks() -> list[Document]:
-    found = discover([HANDBOOK])
+    found = discover(HANDBOOK)
     assert found.problems == found.ignored == ()
     told = []
     with Reader(report=told.append) as reader:

@@ -146,7 +146,7 @@ def test_a_newer_format_is_refused_with_both_versions(tmp_path: Path) -> None:
 )
 def test_a_damaged_manifest_is_an_index_problem(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / MANIFEST).write_bytes(raw)
-    with pytest.raises(IndexProblem, match="Build the index again: rag index SRC --index x"):
+    with pytest.raises(IndexProblem, match="Build the index again: rag index --index x"):
         read_manifest(tmp_path, name="x")
 
 
@@ -198,7 +198,7 @@ def test_facts_name_every_file_by_its_relative_path(files: Path) -> None:
 def test_a_flipped_byte_is_found_at_open(files: Path) -> None:
     facts = describe_files(files)
     (files / "leg" / "data.npy").write_bytes(b"0123456799")
-    with pytest.raises(IndexProblem, match=r"'x' is damaged: leg/data.npy: content changed .*rag index SRC --index x"):
+    with pytest.raises(IndexProblem, match=r"'x' is damaged: leg/data.npy: content changed .*rag index --index x"):
         CheckedFiles(files, facts, name="x")
 
 

@@ -201,7 +201,7 @@ def test_another_setting_is_refused_with_both_sides(place: Path) -> None:
     with load_pipeline(graph(), index=place):
         pass  # what a graph does not say is as the index was built
     build_index([place.parent / "corpus.jsonl"], place.parent / "plain", legs=["lexical"])
-    with pytest.raises(IndexMismatch, match=r"no toy leg; built with legs lexical; run: rag index SRC"):
+    with pytest.raises(IndexMismatch, match=r"no toy leg; built with legs lexical; run: rag index --index"):
         load_pipeline(graph(4), index=place.parent / "plain")
 
 

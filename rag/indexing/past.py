@@ -1,0 +1,99 @@
+"""The index that a build finds: all of it checked, or what is left of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.core.errors import IndexProblem
+from rag.core.progress import Progress
+from retrievers.index.directory import LocalIndex
+from retrievers.index.generations import CURRENT, generations
+from retrievers.index.settings import IndexSettings
+from retrievers.index.sources import ROOTS, SOURCES, Holding, Source, SourceRecord, read_roots, read_sources
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """`index`: None where there is none, or none whose files can be trusted. `holdings`: then without records."""
+
+    index: LocalIndex | None = None
+    holdings: tuple[Holding, ...] = ()
+    settings: IndexSettings | None = None
+    legs: tuple[str, ...] = ()
+
+    @property
+    def records(self) -> list[SourceRecord]:
+        """Of all sources, in row order."""
+        return [record for holding in self.holdings for record in holding.records]
+
+    @property
+    def n_documents(self) -> int:
+        return sum(record.n_documents for record in self.records)
+
+
+@contextmanager
+def past(home: Path, *, rebuild: bool, progress: Progress) -> Iterator[Past]:
+    """The index in `home`, held open. Of a damaged one the list of sources, so that all of them are read again.
+
+    Args:
+        rebuild: of a damaged one, nothing.
+    Raises:
+        IndexProblem: it is damaged, and nobody can say any more what it held.
+    """
+    if not (home / CURRENT).exists():
+        yield Past()
+        return
+    index = settings = None
+    legs: tuple[str, ...] = ()
+    try:
+        index = LocalIndex.open(home)
+        settings, legs = index.manifest.settings, index.legs
+        index.verify(progress=progress)
+        before = Past(index=index, holdings=holdings_of(index), settings=settings, legs=legs)
+    except IndexProblem as problem:
+        if index is not None:
+            index.close()
+        if rebuild:
+            log.warning("%s; building it from nothing", problem)
+            yield Past()
+            return
+        sources = _sources_of_damaged(home)
+        if not sources:
+            raise IndexProblem(
+                f"{problem}\nWhat it held cannot be read any more. Name all its sources, and give --prune to build it "
+                "anew from them"
+            ) from problem
+        log.warning("%s; reading all its sources again", problem)
+        yield Past(holdings=tuple(map(Holding, sources)), settings=settings, legs=legs)
+        return
+    with index:
+        yield before
+
+
+def holdings_of(index: LocalIndex) -> tuple[Holding, ...]:
+    """What the sources gave.
+
+    Raises:
+        IndexProblem: a table is damaged, or is of other documents.
+    """
+    roots = index.file(ROOTS) if ROOTS in index.manifest.files else None
+    holdings = read_sources(index.file(SOURCES), roots)
+    if sum(record.n_units for holding in holdings for record in holding.records) != len(index.documents):
+        raise IndexProblem(f"index '{index.name}': its sources do not fit its documents")
+    return holdings
+
+
+def _sources_of_damaged(home: Path) -> Sequence[Source]:
+    """As the newest generation tells that still can. Nothing is taken from them but where to read."""
+    for generation in reversed(generations(home)):
+        try:
+            return read_roots(generation / ROOTS)
+        except IndexProblem:
+            continue
+    return ()

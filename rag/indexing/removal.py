@@ -1,0 +1,96 @@
+"""Taking sources and documents out of an index, without reading what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rag.core.errors import IndexProblem, did_you_mean
+from rag.indexing.past import Past
+from rag.indexing.selection import Chosen, MayCopy, Selection
+from rag.ingest import printable
+from retrievers.index.directory import LocalIndex
+from retrievers.index.sources import Holding, with_removed
+
+Cut = dict[str, set[str]]
+"""What goes of one source: file -> ids of its documents, none for the whole file."""
+
+
+class Removal:
+    """Rows of sources and of documents go; all else is taken over as it is.
+
+    A document that was removed stays out when its source is read again, until it is named.
+
+    Args:
+        targets: names or roots of sources, names of files, ids of documents.
+    """
+
+    def __init__(self, targets: Sequence[str]) -> None:
+        self._targets = targets
+
+    def __call__(self, before: Past, may_copy: MayCopy) -> Selection:
+        """Choose.
+
+        Raises:
+            IndexProblem: a target that the index has not, nothing would be left, or it is damaged.
+        """
+        index, holdings = before.index, before.holdings
+        if index is None:
+            raise IndexProblem("the index is damaged, so nothing can be taken out of it. Build it again: rag index")
+        whole: set[str] = set()
+        cuts: dict[str, Cut] = {holding.source.name: {} for holding in holdings}
+        missing = [target for target in self._targets if not _take(target, index, holdings, whole, cuts)]
+        if missing:
+            names = [holding.source.name for holding in holdings]
+            raise IndexProblem(
+                f"index '{index.name}' has no source, file or document {printable(missing[0])!r}. "
+                f"{did_you_mean(missing[0], names)} `rag sources` lists the sources. Nothing was removed"
+            )
+        chosen = tuple(
+            _left(holding, cuts[holding.source.name]) for holding in holdings if holding.source.name not in whole
+        )
+        without = {name: tuple(sorted(ids)) for cut in cuts.values() for name, ids in cut.items() if ids}
+        if not any(each.kept for each in chosen):
+            raise IndexProblem(f"nothing would be left in index '{index.name}'. To drop it whole, delete its folder")
+        return Selection(chosen=chosen, without=without)
+
+
+def _take(
+    target: str, index: LocalIndex, holdings: Sequence[Holding], whole: set[str], cuts: Mapping[str, Cut]
+) -> bool:
+    """Note what a target means; False where the index has no such thing."""
+    for holding in holdings:
+        if target in (holding.source.name, holding.source.root):
+            whole.add(holding.source.name)
+            return True
+    for holding in holdings:
+        if any(record.name == target for record in holding.records):
+            cuts[holding.source.name][target] = set()
+            return True
+    row = _row(target, index)
+    if row is None:
+        return False
+    parent = index.documents[row].parent
+    if parent != target:
+        raise IndexProblem(f"'{target}' is a passage of '{parent}'. Remove the document: rag remove '{parent}'")
+    for holding in holdings:
+        for record in holding.records:
+            if record.first_row <= row < record.first_row + record.n_units:
+                ids = cuts[holding.source.name].setdefault(record.name, {target})
+                if ids:  # none: the whole file goes
+                    ids.add(target)
+    return True
+
+
+def _row(doc_id: str, index: LocalIndex) -> int | None:
+    """A row of a document, by its own id or that of its first chunk."""
+    for name in (doc_id, f"{doc_id}#1"):
+        try:
+            return index.documents.row(name)
+        except KeyError:
+            continue
+    return None
+
+
+def _left(holding: Holding, cut: Cut) -> Chosen:
+    kept = tuple(record for record in holding.records if cut.get(record.name) != set())
+    return Chosen(source=with_removed(holding.source, cut), kept=kept)
