@@ -12,8 +12,8 @@ from typing import Any, TextIO
 
 from rag.batch.log import CommitLog
 from rag.core.errors import SpecError
+from rag.core.files import write_atomically
 from rag.core.types import Query
-from rag.models.folder import write_atomically
 from rag.pipeline import Pipeline
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 

@@ -17,10 +17,10 @@ from rag.batch.done import BatchDone, batch_done
 from rag.batch.folder import LEDGER, RunFolder, open_folder
 from rag.batch.ray import Cluster, through_ray
 from rag.core.errors import SpecError
+from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent
 from rag.core.report import NodeReport, RunResult
 from rag.core.types import Query
-from rag.models.folder import write_atomically
 from rag.pipeline import BATCH, Pipeline
 from rag.pipeline.questions import count_questions, read_questions
 

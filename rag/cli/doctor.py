@@ -97,13 +97,17 @@ def _libraries() -> int:
 def _models() -> int:
     from rag.models import list_models
 
+    signs = {"ready": "ok  ", "absent": "-   ", "damaged": "BAD "}
+    code = 0
     try:
-        for model in list_models():
-            say(f"{'ok  ' if model.path else '-   '} model {model.name}: {model.state}")
+        for model in list_models(read=True):
+            cure = f". Run: rag models pull {model.name}" if model.state == "damaged" else ""
+            say(f"{signs[model.state]} model {model.name}: {model.state}{cure}")
+            code = 3 if model.state == "damaged" else code
     except RagError as error:
         _line(False, str(error))
         return error.exit_code
-    return 0
+    return code
 
 
 def _engine() -> int:

@@ -5,19 +5,15 @@ It knows the layouts of transformers and sentence-transformers, and nothing abou
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from rag.core.digests import file_sha256, text_sha256
+from rag.core.digests import text_sha256
 from rag.core.errors import MissingModel
-
-log = logging.getLogger(__name__)
+from rag.models.hashes import read_json, remembered_sha256
 
 TOKENIZERS = (
     "tokenizer.json",
@@ -27,7 +23,6 @@ TOKENIZERS = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
-HASHES = "hashes.json"
 
 # Modules of sentence-transformers that need no config.json, or keep their settings elsewhere.
 _WITHOUT_CONFIG = ("Normalize", "Router", "Dropout", "StaticEmbedding")
@@ -89,11 +84,13 @@ def module_types(folder: Path) -> list[tuple[str, str]]:
 
     Paths that lead out of the folder are left out.
     """
-    listed = _json(folder / "modules.json")
+    listed = read_json(folder / "modules.json")
     modules = listed if isinstance(listed, list) else []
     types = [(str(each.get("path", "")), str(each.get("type", ""))) for each in modules if isinstance(each, dict)]
     for place, kind in list(types):
-        routes = _json(folder / place / "router_config.json") if kind.endswith(".Router") and _inside(place) else None
+        routes = (
+            read_json(folder / place / "router_config.json") if kind.endswith(".Router") and _inside(place) else None
+        )
         routed = routes.get("types") if isinstance(routes, dict) else None
         if isinstance(routed, dict):
             types += [((Path(place) / str(path)).as_posix(), str(name)) for path, name in routed.items()]
@@ -109,7 +106,7 @@ def weight_files(folder: Path) -> list[Path]:
     files: list[Path] = []
     for module in [path for path, _ in module_types(folder)] or [""]:
         place = folder / module
-        index = _json(place / "model.safetensors.index.json")
+        index = read_json(place / "model.safetensors.index.json")
         if isinstance(index, dict) and isinstance(index.get("weight_map"), dict):
             files += [place / Path(str(name)).name for name in sorted(set(index["weight_map"].values()))]
         elif (single := place / "model.safetensors").is_file():
@@ -121,7 +118,7 @@ def weights_sha256(folder: Path) -> str:
     """Which weights these are, as 64 hex digits.
 
     One file: its sha256, which is the one that model hubs publish. Several: the sha256 of one line per file,
-    `<sha256> <path in the folder>\\n`, in order of path. Hashes are remembered by size and modification time.
+    `<sha256> <path in the folder>\\n`, in order of path. A file is read again when it has changed.
 
     Raises:
         MissingModel: there are no weights, or a listed shard is absent.
@@ -132,47 +129,8 @@ def weights_sha256(folder: Path) -> str:
     for file in files:
         if not file.is_file():
             raise MissingModel(f"model folder '{folder}' has no {file.relative_to(folder).as_posix()}")
-    hashes = {file.relative_to(folder).as_posix(): _remembered_sha256(file) for file in files}
+    hashes = {file.relative_to(folder).as_posix(): remembered_sha256(file, home()) for file in files}
     if len(hashes) == 1:
         return next(iter(hashes.values()))
     lines = "".join(f"{digest} {name}\n" for name, digest in sorted(hashes.items()))
     return text_sha256(lines)
-
-
-def _remembered_sha256(path: Path) -> str:
-    real = path.resolve()
-    stat = real.stat()
-    key, state = str(real), [stat.st_size, stat.st_mtime_ns]
-    memory = home() / HASHES
-    known = _json(memory)
-    known = known if isinstance(known, dict) else {}
-    entry = known.get(key)
-    if isinstance(entry, list) and entry[:2] == state and len(entry) == 3:
-        return str(entry[2])
-    digest = file_sha256(real)
-    try:
-        write_atomically(memory, json.dumps({**known, key: [*state, digest]}, indent=1))
-    except OSError as cause:  # a read-only home costs time, nothing else
-        log.debug("hash of %s is not remembered: %s", real, cause)
-    return digest
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Readers see the old file or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _json(path: Path) -> Any:
-    """The file's content; None when it is absent or not JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,6 +26,7 @@ from rag.core.digests import file_sha256, text_sha256
 from rag.core.errors import MissingModel
 from rag.core.progress import Progress, silent
 from rag.models.folder import home, require_complete
+from rag.models.hashes import remembered_sha256
 
 RECORD = "ragline-model.json"
 CONVERTER = 1  # raise it when conversion writes something else, so that old folders are not served
@@ -91,26 +92,34 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
 )
 
 
-def built(model: PackagedModel) -> Path:
-    """The model's folder, every file of it present at its recorded size.
+def built(model: PackagedModel, *, sha256_of: Callable[[Path], str] | None = None) -> Path:
+    """The model's folder, every file of it as it was built.
 
+    Args:
+        sha256_of: what reads a file. None reads those that changed since they were last read.
     Raises:
-        MissingModel: it is not built yet, or a file is gone or cut short.
+        MissingModel: it is not built yet, or a file is gone, cut short or changed.
     """
+    sha256_of = sha256_of or (lambda path: remembered_sha256(path, home()))
     cure = f"Run: rag models pull {model.name}"
     if not model.path.is_dir():
         raise MissingModel(f"model '{model.name}' is not there yet ({model.path}). {cure}")
     try:
         files = dict(json.loads((model.path / RECORD).read_bytes())["files"])
+        facts = {str(name): (int(fact["size_bytes"]), str(fact["sha256"])) for name, fact in files.items()}
     except (OSError, ValueError, KeyError, TypeError):
-        raise MissingModel(f"model folder '{model.path}' has no {RECORD}. {cure}") from None
-    for name, size_bytes in files.items():
-        file = model.path / str(name)
+        raise MissingModel(f"model folder '{model.path}' has no {RECORD} of this version. {cure}") from None
+    for name, (size_bytes, sha256) in facts.items():
+        file = model.path / name
         if not file.is_file():
             raise MissingModel(f"model folder '{model.path}' has no {name}. {cure}")
         if (n_bytes := file.stat().st_size) != size_bytes:
             raise MissingModel(
                 f"{name} in model folder '{model.path}' has {n_bytes:,} bytes instead of {size_bytes:,}. {cure}"
+            )
+        if sha256_of(file) != sha256:
+            raise MissingModel(
+                f"{name} in model folder '{model.path}' is not as it was built: its bytes changed. {cure}"
             )
     require_complete(model.path, cure=cure)
     return model.path
@@ -223,7 +232,10 @@ def _write_record(model: PackagedModel, folder: Path) -> None:
         "licence": model.licence,
         "wheel_sha256": model.wheel_sha256,
         "converter": CONVERTER,
-        "files": {path.relative_to(folder).as_posix(): path.stat().st_size for path in files},
+        "files": {
+            path.relative_to(folder).as_posix(): {"size_bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in files
+        },
     }
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

