@@ -29,7 +29,7 @@ from rag.models.folder import home, require_complete
 from rag.models.hashes import remembered_sha256
 
 RECORD = "ragline-model.json"
-CONVERTER = 1  # raise it when conversion writes something else, so that old folders are not served
+CONVERTER = 2  # raise it when conversion writes something else, so that old folders are not served
 MAX_UNPACKED = 1 << 30
 
 
