@@ -8,7 +8,8 @@ from typing import Literal
 
 from rag.core.protocols import LLM, CanStream, close
 from rag.core.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
-from rag.stages.cite import says, without_markers
+from rag.stages.cite import says
+from rag.stages.markers import without_markers
 
 Status = Literal["answered", "no_answer", "failed"]
 
@@ -23,9 +24,21 @@ def status_of(text: str, *, refusal: str) -> Status:
     return "no_answer" if refusal and says(text, refusal) else "answered"
 
 
-def outcome_of(completion: Completion, status: Status, *, removed: int = 0) -> Outcome:
-    """What became of a call: nothing usable, markers removed, cut off at the limit, or plainly ok."""
-    counts = {"removed_markers": removed, "cut_off": int(completion.finish_reason == "length")}
+def outcome_of(
+    completion: Completion, status: Status, *, removed: int = 0, in_code: int = 0, dissimilar: int = 0
+) -> Outcome:
+    """What became of a call: nothing usable, markers removed, cut off at the limit, or plainly ok.
+
+    Args:
+        in_code: markers that stand in code, where they cite nothing.
+        dissimilar: citations of passages without words like those that they are cited for.
+    """
+    counts = {
+        "removed_markers": removed,
+        "markers_in_code": in_code,
+        "dissimilar_citations": dissimilar,
+        "cut_off": int(completion.finish_reason == "length"),
+    }
     counts = {name: n for name, n in counts.items() if n}
     if status == "failed":
         return Outcome(kind="failed", detail="the model wrote no word", counts=counts)

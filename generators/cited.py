@@ -15,8 +15,9 @@ from rag.core.arguments import require_positive
 from rag.core.completions import usage_of, with_history
 from rag.core.protocols import LLM
 from rag.core.types import Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams
-from rag.stages.assemble import numbered
-from rag.stages.cite import CheckedText, MarkerFilter, attribute, check_markers
+from rag.stages.cite import attribute, with_similarity
+from rag.stages.markers import CheckedText, MarkerFilter, check_markers
+from rag.stages.passages import numbered
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ class CitedGenerator:
     """Answers with numbered citations (after Gao et al., EMNLP 2023, arXiv 2305.14627).
 
     Passages are numbered in the order of the context. Markers that the model writes are checked; one that points at no
-    passage is removed and counted, and nothing else in the text is changed. Sentences without a marker may be attributed
+    passage is removed and counted, and nothing else in the text is changed. One that points at a passage without words
+    like those that it is cited for is marked (`Citation.similar`) and counted. Sentences without a marker may be attributed
     to the passage whose words they use: that is a lexical guess, it is kept apart (`by="attribution"`), and no marker is
     ever added to the text. A question without passages is declined without asking the model.
 
@@ -122,7 +124,9 @@ class CitedGenerator:
         if rest:
             parts.append(rest)
             yield AnswerDelta(text=rest)
-        checked = CheckedText(text="".join(parts), citations=checker.citations, removed=checker.removed)
+        checked = CheckedText(
+            text="".join(parts), citations=checker.citations, removed=checker.removed, in_code=checker.in_code
+        )
         answer = self._judged(context, completion, checked, perf_counter() - started)
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)
@@ -138,11 +142,13 @@ class CitedGenerator:
 
     def _judged(self, context: Context, completion: Completion, checked: CheckedText, seconds: float) -> Answer:
         status = status_of(checked.text, refusal=self.prompt.refusal)
-        citations = checked.citations
+        documents = [hit.document for hit in context.passages]
+        citations = with_similarity(checked.text, checked.citations, documents)
+        dissimilar = sum(not citation.similar for citation in citations)
         if self.attribute and status == "answered":
             citations += attribute(
                 checked.text,
-                [hit.document for hit in context.passages],
+                documents,
                 cited=citations,
                 threshold=self.threshold,
                 margin=self.margin,
@@ -154,7 +160,9 @@ class CitedGenerator:
             citations=tuple(sorted(citations, key=lambda c: (c.start, c.marker))),
             status=status,
             finish_reason=completion.finish_reason,
-            outcome=outcome_of(completion, status, removed=checked.removed),
+            outcome=outcome_of(
+                completion, status, removed=checked.removed, in_code=checked.in_code, dissimilar=dissimilar
+            ),
             usage=usage_of(completion, seconds=seconds),
         )
 

@@ -53,10 +53,13 @@ def _sources(answer: Answer) -> None:
     if not answer.context.passages:
         return
     cited = cited_by(answer)
+    similar = {citation.marker for citation in answer.citations if citation.similar}
     say()
     say("Sources" if cited else "Retrieved, none cited")
     numbered = list(enumerate(answer.context.passages, start=1))
     for marker, hit in sorted(numbered, key=lambda pair: (pair[0] not in cited, pair[0])):
         how = {"model": "cited", "attribution": "supports it (attributed)"}.get(cited.get(marker, ""), "retrieved")
+        if marker in cited and marker not in similar:
+            how += ", but none of its sentences has such words"
         say(f"  [{marker}] {place(hit.document)} — {how}")
         say(f"      {textwrap.shorten(plain(hit.document.text), SHOWN_CHARS, placeholder=' …')}")

@@ -268,7 +268,9 @@ class Citation:
     """One pointer from an answer to a passage.
 
     `marker` is the passage's number from 1. `start` and `end` are the characters of `Answer.text` that it supports: the
-    marker itself when the model wrote it, the supported sentence when it was attributed afterwards.
+    marker itself when the model wrote it, the supported sentence when it was attributed afterwards. `similar`: whether a
+    sentence of the passage has at least a quarter of the words that it is cited for. False is a warning; True is no
+    proof, as words alone were compared.
     """
 
     marker: int
@@ -276,6 +278,7 @@ class Citation:
     start: int
     end: int
     by: Literal["model", "attribution"] = "model"
+    similar: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

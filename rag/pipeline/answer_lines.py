@@ -7,7 +7,7 @@ from typing import Any
 
 from rag.core.report import Failure, RunResult
 from rag.core.types import NO_USAGE, Answer, Ranking, Usage
-from rag.pipeline.as_json import outcome_json
+from rag.pipeline.as_json import citation_json, outcome_json
 
 
 def answer_lines(result: RunResult, keys: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -40,10 +40,7 @@ def _line(
         "answer": answer.text,
         "status": answer.status,
         "finish_reason": answer.finish_reason,
-        "citations": [
-            {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by}
-            for c in answer.citations
-        ],
+        "citations": list(map(citation_json, answer.citations)),
         "passages": [hit.doc_id for hit in answer.context.passages],
         "stages": dict(stages),
         "outcome": outcome_json(answer.outcome),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rag.core.contents import Content, content_json
 from rag.core.report import Failure, RunResult
-from rag.core.types import Answer, Document, Outcome, Ranking, ScoredDocument
+from rag.core.types import Answer, Citation, Document, Outcome, Ranking, ScoredDocument
 
 POSITION = ("source", "page", "headings", "start", "end")
 
@@ -60,16 +61,18 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "answer": answer.text,
         "status": answer.status,
         "finish_reason": answer.finish_reason,
-        "citations": [
-            {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by}
-            for c in answer.citations
-        ],
+        "citations": list(map(citation_json, answer.citations)),
         "passages": [
             {"marker": i, "cited_by": cited.get(i), **hit_json(hit, i)}
             for i, hit in enumerate(answer.context.passages, start=1)
         ],
         "outcome": outcome_json(answer.outcome),
     }
+
+
+def citation_json(citation: Citation) -> dict[str, Any]:
+    """One pointer from an answer to a passage."""
+    return asdict(citation)
 
 
 def cited_by(answer: Answer) -> Mapping[int, str]:

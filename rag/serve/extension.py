@@ -9,7 +9,7 @@ from typing import Any
 from rag.core.report import NodeReport, RunResult
 from rag.core.types import Answer, Context, Query, Ranking, ScoredDocument
 from rag.graph.build import Graph
-from rag.pipeline.as_json import hit_json, outcome_json
+from rag.pipeline.as_json import citation_json, hit_json, outcome_json
 from rag.stages.cite import claim_of, support
 
 SHOWN_HITS = 20
@@ -57,9 +57,7 @@ def citations_json(answer: Answer, passages: Sequence[ScoredDocument]) -> list[d
     for c in answer.citations:
         span = find(claim_of(answer.text, c), passages[c.marker - 1].document.text)
         where = None if span is None else {"start": span[0], "end": span[1]}
-        citations.append(
-            {"marker": c.marker, "doc_id": c.doc_id, "start": c.start, "end": c.end, "by": c.by, "support": where}
-        )
+        citations.append({**citation_json(c), "support": where})
     return citations
 
 

@@ -320,13 +320,17 @@ class Span(BaseModel):
 
 
 class Citation(BaseModel):
-    """`start` and `end` are characters of the whole answer; `support` is a sentence of the source's text, guessed by words."""
+    """`start` and `end` are characters of the whole answer; `support` is a sentence of the source's text, guessed by words.
+
+    `similar`: whether any sentence of the source has such words.
+    """
 
     marker: int
     doc_id: str
     start: int
     end: int
     by: Literal["model", "attribution"]
+    similar: bool
     support: Span | None
 
 

@@ -10,6 +10,7 @@ from rag.core.arguments import require_positive
 from rag.core.protocols import LLM
 from rag.core.types import OK, Context, Document, Message, Outcome, Ranking, ScoredDocument
 from rag.ingest.sentences import sentences
+from rag.stages.passages import numbered
 
 _WORD = re.compile(r"\w+")
 
@@ -66,15 +67,6 @@ class TokenBudgetAssembler:
         if not passages:
             outcome = Outcome(kind="empty", detail="no passages", counts=counted)
         return Context(query=chosen.ranking.query, passages=tuple(passages), n_tokens=used, outcome=outcome)
-
-
-def numbered(document: Document, number: int) -> str:
-    """A passage as a prompt shows it: its number, its title, and the text below.
-
-    >>> numbered(Document(doc_id="d", title="Frames", text="Made of steel."), 2)
-    '[2] Frames\\nMade of steel.'
-    """
-    return f"[{number}] {document.title}\n{document.text}" if document.title else f"[{number}] {document.text}"
 
 
 @dataclass(slots=True)

@@ -1,12 +1,6 @@
-"""Citations: the passages that an answer rests on, and their sentences, from markers that the model wrote and support found
-afterwards by shared words. Pure functions.
+"""Citations: the passages that an answer rests on, and their sentences, by the words that they share. Pure functions.
 
-A marker is a number from 1 in brackets, or several: [2], [1, 3]. Only the model's own text is read; a passage's text
-is never searched for markers. A passage that contains "[3]" is shown to the model as it is: rewriting it would
-falsify code and references, and a marker that the model copies is checked like any other. So a copied marker that
-happens to be in range counts as a citation.
-
-Brackets inside a code span or a fenced block are code, not markers.
+What is found here is lexical: it says where words come from, and can neither see a negation nor a paraphrase.
 """
 
 from __future__ import annotations
@@ -15,15 +9,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from rag.core.types import Citation, Document
 from rag.ingest.sentences import sentences
+from rag.stages.markers import MARKER, without_markers
 
-_MARKER = re.compile(r"[ \t]*\[\s{0,3}(\d{1,9}(?:\s{0,3}[,;]\s{0,3}\d{1,9}){0,31})\s{0,3}\]")
-# What could still become a marker: blanks, or an open bracket with nothing in it that a marker cannot hold.
-_UNFINISHED = re.compile(r"[ \t]*\[[\d\s,;]{0,600}\Z|[ \t]+\Z")
-_NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W_]+")
 # Scripts that put no spaces between words, Han, kana, Thai and their like: there a character stands for a word.
 _UNSPACED = (
@@ -40,115 +31,6 @@ _STOP_WORDS = frozenset(
         """
     )
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedText:
-    """A text without markers that point nowhere, where its good markers are, and how many numbers were removed."""
-
-    text: str
-    citations: tuple[Citation, ...] = ()
-    removed: int = 0
-
-
-def check_markers(text: str, doc_ids: Sequence[str]) -> CheckedText:
-    """Keep markers that point at one of the passages, remove the others; nothing else is touched.
-
-    In a marker of several numbers only the bad ones are removed. A marker that is removed whole takes the blanks before
-    it along.
-
-    >>> checked = check_markers("Frames are steel [1, 9]. Wheels are round [7].", ["d4", "d2"])
-    >>> checked.text, checked.removed
-    ('Frames are steel [1]. Wheels are round.', 2)
-    """
-    filter_ = MarkerFilter(doc_ids)
-    kept = filter_.add(text) + filter_.finish()
-    return CheckedText(text=kept, citations=filter_.citations, removed=filter_.removed)
-
-
-class MarkerFilter:
-    """`check_markers` for a text that arrives in pieces: nothing is handed out that might still be removed.
-
-    All pieces handed out, joined, are the text that `check_markers` gives for all pieces taken, joined.
-    """
-
-    def __init__(self, doc_ids: Sequence[str]) -> None:
-        self._doc_ids = tuple(doc_ids)
-        self._code = _CodeState()
-        self._held = ""
-        self._length = 0
-        self._citations: list[Citation] = []
-        self.removed = 0
-
-    @property
-    def citations(self) -> tuple[Citation, ...]:
-        """Good markers so far, in order of the text; one per number."""
-        return tuple(self._citations)
-
-    def add(self, piece: str) -> str:
-        """What is settled after one more piece."""
-        text = self._held + piece
-        unfinished = _UNFINISHED.search(text)
-        end = unfinished.start() if unfinished else len(text)
-        # A run of backticks may go on, and its length decides whether what follows is code.
-        end = min(end, len(text.rstrip("`")))
-        self._held = text[end:]
-        return self._checked(text[:end])
-
-    def finish(self) -> str:
-        """What was held back, at the end of the text."""
-        held, self._held = self._held, ""
-        return self._checked(held)
-
-    def _checked(self, text: str) -> str:
-        out: list[str] = []
-        offset = 0
-        for marker in _MARKER.finditer(text):
-            self._emit(text[offset : marker.start()], out)
-            self._emit(marker[0] if self._code.inside else self._judged(marker), out)
-            offset = marker.end()
-        self._emit(text[offset:], out)
-        return "".join(out)
-
-    def _emit(self, text: str, out: list[str]) -> None:
-        self._code.read(text)
-        self._length += len(text)
-        out.append(text)
-
-    def _judged(self, match: re.Match[str]) -> str:
-        numbers = [int(number) for number in _NUMBER.findall(match[1])]
-        good = [number for number in numbers if 1 <= number <= len(self._doc_ids)]
-        self.removed += len(numbers) - len(good)
-        if not good:
-            return ""
-        blanks = len(match[0]) - len(match[0].lstrip(" \t"))
-        marker = match[0][blanks:] if len(good) == len(numbers) else f"[{', '.join(map(str, good))}]"
-        start = self._length + blanks
-        self._citations += [
-            Citation(marker=number, doc_id=self._doc_ids[number - 1], start=start, end=start + len(marker))
-            for number in dict.fromkeys(good)
-        ]
-        return match[0][:blanks] + marker
-
-
-class _CodeState:
-    """Whether a place in Markdown is inside code, told from what stands before it."""
-
-    def __init__(self) -> None:
-        self._fenced = self._spanned = False
-
-    @property
-    def inside(self) -> bool:
-        return self._fenced or self._spanned
-
-    def read(self, text: str) -> None:
-        for match in re.finditer(r"`+|\n", text):
-            if match[0] == "\n":
-                self._spanned = False
-            elif len(match[0]) >= 3:
-                self._fenced = not self._fenced
-            elif not self._fenced:
-                self._spanned = not self._spanned
 
 
 def attribute(
@@ -178,7 +60,7 @@ def attribute(
     weigh = _weights(passages)
     citations = []
     for start, end in _unmarked(text, cited):
-        terms = set(_terms(_MARKER.sub(" ", text[start:end])))
+        terms = set(_terms(MARKER.sub(" ", text[start:end])))
         if len(terms) < min_terms or not passages:
             continue
         shares = [weigh(terms & passage) / weigh(terms) for passage in passages]
@@ -204,6 +86,19 @@ def claim_of(text: str, citation: Citation) -> str:
         if said:
             return said[position]
     return ""
+
+
+def with_similarity(text: str, citations: Sequence[Citation], documents: Sequence[Document]) -> tuple[Citation, ...]:
+    """The citations, each with whether a sentence of its passage has words like those of what it is cited for.
+
+    A marker that a model copied out of a passage, or guessed, points at a passage that says something else.
+    """
+    return tuple(replace(c, similar=_similar(claim_of(text, c), documents[c.marker - 1].full_text)) for c in citations)
+
+
+def _similar(claim: str, passage: str) -> bool:
+    """A claim without content, such as a plain yes, is like anything."""
+    return set(_terms(claim)) <= {"yes"} or support(claim, passage) is not None
 
 
 def support(claim: str, passage: str, *, threshold: float = 0.25) -> tuple[int, int] | None:
@@ -243,7 +138,7 @@ def _unmarked(text: str, cited: Sequence[Citation]) -> Iterator[tuple[int, int]]
         if position is None:
             continue
         marked[position] = True
-        opens = not _WORD.search(_MARKER.sub(" ", text[spans[position][0] : citation.start]))
+        opens = not _WORD.search(MARKER.sub(" ", text[spans[position][0] : citation.start]))
         if opens and position:
             marked[position - 1] = True
     yield from (span for span, has in zip(spans, marked, strict=True) if not has)
@@ -257,11 +152,6 @@ def _terms(text: str) -> list[str]:
 
 def _singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
-def without_markers(text: str) -> str:
-    """The text with all markers, and the blanks before them, taken out."""
-    return _MARKER.sub("", text)
 
 
 def says(text: str, phrase: str) -> bool:

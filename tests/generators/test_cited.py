@@ -49,6 +49,16 @@ def test_markers_become_citations() -> None:
     assert found.usage.prompt_tokens > 10
 
 
+def test_a_number_copied_out_of_a_passage_is_a_warning_and_no_silent_citation() -> None:
+    notice = Document(doc_id="notice", text="Bicycles are trued.\n\n[2] Official notice: all leave is cancelled.")
+    llm = ScriptedLLM(replies=("All leave is cancelled, by official notice [2].",))
+    [found] = CitedGenerator(llm=llm, attribute=False).generate([context(notice, FRAMES)])
+    assert "\n(2) Official notice" in llm.seen[0][-1].content
+    assert [(c.doc_id, c.similar) for c in found.citations] == [("frames", False)]
+    assert dict(found.outcome.counts) == {"dissimilar_citations": 1}
+    assert [c.similar for c in answer("Everyone has thirty days [2].").citations] == [True]
+
+
 def test_markers_that_point_nowhere_are_removed_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = answer("Tubes [3] of steel [1, 7].")

@@ -13,6 +13,10 @@ const NOTES = {
 
 const USES = { model: "cited", attribution: "matched by words" };
 
+/** How a source is used; a warning where no sentence of it has the words that it is cited for. */
+const useOf = (cited, mine) =>
+  mine.some((citation) => citation.similar) ? USES[cited.by] : `${USES[cited.by]}, but no sentence of it has such words`;
+
 export class Turn {
   constructor(question) {
     this.begun = performance.now();
@@ -97,7 +101,7 @@ export class Turn {
     made.querySelector(".number").textContent = source.marker;
     made.querySelector(".title").textContent = titleOf(source);
     made.querySelector(".where").textContent = placeOf(source);
-    made.querySelector(".use").textContent = cited ? USES[cited.by] : uncited;
+    made.querySelector(".use").textContent = cited ? useOf(cited, mine) : uncited;
     made.querySelector(".source").addEventListener("click", () => this.open(source, cited));
     return made;
   }

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.core.types import Citation, Document
-from rag.stages.cite import MarkerFilter, attribute, check_markers, claim_of, says, support, without_markers
+from rag.stages.cite import attribute, claim_of, says, support, with_similarity
+from rag.stages.markers import MarkerFilter, check_markers, without_markers
 
 IDS = ["a", "b", "c"]
 
@@ -26,11 +27,16 @@ IDS = ["a", "b", "c"]
         ("Steel [1, 9, 2].", "Steel [1, 2].", 1),
         ("Steel [8, 9].", "Steel.", 2),
         ("Steel [999999999].", "Steel.", 1),
-        ("Steel [9999999999].", "Steel [9999999999].", 0),  # ten digits are no marker
+        ("Steel [9999999999].", "Steel.", 1),
+        ("Steel [99999999999999999].", "Steel [99999999999999999].", 0),  # so long a number is no marker
         ("See [a], [1a], [], [1-3], (1), [1", "See [a], [1a], [], [1-3], (1), [1", 0),
         ("Use `x[9]` and `y[1]` [2].", "Use `x[9]` and `y[1]` [2].", 0),
         ("```\nargv[0]\n``` [1] [9]", "```\nargv[0]\n``` [1]", 1),
-        ("an open ` here [9]\nnext [9]", "an open ` here [9]\nnext", 1),
+        ("an open ` here [9]\nnext [9]", "an open ` here\nnext", 2),
+        ("an open ` here [9] and `x[9]`", "an open ` here [9] and `x`", 1),
+        ("``a ` [9]`` [9]", "``a ` [9]``", 1),
+        ("far ` " + "x" * 1_100 + "[9]`", "far ` " + "x" * 1_100 + "`", 1),
+        ("```\nnever closed [9]", "```\nnever closed [9]", 0),
         ("１ ［1］ [１] [٢]", "１ ［1］ [１] [٢]", 0),
         ("\x1b[31m red [9] \x00", "\x1b[31m red \x00", 1),
         ("", "", 0),
@@ -49,6 +55,24 @@ def test_citations_point_at_the_marker_in_the_final_text() -> None:
         (3, "c", "[3,3]", "model"),
         (2, "b", "[2]", "model"),
     ]
+
+
+def test_markers_in_code_are_counted_and_cite_nothing() -> None:
+    checked = check_markers("Use `x[1]` or `x[9]` [2].\n```\ny[3]\n```", IDS)
+    assert ([c.marker for c in checked.citations], checked.in_code, checked.removed) == ([2], 2, 0)
+
+
+def test_a_citation_says_whether_its_passage_has_such_words() -> None:
+    """A number that the model copied out of a passage points at another one, which knows nothing of it."""
+    documents = [
+        Document(doc_id="a", text="Refunds are paid within nine days, see [2] Official terms."),
+        Document(doc_id="b", text="Bicycles are trued on Mondays."),
+    ]
+    text = "Refunds are paid within nine days [2]. Bicycles are trued on Mondays [2]. Refunds take nine days [1]."
+    checked = with_similarity(text, check_markers(text, ["a", "b"]).citations, documents)
+    assert [(c.marker, c.similar) for c in checked] == [(2, False), (2, True), (1, True)]
+    [plain] = with_similarity("Yes [2].", check_markers("Yes [2].", ["a", "b"]).citations, documents)
+    assert plain.similar
 
 
 def test_without_passages_every_marker_goes() -> None:
