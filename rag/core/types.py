@@ -8,9 +8,9 @@ filters and contents.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from rag.core.contents import Content, digest_of
 
@@ -189,7 +189,7 @@ class ScoredDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Hits of one query in rank order. `source` is the node that made it."""
+    """Hits of one query in rank order. `source` is the node that made it. Iterates and indexes like its hits."""
 
     query: Query
     hits: tuple[ScoredDocument, ...] = ()
@@ -208,6 +208,19 @@ class Ranking:
     @property
     def doc_ids(self) -> tuple[str, ...]:
         return tuple(hit.document.doc_id for hit in self.hits)
+
+    def __iter__(self) -> Iterator[ScoredDocument]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    @overload
+    def __getitem__(self, place: int) -> ScoredDocument: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[ScoredDocument, ...]: ...
+    def __getitem__(self, place: int | slice) -> ScoredDocument | tuple[ScoredDocument, ...]:
+        return self.hits[place]
 
 
 Run = list[Ranking]

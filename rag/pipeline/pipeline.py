@@ -28,6 +28,7 @@ from rag.pipeline.loaded import models_loaded, require_local_models
 from rag.pipeline.memory_plan import plan_turns, require_room
 from rag.pipeline.release import inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
+from rag.pipeline.twins import AsyncTwins
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
 
@@ -39,7 +40,7 @@ BATCH = 64
 """Queries that go through the graph together when a longer list is given: bounds memory, keeps models busy."""
 
 
-class Pipeline:
+class Pipeline(AsyncTwins):
     """Runs a graph. Safe to share between threads; models and index parts load at first use.
 
     Use `load_pipeline` to make one. As a context manager it releases its threads at the end.

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from rag.core.errors import MissingModel, SpecError
 from rag.core.report import RunResult
+from rag.core.side_thread import Reader
 from rag.core.types import Answer, AnswerDelta, Query
 from rag.pipeline.streaming import AnswerStream
 from rag.serve.conversation import Conversation, conversation
@@ -26,7 +27,6 @@ from rag.service.errors import ApiError, explained, failed
 from rag.service.gone import unless_gone
 from rag.service.replies import LAST_EVENT, EventStream, JSONReply, event
 from rag.service.service import ANSWERING, CHAT_PATH, Service
-from rag.service.streams import Reader
 from rag.service.wire import ChatReply, ChatRequest, refusals
 
 EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rag.core.errors import SpecError
 from rag.core.protocols import LLM, AsksModel, CanSample, CanStreamAnswers, CanStreamTogether, CapsTokens
 from rag.core.report import RunResult, apart
+from rag.core.side_thread import Reader
 from rag.core.types import AnswerDelta, Query, Ranking, Where
 from rag.graph.build import RANKING_STAGES, Graph
 from rag.pipeline import Pipeline
@@ -23,7 +24,7 @@ from rag.pipeline.streaming import AnswerStream
 from rag.service.down import UNAVAILABLE, Down
 from rag.service.gather import Gatherer
 from rag.service.settings import ServeSettings
-from rag.service.streams import Reader, Streams
+from rag.service.streams import Streams
 from rag.service.threads import Threads
 from retrievers.legs.dense.search import dense
 
