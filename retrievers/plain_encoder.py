@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from rag.core.errors import SpecError
 from rag.core.memory import Need, place
 from retrievers.encoder_kinds import Batch, Compute, Requested
+from retrievers.light_bert import MOST_TEXTS, MOST_TOKENS, LightBert
 from retrievers.sentence_folder import DenseLayer, NotPlain, Role, SentenceFolder, read_sentence_folder
+from retrievers.text_tokens import readable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +98,7 @@ class PlainEncoder:
     def release(self) -> None:
         """Let go of the weights; a running call keeps them until it is done."""
         with self._lock:
-            for name in ("_transformer", "_after"):
+            for name in ("_transformer", "_after", "_light"):
                 self.__dict__.pop(name, None)
         gc.collect()
 
@@ -117,10 +119,14 @@ class PlainEncoder:
 
     def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
         """Rows of `texts` and their vectors, a forward pass at a time."""
+        how, prompt = self._how, self._how.prompts[role]
+        light = self._light_ids([prompt + text for text in texts])
+        if light is not None and self._light is not None:
+            yield np.arange(len(texts)), self._light.encode(light)
+            return
         from retrievers.batch_threads import run_batches
         from retrievers.transformer import tokens_per_batch
 
-        how, prompt = self._how, self._how.prompts[role]
         with self._lock:
             ids = self._tokens.ids([prompt + text for text in texts])
             skip = 0 if how.include_prompt or not prompt else self._tokens.prompt_length(prompt)
@@ -132,6 +138,18 @@ class PlainEncoder:
         lengths = [len(each) for each in ids]
         for rows, vectors in run_batches(forward, list(by_length(lengths, budget=tokens_per_batch()))):
             yield np.asarray(rows), vectors
+
+    def _light_ids(self, texts: Sequence[str]) -> list[list[int]] | None:
+        """The tokens of texts that are few and short, as long as nothing heavy is loaded; else None."""
+        if len(texts) > MOST_TEXTS or "_transformer" in self.__dict__ or self._light is None:
+            return None
+        ids = self._light.ids(list(map(readable, texts)))
+        return ids if max(map(len, ids), default=0) <= MOST_TOKENS else None
+
+    @cached_property
+    def _light(self) -> LightBert | None:
+        """What encodes a query or two without torch, if the folder is one that it reads."""
+        return LightBert(self._how, compute=self.compute) if LightBert.reads(self._how) else None
 
     def _load(self) -> None:
         """Load what `_forward` reads, before several threads do; they change none of it."""

@@ -47,9 +47,9 @@ class TextTokens:
         """Token ids with special ones, cut at the length limit."""
         if not texts:
             return []
-        readable = [_readable(text.lower() if self._lower_case else text) for text in texts]
+        cleaned = [readable(text.lower() if self._lower_case else text) for text in texts]
         encoded = self._tokenizer(
-            readable, truncation=True, max_length=self._max_length, padding=False, return_attention_mask=False
+            cleaned, truncation=True, max_length=self._max_length, padding=False, return_attention_mask=False
         )
         ids: list[list[int]] = encoded["input_ids"]
         return ids
@@ -64,7 +64,7 @@ class TextTokens:
         if not texts:
             return []
         encoded = self._tokenizer(
-            [_readable(text) for text in texts],
+            [readable(text) for text in texts],
             add_special_tokens=False,
             truncation=False,
             padding=False,
@@ -76,7 +76,7 @@ class TextTokens:
         return [[(int(start), int(end)) for start, end in spans] for spans in encoded["offset_mapping"]]
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """`text` with lone surrogates, which no tokenizer takes, as question marks: as many characters as before."""
     try:
         text.encode()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag.core.errors import SpecError
-from rag.models.processor import bfloat16_pays
+from rag.models.processor import bfloat16_pays, may_have_gpu
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +43,9 @@ def choose_compute(requested: Literal["auto", "float32", "bfloat16"]) -> Compute
 
 
 def device() -> str:
+    """cuda, or cpu where no GPU is."""
+    if not may_have_gpu():
+        return "cpu"
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

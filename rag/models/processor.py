@@ -1,11 +1,22 @@
-"""The processor of this machine, and what it is good at. Imports torch when asked."""
+"""The processor of this machine, and what it is good at. Imports torch where only that knows."""
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
+
+
+_GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+"""One of these is there where a driver of a GPU is: NVIDIA's, AMD's, that of Windows below Linux."""
+
+
+def may_have_gpu() -> bool:
+    """False where no driver of a GPU is there; else torch knows. Looks at files alone, which costs nothing."""
+    return not sys.platform.startswith("linux") or any(os.path.exists(file) for file in _GPU_FILES)
 
 
 def bfloat16_pays() -> bool:
