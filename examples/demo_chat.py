@@ -11,7 +11,7 @@ from pathlib import Path
 
 import rag
 from rag.cli import main as command
-from rag.cli.console import progress_bar
+from rag.cli.progress import progress_bar
 
 HERE = Path(__file__).resolve().parent
 SOURCES = [HERE.parent / "docs", HERE / "corpus"]

@@ -24,7 +24,7 @@ DEEP_IMPORTS = {
     "generators.llm": ["LLMS"],
     "rag.cli": ["main"],
     "rag.cli.ask": ["show_answer"],
-    "rag.cli.console": ["progress_bar"],
+    "rag.cli.progress": ["progress_bar"],
     "rag.core.in_step": ["Ask", "answered", "tagged", "together"],
     "rag.filters": ["OPERATORS", "Operator", "matches", "parse_where"],
     "rag.mcp.server": ["create_server"],

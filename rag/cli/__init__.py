@@ -6,12 +6,15 @@ Exit codes: 0 ok, 2 usage or configuration, 3 missing dependency or model, 4 bad
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 
-from rag.cli.console import make_logs_plain, warn
+from rag.cli.console import fail, set_loudness
+from rag.cli.defaults import fill_index
 from rag.cli.parser import parser
 from rag.core.errors import RagError
 from rag.core.plugins import load_plugin
@@ -19,30 +22,38 @@ from rag.core.plugins import load_plugin
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    given = parser().parse_args(arguments)
+    whole = parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what could stand here
+        import argcomplete
+
+        argcomplete.autocomplete(whole)
+    given = whole.parse_args(arguments)
     if given.command is None:
-        parser().print_help()
+        whole.print_help()
         return 2
-    make_logs_plain()
+    set_loudness(quiet=given.quiet, verbose=given.verbose)
     try:
         return _run(given)
     except RagError as error:
-        warn(f"rag: {error}")
+        if given.verbose:
+            traceback.print_exc()
+        fail(f"rag: {error}")
         return error.exit_code
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         sys.stderr.close()
         return 0
     except KeyboardInterrupt as stop:  # indexing says here what is kept
-        warn(f"rag: {stop}" if str(stop) else "rag: interrupted")
+        fail(f"rag: {stop}" if str(stop) else "rag: interrupted")
         return 130
     except ImportError as error:
         from rag.core.house import foreign_error
 
-        warn(f"rag: {foreign_error(error) or error}")
+        fail(f"rag: {foreign_error(error) or error}")
         return 3
 
 
 def _run(given: Namespace) -> int:
+    fill_index(given)
     for name in given.plugin:
         load_plugin(name)
     command = import_module(f"rag.cli.{given.module}")

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from functools import reduce
 
+from rag.cli.asking import question_of
 from rag.cli.console import plain, say, say_json, write
 from rag.cli.search import place
 from rag.core.errors import StageError
@@ -20,7 +21,7 @@ SHOWN_CHARS = 160
 
 def run(given: Namespace) -> int:
     """Stream the answer, then list the passages it was written from."""
-    question = Query(qid="1", text=given.question, where=reduce(both, given.where, None))
+    question = Query(qid="1", text=question_of(given.question), where=reduce(both, given.where, None))
     with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
         pipeline.require_answers()
         if given.json:

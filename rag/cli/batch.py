@@ -7,7 +7,8 @@ from argparse import Namespace
 from rag.batch.folder import FAILURES
 from rag.batch.ray import Cluster
 from rag.batch.run import WORKERS, BatchReport, Forecast, run_batch
-from rag.cli.console import progress_bar, say, say_json, warn
+from rag.cli.console import say, say_json, warn
+from rag.cli.progress import progress_bar
 from rag.pipeline import load_pipeline
 
 

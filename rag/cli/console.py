@@ -1,22 +1,20 @@
-"""How the command writes: hostile text made plain, JSON, and progress bars on stderr."""
+"""How the command writes: hostile text made plain, JSON, and what reaches stderr."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import Any
 
-from rag.core.progress import Progress, silent
+_QUIET = threading.Event()
+"""Whether results and errors alone are wanted."""
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
 
-QUIET_SECONDS = 1.0
-"""Work that ends sooner shows no bar."""
+def is_quiet() -> bool:
+    """Whether results and errors alone are wanted."""
+    return _QUIET.is_set()
 
 
 def plain(text: str) -> str:
@@ -54,9 +52,15 @@ def plain_data(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
 
 
-def warn(text: str) -> None:
-    """A line on stderr, made plain."""
+def fail(text: str) -> None:
+    """Why a command ends, on stderr, made plain."""
     print(plain(text), file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """A line on stderr, made plain; none where quiet was asked for."""
+    if not _QUIET.is_set():
+        fail(text)
 
 
 class _Plain(logging.Formatter):
@@ -66,44 +70,13 @@ class _Plain(logging.Formatter):
         return plain(super().format(record))
 
 
-def make_logs_plain() -> None:
-    """Whatever is logged and nobody else handles goes to stderr made plain."""
+def set_loudness(*, quiet: bool, verbose: bool) -> None:
+    """What reaches stderr beside errors: warnings and progress; nothing more; or all that is logged too.
+
+    Whatever nobody else handles of what is logged is made plain.
+    """
+    (_QUIET.set if quiet else _QUIET.clear)()
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
-
-
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A `Progress` that draws bars on stderr for work of over a second; silent when stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        yield silent
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    bars = Bars(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    tasks: dict[str, TaskID] = {}
-    begun = time.monotonic()
-
-    def report(what: str, done: int, total: int) -> None:
-        if not bars.live.is_started:
-            if time.monotonic() - begun < QUIET_SECONDS:
-                return
-            bars.start()
-        if what not in tasks:
-            tasks[what] = bars.add_task(plain(what), total=total)
-        bars.update(tasks[what], completed=done, total=total)
-
-    try:
-        yield report
-    finally:
-        if bars.live.is_started:
-            bars.stop()
+        logging.lastResort.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
+    logging.getLogger().setLevel(logging.INFO if verbose else logging.WARNING)

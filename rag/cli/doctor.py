@@ -10,8 +10,9 @@ from argparse import Namespace
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from rag.cli.console import progress_bar, say
+from rag.cli.console import say
 from rag.cli.listening import require_port
+from rag.cli.progress import progress_bar
 from rag.core.errors import RagError, SpecError
 from rag.core.house import foreign_packages
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from rag.cli.console import progress_bar, say, say_json, warn
+from rag.cli.console import say, say_json, warn
 from rag.cli.index import in_language
+from rag.cli.progress import progress_bar
 from rag.evaluate.beir import load_beir
 from rag.evaluate.eval_report import EvalReport
 from rag.evaluate.graph_evaluation import evaluate_graph

@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from rag.cli.console import progress_bar, say, warn
+from rag.cli.console import say, warn
+from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag.cli.console import plain_data, progress_bar, say, say_json, warn
+from rag.cli.console import plain_data, say, say_json, warn
+from rag.cli.progress import progress_bar
 from rag.cli.sources import say_losses, with_consent
 from rag.core.errors import SpecError
 from rag.core.progress import Progress

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from rag.cli.console import progress_bar, say
+from rag.cli.console import say
+from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
 from rag.models import list_models, locate, resolve
 from rag.pipeline.loaded import Named, models_of_graph

@@ -56,7 +56,20 @@ def parser() -> ArgumentParser:
             sub.add_argument("--plugin", action="append", default=[], metavar="MODULE", help=plugin_help)
         else:
             sub.set_defaults(plugin=[])
+        sub.set_defaults(wants_index="no", index=None)
+        loudness = sub.add_mutually_exclusive_group()
+        loudness.add_argument("-q", "--quiet", action="store_true", help="results and errors alone")
+        loudness.add_argument(
+            "-v", "--verbose", action="store_true", help="also what is logged, and where errors came from"
+        )
         return sub
+
+    def indexed(sub: ArgumentParser, *, needed: bool) -> None:
+        """The index that a command works on."""
+        where = "default: $RAGLINE_INDEX, then ragline.toml"
+        why = where if needed else f"needed unless the graph searches nothing ({where})"
+        sub.add_argument("--index", metavar="DIR", help=why)
+        sub.set_defaults(wants_index="needed" if needed else "taken")
 
     def traceable(sub: ArgumentParser) -> None:
         """The switches of commands that run a graph."""
@@ -87,9 +100,9 @@ def parser() -> ArgumentParser:
         """The switch of commands that may lose documents."""
         sub.add_argument("--yes", action="store_true", help="go on though over half of the documents would go")
 
-    index = command("index", "files, folders or a BEIR folder -> an index directory")
+    index = command("index", "files, folders or a BEIR folder -> an index directory, made or added to")
     index.add_argument("sources", nargs="*", metavar="SRC", help="files and folders; none for all that the index has")
-    index.add_argument("--index", required=True, metavar="DIR", help="directory to write; added to if it exists")
+    indexed(index, needed=True)
     index.add_argument(
         "--graph",
         metavar="G",
@@ -108,18 +121,36 @@ def parser() -> ArgumentParser:
     index.add_argument("--json", action="store_true", help="print one JSON document")
 
     sources = command("sources", "where the documents of an index come from")
-    sources.add_argument("--index", required=True, metavar="DIR")
+    indexed(sources, needed=True)
     sources.add_argument("--json", action="store_true", help="print one JSON document")
 
     remove = command("remove", "take sources or documents out of an index")
     remove.add_argument("targets", nargs="+", metavar="WHAT", help="a source, a file or a document, by name or id")
-    remove.add_argument("--index", required=True, metavar="DIR")
+    indexed(remove, needed=True)
     consenting(remove)
     remove.add_argument("--json", action="store_true", help="print one JSON document")
 
+    listing_documents = command("ls", "the documents of an index")
+    listing_documents.add_argument("beginning", nargs="?", default="", metavar="ID", help="only ids that begin so")
+    indexed(listing_documents, needed=True)
+    listing_documents.add_argument("--limit", type=positive, metavar="N", help="only the first N")
+    listing_documents.add_argument("--json", action="store_true", help="a JSON document a line")
+
+    show = command("show", "a document, as the index holds it")
+    show.add_argument("doc_id", metavar="ID", help="of a document or a passage")
+    indexed(show, needed=True)
+    show.add_argument("--json", action="store_true", help="print one JSON document")
+
+    init = command("init", "write a commented graph to begin with")
+    init.add_argument("file", nargs="?", default="graph.yaml", metavar="FILE", help="default: graph.yaml")
+    init.add_argument("--graph", default="ask", metavar="G", help="built-in graph to begin with (default: ask)")
+
+    completion = command("completion", "a script that completes commands in your shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+
     search = command("search", "ranked passages for a query")
-    search.add_argument("query")
-    search.add_argument("--index", required=True, metavar="DIR")
+    search.add_argument("query", nargs="?", help="unset, or -: what stdin says")
+    indexed(search, needed=True)
     search.add_argument("-k", type=positive, default=10, help="passages to show (default: 10)")
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
     filtered(search)
@@ -128,8 +159,8 @@ def parser() -> ArgumentParser:
     traceable(search)
 
     ask = command("ask", "an answer with numbered citations")
-    ask.add_argument("question")
-    ask.add_argument("--index", metavar="DIR", help="needed unless the graph searches nothing")
+    ask.add_argument("question", nargs="?", help="unset, or -: what stdin says")
+    indexed(ask, needed=False)
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     filtered(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
@@ -139,7 +170,7 @@ def parser() -> ArgumentParser:
     batch = command("batch", "a file of questions -> a file of answers, durably")
     batch.add_argument("questions", metavar="QUESTIONS.jsonl", help="a JSON object a line: id and question")
     batch.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
-    batch.add_argument("--index", metavar="DIR", help="needed unless the graph searches nothing")
+    indexed(batch, needed=False)
     batch.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
     batch.add_argument("--resume", action="store_true", help="go on with the run in --out; repeats nothing")
     batch.add_argument("--retry-failed", action="store_true", help="as --resume, and ask what failed again")
@@ -157,7 +188,7 @@ def parser() -> ArgumentParser:
 
     mcp = command("mcp", "search and answer as tools of the Model Context Protocol")
     mcp.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
-    mcp.add_argument("--index", metavar="DIR", help="needed unless the graph searches nothing")
+    indexed(mcp, needed=False)
     mcp.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
     mcp.add_argument("--host", default="127.0.0.1", help="address to listen at, with --http (default: 127.0.0.1)")
     mcp.add_argument(
@@ -170,7 +201,7 @@ def parser() -> ArgumentParser:
 
     serve = command("serve", "chat, search, reranking and embeddings over HTTP (needs ragline[serve])")
     serve.add_argument("--graph", default="chat", metavar="G", help=GRAPH_HELP)
-    serve.add_argument("--index", metavar="DIR", help="needed unless the graph searches nothing")
+    indexed(serve, needed=False)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
     serve.add_argument("--name", metavar="NAME", help="what clients call the model (default: the graph's name)")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict
 
-from rag.cli.console import plain_data, progress_bar, say, say_json
+from rag.cli.console import plain_data, say, say_json
+from rag.cli.progress import progress_bar
 from rag.cli.sources import say_losses, with_consent
 from rag.indexing import remove_from_index
 

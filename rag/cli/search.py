@@ -6,6 +6,7 @@ import textwrap
 from argparse import Namespace
 from functools import reduce
 
+from rag.cli.asking import question_of
 from rag.cli.console import plain, say, say_json, warn
 from rag.core.filters import both
 from rag.core.report import RunResult
@@ -21,7 +22,7 @@ def run(args: Namespace) -> int:
     where = reduce(both, args.where, None)
     with load_pipeline(args.graph, index=args.index, offline=args.offline) as pipeline:
         to = pipeline.graph.last_ranking()
-        result = pipeline.run([Query(qid="1", text=args.query, where=where)], to=to, k=args.k)
+        result = pipeline.run([Query(qid="1", text=question_of(args.query), where=where)], to=to, k=args.k)
     raise_failure(result)
     ranking = result.rankings[0]
     if args.json:

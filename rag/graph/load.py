@@ -24,6 +24,17 @@ def builtin_names() -> list[str]:
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
+def builtin_text(name: str) -> str:
+    """The YAML of a graph that ships with ragline.
+
+    Raises:
+        SpecError: there is none of this name.
+    """
+    if name not in builtin_names():
+        raise SpecError(f"no built-in graph '{name}'. {did_you_mean(name, builtin_names())}")
+    return (resources.files("rag") / "graphs" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
     """Read a graph: a built-in name, a file, plain data or a GraphSpec. Form is checked here, meaning by `check`.
 
@@ -36,8 +47,7 @@ def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
         return _spec(Source(name="graph", data=graph, lines={}))
     name = str(graph)
     if name in builtin_names():
-        text = (resources.files("rag") / "graphs" / f"{name}.yaml").read_text(encoding="utf-8")
-        return _spec(parse_yaml(text, name=f"built-in graph {name}"))
+        return _spec(parse_yaml(builtin_text(name), name=f"built-in graph {name}"))
     path = Path(name)
     if not path.is_file():
         hint = did_you_mean(name, builtin_names())

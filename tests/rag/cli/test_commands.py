@@ -248,7 +248,7 @@ def test_exit_codes_and_messages(
     assert "Traceback" not in given[2]
 
 
-@pytest.mark.parametrize("arguments", [["search", "x", "--index", "i", "-k", "0"], ["serch"], ["index", "x"]])
+@pytest.mark.parametrize("arguments", [["search", "x", "--index", "i", "-k", "0"], ["serch"], ["index", "--nonsense"]])
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -376,7 +376,7 @@ def test_a_closed_pipe_is_no_error(lexical_index: Path) -> None:
 
 def test_progress_bars_go_to_a_terminal_alone(notes: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, time\nfrom rag.cli.console import progress_bar\n"
+        "import sys, time\nfrom rag.cli.progress import progress_bar\n"
         "with progress_bar() as p:\n    p('[red]work', 0, 2); time.sleep(1.1); p('[red]work', 1, 2); time.sleep(0.3)\n"
     )
     quiet = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

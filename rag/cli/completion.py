@@ -1,0 +1,17 @@
+"""`rag completion`: what a shell needs to complete commands and options."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from rag.cli.console import write
+from rag.core.optional import need
+
+
+def run(given: Namespace) -> int:
+    """Print a script for a shell to read."""
+    need("argcomplete", by="rag completion")
+    from argcomplete.shell_integration import shellcode
+
+    write(shellcode(["rag"], shell=given.shell) + "\n")
+    return 0

@@ -1,0 +1,49 @@
+"""Which index a command means that names none."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from argparse import Namespace
+from pathlib import Path
+
+from rag.core.errors import SpecError
+
+SETTINGS = "ragline.toml"
+_LARGEST_BYTES = 65_536
+
+
+def fill_index(given: Namespace) -> None:
+    """Set `given.index`, where the command takes one and was given none: RAGLINE_INDEX, or `ragline.toml` here or above.
+
+    Raises:
+        SpecError: the command needs an index and there is none; or the file cannot be read.
+    """
+    wants = given.wants_index
+    if wants == "no" or given.index is not None:
+        return
+    given.index = os.environ.get("RAGLINE_INDEX") or _of_settings(Path.cwd())
+    if given.index is None and wants == "needed":
+        raise SpecError(
+            f'rag {given.command}: no index. Give --index DIR, set RAGLINE_INDEX, or write index = "DIR" into {SETTINGS}'
+        )
+
+
+def _of_settings(folder: Path) -> str | None:
+    """The index that the nearest file of settings names, relative to that file."""
+    for place in (folder, *folder.parents):
+        file = place / SETTINGS
+        if not file.is_file():
+            continue
+        try:
+            with file.open("rb") as stream:
+                said = tomllib.loads(stream.read(_LARGEST_BYTES).decode())
+        except (OSError, ValueError) as cause:
+            raise SpecError(f"{file}: cannot be read as TOML ({cause})") from None
+        if unknown := sorted(set(said) - {"index"}):
+            raise SpecError(f"{file}: no setting {unknown[0]!r}. Known: index")
+        index = said.get("index")
+        if not isinstance(index, str) or not index:
+            raise SpecError(f'{file}: index must be the path of an index, such as index = "notes-index"')
+        return str(place / Path(index).expanduser())
+    return None
