@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rag.cli.console import warn
 from rag.cli.listening import address, listen, names, warn_if_open
@@ -20,19 +20,17 @@ def run(args: Namespace) -> int:
     """Serve a graph over HTTP until Ctrl-C."""
     for module in ("fastapi", "uvicorn"):
         need(module, by="rag serve", extra="serve")
-    import uvicorn
-
     from rag.serve import create_app
+    from rag.service.running import BoundedServer
 
     with load_pipeline(args.graph, index=args.index, offline=args.offline) as pipeline:
-        app = create_app(pipeline, settings(args))
+        limits = settings(args)
+        app = create_app(pipeline, limits)
         with listen(args.host, args.port) as listener:
             warn_if_open(args.host, app.state.n_keys)
             warn(f"rag: serving {args.graph} at {address(listener)} (Ctrl-C ends it)")
-            config: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
-            server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=5, **config))
             with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is shut down
-                server.run(sockets=[listener])
+                BoundedServer(app, limits).run(sockets=[listener])
     return 0
 
 

@@ -30,7 +30,12 @@ class ServeSettings:
         requests_per_minute: most requests of a key, or of an address where there are no keys; unset sets no limit.
         max_request_bytes: most bytes of a request.
         max_held_bytes: most bytes of all requests together that are read or answered.
-        request_timeout_s: seconds that a request may take to arrive.
+        request_timeout_s: seconds that the body of a request may take to arrive.
+        max_connections: most open connections, and at most half of the files that the process may open. Beyond it the
+            one that has kept the server waiting longest is closed; where all have requests in work, a new one gets 503.
+        head_timeout_s: seconds that the head of a request may take to arrive.
+        idle_timeout_s: seconds for which a connection is kept open between two requests.
+        reader_timeout_s: seconds for which a client may take nothing of a reply.
         keys_file: hashes of the keys that may ask (`rag keys`); the variable RAGLINE_KEYS may hold more. Without any,
             all may who reach the server.
         sessions_file: where conversations are kept; unset keeps none.
@@ -54,6 +59,10 @@ class ServeSettings:
     max_request_bytes: int = 4 * 2**20
     max_held_bytes: int = 256 * 2**20
     request_timeout_s: float = 30.0
+    max_connections: int = 512
+    head_timeout_s: float = 10.0
+    idle_timeout_s: float = 60.0
+    reader_timeout_s: float = 60.0
     keys_file: Path | None = None
     sessions_file: Path | None = None
     origins: tuple[str, ...] = ()
@@ -74,8 +83,9 @@ class ServeSettings:
                 f"serve: max_held_bytes must be at least max_request_bytes ({self.max_request_bytes:,}), got "
                 f"{self.max_held_bytes:,}: a request of that size could never come"
             )
-        if not 0 < self.request_timeout_s < float("inf"):
-            raise SpecError(f"serve: request_timeout_s must be above 0, got {self.request_timeout_s}")
+        for name in ("request_timeout_s", "head_timeout_s", "idle_timeout_s", "reader_timeout_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise SpecError(f"serve: {name} must be above 0, got {getattr(self, name)}")
         if "*" in self.origins:
             raise SpecError("serve: origins are named one by one; '*' would let every page on the web ask")
         if not 0 <= self.down_s < float("inf"):
