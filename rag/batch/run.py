@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,9 @@ from rag.core.report import NodeReport, RunResult
 from rag.core.types import Query
 from rag.models.folder import write_atomically
 from rag.pipeline import BATCH, Pipeline
-from rag.pipeline.questions import count_questions, read_questions
+from rag.pipeline.questions import numbered_questions, read_questions
+
+logger = logging.getLogger(__name__)
 
 FIRST_BATCH = 20
 """Questions that the forecast is made from; by stage, all of the first batch."""
@@ -102,10 +105,11 @@ def run_batch(
     if not pipeline.graph.answers:
         raise SpecError(f"{pipeline.spec.source.name} ends in rankings, not answers: there is nothing to commit")
     path = Path(questions)
-    n_questions = count_questions(path, limit=limit)
+    n_questions = sum(1 for _ in read_questions(path, limit=limit))  # a bad line is told before anything is paid for
     with open_folder(Path(out), pipeline, resume=resume or retry_failed) as folder:
         n_kept = 0
         if not folder.is_empty:
+            _require_unchanged(path, folder, limit=limit)
             queries = read_questions(path, limit=limit)
             n_kept = sum(folder.is_finished(query, retry_failed=retry_failed) for query in queries)
         run = _Run(folder, pipeline, retry_failed, n_questions, n_kept, progress, forecast)
@@ -115,9 +119,32 @@ def run_batch(
             kept = f"{len(folder.answers.keys):,} answers are kept in '{out}'; go on with --resume"
             raise KeyboardInterrupt(f"interrupted: {kept}") from None
         finally:
-            ledger = json.dumps(run.report.as_dict(), indent=1)
-            write_atomically(folder.path / LEDGER, ledger + "\n")
+            _write_ledger(folder.path / LEDGER, run.report)
         return run.report
+
+
+_SHOWN_CHANGES = 5
+
+
+def _require_unchanged(path: Path, folder: RunFolder, *, limit: int | None) -> None:
+    """Raise SpecError if a question is not the one that was answered under its id: nobody wants two answers unawares."""
+    changed = [n for n, query in numbered_questions(path, limit=limit) if folder.is_answered_otherwise(query)]
+    if not changed:
+        return
+    lines = ", ".join(map(str, changed[:_SHOWN_CHANGES])) + (", ..." if len(changed) > _SHOWN_CHANGES else "")
+    raise SpecError(
+        f"{path}: {len(changed):,} questions are not those that '{folder.answers.path}' answers under their ids: their "
+        f"words or their filter changed since (line {lines}). Put them back, give them ids of their own, or name another "
+        "folder (--out)"
+    )
+
+
+def _write_ledger(path: Path, report: BatchReport) -> None:
+    """What the call cost. Where it cannot be written the log says so: the answers are there all the same."""
+    try:
+        write_atomically(path, json.dumps(report.as_dict(), indent=1) + "\n")
+    except OSError as error:
+        logger.warning("%s was not written: %s", path, error.strerror)
 
 
 def _sizes(by_stage: bool, workers: int | None, batch: int | None) -> tuple[int, int]:

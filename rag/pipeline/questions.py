@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.errors import SpecError
-from rag.core.lines import numbered, records
+from rag.core.lines import records
 from rag.core.types import Query
 from rag.pipeline.seen_texts import Digests
 
@@ -25,25 +25,32 @@ def read_questions(path: Path, *, limit: int | None = None) -> Iterator[Query]:
     Raises:
         SpecError: a line is no JSON object, has no question, or repeats an id; with file and line.
     """
+    return (query for _, query in numbered_questions(path, limit=limit))
+
+
+def numbered_questions(path: Path, *, limit: int | None = None) -> Iterator[tuple[int, Query]]:
+    """(number of the line from 1, question), as `read_questions` has them."""
     seen = Digests()
     for number, record in islice(records(path), limit):
         where = f"{path}:{number}"
         qid = _id(record, where) or str(number)
         if qid in seen:
-            raise SpecError(f"{where}: the id '{qid}' was there before; every question needs its own")
+            raise SpecError(
+                f"{where}: the id '{qid}' is that of line {_first_line(path, qid)} too; every question needs its own. "
+                "Delete one of the two lines, or give it another id"
+            )
         seen.add(qid)
-        yield Query(qid=qid, text=_text(record, where))
+        yield number, Query(qid=qid, text=_text(record, where))
 
 
-def count_questions(path: Path, *, limit: int | None = None) -> int:
-    """How many questions `read_questions` would give."""
-    return sum(1 for _ in islice(numbered(path), limit))
+def _first_line(path: Path, qid: str) -> int:
+    return next(number for number, record in records(path) if (_id(record, "") or str(number)) == qid)
 
 
 def _id(record: dict[str, Any], where: str) -> str:
     id_ = next((record[key] for key in _IDS if record.get(key) is not None), "")
     if isinstance(id_, bool) or not isinstance(id_, str | int):
-        raise SpecError(f"{where}: an id is a text or a whole number, got {str(id_)[:80]!r}")
+        raise SpecError(f"{where}: an id is a text or a whole number, not {type(id_).__name__}")
     return str(id_)
 
 
