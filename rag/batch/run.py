@@ -9,21 +9,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from rag.batch.checking import require_good, require_unchanged
 from rag.batch.done import BatchDone, batch_done
 from rag.batch.folder import LEDGER, RunFolder, open_folder
 from rag.batch.ray import Cluster, through_ray
 from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
 from rag.core.report import NodeReport, RunResult
-from rag.core.types import Query
+from rag.core.types import Query, Where
 from rag.models.folder import write_atomically
 from rag.pipeline import BATCH, Pipeline
-from rag.pipeline.questions import numbered_questions, read_questions
+from rag.pipeline.questions import numbered_questions
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ def run_batch(
     workers: int | None = None,
     batch: int | None = None,
     limit: int | None = None,
+    where: Where | None = None,
     cluster: Cluster | None = None,
     progress: Progress = silent,
     forecast: Callable[[Forecast], None] | None = None,
@@ -92,10 +95,12 @@ def run_batch(
             which takes no more. A cluster has its own measure.
         batch: questions in a batch. None: 64, or 1,024 by stage, where each batch loads every model once.
         limit: only the first questions of the file.
+        where: a metadata filter for all questions, beside those of their lines.
         cluster: work on Ray; lines are still committed by this process, in order. Default: work in this process.
         forecast: is told once, after the first batch.
     Raises:
-        SpecError: the file, the folder or the graph is not fit for this; see `open_folder` and `read_questions`.
+        SpecError: the file, the folder or the graph is not fit for this; see `open_folder` and
+            `read_questions`. A bad line is told before the first question is asked.
         MissingModel, IndexProblem, ...: what would hit all questions alike ends the run; committed answers stay, and
             those of batches that were in the graph beside it are committed first.
     """
@@ -105,38 +110,22 @@ def run_batch(
     if not pipeline.graph.answers:
         raise SpecError(f"{pipeline.spec.source.name} ends in rankings, not answers: there is nothing to commit")
     path = Path(questions)
-    n_questions = sum(1 for _ in read_questions(path, limit=limit))  # a bad line is told before anything is paid for
+    questions_of = partial(numbered_questions, path, limit=limit, where=where)
+    n_questions = require_good(questions_of(), path, pipeline, where=where)
     with open_folder(Path(out), pipeline, resume=resume or retry_failed) as folder:
         n_kept = 0
         if not folder.is_empty:
-            _require_unchanged(path, folder, limit=limit)
-            queries = read_questions(path, limit=limit)
-            n_kept = sum(folder.is_finished(query, retry_failed=retry_failed) for query in queries)
+            require_unchanged(questions_of(), path, folder)
+            n_kept = sum(folder.is_finished(query, retry_failed=retry_failed) for _, query in questions_of())
         run = _Run(folder, pipeline, retry_failed, n_questions, n_kept, progress, forecast)
         try:
-            run.work(read_questions(path, limit=limit), workers=workers, batch=batch, cluster=cluster)
+            run.work((query for _, query in questions_of()), workers=workers, batch=batch, cluster=cluster)
         except KeyboardInterrupt:
             kept = f"{len(folder.answers.keys):,} answers are kept in '{out}'; go on with --resume"
             raise KeyboardInterrupt(f"interrupted: {kept}") from None
         finally:
             _write_ledger(folder.path / LEDGER, run.report)
         return run.report
-
-
-_SHOWN_CHANGES = 5
-
-
-def _require_unchanged(path: Path, folder: RunFolder, *, limit: int | None) -> None:
-    """Raise SpecError if a question is not the one that was answered under its id: nobody wants two answers unawares."""
-    changed = [n for n, query in numbered_questions(path, limit=limit) if folder.is_answered_otherwise(query)]
-    if not changed:
-        return
-    lines = ", ".join(map(str, changed[:_SHOWN_CHANGES])) + (", ..." if len(changed) > _SHOWN_CHANGES else "")
-    raise SpecError(
-        f"{path}: {len(changed):,} questions are not those that '{folder.answers.path}' answers under their ids: their "
-        f"words or their filter changed since (line {lines}). Put them back, give them ids of their own, or name another "
-        "folder (--out)"
-    )
 
 
 def _write_ledger(path: Path, report: BatchReport) -> None:

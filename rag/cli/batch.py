@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from functools import reduce
 
 from rag.batch.folder import FAILURES
 from rag.batch.ray import Cluster
 from rag.batch.run import WORKERS, BatchReport, Forecast, run_batch
 from rag.cli.console import progress_bar, say, say_json, warn
+from rag.core.filters import both
 from rag.pipeline import load_pipeline
 
 
@@ -24,6 +26,7 @@ def run(args: Namespace) -> int:
             workers=args.workers,
             batch=args.batch,
             limit=args.limit,
+            where=reduce(both, args.where, None),
             cluster=_cluster(args),
             progress=progress,
             forecast=_tell,

@@ -72,7 +72,7 @@ def parser() -> ArgumentParser:
         )
 
     def filtered(sub: ArgumentParser) -> None:
-        """The filter of commands that ask one question."""
+        """The filter of commands that ask questions."""
         where_help = "only documents whose metadata fits, such as 'lang = de and year >= 2020'; again: both must hold"
         sub.add_argument("--where", action="append", default=[], metavar="FILTER", help=where_help)
 
@@ -129,6 +129,7 @@ def parser() -> ArgumentParser:
     )
     batch.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs of an actor that runs a model")
     batch.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
+    filtered(batch)
     batch.add_argument("--json", action="store_true", help="print one JSON document")
     batch.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(batch)

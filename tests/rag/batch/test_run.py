@@ -445,3 +445,39 @@ def test_by_stage_takes_one_batch_at_a_time_and_no_cluster(
     given = ["batch", str(path), "--graph", str(spec), "--index", str(index), "--out", str(tmp_path / "out")]
     assert main([*given, "--by-stage"]) == 0
     assert "2 questions answered" in capsys.readouterr().out
+
+
+def test_a_filter_holds_for_all_questions_and_one_in_a_line_for_its_own(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "g.yaml").write_text(json.dumps(graph()))
+    path, out = tmp_path / "q.jsonl", tmp_path / "out"
+    lines = [{"id": "a"}, {"id": "b", "where": "source = d08.md"}]
+    path.write_text("".join(json.dumps(line | {"question": "leave or a bicycle"}) + "\n" for line in lines))
+    command = ["batch", str(path), "--graph", str(tmp_path / "g.yaml"), "--index", str(index), "--out", str(out)]
+    assert main([*command, "--where", "sourec = d02.md"]) == 2
+    assert "rag: where: no document has metadata 'sourec'" in capsys.readouterr().err
+    assert main([*command, "--where", "source in (d02.md, d08.md)"]) == 0
+    passages = {line["id"]: {doc_id.partition(".md")[0] for doc_id in line["passages"]} for line in lines_of(out)}
+    assert passages == {"a": {"d02", "d08"}, "b": {"d08"}}
+    before = (out / ANSWERS).read_bytes()
+    assert main([*command, "--resume"]) == 2, "another filter makes other questions of them"
+    assert (out / ANSWERS).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("sourec = x", r"q.jsonl:2: where: no document has metadata 'sourec'. Did you mean 'source'"),
+        ("source =", r"q.jsonl:2: where, column 9: expected a value"),
+        (7, r"q.jsonl:2: where: takes a mapping, text or a filter, got 7"),
+    ],
+)
+def test_a_wrong_filter_of_a_line_is_told_before_anything_is_paid_for(
+    index: Path, tmp_path: Path, where: Any, said: str
+) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in ({"question": "a"}, {"question": "b", "where": where})))
+    with pytest.raises(SpecError, match=said):
+        answered(path, index, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
