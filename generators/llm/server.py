@@ -40,7 +40,8 @@ class ServerLLM:
         url: where the server's /v1 begins.
         tokenizer: packaged name, folder or hub id of the model's tokenizer, for prompts as token ids.
         context_window: tokens for prompt and completion; unset asks the server, which vLLM answers.
-        api_key_variable: environment variable that holds the key; unset sends none.
+        api_key_variable: environment variable that holds the key; unset sends none. The operator says which servers may
+            have it, in RAGLINE_API_KEYS.
         dialect: what the server understands beyond the common ground; auto asks it.
         timeout_s: longest silence of the server, in seconds.
         retries: further attempts after 408, 429, 5xx or a broken connection.

@@ -185,6 +185,7 @@ def parser() -> ArgumentParser:
     check.add_argument("--index", metavar="DIR", help="also check it against this index")
     check.add_argument("--memory", action="store_true", help="also print what each part will need of the memory")
     check.add_argument("--by-stage", action="store_true", help="the same for `rag batch --by-stage`, stage by stage")
+    check.add_argument("--connect", action="store_true", help="ask the graph's servers what they can read")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of graph files, for editors")
 
     draw = command("draw", "a picture of a graph", module="graphs")
@@ -197,7 +198,8 @@ def parser() -> ArgumentParser:
 
     doctor = command("doctor", "what is installed and works")
     doctor.add_argument("--index", metavar="DIR", help="also verify every file of this index")
-    doctor.add_argument("--graph", metavar="G", help=f"also try its servers and engines: {GRAPH_HELP}")
+    doctor.add_argument("--graph", metavar="G", help=f"also try its engines: {GRAPH_HELP}")
+    doctor.add_argument("--connect", action="store_true", help="also ask the graph's servers, with the keys it names")
     doctor.add_argument("--port", type=int, metavar="N", help="a server is to listen there: fail if it cannot")
     doctor.add_argument("--keys", type=Path, metavar="FILE", help="also look at this file of keys")
 

@@ -312,6 +312,7 @@ def test_a_dead_server_is_told_of() -> None:
 
 
 def test_the_key_is_sent_and_never_shown(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGLINE_API_KEYS", f"TINY_KEY={served.url}")
     llm = client(served, api_key_variable="TINY_KEY")
     with pytest.raises(SpecError, match="TINY_KEY holds no key"):
         llm.complete(PROMPTS[:1], SHORT)
