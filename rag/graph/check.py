@@ -22,6 +22,7 @@ from rag.core.protocols import (
     LoadsModels,
     NeedsPowers,
     SearchesLeg,
+    StandsInAFile,
 )
 from rag.core.yaml_source import Place
 from rag.graph.binding import bound_nodes, lone_node
@@ -111,6 +112,8 @@ def _make_models(checked: Checked) -> None:
             made = make(part, component, None, _nothing, _below(checked, ("models", name)))
             if made is not None:
                 checked.made_models[name] = made
+                if isinstance(made.part, StandsInAFile):
+                    made.part.place = f"{checked.spec.source.where(('models', name))}: model '{name}'"
 
 
 def _nothing(param: Param, value: Any, complain: Complain) -> Supplied:
