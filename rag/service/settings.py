@@ -20,10 +20,11 @@ class ServeSettings:
         max_batch: most requests that go through the graph together.
         waiting_room: most requests that wait in front of each of the graph's parts; one more is refused with 429.
         max_streams: most answers that are streamed at a time; others wait in a room of their own.
-        max_tokens: most tokens of an answer that a request may ask for; unset takes the graph's own limit.
+        max_tokens: most tokens of an answer that a request may ask for; one that asks for more gets these, and its reply
+            says so. Unset takes the graph's own limit.
         history_tokens: tokens of earlier turns that are kept; older turns are dropped whole.
         question_tokens: most tokens of a question.
-        allow_system: take system messages of clients; else they are refused, for the prompt is the graph's.
+        allow_system: put system messages of clients above the graph's own prompt; else they stand below its rules.
         max_k: most hits that a search may ask for.
         max_documents: most documents of a request to rerank, and most texts of a request to embed.
         text_characters: most characters of one of these documents or texts.
