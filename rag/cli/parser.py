@@ -148,11 +148,19 @@ def parser() -> ArgumentParser:
     traceable(mcp)
 
     serve = command("serve", "chat, search, reranking and embeddings over HTTP (needs ragline[serve])")
-    serve.add_argument("--graph", default="chat", metavar="G", help=GRAPH_HELP)
+    serve.add_argument(
+        "--graph", action="append", metavar="G", help=f"{GRAPH_HELP} (default: chat); again: another model"
+    )
     serve.add_argument("--index", metavar="DIR", help="needed unless the graph searches nothing")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
-    serve.add_argument("--name", metavar="NAME", help="what clients call the model (default: the graph's name)")
+    serve.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what clients call a model (default: its graph's name)",
+    )
     serve.add_argument("--allow-system", action="store_true", help="put system messages above the graph's prompt")
     serve.add_argument("--batch", type=positive, default=32, metavar="N", help="requests in a batch (default: 32)")
     serve.add_argument("--streams", type=positive, default=16, metavar="N", help="answers streamed at a time (16)")

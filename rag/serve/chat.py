@@ -18,7 +18,6 @@ from rag.pipeline.streaming import AnswerStream
 from rag.serve.conversation import Conversation, conversation
 from rag.serve.extension import begun_json, sources_json, whole_json
 from rag.serve.honoured import Honoured, honoured
-from rag.serve.models import require_model
 from rag.serve.search import require_filter
 from rag.serve.sessions import Sessions
 from rag.service import history
@@ -27,6 +26,7 @@ from rag.service.errors import ApiError, explained, failed
 from rag.service.gone import unless_gone
 from rag.service.replies import LAST_EVENT, EventStream, JSONReply, event
 from rag.service.service import ANSWERING, CHAT_PATH, Service
+from rag.service.services import Services
 from rag.service.streams import Reader
 from rag.service.wire import ChatReply, ChatRequest, refusals
 
@@ -62,8 +62,8 @@ class _Turn:
             await self.kept.add(self.query.asked, answer.text)
 
 
-def router(service: Service, sessions: Sessions | None) -> APIRouter:
-    """The endpoint over a service."""
+def router(services: Services, sessions: Sessions | None) -> APIRouter:
+    """The endpoint over the services."""
     routes = APIRouter()
 
     @routes.post(
@@ -74,6 +74,7 @@ def router(service: Service, sessions: Sessions | None) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503) | STREAMED,
     )
     async def chat(body: ChatRequest, request: Request) -> Response:
+        service = services.named(body.model)
         turn = await _understood(body, service, await conversation(body, request, service, sessions))
         prepared = await unless_gone(request, _prepared(turn, service))
         answer = _streamed if body.stream else _whole
@@ -84,7 +85,6 @@ def router(service: Service, sessions: Sessions | None) -> APIRouter:
 
 async def _understood(body: ChatRequest, service: Service, kept: Conversation | None) -> _Turn:
     begun = time.perf_counter()
-    require_model(body.model, service)
     if not service.pipeline.graph.answers:
         raise ApiError(400, "This server's graph ends in rankings: use /v1/search.", code="no_answers")
     try:

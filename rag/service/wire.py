@@ -249,6 +249,7 @@ def _is_neutral(name: str, value: Any) -> bool:
 
 
 class SearchRequest(_Request):
+    model: str | None = Field(default=None, description="The graph that searches; unset takes the server's first.")
     query: str = Field(min_length=1, max_length=10_000)
     k: int | None = Field(default=None, ge=1, description="Hits wanted; unset takes the graph's own number.")
     where: Where | None = Field(default=None, description=FILTER_HELP)
