@@ -40,6 +40,7 @@ PATIENT: dict[str, float] = {
     "request_timeout_s": NEVER_S,
 }
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+OPENS_A_STREAM = b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
 HALF_A_BODY = (
     b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
 )
@@ -218,6 +219,9 @@ def test_the_tools_have_the_same_bounds(pipeline: Pipeline) -> None:
         silent = [connected(stack, running.url) for _ in range(100)]
         assert httpx2.post(f"{running.url}/mcp", json=ping, headers=accepts, timeout=DEADLINE_S).status_code == 200
         assert all(is_closed(connection) for connection in silent[:79])
+        streams = [connected(stack, running.url, OPENS_A_STREAM) for _ in range(100)]
+        assert reply(streams[-1]).startswith(b"HTTP/1.1 405 ")
+        assert httpx2.post(f"{running.url}/mcp", json=ping, headers=accepts, timeout=DEADLINE_S).status_code == 200
 
 
 @pytest.mark.parametrize("command", ["serve", "mcp"])
