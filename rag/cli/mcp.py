@@ -51,5 +51,8 @@ def settings(args: Namespace) -> ServeSettings:
     from rag.service.settings import ServeSettings
 
     return ServeSettings(
-        requests_per_minute=args.rate or None, origins=tuple(args.origin), hosts=names(args.host, args.origin)
+        requests_per_minute=args.rate or None,
+        max_connections=args.connections,
+        origins=tuple(args.origin),
+        hosts=names(args.host, args.origin),
     )

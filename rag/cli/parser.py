@@ -77,9 +77,10 @@ def parser() -> ArgumentParser:
         sub.add_argument("--where", action="append", default=[], metavar="FILTER", help=where_help)
 
     def walled(sub: ArgumentParser) -> None:
-        """Who may ask a server over HTTP, and how often."""
+        """Who may ask a server over HTTP, how often, and over how many connections."""
         rate_help = "requests a minute of a caller; 0: any (600)"
         sub.add_argument("--rate", type=int, default=600, metavar="N", help=rate_help)
+        sub.add_argument("--connections", type=positive, default=512, metavar="N", help="most open connections (512)")
         origin_help = "origin whose pages may ask; behind a proxy, its public one"
         sub.add_argument("--origin", action="append", default=[], metavar="URL", help=origin_help)
 

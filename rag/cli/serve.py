@@ -78,6 +78,7 @@ def settings(args: Namespace) -> ServeSettings:
         keys_file=args.keys,
         sessions_file=args.sessions,
         requests_per_minute=args.rate or None,
+        max_connections=args.connections,
         max_batch=args.batch,
         max_streams=args.streams,
         waiting_room=args.waiting,

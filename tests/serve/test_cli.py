@@ -52,11 +52,11 @@ def test_a_port_that_is_taken_is_said(graph_file: Path, index: Path, capsys: pyt
 
 
 def test_what_the_command_line_says_becomes_settings() -> None:
-    limits = ["--batch", "4", "--streams", "2", "--waiting", "8", "--max-tokens", "99"]
+    limits = ["--batch", "4", "--streams", "2", "--waiting", "8", "--max-tokens", "99", "--connections", "7"]
     given = parser().parse_args(["serve", "--graph", "here/mine.yaml", "--allow-system", *limits])
     made = settings(given)
     assert (made.max_batch, made.max_streams, made.waiting_room) == (4, 2, 8)
-    assert (made.max_tokens, made.allow_system) == (99, True)
+    assert (made.max_tokens, made.allow_system, made.max_connections) == (99, True, 7)
 
 
 def test_a_model_is_called_by_its_name_or_as_its_graph_is() -> None:

@@ -234,7 +234,7 @@ def test_the_tools_have_the_same_bounds(pipeline: Pipeline) -> None:
         assert httpx2.post(f"{running.url}/mcp", json=ping, headers=accepts, timeout=DEADLINE_S).status_code == 200
 
 
-@pytest.mark.parametrize("command", ["serve", "mcp"])
+@pytest.mark.parametrize("command", ["serve", pytest.param("mcp", marks=pytest.mark.slow)])
 def test_more_connections_than_files_stop_nothing_and_fill_no_log(index: Path, tmp_path: Path, command: str) -> None:
     """The command as a process that may open 256 files, and 400 connections that say nothing."""
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(graph()))
