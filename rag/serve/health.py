@@ -43,8 +43,8 @@ def router(services: Services, *, patience_s: float = 5.0) -> APIRouter:
         rounds = await asyncio.gather(*(checkup.degraded() for _, checkup in checkups))
         degraded = [
             {**what, "part": services.part(service, what["part"])}
-            for (service, _), found in zip(checkups, rounds, strict=True)
-            for what in (*found, *_trouble(service))
+            for (service, _), parts in zip(checkups, rounds, strict=True)
+            for what in (*parts, *_trouble(service))
         ]
         return JSONReply({"status": "degraded" if degraded else "ready", "degraded": degraded})
 

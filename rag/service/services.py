@@ -38,9 +38,9 @@ class Services:
         if name is None:
             return self.first
         if name not in self._by_name:
-            there = ", ".join(f"'{known}'" for known in list(self._by_name)[:_SHOWN])
+            names = ", ".join(f"'{known}'" for known in list(self._by_name)[:_SHOWN])
             raise ApiError(
-                404, f"There is no such model here; there is {there}.", param="model", code="model_not_found"
+                404, f"There is no such model here; there is {names}.", param="model", code="model_not_found"
             )
         return self._by_name[name]
 
