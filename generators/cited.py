@@ -134,7 +134,7 @@ class CitedGenerator:
     def _render(self, context: Context) -> Prompt:
         passages = "\n\n".join(numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1))
         turns = self.prompt.render(passages=passages, question=context.query.asked)
-        return with_history(turns, context.query.history)
+        return with_history(turns, context.query)
 
     def _answer(self, context: Context, prompt: Prompt, completion: Completion, seconds: float) -> Answer:
         checked = check_markers(opening(prompt) + completion.text, _doc_ids(context))

@@ -87,7 +87,7 @@ class ClosedBookGenerator:
         yield AnswerDelta(answer=answer)
 
     def _render(self, query: Query) -> Prompt:
-        return with_history(self.prompt.render(question=query.asked), query.history)
+        return with_history(self.prompt.render(question=query.asked), query)
 
     def _answer(self, query: Query, prompt: Prompt, completion: Completion, seconds: float) -> Answer:
         text = opening(prompt) + completion.text

@@ -72,5 +72,13 @@ def eval_data() -> Path:
 @pytest.fixture(autouse=True)
 def _private_config(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on what the caller's environment says about the hub, colours or terminal width."""
-    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "FORCE_COLOR", "COLUMNS", "RAGLINE_KEYS", "RAGLINE_TRACE"):
+    for name in (
+        "HF_HUB_OFFLINE",
+        "HF_TOKEN",
+        "FORCE_COLOR",
+        "COLUMNS",
+        "RAGLINE_API_KEYS",
+        "RAGLINE_KEYS",
+        "RAGLINE_TRACE",
+    ):
         monkeypatch.delenv(name, raising=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,11 @@ from rag.core.errors import MissingModel, RagError, SpecError, did_you_mean
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.models.chat import encode_prompt, encode_text, end_of_turn, turn_stops
 
+logger = logging.getLogger(__name__)
+
+ASSUMED_WINDOW = 4096
+"""Tokens that a model is taken to read whose server does not say it: what small models and common defaults have."""
+
 T = TypeVar("T")
 
 
@@ -39,8 +45,10 @@ class ServerLLM:
         model: its name at the server; unset takes the only one that is served.
         url: where the server's /v1 begins.
         tokenizer: packaged name, folder or hub id of the model's tokenizer, for prompts as token ids.
-        context_window: tokens for prompt and completion; unset asks the server, which vLLM answers.
-        api_key_variable: environment variable that holds the key; unset sends none.
+        context_window: tokens for prompt and completion; unset asks the server, which vLLM answers. Of one that does not
+            say it, 4,096 are assumed, with a warning.
+        api_key_variable: environment variable that holds the key; unset sends none. The operator says which servers may
+            have it, in RAGLINE_API_KEYS.
         dialect: what the server understands beyond the common ground; auto asks it.
         timeout_s: longest silence of the server, in seconds.
         retries: further attempts after 408, 429, 5xx or a broken connection.
@@ -71,7 +79,9 @@ class ServerLLM:
             if value is not None and value < 1:
                 raise ValueError(f"llm.server: {name} must be at least 1, got {value}")
         self.url, self.tokenizer_name = url, tokenizer
+        self.place = ""
         self._model, self._window, self._asked_dialect = model, context_window, dialect
+        self._assumes = False
         self._max_in_flight = max_in_flight
         self._client = ServerClient(
             url, api_key_variable=api_key_variable, timeout_s=timeout_s, retries=retries, max_in_flight=max_in_flight
@@ -82,20 +92,25 @@ class ServerLLM:
 
     @property
     def context_window(self) -> int:
-        """Tokens for prompt and completion together: as given, else as the server says.
+        """Tokens for prompt and completion together: as given, else as the server says, else `ASSUMED_WINDOW`.
 
         Raises:
             MissingModel: no server answers.
-            SpecError: it does not say.
         """
-        if self._window is None:
+        if self._window is None and not self._assumes:
             window = self._card.get("max_model_len")
-            if not isinstance(window, int) or window < 1:
-                raise SpecError(
-                    f"llm.server: {self.url} does not say how much '{self.model_name}' can read; set 'context_window'"
+            if isinstance(window, int) and window > 0:
+                self._window = window
+            else:
+                self._assumes = True
+                logger.warning(
+                    "%s: %s does not say how much '%s' can read: %s tokens are assumed. Set 'context_window'.",
+                    self.place or "llm.server",
+                    self.url,
+                    self.model_name,
+                    f"{ASSUMED_WINDOW:,}",
                 )
-            self._window = window
-        return self._window
+        return self._window or ASSUMED_WINDOW
 
     @property
     def model_name(self) -> str:

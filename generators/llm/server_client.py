@@ -15,12 +15,12 @@ import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from generators.llm import server_errors as errors
+from generators.llm.server_keys import is_here, require_allowed
 from generators.llm.server_replies import Malformed
+from rag.core.connecting import require_connections
 from rag.core.errors import RagError, SpecError, StageError
 from rag.core.stopping import when_unwanted
 
@@ -50,11 +50,14 @@ class ServerClient:
 
     Args:
         url: where the server's /v1 begins.
-        api_key_variable: environment variable that holds the key; it is read at each request and kept nowhere.
+        api_key_variable: environment variable that holds the key; it is read at each request and kept nowhere. The
+            operator must have allowed it for this server (`generators.llm.server_keys`).
         timeout_s: longest silence of the server.
         retries: further attempts after the first.
         max_in_flight: most requests at a time; checks are not counted.
         first_pause_s: length of the first pause between attempts; every further one is twice as long.
+    Raises:
+        SpecError: the key may not go to this server.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class ServerClient:
         max_in_flight: int,
         first_pause_s: float = 0.5,
     ) -> None:
+        if api_key_variable is not None:
+            require_allowed(api_key_variable, url)
         self.url = url.rstrip("/")
         self.root = self.url.removesuffix("/v1")
         self.api_key_variable, self.timeout_s = api_key_variable, timeout_s
@@ -205,12 +210,14 @@ class ServerClient:
     def _http(self) -> Client:
         import httpx2
 
+        require_connections(self.url, by="llm.server")
         with self._lock:
             if self._client is None:
                 self._client = httpx2.Client(
+                    follow_redirects=False,  # a key stays with the server that it was allowed for
                     timeout=_timeout(self.timeout_s),
                     limits=httpx2.Limits(max_connections=None),  # the slots bound them
-                    trust_env=not _is_here(self.url),  # a proxy has no business with this machine's own server
+                    trust_env=not is_here(self.url),  # a proxy has no business with this machine's own server
                 )
                 weakref.finalize(self, self._client.close)
             return self._client
@@ -250,11 +257,3 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         return None
     return seconds if 0 <= seconds < float("inf") else None
-
-
-def _is_here(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -39,6 +39,10 @@ class RunFolder:
         key = self.identities.key(query)
         return key in self.answers.keys or (key in self.failures.keys and not retry_failed)
 
+    def is_answered_otherwise(self, query: Query) -> bool:
+        """Whether there is an answer under the id of a question that is not the answer to it."""
+        return query.qid in self.answers.ids and self.identities.key(query) not in self.answers.keys
+
 
 @contextmanager
 def open_folder(path: Path, pipeline: Pipeline, *, resume: bool) -> Iterator[RunFolder]:
@@ -56,7 +60,10 @@ def open_folder(path: Path, pipeline: Pipeline, *, resume: bool) -> Iterator[Run
         facts = {"graph": graph_identity(pipeline.graph), "index": index_identity(pipeline.index)}
         _require_same(path, facts, resume=resume)
         graph = pipeline.spec.graph.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        write_atomically(path / RUN, json.dumps({**facts, "spec": graph}, indent=1) + "\n")
+        try:
+            write_atomically(path / RUN, json.dumps({**facts, "spec": graph}, indent=1) + "\n")
+        except OSError as error:
+            raise _unwritable(path, error) from None
         with CommitLog(path / ANSWERS) as answers, CommitLog(path / FAILURES) as failures:
             yield RunFolder(path=path, identities=Identities(**facts), answers=answers, failures=failures)
 
@@ -66,8 +73,12 @@ def _lock_file(path: Path) -> TextIO:
         path.mkdir(parents=True, exist_ok=True)
         return (path / ".lock").open("w")
     except OSError as error:
-        why = error.strerror or str(error)
-        raise SpecError(f"'{path}' is no folder that can be written in ({why}); name another one (--out)") from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> SpecError:
+    why = error.strerror or str(error)
+    return SpecError(f"'{path}' is no folder that can be written in ({why}); name another one (--out)")
 
 
 def _require_same(path: Path, facts: dict[str, str], *, resume: bool) -> None:
@@ -89,7 +100,7 @@ def _require_same(path: Path, facts: dict[str, str], *, resume: bool) -> None:
 def _read(run: Path) -> dict[str, Any]:
     try:
         record = json.loads(run.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise SpecError(f"{run} is damaged; name another folder")

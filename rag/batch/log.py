@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,24 +13,33 @@ from typing import Any, Self
 from rag.core.errors import SpecError
 from rag.pipeline.seen_texts import Digests
 
+DIGEST, COST = "digest", "cost"
+
 
 class CommitLog:
-    """Lines with keys. Opening cuts off what a kill left half written; a line that is there is never touched again.
+    """Lines with keys and digests. Opening cuts off what a kill left half written; a line that is there is never touched.
+
+    A last line that is whole but for its end, as some editors leave it, gets its end.
 
     Raises:
-        SpecError: a line before the last is damaged.
+        SpecError: a line is damaged, was edited, or is there twice.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.keys, self.ids = Digests(), Digests()
         existed = path.exists()
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         try:
             if existed:
-                os.truncate(path, whole_length(path))
+                self._mend_tail()
             else:
                 _sync_folder(path.parent)
-            self.keys = Digests(record["key"] for record in self.records())
+            for number, record in enumerate(self.records(), start=1):
+                if record["key"] in self.keys:
+                    raise _damaged(path, number, "it is there a second time")
+                self._note(record)
+            self._length = path.stat().st_size
         except BaseException:
             self._file.close()
             raise
@@ -38,29 +48,54 @@ class CommitLog:
         """What was committed, in order."""
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    record = None
-                if not isinstance(record, dict) or not isinstance(record.get("key"), str):
-                    raise SpecError(
-                        f"{self.path}:{number} is damaged, and not by a kill: take the file's last whole copy"
-                    )
+                record, trouble = _parsed(line)
+                if record is None:
+                    raise _damaged(self.path, number, trouble)
                 yield record
 
     def commit(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Append records; when this returns they are on the disk. Each key may be committed once."""
+        """Append records; when this returns they are on the disk. Each key may be committed once.
+
+        Raises:
+            SpecError: they cannot be written. The file is as it was before.
+        """
         if not records:
             return
         keys = [record["key"] for record in records]
         if len(set(keys)) < len(keys) or any(key in self.keys for key in keys):
             raise ValueError(f"{self.path}: a key is committed once")
-        lines = [json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) for record in records]
-        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
-        self._file.write(data)
-        self._file.flush()
+        data = b"".join(_line({**record, DIGEST: _digest(record)}) + b"\n" for record in records)
+        try:
+            self._append(data)
+        except OSError as error:
+            os.truncate(self.path, self._length)
+            raise SpecError(
+                f"{self.path} cannot be written ({error.strerror}). The {len(self.keys):,} lines that are there are whole: "
+                "make room, then go on with --resume"
+            ) from error
+        self._length += len(data)
+        for record in records:
+            self._note(record)
+
+    def _append(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
         os.fsync(self._file.fileno())
-        self.keys.update(keys)
+
+    def _note(self, record: Mapping[str, Any]) -> None:
+        self.keys.add(record["key"])
+        self.ids.add(str(record.get("id")))
+
+    def _mend_tail(self) -> None:
+        length = whole_length(self.path)
+        with self.path.open("rb") as file:
+            file.seek(length)
+            tail = file.read()
+        if tail and _parsed(tail)[0] is not None:
+            self._append(b"\n")
+        else:
+            os.truncate(self.path, length)
 
     def close(self) -> None:
         self._file.close()
@@ -86,6 +121,38 @@ def whole_length(path: Path) -> int:
                 return begin + newline + 1
             end = begin
     return 0
+
+
+def _parsed(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    """A record as it was written, or what is wrong with its line."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None, "it is not JSON"
+    except RecursionError:
+        return None, "it is nested too deeply"
+    if not isinstance(record, dict) or not isinstance(record.get("key"), str):
+        return None, "it has no key"
+    if record.get(DIGEST, _digest(record)) != _digest(record):  # lines of older versions have none
+        return None, "it was edited after it was written"
+    return record, ""
+
+
+def _damaged(path: Path, number: int, trouble: str) -> SpecError:
+    return SpecError(
+        f"{path}:{number} is damaged, and not by a kill: {trouble}. Put the line back as it was, or delete it: its question "
+        "counts as not done then, and --resume goes on with it. Keep corrected answers in a file of their own"
+    )
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    """Of what a line says. What it cost may differ between two runs of the same, and does not count."""
+    return sha256(_line({key: value for key, value in record.items() if key not in (DIGEST, COST)})).hexdigest()[:16]
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from rag.batch.checking import require_good, require_unchanged
 from rag.batch.done import BatchDone, batch_done
 from rag.batch.folder import LEDGER, RunFolder, open_folder
 from rag.batch.ray import Cluster, through_ray
@@ -20,9 +23,11 @@ from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent
 from rag.core.report import NodeReport, RunResult
-from rag.core.types import Query
+from rag.core.types import Query, Where
 from rag.pipeline import BATCH, Pipeline
-from rag.pipeline.questions import count_questions, read_questions
+from rag.pipeline.questions import numbered_questions
+
+logger = logging.getLogger(__name__)
 
 FIRST_BATCH = 20
 """Questions that the forecast is made from; by stage, all of the first batch."""
@@ -76,6 +81,7 @@ def run_batch(
     workers: int | None = None,
     batch: int | None = None,
     limit: int | None = None,
+    where: Where | None = None,
     cluster: Cluster | None = None,
     progress: Progress = silent,
     forecast: Callable[[Forecast], None] | None = None,
@@ -89,10 +95,12 @@ def run_batch(
             which takes no more. A cluster has its own measure.
         batch: questions in a batch. None: 64, or 1,024 by stage, where each batch loads every model once.
         limit: only the first questions of the file.
+        where: a metadata filter for all questions, beside those of their lines.
         cluster: work on Ray; lines are still committed by this process, in order. Default: work in this process.
         forecast: is told once, after the first batch.
     Raises:
-        SpecError: the file, the folder or the graph is not fit for this; see `open_folder` and `read_questions`.
+        SpecError: the file, the folder or the graph is not fit for this; see `open_folder` and
+            `read_questions`. A bad line is told before the first question is asked.
         MissingModel, IndexProblem, ...: what would hit all questions alike ends the run; committed answers stay, and
             those of batches that were in the graph beside it are committed first.
     """
@@ -102,22 +110,30 @@ def run_batch(
     if not pipeline.graph.answers:
         raise SpecError(f"{pipeline.spec.source.name} ends in rankings, not answers: there is nothing to commit")
     path = Path(questions)
-    n_questions = count_questions(path, limit=limit)
+    questions_of = partial(numbered_questions, path, limit=limit, where=where)
+    n_questions = require_good(questions_of(), path, pipeline, where=where)
     with open_folder(Path(out), pipeline, resume=resume or retry_failed) as folder:
         n_kept = 0
         if not folder.is_empty:
-            queries = read_questions(path, limit=limit)
-            n_kept = sum(folder.is_finished(query, retry_failed=retry_failed) for query in queries)
+            require_unchanged(questions_of(), path, folder)
+            n_kept = sum(folder.is_finished(query, retry_failed=retry_failed) for _, query in questions_of())
         run = _Run(folder, pipeline, retry_failed, n_questions, n_kept, progress, forecast)
         try:
-            run.work(read_questions(path, limit=limit), workers=workers, batch=batch, cluster=cluster)
+            run.work((query for _, query in questions_of()), workers=workers, batch=batch, cluster=cluster)
         except KeyboardInterrupt:
             kept = f"{len(folder.answers.keys):,} answers are kept in '{out}'; go on with --resume"
             raise KeyboardInterrupt(f"interrupted: {kept}") from None
         finally:
-            ledger = json.dumps(run.report.as_dict(), indent=1)
-            write_atomically(folder.path / LEDGER, ledger + "\n")
+            _write_ledger(folder.path / LEDGER, run.report)
         return run.report
+
+
+def _write_ledger(path: Path, report: BatchReport) -> None:
+    """What the call cost. Where it cannot be written the log says so: the answers are there all the same."""
+    try:
+        write_atomically(path, json.dumps(report.as_dict(), indent=1) + "\n")
+    except OSError as error:
+        logger.warning("%s was not written: %s", path, error.strerror)
 
 
 def _sizes(by_stage: bool, workers: int | None, batch: int | None) -> tuple[int, int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from functools import reduce
 
 from rag.batch.folder import FAILURES
 from rag.batch.ray import Cluster
 from rag.batch.run import WORKERS, BatchReport, Forecast, run_batch
 from rag.cli.console import say, say_json, warn
 from rag.cli.progress import progress_bar
+from rag.core.filters import both
 from rag.pipeline import load_pipeline
 
 
@@ -25,6 +27,7 @@ def run(args: Namespace) -> int:
             workers=args.workers,
             batch=args.batch,
             limit=args.limit,
+            where=reduce(both, args.where, None),
             cluster=_cluster(args),
             progress=progress,
             forecast=_tell,

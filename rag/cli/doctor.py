@@ -7,6 +7,7 @@ import os
 import platform
 import socket
 from argparse import Namespace
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -37,9 +38,9 @@ def run(args: Namespace) -> int:
     """Look at everything, print it all, and return the exit code of the worst finding."""
     codes = [_house(), _libraries(), _models(), _engine(), _serving(), _port(args.port), _keys(args.keys)]
     if args.graph:
-        codes.append(_graph(args.graph))
+        codes.append(_graph(args.graph, connect=args.connect))
     else:
-        say("-    no graph is named: its servers and engines were not tried. Try them: rag doctor --graph G")
+        say("-    no graph is named: its servers and engines were not tried. Try them: rag doctor --graph G --connect")
     if args.index:
         codes.append(_index(args.index))
     return max(codes)
@@ -179,8 +180,9 @@ def _keys(file: Path | None) -> int:
     return 0
 
 
-def _graph(name: str) -> int:
-    """The models of a graph that live outside of it: is the server up, does the engine load?"""
+def _graph(name: str, *, connect: bool) -> int:
+    """The models of a graph that live outside of it: does the engine load, is the server up?"""
+    from rag.core.connecting import NotAsked, without_connections
     from rag.core.protocols import SaysState
     from rag.graph.check import check
     from rag.graph.load import load_spec
@@ -193,7 +195,10 @@ def _graph(name: str) -> int:
         if not isinstance(llm, SaysState):
             continue
         try:
-            _line(True, f"graph '{name}', model '{model}': {llm.state()}")
+            with nullcontext() if connect else without_connections():
+                _line(True, f"graph '{name}', model '{model}': {llm.state()}")
+        except NotAsked as error:
+            say(f"-    graph '{name}', model '{model}': {error}")
         except RagError as error:
             _line(False, f"graph '{name}', model '{model}': {error}")
             code = max(code, error.exit_code)

@@ -34,7 +34,7 @@ def _check(args: Namespace) -> int:
         from retrievers.index.opening import open_index
 
         index = open_index(args.index)
-    checked = check(spec, index=index)
+    checked = check(spec, index=index, connect=args.connect)
     for note in checked.notes:
         warn(f"note: {note}")
     if checked.problems:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from contextlib import closing, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rag.cli.console import warn
 from rag.cli.listening import address, listen, names, warn_if_open
@@ -33,10 +33,9 @@ def run(args: Namespace) -> int:
 
 
 def _serve_http(pipeline: Pipeline, args: Namespace) -> None:
-    import uvicorn
-
     from rag.mcp.http import create_http_app
     from rag.service.keys import load_keys
+    from rag.service.running import BoundedServer
 
     keys, walls = load_keys(args.keys), settings(args)
     with closing(listen(args.host, args.port)) as listener:
@@ -44,9 +43,7 @@ def _serve_http(pipeline: Pipeline, args: Namespace) -> None:
         warn_if_open(args.host, len(keys))
         warn(f"rag: tools at {address(listener)}/mcp (Ctrl-C ends this)")
         app = create_http_app(pipeline, host=args.host, keys=keys, settings=walls)
-        quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
-        config = uvicorn.Config(app, timeout_graceful_shutdown=5, **quiet)
-        uvicorn.Server(config).run(sockets=[listener])
+        BoundedServer(app, walls).run(sockets=[listener])
 
 
 def settings(args: Namespace) -> ServeSettings:
@@ -54,5 +51,8 @@ def settings(args: Namespace) -> ServeSettings:
     from rag.service.settings import ServeSettings
 
     return ServeSettings(
-        requests_per_minute=args.rate or None, origins=tuple(args.origin), hosts=names(args.host, args.origin)
+        requests_per_minute=args.rate or None,
+        max_connections=args.connections,
+        origins=tuple(args.origin),
+        hosts=names(args.host, args.origin),
     )

@@ -85,14 +85,15 @@ def parser() -> ArgumentParser:
         )
 
     def filtered(sub: ArgumentParser) -> None:
-        """The filter of commands that ask one question."""
+        """The filter of commands that ask questions."""
         where_help = "only documents whose metadata fits, such as 'lang = de and year >= 2020'; again: both must hold"
         sub.add_argument("--where", action="append", default=[], metavar="FILTER", help=where_help)
 
     def walled(sub: ArgumentParser) -> None:
-        """Who may ask a server over HTTP, and how often."""
+        """Who may ask a server over HTTP, how often, and over how many connections."""
         rate_help = "requests a minute of a caller; 0: any (600)"
         sub.add_argument("--rate", type=int, default=600, metavar="N", help=rate_help)
+        sub.add_argument("--connections", type=positive, default=512, metavar="N", help="most open connections (512)")
         origin_help = "origin whose pages may ask; behind a proxy, its public one"
         sub.add_argument("--origin", action="append", default=[], metavar="URL", help=origin_help)
 
@@ -182,6 +183,7 @@ def parser() -> ArgumentParser:
     )
     batch.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs of an actor that runs a model")
     batch.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
+    filtered(batch)
     batch.add_argument("--json", action="store_true", help="print one JSON document")
     batch.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(batch)
@@ -200,12 +202,20 @@ def parser() -> ArgumentParser:
     traceable(mcp)
 
     serve = command("serve", "chat, search, reranking and embeddings over HTTP (needs ragline[serve])")
-    serve.add_argument("--graph", default="chat", metavar="G", help=GRAPH_HELP)
+    serve.add_argument(
+        "--graph", action="append", metavar="G", help=f"{GRAPH_HELP} (default: chat); again: another model"
+    )
     indexed(serve, needed=False)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
-    serve.add_argument("--name", metavar="NAME", help="what clients call the model (default: the graph's name)")
-    serve.add_argument("--allow-system", action="store_true", help="take system messages; else they are refused")
+    serve.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what clients call a model (default: its graph's name)",
+    )
+    serve.add_argument("--allow-system", action="store_true", help="put system messages above the graph's prompt")
     serve.add_argument("--batch", type=positive, default=32, metavar="N", help="requests in a batch (default: 32)")
     serve.add_argument("--streams", type=positive, default=16, metavar="N", help="answers streamed at a time (16)")
     serve.add_argument(
@@ -237,6 +247,7 @@ def parser() -> ArgumentParser:
     check.add_argument("--index", metavar="DIR", help="also check it against this index")
     check.add_argument("--memory", action="store_true", help="also print what each part will need of the memory")
     check.add_argument("--by-stage", action="store_true", help="the same for `rag batch --by-stage`, stage by stage")
+    check.add_argument("--connect", action="store_true", help="ask the graph's servers what they can read")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of graph files, for editors")
 
     draw = command("draw", "a picture of a graph", module="graphs")
@@ -249,7 +260,8 @@ def parser() -> ArgumentParser:
 
     doctor = command("doctor", "what is installed and works")
     doctor.add_argument("--index", metavar="DIR", help="also verify every file of this index")
-    doctor.add_argument("--graph", metavar="G", help=f"also try its servers and engines: {GRAPH_HELP}")
+    doctor.add_argument("--graph", metavar="G", help=f"also try its engines: {GRAPH_HELP}")
+    doctor.add_argument("--connect", action="store_true", help="also ask the graph's servers, with the keys it names")
     doctor.add_argument("--port", type=int, metavar="N", help="a server is to listen there: fail if it cannot")
     doctor.add_argument("--keys", type=Path, metavar="FILE", help="also look at this file of keys")
 

@@ -3,37 +3,70 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rag.cli.console import warn
 from rag.cli.listening import address, listen, names, warn_if_open
+from rag.core.errors import SpecError
 from rag.core.optional import need
-from rag.pipeline import load_pipeline
+from rag.pipeline import Pipeline, load_pipeline
+from rag.pipeline.memory_plan import plan_side_by_side, require_room
+from retrievers.index.opening import open_index
 
 if TYPE_CHECKING:
     from rag.service.settings import ServeSettings
 
 
 def run(args: Namespace) -> int:
-    """Serve a graph over HTTP until Ctrl-C."""
+    """Serve graphs over HTTP until Ctrl-C."""
     for module in ("fastapi", "uvicorn"):
         need(module, by="rag serve", extra="serve")
-    import uvicorn
-
     from rag.serve import create_app
+    from rag.service.running import BoundedServer
 
-    with load_pipeline(args.graph, index=args.index, offline=args.offline) as pipeline:
-        app = create_app(pipeline, settings(args))
+    graphs, limits = graphs_by_name(args.graph or ["chat"], args.name), settings(args)
+    with ExitStack() as stack:
+        app = create_app(_pipelines(graphs, args, stack), limits)
         with listen(args.host, args.port) as listener:
             warn_if_open(args.host, app.state.n_keys)
-            warn(f"rag: serving {args.graph} at {address(listener)} (Ctrl-C ends it)")
-            config: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
-            server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=5, **config))
+            warn(f"rag: serving {', '.join(graphs.values())} at {address(listener)} (Ctrl-C ends it)")
             with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is shut down
-                server.run(sockets=[listener])
+                BoundedServer(app, limits).run(sockets=[listener])
     return 0
+
+
+def graphs_by_name(graphs: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """What clients call each model -> its graph: the names that are given, in the order of the graphs, else the graphs' own.
+
+    Raises:
+        SpecError: there are names, but not one for each; or two graphs would go by the same.
+    """
+    if names and len(names) != len(graphs):
+        raise SpecError(
+            f"rag serve: {len(graphs)} graphs, but {len(names)} names; give --name for each, in their order"
+        )
+    called = list(names) or [Path(graph).stem for graph in graphs]
+    if twice := sorted({name for name in called if called.count(name) > 1}):
+        raise SpecError(
+            f"rag serve: two models would be called '{twice[0]}'; give each a --name, in the order of the graphs"
+        )
+    return dict(zip(called, graphs, strict=True))
+
+
+def _pipelines(graphs: Mapping[str, str], args: Namespace, stack: ExitStack) -> dict[str, Pipeline]:
+    """A pipeline for each graph, over one index that is opened once."""
+    index = None if args.index is None else stack.enter_context(open_index(args.index))
+    pipelines = {
+        name: stack.enter_context(load_pipeline(graph, index=index, offline=args.offline))
+        for name, graph in graphs.items()
+    }
+    if len(pipelines) > 1:
+        parts = {name: pipeline.graph for name, pipeline in pipelines.items()}
+        require_room([plan_side_by_side(parts, index=index)])
+    return pipelines
 
 
 def settings(args: Namespace) -> ServeSettings:
@@ -41,11 +74,11 @@ def settings(args: Namespace) -> ServeSettings:
     from rag.service.settings import ServeSettings
 
     return ServeSettings(
-        model=args.name or Path(args.graph).stem,
         allow_system=args.allow_system,
         keys_file=args.keys,
         sessions_file=args.sessions,
         requests_per_minute=args.rate or None,
+        max_connections=args.connections,
         max_batch=args.batch,
         max_streams=args.streams,
         waiting_room=args.waiting,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rag.core.protocols import LLM, CountsCached
-from rag.core.types import Completion, Message, Usage
+from rag.core.types import Completion, Message, Query, Usage
 
 
 def usage_of(completion: Completion, *, seconds: float = 0.0) -> Usage:
@@ -24,7 +25,20 @@ def cached_tokens(llm: LLM, n: int) -> Sequence[int]:
     return (llm.last_cached if isinstance(llm, CountsCached) else ()) or (0,) * n
 
 
-def with_history(turns: Sequence[Message], history: Sequence[Message]) -> tuple[Message, ...]:
-    """Earlier turns of a conversation put before the first user turn of a prompt."""
-    first = next((position for position, turn in enumerate(turns) if turn.role == "user"), len(turns))
-    return (*turns[:first], *history, *turns[first:])
+def with_history(turns: Sequence[Message], query: Query) -> tuple[Message, ...]:
+    """A prompt with the conversation in it: earlier turns before its first user turn, system ones at the head of its own.
+
+    What the application wishes begins the last user turn, so that it stands below the rules of the prompt.
+    """
+    system = [turn for turn in (*query.history, *turns) if turn.role == "system"]
+    said = [turn for turn in query.history if turn.role != "system"]
+    rest = [turn for turn in turns if turn.role != "system"]
+    if query.wishes:
+        last = max(position for position, turn in enumerate(rest) if turn.role == "user")
+        rest[last] = replace(rest[last], content=f"{_WISHES}\n{query.wishes}\n\n{rest[last].content}")
+    if len(system) > 1:  # many chat templates take one
+        system = [replace(system[0], content="\n\n".join(turn.content for turn in system))]
+    return (*system, *said, *rest)
+
+
+_WISHES = "What the application that asks wants of the answer, within the rules of this prompt:"

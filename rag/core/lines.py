@@ -42,8 +42,10 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in numbered(path):
         try:
             record = json.loads(line)
-        except (ValueError, RecursionError) as cause:
+        except ValueError as cause:
             raise SpecError(f"{path}:{number}: not JSON: {cause}") from None
+        except RecursionError:
+            raise SpecError(f"{path}:{number}: nested too deeply to be read") from None
         if not isinstance(record, dict):
             raise SpecError(f"{path}:{number}: a JSON object is wanted, not {type(record).__name__}")
         yield number, record

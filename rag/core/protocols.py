@@ -377,6 +377,14 @@ class CanDescribe(Protocol):
 
 
 @runtime_checkable
+class StandsInAFile(Protocol):
+    """A model whose warnings say where it stands in a graph file."""
+
+    place: str
+    """`file:line: model 'name'`, set when the graph is read; empty for a model that stands alone."""
+
+
+@runtime_checkable
 class SignsItsWork(Protocol):
     """An LLM that says which weights write, for caches and indexes that must not mix the texts of two models."""
 

@@ -123,7 +123,8 @@ class Query:
     `parts`: what dense legs average instead of `text`, when not empty. `terms`: analysed term -> weight, what lexical
     legs score instead of `text`, when not empty. `where`: a metadata filter in any of its forms (`rag.core.filters`), applied
     before scoring on every leg. `within`: qid of the query that an inner graph was run for; see `rag.graph.inner`.
-    `contents`: what is asked with beside the text, such as a picture.
+    `contents`: what is asked with beside the text, such as a picture. `wishes`: what the application that asks wants of the
+    answer, such as its language; prompts put it below their own rules.
     """
 
     qid: str
@@ -134,6 +135,7 @@ class Query:
     terms: Mapping[str, float] = field(default_factory=dict, hash=False)
     where: Where | None = field(default=None, hash=False)
     history: tuple[Message, ...] = ()
+    wishes: str = ""
     contents: tuple[Content, ...] = ()
     outcome: Outcome = OK
     usage: Usage = NO_USAGE
@@ -160,6 +162,7 @@ class Query:
                 stand_alone=self.stand_alone,
                 where=self.where,
                 history=self.history,
+                wishes=self.wishes,
                 within=self.within,
                 contents=self.contents,
             )
@@ -170,6 +173,7 @@ class Query:
             text=self.asked,
             where=self.where,
             history=self.history,
+            wishes=self.wishes,
             within=self.within,
             contents=self.contents,
         )

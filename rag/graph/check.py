@@ -8,9 +8,11 @@ before them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from rag.core.connecting import without_connections
 from rag.core.errors import MissingModel, SpecError, did_you_mean
 from rag.core.protocols import (
     CapsTokens,
@@ -20,6 +22,7 @@ from rag.core.protocols import (
     LoadsModels,
     NeedsPowers,
     SearchesLeg,
+    StandsInAFile,
 )
 from rag.core.yaml_source import Place
 from rag.graph.binding import bound_nodes, lone_node
@@ -36,11 +39,17 @@ from rag.models import require_meaning
 from retrievers.index.protocol import Index
 
 
-def check(spec: Spec, *, index: Index | None = None) -> Checked:
+def check(spec: Spec, *, index: Index | None = None, connect: bool = False) -> Checked:
     """All problems of a graph, in `Checked.problems`. Loads no weights.
 
-    Without an index, parts that search one are not made; their parameters are checked all the same.
+    Without an index, parts that search one are not made; their parameters are checked all the same. `connect`: ask the
+    servers that the graph names what they can read; else nothing is connected to.
     """
+    with nullcontext() if connect else without_connections():
+        return _checked(spec, index)
+
+
+def _checked(spec: Spec, index: Index | None) -> Checked:
     checked = Checked(spec=spec, body=spec.graph, index=index)
     _make_models(checked)
     _note_unknown_names(checked, "models", checked.made_models)
@@ -103,6 +112,8 @@ def _make_models(checked: Checked) -> None:
             made = make(part, component, None, _nothing, _below(checked, ("models", name)))
             if made is not None:
                 checked.made_models[name] = made
+                if isinstance(made.part, StandsInAFile):
+                    made.part.place = f"{checked.spec.source.where(('models', name))}: model '{name}'"
 
 
 def _nothing(param: Param, value: Any, complain: Complain) -> Supplied:

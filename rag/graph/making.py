@@ -68,7 +68,7 @@ def make(part: Part, component: type[Any], method: str | None, supply: Supply, c
         values[param.name] = resource.thing
         complete &= resource.thing is not None
         supplied.append(resource)
-    if not complete:
+    if not complete or not _filters_are_known(params, values, complain):
         return None
     try:
         with noted() as inputs:
@@ -90,6 +90,22 @@ def make(part: Part, component: type[Any], method: str | None, supply: Supply, c
         runs_inner=any(each.runs_inner for each in supplied),
         inline=tuple(facts for each in supplied for facts in each.inline),
     )
+
+
+def _filters_are_known(params: Sequence[Param], values: Mapping[str, Any], complain: Complain) -> bool:
+    """Whether the part's index has the metadata that the part's own filters name; reads it as the first query would."""
+    index = next((values[param.name] for param in params if param.resource == "index"), None)
+    known = True
+    for param in params:
+        if index is None or not param.is_filter or values[param.name] is None:
+            continue
+        try:
+            index.rows(values[param.name])
+        except SpecError as error:
+            for problem in error.problems:
+                complain(("with", param.name), problem)
+            known = False
+    return known
 
 
 def _complain_parameter(use: str, error: Any, known: list[str], complain: Complain) -> None:

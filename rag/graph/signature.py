@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from rag.core import protocols
+from rag.core.filters import WhereData
 from rag.core.powers import LLM_POWERS
 from rag.core.types import Answer, Context, Document, Query, Ranking
 from retrievers.index.protocol import Index
@@ -47,6 +48,11 @@ class Param:
     gives: type | None = None
     as_it_is: bool = False
     parameters_of: str | None = None
+
+    @property
+    def is_filter(self) -> bool:
+        """Whether its value is a metadata filter."""
+        return {*get_args(self.annotation)} - {type(None)} == {*get_args(WhereData)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

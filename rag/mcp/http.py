@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from mcp.server.transport_security import TransportSecuritySettings
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rag.mcp.server import create_server
 from rag.pipeline import Pipeline
+from rag.service.errors import ApiError
 from rag.service.keys import Keys
 from rag.service.settings import ServeSettings
 from rag.service.walls import BusyWall, walled
 
+PATH = "/mcp"
 AT_ONCE = 64
 """Calls in work at a time; more are told to come back. The tools' threads would take any number, and let them wait."""
 
@@ -18,7 +20,7 @@ AT_ONCE = 64
 def create_http_app(
     pipeline: Pipeline, *, host: str, keys: Keys, settings: ServeSettings | None = None, at_once: int = AT_ONCE
 ) -> ASGIApp:
-    """An ASGI application that answers at /mcp. It keeps nothing between requests, so several may serve side by side.
+    """An ASGI application that answers at `PATH`. It keeps nothing between requests, so several may serve side by side.
 
     Args:
         host: the address that it is reached at. On a loopback address requests must also name one, whatever a site's
@@ -32,8 +34,23 @@ def create_http_app(
     security = TransportSecuritySettings(enable_dns_rebinding_protection=False) if settings.hosts else None
     app = create_server(pipeline, settings).streamable_http_app(
         host=host,
+        streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=settings.max_request_bytes,
         transport_security=security,
     )
-    return walled(BusyWall(app, at_once=at_once), settings=settings, keys=keys)
+    return walled(_NoStreams(BusyWall(app, at_once=at_once)), settings=settings, keys=keys)
+
+
+class _NoStreams:
+    """Refuses a GET, as the protocol lets a server do: the stream that it opens would hold a connection and say nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == PATH:
+            refusal = ApiError(405, "This address does not take this method.", headers={"Allow": "POST"})
+            await refusal.reply()(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -84,7 +84,8 @@ def question_key(query: Query, *, graph: str, index: str) -> str:
     history = [[turn.role, turn.content, *_digests(turn.contents)] for turn in query.history]
     tree = parse_where(query.where)
     where = None if tree is None else as_mapping(tree)
-    return data_sha256([query.qid, query.text, where, history, graph, index, *_digests(query.contents)])
+    wishes = [{"wishes": query.wishes}] if query.wishes else []
+    return data_sha256([query.qid, query.text, where, history, graph, index, *_digests(query.contents), *wishes])
 
 
 def _digests(contents: Sequence[Content]) -> list[str]:

@@ -104,15 +104,43 @@ def plan_memory(
         machine: where it will run; None looks at this one.
         node: count only what this node reads, as if all else had let go.
     """
+    owners = _owners(graph, node)
+    if index is not None and graph.legs and (node is None or searches(graph, node)):
+        owners.append(("index", _Searched(index, graph.legs)))
+    whose = "the graph" if node is None else f"node '{node}' alone"
+    return _plan(owners, [graph], index=index, machine=machine, whose=whose)
+
+
+def plan_side_by_side(
+    graphs: Mapping[str, Graph], *, index: Index | None = None, machine: Machine | None = None
+) -> MemoryPlan:
+    """What several graphs over one index will need in one process: weights and legs that they share count once."""
+    owners = [(f"{name}: {owner}", part) for name, graph in graphs.items() for owner, part in _owners(graph)]
+    legs = list(dict.fromkeys(leg for graph in graphs.values() for leg in graph.legs))
+    if index is not None and legs:
+        owners.append(("index", _Searched(index, legs)))
+    return _plan(owners, list(graphs.values()), index=index, machine=machine, whose="all graphs together")
+
+
+def _owners(graph: Graph | Checked, node: str | None = None) -> list[tuple[str, Any]]:
+    """Parts by what they are called; with a node, those that it reads."""
     models, parts = graph.models, graph.parts
     if node is not None:
         models = {name: model for name, model in models.items() if name in models_of(graph, node)}
         parts = {node: parts[node]}
     owners: list[tuple[str, Any]] = [(f"model '{name}'", model) for name, model in models.items()]
     owners += [(f"node '{name}'", part) for name, part in parts.items()]
-    owners += [("an inner component", part) for part in inside(graph)]
-    if index is not None and graph.legs and (node is None or searches(graph, node)):
-        owners.append(("index", _Searched(index, graph.legs)))
+    return [*owners, *(("an inner component", part) for part in inside(graph))]
+
+
+def _plan(
+    owners: Sequence[tuple[str, Any]],
+    graphs: Sequence[Graph | Checked],
+    *,
+    index: Index | None,
+    machine: Machine | None,
+    whose: str,
+) -> MemoryPlan:
     counted = [(owner, part) for owner, part in owners if isinstance(part, TellsMemory)]
     needs: list[tuple[str, Need]] = []
     notes: list[str] = []
@@ -124,16 +152,16 @@ def plan_memory(
             wrong.append(f"memory: {owner}: {cause}")
         except RagError as cause:
             notes.append(f"{owner} is not counted: {cause}")
-    if index is None and graph.legs:
+    if index is None and any(graph.legs for graph in graphs):
         notes.append("the index and the nodes that search it are not counted: give one with --index DIR")
-    program = _PROGRAM + (_TORCH if counted and _has_weights(graph.models, needs) else 0)
+    program = _PROGRAM + (_TORCH if counted and _has_weights(graphs, needs) else 0)
     needs.insert(0, ("program", Need(what="Python and its libraries", n_bytes=program)))
     return MemoryPlan(
         machine=this_machine() if machine is None else machine,
         shares=tuple(_shared(needs)),
         notes=tuple(notes),
         wrong=tuple(wrong),
-        whose="the graph" if node is None else f"node '{node}' alone",
+        whose=whose,
     )
 
 
@@ -166,8 +194,8 @@ class _Searched:
         return self._index.memory(self._legs)
 
 
-def _has_weights(models: Mapping[str, Any], needs: Iterable[tuple[str, Need]]) -> bool:
-    return bool(models) or any("weights" in need.what for _, need in needs)
+def _has_weights(graphs: Iterable[Graph | Checked], needs: Iterable[tuple[str, Need]]) -> bool:
+    return any(graph.models for graph in graphs) or any("weights" in need.what for _, need in needs)
 
 
 def _shared(needs: Iterable[tuple[str, Need]]) -> Iterable[Share]:

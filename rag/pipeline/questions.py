@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.errors import SpecError
-from rag.core.lines import numbered, records
+from rag.core.filters import Filter, Where, both
+from rag.core.lines import records
 from rag.core.types import Query
 from rag.pipeline.seen_texts import Digests
 
@@ -16,35 +17,54 @@ _IDS = ("id", "qid", "_id", "question_id")
 _TEXTS = ("question", "query", "text", "input")
 
 
-def read_questions(path: Path, *, limit: int | None = None) -> Iterator[Query]:
+def read_questions(path: Path, *, limit: int | None = None, where: Where | None = None) -> Iterator[Query]:
     """The questions of a file in its order, at most `limit`. A `.gz` file is unpacked on the way.
 
     Read are FlashRAG's form (`id`, `question`), DPR's (`question`, no id: the line's number is it), and BEIR's (`_id`,
-    `text`). Answers and other keys are left alone.
+    `text`). A metadata filter may stand under `where`. Answers and other keys are left alone.
 
+    Args:
+        where: a filter for all of them, beside their own.
     Raises:
-        SpecError: a line is no JSON object, has no question, or repeats an id; with file and line.
+        SpecError: a line is no JSON object, has no question, repeats an id, or has a filter that cannot be understood;
+            with file and line.
     """
+    return (query for _, query in numbered_questions(path, limit=limit, where=where))
+
+
+def numbered_questions(
+    path: Path, *, limit: int | None = None, where: Where | None = None
+) -> Iterator[tuple[int, Query]]:
+    """(number of the line from 1, question), as `read_questions` has them."""
     seen = Digests()
     for number, record in islice(records(path), limit):
-        where = f"{path}:{number}"
-        qid = _id(record, where) or str(number)
+        place = f"{path}:{number}"
+        qid = _id(record, place) or str(number)
         if qid in seen:
-            raise SpecError(f"{where}: the id '{qid}' was there before; every question needs its own")
+            raise SpecError(
+                f"{place}: the id '{qid}' is that of line {_first_line(path, qid)} too; every question needs its own. "
+                "Delete one of the two lines, or give it another id"
+            )
         seen.add(qid)
-        yield Query(qid=qid, text=_text(record, where))
+        yield number, Query(qid=qid, text=_text(record, place), where=_where(record, where, place))
 
 
-def count_questions(path: Path, *, limit: int | None = None) -> int:
-    """How many questions `read_questions` would give."""
-    return sum(1 for _ in islice(numbered(path), limit))
+def _first_line(path: Path, qid: str) -> int:
+    return next(number for number, record in records(path) if (_id(record, "") or str(number)) == qid)
 
 
 def _id(record: dict[str, Any], where: str) -> str:
     id_ = next((record[key] for key in _IDS if record.get(key) is not None), "")
     if isinstance(id_, bool) or not isinstance(id_, str | int):
-        raise SpecError(f"{where}: an id is a text or a whole number, got {str(id_)[:80]!r}")
+        raise SpecError(f"{where}: an id is a text or a whole number, not {type(id_).__name__}")
     return str(id_)
+
+
+def _where(record: dict[str, Any], also: Where | None, place: str) -> Filter | None:
+    try:
+        return both(also, record.get("where"))
+    except SpecError as error:
+        raise SpecError(f"{place}: {error}") from None
 
 
 def _text(record: dict[str, Any], where: str) -> str:

@@ -1,9 +1,11 @@
-"""The ASGI application: endpoints over one pipeline."""
+"""The ASGI application: endpoints over one pipeline or several."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -15,19 +17,26 @@ from rag.service import errors, metrics, walls
 from rag.service.keys import load_keys
 from rag.service.metrics import Metrics
 from rag.service.service import Service
+from rag.service.services import Services
 from rag.service.settings import ServeSettings
 
 
-def create_app(pipeline: Pipeline, settings: ServeSettings | None = None) -> FastAPI:
-    """An ASGI application that serves a pipeline. Loads no weights; its lifespan loads them in the background.
+def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSettings | None = None) -> FastAPI:
+    """An ASGI application that serves a pipeline, or several by the names of their models.
 
-    Mounted in another application its lifespan does not run: weights load at the first request then.
+    Loads no weights; its lifespan loads them in the background. Mounted in another application its lifespan does not
+    run: weights load at the first request then. Waiting rooms and batches are those of each pipeline.
+
+    Args:
+        pipelines: one goes by the settings' `model`; of several, the first answers requests that name none.
     """
     settings = settings or ServeSettings()
     keys, counted = load_keys(settings.keys_file), Metrics()
     sessions = None if settings.sessions_file is None else Sessions(settings.sessions_file)
-    service = Service(pipeline, settings, watch=counted)
-    counted.follow(service)
+    by_name = pipelines if isinstance(pipelines, Mapping) else {settings.model: pipelines}
+    services = Services([Service(one, replace(settings, model=name)) for name, one in by_name.items()])
+    for service in services:
+        counted.follow(service, called=partial(services.part, service))
     # Reporting is off whatever the environment says: spans are made by the graph, where they are asked for.
     app = FastAPI(
         title="ragline",
@@ -36,28 +45,30 @@ def create_app(pipeline: Pipeline, settings: ServeSettings | None = None) -> Fas
         docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        lifespan=_lifespan(service, sessions),
+        lifespan=_lifespan(services, sessions),
     )
-    app.state.service, app.state.n_keys = service, len(keys)
+    app.state.services, app.state.service, app.state.n_keys = services, services.first, len(keys)
     errors.install(app)
-    app.include_router(chat.router(service, sessions))
-    app.include_router(conversation.router(service, sessions))
+    app.include_router(chat.router(services, sessions))
+    app.include_router(conversation.router(services, sessions))
     for part in (models, search, rerank, embeddings, health):
-        app.include_router(part.router(service))
+        app.include_router(part.router(services))
     app.include_router(metrics.router(counted))
     app.include_router(page.router)
     walls.surround(app, settings, keys=keys, metrics=counted)
     return app
 
 
-def _lifespan(service: Service, sessions: Sessions | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(services: Services, sessions: Sessions | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.load()
+        for service in services:
+            service.load()
         try:
             yield
         finally:
-            service.close()
+            for service in services:
+                service.close()
             if sessions is not None:
                 sessions.close()
 

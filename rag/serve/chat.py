@@ -18,7 +18,7 @@ from rag.core.types import Answer, AnswerDelta, Query
 from rag.pipeline.streaming import AnswerStream
 from rag.serve.conversation import Conversation, conversation
 from rag.serve.extension import begun_json, sources_json, whole_json
-from rag.serve.models import require_model
+from rag.serve.honoured import Honoured, honoured
 from rag.serve.search import require_filter
 from rag.serve.sessions import Sessions
 from rag.service import history
@@ -27,6 +27,7 @@ from rag.service.errors import ApiError, explained, failed
 from rag.service.gone import unless_gone
 from rag.service.replies import LAST_EVENT, EventStream, JSONReply, event
 from rag.service.service import ANSWERING, CHAT_PATH, Service
+from rag.service.services import Services
 from rag.service.wire import ChatReply, ChatRequest, refusals
 
 EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
@@ -42,7 +43,7 @@ class _Turn:
     """A request, understood."""
 
     query: Query
-    sampling: Mapping[str, Any]
+    honoured: Honoured
     kept: Conversation | None
     begun: float
 
@@ -61,8 +62,8 @@ class _Turn:
             await self.kept.add(self.query.asked, answer.text)
 
 
-def router(service: Service, sessions: Sessions | None) -> APIRouter:
-    """The endpoint over a service."""
+def router(services: Services, sessions: Sessions | None) -> APIRouter:
+    """The endpoint over the services."""
     routes = APIRouter()
 
     @routes.post(
@@ -73,6 +74,7 @@ def router(service: Service, sessions: Sessions | None) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503) | STREAMED,
     )
     async def chat(body: ChatRequest, request: Request) -> Response:
+        service = services.named(body.model)
         turn = await _understood(body, service, await conversation(body, request, service, sessions))
         prepared = await unless_gone(request, _prepared(turn, service))
         answer = _streamed if body.stream else _whole
@@ -83,42 +85,27 @@ def router(service: Service, sessions: Sessions | None) -> APIRouter:
 
 async def _understood(body: ChatRequest, service: Service, kept: Conversation | None) -> _Turn:
     begun = time.perf_counter()
-    require_model(body.model, service)
     if not service.pipeline.graph.answers:
         raise ApiError(400, "This server's graph ends in rankings: use /v1/search.", code="no_answers")
     try:
-        question, turns = history.split(body.messages, service.settings)
+        said = history.split(body.messages, service.settings)
         contents = body.messages[-1].contents
-        service.pipeline.require_read([service.query(question, history=turns, contents=contents)])
+        service.pipeline.require_read([service.query(said.question, history=said.turns, contents=contents)])
     except (ValueError, SpecError) as error:
         raise ApiError(400, f"messages: {error}.", param="messages", code="unsupported_content") from error
-    if kept is not None:
-        turns = (*turns, *kept.turns)
+    turns = said.turns if kept is None else (*said.turns, *kept.turns)
     try:
-        turns = await service.checks(history.fit, question, turns, service.llm, service.settings)
+        turns = await service.checks(history.fit, said.question, turns, service.llm, service.settings, said.wishes)
     except UNAVAILABLE:
-        turns = await service.checks(history.fit, question, turns, None, service.settings)
+        turns = await service.checks(history.fit, said.question, turns, None, service.settings, said.wishes)
     where = body.ragline.where if body.ragline is not None else None
     await require_filter(where, service)
     return _Turn(
-        query=service.query(question, history=turns, where=where, contents=contents),
-        sampling=_sampling(body, service),
+        query=service.query(said.question, history=turns, wishes=said.wishes, where=where, contents=contents),
+        honoured=honoured(body, service),
         kept=kept,
         begun=begun,
     )
-
-
-def _sampling(body: ChatRequest, service: Service) -> Mapping[str, Any]:
-    """The sampling fields that the request sets, if the answering node takes them and the server allows them."""
-    sampling = body.sampling
-    if sampling and not service.takes_sampling:
-        raise ApiError(
-            400, f"The graph's generator takes no {', '.join(sorted(sampling))}. Leave it out.", param=min(sampling)
-        )
-    most = service.most_tokens
-    if most is not None and sampling.get("max_tokens", 0) > most:
-        raise ApiError(400, f"max_tokens may be at most {most:,} here.", param="max_tokens")
-    return sampling
 
 
 async def _prepared(turn: _Turn, service: Service) -> RunResult:
@@ -148,9 +135,9 @@ async def _found_instead(turn: _Turn, service: Service) -> dict[str, Any]:
 
 async def _whole(body: ChatRequest, turn: _Turn, prepared: RunResult, service: Service) -> Response:
     graph = service.pipeline.graph
-    begun = begun_json(prepared, graph, session=turn.session)
+    begun = begun_json(prepared, graph, session=turn.session, notes=turn.honoured.notes)
     try:
-        result = await service.finish(prepared, turn.sampling)
+        result = await service.finish(prepared, turn.honoured.sampling)
     except UNAVAILABLE as error:
         service.down.note(ANSWERING)
         raise explained(error, extra={"ragline": begun}) from error
@@ -174,14 +161,14 @@ async def _whole(body: ChatRequest, turn: _Turn, prepared: RunResult, service: S
                 }
             ],
             "usage": _usage(answer),
-            "ragline": whole_json(result, graph, session=turn.session),
+            "ragline": whole_json(result, graph, session=turn.session, notes=turn.honoured.notes),
         }
     )
 
 
 async def _streamed(body: ChatRequest, turn: _Turn, prepared: RunResult, service: Service) -> Response:
     try:
-        stream, reader = await service.write(prepared, turn.sampling)
+        stream, reader = await service.write(prepared, turn.honoured.sampling)
     except Exception as error:
         raise explained(error) from error
     try:
@@ -199,7 +186,7 @@ async def _events(
 ) -> AsyncIterator[bytes]:
     """The events of one stream: sources, pieces of text, the whole of the extension, usage if wanted."""
     graph, head = service.pipeline.graph, _head("chat.completion.chunk", service)
-    begun = begun_json(stream.before, graph, session=turn.session)
+    begun = begun_json(stream.before, graph, session=turn.session, notes=turn.honoured.notes)
     nothing = {"usage": None} if include_usage else {}
 
     def chunk(delta: Mapping[str, Any], finish: str | None = None, **more: Any) -> bytes:
@@ -228,7 +215,9 @@ async def _events(
     service.done(result)
     answer = result.answers[0]
     await turn.keep(answer)
-    yield chunk({}, _finish_reason(answer), ragline=whole_json(result, graph, session=turn.session))
+    yield chunk(
+        {}, _finish_reason(answer), ragline=whole_json(result, graph, session=turn.session, notes=turn.honoured.notes)
+    )
     if include_usage:
         yield event({**head, "choices": [], "usage": _usage(answer)})
     yield LAST_EVENT

@@ -14,6 +14,7 @@ from rag.core.types import Message
 from rag.serve.sessions import Sessions, UnknownSession
 from rag.service.errors import ApiError
 from rag.service.service import Service
+from rag.service.services import Services
 from rag.service.wire import ChatRequest, Error
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def owner_of(request: Request) -> str:
     return str(getattr(request.state, "owner", ""))
 
 
-def router(service: Service, sessions: Sessions | None) -> APIRouter:
+def router(services: Services, sessions: Sessions | None) -> APIRouter:
     """The endpoint that forgets a conversation."""
     routes = APIRouter(tags=["chat"])
 
@@ -105,7 +106,7 @@ def router(service: Service, sessions: Sessions | None) -> APIRouter:
         try:
             if sessions is None:
                 raise UnknownSession
-            await service.checks(sessions.delete, session, owner_of(request))
+            await services.first.checks(sessions.delete, session, owner_of(request))
         except UnknownSession:
             raise _unknown() from None
         return Response(status_code=204)

@@ -8,16 +8,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.serve.models import require_model
 from rag.service.errors import ApiError, explained, require_short
 from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
 from rag.service.service import Service
+from rag.service.services import Services
 from rag.service.wire import EmbeddingsReply, EmbeddingsRequest, refusals
 
 
-def router(service: Service) -> APIRouter:
-    """The endpoint over a service."""
+def router(services: Services) -> APIRouter:
+    """The endpoint over the services."""
     routes = APIRouter(tags=["embeddings"])
 
     @routes.post(
@@ -27,13 +27,12 @@ def router(service: Service) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503),
     )
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _encoded(body, service)))
+        return JSONReply(await unless_gone(request, _encoded(body, services.named(body.model))))
 
     return routes
 
 
 async def _encoded(body: EmbeddingsRequest, service: Service) -> dict[str, Any]:
-    require_model(body.model, service)
     if not service.embeds:
         raise ApiError(400, "The index of this server has no dense leg, so it has no encoder.", code="no_encoder")
     if len(body.texts) > service.settings.max_documents:

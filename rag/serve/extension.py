@@ -32,16 +32,21 @@ def passages_of(result: RunResult) -> tuple[ScoredDocument, ...]:
     return contexts[-1].passages if contexts else ()
 
 
-def begun_json(result: RunResult, graph: Graph, *, session: str | None) -> dict[str, Any]:
+def begun_json(result: RunResult, graph: Graph, *, session: str | None, notes: Sequence[str]) -> dict[str, Any]:
     """What is known before the first token."""
-    return {"sources": sources_json(passages_of(result)), "query": searched_with(result, graph), "session": session}
+    return {
+        "sources": sources_json(passages_of(result)),
+        "query": searched_with(result, graph),
+        "session": session,
+        "notes": list(notes),
+    }
 
 
-def whole_json(result: RunResult, graph: Graph, *, session: str | None) -> dict[str, Any]:
+def whole_json(result: RunResult, graph: Graph, *, session: str | None, notes: Sequence[str]) -> dict[str, Any]:
     """What is known when the answer is written."""
     answer: Answer = result.answers[0]
     return {
-        **begun_json(result, graph, session=session),
+        **begun_json(result, graph, session=session, notes=notes),
         "citations": citations_json(answer, passages_of(result)),
         "status": answer.status,
         "finish_reason": answer.finish_reason,

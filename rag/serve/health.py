@@ -15,6 +15,7 @@ from rag.core.protocols import AsksModel, SaysState
 from rag.graph.build import Graph
 from rag.service.replies import JSONReply
 from rag.service.service import Service
+from rag.service.services import Services
 from rag.service.wire import Health, Ready
 
 logger = logging.getLogger(__name__)
@@ -24,10 +25,10 @@ _FRESH_S = 5.0
 Parts = list[dict[str, str]]
 
 
-def router(service: Service, *, patience_s: float = 5.0) -> APIRouter:
-    """The endpoints over a service. A model that says nothing for so long counts as down."""
+def router(services: Services, *, patience_s: float = 5.0) -> APIRouter:
+    """The endpoints over the services. A model that says nothing for so long counts as down."""
     routes = APIRouter(tags=["health"])
-    checkup = Checkup(service.pipeline.graph, patience_s=patience_s)
+    checkups = [(service, Checkup(service.pipeline.graph, patience_s=patience_s)) for service in services]
 
     @routes.get("/health", summary="Alive", response_model=Health)
     async def health() -> Response:
@@ -37,14 +38,21 @@ def router(service: Service, *, patience_s: float = 5.0) -> APIRouter:
         "/ready", summary="Loaded, and what is degraded", response_model=Ready, responses={503: {"model": Ready}}
     )
     async def ready() -> Response:
-        if service.loading:
+        if any(service.loading for service in services):
             return JSONReply({"status": "loading", "degraded": []}, status_code=503)
-        degraded = await checkup.degraded()
-        if service.trouble:
-            degraded = [*degraded, {"part": "loading", "means": service.trouble}]
+        rounds = await asyncio.gather(*(checkup.degraded() for _, checkup in checkups))
+        degraded = [
+            {**what, "part": services.part(service, what["part"])}
+            for (service, _), parts in zip(checkups, rounds, strict=True)
+            for what in (*parts, *_trouble(service))
+        ]
         return JSONReply({"status": "degraded" if degraded else "ready", "degraded": degraded})
 
     return routes
+
+
+def _trouble(service: Service) -> Parts:
+    return [{"part": "loading", "means": service.trouble}] if service.trouble else []
 
 
 class Checkup:

@@ -10,16 +10,16 @@ from starlette.responses import Response
 
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.pipeline.as_json import outcome_json
-from rag.serve.models import require_model
 from rag.service.errors import ApiError, explained, require_short
 from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
 from rag.service.service import Service
+from rag.service.services import Services
 from rag.service.wire import RerankReply, RerankRequest, refusals
 
 
-def router(service: Service) -> APIRouter:
-    """The endpoint over a service."""
+def router(services: Services) -> APIRouter:
+    """The endpoint over the services."""
     routes = APIRouter(tags=["rerank"])
 
     @routes.post(
@@ -29,14 +29,12 @@ def router(service: Service) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503),
     )
     async def rerank(body: RerankRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _ordered(body, service)))
+        return JSONReply(await unless_gone(request, _ordered(body, services.named(body.model))))
 
     return routes
 
 
 async def _ordered(body: RerankRequest, service: Service) -> dict[str, Any]:
-    if body.model is not None:
-        require_model(body.model, service)
     if service.reranker is None:
         raise ApiError(400, "The graph of this server has no reranker.", code="no_reranker")
     most = service.most_documents

@@ -15,21 +15,22 @@ from rag.service.errors import ApiError, explained, failed
 from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
 from rag.service.service import Service
+from rag.service.services import Services
 from rag.service.wire import SearchReply, SearchRequest, refusals
 
 
-def router(service: Service) -> APIRouter:
-    """The endpoint over a service."""
+def router(services: Services) -> APIRouter:
+    """The endpoint over the services."""
     routes = APIRouter(tags=["search"])
 
     @routes.post(
         "/v1/search",
         summary="Ranked passages for a query",
         response_model=SearchReply,
-        responses=refusals(400, 429, 500, 503),
+        responses=refusals(400, 404, 429, 500, 503),
     )
     async def search(body: SearchRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _found(body, service)))
+        return JSONReply(await unless_gone(request, _found(body, services.named(body.model))))
 
     return routes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from generators.answering import cautious_tokens
@@ -13,53 +14,63 @@ from rag.service.settings import ServeSettings
 from rag.service.wire import ChatMessage
 
 
-def split(messages: Sequence[ChatMessage], settings: ServeSettings) -> tuple[str, tuple[Message, ...]]:
-    """The question, which is the last message, and the turns before it: user and assistant by turns.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A request's messages: the question, the turns before it, and what the application wants of the answer.
+
+    A system message is the first of the turns where it may stand above the graph's prompt, else it is the `wishes`.
+    """
+
+    question: str
+    turns: tuple[Message, ...]
+    wishes: str = ""
+
+
+def split(messages: Sequence[ChatMessage], settings: ServeSettings) -> Said:
+    """The question, which is the last message, what was said before it, and what the application wants.
 
     Raises:
-        ApiError: the last message is not a user's question, or there is a system message and none is allowed.
+        ApiError: the last message is not a user's question.
     """
     *earlier, last = messages
     if last.role != "user" or not last.text.strip():
         raise ApiError(400, "The last message must be a question of the role 'user'.", param="messages")
-    if not settings.allow_system and any(turn.role in ("system", "developer") for turn in earlier):
-        raise ApiError(
-            400,
-            "System messages are not taken: the prompt is the graph's. Leave them out.",
-            param="messages",
-            code="system_message",
-        )
-    return last.text, by_turns(earlier)
+    system = "\n\n".join(one.text for one in earlier if one.is_system and one.text.strip())
+    turns = by_turns(earlier)
+    if system and settings.allow_system:
+        return Said(question=last.text, turns=(Message(role="system", content=system), *turns))
+    return Said(question=last.text, turns=turns, wishes=system)
 
 
 def by_turns(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
-    """Turns that follow each other as chat templates want it: user, assistant, user, assistant, system ones first.
+    """Turns that follow each other as chat templates want it: user, assistant, user, assistant.
 
-    Messages of one role in a row become one turn. A question without an answer at the end is left out.
+    Messages of one role in a row become one turn. A question without an answer at the end is left out, and so is what
+    the application or its tools said.
     """
-    system = [Message(role="system", content=one.text) for one in messages if one.role in ("system", "developer")]
     said = [one for one in messages if one.role in ("user", "assistant") and (one.text.strip() or one.contents)]
     grouped = [(role, list(run)) for role, run in groupby(said, key=lambda one: one.role)]
     if grouped and grouped[0][0] == "assistant":
         del grouped[0]
     if grouped and grouped[-1][0] == "user":
         del grouped[-1]
-    turns = [
+    return tuple(
         Message(
             role="user" if role == "user" else "assistant",
             content="\n\n".join(one.text for one in run),
             contents=tuple(content for one in run for content in one.contents),
         )
         for role, run in grouped
-    ]
-    return (*system, *turns)
+    )
 
 
 _LONGEST_TOKEN = 64
 """Characters a token, on the average of a text, that no tokenizer reaches: what has more is not worth counting."""
 
 
-def fit(question: str, history: Sequence[Message], llm: LLM | None, settings: ServeSettings) -> tuple[Message, ...]:
+def fit(
+    question: str, history: Sequence[Message], llm: LLM | None, settings: ServeSettings, wishes: str = ""
+) -> tuple[Message, ...]:
     """The latest turns that have at most `history_tokens` tokens together; whole questions with their answers.
 
     A window that is small keeps a quarter of it for them. Counts with the model, so it may block: the question first,
@@ -76,9 +87,9 @@ def fit(question: str, history: Sequence[Message], llm: LLM | None, settings: Se
     system = [turn for turn in history if turn.role == "system"]
     said = [turn for turn in history if turn.role != "system"]
     budget = settings.history_tokens if llm is None else min(settings.history_tokens, llm.context_window // 4)
-    left = _left(budget, system, llm)
+    left = _left(budget, [*system, *([Message(role="user", content=wishes)] if wishes else ())], llm)
     if left < 0:
-        raise _too_long("The system message is too long.")
+        raise _too_long(f"The system message is too long: it and the earlier turns have {budget:,} tokens here.")
     kept: list[Message] = []
     for position in range(len(said) - 2, -1, -2):
         exchange = said[position : position + 2]

@@ -6,9 +6,10 @@ Nothing that a client sends becomes a label. Every application has a registry of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -28,7 +29,11 @@ _SECONDS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 
 _SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
-class Metrics(Watch):
+Called = Callable[[str], str]
+"""What a part of one service is called beside those of others."""
+
+
+class Metrics:
     """Counters of one application. All methods may be called from any thread."""
 
     def __init__(self) -> None:
@@ -64,35 +69,40 @@ class Metrics(Watch):
         self._outcomes = Counter("ragline_outcomes", "Records by outcome.", ["node", "kind"], registry=own)
         self._degraded = Gauge("ragline_degraded", "1 while a part does not answer.", ["part"], registry=own)
 
-    def batch(self, name: str, n: int, seconds: float) -> None:
-        self._batches.labels(name).observe(n)
+    def batch(self, part: str, n: int) -> None:
+        """A batch of `n` items went through a part."""
+        self._batches.labels(part).observe(n)
 
-    def result(self, result: RunResult) -> None:
+    def result(self, result: RunResult, called: Called = str) -> None:
+        """A question was answered, or searched for."""
         for report in result.nodes:
-            self._nodes.labels(report.name, report.use).observe(report.seconds)
+            node = called(report.name)
+            self._nodes.labels(node, report.use).observe(report.seconds)
             usage = report.usage
             spent = {"prompt": usage.prompt_tokens, "cached": usage.cached_tokens, "new": usage.new_tokens}
             for kind, n_tokens in spent.items():
                 if n_tokens:
-                    self._tokens.labels(report.name, kind).inc(n_tokens)
+                    self._tokens.labels(node, kind).inc(n_tokens)
             for kind, n_records in report.outcomes.items():
-                self._outcomes.labels(report.name, kind if kind in _KINDS else OTHER).inc(n_records)
+                self._outcomes.labels(node, kind if kind in _KINDS else OTHER).inc(n_records)
 
     def first_token(self, seconds: float) -> None:
+        """A stream gave its first piece, so long after the request came."""
         self._first_token.observe(seconds)
 
     def stream_failed(self) -> None:
+        """A stream ended in an error after its reply had begun with 200."""
         self._errors.labels(CHAT_PATH, "server").inc()
 
-    def follow(self, service: Service) -> None:
-        """Look at a service's waiting rooms, and at what is down, whenever metrics are read."""
-        for gatherer in service.gatherers:
-            self._waiting.labels(gatherer.name).set_function(partial(getattr, gatherer, "waiting"))
-        self._waiting.labels(service.checks.name).set_function(partial(getattr, service.checks, "waiting"))
-        self._waiting.labels("stream").set_function(partial(getattr, service.streams, "waiting"))
-        self._waiting.labels("whole").set_function(partial(getattr, service.wholes, "waiting"))
+    def follow(self, service: Service, *, called: Called) -> None:
+        """Hear of a service's work, and look at its waiting rooms and at what is down whenever metrics are read."""
+        service.watch = _Followed(self, called)
+        rooms: dict[str, Any] = {gatherer.name: gatherer for gatherer in service.gatherers}
+        rooms |= {service.checks.name: service.checks, "stream": service.streams, "whole": service.wholes}
+        for name, room in rooms.items():
+            self._waiting.labels(called(name)).set_function(partial(getattr, room, "waiting"))
         for part in (*service.ranking_nodes, ANSWERING):
-            self._degraded.labels(part).set_function(partial(service.down.__contains__, part))
+            self._degraded.labels(called(part)).set_function(partial(service.down.__contains__, part))
 
     def begun(self) -> None:
         self._in_flight.inc()
@@ -110,6 +120,25 @@ class Metrics(Watch):
     def text(self) -> bytes:
         """All of it, in Prometheus' text form."""
         return generate_latest(self.registry)
+
+
+class _Followed(Watch):
+    """What one service tells, counted under its own names."""
+
+    def __init__(self, metrics: Metrics, called: Called) -> None:
+        self._metrics, self._called = metrics, called
+
+    def batch(self, name: str, n: int, seconds: float) -> None:
+        self._metrics.batch(self._called(name), n)
+
+    def result(self, result: RunResult) -> None:
+        self._metrics.result(result, self._called)
+
+    def first_token(self, seconds: float) -> None:
+        self._metrics.first_token(seconds)
+
+    def stream_failed(self) -> None:
+        self._metrics.stream_failed()
 
 
 class MeasuredApp:

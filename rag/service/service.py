@@ -102,9 +102,9 @@ class Service:
     the others, and one whose caller has left is written no further.
     """
 
-    def __init__(self, pipeline: Pipeline, settings: ServeSettings, *, watch: Watch | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, settings: ServeSettings) -> None:
         self.pipeline, self.settings = pipeline, settings
-        self.watch = watch or Watch()
+        self.watch = Watch()
         self.down = Down(settings.down_s)
         self.streams = Streams(places=settings.max_streams, room=settings.waiting_room)
         self.wholes = Streams(places=settings.max_batch, room=settings.waiting_room)

@@ -20,17 +20,23 @@ class ServeSettings:
         max_batch: most requests that go through the graph together.
         waiting_room: most requests that wait in front of each of the graph's parts; one more is refused with 429.
         max_streams: most answers that are streamed at a time; others wait in a room of their own.
-        max_tokens: most tokens of an answer that a request may ask for; unset takes the graph's own limit.
+        max_tokens: most tokens of an answer that a request may ask for; one that asks for more gets these, and its reply
+            says so. Unset takes the graph's own limit.
         history_tokens: tokens of earlier turns that are kept; older turns are dropped whole.
         question_tokens: most tokens of a question.
-        allow_system: take system messages of clients; else they are refused, for the prompt is the graph's.
+        allow_system: put system messages of clients above the graph's own prompt; else they stand below its rules.
         max_k: most hits that a search may ask for.
         max_documents: most documents of a request to rerank, and most texts of a request to embed.
         text_characters: most characters of one of these documents or texts.
         requests_per_minute: most requests of a key, or of an address where there are no keys; unset sets no limit.
         max_request_bytes: most bytes of a request.
         max_held_bytes: most bytes of all requests together that are read or answered.
-        request_timeout_s: seconds that a request may take to arrive.
+        request_timeout_s: seconds that the body of a request may take to arrive.
+        max_connections: most open connections, and at most half of the files that the process may open. Beyond it the
+            one that has kept the server waiting longest is closed; where all have requests in work, a new one gets 503.
+        head_timeout_s: seconds that the head of a request may take to arrive.
+        idle_timeout_s: seconds for which a connection is kept open between two requests.
+        reader_timeout_s: seconds for which a client may take nothing of a reply.
         keys_file: hashes of the keys that may ask (`rag keys`); the variable RAGLINE_KEYS may hold more. Without any,
             all may who reach the server.
         sessions_file: where conversations are kept; unset keeps none.
@@ -54,6 +60,10 @@ class ServeSettings:
     max_request_bytes: int = 4 * 2**20
     max_held_bytes: int = 256 * 2**20
     request_timeout_s: float = 30.0
+    max_connections: int = 512
+    head_timeout_s: float = 10.0
+    idle_timeout_s: float = 60.0
+    reader_timeout_s: float = 60.0
     keys_file: Path | None = None
     sessions_file: Path | None = None
     origins: tuple[str, ...] = ()
@@ -74,8 +84,9 @@ class ServeSettings:
                 f"serve: max_held_bytes must be at least max_request_bytes ({self.max_request_bytes:,}), got "
                 f"{self.max_held_bytes:,}: a request of that size could never come"
             )
-        if not 0 < self.request_timeout_s < float("inf"):
-            raise SpecError(f"serve: request_timeout_s must be above 0, got {self.request_timeout_s}")
+        for name in ("request_timeout_s", "head_timeout_s", "idle_timeout_s", "reader_timeout_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise SpecError(f"serve: {name} must be above 0, got {getattr(self, name)}")
         if "*" in self.origins:
             raise SpecError("serve: origins are named one by one; '*' would let every page on the web ask")
         if not 0 <= self.down_s < float("inf"):

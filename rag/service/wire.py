@@ -1,7 +1,7 @@
 """What goes over the wire, as pydantic models: requests are checked against them, the OpenAPI is made from them.
 
-A field that a graph cannot honour is refused by name; neutral values of OpenAI's other fields, which many clients always
-send, are let through, since leaving them out would do the same.
+Fields of foreign forms that a graph has no use for are not read, for clients send many; the reply of a chat names them.
+What would change the form of the reply is refused by name. In forms of our own an unknown field is a mistake.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ from rag.service.settings import LONGEST_LIST
 
 NEUTRAL: dict[str, list[Any]] = {
     "n": [1],
-    "presence_penalty": [0],
-    "frequency_penalty": [0],
     "logprobs": [False],
     "top_logprobs": [0],
-    "logit_bias": [{}],
-    "tools": [[]],
     "tool_choice": ["none", "auto"],
+    "function_call": ["none", "auto"],
     "response_format": [{"type": "text"}],
-    "store": [False],
     "modalities": [["text"]],
+    "audio": [],
 }
-"""Fields of OpenAI's chat request that are not taken here, and the values that ask for nothing."""
+"""Fields of OpenAI's chat request that change the form of the reply, and the values that do not. With any other, a client
+would look for what is not there, so those are refused. Fields that are neither here nor below are not read."""
 
 _GREEDY_BELOW = 1e-4
 """A temperature that picks the likeliest token anyway; dividing by less leaves the numbers that models count with."""
@@ -94,21 +92,27 @@ class _Request(BaseModel):
     _few_fields = model_validator(mode="before")(few_fields)
 
 
-class TextPart(_Request):
+class _Foreign(_Request):
+    """A form that others made and go on widening: fields that are not known here are not read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class TextPart(_Foreign):
     """A piece of a message that is text."""
 
     type: Literal["text"]
     text: Text
 
 
-class PictureAddress(_Request):
+class PictureAddress(_Foreign):
     """Where a picture is: in the request itself. Nothing is fetched."""
 
     url: str = Field(pattern=r"^data:image/[a-z0-9.+-]{1,60};base64,", description="data:image/png;base64,...")
     detail: Literal["auto", "low", "high"] | None = None
 
 
-class PicturePart(_Request):
+class PicturePart(_Foreign):
     """A piece of a message that is a picture."""
 
     type: Literal["image_url"]
@@ -120,14 +124,14 @@ class PicturePart(_Request):
         return _inside("picture", head.removeprefix("data:").removesuffix(";base64"), data)
 
 
-class Sound(_Request):
+class Sound(_Foreign):
     """Sound, in base64."""
 
     data: str = Field(min_length=1)
     format: Literal["wav", "mp3"]
 
 
-class SoundPart(_Request):
+class SoundPart(_Foreign):
     """A piece of a message that is sound."""
 
     type: Literal["input_audio"]
@@ -154,13 +158,16 @@ def _inside(kind: str, media_type: str, data: str) -> Content:
     return Content(kind=kind, media_type=media_type, uri=f"data:{media_type};base64,{data}", sha256=digest)
 
 
-class ChatMessage(_Request):
+class ChatMessage(_Foreign):
     """One turn of the conversation."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[Listed[Part], Field(max_length=MOST_PARTS)] | None
-    name: str | None = None
-    refusal: str | None = None
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Text | Annotated[Listed[Part], Field(max_length=MOST_PARTS)] | None = None
+
+    @property
+    def is_system(self) -> bool:
+        """Whether it is the application's word, not its user's."""
+        return self.role in ("system", "developer")
 
     @property
     def text(self) -> str:
@@ -179,7 +186,7 @@ class ChatMessage(_Request):
         return tuple(part.content for part in parts if not isinstance(part, TextPart))
 
 
-class StreamOptions(_Request):
+class StreamOptions(_Foreign):
     include_usage: bool = False
 
 
@@ -190,8 +197,10 @@ class ChatExtension(_Request):
     where: Where | None = Field(default=None, description=FILTER_HELP)
 
 
-class ChatRequest(_Request):
+class ChatRequest(_Foreign):
     """A turn of a conversation, in OpenAI's format. The last message is the question."""
+
+    model_config = ConfigDict(extra="allow")
 
     model: str
     messages: Listed[ChatMessage] = Field(min_length=1, max_length=1000)
@@ -203,19 +212,22 @@ class ChatRequest(_Request):
     top_p: float | None = Field(default=None, gt=0, le=1)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     stop: Stop | Annotated[Listed[Stop], Field(max_length=16)] | None = None
-    user: str | None = None
     ragline: ChatExtension | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _without_neutral(cls, data: Any) -> Any:
+    def _without_other_forms(cls, data: Any) -> Any:
         if not isinstance(data, dict) or len(data) > MOST_FIELDS:  # the check of every object says so
             return data
-        fields = {name: value for name, value in data.items() if not _says_nothing(name, value)}
-        strange = sorted(set(fields) - set(cls.model_fields))
+        strange = sorted(name for name in NEUTRAL.keys() & data.keys() if not _is_neutral(name, data[name]))
         if strange:
-            raise ValueError(f"{', '.join(strange)[:200]}: not supported; the graph decides how it answers")
-        return fields
+            raise ValueError(f"{', '.join(strange)}: not supported; the graph decides how it answers")
+        return data
+
+    @property
+    def ignored(self) -> list[str]:
+        """Names of the fields that are not read, those left out that ask for nothing."""
+        return sorted(name for name, value in (self.model_extra or {}).items() if value and name not in NEUTRAL)
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -232,23 +244,22 @@ class ChatRequest(_Request):
         return {name: value for name, value in fields.items() if value is not None}
 
 
-def _says_nothing(name: str, value: Any) -> bool:
-    if name in ChatRequest.model_fields:
-        return False
-    return value is None or any(value == neutral for neutral in NEUTRAL.get(name, ()))
+def _is_neutral(name: str, value: Any) -> bool:
+    return value is None or any(value == neutral for neutral in NEUTRAL[name])
 
 
 class SearchRequest(_Request):
+    model: str | None = Field(default=None, description="The graph that searches; unset takes the server's first.")
     query: str = Field(min_length=1, max_length=10_000)
     k: int | None = Field(default=None, ge=1, description="Hits wanted; unset takes the graph's own number.")
     where: Where | None = Field(default=None, description=FILTER_HELP)
 
 
-class RerankDocument(_Request):
+class RerankDocument(_Foreign):
     text: Text
 
 
-class RerankRequest(_Request):
+class RerankRequest(_Foreign):
     """Documents to put in order, as Cohere and Jina have it."""
 
     model: str | None = None
@@ -262,14 +273,14 @@ class RerankRequest(_Request):
         return [one if isinstance(one, str) else one.text for one in self.documents]
 
 
-class EmbeddingsRequest(_Request):
+class EmbeddingsRequest(_Foreign):
     """Texts to encode, in OpenAI's format. `input_type` says which side of the encoder reads them."""
 
     model: str
     input: Text | Annotated[Listed[Text], Field(max_length=LONGEST_LIST)] = Field(min_length=1)
     encoding_format: Literal["float", "base64"] = "float"
+    dimensions: None = Field(default=None, description="Not taken: vectors have the encoder's own length.")
     input_type: Literal["query", "document"] = "document"
-    user: str | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -371,11 +382,12 @@ class Stage(BaseModel):
 
 
 class ChatReport(BaseModel):
-    """The extension of a chat response. The first chunk of a stream has `sources`, `query` and `session` alone."""
+    """The extension of a chat response. The first chunk of a stream has no more than `sources`, `query`, `session`, `notes`."""
 
     sources: list[Source]
     query: str = Field(description="The question as it was searched with.")
     session: str | None
+    notes: list[str] = Field(description="What was not done as the request says, a sentence each.")
     citations: list[Citation]
     status: Literal["answered", "no_answer", "failed"]
     finish_reason: str

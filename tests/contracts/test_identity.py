@@ -44,6 +44,8 @@ def candidates(param: Param, value: Any) -> Iterator[Any]:
     """Other values that a parameter may take."""
     if param.name in OTHER:
         yield OTHER[param.name]
+    if param.is_filter:
+        yield {"source": "d01.md"}
     kind = core_of(param.annotation)
     if get_origin(kind) is Literal:
         yield from (each for each in get_args(kind) if each != value)

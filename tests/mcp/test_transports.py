@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-import uvicorn
 from mcp import StdioServerParameters
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -32,6 +31,7 @@ from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.as_json import answer_json, ranking_json
 from rag.serve import ServeSettings
 from rag.service.keys import load_keys, new_key
+from rag.service.running import BoundedServer
 from rag.service.walls import HEADERS
 from tests.mcp.calling import called, called_in_turn
 from tests.mcp.conftest import graph
@@ -113,7 +113,7 @@ def served(pipeline: Pipeline, *keys: str, **more: Any) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         known = load_keys(environment={"RAGLINE_KEYS": " ".join(keys)})
         app = create_http_app(pipeline, host="127.0.0.1", keys=known, **more)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        server = BoundedServer(app, ServeSettings())
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from rag.service.running import BoundedServer
+from rag.service.settings import ServeSettings
+
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "screenshots"
 PATIENCE_MS = 180_000
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -60,16 +63,13 @@ class Served:
 
 
 @contextmanager
-def served(app: Any) -> Iterator[Served]:
-    """Run an application on a free port of this machine until the block ends.
+def served(app: Any, settings: ServeSettings | None = None) -> Iterator[Served]:
+    """Run an application on a free port of this machine until the block ends, as the commands do.
 
     The socket listens before the server runs, so a first request waits instead of being refused.
     """
-    import uvicorn
-
-    config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=5)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        running = Served(uvicorn.Server(config), listening)
+        running = Served(BoundedServer(app, settings or ServeSettings()), listening)
         try:
             yield running
         finally:

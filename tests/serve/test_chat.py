@@ -115,26 +115,39 @@ def test_a_length_that_is_asked_for_is_kept_to_and_said(client: OpenAI) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"max_tokens": 9}, "max_tokens may be at most 8 here"),
         ({"max_completion_tokens": 0}, "max_completion_tokens: Input should be greater than or equal to 1"),
         ({"temperature": 3}, "temperature: Input should be less than or equal to 2"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools: not supported"),
         ({"n": 2}, "n: not supported"),
-        ({"presence_penalty": 0.5, "logprobs": True}, "logprobs, presence_penalty: not supported"),
+        ({"tool_choice": "required"}, "tool_choice: not supported"),
+        ({"response_format": {"type": "json_object"}, "logprobs": True}, "logprobs, response_format: not supported"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "The last message must be a question"),
         ({"messages": [{"role": "user", "content": "  "}]}, "The last message must be a question"),
-        (
-            {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "x"}]},
-            "System messages are not",
-        ),
         ({"messages": [{"role": "user", "content": "word " * 600}]}, "The question has 60. tokens; at most 512"),
         ({"extra_body": {"ragline": {"where": {"colour": "red"}}}}, "no document has metadata 'colour'"),
         ({"extra_body": {"ragline": {"colour": "red"}}}, "ragline.colour: Extra inputs are not permitted"),
     ],
 )
-def test_what_would_silently_do_nothing_is_refused_by_name(client: OpenAI, changes: dict[str, Any], says: str) -> None:
+def test_what_would_break_the_client_is_refused_by_name(client: OpenAI, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(BadRequestError, match=says):
         client.chat.completions.create(**(asked() | changes))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_more_tokens_than_there_may_be_are_fewer_and_the_reply_says_so(
+    client: OpenAI, pipeline: Pipeline, stream: bool
+) -> None:
+    made = client.chat.completions.create(**asked(), max_tokens=9, stream=stream, presence_penalty=0.5, user="me")
+    *_, reply = made if stream else [made]
+    assert extension(reply)["notes"] == [
+        "max_tokens is 8, the most that is written here, not 9.",
+        "Not read: presence_penalty, user.",
+    ]
+    whole = client.chat.completions.create(**asked(), max_tokens=8)
+    assert extension(whole)["notes"] == []
+    with openai_client(pipeline, max_tokens=2) as official:
+        reply = official.chat.completions.create(**asked(), max_tokens=5)
+    assert reply.choices[0].finish_reason == "length"
+    assert extension(reply)["notes"] == ["max_tokens is 2, the most that is written here, not 5."]
 
 
 def test_neutral_values_of_other_fields_are_let_through(client: OpenAI) -> None:
@@ -194,13 +207,6 @@ def test_earlier_turns_reach_the_model(client: OpenAI, pipeline: Pipeline) -> No
     assert roles == ["system", "user", "assistant", "user"]
     assert prompt[1].content == "How long is the warranty?"
     assert prompt[-1].content.endswith("Question: and of forks?\nAnswer:")
-
-
-def test_a_system_message_is_taken_where_the_settings_allow_it(pipeline: Pipeline) -> None:
-    messages: Any = [{"role": "system", "content": "Speak plainly."}, *asked()["messages"]]
-    with openai_client(pipeline, allow_system=True) as official:
-        official.chat.completions.create(model="ragline", messages=messages)
-    assert "Speak plainly." in [turn.content for turn in pipeline.graph.models["small"].seen[-1]]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -14,7 +14,8 @@ import yaml
 
 from rag.cli import main
 from rag.cli.parser import parser
-from rag.cli.serve import settings
+from rag.cli.serve import graphs_by_name, settings
+from rag.core.errors import SpecError
 from tests.serve.asking import DEADLINE_S, asked
 from tests.serve.walled import graph
 
@@ -51,12 +52,21 @@ def test_a_port_that_is_taken_is_said(graph_file: Path, index: Path, capsys: pyt
 
 
 def test_what_the_command_line_says_becomes_settings() -> None:
-    limits = ["--batch", "4", "--streams", "2", "--waiting", "8", "--max-tokens", "99"]
+    limits = ["--batch", "4", "--streams", "2", "--waiting", "8", "--max-tokens", "99", "--connections", "7"]
     given = parser().parse_args(["serve", "--graph", "here/mine.yaml", "--allow-system", *limits])
     made = settings(given)
-    assert (made.model, made.max_batch, made.max_streams, made.waiting_room) == ("mine", 4, 2, 8)
-    assert (made.max_tokens, made.allow_system) == (99, True)
-    assert settings(parser().parse_args(["serve", "--name", "docs"])).model == "docs"
+    assert (made.max_batch, made.max_streams, made.waiting_room) == (4, 2, 8)
+    assert (made.max_tokens, made.allow_system, made.max_connections) == (99, True, 7)
+
+
+def test_a_model_is_called_by_its_name_or_as_its_graph_is() -> None:
+    given = parser().parse_args(["serve", "--graph", "here/mine.yaml", "--graph", "ask"])
+    assert graphs_by_name(given.graph, given.name) == {"mine": "here/mine.yaml", "ask": "ask"}
+    assert graphs_by_name(["ask"], ["docs"]) == {"docs": "ask"}
+    with pytest.raises(SpecError, match="2 graphs, but 1 names"):
+        graphs_by_name(["ask", "chat"], ["docs"])
+    with pytest.raises(SpecError, match="two models would be called 'ask'"):
+        graphs_by_name(["ask", "here/ask.yaml"], [])
 
 
 def test_the_openapi_describes_every_endpoint(graph_file: Path, index: Path) -> None:

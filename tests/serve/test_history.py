@@ -23,10 +23,14 @@ def said(turns: tuple[Message, ...]) -> list[tuple[str, str]]:
 
 
 def test_the_last_message_is_the_question_and_the_others_its_history() -> None:
-    asked = messages(("user", "a"), ("assistant", "b"), ("user", [{"type": "text", "text": "c"}]))
-    question, history = split(asked, ServeSettings())
-    assert question == "c"
-    assert said(history) == [("user", "a"), ("assistant", "b")]
+    turns: tuple[tuple[str, Any], ...] = (("system", "s"), ("user", "a"), ("assistant", "b"), ("developer", "d"))
+    asked = messages(*turns, ("tool", "t"), ("user", [{"type": "text", "text": "c"}]))
+    made = split(asked, ServeSettings())
+    assert (made.question, made.wishes) == ("c", "s\n\nd")
+    assert said(made.turns) == [("user", "a"), ("assistant", "b")]
+    above = split(asked, ServeSettings(allow_system=True))
+    assert (above.question, above.wishes) == ("c", "")
+    assert said(above.turns) == [("system", "s\n\nd"), ("user", "a"), ("assistant", "b")]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,7 @@ def test_the_last_message_is_the_question_and_the_others_its_history() -> None:
         ([("user", "a"), ("assistant", "b"), ("assistant", "c")], [("user", "a"), ("assistant", "b\n\nc")]),
         ([("user", "a"), ("assistant", None), ("user", "b")], []),
         ([("user", "a"), ("assistant", "b"), ("user", "stopped")], [("user", "a"), ("assistant", "b")]),
-        ([("user", "a"), ("system", "s"), ("assistant", "b")], [("system", "s"), ("user", "a"), ("assistant", "b")]),
+        ([("user", "a"), ("system", "s"), ("tool", "t"), ("assistant", "b")], [("user", "a"), ("assistant", "b")]),
     ],
 )
 def test_turns_follow_each_other_as_every_chat_template_takes_them(turns: Any, made: Any) -> None:

@@ -170,7 +170,7 @@ def test_outcomes_of_no_known_kind_share_a_label() -> None:
 
 def test_applications_count_apart() -> None:
     one, other = Metrics(), Metrics()
-    one.batch("search", 3, 0.1)
+    one.batch("search", 3)
     assert value(parsed(one.text().decode()), "batch_size_sum", part="search") == 3
     assert value(parsed(other.text().decode()), "batch_size_sum", part="search") == 0
 

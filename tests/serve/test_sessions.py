@@ -338,7 +338,7 @@ def test_who_gets_no_answer_leaves_no_conversation(
     refused = [
         question(model="other", ragline=new),
         question("x" * 100_000, ragline=new),
-        question(max_tokens=1_000_000, ragline=new),
+        question(n=2, ragline=new),
         question(ragline=new | {"where": {"colour": "red"}}),
     ]
     for body in refused:

@@ -75,10 +75,10 @@ class ConversationReformulator:
         return [query for family in families for query in family]
 
     def _needs_rewriting(self, query: Query) -> bool:
-        return bool(query.history) and not (self.skip_self_contained and self_contained(query.text))
+        return bool(_said(query)) and not (self.skip_self_contained and self_contained(query.text))
 
     def _render(self, query: Query) -> Prompt:
-        said = "\n".join(self._line(turn) for turn in query.history[-self.turns :])
+        said = "\n".join(self._line(turn) for turn in _said(query)[-self.turns :])
         return self.prompt.render(conversation=said, query=query.text)
 
     def _line(self, turn: Message) -> str:
@@ -114,5 +114,10 @@ def self_contained(text: str) -> bool:
 
 
 def _left_alone(query: Query) -> Query:
-    outcome = Outcome(counts={"self_contained": 1}) if query.history else OK
+    outcome = Outcome(counts={"self_contained": 1}) if _said(query) else OK
     return replace(query, outcome=outcome, usage=NO_USAGE)
+
+
+def _said(query: Query) -> list[Message]:
+    """The turns of the conversation; a system message is none."""
+    return [turn for turn in query.history if turn.role != "system"]

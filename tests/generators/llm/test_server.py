@@ -19,6 +19,7 @@ from rag.core.errors import MissingModel, RagError, SpecError, StageError
 from rag.core.protocols import LLM, CanChoose, CanScore, CanStream
 from rag.core.stopping import Stop, stopping
 from rag.core.types import Message, SamplingParams
+from rag.pipeline import load_pipeline
 from tests.generators.llm.serving import Served, asked, events, hang_up, serving, silence, status
 
 SHORT = SamplingParams(max_tokens=12)
@@ -312,6 +313,7 @@ def test_a_dead_server_is_told_of() -> None:
 
 
 def test_the_key_is_sent_and_never_shown(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGLINE_API_KEYS", f"TINY_KEY={served.url}")
     llm = client(served, api_key_variable="TINY_KEY")
     with pytest.raises(SpecError, match="TINY_KEY holds no key"):
         llm.complete(PROMPTS[:1], SHORT)
@@ -353,10 +355,41 @@ def test_a_server_that_is_not_vllm_is_asked_in_the_common_dialect(served: Served
     assert llm.dialect == "openai"
     assert llm.complete(PROMPTS[:1], SHORT)[0].text
     assert llm.count_tokens([asked("x" * 100)]) == [66]
-    with pytest.raises(SpecError, match="set 'context_window'"):
-        _ = llm.context_window
     with pytest.raises(SpecError, match="does not score given texts"):
         llm.score(PROMPTS[:1], ["x"])
+
+
+def test_a_server_that_does_not_say_its_window_is_taken_to_have_a_small_one(
+    served: Served, tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    served.owner, served.window = "somebody", None
+    (tmp_path / "g.yaml").write_text(
+        f"""version: 1
+models:
+  far:
+    use: llm.server
+    with: {{model: tiny, url: "{served.url}"}}
+nodes:
+  answer: {{use: generate.closed_book, in: query, with: {{llm: far, max_tokens: 4}}}}
+output: answer
+"""
+    )
+    with load_pipeline(tmp_path / "g.yaml") as pipeline:
+        assert caplog.records == []
+        assert pipeline.ask("Which city?").text
+        llm = pipeline.graph.models["far"]
+        assert llm.context_window == llm.context_window == 4096
+    [warning] = [record.getMessage() for record in caplog.records if record.name == "generators.llm.server"]
+    assert warning == (
+        f"{tmp_path / 'g.yaml'}:3: model 'far': {served.url} does not say how much 'tiny' can read: 4,096 tokens are "
+        "assumed. Set 'context_window'."
+    )
+    own = client(served, tokenizer=str(tiny_folder))
+    assert own.context_window == 4096
+    served.trouble.append(status(400, '{"error": {"message": "maximum context length"}}'))
+    with pytest.raises(ValueError, match="do not fit"):  # the server says what does not fit; the guess refuses nothing
+        own.complete([asked("word " * 5000)], SHORT)
+    assert len(served.posts("/v1/completions")) == 1
 
 
 def test_the_state_of_a_server_is_one_line(served: Served) -> None:

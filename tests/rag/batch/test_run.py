@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -133,7 +136,7 @@ def test_the_forecast_of_a_retry_counts_the_failed_ones_alone(index: Path, tmp_p
     assert [forecast.n_left for forecast in told] == [6]
 
 
-def test_another_graph_or_index_is_refused_and_another_wording_is_another_question(
+def test_another_graph_or_index_is_refused_and_so_is_another_wording_under_an_old_id(
     index: Path, tmp_path: Path, documents: tuple[Document, ...]
 ) -> None:
     path, out = questions(tmp_path, 3), tmp_path / "out"
@@ -145,9 +148,64 @@ def test_another_graph_or_index_is_refused_and_another_wording_is_another_questi
     build_index([tmp_path / "other"], tmp_path / "idx", legs=("lexical",))
     with pytest.raises(SpecError, match="made with another index"):
         answered(path, tmp_path / "idx", out, resume=True)
-    path.write_text(path.read_text().replace("number 1?", "number one?"))
+    before, answers = path.read_text(), (out / ANSWERS).read_bytes()
+    path.write_text(before.replace("number 1?", "number one?"))
+    with pytest.raises(SpecError, match=r"1 questions are not those that '.*answers\.jsonl' answers .*\(line 2\)"):
+        answered(path, index, out, resume=True)
+    assert (out / ANSWERS).read_bytes() == answers
+    path.write_text(before.replace("number 1?", "number one?").replace('"q1"', '"q1-again"'))
     report = answered(path, index, out, resume=True)
     assert (report.n_kept, report.n_answered) == (2, 1)
+
+
+def test_a_failed_question_may_be_put_in_other_words(index: Path, tmp_path: Path) -> None:
+    path, out = questions(tmp_path, 6), tmp_path / "out"
+    run_batch(path, choosy(index, ("number 4?",)), out=out)
+    path.write_text(path.read_text().replace("number 4?", "number four?"))
+    assert answered(path, index, out, resume=True).n_answered == 1
+    assert sorted(line["id"] for line in lines_of(out)) == [f"q{i}" for i in range(6)]
+
+
+@pytest.mark.parametrize("bad", ['{"id": "q150"', '{"id": "q3", "question": "again?"}', "[" * 100_000])
+def test_a_bad_line_is_told_before_anything_is_paid_for(index: Path, tmp_path: Path, bad: str) -> None:
+    path, out = questions(tmp_path, 150), tmp_path / "out"
+    path.write_text(path.read_text() + bad + "\n")
+    with load_pipeline(graph(), index=index) as pipeline:
+        with pytest.raises(SpecError, match=r"questions\.jsonl:151: "):
+            run_batch(path, pipeline, out=out)
+        assert not out.exists(), "the folder would have to be resumed"
+        assert run_batch(path, pipeline, out=out, limit=150).n_answered == 150
+
+
+def test_an_editor_that_leaves_out_the_last_lines_end_loses_no_answer(index: Path, tmp_path: Path) -> None:
+    path, out = questions(tmp_path, 3), tmp_path / "out"
+    answered(path, index, out)
+    before = (out / ANSWERS).read_bytes()
+    (out / ANSWERS).write_bytes(before.rstrip(b"\n"))
+    assert answered(path, index, out, resume=True).n_kept == 3
+    assert (out / ANSWERS).read_bytes() == before
+
+
+def test_a_full_disk_is_told_without_a_trace_and_the_run_goes_on_later(index: Path, tmp_path: Path) -> None:
+    """The command as a process that may write files of 20,000 bytes."""
+    (tmp_path / "g.yaml").write_text(json.dumps(graph()))
+    path, out = questions(tmp_path, 60), tmp_path / "out"
+    command = ["batch", str(path), "--graph", str(tmp_path / "g.yaml"), "--index", str(index), "--out", str(out)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "rag", *command],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert "cannot be written (File too large)" in ended.stderr
+    assert "go on with --resume" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    kept = lines_of(out)
+    assert 0 < len(kept) < 60
+    assert main([*command, "--resume"]) == 0
+    assert [line["id"] for line in lines_of(out)] == [f"q{i}" for i in range(60)]
+    assert lines_of(out)[: len(kept)] == kept
 
 
 class Choosy(ScriptedLLM):
@@ -387,3 +445,39 @@ def test_by_stage_takes_one_batch_at_a_time_and_no_cluster(
     given = ["batch", str(path), "--graph", str(spec), "--index", str(index), "--out", str(tmp_path / "out")]
     assert main([*given, "--by-stage"]) == 0
     assert "2 questions answered" in capsys.readouterr().out
+
+
+def test_a_filter_holds_for_all_questions_and_one_in_a_line_for_its_own(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "g.yaml").write_text(json.dumps(graph()))
+    path, out = tmp_path / "q.jsonl", tmp_path / "out"
+    lines = [{"id": "a"}, {"id": "b", "where": "source = d08.md"}]
+    path.write_text("".join(json.dumps(line | {"question": "leave or a bicycle"}) + "\n" for line in lines))
+    command = ["batch", str(path), "--graph", str(tmp_path / "g.yaml"), "--index", str(index), "--out", str(out)]
+    assert main([*command, "--where", "sourec = d02.md"]) == 2
+    assert "rag: where: no document has metadata 'sourec'" in capsys.readouterr().err
+    assert main([*command, "--where", "source in (d02.md, d08.md)"]) == 0
+    passages = {line["id"]: {doc_id.partition(".md")[0] for doc_id in line["passages"]} for line in lines_of(out)}
+    assert passages == {"a": {"d02", "d08"}, "b": {"d08"}}
+    before = (out / ANSWERS).read_bytes()
+    assert main([*command, "--resume"]) == 2, "another filter makes other questions of them"
+    assert (out / ANSWERS).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("sourec = x", r"q.jsonl:2: where: no document has metadata 'sourec'. Did you mean 'source'"),
+        ("source =", r"q.jsonl:2: where, column 9: expected a value"),
+        (7, r"q.jsonl:2: where: takes a mapping, text or a filter, got 7"),
+    ],
+)
+def test_a_wrong_filter_of_a_line_is_told_before_anything_is_paid_for(
+    index: Path, tmp_path: Path, where: Any, said: str
+) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in ({"question": "a"}, {"question": "b", "where": where})))
+    with pytest.raises(SpecError, match=said):
+        answered(path, index, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

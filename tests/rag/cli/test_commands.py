@@ -69,6 +69,37 @@ def test_a_wrong_filter_is_explained(
     assert says in err
 
 
+FILTERED = """\
+version: 1
+graphs:
+  inside:
+    nodes: {deep: {use: retrieve.bm25, in: query, k: 2, with: {where: "yaer > 2020"}}}
+    output: deep
+nodes:
+  good: {use: retrieve.bm25, in: query, k: 2, with: {where: "source = leave.md"}}
+  words: {use: retrieve.bm25, in: query, k: 2, with: {where: "sourec = leave.md"}}
+  fused: {use: fuse.rrf, in: [good, words], k: 2}
+  more: {use: rerank.identity, in: fused, k: 2}
+output: more
+"""
+
+
+@pytest.mark.parametrize("command", [["check", "G"], ["search", "x", "--graph", "G"]])
+def test_a_graphs_own_filter_is_held_against_the_index_before_anything_is_asked(
+    capsys: pytest.CaptureFixture[str], lexical_index: Path, tmp_path: Path, command: list[str]
+) -> None:
+    path = tmp_path / "g.yaml"
+    path.write_text(FILTERED)
+    command = [str(path) if word == "G" else word for word in command]
+    code, _, err = run(capsys, *command, "--index", str(lexical_index))
+    assert code == 2
+    assert f"{path}:8: node 'words': no document has metadata 'sourec'. Did you mean 'source'" in err
+    assert f"{path}:4" in err, "those of inner graphs too"
+    assert "node 'good'" not in err
+    if command[0] == "check":
+        assert "no document" not in run(capsys, "check", str(path))[2], "without an index nothing is known of it"
+
+
 def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """What has no reader by suffix, what could not be read, what was read in part, and what was only mended."""
     folder = tmp_path / "mixed"

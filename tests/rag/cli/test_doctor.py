@@ -33,11 +33,11 @@ def lines_on(model: str, out: str) -> list[str]:
 def test_a_server_that_is_up_is_one_good_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     llm = TransformersLLM(model=str(save_random_model(tmp_path / "model")), device="cpu")
     with serving(llm) as served:
-        assert main(["doctor", "--graph", graph(tmp_path, model="tiny", url=served.url)]) == 0
+        assert main(["doctor", "--connect", "--graph", graph(tmp_path, model="tiny", url=served.url)]) == 0
         [good] = lines_on("far", capsys.readouterr().out)
         assert good.startswith("ok ")
         assert "has the model tiny" in good
-        assert main(["doctor", "--graph", graph(tmp_path, model="huge", url=served.url)]) == 3
+        assert main(["doctor", "--connect", "--graph", graph(tmp_path, model="huge", url=served.url)]) == 3
         [bad] = lines_on("far", capsys.readouterr().out)
         assert "has no model 'huge'" in bad
 
@@ -46,7 +46,7 @@ def test_a_dead_server_is_one_bad_line(tmp_path: Path, capsys: pytest.CaptureFix
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-        assert main(["doctor", "--graph", graph(tmp_path, model="tiny", url=url)]) == 3
+        assert main(["doctor", "--connect", "--graph", graph(tmp_path, model="tiny", url=url)]) == 3
     [bad] = lines_on("far", capsys.readouterr().out)
     assert bad.startswith("BAD ")
     assert "no server answers" in bad
