@@ -452,13 +452,13 @@ def test_a_filter_holds_for_all_questions_and_one_in_a_line_for_its_own(
 ) -> None:
     (tmp_path / "g.yaml").write_text(json.dumps(graph()))
     path, out = tmp_path / "q.jsonl", tmp_path / "out"
-    lines = [{"id": "a"}, {"id": "b", "where": "source = d08.md"}]
+    lines = [{"id": "a"}, {"id": "b", "where": "source = texts/d08.md"}]
     path.write_text("".join(json.dumps(line | {"question": "leave or a bicycle"}) + "\n" for line in lines))
     command = ["batch", str(path), "--graph", str(tmp_path / "g.yaml"), "--index", str(index), "--out", str(out)]
-    assert main([*command, "--where", "sourec = d02.md"]) == 2
+    assert main([*command, "--where", "sourec = texts/d02.md"]) == 2
     assert "rag: where: no document has metadata 'sourec'" in capsys.readouterr().err
-    assert main([*command, "--where", "source in (d02.md, d08.md)"]) == 0
-    passages = {line["id"]: {doc_id.partition(".md")[0] for doc_id in line["passages"]} for line in lines_of(out)}
+    assert main([*command, "--where", "source in (texts/d02.md, texts/d08.md)"]) == 0
+    passages = {line["id"]: {doc_id.partition(".md")[0].removeprefix("texts/") for doc_id in line["passages"]} for line in lines_of(out)}
     assert passages == {"a": {"d02", "d08"}, "b": {"d08"}}
     before = (out / ANSWERS).read_bytes()
     assert main([*command, "--resume"]) == 2, "another filter makes other questions of them"
