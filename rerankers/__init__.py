@@ -16,6 +16,7 @@ RERANKERS = Registry(
         "query_likelihood": "rerankers.query_likelihood:QueryLikelihoodReranker",
         "recency": "rerankers.recency:RecencyReranker",
         "self_consistency": "rerankers.self_consistency:SelfConsistencyReranker",
+        "server": "rerankers.server:ServerReranker",
         "setwise": "rerankers.setwise:SetwiseReranker",
         "tournament": "rerankers.tournament:TournamentReranker",
         "yes_no": "rerankers.yes_no:YesNoReranker",

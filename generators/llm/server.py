@@ -84,7 +84,12 @@ class ServerLLM:
         self._assumes = False
         self._max_in_flight = max_in_flight
         self._client = ServerClient(
-            url, api_key_variable=api_key_variable, timeout_s=timeout_s, retries=retries, max_in_flight=max_in_flight
+            url,
+            by="llm.server",
+            api_key_variable=api_key_variable,
+            timeout_s=timeout_s,
+            retries=retries,
+            max_in_flight=max_in_flight,
         )
         self._lock = threading.RLock()
         self._served: list[dict[str, Any]] | None = None
@@ -253,7 +258,8 @@ class ServerLLM:
             return {"model": self.model_name, **chat_body(prompt, params, dialect=self.dialect)}
         ids, tokenizer = encode_prompt(self._tokenizer, prompt), self._tokenizer
         if self._window is not None and len(ids) + params.max_tokens > self._window:
-            raise server_errors.too_long(f"{len(ids):,} tokens and {params.max_tokens:,} more, of {self._window:,}")
+            lengths = f"{len(ids):,} tokens and {params.max_tokens:,} more, of {self._window:,}"
+            raise server_errors.too_long(lengths, by="llm.server")
         ends = sorted(end_of_turn(tokenizer))
         body = ids_body(ids, params, dialect=self.dialect, stop=turn_stops(tokenizer), ends=ends)
         return {"model": self.model_name, **body}
@@ -286,7 +292,7 @@ class ServerLLM:
         finally:
             events.close()
         if finish is None:
-            raise server_errors.broke_off(self.url, "it ended without a finish reason")
+            raise server_errors.broke_off(self.url, "it ended without a finish reason", by="llm.server")
         return Completion(
             text="".join(pieces),
             finish_reason=server_replies.reason(finish),
@@ -302,7 +308,7 @@ class ServerLLM:
         if not isinstance(event, dict):
             raise Malformed(f"llm.server: {self.url} streams what is not a completion")
         if event.get("error"):
-            raise server_errors.broke_off(self.url, self._client.shown(data.encode()))
+            raise server_errors.broke_off(self.url, self._client.shown(data.encode()), by="llm.server")
         return event
 
     def _score(self, pair: tuple[list[int], list[int]]) -> list[float]:

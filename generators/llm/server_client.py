@@ -50,6 +50,7 @@ class ServerClient:
 
     Args:
         url: where the server's /v1 begins.
+        by: the component that asks, for messages.
         api_key_variable: environment variable that holds the key; it is read at each request and kept nowhere. The
             operator must have allowed it for this server (`generators.llm.server_keys`).
         timeout_s: longest silence of the server.
@@ -64,6 +65,7 @@ class ServerClient:
         self,
         url: str,
         *,
+        by: str,
         api_key_variable: str | None,
         timeout_s: float,
         retries: int,
@@ -71,8 +73,8 @@ class ServerClient:
         first_pause_s: float = 0.5,
     ) -> None:
         if api_key_variable is not None:
-            require_allowed(api_key_variable, url)
-        self.url = url.rstrip("/")
+            require_allowed(api_key_variable, url, by=by)
+        self.by, self.url = by, url.rstrip("/")
         self.root = self.url.removesuffix("/v1")
         self.api_key_variable, self.timeout_s = api_key_variable, timeout_s
         self.retries, self.first_pause_s = retries, first_pause_s
@@ -85,7 +87,7 @@ class ServerClient:
         """The JSON that a path of /v1 gives, for checks: asked once, beside the requests in flight, and soon given up."""
         soon_s = min(_LOOK_S, self.timeout_s)
         silent = StageError(
-            f"llm.server: {self.url} takes connections, but was silent for {soon_s:g} s when asked for {path}"
+            f"{self.by}: {self.url} takes connections, but was silent for {soon_s:g} s when asked for {path}"
         )
         return self._try(lambda: self._once("GET", self.url + path, None, soon_s, silent), retries=0)
 
@@ -95,7 +97,9 @@ class ServerClient:
 
         def once() -> Any:
             with self._slot():
-                return self._once("POST", url, body, self.timeout_s, errors.timed_out(self.url, self.timeout_s))
+                return self._once(
+                    "POST", url, body, self.timeout_s, errors.timed_out(self.url, self.timeout_s, by=self.by)
+                )
 
         return self._try(once)
 
@@ -125,17 +129,17 @@ class ServerClient:
 
     def _once(self, method: str, url: str, body: dict[str, Any] | None, timeout_s: float, silent: RagError) -> Any:
         headers, timeout = self._headers(), _timeout(timeout_s)
-        with _explained(self.url, silent):
+        with _explained(self.url, silent, by=self.by):
             response = self._http.request(method, url, json=body, headers=headers, timeout=timeout)
         self._require_good(response)
         try:
             return response.json()
         except ValueError as error:
-            raise Malformed(f"llm.server: {self.url} did not reply in JSON ({self.shown(response.content)})") from error
+            raise Malformed(f"{self.by}: {self.url} did not reply in JSON ({self.shown(response.content)})") from error
 
     def _open(self, url: str, body: dict[str, Any]) -> Response:
         http = self._http
-        with _explained(self.url, errors.timed_out(self.url, self.timeout_s)):
+        with _explained(self.url, errors.timed_out(self.url, self.timeout_s, by=self.by), by=self.by):
             response = http.send(http.build_request("POST", url, json=body, headers=self._headers()), stream=True)
             if response.status_code != 200:
                 response.read()
@@ -151,9 +155,9 @@ class ServerClient:
                     return
                 yield event.data
         except httpx2.ReadTimeout as error:
-            raise errors.timed_out(self.url, self.timeout_s) from error
+            raise errors.timed_out(self.url, self.timeout_s, by=self.by) from error
         except (httpx2.TransportError, httpx2.SSEError) as error:
-            raise errors.broke_off(self.url, str(error) or type(error).__name__) from error
+            raise errors.broke_off(self.url, str(error) or type(error).__name__, by=self.by) from error
 
     def _try(self, once: Callable[[], Any], retries: int | None = None) -> Any:
         retries = self.retries if retries is None else retries
@@ -178,16 +182,16 @@ class ServerClient:
             raise NotFound(said)
         if status in _BUSY:
             pause_s = _seconds(response.headers.get("retry-after"))
-            raise _Again(lambda tries: errors.unavailable(self.url, status, said, tries), pause_s=pause_s)
+            raise _Again(lambda tries: errors.unavailable(self.url, status, said, tries, by=self.by), pause_s=pause_s)
         if status >= 500:
-            raise _Again(lambda tries: errors.failed(self.url, status, said, tries))
-        raise errors.refused(status, said, url=self.url, key_variable=self.api_key_variable)
+            raise _Again(lambda tries: errors.failed(self.url, status, said, tries, by=self.by))
+        raise errors.refused(status, said, by=self.by, url=self.url, key_variable=self.api_key_variable)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if not self._slots.acquire(timeout=self.timeout_s):
             raise StageError(  # of these prompts alone: the requests that are in the way may end after all
-                f"llm.server: {self._max_in_flight} requests are in flight and none ended in {self.timeout_s:g} s. Close "
+                f"{self.by}: {self._max_in_flight} requests are in flight and none ended in {self.timeout_s:g} s. Close "
                 "streams that nobody reads, or raise 'max_in_flight'."
             )
         try:
@@ -203,14 +207,14 @@ class ServerClient:
             return {}
         key = self._key()
         if not key.isascii() or not key.isprintable() or not key.strip():
-            raise SpecError(f"llm.server: the environment variable {self.api_key_variable} holds no key")
+            raise SpecError(f"{self.by}: the environment variable {self.api_key_variable} holds no key")
         return {"Authorization": f"Bearer {key}"}
 
     @property
     def _http(self) -> Client:
         import httpx2
 
-        require_connections(self.url, by="llm.server")
+        require_connections(self.url, by=self.by)
         with self._lock:
             if self._client is None:
                 self._client = httpx2.Client(
@@ -224,7 +228,7 @@ class ServerClient:
 
 
 @contextmanager
-def _explained(url: str, silent: RagError) -> Iterator[None]:
+def _explained(url: str, silent: RagError, *, by: str) -> Iterator[None]:
     import httpx2
 
     try:
@@ -233,7 +237,7 @@ def _explained(url: str, silent: RagError) -> Iterator[None]:
         raise silent from error
     except httpx2.TransportError as error:
         cause = str(error) or type(error).__name__
-        raise _Again(lambda tries: errors.dead(url, cause)) from error
+        raise _Again(lambda tries: errors.dead(url, cause, by=by)) from error
 
 
 def _hang_up(response: Response) -> None:

@@ -30,7 +30,7 @@ _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(\S+)")
 _PORTS = {"http": 80, "https": 443}
 
 
-def require_allowed(variable: str, url: str) -> None:
+def require_allowed(variable: str, url: str, *, by: str) -> None:
     """Return if the operator lets the key in `variable` go to the origin of `url`.
 
     Raises:
@@ -43,7 +43,7 @@ def require_allowed(variable: str, url: str) -> None:
     if urlsplit(origin).scheme == "http" and not is_here(url):
         clear = " The key would travel in the clear: use https, unless you trust all of the network between."
     raise SpecError(
-        f"llm.server: the graph wants the key in ${variable} sent to {origin}, and nobody has allowed that.{clear} If that "
+        f"{by}: the graph wants the key in ${variable} sent to {origin}, and nobody has allowed that.{clear} If that "
         f"server should have it, set {VARIABLE}='{variable}={origin}' (more of them after commas), or put {variable}={origin} "
         f"into {_file(os.environ)}"
     )

@@ -171,14 +171,14 @@ class Build:
         )
         _require_text(report, selection, holdings)
         self._require_kept(report, before)
-        if before.index and holdings == list(before.holdings) and _same(before.index, settings, legs, described):
+        if before.index and holdings == list(before.holdings) and _same(before.index, settings, makers):
             raise UnchangedError(self._finished(report, before.index.manifest))
         documents = Documents(new.folder)
         _require_distinct(new.folder, documents, records)
         facts: dict[str, dict[str, Any]] = {}
         counts: dict[str, Mapping[str, int]] = {}
         for leg, leg_maker in makers.items():
-            built = self._build_leg(new, leg, leg_maker, documents, self._before(before.index, leg, described[leg]))
+            built = self._build_leg(new, leg, leg_maker, documents, self._before(before.index, leg, leg_maker))
             facts[leg] = built.facts | ({MADE_BY: described[leg]} if described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
         with self._timed("digests"):
@@ -199,9 +199,12 @@ class Build:
             self._seconds[part] = self._seconds.get(part, 0.0) + spent
         return built
 
-    def _before(self, previous: LocalIndex | None, leg: str, described: Mapping[str, Any]) -> Before | None:
+    def _before(self, previous: LocalIndex | None, leg: str, maker: LegMaker) -> Before | None:
         """The leg of the index before, if the same model made it."""
-        if previous is None or not described or _made_by(previous, leg) != described:
+        if previous is None or leg not in previous.legs:
+            return None
+        described = _made_by(previous, leg)
+        if not described or not maker.same_as(described):
             return None
         files = previous.manifest.files
         return Before(
@@ -289,14 +292,12 @@ def _require_text(report: IndexReport, selection: Selection, holdings: Sequence[
     raise SpecError(f"nothing to index in {where}: no text in any of its files", *problems)
 
 
-def _same(
-    previous: LocalIndex, settings: IndexSettings, legs: tuple[str, ...], described: Mapping[str, Mapping[str, Any]]
-) -> bool:
+def _same(previous: LocalIndex, settings: IndexSettings, makers: Mapping[str, LegMaker]) -> bool:
     """Whether a build from the same units would write again what is there."""
-    manifest = previous.manifest
+    manifest, legs = previous.manifest, tuple(makers)
     if legs != previous.legs or manifest.ragline_version != ragline_version():
         return False
-    same_makers = all(_made_by(previous, leg) == described[leg] for leg in legs)
+    same_makers = all(maker.same_as(_made_by(previous, leg)) for leg, maker in makers.items())
     return same_makers and manifest.settings.counted(legs) == settings.counted(legs)
 
 

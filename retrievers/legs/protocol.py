@@ -106,6 +106,10 @@ class LegMaker(Protocol):
         """
         return {}
 
+    def same_as(self, before: Facts) -> bool:
+        """Whether what described itself so computes the same of a text."""
+        return self.describe() == before
+
     def key(self) -> dict[str, Any]:
         """All that decides what the leg will be, for the same texts."""
         ...

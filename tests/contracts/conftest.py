@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.promptreps.settings import PromptRepsSettings
 from tests.generators.llm.conftest import save_random_model
+from tests.other_server import OtherServer
 from tests.rerankers.tiny_classifier import tiny_classifier
 from tests.tiny_models import tiny_sentence_model
 
@@ -82,8 +83,22 @@ class Given:
     plain: dict[str, str]
 
 
+def _by_length(body: dict[str, Any]) -> dict[str, Any]:
+    texts = body["documents"]
+    return {"results": [{"index": n, "relevance_score": len(text)} for n, text in enumerate(texts)]}
+
+
 @pytest.fixture(scope="session")
-def given(index: LocalIndex, tiny_llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory) -> Given:
+def other_server() -> Iterator[str]:
+    """Address of a server that reranks."""
+    with OtherServer(v1__rerank=_by_length).running() as url:
+        yield f"{url}/v1"
+
+
+@pytest.fixture(scope="session")
+def given(
+    index: LocalIndex, tiny_llm: TransformersLLM, other_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Given:
     run = tmp_path_factory.mktemp("runs") / "run.trec"
     lines = [f"q1 Q0 d{i:02}.md#1 {i} {20 - i} x" for i in range(1, 11)]
     run.write_text("\n".join(lines) + "\n")
@@ -94,6 +109,7 @@ def given(index: LocalIndex, tiny_llm: TransformersLLM, tmp_path_factory: pytest
         "run": str(run),
         "dictionary": str(dictionary),
         "cache": str(run.with_name("cache")),
+        "url": other_server,
     }
     return Given(index=index, llm=tiny_llm, plain=plain)
 

@@ -110,7 +110,10 @@ def _as_data(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(("stage", "name"), parts())
-def test_every_parameter_is_in_the_identity(stage: str, name: str, given: Given) -> None:
+def test_every_parameter_is_in_the_identity(
+    stage: str, name: str, given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_API_KEYS", f"other={given.plain['url']}")
     params = plain_of(given, stage, name)
     before = identity(*made_of(given, stage, name, params))
     assert identity(*made_of(given, stage, name, params)) == before

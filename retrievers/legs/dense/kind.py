@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rag.core.memory import Need
 from rag.core.types import Where
-from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.dense.settings import DenseSettings, ServedEncoderSettings
 from retrievers.legs.protocol import (
     MADE_BY,
     Before,
@@ -30,6 +30,7 @@ from retrievers.legs.protocol import (
     Mask,
     Opening,
     Sections,
+    explicit_differences,
     model_differences,
 )
 from retrievers.stores.vectors import Hits
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from retrievers.legs.dense.encode_units import PreviousVectors
     from retrievers.legs.dense.leg import DenseLeg
     from retrievers.legs.dense.search import DenseSearch
+    from retrievers.legs.dense.served import ServedEncoder
 
     def _keeps_the_protocol(leg: LocalDense) -> DenseSearch:
         return leg
@@ -65,25 +67,32 @@ class DenseKind(LegKind):
         return LocalDense(DenseLeg.open(opening.folder, opening.facts), opening.facts, opening.mask)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
+        if isinstance(cast(DenseSettings, wanted.section("dense")).encoder, ServedEncoderSettings) or _is_served(facts):
+            return explicit_differences("dense", wanted, built)
         return model_differences("dense", wanted, built, facts, model="encoder", dtype="compute")
 
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
         from retrievers.encoders import SentenceEncoder
 
         made_by = facts[MADE_BY]
+        if _is_served(facts):
+            return [Need(what="vectors", n_bytes=n_bytes, mapped=True)]
         encoder = SentenceEncoder(model=made_by["name"], revision=made_by["revision"], compute=made_by["compute"])
         return [Need(what="vectors", n_bytes=n_bytes, mapped=True), *encoder.memory()]
 
     def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
         made_by = facts.get(MADE_BY)
-        return [(str(made_by["name"]), made_by.get("revision"))] if made_by else []
+        return [(str(made_by["name"]), made_by.get("revision"))] if made_by and not _is_served(facts) else []
 
     def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
         wanted = cast(DenseSettings, settings.section("dense"))
-        return [(wanted.encoder, wanted.revision)]
+        return [(wanted.encoder, wanted.revision)] if isinstance(wanted.encoder, str) else []
 
     def health(self, leg: LocalDense) -> list[str]:
-        return [f"its encoder {leg.encoder.describe()['name']} is here, with the same weights"]
+        name = leg.encoder.describe()["name"]
+        if leg.served:
+            return [f"its encoder {name} is served, and gives the vectors that it gave"]
+        return [f"its encoder {name} is here, with the same weights"]
 
 
 @dataclass(slots=True)
@@ -91,17 +100,21 @@ class DenseMaker(LegMaker):
     """A dense leg to be."""
 
     settings: DenseSettings
-    _encoder: SentenceEncoder | None = None
+    _encoder: SentenceEncoder | ServedEncoder | None = None
 
     @property
-    def encoder(self) -> SentenceEncoder:
+    def encoder(self) -> SentenceEncoder | ServedEncoder:
         """Finds its folder when it is first asked, and loads its weights at the first text."""
         from retrievers.encoders import SentenceEncoder
 
-        if self._encoder is None:
-            settings = self.settings
+        settings = self.settings
+        if self._encoder is None and isinstance(settings.encoder, ServedEncoderSettings):
+            from retrievers.legs.dense.served import ServedEncoder
+
+            self._encoder = ServedEncoder(settings.encoder)
+        elif self._encoder is None:
             self._encoder = SentenceEncoder(
-                model=settings.encoder, revision=settings.revision, compute=settings.compute
+                model=str(settings.encoder), revision=settings.revision, compute=settings.compute
             )
         return self._encoder
 
@@ -111,7 +124,12 @@ class DenseMaker(LegMaker):
     def key(self) -> dict[str, Any]:
         return self.settings.model_dump(mode="json") | {"encoder": self.describe()}
 
-    def ruler(self) -> LegRuler:
+    def same_as(self, before: Facts) -> bool:
+        return self.encoder.same_as(before)
+
+    def ruler(self) -> LegRuler | None:
+        if isinstance(self.settings.encoder, ServedEncoderSettings):
+            return None
         described = self.describe()
         facts = {"kind": "encoder tokens", **{key: described[key] for key in ("name", "weights_sha256")}}
         return LegRuler(facts=facts, spans=self.encoder.spans)
@@ -139,10 +157,11 @@ class LocalDense:
     def __init__(self, leg: DenseLeg, facts: Facts, mask: Mask) -> None:
         self._leg, self._facts, self._mask = leg, facts, mask
         self._lock = Lock()
-        self._encoder: SentenceEncoder | None = None
+        self._encoder: SentenceEncoder | ServedEncoder | None = None
+        self.served = _is_served(facts)
 
     @property
-    def encoder(self) -> SentenceEncoder:
+    def encoder(self) -> SentenceEncoder | ServedEncoder:
         """The encoder that made the leg.
 
         Raises:
@@ -151,7 +170,11 @@ class LocalDense:
         from retrievers.encoders import SentenceEncoder
 
         with self._lock:
-            if self._encoder is None:
+            if self._encoder is None and self.served:
+                from retrievers.legs.dense.served import ServedEncoder
+
+                self._encoder = ServedEncoder.from_description(self._facts[MADE_BY])
+            elif self._encoder is None:
                 self._encoder = SentenceEncoder.from_description(self._facts[MADE_BY])
             return self._encoder
 
@@ -179,6 +202,11 @@ class LocalDense:
         """Let go of the encoder's weights; the next query loads them again."""
         if self._encoder is not None:
             self._encoder.release()
+
+
+def _is_served(facts: Facts) -> bool:
+    """Whether a server made the vectors."""
+    return "server" in (facts.get(MADE_BY) or {})
 
 
 def _reuse(before: Before | None) -> PreviousVectors | None:

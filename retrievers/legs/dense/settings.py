@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from generators.llm.server_keys import origin_of
 from retrievers.stores import STRUCTURES
 
 
@@ -26,13 +27,38 @@ Structure = Annotated[str, AfterValidator(_known), Field(json_schema_extra=_list
 """A name of the table `STRUCTURES`."""
 
 
+class ServedEncoderSettings(BaseModel):
+    """An encoder behind a server, as a graph's `index.dense.encoder` names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    url: str = Field(description="Where the server's /v1 begins, or the server itself.")
+    model: str = Field(min_length=1, description="Its name at the server.")
+    api: Literal["openai", "ollama", "tei"] = Field(default="openai", description="Which form of embeddings it speaks.")
+    query_prompt: str = Field(default="", description="Put before each query, where the model wants that.")
+    document_prompt: str = Field(default="", description="Put before each document.")
+    api_key_variable: str | None = Field(
+        default=None, description="Environment variable with the key; the operator says who may have it."
+    )
+    texts_per_request: int = Field(default=32, ge=1)
+    requests_at_once: int = Field(default=4, ge=1, le=64)
+    timeout_s: float = Field(default=120.0, gt=0)
+    retries: int = Field(default=4, ge=0)
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")) or not origin_of(url).partition("://")[2]:
+            raise ValueError(f"url must begin with http:// or https:// and name a server, got {url!r}")
+        return url
+
+
 class DenseSettings(BaseModel):
     """Vectors: who encodes, and how they are kept."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    encoder: str = Field(
+    encoder: str | ServedEncoderSettings = Field(
         default="all-minilm-l6-v2",
-        description="A packaged model, a sentence-transformers folder, or a hub id.",
+        description="A packaged model, a sentence-transformers folder, a hub id, or {url, model} of one behind a server.",
     )
     revision: str | None = Field(default=None, description="Hub revision.")
     structure: Structure = "flat"

@@ -97,8 +97,8 @@ def test_no_key_goes_where_nobody_allowed_it(url: str, variable: str) -> None:
 
 @pytest.mark.parametrize(("variable", "origin"), WELL_KNOWN.items())
 def test_a_key_named_after_a_service_may_go_there(variable: str, origin: str) -> None:
-    require_allowed(variable, f"{origin}/v1")
-    require_allowed(variable, f"{origin.upper().replace('HTTPS', 'https')}:443/v1")
+    require_allowed(variable, f"{origin}/v1", by="llm.server")
+    require_allowed(variable, f"{origin.upper().replace('HTTPS', 'https')}:443/v1", by="llm.server")
 
 
 def test_what_the_message_says_is_what_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,14 +114,14 @@ def test_what_the_message_says_is_what_allows_it(monkeypatch: pytest.MonkeyPatch
 
 def test_a_key_in_the_clear_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SpecError, match="would travel in the clear"):
-        require_allowed("OTHER_KEY", "http://10.0.0.5:8001/v1")
+        require_allowed("OTHER_KEY", "http://10.0.0.5:8001/v1", by="llm.server")
     with pytest.raises(SpecError) as here:
-        require_allowed("OTHER_KEY", "http://localhost:8001/v1")
+        require_allowed("OTHER_KEY", "http://localhost:8001/v1", by="llm.server")
     assert "in the clear" not in str(here.value)
     monkeypatch.setenv("RAGLINE_API_KEYS", "A=https://a.example, OTHER_KEY=http://10.0.0.5:8001")
-    require_allowed("OTHER_KEY", "http://10.0.0.5:8001/v1")
+    require_allowed("OTHER_KEY", "http://10.0.0.5:8001/v1", by="llm.server")
     with pytest.raises(SpecError, match="nobody has allowed that"):
-        require_allowed("OTHER_KEY", "https://10.0.0.5:8001/v1")
+        require_allowed("OTHER_KEY", "https://10.0.0.5:8001/v1", by="llm.server")
 
 
 def test_a_file_of_the_users_says_it_too_unless_others_may_write_it(tmp_path: Path) -> None:
@@ -129,14 +129,14 @@ def test_a_file_of_the_users_says_it_too_unless_others_may_write_it(tmp_path: Pa
     file.parent.mkdir(parents=True)
     file.write_text("# where keys may go\n\nOTHER_KEY = https://evil.example/v1\n")
     file.chmod(0o600)
-    require_allowed("OTHER_KEY", EVIL)
+    require_allowed("OTHER_KEY", EVIL, by="llm.server")
     file.chmod(0o666)
     with pytest.raises(SpecError, match=rf"others may write in {file}.*chmod 600"):
-        require_allowed("OTHER_KEY", EVIL)
+        require_allowed("OTHER_KEY", EVIL, by="llm.server")
     file.chmod(0o600)
     file.write_text(f"# where keys may go\n{KEY}\n")
     with pytest.raises(SpecError, match=rf"{file}:2: an entry is VARIABLE=ORIGIN") as refusal:
-        require_allowed("OTHER_KEY", EVIL)
+        require_allowed("OTHER_KEY", EVIL, by="llm.server")
     assert KEY not in str(refusal.value)
 
 
@@ -146,7 +146,7 @@ def test_a_file_of_the_users_says_it_too_unless_others_may_write_it(tmp_path: Pa
 def test_an_entry_that_is_none_is_told(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGLINE_API_KEYS", entry)
     with pytest.raises(SpecError, match="RAGLINE_API_KEYS: an entry is VARIABLE=ORIGIN"):
-        require_allowed("OTHER_KEY", EVIL)
+        require_allowed("OTHER_KEY", EVIL, by="llm.server")
 
 
 def test_no_key_needs_no_leave() -> None:

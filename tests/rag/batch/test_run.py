@@ -458,8 +458,8 @@ def test_a_filter_holds_for_all_questions_and_one_in_a_line_for_its_own(
     assert main([*command, "--where", "sourec = texts/d02.md"]) == 2
     assert "rag: where: no document has metadata 'sourec'" in capsys.readouterr().err
     assert main([*command, "--where", "source in (texts/d02.md, texts/d08.md)"]) == 0
-    passages = {line["id"]: {doc_id.partition(".md")[0].removeprefix("texts/") for doc_id in line["passages"]} for line in lines_of(out)}
-    assert passages == {"a": {"d02", "d08"}, "b": {"d08"}}
+    passages = {line["id"]: {doc_id.partition("#")[0] for doc_id in line["passages"]} for line in lines_of(out)}
+    assert passages == {"a": {"texts/d02.md", "texts/d08.md"}, "b": {"texts/d08.md"}}
     before = (out / ANSWERS).read_bytes()
     assert main([*command, "--resume"]) == 2, "another filter makes other questions of them"
     assert (out / ANSWERS).read_bytes() == before
