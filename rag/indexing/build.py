@@ -140,7 +140,7 @@ class Build:
             facts[leg] = built.facts | ({MADE_BY: described[leg]} if described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
         with self._timed("digests"):
-            manifest = self._manifest(new.folder, records, facts, ruler.facts)
+            manifest = self._manifest(new.folder, records, facts, ruler.facts, documents)
             write_manifest(new.folder, manifest)
         return self._finished(_counted(report, counts), manifest)
 
@@ -226,9 +226,10 @@ class Build:
         records: Sequence[SourceRecord],
         legs: Mapping[str, Mapping[str, Any]],
         ruler: Mapping[str, Any],
+        documents: Documents,
     ) -> Manifest:
         return Manifest(
-            format_version=format_of(self._legs),
+            format_version=format_of(self._legs, shared_metadata=documents.shares_metadata),
             ragline_version=ragline_version(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             legs=json.loads(json.dumps(legs)),

@@ -17,6 +17,7 @@ from rag.core.protocols import CanDescribe, Transform
 from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.ingest import INGEST_VERSION, Problem, Reader, Ruler, SourceFile, chunk
+from rag.ingest.formats import VERSIONS, parser_of
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
@@ -53,16 +54,23 @@ class UnitMaker:
         self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
         self._described: list[Any] | None = None
 
+    @property
+    def cuts_corpora(self) -> bool:
+        """Whether the documents of corpora are cut too."""
+        return self._settings.chunking.corpora
+
     def made_by(self, file: SourceFile) -> str:
         """A hash of all that the units depend on, except the bytes of the file."""
-        cut = file.layout == "file" or self._settings.chunking.corpora
-        makers = {
+        cut = file.layout == "file" or self.cuts_corpora
+        makers: dict[str, Any] = {
             "ragline": [ragline_version(), _UNITS_VERSION, INGEST_VERSION],
             "layout": file.layout,
             "chunking": self._settings.chunking.model_dump(exclude={"corpora"}) if cut else None,
             "ruler": dict(self._ruler) if cut else None,
             "transforms": [each.model_dump() for each in self._settings.transforms],
         }
+        if cut and (version := VERSIONS.get(parser_of(file.path.name) or "")):
+            makers["parser"] = version
         if described := self._descriptions():
             makers["models"] = described
         return hashlib.sha256(json.dumps(makers, sort_keys=True).encode()).hexdigest()
@@ -140,7 +148,7 @@ def write_units(
 ) -> tuple[list[SourceRecord], list[Problem]]:
     """Write the units of all files, in order. A file that cannot be read to its end is left out whole."""
     records, problems, complaints = list[SourceRecord](), list[Problem](), list[Problem]()
-    with Reader(report=complaints.append) as reader:
+    with Reader(report=complaints.append, cuts_corpora=maker.cuts_corpora) as reader:
         for done, each in enumerate(planned, start=1):
             complaints.clear()
             if each.before is not None and previous is not None:

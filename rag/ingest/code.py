@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rag.ingest.clean import Cleaner, decode
 from rag.ingest.formats import LANGUAGES, suffix
+from rag.ingest.layout import LINE
 from rag.ingest.types import Block, Note, ParsedDocument
 
 _DEFINITION = re.compile(
@@ -43,10 +44,11 @@ def _blocks(text: str) -> Iterator[Block]:
         lines = text[start:end].split("\n")
         opened = next((match for match in map(_DEFINITION.match, lines) if match), None)
         inside = lines[0][:1] in (" ", "\t")
+        name = opened["name"][:LINE] if opened else ""
         if opened and inside and outer:
-            headings: tuple[str, ...] = (outer, opened["name"])
+            headings: tuple[str, ...] = (outer, name)
         elif opened:
-            outer, headings = opened["name"], (opened["name"],)
+            outer, headings = name, (name,)
         else:
             outer, headings = "", ()
         yield Block(start=start, end=end, headings=headings, lines=True)

@@ -27,6 +27,10 @@ PARSERS = {
 }
 """Suffix -> parser. Every suffix of `LANGUAGES` goes to `code`."""
 
+VERSIONS = {"csv": 2, "jsonl": 2}
+"""Parsers that give other units than they first did, each with a number that is raised when that happens again.
+Only files that they read are read anew. `INGEST_VERSION` is for what changes the units of all."""
+
 LANGUAGES = {
     ".bash": "bash", ".c": "c", ".cc": "c++", ".cpp": "c++", ".cs": "c#", ".css": "css", ".cu": "cuda",
     ".dart": "dart", ".ex": "elixir", ".exs": "elixir", ".go": "go", ".h": "c", ".hpp": "c++",

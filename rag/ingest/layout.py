@@ -9,6 +9,9 @@ from typing import Any
 from rag.ingest.clean import Cleaner
 from rag.ingest.types import Block, ParsedDocument
 
+LINE = 1_000
+"""Characters of a title, a heading or an id that go on with every chunk."""
+
 
 class Layout:
     """A growing document. Blocks are cleaned, stripped and set a blank line apart; `tight` ones a line."""
@@ -28,14 +31,14 @@ class Layout:
         if not text:
             return
         self.open(level, text)
-        self.first_heading = self.first_heading or text
+        self.first_heading = self.first_heading or text[:LINE]
         self.block(text, page=page)
 
     def open(self, level: int, text: str) -> None:
         """Open a section whose heading is not itself part of the text, or is part of the next block."""
         while self._path and self._path[-1][0] >= level:
             self._path.pop()
-        self._path.append((level, text))
+        self._path.append((level, text[:LINE]))
 
     def block(self, text: str, *, page: int | None = None, lines: bool = False, tight: bool = False) -> None:
         """Add text as it stands. Where `lines`, its first line keeps its indentation."""
@@ -69,7 +72,7 @@ class Layout:
         """The finished document; its title falls back to the first heading, then to the file's name."""
         return ParsedDocument(
             doc_id=doc_id or name,
-            title=self.clean.line(title) or self.first_heading or title_of(name),
+            title=self.clean.line(title)[:LINE] or self.first_heading or title_of(name),
             text="".join(self._parts),
             blocks=tuple(self._blocks),
             metadata={**(metadata or {}), "source": name},

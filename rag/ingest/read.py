@@ -12,6 +12,7 @@ from typing import Any, Self
 from rag.core.errors import IngestError
 from rag.ingest import corpora
 from rag.ingest.formats import parser_of
+from rag.ingest.metadata import capped
 from rag.ingest.sandbox import Worker
 from rag.ingest.types import DEFAULT_LIMITS, Limits, ParsedDocument, Problem, ReadError, Report, SourceFile
 from rag.ingest.worker import unpack
@@ -33,11 +34,13 @@ class Reader:
     Args:
         limits: what one file may cost.
         report: told of what was mended or left out inside a file that is otherwise read.
+        cuts_corpora: whether the documents of corpora will be cut, so that their metadata is bounded as that of files.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, report: Report = warn) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, report: Report = warn, cuts_corpora: bool = False) -> None:
         self._limits = limits
         self._report = report
+        self._cuts_corpora = cuts_corpora
         self._idle: list[Worker] = []
         self._lock = threading.Lock()
 
@@ -74,7 +77,9 @@ class Reader:
         try:
             _check(file, self._limits)
             if file.layout == "corpus" or parser == "jsonl":
-                yield from corpora.stream(file, limits=self._limits, note=note)
+                documents = corpora.stream(file, limits=self._limits, note=note)
+                whole = file.layout == "corpus" and not self._cuts_corpora
+                yield from documents if whole else capped(documents, note)
                 return
             answer = self._ask({"parser": parser, "path": str(file.path), "name": file.name})
             for reason, lost in answer.get("notes", ()):

@@ -9,7 +9,7 @@ from typing import Any
 
 from rag.core.contents import Content, read_content
 from rag.ingest.clean import Cleaner
-from rag.ingest.layout import Layout, fields, title_of
+from rag.ingest.layout import LINE, Layout, fields, title_of
 from rag.ingest.types import Block, Note, ParsedDocument, ReadError, distinct, own_fields
 
 IDS = ("_id", "id", "docid", "doc_id", "docno")
@@ -60,7 +60,7 @@ def file_document(record: Mapping[str, Any], *, name: str, position: int, clean:
     else:
         layout.block(fields([(key, _text(value)) for key, value in rest.items()], "\n"), lines=True)
         title = f"{title_of(name)} › {title}" if title else title_of(name)
-    doc_id = f"{name}:{clean.line(_first(rest, IDS)) or position}"
+    doc_id = f"{name}:{clean.line(_first(rest, IDS))[:LINE] or position}"
     plain = {key: value for key, value in rest.items() if isinstance(value, str | int | float) and key not in TEXTS}
     document = layout.document(name, title=title, doc_id=doc_id, metadata=own_fields(plain))
     return document if document.text else None

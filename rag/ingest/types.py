@@ -107,7 +107,7 @@ class ParsedDocument:
     `contents` are what stands beside the text, each with the place in `text` where it stands, in order of place.
 
     `whole`: a corpus record, one unit unless the settings say that corpora are cut too. `metadata` holds
-    `source` and what the file says about itself, and goes into every chunk.
+    `source` and what the file says about itself; every chunk has it.
     """
 
     doc_id: str

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rag.core.contents import content_json, read_content
+from rag.ingest.metadata import capped
 from rag.ingest.types import Block, ParsedDocument, ReadError
 
 MODULES = {
@@ -60,7 +61,7 @@ def parse(parser: str, path: Path, name: str, note: Callable[..., None]) -> list
     data = path.read_bytes()
     if not data.strip():
         raise ReadError("empty")
-    documents: list[ParsedDocument] = import_module(f"rag.ingest.{MODULES[parser]}").parse(data, name, note)
+    documents = list(capped(import_module(f"rag.ingest.{MODULES[parser]}").parse(data, name, note), note))
     if not any(document.text.strip() for document in documents):
         raise ReadError("no text in it")
     return documents
