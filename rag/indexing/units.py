@@ -18,6 +18,7 @@ from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.ingest import INGEST_VERSION, Problem, Reader, Ruler, SourceFile, chunk
 from rag.ingest.formats import VERSIONS, parser_of
+from rag.ingest.stretches import LENGTH
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
@@ -71,6 +72,8 @@ class UnitMaker:
         }
         if cut and (version := VERSIONS.get(parser_of(file.path.name) or "")):
             makers["parser"] = version
+        if cut and file.size > LENGTH:
+            makers["stretches"] = LENGTH
         if described := self._descriptions():
             makers["models"] = described
         return hashlib.sha256(json.dumps(makers, sort_keys=True).encode()).hexdigest()
@@ -88,19 +91,25 @@ class UnitMaker:
             IngestError: the file cannot be read, or no further.
         """
         n, units = 0, list[Document]()
-        for document_units in self._cut(file, reader):
-            n += 1
+        for begins, document_units in self._cut(file, reader):
+            n += begins
             units += document_units
             if len(units) >= _BATCH:
                 yield n, self._transformed(units)
                 n, units = 0, []
-        if n:
+        if n or units:
             yield n, self._transformed(units)
 
-    def _cut(self, file: SourceFile, reader: Reader) -> Iterator[list[Document]]:
+    def _cut(self, file: SourceFile, reader: Reader) -> Iterator[tuple[bool, list[Document]]]:
+        """Units, stretch by stretch, and whether a document begins with them."""
+        number = line = 1
         try:
-            for document in reader.stream(file):
-                yield chunk(document, settings=self._settings.chunking, spans=self._spans)
+            for stretch in reader.stream(file):
+                if not stretch.offset:
+                    number = line = 1
+                units = chunk(stretch, settings=self._settings.chunking, spans=self._spans, number=number, line=line)
+                yield not stretch.offset, units
+                number, line = number + len(units), line + stretch.text.count("\n")
         except IngestError:
             raise
         except Exception as cause:  # a parser's bug must not cost the user the other files

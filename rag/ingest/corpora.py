@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 
 from rag.ingest.clean import Cleaner
 from rag.ingest.records import corpus_document, file_document
-from rag.ingest.types import Limits, Note, ParsedDocument, ReadError, SourceFile, distinct
+from rag.ingest.types import DistinctNames, Limits, Note, ParsedDocument, ReadError, SourceFile
 
 _SHAPES = (("_id", "text"), ("id", "contents"))  # BEIR; FlashRAG and Pyserini
 _SNIFFED = 1 << 20
@@ -39,7 +39,7 @@ def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDo
     Raises:
         ReadError: not one record, damaged compression, or a limit is passed.
     """
-    clean, tally, taken = Cleaner(), _Tally(), set[str]()
+    clean, tally, distinct = Cleaner(), _Tally(), DistinctNames()
     for position, record in _records(file, limits, tally):
         try:
             if file.layout == "corpus":
@@ -52,13 +52,13 @@ def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDo
         if document is None:
             tally.add("empty records left out", position)
             continue
-        doc_id = distinct(document.doc_id or f"{file.name}:{position}", taken)
+        doc_id = distinct(document.doc_id or f"{file.name}:{position}")
         if not document.doc_id:
             tally.add("records without an id named by file and line", position)
         elif doc_id != document.doc_id:
             tally.add("ids that appear again given a number", position)
         yield document if doc_id == document.doc_id else replace(document, doc_id=doc_id)
-    if not taken:
+    if not len(distinct):
         raise ReadError("; ".join(["no record in it", *tally.lines()]))
     for line in tally.lines():
         note(line, lost="left out" in line)

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from rag.ingest.clean import Cleaner
+from rag.ingest.stretches import LENGTH
 from rag.ingest.types import Block, ParsedDocument
 
 LINE = 1_000
@@ -24,6 +25,13 @@ class Layout:
         self._blocks: list[Block] = []
         self._tight = False
         self._path: list[tuple[int, str]] = []
+        self._title = ""
+        self._offset = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether there is enough for a stretch, which the parser may now hand on with `stretch`."""
+        return self._length >= LENGTH
 
     def heading(self, level: int, text: str, *, page: int | None = None) -> None:
         """Open a section; it closes those of the same level and deeper."""
@@ -72,11 +80,22 @@ class Layout:
         """The finished document; its title falls back to the first heading, then to the file's name."""
         return ParsedDocument(
             doc_id=doc_id or name,
-            title=self.clean.line(title)[:LINE] or self.first_heading or title_of(name),
+            title=self._title or self.clean.line(title)[:LINE] or self.first_heading or title_of(name),
             text="".join(self._parts),
             blocks=tuple(self._blocks),
             metadata={**(metadata or {}), "source": name},
+            offset=self._offset,
         )
+
+    def stretch(
+        self, name: str, *, title: str = "", doc_id: str = "", metadata: Mapping[str, Any] | None = None
+    ) -> ParsedDocument:
+        """What there is of a long document so far, which goes on behind it: under the same headings and title."""
+        self._parts.append("\n\n")
+        document = self.document(name, title=title, doc_id=doc_id, metadata=metadata)
+        self._title, self._offset = document.title, self._offset + len(document.text)
+        self._parts, self._blocks, self._length, self._tight = [], [], 0, False
+        return document
 
 
 def named(names: Sequence[str], row: Sequence[str]) -> list[tuple[str, str]]:
