@@ -17,7 +17,8 @@ class Limits:
     `file_bytes`: of a file that is read at once. `corpus_bytes`: of a corpus file, unpacked;
     corpora are streamed, so this is not memory. `record_bytes`: of one JSONL line. `seconds`: wall clock of
     waiting for the parser of one file, and one more for each megabyte of it. `memory_bytes`: address space of the
-    process that parses.
+    process that parses. `unpacked_ratio`: bytes that may come of one byte of a packed file of more than a few.
+    A corpus has `seconds` between one document and the next.
     """
 
     file_bytes: int = 100_000_000
@@ -25,6 +26,7 @@ class Limits:
     record_bytes: int = 10_000_000
     seconds: float = 60.0
     memory_bytes: int = 2_000_000_000
+    unpacked_ratio: int = 200
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

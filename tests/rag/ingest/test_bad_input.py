@@ -52,7 +52,7 @@ def _word(replace: bytes, by: bytes) -> bytes:
         ("a.csv", b"a,b\n", "no row below the header line"),
         ("a.pdf", b"%PDF-1.7\n%broken", "the pdf parser gave up"),
         ("a.pdf", b"hello", "not a PDF"),
-        ("a.docx", b"PK\x03\x04 broken", "not a Word file"),
+        ("a.docx", b"PK\x03\x04 broken", "not a zip archive"),
         ("a.txt", "Все сотрудники имеют право".encode("koi8-r"), "not UTF-8 (byte 0)"),
     ],
 )
@@ -254,7 +254,9 @@ def test_the_worker_answers_every_request_in_order(tmp_path: Path) -> None:
     assert broken["error"].startswith("the pdf parser gave up")
 
 
-@pytest.mark.parametrize("field", ["file_bytes", "corpus_bytes", "record_bytes", "seconds", "memory_bytes"])
+@pytest.mark.parametrize(
+    "field", ["file_bytes", "corpus_bytes", "record_bytes", "seconds", "memory_bytes", "unpacked_ratio"]
+)
 def test_limits_must_be_above_zero(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be above 0"):
         Limits(**{field: 0})
