@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from rag.ingest.clean import Cleaner, decode
-from rag.ingest.formats import LANGUAGES, suffix
+from rag.ingest.formats import LANGUAGES, suffix, unpacked_name
 from rag.ingest.layout import LINE
 from rag.ingest.types import Block, Note, ParsedDocument
 
@@ -25,7 +25,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     clean = Cleaner()
     text = clean(decode(data, note))
     clean.tell(note)
-    language = LANGUAGES.get(suffix(name), "")
+    language = LANGUAGES.get(suffix(unpacked_name(name)), "")
     blocks = tuple(_blocks(text))
     return [
         ParsedDocument(

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from rag.ingest.clean import Cleaner
+from rag.ingest.formats import unpacked_name
 from rag.ingest.stretches import LENGTH
 from rag.ingest.types import Block, ParsedDocument
 
@@ -114,5 +115,5 @@ def title_of(name: str) -> str:
     >>> title_of("guides/on-call_rules.txt")
     'on call rules'
     """
-    stem = PurePosixPath(name).stem
+    stem = PurePosixPath(unpacked_name(name)).stem
     return " ".join(stem.replace("_", " ").replace("-", " ").split()) or name

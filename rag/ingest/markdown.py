@@ -12,6 +12,7 @@ from rag.ingest.stretches import LENGTH, break_of, texts
 from rag.ingest.types import Note, ParsedDocument, own_fields
 
 if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
 
@@ -23,9 +24,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
 
     One of more than two million characters is read in stretches, which begin at a heading where there is one.
     """
-    from markdown_it import MarkdownIt
-
-    layout, parser = Layout(), MarkdownIt("commonmark").enable("table")
+    layout, parser = Layout(), _parser()
     front: dict[str, Any] | None = None
     for text in texts(map(layout.clean, decoded(data, note)), break_of=_break_of):
         if front is None:
@@ -54,6 +53,17 @@ def _break_of(text: str) -> int:
                 return landmark.start()
             blank = landmark.end()
     return blank or break_of(text)
+
+
+def write(text: str, layout: Layout) -> None:
+    """Add what a Markdown text holds."""
+    _walk(_parser().parse(text), layout)
+
+
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").enable("table")
 
 
 def _walk(tokens: Sequence[Token], layout: Layout) -> None:

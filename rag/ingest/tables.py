@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from rag.ingest.clean import Cleaner, decoded
+from rag.ingest.formats import unpacked_name
 from rag.ingest.records import DistinctIds, file_document
 from rag.ingest.stretches import lines
 from rag.ingest.types import DistinctNames, Note, ParsedDocument, ReadError
@@ -63,4 +64,4 @@ class _Columns:
 
 
 def _delimiter(header: str, name: str) -> str:
-    return "\t" if name.lower().endswith(".tsv") else max(",;\t|", key=header.count)
+    return "\t" if unpacked_name(name).lower().endswith(".tsv") else max(",;\t|", key=header.count)

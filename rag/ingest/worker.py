@@ -20,19 +20,36 @@ from typing import Any, TextIO
 
 from rag.core.contents import content_json, read_content
 from rag.ingest import corpora
+from rag.ingest.formats import unpacked_name
 from rag.ingest.metadata import capped
 from rag.ingest.stretches import stretched
 from rag.ingest.types import Block, Limits, Note, ParsedDocument, ReadError, SourceFile
+from rag.ingest.unpack import gunzipped
 
 MODULES = {
     "plain": "plain",
     "code": "code",
     "markdown": "markdown",
+    "rst": "rst",
+    "tex": "tex",
+    "man": "man",
     "html": "html",
+    "xml": "xml",
     "pdf": "pdf",
     "docx": "docx",
+    "pptx": "pptx",
+    "xlsx": "xlsx",
+    "odt": "odt",
+    "epub": "epub",
+    "rtf": "rtf",
+    "mail": "mail",
+    "msg": "msg",
+    "notebook": "notebook",
     "csv": "tables",
+    "json": "json_rows",
+    "ini": "ini",
 }
+"""Parser -> module, each with a function `parse(data, name, note)`."""
 _FRAME = 1 << 18
 """Characters after which a frame is sent."""
 
@@ -68,7 +85,8 @@ def parse(parser: str, file: SourceFile, limits: Limits, note: Note) -> Iterator
     if parser == "jsonl":
         documents = corpora.stream(file, limits=limits, note=note)
     else:
-        data = file.path.read_bytes()
+        packed = unpacked_name(file.path.name) != file.path.name
+        data = gunzipped(file.path, limits) if packed else file.path.read_bytes()
         if not data or data.isspace():
             raise ReadError("empty")
         documents = import_module(f"rag.ingest.{MODULES[parser]}").parse(data, file.name, note)

@@ -283,7 +283,7 @@ def test_word_title_falls_back_to_the_properties(notes: Noted) -> None:
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"hello", "not a Word file"), (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(512), "encrypted, or a .doc")],
+    [(b"hello", "not a zip archive"), (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(512), "encrypted, or a .doc")],
 )
 def test_what_is_no_word_file_is_refused(data: bytes, message: str, notes: Noted) -> None:
     with pytest.raises(ReadError, match=message):
