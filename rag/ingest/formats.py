@@ -65,5 +65,7 @@ def parser_of(name: str) -> str | None:
     """The parser's name, or None where nothing here reads such files."""
     inner = PurePath(unpacked_name(name)).name.lower()
     ending = PurePath(inner).suffix
+    if ".so." in inner:  # a library of a version, which ends as a manual page does
+        return None
     parser = NAMES.get(inner) or PARSERS.get(ending) or ("code" if ending in LANGUAGES else None)
     return None if parser in PACKED and inner != PurePath(name).name.lower() else parser

@@ -242,9 +242,9 @@ def test_a_suffix_that_nothing_knows_is_read_as_plain_text(tmp_path: Path, at: A
 def test_the_worker_answers_every_request_in_order(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\x07")
     (tmp_path / "b.pdf").write_bytes(b"%PDF-1.4 broken")
-    asked = [("plain", "a.txt"), ("plain", "none.txt"), ("pdf", "b.pdf")]
+    files = [("plain", "a.txt"), ("plain", "none.txt"), ("pdf", "b.pdf")]
     same = {"layout": "file", "limits": {}, "seconds": 5}
-    requests = [{"parser": parser, "path": str(tmp_path / name), "name": name, **same} for parser, name in asked]
+    requests = [{"parser": parser, "path": str(tmp_path / name), "name": name, **same} for parser, name in files]
     answers = io.StringIO()
     serve(io.StringIO("".join(json.dumps(request) + "\n" for request in requests)), answers)
     good, missing, broken = map(json.loads, answers.getvalue().splitlines())

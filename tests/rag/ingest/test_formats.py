@@ -40,7 +40,7 @@ def outline(document: ParsedDocument) -> list[tuple[Sequence[str], str]]:
         ("page.html.gz", "html"), ("tar.1", "man"), ("tar.1.gz", "man"), ("fs.8", "man"), ("rows.csv.gz", "csv"),
         ("rows.jsonl.gz", "jsonl"), ("setup.py.gz", "code"), ("deck.pptx", "pptx"), ("a.json", "json"), ("my.cfg", "ini"),
         ("a.pdf.gz", None), ("a.docx.gz", None), ("a.tar.gz", None), ("photo.jpg", None), ("binary", None),
-        ("libfoo.so.9", None), (".gz", None), ("a.0", None), ("makefile.jpg", None), ("gz", None),
+        ("libfoo.so.6", None), ("libfoo.so.6.1", None), (".gz", None), ("a.0", None), ("makefile.jpg", None), ("gz", None),
     ],
 )  # fmt: skip
 def test_the_name_decides_who_reads(name: str, parser: str | None) -> None:
