@@ -8,7 +8,7 @@ from typing import Any
 
 from rag.ingest.clean import Cleaner
 from rag.ingest.formats import unpacked_name
-from rag.ingest.stretches import LENGTH
+from rag.ingest.stretches import BLOCKS, LENGTH
 from rag.ingest.types import Block, ParsedDocument
 
 LINE = 1_000
@@ -32,7 +32,7 @@ class Layout:
     @property
     def full(self) -> bool:
         """Whether there is enough for a stretch, which the parser may now hand on with `stretch`."""
-        return self._length >= LENGTH
+        return self._length >= LENGTH or len(self._blocks) >= BLOCKS
 
     def heading(self, level: int, text: str, *, page: int | None = None) -> None:
         """Open a section; it closes those of the same level and deeper."""

@@ -22,7 +22,7 @@ _LANDMARK = re.compile(r"^(?:(?P<fence> {0,3}(?P<mark>`{3,}|~{3,}))|(?P<heading>
 def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     """One document. Plain values of a YAML front matter become metadata, its `title` the title.
 
-    One of more than two million characters is read in stretches, which begin at a heading where there is one.
+    One of more than two million characters is parsed in stretches, which begin at a heading where there is one.
     """
     layout, parser = Layout(), _parser()
     front: dict[str, Any] | None = None

@@ -17,9 +17,9 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     """One document, without headings: plain text has no mark for them."""
     layout = Layout()
     for text in texts(map(layout.clean, decoded(data, note))):
-        if layout.full:
-            yield layout.stretch(name)
         for paragraph in _BLANK.split(text):
+            if layout.full:
+                yield layout.stretch(name)
             layout.block(paragraph)
     layout.clean.tell(note)
     yield layout.document(name)

@@ -75,7 +75,7 @@ class Reader:
     def stream(self, file: SourceFile) -> Iterator[ParsedDocument]:
         """The same one by one, so that a file of any size fits; the error may come after documents have.
 
-        A document of more than two million characters comes in stretches (see `ParsedDocument`).
+        A document of more than a million characters comes in stretches (see `ParsedDocument`).
         """
 
         def note(reason: str, *, lost: bool = False) -> None:

@@ -1,7 +1,8 @@
 """Long texts go piece by piece: no process holds more of one than a few million characters at once.
 
-A document of more than two million characters comes in stretches of about one million each, one after the other. Their
-texts put together are the document's; `offset` says where each begins. No chunk reaches from one to the next.
+A document of more than a million characters (of two, in some formats) or 65,536 blocks comes in stretches of about a
+million, one after the other. Their texts put together are the document's; `offset` says where each begins. No chunk
+reaches from one to the next.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from rag.ingest.types import Block, ParsedDocument
 
 LENGTH = 1 << 20
 """Characters of a stretch, about."""
+BLOCKS = 1 << 16
+"""Blocks of a stretch, at most: of a few characters each, they take more room than the text."""
 
 
 def break_of(text: str) -> int:
@@ -53,7 +56,7 @@ def lines(pieces: Iterable[str]) -> Iterator[str]:
 def stretched(documents: Iterable[ParsedDocument]) -> Iterator[ParsedDocument]:
     """The documents, long ones in stretches. A corpus record stays whole."""
     for document in documents:
-        if document.whole or len(document.text) <= 2 * LENGTH:
+        if document.whole or (len(document.text) <= 2 * LENGTH and len(document.blocks) <= BLOCKS):
             yield document
         else:
             yield from _cut(document)
@@ -74,7 +77,7 @@ def joined(documents: Iterable[ParsedDocument]) -> Iterator[ParsedDocument]:
 def _cut(document: ParsedDocument) -> Iterator[ParsedDocument]:
     start, inside = 0, list[Block]()
     for block in chain.from_iterable(_short(document.text, long) for long in document.blocks):
-        if inside and block.end - start > LENGTH:
+        if inside and (block.end - start > LENGTH or len(inside) >= BLOCKS):
             yield _stretch(document, start, block.start, inside)
             start, inside = block.start, []
         inside.append(block)

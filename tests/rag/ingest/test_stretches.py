@@ -71,6 +71,14 @@ def test_stretches_put_together_are_the_document(document: ParsedDocument) -> No
     assert [unit.doc_id for unit in chunks(cut)] == [f"a#{i}" for i in range(1, len(chunks(cut)) + 1)]
 
 
+def test_many_small_paragraphs_are_stretches_too(tmp_path: Path, reader: Reader, at: At) -> None:
+    path = tmp_path / "many.txt"
+    path.write_text("a\n\n" * 150_000)
+    parts = list(reader.stream(at(path)))
+    assert [len(part.blocks) for part in parts] == [65_536, 65_536, 150_000 - 2 * 65_536]
+    assert "".join(part.text for part in parts).split() == ["a"] * 150_000
+
+
 @given(st.lists(st.sampled_from(["a", "é", "\r", "\n", "\r\n", " ", "\u2028", "世"])), st.integers(1, 5))
 def test_text_that_is_decoded_in_pieces_is_the_text(letters: list[str], size: int) -> None:
     text = "".join(letters)
