@@ -20,17 +20,14 @@ _DEEPEST = 9
 
 
 def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
-    """One document, titled by its first title. A file that is not well-formed is read as source code.
+    """One document, titled by its first title.
 
-    Raises:
-        ReadError: it declares entities.
+    A file that is not well-formed, or that declares entities, is read as source code: none of them is put in.
     """
     layout = Layout()
     try:
         root = tree_of(data, doctype=True)
     except ReadError as cause:
-        if "not well-formed" not in str(cause):
-            raise
         note(str(cause) + "; read as source code")
         return code.parse(data, name, note)
     todo: list[tuple[Element, int]] = [(root, 1)]
