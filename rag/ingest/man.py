@@ -141,7 +141,7 @@ class _Page:
                 said += ["—"] if part == "Nd" else []
             elif before == "Fl":
                 said.append(f"-{part}")
-            elif i > 1 and parts[i - 2] == "Xr":
+            elif said and i > 1 and parts[i - 2] == "Xr":
                 said[-1] += f"({part})"
             elif part in ",.;:)" and said:
                 said[-1] += part
