@@ -18,7 +18,6 @@ from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.ingest import INGEST_VERSION, Problem, Reader, Ruler, SourceFile, chunk
 from rag.ingest.formats import VERSIONS, parser_of
-from rag.ingest.stretches import LENGTH
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
@@ -70,10 +69,8 @@ class UnitMaker:
             "ruler": dict(self._ruler) if cut else None,
             "transforms": [each.model_dump() for each in self._settings.transforms],
         }
-        if cut and (version := VERSIONS.get(parser_of(file.path.name) or "")):
+        if cut and (version := VERSIONS.get(parser_of(file.name) or "")):
             makers["parser"] = version
-        if cut and file.size > LENGTH:
-            makers["stretches"] = LENGTH
         if described := self._descriptions():
             makers["models"] = described
         return hashlib.sha256(json.dumps(makers, sort_keys=True).encode()).hexdigest()
