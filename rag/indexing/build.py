@@ -182,7 +182,7 @@ class Build:
             facts[leg] = built.facts | ({MADE_BY: described[leg]} if described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
         with self._timed("digests"):
-            manifest = _manifest(new.folder, records, settings, facts, ruler.facts)
+            manifest = _manifest(new.folder, records, settings, facts, ruler.facts, documents)
             write_manifest(new.folder, manifest)
         return self._finished(_counted(report, counts), manifest)
 
@@ -307,9 +307,10 @@ def _manifest(
     settings: IndexSettings,
     legs: Mapping[str, Mapping[str, Any]],
     ruler: Mapping[str, Any],
+    documents: Documents,
 ) -> Manifest:
     return Manifest(
-        format_version=format_of(legs),
+        format_version=format_of(legs, shared_metadata=documents.shares_metadata),
         ragline_version=ragline_version(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         legs=json.loads(json.dumps(legs)),

@@ -18,6 +18,7 @@ from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.indexing.selection import Selection
 from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, Ruler, SourceFile, chunk
+from rag.ingest.formats import VERSIONS, parser_of
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
@@ -60,20 +61,26 @@ class UnitMaker:
         models: dict[str, Any] = {}
         self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
         self._described: list[Any] | None = None
-        self._made_by: dict[tuple[Layout, tuple[str, ...]], str] = {}
+        self._made_by: dict[tuple[int, Layout, tuple[str, ...]], str] = {}
+
+    @property
+    def cuts_corpora(self) -> bool:
+        """Whether the documents of corpora are cut too."""
+        return self._settings.chunking.corpora
 
     def may_copy(self, record: SourceRecord, removed: tuple[str, ...]) -> bool:
         """Whether the rows of a record are what its bytes would give now, without the documents `removed`."""
-        return any(record.made_by == self.made_by(layout, removed) for layout in LAYOUTS)
+        return any(record.made_by == self.made_by(record.name, layout, removed) for layout in LAYOUTS)
 
-    def made_by(self, layout: Layout, removed: tuple[str, ...] = ()) -> str:
-        """A hash of all that the units depend on, except the bytes of the file."""
-        if (layout, removed) not in self._made_by:
-            self._made_by[layout, removed] = self._hash(layout, removed)
-        return self._made_by[layout, removed]
+    def made_by(self, name: str, layout: Layout, removed: tuple[str, ...] = ()) -> str:
+        """A hash of all that the units of the file `name` depend on, except its bytes. Of the name its parser counts."""
+        key = VERSIONS.get(parser_of(name) or "", 1), layout, removed
+        if key not in self._made_by:
+            self._made_by[key] = self._hash(*key)
+        return self._made_by[key]
 
-    def _hash(self, layout: Layout, removed: tuple[str, ...]) -> str:
-        cut = layout == "file" or self._settings.chunking.corpora
+    def _hash(self, version: int, layout: Layout, removed: tuple[str, ...]) -> str:
+        cut = layout == "file" or self.cuts_corpora
         makers: dict[str, Any] = {
             "ragline": [ragline_version(), _UNITS_VERSION, INGEST_VERSION],
             "layout": layout,
@@ -81,6 +88,8 @@ class UnitMaker:
             "ruler": dict(self._ruler) if cut else None,
             "transforms": [each.model_dump() for each in self._settings.transforms],
         }
+        if cut and version > 1:
+            makers["parser"] = version
         if described := self._descriptions():
             makers["models"] = described
         if removed:
@@ -102,20 +111,27 @@ class UnitMaker:
             IngestError: the file cannot be read, or no further.
         """
         n, units = 0, list[Document]()
-        for document_units in self._cut(file, reader, frozenset(removed)):
-            n += 1
+        for begins, document_units in self._cut(file, reader, frozenset(removed)):
+            n += begins
             units += document_units
             if len(units) >= _BATCH:
                 yield n, self._transformed(units)
                 n, units = 0, []
-        if n:
+        if n or units:
             yield n, self._transformed(units)
 
-    def _cut(self, file: SourceFile, reader: Reader, removed: frozenset[str]) -> Iterator[list[Document]]:
+    def _cut(self, file: SourceFile, reader: Reader, removed: frozenset[str]) -> Iterator[tuple[bool, list[Document]]]:
+        """Units, stretch by stretch, and whether a document begins with them."""
+        number = line = 1
         try:
-            for document in reader.stream(file):
-                if document.doc_id not in removed:
-                    yield chunk(document, settings=self._settings.chunking, spans=self._spans)
+            for stretch in reader.stream(file):
+                if stretch.doc_id in removed:
+                    continue
+                if not stretch.offset:
+                    number = line = 1
+                units = chunk(stretch, settings=self._settings.chunking, spans=self._spans, number=number, line=line)
+                yield not stretch.offset, units
+                number, line = number + len(units), line + stretch.text.count("\n")
         except IngestError:
             raise
         except Exception as cause:  # a parser's bug must not cost the user the other files
@@ -144,7 +160,7 @@ def plan(
         mine = [_taken_over(record, number, chosen.source, selection.without, maker) for record in chosen.kept]
         for file in chosen.files:
             removed = chosen.source.removed.get(file.name, ())
-            record, made_by = known.get(file.name), maker.made_by(file.layout, removed)
+            record, made_by = known.get(file.name), maker.made_by(file.name, file.layout, removed)
             done += 1
             progress("compare", done, total)
             try:
@@ -185,8 +201,8 @@ def _taken_over(
     made_by, removed = record.made_by, source.removed.get(record.name, ())
     if ids:
         former = tuple(sorted(set(removed) - set(ids)))
-        same = [layout for layout in LAYOUTS if maker.made_by(layout, former) == made_by]
-        made_by = maker.made_by(same[0], removed) if same else made_by
+        same = [layout for layout in LAYOUTS if maker.made_by(record.name, layout, former) == made_by]
+        made_by = maker.made_by(record.name, same[0], removed) if same else made_by
     return Planned(name=record.name, source=number, made_by=made_by, before=record, removed=ids)
 
 
@@ -200,7 +216,7 @@ def write_units(
 ) -> tuple[list[SourceRecord | None], list[Problem]]:
     """Write the units of all files, in order. A file that cannot be read to its end is left out whole: None."""
     records, problems, complaints = list[SourceRecord | None](), list[Problem](), list[Problem]()
-    with Reader(report=complaints.append) as reader:
+    with Reader(report=complaints.append, cuts_corpora=maker.cuts_corpora) as reader:
         for done, each in enumerate(planned, start=1):
             complaints.clear()
             if each.before is not None and previous is not None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _TINY = 12
 
 
-def chunk(document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler) -> list[Document]:
+def chunk(
+    document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler, number: int = 1, line: int = 1
+) -> list[Document]:
     """Cut a document into chunks, `doc_id#1`, `doc_id#2`, ...; a corpus record stays whole unless
     `settings.corpora`.
 
@@ -32,12 +34,16 @@ def chunk(document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler) ->
     `title` is the document's and the heading path, joined by ` › `; `headings` and `page` are those that most
     of the chunk stands under, or what all its headings share. Code has `line` and `end_line` too, from 1.
 
+    Of a document that comes in stretches, `number` and `line` are those of the first chunk and line in this one.
+
     A content goes with the chunk that holds its place; with the first that does where chunks overlap, and with the last one
     before it where it stands between two.
     """
     all_pieces = (
         [] if document.whole and not settings.corpora else list(pieces(document, limit=settings.tokens, spans=spans))
     )
+    if not all_pieces and document.offset:
+        return []
     if not all_pieces:
         contents = tuple(content for _, content in document.contents)
         return [
@@ -57,7 +63,7 @@ def chunk(document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler) ->
         ranges += [
             group[first:last] for first, last in pack(sizes, limit=settings.tokens, overlap=overlap, least=least)
         ]
-    return list(_chunks(document, ranges))
+    return list(_chunks(document, ranges, number, line))
 
 
 def _groups(document: ParsedDocument, all_pieces: Sequence[Piece], *, limit: int, least: int) -> list[list[Piece]]:
@@ -84,18 +90,17 @@ def _groups(document: ParsedDocument, all_pieces: Sequence[Piece], *, limit: int
     return groups
 
 
-def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]]) -> Iterator[Document]:
-    text = document.text
-    line, counted = 1, 0
+def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]], number: int, line: int) -> Iterator[Document]:
+    text, counted = document.text, 0
     beside = _beside(document, [(inside[0].start, inside[-1].end) for inside in ranges])
-    for number, inside in enumerate(ranges, start=1):
+    for position, inside in enumerate(ranges, start=1):
         start, end = inside[0].start, inside[-1].end
         headings, page = _place(document, inside)
         metadata = {
             **document.metadata,
             "parent": document.doc_id,
-            "start": start,
-            "end": end,
+            "start": document.offset + start,
+            "end": document.offset + end,
             "headings": list(headings),
         }
         if page is not None:
@@ -107,11 +112,11 @@ def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]]) -> Iter
         if headings and headings[0].casefold() == document.title.casefold():
             del title[0]
         yield Document(
-            doc_id=f"{document.doc_id}#{number}",
+            doc_id=f"{document.doc_id}#{number + position - 1}",
             text=text[start:end],
             title=" › ".join(title),
             metadata=metadata,
-            contents=beside.get(number, ()),
+            contents=beside.get(position, ()),
         )
 
 

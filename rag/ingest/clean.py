@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 
 from rag.ingest.types import Note, ReadError
 
@@ -19,6 +20,7 @@ _BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
 )
 _BINARY = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\b"))
 _SAMPLE = 1 << 16
+_PIECE = 1 << 20
 
 
 class Cleaner:
@@ -53,7 +55,12 @@ class Cleaner:
 
 
 def decode(data: bytes, note: Note) -> str:
-    """The text of a file.
+    """The text of a file, at once. See `decoded`."""
+    return "".join(decoded(data, note))
+
+
+def decoded(data: bytes, note: Note) -> Iterator[str]:
+    """The text of a file, in pieces of which none ends within a line end.
 
     A byte order mark decides; else UTF-8; else Windows-1252, as long as at most a quarter of the bytes are
     not ASCII. Beyond that it is a script that Windows-1252 cannot write, and guessing would store nonsense.
@@ -61,28 +68,52 @@ def decode(data: bytes, note: Note) -> str:
     Raises:
         ReadError: says why and what to do.
     """
+    held = ""
+    for piece in _pieces(data, _encoding(data, note)):
+        piece = held + piece
+        held = "\r" if piece.endswith("\r") else ""
+        yield piece.removesuffix("\r")
+    if held:
+        yield held
+
+
+def _pieces(data: bytes, encoding: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    view = memoryview(data)
+    for start in range(0, len(data), _PIECE):
+        yield decoder.decode(view[start : start + _PIECE], start + _PIECE >= len(data))
+
+
+def _fits(data: bytes, encoding: str) -> UnicodeDecodeError | None:
+    """None where it does; else the error, with its place in `data`."""
+    try:
+        for _ in _pieces(data, encoding):
+            pass
+    except UnicodeDecodeError:
+        try:
+            data.decode(encoding)
+        except UnicodeDecodeError as cause:
+            return cause
+    return None
+
+
+def _encoding(data: bytes, note: Note) -> str:
     for bom, encoding in _BOMS:
         if data.startswith(bom):
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError as cause:
-                raise ReadError(f"starts as {encoding} but is not: {cause.reason} at byte {cause.start}") from None
+            if cause := _fits(data, encoding):
+                raise ReadError(f"starts as {encoding} but is not: {cause.reason} at byte {cause.start}")
+            return encoding
     sample = data[:_SAMPLE]
     controls = len(sample) - len(sample.translate(None, _BINARY))
     if controls > max(8, len(sample) // 20):
         raise ReadError("binary, not text (or UTF-16 without its byte order mark)")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as cause:
-        high = sum(byte > 127 for byte in sample)
-        if high > max(8, len(sample) // 4):
-            raise ReadError(
-                f"not UTF-8 (byte {cause.start}) and in an encoding that cannot be told; convert it to UTF-8"
-            ) from None
-    try:
-        text = data.decode("cp1252")
-    except UnicodeDecodeError:  # five bytes mean nothing in it
-        note("not UTF-8; read as Latin-1")
-        return data.decode("latin-1")
-    note("not UTF-8; read as Windows-1252")
-    return text
+    if (cause := _fits(data, "utf-8")) is None:
+        return "utf-8"
+    high = sum(byte > 127 for byte in sample)
+    if high > max(8, len(sample) // 4):
+        raise ReadError(f"not UTF-8 (byte {cause.start}) and in an encoding that cannot be told; convert it to UTF-8")
+    if _fits(data, "cp1252") is None:
+        note("not UTF-8; read as Windows-1252")
+        return "cp1252"
+    note("not UTF-8; read as Latin-1")  # five bytes mean nothing in Windows-1252
+    return "latin-1"

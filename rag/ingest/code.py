@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from rag.ingest.clean import Cleaner, decode
-from rag.ingest.formats import LANGUAGES, suffix
+from rag.ingest.formats import LANGUAGES, suffix, unpacked_name
+from rag.ingest.layout import LINE
 from rag.ingest.types import Block, Note, ParsedDocument
 
 _DEFINITION = re.compile(
@@ -24,7 +25,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     clean = Cleaner()
     text = clean(decode(data, note))
     clean.tell(note)
-    language = LANGUAGES.get(suffix(name), "")
+    language = LANGUAGES.get(suffix(unpacked_name(name)), "")
     blocks = tuple(_blocks(text))
     return [
         ParsedDocument(
@@ -43,10 +44,11 @@ def _blocks(text: str) -> Iterator[Block]:
         lines = text[start:end].split("\n")
         opened = next((match for match in map(_DEFINITION.match, lines) if match), None)
         inside = lines[0][:1] in (" ", "\t")
+        name = opened["name"][:LINE] if opened else ""
         if opened and inside and outer:
-            headings: tuple[str, ...] = (outer, opened["name"])
+            headings: tuple[str, ...] = (outer, name)
         elif opened:
-            outer, headings = opened["name"], (opened["name"],)
+            outer, headings = name, (name,)
         else:
             outer, headings = "", ()
         yield Block(start=start, end=end, headings=headings, lines=True)

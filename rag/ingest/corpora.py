@@ -7,19 +7,25 @@ A line that is no record is left out and counted; it never ends the reading.
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import re
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from rag.ingest.clean import Cleaner
 from rag.ingest.records import corpus_document, file_document
-from rag.ingest.types import Limits, Note, ParsedDocument, ReadError, SourceFile, distinct
+from rag.ingest.types import DistinctNames, Limits, Note, ParsedDocument, ReadError, SourceFile
+from rag.ingest.unpack import damage_told, require_ratio
 
 _SHAPES = (("_id", "text"), ("id", "contents"))  # BEIR; FlashRAG and Pyserini
 _SNIFFED = 1 << 20
+_BUFFER = 1 << 13
+_EMPTY = re.compile(rb"\n+")
 
 
 def is_corpus(path: Path) -> bool:
@@ -37,10 +43,11 @@ def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDo
     """The documents of a JSONL or JSON file, one a record, in file order.
 
     Raises:
-        ReadError: not one record, damaged compression, or a limit is passed.
+        ReadError: not one record, damaged compression, a limit is passed, or no document comes in time.
     """
-    clean, tally, taken = Cleaner(), _Tally(), set[str]()
-    for position, record in _records(file, limits, tally):
+    clean, tally, distinct = Cleaner(), _Tally(), DistinctNames()
+    clock = _Clock(limits.seconds)
+    for position, record in _records(file, limits, tally, clock):
         try:
             if file.layout == "corpus":
                 document = corpus_document(record, source=file.name, clean=clean)
@@ -52,25 +59,26 @@ def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDo
         if document is None:
             tally.add("empty records left out", position)
             continue
-        doc_id = distinct(document.doc_id or f"{file.name}:{position}", taken)
+        doc_id = distinct(document.doc_id or f"{file.name}:{position}")
         if not document.doc_id:
             tally.add("records without an id named by file and line", position)
         elif doc_id != document.doc_id:
             tally.add("ids that appear again given a number", position)
         yield document if doc_id == document.doc_id else replace(document, doc_id=doc_id)
-    if not taken:
+        clock.restart()
+    if not len(distinct):
         raise ReadError("; ".join(["no record in it", *tally.lines()]))
     for line in tally.lines():
         note(line, lost="left out" in line)
     clean.tell(note)
 
 
-def _records(file: SourceFile, limits: Limits, tally: _Tally) -> Iterator[tuple[int, dict[str, Any]]]:
+def _records(file: SourceFile, limits: Limits, tally: _Tally, clock: _Clock) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number from 1, or position in a JSON array, and record."""
     if file.path.suffix.lower() == ".json":
         yield from _array(file.path, limits)
         return
-    for number, line in _lines(file.path, limits):
+    for number, line in _lines(file.path, limits, clock):
         if len(line) > limits.record_bytes:
             tally.add(f"records of more than {limits.record_bytes:,} bytes left out", number)
         elif line.strip():
@@ -97,26 +105,47 @@ def _array(path: Path, limits: Limits) -> Iterator[tuple[int, dict[str, Any]]]:
             yield position, record
 
 
-def _lines(path: Path, limits: Limits) -> Iterator[tuple[int, bytes]]:
+def _lines(path: Path, limits: Limits, clock: _Clock) -> Iterator[tuple[int, bytes]]:
     """Lines with their number; of a longer one than a record may be, only enough to see that."""
     number = read = 0
     goes_on = False
-    try:
-        with _open(path) as file:
-            while line := file.readline(limits.record_bytes + 1):
-                read += len(line)
-                if read > limits.corpus_bytes:
-                    raise ReadError(f"more than {limits.corpus_bytes:,} bytes unpacked; raise corpus_bytes to read it")
-                if not goes_on:
-                    number += 1
-                    yield number, line
-                goes_on = not line.endswith(b"\n")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
-        raise ReadError(f"its compression is damaged: {cause}") from None
+    packed = path.stat().st_size
+    with damage_told(), _open(path) as file:
+        while line := file.readline(limits.record_bytes + 1):
+            clock.check()
+            read += len(line)
+            if not goes_on:
+                number += 1
+                yield number, line
+            goes_on = not line.endswith(b"\n")
+            if line == b"\n" and (empty := _EMPTY.match(file.peek(1))):  # many empty lines are little work
+                n = len(file.read(empty.end()))
+                read, number = read + n, number + n
+            if read > limits.corpus_bytes:
+                raise ReadError(f"more than {limits.corpus_bytes:,} bytes unpacked; raise corpus_bytes to read it")
+            require_ratio(read, packed, limits)
 
 
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+def _open(path: Path) -> io.BufferedReader:
+    """As a buffered file, so that it can be looked ahead in."""
+    if path.suffix.lower() == ".gz":
+        return io.BufferedReader(cast(io.RawIOBase, gzip.open(path)), _BUFFER)
+    return io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
+
+
+class _Clock:
+    """How long no document has come."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        self._start = time.monotonic()
+
+    def check(self) -> None:
+        if time.monotonic() - self._start > self._seconds:
+            raise ReadError(f"not one document within {self._seconds:g} s")
 
 
 class _Tally:

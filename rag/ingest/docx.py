@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 from rag.ingest.layout import Layout
-from rag.ingest.types import Note, ParsedDocument, ReadError
+from rag.ingest.types import DEFAULT_LIMITS, Note, ParsedDocument, ReadError
+from rag.ingest.unpack import opened_zip
 
 if TYPE_CHECKING:
     from docx.document import Document as Word
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from docx.text.paragraph import Paragraph
 
 _HEADING = re.compile(r"heading (\d)$", re.IGNORECASE)
-_UNPACKED_BYTES = 300_000_000
 _COMPOUND = bytes.fromhex("d0cf11e0")  # what .doc files and encrypted .docx files begin with
 
 
@@ -51,13 +50,7 @@ def _open(data: bytes) -> Word:
 
     if data.startswith(_COMPOUND):
         raise ReadError("encrypted, or a .doc of before 2007; save it as .docx without a password")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # which reads no more of a member than it declares
-            size = sum(member.file_size for member in archive.infolist())
-    except zipfile.BadZipFile:
-        raise ReadError("not a Word file, whatever its name says") from None
-    if size > _UNPACKED_BYTES:
-        raise ReadError(f"unpacks to {size:,} bytes, above the limit of {_UNPACKED_BYTES:,}; a zip bomb?")
+    opened_zip(data, DEFAULT_LIMITS).close()
     word = docx.Document(io.BytesIO(data))
     if word.element.getroottree().docinfo.doctype:  # Word never writes one; entities are its only use
         raise ReadError("contains a document type declaration, which Word files must not have")

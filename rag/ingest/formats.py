@@ -1,31 +1,42 @@
-"""Which file is read by which parser, decided by its suffix alone."""
+"""Which file is read by which parser, decided by its name alone."""
 
 from __future__ import annotations
 
 from pathlib import PurePath
 
 PARSERS = {
-    ".txt": "plain",
-    ".text": "plain",
-    ".log": "plain",
-    ".rst": "plain",
-    ".adoc": "plain",
-    ".org": "plain",
-    ".tex": "plain",
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".html": "html",
-    ".htm": "html",
-    ".xhtml": "html",
-    ".pdf": "pdf",
-    ".docx": "docx",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".jsonl.gz": "jsonl",
-}
-"""Suffix -> parser. Every suffix of `LANGUAGES` goes to `code`."""
+    ".txt": "plain", ".text": "plain", ".log": "plain", ".adoc": "plain", ".org": "plain", ".debian": "plain",
+    ".rst": "rst", ".tex": "tex",
+    ".md": "markdown", ".markdown": "markdown",
+    ".html": "html", ".htm": "html", ".xhtml": "html",
+    ".pdf": "pdf", ".docx": "docx", ".pptx": "pptx", ".xlsx": "xlsx", ".odt": "odt", ".epub": "epub", ".rtf": "rtf",
+    ".eml": "mail", ".msg": "msg", ".ipynb": "notebook",
+    ".csv": "csv", ".tsv": "csv",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".xml": "xml",
+    ".ini": "ini", ".cfg": "ini", ".conf": "ini",
+    **{f".{section}": "man" for section in range(1, 9)},
+}  # fmt: skip
+"""Suffix -> parser. Every suffix of `LANGUAGES` that is not here goes to `code`. With `.gz` behind it a suffix means
+the same, unless the format is packed itself."""
+
+NAMES = {
+    "makefile": "code",
+    "gnumakefile": "code",
+    "dockerfile": "code",
+    **dict.fromkeys(
+        ("readme", "license", "licence", "copying", "copyright", "notice", "changelog", "changes", "news", "history",
+         "authors", "contributors", "contributing", "install", "todo", "faq", "bugs", "thanks", "readme.debian"),
+        "plain",
+    ),
+}  # fmt: skip
+"""Names of files without a suffix, lower case -> parser."""
+
+PACKED = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub", "msg"})
+"""Parsers of formats that are packed: `.pdf.gz` is read by nothing."""
+
+VERSIONS = {"csv": 2, "jsonl": 2, "json": 2, "xml": 2, "rst": 2, "tex": 2}
+"""Parsers that give other units than their files first gave, each with a number that is raised when that happens again.
+Only files that they read are read anew. `INGEST_VERSION` is for what changes the units of all."""
 
 LANGUAGES = {
     ".bash": "bash", ".c": "c", ".cc": "c++", ".cpp": "c++", ".cs": "c#", ".css": "css", ".cu": "cuda",
@@ -45,7 +56,16 @@ def suffix(name: str) -> str:
     return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
 
 
+def unpacked_name(name: str) -> str:
+    """The name of what a file holds: without `.gz`."""
+    return name[: -len(".gz")] if name.lower().endswith(".gz") else name
+
+
 def parser_of(name: str) -> str | None:
     """The parser's name, or None where nothing here reads such files."""
-    ending = suffix(name)
-    return PARSERS.get(ending) or ("code" if ending in LANGUAGES else None)
+    inner = PurePath(unpacked_name(name)).name.lower()
+    ending = PurePath(inner).suffix
+    if ".so." in inner:  # a library of a version, which ends as a manual page does
+        return None
+    parser = NAMES.get(inner) or PARSERS.get(ending) or ("code" if ending in LANGUAGES else None)
+    return None if parser in PACKED and inner != PurePath(name).name.lower() else parser

@@ -35,14 +35,20 @@ _AROUND_BREAK = re.compile(r"[ ]*\n[ ]*")
 def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     """One document, titled by its only h1, else by its title element."""
     layout = Layout()
-    soup = _soup(layout.clean(_text(data, note)))
+    title = write(layout.clean(_text(data, note)), layout)
+    layout.clean.tell(note)
+    return [layout.document(name, title=title)]
+
+
+def write(markup: str, layout: Layout, *, book: bool = False) -> str:
+    """Add the main part of a page, of a `book` its notes too. Returns its title: its only h1, else its title element."""
+    soup = _soup(markup)
     page_title = soup.title.get_text(" ", strip=True) if soup.title else ""
     for tag in [*soup.find_all(_DROPPED), *soup.select("[hidden], [aria-hidden=true], a.headerlink")]:
         tag.decompose()
     headings = [heading.get_text(" ", strip=True) for heading in soup.find_all("h1")]
-    _walk(_main(soup), layout)
-    layout.clean.tell(note)
-    return [layout.document(name, title=headings[0] if len(headings) == 1 else page_title)]
+    _walk((soup.body or soup) if book else _main(soup), layout)
+    return headings[0] if len(headings) == 1 else page_title
 
 
 def _text(data: bytes, note: Note) -> str:

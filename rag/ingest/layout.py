@@ -7,7 +7,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from rag.ingest.clean import Cleaner
+from rag.ingest.formats import unpacked_name
+from rag.ingest.stretches import BLOCKS, LENGTH
 from rag.ingest.types import Block, ParsedDocument
+
+LINE = 1_000
+"""Characters of a title, a heading or an id that go on with every chunk."""
 
 
 class Layout:
@@ -21,6 +26,13 @@ class Layout:
         self._blocks: list[Block] = []
         self._tight = False
         self._path: list[tuple[int, str]] = []
+        self._title = ""
+        self._offset = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether there is enough for a stretch, which the parser may now hand on with `stretch`."""
+        return self._length >= LENGTH or len(self._blocks) >= BLOCKS
 
     def heading(self, level: int, text: str, *, page: int | None = None) -> None:
         """Open a section; it closes those of the same level and deeper."""
@@ -28,14 +40,14 @@ class Layout:
         if not text:
             return
         self.open(level, text)
-        self.first_heading = self.first_heading or text
+        self.first_heading = self.first_heading or text[:LINE]
         self.block(text, page=page)
 
     def open(self, level: int, text: str) -> None:
         """Open a section whose heading is not itself part of the text, or is part of the next block."""
         while self._path and self._path[-1][0] >= level:
             self._path.pop()
-        self._path.append((level, text))
+        self._path.append((level, text[:LINE]))
 
     def block(self, text: str, *, page: int | None = None, lines: bool = False, tight: bool = False) -> None:
         """Add text as it stands. Where `lines`, its first line keeps its indentation."""
@@ -69,11 +81,22 @@ class Layout:
         """The finished document; its title falls back to the first heading, then to the file's name."""
         return ParsedDocument(
             doc_id=doc_id or name,
-            title=self.clean.line(title) or self.first_heading or title_of(name),
+            title=self._title or self.clean.line(title)[:LINE] or self.first_heading or title_of(name),
             text="".join(self._parts),
             blocks=tuple(self._blocks),
             metadata={**(metadata or {}), "source": name},
+            offset=self._offset,
         )
+
+    def stretch(
+        self, name: str, *, title: str = "", doc_id: str = "", metadata: Mapping[str, Any] | None = None
+    ) -> ParsedDocument:
+        """What there is of a long document so far, which goes on behind it: under the same headings and title."""
+        self._parts.append("\n\n")
+        document = self.document(name, title=title, doc_id=doc_id, metadata=metadata)
+        self._title, self._offset = document.title, self._offset + len(document.text)
+        self._parts, self._blocks, self._length, self._tight = [], [], 0, False
+        return document
 
 
 def named(names: Sequence[str], row: Sequence[str]) -> list[tuple[str, str]]:
@@ -92,5 +115,5 @@ def title_of(name: str) -> str:
     >>> title_of("guides/on-call_rules.txt")
     'on call rules'
     """
-    stem = PurePosixPath(name).stem
+    stem = PurePosixPath(unpacked_name(name)).stem
     return " ".join(stem.replace("_", " ").replace("-", " ").split()) or name

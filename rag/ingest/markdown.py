@@ -2,27 +2,68 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rag.ingest.clean import decode
+from rag.ingest.clean import decoded
 from rag.ingest.layout import Layout
+from rag.ingest.stretches import LENGTH, break_of, texts
 from rag.ingest.types import Note, ParsedDocument, own_fields
 
 if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
 
-def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
-    """One document. Plain values of a YAML front matter become metadata, its `title` the title."""
+_LANDMARK = re.compile(r"^(?:(?P<fence> {0,3}(?P<mark>`{3,}|~{3,}))|(?P<heading>#{1,6} )|(?P<blank>\n))", re.MULTILINE)
+
+
+def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
+    """One document. Plain values of a YAML front matter become metadata, its `title` the title.
+
+    One of more than two million characters is parsed in stretches, which begin at a heading where there is one.
+    """
+    layout, parser = Layout(), _parser()
+    front: dict[str, Any] | None = None
+    for text in texts(map(layout.clean, decoded(data, note)), break_of=_break_of):
+        if front is None:
+            front, text = _front_matter(text)
+        elif layout.full:
+            yield layout.stretch(name, title=str(front.get("title", "")), metadata=_fields(front))
+        _walk(parser.parse(text), layout)
+    layout.clean.tell(note)
+    front = front or {}
+    yield layout.document(name, title=str(front.get("title", "")), metadata=_fields(front))
+
+
+def _fields(front: Mapping[str, Any]) -> dict[str, Any]:
+    return own_fields({key: value for key, value in front.items() if key != "title"})
+
+
+def _break_of(text: str) -> int:
+    """The first heading after a stretch, else the last blank line, none of them inside a fenced listing."""
+    fence, blank = "", 0
+    for landmark in _LANDMARK.finditer(text, 0, 2 * LENGTH):
+        if landmark["fence"]:
+            closes = landmark["mark"].startswith(fence)
+            fence = landmark["mark"] if not fence else "" if closes else fence
+        elif not fence and landmark.start() >= LENGTH:
+            if landmark["heading"]:
+                return landmark.start()
+            blank = landmark.end()
+    return blank or break_of(text)
+
+
+def write(text: str, layout: Layout) -> None:
+    """Add what a Markdown text holds."""
+    _walk(_parser().parse(text), layout)
+
+
+def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    layout = Layout()
-    front, body = _front_matter(layout.clean(decode(data, note)))
-    _walk(MarkdownIt("commonmark").enable("table").parse(body), layout)
-    layout.clean.tell(note)
-    title = str(front.pop("title", ""))
-    return [layout.document(name, title=title, metadata=own_fields(front))]
+    return MarkdownIt("commonmark").enable("table")
 
 
 def _walk(tokens: Sequence[Token], layout: Layout) -> None:

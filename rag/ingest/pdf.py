@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ class _Entry:
     title: str
 
 
-def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
+def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     """One document. Lines that the page's width broke are joined again.
 
     Raises:
@@ -40,10 +40,14 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     reader = _open(data)
     layout = Layout()
     outline = _outline(reader)
+    title = layout.clean.line(str(reader.metadata.title or "")) if reader.metadata else ""
+    title = "" if _NO_TITLE.match(title) else title
     silent = []
     for number, page in enumerate(reader.pages, start=1):
         text = layout.clean(_text(page)).translate(_LIGATURES)
         if text.strip():
+            if layout.full:
+                yield layout.stretch(name, title=title)
             _page(text, number, outline.get(number, ()), layout)
         else:
             silent.append(number)
@@ -55,8 +59,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
             lost=True,
         )
     layout.clean.tell(note)
-    title = layout.clean.line(str(reader.metadata.title or "")) if reader.metadata else ""
-    return [layout.document(name, title="" if _NO_TITLE.match(title) else title)]
+    yield layout.document(name, title=title)
 
 
 def _open(data: bytes) -> PdfReader:

@@ -84,9 +84,10 @@ def _token_ends(text: str, tokens: Sequence[tuple[int, int]]) -> list[int]:
     ends: list[int] = []
     done = 0
     for start, end in tokens:
-        if start > done:
+        if start > done and not text[done:start].isspace():
             ends += _virtual_ends(text, done, start)
-        ends += range(start + _LONGEST_TOKEN, end, _LONGEST_TOKEN)
+        if end - start > _LONGEST_TOKEN:
+            ends += range(start + _LONGEST_TOKEN, end, _LONGEST_TOKEN)
         ends.append(end)
         done = max(done, end)
     return sorted(ends + _virtual_ends(text, done, len(text)))

@@ -6,17 +6,23 @@ import logging
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
 from rag.core.errors import IngestError
 from rag.ingest import corpora
-from rag.ingest.formats import parser_of
+from rag.ingest.formats import parser_of, suffix
+from rag.ingest.metadata import capped
 from rag.ingest.sandbox import Worker
+from rag.ingest.stretches import joined
 from rag.ingest.types import DEFAULT_LIMITS, Limits, ParsedDocument, Problem, ReadError, Report, SourceFile
 from rag.ingest.worker import unpack
 
 log = logging.getLogger(__name__)
+
+_BYTES_A_SECOND = 1_000_000
+"""A large file has one second more for each of these."""
 
 
 def warn(problem: Problem) -> None:
@@ -33,11 +39,13 @@ class Reader:
     Args:
         limits: what one file may cost.
         report: told of what was mended or left out inside a file that is otherwise read.
+        cuts_corpora: whether the documents of corpora will be cut, so that their metadata is bounded as that of files.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, report: Report = warn) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, report: Report = warn, cuts_corpora: bool = False) -> None:
         self._limits = limits
         self._report = report
+        self._cuts_corpora = cuts_corpora
         self._idle: list[Worker] = []
         self._lock = threading.Lock()
 
@@ -62,37 +70,48 @@ class Reader:
         Raises:
             IngestError: it cannot be read; the message has its name and the reason.
         """
-        return list(self.stream(file))
+        return list(joined(self.stream(file)))
 
     def stream(self, file: SourceFile) -> Iterator[ParsedDocument]:
-        """The same one by one, so that a corpus of any size fits; the error may come after documents have."""
+        """The same one by one, so that a file of any size fits; the error may come after documents have.
+
+        A document of more than a million characters comes in stretches (see `ParsedDocument`).
+        """
 
         def note(reason: str, *, lost: bool = False) -> None:
             self._report(Problem(name=file.name, reason=reason, lost=lost))
 
-        parser = parser_of(file.path.name) or "plain"
         try:
-            _check(file, self._limits)
-            if file.layout == "corpus" or parser == "jsonl":
-                yield from corpora.stream(file, limits=self._limits, note=note)
+            size = _check(file, self._limits)
+            if file.layout == "corpus" and suffix(file.path.name) != ".json":
+                documents = corpora.stream(file, limits=self._limits, note=note)
+                yield from capped(documents, note) if self._cuts_corpora else documents
                 return
-            answer = self._ask({"parser": parser, "path": str(file.path), "name": file.name})
-            for reason, lost in answer.get("notes", ()):
-                note(reason, lost=lost)
-            if "error" in answer:
-                raise ReadError(answer["error"])
-            yield from map(unpack, answer["documents"])
+            for frame in self._ask(file, self._limits.seconds + size // _BYTES_A_SECOND):
+                yield from map(unpack, frame.get("documents", ()))
+                for reason, lost in frame.get("notes", ()):
+                    note(reason, lost=lost)
+                if "error" in frame:
+                    raise ReadError(frame["error"])
         except ReadError as cause:
             raise IngestError(f"{file.name}: {cause}") from None
         except OSError as cause:
             raise IngestError(f"{file.name}: cannot be read: {cause.strerror or cause}") from cause
 
-    def _ask(self, request: dict[str, str]) -> dict[str, Any]:
+    def _ask(self, file: SourceFile, seconds: float) -> Iterator[dict[str, Any]]:
+        parser = "jsonl" if file.layout == "corpus" else parser_of(file.path.name) or "plain"
+        request = {
+            "parser": parser,
+            "path": str(file.path),
+            "name": file.name,
+            "layout": file.layout,
+            "limits": asdict(self._limits),
+        }
         with self._lock:
             self._idle = [worker for worker in self._idle if worker.alive]
             worker = self._idle.pop() if self._idle else Worker(self._limits)
         try:
-            return worker.ask(request)
+            yield from worker.ask(request, seconds=seconds)
         finally:
             if worker.alive:
                 with self._lock:
@@ -109,8 +128,8 @@ def read(file: SourceFile, *, limits: Limits = DEFAULT_LIMITS, report: Report = 
         return reader.read(file)
 
 
-def _check(file: SourceFile, limits: Limits) -> None:
-    """Refuse what would hang when opened, or is too large to read at once."""
+def _check(file: SourceFile, limits: Limits) -> int:
+    """The size of the file. Refuses what would hang when opened, or is too large."""
     status = file.path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ReadError("not a regular file")
@@ -119,3 +138,4 @@ def _check(file: SourceFile, limits: Limits) -> None:
     streamed = file.layout == "corpus"
     if status.st_size > limits.file_bytes and not streamed:
         raise ReadError(f"{status.st_size:,} bytes, above the limit of {limits.file_bytes:,} bytes a file; split it")
+    return status.st_size

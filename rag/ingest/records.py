@@ -9,8 +9,8 @@ from typing import Any
 
 from rag.core.contents import Content, read_content
 from rag.ingest.clean import Cleaner
-from rag.ingest.layout import Layout, fields, title_of
-from rag.ingest.types import Block, Note, ParsedDocument, ReadError, distinct, own_fields
+from rag.ingest.layout import LINE, Layout, fields, title_of
+from rag.ingest.types import Block, DistinctNames, Note, ParsedDocument, ReadError, own_fields
 
 IDS = ("_id", "id", "docid", "doc_id", "docno")
 TITLES = ("title", "name", "heading")
@@ -60,20 +60,31 @@ def file_document(record: Mapping[str, Any], *, name: str, position: int, clean:
     else:
         layout.block(fields([(key, _text(value)) for key, value in rest.items()], "\n"), lines=True)
         title = f"{title_of(name)} › {title}" if title else title_of(name)
-    doc_id = f"{name}:{clean.line(_first(rest, IDS)) or position}"
+    doc_id = f"{name}:{clean.line(_first(rest, IDS))[:LINE] or position}"
     plain = {key: value for key, value in rest.items() if isinstance(value, str | int | float) and key not in TEXTS}
     document = layout.document(name, title=title, doc_id=doc_id, metadata=own_fields(plain))
     return document if document.text else None
 
 
-def with_distinct_ids(documents: list[ParsedDocument], note: Note) -> list[ParsedDocument]:
+class DistinctIds:
     """A doc_id that was seen before gets ~2, ~3, ...; the note says how often that happened."""
-    taken: set[str] = set()
-    named = [replace(document, doc_id=distinct(document.doc_id, taken)) for document in documents]
-    again = [old.doc_id for old, new in zip(documents, named, strict=True) if old.doc_id != new.doc_id]
-    if again:
-        note(f"{len(again)} ids appear again and were given a number; first: {again[0]!r}")
-    return named
+
+    def __init__(self) -> None:
+        self._names, self._again, self._first = DistinctNames(), 0, ""
+
+    def distinct(self, document: ParsedDocument) -> ParsedDocument:
+        """The document, under an id of its own."""
+        doc_id = self._names(document.doc_id)
+        if doc_id == document.doc_id:
+            return document
+        self._first = self._first or document.doc_id
+        self._again += 1
+        return replace(document, doc_id=doc_id)
+
+    def tell(self, note: Note) -> None:
+        """Say how often, if ever."""
+        if self._again:
+            note(f"{self._again} ids appear again and were given a number; first: {self._first!r}")
 
 
 def _contents(record: dict[str, Any]) -> tuple[tuple[int, Content], ...]:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +23,8 @@ from rag.ingest.types import Limits, ReadError
 
 _START = "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); from rag.ingest.worker import main; main()"
 _STARTING_S = 30.0
+_FRAME_BYTES = 1 << 28
+"""No honest frame is so long: a record of the largest size, every character of it as an escape."""
 
 
 class Worker:
@@ -38,23 +40,32 @@ class Worker:
             start_new_session=True,  # Ctrl-C is for the asking process, which then ends this one
         )
         self._started = False
+        self._unread = bytearray()
         self._end = weakref.finalize(self, _end, self._process)
 
-    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one request, as `rag.ingest.worker` gives it.
+    def ask(self, request: Mapping[str, Any], *, seconds: float) -> Iterator[dict[str, Any]]:
+        """The frames of an answer, as `rag.ingest.worker` gives them, each asked for as it is needed.
 
+        Args:
+            seconds: how long to wait for all of them together; what the caller does in between does not count.
         Raises:
             ReadError: no answer in time, out of memory, or the process died.
         """
+        complete = False
         try:
-            answer = self._exchange({**request, "seconds": math.ceil(self._limits.seconds)})
-        except BaseException:
-            self.close()
-            raise
-        if answer.get("memory"):
-            self.close()
-            raise ReadError(f"needs more than {self._limits.memory_bytes:,} bytes of memory to parse")
-        return answer
+            self._send({**request, "seconds": math.ceil(seconds)})
+            waited = 0.0
+            while not complete:
+                start = time.monotonic()
+                frame: dict[str, Any] = json.loads(self._line(seconds, "parsed", waited=waited))
+                waited += time.monotonic() - start
+                if frame.get("memory"):
+                    raise ReadError(f"needs more than {self._limits.memory_bytes:,} bytes of memory to parse")
+                complete = "error" in frame or "done" in frame
+                yield frame
+        finally:
+            if not complete:
+                self.close()
 
     @property
     def alive(self) -> bool:
@@ -65,7 +76,7 @@ class Worker:
         """End the process, whatever it is doing."""
         self._end()
 
-    def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _send(self, request: Mapping[str, Any]) -> None:
         stdin = self._process.stdin
         assert stdin is not None
         if not self._started:
@@ -76,26 +87,29 @@ class Worker:
             stdin.flush()
         except BrokenPipeError:
             raise self._died() from None
-        answer: dict[str, Any] = json.loads(self._line(self._limits.seconds, "parsed"))
-        return answer
 
-    def _line(self, seconds: float, done: str) -> bytes:
+    def _line(self, seconds: float, done: str, *, waited: float = 0.0) -> bytes:
         """The next line that the process writes."""
         stdout = self._process.stdout
         assert stdout is not None
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds - waited
         waiting = select.poll()
         waiting.register(stdout, select.POLLIN | select.POLLHUP)
-        pieces: list[bytes] = []
-        while not pieces or not pieces[-1].endswith(b"\n"):
+        searched = 0
+        while (end := self._unread.find(b"\n", searched)) < 0:
+            searched = len(self._unread)
+            if searched > _FRAME_BYTES:
+                raise ReadError(f"the parser sent more than {_FRAME_BYTES:,} bytes at once")
             left = deadline - time.monotonic()
             if left <= 0 or not waiting.poll(left * 1000):
                 raise ReadError(f"not {done} within {seconds:g} s")
             piece = os.read(stdout.fileno(), 1 << 20)
             if not piece:
                 raise self._died()
-            pieces.append(piece)
-        return b"".join(pieces)
+            self._unread += piece
+        line = bytes(self._unread[:end])
+        del self._unread[: end + 1]
+        return line
 
     def _died(self) -> ReadError:
         code = self._process.wait()

@@ -3,46 +3,65 @@
 from __future__ import annotations
 
 import csv
-import io
+from collections.abc import Iterator
+from itertools import chain
 
-from rag.ingest.clean import Cleaner, decode
-from rag.ingest.records import file_document, with_distinct_ids
-from rag.ingest.types import Note, ParsedDocument, ReadError, distinct
+from rag.ingest.clean import Cleaner, decoded
+from rag.ingest.formats import unpacked_name
+from rag.ingest.records import DistinctIds, file_document
+from rag.ingest.stretches import lines
+from rag.ingest.types import DistinctNames, Note, ParsedDocument, ReadError
 
 
-def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
+def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     """A document for every row below the header. `;`, tab and `|` are told from the header line too.
 
     Raises:
         ReadError: no row below the header, or quotes that never close.
     """
-    clean = Cleaner()
-    text = clean(decode(data, note))
-    csv.field_size_limit(max(1, len(text)))  # this process only parses, so nobody else sees it
+    clean, ids = Cleaner(), DistinctIds()
+    csv.field_size_limit(max(1, len(data)))  # this process only parses, so nobody else sees it
+    position = 0
     try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text, name), strict=True))
+        columns = _Columns()
+        for row in _rows(lines(map(clean, decoded(data, note))), name):
+            if not columns.names:
+                columns.header(row)
+                continue
+            position += 1
+            columns.widen(len(row))
+            record = dict(zip(columns.names, map(str.strip, row), strict=False))
+            document = file_document(record, name=name, position=position, clean=clean)
+            if document is not None:
+                yield ids.distinct(document)
     except csv.Error as cause:
         raise ReadError(f"not a table: {cause}") from None
-    header, *rows = [row for row in rows if any(cell.strip() for cell in row)] or [[]]
-    if not rows:
+    if not position:
         raise ReadError("no row below the header line")
-    columns = _columns(header, max(map(len, rows)))
-    documents = []
-    for position, row in enumerate(rows, start=1):
-        record = dict(zip(columns, map(str.strip, row), strict=False))
-        documents.append(file_document(record, name=name, position=position, clean=clean))
     clean.tell(note)
-    return with_distinct_ids([document for document in documents if document], note)
+    ids.tell(note)
 
 
-def _columns(header: list[str], width: int) -> list[str]:
-    names = [*header, *[""] * (width - len(header))]
-    taken: set[str] = set()
-    return [distinct(name.strip() or f"column {i}", taken) for i, name in enumerate(names, start=1)]
+def _rows(text_lines: Iterator[str], name: str) -> Iterator[list[str]]:
+    """Rows with anything in them."""
+    first = next((line for line in text_lines if line != "\n"), "")
+    rows = csv.reader(chain([first], text_lines), delimiter=_delimiter(first, name), strict=True)
+    return (row for row in rows if any(cell.strip() for cell in row))
 
 
-def _delimiter(text: str, name: str) -> str:
-    if name.lower().endswith(".tsv"):
-        return "\t"
-    header = text.lstrip("\n").partition("\n")[0]
-    return max(",;\t|", key=header.count)
+class _Columns:
+    """Names of the columns. One beyond the header is named when a row first has it."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._distinct = DistinctNames()
+
+    def header(self, row: list[str]) -> None:
+        self.names = [self._distinct(cell.strip() or f"column {i}") for i, cell in enumerate(row, start=1)]
+
+    def widen(self, width: int) -> None:
+        self.names += [self._distinct(f"column {i}") for i in range(len(self.names) + 1, width + 1)]
+
+
+def _delimiter(header: str, name: str) -> str:
+    return "\t" if unpacked_name(name).lower().endswith(".tsv") else max(",;\t|", key=header.count)

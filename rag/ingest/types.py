@@ -15,8 +15,10 @@ class Limits:
     """What one source file may cost. A file over a limit is an IngestError, never a dead process.
 
     `file_bytes`: of a file that is read at once. `corpus_bytes`: of a corpus file, unpacked;
-    corpora are streamed, so this is not memory. `record_bytes`: of one JSONL line. `seconds`: wall clock for
-    parsing one file. `memory_bytes`: address space of the process that parses.
+    corpora are streamed, so this is not memory. `record_bytes`: of one JSONL line. `seconds`: wall clock of
+    waiting for the parser of one file, and one more for each megabyte of it. `memory_bytes`: address space of the
+    process that parses. `unpacked_ratio`: bytes that may come of one byte of a packed file of more than a few.
+    A corpus has `seconds` between one document and the next.
     """
 
     file_bytes: int = 100_000_000
@@ -24,6 +26,7 @@ class Limits:
     record_bytes: int = 10_000_000
     seconds: float = 60.0
     memory_bytes: int = 2_000_000_000
+    unpacked_ratio: int = 200
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -112,8 +115,11 @@ class ParsedDocument:
 
     `contents` are what stands beside the text, each with the place in `text` where it stands, in order of place.
 
+    `offset`: where `text` begins in a document that is so long that it comes in stretches (`rag.ingest.stretches`):
+    above 0 it goes on with the document before. Blocks and contents count from the beginning of `text`.
+
     `whole`: a corpus record, one unit unless the settings say that corpora are cut too. `metadata` holds
-    `source` and what the file says about itself, and goes into every chunk.
+    `source` and what the file says about itself; every chunk has it.
     """
 
     doc_id: str
@@ -123,6 +129,7 @@ class ParsedDocument:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     whole: bool = False
     contents: tuple[tuple[int, Content], ...] = ()
+    offset: int = 0
 
 
 RESERVED = frozenset(
@@ -155,3 +162,24 @@ def distinct(name: str, taken: set[str]) -> str:
         candidate = f"{name}~{n}"
     taken.add(candidate)
     return candidate
+
+
+class DistinctNames:
+    """The same for very many names: one that comes a million times is not tried a million times each."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._tried: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def __call__(self, name: str) -> str:
+        candidate, n = name, self._tried.get(name, 1)
+        while candidate in self._taken:
+            n += 1
+            candidate = f"{name}~{n}"
+        if n > 1:
+            self._tried[name] = n - 1
+        self._taken.add(candidate)
+        return candidate

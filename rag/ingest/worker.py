@@ -1,7 +1,9 @@
-"""The process that parses: one request a line on stdin, one answer a line on stdout, both JSON.
+"""The process that parses: one request a line on stdin, frames of an answer a line each on stdout, all JSON.
 
 It takes hostile files through large parsers, so it has a bound on memory and time and can write no file. A
-parser is imported when it is first needed.
+parser is imported when it is first needed. A frame holds documents, or a stretch of a long one, of about a million
+characters at most; the last one of an answer has `done`, `error` or `memory`. No frame is made before there is room
+in the pipe for the one before, so that neither process holds more of a file than that.
 """
 
 from __future__ import annotations
@@ -11,23 +13,45 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
 from rag.core.contents import content_json, read_content
-from rag.ingest.types import Block, ParsedDocument, ReadError
+from rag.ingest import corpora
+from rag.ingest.formats import unpacked_name
+from rag.ingest.metadata import capped
+from rag.ingest.stretches import stretched
+from rag.ingest.types import Block, Limits, Note, ParsedDocument, ReadError, SourceFile
+from rag.ingest.unpack import gunzipped
 
 MODULES = {
     "plain": "plain",
     "code": "code",
     "markdown": "markdown",
+    "rst": "rst",
+    "tex": "tex",
+    "man": "man",
     "html": "html",
+    "xml": "xml",
     "pdf": "pdf",
     "docx": "docx",
+    "pptx": "pptx",
+    "xlsx": "xlsx",
+    "odt": "odt",
+    "epub": "epub",
+    "rtf": "rtf",
+    "mail": "mail",
+    "msg": "msg",
+    "notebook": "notebook",
     "csv": "tables",
+    "json": "json_rows",
+    "ini": "ini",
 }
+"""Parser -> module, each with a function `parse(data, name, note)`."""
+_FRAME = 1 << 18
+"""Characters after which a frame is sent."""
 
 
 def main() -> None:
@@ -41,29 +65,37 @@ def main() -> None:
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Each request: `path`, `name`, `parser` (a key of `MODULES`) and whole `seconds`."""
+    """Each request: `path`, `name`, `layout`, `parser` (a key of `MODULES`), `limits` and whole `seconds`."""
     for line in requests:
         request = json.loads(line)
-        signal.alarm(request["seconds"] + 5)  # the asking process kills sooner; this is for when it is gone
-        answer = _answer(request)
-        signal.alarm(0)
-        answers.write(answer + "\n")
-        answers.flush()
+        # The asking process kills sooner; this is for when it is gone. Waiting for it takes none of this time.
+        signal.setitimer(signal.ITIMER_PROF, request["seconds"] + 5)
+        for frame in _frames(request):
+            answers.write(frame + "\n")
+            answers.flush()
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def parse(parser: str, path: Path, name: str, note: Callable[..., None]) -> list[ParsedDocument]:
-    """What the named parser makes of a file.
+def parse(parser: str, file: SourceFile, limits: Limits, note: Note) -> Iterator[ParsedDocument]:
+    """What the named parser makes of a file, long documents in stretches.
 
     Raises:
         ReadError: it is empty, has no text, or the parser says why it cannot read it.
     """
-    data = path.read_bytes()
-    if not data.strip():
-        raise ReadError("empty")
-    documents: list[ParsedDocument] = import_module(f"rag.ingest.{MODULES[parser]}").parse(data, name, note)
-    if not any(document.text.strip() for document in documents):
+    if parser == "jsonl":
+        documents = corpora.stream(file, limits=limits, note=note)
+    else:
+        packed = unpacked_name(file.path.name) != file.path.name
+        data = gunzipped(file.path, limits) if packed else file.path.read_bytes()
+        if not data or data.isspace():
+            raise ReadError("empty")
+        documents = import_module(f"rag.ingest.{MODULES[parser]}").parse(data, file.name, note)
+    any_text = False
+    for document in stretched(capped(documents, note)):
+        any_text = any_text or bool(document.text.strip())
+        yield document
+    if not any_text:
         raise ReadError("no text in it")
-    return documents
 
 
 def _confine(memory_bytes: int) -> None:
@@ -76,22 +108,29 @@ def _confine(memory_bytes: int) -> None:
         resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
-def _answer(request: Mapping[str, Any]) -> str:
+def _frames(request: Mapping[str, Any]) -> Iterator[str]:
     notes: list[tuple[str, bool]] = []
 
     def note(reason: str, *, lost: bool = False) -> None:
         notes.append((reason, lost))
 
+    parser = request["parser"]
     try:
-        documents = parse(request["parser"], Path(request["path"]), request["name"], note)
-        return json.dumps({"documents": [pack(document) for document in documents], "notes": notes})
+        file = SourceFile(path=Path(request["path"]), name=request["name"], size=0, layout=request["layout"])
+        packed, size = list[dict[str, Any]](), 0
+        for document in parse(parser, file, Limits(**request["limits"]), note):
+            packed.append(pack(document))
+            size += len(document.text)
+            if size >= _FRAME:
+                yield json.dumps({"documents": packed})
+                packed, size = [], 0
+        yield json.dumps({"documents": packed, "notes": notes, "done": True})
     except MemoryError:
-        return json.dumps({"memory": True})
+        yield json.dumps({"memory": True})
     except ReadError as cause:
-        return json.dumps({"error": str(cause)})
+        yield json.dumps({"error": str(cause)})
     except Exception as cause:  # on hostile input parsers raise anything
-        kind = type(cause).__name__
-        return json.dumps({"error": f"the {request['parser']} parser gave up: {kind}: {str(cause)[:200]}"})
+        yield json.dumps({"error": f"the {parser} parser gave up: {type(cause).__name__}: {str(cause)[:200]}"})
 
 
 def pack(document: ParsedDocument) -> dict[str, Any]:
@@ -102,7 +141,9 @@ def pack(document: ParsedDocument) -> dict[str, Any]:
         "text": document.text,
         "blocks": [[b.start, b.end, b.headings, b.page, b.lines] for b in document.blocks],
         "metadata": document.metadata,
+        "whole": document.whole,
         "contents": [[offset, content_json(content)] for offset, content in document.contents],
+        "offset": document.offset,
     }
 
 
@@ -118,5 +159,7 @@ def unpack(packed: Mapping[str, Any]) -> ParsedDocument:
         text=packed["text"],
         blocks=blocks,
         metadata=packed["metadata"],
+        whole=packed["whole"],
+        offset=packed["offset"],
         contents=tuple((offset, read_content(content)) for offset, content in packed["contents"]),
     )

@@ -1,6 +1,6 @@
 """Documents of an index, read by row from a memory-mapped file. Nothing but what is asked for is decoded.
 
-documents.jsonl         one JSON object per unit, in row order
+documents.jsonl         one JSON object per unit, in row order; see `retrievers.index.shared` for metadata kept once
 documents.offsets.npy   int64 [n + 1], where each line starts
 documents.keys.npy      uint64 [n], hashes of the doc_ids, ascending
 documents.rows.npy      int32 [n], the row of each hash
@@ -13,7 +13,7 @@ import json
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from rag.core.contents import TEXT_ALONE, read_content, with_contents
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
 from retrievers.index.protocol import DocumentTable
+from retrievers.index.shared import BEGIN, SHARED, base_row, merged
 from retrievers.stores.arrays import load_array
 
 TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
@@ -48,6 +49,7 @@ class Documents(DocumentTable):
                 self._lines = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as cause:
             raise IndexProblem(f"'{self._path}' cannot be read: {cause}. Build the index again") from cause
+        self._last_base: tuple[int, dict[str, Any]] | None = None
         n = len(self._offsets) - 1
         fitting = (
             n >= 1
@@ -113,17 +115,36 @@ class Documents(DocumentTable):
         """What a leg indexes that reads these kinds: texts, those of documents that hold such contents with them."""
         return self.index_texts if kinds == TEXT_ALONE else _IndexTexts(self, kinds)
 
+    @property
+    def shares_metadata(self) -> bool:
+        """Whether some unit leaves metadata to another one, which only formats from 4 on can say."""
+        return any(self._lines[start : start + len(BEGIN)] == BEGIN for start in self._offsets[:-1].tolist())
+
     def _decode(self, row: int) -> Document:
         try:
             fields = json.loads(self.line(row))
+            if SHARED in fields:
+                pointer = fields.pop(SHARED)
+                base = self._base(base_row(pointer, row % len(self)))
+                fields["metadata"] = merged(pointer, base, fields["metadata"])
             if "contents" in fields:
                 fields["contents"] = tuple(map(read_content, fields["contents"]))
             document = Document(**fields)
             if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
                 raise TypeError("fields of other types")
             return document
-        except (ValueError, TypeError, RecursionError) as cause:
+        except (ValueError, TypeError, KeyError, RecursionError) as cause:
             raise IndexProblem(f"'{self._path}': row {row} is no document ({cause}). Build the index again") from cause
+
+    def _base(self, row: int) -> dict[str, Any]:
+        """The metadata that units share with this row; kept, as the units of a document are mostly read together."""
+        last = self._last_base
+        if last is None or last[0] != row:
+            fields = json.loads(self.line(row))
+            if SHARED in fields:
+                raise ValueError(f"row {row} has no metadata of its own to share")
+            last = self._last_base = row, fields["metadata"]
+        return last[1]
 
 
 class _IndexTexts(Sequence[str]):

@@ -18,8 +18,8 @@ from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import ROOTS
 from retrievers.legs import LEGS
 
-FORMAT_VERSION = 3
-"""The newest that this version reads."""
+FORMAT_VERSION = 4
+"""The newest that this version reads. 4 is 3 with units that share metadata (`retrievers.index.shared`)."""
 
 MANIFEST = "manifest.json"
 _LARGEST_MANIFEST_BYTES = 16_000_000

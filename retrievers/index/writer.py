@@ -12,6 +12,7 @@ import numpy as np
 from rag.core.contents import content_json
 from rag.core.types import Document
 from retrievers.index.documents import KEYS, LINES, OFFSETS, ROWS, Documents, key_of
+from retrievers.index.shared import SHARED, Base
 
 
 class DocumentsWriter:
@@ -22,30 +23,45 @@ class DocumentsWriter:
         self._stream = (folder / LINES).open("xb", buffering=1 << 20)
         self._offsets = array("q", [0])
         self._keys = array("Q")
+        self._base: Base | None = None
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def add(self, document: Document) -> None:
-        """Append a document. Lone surrogates become U+FFFD; metadata that JSON does not know becomes text."""
-        fields: dict[str, object] = {"doc_id": document.doc_id, "text": document.text}
+        """Append a document. Lone surrogates become U+FFFD; metadata that JSON does not know becomes text.
+
+        Metadata that a unit shares with the first of its document is written there alone, where it is long.
+        """
+        metadata = dict(document.metadata)
+        fields: dict[str, object] = {}
+        if self._base is not None and (shared := self._base.pointer(metadata, row=len(self))):
+            fields[SHARED], metadata = shared
+        else:
+            self._base = Base.of(metadata, row=len(self))
+        fields |= {"doc_id": document.doc_id, "text": document.text}
         if document.title:
             fields["title"] = document.title
-        if document.metadata:
-            fields["metadata"] = dict(document.metadata)
+        if metadata or SHARED in fields:
+            fields["metadata"] = metadata
         if document.contents:
             fields["contents"] = [content_json(content) for content in document.contents]
         line = json.dumps(fields, ensure_ascii=False, default=str, separators=(",", ":")) + "\n"
-        self.copy(_whole(document.doc_id), _whole(line).encode())
+        self._append(_whole(document.doc_id), _whole(line).encode())
 
     def copy(self, doc_id: str, line: bytes) -> None:
-        """Append a document as another index stored it."""
+        """Append a document as another index stored it. Units of one document are copied together, in their order."""
+        self._base = None
+        self._append(doc_id, line)
+
+    def _append(self, doc_id: str, line: bytes) -> None:
         self._stream.write(line)
         self._offsets.append(self._offsets[-1] + len(line))
         self._keys.append(key_of(doc_id))
 
     def cut(self, n: int) -> None:
         """Take back all but the first `n` documents."""
+        self._base = None
         del self._keys[n:], self._offsets[n + 1 :]
         self._stream.seek(self._offsets[-1])
         self._stream.truncate()

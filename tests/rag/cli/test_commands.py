@@ -104,7 +104,7 @@ def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFi
     """What has no reader by suffix, what could not be read, what was read in part, and what was only mended."""
     folder = tmp_path / "mixed"
     folder.mkdir()
-    for name in ("a.pptx", "b.PPTX", "c.pptx", "Makefile"):
+    for name in ("a.xls", "b.XLS", "c.xls", "Picture"):
         (folder / name).write_text("x")
     (folder / "west.txt").write_bytes("Der Preis beträgt fünf Euro.".encode("cp1252"))
     (folder / "torn.csv").write_text('a,b\n"x')
@@ -114,7 +114,7 @@ def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFi
         "read in part: mixed/lines.jsonl: lines that are not a JSON object left out: 1, first in line 2",
         "not indexed: mixed/torn.csv: not a table: unexpected end of data",
         "note: mixed/west.txt: not UTF-8; read as Windows-1252",
-        "not indexed: 3 .pptx, 1 without a suffix: no reader for these",
+        "not indexed: 3 .xls, 1 without a suffix: no reader for these",
     ]
     for _ in ("new", "unchanged"):
         assert run(capsys, *command)[2].splitlines() == told

@@ -52,7 +52,7 @@ def _word(replace: bytes, by: bytes) -> bytes:
         ("a.csv", b"a,b\n", "no row below the header line"),
         ("a.pdf", b"%PDF-1.7\n%broken", "the pdf parser gave up"),
         ("a.pdf", b"hello", "not a PDF"),
-        ("a.docx", b"PK\x03\x04 broken", "not a Word file"),
+        ("a.docx", b"PK\x03\x04 broken", "not a zip archive"),
         ("a.txt", "Все сотрудники имеют право".encode("koi8-r"), "not UTF-8 (byte 0)"),
     ],
 )
@@ -242,11 +242,9 @@ def test_a_suffix_that_nothing_knows_is_read_as_plain_text(tmp_path: Path, at: A
 def test_the_worker_answers_every_request_in_order(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\x07")
     (tmp_path / "b.pdf").write_bytes(b"%PDF-1.4 broken")
-    requests = [
-        {"parser": "plain", "path": str(tmp_path / "a.txt"), "name": "a.txt", "seconds": 5},
-        {"parser": "plain", "path": str(tmp_path / "none.txt"), "name": "none.txt", "seconds": 5},
-        {"parser": "pdf", "path": str(tmp_path / "b.pdf"), "name": "b.pdf", "seconds": 5},
-    ]
+    files = [("plain", "a.txt"), ("plain", "none.txt"), ("pdf", "b.pdf")]
+    same = {"layout": "file", "limits": {}, "seconds": 5}
+    requests = [{"parser": parser, "path": str(tmp_path / name), "name": name, **same} for parser, name in files]
     answers = io.StringIO()
     serve(io.StringIO("".join(json.dumps(request) + "\n" for request in requests)), answers)
     good, missing, broken = map(json.loads, answers.getvalue().splitlines())
@@ -256,7 +254,9 @@ def test_the_worker_answers_every_request_in_order(tmp_path: Path) -> None:
     assert broken["error"].startswith("the pdf parser gave up")
 
 
-@pytest.mark.parametrize("field", ["file_bytes", "corpus_bytes", "record_bytes", "seconds", "memory_bytes"])
+@pytest.mark.parametrize(
+    "field", ["file_bytes", "corpus_bytes", "record_bytes", "seconds", "memory_bytes", "unpacked_ratio"]
+)
 def test_limits_must_be_above_zero(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be above 0"):
         Limits(**{field: 0})

@@ -1,0 +1,82 @@
+"""Packed files, unpacked within bounds.
+
+A file may unpack to 200 times its size and no more: what people write packs at most about 20 times as small, a bomb
+1,000 times. Up to 16 MiB any ratio will do.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rag.ingest.types import Limits, ReadError
+
+_ANY_RATIO_BYTES = 1 << 24
+_ZIP_BYTES = 300_000_000
+_ZIP_MEMBERS = 20_000
+_PIECE = 1 << 20
+
+
+def require_ratio(unpacked: int, packed: int, limits: Limits) -> None:
+    """Return if so many bytes may come of so many.
+
+    Raises:
+        ReadError: they may not.
+    """
+    if unpacked > max(_ANY_RATIO_BYTES, limits.unpacked_ratio * packed):
+        raise ReadError(
+            f"unpacks to more than {limits.unpacked_ratio} times its {packed:,} bytes; a bomb? "
+            "Unpack it, if it is what it should be"
+        )
+
+
+def gunzipped(path: Path, limits: Limits) -> bytes:
+    """What a .gz holds, which may be as large as a file.
+
+    Raises:
+        ReadError: it holds more, or is damaged.
+    """
+    packed, unpacked, pieces = path.stat().st_size, 0, list[bytes]()
+    with damage_told(), gzip.open(path) as file:
+        while piece := file.read(_PIECE):
+            unpacked += len(piece)
+            require_ratio(unpacked, packed, limits)
+            if unpacked > limits.file_bytes:
+                raise ReadError(f"more than {limits.file_bytes:,} bytes unpacked, the limit of a file; split it")
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def opened_zip(data: bytes, limits: Limits) -> zipfile.ZipFile:
+    """A zip archive, which reads no more of a member than it declares.
+
+    Raises:
+        ReadError: it is none, or what it declares is above 300 MB, 20,000 members or the ratio.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except zipfile.BadZipFile:
+        raise ReadError("not a zip archive, which such files are inside") from None
+    members = archive.infolist()
+    size = sum(member.file_size for member in members)
+    if size > _ZIP_BYTES or len(members) > _ZIP_MEMBERS:
+        raise ReadError(
+            f"unpacks to {size:,} bytes in {len(members):,} members, above the limit of {_ZIP_BYTES:,} "
+            f"in {_ZIP_MEMBERS:,}; a zip bomb?"
+        )
+    require_ratio(size, len(data), limits)
+    return archive
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Errors of gzip in words."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
+        raise ReadError(f"its compression is damaged: {cause}") from None
