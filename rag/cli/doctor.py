@@ -16,6 +16,7 @@ from rag.cli.listening import require_port
 from rag.cli.progress import progress_bar
 from rag.core.errors import RagError, SpecError
 from rag.core.house import foreign_packages
+from rag.core.optional import install_line
 
 SERVE_PORT = 8000
 """Where `rag serve` listens unless told otherwise."""
@@ -87,7 +88,7 @@ def _libraries() -> int:
             _line(True, f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
-            _line(False, f"{name} is not installed. Run: pip install ragline")
+            _line(False, f"{name} is not installed. Run: {install_line()}")
     try:
         requires("ragline")
     except PackageNotFoundError:
@@ -120,7 +121,7 @@ def _engine() -> int:
         except PackageNotFoundError:
             continue
         return 0
-    say("-    vllm is not installed; llm.vllm_offline needs it. Run: pip install 'ragline[vllm]'")
+    say(f"-    vllm is not installed; llm.vllm_offline needs it. Run: {install_line('vllm')}")
     return 0
 
 
@@ -134,7 +135,7 @@ def _serving() -> int:
             missing.append(name)
     if missing:
         said = f"{', '.join(missing)} not installed; rag serve, rag mcp and --trace need the extra"
-        say(f"-    {said}. Run: pip install 'ragline[serve]'")
+        say(f"-    {said}. Run: {install_line('serve')}")
     else:
         _line(True, "the extra serve is installed: rag serve, rag mcp, --trace")
     return 0

@@ -169,7 +169,8 @@ def parser() -> ArgumentParser:
     traceable(ask)
 
     batch = command("batch", "a file of questions -> a file of answers, durably")
-    batch.add_argument("questions", metavar="QUESTIONS.jsonl", help="a JSON object a line: id and question")
+    questions_help = ".jsonl: a JSON object a line, id and question; .txt: a question a line"
+    batch.add_argument("questions", metavar="QUESTIONS", help=questions_help)
     batch.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     indexed(batch, needed=False)
     batch.add_argument("--out", required=True, metavar="DIR", help="run folder to write")

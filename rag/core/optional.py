@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
+from urllib.parse import unquote, urlsplit
 
 from rag.core.errors import MissingDependency
 
@@ -14,5 +18,17 @@ def need(module: str, *, by: str, extra: str = "") -> None:
         MissingDependency: it cannot; the message says which component asked and what to run.
     """
     if find_spec(module) is None:
-        package = f"ragline[{extra}]" if extra else "ragline"
-        raise MissingDependency(f"{by} needs {module}, which is not installed. Run: pip install '{package}'")
+        raise MissingDependency(f"{by} needs {module}, which is not installed. Run: {install_line(extra)}")
+
+
+def install_line(extra: str = "") -> str:
+    """The command that installs ragline with an extra, from where it was installed: a folder, or the package index."""
+    extras = f"[{extra}]" if extra else ""
+    try:
+        said = json.loads(distribution("ragline").read_text("direct_url.json") or "{}")
+        url, editable = urlsplit(said["url"]), bool(said.get("dir_info", {}).get("editable"))
+    except (PackageNotFoundError, ValueError, KeyError, TypeError):
+        url, editable = urlsplit(""), False
+    if url.scheme != "file":
+        return f"pip install {shlex.quote(f'ragline{extras}')}"
+    return f"pip install {'-e ' if editable else ''}{shlex.quote(unquote(url.path) + extras)}"

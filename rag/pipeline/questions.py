@@ -1,4 +1,4 @@
-"""Questions from a JSONL file, one at a time, in the forms that data sets come in."""
+"""Questions from a file, one at a time: JSONL in the forms that data sets come in, or plain lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from rag.core.errors import SpecError
 from rag.core.filters import Filter, Where, both
-from rag.core.lines import records
+from rag.core.lines import numbered, records
 from rag.core.types import Query
 from rag.pipeline.seen_texts import Digests
 
@@ -21,7 +21,8 @@ def read_questions(path: Path, *, limit: int | None = None, where: Where | None 
     """The questions of a file in its order, at most `limit`. A `.gz` file is unpacked on the way.
 
     Read are FlashRAG's form (`id`, `question`), DPR's (`question`, no id: the line's number is it), and BEIR's (`_id`,
-    `text`). A metadata filter may stand under `where`. Answers and other keys are left alone.
+    `text`). A metadata filter may stand under `where`. Answers and other keys are left alone. A file whose name ends in
+    `.txt` holds a question a line; the line's number is its id.
 
     Args:
         where: a filter for all of them, beside their own.
@@ -37,7 +38,7 @@ def numbered_questions(
 ) -> Iterator[tuple[int, Query]]:
     """(number of the line from 1, question), as `read_questions` has them."""
     seen = Digests()
-    for number, record in islice(records(path), limit):
+    for number, record in islice(_records(path), limit):
         place = f"{path}:{number}"
         qid = _id(record, place) or str(number)
         if qid in seen:
@@ -49,8 +50,14 @@ def numbered_questions(
         yield number, Query(qid=qid, text=_text(record, place), where=_where(record, where, place))
 
 
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if path.name.lower().removesuffix(".gz").endswith(".txt"):
+        return ((number, {"question": line.strip()}) for number, line in numbered(path))
+    return records(path)
+
+
 def _first_line(path: Path, qid: str) -> int:
-    return next(number for number, record in records(path) if (_id(record, "") or str(number)) == qid)
+    return next(number for number, record in _records(path) if (_id(record, "") or str(number)) == qid)
 
 
 def _id(record: dict[str, Any], where: str) -> str:

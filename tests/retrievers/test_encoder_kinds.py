@@ -153,7 +153,7 @@ def test_code_of_the_folder_is_refused_before_anything_loads(tmp_path: Path, kin
 def test_without_the_extra_the_error_names_it(router: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     monkeypatch.setattr("rag.core.optional.find_spec", lambda module: None)
-    with pytest.raises(MissingDependency, match=r"pip install 'ragline\[encoders\]'"):
+    with pytest.raises(MissingDependency, match=r"Run: pip install .*\[encoders\]"):
         SentenceEncoder(model=str(router)).encode(["the"], role="query")
 
 

@@ -27,6 +27,14 @@ def test_the_forms_of_data_sets_are_read(tmp_path: Path) -> None:
     assert [q.qid for q in read_questions(path, limit=2)] == ["test_0", "2"]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_plain_lines_are_questions(tmp_path: Path, packed: bool) -> None:
+    raw = b"\xef\xbb\xbfwho?\n\n  when, [1] {}?  \r\n"
+    path = tmp_path / ("q.txt.gz" if packed else "q.TXT")
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+    assert [(q.qid, q.text) for q in read_questions(path)] == [("1", "who?"), ("3", "when, [1] {}?")]
+
+
 def test_packed_files_are_read(tmp_path: Path) -> None:
     path = tmp_path / "q.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"id": "a", "question": "who?"}\n'))

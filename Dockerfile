@@ -1,0 +1,28 @@
+# ragline, its command and its server, on a CPU. Not built yet: no container engine was at hand.
+#
+#   docker build -t ragline .
+#   docker run --rm -v ~/notes:/notes:ro -v ragline:/data ragline index /notes
+#   docker run --rm -p 127.0.0.1:8000:8000 -v ragline:/data ragline serve --host 0.0.0.0 --keys /data/keys
+FROM python:3.11-slim AS build
+# A package index with a CPU build of torch makes the image smaller: --build-arg EXTRA_INDEX=URL
+ARG EXTRA_INDEX=
+RUN python -m venv /opt/ragline
+WORKDIR /src
+# Dependencies first: they change more seldom than the code.
+COPY pyproject.toml README.md LICENSE NOTICE ./
+RUN mkdir rag retrievers rerankers generators prompts \
+ && for package in rag retrievers rerankers generators prompts; do touch $package/__init__.py; done \
+ && /opt/ragline/bin/pip install --no-cache-dir ${EXTRA_INDEX:+--extra-index-url $EXTRA_INDEX} '.[serve]'
+COPY . .
+RUN /opt/ragline/bin/pip install --no-cache-dir --no-deps --force-reinstall .
+
+FROM python:3.11-slim
+RUN useradd --create-home --uid 10001 ragline && mkdir /data && chown ragline /data
+COPY --from=build /opt/ragline /opt/ragline
+ENV PATH=/opt/ragline/bin:$PATH RAGLINE_HOME=/data/models RAGLINE_INDEX=/data/index
+USER ragline
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+ENTRYPOINT ["rag"]
+CMD ["--help"]

@@ -1,0 +1,36 @@
+"""The install line of a missing library works from where ragline was installed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rag.core import optional
+from rag.core.errors import MissingDependency
+
+
+@pytest.mark.parametrize(
+    ("said", "extra", "line"),
+    [
+        (None, "serve", "pip install 'ragline[serve]'"),
+        (None, "", "pip install ragline"),
+        ("no JSON", "", "pip install ragline"),
+        ({"url": "https://index.example/ragline.whl"}, "ray", "pip install 'ragline[ray]'"),
+        ({"url": "file:///src/rag%20line", "dir_info": {}}, "ray", "pip install '/src/rag line[ray]'"),
+        ({"url": "file:///src/ragline", "dir_info": {"editable": True}}, "", "pip install -e /src/ragline"),
+        ({"url": "file:///src/ragline", "dir_info": {"editable": True}}, "x", "pip install -e '/src/ragline[x]'"),
+    ],
+)
+def test_the_line_names_where_it_came_from(monkeypatch: pytest.MonkeyPatch, said: Any, extra: str, line: str) -> None:
+    class Installed:
+        def read_text(self, name: str) -> str | None:
+            assert name == "direct_url.json"
+            return said if said is None or isinstance(said, str) else json.dumps(said)
+
+    monkeypatch.setattr(optional, "distribution", lambda name: Installed())
+    assert optional.install_line(extra) == line
+    with pytest.raises(MissingDependency) as missing:
+        optional.need("no_such_module", by="the test", extra=extra)
+    assert str(missing.value) == f"the test needs no_such_module, which is not installed. Run: {line}"
