@@ -29,6 +29,7 @@ SMALL = {
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
     "attention_profile": ["--documents", "6", "--memory", "4", "8"],
     "attention_invariance": ["--documents", "6", "--queries", "1"],
+    "everyday": ["--megabytes", "1", "--runs", "1"],
     "hidden_instructions": ["--limit", "3"],
     "sharing": ["--queries", "1", "--depth", "4", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
     "cited_answers": ["--limit", "2"],

@@ -16,9 +16,15 @@ _LARGEST_BYTES = 65_536
 def fill_index(given: Namespace) -> None:
     """Set `given.index`, where the command takes one and was given none: RAGLINE_INDEX, or `ragline.toml` here or above.
 
+    Several become one address.
+
     Raises:
         SpecError: the command needs an index and there is none; or the file cannot be read.
     """
+    if isinstance(given.index, list):
+        from retrievers.index.joined import joined_address
+
+        given.index = given.index[0] if len(given.index) == 1 else joined_address(given.index)
     wants = given.wants_index
     if wants == "no" or given.index is not None:
         return

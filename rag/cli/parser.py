@@ -64,11 +64,14 @@ def parser() -> ArgumentParser:
         )
         return sub
 
-    def indexed(sub: ArgumentParser, *, needed: bool) -> None:
-        """The index that a command works on."""
+    def indexed(sub: ArgumentParser, *, needed: bool, several: bool = False) -> None:
+        """The index that a command works on, or the indexes that it searches as one."""
         where = "default: $RAGLINE_INDEX, then ragline.toml"
         why = where if needed else f"needed unless the graph searches nothing ({where})"
-        sub.add_argument("--index", metavar="DIR", help=why)
+        if several:
+            sub.add_argument("--index", action="append", metavar="DIR", help=f"{why}; again: another, searched with it")
+        else:
+            sub.add_argument("--index", metavar="DIR", help=why)
         sub.set_defaults(wants_index="needed" if needed else "taken")
 
     def traceable(sub: ArgumentParser) -> None:
@@ -151,7 +154,7 @@ def parser() -> ArgumentParser:
 
     search = command("search", "ranked passages for a query")
     search.add_argument("query", nargs="?", help="unset, or -: what stdin says")
-    indexed(search, needed=True)
+    indexed(search, needed=True, several=True)
     search.add_argument("-k", type=positive, default=10, help="passages to show (default: 10)")
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
     filtered(search)
@@ -161,7 +164,7 @@ def parser() -> ArgumentParser:
 
     ask = command("ask", "an answer with numbered citations")
     ask.add_argument("question", nargs="?", help="unset, or -: what stdin says")
-    indexed(ask, needed=False)
+    indexed(ask, needed=False, several=True)
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     filtered(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
@@ -172,7 +175,7 @@ def parser() -> ArgumentParser:
     questions_help = ".jsonl: a JSON object a line, id and question; .txt: a question a line"
     batch.add_argument("questions", metavar="QUESTIONS", help=questions_help)
     batch.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
-    indexed(batch, needed=False)
+    indexed(batch, needed=False, several=True)
     batch.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
     batch.add_argument("--resume", action="store_true", help="go on with the run in --out; repeats nothing")
     batch.add_argument("--retry-failed", action="store_true", help="as --resume, and ask what failed again")
@@ -191,7 +194,7 @@ def parser() -> ArgumentParser:
 
     mcp = command("mcp", "search and answer as tools of the Model Context Protocol")
     mcp.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
-    indexed(mcp, needed=False)
+    indexed(mcp, needed=False, several=True)
     mcp.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
     mcp.add_argument("--host", default="127.0.0.1", help="address to listen at, with --http (default: 127.0.0.1)")
     mcp.add_argument(
@@ -206,7 +209,7 @@ def parser() -> ArgumentParser:
     serve.add_argument(
         "--graph", action="append", metavar="G", help=f"{GRAPH_HELP} (default: chat); again: another model"
     )
-    indexed(serve, needed=False)
+    indexed(serve, needed=False, several=True)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
     serve.add_argument(

@@ -49,9 +49,10 @@ def describe_outcomes(result: RunResult, node: str) -> str:
 
 
 def place(document: Document) -> str:
-    """Where a passage stands: source, page, headings; doc_id where that says more."""
+    """Where a passage stands: the index if there are several, source, page, headings; doc_id where that says more."""
     metadata = document.metadata
-    parts = [str(metadata.get("source") or document.doc_id)]
+    index = f"{metadata['index']}: " if "index" in metadata else ""
+    parts = [index + str(metadata.get("source") or document.doc_id)]
     if "page" in metadata and metadata["page"] is not None:
         parts.append(f"page {metadata['page']}")
     if document.title:

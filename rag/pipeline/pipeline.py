@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from rag import tracing
 from rag.core.errors import SpecError, StageError, did_you_mean
@@ -29,6 +29,7 @@ from rag.pipeline.memory_plan import plan_turns, require_room
 from rag.pipeline.release import inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
 from rag.pipeline.twins import AsyncTwins
+from retrievers.index.joined import joined_address
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
 
@@ -335,6 +336,14 @@ class Pipeline(AsyncTwins):
             )
 
 
+def _opened(index: str | Path | Index | Sequence[str | Path] | None) -> Index | None:
+    if isinstance(index, str | Path):
+        return open_index(index)
+    if isinstance(index, list | tuple):
+        return open_index(index[0] if len(index) == 1 else joined_address(index))
+    return cast("Index | None", index)
+
+
 def _nothing_before(query: Query) -> RunResult:
     """What is prepared where the answering node reads the query itself."""
     return RunResult(queries=(query,), outputs=(query,), records={}, nodes=(), failures=(), seconds=0.0)
@@ -366,7 +375,7 @@ def raise_failure(result: RunResult) -> None:
 def load_pipeline(
     graph: str | Path | dict[str, Any] | GraphSpec = "ask",
     *,
-    index: str | Path | Index | None = None,
+    index: str | Path | Index | Sequence[str | Path] | None = None,
     offline: bool = False,
     memory_gib: float | None = None,
     by_stage: bool = False,
@@ -375,7 +384,8 @@ def load_pipeline(
 
     Args:
         graph: a built-in name (`rag list graph`), a YAML file, plain data or a GraphSpec.
-        index: an index directory or other address (see `open_index`), or an open Index. Graphs that search need one.
+        index: an index directory or other address (see `open_index`), a list of them to be searched as one, or an open
+            Index. Graphs that search need one.
         offline: fail now, naming what is missing, instead of fetching a model later.
         memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
             lets anything pass. See `rag.pipeline.memory_plan`.
@@ -386,7 +396,7 @@ def load_pipeline(
         MissingModel: `offline`, and a model is not on this machine.
     """
     spec = load_spec(graph)
-    bound = open_index(index) if isinstance(index, str | Path) else index
+    bound = _opened(index)
     built = build(spec, index=bound)
     if bound is not None:
         bound.check(spec.graph.index, built.legs)

@@ -2,5 +2,8 @@
 
 from rag.core.registry import Registry
 
-INDEXES = Registry("index", {"local": "retrievers.index.directory:LocalIndex"})
+INDEXES = Registry(
+    "index",
+    {"joined": "retrievers.index.joined:JoinedIndex", "local": "retrievers.index.directory:LocalIndex"},
+)
 """Scheme of an address (`milvus` of `milvus://host/collection`) -> a class with `open(address)`. A plain path is local."""

@@ -165,6 +165,8 @@ class LegKind(Protocol):
     """Form of that section. All of it has defaults."""
     also: ClassVar[tuple[str, ...]] = ()
     """Other parts of the `index:` section that the leg reads."""
+    joins: ClassVar[bool] = False
+    """Whether several indexes can be searched as one: its search gives rows and scores, best first."""
     graph: ClassVar[str] = "GRAPH"
     """A built-in graph that an index with this leg can be built for, if there is one."""
 

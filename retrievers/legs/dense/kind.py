@@ -56,6 +56,7 @@ class DenseKind(LegKind):
     name = "dense"
     section = "dense"
     settings = DenseSettings
+    joins = True
     graph = "hybrid"
 
     def maker(self, settings: Sections) -> LegMaker:

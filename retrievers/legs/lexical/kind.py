@@ -45,6 +45,7 @@ class LexicalKind(LegKind):
     name = "lexical"
     section = "bm25"
     settings = LexicalSettings
+    joins = True
     also = ("analyzer",)
     graph = "bm25"
 

@@ -1,0 +1,332 @@
+"""Several indexes searched as one: their documents one after the other, their legs merged by score."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self, TypeVar, overload
+from urllib.parse import quote, unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.digests import data_sha256
+from rag.core.errors import IndexMismatch, IndexProblem, SpecError
+from rag.core.memory import Need
+from rag.core.progress import Progress, silent
+from rag.core.types import Document, Where
+from retrievers.index.protocol import DocumentTable, Index, kinds_held
+from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.legs.protocol import MADE_BY
+
+SCHEME = "joined"
+
+Part = TypeVar("Part")
+Hits = tuple[NDArray[np.int32], NDArray[np.float32]]
+
+
+def joined_address(addresses: Sequence[str | Path]) -> str:
+    """One address for several indexes.
+
+    >>> joined_address(["a", "b c"])
+    'joined://a|b%20c'
+    """
+    return f"{SCHEME}://" + "|".join(quote(str(address), safe="/:.~_-") for address in addresses)
+
+
+class JoinedIndex:
+    """Indexes that are searched together. Ids of documents begin with the name of their index: `notes/travel/trains.md`.
+
+    Dense scores are what one index of all would give: all have to be of one encoder. BM25's are each index's own, as the
+    rarity of a word is that in its index; so indexes of like texts merge well.
+    """
+
+    def __init__(self, parts: Sequence[Index]) -> None:
+        if len(parts) < 2:
+            raise IndexProblem(f"to be searched together, indexes have to be two or more, got {len(parts)}")
+        self._parts = tuple(parts)
+        self._names = _names([part.name for part in parts])
+        self._starts = [0, *np.cumsum([len(part) for part in parts]).tolist()]
+        self.documents = JoinedDocuments([part.documents for part in parts], self._names, self._starts)
+
+    @classmethod
+    def open(cls, address: str | Path) -> Self:
+        """The indexes of an address of `joined_address`.
+
+        Raises:
+            IndexProblem: one of them is absent, damaged or of a newer format.
+        """
+        from retrievers.index.opening import open_index
+
+        opened: list[Index] = []
+        try:
+            for each in str(address).removeprefix(f"{SCHEME}://").split("|"):
+                opened.append(open_index(unquote(each)))
+            return cls(opened)
+        except BaseException:
+            for index in opened:
+                index.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """Names of the parts."""
+        return " and ".join(part.name for part in self._parts)
+
+    @property
+    def address(self) -> str:
+        """Where any process opens the same."""
+        return joined_address([part.address for part in self._parts])
+
+    @property
+    def identity(self) -> str:
+        """Of all parts, and of their names, as these are in the ids."""
+        return data_sha256([[name, part.identity] for name, part in zip(self._names, self._parts, strict=True)])
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        """Those that all parts have."""
+        return tuple(leg for leg in self._parts[0].legs if all(leg in part.legs for part in self._parts))
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of content that some part holds beside text."""
+        return frozenset().union(*map(kinds_held, self._parts))
+
+    def leg(self, name: str) -> JoinedLeg:
+        """A leg of all parts.
+
+        Raises:
+            IndexMismatch: a part has none of this name, or has one that was made otherwise; or such legs cannot be merged.
+        """
+        self.facts(name)
+        if not leg_kind(name).joins:
+            raise IndexMismatch(f"a {name} leg cannot be searched over several indexes: name one index")
+        return JoinedLeg([part.leg(name) for part in self._parts], self._starts)
+
+    def facts(self, leg: str) -> Mapping[str, Any]:
+        """What the leg of the first part was built with.
+
+        Raises:
+            IndexMismatch: a part has none of this name, or one whose model or analyzer is another.
+        """
+        first, *others = (part.facts(leg) for part in self._parts)
+        for part, facts in zip(self._parts[1:], others, strict=True):
+            for key in (MADE_BY, "analyzer"):
+                if facts.get(key) != first.get(key):
+                    raise IndexMismatch(
+                        f"indexes '{self._parts[0].name}' and '{part.name}' cannot be searched together: the {key} of "
+                        f"their {leg} leg is not the same. Build one of them again with the settings of the other"
+                    )
+        return first
+
+    def rows(self, where: Where | None) -> NDArray[np.int64]:
+        """Rows of all parts that pass a filter. A part without the key that it names has none.
+
+        Raises:
+            SpecError: no part has that key.
+        """
+        found = _by_those_who_can(self._parts, lambda part: part.rows(where))
+        kept = [rows + start for rows, start in zip(found, self._starts, strict=False) if rows is not None]
+        return np.concatenate(kept)
+
+    def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
+        """Return if every part may serve a graph with these settings and legs, and all together.
+
+        Raises:
+            IndexMismatch: names both sides of every difference.
+        """
+        for part in self._parts:
+            part.check(settings, legs)
+        for leg in legs:
+            self.facts(leg)
+
+    def verify(self, *, progress: Progress = silent) -> None:
+        """Compare every file of every part with its digest."""
+        for part in self._parts:
+            part.verify(progress=progress)
+
+    def health(self, leg: str) -> list[str]:
+        """Of the first part: the others ask the same models."""
+        return self._parts[0].health(leg)
+
+    def memory(self, legs: Sequence[str]) -> list[Need]:
+        """Files of all parts, and models once: the first part's are used for all."""
+        needs = list(self._parts[0].memory(legs))
+        return needs + [need for part in self._parts[1:] for need in part.memory(legs) if need.mapped]
+
+    def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
+        """Name and revision of the models that queries on these legs need."""
+        return self._parts[0].model_names(legs)
+
+    def release(self) -> None:
+        """Let go of the legs' weights; the next query loads them again."""
+        for part in self._parts:
+            part.release()
+
+    def close(self) -> None:
+        """No more legs are opened; what is loaded stays usable."""
+        for part in self._parts:
+            part.close()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class JoinedDocuments(DocumentTable):
+    """Documents of all parts by row, each under the name of its index."""
+
+    def __init__(self, parts: Sequence[DocumentTable], names: Sequence[str], starts: Sequence[int]) -> None:
+        self._parts, self._names, self._starts = parts, names, starts
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @overload
+    def __getitem__(self, row: int) -> Document: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Document]: ...
+    def __getitem__(self, row: int | slice) -> Document | list[Document]:
+        if isinstance(row, slice):
+            return [self[each] for each in range(*row.indices(len(self)))]
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of an index with {len(self)} rows")
+        row %= len(self)
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return _named(self._parts[number][row - self._starts[number]], self._names[number])
+
+    def __iter__(self) -> Iterator[Document]:
+        return (_named(each, name) for part, name in zip(self._parts, self._names, strict=True) for each in part)
+
+    def many(self, rows: Iterable[int]) -> list[Document]:
+        """Documents of these rows, in the order given."""
+        return [self[int(row)] for row in rows]
+
+    def row(self, doc_id: str) -> int:
+        """The row of a document.
+
+        Raises:
+            KeyError: no such doc_id.
+        """
+        name, _, own = doc_id.partition("/")
+        if name not in self._names:
+            raise KeyError(doc_id)
+        number = self._names.index(name)
+        try:
+            return self._starts[number] + self._parts[number].row(own)
+        except KeyError:
+            raise KeyError(doc_id) from None
+
+
+class JoinedLeg:
+    """A leg of all parts. What belongs to its model or analyzer is that of the first: they are the same."""
+
+    def __init__(self, parts: Sequence[Any], starts: Sequence[int]) -> None:
+        self._parts, self._starts = parts, starts
+
+    @property
+    def encoder(self) -> Any:
+        """What made the vectors of all parts."""
+        return self._parts[0].encoder
+
+    @property
+    def analyzer(self) -> Any:
+        """Text -> terms, as all parts were built."""
+        return self._parts[0].analyzer
+
+    @property
+    def n_docs(self) -> int:
+        """How many documents all parts have."""
+        return sum(part.n_docs for part in self._parts)
+
+    @property
+    def dim(self) -> int:
+        """Numbers per vector."""
+        return int(self._parts[0].dim)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __contains__(self, term: object) -> bool:
+        return any(term in part for part in self._parts)
+
+    def document_frequency(self, term: str) -> int:
+        """How many documents of all parts have the term."""
+        return sum(part.document_frequency(term) for part in self._parts)
+
+    def search(self, queries: Any, *, k: int, where: Where | None = None, **more: Any) -> Hits:
+        """The best k of all parts, by score, ties by row ascending."""
+        hits = _by_those_who_can(self._parts, lambda part: part.search(queries, k=k, where=where, **more))
+        found = [(each, start) for each, start in zip(hits, self._starts, strict=False) if each is not None]
+        rows = np.concatenate([np.where(each[0] >= 0, each[0] + start, -1) for each, start in found], axis=1)
+        scores = np.concatenate([each[1] for each, _ in found], axis=1)
+        worth = np.where(rows >= 0, scores, -np.inf)
+        order = np.lexsort((rows, -worth), axis=1)[:, :k]
+        return np.take_along_axis(rows, order, 1).astype(np.int32), np.take_along_axis(scores, order, 1)
+
+    def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """float32 [len(rows), dim]: the vectors of these rows."""
+        rows = np.asarray(rows)
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        vectors = np.zeros((len(rows), self.dim), np.float32)
+        for number, part in enumerate(self._parts):
+            mine = numbers == number
+            vectors[mine] = part.vectors(rows[mine] - self._starts[number])
+        return vectors
+
+    def warm_up(self) -> None:
+        """Load what the first query would load."""
+        self._parts[0].warm_up()
+
+    def release(self) -> None:
+        """Let go of weights."""
+        for part in self._parts:
+            part.release()
+
+
+def _by_those_who_can(parts: Sequence[Any], ask: Callable[[Any], Part]) -> list[Part | None]:
+    """What each part says; None of one whose documents have not what a filter names.
+
+    Raises:
+        SpecError: of none of them have it.
+    """
+    answers: list[Part | None] = []
+    refusal: SpecError | None = None
+    for part in parts:
+        try:
+            answers.append(ask(part))
+        except SpecError as error:
+            answers.append(None)
+            refusal = error
+    if refusal is not None and all(answer is None for answer in answers):
+        raise refusal
+    return answers
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    """What parts are called in ids: the last part of their path, distinct."""
+    taken: list[str] = []
+    for name in names:
+        own = re.sub(r"[/\\\s]+", "-", Path(name).name) or "index"
+        n, called = 1, own
+        while called in taken:
+            n += 1
+            called = f"{own}~{n}"
+        taken.append(called)
+    return taken
+
+
+def _named(document: Document, index: str) -> Document:
+    """A document under the name of its index. Its other metadata stay what filters ask for."""
+    own = {"index": index}
+    if "parent" in document.metadata:
+        own["parent"] = f"{index}/{document.parent}"
+    return replace(document, doc_id=f"{index}/{document.doc_id}", metadata={**document.metadata, **own})
