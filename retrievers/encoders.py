@@ -82,10 +82,6 @@ class SentenceEncoder:
             **kind.facts(),
         }
 
-    def same_as(self, description: Mapping[str, Any]) -> bool:
-        """Whether an encoder that described itself so gives the same vectors."""
-        return self.describe() == description
-
     @property
     def dim(self) -> int:
         """Numbers per vector."""

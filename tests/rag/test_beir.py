@@ -119,7 +119,7 @@ def test_a_folder_of_another_layout_is_refused(folder: Path, name: str, problem:
     ("line", "problem"),
     [
         ("{", r"queries\.jsonl:2: not JSON"),
-        ("[" * 100_000, r"queries\.jsonl:2: not JSON"),
+        ("[" * 100_000, r"queries\.jsonl:2: nested too deeply"),
         ("[]", r"queries\.jsonl:2: a JSON object is wanted, not list"),
         ('{"text": "x"}', r"queries\.jsonl:2: no _id"),
         ('{"_id": "", "text": "x"}', r"queries\.jsonl:2: no _id"),

@@ -126,7 +126,10 @@ class DenseMaker(LegMaker):
         return self.settings.model_dump(mode="json") | {"encoder": self.describe()}
 
     def same_as(self, before: Facts) -> bool:
-        return self.encoder.same_as(before)
+        encoder = self.encoder
+        if isinstance(self.settings.encoder, ServedEncoderSettings):
+            return cast("ServedEncoder", encoder).same_as(before)
+        return encoder.describe() == before
 
     def ruler(self) -> LegRuler | None:
         if isinstance(self.settings.encoder, ServedEncoderSettings):
