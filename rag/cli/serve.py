@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.cli.console import warn
-from rag.cli.listening import address, listen, names, warn_if_open
+from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
 from rag.core.errors import SpecError
 from rag.core.optional import need
 from rag.pipeline import Pipeline, load_pipeline
@@ -85,4 +85,5 @@ def settings(args: Namespace) -> ServeSettings:
         max_tokens=args.max_tokens,
         origins=tuple(args.origin),
         hosts=names(args.host, args.origin),
+        follow_s=FOLLOW_S,
     )

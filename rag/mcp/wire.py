@@ -65,6 +65,7 @@ class Citation(Shape):
     start: int = Field(description="first character of the answer that it supports, from 0")
     end: int = Field(description="the character after the last")
     by: Literal["model", "attribution"] = Field(description="attribution: worked out afterwards from shared words")
+    similar: bool = Field(description="whether any sentence of the passage has such words")
 
 
 class Outcome(Shape):

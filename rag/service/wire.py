@@ -488,6 +488,16 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
+class IndexReply(BaseModel):
+    """`name`: the last part of its address; null where the graph searches none. `identity`: of what it holds and how it
+    was built, so another one after every build that changed something."""
+
+    name: str | None
+    identity: str | None
+    passages: int
+    legs: list[str]
+
+
 class Health(BaseModel):
     status: Literal["ok"]
 
