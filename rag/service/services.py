@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rag.core.errors import SpecError
+from rag.pipeline import Pipeline
 from rag.pipeline.successor import successor
 from rag.service.errors import ApiError
 from rag.service.generations import Current, Follower
@@ -54,6 +55,12 @@ class Services:
         """
         held: ExitStack = request.scope["state"][_HELD]
         return _named(held.enter_context(self._current.use()), name)
+
+    @contextmanager
+    def pipelines(self) -> Iterator[Mapping[str, Pipeline]]:
+        """The pipelines by model, whose index stays open to the end of the block."""
+        with self._current.use() as services:
+            yield {name: service.pipeline for name, service in services.items()}
 
     def load(self) -> None:
         """Load weights in the background."""
