@@ -490,12 +490,13 @@ class ModelList(BaseModel):
 
 class IndexReply(BaseModel):
     """`name`: the last part of its address; null where the graph searches none. `identity`: of what it holds and how it
-    was built, so another one after every build that changed something."""
+    was built, so another one after every build that changed something. `examples`: questions made of titles in it."""
 
     name: str | None
     identity: str | None
     passages: int
     legs: list[str]
+    examples: list[str]
 
 
 class Health(BaseModel):

@@ -55,7 +55,9 @@ def test_a_new_generation_is_served_without_a_restart_and_the_old_one_goes(tmp_p
     index = build(tmp_path, "bicycle")
     with load_pipeline(graph(), index=index) as pipeline, client(pipeline, **FOLLOWING) as asking:
         before = asking.get("/v1/index").json()
-        assert before == {"name": "idx", "identity": pipeline.index.identity, "passages": 1, "legs": ["lexical"]}
+        assert before == {"name": "idx", "identity": pipeline.index.identity, "passages": 1, "legs": ["lexical"]} | {
+            "examples": ["What do the documents say about Wheels 0?"]
+        }
         assert "bicycle" in passages(asking)[0]
         build(tmp_path, "tricycle", n=2)
         until(lambda: identity(asking) != before["identity"])
