@@ -219,6 +219,17 @@ def test_a_generation_of_other_settings_is_refused(tmp_path: Path, caplog: pytes
         assert "tokens" in refusing(asking, caplog)
 
 
+def test_a_generation_that_needs_more_memory_than_there_is_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = build(tmp_path, "bicycle")
+    with load_pipeline(graph(), index=index) as pipeline, client(pipeline, **FOLLOWING) as asking:
+        caplog.set_level(logging.WARNING)
+        monkeypatch.setenv("RAGLINE_MEMORY_GIB", "0.01")
+        build(tmp_path, "tricycle")
+        assert "of RAM" in refusing(asking, caplog)
+
+
 def test_an_index_that_goes_away_is_told_once_and_served_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     index = build(tmp_path, "bicycle")
     with load_pipeline(graph(), index=index) as pipeline, client(pipeline, **FOLLOWING) as asking:
