@@ -117,8 +117,13 @@ class Follower:
 
     def _go_on_to(self, newer: Index) -> None:
         older = self._index
+
+        def let_go() -> None:
+            older.release()  # now: an index and its legs point at each other, so the rest waits for the garbage collector
+            older.close()
+
         try:
-            self._take(newer, older.close)
+            self._take(newer, let_go)
         except BaseException:
             newer.close()
             raise
