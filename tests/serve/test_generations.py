@@ -53,11 +53,13 @@ def identity(asking: TestClient) -> str:
 
 def is_held(generation: Path) -> bool:
     """Whether a reader has this generation open: letting go comes a moment after the reply that needed it."""
-    with (generation / HOLD).open("rb") as manifest:
-        try:
+    try:
+        with (generation / HOLD).open("rb") as manifest:
             fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:  # the build that replaced it has removed it already
+        return False
     return False
 
 
