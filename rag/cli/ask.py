@@ -4,44 +4,58 @@ from __future__ import annotations
 
 import textwrap
 from argparse import Namespace
-from collections.abc import Iterator
-from functools import reduce
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rag.cli.asking import question_of
 from rag.cli.console import plain, say, say_json, write
 from rag.cli.search import place
+from rag.cli.served import answers
 from rag.core.errors import StageError
-from rag.core.filters import both
-from rag.core.types import Answer, AnswerDelta, Query
-from rag.pipeline import load_pipeline, raise_failure
-from rag.pipeline.as_json import answer_json, cited_by, ledger_json
+
+if TYPE_CHECKING:
+    from rag.core.types import Answer, AnswerDelta
 
 SHOWN_CHARS = 160
 
 
 def run(given: Namespace) -> int:
     """Stream the answer, then list the passages it was written from."""
-    question = Query(qid="1", text=question_of(given.question), where=reduce(both, given.where, None))
-    with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
-        pipeline.require_answers()
-        if given.json:
-            result = pipeline.run([question])
-            raise_failure(result)
-            answer = result.answers[0]
-            say_json({"graph": given.graph, "index": given.index, **answer_json(answer), **ledger_json(result)})
-        else:
-            answer = show_answer(pipeline.stream(question))
-    if answer.status == "failed":
-        raise StageError(answer.outcome.detail or "no answer was written")
+    wanted = {"command": "ask", "text": question_of(given.question), "where": given.where, "whole": given.json}
+    events = answers(given, wanted)
+    if given.json:
+        [event] = events
+        answer = event["document"]
+        say_json({"graph": given.graph, "index": given.index, **answer})
+    else:
+        answer = _show(events)
+    if answer["status"] == "failed":
+        raise StageError(answer["outcome"]["detail"] or "no answer was written")
     return 0
 
 
 def show_answer(pieces: Iterator[AnswerDelta]) -> Answer:
     """Print an answer while it is written, then its sources; return the whole."""
-    answer: Answer | None = None
-    for delta in pieces:
-        write(plain(delta.text))
-        answer = delta.answer or answer
+    from rag.pipeline.as_json import answer_json
+
+    answers: list[Answer] = []
+
+    def events() -> Iterator[Mapping[str, Any]]:
+        for delta in pieces:
+            yield {"text": delta.text}
+            if delta.answer is not None:
+                answers.append(delta.answer)
+                yield {"document": answer_json(delta.answer)}
+
+    _show(events())
+    return answers[-1]
+
+
+def _show(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
+    answer: Mapping[str, Any] | None = None
+    for event in events:
+        write(plain(event.get("text", "")))
+        answer = event.get("document", answer)
     if answer is None:
         raise StageError("the stream ended without an answer")
     say()
@@ -49,18 +63,18 @@ def show_answer(pieces: Iterator[AnswerDelta]) -> Answer:
     return answer
 
 
-def _sources(answer: Answer) -> None:
+def _sources(answer: Mapping[str, Any]) -> None:
     """Cited passages first, and how; then those that were only retrieved."""
-    if not answer.context.passages:
+    passages = answer["passages"]
+    if not passages:
         return
-    cited = cited_by(answer)
-    similar = {citation.marker for citation in answer.citations if citation.similar}
+    similar = {citation["marker"] for citation in answer["citations"] if citation["similar"]}
     say()
-    say("Sources" if cited else "Retrieved, none cited")
-    numbered = list(enumerate(answer.context.passages, start=1))
-    for marker, hit in sorted(numbered, key=lambda pair: (pair[0] not in cited, pair[0])):
-        how = {"model": "cited", "attribution": "supports it (attributed)"}.get(cited.get(marker, ""), "retrieved")
-        if marker in cited and marker not in similar:
+    say("Sources" if any(passage["cited_by"] for passage in passages) else "Retrieved, none cited")
+    for passage in sorted(passages, key=lambda one: (one["cited_by"] is None, one["marker"])):
+        by, marker = passage["cited_by"], passage["marker"]
+        how = {"model": "cited", "attribution": "supports it (attributed)"}.get(by, "retrieved")
+        if by is not None and marker not in similar:
             how += ", but none of its sentences has such words"
-        say(f"  [{marker}] {place(hit.document)} — {how}")
-        say(f"      {textwrap.shorten(plain(hit.document.text), SHOWN_CHARS, placeholder=' …')}")
+        say(f"  [{marker}] {place(passage)} — {how}")
+        say(f"      {textwrap.shorten(plain(passage['text']), SHOWN_CHARS, placeholder=' …')}")

@@ -11,6 +11,9 @@ from rag.cli.console import warn
 from rag.core.errors import SpecError
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+FOLLOW_S = 1.0
+"""Seconds between two looks for a newer generation of the index."""
+
 _LAST_PORT = 65_535
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from contextlib import closing, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from rag.cli.console import warn
-from rag.cli.listening import address, listen, names, warn_if_open
+from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
 from rag.core.optional import need
 from rag.pipeline import Pipeline, load_pipeline
 
 if TYPE_CHECKING:
+    from rag.service.generations import Current
     from rag.service.settings import ServeSettings
+    from retrievers.index.protocol import Index
 
 
 def run(args: Namespace) -> int:
@@ -24,25 +27,47 @@ def run(args: Namespace) -> int:
 
     with redirect_stdout(sys.stderr):  # stdio's transport guards stdout itself, but only once it runs
         pipeline = load_pipeline(args.graph, index=args.index, offline=args.offline)
-    with pipeline:
+    with pipeline, following(pipeline) as current:
         if args.http:
-            _serve_http(pipeline, args)
+            _serve_http(current, args)
         else:
-            create_server(pipeline).run("stdio")
+            create_server(current).run("stdio")
     return 0
 
 
-def _serve_http(pipeline: Pipeline, args: Namespace) -> None:
+@contextmanager
+def following(pipeline: Pipeline) -> Iterator[Current[Pipeline]]:
+    """The pipeline, and in its place one over each newer generation of its index that comes within the block."""
+    from rag.pipeline.successor import successor
+    from rag.service.generations import Current, Follower
+
+    current = Current(pipeline)
+
+    def take(index: Index, close: Callable[[], None]) -> None:
+        current.replace(successor(current.now, index), close=close)
+
+    if pipeline.index is None:
+        yield current
+        return
+    follower = Follower(pipeline.index, take, every_s=FOLLOW_S)
+    follower.start()
+    try:
+        yield current
+    finally:
+        follower.stop()
+
+
+def _serve_http(current: Current[Pipeline], args: Namespace) -> None:
     from rag.mcp.http import create_http_app
     from rag.service.keys import load_keys
     from rag.service.running import BoundedServer
 
     keys, walls = load_keys(args.keys), settings(args)
     with closing(listen(args.host, args.port)) as listener:
-        pipeline.warm_up()
+        current.now.warm_up()
         warn_if_open(args.host, len(keys))
         warn(f"rag: tools at {address(listener)}/mcp (Ctrl-C ends this)")
-        app = create_http_app(pipeline, host=args.host, keys=keys, settings=walls)
+        app = create_http_app(current, host=args.host, keys=keys, settings=walls)
         BoundedServer(app, walls).run(sockets=[listener])
 
 

@@ -13,6 +13,7 @@ from rag.cli.console import plain
 EXTENSIBLE = ("index", "search", "ask", "batch", "mcp", "serve", "eval", "check", "draw", "list", "doctor", "models")
 """Commands that read graphs."""
 
+NO_SERVER_HELP = "do the work here, though a `rag serve` of this index and graph runs"
 GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
 
 
@@ -159,6 +160,7 @@ def parser() -> ArgumentParser:
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
     filtered(search)
     search.add_argument("--json", action="store_true", help="print one JSON document")
+    search.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
     search.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(search)
 
@@ -168,6 +170,7 @@ def parser() -> ArgumentParser:
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     filtered(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
+    ask.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
     ask.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(ask)
 

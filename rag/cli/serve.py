@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.cli.console import warn
-from rag.cli.listening import address, listen, names, warn_if_open
+from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
 from rag.core.errors import SpecError
 from rag.core.optional import need
 from rag.pipeline import Pipeline, load_pipeline
@@ -25,11 +26,14 @@ def run(args: Namespace) -> int:
     for module in ("fastapi", "uvicorn"):
         need(module, by="rag serve", extra="serve")
     from rag.serve import create_app
+    from rag.service.local import LocalDoor
     from rag.service.running import BoundedServer
 
     graphs, limits = graphs_by_name(args.graph or ["chat"], args.name), settings(args)
     with ExitStack() as stack:
         app = create_app(_pipelines(graphs, args, stack), limits)
+        if args.index is not None:
+            stack.enter_context(LocalDoor(os.path.realpath(args.index), graphs, app.state.services.pipelines))
         with listen(args.host, args.port) as listener:
             warn_if_open(args.host, app.state.n_keys)
             warn(f"rag: serving {', '.join(graphs.values())} at {address(listener)} (Ctrl-C ends it)")
@@ -85,4 +89,5 @@ def settings(args: Namespace) -> ServeSettings:
         max_tokens=args.max_tokens,
         origins=tuple(args.origin),
         hosts=names(args.host, args.origin),
+        follow_s=FOLLOW_S,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from rag.core.errors import SpecError
@@ -34,6 +34,7 @@ class Graph:
     inner_parts: Mapping[str, Any]
     facts: Mapping[str, Made]
     legs: tuple[str, ...]
+    _paths: dict[str, tuple[BoundNode, ...]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def output(self) -> str:
@@ -62,22 +63,23 @@ class Graph:
 
     def up_to(self, name: str) -> Sequence[BoundNode]:
         """The nodes that lead to one, and it, in order."""
-        return _up_to(self, name)
+        if (
+            name not in self._paths
+        ):  # kept here: a cache of the module would keep indexes open that nobody uses any more
+            used = ancestors(name, {node.name: node.inputs for node in self.nodes})
+            self._paths[name] = tuple(node for node in self.nodes if node.name in used)
+        return self._paths[name]
 
 
-@lru_cache(maxsize=256)
-def _up_to(graph: Graph, name: str) -> tuple[BoundNode, ...]:
-    used = ancestors(name, {node.name: node.inputs for node in graph.nodes})
-    return tuple(node for node in graph.nodes if node.name in used)
-
-
-def build(spec: Spec, *, index: Index | None = None) -> Graph:
+def build(spec: Spec, *, index: Index | None = None, kept: Mapping[str, Made] = MappingProxyType({})) -> Graph:
     """Check a graph and make its parts. Loads no weights.
 
+    Args:
+        kept: facts of the same graph over another index; its models, and its parts that search no index, are shared.
     Raises:
         SpecError: all problems at once, or an index is needed and none is given.
     """
-    checked = check(spec, index=index)
+    checked = check(spec, index=index, kept=kept)
     if checked.problems:
         raise SpecError(*checked.problems)
     unbound = [name for name in checked.order if name not in checked.made]

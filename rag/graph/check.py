@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 from typing import Any
 
 from rag.core.connecting import without_connections
@@ -39,18 +40,21 @@ from rag.models import require_meaning
 from retrievers.index.protocol import Index
 
 
-def check(spec: Spec, *, index: Index | None = None, connect: bool = False) -> Checked:
+def check(
+    spec: Spec, *, index: Index | None = None, connect: bool = False, kept: Mapping[str, Made] = MappingProxyType({})
+) -> Checked:
     """All problems of a graph, in `Checked.problems`. Loads no weights.
 
     Without an index, parts that search one are not made; their parameters are checked all the same. `connect`: ask the
-    servers that the graph names what they can read; else nothing is connected to.
+    servers that the graph names what they can read; else nothing is connected to. `kept`: facts of the same graph over
+    another index; its models, and its parts that search no index, are not made again.
     """
     with nullcontext() if connect else without_connections():
-        return _checked(spec, index)
+        return _checked(spec, index, kept)
 
 
-def _checked(spec: Spec, index: Index | None) -> Checked:
-    checked = Checked(spec=spec, body=spec.graph, index=index)
+def _checked(spec: Spec, index: Index | None, kept: Mapping[str, Made]) -> Checked:
+    checked = Checked(spec=spec, body=spec.graph, index=index, kept=kept)
     _make_models(checked)
     _note_unknown_names(checked, "models", checked.made_models)
     for name in _inner_order(checked):
@@ -59,6 +63,7 @@ def _checked(spec: Spec, index: Index | None) -> Checked:
             body=spec.graph.graphs[name],
             place=("graphs", name),
             index=index,
+            kept=kept,
             found=checked.found,
             notes=checked.notes,
             made_models=checked.made_models,
@@ -108,7 +113,9 @@ def _make_models(checked: Checked) -> None:
         if name == QUERY:
             checked.complain(("models", name), f"'{QUERY}' names the input batch; choose another name")
         component = _component(checked, ("models", name, "use"), part, "models", MODELS)
-        if component is not None:
+        if before := checked.kept.get(f"models.{name}"):
+            checked.made_models[name] = before
+        elif component is not None:
             made = make(part, component, None, _nothing, _below(checked, ("models", name)))
             if made is not None:
                 checked.made_models[name] = made
@@ -148,7 +155,8 @@ def _make_nodes(checked: Checked) -> None:
             return _supplied(checked, node, param, value, complain)
 
         method = STAGES[node.use.partition(".")[0]].method
-        made = make(node, checked.classes[name], method, supply, _below(checked, ("nodes", name)))
+        made = checked.made_before(name)
+        made = made or make(node, checked.classes[name], method, supply, _below(checked, ("nodes", name)))
         if made is not None:
             checked.made[name] = made
 

@@ -46,7 +46,8 @@ class Made:
 class Checked:
     """What checking learnt of one graph, or of one inner graph: then `place` says where it stands.
 
-    `order` is topological; `made` holds the nodes that could be made, `inner_made` those of inner graphs. Problems, notes
+    `kept`: what was made of the same graph before, under the names of `facts`; what searches no index is taken from
+    there. `order` is topological; `made` holds the nodes that could be made, `inner_made` those of inner graphs. Problems, notes
     and models are those of the whole.
     """
 
@@ -54,6 +55,7 @@ class Checked:
     body: GraphSpec | Body
     place: Place = ()
     index: Index | None = None
+    kept: Mapping[str, Made] = field(default_factory=dict)
     found: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     order: tuple[str, ...] = ()
@@ -95,6 +97,11 @@ class Checked:
         """All that could be made: nodes, parts of inner graphs, models as "models.NAME"."""
         models = {f"models.{name}": facts for name, facts in self.made_models.items()}
         return {**self.made, **self.inner_made, **models}
+
+    def made_before(self, node: str) -> Made | None:
+        """The node as it was made before, if it does not depend on the index."""
+        before = self.kept.get("/".join((*map(str, self.place[1:]), node)))
+        return None if before is None or before.searches else before
 
     def complain(self, place: Place, message: str) -> None:
         """Add a problem at a place of this graph."""

@@ -140,6 +140,7 @@ RESERVED = frozenset(
         "end",
         "page",
         "headings",
+        "index_name",
         "index_text",
         "line",
         "end_line",

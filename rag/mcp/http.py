@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rag.mcp.server import create_server
 from rag.pipeline import Pipeline
 from rag.service.errors import ApiError
+from rag.service.generations import Current
 from rag.service.keys import Keys
 from rag.service.settings import ServeSettings
 from rag.service.walls import BusyWall, walled
@@ -18,11 +19,17 @@ AT_ONCE = 64
 
 
 def create_http_app(
-    pipeline: Pipeline, *, host: str, keys: Keys, settings: ServeSettings | None = None, at_once: int = AT_ONCE
+    pipelines: Pipeline | Current[Pipeline],
+    *,
+    host: str,
+    keys: Keys,
+    settings: ServeSettings | None = None,
+    at_once: int = AT_ONCE,
 ) -> ASGIApp:
     """An ASGI application that answers at `PATH`. It keeps nothing between requests, so several may serve side by side.
 
     Args:
+        pipelines: see `create_server`.
         host: the address that it is reached at. On a loopback address requests must also name one, whatever a site's
             own name was pointed at (DNS rebinding), unless the settings say which names count (`hosts`).
         keys: who may ask; without any, all who reach it.
@@ -32,7 +39,7 @@ def create_http_app(
     settings = settings or ServeSettings()
     # The library's own check knows loopback's names alone; where others are given, the wall in front looks at both.
     security = TransportSecuritySettings(enable_dns_rebinding_protection=False) if settings.hosts else None
-    app = create_server(pipeline, settings).streamable_http_app(
+    app = create_server(pipelines, settings).streamable_http_app(
         host=host,
         streamable_http_path=PATH,
         stateless_http=True,

@@ -10,7 +10,7 @@ from rag.core.contents import Content, content_json
 from rag.core.report import Failure, RunResult
 from rag.core.types import Answer, Citation, Document, Outcome, Ranking, ScoredDocument
 
-POSITION = ("source", "page", "headings", "start", "end")
+POSITION = ("index_name", "source", "page", "headings", "start", "end")
 
 
 def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:

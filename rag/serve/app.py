@@ -11,13 +11,13 @@ from fastapi import FastAPI
 
 from rag.core.version import VERSION
 from rag.pipeline import Pipeline
-from rag.serve import chat, conversation, embeddings, health, models, page, rerank, search
+from rag.serve import chat, conversation, embeddings, health, indexes, models, page, rerank, search
 from rag.serve.sessions import Sessions
 from rag.service import errors, metrics, walls
 from rag.service.keys import load_keys
 from rag.service.metrics import Metrics
 from rag.service.service import Service
-from rag.service.services import Services
+from rag.service.services import HoldsServices, Services
 from rag.service.settings import ServeSettings
 
 
@@ -34,9 +34,18 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
     keys, counted = load_keys(settings.keys_file), Metrics()
     sessions = None if settings.sessions_file is None else Sessions(settings.sessions_file)
     by_name = pipelines if isinstance(pipelines, Mapping) else {settings.model: pipelines}
-    services = Services([Service(one, replace(settings, model=name)) for name, one in by_name.items()])
+
+    def called(model: str, part: str) -> str:
+        return services.part(model, part)
+
+    services = Services(
+        [
+            Service(one, replace(settings, model=name), watch=counted.watch(partial(called, name)))
+            for name, one in by_name.items()
+        ]
+    )
     for service in services:
-        counted.follow(service, called=partial(services.part, service))
+        counted.look_at(service, called=partial(called, service.settings.model))
     # Reporting is off whatever the environment says: spans are made by the graph, where they are asked for.
     app = FastAPI(
         title="ragline",
@@ -45,30 +54,36 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
         docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        lifespan=_lifespan(services, sessions),
+        lifespan=_lifespan(services, sessions, settings.follow_s),
     )
-    app.state.services, app.state.service, app.state.n_keys = services, services.first, len(keys)
+    app.state.services, app.state.n_keys = services, len(keys)
     errors.install(app)
     app.include_router(chat.router(services, sessions))
     app.include_router(conversation.router(services, sessions))
-    for part in (models, search, rerank, embeddings, health):
+    for part in (models, indexes, search, rerank, embeddings, health):
         app.include_router(part.router(services))
     app.include_router(metrics.router(counted))
     app.include_router(page.router)
+    app.add_middleware(HoldsServices)
     walls.surround(app, settings, keys=keys, metrics=counted)
     return app
 
 
-def _lifespan(services: Services, sessions: Sessions | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    services: Services, sessions: Sessions | None, follow_s: float | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        for service in services:
-            service.load()
+        services.load()
+        follower = None if follow_s is None else services.follower(follow_s)
+        if follower is not None:
+            follower.start()
         try:
             yield
         finally:
-            for service in services:
-                service.close()
+            if follower is not None:
+                follower.stop()
+            services.close()
             if sessions is not None:
                 sessions.close()
 

@@ -74,7 +74,7 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503) | STREAMED,
     )
     async def chat(body: ChatRequest, request: Request) -> Response:
-        service = services.named(body.model)
+        service = services.serving(request, body.model)
         turn = await _understood(body, service, await conversation(body, request, service, sessions))
         prepared = await unless_gone(request, _prepared(turn, service))
         answer = _streamed if body.stream else _whole

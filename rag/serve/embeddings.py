@@ -27,7 +27,7 @@ def router(services: Services) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503),
     )
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _encoded(body, services.named(body.model))))
+        return JSONReply(await unless_gone(request, _encoded(body, services.serving(request, body.model))))
 
     return routes
 

@@ -28,7 +28,7 @@ Parts = list[dict[str, str]]
 def router(services: Services, *, patience_s: float = 5.0) -> APIRouter:
     """The endpoints over the services. A model that says nothing for so long counts as down."""
     routes = APIRouter(tags=["health"])
-    checkups = [(service, Checkup(service.pipeline.graph, patience_s=patience_s)) for service in services]
+    checkups = {service.settings.model: Checkup(patience_s=patience_s) for service in services}
 
     @routes.get("/health", summary="Alive", response_model=Health)
     async def health() -> Response:
@@ -40,10 +40,11 @@ def router(services: Services, *, patience_s: float = 5.0) -> APIRouter:
     async def ready() -> Response:
         if any(service.loading for service in services):
             return JSONReply({"status": "loading", "degraded": []}, status_code=503)
-        rounds = await asyncio.gather(*(checkup.degraded() for _, checkup in checkups))
+        present = list(services)
+        rounds = await asyncio.gather(*(checkups[one.settings.model].degraded(one.pipeline.graph) for one in present))
         degraded = [
-            {**what, "part": services.part(service, what["part"])}
-            for (service, _), parts in zip(checkups, rounds, strict=True)
+            {**what, "part": services.part(service.settings.model, what["part"])}
+            for service, parts in zip(present, rounds, strict=True)
             for what in (*parts, *_trouble(service))
         ]
         return JSONReply({"status": "degraded" if degraded else "ready", "degraded": degraded})
@@ -56,27 +57,26 @@ def _trouble(service: Service) -> Parts:
 
 
 class Checkup:
-    """Asks the models of a graph how they are, one round at a time, however many ask for it."""
+    """Asks the models of a graph, the same over all generations of an index, how they are: one round for all who ask."""
 
-    def __init__(self, graph: Graph, *, patience_s: float) -> None:
-        self._graph, self._patience_s = graph, patience_s
+    def __init__(self, *, patience_s: float) -> None:
+        self._patience_s = patience_s
         self._round: asyncio.Task[Parts] | None = None
         self._began = 0.0
 
-    async def degraded(self) -> Parts:
+    async def degraded(self, graph: Graph) -> Parts:
         """Models that do not work, and what that means for answers."""
         if self._round is None or (self._round.done() and time.monotonic() - self._began > _FRESH_S):
             self._began = time.monotonic()
-            self._round = asyncio.create_task(run_sync(self._look, abandon_on_cancel=True))
+            self._round = asyncio.create_task(run_sync(_look, graph, abandon_on_cancel=True))
         try:
             return await asyncio.wait_for(asyncio.shield(self._round), self._patience_s)
         except TimeoutError:
             return [{"part": "models", "means": "a model does not say how it is"}]
 
-    def _look(self) -> Parts:
-        return [
-            _down(self._graph, name, model) for name, model in self._graph.models.items() if not _works(name, model)
-        ]
+
+def _look(graph: Graph) -> Parts:
+    return [_down(graph, name, model) for name, model in graph.models.items() if not _works(name, model)]
 
 
 def _works(name: str, model: Any) -> bool:

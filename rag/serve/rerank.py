@@ -29,7 +29,7 @@ def router(services: Services) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503),
     )
     async def rerank(body: RerankRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _ordered(body, services.named(body.model))))
+        return JSONReply(await unless_gone(request, _ordered(body, services.serving(request, body.model))))
 
     return routes
 

@@ -30,7 +30,7 @@ def router(services: Services) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503),
     )
     async def search(body: SearchRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _found(body, services.named(body.model))))
+        return JSONReply(await unless_gone(request, _found(body, services.serving(request, body.model))))
 
     return routes
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 
 from starlette.types import Message, Receive
@@ -134,6 +135,20 @@ async def whole_body(
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
+
+
+async def drop_rest(receive: Receive, *, max_bytes: int, timeout_s: float) -> None:
+    """Read on and keep nothing, until the body ends or one of the limits is met.
+
+    Many clients read nothing before all is sent: where the connection just ends, they never see why.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while max_bytes > 0:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+                max_bytes -= len(message.get("body", b""))
 
 
 async def _read(receive: Receive, max_bytes: int, take: Callable[[int], None]) -> bytes:

@@ -94,9 +94,12 @@ class Metrics:
         """A stream ended in an error after its reply had begun with 200."""
         self._errors.labels(CHAT_PATH, "server").inc()
 
-    def follow(self, service: Service, *, called: Called) -> None:
-        """Hear of a service's work, and look at its waiting rooms and at what is down whenever metrics are read."""
-        service.watch = _Followed(self, called)
+    def watch(self, called: Called) -> Watch:
+        """What hears of a service's work."""
+        return _Followed(self, called)
+
+    def look_at(self, service: Service, *, called: Called) -> None:
+        """Look at a service's waiting rooms and at what is down whenever metrics are read."""
         rooms: dict[str, Any] = {gatherer.name: gatherer for gatherer in service.gatherers}
         rooms |= {service.checks.name: service.checks, "stream": service.streams, "whole": service.wholes}
         for name, room in rooms.items():

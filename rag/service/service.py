@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from inspect import signature
 from itertools import count, pairwise
@@ -63,6 +64,7 @@ class Watch:
 class _Search:
     """A question on its way to a node; `to` is None for all that runs before the answering node."""
 
+    pipeline: Pipeline
     query: Query
     to: str | None
     k: int | None
@@ -70,17 +72,25 @@ class _Search:
 
 def _alike(one: _Search) -> Hashable:
     """Follow-ups go apart: they alone need the model that rewrites them, and its failure is the batch's."""
-    return one.to, one.k, bool(one.query.history)
+    return one.pipeline, one.to, one.k, bool(one.query.history)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
+    pipeline: Pipeline
     prepared: RunResult
     sampling: tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Rerank:
+    pipeline: Pipeline
+    ranking: Ranking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Texts:
+    pipeline: Pipeline
     texts: tuple[str, ...]
     role: Literal["query", "document"]
 
@@ -100,28 +110,38 @@ class Service:
     and embedding two more; so a search does not wait for an answer to be written. Where the model writes its streams
     together, answers that are not streamed are streams that nobody listens to before their end: they share the passes of
     the others, and one whose caller has left is written no further.
+
+    A request stays with one service, and so with one generation of the index: what waits in the rooms says which.
     """
 
-    def __init__(self, pipeline: Pipeline, settings: ServeSettings) -> None:
+    def __init__(self, pipeline: Pipeline, settings: ServeSettings, watch: Watch | None = None) -> None:
         self.pipeline, self.settings = pipeline, settings
-        self.watch = Watch()
+        self.watch = watch or Watch()
         self.down = Down(settings.down_s)
         self.streams = Streams(places=settings.max_streams, room=settings.waiting_room)
         self.wholes = Streams(places=settings.max_batch, room=settings.waiting_room)
         self.checks = Threads("checks", places=_CHECKS, room=settings.waiting_room)
-        self.loading = False
+        self._loader: threading.Thread | None = None
         self.trouble = ""
         self._numbers = count(1)
         limits: dict[str, Any] = {
             "max_batch": settings.max_batch,
             "room": settings.waiting_room,
-            "watch": lambda name, n, seconds: self.watch.batch(name, n, seconds),
+            "watch": self.watch.batch,
         }
-        self._searches = Gatherer[_Search, RunResult]("search", self._run, key=_alike, **limits)
-        self._answers = Gatherer[_Answer, RunResult]("answer", self._finish, key=lambda one: one.sampling, **limits)
-        self._reranks = Gatherer[Ranking, Ranking]("rerank", self._rerank, **limits)
-        self._texts = Gatherer[_Texts, Embedded]("embed", self._embed, key=lambda one: one.role, **limits)
+        self._searches = Gatherer[_Search, RunResult]("search", _run, key=_alike, **limits)
+        self._answers = Gatherer[_Answer, RunResult](
+            "answer", _finish, key=lambda one: (one.pipeline, one.sampling), **limits
+        )
+        self._reranks = Gatherer[_Rerank, Ranking]("rerank", _rerank, key=lambda one: one.pipeline, **limits)
+        self._texts = Gatherer[_Texts, Embedded]("embed", _embed, key=lambda one: (one.pipeline, one.role), **limits)
         self.gatherers = (self._searches, self._answers, self._reranks, self._texts)
+
+    def over(self, pipeline: Pipeline) -> Service:
+        """The same rooms, and the same memory of what is down, over a newer index of the same graph."""
+        newer = copy(self)
+        newer.pipeline = pipeline
+        return newer
 
     def query(self, text: str, **fields: Any) -> Query:
         """A question under a qid that no other request has."""
@@ -146,23 +166,19 @@ class Service:
     @property
     def reranker(self) -> Any:
         """The graph's last reranker, or None."""
-        return None if self._last_rerank is None else self.pipeline.graph.parts[self._last_rerank]
+        return _reranker(self.pipeline)
 
     @property
     def most_documents(self) -> int:
         """Most documents that a request may have put in order: as many as the reranker reads."""
         most = self.settings.max_documents
-        if self._last_rerank is None:
+        name = _last_rerank(self.pipeline)
+        if name is None:
             return most
-        params = self.pipeline.spec.graph.nodes[self._last_rerank].params
+        params = self.pipeline.spec.graph.nodes[name].params
         declared = signature(type(self.reranker)).parameters.get("depth")
         depth = params.get("depth", declared.default if declared is not None else None)
         return min(most, depth) if isinstance(depth, int) else most
-
-    @property
-    def _last_rerank(self) -> str | None:
-        graph = self.pipeline.graph
-        return next((node.name for node in reversed(graph.up_to(graph.output)) if node.stage == "rerank"), None)
 
     @property
     def ranking_nodes(self) -> list[str]:
@@ -184,13 +200,13 @@ class Service:
         for node in later:
             if node not in self.down:
                 try:
-                    result = await self._searches(_Search(query=query, to=node, k=k))
+                    result = await self._searches(_Search(pipeline=self.pipeline, query=query, to=node, k=k))
                 except UNAVAILABLE:
                     self.down.note(node)
                 else:
                     self.down.clear(node)
                     return result, node
-        return await self._searches(_Search(query=query, to=first, k=k)), first
+        return await self._searches(_Search(pipeline=self.pipeline, query=query, to=first, k=k)), first
 
     def check(self, where: Where | None) -> None:
         """Return if a metadata filter can be applied. The first one on a key reads all documents, so it may block.
@@ -205,14 +221,15 @@ class Service:
 
     async def prepare(self, query: Query) -> RunResult:
         """All that runs before the answering node."""
-        return await self._searches(_Search(query=query, to=None, k=None))
+        return await self._searches(_Search(pipeline=self.pipeline, query=query, to=None, k=None))
 
     async def finish(self, prepared: RunResult, sampling: Sampling) -> RunResult:
         """The whole run of a prepared question."""
         if self._writes_together:
             result = await self._written(prepared, sampling)
         else:
-            result = await self._answers(_Answer(prepared=prepared, sampling=tuple(sorted(sampling.items()))))
+            wish = tuple(sorted(sampling.items()))
+            result = await self._answers(_Answer(pipeline=self.pipeline, prepared=prepared, sampling=wish))
         self.done(result)
         return result
 
@@ -253,11 +270,11 @@ class Service:
 
     async def rerank(self, ranking: Ranking) -> Ranking:
         """A request's own documents, ordered by the graph's last reranker."""
-        return await self._reranks(ranking)
+        return await self._reranks(_Rerank(pipeline=self.pipeline, ranking=ranking))
 
     async def embed(self, texts: Sequence[str], role: Literal["query", "document"]) -> Embedded:
         """Texts as the index's encoder reads them."""
-        return await self._texts(_Texts(texts=tuple(texts), role=role))
+        return await self._texts(_Texts(pipeline=self.pipeline, texts=tuple(texts), role=role))
 
     @property
     def embeds(self) -> bool:
@@ -267,8 +284,13 @@ class Service:
 
     def load(self) -> None:
         """Load weights in the background, so that the first question does not wait for them."""
-        self.loading = True
-        threading.Thread(target=self._load, name="serve-load", daemon=True).start()
+        self._loader = threading.Thread(target=self._load, name="serve-load", daemon=True)
+        self._loader.start()
+
+    @property
+    def loading(self) -> bool:
+        """Whether weights are being loaded."""
+        return self._loader is not None and self._loader.is_alive()
 
     def close(self) -> None:
         """Let the batches that have begun end, and begin no more."""
@@ -282,41 +304,52 @@ class Service:
         except Exception as error:
             logger.error("loading failed: %s", type(error).__name__)
             self.trouble = f"a part did not load ({type(error).__name__}); it is tried again when it is needed"
-        finally:
-            self.loading = False
 
-    def _run(self, batch: list[_Search]) -> list[RunResult | Exception]:
-        to, k = batch[0].to, batch[0].k
 
-        def run(queries: list[Query]) -> list[RunResult]:
-            if to is None:
-                return self.pipeline.prepare(queries)
-            return apart(self.pipeline.run(queries, to=to, k=k))
+def _run(batch: list[_Search]) -> list[RunResult | Exception]:
+    pipeline, to, k = batch[0].pipeline, batch[0].to, batch[0].k
 
-        return _each_alone(run, [one.query for one in batch])
+    def run(queries: list[Query]) -> list[RunResult]:
+        if to is None:
+            return pipeline.prepare(queries)
+        return apart(pipeline.run(queries, to=to, k=k))
 
-    def _finish(self, batch: list[_Answer]) -> list[RunResult | Exception]:
-        sampling = dict(batch[0].sampling)
-        return _each_alone(
-            lambda prepared: self.pipeline.finish(prepared, sampling=sampling), [one.prepared for one in batch]
-        )
+    return _each_alone(run, [one.query for one in batch])
 
-    def _rerank(self, batch: list[Ranking]) -> list[Ranking | Exception]:
-        k = max(len(ranking.hits) for ranking in batch)
-        return _each_alone(lambda rankings: self.reranker.rerank(rankings, k=k), batch)
 
-    def _embed(self, batch: list[_Texts]) -> list[Embedded | Exception]:
-        index = self.pipeline.index
-        if index is None:
-            raise SpecError("this graph has no index, so it has no encoder")
-        texts = [text for one in batch for text in one.texts]
-        vectors = dense(index).encoder.encode(texts, role=batch[0].role)
-        # One by one: the spans of a text take many times its memory, and a batch can have thousands of texts.
-        tokens = [len(dense(index).encoder.spans([text])[0]) for text in texts]
-        ends = np.cumsum([len(one.texts) for one in batch]).tolist()
-        return [
-            Embedded(vectors=vectors[start:end], n_tokens=sum(tokens[start:end])) for start, end in pairwise([0, *ends])
-        ]
+def _finish(batch: list[_Answer]) -> list[RunResult | Exception]:
+    pipeline, sampling = batch[0].pipeline, dict(batch[0].sampling)
+    return _each_alone(lambda prepared: pipeline.finish(prepared, sampling=sampling), [one.prepared for one in batch])
+
+
+def _rerank(batch: list[_Rerank]) -> list[Ranking | Exception]:
+    reranker, rankings = _reranker(batch[0].pipeline), [one.ranking for one in batch]
+    k = max(len(ranking.hits) for ranking in rankings)
+    return _each_alone(lambda part: reranker.rerank(part, k=k), rankings)
+
+
+def _embed(batch: list[_Texts]) -> list[Embedded | Exception]:
+    index = batch[0].pipeline.index
+    if index is None:
+        raise SpecError("this graph has no index, so it has no encoder")
+    texts = [text for one in batch for text in one.texts]
+    vectors = dense(index).encoder.encode(texts, role=batch[0].role)
+    # One by one: the spans of a text take many times its memory, and a batch can have thousands of texts.
+    tokens = [len(dense(index).encoder.spans([text])[0]) for text in texts]
+    ends = np.cumsum([len(one.texts) for one in batch]).tolist()
+    return [
+        Embedded(vectors=vectors[start:end], n_tokens=sum(tokens[start:end])) for start, end in pairwise([0, *ends])
+    ]
+
+
+def _last_rerank(pipeline: Pipeline) -> str | None:
+    graph = pipeline.graph
+    return next((node.name for node in reversed(graph.up_to(graph.output)) if node.stage == "rerank"), None)
+
+
+def _reranker(pipeline: Pipeline) -> Any:
+    name = _last_rerank(pipeline)
+    return None if name is None else pipeline.graph.parts[name]
 
 
 def answering_llm(graph: Graph) -> LLM | None:

@@ -42,6 +42,8 @@ class ServeSettings:
         sessions_file: where conversations are kept; unset keeps none.
         origins: origins of other sites whose pages may ask, such as https://chat.example.org.
         hosts: names that the server goes by; others are refused. Empty takes any.
+        follow_s: seconds between two looks for a newer generation of the index, which is then served without a restart;
+            the index that was served before is closed. Unset stays with the index as it was opened.
         down_s: seconds for which a part that did not answer is taken to be down, before it is tried again.
     """
 
@@ -68,6 +70,7 @@ class ServeSettings:
     sessions_file: Path | None = None
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    follow_s: float | None = None
     down_s: float = 10.0
 
     def __post_init__(self) -> None:
@@ -87,6 +90,8 @@ class ServeSettings:
         for name in ("request_timeout_s", "head_timeout_s", "idle_timeout_s", "reader_timeout_s"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise SpecError(f"serve: {name} must be above 0, got {getattr(self, name)}")
+        if self.follow_s is not None and not 0 < self.follow_s < float("inf"):
+            raise SpecError(f"serve: follow_s must be above 0, got {self.follow_s}")
         if "*" in self.origins:
             raise SpecError("serve: origins are named one by one; '*' would let every page on the web ask")
         if not 0 <= self.down_s < float("inf"):

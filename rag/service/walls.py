@@ -1,8 +1,9 @@
 """The layers around the application: what no request gets past, and what no response goes without.
 
 Each is plain ASGI and knows no endpoint. From the outside in: requests are counted; headers tell browsers to load
-nothing from elsewhere; a last resort turns what nobody caught into the one form of error; foreign origins and hosts are
-refused; then key, rate and size are checked, in the order of what they cost. `walled` puts them around any application.
+nothing from elsewhere; a last resort turns what nobody caught into the one form of error; requests of two lengths and
+foreign origins and hosts are refused; then key, rate and size are checked, in the order of what they cost. `walled` puts
+them around any application.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rag.service.errors import ApiError, explained
 from rag.service.gather import Overloaded
 from rag.service.gone import ClientGone
 from rag.service.keys import Keys, bearer
-from rag.service.limits import Held, NoRoom, RequestRate, TooLarge, TooSlow, address_of, whole_body
+from rag.service.limits import Held, NoRoom, RequestRate, TooLarge, TooSlow, address_of, drop_rest, whole_body
 from rag.service.metrics import MeasuredApp, Metrics
 from rag.service.settings import ServeSettings
 
@@ -38,6 +39,8 @@ HEADERS = {
 _OPEN = ("/", "/health", "/ready")
 _OPEN_FOLDERS = ("/page/",)
 _RETRY_AFTER_S = 1
+_DROPPED, _DROPS_S = 4, 2.0
+"""Of a body that is too large: how many times the most there may be is read on and dropped, and for how long."""
 _BODILESS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -66,7 +69,7 @@ def walled(app: ASGIApp, *, settings: ServeSettings, keys: Keys) -> ASGIApp:
             allow_headers=("*",),
             expose_headers=("Retry-After",),
         )
-    return SafeHeaders(LastResort(SameOrigin(app, origins=settings.origins, hosts=settings.hosts)))
+    return SafeHeaders(LastResort(OneLength(SameOrigin(app, origins=settings.origins, hosts=settings.hosts))))
 
 
 class LastResort:
@@ -115,6 +118,24 @@ class SafeHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class OneLength:
+    """Refuses a request that says its length in two ways, and ends its connection (RFC 9112, 6.1).
+
+    A proxy in front may have believed the other one: what follows could be another client's request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lengths = {name for name, _ in scope.get("headers", ())} & {b"content-length", b"transfer-encoding"}
+        if len(lengths) > 1:
+            refusal = _refused(400, "Give Content-Length or Transfer-Encoding, not both.", "two_lengths")
+            await refusal.reply()(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class SameOrigin:
@@ -214,12 +235,15 @@ class SizeWall:
     async def _within(self, take: Callable[[int], None], scope: Scope, receive: Receive, send: Send) -> None:
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), None)
         limits: dict[str, Any] = {"max_bytes": self._max_bytes, "timeout_s": self._timeout_s}
+        incoming = receive
         try:
             receive = await whole_body(receive, declared=declared, take=take, **limits)
         except NoRoom:
             refusal = _refused(503, "The server holds as many requests as it can. Try again later.", "overloaded")
             refusal.headers["Retry-After"] = str(_RETRY_AFTER_S)
         except TooLarge:
+            if not _header(scope, b"expect"):  # who asked first sends nothing more
+                await drop_rest(incoming, max_bytes=_DROPPED * self._max_bytes, timeout_s=_DROPS_S)
             refusal = _refused(413, f"A request may have {self._max_bytes:,} bytes.", "request_too_large")
         except TooSlow:
             refusal = _refused(408, f"The request was not whole after {self._timeout_s:g} s.", "request_timeout")
@@ -252,7 +276,7 @@ class BusyWall:
 
 
 def _refused(status: int, message: str, code: str) -> ApiError:
-    """A refusal in the middle of a body: what is left of it is not read, so the connection ends."""
+    """A refusal after which the connection ends: what follows on it is the rest of a body, or may be."""
     close: Mapping[str, Any] = {"Connection": "close"}
     return ApiError(status, message, code=code, headers=close)
 

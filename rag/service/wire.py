@@ -288,8 +288,12 @@ class EmbeddingsRequest(_Foreign):
 
 
 class Position(BaseModel):
-    """Where a text stands in its source: relative path, page from 1, headings above it, characters."""
+    """Where a text stands in its source: relative path, page from 1, headings above it, characters.
 
+    `index_name`: where several are searched as one.
+    """
+
+    index_name: str | None = None
     source: str | None = None
     page: int | None = None
     headings: list[str] | None = None
@@ -486,6 +490,17 @@ class Model(BaseModel):
 class ModelList(BaseModel):
     object: Literal["list"]
     data: list[Model]
+
+
+class IndexReply(BaseModel):
+    """`name`: the last part of its address; null where the graph searches none. `identity`: of what it holds and how it
+    was built, so another one after every build that changed something. `examples`: questions made of titles in it."""
+
+    name: str | None
+    identity: str | None
+    passages: int
+    legs: list[str]
+    examples: list[str]
 
 
 class Health(BaseModel):

@@ -15,7 +15,7 @@ from rag.core.types import Where
 from retrievers.index.digests import CheckedFiles
 from retrievers.index.documents import TABLES, Documents
 from retrievers.index.filters import MetadataFilter
-from retrievers.index.generations import Held, hold_current
+from retrievers.index.generations import Held, hold_current, newest_stamp
 from retrievers.index.manifest import Manifest, read_manifest
 from retrievers.index.matching import missing_leg, require_match
 from retrievers.index.settings import IndexSettings, leg_kind
@@ -79,6 +79,19 @@ class LocalIndex:
     def identity(self) -> str:
         """See `Manifest.identity`."""
         return self.manifest.identity
+
+    @property
+    def generation(self) -> str:
+        """The generation that is open: its name and the digest of its manifest."""
+        return self._held.stamp
+
+    def newest(self) -> str:
+        """The generation that whoever opens the directory now would get. Reads a line.
+
+        Raises:
+            IndexProblem: there is none any more.
+        """
+        return newest_stamp(self.path)
 
     @property
     def legs(self) -> tuple[str, ...]:

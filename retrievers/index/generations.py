@@ -62,6 +62,24 @@ class Held:
         self.folder, self.sha256 = folder, sha256
         self.close = weakref.finalize(self, os.close, descriptor)
 
+    @property
+    def stamp(self) -> str:
+        """What `newest_stamp` says as long as this generation is the current one."""
+        return _stamp(self.folder.name, self.sha256)
+
+
+def newest_stamp(home: Path) -> str:
+    """Which generation is the current one: its name and the digest of its manifest. Opens nothing but CURRENT.
+
+    Raises:
+        IndexProblem: there is none, or CURRENT does not name one.
+    """
+    return _stamp(*_current(home))
+
+
+def _stamp(name: str, sha256: str | None) -> str:
+    return f"{name} {sha256 or ''}".rstrip()
+
 
 def hold_current(home: Path) -> Held:
     """The current generation of `home`, held for reading.

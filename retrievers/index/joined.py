@@ -326,7 +326,7 @@ def _names(names: Sequence[str]) -> list[str]:
 
 def _named(document: Document, index: str) -> Document:
     """A document under the name of its index. Its other metadata stay what filters ask for."""
-    own = {"index": index}
+    own = {"index_name": index}
     if "parent" in document.metadata:
         own["parent"] = f"{index}/{document.parent}"
     return replace(document, doc_id=f"{index}/{document.doc_id}", metadata={**document.metadata, **own})

@@ -47,6 +47,24 @@ def kinds_held(index: object) -> frozenset[str]:
     return index.kinds if isinstance(index, HoldsContents) else frozenset()
 
 
+@runtime_checkable
+class HasGenerations(Protocol):
+    """An index that is replaced as a whole: it stays as it was opened, and can tell cheaply whether a newer one is there."""
+
+    @property
+    def generation(self) -> str:
+        """The generation that is open."""
+        ...
+
+    def newest(self) -> str:
+        """The generation that opening the same address gives now.
+
+        Raises:
+            IndexProblem: none.
+        """
+        ...
+
+
 class Index(Protocol):
     """An index, wherever it is. Safe to share between threads."""
 

@@ -271,7 +271,7 @@ class Gate(ScriptedLLM):
 def test_a_plain_request_whose_client_left_while_it_waited_is_dropped(pipeline: Pipeline) -> None:
     model = Gate()
     app = create_app(written_with(pipeline, model), ServeSettings(model=MODEL))
-    _, answers, *_ = app.state.service.gatherers
+    _, answers, *_ = app.state.services.first.gatherers
     with served(app) as running, OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as official:
         first = threading.Thread(target=lambda: official.chat.completions.create(**asked("paid leave")))
         first.start()

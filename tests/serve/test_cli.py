@@ -57,6 +57,7 @@ def test_what_the_command_line_says_becomes_settings() -> None:
     made = settings(given)
     assert (made.max_batch, made.max_streams, made.waiting_room) == (4, 2, 8)
     assert (made.max_tokens, made.allow_system, made.max_connections) == (99, True, 7)
+    assert made.follow_s == 1.0
 
 
 def test_a_model_is_called_by_its_name_or_as_its_graph_is() -> None:

@@ -240,7 +240,7 @@ def test_tokens_of_texts_are_counted_one_text_at_a_time(dense: Pipeline, monkeyp
 
 def loading(asking: TestClient) -> bool:
     """Whether the server still loads what it serves."""
-    service = asking.app.state.service  # type: ignore[attr-defined]
+    service = asking.app.state.services.first  # type: ignore[attr-defined]
     return bool(service.loading)
 
 
@@ -304,8 +304,8 @@ def test_a_model_that_says_nothing_is_not_waited_for(index: Path) -> None:
         pipeline.graph.models["small"] = model  # type: ignore[index]
 
         async def look() -> list[Any]:
-            checkup = Checkup(pipeline.graph, patience_s=0.01)
-            seen = [await checkup.degraded(), await checkup.degraded()]  # the second asks nobody again
+            checkup = Checkup(patience_s=0.01)
+            seen = [await checkup.degraded(pipeline.graph) for _ in range(2)]  # the second asks nobody again
             go.set()
             return seen
 
@@ -331,7 +331,7 @@ def test_errors_have_one_form_wherever_they_come_from(asking: TestClient) -> Non
 def test_text_that_no_encoding_takes_does_not_break_a_reply(tmp_path: Path) -> None:
     odd = Document(doc_id="odd", title="Odd", text="A lone \ud83d surrogate about wheels.")
     with walled(small_index(tmp_path, (Document(doc_id="d", text="About wheels."),))) as asking:
-        service = asking.app.state.service  # type: ignore[attr-defined]
+        service = asking.app.state.services.first  # type: ignore[attr-defined]
         hits = service.pipeline.search("wheels").hits
 
         def odd_search(queries: Any, *, k: int) -> list[Ranking]:

@@ -215,7 +215,7 @@ def test_a_mounted_server_keeps_its_walls(index: Path, file: Path) -> None:
             assert client.post("/rag/v1/search", json={"query": "leave"}).status_code == 401
             found = client.post("/rag/v1/search", json={"query": "leave"}, headers={"Authorization": f"Bearer {key}"})
             assert found.status_code == 200
-        inner.state.service.close()
+        inner.state.services.close()
 
 
 def test_the_command_makes_keys(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,7 +63,7 @@ def test_a_batch_at_work_lets_the_others_gather_and_a_full_room_is_429(index: Pa
     with load_pipeline(graph(), index=index) as loaded:
         loaded.graph.parts["answer"].llm = model
         app = create_app(loaded, ServeSettings(model=MODEL, waiting_room=3, max_batch=8))
-        _, answers, *_ = app.state.service.gatherers
+        _, answers, *_ = app.state.services.first.gatherers
         with served(app) as running, OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as official:
             sockets = [posted(running.url, "/v1/chat/completions", asked("paid leave"))]
             assert model.begun.wait(DEADLINE_S)

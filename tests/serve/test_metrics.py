@@ -127,7 +127,7 @@ def test_what_is_under_way_and_what_waits_shows_while_it_does(waiting: tuple[Tes
 
 def test_what_is_down_shows(index: Path) -> None:
     with walled(index) as asking:
-        service = asking.app.state.service  # type: ignore[attr-defined]
+        service = asking.app.state.services.first  # type: ignore[attr-defined]
         assert value(read(asking), "degraded", part="answer") == 0
         service.down.note("answer")
         series = read(asking)

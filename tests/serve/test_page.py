@@ -315,6 +315,73 @@ def test_a_new_conversation_forgets_the_old_one(visit: Open) -> None:
     assert len(opened.chats()[1]["messages"]) == 1
 
 
+def test_the_passage_beside_the_conversation_follows_the_newest_answer(visit: Open) -> None:
+    opened = visit(REPLY, "Frames carry a warranty of ten years [1].", "No.")
+    panel = opened.page.get_by_role("dialog")
+    opened.ask_whole().get_by_role("button", name="Source 3: Illness", exact=True).click()
+    expect(panel.get_by_role("heading")).to_have_text("Illness")
+    opened.ask_whole("Warranty of frames?")
+    expect(panel.get_by_role("heading")).to_have_text("Annual leave")  # the rewriter always asks for leave
+    expect(panel.locator("blockquote")).to_have_text("Frames carry a warranty of ten years")
+    expect(opened.page.get_by_label("Question")).to_be_focused()
+    opened.ask_whole("Warranty?")
+    expect(panel).to_be_hidden()
+    assert opened.complaints == []
+
+
+def test_a_reload_keeps_the_conversation_and_a_new_one_forgets_it(visit: Open) -> None:
+    opened = visit(REPLY, "Yes, on 31 March [1].")
+    page = opened.page
+    opened.ask_whole()
+    shown = "document.querySelector('.turn').innerText"
+    before = page.evaluate(shown)
+    page.reload()
+    expect(page.locator(".turn .stages")).to_be_visible()
+    assert page.evaluate(shown) == before
+    page.get_by_role("button", name="Source 1: Annual leave", exact=True).click()
+    expect(page.locator("mark")).to_contain_text("Everyone has thirty days of paid leave a year.")
+    page.keyboard.press("Escape")
+    opened.ask_whole("Do they lapse?")
+    assert [m["content"] for m in opened.chats()[-1]["messages"]] == [QUESTION, REPLY, "Do they lapse?"]
+    page.get_by_role("button", name="New conversation").click()
+    page.reload()
+    expect(page.locator("#examples button").first).to_be_visible()
+    expect(page.locator(".turn")).to_have_count(0)
+
+
+def test_what_is_kept_of_a_conversation_is_read_as_hostile(visit: Open) -> None:
+    opened = visit(f"It is so {ATTACK} [1].")
+    opened.ask_whole(ATTACK)
+    opened.page.reload()
+    expect(opened.page.locator(".turn .question")).to_have_text(ATTACK)
+    assert opened.page.evaluate("window.broken") is None
+    for text in ("no json", "{}", "null", "7", "[7]", '[{"question": "x", "text": "y", "whole": {}}]'):
+        opened.page.evaluate("text => sessionStorage.setItem(`ragline ${location.pathname}`, text)", text)
+        opened.page.reload()
+        expect(opened.page.locator("#examples button").first).to_be_visible()
+    assert opened.complaints == []
+
+
+def test_the_index_is_named_and_its_titles_become_questions(visit: Open) -> None:
+    opened = visit()
+    page = opened.page
+    expect(page.locator("#index")).to_have_text("idx, 5 passages")
+    shown = page.locator("#examples button")
+    expect(shown.first).to_have_text("What do the documents say about Annual leave?")
+    assert shown.count() == 4
+    assert "script" not in " ".join(shown.all_text_contents())
+    shown.first.click()
+    expect(page.locator(".turn .stages")).to_be_visible()
+    assert opened.chats()[0]["messages"][0]["content"] == "What do the documents say about Annual leave?"
+
+
+def test_an_answer_is_copied_as_it_was_written(visit: Open) -> None:
+    opened = visit(permissions=["clipboard-read", "clipboard-write"])
+    opened.ask_whole().get_by_role("button", name="Copy answer").click()
+    expect(opened.page.get_by_role("button", name="Copied")).to_be_visible()
+    assert opened.page.evaluate("navigator.clipboard.readText()") == REPLY
+
+
 @pytest.mark.parametrize("by", ["button", "Escape"])
 def test_stopping_ends_the_generation_itself(visit: Open, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     opened = visit()

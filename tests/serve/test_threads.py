@@ -95,7 +95,7 @@ def test_a_server_that_is_busy_counting_refuses_instead_of_piling_up(
 ) -> None:
     """Chats and filters are looked at in threads before any waiting room; that has a bound too."""
     with load_pipeline(graph(), index=index) as pipeline, client(pipeline, waiting_room=1) as asking:
-        service: Any = asking.app.state.service  # type: ignore[attr-defined]
+        service: Any = asking.app.state.services.first  # type: ignore[attr-defined]
         checks: Threads = service.checks
         monkeypatch.setattr(checks, "_inside", checks._places + 1)
         for path, body in (

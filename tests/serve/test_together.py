@@ -34,7 +34,7 @@ def serving(pipeline: Pipeline, **settings: Any) -> Iterator[tuple[Service, str,
         served(app) as running,
         OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0, timeout=DEADLINE_S) as official,
     ):
-        yield app.state.service, running.url, official
+        yield app.state.services.first, running.url, official
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def client(pipeline: Pipeline, **settings: Any) -> Iterator[TestClient]:
     app: FastAPI = create_app(pipeline, ServeSettings(model=MODEL, **settings))
     with TestClient(app) as asking:
         end = time.monotonic() + 300
-        while app.state.service.loading:  # else it goes on beside the next test
+        while app.state.services.first.loading:  # else it goes on beside the next test
             assert time.monotonic() < end
             time.sleep(0.01)
         yield asking

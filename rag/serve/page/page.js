@@ -1,9 +1,10 @@
 // The conversation: takes questions, runs one at a time, keeps what was said, and tells what happens to those who listen.
 
-import { byId, tell } from "./dom.js";
+import { byId, element, tell } from "./dom.js";
 import { askForKey } from "./entry.js";
+import { forget, keep, kept } from "./kept.js";
 import { closePassage } from "./passage.js";
-import { ask, models, readiness, Refused } from "./talk.js";
+import { ask, models, readiness, Refused, searched } from "./talk.js";
 import { Turn } from "./turn.js";
 
 const LOOK_AGAIN_MS = 2000;
@@ -16,13 +17,49 @@ let running = null; // the AbortController of the answer that is being written
 
 /** Learn which model answers; what goes wrong here is told by the readiness, or comes again with the first question. */
 function begin() {
+  restore();
   showReadiness();
   withKey(meet).catch(() => {});
+}
+
+/** Show what this tab keeps of the conversation; what another version of the page kept may not be readable. */
+function restore() {
+  try {
+    for (const { question, text, whole, seconds } of kept()) {
+      const turn = new Turn(question);
+      turn.again(text, whole, seconds);
+      showTurn(turn);
+      remember(turn, messages);
+    }
+  } catch {
+    forget();
+  }
+}
+
+function showTurn(turn) {
+  byId("welcome").hidden = true;
+  byId("again").hidden = false;
+  turns.append(turn.element);
 }
 
 async function meet() {
   [model] = await models();
   byId("model").textContent = model === document.title ? "" : model;
+  showIndex(await searched(model));
+}
+
+function showIndex({ name, passages, examples }) {
+  byId("index").textContent = name ? `${name}, ${passages.toLocaleString("en")} passages` : "";
+  byId("examples").replaceChildren(...examples.map(exampleOf));
+}
+
+function exampleOf(question) {
+  const button = element("button", "quiet", question);
+  button.type = "button";
+  button.addEventListener("click", () => running || askQuestion(question));
+  const item = element("li");
+  item.append(button);
+  return item;
 }
 
 /** Say what does not work; while the server loads, look again until it has. */
@@ -46,14 +83,13 @@ async function withKey(run) {
 async function askQuestion(question) {
   const turn = new Turn(question);
   const conversation = messages; // a new one may begin before this answer ends
-  byId("welcome").hidden = true;
-  byId("again").hidden = false;
-  turns.append(turn.element);
+  showTurn(turn);
   turn.element.scrollIntoView({ block: "start" });
   setRunning(new AbortController());
   say("Searching");
   try {
-    await withKey(() => write(turn, conversation, running.signal));
+    const whole = await withKey(() => write(turn, conversation, running.signal));
+    if (conversation === messages) keep({ question, text: turn.text, whole, seconds: turn.seconds });
     say(`Answer: ${turn.text} ${countOf(turn.sources.length)}.`);
     remember(turn, conversation);
   } catch (error) {
@@ -76,6 +112,7 @@ async function write(turn, conversation, signal) {
   }
   if (!whole) throw new Refused("The answer came without its sources.");
   follow(() => turn.finish(whole));
+  return whole;
 }
 
 function remember(turn, conversation) {
@@ -145,6 +182,7 @@ byId("again").addEventListener("click", () => {
   running?.abort();
   closePassage();
   messages = [];
+  forget();
   turns.replaceChildren();
   byId("welcome").hidden = false;
   byId("again").hidden = true;

@@ -8,9 +8,22 @@ const ROOM_BESIDE = matchMedia("(min-width: 70rem)");
 const panel = byId("passage");
 let cameFrom = null;
 
+/** Where a passage is open beside the conversation, show that of the newest answer instead; none closes it. */
+export function followPassage(source, cited) {
+  if (!panel.open || panel.matches(":modal")) return;
+  if (source) fill(source, cited);
+  else closePassage();
+}
+
 /** Show a source; where it is cited, what for, and the sentence that the server found to share most words with that. */
-export function openPassage(source, { claim = "", by = "model", support } = {}) {
+export function openPassage(source, cited) {
   if (!panel.open) cameFrom = document.activeElement;
+  open();
+  fill(source, cited);
+  byId("passage-title").focus({ preventScroll: true });
+}
+
+function fill(source, { claim = "", by = "model", support } = {}) {
   tell(byId("passage-marker"), `Source ${source.marker}`);
   tell(byId("passage-title"), titleOf(source));
   tell(byId("passage-where"), placeOf(source));
@@ -18,7 +31,8 @@ export function openPassage(source, { claim = "", by = "model", support } = {}) 
   const span = support && spanOf(source.text, support);
   showClaim(claim, by, span);
   showText(unwrapped(source.text), span);
-  show();
+  panel.scrollTop = 0;
+  panel.querySelector("mark")?.scrollIntoView({ block: "center" });
 }
 
 export function closePassage() {
@@ -62,15 +76,11 @@ function markOf(text) {
   return mark;
 }
 
-function show() {
-  if (!panel.open) {
-    if (ROOM_BESIDE.matches) panel.show();
-    else panel.showModal();
-    document.body.classList.add("reading");
-  }
-  byId("passage-title").focus({ preventScroll: true });
-  panel.scrollTop = 0;
-  panel.querySelector("mark")?.scrollIntoView({ block: "center" });
+function open() {
+  if (panel.open) return;
+  if (ROOM_BESIDE.matches) panel.show();
+  else panel.showModal();
+  document.body.classList.add("reading");
 }
 
 panel.addEventListener("close", () => {

@@ -110,8 +110,8 @@ function cellOf(hit, stage) {
     return cell;
   }
   cell.append(element("span", "rank", String(hit.rank)));
-  if (stage.hits.some((other) => other.from_rank != null)) cell.append(moveOf(hit));
-  cell.append(element("span", "score", hit.score.toPrecision(3)));
+  if (stage.hits.some((other) => other.from_rank != null)) cell.append(" ", moveOf(hit));
+  cell.append(" ", element("span", "score", hit.score.toPrecision(3)));
   return cell;
 }
 

@@ -20,6 +20,12 @@ export async function models() {
   return (await response.json()).data.map((model) => model.id);
 }
 
+/** The index that answers: its name, how many passages it has, and questions that it may answer. */
+export async function searched(model) {
+  const response = await call(`v1/index?${new URLSearchParams({ model })}`);
+  return response.json();
+}
+
 /** Whether the server is still loading, and what of it is degraded, in words. */
 export async function readiness() {
   const response = await fetch("ready", { cache: "no-store" }).catch(() => null);

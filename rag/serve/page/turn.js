@@ -2,7 +2,7 @@
 
 import { AnswerText } from "./answer.js";
 import { copyOf, placeOf, tell, titleOf } from "./dom.js";
-import { openPassage } from "./passage.js";
+import { followPassage, openPassage } from "./passage.js";
 import { showStages } from "./stages.js";
 
 const NOTES = {
@@ -49,13 +49,40 @@ export class Turn {
     this.answer.add(piece);
   }
 
-  /** The answer is whole. */
+  /** The answer is whole. A passage that is open beside the conversation gives way to the first one that it cites. */
   finish(ragline) {
+    this.show(ragline, (performance.now() - this.begun) / 1000);
+    const [cited] = ragline.citations;
+    const source = this.sources.find(({ marker }) => marker === cited?.marker);
+    followPassage(source, cited && { ...cited, claim: this.answer.claimOf(cited) });
+  }
+
+  /** An answer from before the page was loaded again. */
+  again(text, ragline, seconds) {
+    this.found(ragline);
+    this.write(text);
+    this.show(ragline, seconds);
+  }
+
+  show(ragline, seconds) {
+    this.seconds = seconds;
     this.found(ragline);
     this.answer.finish(ragline.citations);
     this.showSources("read, not cited", ragline.citations);
-    this.showStages(ragline);
+    showStages(this.find(".stages"), ragline, seconds);
     this.end(NOTES[ragline.status] ?? NOTES[ragline.finish_reason] ?? "");
+    this.offerCopy();
+  }
+
+  /** A button that copies the answer, where the browser lets a page do that: over HTTPS, or on this machine. */
+  offerCopy() {
+    const button = this.find(".copy");
+    button.hidden = !this.text || !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      const copied = await navigator.clipboard.writeText(this.text).then(() => true, () => false);
+      button.textContent = copied ? "Copied" : "Could not copy";
+      setTimeout(() => (button.textContent = "Copy answer"), 2000);
+    });
   }
 
   stopped() {
@@ -67,7 +94,7 @@ export class Turn {
   failed(error, again) {
     if (error.ragline) {
       this.found(error.ragline);
-      this.showStages(error.ragline);
+      showStages(this.find(".stages"), error.ragline, (performance.now() - this.begun) / 1000);
     }
     this.showSources("found");
     const wait = error.after ? ` Try again in ${error.after} s.` : "";
@@ -81,10 +108,6 @@ export class Turn {
   end(note) {
     this.find(".waiting").hidden = true;
     tell(this.find(".note"), note);
-  }
-
-  showStages(ragline) {
-    showStages(this.find(".stages"), ragline, (performance.now() - this.begun) / 1000);
   }
 
   /** The passages; `uncited` says what those are that no citation names. */

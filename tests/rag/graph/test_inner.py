@@ -15,7 +15,7 @@ from rag.core.errors import SpecError
 from rag.core.in_step import Ask, answered, tagged, together
 from rag.core.protocols import LLM, Reranker, Retriever, Subgraph
 from rag.core.report import RunResult, apart
-from rag.core.types import Answer, Context, Query, Ranking, SamplingParams, Usage
+from rag.core.types import Answer, Context, Document, Query, Ranking, SamplingParams, Usage
 from rag.core.yaml_source import parse_yaml
 from rag.graph.check import check
 from rag.graph.draw import mermaid, svg
@@ -24,8 +24,11 @@ from rag.graph.schema import graph_schema
 from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.answer_lines import answer_lines
 from rag.pipeline.identity import graph_identity
+from rag.pipeline.successor import successor
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS
+from retrievers.index.opening import open_index
+from tests.small_index import small_index
 
 Step = tuple[str, int]
 
@@ -428,3 +431,17 @@ def test_with_a_node_goes_what_was_written_as_its_parameter(monkeypatch: pytest.
         assert Letting.released == ["inner"]
         pipeline.release()
         assert sorted(Letting.released) == ["inner", "inner", "last"]
+
+
+def test_over_another_index_inner_parts_that_search_none_are_shared(
+    tmp_path: Path, documents: tuple[Document, ...]
+) -> None:
+    index = small_index(tmp_path, documents)
+    path = tmp_path / "loop.yaml"
+    path.write_text(LOOP.replace("found: {use: retrieve.test_finder", "found: {use: retrieve.bm25"))
+    first = load_pipeline(str(path), index=index)
+    newer = successor(first, open_index(index))
+    remade = {name for name, made in newer.graph.facts.items() if made.part is not first.graph.facts[name].part}
+    assert remade == {"found", "word/found", "answer"}
+    assert newer.index is not first.index
+    assert newer.ask("paid leave").text == first.ask("paid leave").text

@@ -63,7 +63,7 @@ def test_documents_stand_one_after_the_other_under_the_names_of_their_indexes(jo
         assert joined.documents.row(document.doc_id) == row
         assert joined.documents[row - 4] == document
     third = joined.documents[2]
-    assert (third.parent, third.metadata["source"], third.metadata["index"]) == (
+    assert (third.parent, third.metadata["source"], third.metadata["index_name"]) == (
         "two/two/c.txt",
         "two/c.txt",
         "two",

@@ -1,0 +1,71 @@
+"""What `rag search` and `rag ask` want of a pipeline, and what it tells them, as plain data: the same in this process and
+over a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Literal
+
+from rag.core.errors import StageError
+from rag.core.filters import both
+from rag.core.report import RunResult
+from rag.core.types import Query
+from rag.pipeline.as_json import answer_json, ledger_json, ranking_json
+from rag.pipeline.pipeline import Pipeline, raise_failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """`where`: filters as text, all of which must hold. `k`: of a search. `whole`: an answer with what it cost, in one."""
+
+    command: Literal["search", "ask"]
+    text: str
+    where: tuple[str, ...] = ()
+    k: int | None = None
+    whole: bool = False
+
+
+def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
+    """`{"text"}` for each piece of an answer; at the end `{"document"}`, of a search with `warnings`.
+
+    Raises:
+        RagError: it cannot be done, as `Pipeline.search` and `Pipeline.stream` say.
+    """
+    query = Query(qid="1", text=wanted.text, where=reduce(both, wanted.where, None))
+    if wanted.command == "search":
+        result = pipeline.run([query], to=pipeline.graph.last_ranking(), k=wanted.k)
+        raise_failure(result)
+        yield {"document": {**ranking_json(result.rankings[0]), **ledger_json(result)}, "warnings": _warnings(result)}
+        return
+    pipeline.require_answers()
+    if wanted.whole:
+        result = pipeline.run([query])
+        raise_failure(result)
+        yield {"document": {**answer_json(result.answers[0]), **ledger_json(result)}}
+        return
+    answer = None
+    for delta in pipeline.stream(query):
+        if delta.text:
+            yield {"text": delta.text}
+        answer = delta.answer or answer
+    if answer is None:
+        raise StageError("the stream ended without an answer")
+    yield {"document": answer_json(answer)}
+
+
+def _warnings(result: RunResult) -> list[str]:
+    """Why a node's outcome is not ok, a line for each such node."""
+    return [
+        f"node '{report.name}' ({report.use}): {_outcomes(result, report.name)}"
+        for report in result.nodes
+        if set(report.outcomes) - {"ok"}
+    ]
+
+
+def _outcomes(result: RunResult, node: str) -> str:
+    records = result.records[node]
+    return "; ".join(
+        dict.fromkeys(f"{r.outcome.kind}: {r.outcome.detail}".rstrip(": ") for r in records if r.outcome.kind != "ok")
+    )

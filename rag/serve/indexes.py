@@ -1,0 +1,58 @@
+"""/v1/index: which index, and which generation of it, answers now."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from rag.core.types import Document
+from rag.service.replies import JSONReply
+from rag.service.services import Services
+from rag.service.wire import IndexReply, refusals
+from retrievers.index.protocol import Index
+
+_EXAMPLES, _LOOKED_AT = 4, 24
+_SHORTEST, _LONGEST = 3, 40
+"""Characters of a topic."""
+
+
+def router(services: Services) -> APIRouter:
+    """The endpoint over the services."""
+    routes = APIRouter(tags=["models"])
+
+    @routes.get(
+        "/v1/index", summary="The index that is searched now", response_model=IndexReply, responses=refusals(404)
+    )
+    def index(request: Request, model: str | None = None) -> Response:
+        return JSONReply(_described(services.serving(request, model).pipeline.index))
+
+    return routes
+
+
+def _described(index: Index | None) -> dict[str, Any]:
+    if index is None:
+        return {"name": None, "identity": None, "passages": 0, "legs": [], "examples": []}
+    return {
+        "name": PurePath(index.name).name,
+        "identity": index.identity,
+        "passages": len(index),
+        "legs": list(index.legs),
+        "examples": [f"What do the documents say about {topic}?" for topic in _topics(index)],
+    }
+
+
+def _topics(index: Index) -> list[str]:
+    """What a few passages from all over the index are about."""
+    rows = range(0, len(index), max(1, len(index) // _LOOKED_AT))[:_LOOKED_AT]
+    topics = dict.fromkeys(_topic(document) for document in index.documents.many(rows))
+    return [topic for topic in topics if topic][:_EXAMPLES]
+
+
+def _topic(document: Document) -> str:
+    """The heading right above the passage, else its title; empty where that is no topic to show."""
+    headings = document.metadata.get("headings")
+    topic = " ".join(str(headings[-1] if headings and isinstance(headings, list | tuple) else document.title).split())
+    return topic if _SHORTEST <= len(topic) <= _LONGEST and topic.isprintable() else ""
