@@ -22,7 +22,13 @@ FUSERS = Registry(
     },
 )
 
-ASSEMBLERS = Registry("assemble", {"token_budget": "rag.stages.assemble:TokenBudgetAssembler"})
+ASSEMBLERS = Registry(
+    "assemble",
+    {
+        "sections": "rag.stages.sections:SectionsAssembler",
+        "token_budget": "rag.stages.assemble:TokenBudgetAssembler",
+    },
+)
 
 TRANSFORMS = Registry(
     "transform",
