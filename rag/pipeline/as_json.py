@@ -23,6 +23,7 @@ def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:
         "title": document.title,
         "text": document.text,
         "position": position_json(document),
+        **duplicates_json(document),
         **contents_json(document.contents),
     }
 
@@ -30,6 +31,12 @@ def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:
 def contents_json(contents: Sequence[Content]) -> dict[str, Any]:
     """The field `contents`; none where there is text alone."""
     return {"contents": [content_json(content) for content in contents]} if contents else {}
+
+
+def duplicates_json(document: Document) -> dict[str, Any]:
+    """The field `duplicates`, where `rerank.distinct` folded others into this one."""
+    others = document.metadata.get("duplicates")
+    return {"duplicates": others} if isinstance(others, int) else {}
 
 
 def position_json(document: Document) -> dict[str, Any]:

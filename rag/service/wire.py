@@ -307,6 +307,7 @@ class Hit(BaseModel):
     contents: list[dict[str, Any]] | None = Field(
         default=None, description="What it holds beside text; left out if nothing."
     )
+    duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
 
 
 class Source(BaseModel):
@@ -321,6 +322,7 @@ class Source(BaseModel):
     contents: list[dict[str, Any]] | None = Field(
         default=None, description="What it holds beside text; left out if nothing."
     )
+    duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
 
 
 class Span(BaseModel):
