@@ -13,8 +13,7 @@ from rag.core.report import RunResult
 from rag.core.types import Document, Query
 from rag.pipeline import load_pipeline, raise_failure
 from rag.pipeline.as_json import ledger_json, ranking_json
-
-SHOWN_CHARS = 320
+from rag.pipeline.snippets import snippet_of, terms_of
 
 
 def run(args: Namespace) -> int:
@@ -22,11 +21,12 @@ def run(args: Namespace) -> int:
     where = reduce(both, args.where, None)
     with load_pipeline(args.graph, index=args.index, offline=args.offline) as pipeline:
         to = pipeline.graph.last_ranking()
+        terms = terms_of(pipeline.index)
         result = pipeline.run([Query(qid="1", text=question_of(args.query), where=where)], to=to, k=args.k)
     raise_failure(result)
     ranking = result.rankings[0]
     if args.json:
-        say_json({"graph": args.graph, "index": args.index, **ranking_json(ranking), **ledger_json(result)})
+        say_json({"graph": args.graph, "index": args.index, **ranking_json(ranking, terms), **ledger_json(result)})
         return 0
     for report in result.nodes:
         if set(report.outcomes) - {"ok"}:
@@ -35,8 +35,8 @@ def run(args: Namespace) -> int:
         warn("nothing found")
     for rank, hit in enumerate(ranking.hits, start=1):
         say(f"{rank:>3}. {hit.score:.4f}  {place(hit.document)}")
-        shown = textwrap.shorten(plain(hit.document.text), SHOWN_CHARS, placeholder=" …")
-        say(textwrap.fill(shown, 100, initial_indent="     ", subsequent_indent="     "))
+        shown = snippet_of(hit.document, ranking.query, terms).marked("*", "*")
+        say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))
     return 0
 
 

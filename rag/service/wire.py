@@ -297,6 +297,20 @@ class Position(BaseModel):
     end: int | None = None
 
 
+class Span(BaseModel):
+    """Characters of a text: the first, and one past the last."""
+
+    start: int
+    end: int
+
+
+class Snippet(BaseModel):
+    """The sentence that matches, on one line, as plain text; `marks` are spans of it that are words of the query."""
+
+    text: str
+    marks: list[Span]
+
+
 class Hit(BaseModel):
     rank: int
     doc_id: str
@@ -308,6 +322,7 @@ class Hit(BaseModel):
         default=None, description="What it holds beside text; left out if nothing."
     )
     duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
+    snippet: Snippet
 
 
 class Source(BaseModel):
@@ -323,13 +338,6 @@ class Source(BaseModel):
         default=None, description="What it holds beside text; left out if nothing."
     )
     duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
-
-
-class Span(BaseModel):
-    """Characters of a text: the first, and one past the last."""
-
-    start: int
-    end: int
 
 
 class Citation(BaseModel):

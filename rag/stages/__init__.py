@@ -33,6 +33,7 @@ ASSEMBLERS = Registry(
 TRANSFORMS = Registry(
     "transform",
     {
+        "context": "rag.stages.transform.context:ContextTransform",
         "identifiers": "rag.stages.transform.identifiers:IdentifierTransform",
         "rewrite_code": "rag.stages.transform.rewrite_code:RewriteCodeTransform",
     },
