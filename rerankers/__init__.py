@@ -6,6 +6,7 @@ RERANKERS = Registry(
     "rerank",
     {
         "cross_encoder": "rerankers.cross_encoder:CrossEncoderReranker",
+        "distinct": "rerankers.distinct:DistinctReranker",
         "first": "rerankers.first:FirstTokenReranker",
         "graded": "rerankers.graded:GradedReranker",
         "attention": "rerankers.attention.reranker:AttentionReranker",

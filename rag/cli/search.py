@@ -10,8 +10,7 @@ from typing import Any
 from rag.cli.asking import question_of
 from rag.cli.console import plain, say, say_json, warn
 from rag.cli.served import answers
-
-SHOWN_CHARS = 320
+from rag.core.snippets import Snippet
 
 
 def run(args: Namespace) -> int:
@@ -28,8 +27,9 @@ def run(args: Namespace) -> int:
         warn("nothing found")
     for hit in ranking["hits"]:
         say(f"{hit['rank']:>3}. {hit['score']:.4f}  {place(hit)}")
-        shown = textwrap.shorten(plain(hit["text"]), SHOWN_CHARS, placeholder=" …")
-        say(textwrap.fill(shown, 100, initial_indent="     ", subsequent_indent="     "))
+        marks = tuple((mark["start"], mark["end"]) for mark in hit["snippet"]["marks"])
+        shown = Snippet(text=hit["snippet"]["text"], marks=marks).marked("*", "*")
+        say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))
     return 0
 
 

@@ -30,6 +30,7 @@ from retrievers.index.manifest import (
     ragline_version,
     write_manifest,
 )
+from retrievers.index.near_duplicates import write_duplicates
 from retrievers.index.old_formats import format_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import Holding, SourceRecord, corpus_sha256, write_sources
@@ -175,6 +176,8 @@ class Build:
             raise UnchangedError(self._finished(report, before.index.manifest))
         documents = Documents(new.folder)
         _require_distinct(new.folder, documents, records)
+        with self._timed("near-duplicates"):
+            write_duplicates(new.folder, documents)
         facts: dict[str, dict[str, Any]] = {}
         counts: dict[str, Mapping[str, int]] = {}
         for leg, leg_maker in makers.items():

@@ -11,6 +11,8 @@ from rag.ingest.types import Note, ReadError
 _BREAKS = re.compile("\r\n?|[\f\v\x1c-\x1e\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_SIGN = "[¶🔗\ufe0f\u200b]"
+_PERMALINK = re.compile(rf"^(?:\s*(?:{_SIGN}+|#+(?=\s)))+\s*|(?:\s*{_SIGN}+|\s+#+)+\s*$")
 _BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -21,6 +23,15 @@ _BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
 _BINARY = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\b"))
 _SAMPLE = 1 << 16
 _PIECE = 1 << 20
+
+
+def without_permalink(heading: str) -> str:
+    """A heading without the sign that links to it, which documentation tools put before or behind it.
+
+    >>> without_permalink("Install ¶"), without_permalink("# C#"), without_permalink("Use 🔗")
+    ('Install', 'C#', 'Use')
+    """
+    return _PERMALINK.sub("", heading)
 
 
 class Cleaner:

@@ -34,7 +34,10 @@ NAMES = {
 PACKED = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub", "msg"})
 """Parsers of formats that are packed: `.pdf.gz` is read by nothing."""
 
-VERSIONS = {"csv": 2, "jsonl": 2, "json": 2, "xml": 2, "rst": 2, "tex": 2}
+VERSIONS = {
+    "csv": 2, "jsonl": 2, "json": 2, "xml": 2, "rst": 3, "tex": 2, "html": 2, "markdown": 2, "pdf": 2, "epub": 2, "mail": 2,
+    "msg": 2, "notebook": 2,
+}  # fmt: skip
 """Parsers that give other units than their files first gave, each with a number that is raised when that happens again.
 Only files that they read are read anew. `INGEST_VERSION` is for what changes the units of all."""
 

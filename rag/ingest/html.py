@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rag.ingest.clean import decode
+from rag.ingest.clean import decode, without_permalink
 from rag.ingest.layout import Layout
 from rag.ingest.types import Note, ParsedDocument
 
@@ -46,9 +46,12 @@ def write(markup: str, layout: Layout, *, book: bool = False) -> str:
     page_title = soup.title.get_text(" ", strip=True) if soup.title else ""
     for tag in [*soup.find_all(_DROPPED), *soup.select("[hidden], [aria-hidden=true], a.headerlink")]:
         tag.decompose()
+    for anchor in soup.select(", ".join(f"{heading} a[href^='#']" for heading in _HEADINGS)):
+        if not any(map(str.isalnum, anchor.get_text())):
+            anchor.decompose()
     headings = [heading.get_text(" ", strip=True) for heading in soup.find_all("h1")]
     _walk((soup.body or soup) if book else _main(soup), layout)
-    return headings[0] if len(headings) == 1 else page_title
+    return without_permalink(headings[0]) if len(headings) == 1 else page_title
 
 
 def _text(data: bytes, note: Note) -> str:
@@ -90,7 +93,8 @@ def _walk(root: Tag, layout: Layout) -> None:
             block, pieces = owner, []
         if piece is None:
             rows = [[cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])] for row in owner("tr")]
-            layout.table(rows, header=not owner("tr")[0].find("td"))
+            first = owner("tr")[0]
+            layout.table(rows, header=not first.find("td") or first.find_parent("thead") is not None)
         else:
             pieces.append(piece)
     _add(block, "".join(pieces), layout)
@@ -122,7 +126,7 @@ def _holds_data(table: Tag) -> bool:
 
 def _add(block: Tag, text: str, layout: Layout) -> None:
     if block.name in _HEADINGS:
-        layout.heading(_HEADINGS[block.name], text)
+        layout.heading(_HEADINGS[block.name], without_permalink(text))
     elif block.name == "pre":
         layout.block(text, lines=True)
     else:

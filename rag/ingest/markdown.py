@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rag.ingest.clean import decoded
+from rag.ingest.clean import decoded, without_permalink
 from rag.ingest.layout import Layout
 from rag.ingest.stretches import LENGTH, break_of, texts
 from rag.ingest.types import Note, ParsedDocument, own_fields
@@ -97,7 +97,7 @@ def _walk(tokens: Sequence[Token], layout: Layout) -> None:
                 if rows:
                     rows[-1].append(text)
                 elif level:
-                    layout.heading(level, text)
+                    layout.heading(level, without_permalink(text))
                 else:
                     layout.block(mark + text, tight=bool(lists and mark))
                     mark = ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rag.ingest.layout import Layout
+from rag.ingest.running_lines import RunningLines
 from rag.ingest.types import Note, ParsedDocument, ReadError
 
 if TYPE_CHECKING:
@@ -42,22 +43,22 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     outline = _outline(reader)
     title = layout.clean.line(str(reader.metadata.title or "")) if reader.metadata else ""
     title = "" if _NO_TITLE.match(title) else title
-    silent = []
-    for number, page in enumerate(reader.pages, start=1):
-        text = layout.clean(_text(page)).translate(_LIGATURES)
-        if text.strip():
-            if layout.full:
-                yield layout.stretch(name, title=title)
-            _page(text, number, outline.get(number, ()), layout)
-        else:
-            silent.append(number)
-    if len(silent) == len(reader.pages):
+    pages = [layout.clean(_text(page)).translate(_LIGATURES).split("\n") for page in reader.pages]
+    silent = [number for number, lines in enumerate(pages, start=1) if not "".join(lines).strip()]
+    if len(silent) == len(pages):
         raise ReadError("no text on any page; it looks scanned and needs OCR first")
+    running = RunningLines([lines for number, lines in enumerate(pages, start=1) if number not in silent])
+    for number, lines in enumerate(pages, start=1):
+        entries = outline.get(number, ())
+        if layout.full:
+            yield layout.stretch(name, title=title)
+        _page(running.without(lines, keep=[entry.title for entry in entries]), number, entries, layout)
     if silent:
-        note(
-            f"no text on page {', '.join(map(str, silent[:10]))}{', ...' if len(silent) > 10 else ''}",
-            lost=True,
-        )
+        numbers = f"{', '.join(map(str, silent[:10]))}{', ...' if len(silent) > 10 else ''}"
+        few = f"page {silent[0]} has no text: a scan?"
+        note(few if len(silent) == 1 else f"{len(silent)} pages have no text: scans? Pages {numbers}", lost=True)
+    if running.removed:
+        note(f"{running.removed} repeated headers and footers of pages left out")
     layout.clean.tell(note)
     yield layout.document(name, title=title)
 
@@ -114,9 +115,9 @@ def _outline(reader: PdfReader) -> dict[int, list[_Entry]]:
     return by_page
 
 
-def _page(text: str, number: int, entries: Sequence[_Entry], layout: Layout) -> None:
+def _page(page: Sequence[str], number: int, entries: Sequence[_Entry], layout: Layout) -> None:
     """Cut a page at the lines that are outline entries; an entry that no line matches opens at the top."""
-    lines = [" ".join(line.split()) for line in text.split("\n")]
+    lines = [" ".join(line.split()) for line in page]
     after, places = 0, list[tuple[int, int, _Entry]]()
     for entry in entries:
         first, last = _heading_lines(lines, after, entry.title)

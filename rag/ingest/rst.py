@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from textwrap import dedent
 
-from rag.ingest.clean import decoded
+from rag.ingest.clean import decoded, without_permalink
 from rag.ingest.layout import Layout
 from rag.ingest.stretches import texts
 from rag.ingest.types import Note, ParsedDocument
@@ -61,7 +61,7 @@ def _walk(lines: Sequence[str], layout: Layout, levels: list[str]) -> None:
         elif style := _title_style(lines, place):
             if style not in levels:
                 levels.append(style)
-            layout.heading(levels.index(style) + 1, _words(lines[place + len(style) - 1]))
+            layout.heading(levels.index(style) + 1, without_permalink(_words(lines[place + len(style) - 1])))
             place += len(style) + 1
         elif _RULE.match(line) or line.startswith("__ ") or line.rstrip() == "__":
             place += 1

@@ -145,6 +145,7 @@ RESERVED = frozenset(
         "line",
         "end_line",
         "code_language",
+        "duplicates",
     }
 )
 """Metadata keys that ingestion and transforms write. A file's field of such a name gets a `_` behind it."""

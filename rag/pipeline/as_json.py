@@ -8,7 +8,9 @@ from typing import Any
 
 from rag.core.contents import Content, content_json
 from rag.core.report import Failure, RunResult
+from rag.core.snippets import Snippet, Terms
 from rag.core.types import Answer, Citation, Document, Outcome, Ranking, ScoredDocument
+from rag.pipeline.snippets import snippet_of
 
 POSITION = ("index_name", "source", "page", "headings", "start", "end")
 
@@ -23,13 +25,34 @@ def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:
         "title": document.title,
         "text": document.text,
         "position": position_json(document),
+        **duplicates_json(document),
         **contents_json(document.contents),
     }
+
+
+def hits_json(ranking: Ranking, terms: Terms | None = None) -> list[dict[str, Any]]:
+    """The hits of a query; with `terms` (`rag.pipeline.snippets.terms_of`) the sentence that matches beside each."""
+    hits = [hit_json(hit, rank) for rank, hit in enumerate(ranking.hits, start=1)]
+    if terms is not None:
+        for hit, described in zip(ranking.hits, hits, strict=True):
+            described["snippet"] = snippet_json(snippet_of(hit.document, ranking.query, terms))
+    return hits
+
+
+def snippet_json(snippet: Snippet) -> dict[str, Any]:
+    """Its text, and the spans of it that are words of the query."""
+    return {"text": snippet.text, "marks": [{"start": start, "end": end} for start, end in snippet.marks]}
 
 
 def contents_json(contents: Sequence[Content]) -> dict[str, Any]:
     """The field `contents`; none where there is text alone."""
     return {"contents": [content_json(content) for content in contents]} if contents else {}
+
+
+def duplicates_json(document: Document) -> dict[str, Any]:
+    """The field `duplicates`, where `rerank.distinct` folded others into this one."""
+    others = document.metadata.get("duplicates")
+    return {"duplicates": others} if isinstance(others, int) else {}
 
 
 def position_json(document: Document) -> dict[str, Any]:
@@ -42,12 +65,12 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {"kind": outcome.kind, "detail": outcome.detail, "counts": dict(outcome.counts)}
 
 
-def ranking_json(ranking: Ranking) -> dict[str, Any]:
-    """A query and its hits."""
+def ranking_json(ranking: Ranking, terms: Terms | None = None) -> dict[str, Any]:
+    """A query and its hits. See `hits_json`."""
     return {
         "qid": ranking.qid,
         "query": ranking.query.asked,
-        "hits": [hit_json(hit, rank) for rank, hit in enumerate(ranking.hits, start=1)],
+        "hits": hits_json(ranking, terms),
         "outcome": outcome_json(ranking.outcome),
     }
 

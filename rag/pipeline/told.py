@@ -14,6 +14,7 @@ from rag.core.report import RunResult
 from rag.core.types import Query
 from rag.pipeline.as_json import answer_json, ledger_json, ranking_json
 from rag.pipeline.pipeline import Pipeline, raise_failure
+from rag.pipeline.snippets import terms_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,8 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     if wanted.command == "search":
         result = pipeline.run([query], to=pipeline.graph.last_ranking(), k=wanted.k)
         raise_failure(result)
-        yield {"document": {**ranking_json(result.rankings[0]), **ledger_json(result)}, "warnings": _warnings(result)}
+        document = {**ranking_json(result.rankings[0], terms_of(pipeline.index)), **ledger_json(result)}
+        yield {"document": document, "warnings": _warnings(result)}
         return
     pipeline.require_answers()
     if wanted.whole:

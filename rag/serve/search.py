@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -9,7 +10,8 @@ from starlette.responses import Response
 
 from rag.core.errors import SpecError
 from rag.core.types import Where
-from rag.pipeline.as_json import hit_json, outcome_json
+from rag.pipeline.as_json import hits_json, outcome_json
+from rag.pipeline.snippets import terms_of
 from rag.serve.extension import stages_json
 from rag.service.errors import ApiError, explained, failed
 from rag.service.gone import unless_gone
@@ -53,7 +55,7 @@ async def _found(body: SearchRequest, service: Service) -> dict[str, Any]:
     ranking = result.rankings[0]
     return {
         "query": body.query,
-        "hits": [hit_json(hit, rank) for rank, hit in enumerate(ranking.hits, start=1)],
+        "hits": await asyncio.to_thread(hits_json, ranking, terms_of(service.pipeline.index)),
         "outcome": outcome_json(ranking.outcome),
         "node": node,
         "degraded": node != last,

@@ -301,6 +301,20 @@ class Position(BaseModel):
     end: int | None = None
 
 
+class Span(BaseModel):
+    """Characters of a text: the first, and one past the last."""
+
+    start: int
+    end: int
+
+
+class Snippet(BaseModel):
+    """The sentence that matches, on one line, as plain text; `marks` are spans of it that are words of the query."""
+
+    text: str
+    marks: list[Span]
+
+
 class Hit(BaseModel):
     rank: int
     doc_id: str
@@ -311,6 +325,8 @@ class Hit(BaseModel):
     contents: list[dict[str, Any]] | None = Field(
         default=None, description="What it holds beside text; left out if nothing."
     )
+    duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
+    snippet: Snippet
 
 
 class Source(BaseModel):
@@ -325,13 +341,7 @@ class Source(BaseModel):
     contents: list[dict[str, Any]] | None = Field(
         default=None, description="What it holds beside text; left out if nothing."
     )
-
-
-class Span(BaseModel):
-    """Characters of a text: the first, and one past the last."""
-
-    start: int
-    end: int
+    duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
 
 
 class Citation(BaseModel):

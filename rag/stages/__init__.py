@@ -22,11 +22,18 @@ FUSERS = Registry(
     },
 )
 
-ASSEMBLERS = Registry("assemble", {"token_budget": "rag.stages.assemble:TokenBudgetAssembler"})
+ASSEMBLERS = Registry(
+    "assemble",
+    {
+        "sections": "rag.stages.sections:SectionsAssembler",
+        "token_budget": "rag.stages.assemble:TokenBudgetAssembler",
+    },
+)
 
 TRANSFORMS = Registry(
     "transform",
     {
+        "context": "rag.stages.transform.context:ContextTransform",
         "identifiers": "rag.stages.transform.identifiers:IdentifierTransform",
         "rewrite_code": "rag.stages.transform.rewrite_code:RewriteCodeTransform",
     },

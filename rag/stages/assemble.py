@@ -39,13 +39,13 @@ class TokenBudgetAssembler:
         Outcome counts: `duplicates` left out, passages `cut`, hits `over_budget`.
         """
         chosen = [_Chosen.of(ranking, self.max_passages) for ranking in rankings]
-        ruler = _Ruler(self.llm)
+        ruler = Ruler(self.llm)
         # All passages of all rankings are counted in one call; only those at the edge are counted again.
         texts = [numbered(hit.document, marker) for one in chosen for marker, hit in enumerate(one.hits, start=1)]
         counts = iter(ruler.count(texts))
         return [self._context(one, [next(counts) for _ in one.hits], ruler) for one in chosen]
 
-    def _context(self, chosen: _Chosen, counts: Sequence[int], ruler: _Ruler) -> Context:
+    def _context(self, chosen: _Chosen, counts: Sequence[int], ruler: Ruler) -> Context:
         passages: list[ScoredDocument] = []
         used = cut = 0
         for hit, tokens in zip(chosen.hits, counts, strict=True):
@@ -97,19 +97,19 @@ def _mostly_in(document: Document, other: Document) -> bool:
     """Whether `other` shows more than half of a chunk's span of their common parent."""
     if document.parent != other.parent:
         return False
-    span, other_span = _span(document), _span(other)
+    span, other_span = span_of(document), span_of(other)
     if span is None or other_span is None:
         return document.doc_id == other.doc_id
     return 2 * (min(span[1], other_span[1]) - max(span[0], other_span[0])) > span[1] - span[0]
 
 
-def _span(document: Document) -> tuple[int, int] | None:
+def span_of(document: Document) -> tuple[int, int] | None:
     """Where a chunk stands in its parent, if it says so."""
     start, end = document.metadata.get("start"), document.metadata.get("end")
     return (start, end) if isinstance(start, int) and isinstance(end, int) and start < end else None
 
 
-class _Ruler:
+class Ruler:
     """Counts the tokens of texts with a model that only counts whole prompts."""
 
     def __init__(self, llm: LLM) -> None:
@@ -128,7 +128,7 @@ class _Ruler:
 
 
 def _shortened(
-    document: Document, number: int, room: int, ruler: _Ruler, *, inside: bool
+    document: Document, number: int, room: int, ruler: Ruler, *, inside: bool
 ) -> tuple[Document, int] | None:
     """The longest beginning of a passage that fits, and its tokens.
 
@@ -158,6 +158,6 @@ def _shortened(
 
 def _cut(document: Document, end: int) -> Document:
     """The first `end` characters of a passage; a chunk's own span is cut with it."""
-    span = _span(document)
+    span = span_of(document)
     moved = {"end": min(span[0] + end, span[1])} if span else {}
     return replace(document, text=document.text[:end], metadata={**document.metadata, **moved})

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from retrievers.index.near_duplicates import NearDuplicates
+
 Part = TypeVar("Part")
 
 
@@ -130,6 +132,18 @@ class LocalIndex:
             return self._legs[name]
 
         return self._once(f"leg {name}", open_leg)
+
+    @property
+    def near_duplicates(self) -> NearDuplicates:
+        """Which units say nearly the same. An index from before this was kept has none until it is built again."""
+        return self._once("near-duplicates", self._read_duplicates)
+
+    def _read_duplicates(self) -> NearDuplicates:
+        from retrievers.index.near_duplicates import DUPLICATES, NearDuplicates
+
+        if DUPLICATES not in self.manifest.files:
+            return NearDuplicates.none()
+        return NearDuplicates.read(self.file(DUPLICATES))
 
     def facts(self, leg: str) -> Mapping[str, Any]:
         """What the leg was built with.

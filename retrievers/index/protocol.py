@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Document, Where
 from retrievers.index.settings import IndexSettings
+
+if TYPE_CHECKING:
+    from retrievers.index.near_duplicates import NearDuplicates
 
 
 class DocumentTable(Sequence[Document]):
@@ -40,6 +43,14 @@ class HoldsContents(Protocol):
 
     @property
     def kinds(self) -> frozenset[str]: ...
+
+
+@runtime_checkable
+class KnowsDuplicates(Protocol):
+    """An index that knows which of its documents say nearly the same."""
+
+    @property
+    def near_duplicates(self) -> NearDuplicates: ...
 
 
 def kinds_held(index: object) -> frozenset[str]:

@@ -47,6 +47,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "rerank.self_consistency": {"runs": 2, "params": {"window": 6, "stride": 3, "max_words": 8}},
     "rerank.setwise": {"top": 3, "max_words": 8},
     "rerank.tournament": {"stages": ((6, 3), (6, 2)), "max_words": 8},
+    "assemble.sections": {"max_tokens": 60},
     "assemble.token_budget": {"max_tokens": 60},
 }
 """Values that keep random models of a tiny window quick; names as in the YAML of a graph."""

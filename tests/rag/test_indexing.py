@@ -89,7 +89,7 @@ def test_one_path_is_one_source(tmp_path: Path, kind: type, monkeypatch: pytest.
 def test_files_and_corpora_become_one_searchable_index(tmp_path: Path, pages: Path, path: Path) -> None:
     report = build(path, pages, write_corpus(tmp_path / "beir"))
     assert (report.n_files, report.n_documents, report.n_reused_files, report.problems) == (4, 5, 0, ())
-    assert set(report.seconds) == {"read", "lexical", "digests", "publish"}
+    assert set(report.seconds) == {"read", "near-duplicates", "lexical", "digests", "publish"}
     assert report.peak_memory_bytes > 10_000_000
     with LocalIndex.open(path) as index:
         assert len(index) == report.n_units == len(index.documents)

@@ -183,3 +183,22 @@ def test_what_is_logged_is_not_lost_to_others(capsys: pytest.CaptureFixture[str]
     run(capsys, "ls", "--index", str(lexical_index), "-v")
     run(capsys, "ls", "--index", str(lexical_index))
     assert logging.getLogger().level == logging.WARNING
+
+
+def test_a_search_shows_the_sentence_that_matches(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    filler = "This page is about something else. " * 20
+    (texts / "page.md").write_text(
+        f"# Page\n\n{filler}\n\nThe \x1b[31mbicycles\x1b[0m stand outside.\n\nNothing more.\n"
+    )
+    assert run(capsys, "index", str(texts), "--index", str(tmp_path / "idx"), "--graph", "bm25")[0] == 0
+    command = ("search", "bicycle outside", "--index", str(tmp_path / "idx"), "--graph", "bm25")
+    code, out, _ = run(capsys, *command)
+    assert code == 0
+    assert "*outside*." in out
+    assert "\x1b" not in out
+    [hit] = json.loads(run(capsys, *command, "--json")[1])["hits"]
+    shown, marks = hit["snippet"]["text"], hit["snippet"]["marks"]
+    assert shown.startswith("… The [31mbicycles")
+    assert "outside" in [shown[mark["start"] : mark["end"]] for mark in marks]

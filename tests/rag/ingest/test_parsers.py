@@ -234,7 +234,7 @@ def test_scanned_pdf_says_that_it_needs_ocr(pdf: Callable[..., bytes], notes: No
 def test_pdf_pages_without_text_are_told(pdf: Callable[..., bytes], notes: Noted) -> None:
     (document,) = pdf_parser.parse(pdf([["text"], []]), "a.pdf", notes)
     assert document.text == "text"
-    assert notes == [("no text on page 2", True)]
+    assert notes == [("page 2 has no text: a scan?", True)]
 
 
 def test_a_file_that_only_claims_to_be_a_pdf_is_refused(notes: Noted) -> None:

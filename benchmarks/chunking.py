@@ -1,0 +1,229 @@
+"""How documents are cut, measured by the documents that are found: nDCG@10 and R@10 of the built-in hybrid.
+
+Four ways over long documents with their headings. "text alone": as `rag index` cuts, and only the text of a chunk is
+indexed. "headings": as it is by default, title and heading path before the text. "context": the same and the first
+sentence of the document (`transform.context`). "semantic": cut where the cosine of neighbouring sentences is in the
+lowest fifth of its document, by the default encoder, within the same number of tokens; headings as before. A document
+counts where its best chunk does. Intervals are of the mean, and of the difference from "headings".
+
+    python -m benchmarks.chunking [SET ...] [--limit N] [--work FOLDER] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.record import record
+from rag.core.types import Document, Query, Ranking
+from rag.evaluate import Evaluation, compare, evaluate, mean_interval
+from rag.evaluate.beir import Dataset, load_beir
+from rag.indexing import build_index
+from rag.ingest import ParsedDocument, chunk
+from rag.ingest.layout import Layout
+from rag.ingest.pieces import Piece, pieces
+from rag.ingest.settings import ChunkSettings
+from rag.pipeline import load_pipeline
+from rag.stages.transform.context import ContextTransform
+from retrievers.encoders import SentenceEncoder
+
+MEASURES = ("nDCG@10", "R@10")
+WAYS = ("text alone", "headings", "context", "semantic")
+CUTS = ChunkSettings()
+LOWEST = 20  # per cent of the cosines of a document
+
+Qrels = Mapping[str, Mapping[str, int]]
+
+
+def manual_pages(dataset: Dataset) -> Iterator[ParsedDocument]:
+    """Pages under the headings that begin at the margin."""
+    for page in dataset.documents():
+        layout = Layout()
+        layout.heading(1, page.title)
+        for block in re.split(r"\n\s*\n|\n(?=\S)", page.text):
+            first, _, rest = block.partition("\n")
+            if first.isupper() and not first.startswith(" ") and "(" not in first:
+                layout.heading(2, first)
+                block = rest
+            layout.block(dedent(block))
+        yield layout.document(page.doc_id, title=page.title)
+
+
+def textbook_modules(dataset: Dataset) -> Iterator[ParsedDocument]:
+    """The sections of a module as one document."""
+    for module, sections in groupby(dataset.documents(), key=lambda section: module_of(section.doc_id)):
+        layout = Layout()
+        for section in sections:
+            layout.heading(1, section.title)
+            for paragraph in section.text.split("\n"):
+                layout.block(paragraph)
+        yield layout.document(module)
+
+
+def articles(dataset: Dataset) -> Iterator[ParsedDocument]:
+    """Texts without headings."""
+    for article in dataset.documents():
+        layout = Layout()
+        layout.block(article.text)
+        yield layout.document(article.doc_id, title=article.title or " ".join(article.text.split()[:8]))
+
+
+def module_of(doc_id: str) -> str:
+    return doc_id.rpartition("-")[0]
+
+
+SETS: Mapping[str, tuple[Callable[[Dataset], Iterator[ParsedDocument]], Callable[[str], str]]] = {
+    "docs-manpages": (manual_pages, str),
+    "openstax-medical": (textbook_modules, module_of),
+    "time": (articles, str),
+}
+"""Set -> its long documents, and which of them an id of its judgements means."""
+
+
+def semantic(documents: Sequence[ParsedDocument], encoder: SentenceEncoder) -> Iterator[Document]:
+    """Chunks that end where a text changes its subject, or where they are full."""
+    sentences = [list(pieces(document, limit=CUTS.tokens, spans=encoder.spans)) for document in documents]
+    texts = [d.text[each.start : each.end] for d, inside in zip(documents, sentences, strict=True) for each in inside]
+    vectors, first = encoder.encode(texts, role="document"), 0
+    for document, inside in zip(documents, sentences, strict=True):
+        yield from turning(document, inside, vectors[first : first + len(inside)])
+        first += len(inside)
+
+
+def turning(document: ParsedDocument, sentences: Sequence[Piece], vectors: NDArray[np.float32]) -> list[Document]:
+    """The chunks of one document; `vectors` are those of its sentences."""
+    cosines = np.sum(vectors[1:] * vectors[:-1], axis=1)
+    low = np.percentile(cosines, LOWEST) if len(cosines) else 0.0
+    chunks: list[list[Piece]] = []
+    for place, piece in enumerate(sentences):
+        size = sum(each.size for each in chunks[-1]) if chunks else 0
+        turns = place > 0 and cosines[place - 1] <= low and size >= CUTS.tokens // 4
+        if not chunks or turns or size + piece.size > CUTS.tokens:
+            chunks.append([])
+        chunks[-1].append(piece)
+    return [
+        Document(
+            doc_id=f"{document.doc_id}#{number}",
+            text=document.text[inside[0].start : inside[-1].end],
+            title=" › ".join(dict.fromkeys((document.title, *document.blocks[inside[0].block].headings))),
+        )
+        for number, inside in enumerate(chunks, start=1)
+    ]
+
+
+def units(way: str, documents: Sequence[ParsedDocument], encoder: SentenceEncoder) -> Iterator[Document]:
+    """The units of all documents; what is indexed of each is its full text."""
+    if way == "semantic":
+        yield from semantic(documents, encoder)
+        return
+    for document in documents:
+        chunks = chunk(document, settings=CUTS, spans=encoder.spans)
+        if way == "context":
+            chunks = ContextTransform().transform(chunks)
+        for each in chunks:
+            text = each.text if way == "text alone" else each.index_text
+            yield Document(doc_id=each.doc_id if "#" in each.doc_id else f"{each.doc_id}#1", text=text)
+
+
+def write_units(way: str, documents: Sequence[ParsedDocument], encoder: SentenceEncoder, folder: Path) -> int:
+    """Write the units as a corpus, each a document of its own. Returns how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    n = 0
+    with (folder / "corpus.jsonl").open("w", encoding="utf-8") as out:
+        for unit in units(way, documents, encoder):
+            out.write(json.dumps({"_id": unit.doc_id, "title": unit.title, "text": unit.text}) + "\n")
+            n += 1
+    return n
+
+
+def by_document(ranking: Ranking) -> list[str]:
+    """Ids of the documents, by their best chunk."""
+    return list(dict.fromkeys(doc_id.rpartition("#")[0] for doc_id in ranking.doc_ids))
+
+
+def measure(
+    way: str,
+    documents: Sequence[ParsedDocument],
+    queries: Sequence[Query],
+    qrels: Qrels,
+    encoder: SentenceEncoder,
+    work: Path,
+) -> tuple[int, Evaluation]:
+    """Number of units, and how the documents are found."""
+    n = write_units(way, documents, encoder, work / "corpus")
+    build_index(work / "corpus", work / "index")
+    with load_pipeline("hybrid", index=work / "index") as pipeline:
+        rankings = pipeline.search_batch(queries, k=100)
+    return n, evaluate({ranking.qid: by_document(ranking) for ranking in rankings}, qrels, MEASURES)
+
+
+def run_set(name: str, data: Path, encoder: SentenceEncoder, work: Path, limit: int | None) -> list[dict[str, object]]:
+    """Every way over a set, printed and as records. `limit`: documents, and the queries judged with them."""
+    dataset = load_beir(data / name)
+    make, meant = SETS[name]
+    documents = list(islice(make(dataset), limit))
+    here = {document.doc_id for document in documents}
+    qrels = {
+        qid: grades_here
+        for qid, grades in dataset.qrels("test").items()
+        if any((grades_here := {meant(i): grade for i, grade in grades.items() if meant(i) in here}).values())
+    }
+    queries = dataset.queries_of(qrels)
+    results = {}
+    for way in WAYS:
+        print(f"{name}: {way}", file=sys.stderr, flush=True)
+        results[way] = measure(way, documents, queries, qrels, encoder, work / name / way.replace(" ", "-"))
+    lines = []
+    print(f"\n{name}: {len(documents)} documents, {len(queries)} queries")
+    for way, (n, evaluation) in results.items():
+        line: dict[str, object] = {"set": name, "way": way, "units": n, "queries": len(queries), "limit": limit}
+        shown = f"{way:12}{n:8} units"
+        for each in MEASURES:
+            interval = mean_interval(list(evaluation.per_query[each].values()))
+            gain = compare(evaluation, results["headings"][1])[each]
+            line[each] = {
+                "mean": evaluation.measures[each],
+                "interval": [interval.low, interval.high],
+                "gain": [gain.difference, gain.low, gain.high, gain.p],
+            }
+            shown += f"   {each} {evaluation.measures[each]:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+            shown += f" {gain.difference:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+        print(shown, flush=True)
+        lines.append(line)
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a table for each set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", help=f"of {', '.join(SETS)}; all of them when left out")
+    parser.add_argument("--limit", type=int, help="only the first N documents, and the queries that they answer")
+    parser.add_argument("--work", type=Path, default=Path("build/chunking"), help="where indexes are kept")
+    parser.add_argument("--record", action="store_true", help="append to results/chunking.jsonl")
+    options = parser.parse_args(arguments)
+    data = Path(os.environ.get("RAGLINE_EVAL_DATA", ""))
+    if not (data / "MANIFEST.md").is_file():
+        parser.error("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
+    if unknown := set(options.sets) - set(SETS):
+        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
+    encoder = SentenceEncoder(model="all-minilm-l6-v2")
+    work = options.work / ("all" if options.limit is None else str(options.limit))
+    for name in options.sets or SETS:
+        for line in run_set(name, data, encoder, work, options.limit):
+            if options.record:
+                record("chunking", line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The sentence of a text that a query matches, with its words marked. Plain text: marks are spans beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+LONGEST = 320
+"""Characters of a snippet."""
+
+_LOOKED_AT = 10_000
+_WORD = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+
+Terms = Callable[[str], Sequence[str]]
+"""Text -> terms, repetitions kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snippet:
+    """A piece of a text, on one line. `marks`: spans of `text` whose words are the query's, in order."""
+
+    text: str
+    marks: tuple[tuple[int, int], ...] = ()
+
+    def marked(self, left: str, right: str) -> str:
+        """The text with something on either side of every mark."""
+        parts, done = list[str](), 0
+        for start, end in self.marks:
+            parts += [self.text[done:start], left, self.text[start:end], right]
+            done = end
+        return "".join([*parts, self.text[done:]])
+
+
+def words(text: str) -> list[str]:
+    """Lower-cased words: the terms where no index says what they are."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def snippet(text: str, spans: Iterable[tuple[int, int]], query: Iterable[str], terms: Terms = words) -> Snippet:
+    """From the sentence that has most of the query's terms on, the first of several; the beginning where none has any.
+
+    Args:
+        spans: of the sentences, in order. Those beyond the first 10,000 characters of the text are not looked at.
+        query: the terms of the query, analysed as `terms` analyses.
+    """
+    wanted, of_word = frozenset(query), dict[str, frozenset[str]]()
+
+    def hit(word: str) -> frozenset[str]:
+        if word not in of_word:
+            of_word[word] = wanted.intersection(terms(word))
+        return of_word[word]
+
+    best, most = (0, 0), 0
+    for start, end in spans:
+        if start >= _LOOKED_AT:
+            break
+        match = {term for word in _WORD.findall(text, start, min(end, _LOOKED_AT)) for term in hit(word)}
+        if len(match) > most:
+            best, most = (start, end), len(match)
+    start = _beginning(text, best, hit) if most else 0
+    shown = " ".join(text[start : start + 4 * LONGEST].split())
+    cut = shown if len(shown) <= LONGEST else shown[: shown.rfind(" ", 1, LONGEST - 1)].rstrip()[: LONGEST - 2] + " …"
+    shown = cut if start == 0 else f"… {cut}"
+    return Snippet(text=shown, marks=tuple(each.span() for each in _WORD.finditer(shown) if hit(each[0])))
+
+
+def _beginning(text: str, sentence: tuple[int, int], hit: Callable[[str], frozenset[str]]) -> int:
+    """Where the snippet of a sentence begins: with it, or a few words before its first match where it is very long."""
+    start, end = sentence
+    first = next(each.start() for each in _WORD.finditer(text, start, end) if hit(each[0]))
+    if first - start <= LONGEST // 2:
+        return start
+    space = text.rfind(" ", start, first - LONGEST // 4)
+    return space + 1 if space > start else first

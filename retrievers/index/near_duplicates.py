@@ -1,0 +1,160 @@
+"""Units that say nearly the same: which they are is known when an index is built, and kept beside its documents.
+
+    duplicates.npy   int32 [n, 2], (row, first row of its group) of every unit in a group, rows ascending
+
+There is no such file where there are none, so such an index is what it was before. Nothing is left out of an index.
+
+Two units are near-duplicates where at least `LEAST` of all their three-word runs are in both (Jaccard; Broder 1997). Candidates
+come from one-permutation MinHash (Li, Owen and Zhang, NIPS 2012), a pass over the words of a unit; every candidate is
+then compared exactly, so a wrong one costs time and is never folded. datasketch's MinHash asks for 128 hash functions a
+run where this asks for one; simhash (Charikar 2002) within 3 of its 64 bits is for texts of cosine 0.99 and more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.errors import IndexProblem
+from rag.core.types import Document
+from retrievers.stores.arrays import load_array
+
+DUPLICATES = "duplicates.npy"
+LEAST = 0.8
+_RUN = 3
+_BANDS, _PER_BAND = 16, 4  # two units of Jaccard 0.8 meet in some band with probability 0.9998, of 0.5 with 0.64
+_BINS = _BANDS * _PER_BAND
+_EMPTY = np.uint64(2**64 - 1)
+_COMPARED = 3  # units before it in a band that a unit is compared with: boilerplate is not quadratic
+_WORD = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\\w+")
+_MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
+
+Pairs = NDArray[np.int32]
+
+
+class NearDuplicates:
+    """The groups of an index. `pairs`: as `near_duplicates` gives them."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._rows, self._firsts = pairs[:, 0], pairs[:, 1]
+        self._order = np.argsort(self._firsts, kind="stable")
+        self._sorted = self._firsts[self._order]
+
+    @classmethod
+    def read(cls, path: Path) -> NearDuplicates:
+        """Those in a file.
+
+        Raises:
+            IndexProblem: it is not such a file.
+        """
+        pairs = load_array(path)
+        if pairs.dtype != np.int32 or pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise IndexProblem(
+                f"'{path}' is {pairs.dtype} {list(pairs.shape)}, not int32 [n, 2]. Build the index again"
+            )
+        return cls(pairs)
+
+    def __len__(self) -> int:
+        """Units that are in a group."""
+        return len(self._rows)
+
+    def group(self, row: int) -> list[int]:
+        """Rows of the group of a unit, ascending, its own among them; empty where it is in none."""
+        place = int(np.searchsorted(self._rows, row))
+        if place == len(self) or self._rows[place] != row:
+            return []
+        first, last = np.searchsorted(self._sorted, [self._firsts[place], self._firsts[place] + 1])
+        return [int(each) for each in self._rows[self._order[first:last]]]
+
+    @classmethod
+    def none(cls) -> NearDuplicates:
+        """Those of an index where nothing is known."""
+        return cls(np.empty((0, 2), np.int32))
+
+
+def write_duplicates(folder: Path, documents: Sequence[Document]) -> int:
+    """Write the file, if there are any. Returns how many units are in a group."""
+    pairs = near_duplicates(documents)
+    if len(pairs):
+        np.save(folder / DUPLICATES, pairs)
+    return len(pairs)
+
+
+def near_duplicates(documents: Sequence[Document]) -> Pairs:
+    """(row, first row of its group), int32 [n, 2], of all units that have a near-duplicate. 64 bytes a unit in memory.
+
+    Each unit of a group is a near-duplicate of the group's first. The same documents in the same order give the same.
+    """
+    keys = np.zeros((len(documents), _BANDS), dtype=np.uint32)
+    for row, document in enumerate(documents):
+        keys[row] = _band_keys(document.text)
+    group_of: dict[int, int] = {}
+    runs_of = lru_cache(maxsize=64)(lambda row: (_runs(documents[row].text), documents[row].contents))
+    for row, earlier in _candidates(keys):
+        first = group_of.get(earlier, earlier)
+        if row not in group_of and _alike(runs_of(first), runs_of(row)):
+            group_of[row] = group_of[first] = first
+    return np.array(sorted(group_of.items()), dtype=np.int32).reshape(-1, 2)
+
+
+def _band_keys(text: str) -> NDArray[np.uint32]:
+    """uint32 [bands]; 0 where the text has nothing in a band."""
+    runs = _hashes(_WORD.findall(text.lower()))
+    if not len(runs):
+        return np.zeros(_BANDS, dtype=np.uint32)
+    least = np.full(_BINS, _EMPTY)
+    np.minimum.at(least, (runs >> np.uint64(58)).astype(np.intp), runs)
+    bands = least.reshape(_BANDS, _PER_BAND)
+    mixed: NDArray[np.uint64] = np.bitwise_xor.reduce(
+        bands * np.arange(3, 2 * _PER_BAND + 3, 2, dtype=np.uint64), axis=1
+    )
+    keys: NDArray[np.uint32] = (mixed >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+    keys[(bands == _EMPTY).all(axis=1)] = 0
+    return keys
+
+
+def _hashes(words: Sequence[str]) -> NDArray[np.uint64]:
+    """A hash of every run of three words; of all of them where there are fewer."""
+    hashes = np.array([_hash(word) for word in words], dtype=np.uint64)
+    n = max(1, len(hashes) - _RUN + 1) if len(hashes) else 0
+    mixed = np.zeros(n, dtype=np.uint64)
+    for place, factor in enumerate(_MIX):
+        part = hashes[place : place + n]
+        mixed[: len(part)] ^= part * factor
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= _MIX[1]
+    return mixed ^ (mixed >> np.uint64(32))
+
+
+@lru_cache(maxsize=1 << 17)
+def _hash(word: str) -> int:
+    return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _candidates(keys: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
+    """(row, an earlier row that shares a band with it), rows ascending."""
+    pairs = []
+    for band in keys.T:
+        order = np.argsort(band, kind="stable")
+        ordered = band[order]
+        for step in range(1, _COMPARED + 1):
+            same = np.flatnonzero((ordered[step:] == ordered[:-step]) & (ordered[step:] != 0))
+            pairs.append(np.stack([order[same + step], order[same]], axis=1))
+    for row, earlier in np.unique(np.concatenate(pairs), axis=0):
+        yield int(row), int(earlier)
+
+
+def _runs(text: str) -> frozenset[tuple[str, ...]]:
+    words = _WORD.findall(text.lower())
+    return frozenset(tuple(words[i : i + _RUN]) for i in range(max(1, len(words) - _RUN + 1)))
+
+
+def _alike(one: tuple[frozenset[tuple[str, ...]], object], other: tuple[frozenset[tuple[str, ...]], object]) -> bool:
+    shared = len(one[0] & other[0])
+    return one[1] == other[1] and shared >= LEAST * (len(one[0]) + len(other[0]) - shared)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag.core.types import Document, Query, Ranking, ScoredDocument
+from rag.indexing import build_index
+from rag.pipeline.as_json import hit_json
+from rerankers.distinct import DistinctReranker
+from retrievers.index.directory import LocalIndex
+from retrievers.index.near_duplicates import DUPLICATES, NearDuplicates, near_duplicates
+
+WORDS = [f"word{i}" for i in range(3000)]
+
+
+def prose(seed: int, n: int = 150) -> list[str]:
+    return random.Random(seed).choices(WORDS, k=n)
+
+
+def documents(*texts: list[str]) -> list[Document]:
+    return [Document(doc_id=str(i), text=" ".join(words)) for i, words in enumerate(texts)]
+
+
+def edited(words: list[str], n: int) -> list[str]:
+    """The text with its last `n` words exchanged: all runs but about `n` stay."""
+    return [*words[:-n], *[f"other{i}" for i in range(n)]]
+
+
+def test_texts_that_say_nearly_the_same_are_a_group() -> None:
+    one, two = prose(1), prose(2)
+    pairs = near_duplicates(documents(one, two, edited(one, 3), prose(3), edited(two, 60), one))
+    assert pairs.tolist() == [[0, 0], [2, 0], [5, 0]]
+
+
+def test_case_and_punctuation_do_not_count_and_pictures_do() -> None:
+    from rag.core.contents import Content
+
+    text = " ".join(prose(1))
+    picture = Content(kind="picture", uri="a.png", sha256="0" * 64)
+    units = [
+        Document(doc_id="a", text=text),
+        Document(doc_id="b", text=text.upper().replace(" ", ", ") + "!"),
+        Document(doc_id="c", text=text, contents=(picture,)),
+    ]
+    assert near_duplicates(units).tolist() == [[0, 0], [1, 0]]
+
+
+def test_nearly_all_are_found_and_none_is_wrong() -> None:
+    texts = [prose(seed, n) for seed, n in enumerate([20, 60, 150, 400] * 25)]
+    changed = [edited(words, max(1, len(words) // 20)) for words in texts]
+    pairs = near_duplicates(documents(*texts, *changed)).tolist()
+    grouped = [pair for pair in pairs if pair[0] != pair[1]]
+    assert all(row == first + 100 for row, first in grouped)
+    assert len(grouped) >= 97
+
+
+@pytest.mark.parametrize("text", ["", "...", "\ud800", "一二三四五六七八九", "x" * 100_000])
+def test_odd_texts_are_near_themselves_or_nothing(text: str) -> None:
+    pairs = near_duplicates([Document(doc_id="a", text=text), Document(doc_id="b", text=text)])
+    assert pairs.tolist() in ([], [[0, 0], [1, 0]])
+    assert bool(len(pairs)) == any(c.isalnum() for c in text)
+
+
+def test_a_group_is_found_by_any_of_its_rows() -> None:
+    groups = NearDuplicates(np.array([[1, 1], [2, 2], [5, 1], [7, 2], [9, 1]], dtype=np.int32))
+    assert [groups.group(row) for row in (1, 9, 7, 0, 10, -1)] == [[1, 5, 9], [1, 5, 9], [2, 7], [], [], []]
+
+
+def folder_of(path: Path, *texts: list[str]) -> Path:
+    path.mkdir()
+    for number, words in enumerate(texts):
+        (path / f"{number}.md").write_text(f"# Page\n\n{' '.join(words)}\n")
+    return path
+
+
+def test_an_index_without_near_duplicates_has_no_file_for_them(tmp_path: Path) -> None:
+    build_index([folder_of(tmp_path / "t", prose(1), prose(2))], tmp_path / "idx", legs=("lexical",))
+    with LocalIndex.open(tmp_path / "idx") as index:
+        assert DUPLICATES not in index.manifest.files
+        assert len(index.near_duplicates) == 0
+
+
+def test_results_keep_the_best_of_a_group_and_say_how_many_others_there_are(tmp_path: Path) -> None:
+    one = prose(1)
+    texts = folder_of(tmp_path / "t", one, prose(2), edited(one, 3), edited(one, 5))
+    build_index([texts], tmp_path / "idx", legs=("lexical",))
+    with LocalIndex.open(tmp_path / "idx") as index:
+        assert len(index) == 4
+        assert len(index.near_duplicates) == 3
+        rows = [2, 1, 0, 3]
+        hits = [ScoredDocument(document=index.documents[row], score=float(-n)) for n, row in enumerate(rows)]
+        stray = ScoredDocument(document=Document(doc_id="stray", text=" ".join(one)), score=-9.0)
+        ranking = Ranking(query=Query(qid="q", text="x"), hits=(*hits, stray))
+        [distinct] = DistinctReranker(index=index).rerank([ranking], k=10)
+        assert distinct.doc_ids == (hits[0].doc_id, hits[1].doc_id, "stray")
+        assert distinct.outcome.counts == {"folded": 2}
+        assert [hit_json(hit, 1).get("duplicates") for hit in distinct.hits] == [2, None, None]
+        assert DistinctReranker(index=index).rerank([ranking], k=1)[0].doc_ids == (hits[0].doc_id,)
+        # Whoever may not see a unit is not told that it exists.
+        where = {"source": [index.documents[row].metadata["source"] for row in (2, 3)]}
+        [filtered] = DistinctReranker(index=index, where=where).rerank([ranking], k=10)
+        assert filtered.hits[0].document.metadata["duplicates"] == 1
