@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from rag.core.errors import SpecError
@@ -22,9 +23,7 @@ def fill_index(given: Namespace) -> None:
         SpecError: the command needs an index and there is none; or the file cannot be read.
     """
     if isinstance(given.index, list):
-        from retrievers.index.joined import joined_address
-
-        given.index = given.index[0] if len(given.index) == 1 else joined_address(given.index)
+        given.index = given.index[0] if len(given.index) == 1 else _together(given.index)
     wants = given.wants_index
     if wants == "no" or given.index is not None:
         return
@@ -33,6 +32,13 @@ def fill_index(given: Namespace) -> None:
         raise SpecError(
             f'rag {given.command}: no index. Give --index DIR, set RAGLINE_INDEX, or write index = "DIR" into {SETTINGS}'
         )
+
+
+def _together(indexes: Sequence[str]) -> str:
+    """One address for several; of one nothing is imported, which a command that asks a server has no time for."""
+    from retrievers.index.joined import joined_address
+
+    return joined_address(indexes)
 
 
 def _of_settings(folder: Path) -> str | None:

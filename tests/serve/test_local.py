@@ -203,14 +203,17 @@ def test_rag_serve_is_found_and_takes_its_socket_with_it(
 ) -> None:
     command = [sys.executable, "-m", "rag", "serve", "--graph", str(graph_file), "--index", str(index), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stderr is not None
-        assert re.search("Ctrl-C ends it", running.stderr.readline())
-        [found] = run_folder.iterdir()
-        place = ("--graph", str(graph_file), "--index", str(index))
-        imports = [sys.executable, "-X", "importtime", "-m", "rag", "ask", "warranty", *place]
-        done = subprocess.run(imports, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
-        assert HERE in done.stdout
-        assert "numpy" not in done.stderr  # nothing was loaded here: the server did the work
-        running.send_signal(signal.SIGINT)
-        assert running.wait(DEADLINE_S) == 0
+        try:
+            assert running.stderr is not None
+            assert re.search("Ctrl-C ends it", running.stderr.readline())
+            [found] = run_folder.iterdir()
+            place = ("--graph", str(graph_file), "--index", str(index))
+            imports = [sys.executable, "-X", "importtime", "-m", "rag", "ask", "warranty", *place]
+            done = subprocess.run(imports, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+            assert HERE in done.stdout
+            assert "numpy" not in done.stderr  # nothing was loaded here: the server did the work
+            running.send_signal(signal.SIGINT)
+            assert running.wait(DEADLINE_S) == 0
+        finally:
+            running.kill()  # whatever failed: nobody waits for a server that goes on
     assert not found.exists()
