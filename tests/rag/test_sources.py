@@ -346,16 +346,25 @@ def test_an_older_index_keeps_its_ids_and_gets_a_source(path: Path, tmp_path: Pa
 
 
 def test_a_source_that_is_new_leaves_what_an_older_index_holds(path: Path, tmp_path: Path, notes: Path) -> None:
+    """Its rows were made by older readers, so they have to be read again; until somebody says where, nothing goes."""
     older(path)
+    with pytest.raises(SpecError, match=r"source 'earlier': nobody has said where it lies.*--name 'earlier'"):
+        build(path, notes)
+    assert ids(path) == sorted(OLD_PAGES)
+    build(path, old_pages(tmp_path / "pages"), name="earlier")
     build(path, notes)
     assert ids(path) == ["handbook/leave.md", "notes/a.md", "notes/b.txt", "travel.txt"]
     assert names(path) == ["earlier", "notes"]
-    wide = IndexSettings.model_validate({"chunking": {"tokens": 50}})
-    with pytest.raises(SpecError, match=r"source 'earlier': nobody has said where it lies.*--name 'earlier'"):
-        build(path, notes, settings=wide)
-    build(path, old_pages(tmp_path / "pages"), name="earlier")
-    build(path, notes, settings=wide)
+
+
+def test_rows_of_an_older_index_stay_where_its_readers_are_still_those_of_today(
+    path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older(path)
+    monkeypatch.setattr("rag.indexing.units.UnitMaker.may_copy", lambda *_: True)
+    build(path, notes)
     assert ids(path) == ["handbook/leave.md", "notes/a.md", "notes/b.txt", "travel.txt"]
+    assert names(path) == ["earlier", "notes"]
 
 
 def test_of_a_damaged_index_all_sources_are_read_again(

@@ -157,7 +157,7 @@ def test_a_failing_retriever_tells_nothing_of_the_machine(
 
 
 @pytest.mark.parametrize(
-    "where", ["rag.serve.search.hit_json", "rag.serve.chat.whole_json", "rag.service.walls.address_of"]
+    "where", ["rag.serve.search.hits_json", "rag.serve.chat.whole_json", "rag.service.walls.address_of"]
 )
 def test_a_mistake_of_ours_is_a_plain_500_and_no_trace(
     index: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
@@ -184,7 +184,7 @@ def test_a_real_server_logs_no_trace_either(
     def mistake(*given: Any, **more: Any) -> Any:
         raise RuntimeError(CAUSE)
 
-    monkeypatch.setattr("rag.serve.search.hit_json", mistake)
+    monkeypatch.setattr("rag.serve.search.hits_json", mistake)
     monkeypatch.setattr("rag.serve.chat.event", mistake)
     for name in ("uvicorn", "uvicorn.error"):  # whatever configured them before, the test listens
         monkeypatch.setattr(logging.getLogger(name), "propagate", True)
