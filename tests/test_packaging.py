@@ -53,5 +53,5 @@ def test_an_empty_environment_with_the_wheel_answers_from_another_folder(wheel: 
     run(rag, "index", "notes", "--index", "idx", "--graph", "ask", cwd=cwd)
     answer = json.loads(run(rag, "ask", "How many days of paid leave?", "--index", "idx", "--json", cwd=cwd))
     assert answer["status"] == "answered"
-    assert answer["passages"][0]["doc_id"].startswith("leave.md")
+    assert answer["passages"][0]["doc_id"].startswith("notes/leave.md")
     assert answer["answer"]  # what a model of this size says is not ours to promise; where it looked is
