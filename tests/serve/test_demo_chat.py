@@ -67,7 +67,7 @@ def test_the_default_models_answer_a_question_and_a_follow_up(demo: Demo) -> Non
     text, whole = streamed(demo, messages)
     assert text
     assert whole["status"] == "answered"
-    assert any(source["doc_id"].startswith("corpus/people/leave.md") for source in whole["sources"])
+    assert any("people/leave.md" in source["doc_id"] for source in whole["sources"])
     messages += [{"role": "assistant", "content": text}, {"role": "user", "content": "And how many may I carry over?"}]
     text, whole = streamed(demo, messages)
     assert text
