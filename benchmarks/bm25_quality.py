@@ -12,7 +12,6 @@ RAGLINE_EVAL_DATA names.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.make_samples import data_folder
 from benchmarks.record import record
 from rag.core.filters import matches, parse_where
 from rag.core.trec import strictly_falling
@@ -124,9 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--identifiers", action="store_true", help="index parts of identifiers too")
     parser.add_argument("--record", action="store_true", help="append to results/bm25_quality.jsonl")
     options = parser.parse_args(arguments)
-    data = Path(os.environ.get("RAGLINE_EVAL_DATA", ""))
-    if not (data / "MANIFEST.md").is_file():
-        parser.error("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
+    data = data_folder()
     table = published(data)
     if unknown := set(options.sets) - {row.name for row in table}:
         parser.error(f"not in the table: {', '.join(sorted(unknown))}")

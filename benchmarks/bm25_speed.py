@@ -10,7 +10,6 @@ do by default. Needs the folder that RAGLINE_EVAL_DATA names.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 
+from benchmarks.make_samples import data_folder
 from benchmarks.record import record
 from rag.evaluate.beir import load_beir
 from retrievers.analyzer_settings import AnalyzerSettings
@@ -41,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--strict", action="store_true", help="fail if bm25s is faster; a busy machine may say anything"
     )
     options = parser.parse_args(arguments)
-    data = Path(os.environ.get("RAGLINE_EVAL_DATA", "")) / "scifact"
-    if not data.is_dir():
-        parser.error("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
+    data = data_folder() / "scifact"
     import bm25s
     import Stemmer
 

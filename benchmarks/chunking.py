@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from textwrap import dedent
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.make_samples import data_folder
 from benchmarks.record import record
 from rag.core.types import Document, Query, Ranking
 from rag.evaluate import Evaluation, compare, evaluate, mean_interval
@@ -211,9 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("build/chunking"), help="where indexes are kept")
     parser.add_argument("--record", action="store_true", help="append to results/chunking.jsonl")
     options = parser.parse_args(arguments)
-    data = Path(os.environ.get("RAGLINE_EVAL_DATA", ""))
-    if not (data / "MANIFEST.md").is_file():
-        parser.error("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
+    data = data_folder()
     if unknown := set(options.sets) - set(SETS):
         parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     encoder = SentenceEncoder(model="all-minilm-l6-v2")

@@ -10,7 +10,6 @@ RAGLINE_EVAL_DATA names.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.make_samples import data_folder
 from benchmarks.record import record
 from rag.core.ranking import ranked
 from rag.core.types import Document, Query, Ranking, ScoredDocument
@@ -78,9 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--reference", action="store_true", help="also with sentence-transformers")
     parser.add_argument("--record", action="store_true", help="append to results/dense_quality.jsonl")
     options = parser.parse_args(arguments)
-    data = Path(os.environ.get("RAGLINE_EVAL_DATA", "")) / options.set
-    if not data.is_dir():
-        parser.error("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
+    data = data_folder() / options.set
     dataset = load_beir(data)
     documents = list(islice(dataset.documents(), options.limit))
     qrels = dataset.qrels()

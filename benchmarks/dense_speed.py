@@ -17,13 +17,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.make_samples import data_folder
 from benchmarks.record import record
 from rag.evaluate.beir import load_beir
 from rag.models import resolve
@@ -92,9 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--record", action="store_true", help="append to results/dense_speed.jsonl")
     parser.add_argument("--strict", action="store_true", help="fail if a target is missed; a busy machine may miss any")
     options = parser.parse_args(arguments)
-    data = Path(os.environ.get("RAGLINE_EVAL_DATA", "")) / "scifact"
-    if not data.is_dir():
-        parser.error("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
+    data = data_folder() / "scifact"
     import torch
 
     torch.set_num_threads(options.threads)

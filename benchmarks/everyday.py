@@ -1,6 +1,7 @@
-"""What an hour of ordinary use costs: searching from the command line, a large file, a table with one long row.
+"""What an hour of ordinary use costs: a search from the command line, alone and through a server; a large file; a
+table with one long row.
 
-    python -m benchmarks.everyday [--megabytes 95] [--runs 5] [--python PYTHON] [--only search text table]
+    python -m benchmarks.everyday [--megabytes 95] [--runs 5] [--python PYTHON] [--only search served text table]
 
 Everything goes through the command, so that a version can be measured beside another: `--python` is the interpreter of
 the other one. Seconds are processor time of the command, the least of the runs. Memory is that of the indexing process;
@@ -16,6 +17,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +29,54 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=95)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--only", nargs="+", choices=("search", "text", "table"), default=("search", "text", "table"))
+    parts = {"search": _search, "served": _served, "text": _text, "table": _table}
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.environ["XDG_RUNTIME_DIR"] = name  # no server but our own is asked
         for part in given.only:
-            {"search": _search, "text": _text, "table": _table}[part](folder, given)
+            parts[part](folder, given)
 
 
 def _search(folder: Path, given: argparse.Namespace) -> None:
-    notes = folder / "notes"
-    notes.mkdir()
-    for number in range(20):
-        (notes / f"{number}.txt").write_text(f"Note {number}. The certificate expires in May.\n")
-    place = ["--index", str(folder / "notes-index")]
-    _run(given.python, "index", str(notes), *place)
+    place = _notes(folder, given)
     for graph in ("bm25", "hybrid"):
-        command = ("search", "When does the certificate expire?", *place, "--graph", graph)
-        seconds = min(_run(given.python, *command)[1] for _ in range(given.runs))
-        print(f"rag search --graph {graph}: {seconds:.2f} s of processor time", flush=True)
+        _print_search(graph, place, given)
+
+
+def _served(folder: Path, given: argparse.Namespace) -> None:
+    place = _notes(folder, given)
+    serve = [given.python, "-c", _COMMAND, "serve", "--graph", "hybrid", *place, "--port", "0"]
+    server = subprocess.Popen(serve, cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 120
+        while not list(folder.glob("ragline/*.sock")):
+            if server.poll() is not None or time.monotonic() > until:
+                raise SystemExit("everyday: no server listens on a socket; is ragline[serve] installed?")
+            time.sleep(0.1)
+        _print_search("hybrid", place, given, " through a server")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _notes(folder: Path, given: argparse.Namespace) -> list[str]:
+    """The options that name an index of twenty short files, made at the first call."""
+    notes = folder / "notes"
+    place = ["--index", str(folder / "notes-index")]
+    if not notes.is_dir():
+        notes.mkdir()
+        for number in range(20):
+            (notes / f"{number}.txt").write_text(f"Note {number}. The certificate expires in May.\n")
+        _run(given.python, "index", str(notes), *place)
+    return place
+
+
+def _print_search(graph: str, place: list[str], given: argparse.Namespace, how: str = "") -> None:
+    command = ("search", "When does the certificate expire?", *place, "--graph", graph)
+    seconds = min(_run(given.python, *command)[1] for _ in range(given.runs))
+    print(f"rag search --graph {graph}{how}: {seconds:.2f} s of processor time", flush=True)
 
 
 def _text(folder: Path, given: argparse.Namespace) -> None:

@@ -11,13 +11,13 @@ Without both scifact and cosqa nothing is chosen: `codebase-chunks --limit 20` i
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.make_samples import data_folder
 from benchmarks.record import record
 from rag.core.protocols import Fuser
 from rag.core.types import Ranking
@@ -168,9 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("build/fusion"), help="where indexes are kept")
     parser.add_argument("--record", action="store_true", help="append to results/fusion.jsonl")
     options = parser.parse_args(arguments)
-    data = Path(os.environ.get("RAGLINE_EVAL_DATA", ""))
-    if not (data / "MANIFEST.md").is_file():
-        parser.error("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
+    data = data_folder()
     if unknown := set(options.sets) - set(SETS):
         parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     asked = [name for name in SETS if not options.sets or name in options.sets]

@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from benchmarks.make_samples import data_folder
 from benchmarks.record import record
 
 SETS = ("docs-python", "docs-linux-kernel")
@@ -110,9 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="that the encoder may use")
     parser.add_argument("--record", action="store_true", help="append to benchmarks/results/indexing.jsonl")
     options = parser.parse_args(arguments)
-    if "RAGLINE_EVAL_DATA" not in os.environ:
-        parser.error("set RAGLINE_EVAL_DATA to the folder with the evaluation data")
-    data = Path(os.environ["RAGLINE_EVAL_DATA"])
+    data = data_folder()
     for name in options.sets or SETS:
         result = measure(name, data, legs=options.legs.split(","), limit=options.limit, threads=options.threads)
         show(result)

@@ -32,10 +32,10 @@ JUDGEMENTS = {
 
 def data_folder() -> Path:
     """The folder of evaluation sets, as RAGLINE_EVAL_DATA names it."""
-    place = os.environ.get("RAGLINE_EVAL_DATA")
-    if not place:
-        raise SystemExit("set RAGLINE_EVAL_DATA to the folder of evaluation sets")
-    return Path(place)
+    folder = Path(os.environ.get("RAGLINE_EVAL_DATA", ""))
+    if not (folder / "MANIFEST.md").is_file():
+        raise SystemExit("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
+    return folder
 
 
 def load(dataset: str) -> tuple[Dataset, Qrels]:

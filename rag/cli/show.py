@@ -32,18 +32,10 @@ def passages_of(doc_id: str, index: Index) -> list[Document]:
     Raises:
         SpecError: the index has neither.
     """
-    documents = index.documents
-    for name in (doc_id, f"{doc_id}#1"):
-        try:
-            row = documents.row(name)
-        except KeyError:
-            continue
-        passages = [documents[row]]
-        while name != doc_id and row + 1 < len(documents) and documents[row + 1].parent == doc_id:
-            row += 1
-            passages.append(documents[row])
-        return passages
-    raise SpecError(f"no document '{doc_id}' in index '{index.name}'. `rag ls` lists them")
+    try:
+        return index.documents.many(index.documents.rows_of(doc_id))
+    except KeyError:
+        raise SpecError(f"no document '{doc_id}' in index '{index.name}'. `rag ls` lists them") from None
 
 
 def _passage_json(passage: Document) -> dict[str, object]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
-from urllib.parse import unquote, urlsplit
 
 from rag.core.errors import MissingDependency
 
@@ -23,6 +19,12 @@ def need(module: str, *, by: str, extra: str = "") -> None:
 
 def install_line(extra: str = "") -> str:
     """The command that installs ragline with an extra, from where it was installed: a folder, or the package index."""
+    # here, as every command imports this module and these cost it 30 ms
+    import json
+    import shlex
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlsplit
+
     extras = f"[{extra}]" if extra else ""
     try:
         said = json.loads(distribution("ragline").read_text("direct_url.json") or "{}")

@@ -16,7 +16,7 @@ from typing import Any
 from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
-from rag.indexing.build import Build, IndexReport, Loss, TooMuchLost, UnchangedError
+from rag.indexing.build import Build, IndexReport, UnchangedError
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
@@ -29,16 +29,6 @@ from retrievers.index.opening import scheme_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import Holding, corpus_sha256
 from retrievers.legs import LEGS, USUAL
-
-__all__ = [
-    "IndexReport",
-    "Loss",
-    "TooMuchLost",
-    "build_index",
-    "index_key",
-    "index_sources",
-    "remove_from_index",
-]
 
 _DEFAULTS = IndexSettings()
 

@@ -66,8 +66,9 @@ def _take(
         if any(record.name == target for record in holding.records):
             cuts[holding.source.name][target] = set()
             return True
-    row = _row(target, index)
-    if row is None:
+    try:
+        row = index.documents.rows_of(target)[0]
+    except KeyError:
         return False
     parent = index.documents[row].parent
     if parent != target:
@@ -79,16 +80,6 @@ def _take(
                 if ids:  # none: the whole file goes
                     ids.add(target)
     return True
-
-
-def _row(doc_id: str, index: LocalIndex) -> int | None:
-    """A row of a document, by its own id or that of its first chunk."""
-    for name in (doc_id, f"{doc_id}#1"):
-        try:
-            return index.documents.row(name)
-        except KeyError:
-            continue
-    return None
 
 
 def _left(holding: Holding, cut: Cut) -> Chosen:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rag.ingest.layout import Layout
+from rag.ingest.office import COMPOUND
 from rag.ingest.types import DEFAULT_LIMITS, Note, ParsedDocument, ReadError
 from rag.ingest.unpack import opened_zip
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from docx.text.paragraph import Paragraph
 
 _HEADING = re.compile(r"heading (\d)$", re.IGNORECASE)
-_COMPOUND = bytes.fromhex("d0cf11e0")  # what .doc files and encrypted .docx files begin with
 
 
 def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
@@ -48,7 +48,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
 def _open(data: bytes) -> Word:
     import docx
 
-    if data.startswith(_COMPOUND):
+    if data.startswith(COMPOUND):
         raise ReadError("encrypted, or a .doc of before 2007; save it as .docx without a password")
     opened_zip(data, DEFAULT_LIMITS).close()
     word = docx.Document(io.BytesIO(data))

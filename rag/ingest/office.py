@@ -14,7 +14,7 @@ from rag.ingest.xml_tree import local, tree_of
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-_COMPOUND = bytes.fromhex("d0cf11e0")  # what files of before 2007 and encrypted ones begin with
+COMPOUND = bytes.fromhex("d0cf11e0")  # what files of before 2007 and encrypted ones begin with
 
 
 class Package:
@@ -25,7 +25,7 @@ class Package:
     """
 
     def __init__(self, data: bytes) -> None:
-        if data.startswith(_COMPOUND):
+        if data.startswith(COMPOUND):
             raise ReadError("encrypted, or of before 2007; save it in the format of its suffix, without a password")
         self._archive = opened_zip(data, DEFAULT_LIMITS)
         self.names = frozenset(self._archive.namelist())

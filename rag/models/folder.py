@@ -129,7 +129,8 @@ def weights_sha256(folder: Path) -> str:
     for file in files:
         if not file.is_file():
             raise MissingModel(f"model folder '{folder}' has no {file.relative_to(folder).as_posix()}")
-    hashes = {file.relative_to(folder).as_posix(): remembered_sha256(file, home()) for file in files}
+    names = [file.relative_to(folder).as_posix() for file in files]
+    hashes = dict(zip(names, remembered_sha256(files, home()), strict=True))
     if len(hashes) == 1:
         return next(iter(hashes.values()))
     lines = "".join(f"{digest} {name}\n" for name, digest in sorted(hashes.items()))

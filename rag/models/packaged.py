@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -92,15 +92,14 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
 )
 
 
-def built(model: PackagedModel, *, sha256_of: Callable[[Path], str] | None = None) -> Path:
+def built(model: PackagedModel, *, read: bool = False) -> Path:
     """The model's folder, every file of it as it was built.
 
     Args:
-        sha256_of: what reads a file. None reads those that changed since they were last read.
+        read: every byte of it again, not only files that changed since they were last read.
     Raises:
         MissingModel: it is not built yet, or a file is gone, cut short or changed.
     """
-    sha256_of = sha256_of or (lambda path: remembered_sha256(path, home()))
     cure = f"Run: rag models pull {model.name}"
     if not model.path.is_dir():
         raise MissingModel(f"model '{model.name}' is not there yet ({model.path}). {cure}")
@@ -109,7 +108,7 @@ def built(model: PackagedModel, *, sha256_of: Callable[[Path], str] | None = Non
         facts = {str(name): (int(fact["size_bytes"]), str(fact["sha256"])) for name, fact in files.items()}
     except (OSError, ValueError, KeyError, TypeError):
         raise MissingModel(f"model folder '{model.path}' has no {RECORD} of this version. {cure}") from None
-    for name, (size_bytes, sha256) in facts.items():
+    for name, (size_bytes, _) in facts.items():
         file = model.path / name
         if not file.is_file():
             raise MissingModel(f"model folder '{model.path}' has no {name}. {cure}")
@@ -117,7 +116,10 @@ def built(model: PackagedModel, *, sha256_of: Callable[[Path], str] | None = Non
             raise MissingModel(
                 f"{name} in model folder '{model.path}' has {n_bytes:,} bytes instead of {size_bytes:,}. {cure}"
             )
-        if sha256_of(file) != sha256:
+    files_here = [model.path / name for name in facts]
+    digests = map(file_sha256, files_here) if read else remembered_sha256(files_here, home())
+    for (name, (_, sha256)), digest in zip(facts.items(), digests, strict=True):
+        if digest != sha256:
             raise MissingModel(
                 f"{name} in model folder '{model.path}' is not as it was built: its bytes changed. {cure}"
             )

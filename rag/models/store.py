@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rag.core.digests import file_sha256
 from rag.core.errors import MissingModel, did_you_mean
 from rag.core.progress import Progress, silent
 from rag.models import hub, packaged
@@ -151,7 +150,7 @@ def _from_hub(name: str, revision: str | None, offline: bool, progress: Progress
 def _info(model: packaged.PackagedModel, read: bool) -> ModelInfo:
     here = model.path.is_dir()
     try:
-        packaged.built(model, sha256_of=file_sha256 if read else None)
+        packaged.built(model, read=read)
         state: Literal["ready", "damaged", "absent"] = "ready"
     except MissingModel:
         state = "damaged" if here else "absent"

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from rag.core.types import Citation, Document
 from rag.ingest.sentences import sentences
@@ -93,7 +94,8 @@ def with_similarity(text: str, citations: Sequence[Citation], documents: Sequenc
 
     A marker that a model copied out of a passage, or guessed, points at a passage that says something else.
     """
-    return tuple(replace(c, similar=_similar(claim_of(text, c), documents[c.marker - 1].full_text)) for c in citations)
+    similar = cache(_similar)  # a model may say one marker many times
+    return tuple(replace(c, similar=similar(claim_of(text, c), documents[c.marker - 1].full_text)) for c in citations)
 
 
 def _similar(claim: str, passage: str) -> bool:

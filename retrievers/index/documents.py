@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -77,10 +77,6 @@ class Documents(DocumentTable):
     def __iter__(self) -> Iterator[Document]:
         return map(self._decode, range(len(self)))
 
-    def many(self, rows: Iterable[int]) -> list[Document]:
-        """Documents of these rows, in the order given."""
-        return [self._decode(int(row)) for row in rows]
-
     def row(self, doc_id: str) -> int:
         """The row of a document.
 
@@ -101,9 +97,7 @@ class Documents(DocumentTable):
 
     def line(self, row: int) -> bytes:
         """The stored line of a row, with its line feed."""
-        if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} of an index with {len(self)} rows")
-        row %= len(self)
+        row = self.within(row)
         return self._lines[self._offsets[row] : self._offsets[row + 1]]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
@@ -197,18 +197,12 @@ class JoinedDocuments(DocumentTable):
     def __getitem__(self, row: int | slice) -> Document | list[Document]:
         if isinstance(row, slice):
             return [self[each] for each in range(*row.indices(len(self)))]
-        if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} of an index with {len(self)} rows")
-        row %= len(self)
+        row = self.within(row)
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
         return _named(self._parts[number][row - self._starts[number]], self._names[number])
 
     def __iter__(self) -> Iterator[Document]:
         return (_named(each, name) for part, name in zip(self._parts, self._names, strict=True) for each in part)
-
-    def many(self, rows: Iterable[int]) -> list[Document]:
-        """Documents of these rows, in the order given."""
-        return [self[int(row)] for row in rows]
 
     def row(self, doc_id: str) -> int:
         """The row of a document.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 class DocumentTable(Sequence[Document]):
     """All documents of an index, by row. Safe to read from any thread."""
 
-    @abstractmethod
     def many(self, rows: Iterable[int]) -> list[Document]:
         """Documents of these rows, in the order given."""
+        return [self[int(row)] for row in rows]
 
     @abstractmethod
     def row(self, doc_id: str) -> int:
@@ -35,6 +36,30 @@ class DocumentTable(Sequence[Document]):
         Raises:
             KeyError: no such doc_id.
         """
+
+    def rows_of(self, doc_id: str) -> range:
+        """Rows of a document that is cut into passages, or the one row of a passage or of a document that is whole.
+
+        Raises:
+            KeyError: no such document or passage.
+        """
+        with suppress(KeyError):
+            row = self.row(doc_id)
+            return range(row, row + 1)
+        first = last = self.row(f"{doc_id}#1")
+        while last + 1 < len(self) and self[last + 1].parent == doc_id:
+            last += 1
+        return range(first, last + 1)
+
+    def within(self, row: int) -> int:
+        """A row that may be counted from the end, from the beginning.
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of an index with {len(self)} rows")
+        return row % len(self)
 
 
 @runtime_checkable

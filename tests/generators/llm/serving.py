@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from generators.llm.loading import load_tokenizer
 from generators.llm.transformers import TransformersLLM
 from rag.core.types import Message, SamplingParams
+from tests.http_serving import http_serving
 
 Trouble = Callable[[BaseHTTPRequestHandler], None]
 MODEL = "tiny"
@@ -106,17 +107,9 @@ def serving(llm: TransformersLLM) -> Iterator[Served]:
     """Serve a tiny model until the block ends."""
     served = Served(window=llm.context_window)
     tokenizer = load_tokenizer(llm._folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(served, llm, tokenizer))
-    server.daemon_threads = True
-    served.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
-    thread.start()
-    try:
+    with http_serving(_handler(served, llm, tokenizer)) as address:
+        served.url = f"{address}/v1"
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _handler(served: Served, llm: TransformersLLM, tokenizer: Any) -> type[BaseHTTPRequestHandler]:

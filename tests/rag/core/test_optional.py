@@ -29,7 +29,7 @@ def test_the_line_names_where_it_came_from(monkeypatch: pytest.MonkeyPatch, said
             assert name == "direct_url.json"
             return said if said is None or isinstance(said, str) else json.dumps(said)
 
-    monkeypatch.setattr(optional, "distribution", lambda name: Installed())
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: Installed())
     assert optional.install_line(extra) == line
     with pytest.raises(MissingDependency) as missing:
         optional.need("no_such_module", by="the test", extra=extra)
