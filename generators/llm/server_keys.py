@@ -49,6 +49,21 @@ def require_allowed(variable: str, url: str, *, by: str) -> None:
     )
 
 
+def variable_for(url: str) -> str | None:
+    """The variable that is set and whose key the operator lets go to the origin of `url`; None where there is none, and
+    for what is no address.
+
+    Raises:
+        SpecError: what the operator has set cannot be read.
+    """
+    try:
+        origin = origin_of(url)
+    except ValueError:
+        return None
+    pairs = {*_allowed(os.environ), *WELL_KNOWN.items()}
+    return min((name for name, to in pairs if to == origin and os.environ.get(name)), default=None)
+
+
 def origin_of(url: str) -> str:
     """Scheme, name and port of an address, the port left out where it is the usual one.
 

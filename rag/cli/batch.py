@@ -16,7 +16,9 @@ from rag.pipeline import load_pipeline
 
 def run(args: Namespace) -> int:
     """Answer a file of questions, then print what it cost. Exit 5 if any question failed."""
-    loaded = load_pipeline(args.graph, index=args.index, offline=args.offline, by_stage=args.by_stage)
+    loaded = load_pipeline(
+        args.graph, index=args.index, model=args.model, url=args.url, offline=args.offline, by_stage=args.by_stage
+    )
     with loaded as pipeline, progress_bar() as progress:
         report = run_batch(
             args.questions,

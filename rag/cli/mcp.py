@@ -26,7 +26,7 @@ def run(args: Namespace) -> int:
     from rag.mcp.server import create_server
 
     with redirect_stdout(sys.stderr):  # stdio's transport guards stdout itself, but only once it runs
-        pipeline = load_pipeline(args.graph, index=args.index, offline=args.offline)
+        pipeline = load_pipeline(args.graph, index=args.index, model=args.model, url=args.url, offline=args.offline)
     with pipeline, following(pipeline) as current:
         if args.http:
             _serve_http(current, args)

@@ -88,6 +88,14 @@ def parser() -> ArgumentParser:
             help="also what is asked, found and written (or RAGLINE_TRACE_TEXT=1)",
         )
 
+    def written(sub: ArgumentParser) -> None:
+        """Another model that writes than the graph's."""
+        model_help = (
+            "write with this model, within its window: packaged name, folder or hub id; with --url, its name there"
+        )
+        sub.add_argument("--model", metavar="NAME", help=model_help)
+        sub.add_argument("--url", metavar="URL", help="write with the OpenAI-compatible server whose /v1 begins there")
+
     def filtered(sub: ArgumentParser) -> None:
         """The filter of commands that ask questions."""
         where_help = "only documents whose metadata fits, such as 'lang = de and year >= 2020'; again: both must hold"
@@ -159,6 +167,7 @@ def parser() -> ArgumentParser:
     search.add_argument("-k", type=positive, default=10, help="passages to show (default: 10)")
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
     filtered(search)
+    search.set_defaults(model=None, url=None)
     search.add_argument("--json", action="store_true", help="print one JSON document")
     search.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
     search.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
@@ -167,6 +176,7 @@ def parser() -> ArgumentParser:
     ask = command("ask", "an answer with numbered citations")
     ask.add_argument("question", nargs="?", help="unset, or -: what stdin says")
     indexed(ask, needed=False, several=True)
+    written(ask)
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     filtered(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
@@ -179,6 +189,7 @@ def parser() -> ArgumentParser:
     batch.add_argument("questions", metavar="QUESTIONS", help=questions_help)
     batch.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     indexed(batch, needed=False, several=True)
+    written(batch)
     batch.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
     batch.add_argument("--resume", action="store_true", help="go on with the run in --out; repeats nothing")
     batch.add_argument("--retry-failed", action="store_true", help="as --resume, and ask what failed again")
@@ -198,6 +209,7 @@ def parser() -> ArgumentParser:
     mcp = command("mcp", "search and answer as tools of the Model Context Protocol")
     mcp.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     indexed(mcp, needed=False, several=True)
+    written(mcp)
     mcp.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
     mcp.add_argument("--host", default="127.0.0.1", help="address to listen at, with --http (default: 127.0.0.1)")
     mcp.add_argument(
@@ -213,6 +225,7 @@ def parser() -> ArgumentParser:
         "--graph", action="append", metavar="G", help=f"{GRAPH_HELP} (default: chat); again: another model"
     )
     indexed(serve, needed=False, several=True)
+    written(serve)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
     serve.add_argument(

@@ -6,6 +6,7 @@ import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from rag.cli.console import warn
 from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
 from rag.core.errors import SpecError
 from rag.core.optional import need
+from rag.core.run_folder import graph_key
 from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.memory_plan import plan_side_by_side, require_room
 from retrievers.index.opening import open_index
@@ -33,7 +35,9 @@ def run(args: Namespace) -> int:
     with ExitStack() as stack:
         app = create_app(_pipelines(graphs, args, stack), limits)
         if args.index is not None:
-            stack.enter_context(LocalDoor(os.path.realpath(args.index), graphs, app.state.services.pipelines))
+            key = partial(graph_key, model=args.model, url=args.url)
+            door = LocalDoor(os.path.realpath(args.index), graphs, app.state.services.pipelines, key=key)
+            stack.enter_context(door)
         with listen(args.host, args.port) as listener:
             warn_if_open(args.host, app.state.n_keys)
             warn(f"rag: serving {', '.join(graphs.values())} at {address(listener)} (Ctrl-C ends it)")
@@ -64,7 +68,9 @@ def _pipelines(graphs: Mapping[str, str], args: Namespace, stack: ExitStack) -> 
     """A pipeline for each graph, over one index that is opened once."""
     index = None if args.index is None else stack.enter_context(open_index(args.index))
     pipelines = {
-        name: stack.enter_context(load_pipeline(graph, index=index, offline=args.offline))
+        name: stack.enter_context(
+            load_pipeline(graph, index=index, model=args.model, url=args.url, offline=args.offline)
+        )
         for name, graph in graphs.items()
     }
     if len(pipelines) > 1:

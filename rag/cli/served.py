@@ -47,7 +47,9 @@ def _worked(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str
     from rag.pipeline import load_pipeline
     from rag.pipeline.told import Wanted, told
 
-    with load_pipeline(given.graph, index=given.index, offline=given.offline) as pipeline:
+    with load_pipeline(
+        given.graph, index=given.index, model=given.model, url=given.url, offline=given.offline
+    ) as pipeline:
         yield from told(pipeline, Wanted(**wanted))
 
 
@@ -59,7 +61,10 @@ def _accepted(given: Namespace, wanted: Mapping[str, Any]) -> socket.socket | No
         place = socket_of(os.path.realpath(given.index))
         if place is None or not place.is_socket():
             return None
-        same = {"graph": graph_key(given.graph), "generation": newest_stamp(Path(given.index))}
+        same = {
+            "graph": graph_key(given.graph, model=given.model, url=given.url),
+            "generation": newest_stamp(Path(given.index)),
+        }
     except (OSError, RagError):
         return None  # whatever is wrong is said where the work is done
     connection = socket.socket(socket.AF_UNIX)

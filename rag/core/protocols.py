@@ -335,9 +335,12 @@ class KnowsItsRoom(Protocol):
 
 @runtime_checkable
 class CapsTokens(Protocol):
-    """A part with a limit of tokens: of passages for an assembler, of the answer for a generator."""
+    """A part with a limit of tokens: of passages for an assembler, of the answer for a generator.
 
-    max_tokens: int
+    None, of an assembler, follows the model's window.
+    """
+
+    max_tokens: int | None
 
 
 @runtime_checkable

@@ -39,6 +39,9 @@ from rag.graph.wiring import ancestors, check_wiring
 from rag.models import require_meaning
 from retrievers.index.protocol import Index
 
+WASTED = 8
+"""A limit of passages is noted where the model has room for this many times as much."""
+
 
 def check(
     spec: Spec, *, index: Index | None = None, connect: bool = False, kept: Mapping[str, Made] = MappingProxyType({})
@@ -339,7 +342,10 @@ def _check_sources(checked: Checked) -> None:
 
 
 def _check_budgets(checked: Checked) -> None:
-    """An assembler must not hand a generator more passages than the model's window has room for."""
+    """An assembler must not hand a generator more passages than the model's window has room for.
+
+    One that hands it a small part of that is noted: the limit may be of a smaller model.
+    """
     nodes = checked.body.nodes
     inputs = {name: node.inputs for name, node in nodes.items()}
     caps = {
@@ -357,9 +363,18 @@ def _check_budgets(checked: Checked) -> None:
                 checked.notes.append(f"node '{name}': its budget could not be checked: {missing}")
             continue
         for above in sorted(caps.keys() & ancestors(name, inputs)):
-            if caps[above] > room:
+            cap = caps[above]
+            if cap is None:
+                continue
+            if cap > room:
                 checked.complain(
                     ("nodes", above, "with", "max_tokens"),
-                    f"max_tokens {caps[above]:,} does not fit: the model of node '{name}' has room for {room:,} tokens "
+                    f"max_tokens {cap:,} does not fit: the model of node '{name}' has room for {room:,} tokens "
                     "of passages beside its prompt and answer. Lower max_tokens here or there.",
+                )
+            elif cap * WASTED <= room:
+                where = checked.spec.source.where((*checked.place, "nodes", above, "with", "max_tokens"))
+                checked.notes.append(
+                    f"{where}: node '{above}': max_tokens {cap:,} is little for the model of node '{name}', which has room "
+                    f"for {room:,} tokens of passages. Raise it, or write null for half of the model's window."
                 )

@@ -24,6 +24,7 @@ from rag.graph.contents import require_read
 from rag.graph.load import load_spec
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec
+from rag.graph.writer import with_writer
 from rag.pipeline.loaded import models_loaded, require_local_models
 from rag.pipeline.memory_plan import plan_turns, require_room
 from rag.pipeline.release import inside, keep_only, release
@@ -376,6 +377,8 @@ def load_pipeline(
     graph: str | Path | dict[str, Any] | GraphSpec = "ask",
     *,
     index: str | Path | Index | Sequence[str | Path] | None = None,
+    model: str | None = None,
+    url: str | None = None,
     offline: bool = False,
     memory_gib: float | None = None,
     by_stage: bool = False,
@@ -386,6 +389,7 @@ def load_pipeline(
         graph: a built-in name (`rag list graph`), a YAML file, plain data or a GraphSpec.
         index: an index directory or other address (see `open_index`), a list of them to be searched as one, or an open
             Index. Graphs that search need one.
+        model, url: another model that writes, in this process or at a server; see `rag.graph.writer.with_writer`.
         offline: fail now, naming what is missing, instead of fetching a model later.
         memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
             lets anything pass. See `rag.pipeline.memory_plan`.
@@ -395,7 +399,7 @@ def load_pipeline(
         IndexProblem, IndexMismatch: the index is damaged, or was built another way than the graph asks for.
         MissingModel: `offline`, and a model is not on this machine.
     """
-    spec = load_spec(graph)
+    spec = with_writer(load_spec(graph), model=model, url=url)
     bound = _opened(index)
     built = build(spec, index=bound)
     if bound is not None:

@@ -46,10 +46,13 @@ class LocalDoor:
         address: the absolute path of the index.
         graphs: the graph of each model, as `rag` was given it.
         use: the pipelines by model, held as long as a question is answered.
+        key: what a command calls a graph that is loaded as these are.
     """
 
-    def __init__(self, address: str, graphs: Mapping[str, str], use: Use) -> None:
-        self._graphs, self._use = {graph_key(graph): model for model, graph in graphs.items()}, use
+    def __init__(
+        self, address: str, graphs: Mapping[str, str], use: Use, *, key: Callable[[str], str] = graph_key
+    ) -> None:
+        self._graphs, self._use, self._key = {key(graph): model for model, graph in graphs.items()}, use, key
         self._keys = {key: graphs[model] for key, model in self._graphs.items()}
         self._free = threading.BoundedSemaphore(AT_ONCE)
         self.path = socket_of(address)
@@ -117,7 +120,7 @@ class LocalDoor:
     def _same(self, request: Mapping[str, Any], pipelines: Mapping[str, Pipeline]) -> Pipeline | None:
         """The pipeline that answers as the command itself would: the same graph, its file unchanged, the same generation."""
         model = self._graphs.get(request["graph"])
-        if model is None or graph_key(self._keys[request["graph"]]) != request["graph"]:
+        if model is None or self._key(self._keys[request["graph"]]) != request["graph"]:
             return None
         pipeline, index = pipelines[model], pipelines[model].index
         if index is None or not isinstance(index, HasGenerations) or index.generation != request["generation"]:

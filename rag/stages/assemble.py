@@ -25,11 +25,11 @@ class TokenBudgetAssembler:
 
     Args:
         llm: counts the tokens.
-        max_tokens: tokens of all passages together, with their numbers and titles.
+        max_tokens: tokens of all passages together, with their numbers and titles; null takes half of the model's window.
         max_passages: most passages; unset leaves it to the budget.
     """
 
-    def __init__(self, *, llm: LLM, max_tokens: int = 1500, max_passages: int | None = None) -> None:
+    def __init__(self, *, llm: LLM, max_tokens: int | None = 1500, max_passages: int | None = None) -> None:
         require_positive("assemble.token_budget", max_tokens=max_tokens, max_passages=max_passages)
         self.llm, self.max_tokens, self.max_passages = llm, max_tokens, max_passages
 
@@ -39,34 +39,11 @@ class TokenBudgetAssembler:
         Outcome counts: `duplicates` left out, passages `cut`, hits `over_budget`.
         """
         chosen = [_Chosen.of(ranking, self.max_passages) for ranking in rankings]
-        ruler = Ruler(self.llm)
+        ruler, budget = Ruler(self.llm), budget_of(self.llm, self.max_tokens) if chosen else 0
         # All passages of all rankings are counted in one call; only those at the edge are counted again.
         texts = [numbered(hit.document, marker) for one in chosen for marker, hit in enumerate(one.hits, start=1)]
         counts = iter(ruler.count(texts))
-        return [self._context(one, [next(counts) for _ in one.hits], ruler) for one in chosen]
-
-    def _context(self, chosen: _Chosen, counts: Sequence[int], ruler: Ruler) -> Context:
-        passages: list[ScoredDocument] = []
-        used = cut = 0
-        for hit, tokens in zip(chosen.hits, counts, strict=True):
-            room = self.max_tokens - used
-            if tokens <= room:
-                passages.append(hit)
-                used += tokens
-                continue
-            shorter = _shortened(hit.document, len(passages) + 1, room, ruler, inside=not passages)
-            if shorter is not None:
-                passages.append(replace(hit, document=shorter[0]))
-                used += shorter[1]
-                cut = 1
-            break
-        over = len(chosen.hits) - len(passages)
-        losses = {"duplicates": chosen.duplicates, "cut": cut, "over_budget": over}
-        counted = {name: n for name, n in losses.items() if n}
-        outcome = Outcome(counts=counted) if counted else OK
-        if not passages:
-            outcome = Outcome(kind="empty", detail="no passages", counts=counted)
-        return Context(query=chosen.ranking.query, passages=tuple(passages), n_tokens=used, outcome=outcome)
+        return [_context(one, [next(counts) for _ in one.hits], ruler, budget) for one in chosen]
 
 
 @dataclass(slots=True)
@@ -93,6 +70,30 @@ class _Chosen:
         return chosen
 
 
+def _context(chosen: _Chosen, counts: Sequence[int], ruler: Ruler, budget: int) -> Context:
+    passages: list[ScoredDocument] = []
+    used = cut = 0
+    for hit, tokens in zip(chosen.hits, counts, strict=True):
+        room = budget - used
+        if tokens <= room:
+            passages.append(hit)
+            used += tokens
+            continue
+        shorter = _shortened(hit.document, len(passages) + 1, room, ruler, inside=not passages)
+        if shorter is not None:
+            passages.append(replace(hit, document=shorter[0]))
+            used += shorter[1]
+            cut = 1
+        break
+    over = len(chosen.hits) - len(passages)
+    losses = {"duplicates": chosen.duplicates, "cut": cut, "over_budget": over}
+    counted = {name: n for name, n in losses.items() if n}
+    outcome = Outcome(counts=counted) if counted else OK
+    if not passages:
+        outcome = Outcome(kind="empty", detail="no passages", counts=counted)
+    return Context(query=chosen.ranking.query, passages=tuple(passages), n_tokens=used, outcome=outcome)
+
+
 def _mostly_in(document: Document, other: Document) -> bool:
     """Whether `other` shows more than half of a chunk's span of their common parent."""
     if document.parent != other.parent:
@@ -101,6 +102,11 @@ def _mostly_in(document: Document, other: Document) -> bool:
     if span is None or other_span is None:
         return document.doc_id == other.doc_id
     return 2 * (min(span[1], other_span[1]) - max(span[0], other_span[0])) > span[1] - span[0]
+
+
+def budget_of(llm: LLM, max_tokens: int | None) -> int:
+    """The limit of passages as it is given, else half of the model's window: the rest is for prompt, question and answer."""
+    return max_tokens or llm.context_window // 2
 
 
 def span_of(document: Document) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from rag.core.arguments import require_positive
 from rag.core.filters import Filter, WhereData, both, matches, parse_where
 from rag.core.protocols import LLM
 from rag.core.types import Context, Document, Ranking, ScoredDocument
-from rag.stages.assemble import Ruler, TokenBudgetAssembler, span_of
+from rag.stages.assemble import Ruler, TokenBudgetAssembler, budget_of, span_of
 from rag.stages.passages import numbered
 from retrievers.index.protocol import Index
 
@@ -35,7 +35,7 @@ class SectionsAssembler:
     Args:
         index: the index that the hits are of.
         llm: counts the tokens.
-        max_tokens: tokens of all passages together, with their numbers and titles.
+        max_tokens: tokens of all passages together, with their numbers and titles; null takes half of the model's window.
         max_passages: most passages; unset leaves it to the budget.
         best: hits that grow, from the top.
         neighbours: chunks added on either side whatever their headings; 0 keeps to the section.
@@ -47,7 +47,7 @@ class SectionsAssembler:
         *,
         index: Index,
         llm: LLM,
-        max_tokens: int = 2000,
+        max_tokens: int | None = 2000,
         max_passages: int | None = None,
         best: int = 3,
         neighbours: int = 1,
@@ -103,7 +103,7 @@ class SectionsAssembler:
         """The ranking with its best hits grown, and no text twice."""
         result = _Grown(ranking)
         shown: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        share = self.max_tokens // max(1, min(self.best, len(ranking.hits)))
+        share = budget_of(self.llm, self.max_tokens) // max(1, min(self.best, len(ranking.hits)))
         hits = []
         for hit, one in zip_longest(ranking.hits, around):
             document = _without(hit.document, shown[hit.document.parent])

@@ -181,6 +181,12 @@ def test_silent_callers_hold_places_and_commands_work_on(
             one.close()
 
 
+def test_another_model_that_writes_is_another_server(graph_file: Path) -> None:
+    key = graph_key(str(graph_file))
+    assert len({key, graph_key(str(graph_file), model="m"), graph_key(str(graph_file), url="m")}) == 3
+    assert graph_key("ask", model="m") != graph_key("ask")
+
+
 @pytest.mark.parametrize(
     "line",
     [b"", b"\n", b"no json\n", b"[]\n", b"[" * 100_000 + b"\n", b'{"graph": 1, "generation": 2, "wanted": 3}\n']

@@ -66,6 +66,15 @@ def test_the_best_hit_is_cut_and_not_lost() -> None:
     assert assemble(ONE, max_tokens=1).passages == ()
 
 
+def test_without_a_limit_half_of_the_window_is_filled() -> None:
+    def passages(window: int) -> int:
+        llm = ScriptedLLM(context_window=window)
+        [context] = TokenBudgetAssembler(llm=llm, max_tokens=None).assemble([ranking(ONE, TWO, THREE)])
+        return len(context.passages)
+
+    assert [passages(30), passages(26), passages(14)] == [3, 2, 1]
+
+
 def test_a_word_longer_than_the_budget_is_cut_anywhere() -> None:
     class Letters(ScriptedLLM):
         def count_tokens(self, prompts: Any) -> list[int]:
