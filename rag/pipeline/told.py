@@ -11,10 +11,11 @@ from typing import Any, Literal
 from rag.core.errors import StageError
 from rag.core.filters import both
 from rag.core.report import RunResult
-from rag.core.types import Query
+from rag.core.types import Query, Ranking
 from rag.pipeline.as_json import answer_json, ledger_json, ranking_json
 from rag.pipeline.pipeline import Pipeline, raise_failure
 from rag.pipeline.snippets import terms_of
+from retrievers.index.protocol import KnowsDuplicates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +37,8 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     """
     query = Query(qid="1", text=wanted.text, where=reduce(both, wanted.where, None))
     if wanted.command == "search":
-        result = pipeline.run([query], to=pipeline.graph.last_ranking(), k=wanted.k)
-        raise_failure(result)
-        document = {**ranking_json(result.rankings[0], terms_of(pipeline.index)), **ledger_json(result)}
+        result, ranking = _search(pipeline, query, wanted.k)
+        document = {**ranking_json(ranking, terms_of(pipeline.index)), **ledger_json(result)}
         yield {"document": document, "warnings": _warnings(result)}
         return
     pipeline.require_answers()
@@ -55,6 +55,25 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     if answer is None:
         raise StageError("the stream ended without an answer")
     yield {"document": answer_json(answer)}
+
+
+def _search(pipeline: Pipeline, query: Query, k: int | None) -> tuple[RunResult, Ranking]:
+    """The hits of a query, of near-duplicates the best with a count. So more hits are asked for where the index has such."""
+    index = pipeline.index
+    folds = k is not None and _has_near_duplicates(index)
+    result = pipeline.run([query], to=pipeline.graph.last_ranking(), k=2 * k if k and folds else k)
+    raise_failure(result)
+    ranking = result.rankings[0]
+    if k is None or index is None or not folds:
+        return result, ranking
+    from rerankers.distinct import DistinctReranker
+
+    [folded] = DistinctReranker(index=index).rerank([ranking], k=k)
+    return result, folded
+
+
+def _has_near_duplicates(index: object) -> bool:
+    return isinstance(index, KnowsDuplicates) and len(index.near_duplicates) > 0
 
 
 def _warnings(result: RunResult) -> list[str]:

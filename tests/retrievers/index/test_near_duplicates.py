@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rag.cli import main
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.indexing import build_index
 from rag.pipeline.as_json import hit_json
@@ -103,3 +105,18 @@ def test_results_keep_the_best_of_a_group_and_say_how_many_others_there_are(tmp_
         where = {"source": [index.documents[row].metadata["source"] for row in (2, 3)]}
         [filtered] = DistinctReranker(index=index, where=where).rerank([ranking], k=10)
         assert filtered.hits[0].document.metadata["duplicates"] == 1
+
+
+def test_rag_search_shows_one_of_a_group_with_a_count_and_still_k_hits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = prose(1)
+    texts = folder_of(tmp_path / "t", one, edited(one, 3), edited(one, 5), [*prose(2), one[0]])
+    build_index([texts], tmp_path / "idx", legs=("lexical",))
+    search = ["search", one[0], "--index", str(tmp_path / "idx"), "--graph", "bm25"]
+    assert main([*search, "-k", "2", "--json"]) == 0
+    hits = json.loads(capsys.readouterr().out)["hits"]
+    assert [hit["rank"] for hit in hits] == [1, 2]
+    assert sorted(hit.get("duplicates", 0) for hit in hits) == [0, 2]
+    assert main(search) == 0
+    assert "(and 2 nearly the same)" in capsys.readouterr().out
