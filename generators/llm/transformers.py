@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from rag.models.sizes import Shape
 
-# What config.json of the packaged default says, so that a graph can be checked before anything is fetched.
-_PACKAGED_WINDOWS = {"smollm2-135m-instruct": 8192}
 _LOGITS_AT_ONCE = 2**26  # float32 numbers: 256 MB
 
 
@@ -325,10 +323,11 @@ class TransformersLLM:
         return table, portion.cached([BLOCK * len(blocks) for blocks in begun])
 
     def _read_window(self) -> int:
-        from rag.models import locate, resolve
+        from rag.models import locate, resolve, window_beforehand
 
-        if self.model_name in _PACKAGED_WINDOWS and locate(self.model_name) is None:
-            return _PACKAGED_WINDOWS[self.model_name]
+        known = window_beforehand(self.model_name)
+        if known is not None and locate(self.model_name) is None:
+            return known
         folder = self._path or resolve(self.model_name, revision=self.revision, offline=True).path
         return window_of(folder)
 

@@ -23,8 +23,6 @@ from rag.core.types import Completion, Prompt, SamplingParams
 from rag.models.chat import encode_prompt, encode_text, end_of_turn, turn_stops
 from rag.models.identity import weights_signature
 
-# What config.json of the packaged default says, so that a graph can be checked before anything is fetched.
-_PACKAGED_WINDOWS = {"smollm2-135m-instruct": 8192}
 _ENGINE_BYTES = 1 << 30  # Python, torch and vLLM in the engine's process, with its buffers
 _AT_ONCE = 128  # tokens whose log-probabilities vLLM gives for one place
 
@@ -324,10 +322,11 @@ class VLLMOfflineLLM:
         return count_parameters(folder) * (4 if self.dtype == "float32" else 2)
 
     def _read_window(self) -> int:
-        from rag.models import locate, resolve
+        from rag.models import locate, resolve, window_beforehand
 
-        if self.model_name in _PACKAGED_WINDOWS and locate(self.model_name) is None:
-            return _PACKAGED_WINDOWS[self.model_name]
+        known = window_beforehand(self.model_name)
+        if known is not None and locate(self.model_name) is None:
+            return known
         return window_of(self._path or resolve(self.model_name, revision=self.revision, offline=True).path)
 
     @property

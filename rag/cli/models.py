@@ -23,7 +23,9 @@ def run(args: Namespace) -> int:
         return 0
     for model in list_models():
         size = f"{model.size_bytes / 2**20:,.0f} MiB" if model.size_bytes else ""
-        say(f"{model.name:<28} {model.state:<12} {size:>10}  {model.licence:<12} {model.path or model.source}")
+        say(f"{model.name:<34} {model.state:<8} {size:>10}  {model.licence:<12} {model.purpose or model.source}")
+        if model.state != "absent":
+            say(f"    {model.path}")
     return 0
 
 

@@ -4,7 +4,7 @@ Nothing here loads weights, and only `resolve` may touch the network.
 """
 
 from rag.models.folder import ModelFolder, home, weight_files, weights_sha256
-from rag.models.store import ModelInfo, list_models, locate, require_meaning, resolve
+from rag.models.store import ModelInfo, list_models, locate, require_meaning, resolve, window_beforehand
 
 __all__ = [
     "ModelFolder",
@@ -16,4 +16,5 @@ __all__ = [
     "resolve",
     "weight_files",
     "weights_sha256",
+    "window_beforehand",
 ]

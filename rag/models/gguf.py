@@ -1,13 +1,15 @@
-"""A Llama model in a GGUF file -> a transformers folder: bfloat16 safetensors, tokenizer, chat template.
+"""A decoder in a GGUF file -> a transformers folder: bfloat16 safetensors, tokenizer, chat template.
 
-Written for the packaged default: it reads the `llama` architecture with a byte-level BPE tokenizer of the
-`smollm` kind and refuses everything else. Quantised weights are dequantised, so they are not bit for bit the
+Written for the packaged models: it reads the `llama` architecture with a byte-level BPE tokenizer of the `smollm` kind,
+and `qwen2` with its own; everything else is refused. Quantised weights are dequantised, so they are not bit for bit the
 published ones.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,29 @@ _INSIDE = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_BIASES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj"}
+_QWEN2_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 _CONTROL = 3  # the token type of GGUF that special tokens carry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Architecture:
+    """What differs between those that are read.
+
+    `pairs`: rows of queries and keys are stored with rotary pairs side by side. `pre`: the kind of tokenizer.
+    """
+
+    model_type: str
+    pairs: bool
+    pre: str
+
+
+_ARCHITECTURES = {
+    "llama": _Architecture(model_type="llama", pairs=True, pre="smollm"),
+    "qwen2": _Architecture(model_type="qwen2", pairs=False, pre="qwen2"),
+}
 
 
 def convert(gguf: Path, folder: Path) -> None:
@@ -44,17 +68,19 @@ def convert(gguf: Path, folder: Path) -> None:
     from gguf import GGUFReader
 
     reader = GGUFReader(str(gguf))
-    _require(reader, "general.architecture", "llama", gguf)
-    _require(reader, "tokenizer.ggml.model", "gpt2", gguf)
-    _require(reader, "tokenizer.ggml.pre", "smollm", gguf)
-    _write_model(reader, folder)
-    _write_tokenizer(reader, folder)
+    name = _require(reader, "general.architecture", _ARCHITECTURES, gguf)
+    _require(reader, "tokenizer.ggml.model", ("gpt2",), gguf)
+    _require(reader, "tokenizer.ggml.pre", (_ARCHITECTURES[name].pre,), gguf)
+    _write_model(reader, folder, _ARCHITECTURES[name])
+    _write_tokenizer(reader, folder, name)
 
 
-def _require(reader: Any, key: str, wanted: str, gguf: Path) -> None:
+def _require(reader: Any, key: str, known: Iterable[str], gguf: Path) -> str:
     value = _value(reader, key)
-    if value != wanted:
-        raise MissingModel(f"'{gguf.name}' cannot be converted: its {key} is {value!r}, only {wanted!r} is read")
+    if value not in known:
+        read = " or ".join(map(repr, known))
+        raise MissingModel(f"'{gguf.name}' cannot be converted: its {key} is {value!r}, only {read} is read")
+    return str(value)
 
 
 def _value(reader: Any, key: str) -> Any:
@@ -67,19 +93,19 @@ def _number(reader: Any, key: str) -> float:
     return float(str(np.float32(_value(reader, key))))
 
 
-def _write_model(reader: Any, folder: Path) -> None:
+def _write_model(reader: Any, folder: Path, architecture: _Architecture) -> None:
     import torch
     from gguf import dequantize
     from safetensors.torch import save_file
     from transformers import GenerationConfig
 
-    config = _config(reader)
+    config = _config(reader, architecture.model_type)
     weights = {}
     for tensor in reader.tensors:
         values = dequantize(tensor.data, tensor.tensor_type)
-        if ".attn_q." in tensor.name:
+        if architecture.pairs and ".attn_q." in tensor.name:
             values = halves_of_heads(values, config.num_attention_heads)
-        elif ".attn_k." in tensor.name:
+        elif architecture.pairs and ".attn_k." in tensor.name:
             values = halves_of_heads(values, config.num_key_value_heads)
         weights[transformers_name(tensor.name)] = torch.from_numpy(values.copy()).to(torch.bfloat16)
     _require_shapes(config, {name: tuple(tensor.shape) for name, tensor in weights.items()})
@@ -89,38 +115,49 @@ def _write_model(reader: Any, folder: Path) -> None:
     GenerationConfig(**_special(reader)).save_pretrained(folder)  # type: ignore[no-untyped-call]
 
 
-def _config(reader: Any) -> Any:
-    from transformers import LlamaConfig
+def _config(reader: Any, name: str) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    return LlamaConfig(
-        architectures=["LlamaForCausalLM"],
-        vocab_size=int(_value(reader, "llama.vocab_size")),
-        hidden_size=int(_value(reader, "llama.embedding_length")),
-        intermediate_size=int(_value(reader, "llama.feed_forward_length")),
-        num_hidden_layers=int(_value(reader, "llama.block_count")),
-        num_attention_heads=int(_value(reader, "llama.attention.head_count")),
-        num_key_value_heads=int(_value(reader, "llama.attention.head_count_kv")),
-        max_position_embeddings=int(_value(reader, "llama.context_length")),
-        rms_norm_eps=_number(reader, "llama.attention.layer_norm_rms_epsilon"),
-        rope_parameters={"rope_type": "default", "rope_theta": _number(reader, "llama.rope.freq_base")},
+    def number(key: str) -> int:
+        return int(_value(reader, f"{name}.{key}"))
+
+    config = AutoConfig.for_model(
+        name,
+        vocab_size=len(_value(reader, "tokenizer.ggml.tokens")),
+        hidden_size=number("embedding_length"),
+        intermediate_size=number("feed_forward_length"),
+        num_hidden_layers=number("block_count"),
+        num_attention_heads=number("attention.head_count"),
+        num_key_value_heads=number("attention.head_count_kv"),
+        max_position_embeddings=number("context_length"),
+        rms_norm_eps=_number(reader, f"{name}.attention.layer_norm_rms_epsilon"),
+        rope_parameters={"rope_type": "default", "rope_theta": _number(reader, f"{name}.rope.freq_base")},
         tie_word_embeddings=all(tensor.name != "output.weight" for tensor in reader.tensors),
         dtype="bfloat16",
         **_special(reader),
     )
+    config.architectures = [AutoModelForCausalLM._model_mapping[type(config)].__name__]  # type: ignore[attr-defined]
+    return config
 
 
 def _special(reader: Any) -> dict[str, Any]:
-    names = {"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"}
-    return {name: int(_value(reader, f"tokenizer.ggml.{key}_token_id")) for name, key in names.items()}
+    return {f"{role}_token_id": id_ for role, id_ in _roles(reader).items() if role != "unk"}
+
+
+def _roles(reader: Any) -> dict[str, int]:
+    """Ids of the tokens that have a role; some files name no unknown token."""
+    names = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
+    ids = {role: _value(reader, f"tokenizer.ggml.{key}_token_id") for role, key in names.items()}
+    return {role: int(id_) for role, id_ in ids.items() if id_ is not None}
 
 
 def _require_shapes(config: Any, shapes: dict[str, tuple[int, ...]]) -> None:
     """Raise MissingModel unless the tensors are exactly those that the configured model has."""
     import torch
-    from transformers import LlamaForCausalLM
+    from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     wanted = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     if shapes != wanted:
         odd = sorted(set(shapes.items()) ^ set(wanted.items()))[:4]
@@ -128,17 +165,18 @@ def _require_shapes(config: Any, shapes: dict[str, tuple[int, ...]]) -> None:
 
 
 def transformers_name(name: str) -> str:
-    """The name that transformers gives a tensor of a GGUF Llama.
+    """The name that transformers gives a tensor of a GGUF Llama or Qwen2.
 
     >>> transformers_name("blk.7.ffn_down.weight")
     'model.layers.7.mlp.down_proj.weight'
     """
     if name in _OUTSIDE:
         return _OUTSIDE[name]
-    match = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
-    if match is None or match[2] not in _INSIDE:
-        raise MissingModel(f"tensor '{name}' of the GGUF file has no place in a Llama model")
-    return f"model.layers.{match[1]}.{_INSIDE[match[2]]}.weight"
+    match = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", name)
+    known = _BIASES if match is not None and match[3] == "bias" else _INSIDE
+    if match is None or match[2] not in known:
+        raise MissingModel(f"tensor '{name}' of the GGUF file has no place in a Llama or Qwen2 model")
+    return f"model.layers.{match[1]}.{known[match[2]]}.{match[3]}"
 
 
 def halves_of_heads(weights: NDArray[np.float32], n_heads: int) -> NDArray[np.float32]:
@@ -147,17 +185,23 @@ def halves_of_heads(weights: NDArray[np.float32], n_heads: int) -> NDArray[np.fl
     return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(weights.shape))
 
 
-def _write_tokenizer(reader: Any, folder: Path) -> None:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+def _write_tokenizer(reader: Any, folder: Path, name: str) -> None:
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     tokens: list[str] = _value(reader, "tokenizer.ggml.tokens")
     merges = [tuple(merge.split(" ")) for merge in _value(reader, "tokenizer.ggml.merges")]
     backend = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
-    # The `smollm` kind cuts off every digit before the usual pattern; else "\n\n1" loses its double break.
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    if name == "qwen2":
+        backend.normalizer = normalizers.NFC()
+        words = pre_tokenizers.Split(Regex(_QWEN2_WORDS), behavior="isolated")
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        )
+    else:  # `smollm` cuts off every digit before the usual pattern; else "\n\n1" loses its double break
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
     backend.decoder = decoders.ByteLevel()
     types = _value(reader, "tokenizer.ggml.token_type")
     backend.add_special_tokens(
@@ -169,11 +213,8 @@ def _write_tokenizer(reader: Any, folder: Path) -> None:
     )
     wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend,
-        bos_token=tokens[_value(reader, "tokenizer.ggml.bos_token_id")],
-        eos_token=tokens[_value(reader, "tokenizer.ggml.eos_token_id")],
-        pad_token=tokens[_value(reader, "tokenizer.ggml.padding_token_id")],
-        unk_token=tokens[_value(reader, "tokenizer.ggml.unknown_token_id")],
-        model_max_length=int(_value(reader, "llama.context_length")),
+        **{f"{role}_token": tokens[id_] for role, id_ in _roles(reader).items()},
+        model_max_length=int(_value(reader, f"{name}.context_length")),
         clean_up_tokenization_spaces=False,
         chat_template=_value(reader, "tokenizer.chat_template"),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rag.core.errors import MissingModel
 from rag.core.protocols import LLM, SignsItsWork
 from rag.models.folder import weights_sha256
-from rag.models.packaged import PACKAGED
 from rag.models.store import folder_of, resolve
+from rag.models.table import PACKAGED
 
 
 def model_identity(llm: LLM) -> dict[str, str] | None:

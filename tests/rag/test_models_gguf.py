@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,20 @@ TENSORS = {
 }
 
 
-def write(path: Path, *, tied: bool = True, leave_out: str = "") -> Path:
-    """A random Llama of two layers in 4-bit blocks, with a byte-level tokenizer that knows two merges."""
+def write(
+    path: Path, *, tied: bool = True, leave_out: str = "", architecture: str = "llama", floats: bool = False
+) -> Path:
+    """A random Llama or Qwen2 of two layers in 4-bit blocks, with a byte-level tokenizer that knows two merges.
+
+    Args:
+        floats: float32 instead of 4-bit blocks.
+    """
     from gguf import GGMLQuantizationType, GGUFWriter, quantize
     from tokenizers import pre_tokenizers
 
     tokens = SPECIAL + sorted(pre_tokenizers.ByteLevel.alphabet()) + ["ĊĊ", "Ġa"]
     random = np.random.default_rng(7)
-    writer = GGUFWriter(str(path), "llama")
+    writer = GGUFWriter(str(path), architecture)
     writer.add_block_count(LAYERS)
     writer.add_context_length(128)
     writer.add_embedding_length(HIDDEN)
@@ -46,22 +53,27 @@ def write(path: Path, *, tied: bool = True, leave_out: str = "") -> Path:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
+    writer.add_tokenizer_pre("smollm" if architecture == "llama" else architecture)
     writer.add_token_list(tokens)
     writer.add_token_types([3] * len(SPECIAL) + [1] * (len(tokens) - len(SPECIAL)))
     writer.add_token_merges(["Ċ Ċ", "Ġ a"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_pad_token_id(2)
-    writer.add_unk_token_id(0)
+    if architecture == "llama":
+        writer.add_unk_token_id(0)
     writer.add_chat_template(TEMPLATE)
     shapes = {f"blk.{i}.{name}.weight": shape for i in range(LAYERS) for name, shape in TENSORS.items()}
     shapes |= {"token_embd.weight": (len(tokens), HIDDEN), "output_norm.weight": (HIDDEN,)}
+    if architecture == "qwen2":
+        names = ("attn_q", "attn_k", "attn_v")
+        shapes |= {f"blk.{i}.{name}.bias": TENSORS[name][:1] for i in range(LAYERS) for name in names}
     if not tied:
         shapes["output.weight"] = (len(tokens), HIDDEN)
     for name, shape in shapes.items():
         values = random.normal(size=shape).astype(np.float32)
-        kind = GGMLQuantizationType.Q4_1 if len(shape) == 2 else GGMLQuantizationType.F32
+        quantised = len(shape) == 2 and not floats
+        kind = GGMLQuantizationType.Q4_1 if quantised else GGMLQuantizationType.F32
         if name != leave_out:
             writer.add_tensor(name, quantize(values, kind), raw_dtype=kind)
     writer.write_header_to_file()
@@ -71,13 +83,16 @@ def write(path: Path, *, tied: bool = True, leave_out: str = "") -> Path:
     return path
 
 
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
 @pytest.mark.parametrize("tied", [True, False])
-def test_weights_are_those_that_transformers_reads_from_the_same_file(tmp_path: Path, tied: bool) -> None:
+def test_weights_are_those_that_transformers_reads_from_the_same_file(
+    tmp_path: Path, tied: bool, architecture: str
+) -> None:
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    source = write(tmp_path / "tiny.gguf", tied=tied)
+    source = write(tmp_path / "tiny.gguf", tied=tied, architecture=architecture)
     (folder := tmp_path / "model").mkdir()
     convert(source, folder)
     require_complete(folder, cure="")
@@ -108,6 +123,19 @@ def test_the_tokenizer_splits_digits_and_keeps_special_tokens_and_template(tmp_p
     assert tokenizer.model_max_length == 128
     turns = [{"role": "user", "content": "hi"}]
     assert tokenizer.apply_chat_template(turns, tokenize=False) == "<|im_start|>user\nhi<|im_end|>\n"
+
+
+def test_the_tokenizer_of_qwen2_is_that_of_transformers(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, Qwen2Tokenizer
+
+    (folder := tmp_path / "model").mkdir()
+    convert(write(tmp_path / "tiny.gguf", architecture="qwen2"), folder)
+    own: Any = AutoTokenizer.from_pretrained(folder)
+    merges = [("Ċ", "Ċ"), ("Ġ", "a")]
+    theirs: Any = Qwen2Tokenizer(vocab=own.get_vocab(), merges=merges, unk_token=None)
+    for text in ("x\n\n12 a", "It's A'LL 3.14\t  b", "cafe\u0301 naïve 😀", " \u3000x\r\n\r\n", "日本語 a  a"):
+        assert own.encode(text) == theirs.encode(text), text
+        assert own.decode(own.encode(text)) == unicodedata.normalize("NFC", text)
 
 
 def test_a_file_without_one_of_its_tensors_is_refused_by_name(tmp_path: Path) -> None:
