@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
+
+from rag.models.processor import usable_cores
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
@@ -44,21 +43,6 @@ def run_batches(run: Callable[[Batch], Result], batches: Sequence[Batch]) -> Ite
             yield batch, future.result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Cores by affinity and by the control group's quota, rounded up, at least 1.
-
-    torch counts the machine's cores; in a container with a quota its threads would wait for one another.
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        used, period = quota.read_text(encoding="ascii").split()
-        cores = min(cores, math.ceil(int(used) / int(period)))
-    except (OSError, ValueError):  # no control group, or "max"
-        pass
-    return max(cores, 1)
 
 
 @contextmanager

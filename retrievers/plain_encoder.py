@@ -80,8 +80,8 @@ class PlainEncoder:
 
     def memory(self) -> list[Need]:
         """Weights, and the batches that run side by side."""
+        from rag.models.processor import usable_cores
         from rag.models.sizes import count_parameters, read_shape
-        from retrievers.batch_threads import usable_cores
         from retrievers.transformer import device, tokens_per_batch
 
         size = _BYTES[self.compute]

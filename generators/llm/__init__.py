@@ -5,6 +5,7 @@ from rag.core.registry import Registry
 LLMS = Registry(
     "llm",
     {
+        "llama_cpp": "generators.llm.llama_cpp:LlamaCppLLM",
         "scripted": "generators.llm.scripted:ScriptedLLM",
         "server": "generators.llm.server:ServerLLM",
         "transformers": "generators.llm.transformers:TransformersLLM",

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import MissingModel
+from rag.models.gguf_tokenizer import roles_of, value_of, write_tokenizer
 
 _OUTSIDE = {
     "token_embd.weight": "model.embed_tokens.weight",
@@ -35,10 +36,6 @@ _INSIDE = {
     "ffn_down": "mlp.down_proj",
 }
 _BIASES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj"}
-_QWEN2_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_CONTROL = 3  # the token type of GGUF that special tokens carry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,25 +69,20 @@ def convert(gguf: Path, folder: Path) -> None:
     _require(reader, "tokenizer.ggml.model", ("gpt2",), gguf)
     _require(reader, "tokenizer.ggml.pre", (_ARCHITECTURES[name].pre,), gguf)
     _write_model(reader, folder, _ARCHITECTURES[name])
-    _write_tokenizer(reader, folder, name)
+    write_tokenizer(reader, folder)
 
 
 def _require(reader: Any, key: str, known: Iterable[str], gguf: Path) -> str:
-    value = _value(reader, key)
+    value = value_of(reader, key)
     if value not in known:
         read = " or ".join(map(repr, known))
         raise MissingModel(f"'{gguf.name}' cannot be converted: its {key} is {value!r}, only {read} is read")
     return str(value)
 
 
-def _value(reader: Any, key: str) -> Any:
-    field = reader.get_field(key)
-    return None if field is None else field.contents()
-
-
 def _number(reader: Any, key: str) -> float:
     """A float32 as the shortest decimal that names it: 1e-05, not 9.999999747378752e-06."""
-    return float(str(np.float32(_value(reader, key))))
+    return float(str(np.float32(value_of(reader, key))))
 
 
 def _write_model(reader: Any, folder: Path, architecture: _Architecture) -> None:
@@ -119,11 +111,11 @@ def _config(reader: Any, name: str) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     def number(key: str) -> int:
-        return int(_value(reader, f"{name}.{key}"))
+        return int(value_of(reader, f"{name}.{key}"))
 
     config = AutoConfig.for_model(
         name,
-        vocab_size=len(_value(reader, "tokenizer.ggml.tokens")),
+        vocab_size=len(value_of(reader, "tokenizer.ggml.tokens")),
         hidden_size=number("embedding_length"),
         intermediate_size=number("feed_forward_length"),
         num_hidden_layers=number("block_count"),
@@ -141,14 +133,7 @@ def _config(reader: Any, name: str) -> Any:
 
 
 def _special(reader: Any) -> dict[str, Any]:
-    return {f"{role}_token_id": id_ for role, id_ in _roles(reader).items() if role != "unk"}
-
-
-def _roles(reader: Any) -> dict[str, int]:
-    """Ids of the tokens that have a role; some files name no unknown token."""
-    names = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
-    ids = {role: _value(reader, f"tokenizer.ggml.{key}_token_id") for role, key in names.items()}
-    return {role: int(id_) for role, id_ in ids.items() if id_ is not None}
+    return {f"{role}_token_id": id_ for role, id_ in roles_of(reader).items() if role != "unk"}
 
 
 def _require_shapes(config: Any, shapes: dict[str, tuple[int, ...]]) -> None:
@@ -183,39 +168,3 @@ def halves_of_heads(weights: NDArray[np.float32], n_heads: int) -> NDArray[np.fl
     """Rows of each head: from rotary pairs side by side (GGUF) to first halves, then second halves."""
     pairs = weights.reshape(n_heads, -1, 2, weights.shape[1])
     return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(weights.shape))
-
-
-def _write_tokenizer(reader: Any, folder: Path, name: str) -> None:
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    tokens: list[str] = _value(reader, "tokenizer.ggml.tokens")
-    merges = [tuple(merge.split(" ")) for merge in _value(reader, "tokenizer.ggml.merges")]
-    backend = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
-    if name == "qwen2":
-        backend.normalizer = normalizers.NFC()
-        words = pre_tokenizers.Split(Regex(_QWEN2_WORDS), behavior="isolated")
-        backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-        )
-    else:  # `smollm` cuts off every digit before the usual pattern; else "\n\n1" loses its double break
-        backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-        )
-    backend.decoder = decoders.ByteLevel()
-    types = _value(reader, "tokenizer.ggml.token_type")
-    backend.add_special_tokens(
-        [
-            AddedToken(token, normalized=False, special=True)
-            for token, kind in zip(tokens, types, strict=True)
-            if kind == _CONTROL
-        ]
-    )
-    wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=backend,
-        **{f"{role}_token": tokens[id_] for role, id_ in _roles(reader).items()},
-        model_max_length=int(_value(reader, f"{name}.context_length")),
-        clean_up_tokenization_spaces=False,
-        chat_template=_value(reader, "tokenizer.chat_template"),
-    )
-    wrapped.save_pretrained(folder)

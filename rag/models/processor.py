@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from functools import cache
@@ -30,6 +31,21 @@ def bfloat16_pays() -> bool:
     if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
         return True
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()) and vendor() == "AuthenticAMD"
+
+
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores by affinity and by the control group's quota, rounded up, at least 1.
+
+    torch counts the machine's cores; in a container with a quota its threads would wait for one another.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        used, period = quota.read_text(encoding="ascii").split()
+        cores = min(cores, math.ceil(int(used) / int(period)))
+    except (OSError, ValueError):  # no control group, or "max"
+        pass
+    return max(cores, 1)
 
 
 @cache

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from retrievers.batch_threads import run_batches, usable_cores
+from rag.models.processor import usable_cores
+from retrievers.batch_threads import run_batches
 
 
 @pytest.fixture(autouse=True)

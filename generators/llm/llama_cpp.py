@@ -1,0 +1,280 @@
+"""A GGUF file in this process, run by llama.cpp."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generators.llm.llama_engine import LlamaEngine
+from generators.llm.loading import load_tokenizer
+from generators.llm.params import require_valid
+from rag.core.memory import Need
+from rag.core.optional import need
+from rag.core.types import Completion, Prompt, SamplingParams
+from rag.models import resolve, window_beforehand
+from rag.models.chat import encode_prompt, encode_text, turn_stops
+from rag.models.gguf_facts import GGUFFacts, read_facts
+from rag.models.processor import usable_cores
+
+
+class _Last(threading.local):
+    """Of a thread's last scores: tokens of each prompt that a slot held."""
+
+    cached: tuple[int, ...] = ()
+
+
+class LlamaCppLLM:
+    """Any GGUF file in this process, run by llama.cpp (Gerganov and others, github.com/ggml-org/llama.cpp).
+
+    Quantised weights are used as they are: a model takes a third of its memory in bfloat16, and writes several times as
+    fast on a processor. Prompts are laid out by the file's chat template, and no text inside a message can open or close a
+    turn (`rag.models.chat`). Prompts of a batch and open streams take turns in `slots` places; what a prompt begins with is
+    not read again where its slot still holds it. Greedy unless a temperature is given. No port is opened. Many threads
+    may call it.
+
+    Args:
+        model: a packaged name, or the path of a .gguf file.
+        context_window: most tokens of a prompt and its answer; each slot keeps memory for so many. The model's own window
+            bounds it.
+        slots: requests that are worked on at a time.
+        threads: of the processor; unset takes the cores that this process may use. More than are free slow it down much.
+        offline: true never touches the network; unset asks HF_HUB_OFFLINE.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "qwen2.5-coder-1.5b-instruct",
+        context_window: int = 8192,
+        slots: int = 4,
+        threads: int | None = None,
+        offline: bool | None = None,
+    ) -> None:
+        if not model:
+            raise ValueError("llm.llama_cpp: model must name a packaged model or a .gguf file")
+        for name, value in (("context_window", context_window), ("slots", slots), ("threads", threads)):
+            if value is not None and value < 1:
+                raise ValueError(f"llm.llama_cpp: {name} must be at least 1, got {value}")
+        need("xllamacpp", by="llm.llama_cpp", extra="llama")
+        need("transformers", by="llm.llama_cpp")
+        self.model_name = model if model.endswith(".gguf") else f"{model}.gguf"
+        self.slots, self.threads, self.offline = slots, threads, offline
+        self._asked_window = context_window
+        self._last = _Last()
+        self._lock = threading.RLock()
+        self._known: GGUFFacts | None = None
+        self._own_tokenizer: Any = None
+        self._engine: LlamaEngine | None = None
+
+    @property
+    def context_window(self) -> int:
+        """Tokens for prompt and completion together. Loads and fetches nothing.
+
+        Raises:
+            MissingModel: the model is not here yet, and its window is not known beforehand.
+        """
+        known = window_beforehand(self.model_name)
+        return min(self._asked_window, known or read_facts(self._here()).window)
+
+    @property
+    def model_names(self) -> tuple[tuple[str, str | None], ...]:
+        """Its file's name; it has no revision."""
+        return ((self.model_name, None),)
+
+    @property
+    def keeps_forms(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset({"choices", "regex", "json_schema"})
+
+    @property
+    def streams_together(self) -> bool:
+        """Streams that are open at a time share the slots."""
+        return True
+
+    @property
+    def last_cached(self) -> tuple[int, ...]:
+        """Tokens of each prompt of this thread's last `score` or `choose` that a slot still held."""
+        return self._last.cached
+
+    def signature(self) -> dict[str, str]:
+        """The digest of its file. Fetches it if need be."""
+        return {"file": self._facts.sha256}
+
+    def memory(self) -> list[Need]:
+        """The file, which is mapped and read in full, and the slots.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        path = self._here()
+        facts = read_facts(path)
+        slots = Need(
+            what=f"{self.slots} slots of {self.context_window:,} tokens",
+            n_bytes=self.slots * self.context_window * facts.token_bytes,
+            smaller=f"lower context_window or slots of {self.model_name}",
+        )
+        return [Need(what=f"weights of {path.name}", n_bytes=path.stat().st_size), slots]
+
+    def warm_up(self) -> None:
+        """Load now instead of at the first call."""
+        _ = self._loaded
+
+    def release(self) -> None:
+        """Let go of the weights and slots. The next call loads them again."""
+        with self._lock:
+            self._engine = None
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Tokens of each prompt, with those of the chat template. Loads the tokenizer alone."""
+        return [len(encode_prompt(self._tokenizer, prompt)) for prompt in prompts]
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        """One completion per prompt, in order. Ctrl-C ends all of them at their next token.
+
+        Raises:
+            ValueError: a prompt and `max_tokens` do not fit the context window; nothing was written then.
+        """
+        require_valid(params, by="llm.llama_cpp", keeps_forms=True)
+        heads = self._fitting(prompts, params.max_tokens)
+        if not heads:
+            return []
+        engine, stop, ended = self._loaded, self._stop(params), threading.Event()
+        with ThreadPoolExecutor(self.slots, thread_name_prefix="llama") as pool:
+            try:
+                return list(
+                    pool.map(lambda ids: engine.write(ids, params, stop=stop, told=lambda _: not ended.is_set()), heads)
+                )
+            finally:
+                ended.set()
+
+    def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
+        """The pieces of one completion, as they are settled; joined they are `complete`'s text.
+
+        The generator's return value is the Completion. Closing it ends the writing at the next token.
+
+        Raises:
+            ValueError: as `complete`, before the first piece.
+        """
+        require_valid(params, by="llm.llama_cpp", keeps_forms=True)
+        [head] = self._fitting([prompt], params.max_tokens)
+        return self._stream(head, params)
+
+    def _stream(self, head: list[int], params: SamplingParams) -> Generator[str, None, Completion]:
+        pieces: queue.SimpleQueue[str | Completion | BaseException] = queue.SimpleQueue()
+        engine, stop, ended = self._loaded, self._stop(params), threading.Event()
+
+        def told(piece: str) -> bool:
+            if piece:
+                pieces.put(piece)
+            return not ended.is_set()
+
+        def work() -> None:
+            try:
+                pieces.put(engine.write(head, params, stop=stop, told=told))
+            except BaseException as error:  # told to whoever reads the stream
+                pieces.put(error)
+
+        threading.Thread(target=work, name="llama-stream", daemon=True).start()
+        try:
+            while isinstance(piece := pieces.get(), str):
+                yield piece
+        finally:
+            ended.set()
+        if isinstance(piece, BaseException):
+            raise piece
+        return piece
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        """Natural-log probability of every token of `continuations[i]` after `prompts[i]`. Each token costs a step.
+
+        Raises:
+            ValueError: the lists differ in length, or a pair does not fit the context window.
+        """
+        if len(prompts) != len(continuations):
+            raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+        tails = [encode_text(self._tokenizer, text) for text in continuations]
+        heads = self._fitting(prompts, max(map(len, tails), default=0))
+        engine = self._loaded if any(tails) else None
+
+        def one(pair: tuple[list[int], list[int]]) -> tuple[list[float], int]:
+            head, tail = pair
+            return engine.score(head, tail) if engine and tail else ([], 0)
+
+        with ThreadPoolExecutor(self.slots, thread_name_prefix="llama") as pool:
+            scored = list(pool.map(one, zip(heads, tails, strict=True)))
+        self._last.cached = tuple(cached for _, cached in scored)
+        return [scores for scores, _ in scored]
+
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [n_prompts, n_choices]: log-probability of each whole choice, summed over its tokens.
+
+        A prompt is read once: its choices follow one another in its slot.
+
+        Raises:
+            ValueError: no choices, an empty one, or one that does not fit the context window.
+        """
+        if not choices or "" in choices:
+            raise ValueError("choose: needs at least one choice, and none may be empty")
+        tails = [encode_text(self._tokenizer, choice) for choice in choices]
+        heads = self._fitting(prompts, max(map(len, tails)))
+        self._last.cached = (0,) * len(heads)
+        if not heads:
+            return np.zeros((0, len(choices)), dtype=np.float32)
+        engine = self._loaded
+
+        def row(head: list[int]) -> tuple[list[float], int]:
+            scored = [engine.score(head, tail) for tail in tails]
+            return [sum(scores) for scores, _ in scored], scored[0][1]
+
+        with ThreadPoolExecutor(self.slots, thread_name_prefix="llama") as pool:
+            rows = list(pool.map(row, heads))
+        self._last.cached = tuple(cached for _, cached in rows)
+        return np.array([scores for scores, _ in rows], dtype=np.float32)
+
+    def _fitting(self, prompts: Sequence[Prompt], more: int) -> list[list[int]]:
+        heads, window = [encode_prompt(self._tokenizer, prompt) for prompt in prompts], self.context_window
+        for number, head in enumerate(heads, start=1):
+            if len(head) + more > window:
+                raise ValueError(
+                    f"{self.model_name}: prompt {number} of {len(heads)} is {len(head):,} tokens and {more:,} more were"
+                    f" asked for, but the context window is {window:,}. Give it less text (the assembler's or reranker's"
+                    " budget), lower max_tokens, or raise context_window."
+                )
+        return heads
+
+    def _stop(self, params: SamplingParams) -> tuple[str, ...]:
+        return (*params.stop, *turn_stops(self._tokenizer))
+
+    def _here(self) -> Path:
+        return resolve(self.model_name, offline=True).path
+
+    @property
+    def _facts(self) -> GGUFFacts:
+        with self._lock:
+            if self._known is None:
+                self._known = read_facts(resolve(self.model_name, offline=self.offline).path)
+            return self._known
+
+    @property
+    def _tokenizer(self) -> Any:
+        with self._lock:
+            if self._own_tokenizer is None:
+                self._own_tokenizer = load_tokenizer(self._facts.tokenizer)
+            return self._own_tokenizer
+
+    @property
+    def _loaded(self) -> LlamaEngine:
+        with self._lock:
+            if self._engine is None:
+                path, window = resolve(self.model_name, offline=self.offline).path, self.context_window
+                self._engine = LlamaEngine(
+                    path, window=window, slots=self.slots, threads=self.threads or usable_cores()
+                )
+            return self._engine

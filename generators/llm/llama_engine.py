@@ -1,0 +1,158 @@
+"""llama.cpp in this process, through xllamacpp: one loaded file that answers from any number of threads.
+
+The binding is llama.cpp's own server, and it insists on listening somewhere. It is made to listen on a Unix socket in a
+folder that only this user may enter, and the folder is removed as soon as it does: no address of the network is opened, and
+nobody can connect.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rag.core.errors import MissingModel, StageError
+from rag.core.types import Completion, SamplingParams
+
+Chunk = Mapping[str, Any]
+
+
+class LlamaEngine:
+    """A loaded GGUF file with `slots` places for requests, each of `window` tokens. More requests wait for a slot.
+
+    Raises:
+        MissingModel: llama.cpp cannot load the file.
+    """
+
+    def __init__(self, path: Path, *, window: int, slots: int, threads: int) -> None:
+        import xllamacpp
+
+        settings = xllamacpp.CommonParams()
+        settings.model.path = str(path)
+        settings.n_ctx, settings.n_parallel = window * slots, slots
+        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
+        settings.cache_ram_mib = 0  # prompts of other slots are not kept beside the slots: memory has a bound
+        settings.ctx_shift = False
+        settings.warmup, settings.ui, settings.verbosity = False, False, 0
+        with tempfile.TemporaryDirectory(prefix="ragline-") as private:
+            settings.hostnames = [f"{private}/llama.sock"]
+            try:
+                self._server = xllamacpp.Server(settings)
+            except RuntimeError as cause:
+                raise MissingModel(
+                    f"'{path}' does not load in llama.cpp: it is damaged, of an architecture that this version does not"
+                    f" know, or larger than the memory ({cause})"
+                ) from cause
+
+    def write(
+        self, ids: Sequence[int], params: SamplingParams, *, stop: Sequence[str], told: Callable[[str], bool]
+    ) -> Completion:
+        """Write after a prompt. `told` gets each piece of text and says whether to go on.
+
+        Raises:
+            StageError: llama.cpp refuses the request; says why.
+        """
+        request = {
+            "prompt": list(ids),
+            "n_predict": params.max_tokens,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "seed": params.seed,
+            "stop": list(stop),
+            "n_probs": params.logprobs,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **_PLAIN,
+            **_form(params),
+        }
+        pieces, places, last = list[str](), list[dict[str, float]](), dict[str, Any]()
+        failed: list[BaseException] = []
+
+        def take(chunk: Chunk) -> bool:
+            if "error" in chunk:
+                last.update(chunk)
+                return True
+            try:
+                [choice] = chunk["choices"]
+                pieces.append(choice["text"])
+                places.extend(
+                    _candidates(place, params.logprobs) for place in (choice["logprobs"] or {}).get("content", ())
+                )
+                last.update(chunk, finish_reason=choice["finish_reason"])
+                return not told(choice["text"])
+            except BaseException as error:  # it would be lost in the binding
+                failed.append(error)
+                return True
+
+        refused = self._server.handle_completions(request, take)
+        if failed:
+            raise failed[0]
+        _require_served(refused if isinstance(refused, Mapping) else last)
+        usage = last.get("usage", {})
+        return Completion(
+            text="".join(pieces),
+            prompt_tokens=len(ids),
+            completion_tokens=usage.get("completion_tokens", len(pieces)),
+            cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
+            finish_reason=last.get("finish_reason") or "abort",
+            logprobs=tuple(places) if params.logprobs else None,
+        )
+
+    def score(self, ids: Sequence[int], tail: Sequence[int]) -> tuple[list[float], int]:
+        """Log-probability of each token of `tail` after `ids`, and how many tokens of `ids` a slot still held.
+
+        The tail is written with a grammar that allows nothing else; what llama.cpp tells of a token is the model's own
+        probability, before the grammar.
+
+        Raises:
+            StageError: llama.cpp refuses the request; says why.
+        """
+        reply = self._server.handle_completions(
+            {
+                "prompt": list(ids),
+                "n_predict": len(tail),
+                "temperature": 0,
+                "n_probs": 1,
+                "grammar": "root ::= " + " ".join(f"<[{id_}]>" for id_ in tail),
+                **_PLAIN,
+            }
+        )
+        _require_served(reply)
+        places = reply["choices"][0]["logprobs"]["content"]
+        if [place["id"] for place in places] != list(tail):
+            raise StageError("llm.llama_cpp: llama.cpp wrote other tokens than those that were to be scored")
+        return [float(place["logprob"]) for place in places], reply["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+
+_PLAIN: Mapping[str, Any] = {
+    "cache_prompt": True,
+    "samplers": ["temperature", "top_p"],
+}
+"""What every request says: no sampler but those that `SamplingParams` knows."""
+
+
+def _require_served(reply: Mapping[str, Any]) -> None:
+    if "error" in reply:
+        raise StageError(f"llm.llama_cpp: {reply['error'].get('message', 'llama.cpp refused the request')}")
+
+
+def _candidates(place: Mapping[str, Any], n: int) -> dict[str, float]:
+    """Token -> log-probability, the likeliest first; the one that was written is among them."""
+    noted = {str(one["token"]): float(one["logprob"]) for one in reversed(place["top_logprobs"][:n])}
+    noted.setdefault(str(place["token"]), float(place["logprob"]))
+    return dict(sorted(noted.items(), key=lambda one: -one[1]))
+
+
+def _form(params: SamplingParams) -> dict[str, Any]:
+    """What holds the text to a form. Regular expressions are those of llguidance, which is built in."""
+    if params.choices:
+        rule = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in params.choices)
+    elif params.regex:
+        rule = "/" + params.regex.replace("/", r"\/") + "/"
+    elif params.json_schema:
+        rule = f"%json {params.json_schema}"
+    else:
+        return {}
+    return {"grammar": f"%llguidance {{}}\nstart: {rule}"}
