@@ -502,13 +502,22 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
+class IndexPart(BaseModel):
+    """One index: its name, as ids begin with it where several are searched as one."""
+
+    name: str
+    passages: int
+
+
 class IndexReply(BaseModel):
     """`name`: the last part of its address; null where the graph searches none. `identity`: of what it holds and how it
-    was built, so another one after every build that changed something. `examples`: questions made of titles in it."""
+    was built, so another one after every build that changed something. `parts`: the indexes that are searched as one, or
+    the only one. `examples`: questions made of titles in all of them."""
 
     name: str | None
     identity: str | None
     passages: int
+    parts: list[IndexPart]
     legs: list[str]
     examples: list[str]
 
