@@ -13,7 +13,8 @@ from starlette.responses import Response
 from rag.core.types import Document
 from rag.service.replies import JSONReply
 from rag.service.services import Services
-from rag.service.wire import IndexReply, refusals
+from rag.service.wire.described import IndexReply
+from rag.service.wire.errors import refusals
 from retrievers.index.protocol import HasParts, Index
 
 _EXAMPLES, _LOOKED_AT = 4, 24
