@@ -1,4 +1,4 @@
-# ragline, its command and its server, on a CPU. Not built yet: no container engine was at hand.
+# ragline, its command and its server, on a CPU. What was run of it: docs/deployment.md.
 #
 #   docker build -t ragline .
 #   docker run --rm -v ~/notes:/notes:ro -v ragline:/data ragline index /notes

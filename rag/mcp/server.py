@@ -29,7 +29,8 @@ from rag.service.generations import Current
 from rag.service.history import by_turns, fit
 from rag.service.service import answering_llm
 from rag.service.settings import ServeSettings
-from rag.service.wire import FILTER_HELP, ChatMessage, Where
+from rag.service.wire.messages import ChatMessage
+from rag.service.wire.where import FILTER_HELP, Where
 from retrievers.index.protocol import Index
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rag.service.wire import few_fields
+from rag.service.wire.forms import few_fields
 
 LONGEST_QUERY = 20_000
 """Characters of a query, and of a turn of the history."""

@@ -28,7 +28,9 @@ from rag.service.gone import unless_gone
 from rag.service.replies import LAST_EVENT, EventStream, JSONReply, event
 from rag.service.service import ANSWERING, CHAT_PATH, Service
 from rag.service.services import Services
-from rag.service.wire import ChatReply, ChatRequest, refusals
+from rag.service.wire.chat_reply import ChatReply
+from rag.service.wire.chat_request import ChatRequest
+from rag.service.wire.errors import refusals
 
 EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
 STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENT}}}}

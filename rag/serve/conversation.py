@@ -15,7 +15,8 @@ from rag.serve.sessions import Sessions, UnknownSession
 from rag.service.errors import ApiError
 from rag.service.service import Service
 from rag.service.services import Services
-from rag.service.wire import ChatRequest, Error
+from rag.service.wire.chat_request import ChatRequest
+from rag.service.wire.errors import Error
 
 logger = logging.getLogger(__name__)
 

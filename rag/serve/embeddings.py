@@ -13,7 +13,8 @@ from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
-from rag.service.wire import EmbeddingsReply, EmbeddingsRequest, refusals
+from rag.service.wire.embeddings import EmbeddingsReply, EmbeddingsRequest
+from rag.service.wire.errors import refusals
 
 
 def router(services: Services) -> APIRouter:

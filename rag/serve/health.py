@@ -16,7 +16,7 @@ from rag.graph.build import Graph
 from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
-from rag.service.wire import Health, Ready
+from rag.service.wire.described import Health, Ready
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """What of a chat request is honoured, and what its reply says of the rest.
 
 Clients send much that a graph has no use for, and most of it may be left out: the answer is none the worse. What would
-break the client instead is refused when the request is read (`rag.service.wire`).
+break the client instead is refused when the request is read (`rag.service.wire.chat_request`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag.service.service import Service
-from rag.service.wire import ChatRequest
+from rag.service.wire.chat_request import ChatRequest
 
 _SHOWN_CHARACTERS = 200
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import PurePath
 from typing import Any
 
@@ -11,8 +13,9 @@ from starlette.responses import Response
 from rag.core.types import Document
 from rag.service.replies import JSONReply
 from rag.service.services import Services
-from rag.service.wire import IndexReply, refusals
-from retrievers.index.protocol import Index
+from rag.service.wire.described import IndexReply
+from rag.service.wire.errors import refusals
+from retrievers.index.protocol import HasParts, Index
 
 _EXAMPLES, _LOOKED_AT = 4, 24
 _SHORTEST, _LONGEST = 3, 40
@@ -34,18 +37,26 @@ def router(services: Services) -> APIRouter:
 
 def _described(index: Index | None) -> dict[str, Any]:
     if index is None:
-        return {"name": None, "identity": None, "passages": 0, "legs": [], "examples": []}
+        return {"name": None, "identity": None, "passages": 0, "parts": [], "legs": [], "examples": []}
+    parts = index.parts if isinstance(index, HasParts) else {PurePath(index.name).name: index}
     return {
-        "name": PurePath(index.name).name,
+        "name": " and ".join(parts),
         "identity": index.identity,
         "passages": len(index),
+        "parts": [{"name": name, "passages": len(part)} for name, part in parts.items()],
         "legs": list(index.legs),
-        "examples": [f"What do the documents say about {topic}?" for topic in _topics(index)],
+        "examples": [f"What do the documents say about {topic}?" for topic in _topics(list(parts.values()))],
     }
 
 
-def _topics(index: Index) -> list[str]:
-    """What a few passages from all over the index are about."""
+def _topics(parts: Sequence[Index]) -> list[str]:
+    """What a few passages are about, from each index in turn and from all over it."""
+    turns = zip_longest(*map(_topics_of, parts))
+    topics = dict.fromkeys(topic for turn in turns for topic in turn if topic)
+    return list(topics)[: max(_EXAMPLES, len(parts))]
+
+
+def _topics_of(index: Index) -> list[str]:
     rows = range(0, len(index), max(1, len(index) // _LOOKED_AT))[:_LOOKED_AT]
     topics = dict.fromkeys(_topic(document) for document in index.documents.many(rows))
     return [topic for topic in topics if topic][:_EXAMPLES]

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
-from rag.service.wire import Model, ModelList, refusals
+from rag.service.wire.described import Model, ModelList
+from rag.service.wire.errors import refusals
 
 
 def router(services: Services) -> APIRouter:

@@ -15,7 +15,8 @@ from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
-from rag.service.wire import RerankReply, RerankRequest, refusals
+from rag.service.wire.errors import refusals
+from rag.service.wire.rerank import RerankReply, RerankRequest
 
 
 def router(services: Services) -> APIRouter:

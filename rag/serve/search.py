@@ -18,7 +18,8 @@ from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
-from rag.service.wire import SearchReply, SearchRequest, refusals
+from rag.service.wire.errors import refusals
+from rag.service.wire.search import SearchReply, SearchRequest
 
 
 def router(services: Services) -> APIRouter:

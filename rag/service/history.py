@@ -11,7 +11,7 @@ from rag.core.protocols import LLM
 from rag.core.types import Message
 from rag.service.errors import ApiError
 from rag.service.settings import ServeSettings
-from rag.service.wire import ChatMessage
+from rag.service.wire.messages import ChatMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,11 @@ class JoinedIndex:
         return " and ".join(part.name for part in self._parts)
 
     @property
+    def parts(self) -> dict[str, Index]:
+        """The indexes in their order, by what they are called in ids."""
+        return dict(zip(self._names, self._parts, strict=True))
+
+    @property
     def address(self) -> str:
         """Where any process opens the same."""
         return joined_address([part.address for part in self._parts])

@@ -78,6 +78,16 @@ class KnowsDuplicates(Protocol):
     def near_duplicates(self) -> NearDuplicates: ...
 
 
+@runtime_checkable
+class HasParts(Protocol):
+    """Several indexes searched as one."""
+
+    @property
+    def parts(self) -> Mapping[str, Index]:
+        """The indexes in their order, by what they are called in ids."""
+        ...
+
+
 def kinds_held(index: object) -> frozenset[str]:
     """The kinds of content that an index holds beside text."""
     return index.kinds if isinstance(index, HoldsContents) else frozenset()

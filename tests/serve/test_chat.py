@@ -16,7 +16,7 @@ from rag.core.types import Completion, Message, Prompt, SamplingParams
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings, create_app
 from rag.service.service import Service
-from rag.service.wire import ChatReply
+from rag.service.wire.chat_reply import ChatReply
 from tests.serve.asking import DEADLINE_S, asked, openai_client, posted, until
 from tests.serve.browser import served
 from tests.serve.test_endpoints import replace_node

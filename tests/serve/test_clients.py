@@ -1,4 +1,4 @@
-"""What clients really send, replayed against a real server. Recorded by `tests/serve/clients/record.py`."""
+"""What clients really send, replayed against a real server. Recorded by `python -m tests.serve.clients.record`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,11 @@ from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings, create_app
 from rag.serve.health import Checkup
-from rag.service import wire
+from rag.service.wire.described import Ready
+from rag.service.wire.embeddings import EmbeddingsReply
+from rag.service.wire.errors import Error
+from rag.service.wire.rerank import RerankReply
+from rag.service.wire.search import SearchReply
 from tests.serve.asking import DEADLINE_S, openai_client, until
 from tests.serve.walled import MODEL, client, graph, question, walled
 from tests.small_index import small_index
@@ -46,7 +50,7 @@ def as_described(model: type[BaseModel], reply: dict[str, Any]) -> dict[str, Any
 
 def test_a_search_gives_hits_with_positions_and_stages(asking: TestClient) -> None:
     reply = asking.post("/v1/search", json={"query": "lost laptop", "k": 2}).json()
-    as_described(wire.SearchReply, reply)
+    as_described(SearchReply, reply)
     assert [hit["rank"] for hit in reply["hits"]] == [1, 2][: len(reply["hits"])]
     assert reply["hits"][0]["doc_id"] == "texts/d10.md#1"
     assert reply["hits"][0]["position"]["source"] == "texts/d10.md"
@@ -136,7 +140,7 @@ def test_documents_of_a_request_are_put_in_order(index: Path) -> None:
     with load_pipeline(spec, index=index) as pipeline, client(pipeline) as asking:
         body = {"query": "paid leave", "documents": ["a train", {"text": "a wheel"}, "thirty days"], "top_n": 2}
         reply = asking.post("/v1/rerank", json=body | {"return_documents": True, "model": MODEL}).json()
-        as_described(wire.RerankReply, reply)
+        as_described(RerankReply, reply)
         assert [(one["index"], one["document"]["text"]) for one in reply["results"]] == [
             (2, "thirty days"),
             (0, "a train"),
@@ -191,7 +195,7 @@ def test_texts_are_encoded_as_the_index_does_it(dense: Pipeline) -> None:
         raw = official.post(
             "/embeddings", body={"model": MODEL, "input": texts, "encoding_format": "base64"}, cast_to=dict[str, Any]
         )
-    as_described(wire.EmbeddingsReply, raw)
+    as_described(EmbeddingsReply, raw)
     first = np.frombuffer(base64.b64decode(raw["data"][0]["embedding"]), dtype="<f4")
     np.testing.assert_array_equal(first, wanted[0])
     assert raw["usage"]["prompt_tokens"] > 0
@@ -253,13 +257,13 @@ def test_ready_says_what_is_degraded_and_health_does_not_mind(index: Path) -> No
     with load_pipeline(graph(), index=index) as pipeline:
         with client(pipeline) as asking:
             until(lambda: not loading(asking))
-            assert as_described(wire.Ready, asking.get("/ready").json()) == {"status": "ready", "degraded": []}
+            assert as_described(Ready, asking.get("/ready").json()) == {"status": "ready", "degraded": []}
         model = DeadServer(replies=("x",))
         pipeline.graph.parts["answer"].llm = model
         pipeline.graph.models["small"] = model  # type: ignore[index]
         with client(pipeline) as asking:
             until(lambda: not loading(asking))
-            reply = as_described(wire.Ready, asking.get("/ready").json())
+            reply = as_described(Ready, asking.get("/ready").json())
             assert reply["status"] == "degraded"
             assert [part["part"] for part in reply["degraded"]] == ["model small"]
             assert "answer" in reply["degraded"][0]["means"]
@@ -320,7 +324,7 @@ def test_errors_have_one_form_wherever_they_come_from(asking: TestClient) -> Non
         400: asking.post("/v1/search", content=b"{", headers={"Content-Type": "application/json"}),
     }.items():
         assert reply.status_code == status
-        as_described(wire.Error, reply.json())
+        as_described(Error, reply.json())
     assert asking.get("/v1/search").headers["Allow"] == "POST"
     lone = b'{"query": "\\ud800 lone", "secret": "hunter2"}'
     invalid = asking.post("/v1/search", content=lone, headers={"Content-Type": "application/json"})

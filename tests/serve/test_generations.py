@@ -68,7 +68,8 @@ def test_a_new_generation_is_served_without_a_restart_and_the_old_one_goes(tmp_p
     with load_pipeline(graph(), index=index) as pipeline, client(pipeline, **FOLLOWING) as asking:
         before = asking.get("/v1/index").json()
         assert before == {"name": "idx", "identity": pipeline.index.identity, "passages": 1, "legs": ["lexical"]} | {
-            "examples": ["What do the documents say about Wheels 0?"]
+            "parts": [{"name": "idx", "passages": 1}],
+            "examples": ["What do the documents say about Wheels 0?"],
         }
         assert "bicycle" in passages(asking)[0]
         build(tmp_path, "tricycle", n=2)
@@ -79,6 +80,23 @@ def test_a_new_generation_is_served_without_a_restart_and_the_old_one_goes(tmp_p
         build(tmp_path, "unicycle", n=3)
         until(lambda: asking.get("/v1/index").json()["passages"] == 3)
         assert not (index / "generation-000001").exists()
+
+
+def test_of_several_indexes_each_is_named_and_gives_questions(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    indexes = [build(tmp_path / "one", "bicycle", n=30), build(tmp_path / "two", "tricycle", n=2)]
+    with load_pipeline(graph(), index=indexes) as pipeline, client(pipeline) as asking:
+        described = asking.get("/v1/index").json()
+        assert described["name"] == "idx and idx~2"
+        assert described["parts"] == [{"name": "idx", "passages": 30}, {"name": "idx~2", "passages": 2}]
+        assert described["passages"] == 32
+        (tmp_path / "two" / "texts" / "d0.md").write_text("# Ferries\n\nThey leave at ten.\n")
+    build_index([tmp_path / "two" / "texts"], indexes[1], legs=("lexical",))
+    with load_pipeline(graph(), index=indexes) as pipeline, client(pipeline) as asking:
+        examples = asking.get("/v1/index").json()["examples"]
+    assert len(examples) == 4
+    assert examples[1] == "What do the documents say about Ferries?"
 
 
 def test_models_are_not_loaded_again_and_the_old_index_is_let_go(tmp_path: Path) -> None:

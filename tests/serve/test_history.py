@@ -11,7 +11,7 @@ from rag.core.types import Message, Prompt
 from rag.serve import ServeSettings
 from rag.service.errors import ApiError
 from rag.service.history import by_turns, fit, split
-from rag.service.wire import ChatMessage
+from rag.service.wire.messages import ChatMessage
 
 
 def messages(*turns: tuple[str, Any]) -> list[ChatMessage]:

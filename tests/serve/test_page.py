@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,9 +179,11 @@ def visit(browser: Any, index: Path) -> Iterator[Open]:
     """Open the page of a server whose answering model says these things."""
     with ExitStack() as stack:
 
-        def start(*replies: str, writer: dict[str, Any] | None = None, **options: Any) -> Visit:
+        def start(
+            *replies: str, writer: dict[str, Any] | None = None, indexes: Sequence[Path] = (index,), **options: Any
+        ) -> Visit:
             made = graph(writer or says(*(replies or (REPLY,))))
-            pipeline = stack.enter_context(load_pipeline(made, index=index))
+            pipeline = stack.enter_context(load_pipeline(made, index=list(indexes)))
             server = stack.enter_context(served(create_app(pipeline, ServeSettings(model="handbook"))))
             context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
             stack.callback(context.close)
@@ -373,6 +375,76 @@ def test_the_index_is_named_and_its_titles_become_questions(visit: Open) -> None
     shown.first.click()
     expect(page.locator(".turn .stages")).to_be_visible()
     assert opened.chats()[0]["messages"][0]["content"] == "What do the documents say about Annual leave?"
+
+
+def test_several_indexes_are_named_and_all_of_them_give_questions(visit: Open, index: Path, tmp_path: Path) -> None:
+    for name, time in (("Night trains", "nine"), ("Ferries", "ten")):
+        (tmp_path / f"{name}.md").write_text(f"# {name}\n\nThey leave at {time}.\n")
+    build_index(sorted(tmp_path.glob("*.md")), tmp_path / "trips", legs=("lexical",))
+    opened = visit(indexes=[index, tmp_path / "trips"])
+    expect(opened.page.locator("#index")).to_have_text("idx, 5 passages · trips, 2 passages")
+    topics = ("Annual leave", "Ferries", "Parental leave", "Night trains")
+    expect(opened.page.locator("#examples button")).to_have_text(
+        [f"What do the documents say about {topic}?" for topic in topics]
+    )
+    keep(opened.page, "several-indexes")
+    expect(opened.ask_whole().locator(".source .where").first).to_have_text("idx › handbook.jsonl")
+
+
+CODE = "def days(leave):\n\n    return leave[1]  # in days\n"
+CODED = (
+    f"Ask for leave [1]:\n\n```python\n{CODE}```\n\nOr so [3]:\n\n~~~\nleave --days 30\n\n{ATTACK}\n~~~\nThat is all."
+)
+
+
+def test_every_block_of_code_has_a_button_that_copies_it_alone(visit: Open) -> None:
+    opened = visit(CODED, permissions=["clipboard-read", "clipboard-write"])
+    page = opened.page
+    turn = opened.ask_whole()
+    expect(turn.locator(".answer > p")).to_have_text(["Ask for leave 1:", "Or so 3:", "That is all."])
+    expect(turn.locator(".language")).to_have_text(["python", ""])
+    assert turn.locator("pre").all_text_contents() == [CODE.removesuffix("\n"), f"leave --days 30\n\n{ATTACK}"]
+    expect(turn.locator(".code .cite")).to_have_count(0)
+    for n, text in enumerate(turn.locator("pre").all_text_contents()):
+        button = turn.locator(".code .copy").nth(n)
+        expect(button).to_have_accessible_name("Copy code")
+        button.focus()
+        page.keyboard.press("Enter")
+        expect(button).to_have_text("Copied")
+        expect(page.locator("#said")).to_have_text("Copied")
+        assert page.evaluate("navigator.clipboard.readText()") == text
+    turn.locator(".answer + .note + .copy").click()
+    expect(turn.locator(".answer + .note + .copy")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == CODED
+    expect(turn.locator(".code .copy")).to_have_text(["Copy code", "Copy code"])
+    assert opened.complaints == []
+
+
+def test_code_is_shown_as_such_while_it_is_written(visit: Open) -> None:
+    """However the pieces are cut, what is shown before the end is what is shown after it."""
+    opened = visit()
+    shown = opened.page.evaluate(
+        """async (text) => {
+          const { AnswerText } = await import("./page/answer.js");
+          const looks = [];
+          for (const size of [1, 2, 3, 7, text.length]) {
+            const place = document.createElement("div");
+            const answer = new AnswerText(place, () => {});
+            answer.know([1, 3].map((marker) => ({ marker, title: "T", doc_id: "d" })));
+            for (let at = 0; at < text.length; at += size) answer.add(text.slice(at, at + size));
+            const written = [...place.children].map((child) => child.textContent);
+            const citations = [...text.matchAll(/\\[\\d\\]/g)].map((found) => (
+              { marker: Number(found[0][1]), start: found.index, end: found.index + 3, by: "model" }));
+            answer.finish(citations);
+            looks.push([written, [...place.children].map((child) => child.textContent)]);
+          }
+          return looks;
+        }""",
+        CODED.replace("in days", "``` is no fence"),
+    )
+    expected = ["Ask for leave 1:", f"pythonCopy code{CODE[:-1]}".replace("in days", "``` is no fence"), "Or so 3:"]
+    expected += [f"Copy codeleave --days 30\n\n{ATTACK}", "That is all."]
+    assert shown == [[expected, expected]] * 5
 
 
 def test_an_answer_is_copied_as_it_was_written(visit: Open) -> None:

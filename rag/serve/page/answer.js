@@ -1,7 +1,9 @@
-// An answer's text with its citations as buttons. It grows piece by piece and is set once more when it is whole.
+// An answer's text: prose with its citations as buttons, and code. It grows piece by piece and is set once more when it is whole.
 
-import { element, titleOf } from "./dom.js";
+import { blocksOf, settled } from "./blocks.js";
 import { claimAt, unitsOf } from "./claim.js";
+import { Code } from "./code.js";
+import { element, titleOf } from "./dom.js";
 
 const MARKER = /\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]/;
 
@@ -12,8 +14,7 @@ export class AnswerText {
     this.open = open;
     this.sources = new Map();
     this.text = "";
-    this.tail = ""; // what stands after the last marker
-    this.tailNode = place.appendChild(document.createTextNode(""));
+    this.parts = []; // what is shown of each block; all but the last stay as they are
   }
 
   know(sources) {
@@ -22,25 +23,26 @@ export class AnswerText {
 
   add(piece) {
     this.text += piece;
-    this.tail += piece;
-    for (let found = MARKER.exec(this.tail); found; found = MARKER.exec(this.tail)) {
-      const numbers = found[1].split(/[,;]/).map(Number);
-      if (!numbers.every((number) => this.sources.has(number))) break;
-      this.tailNode.data = this.tail.slice(0, found.index);
-      this.tail = this.tail.slice(found.index + found[0].length);
-      const start = this.text.length - this.tail.length - found[0].length;
-      const cited = { claim: claimAt(this.text, start), by: "model" };
-      this.place.append(this.markers(start, numbers.map((marker) => ({ marker, ...cited }))));
-      this.tailNode = this.place.appendChild(document.createTextNode(""));
+    const text = settled(this.text);
+    const blocks = blocksOf(text);
+    for (let n = Math.max(this.parts.length - 1, 0); n < blocks.length; n++) {
+      this.parts[n] ??= this.begin(blocks[n]);
+      this.parts[n].grow(text.slice(blocks[n].start, blocks[n].end));
     }
-    this.tailNode.data = this.tail;
   }
 
-  /** Set the whole text again from its checked citations; whoever stood on a marker still stands on it. */
+  begin(block) {
+    const part = block.language === undefined ? new Prose(this, block.start) : new Code(block);
+    this.place.append(part.element);
+    return part;
+  }
+
+  /** Set the whole text again from its checked citations; whoever stood on a button still stands on it. */
   finish(citations) {
-    const stoodAt = this.place.contains(document.activeElement) ? document.activeElement.dataset.start : null;
-    this.place.replaceChildren(...this.pieces(citations));
-    if (stoodAt !== null) this.place.querySelector(`[data-start="${Number(stoodAt)}"]`)?.focus();
+    const stoodAt = this.place.contains(document.activeElement) ? document.activeElement.dataset.start : undefined;
+    const cited = spans(this.text, citations);
+    this.place.replaceChildren(...blocksOf(this.text).map((block) => this.whole(block, cited)));
+    if (stoodAt !== undefined) this.place.querySelector(`[data-start="${Number(stoodAt)}"]`)?.focus();
   }
 
   /** What a citation supports, in words. */
@@ -49,19 +51,31 @@ export class AnswerText {
     return by === "model" ? claimAt(this.text, units[start]) : this.text.slice(units[start], units[end]);
   }
 
-  *pieces(citations) {
-    let at = 0;
-    for (const { start, end, by, cited } of spans(this.text, citations)) {
-      if (start < at) continue;
+  whole(block, cited) {
+    if (block.language !== undefined) {
+      const code = new Code(block);
+      code.grow(this.text.slice(block.start, block.end));
+      return code.element;
+    }
+    const prose = element("p");
+    prose.append(...this.pieces(block, cited));
+    return prose;
+  }
+
+  /** The text of a block of prose, with what is cited in it. */
+  *pieces(block, found) {
+    let at = block.start;
+    for (const { start, end, by, cited } of found) {
+      if (start < at || start >= block.end) continue;
       yield document.createTextNode(this.text.slice(at, start));
-      const said = this.text.slice(start, end);
+      const said = this.text.slice(start, Math.min(end, block.end));
       const guessed = by !== "model";
       if (guessed) yield element("span", "matched", said);
       const claim = guessed ? said : claimAt(this.text, start);
       yield this.markers(start, cited.map((citation) => ({ ...citation, claim })));
-      at = end;
+      at = Math.min(end, block.end);
     }
-    yield document.createTextNode(this.text.slice(at));
+    yield document.createTextNode(this.text.slice(at, block.end));
   }
 
   markers(start, cited) {
@@ -82,6 +96,31 @@ export class AnswerText {
     button.ariaLabel = `Source ${source.marker}${by === "model" ? "" : ", matched by words"}: ${titleOf(source)}`;
     button.addEventListener("click", () => this.open(source, cited));
     return button;
+  }
+}
+
+/** Prose that is being written. A marker of known sources becomes a button as soon as it is there. */
+class Prose {
+  constructor(answer, start) {
+    this.answer = answer;
+    this.start = start; // of the block
+    this.read = 0; // characters of the block up to the end of its last marker
+    this.element = element("p");
+    this.tailNode = this.element.appendChild(document.createTextNode(""));
+  }
+
+  grow(text) {
+    for (let found = MARKER.exec(text.slice(this.read)); found; found = MARKER.exec(text.slice(this.read))) {
+      const numbers = found[1].split(/[,;]/).map(Number);
+      if (!numbers.every((number) => this.answer.sources.has(number))) break;
+      this.tailNode.data = text.slice(this.read, this.read + found.index);
+      const start = this.start + this.read + found.index;
+      const cited = { claim: claimAt(this.answer.text, start), by: "model" };
+      this.element.append(this.answer.markers(start, numbers.map((marker) => ({ marker, ...cited }))));
+      this.tailNode = this.element.appendChild(document.createTextNode(""));
+      this.read += found.index + found[0].length;
+    }
+    this.tailNode.data = text.slice(this.read);
   }
 }
 

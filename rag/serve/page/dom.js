@@ -19,10 +19,10 @@ export function tell(node, text) {
   node.hidden = !text;
 }
 
-/** Where a passage stands in its source, in words. */
+/** Where a passage stands: in which of several indexes, and where in its source. */
 export function placeOf({ position = {} }) {
-  const { source, page, headings = [] } = position;
-  const parts = [source, ...[headings].flat().filter(Boolean), page && `page ${page}`];
+  const { index_name: index, source, page, headings = [] } = position;
+  const parts = [index, source, ...[headings].flat().filter(Boolean), page && `page ${page}`];
   return parts.filter(Boolean).join(" › ");
 }
 

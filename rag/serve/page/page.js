@@ -48,8 +48,8 @@ async function meet() {
   showIndex(await searched(model));
 }
 
-function showIndex({ name, passages, examples }) {
-  byId("index").textContent = name ? `${name}, ${passages.toLocaleString("en")} passages` : "";
+function showIndex({ parts, examples }) {
+  byId("index").textContent = parts.map(({ name, passages }) => `${name}, ${countOf(passages, "passage")}`).join(" · ");
   byId("examples").replaceChildren(...examples.map(exampleOf));
 }
 
@@ -90,7 +90,7 @@ async function askQuestion(question) {
   try {
     const whole = await withKey(() => write(turn, conversation, running.signal));
     if (conversation === messages) keep({ question, text: turn.text, whole, seconds: turn.seconds });
-    say(`Answer: ${turn.text} ${countOf(turn.sources.length)}.`);
+    say(`Answer: ${turn.text} ${countOf(turn.sources.length, "source")}.`);
     remember(turn, conversation);
   } catch (error) {
     if (error.name === "AbortError") stop(turn, conversation);
@@ -155,7 +155,7 @@ function setRunning(controller) {
 }
 
 const say = (text) => (byId("said").textContent = text);
-const countOf = (n) => (n === 1 ? "1 source" : `${n} sources`);
+const countOf = (n, what) => `${n.toLocaleString("en")} ${n === 1 ? what : `${what}s`}`;
 
 byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();

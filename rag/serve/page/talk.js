@@ -20,7 +20,7 @@ export async function models() {
   return (await response.json()).data.map((model) => model.id);
 }
 
-/** The index that answers: its name, how many passages it has, and questions that it may answer. */
+/** The index that answers: names and passages of its `parts`, and `examples`, questions that it may answer. */
 export async function searched(model) {
   const response = await call(`v1/index?${new URLSearchParams({ model })}`);
   return response.json();

@@ -1,6 +1,7 @@
 // One question and what became of it, on the page.
 
 import { AnswerText } from "./answer.js";
+import { offerCopy } from "./copy.js";
 import { copyOf, placeOf, tell, titleOf } from "./dom.js";
 import { followPassage, openPassage } from "./passage.js";
 import { showStages } from "./stages.js";
@@ -71,18 +72,7 @@ export class Turn {
     this.showSources("read, not cited", ragline.citations);
     showStages(this.find(".stages"), ragline, seconds);
     this.end(NOTES[ragline.status] ?? NOTES[ragline.finish_reason] ?? "");
-    this.offerCopy();
-  }
-
-  /** A button that copies the answer, where the browser lets a page do that: over HTTPS, or on this machine. */
-  offerCopy() {
-    const button = this.find(".copy");
-    button.hidden = !this.text || !navigator.clipboard;
-    button.addEventListener("click", async () => {
-      const copied = await navigator.clipboard.writeText(this.text).then(() => true, () => false);
-      button.textContent = copied ? "Copied" : "Could not copy";
-      setTimeout(() => (button.textContent = "Copy answer"), 2000);
-    });
+    if (this.text) offerCopy(this.find("article > .copy"), "Copy answer", () => this.text);
   }
 
   stopped() {

@@ -1,8 +1,8 @@
-"""Write down what client libraries send: `python tests/serve/clients/record.py FOLDER`, in an environment that has them.
+"""Write down what clients send: `python -m tests.serve.clients.record FOLDER`, in an environment that has them.
 
-Those that are installed are recorded, a file each: openai, langchain-openai, llama-index-llms-openai-like and
-llama-index-llms-openai. The environment of the tests has the first of them alone; what it sends is tested there again
-against its own recording. `open_webui.json` is not from here: it was written from the source of Open WebUI.
+Those that are installed are recorded, a file each: openai, langchain-openai, llama-index-llms-openai-like,
+llama-index-llms-openai and open-webui. The environment of the tests has the first of them alone; what it sends is tested
+there again against its own recording.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from tests.serve.clients.webui import web_ui
 
 MODEL = "docs"
 KEY = "no-key-is-asked-for-here-by-anyone"
@@ -194,11 +196,63 @@ def llama_index_llms_openai(url: str, now: Say) -> None:
     list(model.stream_chat(messages))
 
 
+def open_webui(url: str, now: Say) -> None:
+    now("list of models")
+    with web_ui(url, KEY) as ui:
+        ui.get("/api/models")
+        now("a turn of a chat, nothing set")
+        ui.post("/api/chat/completions", {"model": MODEL, "messages": MESSAGES[-1:], "stream": True})
+        now("a turn of a chat, not streamed")
+        ui.post("/api/chat/completions", {"model": MODEL, "messages": MESSAGES, "stream": False})
+        now("a turn of a chat, every parameter set")
+        every = {
+            "temperature": 0.8,
+            "top_p": 0.9,
+            "top_k": 40,
+            "min_p": 0.05,
+            "max_tokens": 4096,
+            "frequency_penalty": 0.1,
+            "presence_penalty": 0.1,
+            "repeat_penalty": 1.1,
+            "reasoning_effort": "medium",
+            "seed": 0,
+            "stop": ["<stop>"],
+            "logit_bias": "50256:-100",
+        }
+        options = {"include_usage": True}
+        body = {"model": MODEL, "messages": MESSAGES, "stream": True, "stream_options": options, "params": every}
+        ui.post("/api/chat/completions", body)
+        now("a first turn as its page asks it, with title, tags and follow-up questions")
+        began = ui.post("/api/chat/completions", _page_turn())
+        ui.until_done(began["chat_id"])
+        now("a question that is completed while it is typed")
+        ui.post("/api/v1/tasks/auto/completions", {"model": MODEL, "prompt": "How many days", "type": "general"})
+
+
+def _page_turn() -> dict[str, Any]:
+    """A question in a new chat, as the page of Open WebUI sends it to its own server, which keeps the turns itself."""
+    asked = {"id": "question", "parentId": None, "role": "user", "content": QUESTION, "models": [MODEL], "timestamp": 1}
+    return {
+        "model": MODEL,
+        "messages": MESSAGES[:1],
+        "stream": True,
+        "params": {"model_controls": {}},
+        "features": {"image_generation": False, "code_interpreter": False, "web_search": False},
+        "variables": {"{{USER_NAME}}": "Ada"},
+        "session_id": "tab",
+        "id": "answer",
+        "parent_id": None,
+        "user_message": asked,
+        "background_tasks": {"title_generation": True, "tags_generation": True, "follow_up_generation": True},
+    }
+
+
 CLIENTS: dict[str, Callable[[str, Say], None]] = {
     "openai": openai,
     "langchain-openai": langchain_openai,
     "llama-index-llms-openai-like": llama_index_llms_openai_like,
     "llama-index-llms-openai": llama_index_llms_openai,
+    "open-webui": open_webui,
 }
 
 

@@ -1,0 +1,73 @@
+"""The reply of a chat: OpenAI's format, and `ragline` beside it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from rag.service.wire.passages import Source, Span
+from rag.service.wire.stages import OutcomeReply, Stage
+
+
+class Citation(BaseModel):
+    """`start` and `end` are characters of the whole answer; `support` is a sentence of the source's text, guessed by words.
+
+    `similar`: whether any sentence of the source has such words.
+    """
+
+    marker: int
+    doc_id: str
+    start: int
+    end: int
+    by: Literal["model", "attribution"]
+    similar: bool
+    support: Span | None
+
+
+class ChatReport(BaseModel):
+    """The extension of a chat response. The first chunk of a stream has no more than `sources`, `query`, `session`, `notes`."""
+
+    sources: list[Source]
+    query: str = Field(description="The question as it was searched with.")
+    session: str | None
+    notes: list[str] = Field(description="What was not done as the request says, a sentence each.")
+    citations: list[Citation]
+    status: Literal["answered", "no_answer", "failed"]
+    finish_reason: str
+    outcome: OutcomeReply
+    stages: list[Stage]
+
+
+class ReplyMessage(BaseModel):
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class Choice(BaseModel):
+    index: int
+    message: ReplyMessage
+    logprobs: None
+    finish_reason: Literal["stop", "length"]
+
+
+class CachedTokens(BaseModel):
+    cached_tokens: int
+
+
+class ChatUsage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+class ChatReply(BaseModel):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: ChatUsage
+    ragline: ChatReport

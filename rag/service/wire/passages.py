@@ -1,0 +1,64 @@
+"""A passage as a reply shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class Position(BaseModel):
+    """Where a text stands in its source: relative path, page from 1, headings above it, characters.
+
+    `index_name`: where several are searched as one.
+    """
+
+    index_name: str | None = None
+    source: str | None = None
+    page: int | None = None
+    headings: list[str] | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class Span(BaseModel):
+    """Characters of a text: the first, and one past the last."""
+
+    start: int
+    end: int
+
+
+class Snippet(BaseModel):
+    """The sentence that matches, on one line, as plain text; `marks` are spans of it that are words of the query."""
+
+    text: str
+    marks: list[Span]
+
+
+class Hit(BaseModel):
+    rank: int
+    doc_id: str
+    score: float
+    title: str
+    text: str
+    position: Position
+    contents: list[dict[str, Any]] | None = Field(
+        default=None, description="What it holds beside text; left out if nothing."
+    )
+    duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
+    snippet: Snippet
+
+
+class Source(BaseModel):
+    """A passage that the answer is written from; the answer cites it as [marker]."""
+
+    marker: int
+    doc_id: str
+    score: float
+    title: str
+    text: str
+    position: Position
+    contents: list[dict[str, Any]] | None = Field(
+        default=None, description="What it holds beside text; left out if nothing."
+    )
+    duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
