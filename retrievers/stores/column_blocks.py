@@ -62,6 +62,7 @@ class ColumnBlocks:
         order = np.argsort(terms, kind="stable")
         for column in (terms, rows, values):
             self._aside.write(column[order].astype(_NUMBER, copy=False).data)
+        self._aside.flush()  # now, so that closing has nothing to write and to fail at
         self._blocks.append(_Block(int(self.frequencies.sum()), len(terms)))
         counts = np.bincount(terms, minlength=len(self.frequencies))
         counts[: len(self.frequencies)] += self.frequencies
@@ -73,7 +74,6 @@ class ColumnBlocks:
         Raises:
             OSError: the disk is full, or does not give back what was put aside.
         """
-        self._aside.flush()
         starts = np.concatenate(([0], np.cumsum(self.frequencies))).astype(np.int64)
         np.save(self._folder / "starts.npy", starts)
         with (

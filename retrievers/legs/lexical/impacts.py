@@ -118,13 +118,15 @@ class _Weights:
     def _saturated(self, counts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.float64]:
         """What so many of a term are worth in documents of these lengths."""
         k1, b, delta = self._settings.k1, self._settings.b, self._settings.delta
+        score: NDArray[np.float64]
         match self._settings.variant:
             case "atire":
-                return (counts * (k1 + 1)) / (counts + k1 * (1 - b + b * lengths / self._mean))
+                score = (counts * (k1 + 1)) / (counts + k1 * (1 - b + b * lengths / self._mean))
             case "bm25l":
-                counts = counts / (1 - b + b * lengths / self._mean)
-                return ((k1 + 1) * (counts + delta)) / (k1 + counts + delta)
+                share = counts / (1 - b + b * lengths / self._mean)
+                score = ((k1 + 1) * (share + delta)) / (k1 + share + delta)
             case "bm25+":
-                return (k1 + 1) * counts / (k1 * (1 - b + b * lengths / self._mean) + counts) + delta
+                score = (k1 + 1) * counts / (k1 * (1 - b + b * lengths / self._mean) + counts) + delta
             case _:
-                return counts / (k1 * ((1 - b) + b * lengths / self._mean) + counts)
+                score = counts / (k1 * ((1 - b) + b * lengths / self._mean) + counts)
+        return score

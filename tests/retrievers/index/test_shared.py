@@ -61,7 +61,7 @@ def test_a_unit_alone_and_short_metadata_are_written_as_ever(tmp_path: Path) -> 
     short = [Document(doc_id=f"s#{i}", text="x", metadata={"source": "s", "parent": "s"}) for i in range(3)]
     apart = [Document(doc_id=f"d{i}", text="x", metadata=LONG) for i in range(3)]
     written = [*short, *units(1), *units(1, parent="b"), *apart]
-    documents = write(tmp_path, written)
+    write(tmp_path, written)
     lines = [json.loads(line) for line in (tmp_path / LINES).read_text().splitlines()]
     assert [line["metadata"] for line in lines] == [dict(document.metadata) for document in written]
     assert not shares(tmp_path)
