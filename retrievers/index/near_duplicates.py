@@ -144,15 +144,17 @@ def _hash(word: str) -> int:
 
 def _candidates(keys: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
     """(row, an earlier row that shares a band with it), rows ascending."""
-    pairs = []
+    pairs = np.empty(0, dtype=np.int64)
     for band in keys.T:
         order = np.argsort(band, kind="stable")
-        ordered = band[order]
+        ordered, found = band[order], [pairs]
         for step in range(1, _COMPARED + 1):
             same = np.flatnonzero((ordered[step:] == ordered[:-step]) & (ordered[step:] != 0))
-            pairs.append(np.stack([order[same + step], order[same]], axis=1))
-    for row, earlier in np.unique(np.concatenate(pairs), axis=0):
-        yield int(row), int(earlier)
+            found.append(order[same + step] << 32 | order[same])
+        pairs = np.sort(np.concatenate(found))
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # band by band, as copies of one text meet in all of them
+    for pair in pairs:
+        yield int(pair >> 32), int(pair & 0xFFFFFFFF)
 
 
 def _runs(text: str) -> frozenset[tuple[str, ...]]:
