@@ -151,7 +151,7 @@ class Build:
             maker = UnitMaker(settings, spans=ruler.spans, ruler=ruler.facts)
             selection = self._select(before, maker.may_copy)
             planned, problems = plan(selection, maker, before=before.records, progress=self._progress)
-            holdings, more_problems = self._write_documents(new, selection, planned, maker, before.index)
+            holdings, more_problems, shared = self._write_documents(new, selection, planned, maker, before.index)
         records = [record for holding in holdings for record in holding.records]
         notices = (*selection.problems, *problems, *more_problems)
         read = {record.name for record in records}
@@ -185,7 +185,7 @@ class Build:
             facts[leg] = built.facts | ({MADE_BY: described[leg]} if described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
         with self._timed("digests"):
-            manifest = _manifest(new.folder, records, settings, facts, ruler.facts, documents)
+            manifest = _manifest(new.folder, records, settings, facts, ruler.facts, shared)
             write_manifest(new.folder, manifest)
         return self._finished(_counted(report, counts), manifest)
 
@@ -223,7 +223,8 @@ class Build:
         planned: Sequence[Planned],
         maker: UnitMaker,
         previous: LocalIndex | None,
-    ) -> tuple[list[Holding], list[Problem]]:
+    ) -> tuple[list[Holding], list[Problem], bool]:
+        """What the sources gave, what could not be read, and whether units share metadata."""
         with DocumentsWriter(new.folder) as writer:
             records, problems = write_units(
                 planned,
@@ -238,7 +239,7 @@ class Build:
             source = chosen.source.model_copy(update={"n_files": len(mine)})
             holdings.append(Holding(source, tuple(mine)))
         write_sources(new.folder, holdings)
-        return holdings, problems
+        return holdings, problems, writer.shares_metadata
 
     def _require_kept(self, report: IndexReport, before: Past) -> None:
         lost, n_before = sum(loss.n_documents for loss in report.losses), before.n_documents
@@ -310,10 +311,10 @@ def _manifest(
     settings: IndexSettings,
     legs: Mapping[str, Mapping[str, Any]],
     ruler: Mapping[str, Any],
-    documents: Documents,
+    shared_metadata: bool,
 ) -> Manifest:
     return Manifest(
-        format_version=format_of(legs, shared_metadata=documents.shares_metadata),
+        format_version=format_of(legs, shared_metadata=shared_metadata),
         ragline_version=ragline_version(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         legs=json.loads(json.dumps(legs)),

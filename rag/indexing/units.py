@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rag.core.contents import kinds_of
@@ -239,13 +239,12 @@ def _copy(each: Planned, before: SourceRecord, writer: DocumentsWriter, previous
             writer.copy(document.doc_id, previous.line(row))
     if len(writer) == first_row:
         return None
-    return before.model_copy(
-        update={
-            "first_row": first_row,
-            "n_units": len(writer) - first_row,
-            "n_documents": before.n_documents - len(goes),
-            "made_by": each.made_by or before.made_by,
-        }
+    return replace(
+        before,
+        first_row=first_row,
+        n_units=len(writer) - first_row,
+        n_documents=before.n_documents - len(goes),
+        made_by=each.made_by or before.made_by,
     )
 
 

@@ -21,12 +21,15 @@ from rag.core.contents import TEXT_ALONE, read_content, with_contents
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
 from retrievers.index.protocol import DocumentTable
-from retrievers.index.shared import BEGIN, SHARED, base_row, merged
+from retrievers.index.shared import SHARED, base_row, merged
 from retrievers.stores.arrays import load_array
 
 TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
     f"documents.{end}" for end in ("jsonl", "offsets.npy", "keys.npy", "rows.npy")
 )
+
+_PASSED = 8 << 20
+"""Bytes that a pass over all documents leaves mapped behind it."""
 
 
 def key_of(doc_id: str) -> int:
@@ -75,7 +78,14 @@ class Documents(DocumentTable):
         return self._decode(row)
 
     def __iter__(self) -> Iterator[Document]:
-        return map(self._decode, range(len(self)))
+        """All of them. What was passed is let go of as it goes: a build would else have the whole file in its memory."""
+        begin = 0
+        for row, end in enumerate(self._offsets[1:]):
+            yield self._decode(row)
+            if end - begin > _PASSED:
+                n = int(end - begin) // mmap.PAGESIZE * mmap.PAGESIZE
+                self._lines.madvise(mmap.MADV_DONTNEED, begin, n)
+                begin += n
 
     def row(self, doc_id: str) -> int:
         """The row of a document.
@@ -108,11 +118,6 @@ class Documents(DocumentTable):
     def texts_for(self, kinds: frozenset[str]) -> Sequence[str]:
         """What a leg indexes that reads these kinds: texts, those of documents that hold such contents with them."""
         return self.index_texts if kinds == TEXT_ALONE else _IndexTexts(self, kinds)
-
-    @property
-    def shares_metadata(self) -> bool:
-        """Whether some unit leaves metadata to another one, which only formats from 4 on can say."""
-        return any(self._lines[start : start + len(BEGIN)] == BEGIN for start in self._offsets[:-1].tolist())
 
     def _decode(self, row: int) -> Document:
         try:

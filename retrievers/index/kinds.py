@@ -7,14 +7,16 @@ from typing import Any
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 
+def without_no_kinds(self: Any, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """What a record (pydantic asks for a method) says of itself: its `kinds` only where there are any."""
+    said: dict[str, Any] = serialise(self)
+    if not self.kinds:
+        del said["kinds"]
+    return said
+
+
 class HoldsKinds(BaseModel):
     """`kinds`: of contents beside text, in order of name. Files of an index of text alone are what they were."""
 
     kinds: tuple[str, ...] = ()
-
-    @model_serializer(mode="wrap")
-    def _said(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        said: dict[str, Any] = serialise(self)
-        if not self.kinds:
-            del said["kinds"]
-        return said
+    _said = model_serializer(mode="wrap")(without_no_kinds)

@@ -12,7 +12,7 @@ import numpy as np
 from rag.core.contents import content_json
 from rag.core.types import Document
 from retrievers.index.documents import KEYS, LINES, OFFSETS, ROWS, Documents, key_of
-from retrievers.index.shared import SHARED, Base
+from retrievers.index.shared import BEGIN, SHARED, Base
 
 
 class DocumentsWriter:
@@ -24,9 +24,15 @@ class DocumentsWriter:
         self._offsets = array("q", [0])
         self._keys = array("Q")
         self._base: Base | None = None
+        self._first_shared: int | None = None
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    @property
+    def shares_metadata(self) -> bool:
+        """Whether some unit leaves metadata to another one, which only formats from 4 on can say."""
+        return self._first_shared is not None
 
     def add(self, document: Document) -> None:
         """Append a document. Lone surrogates become U+FFFD; metadata that JSON does not know becomes text.
@@ -55,6 +61,8 @@ class DocumentsWriter:
         self._append(doc_id, line)
 
     def _append(self, doc_id: str, line: bytes) -> None:
+        if self._first_shared is None and line.startswith(BEGIN):
+            self._first_shared = len(self)
         self._stream.write(line)
         self._offsets.append(self._offsets[-1] + len(line))
         self._keys.append(key_of(doc_id))
@@ -62,6 +70,8 @@ class DocumentsWriter:
     def cut(self, n: int) -> None:
         """Take back all but the first `n` documents."""
         self._base = None
+        if self._first_shared is not None and self._first_shared >= n:
+            self._first_shared = None
         del self._keys[n:], self._offsets[n + 1 :]
         self._stream.seek(self._offsets[-1])
         self._stream.truncate()

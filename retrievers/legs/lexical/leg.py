@@ -6,7 +6,6 @@ order of their numbers."""
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from operator import length_hint
 from pathlib import Path
@@ -19,11 +18,10 @@ from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from retrievers.analysis import Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
-from retrievers.legs.lexical.impacts import WITH_FLOOR, impacts
+from retrievers.legs.lexical.impacts import WITH_FLOOR, ImpactsWriter
 from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
-from retrievers.legs.lexical.rank_bm25_leg import RankBM25
+from retrievers.legs.lexical.rank_bm25_leg import RankBM25, TokensWriter
 from retrievers.legs.lexical.settings import LexicalSettings
-from retrievers.legs.lexical.tokens import Tokens
 from retrievers.stores.hits import Weighted
 from retrievers.stores.postings import REPEATS, Columns, Engine, Postings
 
@@ -57,27 +55,23 @@ class LexicalLeg:
     ) -> dict[str, Any]:
         """Write a leg over `texts`, a row each, and return its facts for the manifest.
 
-        Reads the texts once and keeps 4 bytes per term of them.
+        Reads the texts once. Holds the vocabulary and 4 or 8 bytes of each text; the postings are on the disk.
         """
         reader = Analyzer(analyzer)
         numbers: dict[str, int] = {}
-        terms, starts = array("i"), array("q", [0])
-        total = length_hint(texts)
-        for done, text in enumerate(texts, start=1):
-            terms.extend([numbers.setdefault(term, len(numbers)) for term in reader.terms(text)])
-            starts.append(len(terms))
-            if done % _REPORT_EVERY == 0:
-                progress("analysing", done, max(done, total))
-        n_docs = len(starts) - 1
-        progress("analysing", n_docs, n_docs)
-        tokens = Tokens(np.array(terms, dtype=np.int32), np.array(starts, dtype=np.int64))
-        if bm25.variant in RANK_BM25:
-            RankBM25.build(tokens, folder)
-        else:
-            impacts(tokens, n_terms=len(numbers), settings=bm25).write(folder)
+        n_docs, n_tokens, total = 0, 0, length_hint(texts)
+        with TokensWriter(folder) if bm25.variant in RANK_BM25 else ImpactsWriter(folder, bm25) as writer:
+            for n_docs, text in enumerate(texts, start=1):
+                terms = [numbers.setdefault(term, len(numbers)) for term in reader.terms(text)]
+                writer.add(terms)
+                n_tokens += len(terms)
+                if n_docs % _REPORT_EVERY == 0:
+                    progress("analysing", n_docs, max(n_docs, total))
+            progress("analysing", n_docs, n_docs)
+            writer.finish()
         (folder / _VOCABULARY).write_text(json.dumps(list(numbers)), encoding="ascii")
         facts = {"version": VERSION, **bm25.model_dump(), "analyzer": reader.describe()}
-        return {**facts, "n_docs": n_docs, "n_terms": len(numbers), "n_tokens": len(terms)}
+        return {**facts, "n_docs": n_docs, "n_terms": len(numbers), "n_tokens": n_tokens}
 
     @classmethod
     def open(cls, folder: Path, facts: Mapping[str, Any]) -> LexicalLeg:

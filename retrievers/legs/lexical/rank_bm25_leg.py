@@ -7,9 +7,10 @@ starts.npy   int64 [n_docs + 1], where each document starts
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,41 @@ from numpy.typing import NDArray
 from rag.core.errors import IndexProblem
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.lexical.tokens import Tokens
-from retrievers.stores.arrays import load_vector
+from retrievers.stores.arrays import VectorFile, load_vector
 from retrievers.stores.hits import Found, Weighted, best, nothing_found
 
 VARIANTS = ("okapi", "l", "plus")
+
+
+class TokensWriter:
+    """Documents, one after the other -> both files. A context manager. Holds 8 bytes of each document."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._starts = folder, array("q", [0])
+        self._tokens = VectorFile(folder / "tokens.npy", np.int32)
+
+    def add(self, terms: list[int]) -> None:
+        """The next document's term numbers, in text order.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        self._tokens.append(np.array(terms, dtype=np.int32))
+        self._starts.append(self._starts[-1] + len(terms))
+
+    def finish(self) -> None:
+        """Write what is known in the end.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        np.save(self._folder / "starts.npy", np.array(self._starts, dtype=np.int64))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._tokens.__exit__(*error)
 
 
 class RankBM25:
@@ -35,12 +67,6 @@ class RankBM25:
         self._tokens = Tokens(terms, starts)
         self._scorer: Any = None
         self._lock = threading.Lock()
-
-    @staticmethod
-    def build(tokens: Tokens, folder: Path) -> None:
-        """Write both files."""
-        np.save(folder / "tokens.npy", tokens.terms)
-        np.save(folder / "starts.npy", tokens.starts)
 
     def document_frequency(self, term: str) -> int:
         """How many documents have the term."""

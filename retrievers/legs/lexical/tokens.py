@@ -1,4 +1,4 @@
-"""Terms of all documents as flat arrays, which both lexical engines are made of."""
+"""Terms of all documents as flat arrays, which rank-bm25 is made of."""
 
 from __future__ import annotations
 

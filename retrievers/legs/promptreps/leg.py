@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,16 @@ from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from retrievers.legs.promptreps.encoder import Representations
-from retrievers.stores.arrays import load_array
+from retrievers.stores.arrays import VectorFile, load_array
+from retrievers.stores.column_blocks import ColumnBlocks
 from retrievers.stores.computed import Row
 from retrievers.stores.postings import Columns
 from retrievers.stores.reserved import reserved_array
 
 _POSTINGS = "postings"
+_TOGETHER = 1024
+"""Units whose postings are put aside together; the words of a unit are some tens."""
+
 _KINDS = {"dense": np.float32, "tokens": np.int32, "weights": np.int32, "starts": np.int64}
 
 
@@ -35,20 +39,27 @@ def write_leg(units: Iterable[Row], folder: Path, *, n: int) -> dict[str, Any]:
     first = next(rows)
     dim = len(first["dense"])
     dense = reserved_array(folder / "dense.npy", (n, dim))
-    tokens, weights, starts = array("i"), array("i"), array("q", [0])
-    for place, row in enumerate(chain([first], rows)):
-        dense[place] = row["dense"]
-        tokens.extend(row["tokens"].tolist())
-        weights.extend(row["weights"].tolist())
-        starts.append(len(tokens))
-    dense.flush()
-    flat = {"tokens": tokens, "weights": weights, "starts": starts}
-    arrays = {name: np.array(values, dtype=_KINDS[name]) for name, values in flat.items()}
-    for name, values in arrays.items():
-        np.save(folder / f"{name}.npy", values)
+    starts = array("q", [0])
     (folder / _POSTINGS).mkdir()
-    Columns.of_rows(arrays["tokens"], arrays["weights"], arrays["starts"]).write(folder / _POSTINGS)
-    return {"rows": n, "dim": dim, "n_weights": len(tokens), "postings": True}
+    with (
+        VectorFile(folder / "tokens.npy", np.int32) as all_tokens,
+        VectorFile(folder / "weights.npy", np.int32) as all_weights,
+        ColumnBlocks(folder / _POSTINGS) as postings,
+    ):
+        left = chain([first], rows)
+        while block := list(islice(left, _TOGETHER)):
+            begin = len(starts) - 1
+            for place, row in enumerate(block, start=begin):
+                dense[place] = row["dense"]
+                starts.append(starts[-1] + len(row["tokens"]))
+            tokens, weights = (np.concatenate([row[name] for row in block]) for name in ("tokens", "weights"))
+            all_tokens.append(tokens)
+            all_weights.append(weights)
+            postings.add(tokens, np.repeat(np.arange(begin, len(starts) - 1), np.diff(starts[begin:])), weights)
+        postings.write(lambda _terms, _rows, weights: weights)
+    dense.flush()
+    np.save(folder / "starts.npy", np.array(starts, dtype=np.int64))
+    return {"rows": n, "dim": dim, "n_weights": starts[-1], "postings": True}
 
 
 def open_postings(folder: Path, facts: Mapping[str, Any], units: Representations) -> Columns:

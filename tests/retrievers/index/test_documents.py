@@ -150,3 +150,20 @@ def test_offsets_that_run_backwards_are_refused(tmp_path: Path, documents: tuple
     np.save(tmp_path / OFFSETS, offsets)
     with pytest.raises(IndexProblem, match="do not fit together"):
         Documents(tmp_path)
+
+
+def test_a_pass_over_all_documents_lets_go_of_what_it_passed(tmp_path: Path) -> None:
+    """Of a map all pages that were read count as memory of the process."""
+    with DocumentsWriter(tmp_path) as writer:
+        for number in range(400):
+            writer.add(Document(doc_id=str(number), text="x" * 100_000))
+    documents = Documents(tmp_path)
+    before = _mapped_bytes()
+    assert [int(document.doc_id) for document in documents] == list(range(400))
+    assert _mapped_bytes() - before < 20e6  # of 40e6
+    assert [len(documents[row].text) for row in (0, 200, 399)] == [100_000] * 3
+
+
+def _mapped_bytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("RssFile:")[1].split()[0])

@@ -39,22 +39,32 @@ def write(folder: Path, documents: Sequence[Document]) -> Documents:
     return Documents(folder)
 
 
+def shares(documents: Path) -> bool:
+    """Whether the lines of an index, copied into another one, need a format that knows shared metadata."""
+    before, folder = Documents(documents), documents / "copied"
+    folder.mkdir()
+    with DocumentsWriter(folder) as writer:
+        for row in range(len(before)):
+            writer.copy(before[row].doc_id, before.line(row))
+    return writer.shares_metadata
+
+
 def test_it_is_in_the_file_once_a_document(tmp_path: Path) -> None:
     written = [*units(30), *units(30, parent="b", team="blue")]
     documents = write(tmp_path, written)
     assert list(documents) == written
     assert (tmp_path / LINES).read_text().count("value 7 value 7 ") == 2 * 10
-    assert documents.shares_metadata
+    assert shares(tmp_path)
 
 
 def test_a_unit_alone_and_short_metadata_are_written_as_ever(tmp_path: Path) -> None:
     short = [Document(doc_id=f"s#{i}", text="x", metadata={"source": "s", "parent": "s"}) for i in range(3)]
     apart = [Document(doc_id=f"d{i}", text="x", metadata=LONG) for i in range(3)]
     written = [*short, *units(1), *units(1, parent="b"), *apart]
-    documents = write(tmp_path, written)
+    write(tmp_path, written)
     lines = [json.loads(line) for line in (tmp_path / LINES).read_text().splitlines()]
     assert [line["metadata"] for line in lines] == [dict(document.metadata) for document in written]
-    assert not documents.shares_metadata
+    assert not shares(tmp_path)
 
 
 @pytest.mark.parametrize("change", [{"field 3": 1}, {"field 3": None}, {"new": [1, True, 1.0]}, {"parent": "c"}, {}])
@@ -71,7 +81,7 @@ def test_a_unit_that_differs_keeps_what_is_its_own(
 def test_numbers_that_are_equal_but_not_the_same_stay_what_they_are(tmp_path: Path) -> None:
     first, second = units(1, flag=True)[0], units(2, flag=1)[1]
     documents = write(tmp_path, [first, second])
-    assert documents.shares_metadata
+    assert shares(tmp_path)
     assert [type(document.metadata["flag"]) for document in documents] == [bool, int]
 
 
@@ -92,6 +102,19 @@ def test_changing_what_one_unit_gives_changes_no_other(tmp_path: Path) -> None:
     documents = write(tmp_path, units(3, tags=["a"]))
     documents[1].metadata["tags"].append("b")
     assert [document.metadata["tags"] for document in documents] == [["a"]] * 3
+
+
+def test_the_writer_knows_whether_some_line_needs_it(tmp_path: Path) -> None:
+    with DocumentsWriter(tmp_path) as writer:
+        known = [writer.shares_metadata]
+        for unit in units(3):
+            writer.add(unit)
+            known.append(writer.shares_metadata)
+        writer.cut(2)
+        known.append(writer.shares_metadata)
+        writer.cut(1)
+        known.append(writer.shares_metadata)
+    assert known == [False, False, True, True, True, False]
 
 
 def test_filters_see_it(tmp_path: Path) -> None:
