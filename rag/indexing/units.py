@@ -19,6 +19,7 @@ from rag.graph.transforms import make_transform
 from rag.indexing.selection import Selection
 from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, Ruler, SourceFile, chunk
 from rag.ingest.formats import VERSIONS, parser_of
+from rag.ingest.ocr import OCR_VERSION, require_ocr
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
@@ -57,16 +58,23 @@ class UnitMaker:
     """
 
     def __init__(self, settings: IndexSettings, *, spans: Ruler, ruler: Mapping[str, Any]) -> None:
+        if settings.reading.ocr:
+            require_ocr("reading pictures of pages (ocr)")
         self._settings, self._spans, self._ruler = settings, spans, ruler
         models: dict[str, Any] = {}
         self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
         self._described: list[Any] | None = None
-        self._made_by: dict[tuple[int, Layout, tuple[str, ...]], str] = {}
+        self._made_by: dict[tuple[int, bool, Layout, tuple[str, ...]], str] = {}
 
     @property
     def cuts_corpora(self) -> bool:
         """Whether the documents of corpora are cut too."""
         return self._settings.chunking.corpora
+
+    @property
+    def ocr(self) -> bool:
+        """Whether pages that are pictures are read."""
+        return self._settings.reading.ocr
 
     def may_copy(self, record: SourceRecord, removed: tuple[str, ...]) -> bool:
         """Whether the rows of a record are what its bytes would give now, without the documents `removed`."""
@@ -74,12 +82,13 @@ class UnitMaker:
 
     def made_by(self, name: str, layout: Layout, removed: tuple[str, ...] = ()) -> str:
         """A hash of all that the units of the file `name` depend on, except its bytes. Of the name its parser counts."""
-        key = VERSIONS.get(parser_of(name) or "", 1), layout, removed
+        parser = parser_of(name) or ""
+        key = VERSIONS.get(parser, 1), self.ocr and parser == "pdf", layout, removed
         if key not in self._made_by:
             self._made_by[key] = self._hash(*key)
         return self._made_by[key]
 
-    def _hash(self, version: int, layout: Layout, removed: tuple[str, ...]) -> str:
+    def _hash(self, version: int, ocr: bool, layout: Layout, removed: tuple[str, ...]) -> str:
         cut = layout == "file" or self.cuts_corpora
         makers: dict[str, Any] = {
             "ragline": [ragline_version(), _UNITS_VERSION, INGEST_VERSION],
@@ -90,6 +99,8 @@ class UnitMaker:
         }
         if cut and version > 1:
             makers["parser"] = version
+        if ocr:
+            makers["ocr"] = OCR_VERSION
         if described := self._descriptions():
             makers["models"] = described
         if removed:
@@ -216,7 +227,7 @@ def write_units(
 ) -> tuple[list[SourceRecord | None], list[Problem]]:
     """Write the units of all files, in order. A file that cannot be read to its end is left out whole: None."""
     records, problems, complaints = list[SourceRecord | None](), list[Problem](), list[Problem]()
-    with Reader(report=complaints.append, cuts_corpora=maker.cuts_corpora) as reader:
+    with Reader(report=complaints.append, cuts_corpora=maker.cuts_corpora, ocr=maker.ocr) as reader:
         for done, each in enumerate(planned, start=1):
             complaints.clear()
             if each.before is not None and previous is not None:

@@ -32,7 +32,8 @@ def chunk(
     whole sentences, never more than half a chunk, and never reaches over a heading that begins a chunk.
 
     `title` is the document's and the heading path, joined by ` › `; `headings` and `page` are those that most
-    of the chunk stands under, or what all its headings share. Code has `line` and `end_line` too, from 1.
+    of the chunk stands under, or what all its headings share. `ocr` is true where any of it was read from a
+    picture. Code has `line` and `end_line` too, from 1.
 
     Of a document that comes in stretches, `number` and `line` are those of the first chunk and line in this one.
 
@@ -105,6 +106,8 @@ def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]], number:
         }
         if page is not None:
             metadata["page"] = page
+        if any(document.blocks[piece.block].ocr for piece in inside):
+            metadata["ocr"] = True
         if "code_language" in document.metadata:
             line, counted = line + text.count("\n", counted, start), start
             metadata["line"], metadata["end_line"] = line, line + text.count("\n", start, end)

@@ -1,8 +1,16 @@
-"""How documents are cut, as a graph's `index:` section says it."""
+"""How documents are read and cut, as a graph's `index:` section says it."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class ReadSettings(BaseModel):
+    """How files are read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ocr: bool = Field(default=False, description="Read pages of PDF that are pictures; needs ragline[ocr].")
 
 
 class ChunkSettings(BaseModel):
