@@ -115,7 +115,7 @@ bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
 	@$(BENCH).indexing --record
 
-bench-chunking: $(VENV)/.tested ## four ways of cutting long documents, by the documents that are found (an hour and more)
+bench-chunking: $(VENV)/.tested ## ways of cutting long documents, by the documents that are found (an hour and more)
 	@$(BENCH).chunking --record
 
 bench-throughput: vllm-cpu ## batches on the vLLM engine against one question at a time and other frameworks, where they are installed

@@ -11,13 +11,13 @@ from typing import Any
 
 from rag.core.contents import kinds_of
 from rag.core.digests import file_sha256
-from rag.core.errors import ContractError, IngestError
+from rag.core.errors import ContractError, IngestError, RagError, SpecError
 from rag.core.progress import Progress
 from rag.core.protocols import CanDescribe, Transform
 from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.indexing.selection import Selection
-from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, Ruler, SourceFile, chunk
+from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, SourceFile, chunk
 from rag.ingest.formats import VERSIONS, parser_of
 from rag.ingest.ocr import OCR_VERSION, require_ocr
 from retrievers.index.documents import Documents
@@ -25,6 +25,7 @@ from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Source, SourceRecord
 from retrievers.index.writer import DocumentsWriter
+from retrievers.legs.protocol import LegRuler
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +55,21 @@ class UnitMaker:
     """Reads, cuts and transforms one file after the other.
 
     Args:
-        ruler: what `spans` measures, as the manifest records it.
+        ruler: what chunks are measured in.
+    Raises:
+        MissingDependency: pages are to be read as pictures, without what reads them.
+        SpecError: chunks are to be cut by meaning, without an encoder; or a transform is not usable.
     """
 
-    def __init__(self, settings: IndexSettings, *, spans: Ruler, ruler: Mapping[str, Any]) -> None:
+    def __init__(self, settings: IndexSettings, ruler: LegRuler) -> None:
         if settings.reading.ocr:
             require_ocr("reading pictures of pages (ocr)")
-        self._settings, self._spans, self._ruler = settings, spans, ruler
+        if settings.chunking.cut == "meaning" and ruler.encode is None:
+            raise SpecError(
+                "index.chunking.cut: meaning needs a dense leg whose encoder runs in this process. Build the index for a "
+                "graph that searches one, such as hybrid, or leave cut out"
+            )
+        self._settings, self._ruler = settings, ruler
         models: dict[str, Any] = {}
         self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
         self._described: list[Any] | None = None
@@ -94,7 +103,7 @@ class UnitMaker:
             "ragline": [ragline_version(), _UNITS_VERSION, INGEST_VERSION],
             "layout": layout,
             "chunking": self._settings.chunking.model_dump(exclude={"corpora"}) if cut else None,
-            "ruler": dict(self._ruler) if cut else None,
+            "ruler": dict(self._ruler.facts) if cut else None,
             "transforms": [each.model_dump() for each in self._settings.transforms],
         }
         if cut and version > 1:
@@ -140,10 +149,17 @@ class UnitMaker:
                     continue
                 if not stretch.offset:
                     number = line = 1
-                units = chunk(stretch, settings=self._settings.chunking, spans=self._spans, number=number, line=line)
+                units = chunk(
+                    stretch,
+                    settings=self._settings.chunking,
+                    spans=self._ruler.spans,
+                    encode=self._ruler.encode,
+                    number=number,
+                    line=line,
+                )
                 yield not stretch.offset, units
                 number, line = number + len(units), line + stretch.text.count("\n")
-        except IngestError:
+        except RagError:  # its own file's, or an encoder's, which is no fault of a file
             raise
         except Exception as cause:  # a parser's bug must not cost the user the other files
             log.debug("reading %s", file.path, exc_info=True)
