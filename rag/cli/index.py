@@ -85,11 +85,13 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
         if not checked.legs:
             raise SpecError(f"{spec.source.name} searches nothing, so there is no index to build for it")
         settings, legs = spec.graph.index, checked.legs
-    elif given.language:
+    elif given.language or given.ocr:
         with LocalIndex.open(given.index) as index:
             settings = index.manifest.settings
     if given.language and settings is not None:
         settings = in_language(settings, given.language)
+    if given.ocr and settings is not None:
+        settings = settings.model_copy(update={"reading": settings.reading.model_copy(update={"ocr": True})})
     return settings, legs
 
 

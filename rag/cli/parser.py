@@ -126,6 +126,8 @@ def parser() -> ArgumentParser:
     index.add_argument("--prune", action="store_true", help=prune_help)
     consenting(index)
     index.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the documents (default: en)")
+    ocr_help = "also read pages of PDF that are pictures; slow (needs ragline[ocr])"
+    index.add_argument("--ocr", action="store_true", help=ocr_help)
     index.add_argument(
         "--states",
         action="store_true",

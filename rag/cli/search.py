@@ -40,7 +40,7 @@ def place(hit: Mapping[str, Any]) -> str:
     index = f"{position['index_name']}: " if "index_name" in position else ""
     parts = [index + str(position.get("source") or hit["doc_id"])]
     if position.get("page") is not None:
-        parts.append(f"page {position['page']}")
+        parts.append(f"page {position['page']}{' (read by OCR)' if position.get('ocr') else ''}")
     if hit["title"]:
         parts.append(hit["title"])
     return " · ".join(parts)

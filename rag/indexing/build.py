@@ -148,7 +148,7 @@ class Build:
         described = {leg: maker.describe() for leg, maker in makers.items()}
         ruler = _ruler(makers.values())
         with self._timed("read"):
-            maker = UnitMaker(settings, spans=ruler.spans, ruler=ruler.facts)
+            maker = UnitMaker(settings, ruler)
             selection = self._select(before, maker.may_copy)
             planned, problems = plan(selection, maker, before=before.records, progress=self._progress)
             holdings, more_problems, shared = self._write_documents(new, selection, planned, maker, before.index)

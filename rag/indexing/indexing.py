@@ -135,7 +135,7 @@ def index_key(
     files = [file for chosen in selection.chosen for file in chosen.files]
     parts: dict[str, Any] = {
         "corpus": corpus_sha256((file.name, file_sha256(file.path)) for file in files),
-        "settings": settings.model_dump(mode="json", include={"chunking", "transforms"}),
+        "settings": settings.model_dump(mode="json", include={"reading", "chunking", "transforms"}),
         "legs": {leg: leg_kind(leg).maker(settings).key() for leg in names},
         "version": [ragline_version(), format_of(names), INGEST_VERSION],
     }

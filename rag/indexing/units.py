@@ -11,19 +11,21 @@ from typing import Any
 
 from rag.core.contents import kinds_of
 from rag.core.digests import file_sha256
-from rag.core.errors import ContractError, IngestError
+from rag.core.errors import ContractError, IngestError, RagError, SpecError
 from rag.core.progress import Progress
 from rag.core.protocols import CanDescribe, Transform
 from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.indexing.selection import Selection
-from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, Ruler, SourceFile, chunk
+from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, SourceFile, chunk
 from rag.ingest.formats import VERSIONS, parser_of
+from rag.ingest.ocr import OCR_VERSION, require_ocr
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Source, SourceRecord
 from retrievers.index.writer import DocumentsWriter
+from retrievers.legs.protocol import LegRuler
 
 log = logging.getLogger(__name__)
 
@@ -53,20 +55,35 @@ class UnitMaker:
     """Reads, cuts and transforms one file after the other.
 
     Args:
-        ruler: what `spans` measures, as the manifest records it.
+        ruler: what chunks are measured in.
+    Raises:
+        MissingDependency: pages are to be read as pictures, without what reads them.
+        SpecError: chunks are to be cut by meaning, without an encoder; or a transform is not usable.
     """
 
-    def __init__(self, settings: IndexSettings, *, spans: Ruler, ruler: Mapping[str, Any]) -> None:
-        self._settings, self._spans, self._ruler = settings, spans, ruler
+    def __init__(self, settings: IndexSettings, ruler: LegRuler) -> None:
+        if settings.reading.ocr:
+            require_ocr("reading pictures of pages (ocr)")
+        if settings.chunking.cut == "meaning" and ruler.encode is None:
+            raise SpecError(
+                "index.chunking.cut: meaning needs a dense leg whose encoder runs in this process. Build the index for a "
+                "graph that searches one, such as hybrid, or leave cut out"
+            )
+        self._settings, self._ruler = settings, ruler
         models: dict[str, Any] = {}
         self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
         self._described: list[Any] | None = None
-        self._made_by: dict[tuple[int, Layout, tuple[str, ...]], str] = {}
+        self._made_by: dict[tuple[int, bool, Layout, tuple[str, ...]], str] = {}
 
     @property
     def cuts_corpora(self) -> bool:
         """Whether the documents of corpora are cut too."""
         return self._settings.chunking.corpora
+
+    @property
+    def ocr(self) -> bool:
+        """Whether pages that are pictures are read."""
+        return self._settings.reading.ocr
 
     def may_copy(self, record: SourceRecord, removed: tuple[str, ...]) -> bool:
         """Whether the rows of a record are what its bytes would give now, without the documents `removed`."""
@@ -74,22 +91,25 @@ class UnitMaker:
 
     def made_by(self, name: str, layout: Layout, removed: tuple[str, ...] = ()) -> str:
         """A hash of all that the units of the file `name` depend on, except its bytes. Of the name its parser counts."""
-        key = VERSIONS.get(parser_of(name) or "", 1), layout, removed
+        parser = parser_of(name) or ""
+        key = VERSIONS.get(parser, 1), self.ocr and parser == "pdf", layout, removed
         if key not in self._made_by:
             self._made_by[key] = self._hash(*key)
         return self._made_by[key]
 
-    def _hash(self, version: int, layout: Layout, removed: tuple[str, ...]) -> str:
+    def _hash(self, version: int, ocr: bool, layout: Layout, removed: tuple[str, ...]) -> str:
         cut = layout == "file" or self.cuts_corpora
         makers: dict[str, Any] = {
             "ragline": [ragline_version(), _UNITS_VERSION, INGEST_VERSION],
             "layout": layout,
             "chunking": self._settings.chunking.model_dump(exclude={"corpora"}) if cut else None,
-            "ruler": dict(self._ruler) if cut else None,
+            "ruler": dict(self._ruler.facts) if cut else None,
             "transforms": [each.model_dump() for each in self._settings.transforms],
         }
         if cut and version > 1:
             makers["parser"] = version
+        if ocr:
+            makers["ocr"] = OCR_VERSION
         if described := self._descriptions():
             makers["models"] = described
         if removed:
@@ -129,10 +149,17 @@ class UnitMaker:
                     continue
                 if not stretch.offset:
                     number = line = 1
-                units = chunk(stretch, settings=self._settings.chunking, spans=self._spans, number=number, line=line)
+                units = chunk(
+                    stretch,
+                    settings=self._settings.chunking,
+                    spans=self._ruler.spans,
+                    encode=self._ruler.encode,
+                    number=number,
+                    line=line,
+                )
                 yield not stretch.offset, units
                 number, line = number + len(units), line + stretch.text.count("\n")
-        except IngestError:
+        except RagError:  # its own file's, or an encoder's, which is no fault of a file
             raise
         except Exception as cause:  # a parser's bug must not cost the user the other files
             log.debug("reading %s", file.path, exc_info=True)
@@ -216,7 +243,7 @@ def write_units(
 ) -> tuple[list[SourceRecord | None], list[Problem]]:
     """Write the units of all files, in order. A file that cannot be read to its end is left out whole: None."""
     records, problems, complaints = list[SourceRecord | None](), list[Problem](), list[Problem]()
-    with Reader(report=complaints.append, cuts_corpora=maker.cuts_corpora) as reader:
+    with Reader(report=complaints.append, cuts_corpora=maker.cuts_corpora, ocr=maker.ocr) as reader:
         for done, each in enumerate(planned, start=1):
             complaints.clear()
             if each.before is not None and previous is not None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from rag.core.contents import Content
 from rag.core.types import Document
-from rag.ingest.packing import pack
+from rag.ingest.packing import pack, pack_turns
 from rag.ingest.pieces import Piece, Ruler, pieces
+from rag.ingest.turns import Encode, turns
 from rag.ingest.types import ParsedDocument
 
 if TYPE_CHECKING:
@@ -20,7 +21,13 @@ _TINY = 12
 
 
 def chunk(
-    document: ParsedDocument, *, settings: ChunkSettings, spans: Ruler, number: int = 1, line: int = 1
+    document: ParsedDocument,
+    *,
+    settings: ChunkSettings,
+    spans: Ruler,
+    encode: Encode | None = None,
+    number: int = 1,
+    line: int = 1,
 ) -> list[Document]:
     """Cut a document into chunks, `doc_id#1`, `doc_id#2`, ...; a corpus record stays whole unless
     `settings.corpora`.
@@ -31,10 +38,17 @@ def chunk(
     `settings.tokens`: such crumbs go with the neighbour that shares more of the heading path. Overlap is
     whole sentences, never more than half a chunk, and never reaches over a heading that begins a chunk.
 
+    Where `settings.cut` is meaning, a chunk also ends before a sentence that `encode` finds unlike the one before
+    (`rag.ingest.turns`), once it holds a quarter of the limit, and chunks do not overlap.
+
     `title` is the document's and the heading path, joined by ` › `; `headings` and `page` are those that most
-    of the chunk stands under, or what all its headings share. Code has `line` and `end_line` too, from 1.
+    of the chunk stands under, or what all its headings share. `ocr` is true where any of it was read from a
+    picture. Code has `line` and `end_line` too, from 1.
 
     Of a document that comes in stretches, `number` and `line` are those of the first chunk and line in this one.
+
+    Raises:
+        ValueError: to be cut by meaning, without `encode`.
 
     A content goes with the chunk that holds its place; with the first that does where chunks overlap, and with the last one
     before it where it stands between two.
@@ -57,13 +71,24 @@ def chunk(
         ]
     overlap = min(settings.overlap, settings.tokens // 2)
     least = settings.tokens // _TINY
+    turning = _turning(document, all_pieces, encode) if settings.cut == "meaning" else None
     ranges: list[Sequence[Piece]] = []
     for group in _groups(document, all_pieces, limit=settings.tokens, least=least):
         sizes = [piece.size for piece in group]
-        ranges += [
-            group[first:last] for first, last in pack(sizes, limit=settings.tokens, overlap=overlap, least=least)
-        ]
+        if turning is None:
+            cuts = pack(sizes, limit=settings.tokens, overlap=overlap, least=least)
+        else:
+            cuts = pack_turns(sizes, [piece.start in turning for piece in group], limit=settings.tokens)
+        ranges += [group[first:last] for first, last in cuts]
     return list(_chunks(document, ranges, number, line))
+
+
+def _turning(document: ParsedDocument, all_pieces: Sequence[Piece], encode: Encode | None) -> frozenset[int]:
+    """Where the pieces begin before which the subject changes."""
+    if encode is None:
+        raise ValueError("chunks are to be cut by meaning, and no encoder is given")
+    turned = turns([document.text[piece.start : piece.end] for piece in all_pieces], encode)
+    return frozenset(piece.start for piece, turn in zip(all_pieces, turned, strict=True) if turn)
 
 
 def _groups(document: ParsedDocument, all_pieces: Sequence[Piece], *, limit: int, least: int) -> list[list[Piece]]:
@@ -105,6 +130,8 @@ def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]], number:
         }
         if page is not None:
             metadata["page"] = page
+        if any(document.blocks[piece.block].ocr for piece in inside):
+            metadata["ocr"] = True
         if "code_language" in document.metadata:
             line, counted = line + text.count("\n", counted, start), start
             metadata["line"], metadata["end_line"] = line, line + text.count("\n", start, end)

@@ -17,7 +17,7 @@ PARSERS = {
     **{f".{section}": "man" for section in range(1, 9)},
 }  # fmt: skip
 """Suffix -> parser. Every suffix of `LANGUAGES` that is not here goes to `code`. With `.gz` behind it a suffix means
-the same, unless the format is packed itself."""
+the same."""
 
 NAMES = {
     "makefile": "code",
@@ -30,9 +30,6 @@ NAMES = {
     ),
 }  # fmt: skip
 """Names of files without a suffix, lower case -> parser."""
-
-PACKED = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub", "msg"})
-"""Parsers of formats that are packed: `.pdf.gz` is read by nothing."""
 
 VERSIONS = {
     "csv": 2, "jsonl": 2, "json": 2, "xml": 2, "rst": 3, "tex": 2, "html": 2, "markdown": 2, "pdf": 2, "epub": 2, "mail": 2,
@@ -70,5 +67,4 @@ def parser_of(name: str) -> str | None:
     ending = PurePath(inner).suffix
     if ".so." in inner:  # a library of a version, which ends as a manual page does
         return None
-    parser = NAMES.get(inner) or PARSERS.get(ending) or ("code" if ending in LANGUAGES else None)
-    return None if parser in PACKED and inner != PurePath(name).name.lower() else parser
+    return NAMES.get(inner) or PARSERS.get(ending) or ("code" if ending in LANGUAGES else None)

@@ -35,6 +35,21 @@ def pack(sizes: Sequence[int], *, limit: int, overlap: int, least: int) -> list[
     return ranges
 
 
+def pack_turns(sizes: Sequence[int], turns: Sequence[bool], *, limit: int) -> list[tuple[int, int]]:
+    """The same without overlap, where a range also ends before a piece that turns, once it holds a quarter of `limit`.
+
+    >>> pack_turns([4, 4, 4, 4], [False, False, True, False], limit=16)
+    [(0, 2), (2, 4)]
+    """
+    cuts, used = list[int](), 0
+    for i, (size, turn) in enumerate(zip(sizes, turns, strict=True)):
+        if not cuts or used + size > limit or (turn and used >= limit // 4):
+            cuts.append(i)
+            used = 0
+        used += size
+    return list(zip(cuts, [*cuts[1:], len(sizes)], strict=True))
+
+
 def _reach(sizes: Sequence[int], cut: int, *, floor: int, budget: int) -> int:
     """The earliest piece from `floor` on such that those from it up to `cut` hold at most `budget`."""
     while cut > floor and sizes[cut - 1] <= budget:

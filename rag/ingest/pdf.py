@@ -1,11 +1,11 @@
-"""PDF through pypdf: the text of every page with its number, headings from the outline."""
+"""PDF through pypdf: the text of every page with its number, headings from the outline; pictures of pages by OCR."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rag.ingest.layout import Layout
@@ -14,6 +14,8 @@ from rag.ingest.types import Note, ParsedDocument, ReadError
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
+
+    from rag.ingest.ocr import PageReader
 
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xad": ""})
 _HYPHENATED = re.compile(r"[a-zß-ÿ]-[a-zß-ÿ]$")
@@ -32,9 +34,11 @@ class _Entry:
     title: str
 
 
-def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
+def parse(data: bytes, name: str, note: Note, *, ocr: PageReader | None = None) -> Iterator[ParsedDocument]:
     """One document. Lines that the page's width broke are joined again.
 
+    Args:
+        ocr: reads the pages that have no text; none: nobody does.
     Raises:
         ReadError: a password is needed, or no page has text.
     """
@@ -45,13 +49,16 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     title = "" if _NO_TITLE.match(title) else title
     pages = [layout.clean(_text(page)).translate(_LIGATURES).split("\n") for page in reader.pages]
     silent = [number for number, lines in enumerate(pages, start=1) if not "".join(lines).strip()]
+    pictures = _read_pictures(silent, pages, ocr, layout, note) if ocr else frozenset[int]()
+    silent = [number for number in silent if number not in pictures]
     if len(silent) == len(pages):
-        raise ReadError("no text on any page; it looks scanned and needs OCR first")
+        nothing = "no text on any page, and OCR found none"
+        raise ReadError(nothing if ocr else "no text on any page; it looks scanned: index it with --ocr")
     running = RunningLines([lines for number, lines in enumerate(pages, start=1) if number not in silent])
     for number, lines in enumerate(pages, start=1):
         entries = outline.get(number, ())
         if layout.full:
-            yield layout.stretch(name, title=title)
+            yield _marked(layout.stretch(name, title=title), pictures)
         _page(running.without(lines, keep=[entry.title for entry in entries]), number, entries, layout)
     if silent:
         numbers = f"{', '.join(map(str, silent[:10]))}{', ...' if len(silent) > 10 else ''}"
@@ -60,7 +67,31 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     if running.removed:
         note(f"{running.removed} repeated headers and footers of pages left out")
     layout.clean.tell(note)
-    yield layout.document(name, title=title)
+    yield _marked(layout.document(name, title=title), pictures)
+
+
+def _read_pictures(
+    silent: Sequence[int], pages: list[list[str]], ocr: PageReader, layout: Layout, note: Note
+) -> frozenset[int]:
+    """Put the lines of pages that are pictures in their places. Returns the numbers of those that have any."""
+    failed: list[str] = []
+    for number in silent:
+        try:
+            pages[number - 1] = layout.clean("\n".join(ocr.lines(number))).translate(_LIGATURES).split("\n")
+        except (ReadError, MemoryError):
+            raise
+        except Exception as cause:  # one picture that cannot be drawn or read leaves the other pages as they are
+            failed.append(f"page {number}: {type(cause).__name__}: {str(cause)[-100:]}")
+    if failed:
+        note(f"{len(failed)} pages on which OCR gave up; first: {failed[0]}", lost=True)
+    return frozenset(number for number in silent if "".join(pages[number - 1]).strip())
+
+
+def _marked(document: ParsedDocument, pictures: frozenset[int]) -> ParsedDocument:
+    """The document, with its blocks that OCR read marked."""
+    if not pictures:
+        return document
+    return replace(document, blocks=tuple(replace(block, ocr=block.page in pictures) for block in document.blocks))
 
 
 def _open(data: bytes) -> PdfReader:

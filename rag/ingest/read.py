@@ -40,12 +40,20 @@ class Reader:
         limits: what one file may cost.
         report: told of what was mended or left out inside a file that is otherwise read.
         cuts_corpora: whether the documents of corpora will be cut, so that their metadata is bounded as that of files.
+        ocr: whether pages of PDF that have no text are read as pictures; see `rag.ingest.ocr.require_ocr`.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, report: Report = warn, cuts_corpora: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        report: Report = warn,
+        cuts_corpora: bool = False,
+        ocr: bool = False,
+    ) -> None:
         self._limits = limits
         self._report = report
-        self._cuts_corpora = cuts_corpora
+        self._cuts_corpora, self._ocr = cuts_corpora, ocr
         self._idle: list[Worker] = []
         self._lock = threading.Lock()
 
@@ -105,6 +113,7 @@ class Reader:
             "path": str(file.path),
             "name": file.name,
             "layout": file.layout,
+            "ocr": self._ocr,
             "limits": asdict(self._limits),
         }
         with self._lock:

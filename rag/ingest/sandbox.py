@@ -47,18 +47,23 @@ class Worker:
         """The frames of an answer, as `rag.ingest.worker` gives them, each asked for as it is needed.
 
         Args:
-            seconds: how long to wait for all of them together; what the caller does in between does not count.
+            seconds: how long to wait for all of them together; what the caller does in between does not count. Each page
+                that is read as a picture adds to it, as the limits say.
         Raises:
             ReadError: no answer in time, out of memory, or the process died.
         """
         complete = False
         try:
             self._send({**request, "seconds": math.ceil(seconds)})
-            waited = 0.0
+            waited, pages = 0.0, 0
             while not complete:
                 start = time.monotonic()
                 frame: dict[str, Any] = json.loads(self._line(seconds, "parsed", waited=waited))
                 waited += time.monotonic() - start
+                if frame.get("page"):
+                    pages += 1
+                    seconds += self._limits.ocr_seconds if pages <= self._limits.ocr_pages else 0
+                    continue
                 if frame.get("memory"):
                     raise ReadError(f"needs more than {self._limits.memory_bytes:,} bytes of memory to parse")
                 complete = "error" in frame or "done" in frame

@@ -1,8 +1,18 @@
-"""How documents are cut, as a graph's `index:` section says it."""
+"""How documents are read and cut, as a graph's `index:` section says it."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+
+class ReadSettings(BaseModel):
+    """How files are read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ocr: bool = Field(default=False, description="Read pages of PDF that are pictures; needs ragline[ocr].")
 
 
 class ChunkSettings(BaseModel):
@@ -15,3 +25,21 @@ class ChunkSettings(BaseModel):
         default=30, ge=0, description="Encoder tokens shared with the chunk before; at most half of tokens."
     )
     corpora: bool = Field(default=False, description="Also cut the documents of BEIR, FlashRAG and Pyserini corpora.")
+    cut: Literal["size", "meaning"] = Field(
+        default="size",
+        description="size fills chunks; meaning also ends them where the dense encoder finds neighbouring sentences least "
+        "alike, without overlap.",
+    )
+
+    @model_validator(mode="after")
+    def _no_overlap_of_meanings(self) -> Self:
+        if self.cut == "meaning" and "overlap" in self.model_fields_set and self.overlap:
+            raise ValueError("chunks that are cut by meaning do not overlap; leave overlap out, or set it to 0")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `cut` where it is what it always was, so that indexes built before are the same; else without overlap."""
+        fields: dict[str, Any] = handler(self)
+        fields.pop("cut" if self.cut == "size" else "overlap", None)
+        return fields

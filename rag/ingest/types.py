@@ -18,7 +18,8 @@ class Limits:
     corpora are streamed, so this is not memory. `record_bytes`: of one JSONL line. `seconds`: wall clock of
     waiting for the parser of one file, and one more for each megabyte of it. `memory_bytes`: address space of the
     process that parses. `unpacked_ratio`: bytes that may come of one byte of a packed file of more than a few.
-    A corpus has `seconds` between one document and the next.
+    A corpus has `seconds` between one document and the next. `ocr_pages`: of a file, that are read as pictures.
+    `ocr_seconds`: that each of those adds.
     """
 
     file_bytes: int = 100_000_000
@@ -27,6 +28,8 @@ class Limits:
     seconds: float = 60.0
     memory_bytes: int = 2_000_000_000
     unpacked_ratio: int = 200
+    ocr_pages: int = 1_000
+    ocr_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -98,7 +101,7 @@ class Block:
     """A paragraph, a heading, a list item, a table or a listing: `text[start:end]` of its document.
 
     `headings`: the path down to here, a heading's own block included. `page`: from 1. `lines`: to be cut at
-    line ends, not at sentences.
+    line ends, not at sentences. `ocr`: read from a picture.
     """
 
     start: int
@@ -106,6 +109,7 @@ class Block:
     headings: tuple[str, ...] = ()
     page: int | None = None
     lines: bool = False
+    ocr: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +143,7 @@ RESERVED = frozenset(
         "start",
         "end",
         "page",
+        "ocr",
         "headings",
         "index_name",
         "index_text",

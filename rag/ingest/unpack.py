@@ -38,6 +38,8 @@ def require_ratio(unpacked: int, packed: int, limits: Limits) -> None:
 def gunzipped(path: Path, limits: Limits) -> bytes:
     """What a .gz holds, which may be as large as a file.
 
+    A zip archive in it is held to the ratio by the bytes of the .gz: two packings may not give what one may not.
+
     Raises:
         ReadError: it holds more, or is damaged.
     """
@@ -49,12 +51,18 @@ def gunzipped(path: Path, limits: Limits) -> bytes:
             if unpacked > limits.file_bytes:
                 raise ReadError(f"more than {limits.file_bytes:,} bytes unpacked, the limit of a file; split it")
             pieces.append(piece)
-    return b"".join(pieces)
+    data = b"".join(pieces)
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with opened_zip(data, limits, packed=packed):
+            pass
+    return data
 
 
-def opened_zip(data: bytes, limits: Limits) -> zipfile.ZipFile:
+def opened_zip(data: bytes, limits: Limits, *, packed: int | None = None) -> zipfile.ZipFile:
     """A zip archive, which reads no more of a member than it declares.
 
+    Args:
+        packed: bytes of the file that the archive came in, where that is smaller.
     Raises:
         ReadError: it is none, or what it declares is above 300 MB, 20,000 members or the ratio.
     """
@@ -69,7 +77,7 @@ def opened_zip(data: bytes, limits: Limits) -> zipfile.ZipFile:
             f"unpacks to {size:,} bytes in {len(members):,} members, above the limit of {_ZIP_BYTES:,} "
             f"in {_ZIP_MEMBERS:,}; a zip bomb?"
         )
-    require_ratio(size, len(data), limits)
+    require_ratio(size, len(data) if packed is None else packed, limits)
     return archive
 
 

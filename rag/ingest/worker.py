@@ -3,7 +3,8 @@
 It takes hostile files through large parsers, so it has a bound on memory and time and can write no file. A
 parser is imported when it is first needed. A frame holds documents, or a stretch of a long one, of about a million
 characters at most; the last one of an answer has `done`, `error` or `memory`. No frame is made before there is room
-in the pipe for the one before, so that neither process holds more of a file than that.
+in the pipe for the one before, so that neither process holds more of a file than that. Before a page is read as a
+picture there is a frame `page`, so that the other side knows what the time goes into.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,6 +24,7 @@ from rag.core.contents import content_json, read_content
 from rag.ingest import corpora
 from rag.ingest.formats import unpacked_name
 from rag.ingest.metadata import capped
+from rag.ingest.ocr import PageReader
 from rag.ingest.stretches import stretched
 from rag.ingest.types import Block, Limits, Note, ParsedDocument, ReadError, SourceFile
 from rag.ingest.unpack import gunzipped
@@ -65,20 +68,34 @@ def main() -> None:
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Each request: `path`, `name`, `layout`, `parser` (a key of `MODULES`), `limits` and whole `seconds`."""
+    """Each request: `path`, `name`, `layout`, `parser` (a key of `MODULES`), `limits`, `ocr` and whole `seconds`."""
     for line in requests:
         request = json.loads(line)
         # The asking process kills sooner; this is for when it is gone. Waiting for it takes none of this time.
         signal.setitimer(signal.ITIMER_PROF, request["seconds"] + 5)
-        for frame in _frames(request):
-            answers.write(frame + "\n")
-            answers.flush()
+        for frame in _frames(request, partial(_page_begins, request, answers)):
+            _send(frame, answers)
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def parse(parser: str, file: SourceFile, limits: Limits, note: Note) -> Iterator[ParsedDocument]:
+def _send(frame: str, answers: TextIO) -> None:
+    answers.write(frame + "\n")
+    answers.flush()
+
+
+def _page_begins(request: Mapping[str, Any], answers: TextIO) -> None:
+    """Tell the other side, which gives time for it, and give as much here."""
+    signal.setitimer(signal.ITIMER_PROF, request["seconds"] + request["limits"]["ocr_seconds"] + 5)
+    _send(json.dumps({"page": True}), answers)
+
+
+def parse(
+    parser: str, file: SourceFile, limits: Limits, note: Note, *, page_begins: Callable[[], None] | None = None
+) -> Iterator[ParsedDocument]:
     """What the named parser makes of a file, long documents in stretches.
 
+    Args:
+        page_begins: called before each page of a PDF that is read as a picture; none: no page is.
     Raises:
         ReadError: it is empty, has no text, or the parser says why it cannot read it.
     """
@@ -89,7 +106,8 @@ def parse(parser: str, file: SourceFile, limits: Limits, note: Note) -> Iterator
         data = gunzipped(file.path, limits) if packed else file.path.read_bytes()
         if not data or data.isspace():
             raise ReadError("empty")
-        documents = import_module(f"rag.ingest.{MODULES[parser]}").parse(data, file.name, note)
+        more = {"ocr": PageReader(data, limits, page_begins)} if parser == "pdf" and page_begins else {}
+        documents = import_module(f"rag.ingest.{MODULES[parser]}").parse(data, file.name, note, **more)
     any_text = False
     for document in stretched(capped(documents, note)):
         any_text = any_text or bool(document.text.strip())
@@ -108,7 +126,7 @@ def _confine(memory_bytes: int) -> None:
         resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
-def _frames(request: Mapping[str, Any]) -> Iterator[str]:
+def _frames(request: Mapping[str, Any], page_begins: Callable[[], None]) -> Iterator[str]:
     notes: list[tuple[str, bool]] = []
 
     def note(reason: str, *, lost: bool = False) -> None:
@@ -118,7 +136,8 @@ def _frames(request: Mapping[str, Any]) -> Iterator[str]:
     try:
         file = SourceFile(path=Path(request["path"]), name=request["name"], size=0, layout=request["layout"])
         packed, size = list[dict[str, Any]](), 0
-        for document in parse(parser, file, Limits(**request["limits"]), note):
+        wanted = page_begins if request.get("ocr") else None
+        for document in parse(parser, file, Limits(**request["limits"]), note, page_begins=wanted):
             packed.append(pack(document))
             size += len(document.text)
             if size >= _FRAME:
@@ -139,7 +158,7 @@ def pack(document: ParsedDocument) -> dict[str, Any]:
         "doc_id": document.doc_id,
         "title": document.title,
         "text": document.text,
-        "blocks": [[b.start, b.end, b.headings, b.page, b.lines] for b in document.blocks],
+        "blocks": [[b.start, b.end, b.headings, b.page, b.lines, b.ocr] for b in document.blocks],
         "metadata": document.metadata,
         "whole": document.whole,
         "contents": [[offset, content_json(content)] for offset, content in document.contents],
@@ -150,8 +169,8 @@ def pack(document: ParsedDocument) -> dict[str, Any]:
 def unpack(packed: Mapping[str, Any]) -> ParsedDocument:
     """A document from what `pack` made of it."""
     blocks = tuple(
-        Block(start=start, end=end, headings=tuple(headings), page=page, lines=lines)
-        for start, end, headings, page, lines in packed["blocks"]
+        Block(start=start, end=end, headings=tuple(headings), page=page, lines=lines, ocr=ocr)
+        for start, end, headings, page, lines, ocr in packed["blocks"]
     )
     return ParsedDocument(
         doc_id=packed["doc_id"],

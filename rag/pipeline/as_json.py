@@ -12,7 +12,7 @@ from rag.core.snippets import Snippet, Terms
 from rag.core.types import Answer, Citation, Document, Outcome, Ranking, ScoredDocument
 from rag.pipeline.snippets import snippet_of
 
-POSITION = ("index_name", "source", "page", "headings", "start", "end")
+POSITION = ("index_name", "source", "page", "ocr", "headings", "start", "end")
 
 
 def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:

@@ -23,7 +23,9 @@ def require_match(manifest: Manifest, settings: IndexSettings, legs: Sequence[st
     """
     built = manifest.settings
     problems = [missing_leg(manifest, leg) for leg in legs if leg not in manifest.legs]
-    differences = [each for part in ("chunking", "transforms") for each in explicit_differences(part, settings, built)]
+    differences = [
+        each for part in ("reading", "chunking", "transforms") for each in explicit_differences(part, settings, built)
+    ]
     for leg in legs:
         if leg in LEGS:
             differences += leg_kind(leg).differences(settings, built, manifest.legs.get(leg, {}))

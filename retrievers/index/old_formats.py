@@ -29,7 +29,7 @@ _ORDER = (
     "promptreps",
     "files",
 )
-_SECTIONS = ("analyzer", "bm25", "dense", "promptreps", "chunking", "transforms")
+_SECTIONS = ("analyzer", "bm25", "dense", "promptreps", "reading", "chunking", "transforms")
 
 
 def format_of(legs: Collection[str], *, shared_metadata: bool = False) -> int:
@@ -58,6 +58,6 @@ def written(said: Mapping[str, Any], version: int) -> dict[str, Any]:
     made_by = legs.get(_WITH_OWN_FIELD, {}).pop(MADE_BY, None)
     sections = [name for name in _SECTIONS if version > 1 or name not in _LEGS or _LEGS[name] <= version]
     facts = {leg: legs.get(leg) for leg, since in _LEGS.items() if since <= version}
-    settings = {name: said["settings"][name] for name in sections}
+    settings = {name: said["settings"][name] for name in sections if name in said["settings"]}
     fields = {**said, **facts, MADE_BY: made_by, "legs": list(legs), "settings": settings}
     return {name: fields[name] for name in _ORDER if name in fields}

@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from rag.ingest.settings import ChunkSettings
+from rag.ingest.settings import ChunkSettings, ReadSettings
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.legs import LEGS
 from retrievers.legs.protocol import LegKind
@@ -46,6 +46,7 @@ class IndexSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     analyzer: AnalyzerSettings = AnalyzerSettings()
+    reading: ReadSettings = ReadSettings()
     chunking: ChunkSettings = ChunkSettings()
     transforms: tuple[TransformSettings, ...] = ()
 
@@ -70,7 +71,7 @@ class IndexSettings(BaseModel):
         kinds = [leg_kind(leg) for leg in legs]
         names = {name for kind in kinds for name in (kind.section, *kind.also)}
         parts = {name: self.section(name).model_dump(mode="json") for name in sorted(names)}
-        return parts | self.model_dump(mode="json", include={"chunking", "transforms"})
+        return parts | self.model_dump(mode="json", include={"reading", "chunking", "transforms"})
 
     @model_validator(mode="wrap")
     @classmethod
@@ -90,6 +91,8 @@ class IndexSettings(BaseModel):
     @model_serializer(mode="wrap")
     def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         sections = handler(self)
+        if self.reading == ReadSettings():  # what says nothing is not written, so that older versions read the rest
+            sections.pop("reading", None)
         order = list(settings_form().model_fields)
         return {name: sections[name] for name in sorted(sections, key=lambda name: order.index(name))}
 
@@ -121,7 +124,7 @@ def settings_form() -> type[BaseModel]:
 
 @lru_cache(maxsize=8)
 def _form(legs: tuple[str, ...]) -> type[BaseModel]:
-    first, last = ("analyzer",), ("chunking", "transforms")
+    first, last = ("analyzer",), ("reading", "chunking", "transforms")
     own = IndexSettings.model_fields
     fields: dict[str, Any] = {name: (own[name].annotation, own[name].default) for name in first}
     for kind in map(leg_kind, legs):

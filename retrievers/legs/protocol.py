@@ -52,10 +52,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegRuler:
-    """What chunks are measured in, where a leg brings it. `spans`: texts -> start and end of each token."""
+    """What chunks are measured in, where a leg brings it. `spans`: texts -> start and end of each token.
+
+    `encode`: texts -> float32 [n, dim], for chunks that are cut by meaning; None where nothing here encodes.
+    """
 
     facts: Facts
     spans: Callable[[Sequence[str]], list[list[tuple[int, int]]]]
+    encode: Callable[[Sequence[str]], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,7 @@ class ContextTransform:
     Title and headings stand there anyway. Text and prompts do not change. The first chunk of a document, a unit
     that is a whole document, and a document that begins with nothing but headings stay as they are.
 
-    Not here, of Anthropic's contextual retrieval (2024): a model that reads the whole document once for every chunk and
-    writes the line.
+    `transform.written_context` has a model write the line.
 
     Args:
         max_words: words of the sentence that are taken.
@@ -33,14 +32,10 @@ class ContextTransform:
         return [self._with_context(document) for document in documents]
 
     def _with_context(self, document: Document) -> Document:
-        if document.parent == document.doc_id or document.metadata.get("start") == 0:
+        if begins(document):
             self._parent, self._line = document.parent, self._first_sentence(document)
             return document
-        if document.parent != self._parent or not self._line:
-            return document
-        title = f"{document.title} " if document.title else ""
-        rest = document.index_text.removeprefix(title)
-        return replace(document, metadata={**document.metadata, "index_text": f"{title}{self._line} {rest}"})
+        return with_line(document, self._line) if document.parent == self._parent else document
 
     def _first_sentence(self, document: Document) -> str:
         """The first that is no heading, on one line."""
@@ -50,3 +45,17 @@ class ContextTransform:
             if " ".join(words).casefold() not in known:
                 return " ".join(words[: self.max_words])
         return ""
+
+
+def begins(document: Document) -> bool:
+    """Whether a unit is a whole document or its first chunk."""
+    return document.parent == document.doc_id or document.metadata.get("start") == 0
+
+
+def with_line(document: Document, line: str) -> Document:
+    """The unit with a line in what legs index, behind its title; as it is where the line is empty."""
+    if not line:
+        return document
+    title = f"{document.title} " if document.title else ""
+    rest = document.index_text.removeprefix(title)
+    return replace(document, metadata={**document.metadata, "index_text": f"{title}{line} {rest}"})

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import prompts
@@ -17,8 +14,8 @@ from rag.core.digests import text_sha256
 from rag.core.protocols import LLM
 from rag.core.replies import parse_code, parse_passage
 from rag.core.types import Document, SamplingParams
-from rag.models import home
 from rag.models.identity import model_identity
+from rag.stages.transform.kept_texts import KeptTexts
 from rag.stages.writing import require_sampling, write
 
 logger = logging.getLogger(__name__)
@@ -81,7 +78,7 @@ class RewriteCodeTransform:
         sampling: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
         self._programs = SamplingParams(max_tokens=max_tokens, **sampling)
         self._purposes = SamplingParams(max_tokens=purpose_tokens, **sampling)
-        self._cache = None if cache is None else Path(cache)
+        self._kept = KeptTexts(cache, name="rewrites")
         self._description: dict[str, Any] | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -96,7 +93,7 @@ class RewriteCodeTransform:
     def transform(self, documents: Sequence[Document]) -> list[Document]:
         """One document per document, in order, with the rewrites in what legs index."""
         keys = [self._key(document) for document in documents]
-        known = {key: rewrites for key in dict.fromkeys(keys) if (rewrites := self._read(key)) is not None}
+        known = {key: rewrites for key in dict.fromkeys(keys) if (rewrites := self._known(key)) is not None}
         missing = {key: d for key, d in zip(keys, documents, strict=True) if key not in known}
         waiting = list(missing.items())
         for start in range(0, len(waiting), _BATCH):
@@ -125,27 +122,10 @@ class RewriteCodeTransform:
         made_of = [document.text[: self.max_characters], self.n, repr(self._programs), repr(self._purposes)]
         return text_sha256(json.dumps([*made_of, self.describe()], sort_keys=True))
 
-    def _file(self, key: str) -> Path:
-        return (self._cache or home() / "rewrites") / key[:2] / f"{key}.json"
-
-    def _read(self, key: str) -> list[str] | None:
-        """What was written before; None where it was not, or cannot be read any more."""
-        if self.describe()["model"] is None:
-            return None
-        try:
-            rewrites = json.loads(self._file(key).read_bytes())
-        except (OSError, ValueError):
-            return None
-        fine = isinstance(rewrites, list) and all(isinstance(text, str) for text in rewrites)
-        return rewrites if fine else None
+    def _known(self, key: str) -> list[str] | None:
+        return None if self.describe()["model"] is None else self._kept.read(key)
 
     def _save(self, key: str, rewrites: Sequence[str]) -> None:
-        """Whole or not at all. A model that does not say what it is leaves nothing behind."""
-        if self.describe()["model"] is None:
-            return
-        file = self._file(key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{key}-")
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            json.dump(list(rewrites), stream)
-        os.replace(temporary, file)
+        """A model that does not say what it is leaves nothing behind."""
+        if self.describe()["model"] is not None:
+            self._kept.save(key, rewrites)

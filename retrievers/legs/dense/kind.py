@@ -6,6 +6,7 @@ import errno
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -136,7 +137,8 @@ class DenseMaker(LegMaker):
             return None
         described = self.describe()
         facts = {"kind": "encoder tokens", **{key: described[key] for key in ("name", "weights_sha256")}}
-        return LegRuler(facts=facts, spans=self.encoder.spans)
+        encode = partial(self.encoder.encode, role="document")
+        return LegRuler(facts=facts, spans=self.encoder.spans, encode=encode)
 
     def build(self, job: Job) -> Built:
         from retrievers.legs.dense.encode_units import encode_units

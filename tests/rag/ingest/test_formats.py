@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import docx
 import pytest
 
 from rag.core.errors import IngestError
@@ -40,7 +42,7 @@ def outline(document: ParsedDocument) -> list[tuple[Sequence[str], str]]:
         ("README.Debian", "plain"), ("changelog.gz", "plain"), ("changelog.Debian.gz", "plain"), ("notes.TXT.GZ", "plain"),
         ("page.html.gz", "html"), ("tar.1", "man"), ("tar.1.gz", "man"), ("fs.8", "man"), ("rows.csv.gz", "csv"),
         ("rows.jsonl.gz", "jsonl"), ("setup.py.gz", "code"), ("deck.pptx", "pptx"), ("a.json", "json"), ("my.cfg", "ini"),
-        ("a.pdf.gz", None), ("a.docx.gz", None), ("a.tar.gz", None), ("photo.jpg", None), ("binary", None),
+        ("a.pdf.gz", "pdf"), ("a.DOCX.gz", "docx"), ("a.tar.gz", None), ("photo.jpg", None), ("binary", None),
         ("libfoo.so.6", None), ("libfoo.so.6.1", None), (".gz", None), ("a.0", None), ("makefile.jpg", None), ("gz", None),
     ],
 )  # fmt: skip
@@ -74,6 +76,19 @@ def test_a_packed_file_is_read_as_what_it_holds(read: Read) -> None:
 def test_a_packed_file_that_is_none_says_so(read: Read) -> None:
     with pytest.raises(IngestError, match=r"a.txt.gz: its compression is damaged"):
         read("a.txt.gz", b"hello")
+
+
+def test_packed_pdf_and_word(read: Read, pdf: Callable[..., bytes]) -> None:
+    (document,) = read("guide.pdf.gz", gzip.compress(pdf([["First page."], ["Second page."]])))
+    assert (document.doc_id, document.title) == ("guide.pdf.gz", "guide")
+    assert [block.page for block in document.blocks] == [1, 2]
+    file = io.BytesIO()
+    word = docx.Document()
+    word.add_paragraph("A wheel is round.")
+    word.save(file)
+    assert read("wheel.docx.gz", gzip.compress(file.getvalue()))[0].text == "A wheel is round."
+    with pytest.raises(IngestError, match=r"bomb.pdf.gz: unpacks to more than 200 times"):
+        read("bomb.pdf.gz", gzip.compress(b"%PDF-1.7\n" + bytes(40_000_000)))
 
 
 def test_restructured_text(read: Read) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import zipfile
@@ -336,6 +337,34 @@ def test_what_is_another_format_inside_says_so(parsed: Parsed, suffix: str) -> N
     for data in (b"hello", packed({"a.txt": "hello"})):
         with pytest.raises(IngestError, match=r"not |no "):
             parsed(f"a.{suffix}", data)
+
+
+@pytest.mark.parametrize("kind", [*PARTS, "msg"])
+def test_behind_gz_each_reads_as_it_does_without(parsed: Parsed, kind: str) -> None:
+    data = outlook() if kind == "msg" else packed(PARTS[kind]())
+    plain, behind = parsed(f"a.{kind}", data), parsed(f"a.{kind}.gz", gzip.compress(data))
+    assert (behind.title, behind.text, behind.blocks) == (plain.title, plain.text, plain.blocks)
+    assert behind.doc_id == f"a.{kind}.gz"
+
+
+def test_an_archive_in_a_packed_file_is_held_to_the_ratio_by_what_lies_on_the_disk(parsed: Parsed) -> None:
+    stored, bomb = io.BytesIO(), packed(epub() | {"large.bin": b"0" * 100_000_000})
+    with zipfile.ZipFile(stored, "w") as archive:
+        for name, part in (epub() | {"large.bin": b"0" * 30_000_000}).items():
+            archive.writestr(name, part)
+    for data in (bomb, stored.getvalue()):
+        with pytest.raises(IngestError, match=r"a.epub.gz: unpacks to more than 200 times its \d+,\d+ bytes; a bomb"):
+            parsed("a.epub.gz", gzip.compress(data))
+    # 16 MiB of repetition pack to 16 KB, and within them lies an archive that may unpack to 200 times its own size.
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("padding", bytes(15_000_000))
+        for name, part in epub().items():
+            archive.writestr(name, part)
+        archive.writestr("large.bin", bytes(200_000_000), zipfile.ZIP_DEFLATED)
+    assert len(gzip.compress(inner.getvalue())) < 300_000
+    with pytest.raises(IngestError, match="unpacks to more than 200 times"):
+        parsed("a.epub.gz", gzip.compress(inner.getvalue()))
 
 
 def test_rich_text_nested_without_end_is_refused(parsed: Parsed) -> None:

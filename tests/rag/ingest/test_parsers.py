@@ -227,7 +227,7 @@ def test_pdf_that_needs_a_password_says_so(pdf: Callable[..., bytes], notes: Not
 
 
 def test_scanned_pdf_says_that_it_needs_ocr(pdf: Callable[..., bytes], notes: Noted) -> None:
-    with pytest.raises(ReadError, match="needs OCR"):
+    with pytest.raises(ReadError, match="index it with --ocr"):
         list(pdf_parser.parse(pdf([[], []]), "a.pdf", notes))
 
 

@@ -1,0 +1,147 @@
+"""Pages that are pictures -> lines of text: pypdfium2 draws a page, rapidocr reads it with the weights of its wheel.
+
+Both run in the process that parses, on one thread. Lines are read one by one: in batches their widths are levelled,
+which costs memory without bound and garbles long lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rag.core.optional import need
+from rag.ingest.types import Limits, ReadError
+
+OCR_VERSION = 1
+"""Raised when the same picture gives other lines: indexes that were read so then read their PDF again."""
+CELLS = " | "
+_NEEDED = ("rapidocr", "onnxruntime", "pypdfium2")
+_DOTS_PER_POINT = 200 / 72
+_LONGEST_SIDE = 2400  # pixels of a page: A4 at 200 dots per inch, and what bounds a page of any size
+_NARROW = 40  # characters; cells no wider are a table's, wider ones are columns of prose
+
+
+def require_ocr(by: str) -> None:
+    """Return if pages can be read.
+
+    Raises:
+        MissingDependency: what is missing, and what to run.
+    """
+    for module in _NEEDED:
+        need(module, by=by, extra="ocr")
+
+
+class PageReader:
+    """Reads pages of one PDF, at most `limits.ocr_pages` of them.
+
+    Args:
+        begins: called before each page, as it takes seconds.
+    """
+
+    def __init__(self, data: bytes, limits: Limits, begins: Callable[[], None]) -> None:
+        self._data, self._left, self._begins = data, limits.ocr_pages, begins
+
+    def lines(self, number: int) -> list[str]:
+        """Lines of a page, counted from 1, as they are read; none where there are none, or enough pages were read."""
+        if not self._left:
+            return []
+        self._left -= 1
+        self._begins()
+        found = _engine()(_drawn(self._data, number))
+        boxes = zip(found.boxes, found.txts, strict=True) if found.boxes is not None and found.txts is not None else ()
+        return in_order([Cell.of(corners.tolist(), text) for corners, text in boxes])
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A run of text in a row, and where it stands: pixels from the left and the top."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    text: str
+
+    @classmethod
+    def of(cls, corners: Sequence[Sequence[float]], text: str) -> Cell:
+        """From four corners, (x, y) each."""
+        across, down = zip(*corners, strict=True)
+        return cls(min(across), max(across), min(down), max(down), " ".join(text.split()))
+
+
+def in_order(cells: Sequence[Cell]) -> list[str]:
+    """Lines in the order of reading. Rows of a table are `cell | cell`; columns of prose come one after the other.
+
+    >>> in_order([Cell(60, 99, 0, 9, "b"), Cell(0, 40, 1, 9, "a"), Cell(0, 40, 12, 20, "c")])
+    ['a | b', 'c']
+    """
+    rows = _rows(cells)
+    shared = [row for row in rows if len(row) > 1]
+    prose = [row for row in shared if max(len(cell.text) for cell in row) >= _NARROW]
+    if 2 * len(prose) <= len(shared):
+        return [CELLS.join(cell.text for cell in row) for row in rows]
+    gutters = sorted((left.right + right.left) / 2 for row in prose for left, right in pairwise(row))
+    gutter = gutters[len(gutters) // 2]
+    lines, right_side = list[str](), list[str]()
+    for row in rows:
+        if any(cell.left < gutter < cell.right for cell in row):  # over both columns, as a heading is
+            lines += [*right_side, CELLS.join(cell.text for cell in row)]
+            right_side = []
+        else:
+            lines += [cell.text for cell in row if cell.right <= gutter]
+            right_side += [cell.text for cell in row if cell.left >= gutter]
+    return lines + right_side
+
+
+def _rows(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells beside each other, from the top, each row from the left."""
+    rows: list[list[Cell]] = []
+    for cell in sorted(cells, key=lambda cell: cell.top + cell.bottom):
+        if rows and (cell.top + cell.bottom) / 2 < rows[-1][0].bottom:
+            rows[-1].append(cell)
+        else:
+            rows.append([cell])
+    return [sorted(row, key=lambda cell: cell.left) for row in rows]
+
+
+def _drawn(data: bytes, number: int) -> Any:
+    """A page as an array of (height, width, 3) bytes."""
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(data)
+    try:
+        page = document[number - 1]
+        scale = min(_DOTS_PER_POINT, _LONGEST_SIDE / max(*page.get_size(), 1))
+        return page.render(scale=scale, rev_byteorder=True).to_numpy()[:, :, :3].copy()
+    finally:
+        document.close()
+
+
+@cache
+def _engine() -> Any:
+    """The reader with its weights, made once in a process. It is given their paths, so that it fetches nothing."""
+    import cv2
+    import rapidocr
+
+    cv2.setNumThreads(1)
+    folder = Path(rapidocr.__file__).parent / "models"
+    weights: dict[str, str] = {}
+    for part in ("Det", "Rec"):
+        files = sorted(folder.glob(f"*_{part.lower()}_*.onnx"))
+        if len(files) != 1:
+            raise ReadError("the installed rapidocr is without its weights; install ragline[ocr] again")
+        weights[f"{part}.model_path"] = str(files[0])
+    return rapidocr.RapidOCR(
+        params={
+            **weights,
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            "Global.log_level": "critical",
+            "Global.use_cls": False,
+            "Rec.rec_batch_num": 1,
+        }
+    )

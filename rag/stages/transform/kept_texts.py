@@ -1,0 +1,43 @@
+"""What a model wrote for an index, found again by what it was written from."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rag.models import home
+
+
+class KeptTexts:
+    """Lists of texts, a file each, written whole or not at all: what a killed build had is not asked for again.
+
+    Args:
+        folder: where they lie; none is the folder `name` in ragline's home.
+    """
+
+    def __init__(self, folder: str | None, *, name: str) -> None:
+        self._folder, self._name = folder, name
+
+    def read(self, key: str) -> list[str] | None:
+        """What was written before; None where it was not, or cannot be read any more."""
+        try:
+            texts = json.loads(self._file(key).read_bytes())
+        except (OSError, ValueError):
+            return None
+        fine = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+        return texts if fine else None
+
+    def save(self, key: str, texts: Sequence[str]) -> None:
+        """Keep them."""
+        file = self._file(key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{key}-")
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            json.dump(list(texts), stream)
+        os.replace(temporary, file)
+
+    def _file(self, key: str) -> Path:
+        return (Path(self._folder) if self._folder else home() / self._name) / key[:2] / f"{key}.json"
