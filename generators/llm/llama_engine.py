@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from rag.core.errors import MissingModel, StageError
 from rag.core.types import Completion, SamplingParams
 
@@ -90,9 +92,11 @@ class LlamaEngine:
         if failed:
             raise failed[0]
         _require_served(refused if isinstance(refused, Mapping) else last)
-        usage = last.get("usage", {})
+        usage, text = last.get("usage", {}), "".join(pieces)
+        if last.get("finish_reason") == "stop":
+            _require_kept(text, params)
         return Completion(
-            text="".join(pieces),
+            text=text,
             prompt_tokens=len(ids),
             completion_tokens=usage.get("completion_tokens", len(pieces)),
             cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
@@ -138,6 +142,29 @@ def _require_served(reply: Mapping[str, Any]) -> None:
         raise StageError(f"llm.llama_cpp: {reply['error'].get('message', 'llama.cpp refused the request')}")
 
 
+def _require_kept(text: str, params: SamplingParams) -> None:
+    """A form that llama.cpp cannot read is left out by it without a word, so what was written is looked at."""
+    if params.regex and not regex.fullmatch(params.regex, text):
+        raise StageError(
+            f"llm.llama_cpp: what was written does not match {params.regex!r}; llama.cpp reads regular expressions of"
+            " Rust's kind, without look-around and back-references"
+        )
+    if params.choices and text not in params.choices:
+        raise StageError(f"llm.llama_cpp: what was written is none of the {len(params.choices)} choices")
+    if params.json_schema:
+        try:
+            json.loads(text)
+        except ValueError as error:
+            raise StageError(f"llm.llama_cpp: what was written is not JSON ({error}); was the schema read?") from error
+
+
+def _require_expression(expression: str) -> None:
+    try:
+        regex.compile(expression)
+    except regex.error as error:
+        raise ValueError(f"llm.llama_cpp: regex is not one ({error}): {expression[:80]!r}") from error
+
+
 def _candidates(place: Mapping[str, Any], n: int) -> dict[str, float]:
     """Token -> log-probability, the likeliest first; the one that was written is among them."""
     noted = {str(one["token"]): float(one["logprob"]) for one in reversed(place["top_logprobs"][:n])}
@@ -150,6 +177,7 @@ def _form(params: SamplingParams) -> dict[str, Any]:
     if params.choices:
         rule = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in params.choices)
     elif params.regex:
+        _require_expression(params.regex)
         rule = "/" + params.regex.replace("/", r"\/") + "/"
     elif params.json_schema:
         rule = f"%json {params.json_schema}"

@@ -33,7 +33,9 @@ def _require_one_form(params: SamplingParams, by: str, keeps_forms: bool) -> Non
     if not forms:
         return
     if not keeps_forms:
-        raise ValueError(f"{by} cannot hold a completion to {forms[0]}; llm.server (vLLM) and llm.vllm_offline can")
+        raise ValueError(
+            f"{by} cannot hold a completion to {forms[0]}; llm.llama_cpp, llm.server (vLLM) and llm.vllm_offline can"
+        )
     if len(forms) > 1:
         raise ValueError(f"{by}: a completion is held to one form, got {' and '.join(forms)}")
     if "" in params.choices:

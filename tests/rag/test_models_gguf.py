@@ -35,7 +35,7 @@ def write(
     """A random Llama or Qwen2 of two layers in 4-bit blocks, with a byte-level tokenizer that knows two merges.
 
     Args:
-        floats: float32 instead of 4-bit blocks.
+        floats: float32 instead of 4-bit blocks, numbers that bfloat16 holds too.
     """
     from gguf import GGMLQuantizationType, GGUFWriter, quantize
     from tokenizers import pre_tokenizers
@@ -72,6 +72,8 @@ def write(
         shapes["output.weight"] = (len(tokens), HIDDEN)
     for name, shape in shapes.items():
         values = random.normal(size=shape).astype(np.float32)
+        if floats:
+            values = (values.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
         quantised = len(shape) == 2 and not floats
         kind = GGMLQuantizationType.Q4_1 if quantised else GGMLQuantizationType.F32
         if name != leave_out:
