@@ -166,10 +166,14 @@ def _require_expression(expression: str) -> None:
 
 
 def _candidates(place: Mapping[str, Any], n: int) -> dict[str, float]:
-    """Token -> log-probability, the likeliest first; the one that was written is among them."""
-    noted = {str(one["token"]): float(one["logprob"]) for one in reversed(place["top_logprobs"][:n])}
-    noted.setdefault(str(place["token"]), float(place["logprob"]))
-    return dict(sorted(noted.items(), key=lambda one: -one[1]))
+    """Token -> log-probability; the one that was written is among them. Of two that read alike, the likelier stays."""
+    candidates = place["top_logprobs"][:n]
+    if place["id"] not in (one["id"] for one in candidates):
+        candidates = [*candidates, place]
+    noted: dict[str, float] = {}
+    for one in candidates:
+        noted.setdefault(str(one["token"]), float(one["logprob"]))
+    return noted
 
 
 def _form(params: SamplingParams) -> dict[str, Any]:
