@@ -146,13 +146,15 @@ class LlamaCppLLM:
         if not heads:
             return []
         engine, stop, ended = self._loaded, self._stop(params), threading.Event()
-        with ThreadPoolExecutor(self.slots, thread_name_prefix="llama") as pool:
-            try:
-                return list(
-                    pool.map(lambda ids: engine.write(ids, params, stop=stop, told=lambda _: not ended.is_set()), heads)
-                )
-            finally:
-                ended.set()
+        pool = ThreadPoolExecutor(self.slots, thread_name_prefix="llama")
+        try:
+            writing = [
+                pool.submit(engine.write, ids, params, stop=stop, told=lambda _: not ended.is_set()) for ids in heads
+            ]
+            return [each.result() for each in writing]
+        finally:  # on an error or Ctrl-C nothing more begins, and what is written ends at its next token
+            ended.set()
+            pool.shutdown(cancel_futures=True)
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion, as they are settled; joined they are `complete`'s text.
@@ -181,7 +183,7 @@ class LlamaCppLLM:
             except BaseException as error:  # told to whoever reads the stream
                 pieces.put(error)
 
-        threading.Thread(target=work, name="llama-stream", daemon=True).start()
+        threading.Thread(target=work, name="llama-stream").start()
         try:
             while isinstance(piece := pieces.get(), str):
                 yield piece
