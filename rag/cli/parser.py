@@ -91,7 +91,7 @@ def parser() -> ArgumentParser:
     def written(sub: ArgumentParser) -> None:
         """Another model that writes than the graph's."""
         model_help = (
-            "write with this model, within its window: packaged name, folder or hub id; with --url, its name there"
+            "write with this model, within its window: packaged name, folder, hub id, .gguf; with --url, its name there"
         )
         sub.add_argument("--model", metavar="NAME", help=model_help)
         sub.add_argument("--url", metavar="URL", help="write with the OpenAI-compatible server whose /v1 begins there")

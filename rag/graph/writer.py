@@ -26,10 +26,10 @@ def with_writer(spec: Spec, *, model: str | None = None, url: str | None = None)
 
     The limits in the graph were made for its own model. Passages get half of the new one's window, however many they are,
     and answers what their generator writes by default. Rerankers keep their model. How the graph runs its model (in this
-    process, vLLM, a server) stays too, unless a `url` is given.
+    process, vLLM, a server) stays too, unless a `url` or a GGUF file is given: that is run by llama.cpp.
 
     Args:
-        model: a packaged name, folder or hub id; of a server, the model's name there.
+        model: a packaged name, folder, hub id or .gguf file; of a server, the model's name there.
         url: where an OpenAI-compatible server's /v1 begins; without `model`, its only one.
     Raises:
         SpecError: no node of the graph writes.
@@ -66,6 +66,8 @@ def _part(own: Part, model: str | None, url: str | None) -> Part:
     if url is not None:
         params = {"model": model, "url": url, "api_key_variable": variable_for(url)}
         return Part(use="llm.server", params={key: value for key, value in params.items() if value is not None})
+    if model is not None and model.endswith(".gguf"):
+        return Part(use="llm.llama_cpp", params={"model": model})
     if "model" not in own.params and own.use != "llm.server":
         return Part(use="llm.transformers", params={"model": model})
     kept = {key: value for key, value in own.params.items() if key not in _OF_ONE_MODEL}

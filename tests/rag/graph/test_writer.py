@@ -57,6 +57,11 @@ def test_the_way_a_model_is_run_stays_but_not_what_is_true_of_the_old_one_alone(
     assert (writer.use, writer.params) == ("llm.vllm_offline", {"model": "new", "dtype": "bfloat16"})
 
 
+def test_a_gguf_file_is_run_by_llama_cpp() -> None:
+    writer = rewritten("ask", model="qwen2.5-coder-1.5b-instruct.gguf").models["writer"]
+    assert (writer.use, writer.params) == ("llm.llama_cpp", {"model": "qwen2.5-coder-1.5b-instruct.gguf"})
+
+
 def test_another_model_at_the_same_server() -> None:
     own = {"use": "llm.server", "with": {"url": "http://localhost:9/v1", "context_window": 9}}
     assert rewritten(graph_of(own), model="new").models["writer"].params == {
