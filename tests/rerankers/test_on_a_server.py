@@ -123,7 +123,9 @@ def test_a_server_named_as_plain_is_refused_what_it_lacks(name: str, tmp_path: P
     more = ", of: first" if name == "self_consistency" else ""
     [problem] = checked(tmp_path, "openai", name, more).problems
     assert "cannot (dialect openai has no word for it; vllm serve has, with dialect vllm)." in problem
-    assert problem.endswith("Models that can: llm.scripted, llm.server, llm.transformers, llm.vllm_offline.")
+    assert problem.endswith(
+        "Models that can: llm.llama_cpp, llm.scripted, llm.server, llm.transformers, llm.vllm_offline."
+    )
     with pytest.raises(LacksPower, match="dialect openai has no word for it"):
         reranker(name, ServerLLM(dialect="openai"), **({"of": "first"} if more else {}))
 

@@ -236,22 +236,28 @@ def test_a_damaged_file_is_refused(gguf: Path, tmp_path: Path, monkeypatch: pyte
         LlamaCppLLM(model=str(tmp_path / "short.gguf")).warm_up()
 
 
-def test_nobody_listens_on_the_network_and_nothing_is_left(llm: LlamaCppLLM) -> None:
+def test_nobody_listens_on_the_network_and_nothing_is_left(gguf: Path, llm: LlamaCppLLM) -> None:
+    before = listening()
+    llm.release()
     llm.warm_up()
-    own = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_link(fd)}
+    new = listening() - before
+    assert len(new) == 1  # of one family, and of a path that is gone
+    [path] = new
+    assert path.endswith("llama.sock")
+    assert not Path(path).exists()
+    assert not Path(path).parent.exists()
+
+
+def listening() -> set[str]:
+    """Where sockets of this process listen: ports, and paths."""
+    own = {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if os.path.lexists(link)}
     inodes = {link[8:-1] for link in own if link.startswith("socket:[")}
-    for table in ("tcp", "tcp6", "udp", "udp6"):
+    places = set[str]()
+    for table in ("tcp", "tcp6"):
         rows = [line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
-        assert not inodes.intersection(row[9] for row in rows if row[3] == "0A")
-    sockets = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
-    paths = [row[7] for row in sockets if len(row) > 7 and row[6] in inodes and row[7].endswith("llama.sock")]
-    assert len(paths) == 1
-    assert not Path(paths[0]).exists()
-    assert not Path(paths[0]).parent.exists()
-
-
-def _is_link(fd: str) -> bool:
-    return os.path.lexists(f"/proc/self/fd/{fd}")
+        places |= {f"{table} {row[1]}" for row in rows if row[3] == "0A" and row[9] in inodes}
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return places | {row[7] for row in rows if len(row) > 7 and row[3] == "00010000" and row[6] in inodes}
 
 
 def test_a_released_model_loads_again(llm: LlamaCppLLM) -> None:
