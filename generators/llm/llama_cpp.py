@@ -14,30 +14,23 @@ from numpy.typing import NDArray
 
 from generators.llm.llama_engine import LlamaEngine
 from generators.llm.loading import load_tokenizer
-from generators.llm.params import require_valid
+from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
 from rag.core.memory import Need
 from rag.core.optional import need
 from rag.core.types import Completion, Prompt, SamplingParams
-from rag.models import resolve, window_beforehand
+from rag.models import GGUF, resolve, window_beforehand
 from rag.models.chat import encode_prompt, encode_text, turn_stops
 from rag.models.gguf_facts import GGUFFacts, read_facts
 from rag.models.processor import usable_cores
 
 
-class _Last(threading.local):
-    """Of a thread's last scores: tokens of each prompt that a slot held."""
-
-    cached: tuple[int, ...] = ()
-
-
 class LlamaCppLLM:
     """Any GGUF file in this process, run by llama.cpp (Gerganov and others, github.com/ggml-org/llama.cpp).
 
-    Quantised weights are used as they are: a model takes a third of its memory in bfloat16, and writes several times as
-    fast on a processor. Prompts are laid out by the file's chat template, and no text inside a message can open or close a
-    turn (`rag.models.chat`). Prompts of a batch and open streams take turns in `slots` places; what a prompt begins with is
-    not read again where its slot still holds it. Greedy unless a temperature is given. No port is opened. Many threads
-    may call it.
+    Quantised weights are used as they are, and so a model takes a third of its memory in bfloat16. Prompts are laid out by
+    the file's chat template, and no text inside a message can open or close a turn (`rag.models.chat`). Prompts of a batch
+    and open streams take turns in `slots` places; what a prompt begins with is not read again where its slot still holds
+    it. Greedy unless a temperature is given. No port is opened. Many threads may call it.
 
     Args:
         model: a packaged name, or the path of a .gguf file.
@@ -64,10 +57,10 @@ class LlamaCppLLM:
                 raise ValueError(f"llm.llama_cpp: {name} must be at least 1, got {value}")
         need("xllamacpp", by="llm.llama_cpp", extra="llama")
         need("transformers", by="llm.llama_cpp")
-        self.model_name = model if model.endswith(".gguf") else f"{model}.gguf"
+        self.model_name = model if model.endswith(GGUF) else f"{model}{GGUF}"
         self.slots, self.threads, self.offline = slots, threads, offline
         self._asked_window = context_window
-        self._last = _Last()
+        self._last = LastScores()
         self._lock = threading.RLock()
         self._known: GGUFFacts | None = None
         self._own_tokenizer: Any = None
@@ -80,7 +73,7 @@ class LlamaCppLLM:
         Raises:
             MissingModel: the model is not here yet, and its window is not known beforehand.
         """
-        known = window_beforehand(self.model_name)
+        known = self._known.window if self._known else window_beforehand(self.model_name)
         return min(self._asked_window, known or read_facts(self._here()).window)
 
     @property
@@ -101,7 +94,7 @@ class LlamaCppLLM:
     @property
     def last_cached(self) -> tuple[int, ...]:
         """Tokens of each prompt of this thread's last `score` or `choose` that a slot still held."""
-        return self._last.cached
+        return tuple(self._last.cached)
 
     def signature(self) -> dict[str, str]:
         """The digest of its file. Fetches it if need be."""
@@ -199,10 +192,10 @@ class LlamaCppLLM:
         Raises:
             ValueError: the lists differ in length, or a pair does not fit the context window.
         """
-        if len(prompts) != len(continuations):
-            raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+        require_pairs(prompts, continuations)
         tails = [encode_text(self._tokenizer, text) for text in continuations]
-        heads = self._fitting(prompts, max(map(len, tails), default=0))
+        heads = self._fitting(prompts, 0)
+        self._require_room([head + tail for head, tail in zip(heads, tails, strict=True)], 0)
         engine = self._loaded if any(tails) else None
 
         def one(pair: tuple[list[int], list[int]]) -> tuple[list[float], int]:
@@ -222,8 +215,7 @@ class LlamaCppLLM:
         Raises:
             ValueError: no choices, an empty one, or one that does not fit the context window.
         """
-        if not choices or "" in choices:
-            raise ValueError("choose: needs at least one choice, and none may be empty")
+        require_choices(choices)
         tails = [encode_text(self._tokenizer, choice) for choice in choices]
         heads = self._fitting(prompts, max(map(len, tails)))
         self._last.cached = (0,) * len(heads)
@@ -241,15 +233,13 @@ class LlamaCppLLM:
         return np.array([scores for scores, _ in rows], dtype=np.float32)
 
     def _fitting(self, prompts: Sequence[Prompt], more: int) -> list[list[int]]:
-        heads, window = [encode_prompt(self._tokenizer, prompt) for prompt in prompts], self.context_window
-        for number, head in enumerate(heads, start=1):
-            if len(head) + more > window:
-                raise ValueError(
-                    f"{self.model_name}: prompt {number} of {len(heads)} is {len(head):,} tokens and {more:,} more were"
-                    f" asked for, but the context window is {window:,}. Give it less text (the assembler's or reranker's"
-                    " budget), lower max_tokens, or raise context_window."
-                )
+        heads = [encode_prompt(self._tokenizer, prompt) for prompt in prompts]
+        self._require_room(heads, more)
         return heads
+
+    def _require_room(self, rows: list[list[int]], more: int) -> None:
+        cure = ", or raise context_window"
+        require_room(rows, more, model=self.model_name, window=self.context_window, cure=cure)
 
     def _stop(self, params: SamplingParams) -> tuple[str, ...]:
         return (*params.stop, *turn_stops(self._tokenizer))

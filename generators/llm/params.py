@@ -1,10 +1,12 @@
-"""The check of sampling parameters, one for every language model."""
+"""The checks of what a language model is asked, one of each for all of them."""
 
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Sequence
 
-from rag.core.types import SamplingParams
+from rag.core.types import Prompt, SamplingParams
 
 FORMS = ("choices", "regex", "json_schema")
 
@@ -26,6 +28,39 @@ def require_valid(params: SamplingParams, *, by: str, keeps_forms: bool = False)
     if "" in params.stop:
         raise ValueError(f"{by}: a stop string must not be empty")
     _require_one_form(params, by, keeps_forms)
+
+
+def require_choices(choices: Sequence[str]) -> None:
+    """Raise ValueError unless there is something to choose from."""
+    if not choices or "" in choices:
+        raise ValueError("choose: needs at least one choice, and none may be empty")
+
+
+def require_pairs(prompts: Sequence[Prompt], continuations: Sequence[str]) -> None:
+    """Raise ValueError unless there is a continuation for each prompt."""
+    if len(prompts) != len(continuations):
+        raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+
+
+def require_room(rows: Sequence[Sequence[int]], more: int, *, model: str, window: int, cure: str = "") -> None:
+    """Raise ValueError, with numbers, unless all rows of ids leave room for `more` of them.
+
+    Args:
+        cure: what else can be done than to give less text; begins with a comma.
+    """
+    for number, row in enumerate(rows, start=1):
+        if len(row) + more > window:
+            raise ValueError(
+                f"{model}: prompt {number} of {len(rows)} is {len(row):,} tokens and {more:,} more were asked for, but the"
+                f" context window is {window:,}. Give it less text (the assembler's or reranker's budget), or lower"
+                f" max_tokens{cure}."
+            )
+
+
+class LastScores(threading.local):
+    """Of a thread's last scores: how many tokens of each prompt were not read for them."""
+
+    cached: Sequence[int] = ()
 
 
 def _require_one_form(params: SamplingParams, by: str, keeps_forms: bool) -> None:

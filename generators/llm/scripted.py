@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.llm.params import require_valid
+from generators.llm.params import require_choices, require_pairs, require_valid
 from rag.core.types import Completion, Prompt, SamplingParams
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
@@ -66,15 +66,13 @@ class ScriptedLLM:
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
         """A number from -6 to 0 for each word, made from a hash of prompt, words before and word."""
-        if len(prompts) != len(continuations):
-            raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+        require_pairs(prompts, continuations)
         self._remember(prompts)
         return [_scores(prompt, text) for prompt, text in zip(prompts, continuations, strict=True)]
 
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
         """float32 [n_prompts, n_choices]: the sum of `score` over each choice."""
-        if not choices or "" in choices:
-            raise ValueError("choose: needs at least one choice, and none may be empty")
+        require_choices(choices)
         self._remember(prompts)
         sums = [[sum(_scores(prompt, choice)) for choice in choices] for prompt in prompts]
         return np.array(sums, dtype=np.float32).reshape(len(prompts), len(choices))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generators.llm import server_errors, server_replies
-from generators.llm.params import FORMS, require_valid
+from generators.llm.params import FORMS, require_choices, require_pairs, require_valid
 from generators.llm.server_client import NotFound, ServerClient
 from generators.llm.server_replies import Malformed
 from generators.llm.server_requests import Dialect, chat_body, continued, ids_body, scoring_body
@@ -219,8 +219,7 @@ class ServerLLM:
             SpecError: the server does not score given texts; vLLM does.
             ValueError: the lists differ in length, or a pair does not fit the context window.
         """
-        if len(prompts) != len(continuations):
-            raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+        require_pairs(prompts, continuations)
         if not prompts:
             return []
         self._require_scorer()
@@ -243,8 +242,7 @@ class ServerLLM:
             ValueError: no choices, an empty one, or one that does not fit the context window.
             SpecError: as `score`.
         """
-        if not choices or "" in choices:
-            raise ValueError("choose: needs at least one choice, and none may be empty")
+        require_choices(choices)
         table = np.zeros((len(prompts), len(choices)), dtype=np.float32)
         if prompts:
             self._require_scorer()

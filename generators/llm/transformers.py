@@ -17,7 +17,7 @@ from generators.llm.copies import copy_mark, one_copy
 from generators.llm.decoding import Batch, chosen, forward, forward_after, forward_shared, groups, pad_left
 from generators.llm.loading import DType, Loaded, choose_device, choose_dtype, load, load_tokenizer
 from generators.llm.loading import context_window as window_of
-from generators.llm.params import require_valid
+from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
 from generators.llm.prefixes import BLOCK, PrefixStore
 from generators.llm.sharing import Portion, portions
 from generators.llm.together import Together
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from rag.models.sizes import Shape
 
 _LOGITS_AT_ONCE = 2**26  # float32 numbers: 256 MB
-
-
-class _Last(threading.local):
-    """Of a thread's last scores: tokens of each prompt that a cache held."""
-
-    cached: tuple[int, ...] = ()
 
 
 class TransformersLLM:
@@ -90,7 +84,7 @@ class TransformersLLM:
         self.device, self.dtype = device, dtype
         self.max_batch_tokens, self.share_prefixes = max_batch_tokens, share_prefixes
         self.keep_prefixes_mb = keep_prefixes_mb if share_prefixes else 0
-        self._last = _Last()
+        self._last = LastScores()
         self._lock = threading.RLock()  # of what is below; the model has a lock of its own
         self._path: Path | None = None
         self._window: int | None = None
@@ -229,8 +223,7 @@ class TransformersLLM:
         Raises:
             ValueError: the lists differ in length, or a pair does not fit the context window.
         """
-        if len(prompts) != len(continuations):
-            raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+        require_pairs(prompts, continuations)
         self._last.cached = (0,) * len(prompts)
         tails = [encode_text(self._tokenizer, text) for text in continuations]
         scored = [position for position, tail in enumerate(tails) if tail]
@@ -264,8 +257,7 @@ class TransformersLLM:
         Raises:
             ValueError: no choices, an empty one, or one that does not fit the context window.
         """
-        if not choices or "" in choices:
-            raise ValueError("choose: needs at least one choice, and none may be empty")
+        require_choices(choices)
         table = np.zeros((len(prompts), len(choices)), dtype=np.float32)
         self._last.cached = (0,) * len(prompts)
         if not prompts:
@@ -292,7 +284,7 @@ class TransformersLLM:
     def last_cached(self) -> tuple[int, ...]:
         """Tokens of each prompt of this thread's last `score` or `choose` that were not read for it: they were read for
         another prompt of the call, or kept of an earlier one."""
-        return self._last.cached
+        return tuple(self._last.cached)
 
     def _choose(
         self, heads: list[list[int]], portion: Portion, tails: list[list[int]]
@@ -323,10 +315,9 @@ class TransformersLLM:
         return table, portion.cached([BLOCK * len(blocks) for blocks in begun])
 
     def _read_window(self) -> int:
-        from rag.models import locate, resolve, window_beforehand
+        from rag.models import resolve, window_beforehand
 
-        known = window_beforehand(self.model_name)
-        if known is not None and locate(self.model_name) is None:
+        if known := window_beforehand(self.model_name):
             return known
         folder = self._path or resolve(self.model_name, revision=self.revision, offline=True).path
         return window_of(folder)
@@ -437,13 +428,7 @@ class TransformersLLM:
         return max(1, _LOGITS_AT_ONCE // (kept * self._loaded.vocabulary))
 
     def _require_room(self, rows: list[list[int]], more: int) -> None:
-        for number, row in enumerate(rows, start=1):
-            if len(row) + more > self.context_window:
-                raise ValueError(
-                    f"{self.model_name}: prompt {number} of {len(rows)} is {len(row):,} tokens and {more:,} more were"
-                    f" asked for, but the context window is {self.context_window:,}. Give it less text (the"
-                    " assembler's or reranker's budget), or lower max_tokens."
-                )
+        require_room(rows, more, model=self.model_name, window=self.context_window)
 
 
 def batch_bytes(shape: Shape, *, tokens: int, size: int, logits: bool = True) -> int:

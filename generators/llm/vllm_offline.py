@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from generators.llm.loading import DType, load_tokenizer
 from generators.llm.loading import context_window as window_of
-from generators.llm.params import FORMS, require_valid
+from generators.llm.params import FORMS, LastScores, require_choices, require_pairs, require_room, require_valid
 from generators.llm.vllm_engine import Engine, quiet_environment, require_loadable
 from generators.llm.vllm_replies import completion, forms, logprobs, tail_scores
 from rag.core.memory import GIB, RAM, Need, gpu_memory, ram_limit
@@ -25,12 +25,6 @@ from rag.models.identity import weights_signature
 
 _ENGINE_BYTES = 1 << 30  # Python, torch and vLLM in the engine's process, with its buffers
 _AT_ONCE = 128  # tokens whose log-probabilities vLLM gives for one place
-
-
-class _Last(threading.local):
-    """Of a thread's last scores: tokens of each prompt that a cache held."""
-
-    cached: Sequence[int] = ()
 
 
 class VLLMOfflineLLM:
@@ -81,7 +75,7 @@ class VLLMOfflineLLM:
         self.dtype, self.max_model_len, self.compiled = dtype, max_model_len, compiled
         self.kv_cache_gib, self.gpu_memory_utilization = kv_cache_gib, gpu_memory_utilization
         self._lock = threading.RLock()
-        self._last = _Last()
+        self._last = LastScores()
         self._path: Path | None = None
         self._only_tokenizer: Any = None
         self._running: Engine | None = None
@@ -202,8 +196,7 @@ class VLLMOfflineLLM:
         Raises:
             ValueError: the lists differ in length, or a pair does not fit the context window.
         """
-        if len(prompts) != len(continuations):
-            raise ValueError(f"score: {len(prompts)} prompts, but {len(continuations)} continuations")
+        require_pairs(prompts, continuations)
         tails = [encode_text(self._tokenizer, text) for text in continuations]
         scores: list[list[float]] = [[] for _ in tails]
         scored = [position for position, tail in enumerate(tails) if tail]
@@ -228,8 +221,7 @@ class VLLMOfflineLLM:
         Raises:
             ValueError: no choices, an empty one, or one that does not fit the context window.
         """
-        if not choices or "" in choices:
-            raise ValueError("choose: needs at least one choice, and none may be empty")
+        require_choices(choices)
         table = np.zeros((len(prompts), len(choices)), dtype=np.float32)
         cached: list[int] = []
         self._last.cached = cached
@@ -296,13 +288,7 @@ class VLLMOfflineLLM:
 
     def _heads(self, prompts: Sequence[Prompt], *, more: int) -> list[list[int]]:
         heads = [encode_prompt(self._tokenizer, prompt) for prompt in prompts]
-        for number, head in enumerate(heads, start=1):
-            if len(head) + more > self.context_window:
-                raise ValueError(
-                    f"{self.model_name}: prompt {number} of {len(heads)} is {len(head):,} tokens and {more:,} more were"
-                    f" asked for, but the context window is {self.context_window:,}. Give it less text (the"
-                    " assembler's or reranker's budget), or lower max_tokens."
-                )
+        require_room(heads, more, model=self.model_name, window=self.context_window)
         return heads
 
     def _kv_cache_bytes(self, *, on_gpu: bool) -> int | None:
@@ -322,10 +308,9 @@ class VLLMOfflineLLM:
         return count_parameters(folder) * (4 if self.dtype == "float32" else 2)
 
     def _read_window(self) -> int:
-        from rag.models import locate, resolve, window_beforehand
+        from rag.models import resolve, window_beforehand
 
-        known = window_beforehand(self.model_name)
-        if known is not None and locate(self.model_name) is None:
+        if known := window_beforehand(self.model_name):
             return known
         return window_of(self._path or resolve(self.model_name, revision=self.revision, offline=True).path)
 

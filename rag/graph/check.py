@@ -351,7 +351,7 @@ def _check_budgets(checked: Checked) -> None:
     caps = {
         name: part.max_tokens
         for name, part in checked.parts.items()
-        if nodes[name].use.startswith("assemble.") and isinstance(part, CapsTokens)
+        if nodes[name].use.startswith("assemble.") and isinstance(part, CapsTokens) and part.max_tokens is not None
     }
     for name, generator in checked.parts.items():
         if not isinstance(generator, KnowsItsRoom):
@@ -363,10 +363,7 @@ def _check_budgets(checked: Checked) -> None:
                 checked.notes.append(f"node '{name}': its budget could not be checked: {missing}")
             continue
         for above in sorted(caps.keys() & ancestors(name, inputs)):
-            cap = caps[above]
-            if cap is None:
-                continue
-            if cap > room:
+            if (cap := caps[above]) > room:
                 checked.complain(
                     ("nodes", above, "with", "max_tokens"),
                     f"max_tokens {cap:,} does not fit: the model of node '{name}' has room for {room:,} tokens "

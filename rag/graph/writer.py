@@ -12,6 +12,7 @@ from rag.core.errors import SpecError
 from rag.graph.kinds import STAGES
 from rag.graph.signature import Param, signature
 from rag.graph.spec import Node, Part, Spec
+from rag.models import GGUF
 
 WRITES = ("reformulate", "assemble", "generate")
 """Stages whose model can be any: it writes, or counts what another node of it will read. Rerankers read inside theirs."""
@@ -66,7 +67,7 @@ def _part(own: Part, model: str | None, url: str | None) -> Part:
     if url is not None:
         params = {"model": model, "url": url, "api_key_variable": variable_for(url)}
         return Part(use="llm.server", params={key: value for key, value in params.items() if value is not None})
-    if model is not None and model.endswith(".gguf"):
+    if model is not None and model.endswith(GGUF):
         return Part(use="llm.llama_cpp", params={"model": model})
     if "model" not in own.params and own.use != "llm.server":
         return Part(use="llm.transformers", params={"model": model})

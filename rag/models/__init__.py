@@ -4,9 +4,10 @@ Nothing here loads weights, and only `resolve` may touch the network.
 """
 
 from rag.models.folder import ModelFolder, home, weight_files, weights_sha256
-from rag.models.store import ModelInfo, list_models, locate, require_meaning, resolve, window_beforehand
+from rag.models.store import GGUF, ModelInfo, list_models, locate, require_meaning, resolve, window_beforehand
 
 __all__ = [
+    "GGUF",
     "ModelFolder",
     "ModelInfo",
     "home",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +37,10 @@ _INSIDE = {
 _BIASES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Architecture:
-    """What differs between those that are read.
-
-    `pairs`: rows of queries and keys are stored with rotary pairs side by side. `pre`: the kind of tokenizer.
-    """
-
-    model_type: str
-    pairs: bool
-    pre: str
-
-
-_ARCHITECTURES = {
-    "llama": _Architecture(model_type="llama", pairs=True, pre="smollm"),
-    "qwen2": _Architecture(model_type="qwen2", pairs=False, pre="qwen2"),
-}
+_PRE = {"llama": "smollm", "qwen2": "qwen2"}
+"""Architectures that are read, and the kind of tokenizer of each."""
+_PAIRED = "llama"
+"""Stores rows of queries and keys with rotary pairs side by side."""
 
 
 def convert(gguf: Path, folder: Path) -> None:
@@ -65,10 +52,10 @@ def convert(gguf: Path, folder: Path) -> None:
     from gguf import GGUFReader
 
     reader = GGUFReader(str(gguf))
-    name = _require(reader, "general.architecture", _ARCHITECTURES, gguf)
+    name = _require(reader, "general.architecture", _PRE, gguf)
     _require(reader, "tokenizer.ggml.model", ("gpt2",), gguf)
-    _require(reader, "tokenizer.ggml.pre", (_ARCHITECTURES[name].pre,), gguf)
-    _write_model(reader, folder, _ARCHITECTURES[name])
+    _require(reader, "tokenizer.ggml.pre", (_PRE[name],), gguf)
+    _write_model(reader, folder, name)
     write_tokenizer(reader, folder)
 
 
@@ -85,19 +72,19 @@ def _number(reader: Any, key: str) -> float:
     return float(str(np.float32(value_of(reader, key))))
 
 
-def _write_model(reader: Any, folder: Path, architecture: _Architecture) -> None:
+def _write_model(reader: Any, folder: Path, name: str) -> None:
     import torch
     from gguf import dequantize
     from safetensors.torch import save_file
     from transformers import GenerationConfig
 
-    config = _config(reader, architecture.model_type)
+    config = _config(reader, name)
     weights = {}
     for tensor in reader.tensors:
         values = dequantize(tensor.data, tensor.tensor_type)
-        if architecture.pairs and ".attn_q." in tensor.name:
+        if name == _PAIRED and ".attn_q." in tensor.name:
             values = halves_of_heads(values, config.num_attention_heads)
-        elif architecture.pairs and ".attn_k." in tensor.name:
+        elif name == _PAIRED and ".attn_k." in tensor.name:
             values = halves_of_heads(values, config.num_key_value_heads)
         weights[transformers_name(tensor.name)] = torch.from_numpy(values.copy()).to(torch.bfloat16)
     _require_shapes(config, {name: tuple(tensor.shape) for name, tensor in weights.items()})

@@ -7,7 +7,6 @@ in a folder that the content of the file names.
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,6 @@ class GGUFFacts:
     """`window`: tokens that the model was made for. `token_bytes`: of keys and values of one token, in float16.
     `sha256`: of the file. `tokenizer`: the folder of its tokenizer."""
 
-    architecture: str
     window: int
     token_bytes: int
     sha256: str
@@ -45,7 +43,7 @@ def read_facts(path: Path) -> GGUFFacts:
     if not (folder / _FACTS).is_file():
         _write(path, folder)
     kept = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-    return GGUFFacts(**kept, sha256=sha256, tokenizer=folder)
+    return GGUFFacts(window=kept["window"], token_bytes=kept["token_bytes"], sha256=sha256, tokenizer=folder)
 
 
 def _write(path: Path, folder: Path) -> None:
@@ -61,8 +59,6 @@ def _write(path: Path, folder: Path) -> None:
         else:
             _write_other_tokenizer(path, made)
         (made / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        if folder.exists() and not (folder / _FACTS).is_file():
-            shutil.rmtree(folder)
         try:
             made.rename(folder)
         except OSError:
@@ -92,7 +88,7 @@ def _facts(reader: Any, path: Path) -> dict[str, Any]:
     size = hidden // heads
     keys_and_values = number("attention.key_length", size) + number("attention.value_length", size)
     numbers = number("block_count") * number("attention.head_count_kv", heads) * keys_and_values
-    return {"architecture": str(name), "window": window, "token_bytes": _F16 * numbers}
+    return {"window": window, "token_bytes": _F16 * numbers}
 
 
 def _write_other_tokenizer(path: Path, folder: Path) -> None:

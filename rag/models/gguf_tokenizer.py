@@ -14,6 +14,7 @@ _CONTROL = 3  # the token type of GGUF that special tokens carry
 
 
 def value_of(reader: Any, key: str) -> Any:
+    """What an open GGUF file says of a key; None where it says nothing."""
     field = reader.get_field(key)
     return None if field is None else field.contents()
 

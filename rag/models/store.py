@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -99,22 +101,25 @@ def list_models(*, read: bool = False) -> list[ModelInfo]:
     Args:
         read: read every byte of the packaged ones again, not only of files that changed since they were last read.
     """
-    files = [_file_info(model, read) for model in PACKAGED.values() if model.gguf]
-    return (
-        [_info(model, read) for model in PACKAGED.values()]
-        + files
-        + [
-            ModelInfo(
-                name=name,
-                state="ready" if locate(name) else "damaged",
-                size_bytes=size_bytes,
-                path=path,
-                licence="",
-                source="hub cache",
-            )
-            for name, path, size_bytes in hub.in_cache()
-        ]
-    )
+    models = PACKAGED.values()
+    folders = [_info(each, each.name, each.path, partial(packaged.built, each, read=read)) for each in models]
+    files = [
+        _info(each, f"{each.name}{GGUF}", each.gguf_path, partial(packaged.gguf_built, each, read=read))
+        for each in models
+        if each.gguf_path
+    ]
+    cached = [
+        ModelInfo(
+            name=name,
+            state="ready" if locate(name) else "damaged",
+            size_bytes=size_bytes,
+            path=path,
+            licence="",
+            source="hub cache",
+        )
+        for name, path, size_bytes in hub.in_cache()
+    ]
+    return folders + files + cached
 
 
 def window_beforehand(name: str) -> int | None:
@@ -200,38 +205,18 @@ def _from_hub(name: str, revision: str | None, offline: bool, progress: Progress
     return ModelFolder(name=name, path=path, revision=path.name, source="hub")
 
 
-def _info(model: packaged.PackagedModel, read: bool) -> ModelInfo:
-    here = model.path.is_dir()
+def _info(model: packaged.PackagedModel, name: str, path: Path, built: Callable[[], Path]) -> ModelInfo:
+    here = path.exists()
     try:
-        packaged.built(model, read=read)
+        built()
         state: Literal["ready", "damaged", "absent"] = "ready"
     except MissingModel:
         state = "damaged" if here else "absent"
-    files = [path for path in model.path.rglob("*") if path.is_file()] if here else []
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return ModelInfo(
-        name=model.name,
+        name=name,
         state=state,
-        size_bytes=sum(path.stat().st_size for path in files),
-        path=model.path,
-        licence=model.licence,
-        source=model.source,
-        purpose=model.purpose,
-    )
-
-
-def _file_info(model: packaged.PackagedModel, read: bool) -> ModelInfo:
-    path = model.gguf_path
-    assert path is not None
-    here = path.is_file()
-    try:
-        packaged.gguf_built(model, read=read)
-        state: Literal["ready", "damaged", "absent"] = "ready"
-    except MissingModel:
-        state = "damaged" if here else "absent"
-    return ModelInfo(
-        name=f"{model.name}{GGUF}",
-        state=state,
-        size_bytes=path.stat().st_size if here else 0,
+        size_bytes=sum(each.stat().st_size for each in files),
         path=path,
         licence=model.licence,
         source=model.source,

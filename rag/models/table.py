@@ -109,7 +109,7 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
                 ),
                 licence="Apache-2.0",
                 origin="Qwen/Qwen2.5-Coder-0.5B-Instruct, quantised to Q4_K_M",
-                purpose="reranks; copies from passages",
+                purpose="a decoder between the two others",
                 window=32768,
             ),
             PackagedModel(
@@ -120,7 +120,7 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
                 ),
                 licence="Apache-2.0",
                 origin="Qwen/Qwen2.5-Coder-1.5B-Instruct, quantised to Q4_K_M",
-                purpose="answers in sentences, and refuses part of what it cannot know",
+                purpose="writes answers",
                 window=32768,
             ),
         )

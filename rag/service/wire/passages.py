@@ -10,12 +10,13 @@ from pydantic import BaseModel, Field
 class Position(BaseModel):
     """Where a text stands in its source: relative path, page from 1, headings above it, characters.
 
-    `index_name`: where several are searched as one.
+    `index_name`: where several are searched as one. `ocr`: the page was read from a picture.
     """
 
     index_name: str | None = None
     source: str | None = None
     page: int | None = None
+    ocr: bool | None = None
     headings: list[str] | None = None
     start: int | None = None
     end: int | None = None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from rag.core.files import write_atomically
 from rag.models import home
 
 
@@ -32,12 +31,7 @@ class KeptTexts:
 
     def save(self, key: str, texts: Sequence[str]) -> None:
         """Keep them."""
-        file = self._file(key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{key}-")
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            json.dump(list(texts), stream)
-        os.replace(temporary, file)
+        write_atomically(self._file(key), json.dumps(list(texts)))
 
     def _file(self, key: str) -> Path:
         return (Path(self._folder) if self._folder else home() / self._name) / key[:2] / f"{key}.json"
