@@ -9,6 +9,7 @@ from typing import Any
 from rag.core.node import BoundNode
 from rag.core.report import RunResult
 from rag.core.types import Document, Query, Ranking
+from rag.graph.kinds import ANSWERING
 from rag.graph.run import Pool, failed_output, run_nodes
 
 POOLS = ("retrieve", "rerank", "generate")
@@ -18,12 +19,13 @@ POOLS = ("retrieve", "rerank", "generate")
 def pools_of(nodes: Sequence[BoundNode]) -> dict[str, tuple[BoundNode, ...]]:
     """Pool -> its nodes, in the order of the graph; pools without a node are left out.
 
-    Rerankers and generators are in the pools of their names, everything else in the first one; a node that reads from a
-    later pool is in that one too.
+    Rerankers and generators are in the pools of their names, checks of answers with the generators, everything else in the
+    first one; a node that reads from a later pool is in that one too.
     """
     place: dict[str, int] = {}
     for node in nodes:
-        own = POOLS.index(node.stage) if node.stage in POOLS else 0
+        pool = "generate" if node.stage in ANSWERING else node.stage
+        own = POOLS.index(pool) if pool in POOLS else 0
         place[node.name] = max([own, *(place.get(source, 0) for source in node.inputs)])
     cut = {pool: tuple(n for n in nodes if place[n.name] == position) for position, pool in enumerate(POOLS)}
     return {pool: members for pool, members in cut.items() if members}

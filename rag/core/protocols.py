@@ -133,6 +133,24 @@ class CanStreamAnswers(Protocol):
     def stream(self, context: Context) -> Iterator[AnswerDelta]: ...
 
 
+class Checker(Protocol):
+    """Answers -> the same answers after a look at them: with verdicts, mended or refused. One per answer, in order.
+
+    What it costs is added to the answer's usage, and what it finds to the counts of the answer's outcome.
+    """
+
+    def check(self, answers: Sequence[Answer]) -> list[Answer]: ...
+
+
+@runtime_checkable
+class CanCheckStreams(Protocol):
+    """A checker that lets an answer pass piece by piece, and holds back what it may still change."""
+
+    def check_stream(self, pieces: Iterator[AnswerDelta]) -> Iterator[AnswerDelta]:
+        """The pieces of one answer; the last has no text and carries the whole. What is joined is its text."""
+        ...
+
+
 @runtime_checkable
 class CanSample(Protocol):
     """A generator that can write with other sampling than its graph says, such as a caller's temperature."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rag.core.types import NO_USAGE, Answer, Query, Ranking, Usage
@@ -107,6 +107,20 @@ class NodeReport:
 def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     """Counts of both; what was counted and never happened stays, as 0."""
     return {name: one.get(name, 0) + other.get(name, 0) for name in (*one, *other)}
+
+
+def own_work(checked: Sequence[Answer], given: Sequence[Answer]) -> list[Answer]:
+    """Checked answers with what the check itself cost and found, for its report; the generator's work is its own."""
+    before = {answer.qid: answer for answer in given}
+    return [_own(answer, before[answer.qid]) for answer in checked]
+
+
+def _own(answer: Answer, given: Answer) -> Answer:
+    counts = Counter(answer.outcome.counts)
+    counts.subtract(given.outcome.counts)
+    kind = "ok" if answer.outcome.kind == given.outcome.kind else answer.outcome.kind
+    outcome = replace(answer.outcome, kind=kind, counts={name: n for name, n in counts.items() if n})
+    return replace(answer, usage=answer.usage - given.usage, outcome=outcome)
 
 
 def node_report(name: str, use: str, seconds: float, n_in: int, records: Sequence[Any]) -> NodeReport:

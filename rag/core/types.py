@@ -54,6 +54,15 @@ class Usage:
             seconds=self.seconds + other.seconds,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            calls=self.calls - other.calls,
+            prompt_tokens=self.prompt_tokens - other.prompt_tokens,
+            cached_tokens=self.cached_tokens - other.cached_tokens,
+            new_tokens=self.new_tokens - other.new_tokens,
+            seconds=self.seconds - other.seconds,
+        )
+
 
 NO_USAGE = Usage()
 
@@ -299,13 +308,35 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a check says of one sentence of an answer: the characters `start` to `end` of `Answer.text`.
+
+    `supported` and `contradicted`: a passage says so, or says otherwise. `unsupported`: no passage says so. `similar`: a
+    passage has words like it, and nothing more was looked at. `by` names the means, `marker` the passage, from 1, if one
+    decided. `score`: the means' own number, higher for more support; only scores of the same means compare.
+    """
+
+    start: int
+    end: int
+    kind: Literal["supported", "contradicted", "unsupported", "similar"]
+    by: str
+    score: float
+    marker: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer, the context it was written from, and the passages it cites."""
+    """An answer, the context it was written from, the passages it cites, and what checks say of its sentences.
+
+    `confidence`: the calibrated chance that it is right; None where nobody calibrated one.
+    """
 
     query: Query
     text: str
     context: Context
     citations: tuple[Citation, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    confidence: float | None = None
     status: Literal["answered", "no_answer", "failed"] = "answered"
     finish_reason: str = "stop"
     outcome: Outcome = OK

@@ -29,6 +29,7 @@ from rag.evaluate.beir import Dataset
 from rag.evaluate.eval_report import EvalReport
 from rag.graph.build import RANKING_STAGES, build
 from rag.graph.check import check
+from rag.graph.kinds import ANSWERING
 from rag.graph.load import load_spec
 from rag.graph.rewire import with_run
 from rag.graph.spec import GraphSpec, Spec
@@ -83,7 +84,7 @@ def evaluate_graph(
         dataset,
         graph=spec.source.name.removeprefix("built-in graph "),
         ranks=ranks,
-        gives_answers=graph.nodes[graph.output].use.startswith("generate."),
+        gives_answers=graph.nodes[graph.output].use.partition(".")[0] in ANSWERING,
         split=split,
         measures=measures,
         limit=limit,

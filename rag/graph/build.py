@@ -12,6 +12,7 @@ from rag.core.node import BoundNode
 from rag.graph.binding import bound_nodes
 from rag.graph.check import check
 from rag.graph.checked import Made
+from rag.graph.kinds import ANSWERING
 from rag.graph.spec import Spec
 from rag.graph.wiring import ancestors
 from retrievers.index.protocol import Index
@@ -43,7 +44,15 @@ class Graph:
     @property
     def answers(self) -> bool:
         """Whether the graph ends in answers."""
-        return self.node(self.output).stage == "generate"
+        return self.node(self.output).stage in ANSWERING
+
+    @property
+    def answering(self) -> tuple[BoundNode, ...]:
+        """The node that writes the answers and the checks behind it, in order; none where the graph does not answer."""
+        nodes = [self.node(self.output)]
+        while nodes[0].stage == "check":
+            nodes.insert(0, self.node(nodes[0].inputs[0]))
+        return tuple(nodes) if self.answers else ()
 
     def node(self, name: str) -> BoundNode:
         return next(node for node in self.nodes if node.name == name)

@@ -19,6 +19,7 @@ _COLOURS = {
     "rerank": "#c2571a",
     "assemble": "#6b7a1f",
     "generate": "#b3306b",
+    "check": "#7a4b2a",
 }
 _W, _H, _GAP_X, _GAP_Y, _PAD = 168, 58, 44, 22, 20
 _FRAME_TOP = 30

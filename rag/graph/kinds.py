@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from generators import GENERATORS
 from generators.llm import LLMS
 from rag.core.registry import Registry
-from rag.stages import ASSEMBLERS, FUSERS, REFORMULATORS, TRANSFORMS
+from rag.stages import ASSEMBLERS, CHECKERS, FUSERS, REFORMULATORS, TRANSFORMS
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS
 
@@ -28,7 +28,11 @@ STAGES = {
     "rerank": Kind(registry=RERANKERS, method="rerank"),
     "assemble": Kind(registry=ASSEMBLERS, method="assemble"),
     "generate": Kind(registry=GENERATORS, method="generate"),
+    "check": Kind(registry=CHECKERS, method="check"),
 }
+
+ANSWERING = ("generate", "check")
+"""Stages that give answers."""
 
 MODELS = {"llm": LLMS}
 """Kinds of models that a graph's `models:` section may hold."""

@@ -20,9 +20,10 @@ from typing import Any, Literal
 from rag import tracing
 from rag.core.errors import ContractError, IndexProblem, MissingDependency, MissingModel, SpecError
 from rag.core.node import BoundNode
-from rag.core.report import Failure, NodeReport, RunResult, node_report
+from rag.core.report import Failure, NodeReport, RunResult, node_report, own_work
 from rag.core.types import NO_USAGE, OK, Answer, Context, Outcome, Query, Ranking
 from rag.graph.folding import fold, working_inside
+from rag.graph.kinds import ANSWERING
 from rag.graph.spec import QUERY
 
 NOT_AN_ITEMS_FAULT = (SpecError, MissingDependency, MissingModel, IndexProblem)
@@ -143,7 +144,8 @@ def _run_node(node: BoundNode, state: _State, k: int | None) -> list[NodeReport]
             inner = fold(node.name, work)
         else:
             records = _attempt(node, ports, k, failures) if ports[0] else []
-        report = node_report(node.name, node.use, perf_counter() - begun, len(ports[0]), records)
+        own = own_work(records, ports[0]) if node.stage == "check" else records
+        report = node_report(node.name, node.use, perf_counter() - begun, len(ports[0]), own)
         told(report, records, [failure for failure in tuple(failures.values()) if failure.node == node.name])
     reports, inner_records = inner
     state.records |= {node.name: records, **inner_records}
@@ -246,7 +248,7 @@ def empty_record(query: Query, stage: str, outcome: Outcome, *, status: Literal[
         return replace(query, outcome=outcome)
     if stage == "assemble":
         return Context(query=query, outcome=outcome)
-    if stage == "generate":
+    if stage in ANSWERING:
         context = Context(query=query)
         return Answer(query=query, text="", context=context, status=status, finish_reason="abort", outcome=outcome)
     return Ranking(query=query, outcome=outcome)

@@ -9,7 +9,7 @@ from rag.core.errors import did_you_mean
 from rag.core.protocols import WritesOnePerQuery
 from rag.core.types import Context, Query, Ranking
 from rag.graph.checked import Checked
-from rag.graph.kinds import STAGES
+from rag.graph.kinds import ANSWERING, STAGES
 from rag.graph.signature import RECORDS
 from rag.graph.spec import QUERY
 
@@ -101,7 +101,7 @@ def _check_types(checked: Checked, order: Sequence[str]) -> None:
         elif stage == "reformulate":
             component = checked.classes[name]
             many[name] |= not (isinstance(component, WritesOnePerQuery) and component.one_per_query)
-        elif stage in ("assemble", "generate") and many[name]:
+        elif stage in ("assemble", *ANSWERING) and many[name]:
             checked.complain(
                 ("nodes", name),
                 f"{node.use} wants one input per question, but its input has several. Put a fuse.* between.",

@@ -14,7 +14,7 @@ from rag.graph.signature import Param, signature
 from rag.graph.spec import Node, Part, Spec
 from rag.models import GGUF
 
-WRITES = ("reformulate", "assemble", "generate")
+WRITES = ("reformulate", "assemble", "generate", "check")
 """Stages whose model can be any: it writes, or counts what another node of it will read. Rerankers read inside theirs."""
 
 _OF_ONE_MODEL = ("model", "revision", "tokenizer", "context_window", "max_model_len")

@@ -162,10 +162,12 @@ class Pipeline(AsyncTwins):
             ContractError: two queries share a qid.
         """
         self.require_answers()
-        *nodes, last = self.graph.up_to(self.graph.output)
+        answering = self.graph.answering
+        nodes = [node for node in self.graph.up_to(self.graph.output) if node not in answering]
         if not nodes:
             return [_nothing_before(query) for query in queries]
-        output = nodes[-1].name if last.inputs[0] == QUERY else last.inputs[0]
+        given = answering[0].inputs[0]
+        output = nodes[-1].name if given == QUERY else given
         return apart(self._run(nodes, queries, output=output))
 
     def finish(
@@ -179,17 +181,16 @@ class Pipeline(AsyncTwins):
             SpecError: the answering node takes no other sampling.
             ContractError: two queries share a qid.
         """
-        node = self._answering(sampling)
+        nodes = self._answering(sampling)
         going = [before for before in prepared if not before.failures]
         records: dict[str, list[Any]] = {}
         for before in going:
-            for name in node.inputs:
+            for name in nodes[0].inputs:
                 records.setdefault(name, []).extend(before.records.get(name, ()))
         records.pop(QUERY, None)
         queries = [before.queries[0] for before in going]
-        made = apart(self._run([node], queries, output=node.name, given=records))
-        answered = iter(made)
-        return [_failed(before, node) if before.failures else _joined(before, next(answered)) for before in prepared]
+        answered = iter(apart(self._run(nodes, queries, output=nodes[-1].name, given=records)))
+        return [_failed(each, nodes[-1]) if each.failures else _joined(each, next(answered)) for each in prepared]
 
     def begin(self, prepared: RunResult, *, sampling: Mapping[str, Any] = MappingProxyType({})) -> AnswerStream:
         """Stream the answer to one prepared question. Nothing is written before the first piece is asked for.
@@ -201,13 +202,14 @@ class Pipeline(AsyncTwins):
             StageError: the question failed on its way; the cause is chained.
         """
         raise_failure(prepared)
-        node = self._answering(sampling)
+        writing, *checks = self._answering(sampling)
         generator = self._generator(sampling)
-        if isinstance(generator, CanStreamAnswers) and len(node.inputs) == 1:
-            name = node.inputs[0]
-            given: Any = prepared.queries[0] if name == QUERY else prepared.records[name][0]
-            return AnswerStream(prepared, generator.stream(given), node)
-        return AnswerStream(prepared, self._in_one_piece(prepared, sampling), node)
+        if not isinstance(generator, CanStreamAnswers) or len(writing.inputs) != 1:
+            return AnswerStream.whole(prepared, partial(self._finished, prepared, sampling))
+        name = writing.inputs[0]
+        given: Any = prepared.queries[0] if name == QUERY else prepared.records[name][0]
+        checkers = [(node, self.graph.parts[node.name]) for node in checks]
+        return AnswerStream.through(prepared, generator.stream(given), writing, checkers)
 
     def warm_up(self) -> None:
         """Load what the graph uses now instead of at the first question; by stage, nothing."""
@@ -301,27 +303,28 @@ class Pipeline(AsyncTwins):
         [prepared] = self.prepare([asked])
         yield from self.begin(prepared)
 
-    def _in_one_piece(self, prepared: RunResult, sampling: Mapping[str, Any]) -> Iterator[AnswerDelta]:
+    def _finished(self, prepared: RunResult, sampling: Mapping[str, Any]) -> RunResult:
         [result] = self.finish([prepared], sampling=sampling)
         raise_failure(result)
-        whole = result.answers[0]
-        yield AnswerDelta(text=whole.text)
-        yield AnswerDelta(answer=whole)
+        return result
 
     def _generator(self, sampling: Mapping[str, Any]) -> Any:
-        """The part that answers, writing with this sampling."""
-        part = self.graph.parts[self.graph.output]
+        """The part that writes answers, with this sampling."""
+        node = self.graph.answering[0]
+        part = self.graph.parts[node.name]
         if not sampling:
             return part
         if not isinstance(part, CanSample):
-            use = self.graph.node(self.graph.output).use
-            raise SpecError(f"{use} takes no sampling of the caller's, got {', '.join(sorted(sampling))}")
+            raise SpecError(f"{node.use} takes no sampling of the caller's, got {', '.join(sorted(sampling))}")
         return part.with_sampling(**sampling)
 
-    def _answering(self, sampling: Mapping[str, Any]) -> BoundNode:
+    def _answering(self, sampling: Mapping[str, Any]) -> tuple[BoundNode, ...]:
+        """The node that writes, with this sampling, and the checks behind it."""
         self.require_answers()
-        node = self.graph.node(self.graph.output)
-        return replace(node, work=self._generator(sampling).generate) if sampling else node
+        writing, *checks = self.graph.answering
+        if sampling:
+            writing = replace(writing, work=self._generator(sampling).generate)
+        return (writing, *checks)
 
     def _question(self, query: str | Query, history: Sequence[Message], where: Where | None) -> Query:
         if isinstance(query, Query):

@@ -153,14 +153,20 @@ class Service:
         return answering_llm(self.pipeline.graph)
 
     @property
+    def _writer(self) -> Any:
+        """The part that writes what the graph gives out: answers, or rankings."""
+        graph = self.pipeline.graph
+        return graph.parts[graph.answering[0].name if graph.answers else graph.output]
+
+    @property
     def takes_sampling(self) -> bool:
         """Whether a request may say how the answer is sampled."""
-        return isinstance(self.pipeline.graph.parts[self.pipeline.graph.output], CanSample)
+        return isinstance(self._writer, CanSample)
 
     @property
     def most_tokens(self) -> int | None:
         """Most tokens of an answer that a request may ask for; None where no limit is known."""
-        part = self.pipeline.graph.parts[self.pipeline.graph.output]
+        part = self._writer
         return self.settings.max_tokens or (part.max_tokens if isinstance(part, CapsTokens) else None)
 
     @property
@@ -237,7 +243,7 @@ class Service:
     def _writes_together(self) -> bool:
         """Whether a stream costs no more than a place in a batch."""
         llm: Any = self.llm
-        answering = self.pipeline.graph.parts[self.pipeline.graph.output]
+        answering = self._writer
         return isinstance(answering, CanStreamAnswers) and isinstance(llm, CanStreamTogether) and llm.streams_together
 
     async def _written(self, prepared: RunResult, sampling: Sampling) -> RunResult:
@@ -354,7 +360,7 @@ def _reranker(pipeline: Pipeline) -> Any:
 
 def answering_llm(graph: Graph) -> LLM | None:
     """The model that answers, if the answering node says which."""
-    part = graph.parts[graph.output]
+    part = graph.parts[graph.answering[0].name] if graph.answers else None
     return part.llm if isinstance(part, AsksModel) else None
 
 

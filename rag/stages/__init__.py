@@ -30,6 +30,13 @@ ASSEMBLERS = Registry(
     },
 )
 
+CHECKERS = Registry(
+    "check",
+    {
+        "words": "rag.stages.checks.words:WordsChecker",
+    },
+)
+
 TRANSFORMS = Registry(
     "transform",
     {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
+from rag.core.protocols import CanCheckStreams
+from rag.core.types import Answer, AnswerDelta, Context, Document, Query, Ranking, ScoredDocument
 from rag.graph.kinds import STAGES, TABLES
 from rag.graph.signature import parameters_model, signature
 
@@ -224,6 +226,35 @@ class TestGenerators:
         assert final is not None
         assert "".join(p.text for p in pieces) == final.text
         assert final.text == generator.generate([context if ports == (Context,) else context.query])[0].text
+
+
+@pytest.mark.parametrize("name", names("check"))
+class TestCheckers:
+    def test_every_answer_comes_back_with_verdicts_that_lie_in_its_text(
+        self, name: str, make: Make, rankings: list[Ranking]
+    ) -> None:
+        contexts = [Context(query=r.query, passages=r.hits[:2]) for r in rankings[:3]]
+        texts = [contexts[0].passages[0].document.text, "Nobody says so [1]. Nor this.", ""]
+        answers = [Answer(query=c.query, text=text, context=c) for c, text in zip(contexts, texts, strict=True)]
+        answers[2] = replace(answers[2], status="failed")
+        made = make("check", name).check(answers)
+        assert [answer.qid for answer in made] == [answer.qid for answer in answers]
+        for answer in made:
+            assert answer.status in ("answered", "no_answer", "failed")
+            for verdict in answer.verdicts:
+                assert 0 <= verdict.start < verdict.end <= len(answer.text)
+                assert verdict.marker is None or 1 <= verdict.marker <= len(answer.context.passages)
+
+    def test_a_stream_is_checked_as_the_whole_is(self, name: str, make: Make, rankings: list[Ranking]) -> None:
+        checker = make("check", name)
+        if not isinstance(checker, CanCheckStreams):
+            pytest.skip(f"{name} checks no streams")
+        context = Context(query=rankings[0].query, passages=rankings[0].hits[:2])
+        answer = Answer(query=context.query, text=context.passages[0].document.text, context=context)
+        words = [AnswerDelta(text=word) for word in re.split(r"(?<= )", answer.text)]
+        pieces = list(checker.check_stream(iter([*words, AnswerDelta(answer=answer)])))
+        assert pieces[-1].answer == checker.check([answer])[0]
+        assert "".join(piece.text for piece in pieces) == pieces[-1].answer.text
 
 
 @pytest.mark.parametrize("name", names("transform"))
