@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Sequence
+from statistics import fmean
 from typing import Literal
 
 from rag.core.protocols import LLM, CanStream, close
@@ -48,6 +49,17 @@ def outcome_of(
         )
         return Outcome(kind="repaired", detail=detail, counts=counts)
     return Outcome(counts=counts) if counts else OK
+
+
+def likelihood_of(completion: Completion) -> float | None:
+    """The mean log-probability of the tokens that were written; None where it was not asked for, or nothing was written.
+
+    Asked for one candidate, a model tells of a place the likeliest token and the one it wrote: that is never the likelier.
+    """
+    if not completion.logprobs:
+        return None
+    written = [min(place.values()) for place in completion.logprobs if place]
+    return fmean(written) if written else None
 
 
 def warn(logger: logging.Logger, by: str, answers: Sequence[Answer]) -> None:

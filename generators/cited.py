@@ -10,7 +10,16 @@ from time import perf_counter
 from typing import Any
 
 import prompts
-from generators.answering import QUESTION_TOKENS, cautious_tokens, opening, outcome_of, pieces, status_of, warn
+from generators.answering import (
+    QUESTION_TOKENS,
+    cautious_tokens,
+    likelihood_of,
+    opening,
+    outcome_of,
+    pieces,
+    status_of,
+    warn,
+)
 from rag.core.arguments import require_positive
 from rag.core.completions import usage_of, with_history
 from rag.core.protocols import LLM
@@ -42,6 +51,7 @@ class CitedGenerator:
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
+        likelihood: also note how likely the model found its own words (`Answer.likelihood`), for what judges answers.
     """
 
     def __init__(
@@ -55,6 +65,7 @@ class CitedGenerator:
         attribute: bool = True,
         threshold: float = 0.6,
         margin: float = 0.1,
+        likelihood: bool = False,
     ) -> None:
         require_positive("generate.cited", max_tokens=max_tokens)
         if not temperature >= 0:
@@ -66,7 +77,9 @@ class CitedGenerator:
         self.attribute, self.threshold, self.margin = attribute, threshold, margin
         self.prompt = prompts.load(prompt)
         self.prompt.require("passages", "question", by="generate.cited")
-        self._params = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
+        self._params = SamplingParams(
+            max_tokens=max_tokens, temperature=temperature, seed=seed, logprobs=int(likelihood)
+        )
 
     def room(self) -> int:
         """Tokens that passages may have beside the prompt, a question and the answer. A cautious estimate."""
@@ -158,6 +171,7 @@ class CitedGenerator:
             text=checked.text,
             context=context,
             citations=tuple(sorted(citations, key=lambda c: (c.start, c.marker))),
+            likelihood=likelihood_of(completion),
             status=status,
             finish_reason=completion.finish_reason,
             outcome=outcome_of(

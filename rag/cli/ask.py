@@ -59,6 +59,8 @@ def _show(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
     if answer is None:
         raise StageError("the stream ended without an answer")
     say()
+    if answer["confidence"] is not None:
+        say(f"\nConfidence: {answer['confidence']:.2f}")
     _sources(answer)
     return answer
 

@@ -22,6 +22,7 @@ def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:
         "rank": rank,
         "doc_id": document.doc_id,
         "score": hit.score,
+        **({} if hit.relevance is None else {"relevance": hit.relevance}),
         "title": document.title,
         "text": document.text,
         "position": position_json(document),
@@ -83,6 +84,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "question": answer.query.asked,
         "answer": answer.text,
         "status": answer.status,
+        "confidence": answer.confidence,
         "finish_reason": answer.finish_reason,
         "citations": list(map(citation_json, answer.citations)),
         "passages": [

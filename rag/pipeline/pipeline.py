@@ -22,9 +22,11 @@ from rag.core.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from rag.graph.build import Graph, build
 from rag.graph.contents import require_read
 from rag.graph.load import load_spec
+from rag.graph.rewire import with_calibration
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec
 from rag.graph.writer import with_writer
+from rag.pipeline.calibrated import READS_IT, require_calibrated
 from rag.pipeline.loaded import models_loaded, require_local_models
 from rag.pipeline.memory_plan import plan_turns, require_room
 from rag.pipeline.release import inside, keep_only, release
@@ -382,6 +384,10 @@ def load_pipeline(
     index: str | Path | Index | Sequence[str | Path] | None = None,
     model: str | None = None,
     url: str | None = None,
+    calibration: str | Path | None = None,
+    risk: float | None = None,
+    confidence: float | None = None,
+    min_relevance: float = 0.0,
     offline: bool = False,
     memory_gib: float | None = None,
     by_stage: bool = False,
@@ -393,20 +399,34 @@ def load_pipeline(
         index: an index directory or other address (see `open_index`), a list of them to be searched as one, or an open
             Index. Graphs that search need one.
         model, url: another model that writes, in this process or at a server; see `rag.graph.writer.with_writer`.
+        calibration: a file of `rag calibrate`: hits get their relevance, and answers that are less sure than it allows are
+            refused; see `rag.graph.rewire.with_calibration`.
+        risk, confidence: others than the calibration's.
+        min_relevance: hits that are worth less are left out; from 0 to 1.
         offline: fail now, naming what is missing, instead of fetching a model later.
         memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
             lets anything pass. See `rag.pipeline.memory_plan`.
         by_stage: each node works alone in memory, so only the largest must fit; see `Pipeline`.
     Raises:
-        SpecError: the graph is wrong, all problems at once; or its parts can need more memory than there is.
+        SpecError: the graph is wrong, all problems at once; its parts can need more memory than there is; or a calibration
+            in it was made for another graph or index.
         IndexProblem, IndexMismatch: the index is damaged, or was built another way than the graph asks for.
         MissingModel: `offline`, and a model is not on this machine.
     """
     spec = with_writer(load_spec(graph), model=model, url=url)
+    if calibration is not None:
+        calibrated = with_calibration(
+            spec.graph, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance
+        )
+        spec = spec.model_copy(update={"graph": calibrated})
+    elif risk is not None or confidence is not None or min_relevance:
+        raise SpecError("risk, confidence and min_relevance need a calibration: a file that rag calibrate writes")
     bound = _opened(index)
     built = build(spec, index=bound)
     if bound is not None:
         bound.check(spec.graph.index, built.legs)
+    if any(node.use in READS_IT for node in built.nodes):
+        require_calibrated(built, bound)
     if offline:
         require_local_models(models_loaded(built, bound))
     machine = this_machine(memory_gib=memory_gib)

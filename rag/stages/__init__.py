@@ -33,6 +33,7 @@ ASSEMBLERS = Registry(
 CHECKERS = Registry(
     "check",
     {
+        "risk": "rag.stages.checks.risk:RiskChecker",
         "words": "rag.stages.checks.words:WordsChecker",
     },
 )
