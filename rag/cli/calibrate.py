@@ -11,6 +11,7 @@ from typing import Any
 from rag.cli.console import say, say_json, warn
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
+from rag.cli.risk_table import risk_table
 from rag.core.errors import SpecError
 from rag.core.types import Query
 from rag.evaluate.beir import Item, read_items
@@ -121,8 +122,9 @@ def _target(given: Namespace) -> Target:
     shares = {"risk": given.risk, "confidence": given.confidence}
     if wrong := [name for name, share in shares.items() if not 0 < share < 1]:
         raise SpecError(f"--{wrong[0]} must be between 0 and 1, got {shares[wrong[0]]:g}")
-    if not 0 <= given.least_coverage <= 1:
-        raise SpecError(f"--least-coverage must be from 0 to 1, got {given.least_coverage:g}")
+    for option, share in (("--least-coverage", given.least_coverage), ("--min-relevance", given.min_relevance)):
+        if not 0 <= share <= 1:
+            raise SpecError(f"{option} must be from 0 to 1, got {share:g}")
     return Target(**shares, least_coverage=given.least_coverage)
 
 
@@ -140,21 +142,10 @@ def _answers_json(answers: Answers) -> dict[str, Any]:
         "n": answers.curve.n,
         "n_fit": answers.curve.n_fit,
         "target": target.model_dump(),
-        "chosen": _choice_json(chosen) if isinstance(chosen, Choice) else None,
+        "chosen": chosen.as_dict() if isinstance(chosen, Choice) else None,
         "why_not": chosen.why if isinstance(chosen, NotReached) else None,
         "least_risk": chosen.least if isinstance(chosen, NotReached) else None,
-        "steps": [_choice_json(step) for step in tested_steps(answers.curve, confidence=target.confidence)],
-    }
-
-
-def _choice_json(choice: Choice) -> dict[str, float]:
-    return {
-        "threshold": choice.threshold,
-        "given": choice.given,
-        "wrong": choice.wrong,
-        "coverage": choice.coverage,
-        "risk": choice.risk,
-        "bound": choice.bound,
+        "steps": [step.as_dict() for step in tested_steps(answers.curve, confidence=target.confidence)],
     }
 
 
@@ -180,17 +171,3 @@ def show(calibration: Calibration) -> None:
         return
     least = "" if chosen.least is None else f"; the least risk that can be kept is {chosen.least:.3f}"
     warn(f"rag: {chosen.why}{least}")
-
-
-def risk_table(steps: list[Choice], confidence: float, *, chosen: Choice | NotReached | None = None) -> str:
-    """Risk against coverage as aligned text, the strictest threshold first; the chosen one is marked."""
-    lines = [
-        f"  {'confidence':>10} {'answered':>9} {'coverage':>9} {'wrong':>6} {'risk':>6} {f'{confidence:.0%} bound':>10}"
-    ]
-    for step in steps:
-        mark = "  <- chosen" if step == chosen else ""
-        lines.append(
-            f"  {step.threshold:>10.3f} {step.given:>9,} {step.coverage:>9.1%} {step.wrong:>6,} {step.risk:>6.3f} "
-            f"{step.bound:>10.3f}{mark}"
-        )
-    return "\n".join(lines)

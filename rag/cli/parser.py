@@ -284,6 +284,7 @@ def parser() -> ArgumentParser:
     evaluate = command("eval", "a BEIR-layout folder and a graph -> measures", module="evaluate")
     evaluate.add_argument("dataset", metavar="DATASET")
     evaluate.add_argument("--graph", required=True, metavar="G", help=GRAPH_HELP)
+    calibrated(evaluate)
     evaluate.add_argument("--split", default="test")
     evaluate.add_argument("--measures", help="in one string: of ir_measures, AllRelevant@k, EM, F1, ROUGE-L, ...")
     evaluate.add_argument("--baseline", metavar="RUN", help="TREC run or run folder to compare with, paired")

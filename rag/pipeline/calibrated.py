@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rag.core.digests import data_sha256
 from rag.core.errors import SpecError
 from rag.graph.build import Graph
+from rag.graph.rewire import with_calibration
+from rag.graph.spec import Spec
 from rag.pipeline.identity import part_identity
 from rag.stages.risk.calibration import Calibration, MadeFor, differences
 from retrievers.index.protocol import Index
@@ -17,6 +20,27 @@ logger = logging.getLogger(__name__)
 
 READS_IT = ("check.risk", "rerank.relevance")
 """Components that read a calibration. A graph with them and one without are the same to it."""
+
+
+def calibrated(
+    spec: Spec,
+    calibration: str | Path | None,
+    *,
+    risk: float | None = None,
+    confidence: float | None = None,
+    min_relevance: float = 0.0,
+) -> Spec:
+    """The graph with what a calibration says of it (`rag.graph.rewire.with_calibration`); as it is without one.
+
+    Raises:
+        SpecError: the file is none, or of another graph; or something is asked for that needs one.
+    """
+    if calibration is not None:
+        graph = with_calibration(spec.graph, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
+        return spec.model_copy(update={"graph": graph})
+    if risk is not None or confidence is not None or min_relevance:
+        raise SpecError("risk, confidence and min_relevance need a calibration: a file that rag calibrate writes")
+    return spec
 
 
 def made_for(graph: Graph, index: Index) -> MadeFor:
@@ -61,7 +85,7 @@ def require_calibrated(graph: Graph, index: Index | None) -> None:
     Raises:
         SpecError: says what differs.
     """
-    if index is None:
+    if index is None or not any(node.use in READS_IT for node in graph.nodes):
         return
     now = made_for(graph, index)
     for where, calibration, of_answers in _calibrations(graph):

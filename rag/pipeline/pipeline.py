@@ -22,11 +22,10 @@ from rag.core.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from rag.graph.build import Graph, build
 from rag.graph.contents import require_read
 from rag.graph.load import load_spec
-from rag.graph.rewire import with_calibration
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec
 from rag.graph.writer import with_writer
-from rag.pipeline.calibrated import READS_IT, require_calibrated
+from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.loaded import models_loaded, require_local_models
 from rag.pipeline.memory_plan import plan_turns, require_room
 from rag.pipeline.release import inside, keep_only, release
@@ -414,19 +413,12 @@ def load_pipeline(
         MissingModel: `offline`, and a model is not on this machine.
     """
     spec = with_writer(load_spec(graph), model=model, url=url)
-    if calibration is not None:
-        calibrated = with_calibration(
-            spec.graph, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance
-        )
-        spec = spec.model_copy(update={"graph": calibrated})
-    elif risk is not None or confidence is not None or min_relevance:
-        raise SpecError("risk, confidence and min_relevance need a calibration: a file that rag calibrate writes")
+    spec = calibrated(spec, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
     bound = _opened(index)
     built = build(spec, index=bound)
     if bound is not None:
         bound.check(spec.graph.index, built.legs)
-    if any(node.use in READS_IT for node in built.nodes):
-        require_calibrated(built, bound)
+    require_calibrated(built, bound)
     if offline:
         require_local_models(models_loaded(built, bound))
     machine = this_machine(memory_gib=memory_gib)

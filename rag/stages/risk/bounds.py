@@ -55,6 +55,17 @@ class Choice:
         """The share of wrong answers that was seen, of those given."""
         return self.wrong / self.given
 
+    def as_dict(self) -> dict[str, float]:
+        """The same as plain data, `risk` included."""
+        return {
+            "threshold": self.threshold,
+            "given": self.given,
+            "wrong": self.wrong,
+            "coverage": self.coverage,
+            "risk": self.risk,
+            "bound": self.bound,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotReached:
