@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from rag.evaluate import (
 from rag.evaluate.beir import Dataset
 from rag.evaluate.eval_report import EvalReport
 from rag.evaluate.risk import risk_curve
+from rag.evaluate.risk_picture import draw_risk
 from rag.graph.build import RANKING_STAGES, build
 from rag.graph.check import check
 from rag.graph.kinds import ANSWERING
@@ -72,7 +74,8 @@ def evaluate_graph(
     when a measure looks at them.
 
     Args:
-        out: folder to write: graph.json, a TREC run per ranking node, answers.jsonl, per_query.csv, report.json.
+        out: folder to write: graph.json, a TREC run per ranking node, answers.jsonl, per_query.csv, report.json,
+            risk.svg.
         measures: of retrieval and of answers; default: see `plan_evaluation`.
         settings: of the index; default: the graph's.
         baseline: a TREC run, or the run folder of an earlier evaluation; compared by a paired randomisation test.
@@ -123,6 +126,8 @@ def evaluate_graph(
         outcomes=dict(Counter(answer.outcome.kind for answer in outputs.answers)),
     )
     _write(report, graph, outputs, out)
+    if report.risk and find_spec("matplotlib"):
+        draw_risk(report.risk, out / "risk.svg")
     return report
 
 
