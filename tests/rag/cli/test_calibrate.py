@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,30 @@ def test_an_estimate_needs_another_corpus(capsys: pytest.CaptureFixture[str], pl
     code, _, err = run(capsys, "calibrate", "--graph", "g.yaml", "--index", "idx", "--out", "c.json")
     assert code == 2
     assert "--other" in err
+
+
+def corpus(place: Path, name: str, *, seed: int) -> None:
+    """An index of thirty documents in a language of its own: no word of one corpus is in the other."""
+    chance = random.Random(seed)
+    words = ["".join(chance.choices("abcdefghijklm" if seed else "nopqrstuvwxyz", k=7)) for _ in range(400)]
+    (place / name).mkdir()
+    for number in range(30):
+        text = " ".join(chance.choices(words, k=60))
+        (place / name / f"{number}.txt").write_text(f"{text[:200]}. {text[200:]}.\n")
+    build_index([place / name], place / f"{name}-index", legs=("lexical",))
+
+
+def test_without_labels_the_figure_is_an_estimate_and_says_so(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    corpus(place, "here", seed=0)
+    corpus(place, "there", seed=1)
+    (place / "log.txt").write_text("qqqqqqq rrrrrrr\naaaaaaa bbbbbbb\n")
+    calibrate = ("calibrate", "--graph", "g.yaml", "--index", "here-index", "--other", "there-index", "--limit", "60")
+    code, out, err = run(
+        capsys, *calibrate, "--risk", "0.3", "--confidence", "0.8", "--out", "c.json", "--log", "log.txt"
+    )
+    assert code == 0, err
+    assert "pseudo-questions, half of them of 'there-index'" in out
+    assert "by estimate, and no more than that" in out
+    assert "Of 2 questions of log.txt" in out
+    assert "scores are not calibrated" in err
+    assert json.loads((place / "c.json").read_text())["answers"]["kind"] == "estimated"
