@@ -29,7 +29,7 @@ from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
 from rag.stages.risk.bounds import NotReached
 from rag.stages.risk.calibration import Answers, Target
-from rag.stages.risk.logistic import Signals, crossed
+from rag.stages.risk.logistic import Signals, best_ridge, crossed
 from rag.stages.risk.reading import SignalReader
 from rag.train.calibrate import calibrated
 from retrievers.index.protocol import Index
@@ -39,7 +39,7 @@ CORPORA = Path("runs/risk_sets")
 MODEL = "qwen2.5-coder-1.5b-instruct"
 SETTINGS = "hybrid, first passages, answer_cited"
 MOST_TOKENS = 64
-RISKS, CONFIDENCE, LEAST_COVERAGE = (0.1, 0.2), 0.95, 0.1
+RISKS, CONFIDENCE, LEAST_COVERAGE = (0.1, 0.2, 0.3), 0.95, 0.1
 RESAMPLES = 200
 LEAST_GIVEN = 40
 """Answers that a set needs before its figures say anything."""
@@ -226,7 +226,10 @@ def report(one: RiskSet, known: Tried, model: str) -> dict[str, Any]:
         "right": sum(right),
         "confidence": CONFIDENCE,
         "least_coverage": LEAST_COVERAGE,
-        "separation": {"all, crossed": separation(crossed(rows, right), right), **single},
+        "separation": {
+            "all, crossed": separation(crossed(rows, right, ridge=best_ridge(rows, right)), right),
+            **single,
+        },
         "risk": {str(risk): outcome(known, risk) for risk in RISKS},
         "resampled": {str(risk): resampled(known, risk) for risk in RISKS},
     }

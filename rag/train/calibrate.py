@@ -20,7 +20,7 @@ from rag.evaluate.right import Right
 from rag.pipeline import Pipeline
 from rag.stages.risk.bounds import curve_of
 from rag.stages.risk.calibration import Answers, Target
-from rag.stages.risk.logistic import Signals, crossed, fit
+from rag.stages.risk.logistic import Signals, best_ridge, crossed, fit
 from rag.stages.risk.reading import SignalReader
 
 FIT_SHARE = 0.4
@@ -101,12 +101,13 @@ def calibrated(
             "questions, or ones that the graph answers"
         )
     rows, labels = [signals[place] for place in fitting], [right[place] for place in fitting]
-    model = fit(rows, labels)
+    ridge = best_ridge(rows, labels)
+    model = fit(rows, labels, ridge=ridge)
     curve = curve_of(
         [model(signals[place]) for place in testing],
         [not right[place] for place in testing],
         n=len(parts[1]),
-        fit_confidences=crossed(rows, labels),
+        fit_confidences=crossed(rows, labels, ridge=ridge),
         fit_wrong=[not each for each in labels],
         n_fit=n_fit,
     )

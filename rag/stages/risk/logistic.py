@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+RIDGES = (1.0, 3.0, 10.0, 30.0)
+"""Pulls of weights towards 0 that are tried."""
 
 Signals = Mapping[str, float | None]
 """Name -> value; None where an answer has no such signal."""
@@ -74,6 +78,15 @@ def crossed(rows: Sequence[Signals], right: Sequence[bool], *, folds: int = 5, r
         for place in range(fold, len(rows), n):
             chances[place] = model(rows[place])
     return chances
+
+
+def best_ridge(rows: Sequence[Signals], right: Sequence[bool], *, among: Sequence[float] = RIDGES) -> float:
+    """The pull under which models that did not see an answer find the labels likeliest; of equal ones the stronger."""
+    return max(among, key=lambda ridge: (_log_likelihood(crossed(rows, right, ridge=ridge), right), ridge))
+
+
+def _log_likelihood(chances: Sequence[float], right: Sequence[bool]) -> float:
+    return math.fsum(math.log(p if good else 1 - p) for p, good in zip(chances, right, strict=True))
 
 
 def _number(value: float | None) -> float:

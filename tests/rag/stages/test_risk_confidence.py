@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from rag.stages.risk.logistic import Logistic, crossed, fit
+from rag.stages.risk.logistic import RIDGES, Logistic, best_ridge, crossed, fit
 
 
 def drawn(n: int, *, seed: int = 3) -> tuple[list[dict[str, float | None]], list[bool]]:
@@ -63,6 +63,13 @@ def test_crossed_chances_are_of_models_that_did_not_see_the_answer() -> None:
     model = fit([rows[place] for place in others], [right[place] for place in others])
     assert chances[7] == model(rows[7])
     assert crossed(rows, right, folds=5) == chances
+
+
+def test_noise_is_pulled_harder_than_a_signal() -> None:
+    chance = random.Random(5)
+    noise: list[dict[str, float | None]] = [{f"n{i}": chance.gauss(0, 1) for i in range(12)} for _ in range(30)]
+    assert best_ridge(noise, [chance.random() < 0.5 for _ in range(30)]) == max(RIDGES)
+    assert best_ridge(*drawn(400)) < max(RIDGES)
 
 
 def test_a_chance_is_one_whatever_the_signal() -> None:
