@@ -192,7 +192,7 @@ class Query:
 class ScoredDocument:
     """A hit: a document and its score, higher is better.
 
-    `relevance`: what the score is worth, from 0 to 1; None where nobody calibrated it. Whoever scores anew leaves it out.
+    `relevance`: what the score is worth, from 0 to 1; None where nobody calibrated it.
     """
 
     document: Document
