@@ -211,13 +211,23 @@ def separation(values: Sequence[float | None], right: Sequence[bool]) -> float |
     return above / (len(goods) * len(bads))
 
 
-def report(one: RiskSet, known: Tried, model: str) -> dict[str, Any]:
+def pooled(several: Sequence[Tried]) -> Tried:
+    """Questions of all sets together, as if each was as likely to be asked."""
+    return Tried(
+        answers=[answer for one in several for answer in one.answers],
+        right=[right for one in several for right in one.right],
+        signals=[signals for one in several for signals in one.signals],
+        answerable=sum(one.answerable for one in several),
+    )
+
+
+def report(name: str, known: Tried, model: str) -> dict[str, Any]:
     """All figures of a set."""
     rows, right = [known.signals[p] for p in known.given], [known.right[p] for p in known.given]
     names = sorted({name for row in rows for name in row})
-    single = {name: separation([row.get(name) for row in rows], right) for name in names}
+    single = {each: separation([row.get(each) for row in rows], right) for each in names}
     return {
-        "set": one.name,
+        "set": name,
         "model": model,
         "settings": SETTINGS,
         "n": len(known.answers),
@@ -270,16 +280,19 @@ def main() -> None:
         action.add_argument("--lines", type=Path, default=LINES)
     given = arguments.parse_args()
     work = Work(given.lines)
-    for name in given.sets:
-        one = SETS[name](given.n)
-        if given.action == "answer":
-            answer_all(one, work, given.model)
+    if given.action == "answer":
+        for name in given.sets:
+            answer_all(SETS[name](given.n), work, given.model)
+        return
+    known = {name: tried(SETS[name](given.n), work, given.model) for name in given.sets}
+    known = {name: one for name, one in known.items() if one.answers}
+    if len(known) > 1:
+        known["together"] = pooled(list(known.values()))
+    for name, one in known.items():
+        if len(one.given) < LEAST_GIVEN:
+            print(f"\n{name}, {given.model}: {len(one.given)} answers given; {LEAST_GIVEN} are wanted for a table")
             continue
-        known = tried(one, work, given.model)
-        if len(known.given) < LEAST_GIVEN:
-            print(f"\n{name}, {given.model}: {len(known.given)} answers given; {LEAST_GIVEN} are wanted for a table")
-            continue
-        figures = report(one, known, given.model)
+        figures = report(name, one, given.model)
         show(figures)
         if given.record:
             record("risk", figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,9 +24,15 @@ class Scale:
 
     def __call__(self, score: float) -> float:
         """The relevance of one score; in a ranking it never rises from a hit to the next."""
-        import numpy as np
-
-        return float(np.interp(score, self.scores, self.relevance))
+        right = bisect_left(self.scores, score)
+        if right == 0:
+            return self.relevance[0]
+        if right == len(self.scores):
+            return self.relevance[-1]
+        low, high = self.scores[right - 1], self.scores[right]
+        worth, most = self.relevance[right - 1], self.relevance[right]
+        # every step of this rises with the score, rounded as it is, so that no hit is worth more than a better one
+        return min(most, worth + (most - worth) * ((score - low) / (high - low)))
 
 
 def fit_scale(scores: Sequence[float], grades: Sequence[float]) -> Scale:
