@@ -27,7 +27,8 @@ def with_writer(spec: Spec, *, model: str | None = None, url: str | None = None)
 
     The limits in the graph were made for its own model. Passages get half of the new one's window, however many they are,
     and answers what their generator writes by default. Rerankers keep their model. How the graph runs its model (in this
-    process, vLLM, a server) stays too, unless a `url` or a GGUF file is given: that is run by llama.cpp.
+    process, vLLM, a server) stays too, unless a `url` or a GGUF file is given: that is run by llama.cpp. A graph that is
+    told its model has no other to be taken instead.
 
     Args:
         model: a packaged name, folder, hub id or .gguf file; of a server, the model's name there.
@@ -53,7 +54,9 @@ def with_writer(spec: Spec, *, model: str | None = None, url: str | None = None)
     models = {each: part for each, part in graph.models.items() if each in texts}
     models[name] = _part(uses[-1], model, url)
     return spec.model_copy(
-        update={"graph": graph.model_copy(update={"nodes": nodes, "graphs": inner, "models": models})}
+        update={
+            "graph": graph.model_copy(update={"nodes": nodes, "graphs": inner, "models": models, "otherwise": None})
+        }
     )
 
 
@@ -69,7 +72,7 @@ def _part(own: Part, model: str | None, url: str | None) -> Part:
         return Part(use="llm.server", params={key: value for key, value in params.items() if value is not None})
     if model is not None and model.endswith(GGUF):
         return Part(use="llm.llama_cpp", params={"model": model})
-    if "model" not in own.params and own.use != "llm.server":
+    if own.use == "llm.llama_cpp" or ("model" not in own.params and own.use != "llm.server"):
         return Part(use="llm.transformers", params={"model": model})
     kept = {key: value for key, value in own.params.items() if key not in _OF_ONE_MODEL}
     return own.model_copy(update={"params": {"model": model, **kept}})
