@@ -43,16 +43,14 @@ def with_writer(spec: Spec, *, model: str | None = None, url: str | None = None)
     uses = [graph.models[name] for nodes in nodes_of for name in _models_named(nodes) if name in graph.models]
     if not uses:
         raise SpecError(f"{spec.source.name}: no node of this graph asks a model to write, so no other one can")
-    name = next(each for each in _names() if each not in graph.models)
+    others = {*_texts([node.params for nodes in nodes_of for node in _rewritten(nodes, "").values()])}
+    models = {each: part for each, part in graph.models.items() if each in others}
+    name = next(each for each in _names() if each not in models)
+    models[name] = _part(uses[-1], model, url)
     nodes = _rewritten(graph.nodes, name)
     inner = {
         each: body.model_copy(update={"nodes": _rewritten(body.nodes, name)}) for each, body in graph.graphs.items()
     }
-    texts = {
-        *_texts([node.params for body in (nodes, *(one.nodes for one in inner.values())) for node in body.values()])
-    }
-    models = {each: part for each, part in graph.models.items() if each in texts}
-    models[name] = _part(uses[-1], model, url)
     return spec.model_copy(
         update={
             "graph": graph.model_copy(update={"nodes": nodes, "graphs": inner, "models": models, "otherwise": None})
