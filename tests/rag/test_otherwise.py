@@ -16,7 +16,7 @@ from rag.pipeline.memory_plan import plan_memory
 from tests.two_graphs import Hungry, Missing
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def models() -> None:
     LLMS.add("test_hungry", Hungry)
     LLMS.add("test_missing", Missing)

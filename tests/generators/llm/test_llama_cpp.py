@@ -239,7 +239,8 @@ def test_a_file_without_a_chat_template_is_asked_in_plain_lines(
         [completion] = model.complete([asked("zebra")], SHORT)
     finally:
         model.release()
-    convert(file, folder := tmp_path / "converted")
+    (folder := tmp_path / "converted").mkdir()
+    convert(file, folder)
     plain = TransformersLLM(model=str(folder), device="cpu", dtype="float32")
     assert completion.text == plain.complete([asked("zebra")], SHORT)[0].text
     assert completion.prompt_tokens == plain.count_tokens([asked("zebra")])[0]
