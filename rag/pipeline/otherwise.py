@@ -33,6 +33,7 @@ def fitting(spec: Spec, *, index: Index | None, machine: Machine, by_stage: bool
     seen: list[str] = []
     reasons: list[str] = []
     while True:
+        problem: SpecError | MissingDependency | None
         try:
             built = build(spec, index=index)
             problem = _too_large(built, index=index, machine=machine, by_stage=by_stage)

@@ -242,7 +242,8 @@ def test_a_file_without_a_chat_template_is_asked_in_plain_lines(
     (folder := tmp_path / "converted").mkdir()
     convert(file, folder)
     plain = TransformersLLM(model=str(folder), device="cpu", dtype="float32")
-    assert completion.text == plain.complete([asked("zebra")], SHORT)[0].text
+    # Of a character that the limit cut in half, llama.cpp says nothing.
+    assert completion.text == plain.complete([asked("zebra")], SHORT)[0].text.rstrip("\ufffd")
     assert completion.prompt_tokens == plain.count_tokens([asked("zebra")])[0]
 
 
