@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from generators.llm import LLMS
+from rag.cli import main
 from rag.core.errors import MissingDependency, SpecError
 from rag.pipeline import load_pipeline
 from rag.pipeline.memory_plan import plan_memory
@@ -54,6 +55,15 @@ class TestOtherwise:
         assert "memory_gib allows 2.00 GiB" in pipeline.instead
         assert "writer' weights 7.00 GiB" in pipeline.instead
         assert pipeline.instead in caplog.text
+
+    def test_checking_it_says_what_would_be_loaded(
+        self, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "large.yaml"
+        file.write_text(yaml.safe_dump(graph("llm.test_hungry", "large", small)), encoding="utf-8")
+        monkeypatch.setenv("RAGLINE_MEMORY_GIB", "2")
+        assert main(["check", str(file), "--memory"]) == 0
+        assert "small.yaml' is loaded in its place" in capsys.readouterr().err
 
     def test_a_package_that_is_not_installed(self, small: str) -> None:
         with load_pipeline(graph("llm.test_missing", "large", small)) as pipeline:
