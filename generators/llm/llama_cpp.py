@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from generators.llm.llama_engine import LlamaEngine
 from generators.llm.loading import load_tokenizer
 from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
 from rag.core.memory import Need
-from rag.core.optional import need
+from rag.core.optional import need, need_system_library
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.models import GGUF, packaged_model, resolve
 from rag.models.chat import encode_prompt, encode_text, turn_stops
@@ -56,6 +57,8 @@ class LlamaCppLLM:
             if value is not None and value < 1:
                 raise ValueError(f"llm.llama_cpp: {name} must be at least 1, got {value}")
         need("xllamacpp", by="llm.llama_cpp")
+        if sys.platform == "linux":  # its wheel brings all but this along
+            need_system_library("libgomp.so.1", by="llm.llama_cpp", package="libgomp1")
         need("transformers", by="llm.llama_cpp")
         self.model_name = model if model.endswith(GGUF) else f"{model}{GGUF}"
         self.slots, self.threads, self.offline = slots, threads, offline
