@@ -87,8 +87,7 @@ def items(limit: int) -> list[Item]:
     random.Random(f"{SEED}:ramdocs").shuffle(everything)
     misled = iter([each for each in everything if has(each, "misinfo") and has(each, "correct")])
     others = iter([each for each in everything if not has(each, "misinfo") and has(each, "correct")])
-    drawn = [next(others if place % 3 == 2 else misled) for place in range(limit)]
-    return drawn
+    return [next(others if place % 3 == 2 else misled) for place in range(limit)]
 
 
 def has(item: Item, kind: str) -> bool:
