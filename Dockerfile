@@ -17,6 +17,8 @@ COPY . .
 RUN /opt/ragline/bin/pip install --no-cache-dir --no-deps --force-reinstall .
 
 FROM python:3.11-slim
+# libgomp1: llama.cpp in its wheel asks the system for it.
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 10001 ragline && mkdir /data && chown ragline /data
 COPY --from=build /opt/ragline /opt/ragline
 ENV PATH=/opt/ragline/bin:$PATH RAGLINE_HOME=/data/models RAGLINE_INDEX=/data/index

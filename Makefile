@@ -103,8 +103,8 @@ bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality
 	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record && $(BENCH).attention_steps --record
 	@$(BENCH).attention_summary
 
-bench-methods: $(VENV)/.tested ## every reformulator and prompt-based reranker: docs/reference/methods.md and its plot (resumes; hours in full)
-	@$(BENCH).methods
+bench-methods: $(VENV)/.tested ## every reformulator and prompt-based reranker: pages in docs/reference (resumes; hours in full)
+	@$(BENCH).methods && $(BENCH).methods --study large
 
 bench-sharing: $(VENV)/.tested ## what reading shared prefixes once saves, and scoring beside plain forward passes
 	@$(BENCH).sharing --record

@@ -20,12 +20,11 @@ from pathlib import Path
 
 from benchmarks.methods_list import Cell, cells
 from benchmarks.methods_run import Runner
-from benchmarks.methods_sets import QUERIES, SETS
+from benchmarks.methods_sets import SETS
+from benchmarks.methods_study import STUDIES
 from benchmarks.methods_table import write_pages
-from benchmarks.record import RESULTS
 from benchmarks.work_lines import Work
 
-LINES = RESULTS / "methods_queries.jsonl"
 FOLDER = Path("build/methods")
 
 
@@ -52,26 +51,29 @@ def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> 
 def main() -> int:
     """Run what is missing, or write the table; 1 if a cell failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", action="store_true", help="only write docs/reference/methods.md and its plot")
+    parser.add_argument("--study", choices=list(STUDIES), default="small", help="a model, and what is run with it")
+    parser.add_argument("--table", action="store_true", help="only write its page in docs/reference and its plot")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no batch after this time")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", metavar="WORD", help="only methods whose name has one of these in it")
-    parser.add_argument("--limit", type=int, default=QUERIES, help="queries per set")
-    parser.add_argument("--lines", type=Path, default=LINES, help="the work file")
+    parser.add_argument("--limit", type=int, help="queries per set; all of the study otherwise")
+    parser.add_argument("--lines", type=Path, help="the work file, if not the study's")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where indexes are kept")
     options = parser.parse_args()
-    lines = Work(options.lines)
+    study = STUDIES[options.study]
+    lines = Work(options.lines or study.lines)
     failed = list[Cell]()
     if not options.table:
         wanted = [
             cell
-            for cell in cells()
+            for cell in cells(study)
             if cell.declared.name in options.sets
             and (not options.methods or any(word in cell.method.name for word in ["plain", *options.methods]))
         ]
-        failed = run(Runner(lines, options.folder), wanted, limit=options.limit, minutes=options.minutes)
-    if options.lines == LINES:
-        write_pages(lines)
+        runner, limit = Runner(lines, options.folder, study), options.limit or study.queries
+        failed = run(runner, wanted, limit=limit, minutes=options.minutes)
+    if options.lines is None:
+        write_pages(lines, study=study)
     for cell in failed:
         print(f"FAILED {cell}", file=sys.stderr)
     return 1 if failed else 0

@@ -17,11 +17,11 @@ from typing import Any, Literal
 from benchmarks.attention_heads import HEADS
 from benchmarks.methods_prompts import prompts_of
 from benchmarks.methods_sets import SETS, Declared
+from benchmarks.methods_study import SMALL, Study
 
 Kind = Literal["rerank", "reformulate", "retrieve", "rewrite", "backtrace"]
 
-WORDS, DEPTH, TOP = 32, 20, 3
-MODEL = "smollm2-135m-instruct"
+WORDS, TOP = 32, 3
 BATCH_TOKENS = 16384
 """Tokens that the model reads at a time: the bound on memory, however many queries a batch has."""
 
@@ -67,13 +67,13 @@ class Method:
         """Whether it is shown the judgements: its results say what is possible, not what it can do."""
         return self.params.get("source") == "oracle"
 
-    def settings(self, name: str, first: str) -> str:
+    def settings(self, name: str, first: str, study: Study = SMALL) -> str:
         """All that its results depend on, beside the commit: lines of other settings do not count.
 
         The words of its prompts and its heads are told by their hash, and how the corpus was rewritten where that is searched.
         """
         params = self.params_on(name)
-        told = [json.dumps(params, sort_keys=True), f"depth {DEPTH}" if self.stage == "rerank" else self.join]
+        told = [json.dumps(params, sort_keys=True), f"depth {study.depth}" if self.stage == "rerank" else self.join]
         told += [f"{prompt}:{digest}" for prompt, digest in prompts_of(self.use, params).items()]
         if "{heads}" in params.values():
             told.append(f"heads {sha256(heads_without(SETS[name]).read_bytes()).hexdigest()[:12]}")
@@ -81,7 +81,7 @@ class Method:
             written = prompts_of("transform.rewrite_code", REWRITING)
             told += ["rewritten", json.dumps(REWRITING, sort_keys=True)]
             told += [f"{prompt}:{digest}" for prompt, digest in written.items()]
-        return f"{self.use} {' '.join(told)} over {first} by {MODEL}"
+        return f"{self.use} {' '.join(told)} over {first} by {study.model}"
 
 
 def heads_without(declared: Declared) -> Path:
@@ -214,12 +214,18 @@ class Cell:
         return f"{self.declared.name}: {self.method.name} ({', '.join(self.firsts)})"
 
 
-def cells() -> list[Cell]:
-    """All there are, in the order in which they are run: by method and then by set.
+def cells(study: Study = SMALL) -> list[Cell]:
+    """All of a study, in the order in which they are run: by method and then by set.
 
     Rerankers over the hybrid come when all else had its turn, and the named subsets come last.
     """
-    made = [cell for method in METHODS for declared in SETS.values() for cell in _cells(method, declared)]
+    made = [
+        cell
+        for method in METHODS
+        for declared in SETS.values()
+        if study.has(method.name, declared.name)
+        for cell in _cells(method, declared)
+    ]
     return sorted(
         made, key=lambda cell: (cell.declared.late, cell.method.stage == "rerank" and cell.firsts == ("hybrid",))
     )

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.methods_list import BATCH_TOKENS, DEPTH, MODEL, REWRITING, Cell, Method, heads_without
+from benchmarks.methods_list import BATCH_TOKENS, REWRITING, Cell, Method, heads_without
 from benchmarks.methods_prompts import TABLES
-from benchmarks.methods_sets import HITS, QUERIES, Bench, Declared
+from benchmarks.methods_sets import HITS, Bench, Declared
+from benchmarks.methods_study import SMALL, Study
 from benchmarks.methods_style import style
 from benchmarks.record import commit, machine
 from benchmarks.work_lines import Work
@@ -43,14 +44,14 @@ Way = Callable[[Cell, Bench, Sequence[Query]], Timed]
 class Runner:
     """Opens sets, makes components, runs cells. Everything heavy is loaded when it is first needed, and once."""
 
-    def __init__(self, lines: Work, folder: Path) -> None:
-        self._lines, self._folder = lines, folder
+    def __init__(self, lines: Work, folder: Path, study: Study = SMALL) -> None:
+        self._lines, self._folder, self._study = lines, folder, study
         self._benches: dict[str, Bench] = {}
         self._components: dict[tuple[str, str], Any] = {}
 
     @cached_property
     def llm(self) -> TransformersLLM:
-        return TransformersLLM(model=MODEL, max_batch_tokens=BATCH_TOKENS)
+        return TransformersLLM(model=self._study.model, max_batch_tokens=BATCH_TOKENS)
 
     @cached_property
     def _origin(self) -> dict[str, Any]:
@@ -58,7 +59,9 @@ class Runner:
 
     def bench(self, declared: Declared) -> Bench:
         if declared.name not in self._benches:
-            self._benches[declared.name] = Bench(declared, self._folder, rewriting=self._rewriting)
+            self._benches[declared.name] = Bench(
+                declared, self._folder, rewriting=self._rewriting, queries=self._study.queries
+            )
         return self._benches[declared.name]
 
     def missing(self, cell: Cell, size: int) -> list[Query]:
@@ -66,9 +69,10 @@ class Runner:
         name = cell.declared.name
         return [
             query
-            for query in self.bench(cell.declared).queries[: min(size, QUERIES)]
+            for query in self.bench(cell.declared).queries[:size]
             if any(
-                self._lines.get(cell.method.name, name, query.qid, cell.method.settings(name, first)) is None
+                self._lines.get(cell.method.name, name, query.qid, cell.method.settings(name, first, self._study))
+                is None
                 for first in cell.firsts
             )
         ]
@@ -93,10 +97,10 @@ class Runner:
 
     def _reranked(self, cell: Cell, bench: Bench, queries: Sequence[Query]) -> Timed:
         (first,) = cell.firsts
-        given = [replace(ranking, hits=ranking.hits[:DEPTH]) for ranking in bench.first(first)(queries)]
+        given = [replace(ranking, hits=ranking.hits[: self._study.depth]) for ranking in bench.first(first)(queries)]
         reranker = self._component(cell.method, bench)
         started = time.perf_counter()
-        made = reranker.rerank(given, k=DEPTH)
+        made = reranker.rerank(given, k=self._study.depth)
         seconds = time.perf_counter() - started
         return seconds, {first: [Found(ranking=r, outcome=r.outcome, usage=r.usage) for r in made]}
 
@@ -165,7 +169,7 @@ class Runner:
             "set": bench.name,
             "first": first,
             "qid": found.ranking.qid,
-            "settings": cell.method.settings(bench.name, first),
+            "settings": cell.method.settings(bench.name, first, self._study),
             **bench.measured(found.ranking),
             **({} if found.style is None else {"style": round(found.style, 6)}),
             "outcome": found.outcome.kind,

@@ -32,7 +32,6 @@ from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.run import RunRetriever
 
-QUERIES = 20
 HITS = 100  # of every list that is fused or measured
 
 First = Callable[[Sequence[Query]], list[Ranking]]
@@ -103,7 +102,9 @@ SETS = {
 class Bench:
     """An opened set: what is asked, in drawn order, and how it is searched and judged."""
 
-    def __init__(self, declared: Declared, work: Path, *, rewriting: Callable[[], RewriteCodeTransform]) -> None:
+    def __init__(
+        self, declared: Declared, work: Path, *, rewriting: Callable[[], RewriteCodeTransform], queries: int
+    ) -> None:
         self.declared, self._rewriting = declared, rewriting
         self._original = load_beir(
             data_folder() / (declared.folder or declared.name),
@@ -114,7 +115,7 @@ class Bench:
         self._doc_ids: list[str] = sample.get("doc_ids", [])
         # Sets over one corpus share its index.
         self._work = work / (declared.name if self._doc_ids else self._original.name)
-        self.queries = [by_qid[qid] for qid in sample["qids"][:QUERIES]]
+        self.queries = [by_qid[qid] for qid in sample["qids"][:queries]]
         judged = self._original.qrels(declared.judgements)
         known = set(self._doc_ids)
         self.qrels: Qrels = {

@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import fmean
 from textwrap import fill
 
-from benchmarks.methods_list import DEPTH, MODEL, TOP, WORDS, Cell, cells, plain
+from benchmarks.methods_list import TOP, WORDS, Cell, cells, plain
 from benchmarks.methods_plot import Point, plot
-from benchmarks.methods_sets import QUERIES, SETS, Declared
+from benchmarks.methods_sets import SETS, Declared
+from benchmarks.methods_study import SMALL, STUDIES, Study
 from benchmarks.work_lines import Line, Work
 from rag.evaluate.significance import Significance, holm, paired_randomisation
 
@@ -52,22 +53,22 @@ class Row:
         return told if self.p < SIGNIFICANT else f"{told}, not after correction"
 
 
-def rows_of(declared: Declared, work: Work) -> list[Row]:
+def rows_of(declared: Declared, work: Work, study: Study = SMALL) -> list[Row]:
     """The rows of a set that have lines, p corrected over all of them."""
-    rows = [row for cell in cells() if cell.declared == declared for row in _rows(cell, work)]
+    rows = [row for cell in cells(study) if cell.declared == declared for row in _rows(cell, work, study)]
     tested = [row for row in rows if row.against is not None]
     corrected = iter(holm([row.against.p for row in tested if row.against is not None]))
     return [row if row.against is None else replace(row, p=next(corrected)) for row in rows]
 
 
-def _rows(cell: Cell, work: Work) -> Iterator[Row]:
+def _rows(cell: Cell, work: Work, study: Study) -> Iterator[Row]:
     name, measure = cell.declared.name, cell.declared.measures[0]
     for first in cell.firsts:
-        lines = work.of(cell.method.name, name, cell.method.settings(name, first))
+        lines = work.of(cell.method.name, name, cell.method.settings(name, first, study))
         if not lines:
             continue
         baseline = cell.declared.baseline(first)
-        base = {line["qid"]: line for line in work.of("plain", name, plain().settings(name, baseline))}
+        base = {line["qid"]: line for line in work.of("plain", name, plain().settings(name, baseline, study))}
         shared = [line for line in lines if line["qid"] in base]
         against = None
         if shared and (cell.method.name != "plain" or baseline != first):
@@ -77,24 +78,24 @@ def _rows(cell: Cell, work: Work) -> Iterator[Row]:
         yield Row(cell=cell, first=first, lines=lines, against=against)
 
 
-def page(work: Work) -> str:
+def page(work: Work, study: Study = SMALL) -> str:
     """The whole page."""
-    rows = {name: rows_of(declared, work) for name, declared in SETS.items()}
-    parts = [_head(rows, work)]
-    parts += [_overview(rows, "rerank", "Rerankers, nDCG@10 against the first stage")]
-    parts += [_overview(rows, "reformulate", "Reformulators, nDCG@10 against the first stage")]
-    parts += [_set(SETS[name], found) for name, found in rows.items()]
+    rows = {name: rows_of(declared, work, study) for name, declared in SETS.items() if study.has("plain", name)}
+    parts = [_head(rows, study)]
+    parts += [_overview(rows, "rerank", "Rerankers, nDCG@10 against the first stage", study)]
+    parts += [_overview(rows, "reformulate", "Reformulators, nDCG@10 against the first stage", study)]
+    parts += [_set(SETS[name], found, study) for name, found in rows.items()]
     return "\n".join(parts)
 
 
-def points(work: Work) -> list[Point]:
+def points(work: Work, study: Study = SMALL) -> list[Point]:
     """Mean difference and mean seconds of each method over the sets where it has something to be compared by.
 
     What ran for its wiring alone, or with the judgements before it, is no method to choose.
     """
     by_method: dict[str, list[Row]] = {}
     for declared in SETS.values():
-        for row in rows_of(declared, work):
+        for row in rows_of(declared, work, study):
             method = row.cell.method
             usable = row.against is not None and len(row.lines) >= FEWEST and not method.wiring and not method.oracle
             if usable and declared.measures[0] == "nDCG@10" and method.stage in ("rerank", "reformulate"):
@@ -110,25 +111,29 @@ def points(work: Work) -> list[Point]:
     ]
 
 
-def write_pages(work: Work, folder: Path = DOCS) -> None:
-    """methods.md and methods.svg."""
-    lines = [line if line.startswith(("|", "!", "#")) else fill(line, 116) for line in page(work).splitlines()]
-    (folder / "methods.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "methods.svg").write_text(plot(points(work)), encoding="utf-8")
+def write_pages(work: Work, folder: Path = DOCS, study: Study = SMALL) -> None:
+    """The page and the plot of a study."""
+    lines = [line if line.startswith(("|", "!", "#")) else fill(line, 116) for line in page(work, study).splitlines()]
+    (folder / f"{study.page}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / f"{study.page}.svg").write_text(plot(points(work, study)), encoding="utf-8")
 
 
-def _head(rows: dict[str, list[Row]], work: Work) -> str:
-    done = sum(min(len(row.lines), QUERIES) for found in rows.values() for row in found)
-    wanted = sum(len(cell.firsts) for cell in cells()) * QUERIES
+def _head(rows: dict[str, list[Row]], study: Study) -> str:
+    done = sum(min(len(row.lines), study.queries) for found in rows.values() for row in found)
+    wanted = sum(len(cell.firsts) for cell in cells(study)) * study.queries
     lines = [line for found in rows.values() for row in found for line in row.lines]
     commits = ", ".join(sorted({str(line["commit"]) for line in lines})) or "none"
     machines = ", ".join(sorted({str(line["cpu"]) for line in lines})) or "none"
     state = "All results are there." if done >= wanted else f"**Unfinished**: {done:,} of {wanted:,} results are there."
     return _HEAD.read_text(encoding="utf-8").format(
-        model=MODEL,
+        model=study.model,
+        says=study.says,
+        lines=study.lines.name,
+        name=next(name for name, each in STUDIES.items() if each is study),
+        page=study.page,
         progress=f"{state} Commits: {commits}. Processors: {machines}.",
-        queries=QUERIES,
-        depth=DEPTH,
+        queries=study.queries,
+        depth=study.depth,
         words=WORDS,
         top=TOP,
         fewest=FEWEST,
@@ -136,9 +141,9 @@ def _head(rows: dict[str, list[Row]], work: Work) -> str:
     )
 
 
-def _overview(rows: dict[str, list[Row]], stage: str, title: str) -> str:
+def _overview(rows: dict[str, list[Row]], stage: str, title: str, study: Study) -> str:
     """One line per method and first stage, one column per set: the difference, bold where it is outside its interval."""
-    names = [name for name in SETS if any(row.cell.method.stage == stage for row in rows[name])]
+    names = [name for name in rows if any(row.cell.method.stage == stage for row in rows[name])]
     table = [f"## {title}", ""]
     if not names:
         return "\n".join([*table, "Nothing is measured yet.", ""])
@@ -150,22 +155,22 @@ def _overview(rows: dict[str, list[Row]], stage: str, title: str) -> str:
                 over = "bm25" if row.first == "shipped" else row.first  # the shipped run is one of BM25
                 found.setdefault((row.label, over), {})[name] = row
     for (label, first), by_set in found.items():
-        table.append(f"| {label} | {first} | " + " | ".join(_short(by_set.get(name)) for name in names) + " |")
+        table.append(f"| {label} | {first} | " + " | ".join(_short(by_set.get(name), study) for name in names) + " |")
     return "\n".join(
         [*table, "", "Bold: outside the 95% interval, before correction. In brackets: queries, where unfinished.", ""]
     )
 
 
-def _short(row: Row | None) -> str:
+def _short(row: Row | None, study: Study) -> str:
     if row is None or row.against is None:
         return ""
     text = f"{row.against.difference:+.3f}"
     if row.verdict.startswith(("gains", "loses")):
         text = f"**{text}**"
-    return text if len(row.lines) >= QUERIES else f"{text} ({len(row.lines)})"
+    return text if len(row.lines) >= study.queries else f"{text} ({len(row.lines)})"
 
 
-def _set(declared: Declared, rows: Sequence[Row]) -> str:
+def _set(declared: Declared, rows: Sequence[Row], study: Study) -> str:
     """The full table of one set."""
     measure, *others = declared.measures
     columns = [
@@ -186,14 +191,16 @@ def _set(declared: Declared, rows: Sequence[Row]) -> str:
     if not rows:
         return "\n".join([*table, "Nothing is measured yet.", ""])
     table += ["| " + " | ".join(columns) + " |", "| --- | --- |" + " ---: |" * (len(columns) - 2)]
-    table += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    missing = [str(cell) for cell in cells() if cell.declared == declared and not any(r.cell == cell for r in rows)]
+    table += ["| " + " | ".join(_cells(row, study)) + " |" for row in rows]
+    missing = [
+        str(cell) for cell in cells(study) if cell.declared == declared and not any(r.cell == cell for r in rows)
+    ]
     if missing:
         table += ["", f"Not run yet: {'; '.join(name.partition(': ')[2] for name in missing)}."]
     return "\n".join([*table, *_styles(rows), ""])
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, study: Study) -> list[str]:
     n = len(row.lines)
     differing = ["", "", ""]
     if row.against is not None:
@@ -203,7 +210,7 @@ def _cells(row: Row) -> list[str]:
     return [
         row.label,
         row.first,
-        str(n) if n >= QUERIES else f"{n}, unfinished",
+        str(n) if n >= study.queries else f"{n}, unfinished",
         *(f"{row.mean(name):.3f}" for name in row.cell.declared.measures),
         *differing,
         row.verdict,

@@ -289,7 +289,7 @@ def measure(
 def main() -> int:
     """Return 1 if a reply was not its question's."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    arguments.add_argument("--graph", default="chat", help="built-in name or YAML file; must end in answers")
+    arguments.add_argument("--graph", default="chat-small", help="built-in name or YAML file; must end in answers")
     arguments.add_argument("--index", type=Path)
     arguments.add_argument("--questions", type=Path, help="JSONL as for `rag batch`")
     arguments.add_argument("--requests", type=int, default=64, help="questions, each asked once per row")

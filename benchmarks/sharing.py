@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.first_stage import prepare
-from benchmarks.methods_list import METHODS, MODEL, Method
+from benchmarks.methods_list import METHODS, Method
+from benchmarks.methods_study import SMALL
 from benchmarks.record import record
 from generators.llm.transformers import TransformersLLM
 from rag.core.protocols import LLM, Reranker
@@ -31,6 +32,7 @@ from rag.core.types import Completion, Prompt, Ranking, SamplingParams
 from rag.models.chat import encode_prompt, encode_text
 from rerankers import RERANKERS
 
+MODEL = SMALL.model
 AIM = 0.8
 _IN_PROCESS = ("rerank.attention", "rerank.icr", "rerank.cross_encoder")  # read the weights themselves, or none
 _POINTWISE = ("query likelihood", "yes or no")

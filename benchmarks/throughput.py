@@ -42,12 +42,22 @@ MODELS: dict[str, Any] = {
 }
 
 
-def closed_book(tokens: int) -> dict[str, Any]:
+def models(engine: str) -> dict[str, Any]:
+    """The reader, and this model in the engine."""
+    return {**MODELS, "engine": {**MODELS["engine"], "with": {**MODELS["engine"]["with"], "model": engine}}}
+
+
+def closed_book(tokens: int, model: str) -> dict[str, Any]:
     answer = {"use": "generate.closed_book", "in": "query", "with": {"llm": "engine", "max_tokens": tokens}}
-    return {"version": 1, "models": {"engine": MODELS["engine"]}, "nodes": {"answer": answer}, "output": "answer"}
+    return {
+        "version": 1,
+        "models": {"engine": models(model)["engine"]},
+        "nodes": {"answer": answer},
+        "output": "answer",
+    }
 
 
-def ask(tokens: int) -> dict[str, Any]:
+def ask(tokens: int, model: str) -> dict[str, Any]:
     nodes = {
         "bm25": {"use": "retrieve.bm25", "in": "query", "k": 10},
         "ranked": {
@@ -63,7 +73,7 @@ def ask(tokens: int) -> dict[str, Any]:
         },
         "answer": {"use": "generate.cited", "in": "context", "with": {"llm": "engine", "max_tokens": tokens}},
     }
-    return {"version": 1, "models": MODELS, "nodes": nodes, "output": "answer"}
+    return {"version": 1, "models": models(model), "nodes": nodes, "output": "answer"}
 
 
 def rate(n: int, work: Callable[[], Any]) -> float:
@@ -179,8 +189,14 @@ def measured(
         engine.forget_prefixes()  # what one way has read must not be found by the next
         return rate(n, work)
 
+    shares: list[float] = []
+
+    def complete() -> None:
+        done = engine.complete(prompts, params)
+        shares.append(sum(c.cached_tokens for c in done) / sum(c.prompt_tokens for c in done))
+
     def engine_alone() -> float:
-        return timed(n, lambda: engine.complete(prompts, params))
+        return timed(n, complete)
 
     found = {"prompt_tokens": statistics.mean(engine.count_tokens(prompts))}
     found["alone"] = timed(alone, lambda: [pipeline.ask(query) for query in some])
@@ -195,6 +211,7 @@ def measured(
         engines.append(engine_alone())
     found |= {name: statistics.median(rates) for name, rates in by_way.items()}
     found["engine_alone"] = statistics.median(engines)
+    found["cached_share"] = statistics.median(shares)
     if "ranked" in pipeline.graph.parts:
         found["reranker_alone"] = rate(n, lambda: pipeline.run(asked, to="ranked"))
         if find_spec("haystack"):
@@ -206,6 +223,7 @@ def measured(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m-instruct", help="what the engine runs")
     parser.add_argument("--questions", type=int, default=48)
     parser.add_argument("--alone", type=int, default=12, help="questions asked one at a time")
     parser.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
@@ -214,9 +232,12 @@ def main() -> None:
     options = parser.parse_args()
     dataset = load_beir(data_folder() / "clapnq")
     queries = list(dataset.queries)
-    graph = GraphSpec.model_validate(ask(options.tokens))
+    graph = GraphSpec.model_validate(ask(options.tokens, options.model))
     with cached_index(dataset, graph, graph.index) as index:
-        for name, spec in (("closed-book", closed_book(options.tokens)), ("ask", ask(options.tokens))):
+        for name, spec in (
+            ("closed-book", closed_book(options.tokens, options.model)),
+            ("ask", ask(options.tokens, options.model)),
+        ):
             found = measured(
                 spec,
                 index,
@@ -226,14 +247,16 @@ def main() -> None:
                 tokens=options.tokens,
                 rounds=options.rounds,
             )
-            print(f"{name}: prompts of {found.pop('prompt_tokens'):.0f} tokens", flush=True)
+            cached = found.pop("cached_share")
+            print(f"{name}: prompts of {found.pop('prompt_tokens'):.0f} tokens, {cached:.1%} of them read once for all")
             for way, speed in found.items():
                 print(f"  {way:<15} {speed:7.2f} questions/s  {speed / found['alone']:5.1f} times one at a time")
             slowest = min(speed for way, speed in found.items() if way.endswith("_alone"))
             print(f"  batch is {found['batch'] / slowest:.0%} of the slowest stage alone", flush=True)
             if options.record:
                 settings = {"questions": options.questions, "alone": options.alone, "tokens": options.tokens}
-                record("throughput", {"graph": name, **settings, "questions_per_second": found})
+                told = {"graph": name, "model": options.model, **settings, "cached_share": round(cached, 4)}
+                record("throughput", {**told, "questions_per_second": found})
 
 
 if __name__ == "__main__":

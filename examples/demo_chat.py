@@ -6,6 +6,7 @@ name goes to `rag serve`, such as `--port 8080`.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def main(options: list[str]) -> int:
 def serve(options: list[str]) -> int:
     with progress_bar() as progress:
         report = rag.build_index(SOURCES, INDEX, progress=progress)
-    first = (HERE / "demo_questions.txt").read_text(encoding="utf-8").splitlines()[0]
+    first = json.loads((HERE / "demo_questions.jsonl").read_text(encoding="utf-8").splitlines()[0])["question"]
     print(
         f"{report.n_units} passages of {report.n_files} files. Open the address below and ask, say: {first}", flush=True
     )

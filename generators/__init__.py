@@ -7,5 +7,6 @@ GENERATORS = Registry(
     {
         "cited": "generators.cited:CitedGenerator",
         "closed_book": "generators.closed_book:ClosedBookGenerator",
+        "vote": "generators.vote:VoteGenerator",
     },
 )

@@ -54,4 +54,4 @@ def test_an_empty_environment_with_the_wheel_answers_from_another_folder(wheel: 
     answer = json.loads(run(rag, "ask", "How many days of paid leave?", "--index", "idx", "--json", cwd=cwd))
     assert answer["status"] == "answered"
     assert answer["passages"][0]["doc_id"].startswith("notes/leave.md")
-    assert answer["answer"]  # what a model of this size says is not ours to promise; where it looked is
+    assert "thirty" in answer["answer"].casefold() or "30" in answer["answer"]

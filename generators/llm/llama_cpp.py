@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,9 @@ from generators.llm.llama_engine import LlamaEngine
 from generators.llm.loading import load_tokenizer
 from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
 from rag.core.memory import Need
-from rag.core.optional import need
+from rag.core.optional import need, need_system_library
 from rag.core.types import Completion, Prompt, SamplingParams
-from rag.models import GGUF, resolve, window_beforehand
+from rag.models import GGUF, packaged_model, resolve
 from rag.models.chat import encode_prompt, encode_text, turn_stops
 from rag.models.gguf_facts import GGUFFacts, read_facts
 from rag.models.processor import usable_cores
@@ -55,7 +56,9 @@ class LlamaCppLLM:
         for name, value in (("context_window", context_window), ("slots", slots), ("threads", threads)):
             if value is not None and value < 1:
                 raise ValueError(f"llm.llama_cpp: {name} must be at least 1, got {value}")
-        need("xllamacpp", by="llm.llama_cpp", extra="llama")
+        need("xllamacpp", by="llm.llama_cpp")
+        if sys.platform == "linux":  # its wheel brings all but this along
+            need_system_library("libgomp.so.1", by="llm.llama_cpp", package="libgomp1")
         need("transformers", by="llm.llama_cpp")
         self.model_name = model if model.endswith(GGUF) else f"{model}{GGUF}"
         self.slots, self.threads, self.offline = slots, threads, offline
@@ -73,7 +76,8 @@ class LlamaCppLLM:
         Raises:
             MissingModel: the model is not here yet, and its window is not known beforehand.
         """
-        known = self._known.window if self._known else window_beforehand(self.model_name)
+        packaged = packaged_model(self.model_name)
+        known = self._known.window if self._known else packaged.window if packaged else None
         return min(self._asked_window, known or read_facts(self._here()).window)
 
     @property
@@ -104,16 +108,20 @@ class LlamaCppLLM:
         """The file, which is mapped and read in full, and the slots.
 
         Raises:
-            MissingModel: the model is not here yet.
+            MissingModel: the model is not here yet, and is none of those that are known beforehand.
         """
-        path = self._here()
-        facts = read_facts(path)
+        packaged = packaged_model(self.model_name)
+        if packaged and packaged.gguf:
+            file_bytes, token_bytes = packaged.gguf.n_bytes, packaged.token_bytes
+        else:
+            path = self._here()
+            file_bytes, token_bytes = path.stat().st_size, read_facts(path).token_bytes
         slots = Need(
             what=f"{self.slots} slots of {self.context_window:,} tokens",
-            n_bytes=self.slots * self.context_window * facts.token_bytes,
+            n_bytes=self.slots * self.context_window * token_bytes,
             smaller=f"lower context_window or slots of {self.model_name}",
         )
-        return [Need(what=f"weights of {path.name}", n_bytes=path.stat().st_size), slots]
+        return [Need(what=f"weights of {Path(self.model_name).name}", n_bytes=file_bytes), slots]
 
     def warm_up(self) -> None:
         """Load now instead of at the first call."""

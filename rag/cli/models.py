@@ -22,11 +22,16 @@ def run(args: Namespace) -> int:
             say(f"{name:<28} {state:<12} {revision or ''}".rstrip())
         return 0
     for model in list_models():
-        size = f"{model.size_bytes / 2**20:,.0f} MiB" if model.size_bytes else ""
-        say(f"{model.name:<34} {model.state:<8} {size:>10}  {model.licence:<12} {model.purpose or model.source}")
+        disk, memory, fetched = (_mib(n) for n in (model.size_bytes, model.memory_bytes, model.fetched_bytes))
+        sizes = f"{f'disk {disk}' if disk else f'fetches {fetched}':<18} {f'memory {memory}' if memory else '':<17}"
+        say(f"{model.name:<34} {model.state:<8} {sizes} {model.licence:<11} {model.purpose or model.source}")
         if model.state != "absent":
             say(f"    {model.path}")
     return 0
+
+
+def _mib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.0f} MiB" if n_bytes else ""
 
 
 def _pull(args: Namespace, wanted: list[Named]) -> int:

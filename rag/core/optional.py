@@ -17,6 +17,22 @@ def need(module: str, *, by: str, extra: str = "") -> None:
         raise MissingDependency(f"{by} needs {module}, which is not installed. Run: {install_line(extra)}")
 
 
+def need_system_library(name: str, *, by: str, package: str) -> None:
+    """Do nothing if the system's loader finds a shared library, such as `libgomp.so.1`.
+
+    Raises:
+        MissingDependency: it does not; names the package of Debian that has it.
+    """
+    import ctypes
+
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        raise MissingDependency(
+            f"{by} needs {name} of the system, which is not installed. On Debian and Ubuntu: apt-get install {package}"
+        ) from None
+
+
 def install_line(extra: str = "") -> str:
     """The command that installs ragline with an extra, from where it was installed: a folder, or the package index."""
     # here, as every command imports this module and these cost it 30 ms

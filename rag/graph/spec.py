@@ -73,6 +73,10 @@ class GraphSpec(_Frozen):
     graphs: dict[str, InnerGraph] = Field(default_factory=dict, description="Graphs that components may be given.")
     nodes: dict[str, Node] = Field(min_length=1)
     output: str = Field(description="The node whose records are the result.")
+    otherwise: str | None = Field(
+        default=None,
+        description="The graph to load instead where the memory, or a package of a model, does not suffice for this one.",
+    )
 
 
 class Spec(_Frozen):

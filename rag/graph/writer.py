@@ -27,7 +27,8 @@ def with_writer(spec: Spec, *, model: str | None = None, url: str | None = None)
 
     The limits in the graph were made for its own model. Passages get half of the new one's window, however many they are,
     and answers what their generator writes by default. Rerankers keep their model. How the graph runs its model (in this
-    process, vLLM, a server) stays too, unless a `url` or a GGUF file is given: that is run by llama.cpp.
+    process, vLLM, a server) stays too, unless a `url` or a GGUF file is given: that is run by llama.cpp. A graph that is
+    told its model has no other to be taken instead.
 
     Args:
         model: a packaged name, folder, hub id or .gguf file; of a server, the model's name there.
@@ -42,18 +43,18 @@ def with_writer(spec: Spec, *, model: str | None = None, url: str | None = None)
     uses = [graph.models[name] for nodes in nodes_of for name in _models_named(nodes) if name in graph.models]
     if not uses:
         raise SpecError(f"{spec.source.name}: no node of this graph asks a model to write, so no other one can")
-    name = next(each for each in _names() if each not in graph.models)
+    others = {*_texts([node.params for nodes in nodes_of for node in _rewritten(nodes, "").values()])}
+    models = {each: part for each, part in graph.models.items() if each in others}
+    name = next(each for each in _names() if each not in models)
+    models[name] = _part(uses[-1], model, url)
     nodes = _rewritten(graph.nodes, name)
     inner = {
         each: body.model_copy(update={"nodes": _rewritten(body.nodes, name)}) for each, body in graph.graphs.items()
     }
-    texts = {
-        *_texts([node.params for body in (nodes, *(one.nodes for one in inner.values())) for node in body.values()])
-    }
-    models = {each: part for each, part in graph.models.items() if each in texts}
-    models[name] = _part(uses[-1], model, url)
     return spec.model_copy(
-        update={"graph": graph.model_copy(update={"nodes": nodes, "graphs": inner, "models": models})}
+        update={
+            "graph": graph.model_copy(update={"nodes": nodes, "graphs": inner, "models": models, "otherwise": None})
+        }
     )
 
 
@@ -69,7 +70,7 @@ def _part(own: Part, model: str | None, url: str | None) -> Part:
         return Part(use="llm.server", params={key: value for key, value in params.items() if value is not None})
     if model is not None and model.endswith(GGUF):
         return Part(use="llm.llama_cpp", params={"model": model})
-    if "model" not in own.params and own.use != "llm.server":
+    if own.use == "llm.llama_cpp" or ("model" not in own.params and own.use != "llm.server"):
         return Part(use="llm.transformers", params={"model": model})
     kept = {key: value for key, value in own.params.items() if key not in _OF_ONE_MODEL}
     return own.model_copy(update={"params": {"model": model, **kept}})

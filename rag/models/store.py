@@ -22,7 +22,10 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """A line of `rag models list`. `licence` is empty where the store does not know it."""
+    """A line of `rag models list`. `licence` is empty where the store does not know it.
+
+    `fetched_bytes`: what a pull fetches; `memory_bytes`: of its weights, as they are run; 0 where nobody knows.
+    """
 
     name: str
     state: Literal["ready", "damaged", "absent"]
@@ -31,6 +34,8 @@ class ModelInfo:
     licence: str
     source: str
     purpose: str = ""
+    fetched_bytes: int = 0
+    memory_bytes: int = 0
 
 
 def resolve(
@@ -122,10 +127,9 @@ def list_models(*, read: bool = False) -> list[ModelInfo]:
     return folders + files + cached
 
 
-def window_beforehand(name: str) -> int | None:
-    """Tokens that a packaged model reads and writes together, whether it is here or not; None of others."""
-    model = PACKAGED.get(name.removesuffix(GGUF))
-    return model.window if model else None
+def packaged_model(name: str) -> packaged.PackagedModel | None:
+    """What is known of a packaged model or its GGUF file, whether it is here or not; None of others."""
+    return PACKAGED.get(name.removesuffix(GGUF))
 
 
 def gguf_file(name: str) -> Path:
@@ -221,4 +225,6 @@ def _info(model: packaged.PackagedModel, name: str, path: Path, built: Callable[
         licence=model.licence,
         source=model.source,
         purpose=model.purpose,
+        fetched_bytes=model.fetched_bytes,
+        memory_bytes=model.gguf.n_bytes if model.gguf and name.endswith(GGUF) else 2 * model.n_parameters,
     )

@@ -89,6 +89,7 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
                 licence="Apache-2.0",
                 origin="sentence-transformers/all-MiniLM-L6-v2",
                 purpose="finds passages; English",
+                n_parameters=22_713_728,
             ),
             PackagedModel(
                 name="smollm2-135m-instruct",
@@ -99,7 +100,9 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
                 licence="Apache-2.0",
                 origin="HuggingFaceTB/SmolLM2-135M-Instruct, quantised to Q4_1",
                 purpose="reranks; writes little and refuses nothing",
+                n_parameters=134_515_008,
                 window=8192,
+                token_bytes=23_040,
             ),
             PackagedModel(
                 name="qwen2.5-coder-0.5b-instruct",
@@ -110,7 +113,9 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
                 licence="Apache-2.0",
                 origin="Qwen/Qwen2.5-Coder-0.5B-Instruct, quantised to Q4_K_M",
                 purpose="a decoder between the two others",
+                n_parameters=630_167_424,
                 window=32768,
+                token_bytes=12_288,
             ),
             PackagedModel(
                 name="qwen2.5-coder-1.5b-instruct",
@@ -121,7 +126,9 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
                 licence="Apache-2.0",
                 origin="Qwen/Qwen2.5-Coder-1.5B-Instruct, quantised to Q4_K_M",
                 purpose="writes answers",
+                n_parameters=1_777_088_000,
                 window=32768,
+                token_bytes=28_672,
             ),
         )
     }

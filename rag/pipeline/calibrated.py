@@ -32,12 +32,14 @@ def calibrated(
 ) -> Spec:
     """The graph with what a calibration says of it (`rag.graph.rewire.with_calibration`); as it is without one.
 
+    A smaller graph that it names for small machines is no longer taken in its place: nothing is known of that one.
+
     Raises:
         SpecError: the file is none, or of another graph; or something is asked for that needs one.
     """
     if calibration is not None:
         graph = with_calibration(spec.graph, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
-        return spec.model_copy(update={"graph": graph})
+        return spec.model_copy(update={"graph": graph.model_copy(update={"otherwise": None})})
     if risk is not None or confidence is not None or min_relevance:
         raise SpecError("risk, confidence and min_relevance need a calibration: a file that rag calibrate writes")
     return spec

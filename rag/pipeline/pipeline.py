@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +20,7 @@ from rag.core.node import BoundNode
 from rag.core.protocols import CanSample, CanStreamAnswers, CanWarmUp
 from rag.core.report import RunResult, apart, merged
 from rag.core.types import Answer, AnswerDelta, Message, Query, Ranking, Where
-from rag.graph.build import Graph, build
+from rag.graph.build import Graph
 from rag.graph.contents import require_read
 from rag.graph.load import load_spec
 from rag.graph.run import failed_output, run_nodes
@@ -27,7 +28,7 @@ from rag.graph.spec import QUERY, GraphSpec, Spec
 from rag.graph.writer import with_writer
 from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.loaded import models_loaded, require_local_models
-from rag.pipeline.memory_plan import plan_turns, require_room
+from rag.pipeline.otherwise import fitting
 from rag.pipeline.release import inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
 from rag.pipeline.twins import AsyncTwins
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.runnables import Runnable
 
+logger = logging.getLogger(__name__)
+
 BATCH = 64
 """Queries that go through the graph together when a longer list is given: bounds memory, keeps models busy."""
 
@@ -48,16 +51,19 @@ class Pipeline(AsyncTwins):
 
     Use `load_pipeline` to make one. As a context manager it releases its threads at the end.
 
+    `instead` says why the graph is not the one that was asked for, where the machine was too small for that; else it is empty.
+
     By stage, nodes work one after another, and each has the memory to itself: all that it does not read lets go first.
     What the next batch needs is loaded again, so batches should be large, and calls wait for one another.
     """
 
     _pool: ThreadPoolExecutor | None = None  # also where the constructor failed, and there is nothing to close
 
-    def __init__(self, graph: Graph, *, index: Index | None = None, by_stage: bool = False) -> None:
+    def __init__(self, graph: Graph, *, index: Index | None = None, by_stage: bool = False, instead: str = "") -> None:
         self.graph = graph
         self.index = index
         self.by_stage = by_stage
+        self.instead = instead
         self._turns = Lock()
         self._lock = Lock()
         tracing.watch(graph.models, graph.spec.graph.models)
@@ -393,6 +399,9 @@ def load_pipeline(
 ) -> Pipeline:
     """Check a graph, bind it to an index, and make it ready. Loads no weights.
 
+    Where the machine is too small for a graph that names another with `otherwise`, that one is loaded; a warning and
+    `Pipeline.instead` say why.
+
     Args:
         graph: a built-in name (`rag list graph`), a YAML file, plain data or a GraphSpec.
         index: an index directory or other address (see `open_index`), a list of them to be searched as one, or an open
@@ -415,12 +424,12 @@ def load_pipeline(
     spec = with_writer(load_spec(graph), model=model, url=url)
     spec = calibrated(spec, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
     bound = _opened(index)
-    built = build(spec, index=bound)
+    found = fitting(spec, index=bound, machine=this_machine(memory_gib=memory_gib), by_stage=by_stage)
     if bound is not None:
-        bound.check(spec.graph.index, built.legs)
-    require_calibrated(built, bound)
+        bound.check(found.graph.spec.graph.index, found.graph.legs)
+    require_calibrated(found.graph, bound)
     if offline:
-        require_local_models(models_loaded(built, bound))
-    machine = this_machine(memory_gib=memory_gib)
-    require_room(plan_turns(built, by_stage=by_stage, index=bound, machine=machine))
-    return Pipeline(built, index=bound, by_stage=by_stage)
+        require_local_models(models_loaded(found.graph, bound))
+    if found.instead:
+        logger.warning("%s", found.instead)
+    return Pipeline(found.graph, index=bound, by_stage=by_stage, instead=found.instead)

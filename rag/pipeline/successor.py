@@ -24,4 +24,4 @@ def successor(pipeline: Pipeline, index: Index) -> Pipeline:
     assert index.documents is not None
     for leg in graph.legs:
         index.leg(leg).warm_up()
-    return Pipeline(graph, index=index, by_stage=pipeline.by_stage)
+    return Pipeline(graph, index=index, by_stage=pipeline.by_stage, instead=pipeline.instead)

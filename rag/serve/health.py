@@ -45,7 +45,7 @@ def router(services: Services, *, patience_s: float = 5.0) -> APIRouter:
         degraded = [
             {**what, "part": services.part(service.settings.model, what["part"])}
             for service, parts in zip(present, rounds, strict=True)
-            for what in (*parts, *_trouble(service))
+            for what in (*parts, *_trouble(service), *_instead(service))
         ]
         return JSONReply({"status": "degraded" if degraded else "ready", "degraded": degraded})
 
@@ -54,6 +54,15 @@ def router(services: Services, *, patience_s: float = 5.0) -> APIRouter:
 
 def _trouble(service: Service) -> Parts:
     return [{"part": "loading", "means": service.trouble}] if service.trouble else []
+
+
+def _instead(service: Service) -> Parts:
+    """Who asks from afar is told what answers, and not how much memory there is."""
+    if not service.pipeline.instead:
+        return []
+    name = service.pipeline.spec.source.name
+    means = f"{name} answers, for the machine is too small for the graph that was asked for: check what it says"
+    return [{"part": "graph", "means": means}]
 
 
 class Checkup:

@@ -51,8 +51,8 @@ class Stopping:
             Stopping.closed = True
 
 
-@pytest.fixture(autouse=True)
-def more_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def more_checks() -> None:
     table = {"test_capitals": Capitals, "test_broken": Broken, "test_stopping": Stopping}
     for name, component in table.items():
         CHECKERS.add(name, component)

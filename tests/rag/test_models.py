@@ -94,6 +94,7 @@ def tiny_model(wheel: Path) -> PackagedModel:
         licence="MIT",
         origin="a test",
         purpose="nothing",
+        n_parameters=1,
     )
 
 

@@ -30,7 +30,13 @@ TENSORS = {
 
 
 def write(
-    path: Path, *, tied: bool = True, leave_out: str = "", architecture: str = "llama", floats: bool = False
+    path: Path,
+    *,
+    tied: bool = True,
+    leave_out: str = "",
+    architecture: str = "llama",
+    floats: bool = False,
+    template: bool = True,
 ) -> Path:
     """A random Llama or Qwen2 of two layers in 4-bit blocks, with a byte-level tokenizer that knows two merges.
 
@@ -62,7 +68,8 @@ def write(
     writer.add_pad_token_id(2)
     if architecture == "llama":
         writer.add_unk_token_id(0)
-    writer.add_chat_template(TEMPLATE)
+    if template:
+        writer.add_chat_template(TEMPLATE)
     shapes = {f"blk.{i}.{name}.weight": shape for i in range(LAYERS) for name, shape in TENSORS.items()}
     shapes |= {"token_embd.weight": (len(tokens), HIDDEN), "output_norm.weight": (HIDDEN,)}
     if architecture == "qwen2":

@@ -75,7 +75,8 @@ def parted_model(shelf: Path) -> PackagedModel:
         for number, (wheel, piece) in enumerate(zip(wheels, pieces(raw), strict=True), start=1)
     )
     file = PartedFile(parts=parts, sha256=hashlib.sha256(raw).hexdigest())
-    return PackagedModel(name="tiny", gguf=file, licence="MIT", origin="a test", purpose="nothing", window=128)
+    facts = {"licence": "MIT", "origin": "a test", "purpose": "nothing"}
+    return PackagedModel(name="tiny", gguf=file, n_parameters=1, window=128, token_bytes=1, **facts)
 
 
 @pytest.fixture

@@ -65,12 +65,12 @@ def test_the_default_models_answer_a_question_and_a_follow_up(demo: Demo) -> Non
     assert httpx2.get(f"{demo.url}/page/page.js").headers["content-type"].startswith("text/javascript")
     messages = [{"role": "user", "content": QUESTION}]
     text, whole = streamed(demo, messages)
-    assert text
+    assert "28" in text
     assert whole["status"] == "answered"
     assert any("people/leave.md" in source["doc_id"] for source in whole["sources"])
     messages += [{"role": "assistant", "content": text}, {"role": "user", "content": "And how many may I carry over?"}]
     text, whole = streamed(demo, messages)
-    assert text
+    assert "five" in text.casefold() or "5" in text
     assert [stage["name"] for stage in whole["stages"]][-1] == "answer"
 
 

@@ -229,6 +229,24 @@ def test_an_architecture_that_llama_cpp_does_not_know_is_refused(
         model.warm_up()
 
 
+def test_a_file_without_a_chat_template_is_asked_in_plain_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path / "home"))
+    file = write(tmp_path / "plain.gguf", floats=True, template=False)
+    model = LlamaCppLLM(model=str(file), threads=1, slots=1)
+    try:
+        [completion] = model.complete([asked("zebra")], SHORT)
+    finally:
+        model.release()
+    (folder := tmp_path / "converted").mkdir()
+    convert(file, folder)
+    plain = TransformersLLM(model=str(folder), device="cpu", dtype="float32")
+    # Of a character that the limit cut in half, llama.cpp says nothing.
+    assert completion.text == plain.complete([asked("zebra")], SHORT)[0].text.rstrip("\ufffd")
+    assert completion.prompt_tokens == plain.count_tokens([asked("zebra")])[0]
+
+
 def test_a_damaged_file_is_refused(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGLINE_HOME", str(tmp_path / "home"))
     (tmp_path / "short.gguf").write_bytes(gguf.read_bytes()[:-20_000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -34,3 +35,11 @@ def test_the_line_names_where_it_came_from(monkeypatch: pytest.MonkeyPatch, said
     with pytest.raises(MissingDependency) as missing:
         optional.need("no_such_module", by="the test", extra=extra)
     assert str(missing.value) == f"the test needs no_such_module, which is not installed. Run: {line}"
+
+
+def test_a_library_of_the_system_is_named_with_its_package() -> None:
+    optional.need_system_library("libc.so.6" if sys.platform == "linux" else "libSystem.dylib", by="x", package="y")
+    with pytest.raises(
+        MissingDependency, match=r"x needs libnowhere\.so\.1 of the system.*apt-get install libnowhere1"
+    ):
+        optional.need_system_library("libnowhere.so.1", by="x", package="libnowhere1")

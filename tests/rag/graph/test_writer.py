@@ -97,11 +97,14 @@ def test_inner_graphs_write_with_it_too() -> None:
     assert list(graph.models) == ["writer"]
 
 
-def test_a_name_that_is_taken_is_not_taken_again() -> None:
-    graph = graph_of({"use": "llm.scripted"}) | {
-        "models": {"own": {"use": "llm.scripted"}, "writer": {"use": "llm.scripted"}}
-    }
-    assert rewritten(graph, model="new").nodes["answer"].params["llm"] == "writer2"
+@pytest.mark.parametrize(("reads", "name"), [("writer", "writer2"), ("own", "writer")])
+def test_a_name_is_taken_again_once_nothing_else_uses_it(reads: str, name: str) -> None:
+    models = {"own": {"use": "llm.scripted"}, "writer": {"use": "llm.scripted"}}
+    graph = graph_of({}) | {"models": models}
+    graph["nodes"]["ranked"] = {"use": "rerank.listwise", "in": "found", "k": 5, "with": {"llm": reads}}  # type: ignore[index]
+    rewrote = rewritten(graph, model="new")
+    assert rewrote.nodes["answer"].params["llm"] == name
+    assert rewrote.nodes["ranked"].params["llm"] == reads
 
 
 def test_a_graph_in_which_nothing_writes_is_refused() -> None:

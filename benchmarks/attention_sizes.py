@@ -1,0 +1,192 @@
+"""What a larger model's attention is worth over the hybrid: every head of several models on the same candidates.
+
+Candidates are the built-in hybrid's first ones, for the queries of the committed samples. All heads of the first layers of
+a model score them once; from these scores heads are learned on the other sets' judgements (method joint) and tried on
+the set that was left out, alone and fused with the hybrid's score. The weight of the fusion is the best on the other sets
+too. Rows are told for heads up to a third, a half and two thirds of the layers, so the curve shows what depth costs. Scores
+are kept in a work folder, so a run that was stopped goes on where it was; queries are taken in turn from all sets, so a
+part of a run is a smaller sample of every set.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_sizes --models MODEL ... [--depth 20] [--limit 40] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.attention import WEIGHTS, best_weight
+from benchmarks.attention_heads import MAX_TOKENS, others, read_scores
+from benchmarks.first_stage import Job, prepare
+from benchmarks.icr_cost import default_llm
+from benchmarks.make_samples import JUDGEMENTS
+from benchmarks.record import record
+from rag.core.protocols import LocalLLM
+from rag.core.types import Ranking
+from rag.evaluate.measures import evaluate
+from rag.evaluate.significance import holm, paired_randomisation
+from rerankers.attention.finding.case_scores import CaseScores
+from rerankers.attention.finding.pseudo import Case
+from rerankers.attention.finding.search_heads import score_cases, usual_depths
+from rerankers.attention.finding.weighings import fit
+from rerankers.attention.heads.layout import Plan
+from rerankers.attention.reading.weigh import fused
+
+WORK = Path("runs") / "attention_sizes"
+PENALTY = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One query of a set: its candidates, in the hybrid's order, and what heads say of them."""
+
+    ranking: Ranking
+    scores: CaseScores
+    qrels: Mapping[str, int]
+
+    @property
+    def can_teach(self) -> bool:
+        return bool((self.scores.grades > 0).any())
+
+    def ndcg(self, by: NDArray[np.float64] | None) -> float:
+        """nDCG@10 of the candidates in this order; None is the hybrid's own."""
+        ids = self.ranking.doc_ids
+        order = range(len(ids)) if by is None else np.argsort(-by, kind="stable")
+        run = {self.ranking.qid: [ids[place] for place in order]}
+        return float(evaluate(run, {self.ranking.qid: self.qrels}, ["nDCG@10"]).measures["nDCG@10"])
+
+
+def in_turn(jobs: Mapping[str, Job]) -> Iterator[tuple[Job, Ranking]]:
+    """The first query of every set, then the second of every set, and so on."""
+    for row in zip_longest(*([(job, ranking) for ranking in job.rankings] for job in jobs.values())):
+        yield from (each for each in row if each is not None)
+
+
+def scored_by(llm: LocalLLM, jobs: Mapping[str, Job], folder: Path, *, last_layer: int) -> Plan:
+    """Score what is not scored yet; every head up to a layer on every candidate."""
+    with llm.weights() as lent:
+        plan, _ = score_cases(lent, [], last_layer=last_layer, max_tokens=MAX_TOKENS)
+        for job, ranking in in_turn(jobs):
+            path = path_of(folder, job, ranking)
+            if path.is_file():
+                continue
+            documents = tuple(hit.document for hit in ranking.hits)
+            case = Case(query=ranking.query.text, candidates=documents, grades=grades_of(job, ranking))
+            _, [made] = score_cases(lent, [case], last_layer=last_layer, max_tokens=MAX_TOKENS)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            halves = {"real": made.real.astype(np.float32), "null": made.null.astype(np.float32)}
+            np.savez_compressed(path, **halves, grades=made.grades)
+    return plan
+
+
+def path_of(folder: Path, job: Job, ranking: Ranking) -> Path:
+    return folder / job.name / f"{ranking.qid.replace('/', '_')}.npz"
+
+
+def grades_of(job: Job, ranking: Ranking) -> tuple[float, ...]:
+    return tuple(float(job.qrels[ranking.qid].get(doc_id, 0)) for doc_id in ranking.doc_ids)
+
+
+def read(jobs: Mapping[str, Job], folder: Path) -> dict[str, list[Asked]]:
+    """What is scored of every set."""
+    return {
+        name: [
+            Asked(ranking=each, scores=read_scores(path), qrels=job.qrels[each.qid])
+            for each in job.rankings
+            if (path := path_of(folder, job, each)).is_file()
+        ]
+        for name, job in jobs.items()
+    }
+
+
+def attention_of(asked: Mapping[str, Sequence[Asked]], heads: slice) -> dict[str, list[NDArray[np.float64]]]:
+    """Scores of every query's candidates by heads that were learned on the other sets."""
+    found = dict[str, list[NDArray[np.float64]]]()
+    for name, some in asked.items():
+        teaching = [each.scores.example(heads) for each in others(asked, name) if each.can_teach]
+        weights, prior = fit(teaching, "joint", PENALTY)
+        found[name] = [heads_say(each, heads, weights, prior) for each in some]
+    return found
+
+
+def heads_say(
+    asked: Asked, heads: slice, weights: NDArray[np.float64], prior: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    real, null = asked.scores.real[heads], asked.scores.null[heads]
+    taken = 0.0 if prior is None else prior @ null
+    result: NDArray[np.float64] = weights @ real - taken
+    return result
+
+
+def by_weight(some: Sequence[Asked], attention: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """nDCG@10 [n_queries, n_weights] of attention fused with the hybrid."""
+    rows = []
+    for each, said in zip(some, attention, strict=True):
+        first = np.array([hit.score for hit in each.ranking.hits])
+        rows.append([each.ndcg(fused(said, first, weight=weight)) for weight in WEIGHTS])
+    return np.array(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", required=True)
+    parser.add_argument("--sets", nargs="+", choices=list(JUDGEMENTS), default=list(JUDGEMENTS))
+    parser.add_argument("--depth", type=int, default=20)
+    parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--record", action="store_true", help="append to results/attention_sizes.jsonl")
+    given = parser.parse_args()
+    jobs = {name: prepare(name, depth=given.depth, limit=given.limit, stage="hybrid") for name in given.sets}
+    for model in given.models:
+        llm = default_llm(model)
+        with llm.weights() as lent:
+            layers = usual_depths(int(lent.model.get_decoder().config.num_hidden_layers))
+        folder = given.work / f"{model.replace('/', '_')}-{given.depth}"
+        plan = scored_by(llm, jobs, folder, last_layer=layers[-1])
+        asked = read(jobs, folder)
+        own = {name: np.array([each.ndcg(None) for each in some]) for name, some in asked.items()}
+        rows = []
+        for layer in layers:
+            attention = attention_of(asked, slice(sum(at <= layer for at, _ in plan.names)))
+            alone = {n: np.array([a.ndcg(s) for a, s in zip(asked[n], attention[n], strict=True)]) for n in asked}
+            weighed = {name: by_weight(asked[name], attention[name]) for name in asked}
+            means = {name: values.mean(axis=0) for name, values in weighed.items()}
+            chosen = {name: WEIGHTS.index(best_weight([means[o] for o in asked if o != name])) for name in asked}
+            fusion = {name: weighed[name][:, chosen[name]] for name in asked}
+            rows.append((layer, alone, fusion))
+        tests = [
+            paired_randomisation(np.concatenate([*f.values()]), np.concatenate([*own.values()])) for _, _, f in rows
+        ]
+        ps = holm([test.p for test in tests])
+        mean = float(np.mean([values.mean() for values in own.values()]))
+        print(f"{model}: {sum(map(len, asked.values()))} queries, hybrid's first {given.depth}: {mean:.4f}")
+        for (layer, alone, fusion), test, p in zip(rows, tests, ps, strict=True):
+            a, f = (float(np.mean([values.mean() for values in one.values()])) for one in (alone, fusion))
+            sets = "  ".join(f"{n} {fusion[n].mean() - own[n].mean():+.3f}" for n in fusion)
+            print(
+                f"  layers 0-{layer}: alone {a:.4f}, fused {f:.4f}, {test.difference:+.4f} "
+                f"[{test.low:+.4f}, {test.high:+.4f}] p {p:.4f}   {sets}",
+                flush=True,
+            )
+            if given.record:
+                by_set = {
+                    n: {"hybrid": own[n].mean(), "alone": alone[n].mean(), "fused": fusion[n].mean()} for n in own
+                }
+                told = {
+                    "model": model,
+                    "depth": given.depth,
+                    "layer": layer,
+                    "queries": len(np.concatenate([*own.values()])),
+                }
+                over = {"difference": test.difference, "low": test.low, "high": test.high, "p": p}
+                record("attention_sizes", {**told, "hybrid": mean, "alone": a, "fused": f, **over, "sets": by_set})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Studies: the same methods by models of two sizes, each with its own lines and its own page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.record import RESULTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A model, and how much of the table is run with it.
+
+    `methods` and `sets`: names of those that are run; none named means all. `queries`: of each set, where its list has so
+    many. `depth`: hits that rerankers read. `says`: what the page says of the model. `page`: its name without suffix.
+    """
+
+    model: str
+    says: str
+    depth: int
+    queries: int
+    lines: Path
+    page: str
+    methods: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+
+    def has(self, method: str, name: str) -> bool:
+        """Whether a method is run on a set. The first stage itself always is."""
+        named = not self.methods or method in (*self.methods, "plain")
+        return named and (not self.sets or name in self.sets)
+
+
+SMALL = Study(
+    model="smollm2-135m-instruct",
+    says="(135 million parameters). It is weak: these figures tell what each method costs and how often its output had to "
+    "be mended, and whether a model of this size gains by it. They do not tell how the methods compare on a large model",
+    depth=20,
+    queries=20,
+    lines=RESULTS / "methods_queries.jsonl",
+    page="methods",
+)
+LARGE = Study(
+    model="qwen2.5-coder-1.5b-instruct",
+    says="(1.5 billion parameters, made for code). Twelve methods, beside [all of them on one of 135 "
+    "million](methods.md), whose rerankers read twice as many hits",
+    depth=10,
+    queries=40,
+    lines=RESULTS / "methods_queries_1.5b.jsonl",
+    page="methods_1.5b",
+    methods=(
+        "query likelihood",
+        "yes or no",
+        "first token",
+        "listwise, RankGPT",
+        "setwise, heapsort",
+        "pairwise, sliding",
+        "multi-query",
+        "HyDE",
+        "Query2doc",
+        "GenQRFusion",
+        "tool queries, RRF",
+        "example code",
+    ),
+    sets=("scifact", "cranfield", "cosqa", "toollens"),
+)
+STUDIES = {"small": SMALL, "large": LARGE}

@@ -1,0 +1,192 @@
+"""Misleading evidence: what defences gain and cost on ramdocs, whose questions come with right, wrong and empty documents.
+
+Each question has its documents as context, ordered by the default encoder's cosine. Ways to answer:
+
+    closed-book     without documents
+    right-alone     `generate.cited`, from the right documents alone: what the others cost
+    cited           `generate.cited`, from all documents
+    vote            `generate.vote`: each document alone, one vote each
+    vote-relevance  the same, weighed by the cosine
+    vote-agreement  the same as vote, refused where fewer than half of the votes agree
+
+An answer is right where it holds one of the set's answers and none of its wrong ones, and misled where it holds a wrong
+one; the rest is refused, or says neither. Questions are drawn once, two of three with a misleading document. Every result
+is one line in a work file, so a run that was stopped goes on where it was.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.misleading [WAY ...] [--limit 60] [--model NAME.gguf]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.make_samples import SEED, data_folder
+from benchmarks.record import RESULTS
+from benchmarks.work_lines import Work
+from generators import GENERATORS
+from generators.llm import LLMS
+from rag.core.ranking import ranked
+from rag.core.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
+from rag.evaluate.text_overlap import normalised_words
+
+WORK = RESULTS / "misleading.jsonl"
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "closed-book": ("closed_book", {}),
+    "right-alone": ("cited", {}),
+    "cited": ("cited", {}),
+    "vote": ("vote", {}),
+    "vote-relevance": ("vote", {"weigh": "relevance"}),
+    "vote-agreement": ("vote", {"agreement": 0.5}),
+}
+Item = dict[str, Any]
+
+
+class Remembering:
+    """A model that answers a prompt once: ways that ask the same have the same replies, and the first one's seconds."""
+
+    def __init__(self, llm: Any) -> None:
+        self._llm = llm
+        self._said: dict[tuple[Any, ...], tuple[Completion, float]] = {}
+        self.context_window: int = llm.context_window
+        self.seconds = 0.0
+
+    @property
+    def keeps_forms(self) -> frozenset[str]:
+        forms: frozenset[str] = self._llm.keeps_forms
+        return forms
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        counts: list[int] = self._llm.count_tokens(prompts)
+        return counts
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        keys = [(tuple((turn.role, turn.content) for turn in prompt), params) for prompt in prompts]
+        new = [place for place, key in enumerate(keys) if key not in self._said]
+        begun = perf_counter()
+        completions = self._llm.complete([prompts[place] for place in new], params) if new else []
+        each = (perf_counter() - begun) / max(1, len(new))
+        self._said |= {keys[place]: (done, each) for place, done in zip(new, completions, strict=True)}
+        self.seconds += sum(self._said[key][1] for key in keys)
+        return [self._said[key][0] for key in keys]
+
+
+def items(limit: int) -> list[Item]:
+    """Two with a misleading document, then one without, and so on."""
+    with gzip.open(data_folder() / "ramdocs" / "qa.jsonl.gz", "rt", encoding="utf-8") as lines:
+        everything = [json.loads(line) for line in lines]
+    random.Random(f"{SEED}:ramdocs").shuffle(everything)
+    misled = iter([each for each in everything if has(each, "misinfo") and has(each, "correct")])
+    others = iter([each for each in everything if not has(each, "misinfo") and has(each, "correct")])
+    return [next(others if place % 3 == 2 else misled) for place in range(limit)]
+
+
+def has(item: Item, kind: str) -> bool:
+    return any(document["type"] == kind for document in item["documents"])
+
+
+@cache
+def encoder() -> Any:
+    from retrievers.encoders import SentenceEncoder
+
+    return SentenceEncoder(model="all-minilm-l6-v2")
+
+
+def context_of(item: Item, *, kinds: Sequence[str] = ("correct", "misinfo", "noise")) -> Context:
+    """The question and its documents of these kinds, the most similar first."""
+    documents = [Document(doc_id=d["id"], text=d["text"]) for d in item["documents"] if d["type"] in kinds]
+    [query] = encoder().encode([item["question"]], role="query")
+    cosines = encoder().encode([each.text for each in documents], role="document") @ query
+    hits = [ScoredDocument(document=d, score=float(s)) for d, s in zip(documents, cosines, strict=True)]
+    return Context(query=Query(qid=item["id"], text=item["question"]), passages=ranked(hits))
+
+
+def said(text: str, answers: Sequence[str]) -> bool:
+    """Whether one of the answers stands in a text, word by word."""
+    words = f" {' '.join(normalised_words(text))} "
+    return any(f" {' '.join(normalised_words(answer))} " in words for answer in answers)
+
+
+def verdict(answer: Answer, item: Item) -> str:
+    if answer.status != "answered":
+        return "refused"
+    if said(answer.text, [wrong for wrong in item["wrong_answers"] if wrong not in item["answers"]]):
+        return "misled"
+    return "right" if said(answer.text, item["answers"]) else "other"
+
+
+def answered(way: str, item: Item, llm: Any) -> Answer:
+    use, params = WAYS[way]
+    generator = GENERATORS.get(use)(llm=llm, **params)
+    context = context_of(item, kinds=("correct",)) if way == "right-alone" else context_of(item)
+    [answer] = generator.generate([context.query if way == "closed-book" else context])
+    return answer  # type: ignore[no-any-return]
+
+
+def rows(work: Work, ways: Sequence[str], drawn: Sequence[Item], settings: str) -> Iterator[str]:
+    """Markdown: shares with 95% intervals, of questions with a misleading document and without."""
+    yield "| way | misleading documents: right | misled | refused | without: right | refused | tokens read | seconds |"
+    yield "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |"
+    for way in ways:
+        lines = [line for item in drawn if (line := work.get(way, "ramdocs", item["id"], settings))]
+        some, others = ([line for line in lines if line["misleading"] is kind] for kind in (True, False))
+        if not some or not others:
+            continue
+        tokens, seconds = (np.mean([line[name] for line in lines]) for name in ("tokens", "seconds"))
+        yield (
+            f"| {way} | {share(some, 'right')} | {share(some, 'misled', bare=True)} | {share(some, 'refused', bare=True)} "
+            f"| {share(others, 'right')} | {share(others, 'refused', bare=True)} | {tokens:.0f} | {seconds:.1f} |"
+        )
+
+
+def share(lines: Sequence[dict[str, Any]], kind: str, *, bare: bool = False) -> str:
+    values = np.array([float(line["verdict"] == kind) for line in lines])
+    if bare:
+        return f"{values.mean():.2f}"
+    means = np.random.default_rng(0).choice(values, size=(5000, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}] of {len(values)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ways", nargs="*", metavar="WAY", default=list(WAYS))
+    parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct.gguf")
+    parser.add_argument("--work", type=Path, default=WORK)
+    given = parser.parse_args()
+    if unknown := set(given.ways) - set(WAYS):
+        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    work, drawn, settings = Work(given.work), items(given.limit), given.model
+    llm = Remembering(LLMS.get("llama_cpp")(model=given.model, context_window=4096))
+    for item in drawn:
+        for way in given.ways:
+            if work.get(way, "ramdocs", item["id"], settings):
+                continue
+            llm.seconds = 0.0
+            answer = answered(way, item, llm)
+            line = {"method": way, "set": "ramdocs", "qid": item["id"], "settings": settings}
+            work.add(
+                {
+                    **line,
+                    "verdict": verdict(answer, item),
+                    "misleading": has(item, "misinfo"),
+                    "tokens": answer.usage.prompt_tokens,
+                    "seconds": round(llm.seconds, 2),
+                    "answer": answer.text,
+                }
+            )
+    print(*rows(work, given.ways, drawn, settings), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

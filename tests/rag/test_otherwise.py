@@ -1,0 +1,103 @@
+"""A graph that is too large for the machine is answered by the one that it names for that."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from generators.llm import LLMS
+from rag.cli import main
+from rag.core.errors import MissingDependency, SpecError
+from rag.pipeline import load_pipeline
+from rag.pipeline.memory_plan import plan_memory
+from tests.two_graphs import Hungry, Missing
+
+
+@pytest.fixture(autouse=True, scope="module")
+def models() -> None:
+    LLMS.add("test_hungry", Hungry)
+    LLMS.add("test_missing", Missing)
+
+
+def graph(use: str, says: str, otherwise: str | None = None) -> dict[str, Any]:
+    return {
+        "version": 1,
+        **({"otherwise": otherwise} if otherwise else {}),
+        "models": {"writer": {"use": use, "with": {"replies": [says]}}},
+        "nodes": {"answer": {"use": "generate.closed_book", "in": "query", "with": {"llm": "writer"}}},
+        "output": "answer",
+    }
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(graph("llm.scripted", "small")), encoding="utf-8")
+    return str(file)
+
+
+class TestOtherwise:
+    def test_a_graph_that_fits_answers_itself(self, small: str) -> None:
+        with load_pipeline(graph("llm.test_hungry", "large", small), memory_gib=99) as pipeline:
+            assert (pipeline.ask("Who?").text, pipeline.instead) == ("large", "")
+
+    def test_one_that_does_not_fit_says_so_with_numbers(self, small: str, caplog: pytest.LogCaptureFixture) -> None:
+        with (
+            caplog.at_level(logging.WARNING),
+            load_pipeline(graph("llm.test_hungry", "large", small), memory_gib=2) as pipeline,
+        ):
+            assert pipeline.ask("Who?").text == "small"
+        assert "small.yaml' answers" in pipeline.instead
+        assert "memory_gib allows 2.00 GiB" in pipeline.instead
+        assert "writer' weights 7.00 GiB" in pipeline.instead
+        assert pipeline.instead in caplog.text
+
+    def test_checking_it_says_what_would_be_loaded(
+        self, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "large.yaml"
+        file.write_text(yaml.safe_dump(graph("llm.test_hungry", "large", small)), encoding="utf-8")
+        monkeypatch.setenv("RAGLINE_MEMORY_GIB", "2")
+        assert main(["check", str(file), "--memory"]) == 0
+        assert "small.yaml' is loaded in its place" in capsys.readouterr().err
+
+    def test_a_package_that_is_not_installed(self, small: str) -> None:
+        with load_pipeline(graph("llm.test_missing", "large", small)) as pipeline:
+            assert pipeline.ask("Who?").text == "small"
+            assert "no_such_package" in pipeline.instead
+
+    def test_without_another_graph_it_is_an_error(self) -> None:
+        with pytest.raises(SpecError, match=r"memory_gib allows 2\.00 GiB"):
+            load_pipeline(graph("llm.test_hungry", "large"), memory_gib=2)
+        with pytest.raises(MissingDependency):
+            load_pipeline(graph("llm.test_missing", "large"))
+
+    def test_graphs_that_name_each_other_end(self, tmp_path: Path) -> None:
+        one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+        one.write_text(yaml.safe_dump(graph("llm.test_hungry", "x", str(other))), encoding="utf-8")
+        other.write_text(yaml.safe_dump(graph("llm.test_hungry", "x", str(one))), encoding="utf-8")
+        with pytest.raises(SpecError, match="memory_gib allows"):
+            load_pipeline(one, memory_gib=2)
+
+    def test_a_model_of_ones_own_is_never_exchanged(self, small: str) -> None:
+        asked = graph("llm.test_hungry", "large", small)
+        with pytest.raises(SpecError, match="memory_gib allows"):
+            load_pipeline(asked, model="tests/no/such.gguf", memory_gib=0.001)
+
+
+def test_packaged_files_are_counted_before_they_are_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    nodes = {"answer": {"use": "generate.closed_book", "in": "query", "with": {"llm": "writer"}}}
+    models = {"writer": {"use": "llm.llama_cpp", "with": {"model": "qwen2.5-coder-1.5b-instruct"}}}
+    spec: dict[str, Any] = {"version": 1, "models": models, "nodes": nodes, "output": "answer"}
+    pytest.importorskip("xllamacpp")
+    with load_pipeline(spec, memory_gib=8) as pipeline:
+        shares = {share.need.what: share.n_bytes for share in plan_memory(pipeline.graph).shares}
+    assert shares["weights of qwen2.5-coder-1.5b-instruct.gguf"] == 1_117_320_768
+    assert shares["4 slots of 8,192 tokens"] == 4 * 8192 * 28 * 2 * 2 * 128 * 2
+    with pytest.raises(SpecError, match=r"memory_gib allows 1\.50 GiB"):
+        load_pipeline(spec, memory_gib=1.5)
