@@ -115,6 +115,7 @@ bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 bench-risk: $(VENV)/.tested ## answers at a stated risk on five sets (resumes; hours in full)
 	@$(BENCH).risk answer xquad clapnq pubmedqa ramdocs poquad
 	@$(BENCH).risk table --record
+	@$(BENCH).relevance --record
 
 bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
 	@$(BENCH).indexing --record

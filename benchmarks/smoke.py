@@ -34,6 +34,7 @@ SMALL = {
     "hidden_instructions": ["--limit", "3"],
     "sharing": ["--queries", "1", "--depth", "4", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
     "cited_answers": ["--limit", "2"],
+    "relevance": ["--n", "40"],
     "risk": [
         *["answer", "xquad", "--n", "2", "--model", "smollm2-135m-instruct"],
         *["--lines", "runs/risk_smoke.jsonl"],
