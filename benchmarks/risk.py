@@ -268,7 +268,7 @@ def main() -> None:
     answering = actions.add_parser("answer")
     answering.add_argument("sets", nargs="+", choices=tuple(SETS))
     table = actions.add_parser("table")
-    table.add_argument("sets", nargs="*", choices=tuple(SETS), default=list(SETS))
+    table.add_argument("--sets", nargs="+", choices=tuple(SETS), default=list(SETS))
     table.add_argument("--record", action="store_true", help="append to results/risk.jsonl")
     for action in (answering, table):
         action.add_argument("--n", type=int, default=100)
