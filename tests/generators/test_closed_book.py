@@ -29,7 +29,7 @@ def test_empty_and_endless_replies() -> None:
 
 def test_a_streamed_answer_is_the_answer() -> None:
     *pieces, last = ClosedBookGenerator(llm=ScriptedLLM(replies=("Because it is so.",))).stream(QUERIES[0])
-    assert [piece.text for piece in pieces] == ["Because", " it", " is", " so."]
+    assert [piece.text for piece in pieces] == ["Because", " it", " is so."]
     assert last.answer is not None
     assert last.answer.text == "Because it is so."
     assert last.answer.usage.new_tokens == 4

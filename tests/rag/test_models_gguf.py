@@ -30,7 +30,13 @@ TENSORS = {
 
 
 def write(
-    path: Path, *, tied: bool = True, leave_out: str = "", architecture: str = "llama", floats: bool = False
+    path: Path,
+    *,
+    tied: bool = True,
+    leave_out: str = "",
+    architecture: str = "llama",
+    floats: bool = False,
+    window: int = 128,
 ) -> Path:
     """A random Llama or Qwen2 of two layers in 4-bit blocks, with a byte-level tokenizer that knows two merges.
 
@@ -44,7 +50,7 @@ def write(
     random = np.random.default_rng(7)
     writer = GGUFWriter(str(path), architecture)
     writer.add_block_count(LAYERS)
-    writer.add_context_length(128)
+    writer.add_context_length(window)
     writer.add_embedding_length(HIDDEN)
     writer.add_feed_forward_length(INNER)
     writer.add_head_count(HEADS)
