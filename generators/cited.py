@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import prompts
 from generators.answering import (
@@ -22,13 +22,15 @@ from generators.answering import (
     warn,
 )
 from generators.cited_form import cited_form
+from generators.enough import log_odds
 from generators.mending import Mender, Said
+from prompts.template import PromptTemplate
 from rag.core.arguments import require_positive
 from rag.core.completions import complete_each, usage_of, with_history
 from rag.core.errors import SpecError
-from rag.core.powers import kept_forms
-from rag.core.protocols import LLM, CanKeepForms, CanScore
-from rag.core.types import Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams
+from rag.core.powers import kept_forms, require_choosing
+from rag.core.protocols import LLM, CanKeepForms, CanScore, ChoosingLLM
+from rag.core.types import NO_USAGE, Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams, Usage
 from rag.stages.cite import attribute, with_similarity
 from rag.stages.markers import CheckedText, MarkerFilter, check_markers
 from rag.stages.passages import numbered
@@ -36,6 +38,7 @@ from rag.stages.passages import numbered
 logger = logging.getLogger(__name__)
 
 _NOTHING_FOUND = "No passages were found for this question."
+_NOT_ENOUGH = Outcome(detail="the passages do not answer the question, says the model", counts={"not_enough": 1})
 
 
 class CitedGenerator:
@@ -57,6 +60,10 @@ class CitedGenerator:
         seed: of the sampling, when the temperature is above 0.
         markers: `form` holds the model to sentences with markers, `free` does not; `auto` is `form` where the model can be
             held to it, and the prompt does not begin the answer.
+        enough: name or path of a prompt with the variables passages and question, to which the model says Yes or No before it
+            answers: whether the passages answer the question. Where they do not, it is declined. Unset does not ask. A prompt
+            that begins as `prompt` does costs little where the model keeps what it read.
+        least: log-odds of Yes against No from which on the passages are enough.
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
@@ -71,6 +78,8 @@ class CitedGenerator:
         temperature: float = 0.0,
         seed: int = 0,
         markers: Literal["auto", "form", "free"] = "auto",
+        enough: str | None = None,
+        least: float = 0.0,
         attribute: bool = True,
         threshold: float = 0.6,
         margin: float = 0.1,
@@ -97,6 +106,11 @@ class CitedGenerator:
                 f"generate.cited: prompt '{prompt}' begins the answer, so no form can hold all of it; use markers: free"
             )
         self.markers = markers
+        self.least = least
+        self.enough = prompts.load(enough) if enough else None
+        if self.enough:
+            self.enough.require("passages", "question", by="generate.cited")
+            require_choosing(llm, by="generate.cited: enough", instead="Without enough it is not asked.")
         self._params = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
 
     @property
@@ -123,16 +137,23 @@ class CitedGenerator:
 
     def generate(self, contexts: Sequence[Context]) -> list[Answer]:
         """One answer per context, in order. Contexts without passages cost no call."""
-        requests = [context for context in contexts if context.passages]
         started = perf_counter()
-        rendered = [self._render(context) for context in requests]
+        asked = [context for context in contexts if context.passages]
+        found = self._found_enough(asked)
+        requests = [context for context, (odds, _) in zip(asked, found, strict=True) if odds >= self.least]
+        rendered = [self._render(self.prompt, context) for context in requests]
         completions = complete_each(self.llm, rendered, [self._sampling(context) for context in requests])
-        seconds = (perf_counter() - started) / max(1, len(requests))
-        written = zip(rendered, completions, strict=True)
-        answers = [
-            self._answer(context, *next(written), seconds) if context.passages else self._declined(context)
-            for context in contexts
-        ]
+        seconds = (perf_counter() - started) / max(1, len(asked))
+        written, judged = zip(rendered, completions, strict=True), iter(found)
+        answers = []
+        for context in contexts:
+            if not context.passages:
+                answers.append(self._declined(context))
+                continue
+            odds, usage = next(judged)
+            usage += Usage(seconds=seconds)
+            answer = self._answer(context, *next(written)) if odds >= self.least else self._declined(context)
+            answers.append(replace(answer, usage=answer.usage + usage))
         warn(logger, "generate.cited", answers)
         return answers
 
@@ -153,7 +174,7 @@ class CitedGenerator:
             raise SpecError(
                 "generate.cited: this model cannot score given texts, so it does not tell how likely it refuses"
             )
-        rendered = [self._render(context) for context in contexts]
+        rendered = [self._render(self.prompt, context) for context in contexts]
         return [math.fsum(scores) for scores in self.llm.score(rendered, [self.prompt.refusal] * len(rendered))]
 
     def stream(self, context: Context) -> Iterator[AnswerDelta]:
@@ -161,16 +182,17 @@ class CitedGenerator:
 
         What may become a marker is held back until it can be judged. Closing the iterator stops the model.
         """
-        if not context.passages:
-            declined = self._declined(context)
+        started = perf_counter()
+        [(odds, usage)] = self._found_enough([context]) if context.passages else [(-math.inf, NO_USAGE)]
+        if not odds >= self.least:
+            declined = replace(self._declined(context), usage=usage)
             yield AnswerDelta(text=declined.text)
             yield AnswerDelta(answer=declined)
             return
-        started = perf_counter()
         checker = MarkerFilter(_doc_ids(context))
         parts: list[str] = []
         mender = self._mender(context)
-        source = mended_pieces(self.llm, self._render(context), self._sampling(context), mender)
+        source = mended_pieces(self.llm, self._render(self.prompt, context), self._sampling(context), mender)
         try:
             while True:
                 try:
@@ -190,13 +212,21 @@ class CitedGenerator:
         checked = CheckedText(
             text="".join(parts), citations=checker.citations, removed=checker.removed, in_code=checker.in_code
         )
-        answer = self._judged(context, completion, checked, mender, perf_counter() - started)
+        answer = self._judged(context, completion, checked, mender)
+        answer = replace(answer, usage=answer.usage + usage + Usage(seconds=perf_counter() - started))
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)
 
-    def _render(self, context: Context) -> Prompt:
+    def _found_enough(self, contexts: Sequence[Context]) -> list[tuple[float, Usage]]:
+        """The log-odds that each context's passages are enough, and what it cost to ask; infinite where it is not asked."""
+        if self.enough is None:
+            return [(math.inf, NO_USAGE)] * len(contexts)
+        rendered = [self._render(self.enough, context) for context in contexts]
+        return log_odds(cast(ChoosingLLM, self.llm), rendered)
+
+    def _render(self, prompt: PromptTemplate, context: Context) -> Prompt:
         passages = "\n\n".join(numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1))
-        turns = self.prompt.render(passages=passages, question=context.query.asked)
+        turns = prompt.render(passages=passages, question=context.query.asked)
         return with_history(turns, context.query)
 
     def _sampling(self, context: Context) -> SamplingParams:
@@ -209,14 +239,12 @@ class CitedGenerator:
         question, refusal = context.query.asked, self.prompt.refusal
         return Mender(Said.of(self.prompt.turns, question=question, titles=titles, refusal=refusal))
 
-    def _answer(self, context: Context, prompt: Prompt, completion: Completion, seconds: float) -> Answer:
+    def _answer(self, context: Context, prompt: Prompt, completion: Completion) -> Answer:
         mender = self._mender(context)
         text, completion = mended(prompt, completion, mender)
-        return self._judged(context, completion, check_markers(text, _doc_ids(context)), mender, seconds)
+        return self._judged(context, completion, check_markers(text, _doc_ids(context)), mender)
 
-    def _judged(
-        self, context: Context, completion: Completion, checked: CheckedText, mender: Mender, seconds: float
-    ) -> Answer:
+    def _judged(self, context: Context, completion: Completion, checked: CheckedText, mender: Mender) -> Answer:
         status = status_of(checked.text, refusal=self.prompt.refusal)
         documents = [hit.document for hit in context.passages]
         citations = with_similarity(checked.text, checked.citations, documents)
@@ -244,7 +272,7 @@ class CitedGenerator:
                 in_code=checked.in_code,
                 dissimilar=dissimilar,
             ),
-            usage=usage_of(completion, seconds=seconds),
+            usage=usage_of(completion),
         )
 
     def _declined(self, context: Context) -> Answer:
@@ -253,7 +281,7 @@ class CitedGenerator:
             text=f"{self.prompt.refusal.rstrip('.')}." if self.prompt.refusal else _NOTHING_FOUND,
             context=context,
             status="no_answer",
-            outcome=Outcome(kind="empty", detail="no passages"),
+            outcome=_NOT_ENOUGH if context.passages else Outcome(kind="empty", detail="no passages"),
         )
 
 

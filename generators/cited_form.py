@@ -35,7 +35,7 @@ def cited_form(n: int, refusal: str) -> str:
     [True, True, False, False]
     """
     marker = rf"(?: ?\[(?:{'|'.join(map(str, range(1, n + 1)))})\]){{1,3}}"
-    part = rf"{_WORDS}(?:[{_STOP}]{{1,3}}{_CLOSER}{{0,3}}{marker}|{marker}{_CLOSER}{{0,3}}[,;:{_STOP}]?)"
+    part = rf"{_WORDS}(?: ?[{_STOP}]{{1,3}}{_CLOSER}{{0,3}}{marker}|{marker}{_CLOSER}{{0,3}}[,;:{_STOP}]?)"
     line = rf"(?:{_ITEM})?{part}(?: {part})*"
     leading = rf"(?:(?:{_ITEM})?{_WORDS}:\*{{0,2}}|{_FENCED})"
     text = rf"(?:(?:{line}|{leading})\n{{1,2}})*{line}"

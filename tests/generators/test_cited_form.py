@@ -24,6 +24,7 @@ FORM = cited_form(12, "I don't know")
         "I don't know",
         "I don't know.",
         "Steel. [1]",
+        "Steel . [1]",
         "Steel [1].",
         "Steel [1][12]. Tin, say some. [2] [3]",
         "Steel [1], and tin [2].",
