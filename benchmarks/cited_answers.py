@@ -2,12 +2,14 @@
 
 The built-in graph `ask` over the set's passages. Half of the questions can be answered from their passage, half cannot; the
 items are a committed list (benchmarks/samples/clapnq.json). `--split tune` takes 40 others, for choosing prompts. Shares and
-means come with 95% bootstrap intervals. `--closed-book` asks the same model without passages too. Every answer is kept in a
+means come with 95% bootstrap intervals. `--closed-book` also asks the same model the answerable ones without passages. With
+`--enough` a GGUF file reads the passages once for both questions where `--batch` is 1. Every answer is kept in a
 file as it comes, under the identity of its graph: the same command goes on where it was stopped. That identity does not
 know this code, so after a change of it give another `--work`. Needs the folder that RAGLINE_EVAL_DATA names.
 
     python -m benchmarks.cited_answers [--limit N] [--split report|tune] [--graph ask] [--prompt answer_cited]
-        [--model NAME.gguf] [--passages N] [--markers auto|form|free] [--refusals] [--closed-book] [--record]
+        [--model NAME.gguf] [--passages N] [--markers auto|form|free] [--enough answer_enough]
+        [--refusals] [--closed-book] [--record]
 """
 
 from __future__ import annotations
@@ -219,8 +221,9 @@ def main() -> None:
     arguments.add_argument("--model", help="that writes, in place of the graph's")
     arguments.add_argument("--passages", type=int, help="most passages, in place of the graph's")
     arguments.add_argument("--markers", choices=("auto", "form", "free"))
+    arguments.add_argument("--enough", help="prompt by which the model first says whether the passages are enough")
     arguments.add_argument("--refusals", action="store_true", help="also keep how likely the model refuses")
-    arguments.add_argument("--closed-book", action="store_true", help="also ask the model without passages")
+    arguments.add_argument("--closed-book", action="store_true", help="also ask the answerable ones without passages")
     arguments.add_argument("--batch", type=int, default=20)
     arguments.add_argument("--work", type=Path, default=Path("runs/cited_answers.jsonl"), help="where answers are kept")
     arguments.add_argument("--record", action="store_true", help="append to results/cited_answers.jsonl")
@@ -237,18 +240,19 @@ def main() -> None:
         qids = [qid for pair in zip(yes, no, strict=True) for qid in pair][: given.limit]
     spec = with_writer(load_spec(given.graph), model=given.model)
     spec = changed(spec, "assemble", max_passages=given.passages)
-    spec = changed(spec, "generate", prompt=given.prompt, markers=given.markers)
+    spec = changed(spec, "generate", prompt=given.prompt, markers=given.markers, enough=given.enough)
     index = cached_index(dataset, spec.graph, spec.graph.index)
     asked_for = {f"graph {given.graph}": (spec, index)}
     if given.closed_book:
         asked_for["closed book"] = (with_writer(load_spec("closed-book"), model=given.model), None)
     for name, (graph, over) in asked_for.items():
-        lines = answer_lines(graph, over, [items[qid] for qid in qids], Work(given.work), given)
+        wanted = [items[qid] for qid in qids if over or items[qid].answerable]
+        lines = answer_lines(graph, over, wanted, Work(given.work), given)
         figures = figures_of(lines, items)
         shown(f"clapnq, {given.split}, {name}, {given.model or 'its own model'}", lines, figures)
         if given.record:
             told = {"split": given.split, "graph": name, "settings": lines[0]["settings"], "model": given.model}
-            asked_with = {"prompt": given.prompt, "passages": given.passages, "markers": given.markers}
+            asked_with = {name: getattr(given, name) for name in ("prompt", "passages", "markers", "enough")}
             record("cited_answers", {**told, **asked_with, "n": len(lines), "figures": figures})
 
 

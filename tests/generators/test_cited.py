@@ -145,6 +145,48 @@ def test_the_asked_question_is_answered_and_not_its_rewrite() -> None:
     assert "Question: as typed\n" in llm.seen[0][-1].content
 
 
+def test_where_the_passages_are_not_enough_nothing_is_written() -> None:
+    llm = ScriptedLLM(replies=("Tubes [1].",))
+    never = CitedGenerator(llm=llm, enough="answer_enough", least=100.0)
+    asked = [context(FRAMES, qid="a"), context(qid="b"), context(LEAVE, qid="c")]
+    found = never.generate(asked)
+    assert [(a.text, a.status, a.outcome.kind) for a in found] == [
+        ("I don't know.", "no_answer", "ok"),
+        ("I don't know.", "no_answer", "empty"),
+        ("I don't know.", "no_answer", "ok"),
+    ]
+    assert dict(found[0].outcome.counts) == {"not_enough": 1}
+    assert [a.usage.calls for a in found] == [1, 0, 1]
+    assert llm.batches == [2]
+    assert "Say Yes or No." in llm.seen[0][-1].content
+    pieces, last = streamed(never, asked[0])
+    assert pieces == [last.text]
+    assert without_seconds(last) == without_seconds(found[0])
+
+
+def test_where_they_are_the_answer_costs_two_calls() -> None:
+    llm = ScriptedLLM(replies=("Tubes [1].",))
+    always = CitedGenerator(llm=llm, enough="answer_enough", least=-100.0)
+    found = always.generate([context(FRAMES), context()])
+    assert [(a.text, a.usage.calls) for a in found] == [("Tubes [1].", 2), ("I don't know.", 0)]
+    assert streamed(always, context(FRAMES))[1].usage.calls == 2
+
+
+def test_enough_needs_a_model_that_can_choose() -> None:
+    class Plain:
+        context_window = 100
+
+        def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+            return [1 for _ in prompts]
+
+        def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+            return [Completion(text="") for _ in prompts]
+
+    with pytest.raises(ValueError, match="choose from a closed list"):
+        CitedGenerator(llm=Plain(), enough="answer_enough")
+    assert CitedGenerator(llm=Plain()).enough is None
+
+
 REPLIES = (
     "Tubes [1] of steel [7], and so on [1, 9]. I have `x[4]` too [2",
     "I don't know.",

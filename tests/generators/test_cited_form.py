@@ -121,7 +121,7 @@ def test_what_is_streamed_is_held_to_the_form_too(noise: LlamaCppLLM) -> None:
 def test_the_refusal_has_a_likelihood(noise: LlamaCppLLM) -> None:
     generator = CitedGenerator(llm=noise)
     [told] = generator.log_refusals([context(FRAMES)])
-    prompt = generator._render(context(FRAMES))
+    prompt = generator._render(generator.prompt, context(FRAMES))
     assert told == pytest.approx(sum(noise.score([prompt], ["I don't know"])[0]), abs=1e-4)
     assert told < 0
     assert noise.complete([prompt], SamplingParams(max_tokens=5, regex=cited_form(1, "I don't know")))
