@@ -9,7 +9,7 @@ know this code, so after a change of it give another `--work`. Needs the folder 
 
     python -m benchmarks.cited_answers [--limit N] [--split report|tune] [--graph ask] [--prompt answer_cited]
         [--model NAME.gguf] [--passages N] [--markers auto|form|free] [--enough answer_enough]
-        [--refusals] [--closed-book] [--record]
+        [--least X] [--refusals] [--closed-book] [--record]
 """
 
 from __future__ import annotations
@@ -222,6 +222,7 @@ def main() -> None:
     arguments.add_argument("--passages", type=int, help="most passages, in place of the graph's")
     arguments.add_argument("--markers", choices=("auto", "form", "free"))
     arguments.add_argument("--enough", help="prompt by which the model first says whether the passages are enough")
+    arguments.add_argument("--least", type=float, help="log-odds of Yes from which on they are")
     arguments.add_argument("--refusals", action="store_true", help="also keep how likely the model refuses")
     arguments.add_argument("--closed-book", action="store_true", help="also ask the answerable ones without passages")
     arguments.add_argument("--batch", type=int, default=20)
@@ -240,7 +241,7 @@ def main() -> None:
         qids = [qid for pair in zip(yes, no, strict=True) for qid in pair][: given.limit]
     spec = with_writer(load_spec(given.graph), model=given.model)
     spec = changed(spec, "assemble", max_passages=given.passages)
-    spec = changed(spec, "generate", prompt=given.prompt, markers=given.markers, enough=given.enough)
+    spec = changed(spec, "generate", prompt=given.prompt, markers=given.markers, enough=given.enough, least=given.least)
     index = cached_index(dataset, spec.graph, spec.graph.index)
     asked_for = {f"graph {given.graph}": (spec, index)}
     if given.closed_book:
@@ -252,7 +253,7 @@ def main() -> None:
         shown(f"clapnq, {given.split}, {name}, {given.model or 'its own model'}", lines, figures)
         if given.record:
             told = {"split": given.split, "graph": name, "settings": lines[0]["settings"], "model": given.model}
-            asked_with = {name: getattr(given, name) for name in ("prompt", "passages", "markers", "enough")}
+            asked_with = {name: getattr(given, name) for name in ("prompt", "passages", "markers", "enough", "least")}
             record("cited_answers", {**told, **asked_with, "n": len(lines), "figures": figures})
 
 
