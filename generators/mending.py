@@ -81,6 +81,7 @@ class Mender:
         self._said = said
         self._text = ""  # the unit that is being written, and what came behind it
         self._shown = 0  # characters of it that were handed out
+        self._looked_at = 0  # words of it that do not go round
         self._handed = self._fenced = False
         self._kept: list[Words] = []
         self._again = 0
@@ -159,7 +160,7 @@ class Mender:
         if label == self._said.asking and self._kept:
             self.echoes, self.done = self.echoes + 1, True
         elif label in self._said.labels and label != self._said.asking:
-            self.echoes += 1
+            self.echoes, self._looked_at = self.echoes + 1, 0
             self._text = self._text[:start] + self._text[found.end() :]
             return True
         return False
@@ -173,9 +174,10 @@ class Mender:
         words = _spoken(self._text[: stop if end is None else end])
         if words and words[-1].end(1) == len(self._text):
             words.pop()  # it may go on
-        n, loops = _rounds(words)
+        n, loops = _rounds(words, after=max(0, self._looked_at - 3 * _LONGEST_ROUND))
         if loops:
             return self._judged(self._text[: words[-1].end()])
+        self._looked_at = len(words)
         if self._kept or n == 0 or self._may_be_said(start, self._text[: words[-1].end()]):
             return ""
         safe = words[n - 1].end()
@@ -197,6 +199,7 @@ class Mender:
 
     def _judged(self, unit: str, *, half: bool = False) -> str:
         """What stays of a unit."""
+        self._looked_at = 0
         if self._fenced or unit.lstrip().startswith(_FENCE):
             self._fenced ^= unit.count(_FENCE) % 2 == 1
             return self._keep(unit, ())
@@ -247,19 +250,19 @@ class Mender:
         return piece
 
 
-def _rounds(spoken: Sequence[re.Match[str]]) -> tuple[int, bool]:
+def _rounds(spoken: Sequence[re.Match[str]], *, after: int = 0) -> tuple[int, bool]:
     """How many of the words stand before those that go round, and whether they go round often enough to be a loop.
 
-    That is three times, and eight words at least: "very, very, very" is none.
+    That is three times, and eight words at least: "very, very, very" is none. `after`: words that are not looked at.
     """
-    words = [each[1].casefold() for each in spoken]
+    words = [each[1].casefold() for each in spoken[after:]]
     same = [0] * (_LONGEST_ROUND + 1)  # words at the end that are those of so many words before
     for place, word in enumerate(words):
         for length in range(1, min(place, _LONGEST_ROUND) + 1):
             same[length] = same[length] + 1 if words[place - length] == word else 0
             if same[length] >= max(2 * length, 8 - length):
-                return place + 1 - same[length], True
-    return len(words) - max(same), False
+                return after + place + 1 - same[length], True
+    return len(spoken) - max(same), False
 
 
 def _spoken(text: str) -> list[re.Match[str]]:

@@ -172,3 +172,18 @@ def test_nothing_is_added_and_what_is_left_needs_no_mending_of_its_words(text: s
 def is_subsequence(part: str, whole: str) -> bool:
     rest = iter(whole)
     return all(letter in rest for letter in part)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    words=st.lists(st.sampled_from(["a", "b", "a b c"]), min_size=60, max_size=120),
+    cuts=st.lists(st.integers(1, 9), min_size=1),
+)
+def test_pieces_change_nothing_in_long_units(words: list[str], cuts: list[int]) -> None:
+    text = " ".join(f"{word} {number}" if number % 7 else word for number, word in enumerate(words))
+    mender, out, place = Mender(SAID), "", 0
+    for number in range(len(text) + 1):
+        size = cuts[number % len(cuts)]
+        out += mender.add(text[place : place + size])
+        place += size
+    assert out + mender.finish(cut=False) == mended(text)[0]
