@@ -109,6 +109,28 @@ def test_a_reply_of_nothing_but_bad_markers_has_failed() -> None:
     assert answer("[8] [9]").status == "failed"
 
 
+def test_what_is_said_again_is_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    found = answer("Answer: " + "Frames are brazed from tubes [1]. " * 9 + "Frames", max_tokens=40)
+    assert found.text == "Frames are brazed from tubes [1]."
+    assert told(found) == [(1, "frames", "[1]", "model")]
+    assert (found.status, found.finish_reason, found.outcome.kind) == ("answered", "stop", "repaired")
+    assert dict(found.outcome.counts) == {"loops": 2, "echoes": 1}
+    assert found.outcome.detail == "2 loops, 1 echo left out"
+    assert "were mended" in caplog.text
+
+
+def test_a_reply_that_only_asks_back_has_failed() -> None:
+    found = answer("Question: What are frames made of?")
+    assert (found.text, found.status, found.outcome.kind) == ("", "failed", "failed")
+    assert found.outcome.detail == "the model wrote nothing but 1 echo"
+
+
+def test_half_a_sentence_at_the_limit_is_left_out() -> None:
+    found = answer("Frames are of steel [1]. And they are also very", max_tokens=9)
+    assert (found.text, found.finish_reason) == ("Frames are of steel [1].", "length")
+    assert dict(found.outcome.counts) == {"half_sentences": 1, "cut_off": 1}
+
+
 def test_an_endless_reply_is_kept_as_cut_off() -> None:
     found = answer("tubes " * 500, max_tokens=7)
     assert (found.status, found.finish_reason, dict(found.outcome.counts)) == ("answered", "length", {"cut_off": 1})
@@ -193,6 +215,7 @@ REPLIES = (
     "",
     "  [9] ",
     "Frames are brazed from chromoly tubes.",
+    "Answer: Frames are brazed. And they [9] are light [2]. Frames are brazed. What else",
 )
 
 
@@ -239,6 +262,22 @@ def test_closing_the_stream_closes_the_model() -> None:
     assert next(stream).text == "more"
     stream.close()  # type: ignore[attr-defined]
     assert closed == [True]
+
+
+def test_a_stream_that_goes_round_is_stopped() -> None:
+    said = []
+
+    class Endless(ScriptedLLM):
+        def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[str]:  # type: ignore[override]
+            while True:
+                said.append("Frames are brazed from tubes [1]. ")
+                yield said[-1]
+
+    pieces, found = streamed(CitedGenerator(llm=Endless()), context(FRAMES))
+    assert "".join(pieces) == found.text == "Frames are brazed from tubes [1]."
+    assert (found.finish_reason, found.outcome.counts["loops"]) == ("stop", 2)
+    assert found.usage.new_tokens > 0
+    assert len(said) < 6
 
 
 def test_a_model_that_cannot_stream_is_asked_at_once() -> None:

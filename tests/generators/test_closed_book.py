@@ -50,3 +50,8 @@ def test_an_empty_batch_gives_an_empty_list() -> None:
 def test_senseless_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         ClosedBookGenerator(llm=ScriptedLLM(), **arguments)
+
+
+def test_what_is_said_again_is_left_out_here_too() -> None:
+    [found] = ClosedBookGenerator(llm=ScriptedLLM(replies=("It is so. " * 9,))).generate(QUERIES[:1])
+    assert (found.text, found.outcome.kind) == ("It is so. It is so.", "repaired")
