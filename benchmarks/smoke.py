@@ -33,7 +33,7 @@ SMALL = {
     "everyday": ["--megabytes", "1", "--runs", "1"],
     "hidden_instructions": ["--limit", "3"],
     "sharing": ["--queries", "1", "--depth", "4", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
-    "cited_answers": ["--limit", "2"],
+    "cited_answers": ["--limit", "2", "--closed-book", "--work", "runs/cited_smoke.jsonl"],
     "serve_load": ["--requests", "2", "--clients", "2"],
     "methods": ["--sets", "cranfield", "--limit", "2", "--lines", "runs/methods_smoke.jsonl"],
 }
