@@ -98,9 +98,14 @@ def with_similarity(text: str, citations: Sequence[Citation], documents: Sequenc
     return tuple(replace(c, similar=similar(claim_of(text, c), documents[c.marker - 1].full_text)) for c in citations)
 
 
+def says_nothing(claim: str) -> bool:
+    """Whether a claim has no content words of its own, as a plain yes."""
+    return set(_terms(claim)) <= {"yes"}
+
+
 def _similar(claim: str, passage: str) -> bool:
-    """A claim without content, such as a plain yes, is like anything."""
-    return set(_terms(claim)) <= {"yes"} or support(claim, passage) is not None
+    """A claim without content is like anything."""
+    return says_nothing(claim) or support(claim, passage) is not None
 
 
 def support(claim: str, passage: str, *, threshold: float = 0.25) -> tuple[int, int] | None:

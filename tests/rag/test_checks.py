@@ -51,11 +51,9 @@ class Stopping:
             Stopping.closed = True
 
 
-@pytest.fixture(autouse=True)
-def more_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = {"test_capitals": Capitals, "test_broken": Broken, "test_stopping": Stopping}
-    for name, component in table.items():
-        CHECKERS.add(name, component)
+CHECKERS.add("test_capitals", Capitals)
+CHECKERS.add("test_broken", Broken)
+CHECKERS.add("test_stopping", Stopping)
 
 
 def graph(*checks: str) -> dict[str, Any]:

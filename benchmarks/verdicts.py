@@ -1,0 +1,265 @@
+"""Does a passage say what a sentence says? Precision and recall of the checks of answers, on wice and ramdocs.
+
+    python -m benchmarks.verdicts words encoder attention model:NAME nli:FOLDER [--wice N] [--ramdocs N] [--record]
+
+wice: claims of Wikipedia against six sentences of the cited article, those that share most words with the claim, for
+articles are too long for small models. "partially supported" counts as not supported. ramdocs: a short answer to its
+question against one document; `benchmarks.verdicts_cases` says which.
+
+A means gives each claim a number for support; those that can also give one for what speaks against it. A fixed seed puts
+claims into two halves. On the first half of both sets, each set weighing the same, the threshold is chosen that gives
+the best F1 of supported, then the one that gives the best F1 of contradicted among the rest. All figures are of the
+second half, with 95% bootstrap intervals over groups: the cases of a question of ramdocs are one group. A means passes
+the bar, so that its checker may be `trusted`, where precision of supported is at least 0.8 on both sets.
+
+`model:NAME` takes llm.llama_cpp for a name that ends in .gguf, else llm.transformers. `attention` is rerank.attention
+with the claim as the query: the best score of a sentence. Every judgement is a line of `--lines`; a run that was stopped
+goes on. Needs the folder that RAGLINE_EVAL_DATA names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.record import record
+from benchmarks.verdicts_cases import Case, ramdocs, wice
+from benchmarks.work_lines import Line, Work
+from generators.llm.llama_cpp import LlamaCppLLM
+from generators.llm.transformers import TransformersLLM
+from rag.core.types import Document, Query, Ranking, ScoredDocument
+from rag.ingest.sentences import sentences
+from rag.stages.checks.checker import Weighed
+from rag.stages.checks.claims import Claim
+from rag.stages.checks.encoder import EncoderChecker
+from rag.stages.checks.model import ModelChecker
+from rag.stages.checks.nli import NLIChecker
+from rag.stages.checks.words import WordsChecker
+from rerankers.attention.reranker import AttentionReranker
+
+BAR = 0.8
+KINDS = ("supported", "contradicted", "unsupported")
+Weigh = Callable[[Sequence[Claim]], list[Weighed | None]]
+Floats = NDArray[np.float64]
+
+
+def means(name: str) -> tuple[Weigh, str]:
+    """What weighs claims, and what its numbers depend on beside its name."""
+    kind, _, model = name.partition(":")
+    if kind == "words":
+        return WordsChecker().weigh, ""
+    if kind == "encoder":
+        return EncoderChecker().weigh, ""
+    if kind == "attention":
+        return by_attention(AttentionReranker(llm=TransformersLLM(model="smollm2-135m-instruct"))), ""
+    if kind == "nli":
+        return NLIChecker(checkpoint=model).weigh, ""
+    llm: Any = LlamaCppLLM(model=model, slots=1) if model.endswith(".gguf") else TransformersLLM(model=model)
+    checker = ModelChecker(llm=llm)
+    return checker.weigh, checker.prompt.sha256
+
+
+def by_attention(reranker: AttentionReranker) -> Weigh:
+    """The best score of a sentence, the claim as the query."""
+
+    def weigh(claims: Sequence[Claim]) -> list[Weighed | None]:
+        rankings = []
+        for number, claim in enumerate(claims):
+            texts = [p.text[start:end] for p in claim.passages for start, end in sentences(p.text)]
+            texts += ["-"] * (len(texts) < 2)  # a list of one is not read
+            hits = [ScoredDocument(document=Document(doc_id=str(i), text=t), score=-i) for i, t in enumerate(texts)]
+            query = Query(qid=str(number), text=f"{claim.question} {claim.text}".strip())
+            rankings.append(Ranking(query=query, hits=tuple(hits)))
+        return [Weighed(support={0: found.hits[0].score}) for found in reranker.rerank(rankings, k=1)]
+
+    return weigh
+
+
+def run(name: str, cases: Sequence[Case], work: Work) -> list[Line]:
+    """A line for each case; those that are there are not asked again."""
+    weigh, settings = means(name)
+    lines = []
+    for case in cases:
+        line = work.get(name, case.set, case.qid, settings)
+        if line is None:
+            begun = perf_counter()
+            [found] = weigh([case.claim])
+            seconds = perf_counter() - begun
+            line = {"method": name, "set": case.set, "qid": case.qid, "settings": settings, "gold": case.gold}
+            line |= {"seconds": round(seconds, 4), "support": None, "against": None}
+            if found is not None:
+                line["support"] = max(found.support.values())
+                line["against"] = max(found.against.values(), default=None)
+                line["tokens"] = found.usage.prompt_tokens
+            work.add(line)
+        lines.append(line)
+    return lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Cases of one set and half as arrays: what is true, the two numbers, the group."""
+
+    gold: NDArray[np.str_]
+    support: Floats
+    against: Floats
+    groups: NDArray[np.str_]
+
+    @classmethod
+    def of(cls, cases: Sequence[Case], lines: Sequence[Line]) -> Scored:
+        """A case that could not be judged counts as one without support."""
+        return cls(
+            gold=np.array([case.gold for case in cases]),
+            support=np.array([_number(line["support"]) for line in lines]),
+            against=np.array([_number(line["against"]) for line in lines]),
+            groups=np.array([case.group for case in cases]),
+        )
+
+    def said(self, threshold: float, against: float) -> NDArray[np.str_]:
+        no = np.where(self.against >= against, "contradicted", "unsupported")
+        return np.where(self.support >= threshold, "supported", no)
+
+
+def _number(value: float | None) -> float:
+    return -np.inf if value is None else float(value)
+
+
+def precision_recall(gold: NDArray[np.bool_], said: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Precision, recall and F1; a share of nothing is nan."""
+    right, n_said, n_gold = float((gold & said).sum()), float(said.sum()), float(gold.sum())
+    precision = right / n_said if n_said else float("nan")
+    recall = right / n_gold if n_gold else float("nan")
+    return precision, recall, 2 * right / (n_said + n_gold) if n_said + n_gold else float("nan")
+
+
+def auroc(gold: NDArray[np.bool_], score: Floats) -> float:
+    """The chance that a true case scores above a false one, ties counting half (Mann and Whitney)."""
+    true, false = score[gold], score[~gold]
+    if not len(true) or not len(false):
+        return float("nan")
+    with np.errstate(invalid="ignore"):
+        above = (true[:, None] > false[None, :]).mean()
+        return float(above + (true[:, None] == false[None, :]).mean() / 2)
+
+
+def chosen(halves: Sequence[Scored]) -> tuple[float, float]:
+    """Thresholds of support and against with the best F1, the mean over sets."""
+    candidates = np.unique(np.concatenate([half.support for half in halves]))
+    candidates = candidates[np.isfinite(candidates)]
+
+    def of_supported(threshold: float) -> float:
+        return float(np.mean([precision_recall(h.gold == "supported", h.support >= threshold)[2] for h in halves]))
+
+    threshold = max(candidates, key=of_supported)
+    left = [half for half in halves if (half.gold == "contradicted").any() and np.isfinite(half.against).any()]
+    if not left:
+        return float(threshold), float("inf")
+
+    def of_contradicted(against: float) -> float:
+        scores = [
+            precision_recall(h.gold == "contradicted", h.said(threshold, against) == "contradicted")[2] for h in left
+        ]
+        return float(np.mean(scores))
+
+    return float(threshold), float(max(np.unique(np.concatenate([h.against for h in left])), key=of_contradicted))
+
+
+def figures(half: Scored, threshold: float, against: float) -> dict[str, dict[str, Any]]:
+    """Name -> value and 95% interval."""
+    rows = {group: np.flatnonzero(half.groups == group) for group in np.unique(half.groups)}
+    random = np.random.default_rng(0)
+    names = list(rows)
+    draws = [np.concatenate([rows[names[i]] for i in random.integers(0, len(names), len(names))]) for _ in range(2000)]
+    everything = np.arange(len(half.gold))
+    values, sampled = (
+        _figures(half, everything, threshold, against),
+        [_figures(half, d, threshold, against) for d in draws],
+    )
+    told: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        seen = np.array([sample[name] for sample in sampled])
+        seen = seen[np.isfinite(seen)]
+        low, high = np.percentile(seen, [2.5, 97.5]) if len(seen) else (float("nan"), float("nan"))
+        told[name] = {"value": value, "low": float(low), "high": float(high)}
+    return told
+
+
+def _figures(half: Scored, rows: NDArray[np.intp], threshold: float, against: float) -> dict[str, float]:
+    gold, support = half.gold[rows], half.support[rows]
+    part = Scored(gold=gold, support=support, against=half.against[rows], groups=half.groups[rows])
+    said = part.said(threshold, against)
+    found = {"auroc supported": auroc(gold == "supported", support)}
+    three = np.isfinite(part.against).any() and (gold == "contradicted").any()
+    if three:
+        rest = gold != "supported"
+        found["auroc contradicted"] = auroc(gold[rest] == "contradicted", part.against[rest])
+    pairs = {kind: (gold == kind, said == kind) for kind in (KINDS if three else ("supported",))}
+    pairs["not supported"] = (gold != "supported", said != "supported")
+    for kind, (true, told) in pairs.items():
+        for measure, value in zip(("precision", "recall", "F1"), precision_recall(true, told), strict=True):
+            found[f"{measure} {kind}"] = value
+    return found
+
+
+def report(name: str, by_set: dict[str, tuple[list[Case], list[Line]]]) -> dict[str, Any]:
+    """Thresholds of one half, figures of the other."""
+    tuning, held_out, cost = [], {}, {}
+    for set_, (cases, lines) in by_set.items():
+        for half in (True, False):
+            mine = [(c, line) for c, line in zip(cases, lines, strict=True) if c.tuning is half]
+            scored = Scored.of([c for c, _ in mine], [line for _, line in mine])
+            if half:
+                tuning.append(scored)
+            else:
+                held_out[set_] = scored
+        cost[set_] = float(np.median([line["seconds"] for line in lines]))
+    threshold, against = chosen(tuning)
+    sets = {
+        set_: {
+            "n": len(half.gold),
+            "gold": {kind: int((half.gold == kind).sum()) for kind in KINDS},
+            "seconds": cost[set_],
+            "figures": figures(half, threshold, against),
+        }
+        for set_, half in held_out.items()
+    }
+    passes = all(told["figures"]["precision supported"]["value"] >= BAR for told in sets.values())
+    return {"means": name, "threshold": threshold, "against": against, "passes": bool(passes), "sets": sets}
+
+
+def show(told: dict[str, Any]) -> None:
+    print(
+        f"{told['means']}: threshold {told['threshold']:.4f}, against {told['against']:.4f}, passes: {told['passes']}"
+    )
+    for set_, part in told["sets"].items():
+        print(f"  {set_}: n {part['n']} {part['gold']}, {part['seconds']:.3f} s a claim (median)")
+        for name, f in part["figures"].items():
+            print(f"    {name:<26} {f['value']:.2f} [{f['low']:.2f}, {f['high']:.2f}]")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("means", nargs="+", help="words, encoder, attention, model:NAME, nli:FOLDER")
+    parser.add_argument("--wice", type=int, default=120, help="claims; 0 takes all")
+    parser.add_argument("--ramdocs", type=int, default=80, help="questions; 0 takes all")
+    parser.add_argument("--lines", type=Path, default=Path("runs/verdicts.jsonl"))
+    parser.add_argument("--record", action="store_true", help="append to results/verdicts.jsonl")
+    given = parser.parse_args()
+    sets = {"ramdocs": ramdocs(given.ramdocs or None), "wice": wice(given.wice or None)}
+    work = Work(given.lines)
+    for name in given.means:
+        told = report(name, {set_: (cases, run(name, cases, work)) for set_, cases in sets.items()})
+        show(told)
+        if given.record:
+            record("verdicts", told)
+
+
+if __name__ == "__main__":
+    main()
