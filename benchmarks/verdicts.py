@@ -3,14 +3,16 @@
     python -m benchmarks.verdicts words encoder attention model:NAME nli:FOLDER [--wice N] [--ramdocs N] [--record]
 
 wice: claims of Wikipedia against six sentences of the cited article, those that share most words with the claim, for
-articles are too long for small models. "partially supported" counts as not supported. ramdocs: a short answer to its
-question against one document; `benchmarks.verdicts_cases` says which.
+articles are too long for small models. "partially supported" counts as not supported. ramdocs: the question and an
+answer, put into one sentence, against one document; `benchmarks.verdicts_cases` says how and which. Wrong answers there
+name another thing, seldom with words of the document, which is easy for words.
 
 A means gives each claim a number for support; those that can also give one for what speaks against it. A fixed seed puts
 claims into two halves. On the first half of both sets, each set weighing the same, the threshold is chosen that gives
-the best F1 of supported, then the one that gives the best F1 of contradicted among the rest. All figures are of the
-second half, with 95% bootstrap intervals over groups: the cases of a question of ramdocs are one group. A means passes
-the bar, so that its checker may be `trusted`, where precision of supported is at least 0.8 on both sets.
+the best mean of the recall of supported and of not supported, then the one of against that does the same for
+contradicted and unsupported among what is left. All figures are of the second half, with 95% bootstrap intervals over
+groups: the cases of a question of ramdocs are one group. A means passes the bar, so that its checker may be `trusted`,
+where precision of supported is at least 0.8 on both sets.
 
 `model:NAME` takes llm.llama_cpp for a name that ends in .gguf, else llm.transformers. `attention` is rerank.attention
 with the claim as the query: the best score of a sentence. Every judgement is a line of `--lines`; a run that was stopped
@@ -149,26 +151,36 @@ def auroc(gold: NDArray[np.bool_], score: Floats) -> float:
         return float(above + (true[:, None] == false[None, :]).mean() / 2)
 
 
+def balanced(true: NDArray[np.bool_], said: NDArray[np.bool_]) -> float:
+    """The mean of the recalls of true and of false; nan where there is only one of them."""
+    return float((said[true].mean() + (~said[~true]).mean()) / 2) if true.any() and not true.all() else float("nan")
+
+
 def chosen(halves: Sequence[Scored]) -> tuple[float, float]:
-    """Thresholds of support and against with the best F1, the mean over sets."""
-    candidates = np.unique(np.concatenate([half.support for half in halves]))
-    candidates = candidates[np.isfinite(candidates)]
-
-    def of_supported(threshold: float) -> float:
-        return float(np.mean([precision_recall(h.gold == "supported", h.support >= threshold)[2] for h in halves]))
-
-    threshold = max(candidates, key=of_supported)
-    left = [half for half in halves if (half.gold == "contradicted").any() and np.isfinite(half.against).any()]
+    """The thresholds of support and against that are most often right, kinds and sets weighing the same."""
+    threshold = _best(
+        np.concatenate([half.support for half in halves]),
+        lambda least: [balanced(half.gold == "supported", half.support >= least) for half in halves],
+    )
+    left = [_only(half, half.support < threshold) for half in halves if np.isfinite(half.against).any()]
+    left = [half for half in left if (half.gold == "contradicted").any()]
     if not left:
-        return float(threshold), float("inf")
+        return threshold, float("inf")
+    return threshold, _best(
+        np.concatenate([half.against for half in left]),
+        lambda least: [balanced(half.gold == "contradicted", half.against >= least) for half in left],
+    )
 
-    def of_contradicted(against: float) -> float:
-        scores = [
-            precision_recall(h.gold == "contradicted", h.said(threshold, against) == "contradicted")[2] for h in left
-        ]
-        return float(np.mean(scores))
 
-    return float(threshold), float(max(np.unique(np.concatenate([h.against for h in left])), key=of_contradicted))
+def _best(candidates: Floats, of: Callable[[float], list[float]]) -> float:
+    finite = np.unique(candidates[np.isfinite(candidates)])
+    return float(max(finite, key=lambda least: np.mean(of(float(least)))))
+
+
+def _only(half: Scored, rows: NDArray[Any]) -> Scored:
+    return Scored(
+        gold=half.gold[rows], support=half.support[rows], against=half.against[rows], groups=half.groups[rows]
+    )
 
 
 def figures(half: Scored, threshold: float, against: float) -> dict[str, dict[str, Any]]:
@@ -177,11 +189,9 @@ def figures(half: Scored, threshold: float, against: float) -> dict[str, dict[st
     random = np.random.default_rng(0)
     names = list(rows)
     draws = [np.concatenate([rows[names[i]] for i in random.integers(0, len(names), len(names))]) for _ in range(2000)]
-    everything = np.arange(len(half.gold))
-    values, sampled = (
-        _figures(half, everything, threshold, against),
-        [_figures(half, d, threshold, against) for d in draws],
-    )
+    three = bool(np.isfinite(half.against).any() and (half.gold == "contradicted").any())
+    values = _figures(half, threshold, against, three)
+    sampled = [_figures(_only(half, drawn), threshold, against, three) for drawn in draws]
     told: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         seen = np.array([sample[name] for sample in sampled])
@@ -191,15 +201,15 @@ def figures(half: Scored, threshold: float, against: float) -> dict[str, dict[st
     return told
 
 
-def _figures(half: Scored, rows: NDArray[np.intp], threshold: float, against: float) -> dict[str, float]:
-    gold, support = half.gold[rows], half.support[rows]
-    part = Scored(gold=gold, support=support, against=half.against[rows], groups=half.groups[rows])
-    said = part.said(threshold, against)
-    found = {"auroc supported": auroc(gold == "supported", support)}
-    three = np.isfinite(part.against).any() and (gold == "contradicted").any()
+def _figures(half: Scored, threshold: float, against: float, three: bool) -> dict[str, float]:
+    gold, said = half.gold, half.said(threshold, against)
+    found = {
+        "auroc supported": auroc(gold == "supported", half.support),
+        "balanced supported": balanced(gold == "supported", said == "supported"),
+    }
     if three:
         rest = gold != "supported"
-        found["auroc contradicted"] = auroc(gold[rest] == "contradicted", part.against[rest])
+        found["auroc contradicted"] = auroc(gold[rest] == "contradicted", half.against[rest])
     pairs = {kind: (gold == kind, said == kind) for kind in (KINDS if three else ("supported",))}
     pairs["not supported"] = (gold != "supported", said != "supported")
     for kind, (true, told) in pairs.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,36 +52,63 @@ def wice(n: int | None) -> list[Case]:
 
 
 def ramdocs(n: int | None) -> list[Case]:
-    """Up to three cases of each of `n` questions, or of all.
+    """Up to three cases of each of `n` questions, or of all, that a sentence can be made of.
 
     supported: a right answer against the first document that is typed as giving it. contradicted: the first wrong answer
-    against that document. unsupported: the right answer against the first document typed as noise. A case is left out
-    where the document lacks the answer that it should hold, or holds one that it should not.
+    against that document. unsupported: the right answer against the first document typed as noise.
     """
     cases = []
     for row in _drawn("ramdocs/qa.jsonl.gz", n):
-        documents = row["documents"]
-        right = next((d for d in documents if d["type"] == "correct" and _holds(d, d["answer"])), None)
-        if right is None:
+        right = _first(row, "correct")
+        if right is None or statement(row["question"], right["answer"]) is None:
             continue
-        wrong = next((answer for answer in row["wrong_answers"] if not _holds(right, answer)), None)
-        noise = next((d for d in documents if d["type"] == "noise" and not _holds(d, right["answer"])), None)
         cases.append(_case(row, "supported", right["answer"], right))
-        if wrong is not None:
-            cases.append(_case(row, "contradicted", wrong, right))
-        if noise is not None:
+        if wrong := [answer for answer in row["wrong_answers"] if answer not in row["answers"]]:
+            cases.append(_case(row, "contradicted", wrong[0], right))
+        if noise := _first(row, "noise"):
             cases.append(_case(row, "unsupported", right["answer"], noise))
     return cases
 
 
+_FORMS = (
+    (r"(?:What|Who) (is|was|are|were) (the .+)\?", "{1} {0} {answer}."),
+    (r"Who (?!is|was|did)(\w+ .+)\?", "{answer} {0}."),
+    (r"Where (is|was) (.+) (\w+)\?", "{1} {0} {2} in {answer}."),
+    (
+        r"When (is|was|were) (.+) (born|built|established|founded|released|constructed|opened|formed)\?",
+        "{1} {0} {2} in {answer}.",
+    ),
+    (r"What sport (is|was) (.+) associated with\?", "{1} {0} associated with {answer}."),
+    (r"What political party (is|was) (.+) (affiliated with|a member of)\?", "{1} {0} {2} the {answer} party."),
+    (r"In (?:which|what) (\w+) (is|was) (.+) (located|born)\?", "{2} {1} {3} in the {0} {answer}."),
+    (r"What does (.+) refer to\?", "{0} refers to {answer}."),
+    (r"What is (.+)'s profession\?", "The profession of {0} is {answer}."),
+)
+"""Forms of questions that a sentence can be made of without grammar."""
+
+
+def statement(question: str, answer: str) -> str | None:
+    """A question and its answer in one sentence; None where no form fits.
+
+    >>> statement("Where is Fort Buchanan located?", "Arizona")
+    'Fort Buchanan is located in Arizona.'
+    """
+    for form, sentence in _FORMS:
+        if found := re.fullmatch(form, question):
+            said = sentence.format(*found.groups(), answer=answer)
+            return said[0].upper() + said[1:]
+    return None
+
+
+def _first(row: dict[str, Any], type_: str) -> dict[str, Any] | None:
+    return next((document for document in row["documents"] if document["type"] == type_), None)
+
+
 def _case(row: dict[str, Any], gold: Gold, answer: str, document: dict[str, Any]) -> Case:
     passage = Document(doc_id=document["id"], text=document["text"])
-    claim = Claim(question=row["question"], text=answer, passages=(passage,))
+    said = statement(row["question"], answer) or answer
+    claim = Claim(question=row["question"], text=said, passages=(passage,))
     return Case(set="ramdocs", group=row["id"], qid=f"{row['id']} {gold}", claim=claim, gold=gold)
-
-
-def _holds(document: dict[str, Any], answer: str) -> bool:
-    return answer.casefold() in document["text"].casefold()
 
 
 def _nearest(row: dict[str, Any]) -> Document:

@@ -12,9 +12,8 @@ from rag.stages.cite import overlap, says_nothing
 class WordsChecker(SentenceChecker):
     """Tells of every sentence whether a passage has words like its own.
 
-    A sentence is `similar` to the passage that has the largest share of its content words, weighted by their rarity, in one
-    sentence; below the threshold it is `unsupported`. Words see neither a negation nor a paraphrase, so it never says more
-    than similar.
+    A sentence is `similar` to the passage that has the largest share of its content words, weighted by their rarity; below
+    the threshold it is `unsupported`. Words see neither a negation nor a paraphrase, so it never says more than similar.
 
     Args:
         threshold: least share of a sentence's content words, from 0 to 1.
@@ -29,7 +28,7 @@ class WordsChecker(SentenceChecker):
         super().__init__(threshold=threshold, unsupported=unsupported, refusal=refusal)
 
     def weigh(self, claims: Sequence[Claim]) -> list[Weighed | None]:
-        """The share of each claim's words that one sentence of a passage has; None for one without content words."""
+        """The share of each claim's words that a passage has; None for one without content words."""
         return [None if says_nothing(claim.text) else self._shares(claim) for claim in claims]
 
     def _shares(self, claim: Claim) -> Weighed:
