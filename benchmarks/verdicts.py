@@ -8,11 +8,12 @@ answer, put into one sentence, against one document; `benchmarks.verdicts_cases`
 name another thing, seldom with words of the document, which is easy for words.
 
 A means gives each claim a number for support; those that can also give one for what speaks against it. A fixed seed puts
-claims into two halves. On the first half of both sets, each set weighing the same, the threshold is chosen that gives
-the best mean of the recall of supported and of not supported, then the one of against that does the same for
-contradicted and unsupported among what is left. All figures are of the second half, with 95% bootstrap intervals over
-groups: the cases of a question of ramdocs are one group. A means passes the bar, so that its checker may be `trusted`,
-where precision of supported is at least 0.8 on both sets.
+claims into two halves. On one half of both sets, each set weighing the same, the threshold is chosen that gives the best
+mean of the recalls of supported and of not supported, then the one of against that does the same for contradicted and
+unsupported among what is left. The other half is judged with them, and the other way round. Figures are of all claims
+so judged, with 95% bootstrap intervals over groups: the cases of a question of ramdocs are one group. A means passes the
+bar, so that its checker may be `trusted`, where precision of supported is at least 0.8 on both sets. Beside the figures
+stand the thresholds that all claims together choose.
 
 `model:NAME` takes llm.llama_cpp for a name that ends in .gguf, else llm.transformers. `attention` is rerank.attention
 with the claim as the query: the best score of a sentence. Every judgement is a line of `--lines`; a run that was stopped
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -107,12 +108,13 @@ def run(name: str, cases: Sequence[Case], work: Work) -> list[Line]:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Cases of one set and half as arrays: what is true, the two numbers, the group."""
+    """Cases of one set as arrays: what is true, the two numbers, the group, and whether it is of the first half."""
 
     gold: NDArray[np.str_]
     support: Floats
     against: Floats
     groups: NDArray[np.str_]
+    first: NDArray[np.bool_]
 
     @classmethod
     def of(cls, cases: Sequence[Case], lines: Sequence[Line]) -> Scored:
@@ -122,7 +124,11 @@ class Scored:
             support=np.array([_number(line["support"]) for line in lines]),
             against=np.array([_number(line["against"]) for line in lines]),
             groups=np.array([case.group for case in cases]),
+            first=np.array([case.first for case in cases]),
         )
+
+    def only(self, rows: NDArray[Any]) -> Scored:
+        return Scored(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def said(self, threshold: float, against: float) -> NDArray[np.str_]:
         no = np.where(self.against >= against, "contradicted", "unsupported")
@@ -162,7 +168,7 @@ def chosen(halves: Sequence[Scored]) -> tuple[float, float]:
         np.concatenate([half.support for half in halves]),
         lambda least: [balanced(half.gold == "supported", half.support >= least) for half in halves],
     )
-    left = [_only(half, half.support < threshold) for half in halves if np.isfinite(half.against).any()]
+    left = [half.only(half.support < threshold) for half in halves if np.isfinite(half.against).any()]
     left = [half for half in left if (half.gold == "contradicted").any()]
     if not left:
         return threshold, float("inf")
@@ -177,21 +183,20 @@ def _best(candidates: Floats, of: Callable[[float], list[float]]) -> float:
     return float(max(finite, key=lambda least: np.mean(of(float(least)))))
 
 
-def _only(half: Scored, rows: NDArray[Any]) -> Scored:
-    return Scored(
-        gold=half.gold[rows], support=half.support[rows], against=half.against[rows], groups=half.groups[rows]
-    )
+def crossed(sets: Sequence[Scored]) -> list[NDArray[np.str_]]:
+    """What is said of every case, with the thresholds that the other half chose."""
+    by_half = {half: chosen([scored.only(scored.first != half) for scored in sets]) for half in (True, False)}
+    return [np.where(scored.first, scored.said(*by_half[True]), scored.said(*by_half[False])) for scored in sets]
 
 
-def figures(half: Scored, threshold: float, against: float) -> dict[str, dict[str, Any]]:
+def figures(scored: Scored, said: NDArray[np.str_]) -> dict[str, dict[str, Any]]:
     """Name -> value and 95% interval."""
-    rows = {group: np.flatnonzero(half.groups == group) for group in np.unique(half.groups)}
+    rows = [np.flatnonzero(scored.groups == group) for group in np.unique(scored.groups)]
     random = np.random.default_rng(0)
-    names = list(rows)
-    draws = [np.concatenate([rows[names[i]] for i in random.integers(0, len(names), len(names))]) for _ in range(2000)]
-    three = bool(np.isfinite(half.against).any() and (half.gold == "contradicted").any())
-    values = _figures(half, threshold, against, three)
-    sampled = [_figures(_only(half, drawn), threshold, against, three) for drawn in draws]
+    draws = [np.concatenate([rows[i] for i in random.integers(0, len(rows), len(rows))]) for _ in range(2000)]
+    three = bool(np.isfinite(scored.against).any() and (scored.gold == "contradicted").any())
+    values = _figures(scored, said, three)
+    sampled = [_figures(scored.only(drawn), said[drawn], three) for drawn in draws]
     told: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         seen = np.array([sample[name] for sample in sampled])
@@ -201,15 +206,15 @@ def figures(half: Scored, threshold: float, against: float) -> dict[str, dict[st
     return told
 
 
-def _figures(half: Scored, threshold: float, against: float, three: bool) -> dict[str, float]:
-    gold, said = half.gold, half.said(threshold, against)
+def _figures(scored: Scored, said: NDArray[np.str_], three: bool) -> dict[str, float]:
+    gold = scored.gold
     found = {
-        "auroc supported": auroc(gold == "supported", half.support),
+        "auroc supported": auroc(gold == "supported", scored.support),
         "balanced supported": balanced(gold == "supported", said == "supported"),
     }
     if three:
         rest = gold != "supported"
-        found["auroc contradicted"] = auroc(gold[rest] == "contradicted", half.against[rest])
+        found["auroc contradicted"] = auroc(gold[rest] == "contradicted", scored.against[rest])
     pairs = {kind: (gold == kind, said == kind) for kind in (KINDS if three else ("supported",))}
     pairs["not supported"] = (gold != "supported", said != "supported")
     for kind, (true, told) in pairs.items():
@@ -219,26 +224,17 @@ def _figures(half: Scored, threshold: float, against: float, three: bool) -> dic
 
 
 def report(name: str, by_set: dict[str, tuple[list[Case], list[Line]]]) -> dict[str, Any]:
-    """Thresholds of one half, figures of the other."""
-    tuning, held_out, cost = [], {}, {}
-    for set_, (cases, lines) in by_set.items():
-        for half in (True, False):
-            mine = [(c, line) for c, line in zip(cases, lines, strict=True) if c.tuning is half]
-            scored = Scored.of([c for c, _ in mine], [line for _, line in mine])
-            if half:
-                tuning.append(scored)
-            else:
-                held_out[set_] = scored
-        cost[set_] = float(np.median([line["seconds"] for line in lines]))
-    threshold, against = chosen(tuning)
+    """Figures with thresholds of the other half each, and the thresholds that all cases choose, for a graph."""
+    scored = {set_: Scored.of(cases, lines) for set_, (cases, lines) in by_set.items()}
+    threshold, against = chosen(list(scored.values()))
     sets = {
         set_: {
-            "n": len(half.gold),
-            "gold": {kind: int((half.gold == kind).sum()) for kind in KINDS},
-            "seconds": cost[set_],
-            "figures": figures(half, threshold, against),
+            "n": len(one.gold),
+            "gold": {kind: int((one.gold == kind).sum()) for kind in KINDS},
+            "seconds": float(np.median([line["seconds"] for line in by_set[set_][1]])),
+            "figures": figures(one, said),
         }
-        for set_, half in held_out.items()
+        for (set_, one), said in zip(scored.items(), crossed(list(scored.values())), strict=True)
     }
     passes = all(told["figures"]["precision supported"]["value"] >= BAR for told in sets.values())
     return {"means": name, "threshold": threshold, "against": against, "passes": bool(passes), "sets": sets}
@@ -257,8 +253,8 @@ def show(told: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("means", nargs="+", help="words, encoder, attention, model:NAME, nli:FOLDER")
-    parser.add_argument("--wice", type=int, default=120, help="claims; 0 takes all")
-    parser.add_argument("--ramdocs", type=int, default=80, help="questions; 0 takes all")
+    parser.add_argument("--wice", type=int, default=70, help="claims; 0 takes all")
+    parser.add_argument("--ramdocs", type=int, default=40, help="questions; 0 takes all")
     parser.add_argument("--lines", type=Path, default=Path("runs/verdicts.jsonl"))
     parser.add_argument("--record", action="store_true", help="append to results/verdicts.jsonl")
     given = parser.parse_args()

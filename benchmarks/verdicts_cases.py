@@ -32,8 +32,8 @@ class Case:
     gold: Gold
 
     @property
-    def tuning(self) -> bool:
-        """Whether it is of the half that thresholds are chosen on."""
+    def first(self) -> bool:
+        """Whether it is of the first half."""
         return random.Random(f"{SEED}:half:{self.group}").random() < 0.5
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from benchmarks.verdicts import Scored, auroc, balanced, chosen, figures, precision_recall
+from benchmarks.verdicts import Scored, auroc, balanced, chosen, crossed, figures, precision_recall
 from benchmarks.verdicts_cases import statement
 
 
@@ -19,6 +19,7 @@ def half(gold: str, support: Sequence[float], against: Sequence[float] = ()) -> 
         support=np.array(support, dtype=np.float64),
         against=np.array(against or [-np.inf] * len(gold), dtype=np.float64),
         groups=np.array([str(place) for place in range(len(gold))]),
+        first=np.array([place % 2 == 0 for place in range(len(gold))]),
     )
 
 
@@ -44,11 +45,19 @@ def test_both_sets_weigh_the_same() -> None:
 
 
 def test_a_means_that_cannot_tell_against_has_no_figures_for_it() -> None:
-    told = figures(half("scu", [0.9, 0.1, 0.2]), 0.5, float("inf"))
+    two = half("scu", [0.9, 0.1, 0.2])
+    told = figures(two, two.said(0.5, float("inf")))
     assert "precision contradicted" not in told
     assert told["precision supported"]["value"] == 1.0
-    three = figures(half("scu", [0.9, 0.1, 0.2], [0.0, 0.9, 0.1]), 0.5, 0.5)
-    assert three["recall contradicted"]["value"] == three["precision unsupported"]["value"] == 1.0
+    three = half("scu", [0.9, 0.1, 0.2], [0.0, 0.9, 0.1])
+    found = figures(three, three.said(0.5, 0.5))
+    assert found["recall contradicted"]["value"] == found["precision unsupported"]["value"] == 1.0
+
+
+def test_each_half_is_judged_by_the_threshold_of_the_other() -> None:
+    cases = half("sssuus", [0.9, 0.5, 0.8, 0.1, 0.3, 0.4])  # the first half wants 0.8, the second 0.4
+    [said] = crossed([cases])
+    assert list(said) == ["supported", "unsupported", "supported", "unsupported", "unsupported", "unsupported"]
 
 
 @pytest.mark.parametrize(

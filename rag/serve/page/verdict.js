@@ -18,6 +18,6 @@ export function summaryOf(verdicts = []) {
     const words = wordsOf({ kind, by });
     counts.set(words, (counts.get(words) ?? 0) + 1);
   }
-  const parts = [...counts].map(([words, n]) => `${n} ${words}`);
+  const parts = [...counts].map(([words, n]) => `${words} ${n}`);
   return `Sentences, checked by ${verdicts[0].by}: ${parts.join(", ")}.`;
 }
