@@ -237,17 +237,32 @@ def report(name: str, by_set: dict[str, tuple[list[Case], list[Line]]]) -> dict[
         for (set_, one), said in zip(scored.items(), crossed(list(scored.values())), strict=True)
     }
     passes = all(told["figures"]["precision supported"]["value"] >= BAR for told in sets.values())
-    return {"means": name, "threshold": threshold, "against": against, "passes": bool(passes), "sets": sets}
+    told = {"means": name, "threshold": threshold, "against": against if np.isfinite(against) else None}
+    return told | {"passes": bool(passes), "sets": sets}
 
 
-def show(told: dict[str, Any]) -> None:
-    print(
-        f"{told['means']}: threshold {told['threshold']:.4f}, against {told['against']:.4f}, passes: {told['passes']}"
-    )
-    for set_, part in told["sets"].items():
-        print(f"  {set_}: n {part['n']} {part['gold']}, {part['seconds']:.3f} s a claim (median)")
-        for name, f in part["figures"].items():
-            print(f"    {name:<26} {f['value']:.2f} [{f['low']:.2f}, {f['high']:.2f}]")
+def table(reports: Sequence[dict[str, Any]]) -> str:
+    """The figures as Markdown, a table for each set."""
+    lines = []
+    for set_ in reports[0]["sets"]:
+        first = reports[0]["sets"][set_]
+        names = [name for name in max((r["sets"][set_]["figures"] for r in reports), key=len) if "F1" not in name]
+        gold = ", ".join(f"{n} {kind}" for kind, n in first["gold"].items() if n)
+        lines += [f"{set_}, {first['n']} claims: {gold}", "", f"| means | {' | '.join(names)} | s |"]
+        lines += [f"| --- |{' ---: |' * (len(names) + 1)}"]
+        for told in reports:
+            part = told["sets"][set_]
+            cells = [_cell(part["figures"].get(name)) for name in names]
+            lines.append(f"| {told['means']} | {' | '.join(cells)} | {part['seconds']:.2g} |")
+        lines.append("")
+    for told in reports:
+        against = "" if told["against"] is None else f", against {told['against']:.4f}"
+        lines.append(f"{told['means']}: threshold {told['threshold']:.4f}{against}, passes: {told['passes']}")
+    return "\n".join(lines)
+
+
+def _cell(figure: dict[str, float] | None) -> str:
+    return f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]" if figure else ""
 
 
 def main() -> None:
@@ -260,11 +275,12 @@ def main() -> None:
     given = parser.parse_args()
     sets = {"ramdocs": ramdocs(given.ramdocs or None), "wice": wice(given.wice or None)}
     work = Work(given.lines)
+    reports = []
     for name in given.means:
-        told = report(name, {set_: (cases, run(name, cases, work)) for set_, cases in sets.items()})
-        show(told)
+        reports.append(report(name, {set_: (cases, run(name, cases, work)) for set_, cases in sets.items()}))
         if given.record:
-            record("verdicts", told)
+            record("verdicts", reports[-1])
+    print(table(reports))
 
 
 if __name__ == "__main__":

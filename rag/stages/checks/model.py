@@ -32,7 +32,8 @@ class ModelChecker(SentenceChecker):
     Args:
         llm: the model that judges; it must be able to choose from a closed list.
         passages: how many passages each sentence is held against.
-        threshold: least support, from 0 to 1.
+        threshold: least support, from 0 to 1. The defaults of this and the next are those that `benchmarks.verdicts` chose
+            for qwen2.5-coder-1.5b-instruct.gguf; other models have their own (docs/checked_answers.md).
         against: least share of no, from 0 to 1, that makes an unsupported sentence contradicted.
         trusted: say supported and contradicted instead of similar and unsupported. Measure the model first
             (docs/checked_answers.md).
@@ -50,8 +51,8 @@ class ModelChecker(SentenceChecker):
         *,
         llm: ChoosingLLM,
         passages: int = 1,
-        threshold: float = 0.5,
-        against: float = 0.5,
+        threshold: float = 0.9,
+        against: float = 0.8,
         trusted: bool = False,
         unsupported: Unsupported = "tell",
         refusal: str = REFUSAL,
@@ -69,9 +70,10 @@ class ModelChecker(SentenceChecker):
 
     def weigh(self, claims: Sequence[Claim]) -> list[Weighed | None]:
         """Shares of yes and no for each claim, in one batch; None where the model broke down."""
-        asked = [(claim, place) for claim in claims for place in most_like(claim, self.passages)]
+        looked = [most_like(claim, self.passages) for claim in claims]
+        asked = [(claim, place) for claim, places in zip(claims, looked, strict=True) for place in places]
         answers = iter(self._answers(asked) if asked else [])
-        return [_weighed({place: next(answers) for place in most_like(claim, self.passages)}) for claim in claims]
+        return [_weighed({place: next(answers) for place in places}) for places in looked]
 
     def _answers(self, asked: Sequence[tuple[Claim, int]]) -> list[tuple[float, float, Usage]]:
         """Support, against, and the cost of each question; not finite where the model broke down."""

@@ -16,7 +16,7 @@ class WordsChecker(SentenceChecker):
     the threshold it is `unsupported`. Words see neither a negation nor a paraphrase, so it never says more than similar.
 
     Args:
-        threshold: least share of a sentence's content words, from 0 to 1.
+        threshold: least share of a sentence's content words, from 0 to 1; the default is what `benchmarks.verdicts` chose.
         unsupported: what becomes of an answer with unsupported sentences. tell leaves it as it is, drop leaves the sentences
             out, refuse refuses the whole.
         refusal: the words of a refusal.
@@ -24,7 +24,7 @@ class WordsChecker(SentenceChecker):
 
     by = "words"
 
-    def __init__(self, *, threshold: float = 0.5, unsupported: Unsupported = "tell", refusal: str = REFUSAL) -> None:
+    def __init__(self, *, threshold: float = 0.42, unsupported: Unsupported = "tell", refusal: str = REFUSAL) -> None:
         super().__init__(threshold=threshold, unsupported=unsupported, refusal=refusal)
 
     def weigh(self, claims: Sequence[Claim]) -> list[Weighed | None]:

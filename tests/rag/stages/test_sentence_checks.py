@@ -203,7 +203,7 @@ class Judge(ScriptedLLM):
 class TestModel:
     def test_shares_of_yes_and_no_decide(self) -> None:
         llm = Judge()
-        [told] = ModelChecker(llm=llm, trusted=True).check([answer(f"{TEXT} So it is.")])
+        [told] = ModelChecker(llm=llm, threshold=0.5, against=0.5, trusted=True).check([answer(f"{TEXT} So it is.")])
         assert [v.kind for v in told.verdicts] == ["supported", "contradicted", "unsupported"]
         assert [v.score for v in told.verdicts] == pytest.approx([0.8, 0.1, 0.1])
         assert [v.marker for v in told.verdicts] == [1, 1, None]
