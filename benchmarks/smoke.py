@@ -34,6 +34,17 @@ SMALL = {
     "hidden_instructions": ["--limit", "3"],
     "sharing": ["--queries", "1", "--depth", "4", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
     "cited_answers": ["--limit", "2", "--closed-book", "--work", "runs/cited_smoke.jsonl"],
+    "verdicts": [
+        "words",
+        "encoder",
+        "attention",
+        "--wice",
+        "4",
+        "--ramdocs",
+        "4",
+        "--lines",
+        "runs/verdicts_smoke.jsonl",
+    ],
     "serve_load": ["--requests", "2", "--clients", "2"],
     "methods": ["--sets", "cranfield", "--limit", "2", "--lines", "runs/methods_smoke.jsonl"],
 }

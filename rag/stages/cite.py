@@ -98,9 +98,14 @@ def with_similarity(text: str, citations: Sequence[Citation], documents: Sequenc
     return tuple(replace(c, similar=similar(claim_of(text, c), documents[c.marker - 1].full_text)) for c in citations)
 
 
+def says_nothing(claim: str) -> bool:
+    """Whether a claim has no content words of its own, as a plain yes."""
+    return set(_terms(claim)) <= {"yes"}
+
+
 def _similar(claim: str, passage: str) -> bool:
-    """A claim without content, such as a plain yes, is like anything."""
-    return set(_terms(claim)) <= {"yes"} or support(claim, passage) is not None
+    """A claim without content is like anything."""
+    return says_nothing(claim) or support(claim, passage) is not None
 
 
 def support(claim: str, passage: str, *, threshold: float = 0.25) -> tuple[int, int] | None:
@@ -112,27 +117,30 @@ def support(claim: str, passage: str, *, threshold: float = 0.25) -> tuple[int, 
     Args:
         threshold: None is returned where no sentence has this share of the claim, 0 to 1.
     """
-    spans, shares = _shares(claim, passage)
-    if not shares:
+    spans, held = _sentence_terms(passage)
+    terms = set(_terms(without_markers(claim)))
+    if not terms or not spans:
         return None
+    weigh = _weights(held)
+    shares = [weigh(terms & words) / weigh(terms) for words in held]
     best = max(range(len(spans)), key=shares.__getitem__)
     return spans[best] if shares[best] >= threshold else None
 
 
 def overlap(claim: str, passage: str) -> float:
-    """The largest share of a claim's words that one sentence of a passage has, 0 to 1, as `support` weighs them."""
-    return max(_shares(claim, passage)[1], default=0.0)
-
-
-def _shares(claim: str, passage: str) -> tuple[list[tuple[int, int]], list[float]]:
-    """Sentences of a passage, and the share of the claim's terms that each has; no shares for a claim without terms."""
-    spans = list(sentences(passage))
-    held = [set(_terms(passage[start:end])) for start, end in spans]
+    """The share of a claim's words that a passage has, 0 to 1, each weighed by its rarity among the passage's sentences."""
     terms = set(_terms(without_markers(claim)))
-    if not terms:
-        return spans, []
+    _, held = _sentence_terms(passage)
+    if not terms or not held:
+        return 0.0
     weigh = _weights(held)
-    return spans, [weigh(terms & words) / weigh(terms) for words in held]
+    return weigh(terms & set().union(*held)) / weigh(terms)
+
+
+def _sentence_terms(passage: str) -> tuple[list[tuple[int, int]], list[set[str]]]:
+    """Where the sentences of a passage stand, and the terms of each."""
+    spans = list(sentences(passage))
+    return spans, [set(_terms(passage[start:end])) for start, end in spans]
 
 
 def _weights(texts: Sequence[set[str]]) -> Callable[[set[str]], float]:
