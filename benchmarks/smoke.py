@@ -45,6 +45,10 @@ SMALL = {
         "--lines",
         "runs/verdicts_smoke.jsonl",
     ],
+    "risk": [
+        *["answer", "xquad", "--n", "2", "--model", "smollm2-135m-instruct"],
+        *["--lines", "runs/risk_smoke.jsonl"],
+    ],
     "serve_load": ["--requests", "2", "--clients", "2"],
     "methods": ["--sets", "cranfield", "--limit", "2", "--lines", "runs/methods_smoke.jsonl"],
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Literal
 
 from generators.mending import Mender
@@ -68,6 +69,17 @@ _ONE = {"loops": "loop", "echoes": "echo", "half_sentences": "half sentence"}
 def _in_words(mended: Mapping[str, int]) -> str:
     """Such as "2 loops, 1 half sentence"."""
     return ", ".join(f"{n} {_ONE[kind] if n == 1 else kind.replace('_', ' ')}" for kind, n in mended.items())
+
+
+def likelihood_of(completion: Completion) -> float | None:
+    """The mean log-probability of the tokens that were written; None where it was not asked for, or nothing was written.
+
+    Asked for one candidate, a model tells of a place the likeliest token and the one it wrote: that is never the likelier.
+    """
+    if not completion.logprobs:
+        return None
+    written = [min(place.values()) for place in completion.logprobs if place]
+    return fmean(written) if written else None
 
 
 def warn(logger: logging.Logger, by: str, answers: Sequence[Answer]) -> None:

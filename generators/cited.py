@@ -14,6 +14,7 @@ import prompts
 from generators.answering import (
     QUESTION_TOKENS,
     cautious_tokens,
+    likelihood_of,
     mended,
     mended_pieces,
     opening,
@@ -67,6 +68,7 @@ class CitedGenerator:
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
+        likelihood: also note how likely the model found its own words (`Answer.likelihood`), for what judges answers.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class CitedGenerator:
         attribute: bool = True,
         threshold: float = 0.6,
         margin: float = 0.1,
+        likelihood: bool = False,
     ) -> None:
         require_positive("generate.cited", max_tokens=max_tokens)
         if not temperature >= 0:
@@ -111,7 +114,9 @@ class CitedGenerator:
         if self.enough:
             self.enough.require("passages", "question", by="generate.cited")
             require_choosing(llm, by="generate.cited: enough", instead="Without enough it is not asked.")
-        self._params = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
+        self._params = SamplingParams(
+            max_tokens=max_tokens, temperature=temperature, seed=seed, logprobs=int(likelihood)
+        )
 
     @property
     def keeps_form(self) -> bool:
@@ -262,6 +267,7 @@ class CitedGenerator:
             text=checked.text,
             context=context,
             citations=tuple(sorted(citations, key=lambda c: (c.start, c.marker))),
+            likelihood=likelihood_of(completion),
             status=status,
             finish_reason=completion.finish_reason,
             outcome=outcome_of(

@@ -16,6 +16,7 @@ RERANKERS = Registry(
         "pairwise": "rerankers.pairwise:PairwiseReranker",
         "query_likelihood": "rerankers.query_likelihood:QueryLikelihoodReranker",
         "recency": "rerankers.recency:RecencyReranker",
+        "relevance": "rerankers.relevance:RelevanceReranker",
         "self_consistency": "rerankers.self_consistency:SelfConsistencyReranker",
         "server": "rerankers.server:ServerReranker",
         "setwise": "rerankers.setwise:SetwiseReranker",

@@ -61,6 +61,8 @@ def _show(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
         raise StageError("the stream ended without an answer")
     say()
     _verdicts(answer)
+    if answer["confidence"] is not None:
+        say(f"\nConfidence: {answer['confidence']:.2f}")
     _sources(answer)
     return answer
 

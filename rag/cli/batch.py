@@ -17,7 +17,16 @@ from rag.pipeline import load_pipeline
 def run(args: Namespace) -> int:
     """Answer a file of questions, then print what it cost. Exit 5 if any question failed."""
     loaded = load_pipeline(
-        args.graph, index=args.index, model=args.model, url=args.url, offline=args.offline, by_stage=args.by_stage
+        args.graph,
+        index=args.index,
+        model=args.model,
+        url=args.url,
+        calibration=args.calibration,
+        risk=args.risk,
+        confidence=args.confidence,
+        min_relevance=args.min_relevance,
+        offline=args.offline,
+        by_stage=args.by_stage,
     )
     with loaded as pipeline, progress_bar() as progress:
         report = run_batch(

@@ -8,9 +8,11 @@ from pathlib import Path
 from rag.cli.console import say, say_json, warn
 from rag.cli.index import in_language
 from rag.cli.progress import progress_bar
+from rag.cli.risk_table import risk_table
 from rag.evaluate.beir import load_beir
 from rag.evaluate.eval_report import EvalReport
 from rag.evaluate.graph_evaluation import evaluate_graph
+from rag.evaluate.risk import CONFIDENCE
 from rag.graph.load import load_spec
 
 
@@ -29,6 +31,10 @@ def run(args: Namespace) -> int:
             baseline=Path(args.baseline) if args.baseline else None,
             run=Path(args.run).absolute() if args.run else None,
             limit=args.limit,
+            calibration=Path(args.calibration) if args.calibration else None,
+            risk=args.risk,
+            confidence=args.confidence,
+            min_relevance=args.min_relevance,
             progress=progress,
         )
     if args.json:
@@ -61,6 +67,9 @@ def show(report: EvalReport) -> None:
         if counted:
             shares = (f"{kind} {n / sum(counted.values()):.1%}" for kind, n in sorted(counted.items()))
             say(f"  {what}: {', '.join(shares)}")
+    if report.risk:
+        say("\n  of answers from a confidence on; each bound is for its threshold alone")
+        say(risk_table(report.risk, CONFIDENCE))
     _show_nodes(report)
     for failure in report.failures[:5]:
         warn(f"  failed: qid '{failure.qid}' at node '{failure.node}': {failure.error}")

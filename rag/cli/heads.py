@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator
-from errno import EISDIR
-from os import strerror
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from rag.cli.console import say, warn
+from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
 
@@ -42,7 +40,7 @@ def _find(given: Namespace) -> int:
     from rerankers.attention.finding.weighings import NothingFound
     from retrievers.index.opening import open_index
 
-    out = _writable(given.out)
+    out = writable(given.out)
     llm = LLMS.get("transformers")(model=given.model)
     with open_index(given.index) as index, progress_bar() as progress:
         cases, found_on = head_cases(
@@ -89,26 +87,6 @@ def _find(given: Namespace) -> int:
     if len(cases) < 50:
         warn(f"{len(cases)} queries are few; heads found on fewer than 50 vary")
     return 0
-
-
-def _writable(given: str) -> Path:
-    """The file to write, before the work that it is for.
-
-    Raises:
-        SpecError: nothing can be written there.
-    """
-    out = Path(given)
-    try:
-        if out.is_dir():
-            raise IsADirectoryError(EISDIR, strerror(EISDIR))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=out.parent):
-            pass
-    except OSError as cause:
-        raise SpecError(
-            f"--out '{out}' cannot be written: {cause.strerror}. Name a file in a folder of yours."
-        ) from cause
-    return out
 
 
 def _layers(by_head: dict[tuple[int, int], float]) -> Iterator[str]:

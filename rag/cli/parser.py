@@ -10,7 +10,21 @@ from typing import NoReturn
 
 from rag.cli.console import plain
 
-EXTENSIBLE = ("index", "search", "ask", "batch", "mcp", "serve", "eval", "check", "draw", "list", "doctor", "models")
+EXTENSIBLE = (
+    "index",
+    "search",
+    "ask",
+    "batch",
+    "mcp",
+    "serve",
+    "eval",
+    "calibrate",
+    "check",
+    "draw",
+    "list",
+    "doctor",
+    "models",
+)
 """Commands that read graphs."""
 
 NO_SERVER_HELP = "do the work here, though a `rag serve` of this index and graph runs"
@@ -96,6 +110,20 @@ def parser() -> ArgumentParser:
         sub.add_argument("--model", metavar="NAME", help=model_help)
         sub.add_argument("--url", metavar="URL", help="write with the OpenAI-compatible server whose /v1 begins there")
 
+    def calibrated(sub: ArgumentParser, *, answers: bool = True) -> None:
+        """What is known of a graph's scores and answers, for commands that ask it."""
+        file_help = "file of `rag calibrate`: relevance beside scores; answers that are not sure enough are refused"
+        sub.add_argument("--calibration", metavar="FILE", help=file_help)
+        worth_help = "leave out hits that are worth less, from 0 to 1, by the calibration (0)"
+        sub.add_argument("--min-relevance", type=float, default=0.0, metavar="R", help=worth_help)
+        sub.set_defaults(risk=None, confidence=None)
+        if not answers:
+            return
+        sub.add_argument(
+            "--risk", type=float, metavar="A", help="most wrong answers of those given (default: the file's)"
+        )
+        sub.add_argument("--confidence", type=float, metavar="C", help="of the risk (default: the file's)")
+
     def filtered(sub: ArgumentParser) -> None:
         """The filter of commands that ask questions."""
         where_help = "only documents whose metadata fits, such as 'lang = de and year >= 2020'; again: both must hold"
@@ -169,6 +197,7 @@ def parser() -> ArgumentParser:
     search.add_argument("-k", type=positive, default=10, help="passages to show (default: 10)")
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
     filtered(search)
+    calibrated(search, answers=False)
     search.set_defaults(model=None, url=None)
     search.add_argument("--json", action="store_true", help="print one JSON document")
     search.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
@@ -179,6 +208,7 @@ def parser() -> ArgumentParser:
     ask.add_argument("question", nargs="?", help="unset, or -: what stdin says")
     indexed(ask, needed=False, several=True)
     written(ask)
+    calibrated(ask)
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     filtered(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
@@ -192,6 +222,7 @@ def parser() -> ArgumentParser:
     batch.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     indexed(batch, needed=False, several=True)
     written(batch)
+    calibrated(batch)
     batch.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
     batch.add_argument("--resume", action="store_true", help="go on with the run in --out; repeats nothing")
     batch.add_argument("--retry-failed", action="store_true", help="as --resume, and ask what failed again")
@@ -253,6 +284,7 @@ def parser() -> ArgumentParser:
     evaluate = command("eval", "a BEIR-layout folder and a graph -> measures", module="evaluate")
     evaluate.add_argument("dataset", metavar="DATASET")
     evaluate.add_argument("--graph", required=True, metavar="G", help=GRAPH_HELP)
+    calibrated(evaluate)
     evaluate.add_argument("--split", default="test")
     evaluate.add_argument("--measures", help="in one string: of ir_measures, AllRelevant@k, EM, F1, ROUGE-L, ...")
     evaluate.add_argument("--baseline", metavar="RUN", help="TREC run or run folder to compare with, paired")
@@ -263,6 +295,41 @@ def parser() -> ArgumentParser:
     evaluate.add_argument("--max-failures", type=float, metavar="SHARE", help="exit 5 above this share of bad outcomes")
     evaluate.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
     evaluate.add_argument("--json", action="store_true", help="print one JSON document")
+
+    calibrate = command("calibrate", "questions -> what a graph's scores are worth, and which answers it may give")
+    calibrate.add_argument(
+        "questions",
+        nargs="?",
+        metavar="QUESTIONS",
+        help=".jsonl: id, question, and what is known: answers, answerable, supporting_ids; unset estimates without labels",
+    )
+    calibrate.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
+    indexed(calibrate, needed=True)
+    written(calibrate)
+    other_help = "without labels: an index of another corpus, whose questions have no answer here"
+    calibrate.add_argument("--other", metavar="DIR", help=other_help)
+    log_help = "without labels: what people asked, in the forms of `rag batch`; how many would be answered is counted"
+    calibrate.add_argument("--log", metavar="FILE", help=log_help)
+    calibrate.add_argument(
+        "--risk", type=float, default=0.1, metavar="A", help="most wrong answers of those given (0.1)"
+    )
+    calibrate.add_argument("--confidence", type=float, default=0.95, metavar="C", help="that the risk is kept (0.95)")
+    coverage_help = "share of the questions that must get an answer at the least (0.1)"
+    calibrate.add_argument("--least-coverage", type=float, default=0.1, metavar="S", help=coverage_help)
+    calibrate.add_argument("--min-relevance", type=float, default=0.0, metavar="R", help="hits must be worth that (0)")
+    calibrate.add_argument(
+        "--right",
+        choices=("auto", "contains", "f1", "passage", "answerable"),
+        default="auto",
+        help="what makes an answer right (default: it contains a reference, where there are some)",
+    )
+    limit_help = "only the first N questions; without labels, how many (200)"
+    calibrate.add_argument("--limit", type=positive, metavar="N", help=limit_help)
+    calibrate.add_argument("--seed", type=int, default=0, help="of dealing out the questions")
+    calibrate.add_argument("-o", "--out", required=True, metavar="FILE", help="calibration to write")
+    calibrate.add_argument("--json", action="store_true", help="print one JSON document")
+    calibrate.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(calibrate)
 
     check = command("check", "validate a graph without loading weights", module="graphs")
     check.add_argument("graph", nargs="?", metavar="G", help=GRAPH_HELP)

@@ -27,7 +27,8 @@ def run(args: Namespace) -> int:
         warn("nothing found")
     for hit in ranking["hits"]:
         others = f" (and {hit['duplicates']} nearly the same)" if hit.get("duplicates") else ""
-        say(f"{hit['rank']:>3}. {hit['score']:.4f}  {place(hit)}{others}")
+        worth = f"  relevance {hit['relevance']:.2f}" if "relevance" in hit else ""
+        say(f"{hit['rank']:>3}. {hit['score']:.4f}{worth}  {place(hit)}{others}")
         marks = tuple((mark["start"], mark["end"]) for mark in hit["snippet"]["marks"])
         shown = Snippet(text=hit["snippet"]["text"], marks=marks).marked("*", "*")
         say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))

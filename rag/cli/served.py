@@ -48,14 +48,22 @@ def _worked(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str
     from rag.pipeline.told import Wanted, told
 
     with load_pipeline(
-        given.graph, index=given.index, model=given.model, url=given.url, offline=given.offline
+        given.graph,
+        index=given.index,
+        model=given.model,
+        url=given.url,
+        calibration=given.calibration,
+        risk=given.risk,
+        confidence=given.confidence,
+        min_relevance=given.min_relevance,
+        offline=given.offline,
     ) as pipeline:
         yield from told(pipeline, Wanted(**wanted))
 
 
 def _accepted(given: Namespace, wanted: Mapping[str, Any]) -> socket.socket | None:
     """A connection to a server that answers this; None where there is none, or it has another graph or generation."""
-    if given.index is None or given.plugin or given.trace or given.offline:
+    if given.index is None or given.plugin or given.trace or given.offline or given.calibration or given.min_relevance:
         return None
     try:
         place = socket_of(os.path.realpath(given.index))

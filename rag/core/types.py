@@ -190,10 +190,14 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredDocument:
-    """A hit: a document and its score, higher is better."""
+    """A hit: a document and its score, higher is better.
+
+    `relevance`: what the score is worth, from 0 to 1; None where nobody calibrated it.
+    """
 
     document: Document
     score: float
+    relevance: float | None = None
 
     @property
     def doc_id(self) -> str:
@@ -329,7 +333,8 @@ class Verdict:
 class Answer:
     """An answer, the context it was written from, the passages it cites, and what checks say of its sentences.
 
-    `confidence`: the calibrated chance that it is right; None where nobody calibrated one.
+    `confidence`: the calibrated chance that it is right; None where nobody calibrated one. `likelihood`: the mean
+    log-probability that the model gave the tokens it wrote, 0 at most; None where it was not asked for.
     """
 
     query: Query
@@ -338,6 +343,7 @@ class Answer:
     citations: tuple[Citation, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     confidence: float | None = None
+    likelihood: float | None = None
     status: Literal["answered", "no_answer", "failed"] = "answered"
     finish_reason: str = "stop"
     outcome: Outcome = OK

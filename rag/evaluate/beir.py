@@ -34,7 +34,8 @@ class Item:
 
     @property
     def query(self) -> Query:
-        return Query(qid=self.qid, text=self.question)
+        """The question, with its metadata filter where its line has one under `where`."""
+        return Query(qid=self.qid, text=self.question, where=self.more.get("where"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ class Dataset:
         """
         if self.qa is None:
             raise SpecError(f"data set '{self.folder}' has no qa.jsonl or qa.jsonl.gz")
-        return _items(self.qa)
+        return read_items(self.qa)
 
 
 def load_beir(folder: str | Path, *, within: str | None = None) -> Dataset:
@@ -123,7 +124,7 @@ def load_beir(folder: str | Path, *, within: str | None = None) -> Dataset:
     if not (corpus or queries or qa):
         what = "has no corpus.jsonl, queries.jsonl or qa.jsonl" if folder.is_dir() else "is not a folder"
         raise SpecError(f"'{folder}' {what}; a data set in the layout of BEIR is wanted")
-    read = _queries(queries, within) if queries else [item.query for item in _items(qa)] if qa else []
+    read = _queries(queries, within) if queries else [item.query for item in read_items(qa)] if qa else []
     return Dataset(
         name=folder.resolve().name,
         folder=folder,
@@ -154,7 +155,12 @@ def _queries(path: Path, within: str | None) -> Iterator[Query]:
         yield Query(qid=qid, text=text, where=where)
 
 
-def _items(path: Path) -> Iterator[Item]:
+def read_items(path: Path) -> Iterator[Item]:
+    """The lines of a qa.jsonl, in order.
+
+    Raises:
+        SpecError: a line is malformed, has no `id` or no question, or repeats an id.
+    """
     seen: set[str] = set()
     for number, record in records(path):
         place = f"{path}:{number}"

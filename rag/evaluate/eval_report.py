@@ -10,6 +10,7 @@ from rag.core.report import Failure, NodeReport
 from rag.evaluate.measures import Evaluation
 from rag.evaluate.significance import Interval, Significance
 from rag.pipeline.as_json import failures_json
+from rag.stages.risk.bounds import Choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class EvalReport:
 
     `seconds` is wall time of the queries; building an index is not in it. `intervals`: measure -> 95% interval of its mean.
     `significance`: measure -> comparison with the baseline, where one was given. `statuses` and `outcomes`: how many
-    answers had which, where answers were measured.
+    answers had which, where answers were measured. `risk`: risk against coverage, where answers say how sure they are.
     """
 
     dataset: str
@@ -33,6 +34,7 @@ class EvalReport:
     significance: Mapping[str, Significance] = field(default_factory=dict)
     statuses: Mapping[str, int] = field(default_factory=dict)
     outcomes: Mapping[str, int] = field(default_factory=dict)
+    risk: tuple[Choice, ...] = ()
 
     @property
     def worst_share(self) -> float:
@@ -57,6 +59,7 @@ class EvalReport:
                 for name, s in self.significance.items()
             },
             **answers,
+            **({"risk": [step.as_dict() for step in self.risk]} if self.risk else {}),
             "outcomes": {node.name: dict(node.outcomes) for node in self.nodes},
             "nodes": [node.as_dict() for node in self.nodes],
             "failures": failures_json(self.failures),

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from rag.evaluate import (
 )
 from rag.evaluate.beir import Dataset
 from rag.evaluate.eval_report import EvalReport
+from rag.evaluate.risk import risk_curve
+from rag.evaluate.risk_picture import draw_risk
 from rag.graph.build import RANKING_STAGES, build
 from rag.graph.check import check
 from rag.graph.kinds import ANSWERING
@@ -37,6 +40,7 @@ from rag.indexing import build_index, index_key
 from rag.models import home
 from rag.pipeline import Pipeline
 from rag.pipeline.answer_lines import answer_lines
+from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
 from retrievers.index.opening import open_index
@@ -58,6 +62,10 @@ def evaluate_graph(
     baseline: Path | None = None,
     run: Path | None = None,
     limit: int | None = None,
+    calibration: Path | None = None,
+    risk: float | None = None,
+    confidence: float | None = None,
+    min_relevance: float = 0.0,
     progress: Progress = silent,
 ) -> EvalReport:
     """Run a graph on the questions of a split and score its last ranking, its answers, or both.
@@ -66,15 +74,18 @@ def evaluate_graph(
     when a measure looks at them.
 
     Args:
-        out: folder to write: graph.json, a TREC run per ranking node, answers.jsonl, per_query.csv, report.json.
+        out: folder to write: graph.json, a TREC run per ranking node, answers.jsonl, per_query.csv, report.json,
+            risk.svg.
         measures: of retrieval and of answers; default: see `plan_evaluation`.
         settings: of the index; default: the graph's.
         baseline: a TREC run, or the run folder of an earlier evaluation; compared by a paired randomisation test.
         run: a TREC run to use as the first stage in place of the graph's retrieval and fusion.
         limit: only so many questions, the first in file order.
+        calibration, risk, confidence, min_relevance: as `load_pipeline` takes them.
     Raises:
-        SpecError: the graph, the split, a measure or a run file is wrong.
+        SpecError: the graph, the split, a measure or a run file is wrong, or the calibration is of another graph.
     """
+    spec = calibrated(spec, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
     if problems := check(spec).problems:
         raise SpecError(*problems)
     graph = with_run(spec.graph, run) if run is not None else spec.graph
@@ -92,6 +103,7 @@ def evaluate_graph(
     built_with = settings or graph.index
     bound = cached_index(dataset, graph, built_with, progress=progress) if ranks else None
     built = build(Spec(graph=graph, source=spec.source), index=bound)
+    require_calibrated(built, bound)
     require_room([plan_memory(built, index=bound)])
     with Pipeline(built, index=bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
@@ -109,10 +121,13 @@ def evaluate_graph(
         index=index_identity(bound),
         intervals={name: mean_interval(list(values.values())) for name, values in evaluation.per_query.items()},
         significance=compared,
+        risk=risk_curve(outputs.answers, plan.items, language=built_with.analyzer.language),
         statuses=dict(Counter(answer.status for answer in outputs.answers)),
         outcomes=dict(Counter(answer.outcome.kind for answer in outputs.answers)),
     )
     _write(report, graph, outputs, out)
+    if report.risk and find_spec("matplotlib"):
+        draw_risk(report.risk, out / "risk.svg")
     return report
 
 

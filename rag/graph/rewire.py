@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 
+from rag.core.errors import SpecError
 from rag.graph.spec import QUERY, GraphSpec, Node
 from rag.graph.wiring import ancestors, topological
+from rag.stages.risk.calibration import load_calibration
 
 FIRST_STAGE = ("reformulate", "retrieve", "fuse")
 
@@ -38,3 +41,54 @@ def _first_stage(graph: GraphSpec) -> set[str]:
         if node.use.partition(".")[0] not in FIRST_STAGE or not later.isdisjoint(node.inputs):
             later.add(name)
     return {*order} - later
+
+
+def with_calibration(
+    graph: GraphSpec,
+    calibration: str | Path,
+    *,
+    risk: float | None = None,
+    confidence: float | None = None,
+    min_relevance: float = 0.0,
+) -> GraphSpec:
+    """The graph with what a file of `rag calibrate` says of it: relevance beside scores, and answers at a risk.
+
+    A `rerank.relevance` stands behind the node whose scores were calibrated, and a `check.risk` behind the answers.
+
+    Args:
+        risk, confidence: others than the file's.
+        min_relevance: hits of less are left out.
+    Raises:
+        SpecError: there is no such file, or it was made for a graph with other nodes.
+    """
+    known = load_calibration(Path(calibration))
+    if known.hits is not None:
+        graph = _with_relevance(graph, known.hits.node, calibration, min_relevance)
+    if known.answers is not None:
+        asked = {"calibration": str(calibration), "risk": risk, "confidence": confidence}
+        params = {key: value for key, value in asked.items() if value is not None}
+        name = _new_name(graph, "risk")
+        node = Node(use="check.risk", inputs=(graph.output,), params=params)
+        graph = graph.model_copy(update={"nodes": {**graph.nodes, name: node}, "output": name})
+    return graph
+
+
+def _with_relevance(graph: GraphSpec, scored: str, calibration: str | Path, least: float) -> GraphSpec:
+    if scored not in graph.nodes:
+        raise SpecError(
+            f"'{calibration}' was made for another graph: this one has no node '{scored}'. Run rag calibrate"
+        )
+    name = _new_name(graph, "relevance")
+    nodes = {
+        each: node.model_copy(update={"inputs": tuple(name if i == scored else i for i in node.inputs)})
+        for each, node in graph.nodes.items()
+    }
+    params = {"calibration": str(calibration), "least": least}
+    nodes[name] = Node(use="rerank.relevance", inputs=(scored,), k=graph.nodes[scored].k or 1000, params=params)
+    output = name if graph.output == scored else graph.output
+    return graph.model_copy(update={"nodes": nodes, "output": output})
+
+
+def _new_name(graph: GraphSpec, wanted: str) -> str:
+    names = chain([wanted], (f"{wanted}{number}" for number in count(2)))
+    return next(name for name in names if name not in graph.nodes)

@@ -101,6 +101,7 @@ class AnswerResult(Shape):
     question: str
     answer: str
     status: Literal["answered", "no_answer", "failed"] = Field(description="no_answer: the passages do not say")
+    confidence: float | None = Field(default=None, description="chance that it is right; null if nobody calibrated it")
     finish_reason: str
     citations: list[Citation]
     verdicts: list[Verdict]

@@ -39,6 +39,7 @@ def _line(
         "question": answer.query.asked,
         "answer": answer.text,
         "status": answer.status,
+        "confidence": answer.confidence,
         "finish_reason": answer.finish_reason,
         "citations": list(map(citation_json, answer.citations)),
         "verdicts": list(map(verdict_json, answer.verdicts)),

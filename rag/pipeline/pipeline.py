@@ -26,6 +26,7 @@ from rag.graph.load import load_spec
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec
 from rag.graph.writer import with_writer
+from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.loaded import models_loaded, require_local_models
 from rag.pipeline.otherwise import fitting
 from rag.pipeline.release import inside, keep_only, release
@@ -388,6 +389,10 @@ def load_pipeline(
     index: str | Path | Index | Sequence[str | Path] | None = None,
     model: str | None = None,
     url: str | None = None,
+    calibration: str | Path | None = None,
+    risk: float | None = None,
+    confidence: float | None = None,
+    min_relevance: float = 0.0,
     offline: bool = False,
     memory_gib: float | None = None,
     by_stage: bool = False,
@@ -402,20 +407,27 @@ def load_pipeline(
         index: an index directory or other address (see `open_index`), a list of them to be searched as one, or an open
             Index. Graphs that search need one.
         model, url: another model that writes, in this process or at a server; see `rag.graph.writer.with_writer`.
+        calibration: a file of `rag calibrate`: hits get their relevance, and answers that are less sure than it allows are
+            refused; see `rag.graph.rewire.with_calibration`.
+        risk, confidence: others than the calibration's.
+        min_relevance: hits that are worth less are left out; from 0 to 1.
         offline: fail now, naming what is missing, instead of fetching a model later.
         memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
             lets anything pass. See `rag.pipeline.memory_plan`.
         by_stage: each node works alone in memory, so only the largest must fit; see `Pipeline`.
     Raises:
-        SpecError: the graph is wrong, all problems at once; or its parts can need more memory than there is.
+        SpecError: the graph is wrong, all problems at once; its parts can need more memory than there is; or a calibration
+            in it was made for another graph or index.
         IndexProblem, IndexMismatch: the index is damaged, or was built another way than the graph asks for.
         MissingModel: `offline`, and a model is not on this machine.
     """
     spec = with_writer(load_spec(graph), model=model, url=url)
+    spec = calibrated(spec, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
     bound = _opened(index)
     found = fitting(spec, index=bound, machine=this_machine(memory_gib=memory_gib), by_stage=by_stage)
     if bound is not None:
         bound.check(found.graph.spec.graph.index, found.graph.legs)
+    require_calibrated(found.graph, bound)
     if offline:
         require_local_models(models_loaded(found.graph, bound))
     if found.instead:

@@ -127,6 +127,11 @@ def support(claim: str, passage: str, *, threshold: float = 0.25) -> tuple[int, 
     return spans[best] if shares[best] >= threshold else None
 
 
+def content_words(text: str) -> set[str]:
+    """The words of a text that `support` and `overlap` compare: folded, without stop words."""
+    return set(_terms(text))
+
+
 def overlap(claim: str, passage: str) -> float:
     """The share of a claim's words that a passage has, 0 to 1, each weighed by its rarity among the passage's sentences."""
     terms = set(_terms(without_markers(claim)))

@@ -1,0 +1,302 @@
+"""How many questions can be answered at a stated risk: five sets, about half of whose questions have no answer.
+
+`answer` lets a model answer the questions of a set and keeps every answer in a file of lines (runs/risk.jsonl); it goes on
+where it stopped. A pair of small passages is some 400 tokens: a model of 1.5 billion parameters takes 10 to 20 seconds of
+one core. `table` fits and calibrates on the answers that are there and prints, for every set, what risk costs in coverage.
+Needs the folder that RAGLINE_EVAL_DATA names, and xllamacpp (ragline[llama]).
+
+    python -m benchmarks.risk answer xquad clapnq [--n 100] [--model qwen2.5-coder-1.5b-instruct]
+    python -m benchmarks.risk table [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import record
+from benchmarks.risk_sets import SETS, Asked, RiskSet
+from benchmarks.work_lines import Line, Work
+from rag.core.errors import SpecError
+from rag.core.types import Answer, Citation, Context, ScoredDocument
+from rag.evaluate.beir import load_beir
+from rag.evaluate.graph_evaluation import cached_index
+from rag.graph.load import load_spec
+from rag.pipeline import load_pipeline
+from rag.stages.risk.bounds import NotReached
+from rag.stages.risk.calibration import Answers, Target
+from rag.stages.risk.logistic import Signals, best_ridge, crossed
+from rag.stages.risk.reading import SignalReader
+from rag.train.calibrate import calibrated
+from retrievers.index.protocol import Index
+
+LINES = Path("runs/risk.jsonl")
+CORPORA = Path("runs/risk_sets")
+MODEL = "qwen2.5-coder-1.5b-instruct"
+SETTINGS = "hybrid, first passages, answer_cited"
+MOST_TOKENS = 64
+RISKS, CONFIDENCE, LEAST_COVERAGE = (0.1, 0.2, 0.3), 0.95, 0.1
+RESAMPLES = 200
+LEAST_GIVEN = 40
+"""Answers that a set needs before its figures say anything."""
+
+
+def graph(one: RiskSet, model: str, *, threads: int = 1) -> dict[str, Any]:
+    """Hybrid search, the first passages as they are, and a cited answer with the model's own likelihood."""
+    llm = {"use": "llm.llama_cpp", "with": {"model": model, "context_window": 2048, "slots": 1, "threads": threads}}
+    reads = {"llm": "writer", "max_tokens": 1200, "max_passages": one.passages}
+    fused = {"norm": "z_score", "weights": {"bm25": 0.3, "dense": 0.7}}
+    return {
+        "version": 1,
+        "index": {"analyzer": {"language": one.language}},
+        "models": {"writer": llm},
+        "nodes": {
+            "bm25": {"use": "retrieve.bm25", "k": 100},
+            "dense": {"use": "retrieve.dense", "k": 100},
+            "fused": {"use": "fuse.weighted", "in": ["bm25", "dense"], "k": 20, "with": fused},
+            "context": {"use": "assemble.token_budget", "in": "fused", "with": reads},
+            "answer": {
+                "use": "generate.cited",
+                "in": "context",
+                "with": {"llm": "writer", "max_tokens": MOST_TOKENS, "likelihood": True},
+            },
+        },
+        "output": "answer",
+    }
+
+
+def index_of(one: RiskSet, graph: dict[str, Any]) -> Index:
+    """The index of a set's corpus, from the cache or built into it."""
+    spec = load_spec(graph).graph
+    return cached_index(load_beir(one.write(CORPORA / one.name)), spec, spec.index)
+
+
+def answer_all(one: RiskSet, work: Work, model: str) -> None:
+    """Answer what has no line yet, a question at a time."""
+    spec = graph(one, model)
+    with load_pipeline(spec, index=index_of(one, spec)) as pipeline:
+        for place, asked in enumerate(one.asked, start=1):
+            if work.get(model, one.name, asked.item.qid, SETTINGS) is not None:
+                continue
+            answer = pipeline.ask(asked.query)
+            work.add(line_of(answer, model, one))
+            print(
+                f"{one.name} {place}/{len(one.asked)} {one.is_right(answer, asked.item)} {answer.text[:80]!r}",
+                flush=True,
+            )
+
+
+def line_of(answer: Answer, model: str, one: RiskSet) -> Line:
+    """What `answer_of` needs to make the answer again, and what it cost."""
+    return {
+        "method": model,
+        "set": one.name,
+        "qid": answer.qid,
+        "settings": SETTINGS,
+        "text": answer.text,
+        "status": answer.status,
+        "finish_reason": answer.finish_reason,
+        "likelihood": answer.likelihood,
+        "passages": [[hit.doc_id, hit.score] for hit in answer.context.passages],
+        "citations": [[c.marker, c.doc_id, c.start, c.end, c.by, c.similar] for c in answer.citations],
+        "prompt_tokens": answer.usage.prompt_tokens,
+        "new_tokens": answer.usage.new_tokens,
+        "seconds": round(answer.usage.seconds, 3),
+    }
+
+
+def answer_of(line: Line, asked: Asked, index: Index) -> Answer:
+    """The answer that a line was made of."""
+    documents = index.documents
+    passages = tuple(
+        ScoredDocument(document=documents[documents.row(doc_id)], score=score) for doc_id, score in line["passages"]
+    )
+    names = ("marker", "doc_id", "start", "end", "by", "similar")
+    return Answer(
+        query=asked.query,
+        text=line["text"],
+        context=Context(query=asked.query, passages=passages),
+        citations=tuple(Citation(**dict(zip(names, one, strict=True))) for one in line["citations"]),
+        likelihood=line["likelihood"],
+        status=line["status"],
+        finish_reason=line["finish_reason"],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What is known of the questions of a set that a model answered."""
+
+    answers: list[Answer]
+    right: list[bool]
+    signals: list[Signals]
+    answerable: int
+
+    @property
+    def given(self) -> list[int]:
+        """Places of the answers that were given."""
+        return [place for place, answer in enumerate(self.answers) if answer.status == "answered"]
+
+
+def tried(one: RiskSet, work: Work, model: str) -> Tried:
+    """The answers that there are, in the order of the set, with their signals."""
+    lines = {line["qid"]: line for line in work.of(model, one.name, SETTINGS)}
+    there = [asked for asked in one.asked if asked.item.qid in lines]
+    with index_of(one, graph(one, model)) as index:
+        answers = [answer_of(lines[asked.item.qid], asked, index) for asked in there]
+        signals = SignalReader(index).read(answers) if answers else []
+    right = [one.is_right(answer, asked.item) for answer, asked in zip(answers, there, strict=True)]
+    return Tried(
+        answers=answers, right=right, signals=signals, answerable=sum(asked.item.answerable for asked in there)
+    )
+
+
+def calibrate(known: Tried, places: Sequence[int], *, risk: float, seed: int) -> Answers:
+    """A calibration on these questions; one may be there several times."""
+    return calibrated(
+        [known.answers[place] for place in places],
+        [known.right[place] for place in places],
+        [known.signals[place] for place in places],
+        target=Target(risk=risk, confidence=CONFIDENCE, least_coverage=LEAST_COVERAGE),
+        questions="benchmark",
+        seed=seed,
+    )
+
+
+def outcome(known: Tried, risk: float) -> dict[str, Any]:
+    """What is chosen on all questions, dealt out once."""
+    chosen = calibrate(known, range(len(known.answers)), risk=risk, seed=0).choice()
+    if isinstance(chosen, NotReached):
+        return {"reached": False, "least_risk": chosen.least}
+    return {"reached": True, **chosen.as_dict()}
+
+
+def resampled(known: Tried, risk: float) -> dict[str, Any]:
+    """The promise, tried: these questions are the population, and as many are drawn from it again and again.
+
+    `reached`: draws that gave a threshold; `broken`: those whose threshold is over the risk on the whole population;
+    `coverage`: their mean coverage of it.
+    """
+    chance, n = random.Random(0), len(known.answers)
+    reached = broken = 0
+    coverage = 0.0
+    for seed in range(RESAMPLES):
+        drawn = [chance.randrange(n) for _ in range(n)]
+        try:
+            made = calibrate(known, drawn, risk=risk, seed=seed)
+        except SpecError:  # too few answers to fit on
+            continue
+        chosen = made.choice()
+        if isinstance(chosen, NotReached):
+            continue
+        given = [place for place in known.given if made.model(known.signals[place]) >= chosen.threshold]
+        wrong = sum(not known.right[place] for place in given)
+        reached += 1
+        broken += wrong > risk * len(given)
+        coverage += len(given) / n
+    return {"draws": RESAMPLES, "reached": reached, "broken": broken, "coverage": coverage / max(1, reached)}
+
+
+def separation(values: Sequence[float | None], right: Sequence[bool]) -> float | None:
+    """The chance that a right answer has the greater value than a wrong one (area under the ROC curve); ties count half."""
+    pairs = [(value, good) for value, good in zip(values, right, strict=True) if value is not None]
+    goods, bads = [v for v, good in pairs if good], [v for v, good in pairs if not good]
+    if not goods or not bads:
+        return None
+    above = sum((g > b) + 0.5 * (g == b) for g in goods for b in bads)
+    return above / (len(goods) * len(bads))
+
+
+def pooled(several: Sequence[Tried]) -> Tried:
+    """Questions of all sets together, as if each was as likely to be asked."""
+    return Tried(
+        answers=[answer for one in several for answer in one.answers],
+        right=[right for one in several for right in one.right],
+        signals=[signals for one in several for signals in one.signals],
+        answerable=sum(one.answerable for one in several),
+    )
+
+
+def report(name: str, known: Tried, model: str) -> dict[str, Any]:
+    """All figures of a set."""
+    rows, right = [known.signals[p] for p in known.given], [known.right[p] for p in known.given]
+    names = sorted({name for row in rows for name in row})
+    single = {each: separation([row.get(each) for row in rows], right) for each in names}
+    return {
+        "set": name,
+        "model": model,
+        "settings": SETTINGS,
+        "n": len(known.answers),
+        "answerable": known.answerable,
+        "given": len(rows),
+        "right": sum(right),
+        "confidence": CONFIDENCE,
+        "least_coverage": LEAST_COVERAGE,
+        "separation": {
+            "all, crossed": separation(crossed(rows, right, ridge=best_ridge(rows, right)), right),
+            **single,
+        },
+        "risk": {str(risk): outcome(known, risk) for risk in RISKS},
+        "resampled": {str(risk): resampled(known, risk) for risk in RISKS},
+    }
+
+
+def show(figures: dict[str, Any]) -> None:
+    f = figures
+    print(
+        f"\n{f['set']}, {f['model']}: {f['n']} questions, {f['answerable']} with an answer; {f['given']} answered, "
+        f"{f['right']} of them right"
+    )
+    for risk, found in f["risk"].items():
+        again = f["resampled"][risk]
+        if found["reached"]:
+            said = f"coverage {found['coverage']:.1%} ({found['given']}, {found['wrong']} wrong), bound {found['bound']:.3f}"
+        else:
+            least = found["least_risk"]
+            said = f"not reachable; least risk {'none' if least is None else f'{least:.3f}'}"
+        print(
+            f"  A = {risk}: {said}; of {again['draws']} resamples {again['reached']} reach it, {again['broken']} break it, "
+            f"mean coverage {again['coverage']:.1%}"
+        )
+    ranked = sorted(f["separation"].items(), key=lambda pair: -abs((pair[1] or 0.5) - 0.5))
+    print("  separation: " + ", ".join(f"{name} {value:.2f}" for name, value in ranked[:8] if value is not None))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    actions = arguments.add_subparsers(dest="action", required=True)
+    answering = actions.add_parser("answer")
+    answering.add_argument("sets", nargs="+", choices=tuple(SETS))
+    table = actions.add_parser("table")
+    table.add_argument("sets", nargs="*", choices=tuple(SETS), default=list(SETS))
+    table.add_argument("--record", action="store_true", help="append to results/risk.jsonl")
+    for action in (answering, table):
+        action.add_argument("--n", type=int, default=100)
+        action.add_argument("--model", default=MODEL)
+        action.add_argument("--lines", type=Path, default=LINES)
+    given = arguments.parse_args()
+    work = Work(given.lines)
+    if given.action == "answer":
+        for name in given.sets:
+            answer_all(SETS[name](given.n), work, given.model)
+        return
+    known = {name: tried(SETS[name](given.n), work, given.model) for name in given.sets}
+    known = {name: one for name, one in known.items() if one.answers}
+    if len(known) > 1:
+        known["together"] = pooled(list(known.values()))
+    for name, one in known.items():
+        if len(one.given) < LEAST_GIVEN:
+            print(f"\n{name}, {given.model}: {len(one.given)} answers given; {LEAST_GIVEN} are wanted for a table")
+            continue
+        figures = report(name, one, given.model)
+        show(figures)
+        if given.record:
+            record("risk", figures)
+
+
+if __name__ == "__main__":
+    main()

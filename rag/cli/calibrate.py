@@ -1,0 +1,173 @@
+"""`rag calibrate`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rag.cli.console import say, say_json, warn
+from rag.cli.outputs import writable
+from rag.cli.progress import progress_bar
+from rag.cli.risk_table import risk_table
+from rag.core.errors import SpecError
+from rag.core.types import Query
+from rag.evaluate.beir import Item, read_items
+from rag.evaluate.right import RIGHT
+from rag.pipeline import Pipeline, load_pipeline
+from rag.pipeline.calibrated import made_for
+from rag.pipeline.questions import read_questions
+from rag.stages.risk.bounds import Choice, NotReached, tested_steps
+from rag.stages.risk.calibration import Answers, Calibration, Hits, Target
+from rag.train.calibrate import calibrate_graph
+from rag.train.hits import judged_hits, taught_hits
+from rag.train.own_questions import own_items
+from retrievers.index.opening import open_index
+from retrievers.index.protocol import Index
+
+_ESTIMATE = 200
+"""Questions that an estimate asks, where nobody says how many."""
+
+
+def run(given: Namespace) -> int:
+    """Ask, calibrate, write the file, and say what risk costs in coverage. Exit 5 where the risk cannot be kept."""
+    out, target = writable(given.out), _target(given)
+    with open_index(given.index) as index, progress_bar() as progress:
+        items, questions = _questions(given, index)
+        log = list(read_questions(Path(given.log), limit=given.limit)) if given.log else []
+
+        def pipeline(calibration: Path | None = None) -> Pipeline:
+            return load_pipeline(
+                given.graph,
+                index=index,
+                model=given.model,
+                url=given.url,
+                calibration=calibration,
+                min_relevance=given.min_relevance if calibration else 0.0,
+                offline=given.offline,
+            )
+
+        with pipeline() as plain:
+            made = made_for(plain.graph, index).model_copy(update={"min_relevance": given.min_relevance})
+            hits = _hits(given, plain, items, log, questions)
+        calibration = Calibration(made_for=made, hits=hits)
+        calibration.save(out)
+        with pipeline(out if given.min_relevance else None) as answering:
+            if answering.answers:
+                answers = calibrate_graph(
+                    answering,
+                    items,
+                    right=RIGHT[given.right if given.questions else "passage"],
+                    target=target,
+                    questions=questions,
+                    kind="bound" if given.questions else "estimated",
+                    language=answering.spec.graph.index.analyzer.language,
+                    seed=given.seed,
+                    progress=progress,
+                )
+                calibration = calibration.model_copy(update={"answers": answers})
+                calibration.save(out)
+        chosen = calibration.answers.choice() if calibration.answers else None
+        covered = _covered(pipeline(out), log) if log and isinstance(chosen, Choice) else None
+    if given.json:
+        document = calibration_json(calibration)
+        say_json({"graph": given.graph, "index": given.index, "out": str(out), "log": covered, **document})
+    else:
+        show(calibration)
+        if covered is not None:
+            say(f"Of {len(log):,} questions of {given.log}, {covered:.1%} get an answer")
+        say(f"\nwritten to {out}")
+    return 5 if isinstance(chosen, NotReached) else 0
+
+
+def _questions(given: Namespace, index: Index) -> tuple[list[Item], str]:
+    """What is asked, and where it came from in words."""
+    if given.questions:
+        items = list(islice(read_items(Path(given.questions)), given.limit))
+        if not items:
+            raise SpecError(f"{given.questions} has no questions")
+        return items, f"{len(items)} questions of {Path(given.questions).name}, right: {given.right}"
+    if not given.other:
+        raise SpecError(
+            "without labelled QUESTIONS an estimate needs questions that have no answer here: name an index of another "
+            "corpus with --other"
+        )
+    with open_index(given.other) as other:
+        items = own_items(index, other, n=given.limit or _ESTIMATE, seed=given.seed)
+        return items, f"{len(items)} pseudo-questions, half of them of '{other.name}', right: the source was read"
+
+
+def _hits(
+    given: Namespace, pipeline: Pipeline, items: Sequence[Item], log: Sequence[Query], questions: str
+) -> Hits | None:
+    """What scores are worth: by labels where there are some, else by what people asked, else by pseudo-questions."""
+    if given.questions and (judged := judged_hits(pipeline, items, questions=questions)) is not None:
+        return judged
+    if not {"lexical", "dense"} <= set(pipeline.index.legs if pipeline.index else ()):
+        warn("rag: scores are not calibrated: that needs supporting_ids, or an index with a lexical and a dense leg")
+        return None
+    asked = log or [item.query for item in items if item.answerable]
+    return taught_hits(pipeline, asked, questions=f"{len(asked)} questions of {given.log}" if log else questions)
+
+
+def _covered(pipeline: Pipeline, log: Sequence[Query]) -> float:
+    """The share of questions that get an answer."""
+    with pipeline:
+        return sum(answer.status == "answered" for answer in pipeline.ask_batch(log)) / len(log)
+
+
+def _target(given: Namespace) -> Target:
+    shares = {"risk": given.risk, "confidence": given.confidence}
+    if wrong := [name for name, share in shares.items() if not 0 < share < 1]:
+        raise SpecError(f"--{wrong[0]} must be between 0 and 1, got {shares[wrong[0]]:g}")
+    for option, share in (("--least-coverage", given.least_coverage), ("--min-relevance", given.min_relevance)):
+        if not 0 <= share <= 1:
+            raise SpecError(f"{option} must be from 0 to 1, got {share:g}")
+    return Target(**shares, least_coverage=given.least_coverage)
+
+
+def calibration_json(calibration: Calibration) -> dict[str, Any]:
+    """What was chosen, or why nothing was, and every threshold; what scores are worth."""
+    hits = calibration.hits.model_dump() if calibration.hits else None
+    return {"hits": hits, "answers": _answers_json(calibration.answers) if calibration.answers else None}
+
+
+def _answers_json(answers: Answers) -> dict[str, Any]:
+    chosen, target = answers.choice(), answers.target
+    return {
+        "kind": answers.kind,
+        "questions": answers.questions,
+        "n": answers.curve.n,
+        "n_fit": answers.curve.n_fit,
+        "target": target.model_dump(),
+        "chosen": chosen.as_dict() if isinstance(chosen, Choice) else None,
+        "why_not": chosen.why if isinstance(chosen, NotReached) else None,
+        "least_risk": chosen.least if isinstance(chosen, NotReached) else None,
+        "steps": [step.as_dict() for step in tested_steps(answers.curve, confidence=target.confidence)],
+    }
+
+
+def show(calibration: Calibration) -> None:
+    """What scores are worth, what risk costs in coverage, and what was chosen."""
+    if (hits := calibration.hits) is not None:
+        scale = hits.scale
+        say(
+            f"scores of node '{hits.node}' from {scale.scores[0]:.4f} to {scale.scores[-1]:.4f} are worth "
+            f"{scale.relevance[0]:.3f} to {scale.relevance[-1]:.3f} ({hits.questions})"
+        )
+    if (answers := calibration.answers) is None:
+        return
+    curve, target, chosen = answers.curve, answers.target, answers.choice()
+    say(f"\n{answers.questions}: confidence fit on {curve.n_fit}, thresholds tested on {curve.n}")
+    say(risk_table(tested_steps(curve, confidence=target.confidence), target.confidence, chosen=chosen))
+    if isinstance(chosen, Choice):
+        kept = "at most" if answers.kind == "bound" else "by estimate, and no more than that, at most"
+        say(
+            f"\nFrom confidence {chosen.threshold:.3f} on, {chosen.coverage:.1%} of the questions are answered, and {kept} "
+            f"{target.risk:g} of these answers are wrong (confidence {target.confidence:g})"
+        )
+        return
+    least = "" if chosen.least is None else f"; the least risk that can be kept is {chosen.least:.3f}"
+    warn(f"rag: {chosen.why}{least}")

@@ -1,0 +1,85 @@
+"""Signals of answers, from the answers themselves and from what the legs of the index find for their questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rag.core.types import Answer, Query, Ranking
+from rag.ingest.sentences import sentences
+from rag.stages.risk.logistic import Signals
+from rag.stages.risk.signals import of_legs, of_meaning, of_passages, of_verdicts, of_words
+from retrievers.index.protocol import Index
+
+LEGS = ("lexical", "dense")
+"""Legs that are asked, where the index has them."""
+_DEPTH = 20
+_SENTENCES = 60
+"""Sentences of an answer's passages that are compared with the question, from the first passage on."""
+
+
+class SignalReader:
+    """Reads the signals of answers over one index.
+
+    Each leg is asked again for the question, for a graph may have rewritten it, fused the legs or kept two hits of them: that
+    takes milliseconds, and the same question always gets the same signals. Its filter holds.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    @property
+    def model_names(self) -> list[tuple[str, str | None]]:
+        """Models that the legs need, with their hub revisions."""
+        return self._index.model_names([leg for leg in LEGS if leg in self._index.legs])
+
+    def read(self, answers: Sequence[Answer]) -> list[Signals]:
+        """Name -> value for each answer, in order. Which names there are depends on the legs of the index."""
+        legs = self._legs([_question(answer) for answer in answers])
+        near = self._near(answers)
+        return [
+            {
+                **of_legs({name: rankings[place] for name, rankings in legs.items()}),
+                **of_passages(answer),
+                **near[place],
+                **of_words(answer),
+                **of_verdicts(answer),
+            }
+            for place, answer in enumerate(answers)
+        ]
+
+    def _legs(self, queries: Sequence[Query]) -> dict[str, list[Ranking]]:
+        from retrievers.bm25 import BM25Retriever
+        from retrievers.dense import DenseRetriever
+
+        kinds = dict(zip(LEGS, (BM25Retriever, DenseRetriever), strict=True))
+        return {
+            name: kinds[name](index=self._index).retrieve(queries, k=_DEPTH)
+            for name in LEGS
+            if name in self._index.legs
+        }
+
+    def _near(self, answers: Sequence[Answer]) -> list[dict[str, float | None]]:
+        if "dense" not in self._index.legs:
+            return [{} for _ in answers]
+        from retrievers.legs.dense.search import dense
+
+        encoder = dense(self._index).encoder
+        questions = encoder.encode([answer.query.root.text for answer in answers], role="query")
+        texts = [_sentences(answer) for answer in answers]
+        vectors = encoder.encode([text for group in texts for text in group], role="document")
+        near, start = [], 0
+        for question, group in zip(questions, texts, strict=True):
+            near.append(of_meaning(question, vectors[start : start + len(group)]))
+            start += len(group)
+        return near
+
+
+def _question(answer: Answer) -> Query:
+    """The question as it was asked, understandable alone."""
+    root = answer.query.root
+    return Query(qid=answer.qid, text=root.text, where=root.where)
+
+
+def _sentences(answer: Answer) -> list[str]:
+    texts = (hit.document.full_text for hit in answer.context.passages)
+    return [text[start:end] for text in texts for start, end in sentences(text)][:_SENTENCES]

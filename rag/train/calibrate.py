@@ -1,0 +1,114 @@
+"""A graph's answers to questions with known answers -> how sure they are, and which may be given.
+
+The questions are dealt out at random, once: from one part it is learnt how sure an answer is, and the other part tests which
+thresholds keep the risk. So the confidence that is tested is the very one that will be used, it has seen none of the labels
+that test it, and the bound is exact. Within the first part, models that did not see an answer say how sure it is; that
+fixes the thresholds and where the tests begin.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+from rag.core.errors import SpecError
+from rag.core.progress import Progress, silent
+from rag.core.types import Answer
+from rag.evaluate.beir import Item
+from rag.evaluate.right import Right
+from rag.pipeline import Pipeline
+from rag.stages.risk.bounds import curve_of
+from rag.stages.risk.calibration import Answers, Target
+from rag.stages.risk.logistic import Signals, best_ridge, crossed, fit
+from rag.stages.risk.reading import SignalReader
+
+FIT_SHARE = 0.4
+"""Of the questions, how many the confidence is fit on."""
+_LEAST = 10
+"""Answers that a confidence is fit on, at the least."""
+_BATCH = 16
+
+
+def calibrate_graph(
+    pipeline: Pipeline,
+    items: Sequence[Item],
+    *,
+    right: Right,
+    target: Target,
+    questions: str,
+    kind: Literal["bound", "estimated"] = "bound",
+    language: str = "en",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Answers:
+    """Ask a graph all questions and calibrate it on its answers. An answer that failed was not given.
+
+    Args:
+        right: says whether a given answer is right; see `rag.evaluate.right`.
+        questions: where they came from, in words.
+    Raises:
+        SpecError: the graph does not end in answers, or searches nothing; or it gave too few.
+    """
+    pipeline.require_answers()
+    if pipeline.index is None:
+        raise SpecError("a calibration is for a graph that searches: name an index")
+    reader, answers, signals = SignalReader(pipeline.index), list[Answer](), list[Signals]()
+    for start in range(0, len(items), _BATCH):
+        batch = items[start : start + _BATCH]
+        made = pipeline.ask_batch([item.query for item in batch])
+        answers += made
+        signals += reader.read(made)
+        progress("asking", start + len(batch), len(items))
+    return calibrated(
+        answers,
+        [right(answer, item, language) for answer, item in zip(answers, items, strict=True)],
+        signals,
+        target=target,
+        questions=questions,
+        kind=kind,
+        seed=seed,
+    )
+
+
+def calibrated(
+    answers: Sequence[Answer],
+    right: Sequence[bool],
+    signals: Sequence[Signals],
+    *,
+    target: Target,
+    questions: str,
+    kind: Literal["bound", "estimated"] = "bound",
+    fit_share: float = FIT_SHARE,
+    seed: int = 0,
+) -> Answers:
+    """Fit how sure answers are, and count what each threshold gives.
+
+    Args:
+        answers: one per question, refusals too. `right`, `signals`: of each; those of refusals are not looked at.
+        seed: of the deal.
+    Raises:
+        SpecError: too few answers were given to fit on.
+    """
+    places = list(range(len(answers)))
+    random.Random(seed).shuffle(places)
+    n_fit = round(fit_share * len(places))
+    parts = places[:n_fit], places[n_fit:]
+    fitting, testing = ([place for place in part if answers[place].status == "answered"] for part in parts)
+    if len(fitting) < _LEAST:
+        raise SpecError(
+            f"{len(fitting)} of {n_fit} questions were answered; a confidence is fit on {_LEAST} answers or more. Give more "
+            "questions, or ones that the graph answers"
+        )
+    rows, labels = [signals[place] for place in fitting], [right[place] for place in fitting]
+    ridge = best_ridge(rows, labels)
+    model = fit(rows, labels, ridge=ridge)
+    curve = curve_of(
+        [model(signals[place]) for place in testing],
+        [not right[place] for place in testing],
+        n=len(parts[1]),
+        fit_confidences=crossed(rows, labels, ridge=ridge),
+        fit_wrong=[not each for each in labels],
+        n_fit=n_fit,
+    )
+    return Answers(kind=kind, questions=questions, target=target, model=model, curve=curve)
