@@ -85,7 +85,7 @@ def test_a_stream_gives_the_sources_first_then_the_same_answer(client: OpenAI) -
     first, *pieces, last, usage = chunks
     assert first.choices[0].delta.content == ""
     assert first.choices[0].delta.role == "assistant"
-    assert len(pieces) > 3
+    assert len(pieces) > 2
     assert "".join(chunk.choices[0].delta.content for chunk in pieces) == whole.choices[0].message.content
     assert last.choices[0].finish_reason == "stop"
     assert usage.choices == []
