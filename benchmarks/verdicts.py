@@ -179,8 +179,9 @@ def chosen(halves: Sequence[Scored]) -> tuple[float, float]:
 
 
 def _best(candidates: Floats, of: Callable[[float], list[float]]) -> float:
+    """The candidate with the best mean over sets; a set with one kind alone has no say."""
     finite = np.unique(candidates[np.isfinite(candidates)])
-    return float(max(finite, key=lambda least: np.mean(of(float(least)))))
+    return float(max(finite, key=lambda least: np.mean([one for one in of(float(least)) if np.isfinite(one)] or [0.0])))
 
 
 def crossed(sets: Sequence[Scored]) -> list[NDArray[np.str_]]:
