@@ -24,7 +24,7 @@ class EncoderChecker(SentenceChecker):
 
     Args:
         encoder: a packaged name, a folder, or a hub id of a sentence encoder; it has weights of its own.
-        threshold: least cosine, from 0 to 1.
+        threshold: least cosine, from 0 to 1; the default is what `benchmarks.verdicts` chose for the default encoder.
         unsupported: what becomes of an answer with unsupported sentences. tell leaves it as it is, drop leaves the sentences
             out, refuse refuses the whole.
         refusal: the words of a refusal.
@@ -36,7 +36,7 @@ class EncoderChecker(SentenceChecker):
         self,
         *,
         encoder: str = "all-minilm-l6-v2",
-        threshold: float = 0.5,
+        threshold: float = 0.58,
         unsupported: Unsupported = "tell",
         refusal: str = REFUSAL,
     ) -> None:
