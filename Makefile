@@ -119,6 +119,7 @@ bench-verdicts: $(VENV)/.tested ## how often checks of answers are right, by mea
 bench-risk: $(VENV)/.tested ## answers at a stated risk on five sets (resumes; hours in full)
 	@$(BENCH).risk answer xquad clapnq pubmedqa ramdocs poquad
 	@$(BENCH).risk table --record
+	@$(BENCH).relevance --record
 
 bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
 	@$(BENCH).indexing --record

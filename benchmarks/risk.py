@@ -41,7 +41,7 @@ SETTINGS = "hybrid, first passages, answer_cited"
 MOST_TOKENS = 64
 RISKS, CONFIDENCE, LEAST_COVERAGE = (0.1, 0.2, 0.3), 0.95, 0.1
 RESAMPLES = 200
-LEAST_GIVEN = 40
+LEAST_GIVEN = 30
 """Answers that a set needs before its figures say anything."""
 
 

@@ -22,7 +22,7 @@ from rag.pipeline.questions import read_questions
 from rag.stages.risk.bounds import Choice, NotReached, tested_steps
 from rag.stages.risk.calibration import Answers, Calibration, Hits, Target
 from rag.train.calibrate import calibrate_graph
-from rag.train.hits import judged_hits, taught_hits
+from rag.train.hits import judged_hits
 from rag.train.own_questions import own_items
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
@@ -51,7 +51,7 @@ def run(given: Namespace) -> int:
 
         with pipeline() as plain:
             made = made_for(plain.graph, index).model_copy(update={"min_relevance": given.min_relevance})
-            hits = _hits(given, plain, items, log, questions)
+            hits = _hits(plain, items, questions)
         calibration = Calibration(made_for=made, hits=hits)
         calibration.save(out)
         with pipeline(out if given.min_relevance else None) as answering:
@@ -99,17 +99,12 @@ def _questions(given: Namespace, index: Index) -> tuple[list[Item], str]:
         return items, f"{len(items)} pseudo-questions, half of them of '{other.name}', right: the source was read"
 
 
-def _hits(
-    given: Namespace, pipeline: Pipeline, items: Sequence[Item], log: Sequence[Query], questions: str
-) -> Hits | None:
-    """What scores are worth: by labels where there are some, else by what people asked, else by pseudo-questions."""
-    if given.questions and (judged := judged_hits(pipeline, items, questions=questions)) is not None:
-        return judged
-    if not {"lexical", "dense"} <= set(pipeline.index.legs if pipeline.index else ()):
-        warn("rag: scores are not calibrated: that needs supporting_ids, or an index with a lexical and a dense leg")
-        return None
-    asked = log or [item.query for item in items if item.answerable]
-    return taught_hits(pipeline, asked, questions=f"{len(asked)} questions of {given.log}" if log else questions)
+def _hits(pipeline: Pipeline, items: Sequence[Item], questions: str) -> Hits | None:
+    """What scores are worth, where the documents of some questions are known."""
+    hits = judged_hits(pipeline, items, questions=questions)
+    if hits is None:
+        warn("rag: scores are not calibrated: no question has supporting_ids")
+    return hits
 
 
 def _covered(pipeline: Pipeline, log: Sequence[Query]) -> float:

@@ -1,4 +1,8 @@
-"""What the scores of a graph's last ranking node are worth: learnt from questions, with labels or without."""
+"""What the scores of a graph's last ranking node are worth, learnt from questions whose documents are known.
+
+Without labels, a corpus knows the documents of the questions that it asks itself (`rag.train.own_questions`). What the
+legs of an index say of the hits of people's questions is no substitute: benchmarks.relevance measures that.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,6 @@ from rag.evaluate.beir import Item
 from rag.pipeline import Pipeline
 from rag.stages.risk.calibration import Hits
 from rag.stages.risk.relevance import fit_scale
-from rerankers.attention.finding.pseudo import Case
-from rerankers.attention.finding.taught import taught
 
 _DEPTH = 20
 """Hits of each question that are looked at."""
@@ -26,41 +28,29 @@ def judged_hits(pipeline: Pipeline, items: Sequence[Item], *, questions: str) ->
     if not any(item.answerable for item in labelled):
         return None
     supporting = {item.qid: frozenset(item.supporting if item.answerable else ()) for item in labelled}
-    rankings = _ranked(pipeline, [item.query for item in labelled])
+    rankings = ranked_for(pipeline, [item.query for item in labelled])
     grades = [
         float(not supporting[ranking.qid].isdisjoint({hit.doc_id, hit.document.parent}))
         for ranking in rankings
         for hit in ranking.hits
     ]
-    return _fit(pipeline, rankings, grades, f"{questions}, by their supporting documents")
+    return fitted(pipeline, rankings, grades, f"{questions}, by their supporting documents")
 
 
-def taught_hits(pipeline: Pipeline, queries: Sequence[Query], *, questions: str) -> Hits:
-    """Without labels: the index's lexical and dense leg grade the hits together, the best of each question with 1.
-
-    Raises:
-        IndexMismatch: the index lacks one of the legs.
-    """
-    assert pipeline.index is not None
-    rankings = [ranking for ranking in _ranked(pipeline, queries) if len(ranking.hits) > 1]
-    cases = [
-        Case(
-            query=ranking.query.root.text,
-            candidates=tuple(hit.document for hit in ranking.hits),
-            grades=(0.0,) * len(ranking.hits),
-        )
-        for ranking in rankings
-    ]
-    grades = [grade / max(case.grades) for case in taught(pipeline.index, cases) for grade in case.grades]
-    return _fit(pipeline, rankings, grades, f"{questions}, graded by the index's lexical and dense leg")
-
-
-def _ranked(pipeline: Pipeline, queries: Sequence[Query]) -> list[Ranking]:
+def ranked_for(pipeline: Pipeline, queries: Sequence[Query]) -> list[Ranking]:
+    """The first hits of each question that scores are learnt from."""
     ranked = pipeline.search_batch(queries)
     return [Ranking(query=one.query, hits=one.hits[:_DEPTH]) for one in ranked]
 
 
-def _fit(pipeline: Pipeline, rankings: Sequence[Ranking], grades: Sequence[float], questions: str) -> Hits:
+def fitted(pipeline: Pipeline, rankings: Sequence[Ranking], grades: Sequence[float], questions: str) -> Hits:
+    """The scale of these hits' scores.
+
+    Args:
+        grades: of every hit of every ranking, from 0 to 1, in order.
+    Raises:
+        SpecError: there is no hit.
+    """
     scores = [hit.score for ranking in rankings for hit in ranking.hits]
     if not scores:
         raise SpecError("nothing was found for any question, so there are no scores to learn from")

@@ -140,9 +140,15 @@ def require_shares(**shares: float) -> None:
 def _sequence(curve: Curve, confidence: float) -> list[Choice]:
     """The thresholds that are tested, in order."""
     scale = curve.n / max(1, curve.n_fit)
-    promised = [upper_bound(scale * step.fit_wrong, scale * step.fit_given, confidence) for step in curve.steps]
+    promised = [_promised(step, scale, confidence) for step in curve.steps]
     start = min(range(len(promised)), key=promised.__getitem__, default=0)
     return [_choice(step, curve.n, confidence) for step in curve.steps[start:]]
+
+
+def _promised(step: Step, scale: float, confidence: float) -> float:
+    """The bound that is to be expected: as many answers, and as many wrong as in the fit part with one of either more."""
+    wrong = (step.fit_wrong + 1) / (step.fit_given + 2)
+    return upper_bound(scale * step.fit_given * wrong, scale * step.fit_given, confidence)
 
 
 def _choice(step: Step, n: int, confidence: float) -> Choice:

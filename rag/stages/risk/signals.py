@@ -6,13 +6,14 @@ None of them knows whether the answer is right. How much each one says is learnt
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.types import Answer, Ranking
-from rag.stages.cite import content_words, overlap
+from rag.ingest.sentences import sentences
+from rag.stages.cite import content_words
 from rag.stages.markers import without_markers
 
 _TOP = 5
@@ -45,11 +46,10 @@ def of_passages(answer: Answer) -> dict[str, float | None]:
 
     `question.shared`: the largest share of its content words in one sentence. `question.held`: in any passage.
     """
-    question = answer.query.root.text
-    texts = [hit.document.full_text for hit in answer.context.passages]
-    words, held = content_words(question), set[str]().union(*map(content_words, texts))
+    texts = _texts(answer)
+    words, held = content_words(answer.query.root.text), set[str]().union(*map(content_words, texts))
     return {
-        "question.shared": max((overlap(question, text) for text in texts), default=0.0),
+        "question.shared": _in_one_sentence(words, texts),
         "question.held": len(words & held) / len(words) if words else None,
     }
 
@@ -67,16 +67,18 @@ def of_words(answer: Answer) -> dict[str, float | None]:
     """What the answer itself says.
 
     `likelihood`: the model's own, mean log-probability of a token. `answer.length`: log of its words. `answer.shared`: the
-    share of its content words in one sentence of a passage. `answer.new`: of its content words, the share that is not the
-    question's. `answer.cited`: whether the model cites a passage with such words. `answer.cut`: whether it was cut off.
+    largest share of its content words in one sentence of a passage; `both.shared`: of its and the question's.
+    `answer.new`: of its content words, the share that is not the question's. `answer.cited`: whether the model cites a
+    passage with such words. `answer.cut`: whether it was cut off.
     """
     text = without_markers(answer.text)
     words, asked = content_words(text), content_words(answer.query.root.text)
-    texts = [hit.document.full_text for hit in answer.context.passages]
+    texts = _texts(answer)
     return {
         "likelihood": answer.likelihood,
         "answer.length": math.log1p(len(text.split())),
-        "answer.shared": max((overlap(text, passage) for passage in texts), default=0.0),
+        "answer.shared": _in_one_sentence(words, texts),
+        "both.shared": _in_one_sentence(words | asked, texts),
         "answer.new": len(words - asked) / len(words) if words else None,
         "answer.cited": float(any(c.by == "model" and c.similar for c in answer.citations)),
         "answer.cut": float(answer.finish_reason == "length"),
@@ -98,3 +100,13 @@ def of_verdicts(answer: Answer) -> dict[str, float | None]:
         signals[f"{means}.least"] = min(score for score, _ in said)
         signals[f"{means}.against"] = sum(against for _, against in said) / len(said)
     return signals
+
+
+def _texts(answer: Answer) -> list[str]:
+    return [hit.document.full_text for hit in answer.context.passages]
+
+
+def _in_one_sentence(words: set[str], texts: Sequence[str]) -> float:
+    """The largest share of these words in one sentence; 0 where there are none."""
+    found = (len(words & content_words(text[start:end])) for text in texts for start, end in sentences(text))
+    return max(found, default=0) / len(words) if words else 0.0

@@ -193,5 +193,5 @@ def test_without_labels_the_figure_is_an_estimate_and_says_so(capsys: pytest.Cap
     assert "pseudo-questions, half of them of 'there-index'" in out
     assert "by estimate, and no more than that" in out
     assert "Of 2 questions of log.txt" in out
-    assert "scores are not calibrated" in err
+    assert "scores of node 'first' from" in out
     assert json.loads((place / "c.json").read_text())["answers"]["kind"] == "estimated"

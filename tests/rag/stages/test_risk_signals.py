@@ -48,8 +48,7 @@ class TestLegs:
 def test_the_question_is_looked_for_in_the_passages() -> None:
     found = of_passages(answer("Tin."))
     assert found["question.held"] == pytest.approx(2 / 3)  # brazed and frames, not painted
-    assert found["question.shared"] is not None
-    assert 0 < found["question.shared"] < 1
+    assert found["question.shared"] == pytest.approx(2 / 3)
     assert of_passages(answer("Tin.", question="What is it?"))["question.held"] is None
 
 
@@ -64,6 +63,7 @@ class TestWords:
         cited = (Citation(marker=1, doc_id="d0", start=15, end=18),)
         found = of_words(answer("Chromoly tubes [1].", citations=cited, likelihood=-0.5))
         assert found["answer.shared"] == 1.0
+        assert found["both.shared"] == pytest.approx(4 / 5)  # chromoly, tubes, brazed, frames; not painted
         assert found["answer.new"] == 1.0
         assert found["answer.cited"] == 1.0
         assert found["answer.cut"] == 0.0
