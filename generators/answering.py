@@ -35,17 +35,20 @@ def outcome_of(
     removed: int = 0,
     in_code: int = 0,
     dissimilar: int = 0,
+    moved: int = 0,
 ) -> Outcome:
     """What became of a call: nothing usable, text or markers removed, cut off at the limit, or plainly ok.
 
     Args:
         mended: how often a `Mender` left out what.
         in_code: markers that stand in code, where they cite nothing.
+        moved: markers that were given other numbers.
         dissimilar: citations of passages without words like those that they are cited for.
     """
     counts = {
         **mended,
         "removed_markers": removed,
+        "moved_markers": moved,
         "markers_in_code": in_code,
         "dissimilar_citations": dissimilar,
         "cut_off": int(completion.finish_reason == "length"),
@@ -54,11 +57,14 @@ def outcome_of(
     if status == "failed":
         wrote = f"nothing but {_in_words(mended)}" if mended else "no word"
         return Outcome(kind="failed", detail=f"the model wrote {wrote}", counts=counts)
-    if removed or mended:
+    if removed or moved or mended:
         parts = [f"{_in_words(mended)} left out"] if mended else []
         if removed:
             were = "were" if removed > 1 else "was"
             parts.append(f"{removed} marker{'s' * (removed > 1)} named no passage and {were} removed")
+        if moved:
+            were = "were" if moved > 1 else "was"
+            parts.append(f"{moved} marker{'s' * (moved > 1)} named a passage without such words and {were} moved")
         return Outcome(kind="repaired", detail="; ".join(parts), counts=counts)
     return Outcome(counts=counts) if counts else OK
 

@@ -32,12 +32,13 @@ from rag.core.errors import SpecError
 from rag.core.powers import kept_forms, require_choosing
 from rag.core.protocols import LLM, CanKeepForms, CanScore, ChoosingLLM
 from rag.core.types import NO_USAGE, Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams, Usage
-from rag.stages.cite import attribute, with_similarity
-from rag.stages.markers import CheckedText, MarkerFilter, check_markers
+from rag.stages.cite import aimed, attribute, with_similarity
+from rag.stages.markers import Aim, CheckedText, MarkerFilter, check_markers
 from rag.stages.passages import numbered
 
 logger = logging.getLogger(__name__)
 
+_NOT_KNOWN = "I don't know"
 _NOTHING_FOUND = "No passages were found for this question."
 _NOT_ENOUGH = Outcome(detail="the passages do not answer the question, says the model", counts={"not_enough": 1})
 
@@ -65,6 +66,8 @@ class CitedGenerator:
             answers: whether the passages answer the question. Where they do not, it is declined. Unset does not ask. A prompt
             that begins as `prompt` does costs little where the model keeps what it read.
         least: log-odds of Yes against No from which on the passages are enough.
+        move_markers: give a marker the number of another passage where the one it names has few of the words that it stands
+            behind (`rag.stages.cite.aimed`); counted.
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
@@ -82,6 +85,7 @@ class CitedGenerator:
         markers: Literal["auto", "form", "free"] = "auto",
         enough: str | None = None,
         least: float = 0.0,
+        move_markers: bool = False,
         attribute: bool = True,
         threshold: float = 0.6,
         margin: float = 0.1,
@@ -95,6 +99,7 @@ class CitedGenerator:
                 raise ValueError(f"generate.cited: {name} must be from 0 to 1, got {share}")
         self.llm, self.max_tokens = llm, max_tokens
         self.attribute, self.threshold, self.margin = attribute, threshold, margin
+        self.move_markers = move_markers
         self.prompt = prompts.load(prompt)
         self.prompt.require("passages", "question", by="generate.cited")
         if markers not in ("auto", "form", "free"):
@@ -194,7 +199,7 @@ class CitedGenerator:
             yield AnswerDelta(text=declined.text)
             yield AnswerDelta(answer=declined)
             return
-        checker = MarkerFilter(_doc_ids(context))
+        checker = MarkerFilter(_doc_ids(context), aim=self._aim(context))
         parts: list[str] = []
         mender = self._mender(context)
         source = mended_pieces(self.llm, self._render(self.prompt, context), self._sampling(context), mender)
@@ -214,10 +219,7 @@ class CitedGenerator:
         if rest:
             parts.append(rest)
             yield AnswerDelta(text=rest)
-        checked = CheckedText(
-            text="".join(parts), citations=checker.citations, removed=checker.removed, in_code=checker.in_code
-        )
-        answer = self._judged(context, completion, checked, mender)
+        answer = self._judged(context, completion, checker.checked("".join(parts)), mender)
         answer = replace(answer, usage=answer.usage + usage + Usage(seconds=perf_counter() - started))
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)
@@ -247,10 +249,16 @@ class CitedGenerator:
     def _answer(self, context: Context, prompt: Prompt, completion: Completion) -> Answer:
         mender = self._mender(context)
         text, completion = mended(prompt, completion, mender)
-        return self._judged(context, completion, check_markers(text, _doc_ids(context)), mender)
+        return self._judged(context, completion, check_markers(text, _doc_ids(context), aim=self._aim(context)), mender)
+
+    def _aim(self, context: Context) -> Aim | None:
+        if not self.move_markers:
+            return None
+        documents = [hit.document for hit in context.passages]
+        return lambda before, numbers: aimed(before, numbers, documents)
 
     def _judged(self, context: Context, completion: Completion, checked: CheckedText, mender: Mender) -> Answer:
-        status = status_of(checked.text, refusal=self.prompt.refusal)
+        status = status_of(checked.text, refusal=self._refusal if self.enough else self.prompt.refusal)
         documents = [hit.document for hit in context.passages]
         citations = with_similarity(checked.text, checked.citations, documents)
         dissimilar = sum(not citation.similar for citation in citations)
@@ -276,15 +284,20 @@ class CitedGenerator:
                 mended=mender.counts,
                 removed=checked.removed,
                 in_code=checked.in_code,
+                moved=checked.moved,
                 dissimilar=dissimilar,
             ),
             usage=usage_of(completion),
         )
 
+    @property
+    def _refusal(self) -> str:
+        return f"{(self.prompt.refusal or _NOT_KNOWN).rstrip('.')}."
+
     def _declined(self, context: Context) -> Answer:
         return Answer(
             query=context.query,
-            text=f"{self.prompt.refusal.rstrip('.')}." if self.prompt.refusal else _NOTHING_FOUND,
+            text=self._refusal if context.passages or self.prompt.refusal else _NOTHING_FOUND,
             context=context,
             status="no_answer",
             outcome=_NOT_ENOUGH if context.passages else Outcome(kind="empty", detail="no passages"),

@@ -34,6 +34,10 @@ _STOP_WORDS = frozenset(
 )
 
 
+_SIMILAR = 0.25
+"""Share of a claim's words from which on a passage counts as having words like it."""
+
+
 def attribute(
     text: str,
     documents: Sequence[Document],
@@ -89,6 +93,27 @@ def claim_of(text: str, citation: Citation) -> str:
     return ""
 
 
+def aimed(before: str, numbers: Sequence[int], documents: Sequence[Document]) -> list[int]:
+    """The numbers of a marker, without those of passages that have few of the words it stands behind.
+
+    Few is less than half of what the best passage has. Where none of the numbers is left, it is that passage's. Nothing
+    changes where no passage has a quarter of the words. As lexical as all here: it helps a model that knows what to say and
+    not where it read it.
+
+    Args:
+        before: the text up to the marker; its last sentence with words is what the marker stands behind.
+    """
+    plain = without_markers(before)
+    said = [plain[start:end] for start, end in sentences(plain) if _WORD.search(plain, start, end)]
+    passages = [set(_terms(document.full_text)) for document in documents]
+    weigh, terms = _weights(passages), set(_terms(said[-1])) if said else set()
+    shares = [weigh(terms & passage) / weigh(terms) for passage in passages] if terms else [0.0]
+    best = max(shares)
+    if best < _SIMILAR:
+        return list(numbers)
+    return [number for number in numbers if shares[number - 1] >= best / 2] or [shares.index(best) + 1]
+
+
 def with_similarity(text: str, citations: Sequence[Citation], documents: Sequence[Document]) -> tuple[Citation, ...]:
     """The citations, each with whether a sentence of its passage has words like those of what it is cited for.
 
@@ -108,7 +133,7 @@ def _similar(claim: str, passage: str) -> bool:
     return says_nothing(claim) or support(claim, passage) is not None
 
 
-def support(claim: str, passage: str, *, threshold: float = 0.25) -> tuple[int, int] | None:
+def support(claim: str, passage: str, *, threshold: float = _SIMILAR) -> tuple[int, int] | None:
     """Where the sentence of a passage is that shares most words with a claim: its first character, one past its last.
 
     Shares are those of `attribute`, with the passage's sentences in the place of the passages, and as lexical: the
