@@ -49,7 +49,7 @@ from rerankers.attention.reranker import AttentionReranker
 
 BAR = 0.8
 KINDS = ("supported", "contradicted", "unsupported")
-Weigh = Callable[[Sequence[Claim]], list[Weighed | None]]
+Weigh = Callable[[Sequence[Claim]], list[Weighed]]
 Floats = NDArray[np.float64]
 
 
@@ -72,7 +72,7 @@ def means(name: str) -> tuple[Weigh, str]:
 def by_attention(reranker: AttentionReranker) -> Weigh:
     """The best score of a sentence, the claim as the query."""
 
-    def weigh(claims: Sequence[Claim]) -> list[Weighed | None]:
+    def weigh(claims: Sequence[Claim]) -> list[Weighed]:
         rankings = []
         for number, claim in enumerate(claims):
             texts = [p.text[start:end] for p in claim.passages for start, end in sentences(p.text)]
@@ -97,7 +97,7 @@ def run(name: str, cases: Sequence[Case], work: Work) -> list[Line]:
             seconds = perf_counter() - begun
             line = {"method": name, "set": case.set, "qid": case.qid, "settings": settings, "gold": case.gold}
             line |= {"seconds": round(seconds, 4), "support": None, "against": None}
-            if found is not None:
+            if found.judged:
                 line["support"] = max(found.support.values())
                 line["against"] = max(found.against.values(), default=None)
                 line["tokens"] = found.usage.prompt_tokens

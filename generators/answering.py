@@ -57,14 +57,11 @@ def outcome_of(
     if status == "failed":
         wrote = f"nothing but {_in_words(mended)}" if mended else "no word"
         return Outcome(kind="failed", detail=f"the model wrote {wrote}", counts=counts)
-    if removed or moved or mended:
+    if removed or mended:
         parts = [f"{_in_words(mended)} left out"] if mended else []
         if removed:
             were = "were" if removed > 1 else "was"
             parts.append(f"{removed} marker{'s' * (removed > 1)} named no passage and {were} removed")
-        if moved:
-            were = "were" if moved > 1 else "was"
-            parts.append(f"{moved} marker{'s' * (moved > 1)} named a passage without such words and {were} moved")
         return Outcome(kind="repaired", detail="; ".join(parts), counts=counts)
     return Outcome(counts=counts) if counts else OK
 

@@ -22,12 +22,14 @@ class Weighed:
     """What a means found for a claim in each passage that it looked at, and what that cost.
 
     `support`: place of the passage, from 0 -> how much it says the claim. `against`: the same -> how much it says otherwise,
-    of what is not support, 0 to 1; empty where the means cannot tell.
+    of what is not support, 0 to 1; empty where the means cannot tell. `judged`: false where the claim has nothing that the
+    means could weigh, or the means broke down.
     """
 
     support: Mapping[int, float]
     against: Mapping[int, float] = field(default_factory=dict)
     usage: Usage = NO_USAGE
+    judged: bool = True
 
 
 class SentenceChecker(ABC):
@@ -53,8 +55,8 @@ class SentenceChecker(ABC):
         self.unsupported, self.refusal = unsupported, refusal
 
     @abstractmethod
-    def weigh(self, claims: Sequence[Claim]) -> list[Weighed | None]:
-        """What was found for each claim, in order; None for one that cannot be weighed."""
+    def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
+        """What was found for each claim, in order."""
 
     def check(self, answers: Sequence[Answer]) -> list[Answer]:
         """The same answers, those that say something with a verdict for every sentence that has words."""
@@ -80,11 +82,11 @@ class SentenceChecker(ABC):
             elif self.unsupported == "tell":
                 yield delta
 
-    def _decided(self, answer: Answer, weighed: Sequence[Weighed | None]) -> Answer:
+    def _decided(self, answer: Answer, weighed: Sequence[Weighed]) -> Answer:
         spans = claim_spans(answer.text)
-        verdicts = [self._verdict(span, each) for span, each in zip(spans, weighed, strict=True) if each is not None]
+        verdicts = [self._verdict(span, each) for span, each in zip(spans, weighed, strict=True) if each.judged]
         counts = Counter(verdict.kind for verdict in verdicts) | Counter(unjudged=len(spans) - len(verdicts))
-        usage = sum((each.usage for each in weighed if each is not None), answer.usage)
+        usage = sum((each.usage for each in weighed), answer.usage)
         answer = replace(answer, verdicts=tuple(verdicts), usage=usage)
         bad = {(verdict.start, verdict.end) for verdict in verdicts if verdict.kind in ("unsupported", "contradicted")}
         if not bad or self.unsupported == "tell":

@@ -50,7 +50,7 @@ class EncoderChecker(SentenceChecker):
         """Its encoder."""
         return ((self.encoder, None),)
 
-    def weigh(self, claims: Sequence[Claim]) -> list[Weighed | None]:
+    def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
         """The best cosine of each claim to a sentence of each passage. Every text is encoded once."""
         told = [f"{claim.question} {claim.text}".strip() for claim in claims]
         parts = {passage.full_text: _parts(passage) for claim in claims for passage in claim.passages}

@@ -68,8 +68,8 @@ class ModelChecker(SentenceChecker):
         self.prompt = prompts.load(prompt)
         self.prompt.require("passage", "claim", by="check.model")
 
-    def weigh(self, claims: Sequence[Claim]) -> list[Weighed | None]:
-        """Shares of yes and no for each claim, in one batch; None where the model broke down."""
+    def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
+        """Shares of yes and no for each claim, in one batch; not judged where the model broke down."""
         looked = [most_like(claim, self.passages) for claim in claims]
         asked = [(claim, place) for claim, places in zip(claims, looked, strict=True) for place in places]
         answers = iter(self._answers(asked) if asked else [])
@@ -109,11 +109,10 @@ def _shown(claim: Claim) -> str:
     return f"Question: {in_one_line(claim.question)}\nAnswer: {said}" if claim.question else f"Claim: {said}"
 
 
-def _weighed(answers: dict[int, tuple[float, float, Usage]]) -> Weighed | None:
-    if not all(np.isfinite((support, against)).all() for support, against, _ in answers.values()):
-        return None
+def _weighed(answers: dict[int, tuple[float, float, Usage]]) -> Weighed:
     return Weighed(
         support={place: support for place, (support, _, _) in answers.items()},
         against={place: against for place, (_, against, _) in answers.items()},
         usage=sum((usage for _, _, usage in answers.values()), Usage()),
+        judged=all(np.isfinite((support, against)).all() for support, against, _ in answers.values()),
     )

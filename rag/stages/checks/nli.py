@@ -78,8 +78,8 @@ class NLIChecker(SentenceChecker):
         """Its name and hub revision."""
         return ((self._classifier.name, self._classifier.revision),)
 
-    def weigh(self, claims: Sequence[Claim]) -> list[Weighed | None]:
-        """Shares of entailment and contradiction for each claim; None where a logit is not finite."""
+    def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
+        """Shares of entailment and contradiction for each claim; not judged where a logit is not finite."""
         looked = [most_like(claim, self.passages) for claim in claims]
         pairs = [
             (claim.passages[place].full_text, f"{claim.question} {claim.text}".strip())
@@ -93,7 +93,7 @@ class NLIChecker(SentenceChecker):
         found = self._classifier.logits(pairs)
         seconds = (perf_counter() - started) / len(pairs)
         rows = iter(found)
-        weighed: list[Weighed | None] = []
+        weighed: list[Weighed] = []
         for places in looked:
             support, against, usage = {}, {}, Usage()
             for place in places:
@@ -101,7 +101,7 @@ class NLIChecker(SentenceChecker):
                 support[place], against[place] = _shares(row.logits, yes, no)
                 usage += Usage(calls=1, prompt_tokens=row.tokens, seconds=seconds)
             sound = all(map(math.isfinite, (*support.values(), *against.values())))
-            weighed.append(Weighed(support=support, against=against, usage=usage) if sound else None)
+            weighed.append(Weighed(support=support, against=against, usage=usage, judged=sound))
         return weighed
 
     def warm_up(self) -> None:

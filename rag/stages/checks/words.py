@@ -27,10 +27,13 @@ class WordsChecker(SentenceChecker):
     def __init__(self, *, threshold: float = 0.42, unsupported: Unsupported = "tell", refusal: str = REFUSAL) -> None:
         super().__init__(threshold=threshold, unsupported=unsupported, refusal=refusal)
 
-    def weigh(self, claims: Sequence[Claim]) -> list[Weighed | None]:
-        """The share of each claim's words that a passage has; None for one without content words."""
-        return [None if says_nothing(claim.text) else self._shares(claim) for claim in claims]
+    def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
+        """The share of each claim's words that a passage has; one without content words is not judged."""
+        return [self._shares(claim) for claim in claims]
 
     def _shares(self, claim: Claim) -> Weighed:
         passages = enumerate(claim.passages)
-        return Weighed(support={place: overlap(claim.text, passage.full_text) for place, passage in passages})
+        return Weighed(
+            support={place: overlap(claim.text, passage.full_text) for place, passage in passages},
+            judged=not says_nothing(claim.text),
+        )

@@ -45,9 +45,9 @@ class Told(SentenceChecker):
         super().__init__(**{"threshold": 0.5, "unsupported": "tell", "refusal": "I don't know", **more})
         self.told, self.no = support, against
 
-    def weigh(self, claims: Sequence[Claim]) -> list[Weighed | None]:
+    def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
         scores = [self.told[claim.text] for claim in claims]
-        return [None if s is None else Weighed(support={0: s}, against={0: self.no}) for s in scores]
+        return [Weighed(support={0: s or 0.0}, against={0: self.no}, judged=s is not None) for s in scores]
 
 
 class TestClaims:
@@ -208,7 +208,7 @@ class TestModel:
         assert [v.score for v in told.verdicts] == pytest.approx([0.8, 0.1, 0.1])
         assert [v.marker for v in told.verdicts] == [1, 1, None]
         assert told.outcome.counts["unjudged"] == 1
-        assert told.usage.calls == 3
+        assert told.usage.calls == 4, "what was not judged was paid for"
         assert llm.batches == [4]
 
     def test_the_prompt_holds_question_passage_and_sentence_on_lines_of_their_own(self) -> None:
@@ -245,7 +245,7 @@ class TestNLI:
                 **AutoTokenizer.from_pretrained(folder)("c d e", "a b", return_tensors="pt")
             ).logits[0]
         no, yes, neither = logits.softmax(-1).tolist()
-        assert found is not None
+        assert found.judged
         assert found.support == pytest.approx({0: yes}, abs=1e-5)
         assert found.against == pytest.approx({0: no / (no + neither)}, abs=1e-5)
         assert (found.usage.calls, found.usage.prompt_tokens) == (1, 8)
