@@ -193,6 +193,7 @@ def cited(
     return {
         "valid marker by the model, of answered": share(answered, cites("model")),
         "its own passage among them": share(own, gold(items, "model")),
+        "the same, of all answerable": share([a for a in answers if items[a.qid].answerable], gold(items, "model")),
         "its own passage was read, answerable": interval(found),
         "markers with similar words": interval([float(c.similar) for c in marks]),
         "attributed, of answered": share(answered, cites("attribution")),
