@@ -1,7 +1,7 @@
 """How many questions can be answered at a stated risk: five sets, about half of whose questions have no answer.
 
-`answer` lets a model answer the questions of a set and keeps every answer in a file of lines (runs/risk.jsonl); it goes on
-where it stopped. A pair of small passages is some 400 tokens: a model of 1.5 billion parameters takes 10 to 20 seconds of
+`answer` lets a model answer the questions of a set and keeps every answer in results/risk_answers.jsonl; it goes on where it
+stopped. A pair of small passages is some 400 tokens: a model of 1.5 billion parameters takes 10 to 20 seconds of
 one core. `table` fits and calibrates on the answers that are there and prints, for every set, what risk costs in coverage.
 Needs the folder that RAGLINE_EVAL_DATA names, and xllamacpp (ragline[llama]).
 
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import record
+import prompts
+from benchmarks.record import RESULTS, record
 from benchmarks.risk_sets import SETS, Asked, RiskSet
 from benchmarks.work_lines import Line, Work
 from rag.core.errors import SpecError
@@ -34,10 +35,10 @@ from rag.stages.risk.reading import SignalReader
 from rag.train.calibrate import calibrated
 from retrievers.index.protocol import Index
 
-LINES = Path("runs/risk.jsonl")
+LINES = RESULTS / "risk_answers.jsonl"
 CORPORA = Path("runs/risk_sets")
 MODEL = "qwen2.5-coder-1.5b-instruct"
-SETTINGS = "hybrid, first passages, answer_cited"
+PROMPT = "answer_cited"
 MOST_TOKENS = 64
 RISKS, CONFIDENCE, LEAST_COVERAGE = (0.1, 0.2, 0.3), 0.95, 0.1
 RESAMPLES = 200
@@ -62,7 +63,7 @@ def graph(one: RiskSet, model: str, *, threads: int = 1) -> dict[str, Any]:
             "answer": {
                 "use": "generate.cited",
                 "in": "context",
-                "with": {"llm": "writer", "max_tokens": MOST_TOKENS, "likelihood": True},
+                "with": {"llm": "writer", "prompt": PROMPT, "max_tokens": MOST_TOKENS, "likelihood": True},
             },
         },
         "output": "answer",
@@ -77,26 +78,22 @@ def index_of(one: RiskSet, graph: dict[str, Any]) -> Index:
 
 def answer_all(one: RiskSet, work: Work, model: str) -> None:
     """Answer what has no line yet, a question at a time."""
-    spec = graph(one, model)
+    spec, settings = graph(one, model), f"{PROMPT} {prompts.load(PROMPT).sha256[:8]}"
     with load_pipeline(spec, index=index_of(one, spec)) as pipeline:
         for place, asked in enumerate(one.asked, start=1):
-            if work.get(model, one.name, asked.item.qid, SETTINGS) is not None:
+            if work.get(model, one.name, asked.item.qid, settings) is not None:
                 continue
             answer = pipeline.ask(asked.query)
-            work.add(line_of(answer, model, one))
+            work.add({"method": model, "set": one.name, "qid": answer.qid, "settings": settings, **line_of(answer)})
             print(
                 f"{one.name} {place}/{len(one.asked)} {one.is_right(answer, asked.item)} {answer.text[:80]!r}",
                 flush=True,
             )
 
 
-def line_of(answer: Answer, model: str, one: RiskSet) -> Line:
+def line_of(answer: Answer) -> Line:
     """What `answer_of` needs to make the answer again, and what it cost."""
     return {
-        "method": model,
-        "set": one.name,
-        "qid": answer.qid,
-        "settings": SETTINGS,
         "text": answer.text,
         "status": answer.status,
         "finish_reason": answer.finish_reason,
@@ -143,8 +140,8 @@ class Tried:
 
 
 def tried(one: RiskSet, work: Work, model: str) -> Tried:
-    """The answers that there are, in the order of the set, with their signals."""
-    lines = {line["qid"]: line for line in work.of(model, one.name, SETTINGS)}
+    """The answers that there are of the prompt that was last asked with, in the order of the set, with their signals."""
+    lines = {line["qid"]: line for line in work.latest(model, one.name)}
     there = [asked for asked in one.asked if asked.item.qid in lines]
     with index_of(one, graph(one, model)) as index:
         answers = [answer_of(lines[asked.item.qid], asked, index) for asked in there]
@@ -229,7 +226,6 @@ def report(name: str, known: Tried, model: str) -> dict[str, Any]:
     return {
         "set": name,
         "model": model,
-        "settings": SETTINGS,
         "n": len(known.answers),
         "answerable": known.answerable,
         "given": len(rows),
