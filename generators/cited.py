@@ -3,41 +3,53 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal, cast
 
 import prompts
 from generators.answering import (
     QUESTION_TOKENS,
     cautious_tokens,
     likelihood_of,
+    mended,
+    mended_pieces,
     opening,
     outcome_of,
-    pieces,
     status_of,
     warn,
 )
+from generators.cited_form import cited_form
+from generators.enough import log_odds
+from generators.mending import Mender, Said
+from prompts.template import PromptTemplate
 from rag.core.arguments import require_positive
-from rag.core.completions import usage_of, with_history
-from rag.core.protocols import LLM
-from rag.core.types import Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams
-from rag.stages.cite import attribute, with_similarity
-from rag.stages.markers import CheckedText, MarkerFilter, check_markers
+from rag.core.completions import complete_each, usage_of, with_history
+from rag.core.errors import SpecError
+from rag.core.powers import kept_forms, require_choosing
+from rag.core.protocols import LLM, CanKeepForms, CanScore, ChoosingLLM
+from rag.core.types import NO_USAGE, Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams, Usage
+from rag.stages.cite import aimed, attribute, with_similarity
+from rag.stages.markers import Aim, CheckedText, MarkerFilter, check_markers
 from rag.stages.passages import numbered
 
 logger = logging.getLogger(__name__)
 
+_NOT_KNOWN = "I don't know"
 _NOTHING_FOUND = "No passages were found for this question."
+_NOT_ENOUGH = Outcome(detail="the passages do not answer the question, says the model", counts={"not_enough": 1})
 
 
 class CitedGenerator:
     """Answers with numbered citations (after Gao et al., EMNLP 2023, arXiv 2305.14627).
 
-    Passages are numbered in the order of the context. Markers that the model writes are checked; one that points at no
-    passage is removed and counted, and nothing else in the text is changed. One that points at a passage without words
+    Passages are numbered in the order of the context. A model that can be held to a regular expression writes sentences that
+    end in markers of passages that exist, or the refusal alone (`generators.cited_form`); others write freely. Markers are
+    checked; one that points at no passage is removed and counted. Loops, echoes of the prompt and half sentences are left
+    out and counted (`generators.mending`); nothing else in the text is changed. One that points at a passage without words
     like those that it is cited for is marked (`Citation.similar`) and counted. Sentences without a marker may be attributed
     to the passage whose words they use: that is a lexical guess, it is kept apart (`by="attribution"`), and no marker is
     ever added to the text. A question without passages is declined without asking the model.
@@ -48,6 +60,14 @@ class CitedGenerator:
         max_tokens: most tokens of an answer.
         temperature: 0 writes the likeliest answer.
         seed: of the sampling, when the temperature is above 0.
+        markers: `form` holds the model to sentences with markers, `free` does not; `auto` is `form` where the model can be
+            held to it, and the prompt does not begin the answer.
+        enough: name or path of a prompt with the variables passages and question, to which the model says Yes or No before it
+            answers: whether the passages answer the question. Where they do not, it is declined. Unset does not ask. A prompt
+            that begins as `prompt` does costs little where the model keeps what it read.
+        least: log-odds of Yes against No from which on the passages are enough.
+        move_markers: give a marker the number of another passage where the one it names has few of the words that it stands
+            behind (`rag.stages.cite.aimed`); counted.
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
@@ -62,6 +82,10 @@ class CitedGenerator:
         max_tokens: int = 256,
         temperature: float = 0.0,
         seed: int = 0,
+        markers: Literal["auto", "form", "free"] = "auto",
+        enough: str | None = None,
+        least: float = 0.0,
+        move_markers: bool = False,
         attribute: bool = True,
         threshold: float = 0.6,
         margin: float = 0.1,
@@ -75,11 +99,40 @@ class CitedGenerator:
                 raise ValueError(f"generate.cited: {name} must be from 0 to 1, got {share}")
         self.llm, self.max_tokens = llm, max_tokens
         self.attribute, self.threshold, self.margin = attribute, threshold, margin
+        self.move_markers = move_markers
         self.prompt = prompts.load(prompt)
         self.prompt.require("passages", "question", by="generate.cited")
+        if markers not in ("auto", "form", "free"):
+            raise ValueError(f"generate.cited: markers must be auto, form or free, got {markers!r}")
+        if markers == "form" and not isinstance(llm, CanKeepForms):
+            raise ValueError(
+                "generate.cited: markers: form needs a model that can hold an answer to a form, and this one cannot;"
+                " llm.llama_cpp, llm.server (vLLM) and llm.vllm_offline can. markers: auto is free without one."
+            )
+        if markers == "form" and opening(self.prompt.turns):
+            raise ValueError(
+                f"generate.cited: prompt '{prompt}' begins the answer, so no form can hold all of it; use markers: free"
+            )
+        self.markers = markers
+        self.least = least
+        self.enough = prompts.load(enough) if enough else None
+        if self.enough:
+            self.enough.require("passages", "question", by="generate.cited")
+            require_choosing(llm, by="generate.cited: enough", instead="Without enough it is not asked.")
         self._params = SamplingParams(
             max_tokens=max_tokens, temperature=temperature, seed=seed, logprobs=int(likelihood)
         )
+
+    @property
+    def keeps_form(self) -> bool:
+        """Whether answers are held to the form. It may ask a server what it can, and loads nothing."""
+        if self.markers == "auto":
+            return "regex" in kept_forms(self.llm) and not opening(self.prompt.turns)
+        return self.markers == "form"
+
+    def describe(self) -> dict[str, str]:
+        """How markers are written."""
+        return {"markers": "form" if self.keeps_form else "free"}
 
     def room(self) -> int:
         """Tokens that passages may have beside the prompt, a question and the answer. A cautious estimate."""
@@ -94,33 +147,62 @@ class CitedGenerator:
 
     def generate(self, contexts: Sequence[Context]) -> list[Answer]:
         """One answer per context, in order. Contexts without passages cost no call."""
-        requests = [context for context in contexts if context.passages]
         started = perf_counter()
-        rendered = [self._render(context) for context in requests]
-        completions = self.llm.complete(rendered, self._params) if requests else []
-        seconds = (perf_counter() - started) / max(1, len(requests))
-        written = zip(rendered, completions, strict=True)
-        answers = [
-            self._answer(context, *next(written), seconds) if context.passages else self._declined(context)
-            for context in contexts
-        ]
+        asked = [context for context in contexts if context.passages]
+        found = self._found_enough(asked)
+        requests = [context for context, (odds, _) in zip(asked, found, strict=True) if odds >= self.least]
+        rendered = [self._render(self.prompt, context) for context in requests]
+        completions = complete_each(self.llm, rendered, [self._sampling(context) for context in requests])
+        seconds = (perf_counter() - started) / max(1, len(asked))
+        written, judged = zip(rendered, completions, strict=True), iter(found)
+        answers = []
+        for context in contexts:
+            if not context.passages:
+                answers.append(self._declined(context))
+                continue
+            odds, usage = next(judged)
+            usage += Usage(seconds=seconds)
+            answer = self._answer(context, *next(written)) if odds >= self.least else self._declined(context)
+            answers.append(replace(answer, usage=answer.usage + usage))
         warn(logger, "generate.cited", answers)
         return answers
+
+    def log_refusals(self, contexts: Sequence[Context]) -> list[float]:
+        """How likely the model refuses, for each context with passages: natural-log probability of the refusal, 0 or below.
+
+        It is the model's own, before any form. The passages that are read for it need not be read again for the answer where
+        the model keeps what it read.
+
+        Raises:
+            SpecError: the prompt has no refusal, or the model cannot score given texts.
+        """
+        if not self.prompt.refusal:
+            raise SpecError(
+                f"generate.cited: prompt '{self.prompt.source}' has no refusal whose likelihood could be told"
+            )
+        if not isinstance(self.llm, CanScore):
+            raise SpecError(
+                "generate.cited: this model cannot score given texts, so it does not tell how likely it refuses"
+            )
+        rendered = [self._render(self.prompt, context) for context in contexts]
+        return [math.fsum(scores) for scores in self.llm.score(rendered, [self.prompt.refusal] * len(rendered))]
 
     def stream(self, context: Context) -> Iterator[AnswerDelta]:
         """The answer piece by piece; joined, the pieces are the final text.
 
         What may become a marker is held back until it can be judged. Closing the iterator stops the model.
         """
-        if not context.passages:
-            declined = self._declined(context)
+        started = perf_counter()
+        [(odds, usage)] = self._found_enough([context]) if context.passages else [(-math.inf, NO_USAGE)]
+        if not odds >= self.least:
+            declined = replace(self._declined(context), usage=usage)
             yield AnswerDelta(text=declined.text)
             yield AnswerDelta(answer=declined)
             return
-        started = perf_counter()
-        checker = MarkerFilter(_doc_ids(context))
+        checker = MarkerFilter(_doc_ids(context), aim=self._aim(context))
         parts: list[str] = []
-        source = pieces(self.llm, self._render(context), self._params)
+        mender = self._mender(context)
+        source = mended_pieces(self.llm, self._render(self.prompt, context), self._sampling(context), mender)
         try:
             while True:
                 try:
@@ -137,24 +219,46 @@ class CitedGenerator:
         if rest:
             parts.append(rest)
             yield AnswerDelta(text=rest)
-        checked = CheckedText(
-            text="".join(parts), citations=checker.citations, removed=checker.removed, in_code=checker.in_code
-        )
-        answer = self._judged(context, completion, checked, perf_counter() - started)
+        answer = self._judged(context, completion, checker.checked("".join(parts)), mender)
+        answer = replace(answer, usage=answer.usage + usage + Usage(seconds=perf_counter() - started))
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)
 
-    def _render(self, context: Context) -> Prompt:
+    def _found_enough(self, contexts: Sequence[Context]) -> list[tuple[float, Usage]]:
+        """The log-odds that each context's passages are enough, and what it cost to ask; infinite where it is not asked."""
+        if self.enough is None:
+            return [(math.inf, NO_USAGE)] * len(contexts)
+        rendered = [self._render(self.enough, context) for context in contexts]
+        return log_odds(cast(ChoosingLLM, self.llm), rendered)
+
+    def _render(self, prompt: PromptTemplate, context: Context) -> Prompt:
         passages = "\n\n".join(numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1))
-        turns = self.prompt.render(passages=passages, question=context.query.asked)
+        turns = prompt.render(passages=passages, question=context.query.asked)
         return with_history(turns, context.query)
 
-    def _answer(self, context: Context, prompt: Prompt, completion: Completion, seconds: float) -> Answer:
-        checked = check_markers(opening(prompt) + completion.text, _doc_ids(context))
-        return self._judged(context, completion, checked, seconds)
+    def _sampling(self, context: Context) -> SamplingParams:
+        if not self.keeps_form:
+            return self._params
+        return replace(self._params, regex=cited_form(len(context.passages), self.prompt.refusal))
 
-    def _judged(self, context: Context, completion: Completion, checked: CheckedText, seconds: float) -> Answer:
-        status = status_of(checked.text, refusal=self.prompt.refusal)
+    def _mender(self, context: Context) -> Mender:
+        titles = [hit.document.title for hit in context.passages]
+        question, refusal = context.query.asked, self.prompt.refusal
+        return Mender(Said.of(self.prompt.turns, question=question, titles=titles, refusal=refusal))
+
+    def _answer(self, context: Context, prompt: Prompt, completion: Completion) -> Answer:
+        mender = self._mender(context)
+        text, completion = mended(prompt, completion, mender)
+        return self._judged(context, completion, check_markers(text, _doc_ids(context), aim=self._aim(context)), mender)
+
+    def _aim(self, context: Context) -> Aim | None:
+        if not self.move_markers:
+            return None
+        documents = [hit.document for hit in context.passages]
+        return lambda before, numbers: aimed(before, numbers, documents)
+
+    def _judged(self, context: Context, completion: Completion, checked: CheckedText, mender: Mender) -> Answer:
+        status = status_of(checked.text, refusal=self._refusal if self.enough else self.prompt.refusal)
         documents = [hit.document for hit in context.passages]
         citations = with_similarity(checked.text, checked.citations, documents)
         dissimilar = sum(not citation.similar for citation in citations)
@@ -175,18 +279,28 @@ class CitedGenerator:
             status=status,
             finish_reason=completion.finish_reason,
             outcome=outcome_of(
-                completion, status, removed=checked.removed, in_code=checked.in_code, dissimilar=dissimilar
+                completion,
+                status,
+                mended=mender.counts,
+                removed=checked.removed,
+                in_code=checked.in_code,
+                moved=checked.moved,
+                dissimilar=dissimilar,
             ),
-            usage=usage_of(completion, seconds=seconds),
+            usage=usage_of(completion),
         )
+
+    @property
+    def _refusal(self) -> str:
+        return f"{(self.prompt.refusal or _NOT_KNOWN).rstrip('.')}."
 
     def _declined(self, context: Context) -> Answer:
         return Answer(
             query=context.query,
-            text=f"{self.prompt.refusal.rstrip('.')}." if self.prompt.refusal else _NOTHING_FOUND,
+            text=self._refusal if context.passages or self.prompt.refusal else _NOTHING_FOUND,
             context=context,
             status="no_answer",
-            outcome=Outcome(kind="empty", detail="no passages"),
+            outcome=_NOT_ENOUGH if context.passages else Outcome(kind="empty", detail="no passages"),
         )
 
 

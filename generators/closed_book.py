@@ -10,7 +10,8 @@ from time import perf_counter
 from typing import Any
 
 import prompts
-from generators.answering import opening, outcome_of, pieces, status_of, warn
+from generators.answering import mended, mended_pieces, outcome_of, status_of, warn
+from generators.mending import Mender, Said
 from rag.core.arguments import require_positive
 from rag.core.completions import usage_of, with_history
 from rag.core.protocols import LLM
@@ -62,15 +63,18 @@ class ClosedBookGenerator:
         completions = self.llm.complete(rendered, self._params)
         seconds = (perf_counter() - started) / len(queries)
         written = zip(queries, rendered, completions, strict=True)
-        answers = [self._answer(query, prompt, completion, seconds) for query, prompt, completion in written]
+        answers = [
+            self._answer(query, *mended(prompt, completion, mender := self._mender(query)), mender, seconds)
+            for query, prompt, completion in written
+        ]
         warn(logger, "generate.closed_book", answers)
         return answers
 
     def stream(self, query: Query) -> Iterator[AnswerDelta]:
         """The answer piece by piece; joined, the pieces are the final text. Closing it stops the model."""
         started = perf_counter()
-        prompt = self._render(query)
-        source = pieces(self.llm, prompt, self._params)
+        mender, parts = self._mender(query), list[str]()
+        source = mended_pieces(self.llm, self._render(query), self._params, mender)
         try:
             while True:
                 try:
@@ -79,18 +83,21 @@ class ClosedBookGenerator:
                     completion: Completion = end.value
                     break
                 if piece:
+                    parts.append(piece)
                     yield AnswerDelta(text=piece)
         finally:
             source.close()
-        answer = self._answer(query, prompt, completion, perf_counter() - started)
+        answer = self._answer(query, "".join(parts), completion, mender, perf_counter() - started)
         warn(logger, "generate.closed_book", [answer])
         yield AnswerDelta(answer=answer)
 
     def _render(self, query: Query) -> Prompt:
         return with_history(self.prompt.render(question=query.asked), query)
 
-    def _answer(self, query: Query, prompt: Prompt, completion: Completion, seconds: float) -> Answer:
-        text = opening(prompt) + completion.text
+    def _mender(self, query: Query) -> Mender:
+        return Mender(Said.of(self.prompt.turns, question=query.asked, refusal=self.prompt.refusal))
+
+    def _answer(self, query: Query, text: str, completion: Completion, mender: Mender, seconds: float) -> Answer:
         status = status_of(text, refusal=self.prompt.refusal)
         return Answer(
             query=query,
@@ -98,6 +105,6 @@ class ClosedBookGenerator:
             context=Context(query=query),
             status=status,
             finish_reason=completion.finish_reason,
-            outcome=outcome_of(completion, status),
+            outcome=outcome_of(completion, status, mended=mender.counts),
             usage=usage_of(completion, seconds=seconds),
         )

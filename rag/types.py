@@ -20,6 +20,7 @@ from rag.core.types import (
     SamplingParams,
     ScoredDocument,
     Usage,
+    Verdict,
     Where,
 )
 
@@ -43,5 +44,6 @@ __all__ = [
     "SamplingParams",
     "ScoredDocument",
     "Usage",
+    "Verdict",
     "Where",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rag.core.completions import complete_each
 from rag.core.powers import kept_forms
 from rag.core.protocols import LLM
 from rag.core.types import Completion, Prompt, SamplingParams
@@ -26,12 +27,7 @@ def written(
     """
     kept = kept_forms(llm)
     held = [form if ("choices" if form.choices else "regex") in kept else SamplingParams() for form in forms]
-    done: dict[int, Completion] = {}
-    for form in dict.fromkeys(held):
-        numbers = [number for number, other in enumerate(held) if other == form]
-        params = replace(form, max_tokens=max_tokens)
-        done.update(zip(numbers, llm.complete([prompts[number] for number in numbers], params), strict=True))
-    return [done[number] for number in range(len(prompts))]
+    return complete_each(llm, prompts, [replace(form, max_tokens=max_tokens) for form in held])
 
 
 def letters(prompt: Prompt, n: int, *, keep: int) -> SamplingParams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +60,34 @@ def _show(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
     if answer is None:
         raise StageError("the stream ended without an answer")
     say()
+    _verdicts(answer)
     if answer["confidence"] is not None:
         say(f"\nConfidence: {answer['confidence']:.2f}")
     _sources(answer)
     return answer
+
+
+def _verdicts(answer: Mapping[str, Any]) -> None:
+    """How many sentences passed the check, and those that did not."""
+    verdicts = answer["verdicts"]
+    if not verdicts:
+        return
+    counts = Counter(_words_of(verdict) for verdict in verdicts)
+    say()
+    say(f"Checked by {verdicts[0]['by']}: {', '.join(f'{words} {n}' for words, n in counts.items())}")
+    for verdict in verdicts:
+        if verdict["kind"] in ("unsupported", "contradicted"):
+            said = plain(answer["answer"][verdict["start"] : verdict["end"]])
+            say(f"  {_words_of(verdict)}: {textwrap.shorten(said, SHOWN_CHARS, placeholder=' …')}")
+
+
+def _words_of(verdict: Mapping[str, Any]) -> str:
+    """`supported` is said only where the means was measured to be right about that."""
+    if verdict["kind"] == "similar":
+        return "similar words" if verdict["by"] == "words" else "similar"
+    if verdict["kind"] == "contradicted":
+        return f"contradicted by [{verdict['marker']}]"
+    return "not in the passages" if verdict["kind"] == "unsupported" else str(verdict["kind"])
 
 
 def _sources(answer: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rag.core.protocols import LLM, CountsCached
-from rag.core.types import Completion, Message, Query, Usage
+from rag.core.types import Completion, Message, Prompt, Query, SamplingParams, Usage
 
 
 def usage_of(completion: Completion, *, seconds: float = 0.0) -> Usage:
@@ -18,6 +18,15 @@ def usage_of(completion: Completion, *, seconds: float = 0.0) -> Usage:
         new_tokens=completion.completion_tokens,
         seconds=seconds,
     )
+
+
+def complete_each(llm: LLM, prompts: Sequence[Prompt], params: Sequence[SamplingParams]) -> list[Completion]:
+    """One completion per prompt, in order, each with its own parameters. Those that share them go in one batch."""
+    done: dict[int, Completion] = {}
+    for shared in dict.fromkeys(params):
+        numbers = [number for number, other in enumerate(params) if other == shared]
+        done.update(zip(numbers, llm.complete([prompts[number] for number in numbers], shared), strict=True))
+    return [done[number] for number in range(len(prompts))]
 
 
 def cached_tokens(llm: LLM, n: int) -> Sequence[int]:

@@ -316,8 +316,9 @@ class Verdict:
     """What a check says of one sentence of an answer: the characters `start` to `end` of `Answer.text`.
 
     `supported` and `contradicted`: a passage says so, or says otherwise. `unsupported`: no passage says so. `similar`: a
-    passage has words like it, and nothing more was looked at. `by` names the means, `marker` the passage, from 1, if one
-    decided. `score`: the means' own number, higher for more support; only scores of the same means compare.
+    passage is like it in what the means looks at, which was not measured to be support. `by` names the means, `marker` the
+    passage, from 1, if one decided. `score`: the means' own number, higher for more support; only scores of the same means
+    compare.
     """
 
     start: int

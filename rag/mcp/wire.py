@@ -68,6 +68,18 @@ class Citation(Shape):
     similar: bool = Field(description="false: no sentence of the passage has a quarter of the words it is cited for")
 
 
+class Verdict(Shape):
+    """What a check says of one sentence of the answer."""
+
+    start: int = Field(description="its first character in the answer, from 0")
+    end: int = Field(description="the character after the last")
+    kind: Literal["supported", "contradicted", "unsupported", "similar"] = Field(
+        description="unsupported: no passage says so; similar: a passage is like it, which is no proof"
+    )
+    by: str = Field(description="the means, such as words")
+    marker: int | None = Field(description="the passage that decided, if one did")
+
+
 class Outcome(Shape):
     """What became of the work; `counts` says how often something was mended or given up."""
 
@@ -92,6 +104,7 @@ class AnswerResult(Shape):
     confidence: float | None = Field(default=None, description="chance that it is right; null if nobody calibrated it")
     finish_reason: str
     citations: list[Citation]
+    verdicts: list[Verdict]
     passages: list[Source]
     outcome: Outcome
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rag.core.report import Failure, RunResult
 from rag.core.types import NO_USAGE, Answer, Ranking, Usage
-from rag.pipeline.as_json import citation_json, outcome_json
+from rag.pipeline.as_json import citation_json, outcome_json, verdict_json
 
 
 def answer_lines(result: RunResult, keys: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -42,6 +42,7 @@ def _line(
         "confidence": answer.confidence,
         "finish_reason": answer.finish_reason,
         "citations": list(map(citation_json, answer.citations)),
+        "verdicts": list(map(verdict_json, answer.verdicts)),
         "passages": [hit.doc_id for hit in answer.context.passages],
         "stages": dict(stages),
         "outcome": outcome_json(answer.outcome),

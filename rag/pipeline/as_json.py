@@ -9,7 +9,7 @@ from typing import Any
 from rag.core.contents import Content, content_json
 from rag.core.report import Failure, RunResult
 from rag.core.snippets import Snippet, Terms
-from rag.core.types import Answer, Citation, Document, Outcome, Ranking, ScoredDocument
+from rag.core.types import Answer, Citation, Document, Outcome, Ranking, ScoredDocument, Verdict
 from rag.pipeline.snippets import snippet_of
 
 POSITION = ("index_name", "source", "page", "ocr", "headings", "start", "end")
@@ -77,7 +77,7 @@ def ranking_json(ranking: Ranking, terms: Terms | None = None) -> dict[str, Any]
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """A question, its answer, the citations, and every passage with how it is cited (`model`, `attribution`, null)."""
+    """A question, its answer, citations and verdicts, and every passage with how it is cited (`model`, `attribution`, null)."""
     cited = cited_by(answer)
     return {
         "qid": answer.qid,
@@ -87,6 +87,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "confidence": answer.confidence,
         "finish_reason": answer.finish_reason,
         "citations": list(map(citation_json, answer.citations)),
+        "verdicts": list(map(verdict_json, answer.verdicts)),
         "passages": [
             {"marker": i, "cited_by": cited.get(i), **hit_json(hit, i)}
             for i, hit in enumerate(answer.context.passages, start=1)
@@ -98,6 +99,11 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 def citation_json(citation: Citation) -> dict[str, Any]:
     """One pointer from an answer to a passage."""
     return asdict(citation)
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """What a check says of one sentence."""
+    return asdict(verdict)
 
 
 def cited_by(answer: Answer) -> Mapping[int, str]:

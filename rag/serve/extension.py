@@ -9,7 +9,7 @@ from typing import Any
 from rag.core.report import NodeReport, RunResult
 from rag.core.types import Answer, Context, Query, Ranking, ScoredDocument
 from rag.graph.build import Graph
-from rag.pipeline.as_json import citation_json, hit_json, outcome_json
+from rag.pipeline.as_json import citation_json, hit_json, outcome_json, verdict_json
 from rag.stages.cite import claim_of, support
 
 SHOWN_HITS = 20
@@ -48,6 +48,7 @@ def whole_json(result: RunResult, graph: Graph, *, session: str | None, notes: S
     return {
         **begun_json(result, graph, session=session, notes=notes),
         "citations": citations_json(answer, passages_of(result)),
+        "verdicts": list(map(verdict_json, answer.verdicts)),
         "status": answer.status,
         "finish_reason": answer.finish_reason,
         "outcome": outcome_json(answer.outcome),

@@ -33,6 +33,9 @@ ASSEMBLERS = Registry(
 CHECKERS = Registry(
     "check",
     {
+        "encoder": "rag.stages.checks.encoder:EncoderChecker",
+        "model": "rag.stages.checks.model:ModelChecker",
+        "nli": "rag.stages.checks.nli:NLIChecker",
         "risk": "rag.stages.checks.risk:RiskChecker",
         "words": "rag.stages.checks.words:WordsChecker",
     },

@@ -7,7 +7,7 @@ code span or a fenced block are code, not markers. As in Markdown, a backtick th
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rag.core.types import Citation
@@ -25,16 +25,21 @@ _LONGEST_SPAN = 1_000
 class CheckedText:
     """A text without markers that point nowhere, where its good markers are, and how many numbers were removed.
 
-    `in_code`: markers that would be good, did they not stand in code.
+    `in_code`: markers that would be good, did they not stand in code. `moved`: numbers that were exchanged for others.
     """
 
     text: str
     citations: tuple[Citation, ...] = ()
     removed: int = 0
     in_code: int = 0
+    moved: int = 0
 
 
-def check_markers(text: str, doc_ids: Sequence[str]) -> CheckedText:
+Aim = Callable[[str, Sequence[int]], Sequence[int]]
+"""The text before a marker, and its good numbers -> the numbers that it should have."""
+
+
+def check_markers(text: str, doc_ids: Sequence[str], *, aim: Aim | None = None) -> CheckedText:
     """Keep markers that point at one of the passages, remove the others; nothing else is touched.
 
     In a marker of several numbers only the bad ones are removed. A marker that is removed whole takes the blanks before
@@ -44,9 +49,8 @@ def check_markers(text: str, doc_ids: Sequence[str]) -> CheckedText:
     >>> checked.text, checked.removed
     ('Frames are steel [1]. Wheels are round.', 2)
     """
-    filter_ = MarkerFilter(doc_ids)
-    kept = filter_.add(text) + filter_.finish()
-    return CheckedText(text=kept, citations=filter_.citations, removed=filter_.removed, in_code=filter_.in_code)
+    filter_ = MarkerFilter(doc_ids, aim=aim)
+    return filter_.checked(filter_.add(text) + filter_.finish())
 
 
 class MarkerFilter:
@@ -55,18 +59,26 @@ class MarkerFilter:
     All pieces handed out, joined, are the text that `check_markers` gives for all pieces taken, joined.
     """
 
-    def __init__(self, doc_ids: Sequence[str]) -> None:
-        self._doc_ids = tuple(doc_ids)
+    def __init__(self, doc_ids: Sequence[str], *, aim: Aim | None = None) -> None:
+        self._doc_ids, self._aim = tuple(doc_ids), aim
+        self._before = ""  # what was handed out, where it is asked for
+        self._last: tuple[int, list[int]] = (-1, [])  # where the last marker ended, and its numbers
         self._fenced = False
         self._held = ""
         self._length = 0
         self._citations: list[Citation] = []
-        self.removed = self.in_code = 0
+        self.removed = self.in_code = self.moved = 0
 
     @property
     def citations(self) -> tuple[Citation, ...]:
         """Good markers so far, in order of the text; one per number."""
         return tuple(self._citations)
+
+    def checked(self, text: str) -> CheckedText:
+        """What was found, with the pieces that were handed out, joined."""
+        return CheckedText(
+            text=text, citations=self.citations, removed=self.removed, in_code=self.in_code, moved=self.moved
+        )
 
     def add(self, piece: str) -> str:
         """What is settled after one more piece."""
@@ -100,6 +112,8 @@ class MarkerFilter:
 
     def _emit(self, text: str, out: list[str]) -> None:
         self._length += len(text)
+        if self._aim:
+            self._before += text
         out.append(text)
 
     def _left(self, match: re.Match[str]) -> str:
@@ -112,9 +126,16 @@ class MarkerFilter:
         self.removed += len(numbers) - len(good)
         if not good:
             return ""
+        if self._aim:
+            aimed = list(self._aim(self._before, good))
+            self.moved += len(set(good) - set(aimed))
+            good = aimed
         blanks = len(match[0]) - len(match[0].lstrip(" \t"))
-        marker = match[0][blanks:] if len(good) == len(numbers) else f"[{', '.join(map(str, good))}]"
+        marker = match[0][blanks:] if good == numbers else f"[{', '.join(map(str, good))}]"
+        if self._aim and self._last[0] == self._length and set(good) <= set(self._last[1]):
+            return ""  # two markers side by side came to say the same
         start = self._length + blanks
+        self._last = (start + len(marker), good)
         self._citations += [
             Citation(marker=number, doc_id=self._doc_ids[number - 1], start=start, end=start + len(marker))
             for number in dict.fromkeys(good)

@@ -108,6 +108,10 @@ def given(
     dictionary.write_text('{"laptop": {"de": "Klapprechner", "fr": "ordinateur portable"}}')
     plain = {
         "model": str(tiny_classifier(run.with_name("classifier"))),
+        "checkpoint": str(
+            tiny_classifier(run.with_name("nli"), labels=3, names=("entailment", "neutral", "contradiction"))
+        ),
+        "encoder": str(tiny_sentence_model(run.with_name("sentences"))),
         "run": str(run),
         "dictionary": str(dictionary),
         "cache": str(run.with_name("cache")),
@@ -134,7 +138,11 @@ def make(given: Given) -> Make:
                 values[p.name] = given.index
             elif p.resource == "rerank":
                 values[p.name] = of("rerank", str(p.default), **values.pop("params", {}))
-            elif p.parameters_of is None and p.name not in values and (p.default is REQUIRED or p.name == "cache"):
+            elif (
+                p.parameters_of is None
+                and p.name not in values
+                and (p.default is REQUIRED or p.name in ("cache", "encoder"))
+            ):
                 values[p.name] = plain[p.name]
         return component(**values)
 

@@ -109,6 +109,28 @@ def test_a_reply_of_nothing_but_bad_markers_has_failed() -> None:
     assert answer("[8] [9]").status == "failed"
 
 
+def test_what_is_said_again_is_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    found = answer("Answer: " + "Frames are brazed from tubes [1]. " * 9 + "Frames", max_tokens=40)
+    assert found.text == "Frames are brazed from tubes [1]."
+    assert told(found) == [(1, "frames", "[1]", "model")]
+    assert (found.status, found.finish_reason, found.outcome.kind) == ("answered", "stop", "repaired")
+    assert dict(found.outcome.counts) == {"loops": 2, "echoes": 1}
+    assert found.outcome.detail == "2 loops, 1 echo left out"
+    assert "were mended" in caplog.text
+
+
+def test_a_reply_that_only_asks_back_has_failed() -> None:
+    found = answer("Question: What are frames made of?")
+    assert (found.text, found.status, found.outcome.kind) == ("", "failed", "failed")
+    assert found.outcome.detail == "the model wrote nothing but 1 echo"
+
+
+def test_half_a_sentence_at_the_limit_is_left_out() -> None:
+    found = answer("Frames are of steel [1]. And they are also very", max_tokens=9)
+    assert (found.text, found.finish_reason) == ("Frames are of steel [1].", "length")
+    assert dict(found.outcome.counts) == {"half_sentences": 1, "cut_off": 1}
+
+
 def test_an_endless_reply_is_kept_as_cut_off() -> None:
     found = answer("tubes " * 500, max_tokens=7)
     assert (found.status, found.finish_reason, dict(found.outcome.counts)) == ("answered", "length", {"cut_off": 1})
@@ -145,12 +167,55 @@ def test_the_asked_question_is_answered_and_not_its_rewrite() -> None:
     assert "Question: as typed\n" in llm.seen[0][-1].content
 
 
+def test_where_the_passages_are_not_enough_nothing_is_written() -> None:
+    llm = ScriptedLLM(replies=("Tubes [1].",))
+    never = CitedGenerator(llm=llm, enough="answer_enough", least=100.0)
+    asked = [context(FRAMES, qid="a"), context(qid="b"), context(LEAVE, qid="c")]
+    found = never.generate(asked)
+    assert [(a.text, a.status, a.outcome.kind) for a in found] == [
+        ("I don't know.", "no_answer", "ok"),
+        ("I don't know.", "no_answer", "empty"),
+        ("I don't know.", "no_answer", "ok"),
+    ]
+    assert dict(found[0].outcome.counts) == {"not_enough": 1}
+    assert [a.usage.calls for a in found] == [1, 0, 1]
+    assert llm.batches == [2]
+    assert "Say Yes or No." in llm.seen[0][-1].content
+    pieces, last = streamed(never, asked[0])
+    assert pieces == [last.text]
+    assert without_seconds(last) == without_seconds(found[0])
+
+
+def test_where_they_are_the_answer_costs_two_calls() -> None:
+    llm = ScriptedLLM(replies=("Tubes [1].",))
+    always = CitedGenerator(llm=llm, enough="answer_enough", least=-100.0)
+    found = always.generate([context(FRAMES), context()])
+    assert [(a.text, a.usage.calls) for a in found] == [("Tubes [1].", 2), ("I don't know.", 0)]
+    assert streamed(always, context(FRAMES))[1].usage.calls == 2
+
+
+def test_enough_needs_a_model_that_can_choose() -> None:
+    class Plain:
+        context_window = 100
+
+        def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+            return [1 for _ in prompts]
+
+        def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+            return [Completion(text="") for _ in prompts]
+
+    with pytest.raises(ValueError, match="choose from a closed list"):
+        CitedGenerator(llm=Plain(), enough="answer_enough")
+    assert CitedGenerator(llm=Plain()).enough is None
+
+
 REPLIES = (
     "Tubes [1] of steel [7], and so on [1, 9]. I have `x[4]` too [2",
     "I don't know.",
     "",
     "  [9] ",
     "Frames are brazed from chromoly tubes.",
+    "Answer: Frames are brazed. And they [9] are light [2]. Frames are brazed. What else",
 )
 
 
@@ -179,7 +244,7 @@ def test_a_streamed_answer_is_the_answer(reply: str, documents: tuple[Document, 
 
 def test_bad_markers_are_never_shown() -> None:
     pieces, _ = streamed(CitedGenerator(llm=ScriptedLLM(replies=("Tubes [8] [9] of [1] steel",))), context(FRAMES))
-    assert pieces == ["Tubes", " of", " [1]", " steel"]
+    assert pieces == ["Tubes", " of [1]", " steel"]
 
 
 def test_closing_the_stream_closes_the_model() -> None:
@@ -199,7 +264,23 @@ def test_closing_the_stream_closes_the_model() -> None:
     assert closed == [True]
 
 
-def test_a_model_that_cannot_stream_gives_one_piece() -> None:
+def test_a_stream_that_goes_round_is_stopped() -> None:
+    said = []
+
+    class Endless(ScriptedLLM):
+        def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[str]:  # type: ignore[override]
+            while True:
+                said.append("Frames are brazed from tubes [1]. ")
+                yield said[-1]
+
+    pieces, found = streamed(CitedGenerator(llm=Endless()), context(FRAMES))
+    assert "".join(pieces) == found.text == "Frames are brazed from tubes [1]."
+    assert (found.finish_reason, found.outcome.counts["loops"]) == ("stop", 2)
+    assert found.usage.new_tokens > 0
+    assert len(said) < 6
+
+
+def test_a_model_that_cannot_stream_is_asked_at_once() -> None:
     class Plain:
         context_window = 100
 
@@ -210,7 +291,7 @@ def test_a_model_that_cannot_stream_gives_one_piece() -> None:
             return [Completion(text="Steel tubes [1].") for _ in prompts]
 
     pieces, found = streamed(CitedGenerator(llm=Plain()), context(FRAMES))
-    assert pieces == [found.text] == ["Steel tubes [1]."]
+    assert "".join(pieces) == found.text == "Steel tubes [1]."
 
 
 def test_a_stream_that_returns_no_completion_is_counted() -> None:

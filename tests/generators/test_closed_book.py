@@ -29,7 +29,7 @@ def test_empty_and_endless_replies() -> None:
 
 def test_a_streamed_answer_is_the_answer() -> None:
     *pieces, last = ClosedBookGenerator(llm=ScriptedLLM(replies=("Because it is so.",))).stream(QUERIES[0])
-    assert [piece.text for piece in pieces] == ["Because", " it", " is", " so."]
+    assert [piece.text for piece in pieces] == ["Because", " it", " is so."]
     assert last.answer is not None
     assert last.answer.text == "Because it is so."
     assert last.answer.usage.new_tokens == 4
@@ -50,3 +50,8 @@ def test_an_empty_batch_gives_an_empty_list() -> None:
 def test_senseless_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         ClosedBookGenerator(llm=ScriptedLLM(), **arguments)
+
+
+def test_what_is_said_again_is_left_out_here_too() -> None:
+    [found] = ClosedBookGenerator(llm=ScriptedLLM(replies=("It is so. " * 9,))).generate(QUERIES[:1])
+    assert (found.text, found.outcome.kind) == ("It is so. It is so.", "repaired")

@@ -51,11 +51,11 @@ class Stopping:
             Stopping.closed = True
 
 
-@pytest.fixture(autouse=True, scope="module")
-def more_checks() -> None:
-    table = {"test_capitals": Capitals, "test_broken": Broken, "test_stopping": Stopping}
-    for name, component in table.items():
-        CHECKERS.add(name, component)
+@pytest.fixture(autouse=True)
+def more_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks of these tests alone: gone with each of them."""
+    more = {"test_capitals": Capitals, "test_broken": Broken, "test_stopping": Stopping}
+    monkeypatch.setattr(CHECKERS, "_table", {**CHECKERS._table, **more})
 
 
 def graph(*checks: str) -> dict[str, Any]:

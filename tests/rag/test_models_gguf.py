@@ -37,6 +37,7 @@ def write(
     architecture: str = "llama",
     floats: bool = False,
     template: bool = True,
+    window: int = 128,
 ) -> Path:
     """A random Llama or Qwen2 of two layers in 4-bit blocks, with a byte-level tokenizer that knows two merges.
 
@@ -50,7 +51,7 @@ def write(
     random = np.random.default_rng(7)
     writer = GGUFWriter(str(path), architecture)
     writer.add_block_count(LAYERS)
-    writer.add_context_length(128)
+    writer.add_context_length(window)
     writer.add_embedding_length(HIDDEN)
     writer.add_feed_forward_length(INNER)
     writer.add_head_count(HEADS)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 
-def tiny_classifier(folder: Path, *, labels: int = 1, seed: int = 0) -> Path:
-    """A BERT of one layer that reads pairs of up to 64 tokens; words of one letter are its vocabulary."""
+def tiny_classifier(folder: Path, *, labels: int = 1, names: Sequence[str] = (), seed: int = 0) -> Path:
+    """A BERT of one layer that reads pairs of up to 64 tokens; words of one letter are its vocabulary.
+
+    `names` of the labels, where they matter.
+    """
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -24,6 +28,9 @@ def tiny_classifier(folder: Path, *, labels: int = 1, seed: int = 0) -> Path:
             place.rmdir()
     config: Any = BertConfig.from_pretrained(folder)
     config.num_labels = labels
+    if names:
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: number for number, name in enumerate(names)}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model: Any = BertForSequenceClassification

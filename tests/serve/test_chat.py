@@ -85,7 +85,7 @@ def test_a_stream_gives_the_sources_first_then_the_same_answer(client: OpenAI) -
     first, *pieces, last, usage = chunks
     assert first.choices[0].delta.content == ""
     assert first.choices[0].delta.role == "assistant"
-    assert len(pieces) > 3
+    assert len(pieces) > 2
     assert "".join(chunk.choices[0].delta.content for chunk in pieces) == whole.choices[0].message.content
     assert last.choices[0].finish_reason == "stop"
     assert usage.choices == []
@@ -408,3 +408,37 @@ def test_a_graph_that_ranks_alone_says_where_to_search(index: Path) -> None:
         pytest.raises(BadRequestError, match="use /v1/search"),
     ):
         official.chat.completions.create(**asked())
+
+
+@pytest.mark.parametrize(
+    ("unsupported", "said", "kinds"),
+    [
+        ("tell", "Thirty days [1]. Pigs fly.", ["similar", "unsupported"]),
+        ("drop", "Thirty days [1].", ["similar"]),
+        ("refuse", "I don't know.", []),
+    ],
+)
+@pytest.mark.parametrize("streamed", [True, False])
+def test_checked_answers_come_with_verdicts(
+    index: Path, streamed: bool, unsupported: str, said: str, kinds: list[str]
+) -> None:
+    made = graph(replies=["Thirty days [1]. Pigs fly."])
+    made["nodes"]["checked"] = {"use": "check.words", "in": "answer", "with": {"unsupported": unsupported}}
+    made["output"] = "checked"
+    with load_pipeline(made, index=index) as pipeline, openai_client(pipeline) as client:
+        if streamed:
+            chunks = list(client.chat.completions.create(**asked(), stream=True))
+            text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+            more = [chunk.model_extra["ragline"] for chunk in chunks if "ragline" in (chunk.model_extra or {})][-1]
+        else:
+            reply = client.chat.completions.create(**asked())
+            text, more = reply.choices[0].message.content or "", extension(reply)
+    assert text == said
+    assert [verdict["kind"] for verdict in more["verdicts"]] == kinds
+    assert [text[v["start"] : v["end"]] for v in more["verdicts"]] == ["Thirty days [1].", "Pigs fly."][: len(kinds)]
+    counts = more["stages"][-1]["counts"]
+    assert (
+        counts
+        == {"similar": 1, "unsupported": 1}
+        | {"tell": {}, "drop": {"dropped": 1}, "refuse": {"refused": 1}}[unsupported]
+    )

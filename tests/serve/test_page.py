@@ -180,9 +180,16 @@ def visit(browser: Any, index: Path) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def start(
-            *replies: str, writer: dict[str, Any] | None = None, indexes: Sequence[Path] = (index,), **options: Any
+            *replies: str,
+            writer: dict[str, Any] | None = None,
+            indexes: Sequence[Path] = (index,),
+            checked: bool = False,
+            **options: Any,
         ) -> Visit:
             made = graph(writer or says(*(replies or (REPLY,))))
+            if checked:
+                made["nodes"]["checked"] = {"use": "check.words", "in": "answer"}
+                made["output"] = "checked"
             pipeline = stack.enter_context(load_pipeline(made, index=list(indexes)))
             server = stack.enter_context(served(create_app(pipeline, ServeSettings(model="handbook"))))
             context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
@@ -788,3 +795,19 @@ def test_nothing_moves_for_those_who_asked_for_that(visit: Open, monkeypatch: py
     expect(turn.locator(".answer")).to_contain_text("thirty")
     assert opened.page.evaluate("document.getAnimations().length") == 0
     held.go.set()
+
+
+def test_sentences_that_no_passage_supports_are_marked(visit: Open) -> None:
+    opened = visit(
+        "🌞 You have thirty days of paid leave [1]. Pigs 🌞 fly over [2] the workshop. Illness is not counted [3].",
+        checked=True,
+    )
+    turn = opened.ask_whole()
+    expect(turn.locator(".doubted")).to_have_text(["Pigs 🌞 fly over ", " the workshop."])
+    expect(turn.locator(".verdict")).to_have_text(["not in the passages"])
+    expect(turn.locator(".answer")).to_contain_text("the workshop.not in the passages Illness")
+    expect(turn.locator(".note")).to_have_text("Sentences, checked by words: similar words 2, not in the passages 1.")
+    keep(opened.page, "checked")
+    opened.page.reload()
+    expect(opened.page.locator(".turn .verdict")).to_have_text(["not in the passages"])
+    assert opened.complaints == []

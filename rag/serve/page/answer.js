@@ -4,6 +4,7 @@ import { blocksOf, settled } from "./blocks.js";
 import { claimAt, unitsOf } from "./claim.js";
 import { Code } from "./code.js";
 import { element, titleOf } from "./dom.js";
+import { doubtsOf, wordsOf } from "./verdict.js";
 
 const MARKER = /\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]/;
 
@@ -14,6 +15,7 @@ export class AnswerText {
     this.open = open;
     this.sources = new Map();
     this.text = "";
+    this.doubts = []; // sentences that no passage supports, in UTF-16 units
     this.parts = []; // what is shown of each block; all but the last stay as they are
   }
 
@@ -37,8 +39,10 @@ export class AnswerText {
     return part;
   }
 
-  /** Set the whole text again from its checked citations; whoever stood on a button still stands on it. */
-  finish(citations) {
+  /** Set the whole text again from its checked citations and sentences; whoever stood on a button still stands on it. */
+  finish(citations, verdicts = []) {
+    const units = unitsOf(this.text);
+    this.doubts = doubtsOf(verdicts).map((one) => ({ ...one, start: units[one.start], end: units[one.end] }));
     const stoodAt = this.place.contains(document.activeElement) ? document.activeElement.dataset.start : undefined;
     const cited = spans(this.text, citations);
     this.place.replaceChildren(...blocksOf(this.text).map((block) => this.whole(block, cited)));
@@ -67,7 +71,7 @@ export class AnswerText {
     let at = block.start;
     for (const { start, end, by, cited } of found) {
       if (start < at || start >= block.end) continue;
-      yield document.createTextNode(this.text.slice(at, start));
+      yield* this.said(at, start);
       const said = this.text.slice(start, Math.min(end, block.end));
       const guessed = by !== "model";
       if (guessed) yield element("span", "matched", said);
@@ -75,7 +79,23 @@ export class AnswerText {
       yield this.markers(start, cited.map((citation) => ({ ...citation, claim })));
       at = Math.min(end, block.end);
     }
-    yield document.createTextNode(this.text.slice(at, block.end));
+    yield* this.said(at, block.end);
+  }
+
+  /** Plain text; what lies in a doubtful sentence is underlined, and the verdict follows its last word. */
+  *said(from, to) {
+    let at = from;
+    for (const doubt of this.doubts) {
+      if (doubt.told || doubt.end < from || doubt.start >= to) continue;
+      const [start, end] = [Math.max(at, doubt.start), Math.min(to, doubt.end)];
+      yield document.createTextNode(this.text.slice(at, start));
+      if (start < end) yield element("span", "doubted", this.text.slice(start, end));
+      at = Math.max(at, end);
+      if (doubt.end > to) continue; // a citation stands in it, and then it goes on
+      doubt.told = true;
+      yield element("span", "verdict", wordsOf(doubt));
+    }
+    yield document.createTextNode(this.text.slice(at, to));
   }
 
   markers(start, cited) {

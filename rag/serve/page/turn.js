@@ -5,6 +5,7 @@ import { offerCopy } from "./copy.js";
 import { copyOf, placeOf, tell, titleOf } from "./dom.js";
 import { followPassage, openPassage } from "./passage.js";
 import { showStages } from "./stages.js";
+import { summaryOf } from "./verdict.js";
 
 const NOTES = {
   no_answer: "The passages hold no answer to this.",
@@ -68,10 +69,11 @@ export class Turn {
   show(ragline, seconds) {
     this.seconds = seconds;
     this.found(ragline);
-    this.answer.finish(ragline.citations);
+    this.answer.finish(ragline.citations, ragline.verdicts);
     this.showSources("read, not cited", ragline.citations);
     showStages(this.find(".stages"), ragline, seconds);
-    this.end(NOTES[ragline.status] ?? NOTES[ragline.finish_reason] ?? "");
+    const note = NOTES[ragline.status] ?? NOTES[ragline.finish_reason] ?? "";
+    this.end([note, summaryOf(ragline.verdicts)].filter(Boolean).join(" "));
     if (this.text) offerCopy(this.find("article > .copy"), "Copy answer", () => this.text);
   }
 

@@ -25,6 +25,21 @@ class Citation(BaseModel):
     support: Span | None
 
 
+class Verdict(BaseModel):
+    """What a check says of the sentence from `start` to `end` of the whole answer. `by`: the means, such as words.
+
+    similar: the means found a passage like it, which does not say that the passage supports it. `marker`: the passage, if one
+    decided. `score`: higher for more support; only scores of one means compare.
+    """
+
+    start: int
+    end: int
+    kind: Literal["supported", "contradicted", "unsupported", "similar"]
+    by: str
+    score: float
+    marker: int | None
+
+
 class ChatReport(BaseModel):
     """The extension of a chat response. The first chunk of a stream has no more than `sources`, `query`, `session`, `notes`."""
 
@@ -33,6 +48,7 @@ class ChatReport(BaseModel):
     session: str | None
     notes: list[str] = Field(description="What was not done as the request says, a sentence each.")
     citations: list[Citation]
+    verdicts: list[Verdict] = Field(description="One for each sentence that a check judged; empty without a check.")
     status: Literal["answered", "no_answer", "failed"]
     finish_reason: str
     outcome: OutcomeReply

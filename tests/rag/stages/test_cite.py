@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.core.types import Citation, Document
-from rag.stages.cite import attribute, claim_of, says, support, with_similarity
+from rag.stages.cite import aimed, attribute, claim_of, says, support, with_similarity
 from rag.stages.markers import MarkerFilter, check_markers, without_markers
 
 IDS = ["a", "b", "c"]
@@ -262,3 +263,54 @@ def test_without_a_phrase_nothing_is_a_refusal() -> None:
 
 def test_markers_can_be_taken_out() -> None:
     assert without_markers("Steel [1], round [2, 3].") == "Steel, round."
+
+
+class TestAimed:
+    def documents(self) -> list[Document]:
+        return [
+            Document(doc_id="a", text="The office closes at six on Fridays."),
+            Document(doc_id="b", text="You may carry five days of leave into the next year."),
+        ]
+
+    def test_a_number_without_such_words_becomes_that_of_the_passage_that_has_them(self) -> None:
+        assert aimed("Hello. You may carry five days into the next year.", [1], self.documents()) == [2]
+
+    def test_the_right_one_stays_and_a_wrong_one_beside_it_goes(self) -> None:
+        assert aimed("You may carry five days into the next year.", [1, 2], self.documents()) == [2]
+
+    def test_the_sentence_before_the_marker_counts_and_no_earlier_one(self) -> None:
+        assert aimed("You may carry five days [2]. The office closes at six.", [1], self.documents()) == [1]
+
+    @pytest.mark.parametrize("before", ["", "[2] ", "Zebras are striped animals."])
+    def test_where_words_say_nothing_nothing_changes(self, before: str) -> None:
+        assert aimed(before, [1], self.documents()) == [1]
+
+
+class TestMovedMarkers:
+    def test_markers_are_moved_and_counted_and_said_once(self) -> None:
+        texts = ["The office closes at six.", "Five days of leave may be carried over."]
+        documents = [Document(doc_id=f"d{place}", text=text) for place, text in enumerate(texts)]
+        checked = check_markers(
+            "Five days of leave may be carried over. [1][2] The office closes at six [1].",
+            ["d0", "d1"],
+            aim=lambda before, numbers: aimed(before, numbers, documents),
+        )
+        assert checked.text == "Five days of leave may be carried over. [2] The office closes at six [1]."
+        assert [(c.marker, c.doc_id, checked.text[c.start : c.end]) for c in checked.citations] == [
+            (2, "d1", "[2]"),
+            (1, "d0", "[1]"),
+        ]
+        assert (checked.moved, checked.removed) == (1, 0)
+
+    def test_pieces_give_the_same(self) -> None:
+        text = "Five days of leave may be carried over. [1][2] The office closes at six [1]."
+        documents = [Document(doc_id="d0", text="The office closes at six."), Document(doc_id="d1", text=text[:38])]
+
+        def aim(before: str, numbers: Sequence[int]) -> list[int]:
+            return aimed(before, numbers, documents)
+
+        whole = check_markers(text, ["d0", "d1"], aim=aim)
+        for size in (1, 3, 7):
+            filter_ = MarkerFilter(["d0", "d1"], aim=aim)
+            pieces = [filter_.add(text[at : at + size]) for at in range(0, len(text), size)]
+            assert filter_.checked("".join(pieces) + filter_.finish()) == whole

@@ -1,0 +1,151 @@
+"""What all checks of sentences share: a verdict for each sentence, and what becomes of an answer for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+from rag.core.arguments import require_one_of
+from rag.core.types import NO_USAGE, Answer, AnswerDelta, Outcome, Usage, Verdict
+from rag.stages.checks.claims import Claim, Span, claim_of, claim_spans, without
+
+Unsupported = Literal["tell", "drop", "refuse"]
+Kind = Literal["supported", "contradicted", "unsupported", "similar"]
+REFUSAL = "I don't know"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """What a means found for a claim in each passage that it looked at, and what that cost.
+
+    `support`: place of the passage, from 0 -> how much it says the claim. `against`: the same -> how much it says otherwise,
+    of what is not support, 0 to 1; empty where the means cannot tell. `judged`: false where the claim has nothing that the
+    means could weigh, or the means broke down.
+    """
+
+    support: Mapping[int, float]
+    against: Mapping[int, float] = field(default_factory=dict)
+    usage: Usage = NO_USAGE
+    judged: bool = True
+
+
+class SentenceChecker(ABC):
+    """Gives every sentence of an answer a verdict. A subclass weighs claims against passages; all else is here.
+
+    A sentence is supported where a passage's support reaches `threshold`, else contradicted where what speaks against it in
+    one reaches `against`, else unsupported. A means that was not measured to be right says `similar` for supported, and
+    does not say contradicted (`trusted`). A claim that the means cannot weigh gets no verdict, and is counted.
+    """
+
+    by: ClassVar[str]
+
+    def __init__(
+        self, *, threshold: float, against: float = 0.5, trusted: bool = False, unsupported: Unsupported, refusal: str
+    ) -> None:
+        for name, share in (("threshold", threshold), ("against", against)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"check.{self.by}: {name} must be from 0 to 1, got {share}")
+        require_one_of(f"check.{self.by}", ("tell", "drop", "refuse"), unsupported=unsupported)
+        if not any(c.isalnum() for c in refusal):
+            raise ValueError(f"check.{self.by}: refusal must have words, got {refusal!r}")
+        self.threshold, self.against, self.trusted = threshold, against, trusted
+        self.unsupported, self.refusal = unsupported, refusal
+
+    @abstractmethod
+    def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
+        """What was found for each claim, in order."""
+
+    def check(self, answers: Sequence[Answer]) -> list[Answer]:
+        """The same answers, those that say something with a verdict for every sentence that has words."""
+        places = [
+            (answer, span) for answer in answers if answer.status == "answered" for span in claim_spans(answer.text)
+        ]
+        weighed = iter(self.weigh([claim_of(answer, span) for answer, span in places]) if places else [])
+        return [
+            self._decided(answer, [next(weighed) for _ in claim_spans(answer.text)])
+            if answer.status == "answered"
+            else answer
+            for answer in answers
+        ]
+
+    def check_stream(self, pieces: Iterator[AnswerDelta]) -> Iterator[AnswerDelta]:
+        """With `tell` the pieces as they come, for no text changes; else the whole in one piece, once it is judged."""
+        for delta in pieces:
+            if delta.answer is not None:
+                [answer] = self.check([delta.answer])
+                if self.unsupported != "tell":
+                    yield AnswerDelta(text=answer.text)
+                yield AnswerDelta(answer=answer)
+            elif self.unsupported == "tell":
+                yield delta
+
+    def _decided(self, answer: Answer, weighed: Sequence[Weighed]) -> Answer:
+        spans = claim_spans(answer.text)
+        verdicts = [self._verdict(span, each) for span, each in zip(spans, weighed, strict=True) if each.judged]
+        counts = Counter(verdict.kind for verdict in verdicts) | Counter(unjudged=len(spans) - len(verdicts))
+        usage = sum((each.usage for each in weighed), answer.usage)
+        answer = replace(answer, verdicts=tuple(verdicts), usage=usage)
+        bad = {(verdict.start, verdict.end) for verdict in verdicts if verdict.kind in ("unsupported", "contradicted")}
+        if not bad or self.unsupported == "tell":
+            return _counted(answer, counts)
+        if self.unsupported == "refuse" or len(bad) == len(verdicts):
+            return self._refused(answer, counts, len(bad))
+        return _dropped(answer, counts, spans, bad)
+
+    def _verdict(self, span: Span, weighed: Weighed) -> Verdict:
+        marker, score = max(weighed.support.items(), key=lambda one: one[1], default=(None, 0.0))
+        kind: Kind = "supported" if self.trusted else "similar"
+        if marker is None or score < self.threshold:
+            marker, share = max(weighed.against.items(), key=lambda one: one[1], default=(None, 0.0))
+            kind = "contradicted"
+            if marker is None or share < self.against or not self.trusted:
+                marker, kind = None, "unsupported"
+        number = None if marker is None else marker + 1
+        return Verdict(start=span[0], end=span[1], kind=kind, by=self.by, score=score, marker=number)
+
+    def _refused(self, answer: Answer, counts: Mapping[str, int], bad: int) -> Answer:
+        refused = replace(
+            answer,
+            text=f"{self.refusal.rstrip('.')}.",
+            citations=(),
+            verdicts=(),
+            status="no_answer",
+            finish_reason="stop",
+        )
+        what = f"refused, as {_of_its_sentences(bad, len(answer.verdicts))} not in the passages"
+        return _counted(refused, {**counts, "refused": 1}, what)
+
+
+def _dropped(answer: Answer, counts: Mapping[str, int], spans: Sequence[Span], bad: Collection[Span]) -> Answer:
+    text, moved = without(answer.text, spans, bad)
+    citations = tuple(
+        replace(citation, start=citation.start + by, end=citation.end + by)
+        for citation in answer.citations
+        for (start, end), by in moved.items()
+        if start <= citation.start and citation.end <= end
+    )
+    verdicts = tuple(
+        replace(verdict, start=verdict.start + moved[place], end=verdict.end + moved[place])
+        for verdict in answer.verdicts
+        if (place := (verdict.start, verdict.end)) in moved
+    )
+    shorter = replace(answer, text=text, citations=citations, verdicts=verdicts)
+    what = f"{_of_its_sentences(len(bad), len(answer.verdicts))} not in the passages and left out"
+    return _counted(shorter, {**counts, "dropped": len(bad)}, what)
+
+
+def _counted(answer: Answer, counts: Mapping[str, int], changed: str = "") -> Answer:
+    """The answer with these counts in its outcome; what was changed makes it `repaired`, if nothing worse is."""
+    outcome = answer.outcome
+    counted = {**outcome.counts, **{name: outcome.counts.get(name, 0) + n for name, n in counts.items() if n}}
+    if changed and outcome.kind in ("ok", "repaired"):
+        detail = f"{outcome.detail}; {changed}" if outcome.detail else changed
+        return replace(answer, outcome=Outcome(kind="repaired", detail=detail, counts=counted))
+    return replace(answer, outcome=replace(outcome, counts=counted))
+
+
+def _of_its_sentences(bad: int, n: int) -> str:
+    return f"{bad} of {n} sentence{'s' * (n > 1)} {'are' if bad > 1 else 'is'}"

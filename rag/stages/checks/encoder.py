@@ -1,0 +1,93 @@
+"""Verdicts by how near a sentence of an answer is to a sentence of a passage, as an encoder sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rag.core.memory import Need
+from rag.core.types import Document
+from rag.ingest.sentences import sentences
+from rag.stages.checks.checker import REFUSAL, SentenceChecker, Unsupported, Weighed
+from rag.stages.checks.claims import Claim
+
+if TYPE_CHECKING:
+    from retrievers.encoders import SentenceEncoder
+
+
+class EncoderChecker(SentenceChecker):
+    """Tells of every sentence whether a passage has one that is near it: the best cosine of their vectors.
+
+    The question goes before the sentence, so that a bare "Thirty days." says what of. Near is not the same: a negation is
+    near what it denies. So it never says more than similar.
+
+    Args:
+        encoder: a packaged name, a folder, or a hub id of a sentence encoder; it has weights of its own.
+        threshold: least cosine, from 0 to 1; the default is what `benchmarks.verdicts` chose for the default encoder.
+        unsupported: what becomes of an answer with unsupported sentences. tell leaves it as it is, drop leaves the sentences
+            out, refuse refuses the whole.
+        refusal: the words of a refusal.
+    """
+
+    by = "encoder"
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "all-minilm-l6-v2",
+        threshold: float = 0.58,
+        unsupported: Unsupported = "tell",
+        refusal: str = REFUSAL,
+    ) -> None:
+        super().__init__(threshold=threshold, unsupported=unsupported, refusal=refusal)
+        if not encoder:
+            raise ValueError("check.encoder: encoder must name a packaged model, a folder or a hub id")
+        self.encoder = encoder
+
+    @property
+    def model_names(self) -> tuple[tuple[str, str | None], ...]:
+        """Its encoder."""
+        return ((self.encoder, None),)
+
+    def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
+        """The best cosine of each claim to a sentence of each passage. Every text is encoded once."""
+        told = [f"{claim.question} {claim.text}".strip() for claim in claims]
+        parts = {passage.full_text: _parts(passage) for claim in claims for passage in claim.passages}
+        texts = list(dict.fromkeys([*told, *(part for each in parts.values() for part in each)]))
+        vectors = self._loaded.encode(texts, role="document")
+        row = {text: number for number, text in enumerate(texts)}
+        return [
+            Weighed(
+                support={
+                    place: float((vectors[[row[part] for part in parts[passage.full_text]]] @ vectors[row[said]]).max())
+                    for place, passage in enumerate(claim.passages)
+                }
+            )
+            for claim, said in zip(claims, told, strict=True)
+        ]
+
+    def memory(self) -> list[Need]:
+        """Weights and batches of the encoder.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        return self._loaded.memory()
+
+    def release(self) -> None:
+        """Let go of the weights. The next check loads them again."""
+        self._loaded.release()
+
+    @cached_property
+    def _loaded(self) -> SentenceEncoder:
+        """Its weights load at the first text."""
+        from retrievers.encoders import SentenceEncoder
+
+        return SentenceEncoder(model=self.encoder)
+
+
+def _parts(passage: Document) -> list[str]:
+    """Its sentences, the title before each."""
+    text, title = passage.text, f"{passage.title} " if passage.title else ""
+    return [f"{title}{text[start:end]}" for start, end in sentences(text)] or [title]

@@ -1,0 +1,63 @@
+"""What the command line says of checked answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rag.cli import main
+from rag.cli.ask import _words_of
+from rag.core.types import Verdict
+from rag.pipeline.as_json import verdict_json
+
+GRAPH = """\
+version: 1
+models:
+  writer: {use: llm.scripted, with: {replies: ["Everyone has thirty days of paid leave [1]. Pigs \\e[31mfly."]}}
+nodes:
+  bm25: {use: retrieve.bm25, in: query, k: 2}
+  context: {use: assemble.token_budget, in: bm25, with: {llm: writer}}
+  answer: {use: generate.cited, in: context, with: {llm: writer}}
+  checked: {use: check.words, in: answer}
+output: checked
+"""
+
+
+@pytest.fixture
+def asked(lexical_index: Path, tmp_path: Path) -> list[str]:
+    (tmp_path / "g.yaml").write_text(GRAPH)
+    return ["ask", "How many days of leave?", "--index", str(lexical_index), "--graph", str(tmp_path / "g.yaml")]
+
+
+def test_sentences_that_no_passage_supports_are_listed(capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
+    assert main(asked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("Checked by words: similar words 1, not in the passages 1")
+    assert lines[place + 1].startswith("  not in the passages: Pigs ")
+    assert "\x1b" not in lines[place + 1]
+    assert "supported" not in "\n".join(lines[place:])
+
+
+def test_they_are_in_the_json(capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
+    assert main([*asked, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    first, second = document["verdicts"]
+    assert (first["kind"], first["by"], first["marker"], second["kind"]) == ("similar", "words", 1, "unsupported")
+    assert document["answer"][first["start"] : first["end"]] == "Everyone has thirty days of paid leave [1]."
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "marker", "words"),
+    [
+        ("similar", "words", 1, "similar words"),
+        ("similar", "model", 1, "similar"),
+        ("supported", "model", 1, "supported"),
+        ("contradicted", "nli", 2, "contradicted by [2]"),
+        ("unsupported", "nli", None, "not in the passages"),
+    ],
+)
+def test_supported_is_said_only_where_the_verdict_says_so(kind: str, by: str, marker: int | None, words: str) -> None:
+    verdict = Verdict(start=0, end=1, kind=kind, by=by, score=1.0, marker=marker)  # type: ignore[arg-type]
+    assert _words_of(verdict_json(verdict)) == words
