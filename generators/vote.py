@@ -39,9 +39,9 @@ class Ballot:
 
 
 class VoteGenerator:
-    """Asks about each passage alone and gives the answer that weighs most (isolate, then aggregate: RobustRAG, Xiang et al.,
-    2024, arXiv 2405.15556). One passage that misleads can then spoil one vote and not the whole answer.
+    """Asks each passage alone, and takes a vote (RobustRAG, Xiang et al., 2024, arXiv 2405.15556).
 
+    One passage that misleads can then spoil one vote and not the whole answer.
     Passages whose answer is the refusal abstain. Two answers agree if the words of one are all in the other. The answer with
     the largest sum of weights is given, in the words of its best passage, with markers of all passages that say so; of equal
     ones the one whose passage stands first. Costs a short call per passage. Not here, of what the paper has: keyword
