@@ -17,10 +17,10 @@ from rag.pipeline.memory_plan import plan_memory
 from tests.two_graphs import Hungry, Missing
 
 
-@pytest.fixture(autouse=True, scope="module")
-def models() -> None:
-    LLMS.add("test_hungry", Hungry)
-    LLMS.add("test_missing", Missing)
+@pytest.fixture(autouse=True)
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models of these tests alone: gone with each of them."""
+    monkeypatch.setattr(LLMS, "_table", {**LLMS._table, "test_hungry": Hungry, "test_missing": Missing})
 
 
 def graph(use: str, says: str, otherwise: str | None = None) -> dict[str, Any]:
