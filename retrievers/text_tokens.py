@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.errors import SpecError
+from rag.models.importing import import_transformers
 
 
 class TextTokens:
@@ -30,10 +31,9 @@ class TextTokens:
         Raises:
             SpecError: transformers cannot load it, or it is not a fast one.
         """
-        from transformers import AutoTokenizer
-
+        auto = import_transformers().AutoTokenizer
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as cause:
             raise SpecError(f"model folder '{folder}': transformers cannot load its tokenizer ({cause})") from cause
         return cls(tokenizer, max_length=max_length, lower_case=lower_case, where=folder)

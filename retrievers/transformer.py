@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag.core.errors import SpecError
+from rag.models.importing import import_transformers
 from rag.models.processor import bfloat16_pays, may_have_gpu
 
 if TYPE_CHECKING:
@@ -67,10 +68,9 @@ def load_transformer(folder: Path, *, compute: Compute) -> PreTrainedModel:
         SpecError: transformers cannot load it.
     """
     import torch
-    import transformers
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    loader: Any = getattr(transformers, _ENCODER_HALVES.get(str(config.get("model_type")), "AutoModel"))
+    loader: Any = getattr(import_transformers(), _ENCODER_HALVES.get(str(config.get("model_type")), "AutoModel"))
     with no_progress_bar():
         try:
             model = loader.from_pretrained(

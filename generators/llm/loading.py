@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from generators.llm.grouped import share_keys
 from generators.llm.turns import TurnLock
 from rag.core.errors import MissingModel, SpecError
+from rag.models.importing import import_transformers
 from rag.models.processor import bfloat16_pays
 
 if TYPE_CHECKING:
@@ -108,10 +109,8 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         MissingModel: transformers cannot load it.
     """
-    from transformers import AutoTokenizer
-
     with _explained(folder):
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return import_transformers().AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
@@ -120,10 +119,9 @@ def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
     Raises:
         MissingModel: transformers cannot load the folder.
     """
-    from transformers import AutoModelForCausalLM
-
+    auto = import_transformers().AutoModelForCausalLM
     with _explained(folder), _no_progress_bar():
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+        model = auto.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
     placed = cast(Any, model).to(device).eval()
     share_keys(placed)
     return Loaded(model=placed, tokenizer=tokenizer, ends=_ends(model, tokenizer))
