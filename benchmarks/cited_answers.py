@@ -9,7 +9,7 @@ know this code, so after a change of it give another `--work`. Needs the folder 
 
     python -m benchmarks.cited_answers [--limit N] [--split report|tune] [--graph ask] [--prompt answer_cited]
         [--model NAME.gguf] [--passages N] [--markers auto|form|free] [--enough answer_enough]
-        [--least X] [--refusals] [--closed-book] [--record]
+        [--least X] [--closed-book] [--record]
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import numpy as np
 from benchmarks.make_samples import SAMPLES, data_folder
 from benchmarks.record import record
 from benchmarks.work_lines import Line, Work
-from generators.cited import CitedGenerator
 from rag.core.types import Answer, Citation, Context, Outcome, Query
 from rag.evaluate import evaluate_answers
 from rag.evaluate.beir import Item, load_beir
@@ -103,22 +102,17 @@ def answer_lines(spec: Spec, index: Index | None, items: Sequence[Item], work: W
         name = f"clapnq/{given.split}"
         missing = [item for item in items if work.get(method, name, item.qid, settings) is None]
         for start in range(0, len(missing), given.batch):
-            for line in asked(pipeline, [item.query for item in missing[start : start + given.batch]], given.refusals):
+            for line in asked(pipeline, [item.query for item in missing[start : start + given.batch]]):
                 work.add({"method": method, "set": name, "settings": settings, **line})
             print(f"  {method}: {min(start + given.batch, len(missing))} of {len(missing)}", flush=True)
     return [line for item in items if (line := work.get(method, name, item.qid, settings))]
 
 
-def asked(pipeline: Pipeline, queries: Sequence[Query], refusals: bool) -> Iterator[Line]:
+def asked(pipeline: Pipeline, queries: Sequence[Query]) -> Iterator[Line]:
     result = pipeline.run(queries, batch=len(queries))
     if result.failures:
         raise SystemExit(f"cited_answers: {result.failures[0]}")
-    generator = pipeline.graph.parts[pipeline.graph.output]
-    for answer in result.answers:
-        line = line_of(answer, result.seconds / len(queries))
-        if refusals and isinstance(generator, CitedGenerator):
-            [line["log_refusal"]] = generator.log_refusals([answer.context])
-        yield line
+    yield from (line_of(answer, result.seconds / len(queries)) for answer in result.answers)
 
 
 def line_of(answer: Answer, seconds: float) -> Line:
@@ -224,7 +218,6 @@ def main() -> None:
     arguments.add_argument("--markers", choices=("auto", "form", "free"))
     arguments.add_argument("--enough", help="prompt by which the model first says whether the passages are enough")
     arguments.add_argument("--least", type=float, help="log-odds of Yes from which on they are")
-    arguments.add_argument("--refusals", action="store_true", help="also keep how likely the model refuses")
     arguments.add_argument("--closed-book", action="store_true", help="also ask the answerable ones without passages")
     arguments.add_argument("--batch", type=int, default=20)
     arguments.add_argument("--work", type=Path, default=Path("runs/cited_answers.jsonl"), help="where answers are kept")

@@ -5,7 +5,7 @@ process of its own, one after the other, so that peak memory is its own and none
 
     llama.cpp   the published file, weights of four to six bits
     bfloat16    transformers
-    int8        transformers, weights in eight bits by torchao, products in bfloat16
+    int8        transformers, weights in eight bits by torchao (pip install torchao), products in bfloat16
     int8-int8   the same, products in eight bits too
     int4        transformers, weights in four bits by torchao
     vllm        vLLM for the processor, bfloat16; `--vllm-python` names an interpreter that has it

@@ -16,6 +16,7 @@ class Study:
     many. `depth`: hits that rerankers read. `says`: what the page says of the model. `page`: its name without suffix.
     """
 
+    name: str
     model: str
     says: str
     depth: int
@@ -32,6 +33,7 @@ class Study:
 
 
 SMALL = Study(
+    name="small",
     model="smollm2-135m-instruct",
     says="(135 million parameters). It is weak: these figures tell what each method costs and how often its output had to "
     "be mended, and whether a model of this size gains by it. They do not tell how the methods compare on a large model",
@@ -41,6 +43,7 @@ SMALL = Study(
     page="methods",
 )
 LARGE = Study(
+    name="large",
     model="qwen2.5-coder-1.5b-instruct",
     says="(1.5 billion parameters, made for code). Twelve methods, beside [all of them on one of 135 "
     "million](methods.md), whose rerankers read twice as many hits",
@@ -64,4 +67,4 @@ LARGE = Study(
     ),
     sets=("scifact", "cranfield", "cosqa", "toollens"),
 )
-STUDIES = {"small": SMALL, "large": LARGE}
+STUDIES = {study.name: study for study in (SMALL, LARGE)}

@@ -12,7 +12,7 @@ from textwrap import fill
 from benchmarks.methods_list import TOP, WORDS, Cell, cells, plain
 from benchmarks.methods_plot import Point, plot
 from benchmarks.methods_sets import SETS, Declared
-from benchmarks.methods_study import SMALL, STUDIES, Study
+from benchmarks.methods_study import SMALL, Study
 from benchmarks.work_lines import Line, Work
 from rag.evaluate.significance import Significance, holm, paired_randomisation
 
@@ -129,7 +129,7 @@ def _head(rows: dict[str, list[Row]], study: Study) -> str:
         model=study.model,
         says=study.says,
         lines=study.lines.name,
-        name=next(name for name, each in STUDIES.items() if each is study),
+        name=study.name,
         page=study.page,
         progress=f"{state} Commits: {commits}. Processors: {machines}.",
         queries=study.queries,

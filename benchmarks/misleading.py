@@ -25,10 +25,9 @@ import random
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 from benchmarks.make_samples import SEED, data_folder
 from benchmarks.record import RESULTS
@@ -37,7 +36,8 @@ from generators import GENERATORS
 from generators.llm import LLMS
 from rag.core.ranking import ranked
 from rag.core.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
-from rag.evaluate.text_overlap import normalised_words
+from rag.evaluate.significance import mean_interval
+from rag.evaluate.text_overlap import holds
 
 WORK = RESULTS / "misleading.jsonl"
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -110,18 +110,12 @@ def context_of(item: Item, *, kinds: Sequence[str] = ("correct", "misinfo", "noi
     return Context(query=Query(qid=item["id"], text=item["question"]), passages=ranked(hits))
 
 
-def said(text: str, answers: Sequence[str]) -> bool:
-    """Whether one of the answers stands in a text, word by word."""
-    words = f" {' '.join(normalised_words(text))} "
-    return any(f" {' '.join(normalised_words(answer))} " in words for answer in answers)
-
-
 def verdict(answer: Answer, item: Item) -> str:
     if answer.status != "answered":
         return "refused"
-    if said(answer.text, [wrong for wrong in item["wrong_answers"] if wrong not in item["answers"]]):
+    if any(holds(answer.text, wrong) for wrong in item["wrong_answers"] if wrong not in item["answers"]):
         return "misled"
-    return "right" if said(answer.text, item["answers"]) else "other"
+    return "right" if any(holds(answer.text, each) for each in item["answers"]) else "other"
 
 
 def answered(way: str, item: Item, llm: Any) -> Answer:
@@ -141,7 +135,7 @@ def rows(work: Work, ways: Sequence[str], drawn: Sequence[Item], settings: str) 
         some, others = ([line for line in lines if line["misleading"] is kind] for kind in (True, False))
         if not some or not others:
             continue
-        tokens, seconds = (np.mean([line[name] for line in lines]) for name in ("tokens", "seconds"))
+        tokens, seconds = (fmean(line[name] for line in lines) for name in ("tokens", "seconds"))
         yield (
             f"| {way} | {share(some, 'right')} | {share(some, 'misled', bare=True)} | {share(some, 'refused', bare=True)} "
             f"| {share(others, 'right')} | {share(others, 'refused', bare=True)} | {tokens:.0f} | {seconds:.1f} |"
@@ -149,12 +143,12 @@ def rows(work: Work, ways: Sequence[str], drawn: Sequence[Item], settings: str) 
 
 
 def share(lines: Sequence[dict[str, Any]], kind: str, *, bare: bool = False) -> str:
-    values = np.array([float(line["verdict"] == kind) for line in lines])
+    values = [float(line["verdict"] == kind) for line in lines]
+    mean = f"{fmean(values):.2f}"
     if bare:
-        return f"{values.mean():.2f}"
-    means = np.random.default_rng(0).choice(values, size=(5000, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}] of {len(values)}"
+        return mean
+    interval = mean_interval(values)
+    return f"{mean} [{interval.low:.2f}, {interval.high:.2f}] of {interval.n}"
 
 
 def main() -> None:

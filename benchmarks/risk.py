@@ -3,7 +3,7 @@
 `answer` lets a model answer the questions of a set and keeps every answer in results/risk_answers.jsonl; it goes on where it
 stopped. A pair of small passages is some 400 tokens: a model of 1.5 billion parameters takes 10 to 20 seconds of
 one core. `table` fits and calibrates on the answers that are there and prints, for every set, what risk costs in coverage.
-Needs the folder that RAGLINE_EVAL_DATA names, and xllamacpp (ragline[llama]).
+Needs the folder that RAGLINE_EVAL_DATA names.
 
     python -m benchmarks.risk answer xquad clapnq [--n 100] [--model qwen2.5-coder-1.5b-instruct]
     python -m benchmarks.risk table [--record]
@@ -18,9 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import prompts
 from benchmarks.record import RESULTS, record
 from benchmarks.risk_sets import SETS, Asked, RiskSet
+from benchmarks.verdicts import auroc
 from benchmarks.work_lines import Line, Work
 from rag.core.errors import SpecError
 from rag.core.types import Answer, Citation, Context, ScoredDocument
@@ -201,11 +204,10 @@ def resampled(known: Tried, risk: float) -> dict[str, Any]:
 def separation(values: Sequence[float | None], right: Sequence[bool]) -> float | None:
     """The chance that a right answer has the greater value than a wrong one (area under the ROC curve); ties count half."""
     pairs = [(value, good) for value, good in zip(values, right, strict=True) if value is not None]
-    goods, bads = [v for v, good in pairs if good], [v for v, good in pairs if not good]
-    if not goods or not bads:
-        return None
-    above = sum((g > b) + 0.5 * (g == b) for g in goods for b in bads)
-    return above / (len(goods) * len(bads))
+    area = auroc(
+        np.array([good for _, good in pairs], dtype=bool), np.array([value for value, _ in pairs], dtype=float)
+    )
+    return None if np.isnan(area) else area
 
 
 def pooled(several: Sequence[Tried]) -> Tried:

@@ -27,6 +27,10 @@ SMALL = {
         *["alone", "fused", "icr-shuffled", "yes-no", "--limit", "2", "--depth", "10"],
         *["--work", "runs/attention_smoke.jsonl"],
     ],
+    "attention_sizes": [
+        *["--models", "smollm2-135m-instruct", "--sets", "cranfield", "codebase-chunks"],
+        *["--limit", "4", "--depth", "6", "--work", "runs/sizes_smoke"],
+    ],
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
     "attention_profile": ["--documents", "6", "--memory", "4", "8"],
     "attention_invariance": ["--documents", "6", "--queries", "1"],

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from benchmarks.record import record
 from benchmarks.verdicts_cases import Case, ramdocs, wice
@@ -148,13 +149,12 @@ def precision_recall(gold: NDArray[np.bool_], said: NDArray[np.bool_]) -> tuple[
 
 
 def auroc(gold: NDArray[np.bool_], score: Floats) -> float:
-    """The chance that a true case scores above a false one, ties counting half (Mann and Whitney)."""
+    """The chance that a true case scores above a false one, ties counting half (Mann and Whitney); nan without both."""
     true, false = score[gold], score[~gold]
     if not len(true) or not len(false):
         return float("nan")
-    with np.errstate(invalid="ignore"):
-        above = (true[:, None] > false[None, :]).mean()
-        return float(above + (true[:, None] == false[None, :]).mean() / 2)
+    ranks = rankdata(score)[gold]
+    return float((ranks.sum() - len(true) * (len(true) + 1) / 2) / (len(true) * len(false)))
 
 
 def balanced(true: NDArray[np.bool_], said: NDArray[np.bool_]) -> float:

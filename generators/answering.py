@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from statistics import fmean
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from generators.mending import Mender
 from rag.core.protocols import LLM, CanStream, close
@@ -14,6 +15,7 @@ from rag.core.types import OK, Answer, Completion, Message, Outcome, Prompt, Sam
 from rag.stages.cite import says
 from rag.stages.markers import without_markers
 
+T = TypeVar("T")
 Status = Literal["answered", "no_answer", "failed"]
 
 QUESTION_TOKENS = 256
@@ -105,6 +107,21 @@ def opening(prompt: Prompt) -> str:
     return prompt[-1].content if prompt[-1].role == "assistant" else ""
 
 
+class Drained(Generic[T]):
+    """The pieces that a generator gives; `value` is what it returned, once all are taken. Closing it closes the generator."""
+
+    value: T
+
+    def __init__(self, source: Generator[str, None, T]) -> None:
+        self._source = source
+
+    def __iter__(self) -> Iterator[str]:
+        self.value = yield from self._source
+
+    def close(self) -> None:
+        close(self._source)
+
+
 def pieces(llm: LLM, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
     """The pieces of one completion, and in the end the completion; text that the prompt began comes first.
 
@@ -116,20 +133,13 @@ def pieces(llm: LLM, prompt: Prompt, params: SamplingParams) -> Generator[str, N
         [completion] = llm.complete([prompt], params)
         yield completion.text
         return completion
-    stream: Iterator[str] = llm.stream(prompt, params)
+    drained = Drained[Any](cast("Generator[str, None, Any]", llm.stream(prompt, params)))
     parts: list[str] = []
-    try:
-        while True:
-            try:
-                piece = next(stream)
-            except StopIteration as end:
-                if isinstance(end.value, Completion):
-                    return end.value
-                return _counted(llm, prompt, "".join(parts))
+    with closing(drained):
+        for piece in drained:
             parts.append(piece)
             yield piece
-    finally:
-        close(stream)
+    return drained.value if isinstance(drained.value, Completion) else _counted(llm, prompt, "".join(parts))
 
 
 def mended(prompt: Prompt, completion: Completion, mender: Mender) -> tuple[str, Completion]:
@@ -140,25 +150,18 @@ def mended(prompt: Prompt, completion: Completion, mender: Mender) -> tuple[str,
 
 def mended_pieces(llm: LLM, prompt: Prompt, params: SamplingParams, mender: Mender) -> Generator[str, None, Completion]:
     """`pieces` without what the mender leaves out. A model that says nothing new any more is stopped."""
-    source = pieces(llm, prompt, params)
+    drained = Drained[Completion](pieces(llm, prompt, params))
     written: list[str] = []
-    try:
-        while True:
-            try:
-                piece = next(source)
-            except StopIteration as end:
-                completion: Completion = end.value
-                break
+    with closing(drained):
+        for piece in drained:
             written.append(piece)
             if settled := mender.add(piece):
                 yield settled
             if mender.done:
                 return _counted(llm, prompt, "".join(written))
-    finally:
-        source.close()
-    if rest := mender.finish(cut=completion.finish_reason == "length"):
+    if rest := mender.finish(cut=drained.value.finish_reason == "length"):
         yield rest
-    return _ended(completion, mender)
+    return _ended(drained.value, mender)
 
 
 def _ended(completion: Completion, mender: Mender) -> Completion:

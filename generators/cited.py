@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from copy import copy
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import prompts
 from generators.answering import (
     QUESTION_TOKENS,
+    Drained,
     cautious_tokens,
     likelihood_of,
     mended,
@@ -26,17 +28,18 @@ from generators.cited_form import cited_form
 from generators.enough import log_odds
 from generators.mending import Mender, Said
 from prompts.template import PromptTemplate
-from rag.core.arguments import require_positive
+from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.completions import complete_each, usage_of, with_history
-from rag.core.errors import SpecError
 from rag.core.powers import kept_forms, require_choosing
-from rag.core.protocols import LLM, CanKeepForms, CanScore, ChoosingLLM
+from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM
 from rag.core.types import NO_USAGE, Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams, Usage
-from rag.stages.cite import aimed, attribute, with_similarity
+from rag.stages.cite import aim_at, attribute, with_similarity
 from rag.stages.markers import Aim, CheckedText, MarkerFilter, check_markers
 from rag.stages.passages import numbered
 
 logger = logging.getLogger(__name__)
+
+Markers = Literal["auto", "form", "free"]
 
 _NOT_KNOWN = "I don't know"
 _NOTHING_FOUND = "No passages were found for this question."
@@ -67,7 +70,7 @@ class CitedGenerator:
             that begins as `prompt` does costs little where the model keeps what it read.
         least: log-odds of Yes against No from which on the passages are enough.
         move_markers: give a marker the number of another passage where the one it names has few of the words that it stands
-            behind (`rag.stages.cite.aimed`); counted.
+            behind (`rag.stages.cite.aim_at`); counted.
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
@@ -82,7 +85,7 @@ class CitedGenerator:
         max_tokens: int = 256,
         temperature: float = 0.0,
         seed: int = 0,
-        markers: Literal["auto", "form", "free"] = "auto",
+        markers: Markers = "auto",
         enough: str | None = None,
         least: float = 0.0,
         move_markers: bool = False,
@@ -94,16 +97,13 @@ class CitedGenerator:
         require_positive("generate.cited", max_tokens=max_tokens)
         if not temperature >= 0:
             raise ValueError(f"generate.cited: temperature must be 0 or above, got {temperature}")
-        for name, share in (("threshold", threshold), ("margin", margin)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"generate.cited: {name} must be from 0 to 1, got {share}")
+        require_share("generate.cited", threshold=threshold, margin=margin)
+        require_one_of("generate.cited", get_args(Markers), markers=markers)
         self.llm, self.max_tokens = llm, max_tokens
         self.attribute, self.threshold, self.margin = attribute, threshold, margin
         self.move_markers = move_markers
         self.prompt = prompts.load(prompt)
         self.prompt.require("passages", "question", by="generate.cited")
-        if markers not in ("auto", "form", "free"):
-            raise ValueError(f"generate.cited: markers must be auto, form or free, got {markers!r}")
         if markers == "form" and not isinstance(llm, CanKeepForms):
             raise ValueError(
                 "generate.cited: markers: form needs a model that can hold an answer to a form, and this one cannot;"
@@ -167,26 +167,6 @@ class CitedGenerator:
         warn(logger, "generate.cited", answers)
         return answers
 
-    def log_refusals(self, contexts: Sequence[Context]) -> list[float]:
-        """How likely the model refuses, for each context with passages: natural-log probability of the refusal, 0 or below.
-
-        It is the model's own, before any form. The passages that are read for it need not be read again for the answer where
-        the model keeps what it read.
-
-        Raises:
-            SpecError: the prompt has no refusal, or the model cannot score given texts.
-        """
-        if not self.prompt.refusal:
-            raise SpecError(
-                f"generate.cited: prompt '{self.prompt.source}' has no refusal whose likelihood could be told"
-            )
-        if not isinstance(self.llm, CanScore):
-            raise SpecError(
-                "generate.cited: this model cannot score given texts, so it does not tell how likely it refuses"
-            )
-        rendered = [self._render(self.prompt, context) for context in contexts]
-        return [math.fsum(scores) for scores in self.llm.score(rendered, [self.prompt.refusal] * len(rendered))]
-
     def stream(self, context: Context) -> Iterator[AnswerDelta]:
         """The answer piece by piece; joined, the pieces are the final text.
 
@@ -202,24 +182,18 @@ class CitedGenerator:
         checker = MarkerFilter(_doc_ids(context), aim=self._aim(context))
         parts: list[str] = []
         mender = self._mender(context)
-        source = mended_pieces(self.llm, self._render(self.prompt, context), self._sampling(context), mender)
-        try:
-            while True:
-                try:
-                    settled = checker.add(next(source))
-                except StopIteration as end:
-                    completion: Completion = end.value
-                    break
-                if settled:
+        prompt, sampling = self._render(self.prompt, context), self._sampling(context)
+        drained = Drained[Completion](mended_pieces(self.llm, prompt, sampling, mender))
+        with closing(drained):
+            for piece in drained:
+                if settled := checker.add(piece):
                     parts.append(settled)
                     yield AnswerDelta(text=settled)
-        finally:
-            source.close()
         rest = checker.finish()
         if rest:
             parts.append(rest)
             yield AnswerDelta(text=rest)
-        answer = self._judged(context, completion, checker.checked("".join(parts)), mender)
+        answer = self._judged(context, drained.value, checker.checked("".join(parts)), mender)
         answer = replace(answer, usage=answer.usage + usage + Usage(seconds=perf_counter() - started))
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)
@@ -252,10 +226,7 @@ class CitedGenerator:
         return self._judged(context, completion, check_markers(text, _doc_ids(context), aim=self._aim(context)), mender)
 
     def _aim(self, context: Context) -> Aim | None:
-        if not self.move_markers:
-            return None
-        documents = [hit.document for hit in context.passages]
-        return lambda before, numbers: aimed(before, numbers, documents)
+        return aim_at([hit.document for hit in context.passages]) if self.move_markers else None
 
     def _judged(self, context: Context, completion: Completion, checked: CheckedText, mender: Mender) -> Answer:
         status = status_of(checked.text, refusal=self._refusal if self.enough else self.prompt.refusal)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from copy import copy
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 import prompts
-from generators.answering import mended, mended_pieces, outcome_of, status_of, warn
+from generators.answering import Drained, mended, mended_pieces, outcome_of, status_of, warn
 from generators.mending import Mender, Said
 from rag.core.arguments import require_positive
 from rag.core.completions import usage_of, with_history
@@ -63,10 +64,11 @@ class ClosedBookGenerator:
         completions = self.llm.complete(rendered, self._params)
         seconds = (perf_counter() - started) / len(queries)
         written = zip(queries, rendered, completions, strict=True)
-        answers = [
-            self._answer(query, *mended(prompt, completion, mender := self._mender(query)), mender, seconds)
-            for query, prompt, completion in written
-        ]
+        answers = []
+        for query, prompt, completion in written:
+            mender = self._mender(query)
+            text, completion = mended(prompt, completion, mender)
+            answers.append(self._answer(query, text, completion, mender, seconds))
         warn(logger, "generate.closed_book", answers)
         return answers
 
@@ -74,20 +76,12 @@ class ClosedBookGenerator:
         """The answer piece by piece; joined, the pieces are the final text. Closing it stops the model."""
         started = perf_counter()
         mender, parts = self._mender(query), list[str]()
-        source = mended_pieces(self.llm, self._render(query), self._params, mender)
-        try:
-            while True:
-                try:
-                    piece = next(source)
-                except StopIteration as end:
-                    completion: Completion = end.value
-                    break
-                if piece:
-                    parts.append(piece)
-                    yield AnswerDelta(text=piece)
-        finally:
-            source.close()
-        answer = self._answer(query, "".join(parts), completion, mender, perf_counter() - started)
+        drained = Drained[Completion](mended_pieces(self.llm, self._render(query), self._params, mender))
+        with closing(drained):
+            for piece in drained:
+                parts.append(piece)
+                yield AnswerDelta(text=piece)
+        answer = self._answer(query, "".join(parts), drained.value, mender, perf_counter() - started)
         warn(logger, "generate.closed_book", [answer])
         yield AnswerDelta(answer=answer)
 

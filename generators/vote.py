@@ -13,10 +13,11 @@ import numpy as np
 
 import prompts
 from generators.answering import status_of, warn
-from rag.core.arguments import require_positive
+from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.completions import usage_of
 from rag.core.protocols import LLM
-from rag.core.types import OK, Answer, Citation, Completion, Context, Outcome, Prompt, SamplingParams, Usage
+from rag.core.types import Answer, Citation, Completion, Context, Outcome, Prompt, SamplingParams, Usage
+from rag.stages.cite import with_similarity
 from rag.stages.markers import without_markers
 from rag.stages.passages import numbered
 
@@ -42,6 +43,7 @@ class VoteGenerator:
     """Asks each passage alone, and takes a vote (RobustRAG, Xiang et al., 2024, arXiv 2405.15556).
 
     One passage that misleads can then spoil one vote and not the whole answer.
+
     Passages whose answer is the refusal abstain. Two answers agree if the words of one are all in the other. The answer with
     the largest sum of weights is given, in the words of its best passage, with markers of all passages that say so; of equal
     ones the one whose passage stands first. Costs a short call per passage. Not here, of what the paper has: keyword
@@ -68,10 +70,8 @@ class VoteGenerator:
         max_passages: int = 8,
     ) -> None:
         require_positive("generate.vote", max_tokens=max_tokens, max_passages=max_passages)
-        if weigh not in get_args(Weight):
-            raise ValueError(f"generate.vote: weigh must be one of {', '.join(get_args(Weight))}, got {weigh!r}")
-        if not 0 <= agreement <= 1:
-            raise ValueError(f"generate.vote: agreement must be from 0 to 1, got {agreement}")
+        require_one_of("generate.vote", get_args(Weight), weigh=weigh)
+        require_share("generate.vote", agreement=agreement)
         self.llm, self.max_tokens, self.max_passages = llm, max_tokens, max_passages
         self.weigh, self.agreement = weigh, agreement
         self.prompt = prompts.load(prompt)
@@ -116,7 +116,7 @@ class VoteGenerator:
             detail = f"{len(best)} of {len(ballots) - n_abstained} passages with an answer agree, fewer than asked for"
             return replace(answer, outcome=Outcome(detail=detail, counts={**counts, "disagreed": 1}))
         text, citations = self._cited(context, best)
-        return replace(answer, text=text, status="answered", citations=citations, outcome=replace(OK, counts=counts))
+        return replace(answer, text=text, status="answered", citations=citations, outcome=Outcome(counts=counts))
 
     @property
     def _refusal(self) -> str:
@@ -149,7 +149,8 @@ class VoteGenerator:
             text += f" {marker}" if ballot is camp[0] else marker
             doc_id = context.passages[ballot.place].doc_id
             citations.append(Citation(marker=ballot.place + 1, doc_id=doc_id, start=start, end=len(text)))
-        return f"{text}.", tuple(citations)
+        documents = [hit.document for hit in context.passages]
+        return f"{text}.", with_similarity(f"{text}.", citations, documents)
 
 
 def camps_of(ballots: Sequence[Ballot]) -> list[list[Ballot]]:

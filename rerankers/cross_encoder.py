@@ -7,14 +7,13 @@ from time import perf_counter
 
 from rag.core.arguments import require_positive
 from rag.core.errors import SpecError
-from rag.core.memory import Need
 from rag.core.ranking import require_k
 from rag.core.types import Ranking, Usage
-from rerankers.pair_classifier import PairClassifier
+from rerankers.pair_classifier import PairClassifier, ReadsPairs
 from rerankers.work import Work, warn
 
 
-class CrossEncoderReranker:
+class CrossEncoderReranker(ReadsPairs):
     """Any sequence-classification checkpoint of transformers (monoBERT: Nogueira and Cho, 2019, arXiv 1901.04085).
 
     Query and passage are read as one pair; where it would be too long, the longer of the two is cut. The score is the
@@ -69,26 +68,9 @@ class CrossEncoderReranker:
         warn(works, by="rerank.cross_encoder")
         return reranked
 
-    @property
-    def model_names(self) -> tuple[tuple[str, str | None], ...]:
-        """Its name and hub revision."""
-        return ((self._classifier.name, self._classifier.revision),)
-
     def warm_up(self) -> None:
         """Load now instead of at the first call."""
         self._require_one_score()
-
-    def memory(self) -> list[Need]:
-        """Weights and the largest batch.
-
-        Raises:
-            MissingModel: the model is not here yet.
-        """
-        return self._classifier.memory()
-
-    def release(self) -> None:
-        """Let go of the weights; the next call loads them again."""
-        self._classifier.release()
 
     def _scores(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
         """Score and number of tokens of each pair."""

@@ -11,6 +11,7 @@ from rag.core.arguments import require_positive
 from rag.core.errors import MissingModel
 from rag.core.memory import RAM, Need, gpu_memory, place
 from rag.core.optional import need
+from rag.models.importing import import_transformers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,21 +135,45 @@ class PairClassifier:
     def _read(self) -> tuple[Any, Any]:
         import torch
         from safetensors import SafetensorError
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         from rag.models import resolve
+
+        transformers = import_transformers()
 
         folder = resolve(self.name, revision=self.revision).path
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        kind: Any = AutoModelForSequenceClassification
+        kind = transformers.AutoModelForSequenceClassification
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model = kind.from_pretrained(folder, dtype=torch.float32, local_files_only=True, use_safetensors=True)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as cause:
             raise MissingModel(f"model folder '{folder}' does not load as a classifier: {cause}") from cause
         return model.to(device).eval(), tokenizer
+
+
+class ReadsPairs:
+    """What components say of the classifier that they hold."""
+
+    _classifier: PairClassifier
+
+    @property
+    def model_names(self) -> tuple[tuple[str, str | None], ...]:
+        """Its name and hub revision."""
+        return ((self._classifier.name, self._classifier.revision),)
+
+    def memory(self) -> list[Need]:
+        """Weights and the largest batch.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        return self._classifier.memory()
+
+    def release(self) -> None:
+        """Let go of the weights; the next call loads them again."""
+        self._classifier.release()
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

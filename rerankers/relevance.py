@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rag.core.arguments import require_share
 from rag.core.inputs import input_file
 from rag.core.ranking import require_k
 from rag.core.types import NO_USAGE, OK, Outcome, Ranking
@@ -24,8 +25,7 @@ class RelevanceReranker:
     """
 
     def __init__(self, *, calibration: str, least: float = 0.0) -> None:
-        if not 0 <= least <= 1:
-            raise ValueError(f"rerank.relevance: least must be from 0 to 1, got {least}")
+        require_share("rerank.relevance", least=least)
         self.calibration: Calibration = load_calibration(
             input_file(calibration, what="calibration", by="rerank.relevance")
         )

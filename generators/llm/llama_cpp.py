@@ -19,7 +19,7 @@ from generators.llm.params import LastScores, require_choices, require_pairs, re
 from rag.core.memory import Need
 from rag.core.optional import need, need_system_library
 from rag.core.types import Completion, Prompt, SamplingParams
-from rag.models import GGUF, packaged_model, resolve
+from rag.models import GGUF, packaged_model, resolve, window_beforehand
 from rag.models.chat import encode_prompt, encode_text, turn_stops
 from rag.models.gguf_facts import GGUFFacts, read_facts
 from rag.models.processor import usable_cores
@@ -76,8 +76,7 @@ class LlamaCppLLM:
         Raises:
             MissingModel: the model is not here yet, and its window is not known beforehand.
         """
-        packaged = packaged_model(self.model_name)
-        known = self._known.window if self._known else packaged.window if packaged else None
+        known = self._known.window if self._known else window_beforehand(self.model_name)
         return min(self._asked_window, known or read_facts(self._here()).window)
 
     @property

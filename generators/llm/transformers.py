@@ -315,10 +315,10 @@ class TransformersLLM:
         return table, portion.cached([BLOCK * len(blocks) for blocks in begun])
 
     def _read_window(self) -> int:
-        from rag.models import packaged_model, resolve
+        from rag.models import resolve, window_beforehand
 
-        if (known := packaged_model(self.model_name)) and known.window:
-            return known.window
+        if known := window_beforehand(self.model_name):
+            return known
         folder = self._path or resolve(self.model_name, revision=self.revision, offline=True).path
         return window_of(folder)
 

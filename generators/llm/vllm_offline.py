@@ -308,10 +308,10 @@ class VLLMOfflineLLM:
         return count_parameters(folder) * (4 if self.dtype == "float32" else 2)
 
     def _read_window(self) -> int:
-        from rag.models import packaged_model, resolve
+        from rag.models import resolve, window_beforehand
 
-        if (known := packaged_model(self.model_name)) and known.window:
-            return known.window
+        if known := window_beforehand(self.model_name):
+            return known
         return window_of(self._path or resolve(self.model_name, revision=self.revision, offline=True).path)
 
     @property

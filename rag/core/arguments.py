@@ -12,6 +12,13 @@ def require_positive(by: str, **values: int | None) -> None:
             raise ValueError(f"{by}: {name} must be at least 1, got {value}")
 
 
+def require_share(by: str, **values: float) -> None:
+    """Raise ValueError for the first value that is not from 0 to 1."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{by}: {name} must be from 0 to 1, got {value}")
+
+
 def require_one_of(by: str, allowed: Sequence[str], **values: str | None) -> None:
     """Raise ValueError for the first value that is not allowed; None stands for no choice."""
     for name, value in values.items():

@@ -12,7 +12,7 @@ from functools import partial
 from rag.core.types import Answer
 from rag.evaluate.answers import words_of
 from rag.evaluate.beir import Item
-from rag.evaluate.text_overlap import best_of, normalised_words, token_f1
+from rag.evaluate.text_overlap import best_of, holds, token_f1
 
 Right = Callable[[Answer, Item, str], bool]
 """An answer with status `answered`, its question, and the language of the references (ISO 639-1)."""
@@ -22,9 +22,8 @@ _LEAST_F1 = 0.3
 
 def contains(answer: Answer, item: Item, language: str = "en") -> bool:
     """The words of a reference stand in the answer, in order, after the normalisation of `exact_match`."""
-    words = f" {' '.join(normalised_words(words_of(answer), language=language))} "
-    wanted = (" ".join(normalised_words(one, language=language)) for one in item.answers)
-    return item.answerable and any(f" {one} " in words for one in wanted if one)
+    words = words_of(answer)
+    return item.answerable and any(holds(words, one, language=language) for one in item.answers)
 
 
 def f1(answer: Answer, item: Item, language: str = "en") -> bool:

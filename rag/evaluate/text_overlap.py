@@ -51,6 +51,17 @@ def token_f1(answer: str, reference: str, *, language: str = "en") -> float:
     return _harmonic_mean((Counter(words) & Counter(wanted)).total(), len(words), len(wanted))
 
 
+def holds(answer: str, reference: str, *, language: str = "en") -> bool:
+    """Whether the words of a reference, if it has any, stand in the answer in their order, after normalisation.
+
+    >>> holds("It is the Eiffel Tower.", "Eiffel tower"), holds("Towers", "tower")
+    (True, False)
+    """
+    words = f" {' '.join(normalised_words(answer, language=language))} "
+    wanted = " ".join(normalised_words(reference, language=language))
+    return bool(wanted) and f" {wanted} " in words
+
+
 def rouge_l(answer: str, reference: str) -> float:
     """F1 of the longest common subsequence of words. 0 if either text has no word.
 

@@ -54,6 +54,11 @@ class Graph:
             nodes.insert(0, self.node(nodes[0].inputs[0]))
         return tuple(nodes) if self.answers else ()
 
+    @property
+    def writer(self) -> Any:
+        """The part that writes the answers; None where the graph does not answer."""
+        return self.parts[self.answering[0].name] if self.answers else None
+
     def node(self, name: str) -> BoundNode:
         return next(node for node in self.nodes if node.name == name)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import chain, count
 from pathlib import Path
 
 from rag.core.errors import SpecError
+from rag.graph.names import new_name
 from rag.graph.spec import QUERY, GraphSpec, Node
 from rag.graph.wiring import ancestors, topological
 from rag.stages.risk.calibration import load_calibration
@@ -67,7 +67,7 @@ def with_calibration(
     if known.answers is not None:
         asked = {"calibration": str(calibration), "risk": risk, "confidence": confidence}
         params = {key: value for key, value in asked.items() if value is not None}
-        name = _new_name(graph, "risk")
+        name = new_name("risk", graph.nodes)
         node = Node(use="check.risk", inputs=(graph.output,), params=params)
         graph = graph.model_copy(update={"nodes": {**graph.nodes, name: node}, "output": name})
     return graph
@@ -78,17 +78,12 @@ def _with_relevance(graph: GraphSpec, scored: str, calibration: str | Path, leas
         raise SpecError(
             f"'{calibration}' was made for another graph: this one has no node '{scored}'. Run rag calibrate"
         )
-    name = _new_name(graph, "relevance")
+    name = new_name("relevance", graph.nodes)
     nodes = {
         each: node.model_copy(update={"inputs": tuple(name if i == scored else i for i in node.inputs)})
         for each, node in graph.nodes.items()
     }
     params = {"calibration": str(calibration), "least": least}
-    nodes[name] = Node(use="rerank.relevance", inputs=(scored,), k=graph.nodes[scored].k or 1000, params=params)
+    nodes[name] = Node(use="rerank.relevance", inputs=(scored,), k=graph.nodes[scored].k, params=params)
     output = name if graph.output == scored else graph.output
     return graph.model_copy(update={"nodes": nodes, "output": output})
-
-
-def _new_name(graph: GraphSpec, wanted: str) -> str:
-    names = chain([wanted], (f"{wanted}{number}" for number in count(2)))
-    return next(name for name in names if name not in graph.nodes)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import count
 from types import NoneType
 from typing import Any, get_args
 
 from generators.llm.server_keys import variable_for
 from rag.core.errors import SpecError
 from rag.graph.kinds import STAGES
+from rag.graph.names import new_name
 from rag.graph.signature import Param, signature
 from rag.graph.spec import Node, Part, Spec
 from rag.models import GGUF
@@ -46,7 +46,7 @@ def with_writer(spec: Spec, *, model: str | None = None, url: str | None = None)
         raise SpecError(f"{spec.source.name}: no node of this graph asks a model to write, so no other one can")
     others = {*_texts([node.params for nodes in nodes_of for node in _rewritten(nodes, "").values()])}
     models = {each: part for each, part in graph.models.items() if each in others}
-    name = next(each for each in _names() if each not in models)
+    name = new_name("writer", models)
     models[name] = _part(uses[-1], model, url)
     nodes = _rewritten(graph.nodes, name)
     inner = {
@@ -57,11 +57,6 @@ def with_writer(spec: Spec, *, model: str | None = None, url: str | None = None)
             "graph": graph.model_copy(update={"nodes": nodes, "graphs": inner, "models": models, "otherwise": None})
         }
     )
-
-
-def _names() -> Iterator[str]:
-    yield "writer"
-    yield from (f"writer{number}" for number in count(2))
 
 
 def _part(own: Part, model: str | None, url: str | None) -> Part:

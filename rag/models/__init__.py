@@ -4,7 +4,16 @@ Nothing here loads weights, and only `resolve` may touch the network.
 """
 
 from rag.models.folder import ModelFolder, home, weight_files, weights_sha256
-from rag.models.store import GGUF, ModelInfo, list_models, locate, packaged_model, require_meaning, resolve
+from rag.models.store import (
+    GGUF,
+    ModelInfo,
+    list_models,
+    locate,
+    packaged_model,
+    require_meaning,
+    resolve,
+    window_beforehand,
+)
 
 __all__ = [
     "GGUF",
@@ -18,4 +27,5 @@ __all__ = [
     "resolve",
     "weight_files",
     "weights_sha256",
+    "window_beforehand",
 ]

@@ -16,6 +16,7 @@ from rag.core.errors import MissingModel
 from rag.models.folder import home
 from rag.models.gguf_tokenizer import PRE, value_of, write_tokenizer
 from rag.models.hashes import remembered_sha256
+from rag.models.importing import import_transformers
 
 _FACTS = "facts.json"
 _F16 = 2
@@ -93,10 +94,9 @@ def _facts(reader: Any, path: Path) -> dict[str, Any]:
 
 def _write_other_tokenizer(path: Path, folder: Path) -> None:
     """As transformers reads it, for the kinds that it knows."""
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+        auto = import_transformers().AutoTokenizer
+        tokenizer = auto.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
         tokenizer.save_pretrained(folder)
     except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as cause:
         raise MissingModel(f"the tokenizer in '{path}' cannot be read: {cause}") from cause

@@ -31,9 +31,9 @@ CONVERTER = 2  # raise it when conversion writes something else, so that old fol
 class PackagedModel:
     """A model that is known by name. It is a folder in one `wheel`, or a file `gguf` in one or several.
 
-    `purpose`: what it is good for, in a few words. What is known before anything is fetched: `n_parameters`, with an
-    output matrix that the file keeps beside the embeddings; of a decoder,
-    `window`, the tokens that it reads and writes together, and `token_bytes` of keys and values of one token in float16.
+    `purpose`: what it is good for, in a few words. What is known before anything is fetched: `n_parameters`, with an output
+    matrix that the file keeps beside the embeddings; of a decoder, `window`, the tokens that it reads and writes together,
+    and `token_bytes` of keys and values of one token in float16.
     """
 
     name: str

@@ -24,7 +24,8 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 class ModelInfo:
     """A line of `rag models list`. `licence` is empty where the store does not know it.
 
-    `fetched_bytes`: what a pull fetches; `memory_bytes`: of its weights, as they are run; 0 where nobody knows.
+    `fetched_bytes`: what a pull fetches; `memory_bytes`: of its weights, of a file as it is, else in bfloat16; 0 where nobody
+    knows.
     """
 
     name: str
@@ -130,6 +131,12 @@ def list_models(*, read: bool = False) -> list[ModelInfo]:
 def packaged_model(name: str) -> packaged.PackagedModel | None:
     """What is known of a packaged model or its GGUF file, whether it is here or not; None of others."""
     return PACKAGED.get(name.removesuffix(GGUF))
+
+
+def window_beforehand(name: str) -> int | None:
+    """Tokens that a packaged model reads and writes together, whether it is here or not; None of others."""
+    model = packaged_model(name)
+    return model.window if model else None
 
 
 def gguf_file(name: str) -> Path:

@@ -317,12 +317,12 @@ class Pipeline(AsyncTwins):
 
     def _generator(self, sampling: Mapping[str, Any]) -> Any:
         """The part that writes answers, with this sampling."""
-        node = self.graph.answering[0]
-        part = self.graph.parts[node.name]
+        part = self.graph.writer
         if not sampling:
             return part
         if not isinstance(part, CanSample):
-            raise SpecError(f"{node.use} takes no sampling of the caller's, got {', '.join(sorted(sampling))}")
+            use = self.graph.answering[0].use
+            raise SpecError(f"{use} takes no sampling of the caller's, got {', '.join(sorted(sampling))}")
         return part.with_sampling(**sampling)
 
     def _answering(self, sampling: Mapping[str, Any]) -> tuple[BoundNode, ...]:

@@ -153,20 +153,14 @@ class Service:
         return answering_llm(self.pipeline.graph)
 
     @property
-    def _writer(self) -> Any:
-        """The part that writes what the graph gives out: answers, or rankings."""
-        graph = self.pipeline.graph
-        return graph.parts[graph.answering[0].name if graph.answers else graph.output]
-
-    @property
     def takes_sampling(self) -> bool:
         """Whether a request may say how the answer is sampled."""
-        return isinstance(self._writer, CanSample)
+        return isinstance(self.pipeline.graph.writer, CanSample)
 
     @property
     def most_tokens(self) -> int | None:
         """Most tokens of an answer that a request may ask for; None where no limit is known."""
-        part = self._writer
+        part = self.pipeline.graph.writer
         return self.settings.max_tokens or (part.max_tokens if isinstance(part, CapsTokens) else None)
 
     @property
@@ -243,7 +237,7 @@ class Service:
     def _writes_together(self) -> bool:
         """Whether a stream costs no more than a place in a batch."""
         llm: Any = self.llm
-        answering = self._writer
+        answering = self.pipeline.graph.writer
         return isinstance(answering, CanStreamAnswers) and isinstance(llm, CanStreamTogether) and llm.streams_together
 
     async def _written(self, prepared: RunResult, sampling: Sampling) -> RunResult:
@@ -360,8 +354,7 @@ def _reranker(pipeline: Pipeline) -> Any:
 
 def answering_llm(graph: Graph) -> LLM | None:
     """The model that answers, if the answering node says which."""
-    part = graph.parts[graph.answering[0].name] if graph.answers else None
-    return part.llm if isinstance(part, AsksModel) else None
+    return graph.writer.llm if isinstance(graph.writer, AsksModel) else None
 
 
 def _each_alone(work: Callable[[list[Given]], list[Made]], batch: list[Given]) -> list[Made | Exception]:

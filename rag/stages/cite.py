@@ -14,7 +14,7 @@ from functools import cache
 
 from rag.core.types import Citation, Document
 from rag.ingest.sentences import sentences
-from rag.stages.markers import MARKER, without_markers
+from rag.stages.markers import MARKER, Aim, without_markers
 
 _WORD = re.compile(r"[^\W_]+")
 # Scripts that put no spaces between words, Han, kana, Thai and their like: there a character stands for a word.
@@ -68,7 +68,7 @@ def attribute(
         terms = set(_terms(MARKER.sub(" ", text[start:end])))
         if len(terms) < min_terms or not passages:
             continue
-        shares = [weigh(terms & passage) / weigh(terms) for passage in passages]
+        shares = _shares(terms, passages, weigh)
         best, *others = sorted(range(len(passages)), key=lambda position: -shares[position])
         second = shares[others[0]] if others else 0.0
         if shares[best] >= threshold and shares[best] - second >= margin:
@@ -93,25 +93,28 @@ def claim_of(text: str, citation: Citation) -> str:
     return ""
 
 
-def aimed(before: str, numbers: Sequence[int], documents: Sequence[Document]) -> list[int]:
-    """The numbers of a marker, without those of passages that have few of the words it stands behind.
+def aim_at(documents: Sequence[Document]) -> Aim:
+    """What moves markers to these passages: the text before a marker and its numbers -> the numbers that it should have.
 
-    Few is less than half of what the best passage has. Where none of the numbers is left, it is that passage's. Nothing
-    changes where no passage has a quarter of the words. As lexical as all here: it helps a model that knows what to say and
-    not where it read it.
-
-    Args:
-        before: the text up to the marker; its last sentence with words is what the marker stands behind.
+    Left out are numbers of passages that have few of the words that the marker stands behind: less than half of what the
+    best passage has. Where none is left, it is that passage's. Nothing changes where no passage has a quarter of the words.
+    Those are of the last sentence with words before the marker. As lexical as all here: it helps a model that knows what to
+    say and not where it read it.
     """
-    plain = without_markers(before)
-    said = [plain[start:end] for start, end in sentences(plain) if _WORD.search(plain, start, end)]
     passages = [set(_terms(document.full_text)) for document in documents]
-    weigh, terms = _weights(passages), set(_terms(said[-1])) if said else set()
-    shares = [weigh(terms & passage) / weigh(terms) for passage in passages] if terms else [0.0]
-    best = max(shares)
-    if best < _SIMILAR:
-        return list(numbers)
-    return [number for number in numbers if shares[number - 1] >= best / 2] or [shares.index(best) + 1]
+    weigh = _weights(passages)
+
+    def aim(before: str, numbers: Sequence[int]) -> list[int]:
+        plain = without_markers(before)
+        said = [plain[start:end] for start, end in sentences(plain) if _WORD.search(plain, start, end)]
+        terms = set(_terms(said[-1])) if said else set()
+        shares = _shares(terms, passages, weigh) if terms else [0.0]
+        best = max(shares, default=0.0)
+        if best < _SIMILAR:
+            return list(numbers)
+        return [number for number in numbers if shares[number - 1] >= best / 2] or [shares.index(best) + 1]
+
+    return aim
 
 
 def with_similarity(text: str, citations: Sequence[Citation], documents: Sequence[Document]) -> tuple[Citation, ...]:
@@ -146,8 +149,7 @@ def support(claim: str, passage: str, *, threshold: float = _SIMILAR) -> tuple[i
     terms = set(_terms(without_markers(claim)))
     if not terms or not spans:
         return None
-    weigh = _weights(held)
-    shares = [weigh(terms & words) / weigh(terms) for words in held]
+    shares = _shares(terms, held, _weights(held))
     best = max(range(len(spans)), key=shares.__getitem__)
     return spans[best] if shares[best] >= threshold else None
 
@@ -179,6 +181,12 @@ def _weights(texts: Sequence[set[str]]) -> Callable[[set[str]], float]:
     unknown = math.log(1 + 2 * len(texts))
     rarity = {term: math.log(1 + len(texts) / n) for term, n in found_in.items()}
     return lambda terms: math.fsum(rarity.get(term, unknown) for term in terms)
+
+
+def _shares(terms: set[str], texts: Sequence[set[str]], weigh: Callable[[set[str]], float]) -> list[float]:
+    """The share of these terms that each text has, by weight."""
+    whole = weigh(terms)
+    return [weigh(terms & words) / whole for words in texts]
 
 
 def _unmarked(text: str, cited: Sequence[Citation]) -> Iterator[tuple[int, int]]:

@@ -35,6 +35,7 @@ def test_the_answer_of_most_passages_with_a_marker_of_each() -> None:
         (2, "d1", "[2]"),
         (4, "d3", "[4]"),
     ]
+    assert not any(citation.similar for citation in answer.citations), "these passages have none of its words"
     assert answer.outcome.counts == {"votes": 4, "abstained": 1, "answers": 2, "agree": 2}
     assert answer.usage.calls == 4
 

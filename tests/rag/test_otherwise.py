@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
 from generators.llm import LLMS
+from generators.llm.scripted import ScriptedLLM
 from rag.cli import main
 from rag.core.errors import MissingDependency, SpecError
+from rag.core.memory import GIB, Need
+from rag.core.optional import need
 from rag.pipeline import load_pipeline
 from rag.pipeline.memory_plan import plan_memory
-from tests.two_graphs import Hungry, Missing
+
+
+class Hungry(ScriptedLLM):
+    """Says that it takes 7 GiB.
+
+    Args:
+        replies: what it says.
+    """
+
+    def __init__(self, *, replies: tuple[str, ...] = ("",)) -> None:
+        super().__init__(replies=replies)
+
+    def memory(self) -> list[Need]:
+        return [Need(what="weights", n_bytes=7 * GIB)]
+
+
+class Missing(ScriptedLLM):
+    """Needs a package that is nowhere.
+
+    Args:
+        replies: what it says.
+    """
+
+    def __init__(self, *, replies: tuple[str, ...] = ("",)) -> None:
+        need("no_such_package", by="llm.test_missing")
+        super().__init__(replies=replies)
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +131,25 @@ def test_packaged_files_are_counted_before_they_are_fetched(monkeypatch: pytest.
     assert shares["4 slots of 8,192 tokens"] == 4 * 8192 * 28 * 2 * 2 * 128 * 2
     with pytest.raises(SpecError, match=r"memory_gib allows 1\.50 GiB"):
         load_pipeline(spec, memory_gib=1.5)
+
+
+def test_a_server_says_that_another_graph_answers_and_not_how_much_memory_there_is(small: str) -> None:
+    pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
+    from rag.serve import create_app
+    from rag.service.settings import ServeSettings
+    from tests.serve.browser import served
+
+    with (
+        load_pipeline(graph("llm.test_hungry", "large", small), memory_gib=2) as pipeline,
+        served(create_app(pipeline, ServeSettings())) as running,
+    ):
+        for _ in range(200):
+            ready = httpx2.get(f"{running.url}/ready").json()
+            if ready["status"] != "loading":
+                break
+            time.sleep(0.05)
+    assert ready["status"] == "degraded"
+    [part] = ready["degraded"]
+    assert part["part"].endswith("graph")
+    assert "small.yaml answers, for the machine is too small" in part["means"]
+    assert "GiB" not in part["means"]

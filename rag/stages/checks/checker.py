@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
-from rag.core.arguments import require_one_of
+from rag.core.arguments import require_one_of, require_share
 from rag.core.types import NO_USAGE, Answer, AnswerDelta, Outcome, Usage, Verdict
 from rag.stages.checks.claims import Claim, Span, claim_of, claim_spans, without
 
@@ -45,10 +45,8 @@ class SentenceChecker(ABC):
     def __init__(
         self, *, threshold: float, against: float = 0.5, trusted: bool = False, unsupported: Unsupported, refusal: str
     ) -> None:
-        for name, share in (("threshold", threshold), ("against", against)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"check.{self.by}: {name} must be from 0 to 1, got {share}")
-        require_one_of(f"check.{self.by}", ("tell", "drop", "refuse"), unsupported=unsupported)
+        require_share(f"check.{self.by}", threshold=threshold, against=against)
+        require_one_of(f"check.{self.by}", get_args(Unsupported), unsupported=unsupported)
         if not any(c.isalnum() for c in refusal):
             raise ValueError(f"check.{self.by}: refusal must have words, got {refusal!r}")
         self.threshold, self.against, self.trusted = threshold, against, trusted
@@ -60,15 +58,12 @@ class SentenceChecker(ABC):
 
     def check(self, answers: Sequence[Answer]) -> list[Answer]:
         """The same answers, those that say something with a verdict for every sentence that has words."""
-        places = [
-            (answer, span) for answer in answers if answer.status == "answered" for span in claim_spans(answer.text)
-        ]
-        weighed = iter(self.weigh([claim_of(answer, span) for answer, span in places]) if places else [])
+        spans = [claim_spans(answer.text) if answer.status == "answered" else [] for answer in answers]
+        claims = [claim_of(answer, span) for answer, some in zip(answers, spans, strict=True) for span in some]
+        weighed = iter(self.weigh(claims) if claims else [])
         return [
-            self._decided(answer, [next(weighed) for _ in claim_spans(answer.text)])
-            if answer.status == "answered"
-            else answer
-            for answer in answers
+            self._decided(answer, some, [next(weighed) for _ in some]) if answer.status == "answered" else answer
+            for answer, some in zip(answers, spans, strict=True)
         ]
 
     def check_stream(self, pieces: Iterator[AnswerDelta]) -> Iterator[AnswerDelta]:
@@ -82,8 +77,7 @@ class SentenceChecker(ABC):
             elif self.unsupported == "tell":
                 yield delta
 
-    def _decided(self, answer: Answer, weighed: Sequence[Weighed]) -> Answer:
-        spans = claim_spans(answer.text)
+    def _decided(self, answer: Answer, spans: Sequence[Span], weighed: Sequence[Weighed]) -> Answer:
         verdicts = [self._verdict(span, each) for span, each in zip(spans, weighed, strict=True) if each.judged]
         counts = Counter(verdict.kind for verdict in verdicts) | Counter(unjudged=len(spans) - len(verdicts))
         usage = sum((each.usage for each in weighed), answer.usage)

@@ -8,16 +8,15 @@ from time import perf_counter
 
 from rag.core.arguments import require_positive
 from rag.core.errors import SpecError
-from rag.core.memory import Need
 from rag.core.types import Usage
 from rag.stages.checks.checker import REFUSAL, SentenceChecker, Unsupported, Weighed
 from rag.stages.checks.claims import Claim, most_like
-from rerankers.pair_classifier import PairClassifier
+from rerankers.pair_classifier import PairClassifier, ReadsPairs
 
 _FOR, _AGAINST = ("entail", "support"), ("contradict", "refute")
 
 
-class NLIChecker(SentenceChecker):
+class NLIChecker(ReadsPairs, SentenceChecker):
     """Any sequence-classification checkpoint for inference (after Honovich et al., NAACL 2022, arXiv 2204.04991).
 
     It reads passage and sentence as one pair. Labels go by their names in the checkpoint's id2label: one must begin with
@@ -73,11 +72,6 @@ class NLIChecker(SentenceChecker):
             parameter="checkpoint",
         )
 
-    @property
-    def model_names(self) -> tuple[tuple[str, str | None], ...]:
-        """Its name and hub revision."""
-        return ((self._classifier.name, self._classifier.revision),)
-
     def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
         """Shares of entailment and contradiction for each claim; not judged where a logit is not finite."""
         looked = [most_like(claim, self.passages) for claim in claims]
@@ -107,18 +101,6 @@ class NLIChecker(SentenceChecker):
     def warm_up(self) -> None:
         """Load now instead of at the first call."""
         self._columns()
-
-    def memory(self) -> list[Need]:
-        """Weights and the largest batch.
-
-        Raises:
-            MissingModel: the model is not here yet.
-        """
-        return self._classifier.memory()
-
-    def release(self) -> None:
-        """Let go of the weights; the next call loads them again."""
-        self._classifier.release()
 
     def _columns(self) -> tuple[int, int | None]:
         """Which logits are entailment, and contradiction if the model has that."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rag.core.arguments import require_positive
+from rag.core.arguments import require_positive, require_share
 from rag.core.types import NO_USAGE, OK, Document, Outcome, Query, Ranking
 from rag.stages.writing import warn
 from retrievers.index.protocol import Index
@@ -40,9 +40,7 @@ class RM3Reformulator:
         self, *, index: Index, documents: int = 10, terms: int = 10, weight: float = 0.5, max_df: float = 0.1
     ) -> None:
         require_positive("reformulate.rm3", documents=documents, terms=terms)
-        for name, share in (("weight", weight), ("max_df", max_df)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"reformulate.rm3: {name} must be from 0 to 1, got {share}")
+        require_share("reformulate.rm3", weight=weight, max_df=max_df)
         self._index, self.documents, self.terms, self.weight, self.max_df = index, documents, terms, weight, max_df
         self._common: dict[str, bool] = {}
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.core.types import Citation, Document
-from rag.stages.cite import aimed, attribute, claim_of, says, support, with_similarity
+from rag.stages.cite import aim_at, attribute, claim_of, says, support, with_similarity
 from rag.stages.markers import MarkerFilter, check_markers, without_markers
 
 IDS = ["a", "b", "c"]
@@ -273,17 +272,17 @@ class TestAimed:
         ]
 
     def test_a_number_without_such_words_becomes_that_of_the_passage_that_has_them(self) -> None:
-        assert aimed("Hello. You may carry five days into the next year.", [1], self.documents()) == [2]
+        assert aim_at(self.documents())("Hello. You may carry five days into the next year.", [1]) == [2]
 
     def test_the_right_one_stays_and_a_wrong_one_beside_it_goes(self) -> None:
-        assert aimed("You may carry five days into the next year.", [1, 2], self.documents()) == [2]
+        assert aim_at(self.documents())("You may carry five days into the next year.", [1, 2]) == [2]
 
     def test_the_sentence_before_the_marker_counts_and_no_earlier_one(self) -> None:
-        assert aimed("You may carry five days [2]. The office closes at six.", [1], self.documents()) == [1]
+        assert aim_at(self.documents())("You may carry five days [2]. The office closes at six.", [1]) == [1]
 
     @pytest.mark.parametrize("before", ["", "[2] ", "Zebras are striped animals."])
     def test_where_words_say_nothing_nothing_changes(self, before: str) -> None:
-        assert aimed(before, [1], self.documents()) == [1]
+        assert aim_at(self.documents())(before, [1]) == [1]
 
 
 class TestMovedMarkers:
@@ -293,7 +292,7 @@ class TestMovedMarkers:
         checked = check_markers(
             "Five days of leave may be carried over. [1][2] The office closes at six [1].",
             ["d0", "d1"],
-            aim=lambda before, numbers: aimed(before, numbers, documents),
+            aim=aim_at(documents),
         )
         assert checked.text == "Five days of leave may be carried over. [2] The office closes at six [1]."
         assert [(c.marker, c.doc_id, checked.text[c.start : c.end]) for c in checked.citations] == [
@@ -305,10 +304,7 @@ class TestMovedMarkers:
     def test_pieces_give_the_same(self) -> None:
         text = "Five days of leave may be carried over. [1][2] The office closes at six [1]."
         documents = [Document(doc_id="d0", text="The office closes at six."), Document(doc_id="d1", text=text[:38])]
-
-        def aim(before: str, numbers: Sequence[int]) -> list[int]:
-            return aimed(before, numbers, documents)
-
+        aim = aim_at(documents)
         whole = check_markers(text, ["d0", "d1"], aim=aim)
         for size in (1, 3, 7):
             filter_ = MarkerFilter(["d0", "d1"], aim=aim)

@@ -10,6 +10,7 @@ import pytest
 from rag.cli import main
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.indexing import build_index
+from rag.pipeline import load_pipeline
 from rag.pipeline.as_json import hit_json
 from rerankers.distinct import DistinctReranker
 from retrievers.index.directory import LocalIndex
@@ -120,3 +121,14 @@ def test_rag_search_shows_one_of_a_group_with_a_count_and_still_k_hits(
     assert sorted(hit.get("duplicates", 0) for hit in hits) == [0, 2]
     assert main(search) == 0
     assert "(and 2 nearly the same)" in capsys.readouterr().out
+
+
+def test_a_graph_may_be_left_with_fewer_groups_than_it_keeps(tmp_path: Path) -> None:
+    one = prose(1)
+    texts = folder_of(tmp_path / "t", one, edited(one, 3), edited(one, 5))
+    build_index([texts], tmp_path / "idx", legs=("lexical",))
+    found = {"use": "retrieve.bm25", "in": "query", "k": 10}
+    distinct = {"use": "rerank.distinct", "in": "found", "k": 3}
+    spec = {"version": 1, "nodes": {"found": found, "distinct": distinct}, "output": "distinct"}
+    with load_pipeline(spec, index=tmp_path / "idx") as pipeline:
+        assert len(pipeline.search(one[0])) == 1
