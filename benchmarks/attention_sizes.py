@@ -7,22 +7,23 @@ too. Rows are told for heads up to a third, a half and two thirds of the layers,
 are kept in a work folder, so a run that was stopped goes on where it was; queries are taken in turn from all sets, so a
 part of a run is a smaller sample of every set.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_sizes --models MODEL ... [--depth 20] [--limit 40] [--record]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.attention_sizes --models MODEL ... [--depth 40 --report 20] [--limit 40] [--record]
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.attention import WEIGHTS, best_weight
-from benchmarks.attention_heads import MAX_TOKENS, others, read_scores
+from benchmarks.attention_heads import MAX_TOKENS, SHIPPED, others, read_scores
 from benchmarks.first_stage import Job, prepare
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS
@@ -33,7 +34,7 @@ from rag.evaluate.measures import evaluate
 from rag.evaluate.significance import holm, paired_randomisation
 from rerankers.attention.finding.case_scores import CaseScores
 from rerankers.attention.finding.pseudo import Case
-from rerankers.attention.finding.search_heads import score_cases, usual_depths
+from rerankers.attention.finding.search_heads import choose_heads, score_cases, usual_depths
 from rerankers.attention.finding.weighings import fit
 from rerankers.attention.heads.layout import Plan
 from rerankers.attention.reading.weigh import fused
@@ -137,10 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--sets", nargs="+", choices=list(JUDGEMENTS), default=list(JUDGEMENTS))
-    parser.add_argument("--depth", type=int, default=20)
+    parser.add_argument("--depth", type=int, default=20, help="candidates that are scored")
+    parser.add_argument("--report", type=int, nargs="*", default=[], help="tell of the first so many too")
     parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--record", action="store_true", help="append to results/attention_sizes.jsonl")
+    parser.add_argument("--ship", action="store_true", help="write the heads into the package")
     given = parser.parse_args()
     jobs = {name: prepare(name, depth=given.depth, limit=given.limit, stage="hybrid") for name in given.sets}
     for model in given.models:
@@ -150,42 +153,89 @@ def main() -> None:
         folder = given.work / f"{model.replace('/', '_')}-{given.depth}"
         plan = scored_by(llm, jobs, folder, last_layer=layers[-1])
         asked = read(jobs, folder)
-        own = {name: np.array([each.ndcg(None) for each in some]) for name, some in asked.items()}
-        rows = []
-        for layer in layers:
-            attention = attention_of(asked, slice(sum(at <= layer for at, _ in plan.names)))
-            alone = {n: np.array([a.ndcg(s) for a, s in zip(asked[n], attention[n], strict=True)]) for n in asked}
-            weighed = {name: by_weight(asked[name], attention[name]) for name in asked}
-            means = {name: values.mean(axis=0) for name, values in weighed.items()}
-            chosen = {name: WEIGHTS.index(best_weight([means[o] for o in asked if o != name])) for name in asked}
-            fusion = {name: weighed[name][:, chosen[name]] for name in asked}
-            rows.append((layer, alone, fusion))
-        tests = [
-            paired_randomisation(np.concatenate([*f.values()]), np.concatenate([*own.values()])) for _, _, f in rows
-        ]
-        ps = holm([test.p for test in tests])
-        mean = float(np.mean([values.mean() for values in own.values()]))
-        print(f"{model}: {sum(map(len, asked.values()))} queries, hybrid's first {given.depth}: {mean:.4f}")
-        for (layer, alone, fusion), test, p in zip(rows, tests, ps, strict=True):
-            a, f = (float(np.mean([values.mean() for values in one.values()])) for one in (alone, fusion))
-            sets = "  ".join(f"{n} {fusion[n].mean() - own[n].mean():+.3f}" for n in fusion)
-            print(
-                f"  layers 0-{layer}: alone {a:.4f}, fused {f:.4f}, {test.difference:+.4f} "
-                f"[{test.low:+.4f}, {test.high:+.4f}] p {p:.4f}   {sets}",
-                flush=True,
-            )
-            if given.record:
-                by_set = {
+        for depth in sorted({*given.report, given.depth}):
+            for told in table(plan, shortened(asked, depth), layers):
+                show(told | {"model": model, "depth": depth})
+                if given.record:
+                    record("attention_sizes", told | {"model": model, "depth": depth})
+        if given.ship:
+            ship(llm, plan, asked, model, layers)
+
+
+def table(plan: Plan, asked: Mapping[str, Sequence[Asked]], layers: Sequence[int]) -> list[dict[str, Any]]:
+    """A row for heads up to each of these layers: means over sets of nDCG@10, and what fusing adds to the hybrid."""
+    own = {name: np.array([each.ndcg(None) for each in some]) for name, some in asked.items()}
+    rows, tests = [], []
+    for layer in layers:
+        attention = attention_of(asked, slice(sum(at <= layer for at, _ in plan.names)))
+        alone = {n: np.array([a.ndcg(s) for a, s in zip(asked[n], attention[n], strict=True)]) for n in asked}
+        weighed = {name: by_weight(asked[name], attention[name]) for name in asked}
+        means = {name: values.mean(axis=0) for name, values in weighed.items()}
+        weights = {name: best_weight([means[o] for o in asked if o != name]) for name in asked}
+        fusion = {name: weighed[name][:, WEIGHTS.index(weights[name])] for name in asked}
+        tests.append(paired_randomisation(np.concatenate([*fusion.values()]), np.concatenate([*own.values()])))
+        rows.append(
+            {
+                "layer": layer,
+                "queries": sum(map(len, asked.values())),
+                "hybrid": over_sets(own),
+                "alone": over_sets(alone),
+                "fused": over_sets(fusion),
+                "gain": over_sets(fusion) - over_sets(own),
+                "weights": weights,
+                "sets": {
                     n: {"hybrid": own[n].mean(), "alone": alone[n].mean(), "fused": fusion[n].mean()} for n in own
-                }
-                told = {
-                    "model": model,
-                    "depth": given.depth,
-                    "layer": layer,
-                    "queries": len(np.concatenate([*own.values()])),
-                }
-                over = {"difference": test.difference, "low": test.low, "high": test.high, "p": p}
-                record("attention_sizes", {**told, "hybrid": mean, "alone": a, "fused": f, **over, "sets": by_set})
+                },
+            }
+        )
+    corrected = holm([test.p for test in tests])
+    return [
+        row | {"difference": test.difference, "low": test.low, "high": test.high, "p": p}
+        for row, test, p in zip(rows, tests, corrected, strict=True)
+    ]
+
+
+def over_sets(values: Mapping[str, NDArray[np.float64]]) -> float:
+    return float(np.mean([some.mean() for some in values.values()]))
+
+
+def show(told: Mapping[str, Any]) -> None:
+    sets = "  ".join(f"{name} {one['fused'] - one['hybrid']:+.3f}" for name, one in told["sets"].items())
+    print(
+        f"{told['model']}, {told['queries']} queries, hybrid's first {told['depth']}: {told['hybrid']:.4f}; "
+        f"layers 0-{told['layer']}: alone {told['alone']:.4f}, fused {told['fused']:.4f}, {told['gain']:+.4f}; "
+        f"of queries {told['difference']:+.4f} [{told['low']:+.4f}, {told['high']:+.4f}] p {told['p']:.4f}   {sets}",
+        flush=True,
+    )
+
+
+def shortened(asked: Mapping[str, Sequence[Asked]], depth: int) -> dict[str, list[Asked]]:
+    """The first candidates alone. A document is read by itself, so its scores are what they would have been."""
+    return {
+        name: [
+            replace(
+                each,
+                ranking=replace(each.ranking, hits=each.ranking.hits[:depth]),
+                scores=replace(
+                    each.scores,
+                    real=each.scores.real[:, :depth],
+                    null=each.scores.null[:, :depth],
+                    grades=each.scores.grades[:depth],
+                ),
+            )
+            for each in some
+        ]
+        for name, some in asked.items()
+    }
+
+
+def ship(llm: LocalLLM, plan: Plan, asked: Mapping[str, Sequence[Asked]], model: str, layers: Sequence[int]) -> None:
+    """Heads from the judgements of all sets, into the package."""
+    scores = [each.scores for some in asked.values() for each in some if each.can_teach]
+    found_on = f"{len(scores)} judged queries of {', '.join(asked)}"
+    search = choose_heads(llm, plan, scores, model=model, found_on=found_on, methods=["joint"], depths=layers)
+    search.heads.save(SHIPPED / f"{model}.json")
+    print(f"{model}: {search.heads.method}; {', '.join(search.heads.weights)}")
 
 
 if __name__ == "__main__":

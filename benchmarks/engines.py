@@ -94,9 +94,9 @@ def quantise(llm: Any, engine: str) -> None:
     from torchao import quantization as ao
 
     if engine == "int4":
-        from torchao.prototype.int4_opaque_tensor import Int4WeightOnlyOpaqueTensorConfig
+        from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
 
-        config: Any = Int4WeightOnlyOpaqueTensorConfig(group_size=128)
+        config: Any = PrototypeInt4WeightOnlyConfig(group_size=128)
     elif engine == "int8":
         config = ao.Int8WeightOnlyConfig()
     else:

@@ -21,7 +21,7 @@ from benchmarks.methods_study import SMALL, Study
 
 Kind = Literal["rerank", "reformulate", "retrieve", "rewrite", "backtrace"]
 
-WORDS, TOP = 32, 3
+TOP = 3
 BATCH_TOKENS = 16384
 """Tokens that the model reads at a time: the bound on memory, however many queries a batch has."""
 
@@ -55,12 +55,14 @@ class Method:
         """Whether it is run on a set."""
         return not set(self.kinds).isdisjoint(declared.kinds) and (not self.sets or declared.name in self.sets)
 
-    def firsts_on(self, declared: Declared) -> tuple[str, ...]:
+    def firsts_on(self, declared: Declared, study: Study = SMALL) -> tuple[str, ...]:
         """The first stages of the set that it is run with."""
-        return tuple(first for first in declared.firsts if not self.firsts or first in self.firsts)
+        wanted = study.reranked if self.stage == "rerank" and study.reranked else self.firsts
+        return tuple(first for first in declared.firsts if not wanted or first in wanted)
 
-    def params_on(self, name: str) -> dict[str, Any]:
-        return {**self.params, **self.differs.get(name, {})}
+    def params_on(self, name: str, study: Study = SMALL) -> dict[str, Any]:
+        params = {**self.params, **self.differs.get(name, {})}
+        return params | {"max_words": study.words} if "max_words" in params else params
 
     @property
     def oracle(self) -> bool:
@@ -72,7 +74,7 @@ class Method:
 
         The words of its prompts and its heads are told by their hash, and how the corpus was rewritten where that is searched.
         """
-        params = self.params_on(name)
+        params = self.params_on(name, study)
         told = [json.dumps(params, sort_keys=True), f"depth {study.depth}" if self.stage == "rerank" else self.join]
         told += [f"{prompt}:{digest}" for prompt, digest in prompts_of(self.use, params).items()]
         if "{heads}" in params.values():
@@ -101,7 +103,7 @@ _ONE = ("bm25", "shipped")  # variants of a method: one first stage of each set 
 def _rerank(
     name: str, use: str, *, words: bool = True, firsts: tuple[str, ...] = (), wiring: bool = False, **params: Any
 ) -> Method:
-    shown = {"max_words": WORDS} if words else {}
+    shown = {"max_words": SMALL.words} if words else {}
     return Method(
         name=name,
         use=f"rerank.{use}",
@@ -129,7 +131,9 @@ def _rerankers() -> Iterator[Method]:
     yield _rerank("setwise, bubblesort", "setwise", firsts=_ONE, method="bubblesort", top=TOP)
     yield _rerank("setwise, heapsort, written", "setwise", firsts=_ONE, scoring="generation", top=TOP)
     yield _rerank("tournament, letters weighed", "tournament", firsts=_ONE, scoring="likelihood")
-    yield _rerank("self-consistency", "self_consistency", words=False, firsts=_ONE, runs=3, params={"max_words": WORDS})
+    yield _rerank(
+        "self-consistency", "self_consistency", words=False, firsts=_ONE, runs=3, params={"max_words": SMALL.words}
+    )
     yield _rerank("pairwise, heapsort", "pairwise", firsts=_ONE, method="heapsort", top=TOP)
     yield _rerank("pairwise, sliding", "pairwise", firsts=_ONE, method="sliding", top=TOP)
     yield _rerank(
@@ -163,7 +167,7 @@ def _reformulate(
 _HYDE = {"scifact": {"prompt": "hyde_claim"}}
 _DENSE = ("hybrid",)  # what has no lexical form would be the plain query for bm25
 _GENQR: dict[str, Any] = {"n": 4, "max_tokens": 32}
-_FED: dict[str, Any] = {**_GENQR, "m": 3, "max_words": WORDS}
+_FED: dict[str, Any] = {**_GENQR, "m": 3, "max_words": SMALL.words}
 
 
 def _reformulators() -> Iterator[Method]:
@@ -224,15 +228,15 @@ def cells(study: Study = SMALL) -> list[Cell]:
         for method in METHODS
         for declared in SETS.values()
         if study.has(method.name, declared.name)
-        for cell in _cells(method, declared)
+        for cell in _cells(method, declared, study)
     ]
     return sorted(
         made, key=lambda cell: (cell.declared.late, cell.method.stage == "rerank" and cell.firsts == ("hybrid",))
     )
 
 
-def _cells(method: Method, declared: Declared) -> Iterator[Cell]:
-    firsts = method.firsts_on(declared) if method.on(declared) else ()
+def _cells(method: Method, declared: Declared, study: Study) -> Iterator[Cell]:
+    firsts = method.firsts_on(declared, study) if method.on(declared) else ()
     if method.stage == "rerank":
         yield from (Cell(method=method, declared=declared, firsts=(first,)) for first in firsts)
     elif firsts:

@@ -18,11 +18,15 @@ from benchmarks.methods_style import style
 from benchmarks.record import commit, machine
 from benchmarks.work_lines import Work
 from generators.llm.transformers import TransformersLLM
+from generators.llm.vllm_offline import VLLMOfflineLLM
 from rag.core.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
 from rag.graph.signature import signature
 from rag.models import resolve
 from rag.stages import FUSERS
 from rag.stages.transform.rewrite_code import RewriteCodeTransform
+
+KV_CACHE_GIB, WINDOW = 4, 4096
+"""Of vLLM: memory for what it has read, and tokens of one prompt with its answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,9 @@ class Runner:
         self._components: dict[tuple[str, str], Any] = {}
 
     @cached_property
-    def llm(self) -> TransformersLLM:
+    def llm(self) -> TransformersLLM | VLLMOfflineLLM:
+        if self._study.engine == "vllm":
+            return VLLMOfflineLLM(model=self._study.model, kv_cache_gib=KV_CACHE_GIB, max_model_len=WINDOW)
         return TransformersLLM(model=self._study.model, max_batch_tokens=BATCH_TOKENS)
 
     @cached_property
@@ -140,7 +146,9 @@ class Runner:
         if (method.name, bench.name) not in self._components:
             kind: Any = TABLES[method.stage].get(method.use.partition(".")[2])
             takes = inspect.signature(kind).parameters
-            given = {name: self._filled(value, bench) for name, value in method.params_on(bench.name).items()}
+            given = {
+                name: self._filled(value, bench) for name, value in method.params_on(bench.name, self._study).items()
+            }
             shared: dict[str, Callable[[], Any]] = {"llm": lambda: self.llm, "index": lambda: bench.index}
             given |= {name: get() for name, get in shared.items() if name in takes}
             for param in signature(kind, None).params:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.record import RESULTS
 
@@ -12,19 +13,23 @@ from benchmarks.record import RESULTS
 class Study:
     """A model, and how much of the table is run with it.
 
-    `methods` and `sets`: names of those that are run; none named means all. `queries`: of each set, where its list has so
-    many. `depth`: hits that rerankers read. `says`: what the page says of the model. `page`: its name without suffix.
+    `engine`: what reads and writes. `methods` and `sets`: names of those that are run; none named means all. `queries`: of
+    each set, where its list has so many. `depth`: hits that rerankers read, and `words` of each. `reranked`: the first
+    stages that they read; none named means all. `says`: what the page says of the model. `page`: its name without suffix.
     """
 
     name: str
     model: str
     says: str
+    engine: Literal["transformers", "vllm"] = "transformers"
     depth: int
+    words: int
     queries: int
     lines: Path
     page: str
     methods: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
+    reranked: tuple[str, ...] = ()
 
     def has(self, method: str, name: str) -> bool:
         """Whether a method is run on a set. The first stage itself always is."""
@@ -38,6 +43,7 @@ SMALL = Study(
     says="(135 million parameters). It is weak: these figures tell what each method costs and how often its output had to "
     "be mended, and whether a model of this size gains by it. They do not tell how the methods compare on a large model",
     depth=20,
+    words=32,
     queries=20,
     lines=RESULTS / "methods_queries.jsonl",
     page="methods",
@@ -45,10 +51,13 @@ SMALL = Study(
 LARGE = Study(
     name="large",
     model="qwen2.5-coder-1.5b-instruct",
-    says="(1.5 billion parameters, made for code). Twelve methods, beside [all of them on one of 135 "
+    engine="vllm",
+    says="(1.5 billion parameters, made for code) in vLLM. Twelve methods, beside [all of them on one of 135 "
     "million](methods.md), whose rerankers read twice as many hits",
     depth=10,
+    words=64,
     queries=40,
+    reranked=("hybrid",),
     lines=RESULTS / "methods_queries_1.5b.jsonl",
     page="methods_1.5b",
     methods=(

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from textwrap import fill
 
-from benchmarks.methods_list import TOP, WORDS, Cell, cells, plain
+from benchmarks.methods_list import TOP, Cell, cells, plain
 from benchmarks.methods_plot import Point, plot
 from benchmarks.methods_sets import SETS, Declared
 from benchmarks.methods_study import SMALL, Study
@@ -134,7 +134,7 @@ def _head(rows: dict[str, list[Row]], study: Study) -> str:
         progress=f"{state} Commits: {commits}. Processors: {machines}.",
         queries=study.queries,
         depth=study.depth,
-        words=WORDS,
+        words=study.words,
         top=TOP,
         fewest=FEWEST,
         significant=SIGNIFICANT,

@@ -15,6 +15,7 @@ import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from rag.stages.risk.bounds import NotReached
 from rag.stages.risk.calibration import Answers, Target
 from rag.stages.risk.logistic import Signals, best_ridge, crossed
 from rag.stages.risk.reading import SignalReader
+from rag.stages.risk.signals import written
 from rag.train.calibrate import calibrated
 from retrievers.index.protocol import Index
 
@@ -127,14 +129,19 @@ def answer_of(line: Line, asked: Asked, index: Index) -> Answer:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Tried:
     """What is known of the questions of a set that a model answered."""
 
     answers: list[Answer]
     right: list[bool]
-    signals: list[Signals]
+    before: list[Signals]
     answerable: int
+
+    @cached_property
+    def signals(self) -> list[Signals]:
+        """What is known of each once it is written."""
+        return [written(known, answer) for known, answer in zip(self.before, self.answers, strict=True)]
 
     @property
     def given(self) -> list[int]:
@@ -148,11 +155,9 @@ def tried(one: RiskSet, work: Work, model: str) -> Tried:
     there = [asked for asked in one.asked if asked.item.qid in lines]
     with index_of(one, graph(one, model)) as index:
         answers = [answer_of(lines[asked.item.qid], asked, index) for asked in there]
-        signals = SignalReader(index).read(answers) if answers else []
+        before = SignalReader(index).before([answer.context for answer in answers]) if answers else []
     right = [one.is_right(answer, asked.item) for answer, asked in zip(answers, there, strict=True)]
-    return Tried(
-        answers=answers, right=right, signals=signals, answerable=sum(asked.item.answerable for asked in there)
-    )
+    return Tried(answers=answers, right=right, before=before, answerable=sum(asked.item.answerable for asked in there))
 
 
 def calibrate(known: Tried, places: Sequence[int], *, risk: float, seed: int) -> Answers:
@@ -160,7 +165,8 @@ def calibrate(known: Tried, places: Sequence[int], *, risk: float, seed: int) ->
     return calibrated(
         [known.answers[place] for place in places],
         [known.right[place] for place in places],
-        [known.signals[place] for place in places],
+        [known.before[place] for place in places],
+        gate_behind="context",
         target=Target(risk=risk, confidence=CONFIDENCE, least_coverage=LEAST_COVERAGE),
         questions="benchmark",
         seed=seed,
@@ -169,10 +175,12 @@ def calibrate(known: Tried, places: Sequence[int], *, risk: float, seed: int) ->
 
 def outcome(known: Tried, risk: float) -> dict[str, Any]:
     """What is chosen on all questions, dealt out once."""
-    chosen = calibrate(known, range(len(known.answers)), risk=risk, seed=0).choice()
+    made = calibrate(known, range(len(known.answers)), risk=risk, seed=0)
+    gate = {"n": made.curve.n, "stopped": made.stopped, "stopped_right": made.stopped_right}
+    chosen = made.choice()
     if isinstance(chosen, NotReached):
-        return {"reached": False, "least_risk": chosen.least}
-    return {"reached": True, **chosen.as_dict()}
+        return {"reached": False, "least_risk": chosen.least, **gate}
+    return {"reached": True, **chosen.as_dict(), **gate}
 
 
 def resampled(known: Tried, risk: float) -> dict[str, Any]:
@@ -193,7 +201,8 @@ def resampled(known: Tried, risk: float) -> dict[str, Any]:
         chosen = made.choice()
         if isinstance(chosen, NotReached):
             continue
-        given = [place for place in known.given if made.model(known.signals[place]) >= chosen.threshold]
+        let = [place for place in known.given if made.gate is None or made.gate(known.before[place])]
+        given = [place for place in let if made.model(known.signals[place]) >= chosen.threshold]
         wrong = sum(not known.right[place] for place in given)
         reached += 1
         broken += wrong > risk * len(given)
@@ -215,7 +224,7 @@ def pooled(several: Sequence[Tried]) -> Tried:
     return Tried(
         answers=[answer for one in several for answer in one.answers],
         right=[right for one in several for right in one.right],
-        signals=[signals for one in several for signals in one.signals],
+        before=[before for one in several for before in one.before],
         answerable=sum(one.answerable for one in several),
     )
 

@@ -7,15 +7,18 @@ from typing import Any
 
 from rag.stages.risk.bounds import Curve, Step
 from rag.stages.risk.calibration import Answers, Calibration, Hits, MadeFor, Target
+from rag.stages.risk.gate import Gate
 from rag.stages.risk.logistic import Logistic
 from rag.stages.risk.relevance import Scale
 
+HELD = Logistic(names=("question.held",), means=(0.5,), spreads=(0.25,), weights=(2.0,), intercept=0.0)
+GATE = Gate(node="context", model=HELD, threshold=0.5)
+"""Stops questions of whose content words the passages hold less than half."""
 NOWHERE = MadeFor(graph="test", nodes={}, legs={}, index="")
 
 
 def calibration(*, made_for: MadeFor = NOWHERE, node: str = "first", **of_answers: Any) -> Calibration:
     """100 questions were tried: 60 answers from confidence 0.5 on with none wrong, 90 from 0 on with 30 wrong."""
-    model = Logistic(names=("question.held",), means=(0.5,), spreads=(0.25,), weights=(2.0,), intercept=0.0)
     steps = (
         Step(threshold=0.5, fit_given=60, fit_wrong=0, given=60, wrong=0),
         Step(threshold=0.0, fit_given=90, fit_wrong=30, given=90, wrong=30),
@@ -24,7 +27,7 @@ def calibration(*, made_for: MadeFor = NOWHERE, node: str = "first", **of_answer
         "kind": "bound",
         "questions": "made up",
         "target": Target(risk=0.1, confidence=0.95, least_coverage=0.1),
-        "model": model,
+        "model": HELD,
         "curve": Curve(steps=steps, n=100, n_fit=100),
         **of_answers,
     }

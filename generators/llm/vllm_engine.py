@@ -24,23 +24,29 @@ from typing import Any, TypeVar
 from generators.llm import vllm_guard
 from rag.core.errors import MissingDependency, MissingModel, StageError
 from rag.core.quiet import USAGE_REPORTS_OFF
+from rag.models.processor import usable_core_ids
 
 T = TypeVar("T")
 Request = tuple[list[int], Any]
 """Token ids of a prompt, and vLLM's sampling parameters."""
 
 _LOAD_S = 180
+_FEW_CORES = 4
 _DEAD = "llm.vllm_offline: the engine has died, most often for want of memory; its log says why. The next call starts another."
 
 
-def quiet_environment() -> None:
-    """No usage reports, no telemetry, little log. Works only before vLLM is imported."""
+def prepare_environment() -> None:
+    """No usage reports, no telemetry, little log, all of few cores. Works only before vLLM is imported."""
     os.environ.update(USAGE_REPORTS_OFF)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     # The engine's processes meet on this machine; without this vLLM asks a route to addresses outside for its own one.
     os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")
     # A forked child hangs if a library of this process has used its threads before.
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    # Left alone, vLLM on a processor keeps one core free for its scheduler, which is half of two.
+    cores = usable_core_ids()
+    if len(cores) <= _FEW_CORES:
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
 
 
 @cache
@@ -53,7 +59,7 @@ def require_loadable() -> str:
         MissingDependency: it does not load.
     """
     script = "import vllm; from vllm.platforms import current_platform as p; print('vllm', vllm.__version__, 'on', p.device_type)"
-    quiet_environment()
+    prepare_environment()
     try:
         done = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, timeout=_LOAD_S, check=False
@@ -175,7 +181,7 @@ def _guarded(engines: Sequence[int | None]) -> subprocess.Popen[bytes]:
 
 
 async def _start(settings: Mapping[str, Any]) -> Any:
-    quiet_environment()
+    prepare_environment()
     from vllm import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 

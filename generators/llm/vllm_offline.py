@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from generators.llm.loading import DType, load_tokenizer
 from generators.llm.loading import context_window as window_of
 from generators.llm.params import FORMS, LastScores, require_choices, require_pairs, require_room, require_valid
-from generators.llm.vllm_engine import Engine, quiet_environment, require_loadable
+from generators.llm.vllm_engine import Engine, prepare_environment, require_loadable
 from generators.llm.vllm_replies import completion, forms, logprobs, tail_scores
 from rag.core.memory import GIB, RAM, Need, gpu_memory, ram_limit
 from rag.core.optional import need
@@ -342,7 +342,7 @@ class VLLMOfflineLLM:
             return self._running
 
     def _settings(self) -> dict[str, Any]:
-        quiet_environment()
+        prepare_environment()
         from vllm.platforms import current_platform
 
         settings: dict[str, Any] = {

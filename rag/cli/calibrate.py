@@ -138,6 +138,7 @@ def _answers_json(answers: Answers) -> dict[str, Any]:
         "n_fit": answers.curve.n_fit,
         "target": target.model_dump(),
         "chosen": chosen.as_dict() if isinstance(chosen, Choice) else None,
+        "gate": None if answers.gate is None else {"stopped": answers.stopped, "right": answers.stopped_right},
         "why_not": chosen.why if isinstance(chosen, NotReached) else None,
         "least_risk": chosen.least if isinstance(chosen, NotReached) else None,
         "steps": [step.as_dict() for step in tested_steps(answers.curve, confidence=target.confidence)],
@@ -156,6 +157,11 @@ def show(calibration: Calibration) -> None:
         return
     curve, target, chosen = answers.curve, answers.target, answers.choice()
     say(f"\n{answers.questions}: confidence fit on {curve.n_fit}, thresholds tested on {curve.n}")
+    if answers.gate is not None:
+        say(
+            f"before anything is written, {answers.stopped} of {curve.n} are stopped: {answers.stopped_right} of them would "
+            "have been answered right"
+        )
     say(risk_table(tested_steps(curve, confidence=target.confidence), target.confidence, chosen=chosen))
     if isinstance(chosen, Choice):
         kept = "at most" if answers.kind == "bound" else "by estimate, and no more than that, at most"

@@ -115,7 +115,7 @@ class CanReadAhead(Protocol):
 
 
 class Assembler(Protocol):
-    """One context per ranking, in order."""
+    """One context per ranking, in order. A second one behind it takes contexts."""
 
     def assemble(self, rankings: Sequence[Ranking]) -> list[Context]: ...
 

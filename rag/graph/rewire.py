@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rag.core.errors import SpecError
 from rag.graph.names import new_name
@@ -53,7 +54,8 @@ def with_calibration(
 ) -> GraphSpec:
     """The graph with what a file of `rag calibrate` says of it: relevance beside scores, and answers at a risk.
 
-    A `rerank.relevance` stands behind the node whose scores were calibrated, and a `check.risk` behind the answers.
+    A `rerank.relevance` stands behind the node whose scores were calibrated, an `assemble.gate` behind the passages, if the
+    file has a gate, and a `check.risk` behind the answers.
 
     Args:
         risk, confidence: others than the file's.
@@ -63,8 +65,12 @@ def with_calibration(
     """
     known = load_calibration(Path(calibration))
     if known.hits is not None:
-        graph = _with_relevance(graph, known.hits.node, calibration, min_relevance)
+        params = {"calibration": str(calibration), "least": min_relevance}
+        graph = _with_node(graph, "relevance", "rerank.relevance", known.hits.node, params)
     if known.answers is not None:
+        if known.answers.gate is not None:
+            gated = known.answers.gate.node
+            graph = _with_node(graph, "gate", "assemble.gate", gated, {"calibration": str(calibration)})
         asked = {"calibration": str(calibration), "risk": risk, "confidence": confidence}
         params = {key: value for key, value in asked.items() if value is not None}
         name = new_name("risk", graph.nodes)
@@ -73,17 +79,17 @@ def with_calibration(
     return graph
 
 
-def _with_relevance(graph: GraphSpec, scored: str, calibration: str | Path, least: float) -> GraphSpec:
-    if scored not in graph.nodes:
+def _with_node(graph: GraphSpec, wanted: str, use: str, behind: str, params: dict[str, Any]) -> GraphSpec:
+    """The graph with one node more, that all read which read the one it stands behind."""
+    if behind not in graph.nodes:
         raise SpecError(
-            f"'{calibration}' was made for another graph: this one has no node '{scored}'. Run rag calibrate"
+            f"'{params['calibration']}' was made for another graph: this one has no node '{behind}'. Run rag calibrate"
         )
-    name = new_name("relevance", graph.nodes)
+    name = new_name(wanted, graph.nodes)
     nodes = {
-        each: node.model_copy(update={"inputs": tuple(name if i == scored else i for i in node.inputs)})
+        each: node.model_copy(update={"inputs": tuple(name if i == behind else i for i in node.inputs)})
         for each, node in graph.nodes.items()
     }
-    params = {"calibration": str(calibration), "least": least}
-    nodes[name] = Node(use="rerank.relevance", inputs=(scored,), k=graph.nodes[scored].k, params=params)
-    output = name if graph.output == scored else graph.output
+    nodes[name] = Node(use=use, inputs=(behind,), k=graph.nodes[behind].k, params=params)
+    output = name if graph.output == behind else graph.output
     return graph.model_copy(update={"nodes": nodes, "output": output})

@@ -38,14 +38,23 @@ def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
     torch counts the machine's cores; in a container with a quota its threads would wait for one another.
     """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = len(_allowed_cores())
     try:
         used, period = quota.read_text(encoding="ascii").split()
         cores = min(cores, math.ceil(int(used) / int(period)))
     except (OSError, ValueError):  # no control group, or "max"
         pass
     return max(cores, 1)
+
+
+def usable_core_ids() -> list[int]:
+    """As many cores as are usable, by their numbers in the system, the lowest first."""
+    return _allowed_cores()[: usable_cores()]
+
+
+def _allowed_cores() -> list[int]:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
 
 
 @cache

@@ -18,7 +18,7 @@ from retrievers.index.protocol import Index
 
 logger = logging.getLogger(__name__)
 
-READS_IT = ("check.risk", "rerank.relevance")
+READS_IT = ("assemble.gate", "check.risk", "rerank.relevance")
 """Components that read a calibration. A graph with them and one without are the same to it."""
 
 
@@ -115,10 +115,11 @@ def require_calibrated(graph: Graph, index: Index | None) -> None:
 def _calibrations(graph: Graph) -> Iterator[tuple[str, Calibration, bool]]:
     """Where each stands, and whether it decides on answers."""
     from rag.stages.checks.risk import RiskChecker
+    from rag.stages.gate import GateAssembler
     from rerankers.relevance import RelevanceReranker
 
+    nodes = graph.spec.graph.nodes
     for name, part in graph.parts.items():
-        if isinstance(part, RiskChecker | RelevanceReranker):
-            of_answers = isinstance(part, RiskChecker)
-            use = "check.risk" if of_answers else "rerank.relevance"
-            yield f"node '{name}' ({use})", part.calibration, of_answers
+        if isinstance(part, GateAssembler | RiskChecker | RelevanceReranker):
+            where = f"node '{name}' ({nodes[name].use})"
+            yield where, part.calibration, not isinstance(part, RelevanceReranker)

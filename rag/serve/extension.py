@@ -49,6 +49,7 @@ def whole_json(result: RunResult, graph: Graph, *, session: str | None, notes: S
         **begun_json(result, graph, session=session, notes=notes),
         "citations": citations_json(answer, passages_of(result)),
         "verdicts": list(map(verdict_json, answer.verdicts)),
+        "confidence": answer.confidence,
         "status": answer.status,
         "finish_reason": answer.finish_reason,
         "outcome": outcome_json(answer.outcome),

@@ -25,6 +25,7 @@ FUSERS = Registry(
 ASSEMBLERS = Registry(
     "assemble",
     {
+        "gate": "rag.stages.gate:GateAssembler",
         "sections": "rag.stages.sections:SectionsAssembler",
         "token_budget": "rag.stages.assemble:TokenBudgetAssembler",
     },

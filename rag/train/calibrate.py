@@ -17,11 +17,14 @@ from rag.core.progress import Progress, silent
 from rag.core.types import Answer
 from rag.evaluate.beir import Item
 from rag.evaluate.right import Right
+from rag.graph.spec import QUERY
 from rag.pipeline import Pipeline
 from rag.stages.risk.bounds import curve_of
 from rag.stages.risk.calibration import Answers, Target
+from rag.stages.risk.gate import Gate, fit_gate
 from rag.stages.risk.logistic import Signals, best_ridge, crossed, fit
 from rag.stages.risk.reading import SignalReader
+from rag.stages.risk.signals import written
 
 FIT_SHARE = 0.4
 """Of the questions, how many the confidence is fit on."""
@@ -53,17 +56,18 @@ def calibrate_graph(
     pipeline.require_answers()
     if pipeline.index is None:
         raise SpecError("a calibration is for a graph that searches: name an index")
-    reader, answers, signals = SignalReader(pipeline.index), list[Answer](), list[Signals]()
+    reader, answers, before = SignalReader(pipeline.index), list[Answer](), list[Signals]()
     for start in range(0, len(items), _BATCH):
         batch = items[start : start + _BATCH]
         made = pipeline.ask_batch([item.query for item in batch])
         answers += made
-        signals += reader.read(made)
+        before += reader.before([answer.context for answer in made])
         progress("asking", start + len(batch), len(items))
     return calibrated(
         answers,
         [right(answer, item, language) for answer, item in zip(answers, items, strict=True)],
-        signals,
+        before,
+        gate_behind=_assembler(pipeline),
         target=target,
         questions=questions,
         kind=kind,
@@ -71,21 +75,32 @@ def calibrate_graph(
     )
 
 
+def _assembler(pipeline: Pipeline) -> str | None:
+    """The node whose passages the answers are written from; None where that is no assembler."""
+    graph = pipeline.graph
+    source = graph.answering[0].inputs[0]
+    return source if source != QUERY and graph.node(source).stage == "assemble" else None
+
+
 def calibrated(
     answers: Sequence[Answer],
     right: Sequence[bool],
-    signals: Sequence[Signals],
+    before: Sequence[Signals],
     *,
+    gate_behind: str | None,
     target: Target,
     questions: str,
     kind: Literal["bound", "estimated"] = "bound",
     fit_share: float = FIT_SHARE,
     seed: int = 0,
 ) -> Answers:
-    """Fit how sure answers are, and count what each threshold gives.
+    """Fit which questions are worth a model's time and how sure answers are, and count what each threshold gives.
+
+    The gate is learnt from the first part too, so what is tested is the graph with the gate in it.
 
     Args:
-        answers: one per question, refusals too. `right`, `signals`: of each; those of refusals are not looked at.
+        answers: one per question, refusals too. `right`, `before`: of each, and what was known of it before it was written.
+        gate_behind: the assembler that a gate would stand behind; None makes none.
         seed: of the deal.
     Raises:
         SpecError: too few answers were given to fit on.
@@ -94,12 +109,16 @@ def calibrated(
     random.Random(seed).shuffle(places)
     n_fit = round(fit_share * len(places))
     parts = places[:n_fit], places[n_fit:]
-    fitting, testing = ([place for place in part if answers[place].status == "answered"] for part in parts)
+    gate = None if gate_behind is None else _gate(parts[0], answers, right, before, node=gate_behind)
+    stopped = {place for place in places if gate and answers[place].context.passages and not gate(before[place])}
+    given = {place for place in places if answers[place].status == "answered"} - stopped
+    fitting, testing = ([place for place in part if place in given] for part in parts)
     if len(fitting) < _LEAST:
         raise SpecError(
             f"{len(fitting)} of {n_fit} questions were answered; a confidence is fit on {_LEAST} answers or more. Give more "
             "questions, or ones that the graph answers"
         )
+    signals = [written(known, answer) for known, answer in zip(before, answers, strict=True)]
     rows, labels = [signals[place] for place in fitting], [right[place] for place in fitting]
     ridge = best_ridge(rows, labels)
     model = fit(rows, labels, ridge=ridge)
@@ -111,4 +130,16 @@ def calibrated(
         fit_wrong=[not each for each in labels],
         n_fit=n_fit,
     )
-    return Answers(kind=kind, questions=questions, target=target, model=model, curve=curve)
+    tested = stopped & {*parts[1]}
+    lost = sum(right[place] and answers[place].status == "answered" for place in tested)
+    counts = {"stopped": len(tested), "stopped_right": lost}
+    return Answers(kind=kind, questions=questions, target=target, model=model, curve=curve, gate=gate, **counts)
+
+
+def _gate(
+    places: Sequence[int], answers: Sequence[Answer], right: Sequence[bool], before: Sequence[Signals], *, node: str
+) -> Gate | None:
+    """A gate learnt from those of these questions for which there were passages."""
+    asked = [place for place in places if answers[place].context.passages]
+    good = [right[place] and answers[place].status == "answered" for place in asked]
+    return fit_gate([before[place] for place in asked], good, node=node)

@@ -43,7 +43,7 @@ def test_the_promise_holds_when_it_is_tried() -> None:
     known = Tried(
         answers=[answer("x")] * 150,
         right=right,
-        signals=[{"s": float(place % 10)} for place in range(150)],
+        before=[{"s": float(place % 10)} for place in range(150)],
         answerable=150,
     )
     found = resampled(known, 0.2)

@@ -17,7 +17,7 @@ from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.promptreps.settings import PromptRepsSettings
-from tests.calibrations import saved
+from tests.calibrations import GATE, saved
 from tests.generators.llm.conftest import save_random_model
 from tests.other_server import OtherServer
 from tests.rerankers.tiny_classifier import tiny_classifier
@@ -116,7 +116,7 @@ def given(
         "dictionary": str(dictionary),
         "cache": str(run.with_name("cache")),
         "url": other_server,
-        "calibration": str(saved(run.with_name("calibration.json"))),
+        "calibration": str(saved(run.with_name("calibration.json"), gate=GATE)),
     }
     return Given(index=index, llm=tiny_llm, plain=plain)
 

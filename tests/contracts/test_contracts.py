@@ -179,7 +179,13 @@ class TestRerankers:
             make("rerank", name).rerank(rankings, k=0)
 
 
-@pytest.mark.parametrize("name", names("assemble"))
+def assemblers(port: type) -> list[str]:
+    return [
+        name for name in names("assemble") if signature(TABLES["assemble"][0].get(name), "assemble").ports == (port,)
+    ]
+
+
+@pytest.mark.parametrize("name", assemblers(Ranking))
 class TestAssemblers:
     def test_passages_are_hits_in_order_within_the_budget(self, name: str, make: Make, rankings: list[Ranking]) -> None:
         assembler = make("assemble", name)
@@ -195,6 +201,17 @@ class TestAssemblers:
         context = make("assemble", name).assemble([replace(rankings[0], hits=())])[0]
         assert context.passages == ()
         assert context.n_tokens == 0
+
+
+@pytest.mark.parametrize("name", assemblers(Context))
+def test_what_stands_behind_an_assembler_adds_no_passage(name: str, make: Make, rankings: list[Ranking]) -> None:
+    given = [Context(query=r.query, passages=r.hits[:2], n_tokens=30) for r in rankings[:3]]
+    given.append(Context(query=rankings[3].query))
+    made = make("assemble", name).assemble(given)
+    assert [context.qid for context in made] == [context.qid for context in given]
+    for context, before in zip(made, given, strict=True):
+        assert {hit.doc_id for hit in context.passages} <= {hit.doc_id for hit in before.passages}
+        assert context.usage.calls == 0
 
 
 @pytest.mark.parametrize("name", names("generate"))

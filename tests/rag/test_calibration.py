@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rag.core.errors import SpecError
+from rag.core.types import Query
 from rag.evaluate.beir import Item
 from rag.evaluate.right import RIGHT
 from rag.indexing import build_index
@@ -22,7 +24,7 @@ from rag.train.own_questions import own_items
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
-from tests.calibrations import calibration, saved
+from tests.calibrations import GATE, calibration, saved
 from tests.tiny_models import tiny_sentence_model
 
 TARGET = Target(risk=0.4, confidence=0.8, least_coverage=0.1)
@@ -113,6 +115,42 @@ class TestAGraphWithACalibration:
             load_pipeline(graph(), index=index, risk=0.1)
 
 
+class TestAGate:
+    def test_a_question_that_is_stopped_costs_no_call_and_others_are_answered(
+        self, index: LocalIndex, tmp_path: Path
+    ) -> None:
+        with load_pipeline(graph(), index=index) as pipeline:
+            file = saved(tmp_path / "calibration.json", made_for=made_for(pipeline.graph, index), gate=GATE)
+        with load_pipeline(graph(), index=index, calibration=file) as pipeline:
+            answers = pipeline.ask_batch([Query(qid="1", text=HELD), Query(qid="2", text=f"{NOT_HELD} days")])
+            hits = pipeline.search(f"{NOT_HELD} days").hits
+        assert [(a.status, a.usage.calls, len(a.context.passages)) for a in answers] == [
+            ("answered", 1, 2),
+            ("no_answer", 0, 0),
+        ]
+        assert hits, "what is searched is not stopped"
+
+    def test_its_node_tells_how_many_it_stopped(self, index: LocalIndex, tmp_path: Path) -> None:
+        with load_pipeline(graph(), index=index) as pipeline:
+            file = saved(tmp_path / "calibration.json", made_for=made_for(pipeline.graph, index), gate=GATE)
+        with load_pipeline(graph(), index=index, calibration=file) as pipeline:
+            told = pipeline.run([f"{NOT_HELD} days"])
+        [report] = [node for node in told.nodes if node.use == "assemble.gate"]
+        assert report.counts == {"stopped_by_gate": 1}
+
+    def test_a_file_without_one_is_refused_by_the_node(self, index: LocalIndex, file: Path) -> None:
+        spec = graph()
+        spec["nodes"]["gate"] = {"use": "assemble.gate", "in": "context", "with": {"calibration": str(file)}}
+        spec["nodes"]["answer"]["in"] = "gate"
+        with pytest.raises(SpecError, match="has no gate: leave the node out"):
+            load_pipeline(spec, index=index)
+
+    def test_one_of_another_graph_is_refused_by_the_name_of_its_node(self, index: LocalIndex, tmp_path: Path) -> None:
+        file = saved(tmp_path / "calibration.json", gate=replace(GATE, node="passages"))
+        with pytest.raises(SpecError, match=r"another graph: this one has no node 'passages'"):
+            load_pipeline(graph(), index=index, calibration=file)
+
+
 class TestItIsRefused:
     def test_for_another_graph_by_its_nodes(self, index: LocalIndex, file: Path) -> None:
         with pytest.raises(SpecError, match=r"another graph or index, '.*': node 'answer' is another.*rag calibrate"):
@@ -194,6 +232,8 @@ class TestCalibrating:
         assert chosen.bound <= 0.4
         made.save(tmp_path / "calibration.json")
         assert load_calibration(tmp_path / "calibration.json") == made
+        assert answers.gate is not None
+        assert answers.stopped > answers.stopped_right
         with load_pipeline(graph(), index=index, calibration=tmp_path / "calibration.json") as pipeline:
             given = [answer.status == "answered" for answer in pipeline.ask_batch([item.query for item in asked])]
         wrong = [item for item, said in zip(asked, given, strict=True) if said and not item.answerable]

@@ -14,9 +14,11 @@ from generators.llm.scripted import ScriptedLLM
 from rag.core.errors import MissingModel
 from rag.core.types import Completion, Message, Prompt, SamplingParams
 from rag.pipeline import Pipeline, load_pipeline
+from rag.pipeline.calibrated import made_for
 from rag.serve import ServeSettings, create_app
 from rag.service.service import Service
 from rag.service.wire.chat_reply import ChatReply
+from tests.calibrations import saved
 from tests.serve.asking import DEADLINE_S, asked, openai_client, posted, until
 from tests.serve.browser import served
 from tests.serve.test_endpoints import replace_node
@@ -442,3 +444,15 @@ def test_checked_answers_come_with_verdicts(
         == {"similar": 1, "unsupported": 1}
         | {"tell": {}, "drop": {"dropped": 1}, "refuse": {"refused": 1}}[unsupported]
     )
+
+
+def test_a_calibrated_answer_says_how_sure_it_is(index: Path, tmp_path: Path) -> None:
+    made = graph(replies=["Thirty days [1]."])
+    with load_pipeline(made, index=index) as plain:
+        assert plain.index is not None
+        of = made_for(plain.graph, plain.index)
+        file = saved(tmp_path / "calibration.json", made_for=of, node=plain.graph.last_ranking())
+    with load_pipeline(made, index=index, calibration=file) as pipeline, openai_client(pipeline) as client:
+        more = extension(client.chat.completions.create(**asked()))
+    assert 0 <= more["confidence"] <= 1
+    assert all(0 <= source["relevance"] <= 1 for source in more["sources"])

@@ -23,11 +23,13 @@ export function openPassage(source, cited) {
   byId("passage-title").focus({ preventScroll: true });
 }
 
+const number = (name, value) => (Number.isFinite(value) ? `${name} ${value.toFixed(3)}` : "");
+
 function fill(source, { claim = "", by = "model", support } = {}) {
   tell(byId("passage-marker"), `Source ${source.marker}`);
   tell(byId("passage-title"), titleOf(source));
   tell(byId("passage-where"), placeOf(source));
-  tell(byId("passage-id"), `${source.doc_id}${Number.isFinite(source.score) ? ` · score ${source.score.toFixed(3)}` : ""}`);
+  tell(byId("passage-id"), [source.doc_id, number("score", source.score), number("relevance", source.relevance)].filter(Boolean).join(" · "));
   const span = support && spanOf(source.text, support);
   showClaim(claim, by, span);
   showText(unwrapped(source.text), span);

@@ -5,7 +5,7 @@ import { offerCopy } from "./copy.js";
 import { copyOf, placeOf, tell, titleOf } from "./dom.js";
 import { followPassage, openPassage } from "./passage.js";
 import { showStages } from "./stages.js";
-import { summaryOf } from "./verdict.js";
+import { summaryOf, surenessOf } from "./verdict.js";
 
 const NOTES = {
   no_answer: "The passages hold no answer to this.",
@@ -73,7 +73,7 @@ export class Turn {
     this.showSources("read, not cited", ragline.citations);
     showStages(this.find(".stages"), ragline, seconds);
     const note = NOTES[ragline.status] ?? NOTES[ragline.finish_reason] ?? "";
-    this.end([note, summaryOf(ragline.verdicts)].filter(Boolean).join(" "));
+    this.end([note, surenessOf(ragline.confidence), summaryOf(ragline.verdicts)].filter(Boolean).join(" "));
     if (this.text) offerCopy(this.find("article > .copy"), "Copy answer", () => this.text);
   }
 

@@ -10,6 +10,9 @@ export function wordsOf({ kind, by, marker }) {
   return kind === "contradicted" && marker ? `contradicted by ${marker}` : WORDS[kind] ?? String(kind);
 }
 
+/** How sure the server is of an answer; empty where nobody calibrated it. */
+export const surenessOf = (confidence) => (Number.isFinite(confidence) ? `Right with a chance of ${Math.round(100 * confidence)}%.` : "");
+
 /** One line on all of them; empty where nothing was checked. */
 export function summaryOf(verdicts = []) {
   if (!verdicts.length) return "";

@@ -49,6 +49,9 @@ class ChatReport(BaseModel):
     notes: list[str] = Field(description="What was not done as the request says, a sentence each.")
     citations: list[Citation]
     verdicts: list[Verdict] = Field(description="One for each sentence that a check judged; empty without a check.")
+    confidence: float | None = Field(
+        description="The calibrated chance that the answer is right; null without check.risk."
+    )
     status: Literal["answered", "no_answer", "failed"]
     finish_reason: str
     outcome: OutcomeReply

@@ -40,6 +40,9 @@ class Hit(BaseModel):
     rank: int
     doc_id: str
     score: float
+    relevance: float | None = Field(
+        default=None, description="What the score is worth, 0 to 1; left out if not calibrated."
+    )
     title: str
     text: str
     position: Position
@@ -56,6 +59,9 @@ class Source(BaseModel):
     marker: int
     doc_id: str
     score: float
+    relevance: float | None = Field(
+        default=None, description="What the score is worth, 0 to 1; left out if not calibrated."
+    )
     title: str
     text: str
     position: Position

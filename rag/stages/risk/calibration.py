@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.stages.risk.bounds import Choice, Curve, NotReached, choose
+from rag.stages.risk.gate import Gate
 from rag.stages.risk.logistic import Logistic
 from rag.stages.risk.relevance import Scale
 
@@ -51,14 +52,20 @@ class Answers(_Frozen):
     target: Target
     model: Logistic
     curve: Curve
+    gate: Gate | None = Field(
+        default=None, description="Stops questions before anything is written; the curve is behind it."
+    )
+    stopped: int = Field(default=0, ge=0, description="Of the curve's n questions, those that the gate stopped.")
+    stopped_right: int = Field(default=0, ge=0, description="Of these, those whose answer would have been right.")
 
     @model_validator(mode="after")
     def _whole(self) -> Answers:
-        m, steps = self.model, self.curve.steps
-        if not len(m.names) == len(m.means) == len(m.spreads) == len(m.weights):
-            raise ValueError("model: names, means, spreads and weights are not equally many")
-        if not all(spread > 0 for spread in m.spreads):
-            raise ValueError("model: a spread is not above 0")
+        steps = self.curve.steps
+        for name, m in (("model", self.model), *([("gate", self.gate.model)] if self.gate else ())):
+            if not len(m.names) == len(m.means) == len(m.spreads) == len(m.weights):
+                raise ValueError(f"{name}: names, means, spreads and weights are not equally many")
+            if not all(spread > 0 for spread in m.spreads):
+                raise ValueError(f"{name}: a spread is not above 0")
         if any(one.threshold <= other.threshold for one, other in pairwise(steps)):
             raise ValueError("curve: thresholds do not fall from step to step")
         if any(not 0 <= s.wrong <= s.given <= self.curve.n or not 0 <= s.fit_wrong <= s.fit_given for s in steps):

@@ -1,13 +1,13 @@
-"""Signals of answers, from the answers themselves and from what the legs of the index find for their questions."""
+"""Signals of answers and of what they are written from, with what the legs of the index find for their questions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.core.types import Answer, Query, Ranking
+from rag.core.types import Answer, Context, Query, Ranking
 from rag.ingest.sentences import sentences
 from rag.stages.risk.logistic import Signals
-from rag.stages.risk.signals import of_legs, of_meaning, of_passages, of_verdicts, of_words
+from rag.stages.risk.signals import of_legs, of_meaning, of_passages, written
 from retrievers.index.protocol import Index
 
 LEGS = ("lexical", "dense")
@@ -34,17 +34,20 @@ class SignalReader:
 
     def read(self, answers: Sequence[Answer]) -> list[Signals]:
         """Name -> value for each answer, in order. Which names there are depends on the legs of the index."""
-        legs = self._legs([_question(answer) for answer in answers])
-        near = self._near(answers)
+        before = self.before([answer.context for answer in answers])
+        return [written(known, answer) for known, answer in zip(before, answers, strict=True)]
+
+    def before(self, contexts: Sequence[Context]) -> list[Signals]:
+        """Name -> value of what is known before anything is written, for each context."""
+        legs = self._legs([_question(context.query) for context in contexts])
+        near = self._near(contexts)
         return [
             {
                 **of_legs({name: rankings[place] for name, rankings in legs.items()}),
-                **of_passages(answer),
+                **of_passages(context),
                 **near[place],
-                **of_words(answer),
-                **of_verdicts(answer),
             }
-            for place, answer in enumerate(answers)
+            for place, context in enumerate(contexts)
         ]
 
     def _legs(self, queries: Sequence[Query]) -> dict[str, list[Ranking]]:
@@ -58,14 +61,14 @@ class SignalReader:
             if name in self._index.legs
         }
 
-    def _near(self, answers: Sequence[Answer]) -> list[dict[str, float | None]]:
+    def _near(self, contexts: Sequence[Context]) -> list[dict[str, float | None]]:
         if "dense" not in self._index.legs:
-            return [{} for _ in answers]
+            return [{} for _ in contexts]
         from retrievers.legs.dense.search import dense
 
         encoder = dense(self._index).encoder
-        questions = encoder.encode([answer.query.root.text for answer in answers], role="query")
-        texts = [_sentences(answer) for answer in answers]
+        questions = encoder.encode([context.query.root.text for context in contexts], role="query")
+        texts = [_sentences(context) for context in contexts]
         vectors = encoder.encode([text for group in texts for text in group], role="document")
         near, start = [], 0
         for question, group in zip(questions, texts, strict=True):
@@ -74,12 +77,12 @@ class SignalReader:
         return near
 
 
-def _question(answer: Answer) -> Query:
+def _question(query: Query) -> Query:
     """The question as it was asked, understandable alone."""
-    root = answer.query.root
-    return Query(qid=answer.qid, text=root.text, where=root.where)
+    root = query.root
+    return Query(qid=query.qid, text=root.text, where=root.where)
 
 
-def _sentences(answer: Answer) -> list[str]:
-    texts = (hit.document.full_text for hit in answer.context.passages)
+def _sentences(context: Context) -> list[str]:
+    texts = (hit.document.full_text for hit in context.passages)
     return [text[start:end] for text in texts for start, end in sentences(text)][:_SENTENCES]

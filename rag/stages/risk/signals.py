@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.types import Answer, Ranking
+from rag.core.types import Answer, Context, Ranking
 from rag.ingest.sentences import sentences
 from rag.stages.cite import content_words
 from rag.stages.markers import without_markers
@@ -41,13 +41,13 @@ def of_legs(legs: Mapping[str, Ranking]) -> dict[str, float | None]:
     return signals
 
 
-def of_passages(answer: Answer) -> dict[str, float | None]:
+def of_passages(context: Context) -> dict[str, float | None]:
     """How much of the question the passages hold.
 
     `question.shared`: the largest share of its content words in one sentence. `question.held`: in any passage.
     """
-    texts = _texts(answer)
-    words, held = content_words(answer.query.root.text), set[str]().union(*map(content_words, texts))
+    texts = _texts(context)
+    words, held = content_words(context.query.root.text), set[str]().union(*map(content_words, texts))
     return {
         "question.shared": _in_one_sentence(words, texts),
         "question.held": len(words & held) / len(words) if words else None,
@@ -63,6 +63,11 @@ def of_meaning(question: NDArray[np.float32], sentences: NDArray[np.float32]) ->
     return {"question.near": float((sentences @ question).max()) if len(sentences) else None}
 
 
+def written(before: Mapping[str, float | None], answer: Answer) -> dict[str, float | None]:
+    """What was known before an answer was written, and what the answer itself and checks of it say."""
+    return {**before, **of_words(answer), **of_verdicts(answer)}
+
+
 def of_words(answer: Answer) -> dict[str, float | None]:
     """What the answer itself says.
 
@@ -73,7 +78,7 @@ def of_words(answer: Answer) -> dict[str, float | None]:
     """
     text = without_markers(answer.text)
     words, asked = content_words(text), content_words(answer.query.root.text)
-    texts = _texts(answer)
+    texts = _texts(answer.context)
     return {
         "likelihood": answer.likelihood,
         "answer.length": math.log1p(len(text.split())),
@@ -102,8 +107,8 @@ def of_verdicts(answer: Answer) -> dict[str, float | None]:
     return signals
 
 
-def _texts(answer: Answer) -> list[str]:
-    return [hit.document.full_text for hit in answer.context.passages]
+def _texts(context: Context) -> list[str]:
+    return [hit.document.full_text for hit in context.passages]
 
 
 def _in_one_sentence(words: set[str], texts: Sequence[str]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -22,6 +23,8 @@ from tests.http_serving import http_serving
 
 Trouble = Callable[[BaseHTTPRequestHandler], None]
 MODEL = "tiny"
+VLLM_MODEL = os.environ.get("RAGLINE_VLLM_MODEL", "smollm2-135m-instruct")
+"""What a real vLLM runs in tests. A larger model takes its time."""
 
 
 def status(code: int, body: str = "", **headers: str) -> Trouble:

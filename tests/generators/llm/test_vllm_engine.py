@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from generators.llm.vllm_engine import quiet_environment, require_loadable
+from generators.llm.vllm_engine import prepare_environment, require_loadable
 from rag.core.errors import MissingDependency
 
 
@@ -41,8 +41,21 @@ def test_vllm_is_asked_whether_it_loads_until_it_does(asked: Path) -> None:
 def test_the_engine_meets_its_processes_on_this_machine_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM would ask a route to two public addresses for its own one."""
     monkeypatch.delenv("VLLM_HOST_IP", raising=False)
-    quiet_environment()
+    prepare_environment()
     assert os.environ["VLLM_HOST_IP"] == "127.0.0.1"
     monkeypatch.setenv("VLLM_HOST_IP", "10.0.0.7")
-    quiet_environment()
+    prepare_environment()
     assert os.environ["VLLM_HOST_IP"] == "10.0.0.7"
+
+
+@pytest.mark.parametrize(("cores", "bound"), [([2, 3], "2,3"), (list(range(8)), None)])
+def test_few_cores_are_all_used_for_one_that_is_left_free_is_half_of_two(
+    cores: list[int], bound: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generators.llm.vllm_engine.usable_core_ids", lambda: cores)
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "1")
+    prepare_environment()
+    assert os.environ["VLLM_CPU_OMP_THREADS_BIND"] == "1", "who sets it is listened to"
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND")
+    prepare_environment()
+    assert os.environ.get("VLLM_CPU_OMP_THREADS_BIND") == bound

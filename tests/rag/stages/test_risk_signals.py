@@ -46,10 +46,10 @@ class TestLegs:
 
 
 def test_the_question_is_looked_for_in_the_passages() -> None:
-    found = of_passages(answer("Tin."))
+    found = of_passages(answer("Tin.").context)
     assert found["question.held"] == pytest.approx(2 / 3)  # brazed and frames, not painted
     assert found["question.shared"] == pytest.approx(2 / 3)
-    assert of_passages(answer("Tin.", question="What is it?"))["question.held"] is None
+    assert of_passages(answer("Tin.", question="What is it?").context)["question.held"] is None
 
 
 def test_the_nearest_sentence_counts() -> None:
