@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from copy import copy
@@ -150,7 +149,7 @@ class CitedGenerator:
         started = perf_counter()
         asked = [context for context in contexts if context.passages]
         found = self._found_enough(asked)
-        requests = [context for context, (odds, _) in zip(asked, found, strict=True) if odds >= self.least]
+        requests = [context for context, (odds, _) in zip(asked, found, strict=True) if self._is_enough(odds)]
         rendered = [self._render(self.prompt, context) for context in requests]
         completions = complete_each(self.llm, rendered, [self._sampling(context) for context in requests])
         seconds = (perf_counter() - started) / max(1, len(asked))
@@ -162,8 +161,8 @@ class CitedGenerator:
                 continue
             odds, usage = next(judged)
             usage += Usage(seconds=seconds)
-            answer = self._answer(context, *next(written)) if odds >= self.least else self._declined(context)
-            answers.append(replace(answer, usage=answer.usage + usage))
+            answer = self._answer(context, *next(written)) if self._is_enough(odds) else self._declined(context)
+            answers.append(replace(answer, enough=odds, usage=answer.usage + usage))
         warn(logger, "generate.cited", answers)
         return answers
 
@@ -173,9 +172,9 @@ class CitedGenerator:
         What may become a marker is held back until it can be judged. Closing the iterator stops the model.
         """
         started = perf_counter()
-        [(odds, usage)] = self._found_enough([context]) if context.passages else [(-math.inf, NO_USAGE)]
-        if not odds >= self.least:
-            declined = replace(self._declined(context), usage=usage)
+        [(odds, usage)] = self._found_enough([context]) if context.passages else [(None, NO_USAGE)]
+        if not context.passages or not self._is_enough(odds):
+            declined = replace(self._declined(context), enough=odds, usage=usage)
             yield AnswerDelta(text=declined.text)
             yield AnswerDelta(answer=declined)
             return
@@ -194,16 +193,20 @@ class CitedGenerator:
             parts.append(rest)
             yield AnswerDelta(text=rest)
         answer = self._judged(context, drained.value, checker.checked("".join(parts)), mender)
-        answer = replace(answer, usage=answer.usage + usage + Usage(seconds=perf_counter() - started))
+        spent = usage + Usage(seconds=perf_counter() - started)
+        answer = replace(answer, enough=odds, usage=answer.usage + spent)
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)
 
-    def _found_enough(self, contexts: Sequence[Context]) -> list[tuple[float, Usage]]:
-        """The log-odds that each context's passages are enough, and what it cost to ask; infinite where it is not asked."""
+    def _found_enough(self, contexts: Sequence[Context]) -> list[tuple[float | None, Usage]]:
+        """The log-odds that each context's passages are enough, and what it cost to ask; None where it is not asked."""
         if self.enough is None:
-            return [(math.inf, NO_USAGE)] * len(contexts)
+            return [(None, NO_USAGE)] * len(contexts)
         rendered = [self._render(self.enough, context) for context in contexts]
-        return log_odds(cast(ChoosingLLM, self.llm), rendered)
+        return [*log_odds(cast(ChoosingLLM, self.llm), rendered)]
+
+    def _is_enough(self, odds: float | None) -> bool:
+        return odds is None or odds >= self.least
 
     def _render(self, prompt: PromptTemplate, context: Context) -> Prompt:
         passages = "\n\n".join(numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1))

@@ -334,7 +334,8 @@ class Answer:
     """An answer, the context it was written from, the passages it cites, and what checks say of its sentences.
 
     `confidence`: the calibrated chance that it is right; None where nobody calibrated one. `likelihood`: the mean
-    log-probability that the model gave the tokens it wrote, 0 at most; None where it was not asked for.
+    log-probability that the model gave the tokens it wrote, 0 at most; None where it was not asked for. `enough`: the
+    log-odds, by the model, that the passages answer the question; None where it was not asked.
     """
 
     query: Query
@@ -344,6 +345,7 @@ class Answer:
     verdicts: tuple[Verdict, ...] = ()
     confidence: float | None = None
     likelihood: float | None = None
+    enough: float | None = None
     status: Literal["answered", "no_answer", "failed"] = "answered"
     finish_reason: str = "stop"
     outcome: Outcome = OK

@@ -179,6 +179,7 @@ def test_where_the_passages_are_not_enough_nothing_is_written() -> None:
     ]
     assert dict(found[0].outcome.counts) == {"not_enough": 1}
     assert [a.usage.calls for a in found] == [1, 0, 1]
+    assert [a.enough is None for a in found] == [False, True, False], "what the model said is kept"
     assert llm.batches == [2]
     assert "Say Yes or No." in llm.seen[0][-1].content
     pieces, last = streamed(never, asked[0])

@@ -71,7 +71,8 @@ def written(before: Mapping[str, float | None], answer: Answer) -> dict[str, flo
 def of_words(answer: Answer) -> dict[str, float | None]:
     """What the answer itself says.
 
-    `likelihood`: the model's own, mean log-probability of a token. `answer.length`: log of its words. `answer.shared`: the
+    `likelihood`: the model's own, mean log-probability of a token. `enough`: its log-odds that the passages answer the
+    question. `answer.length`: log of its words. `answer.shared`: the
     largest share of its content words in one sentence of a passage; `both.shared`: of its and the question's.
     `answer.new`: of its content words, the share that is not the question's. `answer.cited`: whether the model cites a
     passage with such words. `answer.cut`: whether it was cut off.
@@ -81,6 +82,7 @@ def of_words(answer: Answer) -> dict[str, float | None]:
     texts = _texts(answer.context)
     return {
         "likelihood": answer.likelihood,
+        "enough": answer.enough,
         "answer.length": math.log1p(len(text.split())),
         "answer.shared": _in_one_sentence(words, texts),
         "both.shared": _in_one_sentence(words | asked, texts),
