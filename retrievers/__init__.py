@@ -10,5 +10,6 @@ RETRIEVERS = Registry(
         "dense": "retrievers.dense:DenseRetriever",
         "promptreps": "retrievers.promptreps:PromptRepsRetriever",
         "run": "retrievers.run:RunRetriever",
+        "sparse": "retrievers.sparse:SparseRetriever",
     },
 )

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from rag.core.filters import WhereData, both, parse_where
 from rag.core.norms import min_max
-from rag.core.ranking import ranked, require_k
+from rag.core.ranking import require_k
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
+from retrievers.best_documents import best_documents
 from retrievers.index.protocol import Index
 from retrievers.legs.promptreps.encoder import Representations
-from retrievers.legs.promptreps.search import Best, promptreps, tied
+from retrievers.legs.promptreps.search import Best, promptreps
 
 Form = Literal["dense", "sparse", "hybrid"]
 _BLANK = Outcome(kind="empty", detail="the query has no text to encode")
@@ -93,8 +94,8 @@ class PromptRepsRetriever:
             span = slice(represented.starts[place], represented.starts[place + 1])
             lists.append(leg.sharing(represented.tokens[span], represented.weights[span], k=n, where=where))
         if len(lists) == 2:
-            return self._best(*_fused([self._first(rows, scores, n) for rows, scores in lists]), k)
-        return self._best(*lists[0], k)
+            return best_documents(self._index, *_fused([self._first(rows, scores, n) for rows, scores in lists]), k=k)
+        return best_documents(self._index, *lists[0], k=k)
 
     def _first(self, rows: NDArray[np.int64], scores: NDArray[np.float64], n: int) -> Best:
         """The `n` best hits, rows ascending; where units tie for the last places, doc_id decides."""
@@ -106,13 +107,6 @@ class PromptRepsRetriever:
         by_id = [row for _, row in sorted((document.doc_id, row) for document, row in documents)]
         kept = np.isin(rows, np.array([*certain.tolist(), *by_id[: n - len(certain)]], dtype=np.int64))
         return rows[kept], scores[kept]
-
-    def _best(self, rows: NDArray[np.int64], scores: NDArray[np.float64], k: int) -> tuple[ScoredDocument, ...]:
-        """The k best; all units that tie with the last are looked at, so that doc_id decides."""
-        places = tied(scores, k)
-        documents = self._index.documents.many(rows[places].tolist())
-        pairs = zip(documents, scores[places].tolist(), strict=True)
-        return ranked((ScoredDocument(document=document, score=score) for document, score in pairs), k=k)
 
 
 def _fused(lists: Sequence[Best]) -> Best:

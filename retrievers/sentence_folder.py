@@ -103,7 +103,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
         normalise=True,
         full_dim=dim,
         dim=dim,
-        max_length=_max_length(folder, {}),
+        max_length=length_limit(folder, {}),
         lower_case=False,
         prompts=_prompts(options),
     )
@@ -111,7 +111,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
 
 def sentence_options(folder: Path) -> Mapping[str, Any]:
     """What a folder says of itself; nothing where it says nothing."""
-    return _json(folder / "config_sentence_transformers.json")
+    return json_object(folder / "config_sentence_transformers.json")
 
 
 def module_classes(folder: Path) -> list[str]:
@@ -122,7 +122,7 @@ def module_classes(folder: Path) -> list[str]:
     """
     entries = list(_module_list(folder))
     for entry in entries:  # grows by what routers route to
-        routes = _json(_inside(folder, entry) / "router_config.json").get("types") or {}
+        routes = json_object(_inside(folder, entry) / "router_config.json").get("types") or {}
         entries += [
             {"path": f"{entry.get('path', '')}/{path}".lstrip("/"), "type": kind} for path, kind in routes.items()
         ]
@@ -130,7 +130,7 @@ def module_classes(folder: Path) -> list[str]:
 
 
 def _declared(folder: Path, options: Mapping[str, Any]) -> SentenceFolder:
-    modules = [(_kind(entry, folder), _inside(folder, entry)) for entry in _module_list(folder)]
+    modules = modules_of(folder)
     kinds = [kind for kind, _ in modules]
     if kinds[:2] != ["Transformer", "Pooling"]:
         raise NotPlain(
@@ -139,7 +139,7 @@ def _declared(folder: Path, options: Mapping[str, Any]) -> SentenceFolder:
         )
     (_, transformer), (_, pooling_folder), *rest = modules
     text_config = _transformer_config(transformer)
-    pooling_config = _json(pooling_folder / "config.json", required=True)
+    pooling_config = json_object(pooling_folder / "config.json", required=True)
     modes = _pooling_modes(pooling_config, pooling_folder)
     width = pooling_config.get("embedding_dimension", pooling_config.get("word_embedding_dimension"))
     dim = (width if isinstance(width, int) else _hidden_size(transformer)) * len(modes)
@@ -167,10 +167,19 @@ def _declared(folder: Path, options: Mapping[str, Any]) -> SentenceFolder:
         normalise=_ends_normalised(folder, options, unit_norm=unit_norm),
         full_dim=dim,
         dim=min(dim, cut) if isinstance(cut, int) else dim,
-        max_length=_max_length(transformer, text_config),
+        max_length=length_limit(transformer, text_config),
         lower_case=bool(text_config.get("do_lower_case", False)),
         prompts=_prompts(options),
     )
+
+
+def modules_of(folder: Path) -> list[tuple[str, Path]]:
+    """Class names of a folder's modules, and where each lies.
+
+    Raises:
+        SpecError: one is code of the folder's own, which is never run, or lies outside the folder.
+    """
+    return [(_kind(entry, folder), _inside(folder, entry)) for entry in _module_list(folder)]
 
 
 def _ends_normalised(folder: Path, options: Mapping[str, Any], *, unit_norm: bool) -> bool:
@@ -214,7 +223,7 @@ def _inside(folder: Path, entry: Mapping[str, Any]) -> Path:
 
 def _transformer_config(transformer: Path) -> Mapping[str, Any]:
     for name in _TRANSFORMER_CONFIGS:
-        if config := _json(transformer / name):
+        if config := json_object(transformer / name):
             break
     else:
         return {}
@@ -244,7 +253,7 @@ def _pooling_modes(config: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
 
 def _dense_layer(path: Path) -> DenseLayer:
     file = path / "config.json"
-    config = _json(file, required=True)
+    config = json_object(file, required=True)
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     name = activation.rpartition(".")[2]
     if name not in ACTIVATIONS or not activation.startswith("torch.nn."):
@@ -276,16 +285,16 @@ def _prompts(options: Mapping[str, Any]) -> dict[Role, str]:
     return chosen
 
 
-def _max_length(transformer: Path, config: Mapping[str, Any]) -> int:
+def length_limit(transformer: Path, config: Mapping[str, Any]) -> int:
     """Tokens per text with special ones: what the sentence config says, else what tokenizer and positions allow."""
     tokenizer_options = config.get("processor_kwargs") or config.get("tokenizer_args") or {}
     declared = tokenizer_options.get("model_max_length", config.get("max_seq_length"))
     if declared is None:
-        model = _json(transformer / "config.json")
+        model = json_object(transformer / "config.json")
         positions = model.get("max_position_embeddings")
         if isinstance(positions, int) and positions > 0:
             positions -= _LATE_POSITIONS.get(str(model.get("model_type")), 0)
-        allowed = [_json(transformer / "tokenizer_config.json").get("model_max_length"), positions]
+        allowed = [json_object(transformer / "tokenizer_config.json").get("model_max_length"), positions]
         # An unlimited tokenizer says 1e30.
         limits = [int(n) for n in allowed if isinstance(n, (int, float)) and 0 < n < 1e6]
         declared = min(limits, default=_LONGEST_BY_DEFAULT)
@@ -295,7 +304,7 @@ def _max_length(transformer: Path, config: Mapping[str, Any]) -> int:
 
 
 def _hidden_size(transformer: Path) -> int:
-    config = _json(transformer / "config.json", required=True)
+    config = json_object(transformer / "config.json", required=True)
     config = config.get("text_config") or config
     for key in ("hidden_size", "d_model", "dim", "n_embd"):
         if isinstance(config.get(key), int):
@@ -303,8 +312,12 @@ def _hidden_size(transformer: Path) -> int:
     raise SpecError(f"{transformer / 'config.json'}: says no hidden_size")
 
 
-def _json(file: Path, *, required: bool = False) -> dict[str, Any]:
-    """A JSON object, or an empty one if the file is absent and may be."""
+def json_object(file: Path, *, required: bool = False) -> dict[str, Any]:
+    """A JSON object, or an empty one if the file is absent and may be.
+
+    Raises:
+        SpecError: it is no JSON object, or cannot be read.
+    """
     if not required and not file.is_file():
         return {}
     parsed = _parse(file)

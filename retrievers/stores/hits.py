@@ -1,4 +1,4 @@
-"""The best rows of a query: choice, order and ties, for all engines of the lexical leg."""
+"""The best rows of a query: choice, order and ties, for all that score rows."""
 
 from __future__ import annotations
 
@@ -41,3 +41,11 @@ def best_first(rows: NDArray[np.int32], scores: NDArray[np.float32]) -> Found:
     keys = np.sort(keys, axis=1)[:, ::-1]
     ordered = (keys >> 32).astype(np.int32).view(np.float32)
     return np.where(ordered > 0, _LAST_ROW - (keys & _LAST_ROW), -1).astype(np.int32), ordered
+
+
+def tied(scores: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+    """Places of the `n` best hits, and of all that tie with the last of them; -inf is no hit."""
+    places = np.flatnonzero(scores > -np.inf)
+    if len(places) > n:
+        places = places[scores[places] >= np.partition(scores[places], -n)[-n]]
+    return places

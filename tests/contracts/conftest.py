@@ -17,11 +17,12 @@ from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.promptreps.settings import PromptRepsSettings
+from retrievers.legs.sparse.settings import SparseSettings
 from tests.calibrations import GATE, saved
 from tests.generators.llm.conftest import save_random_model
 from tests.other_server import OtherServer
 from tests.rerankers.tiny_classifier import tiny_classifier
-from tests.tiny_models import tiny_sentence_model
+from tests.tiny_models import tiny_masked_model, tiny_sentence_model
 
 Make = Callable[[str, str], Any]
 
@@ -71,8 +72,9 @@ def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, .
         (texts / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
     encoder = tiny_sentence_model(folder / "encoder")
     prompted = PromptRepsSettings(model=str(save_random_model(folder / "prompted")), dtype="float32")
-    settings = IndexSettings(dense=DenseSettings(encoder=str(encoder)), promptreps=prompted)
-    build_index([texts], folder / "idx", settings=settings, legs=("lexical", "dense", "promptreps"))
+    weighed = SparseSettings(model=str(tiny_masked_model(folder / "masked")), dtype="float32")
+    settings = IndexSettings(dense=DenseSettings(encoder=str(encoder)), promptreps=prompted, sparse=weighed)
+    build_index([texts], folder / "idx", settings=settings, legs=("lexical", "dense", "promptreps", "sparse"))
     return LocalIndex.open(folder / "idx")
 
 

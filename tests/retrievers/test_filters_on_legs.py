@@ -24,9 +24,12 @@ from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.promptreps.settings import PromptRepsSettings
+from retrievers.legs.sparse.settings import SparseSettings
 from retrievers.promptreps import PromptRepsRetriever
+from retrievers.sparse import SparseRetriever
 from tests.generators.llm.conftest import save_random_model
 from tests.rag.random_filters import VALUES, filters
+from tests.tiny_models import tiny_masked_model
 
 N_DOCS = 40
 KEYS = ("a", "b", "c")
@@ -74,8 +77,10 @@ def index(kept: Mapping[str, Any], mean_bert: Path, tmp_path_factory: pytest.Tem
     made_of = IndexSettings(
         dense=DenseSettings(encoder=str(mean_bert), compute="float32"),
         promptreps=PromptRepsSettings(model=str(decoder), dtype="float32"),
+        sparse=SparseSettings(model=str(tiny_masked_model(folder / "masked")), dtype="float32"),
     )
-    build_index([folder / "corpus.jsonl"], folder / "index", settings=made_of, legs=("lexical", "dense", "promptreps"))
+    legs = ("lexical", "dense", "promptreps", "sparse")
+    build_index([folder / "corpus.jsonl"], folder / "index", settings=made_of, legs=legs)
     with LocalIndex.open(folder / "index") as opened:
         yield opened
 
@@ -87,6 +92,7 @@ def legs(index: LocalIndex) -> dict[str, Any]:
         "dense": DenseRetriever(index=index),
         "promptreps, dense": PromptRepsRetriever(index=index, form="dense"),
         "promptreps, sparse": PromptRepsRetriever(index=index, form="sparse"),
+        "sparse": SparseRetriever(index=index),
     }
 
 

@@ -21,6 +21,7 @@ from rag.core.protocols import CanRelease, LocalLLM, Weights
 from rag.models import resolve, weights_sha256
 from rag.models.chat import encode_prompt, encode_text
 from retrievers.analysis import LUCENE_STOP_WORDS
+from retrievers.batches import of_like_length
 from retrievers.legs.promptreps.settings import PromptRepsSettings
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class PromptRepsEncoder:
             room = self._room(lent, noun)
             rows = [self._ids(lent, noun, text, room) for text in texts]
             states: dict[int, tuple[NDArray[np.float32], dict[int, int]]] = {}
-            for batch in _batches([len(row) for row in rows], self.batch_tokens):
+            for batch in of_like_length([len(row) for row in rows], self.batch_tokens):
                 vectors, logits = last_states(lent.model, [rows[place] for place in batch])
                 for place, vector, scores in zip(batch, vectors, logits, strict=True):
                     allowed = allowed_tokens(lent.tokenizer, texts[place])
@@ -236,14 +237,3 @@ def sparse_weights(logits: NDArray[np.float32], allowed: NDArray[np.int64], *, k
     weights = np.rint(100 * np.log1p(np.maximum(logits[allowed].astype(np.float64), 0.0))).astype(np.int64)
     best = np.lexsort((allowed, -weights))[:keep]
     return {int(allowed[place]): int(weights[place]) for place in best if weights[place] > 0}
-
-
-def _batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Places in batches of like length, padding included at most `tokens` each, unless a single row is longer."""
-    batches: list[list[int]] = []
-    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens:
-            batches[-1].append(place)
-        else:
-            batches.append([place])
-    return batches

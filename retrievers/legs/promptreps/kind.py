@@ -153,7 +153,7 @@ class LocalPromptReps:
             self._encoder.release()
 
     def _best(self, scores: NDArray[np.float64], k: int, where: Where | None) -> Best:
-        from retrievers.legs.promptreps.search import tied
+        from retrievers.stores.hits import tied
 
         mask = self._mask(where)
         if mask is not None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rag.core.progress import Progress, silent
 from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
-from retrievers.stores.computed import Columns, Computed, Ragged, Row
-from retrievers.stores.reuse import RowsByText
+from retrievers.legs.rows_of_texts import RowsBefore, rows_of_texts
+from retrievers.stores.computed import Columns, Ragged, Row
 
 BLOCK = 128
 """Units: what a killed build loses at most."""
@@ -29,8 +29,6 @@ def represent(
         before: texts, and their representations by the same encoder.
         progress: called as ("represent", texts done, texts in all).
     """
-    rows = RowsByText(before[0] if before else ())
-    store = Computed(work, made_by=encoder.describe())
 
     def compute(chosen: list[str]) -> Columns:
         new = encoder.encode(chosen, role="document")
@@ -40,16 +38,15 @@ def represent(
             "weights": Ragged(new.weights, new.starts),
         }
 
-    def one(digest: bytes) -> Row:
-        row = rows.row(digest)
-        if digest in store or row is None or before is None:
-            return store[digest]
-        return row_of(before[1], row)
-
-    digests, n_read = store.complete(
-        texts, compute, block=BLOCK, known=rows.__contains__, step="represent", progress=progress
+    known = None if before is None else _rows_of(*before)
+    made_by = encoder.describe()
+    return rows_of_texts(
+        texts, compute, made_by=made_by, block=BLOCK, work=work, before=known, step="represent", progress=progress
     )
-    return (one(digest) for digest in digests), n_read
+
+
+def _rows_of(texts: Sequence[str], units: Representations) -> RowsBefore:
+    return RowsBefore(texts=texts, row=lambda place: row_of(units, place))
 
 
 def row_of(units: Representations, place: int) -> Row:

@@ -52,11 +52,3 @@ def promptreps(index: HasLegs) -> PromptRepsSearch:
         IndexMismatch: the index has none.
     """
     return cast(PromptRepsSearch, index.leg("promptreps"))
-
-
-def tied(scores: NDArray[np.float64], n: int) -> NDArray[np.int64]:
-    """Places of the `n` best hits, and of all that tie with the last of them; -inf is no hit."""
-    places = np.flatnonzero(scores > -np.inf)
-    if len(places) > n:
-        places = places[scores[places] >= np.partition(scores[places], -n)[-n]]
-    return places

@@ -168,7 +168,7 @@ def test_a_file_name_that_leads_out_of_the_index_is_refused(tmp_path: Path, name
 
 @pytest.mark.parametrize(
     "change",
-    [{"legs": []}, {"legs": ["sparse"]}, {"extra": 1}, {"files": {"a": {"sha256": "z", "size_bytes": 1}}}],
+    [{"legs": []}, {"legs": ["strange"]}, {"extra": 1}, {"files": {"a": {"sha256": "z", "size_bytes": 1}}}],
 )
 def test_a_manifest_with_unknown_parts_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps(json.loads(manifest().model_dump_json()) | change))
@@ -345,6 +345,6 @@ def test_the_data_type_is_compared_with_what_was_used(asked: str, fits: bool) ->
 
 def test_legs_are_ordered_and_checked() -> None:
     assert LEGS.ordered(["dense", "lexical", "dense"]) == ("lexical", "dense")
-    for wrong in ([], ["sparse"], ["lexical", "sparse"]):
+    for wrong in ([], ["strange"], ["lexical", "strange"]):
         with pytest.raises(ValueError, match="legs must be some of lexical, dense"):
             LEGS.ordered(wrong)

@@ -1,0 +1,159 @@
+"""Every leg of an index and their fusions, side by side: nDCG@10, seconds a query, bytes a document, documents a second.
+
+One index of a set has all legs, made by their defaults. Fusions: RRF of all pairs and of all three, z-scores of the same
+with even weights, and the built-in hybrid's 0.3 and 0.7. Each is compared with BM25 by a paired randomisation test,
+corrected over all systems of a set (Holm). Indexes are kept in the work folder, so a second run searches alone; a build's
+seconds are told by the run that built it.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.legs [SET ...] [--legs bm25 sparse ...] [--limit N] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks.make_samples import JUDGEMENTS, data_folder
+from benchmarks.record import record
+from rag.core.protocols import Fuser
+from rag.core.types import Query, Ranking
+from rag.evaluate import Evaluation, compare, evaluate, holm
+from rag.evaluate.beir import load_beir
+from rag.indexing import build_index
+from rag.stages.fuse import RRFFuser, WeightedFuser
+from retrievers import RETRIEVERS
+from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+
+LEGS = {"bm25": "lexical", "dense": "dense", "sparse": "sparse"}
+"""Retriever -> the leg that it searches."""
+MORE = {"xquad/en": "test", "xquad/de": "test", "xquad/zh": "test", "poquad": "test", "medquad": "test"}
+"""Sets beside the open seven -> their judgements."""
+SETS = {**JUDGEMENTS, **MORE}
+LANGUAGES = {"xquad/de": "de", "xquad/zh": "zh", "poquad": "pl"}
+MEASURE = "nDCG@10"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """What a retriever found, and what it took. `build_seconds`: None where the leg was there already."""
+
+    rankings: list[Ranking]
+    seconds: float
+    bytes_per_document: float
+    build_seconds: float | None
+
+
+def searched(name: str, retrievers: Sequence[str], work: Path, *, limit: int | None, depth: int) -> Any:
+    """Every retriever's rankings of a set's judged queries, and the judgements."""
+    dataset = load_beir(data_folder() / name)
+    settings = IndexSettings(analyzer=AnalyzerSettings(language=LANGUAGES.get(name, "en")))
+    folder = work / name.replace("/", "-")
+    report = build_index(dataset.corpus, folder, settings=settings, legs=tuple(LEGS[each] for each in retrievers))
+    qrels = dataset.qrels(SETS[name])
+    queries = dataset.queries_of(qrels)[:limit]
+    with LocalIndex.open(folder) as index:
+        found = {each: _searched(each, index, queries, report, depth) for each in retrievers}
+    return found, {query.qid: qrels[query.qid] for query in queries}
+
+
+def _searched(retriever: str, index: LocalIndex, queries: Sequence[Query], report: Any, depth: int) -> Searched:
+    made = RETRIEVERS.get(retriever)(index=index)
+    made.retrieve(queries[:1], k=depth)  # what the first question loads is no cost of the others
+    begun = perf_counter()
+    rankings = made.retrieve(queries, k=depth)
+    seconds = (perf_counter() - begun) / len(queries)
+    leg = LEGS[retriever]
+    size = sum(fact.size_bytes for path, fact in index.manifest.files.items() if path.startswith(f"{leg}/"))
+    return Searched(
+        rankings=[replace(ranking, source=retriever) for ranking in rankings],
+        seconds=seconds,
+        bytes_per_document=size / len(index),
+        build_seconds=None if report.unchanged else report.seconds.get(leg),
+    )
+
+
+def fusions(retrievers: Sequence[str]) -> dict[str, tuple[tuple[str, ...], Fuser]]:
+    """Name -> what is fused, and how."""
+    made: dict[str, tuple[tuple[str, ...], Fuser]] = {}
+    for size in range(2, len(retrievers) + 1):
+        for some in itertools.combinations(retrievers, size):
+            joined = " + ".join(some)
+            made[f"RRF {joined}"] = some, RRFFuser()
+            even = dict.fromkeys(some, 1 / size)
+            made[f"z-score {joined}"] = some, WeightedFuser(norm="z_score", weights=even)
+    if {"bm25", "dense"} <= {*retrievers}:
+        weights = {"bm25": 0.3, "dense": 0.7}
+        made["hybrid, built in"] = ("bm25", "dense"), WeightedFuser(norm="z_score", weights=weights)
+    return made
+
+
+def measured(found: Mapping[str, Searched], qrels: Any, *, depth: int) -> dict[str, Evaluation]:
+    """Every leg and every fusion."""
+    runs = {name: one.rankings for name, one in found.items()}
+    for name, (some, fuser) in fusions([*found]).items():
+        runs[name] = fuser.fuse([ranking for each in some for ranking in found[each].rankings], k=depth)
+    return {name: evaluate(run, qrels, [MEASURE]) for name, run in runs.items()}
+
+
+def told(name: str, found: Mapping[str, Searched], systems: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
+    """A line for each system of a set."""
+    others = [system for system in systems if system != "bm25"]
+    tests = {system: compare(systems[system], systems["bm25"])[MEASURE] for system in others if "bm25" in systems}
+    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    lines = []
+    for system, evaluation in systems.items():
+        line: dict[str, Any] = {"set": name, "system": system, "queries": evaluation.n_queries}
+        line |= {MEASURE: evaluation.measures[MEASURE]}
+        if system in tests:
+            test = tests[system]
+            line |= {"to_bm25": test.difference, "low": test.low, "high": test.high, "p": corrected[system]}
+        if system in found:
+            one = found[system]
+            line |= {"seconds": one.seconds, "bytes": one.bytes_per_document, "build_seconds": one.build_seconds}
+        lines.append(line)
+    return lines
+
+
+def show(line: Mapping[str, Any]) -> None:
+    gain = ""
+    if "to_bm25" in line:
+        gain = f"{line['to_bm25']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}] p {line['p']:.3f}"
+    cost = ""
+    if "seconds" in line:
+        built = "" if line["build_seconds"] is None else f", built in {line['build_seconds']:.1f} s"
+        cost = f"{1000 * line['seconds']:8.2f} ms a query, {line['bytes']:8.0f} bytes a document{built}"
+    print(f"{line['set']:16} {line['system']:28} {line[MEASURE]:.4f}  {gain:38} {cost}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for every set and system."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all of them when left out")
+    parser.add_argument("--legs", nargs="+", choices=list(LEGS), default=list(LEGS))
+    parser.add_argument("--depth", type=int, default=100, help="hits of each leg")
+    parser.add_argument("--limit", type=int, help="only the first N queries of each set")
+    parser.add_argument("--work", type=Path, default=Path("build/legs"), help="where indexes are kept")
+    parser.add_argument("--record", action="store_true", help="append to results/legs.jsonl")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.sets) - set(SETS):
+        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
+    for name in options.sets or SETS:
+        print(f"indexing {name}", file=sys.stderr, flush=True)
+        found, qrels = searched(name, options.legs, options.work, limit=options.limit, depth=options.depth)
+        for line in told(name, found, measured(found, qrels, depth=options.depth)):
+            show(line)
+            if options.record:
+                record("legs", line | {"depth": options.depth, "limit": options.limit})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

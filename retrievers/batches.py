@@ -1,0 +1,20 @@
+"""Texts of like length together, so that little of a pass is padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def of_like_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Places in batches, the longest first, padding included at most `tokens` each, unless a single row is longer.
+
+    >>> of_like_length([2, 5, 3], 8)
+    [[1], [2, 0]]
+    """
+    batches: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens:
+            batches[-1].append(place)
+        else:
+            batches.append([place])
+    return batches

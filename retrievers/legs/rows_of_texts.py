@@ -1,0 +1,50 @@
+"""What a model makes of all texts of a leg, block by block, so that a killed build goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.core.progress import Progress, silent
+from retrievers.stores.computed import Columns, Computed, Row
+from retrievers.stores.reuse import RowsByText
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsBefore:
+    """Rows that the same model made of other texts: `row` gives that of `texts` at a place."""
+
+    texts: Sequence[str]
+    row: Callable[[int], Row]
+
+
+def rows_of_texts(
+    texts: Sequence[str],
+    compute: Callable[[list[str]], Columns],
+    *,
+    made_by: Mapping[str, object],
+    block: int,
+    work: Path,
+    before: RowsBefore | None = None,
+    step: str,
+    progress: Progress = silent,
+) -> tuple[Iterator[Row], int]:
+    """The row of each text, in order, and how many texts the model had to read for it.
+
+    Args:
+        block: texts that are kept together: what a killed build loses at most.
+        work: a folder that no other build uses; it keeps finished blocks.
+        progress: called as (step, texts done, texts in all).
+    """
+    known = RowsByText(before.texts if before else ())
+    store = Computed(work, made_by=made_by)
+
+    def one(digest: bytes) -> Row:
+        row = known.row(digest)
+        return store[digest] if digest in store or row is None or before is None else before.row(row)
+
+    digests, n_read = store.complete(
+        texts, compute, block=block, known=known.__contains__, step=step, progress=progress
+    )
+    return (one(digest) for digest in digests), n_read

@@ -1,0 +1,280 @@
+"""Texts -> weighted terms, by a masked language model (SPLADE: Formal et al., SIGIR 2021, arXiv 2107.05720 and 2109.10086;
+VDR: Zhou et al., ICLR 2024, arXiv 2212.07699). Knows no index.
+
+Each token of a text has a logit for every term of the vocabulary. A term's weight is the largest of them over the text,
+log(1 + max(0, x)); VDR has elu(x) + 1 and keeps the highest 768. So a text weighs words that it does not say.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.errors import ContractError, IndexMismatch, IndexProblem, SpecError
+from rag.core.memory import Need, place
+from rag.models import ModelFolder, resolve, weights_sha256
+from retrievers.batches import of_like_length
+from retrievers.legs.sparse.folder import SparseFolder, read_sparse_folder
+from retrievers.legs.sparse.settings import SparseSettings
+from retrievers.stores.sparse_rows import SparseRows
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from retrievers.text_tokens import TextTokens
+
+VERSION = 1
+"""Raised when the same model weighs a text in another way than before."""
+
+Means = Literal["model", "words", "table"]
+"""Who weighs: the model; nobody, so that each token of the text weighs 1; the folder's table, which reads no text."""
+
+_PASS_TOKENS = 1024
+"""Padded tokens of one pass: with 30,000 terms their logits are 125 MB."""
+_KEPT = 768
+_BYTES = {"float32": 4, "bfloat16": 2}
+
+
+class SparseEncoder:
+    """A masked language model, or a SparseEncoder folder of sentence-transformers. Weights load at the first text.
+
+    It may be called from several threads.
+    """
+
+    def __init__(self, settings: SparseSettings) -> None:
+        self.settings = settings
+        self._lock = threading.RLock()
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> SparseEncoder:
+        """The encoder that described itself so.
+
+        Raises:
+            IndexMismatch: the model's files here are not those described; names both sides.
+            IndexProblem: this is no description of an encoder.
+            MissingModel: the model is not here and cannot be fetched.
+        """
+        names = SparseSettings.model_fields
+        try:
+            encoder = cls(SparseSettings(**{name: description[name] for name in names}))
+        except (KeyError, TypeError, ValueError) as cause:
+            raise IndexProblem(f"the index does not say what weighed its terms ({cause!r}). Rebuild it.") from cause
+        here = encoder.describe()
+        differences = [
+            f"{key}: the index has {description.get(key)}, here is {here.get(key)}"
+            for key in sorted({*here, *description})
+            if here.get(key) != description.get(key)
+        ]
+        if differences:
+            raise IndexMismatch(
+                f"the index's sparse leg was built with another model than is here: {'; '.join(differences)}."
+                " Rebuild the index, or restore the model's files."
+            )
+        return encoder
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides what a text weighs, as JSON. Loads no weights, but hashes them."""
+        folder, how = self._folder, self._how
+        return {
+            "version": VERSION,
+            "model": str(folder.path) if folder.source == "path" else folder.name,
+            "revision": folder.revision if folder.source == "hub" else None,
+            "weights_sha256": weights_sha256(folder.path),
+            "dtype": self.compute,
+            "pooling": how.pooling,
+            "activation": self.activation,
+            "keep": self.keep,
+            "text_tokens": self.text_tokens,
+            "documents": self.settings.documents,
+        }
+
+    @property
+    def activation(self) -> str:
+        """From a logit to a weight."""
+        return self._how.activation if self.settings.activation == "auto" else self.settings.activation
+
+    @property
+    def keep(self) -> int | None:
+        """Most terms of a text; None for all above 0."""
+        return self.settings.keep or (_KEPT if self.activation == "elu1p" else None)
+
+    @property
+    def text_tokens(self) -> int:
+        """Tokens of a text that are read."""
+        return min(self.settings.text_tokens, self._how.max_length)
+
+    @cached_property
+    def compute(self) -> Literal["float32", "bfloat16"]:
+        """The data type of the products."""
+        from retrievers.transformer import choose_compute
+
+        return choose_compute(self.settings.dtype)
+
+    @property
+    def has_table(self) -> bool:
+        """Whether the folder weighs the tokens of queries by a table."""
+        return self._how.table is not None
+
+    def encode(self, texts: Sequence[str], *, by: Means) -> SparseRows:
+        """In order. A text without a token, such as a blank one, has no terms. Special tokens are no terms.
+
+        Raises:
+            SpecError: by table, and the folder has none.
+            ContractError: the model gave numbers that are not finite.
+        """
+        if by == "model":
+            return self._weighed(texts)
+        weights = self._table if by == "table" else None
+        rows = [sorted(set(ids).difference(self._special)) for ids in self._ids(texts)]
+        return _rows_of(
+            [
+                {
+                    id_: 1.0 if weights is None else float(weights[id_])
+                    for id_ in row
+                    if weights is None or weights[id_] > 0
+                }
+                for row in rows
+            ]
+        )
+
+    def names(self, ids: Sequence[int]) -> list[str]:
+        """What terms are called."""
+        with self._lock:
+            return self._tokens.names(ids)
+
+    def memory(self) -> list[Need]:
+        """Weights, and one batch. Loads nothing.
+
+        Raises:
+            MissingModel: the model is not here yet.
+        """
+        from rag.models.sizes import count_parameters, read_shape
+        from retrievers.transformer import device
+
+        folder = read_sparse_folder(resolve(self.settings.model, revision=self.settings.revision, offline=True).path)
+        where, terms = place(device()), read_shape(folder.transformer).vocabulary
+        weights = count_parameters(folder.transformer) * _BYTES[self.compute]
+        return [
+            Need(what=f"sparse encoder in {self.compute}", n_bytes=weights, where=where),
+            Need(what=f"weighing {_PASS_TOKENS:,} tokens", n_bytes=3 * 4 * _PASS_TOKENS * terms, where=where),
+        ]
+
+    def release(self) -> None:
+        """Let go of the weights. The next text loads them again."""
+        with self._lock:
+            self.__dict__.pop("_model", None)
+        gc.collect()
+
+    def _weighed(self, texts: Sequence[str]) -> SparseRows:
+        special = self._special
+        read = [(place, ids) for place, ids in enumerate(self._ids(texts)) if not special.issuperset(ids)]
+        weighed: dict[int, dict[int, float]] = {}
+        for batch in of_like_length([len(ids) for _, ids in read], _PASS_TOKENS):
+            found = self._pass([read[at][1] for at in batch])
+            if not np.isfinite(found).all():
+                raise ContractError(
+                    f"sparse encoder '{self.settings.model}' gave a number that is not finite, in {self.compute}. Its weights "
+                    "may be damaged; with bfloat16, try dtype: float32."
+                )
+            found[:, sorted(special)] = 0.0
+            weighed |= {read[at][0]: _kept(row, self.keep) for at, row in zip(batch, found, strict=True)}
+        return _rows_of([weighed.get(place, {}) for place in range(len(texts))])
+
+    def _pass(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """float32 [rows, terms]."""
+        import torch
+
+        longest = max(map(len, rows))
+        ids = torch.tensor([[*row, *[self._tokens.pad_id] * (longest - len(row))] for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        model: Any = self._model
+        with torch.inference_mode():
+            logits = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits.float()
+            outside = ~mask.bool().unsqueeze(-1).to(model.device)
+            # every activation rises, so the largest weight is that of the largest logit
+            if self._how.pooling == "max":
+                weights = activated(logits.masked_fill_(outside, -torch.inf).amax(dim=1), self.activation)
+            else:
+                weights = activated(logits, self.activation).masked_fill_(outside, 0.0).sum(dim=1)
+            found: NDArray[np.float32] = weights.cpu().numpy()
+            return found
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        with self._lock:
+            return self._tokens.ids(texts)
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        with self._lock:
+            return frozenset(self._tokens.special_ids)
+
+    @cached_property
+    def _folder(self) -> ModelFolder:
+        with self._lock:
+            return resolve(self.settings.model, revision=self.settings.revision)
+
+    @cached_property
+    def _how(self) -> SparseFolder:
+        return read_sparse_folder(self._folder.path)
+
+    @cached_property
+    def _tokens(self) -> TextTokens:
+        from retrievers.text_tokens import TextTokens
+
+        with self._lock:
+            return TextTokens.load(self._how.transformer, max_length=self.text_tokens, lower_case=False)
+
+    @cached_property
+    def _model(self) -> Any:
+        from retrievers.transformer import load_transformer
+
+        with self._lock:
+            return load_transformer(self._how.transformer, compute=self.compute, masked=True)
+
+    @cached_property
+    def _table(self) -> NDArray[np.float32]:
+        if self._how.table is None:
+            raise SpecError(
+                f"model folder '{self._folder.path}' has no table of weights for queries. Use query: model or words"
+            )
+        from safetensors.numpy import load_file
+
+        try:
+            return np.asarray(load_file(self._how.table / "model.safetensors")["weight"], dtype=np.float32)
+        except (OSError, KeyError) as cause:
+            raise SpecError(f"'{self._how.table}': its table of weights cannot be read ({cause!r})") from cause
+
+
+def activated(logits: Tensor, activation: str) -> Tensor:
+    """From logits to weights, 0 or above. Of minus infinity it is 0.
+
+    Worked: log1p_relu of .5, 2, 7.3 is .4055, 1.0986, 2.1163; elu1p of -1, 0, .5 is .3679, 1, 1.5.
+    """
+    import torch
+
+    if activation == "elu1p":
+        return torch.nn.functional.elu(logits) + 1
+    weights = logits.relu().log1p()
+    return weights.log1p() if activation == "log1p_log1p_relu" else weights
+
+
+def _kept(weights: NDArray[np.float32], keep: int | None) -> dict[int, float]:
+    """Term -> weight of the highest, above 0; of equal ones the lower term."""
+    ids = np.flatnonzero(weights > 0)
+    if keep is not None and len(ids) > keep:
+        ids = np.sort(ids[np.lexsort((ids, -weights[ids]))[:keep]])
+    return dict(zip(ids.tolist(), weights[ids].tolist(), strict=True))
+
+
+def _rows_of(rows: Sequence[Mapping[int, float]]) -> SparseRows:
+    return SparseRows(
+        tokens=np.array([token for row in rows for token in row], dtype=np.int32),
+        weights=np.array([weight for row in rows for weight in row.values()], dtype=np.float32),
+        starts=np.cumsum([0, *map(len, rows)], dtype=np.int64),
+    )

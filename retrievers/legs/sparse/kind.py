@@ -1,0 +1,205 @@
+"""What the sparse leg is to an index: settings, weighing texts, building, opening, matching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from threading import Lock
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.memory import Need
+from rag.core.types import Where
+from retrievers.legs.protocol import (
+    MADE_BY,
+    Before,
+    Built,
+    Difference,
+    Facts,
+    Job,
+    LegKind,
+    LegMaker,
+    Mask,
+    Opening,
+    Sections,
+    model_differences,
+)
+from retrievers.legs.sparse.settings import SparseSettings
+
+if TYPE_CHECKING:
+    from retrievers.legs.rows_of_texts import RowsBefore
+    from retrievers.legs.sparse.encoder import SparseEncoder
+    from retrievers.legs.sparse.search import QueryBy, Share, SparseSearch
+    from retrievers.stores.computed import Columns as Computing
+    from retrievers.stores.postings import Columns
+    from retrievers.stores.sparse_rows import SparseRows
+
+    def _keeps_the_protocol(leg: LocalSparse) -> SparseSearch:
+        return leg
+
+
+BLOCK = 256
+"""Texts: what a killed build loses at most."""
+
+
+class SparseKind(LegKind):
+    """Weighted terms of every text, by a masked language model."""
+
+    name = "sparse"
+    section = "sparse"
+    settings = SparseSettings
+
+    def maker(self, settings: Sections) -> LegMaker:
+        return SparseMaker(cast(SparseSettings, settings.section("sparse")))
+
+    def open(self, opening: Opening) -> LocalSparse:
+        from retrievers.stores.sparse_rows import read_postings, read_rows
+
+        n, size = (int(opening.facts.get(name) or 0) for name in ("rows", "n_weights"))
+        rows = read_rows(opening.folder, n=n, n_weights=size, kind=np.float32)
+        return LocalSparse(rows, read_postings(opening.folder, rows), opening.facts, opening.mask)
+
+    def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
+        return model_differences("sparse", wanted, built, facts, model="model", dtype="dtype")
+
+    def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
+        from retrievers.legs.sparse.encoder import SparseEncoder
+
+        names = SparseSettings.model_fields
+        encoder = SparseEncoder(SparseSettings(**{name: facts[MADE_BY][name] for name in names}))
+        return [Need(what="weighted terms", n_bytes=n_bytes, mapped=True), *encoder.memory()]
+
+    def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
+        made_by = facts.get(MADE_BY)
+        return [(str(made_by["model"]), made_by.get("revision"))] if made_by else []
+
+    def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
+        wanted = cast(SparseSettings, settings.section("sparse"))
+        return [(wanted.model, wanted.revision)]
+
+    def health(self, leg: LocalSparse) -> list[str]:
+        return [f"its model {leg.encoder.describe()['model']} is here, with the same weights"]
+
+
+@dataclass(slots=True)
+class SparseMaker(LegMaker):
+    """A sparse leg to be."""
+
+    settings: SparseSettings
+    _encoder: SparseEncoder | None = None
+
+    @property
+    def encoder(self) -> SparseEncoder:
+        """The model; weights load at the first text."""
+        from retrievers.legs.sparse.encoder import SparseEncoder
+
+        if self._encoder is None:
+            self._encoder = SparseEncoder(self.settings)
+        return self._encoder
+
+    def describe(self) -> dict[str, Any]:
+        return self.encoder.describe()
+
+    def key(self) -> dict[str, Any]:
+        return self.describe()
+
+    def build(self, job: Job) -> Built:
+        from retrievers.legs.rows_of_texts import rows_of_texts
+        from retrievers.stores.computed import Ragged
+        from retrievers.stores.sparse_rows import SparseWriter
+
+        def compute(texts: list[str]) -> Computing:
+            made = self.encoder.encode(texts, by=self.settings.documents)
+            return {"tokens": Ragged(made.tokens, made.starts), "weights": Ragged(made.weights, made.starts)}
+
+        rows, n_read = rows_of_texts(
+            job.texts,
+            compute,
+            made_by=self.describe(),
+            block=BLOCK,
+            work=job.work,
+            before=_rows_before(job.before),
+            step="weigh",
+            progress=job.progress,
+        )
+        with SparseWriter(job.folder, np.float32) as writer:
+            while some := list(islice(rows, BLOCK)):
+                writer.add(some)
+        facts = {"rows": len(job.texts), "n_weights": writer.n_weights}
+        return Built(facts=facts, counts={"n_weighed": n_read})
+
+
+def _rows_before(before: Before | None) -> RowsBefore | None:
+    from retrievers.legs.rows_of_texts import RowsBefore
+
+    return None if before is None else RowsBefore(texts=before.texts, row=before.leg().rows.row)
+
+
+class LocalSparse:
+    """The leg with its model and the filters of its index. Safe to share between threads.
+
+    `rows`: the weighted terms of every text, memory-mapped.
+    """
+
+    def __init__(self, rows: SparseRows, postings: Columns, facts: Facts, mask: Mask) -> None:
+        self.rows = rows
+        self._postings, self._facts, self._mask = postings, facts, mask
+        self._lock = Lock()
+        self._encoder: SparseEncoder | None = None
+
+    @property
+    def encoder(self) -> SparseEncoder:
+        """What made the leg.
+
+        Raises:
+            IndexMismatch: the model here is not the one that it was built with.
+        """
+        from retrievers.legs.sparse.encoder import SparseEncoder
+
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = SparseEncoder.from_description(self._facts[MADE_BY])
+            return self._encoder
+
+    def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
+        """Terms and weights of queries."""
+        means = ("table" if self.encoder.has_table else "model") if by == "auto" else by
+        made = self.encoder.encode(texts, by=means)
+        rows = (made.row(place) for place in range(len(made)))
+        return [dict(zip(row["tokens"].tolist(), row["weights"].tolist(), strict=True)) for row in rows]
+
+    def search(
+        self, query: Mapping[int, float], *, k: int, where: Where | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """By the sum over shared terms of the product of weights; who shares none is no hit."""
+        from retrievers.stores.hits import tied
+        from retrievers.stores.postings import exact_sums
+
+        scores = exact_sums(self._postings, query, n_docs=len(self.rows))
+        mask = self._mask(where)
+        hits = scores > 0 if mask is None else (scores > 0) & mask
+        rows = tied(np.where(hits, scores, -np.inf), k)
+        return rows, scores[rows]
+
+    def shares(self, query: Mapping[int, float], row: int) -> list[Share]:
+        """What each shared term adds to a row's score, the most first."""
+        from retrievers.legs.sparse.search import Share
+
+        terms = self.rows.row(row)
+        pairs = zip(terms["tokens"].tolist(), terms["weights"].tolist(), strict=True)
+        shared = [(term, weight) for term, weight in pairs if term in query]
+        named = zip(self.encoder.names([term for term, _ in shared]), shared, strict=True)
+        found = [Share(name, query[term], weight) for name, (term, weight) in named]
+        return sorted(found, key=lambda share: (-share.product, share.term))
+
+    def warm_up(self) -> None:
+        """Load the model."""
+        self.encoder.encode(["warm"], by="model")
+
+    def release(self) -> None:
+        """Let go of the model's weights; the next query loads them again."""
+        if self._encoder is not None:
+            self._encoder.release()

@@ -1,0 +1,60 @@
+"""Searching the sparse leg of any index: a query's weighted terms in, rows and scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.types import Where
+from retrievers.legs.protocol import HasLegs
+
+QueryBy = Literal["auto", "model", "words", "table"]
+
+
+class Share(NamedTuple):
+    """What one term adds to a score: the query's weight times the document's."""
+
+    term: str
+    of_query: float
+    of_document: float
+
+    @property
+    def product(self) -> float:
+        return self.of_query * self.of_document
+
+
+class SparseSearch(Protocol):
+    """The sparse leg of an index, wherever that is."""
+
+    def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
+        """Terms and weights of queries. `auto`: by the folder's table if it has one, else by the model.
+
+        Raises:
+            IndexMismatch: the model here is not the one that the leg was built with.
+        """
+        ...
+
+    def search(
+        self, query: Mapping[int, float], *, k: int, where: Where | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Rows, ascending, and their scores: the k best, and all that tie with the last of them.
+
+        A score is the sum over shared terms of the product of weights; who shares none is no hit.
+        """
+        ...
+
+    def shares(self, query: Mapping[int, float], row: int) -> list[Share]:
+        """What each shared term adds to a row's score, the most first. Their sum is the score."""
+        ...
+
+
+def sparse(index: HasLegs) -> SparseSearch:
+    """The sparse leg of an index.
+
+    Raises:
+        IndexMismatch: the index has none.
+    """
+    return cast(SparseSearch, index.leg("sparse"))

@@ -1,0 +1,70 @@
+"""Learned sparse first stage: weighted terms of a masked language model, over the sparse leg of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import ClassVar, get_args
+
+from rag.core.arguments import require_one_of
+from rag.core.filters import WhereData, both, parse_where
+from rag.core.ranking import require_k
+from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
+from retrievers.best_documents import best_documents
+from retrievers.index.protocol import Index
+from retrievers.legs.sparse.search import QueryBy, Share, sparse
+
+_BLANK = Outcome(kind="empty", detail="the query has no terms")
+
+
+class SparseRetriever:
+    """Learned sparse retrieval (SPLADE: Formal et al., arXiv 2109.10086; VDR: Zhou et al., arXiv 2212.07699).
+
+    Texts weigh terms of a vocabulary, words among them that they do not say. A score is the sum over shared terms of the
+    query's weight times the document's. Documents were weighed when the index was built (`index.sparse` in a graph).
+
+    Args:
+        index: the index that is searched.
+        query: who weighs the terms of a query. model: the documents' model; table: a table of the model's folder, which reads
+            no text (SPLADE without inference); words: each token weighs 1 (VDR's bag of words); auto: the table where there
+            is one, else the model.
+        where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
+    """
+
+    leg: ClassVar[str] = "sparse"
+
+    def __init__(self, *, index: Index, query: QueryBy = "auto", where: WhereData | None = None) -> None:
+        require_one_of("retrieve.sparse", get_args(QueryBy), query=query)
+        self.query, self._index, self._where = query, index, parse_where(where)
+
+    def warm_up(self) -> None:
+        """Open the leg and load the model now instead of at the first call."""
+        sparse(self._index).weigh(["warm"], by=self.query)
+
+    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """One ranking per query, in order. A query without a term has no hits, and the outcome `empty`."""
+        require_k(k, by="retrieve.sparse")
+        if not queries:
+            return []
+        started = perf_counter()
+        leg = sparse(self._index)
+        weighed = leg.weigh([query.text for query in queries], by=self.query)
+        hits = []
+        for query, terms in zip(queries, weighed, strict=True):
+            found = leg.search(terms, k=k, where=both(self._where, query.where))
+            hits.append(best_documents(self._index, *found, k=k))
+        usage = Usage(seconds=(perf_counter() - started) / len(queries))
+        return [
+            Ranking(query=query, hits=found, source="sparse", outcome=OK if terms else _BLANK, usage=usage)
+            for query, terms, found in zip(queries, weighed, hits, strict=True)
+        ]
+
+    def explain(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[Share]]:
+        """For each hit what each shared term adds to its score, the most first. The sum is the score.
+
+        Raises:
+            KeyError: a hit is of another index.
+        """
+        leg = sparse(self._index)
+        [terms] = leg.weigh([query.text], by=self.query)
+        return [leg.shares(terms, self._index.documents.row(hit.doc_id)) for hit in hits]
