@@ -296,6 +296,20 @@ def parser() -> ArgumentParser:
     evaluate.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
     evaluate.add_argument("--json", action="store_true", help="print one JSON document")
 
+    compare = command("compare", "runs over the same queries -> which is better, by how much, and on which queries")
+    runs_help = (
+        "the baseline, then the others: folders of `rag eval` or `rag batch`, TREC runs, tables of values per query"
+    )
+    compare.add_argument("runs", nargs="+", metavar="RUN", help=runs_help)
+    dataset_help = "BEIR-layout folder that TREC runs and batches are measured by"
+    compare.add_argument("--dataset", metavar="DIR", help=dataset_help)
+    compare.add_argument("--split", default="test")
+    compare.add_argument("--measures", help="in one string; unset takes all that the runs have in common")
+    compare.add_argument("--common", action="store_true", help="over the queries that both have")
+    compare.add_argument("--queries", type=int, default=3, metavar="N", help="queries that gained and lost most (3)")
+    compare.add_argument("--language", default="en", metavar="CODE", help="ISO 639-1 language of answers (en)")
+    compare.add_argument("--json", action="store_true", help="print one JSON document")
+
     calibrate = command("calibrate", "questions -> what a graph's scores are worth, and which answers it may give")
     calibrate.add_argument(
         "questions",

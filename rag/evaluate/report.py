@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +29,20 @@ def write_per_query(evaluation: Evaluation, path: Path) -> None:
             writer.writerow([_inert(qid), *(repr(values[qid]) if qid in values else "" for values in columns)])
 
 
-def read_per_query(path: Path, qids: Iterable[str]) -> dict[str, dict[str, float]]:
-    """What `write_per_query` wrote, for these queries alone: measure -> qid -> value.
+def read_per_query(path: Path) -> dict[str, dict[str, float]]:
+    """What `write_per_query` wrote: measure -> qid -> value.
 
     Raises:
         SpecError: the file is not there, or is no such table.
     """
-    wanted = {_inert(qid): qid for qid in qids}
     columns: dict[str, dict[str, float]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
-                qid = wanted.get(row.pop("qid"))
+                qid = _live(row.pop("qid"))
                 for measure, value in row.items():
                     column = columns.setdefault(measure, {})
-                    if qid is not None and value:
+                    if value:
                         column[qid] = float(value)
     except OSError as cause:
         raise SpecError(f"cannot read {path}: {cause.strerror}") from cause
@@ -65,5 +64,13 @@ def write_results(record: Mapping[str, Any], path: Path) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+_RUN = {"=", "+", "-", "@", "\t", "\r"}
+"""What a spreadsheet takes for a formula begins so."""
+
+
 def _inert(text: str) -> str:
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+    return f"'{text}" if text.lstrip("'")[:1] in _RUN else text
+
+
+def _live(text: str) -> str:
+    return text.removeprefix("'") if text.lstrip("'")[:1] in _RUN else text

@@ -1,0 +1,88 @@
+"""`rag compare`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rag.cli.console import say, say_json
+from rag.core.errors import SpecError
+from rag.evaluate.answers import answer_measure_name
+from rag.evaluate.beir import load_beir
+from rag.evaluate.comparison import Compared, compare_runs
+from rag.evaluate.measured_runs import Judgements, measured_run
+from rag.evaluate.scope import RETRIEVAL_MEASURES
+
+
+def run(given: Namespace) -> int:
+    """Measure what is not measured yet, compare every run with the first, and say which queries gained and lost."""
+    if len(given.runs) < 2:
+        raise SpecError("two runs are wanted at the least: the baseline, and what is compared with it")
+    if given.queries < 0:
+        raise SpecError(f"--queries must be 0 or more, got {given.queries}")
+    wanted = given.measures.split() if given.measures else None
+    judgements = _judgements(given, wanted) if given.dataset else None
+    measured = [measured_run(Path(run), judgements) for run in given.runs]
+    names = _names(given.runs)
+    found = compare_runs(
+        measured[0], dict(zip(names[1:], measured[1:], strict=True)), measures=_known(wanted), common=given.common
+    )
+    if given.json:
+        runs = {name: [one.as_dict() for one in of_run] for name, of_run in found.items()}
+        say_json({"baseline": names[0], "runs": runs})
+    else:
+        show(names[0], found, queries=given.queries)
+    return 0
+
+
+def _judgements(given: Namespace, wanted: Sequence[str] | None) -> Judgements:
+    dataset = load_beir(given.dataset)
+    ranking = RETRIEVAL_MEASURES if wanted is None else [name for name in wanted if answer_measure_name(name) is None]
+    answers = None if wanted is None else [name for name in wanted if answer_measure_name(name) is not None]
+    return Judgements(
+        qrels=dataset.qrels(given.split) if given.split in dataset.splits else {},
+        items=list(dataset.items()) if dataset.qa is not None else (),
+        retrieval=ranking,
+        answers=answers,
+        language=given.language,
+    )
+
+
+def _known(wanted: Sequence[str] | None) -> list[str] | None:
+    """Measures of answers by their own names; those of rankings as they are written."""
+    return None if wanted is None else [answer_measure_name(name) or name for name in wanted]
+
+
+def _names(runs: Sequence[str]) -> list[str]:
+    """What the runs are called: their last names where these differ, else as they were given."""
+    last = [Path(run).name for run in runs]
+    if len(set(last)) == len(runs) and all(last):
+        return last
+    if len(set(runs)) < len(runs):
+        raise SpecError("a run is named twice; a run beside itself says nothing")
+    return list(runs)
+
+
+def show(baseline: str, found: Mapping[str, Sequence[Compared]], *, queries: int) -> None:
+    """A block for every run."""
+    for name, of_run in found.items():
+        say(f"{name} against {baseline}")
+        width = max(10, *(len(one.measure) for one in of_run))
+        for one in of_run:
+            test = one.test
+            say(
+                f"  {one.measure:<{width}} {one.baseline:.4f} -> {one.run:.4f}  {test.difference:+.4f} "
+                f"95% [{test.low:+.4f}, {test.high:+.4f}]  p = {one.p:.4f}  of {len(one.differences):,} queries "
+                f"{one.gained:,} gained, {one.lost:,} lost"
+            )
+        first = of_run[0]
+        ordered = [pair for pair in first.differences.items() if pair[1]]
+        gained = [pair for pair in ordered[:queries] if pair[1] > 0]
+        lost = [pair for pair in reversed(ordered[-queries:] if queries else []) if pair[1] < 0]
+        for what, some in (("gained most", gained), ("lost most", lost)):
+            if some:
+                said = ", ".join(f"{qid} {value:+.3f}" for qid, value in some)
+                say(f"  {what} {first.measure}: {said}")
+    if sum(map(len, found.values())) > 1:
+        say("\np is corrected for all comparisons (Holm)")
