@@ -13,6 +13,7 @@ RERANKERS = Registry(
         "icr": "rerankers.attention.icr.reranker:ICRReranker",
         "identity": "rerankers.identity:IdentityReranker",
         "listwise": "rerankers.listwise:ListwiseReranker",
+        "mmr": "rerankers.mmr:MMRReranker",
         "pairwise": "rerankers.pairwise:PairwiseReranker",
         "query_likelihood": "rerankers.query_likelihood:QueryLikelihoodReranker",
         "recency": "rerankers.recency:RecencyReranker",

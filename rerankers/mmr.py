@@ -1,0 +1,88 @@
+"""Relevance less likeness: of hits that say the same, the first stays up and the others make room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.arguments import require_positive, require_share
+from rag.core.norms import min_max
+from rag.core.ranking import in_this_order, require_k, split_at
+from rag.core.types import NO_USAGE, OK, Ranking, ScoredDocument
+from retrievers.index.protocol import Index
+from retrievers.legs.dense.search import dense
+
+
+class MMRReranker:
+    """Maximal marginal relevance (MMR: Carbonell and Goldstein, SIGIR 1998).
+
+    The next hit is the one with the greatest balance * relevance - (1 - balance) * likeness. Relevance is the hit's score,
+    min-max normalised over those that are reordered; likeness is the largest cosine with a hit that was taken before, of the
+    vectors in the index, so no text is encoded. Scores are 1 / rank. A hit that the index has no vector of is like no other.
+
+    Args:
+        index: whose dense leg has the vectors.
+        balance: 1 keeps the order, 0 looks at likeness alone.
+        depth: how many of a ranking's first hits are reordered; the others follow. None: all.
+    """
+
+    leg: ClassVar[str] = "dense"
+
+    def __init__(self, *, index: Index, balance: float = 0.7, depth: int | None = 100) -> None:
+        require_share("rerank.mmr", balance=balance)
+        require_positive("rerank.mmr", depth=depth)
+        self.balance, self.depth, self._index = balance, depth, index
+
+    def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
+        """The same documents, at most `k`, in order of what each adds."""
+        require_k(k, by="rerank.mmr")
+        return [self._spread(ranking, k) for ranking in rankings]
+
+    def _spread(self, ranking: Ranking, k: int) -> Ranking:
+        first, rest = split_at(ranking, self.depth)
+        relevance, _ = min_max([hit.score for hit in first])
+        order = marginal_order(np.array(relevance), self._vectors(first), balance=self.balance, k=k)
+        documents = [*(first[place].document for place in order), *(hit.document for hit in rest)]
+        return replace(ranking, hits=in_this_order(documents, k=k), outcome=OK, usage=NO_USAGE)
+
+    def _vectors(self, hits: Sequence[ScoredDocument]) -> NDArray[np.float32]:
+        """float32 [n, dim], unit norm, zeros where the index has none."""
+        known = [(place, row) for place, hit in enumerate(hits) if (row := self._row(hit)) is not None]
+        if not known:
+            return np.zeros((len(hits), 1), dtype=np.float32)
+        found = dense(self._index).vectors(np.array([row for _, row in known]))
+        norms = np.linalg.norm(found, axis=1, keepdims=True)
+        vectors = np.zeros((len(hits), found.shape[1]), dtype=np.float32)
+        vectors[[place for place, _ in known]] = np.divide(found, norms, out=np.zeros_like(found), where=norms > 0)
+        return vectors
+
+    def _row(self, hit: ScoredDocument) -> int | None:
+        try:
+            return self._index.documents.row(hit.doc_id)
+        except KeyError:
+            return None
+
+
+def marginal_order(
+    relevance: NDArray[np.float64], vectors: NDArray[np.float32], *, balance: float, k: int
+) -> list[int]:
+    """Places of the first `k` by maximal marginal relevance; of equals the earlier place. Costs O(k n).
+
+    Args:
+        relevance: float64 [n]. `vectors`: float32 [n, dim], unit norm.
+    """
+    likeness = np.full(len(relevance), -np.inf)
+    left = np.ones(len(relevance), dtype=np.bool_)
+    order: list[int] = []
+    for _ in range(min(k, len(relevance))):
+        penalty = np.where(np.isfinite(likeness), likeness, 0.0)  # before the first there is nothing to be like
+        worth = np.where(left, balance * relevance - (1 - balance) * penalty, -np.inf)
+        taken = int(np.argmax(worth))
+        order.append(taken)
+        left[taken] = False
+        likeness = np.maximum(likeness, (vectors @ vectors[taken]).astype(np.float64))
+    return order

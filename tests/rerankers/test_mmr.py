@@ -1,0 +1,99 @@
+"""Maximal marginal relevance: values worked by hand, ends of the scale, and hits that the index does not know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag.core.types import Document, Query, Ranking, ScoredDocument
+from rag.indexing import build_index
+from rerankers.mmr import MMRReranker, marginal_order
+from retrievers.dense import DenseRetriever
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.settings import DenseSettings
+from tests.tiny_models import tiny_sentence_model
+
+RELEVANCE = np.array([0.9, 0.85, 0.5])
+
+
+def vectors() -> np.ndarray:
+    """Three unit vectors: the second's cosine with the first is .95, the third's .1."""
+    first = np.array([1.0, 0.0, 0.0])
+    second = np.array([0.95, np.sqrt(1 - 0.95**2), 0.0])
+    third = np.array([0.1, 0.0, np.sqrt(1 - 0.1**2)])
+    return np.stack([first, second, third]).astype(np.float32)
+
+
+def test_the_order_is_that_worked_by_hand() -> None:
+    """Once the first is taken, the second is worth .425 - .475 = -.05 and the third .25 - .05 = .20."""
+    assert marginal_order(RELEVANCE, vectors(), balance=0.5, k=3) == [0, 2, 1]
+    assert marginal_order(RELEVANCE, vectors(), balance=0.5, k=2) == [0, 2]
+    assert marginal_order(RELEVANCE, vectors(), balance=1.0, k=3) == [0, 1, 2]
+    assert marginal_order(np.zeros(0), np.zeros((0, 3), dtype=np.float32), balance=0.5, k=3) == []
+
+
+def test_what_repeats_a_hit_goes_last() -> None:
+    same = np.stack([vectors()[0], vectors()[0], vectors()[2]])
+    assert marginal_order(np.array([0.9, 0.9, 0.1]), same, balance=0.3, k=3) == [0, 2, 1]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalIndex]:
+    folder = tmp_path_factory.mktemp("mmr")
+    texts = {"a": "leave of days", "b": "leave of days", "c": "x y z 1 2 3 frames"}
+    lines = [json.dumps({"_id": doc_id, "text": text}) for doc_id, text in texts.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(lines) + "\n")
+    settings = IndexSettings(dense=DenseSettings(encoder=str(tiny_sentence_model(folder / "encoder"))))
+    build_index([folder / "corpus.jsonl"], folder / "index", settings=settings, legs=("dense",))
+    with LocalIndex.open(folder / "index") as opened:
+        yield opened
+
+
+def found(index: LocalIndex) -> Ranking:
+    return DenseRetriever(index=index).retrieve([Query(qid="q", text="leave of days")], k=3)[0]
+
+
+def test_of_two_files_that_say_the_same_one_makes_room(index: LocalIndex) -> None:
+    ranking = found(index)
+    assert ranking.doc_ids == ("a", "b", "c")
+    made = MMRReranker(index=index, balance=0.2).rerank([ranking], k=3)[0]
+    assert made.doc_ids == ("a", "c", "b")
+    assert [hit.score for hit in made.hits] == [1.0, 1 / 2, 1 / 3]
+    assert MMRReranker(index=index, balance=1.0).rerank([ranking], k=3)[0].doc_ids == ranking.doc_ids
+
+
+def test_only_the_first_are_reordered(index: LocalIndex) -> None:
+    made = MMRReranker(index=index, balance=0.0, depth=2).rerank([found(index)], k=3)[0]
+    assert made.doc_ids[2] == found(index).doc_ids[2]
+
+
+def test_hits_of_another_index_are_like_no_other(index: LocalIndex) -> None:
+    hits = tuple(ScoredDocument(document=Document(doc_id=i, text="t"), score=s) for i, s in (("x", 2.0), ("y", 1.0)))
+    made = MMRReranker(index=index).rerank([Ranking(query=Query(qid="q", text="?"), hits=hits)], k=2)[0]
+    assert made.doc_ids == ("x", "y")
+
+
+def test_a_graph_with_it_asks_for_the_dense_leg(index: LocalIndex, tmp_path: Path) -> None:
+    from rag.pipeline import load_pipeline
+
+    spec = {
+        "version": 1,
+        "nodes": {
+            "found": {"use": "retrieve.dense", "k": 3},
+            "spread": {"use": "rerank.mmr", "in": "found", "k": 2, "with": {"balance": 0.2}},
+        },
+        "output": "spread",
+    }
+    with load_pipeline(spec, index=index) as pipeline:
+        assert len(pipeline.search("leave of days").hits) == 2
+
+
+@pytest.mark.parametrize(("given", "why"), [({"balance": 1.5}, "balance must be from 0 to 1"), ({"depth": 0}, "depth")])
+def test_what_makes_no_sense_is_refused(index: LocalIndex, given: dict[str, float], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        MMRReranker(index=index, **given)  # type: ignore[arg-type]
