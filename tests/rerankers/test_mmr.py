@@ -61,7 +61,7 @@ def found(index: LocalIndex) -> Ranking:
 def test_of_two_files_that_say_the_same_one_makes_room(index: LocalIndex) -> None:
     ranking = found(index)
     assert ranking.doc_ids == ("a", "b", "c")
-    made = MMRReranker(index=index, balance=0.2).rerank([ranking], k=3)[0]
+    made = MMRReranker(index=index, balance=0.0).rerank([ranking], k=3)[0]
     assert made.doc_ids == ("a", "c", "b")
     assert [hit.score for hit in made.hits] == [1.0, 1 / 2, 1 / 3]
     assert MMRReranker(index=index, balance=1.0).rerank([ranking], k=3)[0].doc_ids == ranking.doc_ids
