@@ -1,8 +1,9 @@
 """How many questions can be answered at a stated risk: five sets, about half of whose questions have no answer.
 
 `answer` lets a model answer the questions of a set and keeps every answer in results/risk_answers.jsonl; it goes on where it
-stopped. A pair of small passages is some 400 tokens: a model of 1.5 billion parameters takes some 5 seconds of two cores.
-`table` fits and calibrates on the answers that are there and prints, for every set, what risk costs in coverage.
+stopped. A pair of small passages is some 400 tokens: with a model of 1.5 billion parameters a question takes two cores some
+5 seconds in vLLM, which is taken where it is installed, and twice that in llama.cpp. `table` fits and calibrates on the
+answers that are there and prints, for every set, what risk costs in coverage.
 Needs the folder that RAGLINE_EVAL_DATA names.
 
     python -m benchmarks.risk answer xquad clapnq [--n 100] [--model qwen2.5-coder-1.5b-instruct]
@@ -16,6 +17,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +294,7 @@ def main() -> None:
     actions = arguments.add_subparsers(dest="action", required=True)
     answering = actions.add_parser("answer")
     answering.add_argument("sets", nargs="+", choices=tuple(SETS))
-    answering.add_argument("--engine", choices=tuple(ENGINES), default="vllm")
+    answering.add_argument("--engine", choices=tuple(ENGINES), default="vllm" if find_spec("vllm") else "llama.cpp")
     table = actions.add_parser("table")
     table.add_argument("--sets", nargs="+", choices=tuple(SETS), default=list(SETS))
     table.add_argument("--record", action="store_true", help="append to results/risk.jsonl")
