@@ -3,9 +3,9 @@
 Candidates are the built-in hybrid's first ones, for the queries of the committed samples. All heads of the first layers of
 a model score them once; from these scores heads are learned on the other sets' judgements (method joint) and tried on
 the set that was left out, alone and fused with the hybrid's score. The weight of the fusion is the best on the other sets
-too. Rows are told for heads up to a third, a half and two thirds of the layers, so the curve shows what depth costs. Scores
-are kept in a work folder, so a run that was stopped goes on where it was; queries are taken in turn from all sets, so a
-part of a run is a smaller sample of every set.
+too; beside it stands the even weight of the built-in graph `ask`. Rows are told for heads up to a third, a half and two
+thirds of the layers, so the curve shows what depth costs. Scores are kept in a work folder, so a run that was stopped goes
+on where it was; queries are taken in turn from all sets, so a part of a run is a smaller sample of every set.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.attention_sizes --models MODEL ... [--depth 40 --report 20] [--limit 40] [--record]
 """
@@ -31,7 +31,7 @@ from benchmarks.record import record
 from rag.core.protocols import LocalLLM
 from rag.core.types import Ranking
 from rag.evaluate.measures import evaluate
-from rag.evaluate.significance import holm, paired_randomisation
+from rag.evaluate.significance import Significance, holm, paired_randomisation
 from rerankers.attention.finding.case_scores import CaseScores
 from rerankers.attention.finding.pseudo import Case
 from rerankers.attention.finding.search_heads import choose_heads, score_cases, usual_depths
@@ -41,6 +41,8 @@ from rerankers.attention.reading.weigh import fused
 
 WORK = Path("runs") / "attention_sizes"
 PENALTY = 0.02
+HALF = 0.5
+"""The first stage's weight in the built-in graph `ask`; nothing is chosen with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,18 +156,21 @@ def main() -> None:
         plan = scored_by(llm, jobs, folder, last_layer=layers[-1])
         asked = read(jobs, folder)
         for depth in sorted({*given.report, given.depth}):
-            for told in table(plan, shortened(asked, depth), layers):
+            rows = table(plan, shortened(asked, depth), layers)
+            for told in rows:
                 show(told | {"model": model, "depth": depth})
                 if given.record:
                     record("attention_sizes", told | {"model": model, "depth": depth})
         if given.ship:
-            ship(llm, plan, asked, model, layers)
+            best = max(rows, key=lambda row: row["half"]["mean"])["layer"]
+            ship(llm, plan, asked, model, layer=best)
 
 
 def table(plan: Plan, asked: Mapping[str, Sequence[Asked]], layers: Sequence[int]) -> list[dict[str, Any]]:
     """A row for heads up to each of these layers: means over sets of nDCG@10, and what fusing adds to the hybrid."""
     own = {name: np.array([each.ndcg(None) for each in some]) for name, some in asked.items()}
-    rows, tests = [], []
+    before = np.concatenate([*own.values()])
+    rows, tests, halves = [], [], []
     for layer in layers:
         attention = attention_of(asked, slice(sum(at <= layer for at, _ in plan.names)))
         alone = {n: np.array([a.ndcg(s) for a, s in zip(asked[n], attention[n], strict=True)]) for n in asked}
@@ -173,7 +178,9 @@ def table(plan: Plan, asked: Mapping[str, Sequence[Asked]], layers: Sequence[int
         means = {name: values.mean(axis=0) for name, values in weighed.items()}
         weights = {name: best_weight([means[o] for o in asked if o != name]) for name in asked}
         fusion = {name: weighed[name][:, WEIGHTS.index(weights[name])] for name in asked}
-        tests.append(paired_randomisation(np.concatenate([*fusion.values()]), np.concatenate([*own.values()])))
+        half = {name: weighed[name][:, WEIGHTS.index(HALF)] for name in asked}
+        tests.append(paired_randomisation(np.concatenate([*fusion.values()]), before))
+        halves.append(paired_randomisation(np.concatenate([*half.values()]), before))
         rows.append(
             {
                 "layer": layer,
@@ -183,15 +190,25 @@ def table(plan: Plan, asked: Mapping[str, Sequence[Asked]], layers: Sequence[int
                 "fused": over_sets(fusion),
                 "gain": over_sets(fusion) - over_sets(own),
                 "weights": weights,
+                "half": {"mean": over_sets(half)},
                 "sets": {
                     n: {"hybrid": own[n].mean(), "alone": alone[n].mean(), "fused": fusion[n].mean()} for n in own
                 },
             }
         )
+    of_learned, of_half = (_told(some) for some in (tests, halves))
+    return [
+        row | learned | {"half": row["half"] | even}
+        for row, learned, even in zip(rows, of_learned, of_half, strict=True)
+    ]
+
+
+def _told(tests: Sequence[Significance]) -> list[dict[str, float]]:
+    """Differences with intervals; p is corrected over all of these."""
     corrected = holm([test.p for test in tests])
     return [
-        row | {"difference": test.difference, "low": test.low, "high": test.high, "p": p}
-        for row, test, p in zip(rows, tests, corrected, strict=True)
+        {"difference": test.difference, "low": test.low, "high": test.high, "p": p}
+        for test, p in zip(tests, corrected, strict=True)
     ]
 
 
@@ -204,7 +221,9 @@ def show(told: Mapping[str, Any]) -> None:
     print(
         f"{told['model']}, {told['queries']} queries, hybrid's first {told['depth']}: {told['hybrid']:.4f}; "
         f"layers 0-{told['layer']}: alone {told['alone']:.4f}, fused {told['fused']:.4f}, {told['gain']:+.4f}; "
-        f"of queries {told['difference']:+.4f} [{told['low']:+.4f}, {told['high']:+.4f}] p {told['p']:.4f}   {sets}",
+        f"of queries {told['difference']:+.4f} [{told['low']:+.4f}, {told['high']:+.4f}] p {told['p']:.4f}; "
+        f"half and half {told['half']['mean']:.4f}, {told['half']['difference']:+.4f} [{told['half']['low']:+.4f}, "
+        f"{told['half']['high']:+.4f}] p {told['half']['p']:.4f}   {sets}",
         flush=True,
     )
 
@@ -229,11 +248,11 @@ def shortened(asked: Mapping[str, Sequence[Asked]], depth: int) -> dict[str, lis
     }
 
 
-def ship(llm: LocalLLM, plan: Plan, asked: Mapping[str, Sequence[Asked]], model: str, layers: Sequence[int]) -> None:
-    """Heads from the judgements of all sets, into the package."""
+def ship(llm: LocalLLM, plan: Plan, asked: Mapping[str, Sequence[Asked]], model: str, *, layer: int) -> None:
+    """Heads up to a layer from the judgements of all sets, into the package."""
     scores = [each.scores for some in asked.values() for each in some if each.can_teach]
     found_on = f"{len(scores)} judged queries of {', '.join(asked)}"
-    search = choose_heads(llm, plan, scores, model=model, found_on=found_on, methods=["joint"], depths=layers)
+    search = choose_heads(llm, plan, scores, model=model, found_on=found_on, methods=["joint"], depths=[layer])
     search.heads.save(SHIPPED / f"{model}.json")
     print(f"{model}: {search.heads.method}; {', '.join(search.heads.weights)}")
 
