@@ -191,8 +191,15 @@ def table(plan: Plan, asked: Mapping[str, Sequence[Asked]], layers: Sequence[int
                 "gain": over_sets(fusion) - over_sets(own),
                 "weights": weights,
                 "half": {"mean": over_sets(half)},
+                "best": float(np.mean([each.max() for each in means.values()])),
                 "sets": {
-                    n: {"hybrid": own[n].mean(), "alone": alone[n].mean(), "fused": fusion[n].mean()} for n in own
+                    n: {
+                        "hybrid": own[n].mean(),
+                        "alone": alone[n].mean(),
+                        "fused": fusion[n].mean(),
+                        "half": half[n].mean(),
+                    }
+                    for n in own
                 },
             }
         )
@@ -217,13 +224,17 @@ def over_sets(values: Mapping[str, NDArray[np.float64]]) -> float:
 
 
 def show(told: Mapping[str, Any]) -> None:
-    sets = "  ".join(f"{name} {one['fused'] - one['hybrid']:+.3f}" for name, one in told["sets"].items())
+    sets = "  ".join(
+        f"{name} {one['fused'] - one['hybrid']:+.3f} {one['half'] - one['hybrid']:+.3f}"
+        for name, one in told["sets"].items()
+    )
     print(
         f"{told['model']}, {told['queries']} queries, hybrid's first {told['depth']}: {told['hybrid']:.4f}; "
         f"layers 0-{told['layer']}: alone {told['alone']:.4f}, fused {told['fused']:.4f}, {told['gain']:+.4f}; "
         f"of queries {told['difference']:+.4f} [{told['low']:+.4f}, {told['high']:+.4f}] p {told['p']:.4f}; "
         f"half and half {told['half']['mean']:.4f}, {told['half']['difference']:+.4f} [{told['half']['low']:+.4f}, "
-        f"{told['half']['high']:+.4f}] p {told['half']['p']:.4f}   {sets}",
+        f"{told['half']['high']:+.4f}] p {told['half']['p']:.4f}; each set's own best weight {told['best']:.4f}   "
+        f"by set, learned and half: {sets}",
         flush=True,
     )
 

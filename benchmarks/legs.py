@@ -22,10 +22,11 @@ from typing import Any
 from benchmarks.make_samples import JUDGEMENTS, data_folder
 from benchmarks.record import record
 from rag.core.protocols import Fuser
+from rag.core.trec import Qrels
 from rag.core.types import Query, Ranking
 from rag.evaluate import Evaluation, compare, evaluate, holm
 from rag.evaluate.beir import load_beir
-from rag.indexing import build_index
+from rag.indexing import IndexReport, build_index
 from rag.stages.fuse import RRFFuser, WeightedFuser
 from retrievers import RETRIEVERS
 from retrievers.analyzer_settings import AnalyzerSettings
@@ -34,9 +35,8 @@ from retrievers.index.settings import IndexSettings
 
 LEGS = {"bm25": "lexical", "dense": "dense", "sparse": "sparse"}
 """Retriever -> the leg that it searches."""
-MORE = {"xquad/en": "test", "xquad/de": "test", "xquad/zh": "test", "poquad": "test", "medquad": "test"}
-"""Sets beside the open seven -> their judgements."""
-SETS = {**JUDGEMENTS, **MORE}
+SETS = (*JUDGEMENTS, "xquad/en", "xquad/de", "xquad/zh", "poquad", "medquad")
+"""The open seven, and five more. All are judged by `test`, which knows the documents that are searched."""
 LANGUAGES = {"xquad/de": "de", "xquad/zh": "zh", "poquad": "pl"}
 MEASURE = "nDCG@10"
 
@@ -51,20 +51,22 @@ class Searched:
     build_seconds: float | None
 
 
-def searched(name: str, retrievers: Sequence[str], work: Path, *, limit: int | None, depth: int) -> Any:
+def searched(
+    name: str, retrievers: Sequence[str], work: Path, *, limit: int | None, depth: int
+) -> tuple[dict[str, Searched], Qrels]:
     """Every retriever's rankings of a set's judged queries, and the judgements."""
     dataset = load_beir(data_folder() / name)
     settings = IndexSettings(analyzer=AnalyzerSettings(language=LANGUAGES.get(name, "en")))
     folder = work / name.replace("/", "-")
     report = build_index(dataset.corpus, folder, settings=settings, legs=tuple(LEGS[each] for each in retrievers))
-    qrels = dataset.qrels(SETS[name])
+    qrels = dataset.qrels()
     queries = dataset.queries_of(qrels)[:limit]
     with LocalIndex.open(folder) as index:
         found = {each: _searched(each, index, queries, report, depth) for each in retrievers}
     return found, {query.qid: qrels[query.qid] for query in queries}
 
 
-def _searched(retriever: str, index: LocalIndex, queries: Sequence[Query], report: Any, depth: int) -> Searched:
+def _searched(retriever: str, index: LocalIndex, queries: Sequence[Query], report: IndexReport, depth: int) -> Searched:
     made = RETRIEVERS.get(retriever)(index=index)
     made.retrieve(queries[:1], k=depth)  # what the first question loads is no cost of the others
     begun = perf_counter()
@@ -95,7 +97,7 @@ def fusions(retrievers: Sequence[str]) -> dict[str, tuple[tuple[str, ...], Fuser
     return made
 
 
-def measured(found: Mapping[str, Searched], qrels: Any, *, depth: int) -> dict[str, Evaluation]:
+def measured(found: Mapping[str, Searched], qrels: Qrels, *, depth: int) -> dict[str, Evaluation]:
     """Every leg and every fusion."""
     runs = {name: one.rankings for name, one in found.items()}
     for name, (some, fuser) in fusions([*found]).items():

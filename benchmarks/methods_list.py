@@ -1,7 +1,7 @@
 """The methods of the table, in the order in which they are run, and how much of each is cut to fit four hours.
 
 What a parameter is not named for has the component's default. What was cut, against the papers and the defaults:
-passages are shown by their first 32 words; sorts put the best three in order; self-consistency asks three times;
+passages are shown by the first words that the study says; sorts put the best three in order; self-consistency asks three times;
 variants of a reranker are run over bm25 alone; reformulators write two to four texts of 32 to 96 tokens.
 """
 

@@ -153,6 +153,7 @@ class Tried:
     right: list[bool]
     before: list[Signals]
     answerable: int
+    settings: str
 
     @cached_property
     def signals(self) -> list[Signals]:
@@ -173,7 +174,13 @@ def tried(one: RiskSet, work: Work, model: str) -> Tried:
         answers = [answer_of(lines[asked.item.qid], asked, index) for asked in there]
         before = SignalReader(index).before([answer.context for answer in answers]) if answers else []
     right = [one.is_right(answer, asked.item) for answer, asked in zip(answers, there, strict=True)]
-    return Tried(answers=answers, right=right, before=before, answerable=sum(asked.item.answerable for asked in there))
+    return Tried(
+        answers=answers,
+        right=right,
+        before=before,
+        answerable=sum(asked.item.answerable for asked in there),
+        settings=" and ".join(sorted({lines[asked.item.qid]["settings"] for asked in there})),
+    )
 
 
 def calibrate(known: Tried, places: Sequence[int], *, risk: float, seed: int) -> Answers:
@@ -242,6 +249,7 @@ def pooled(several: Sequence[Tried]) -> Tried:
         right=[right for one in several for right in one.right],
         before=[before for one in several for before in one.before],
         answerable=sum(one.answerable for one in several),
+        settings=" and ".join(sorted({one.settings for one in several})),
     )
 
 
@@ -255,6 +263,7 @@ def report(name: str, known: Tried, model: str) -> dict[str, Any]:
         "model": model,
         "n": len(known.answers),
         "answerable": known.answerable,
+        "settings": known.settings,
         "given": len(rows),
         "right": sum(right),
         "confidence": CONFIDENCE,
@@ -272,7 +281,7 @@ def show(figures: dict[str, Any]) -> None:
     f = figures
     print(
         f"\n{f['set']}, {f['model']}: {f['n']} questions, {f['answerable']} with an answer; {f['given']} answered, "
-        f"{f['right']} of them right"
+        f"{f['right']} of them right; asked with {f['settings']}"
     )
     for risk, found in f["risk"].items():
         again = f["resampled"][risk]

@@ -29,7 +29,7 @@ SMALL = {
     ],
     "attention_sizes": [
         *["--models", "smollm2-135m-instruct", "--sets", "cranfield", "codebase-chunks"],
-        *["--limit", "4", "--depth", "6", "--work", "runs/sizes_smoke"],
+        *["--limit", "4", "--depth", "6", "--report", "3", "--work", "runs/sizes_smoke"],
     ],
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
     "attention_profile": ["--documents", "6", "--memory", "4", "8"],

@@ -198,12 +198,12 @@ class CitedGenerator:
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)
 
-    def _found_enough(self, contexts: Sequence[Context]) -> list[tuple[float | None, Usage]]:
+    def _found_enough(self, contexts: Sequence[Context]) -> Sequence[tuple[float | None, Usage]]:
         """The log-odds that each context's passages are enough, and what it cost to ask; None where it is not asked."""
         if self.enough is None:
             return [(None, NO_USAGE)] * len(contexts)
         rendered = [self._render(self.enough, context) for context in contexts]
-        return [*log_odds(cast(ChoosingLLM, self.llm), rendered)]
+        return log_odds(cast(ChoosingLLM, self.llm), rendered)
 
     def _is_enough(self, odds: float | None) -> bool:
         return odds is None or odds >= self.least

@@ -75,14 +75,13 @@ def marginal_order(
     Args:
         relevance: float64 [n]. `vectors`: float32 [n, dim], unit norm.
     """
-    likeness = np.full(len(relevance), -np.inf)
+    likeness = np.zeros(len(relevance))  # before the first there is nothing to be like
     left = np.ones(len(relevance), dtype=np.bool_)
     order: list[int] = []
     for _ in range(min(k, len(relevance))):
-        penalty = np.where(np.isfinite(likeness), likeness, 0.0)  # before the first there is nothing to be like
-        worth = np.where(left, balance * relevance - (1 - balance) * penalty, -np.inf)
-        taken = int(np.argmax(worth))
+        taken = int(np.argmax(np.where(left, balance * relevance - (1 - balance) * likeness, -np.inf)))
+        like = (vectors @ vectors[taken]).astype(np.float64)
+        likeness = np.maximum(likeness, like) if order else like
         order.append(taken)
         left[taken] = False
-        likeness = np.maximum(likeness, (vectors @ vectors[taken]).astype(np.float64))
     return order

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from rag.core.arguments import require_share
 from rag.core.inputs import input_file
@@ -23,6 +24,8 @@ class RelevanceReranker:
         calibration: a file of `rag calibrate`, made for this graph without this node.
         least: hits of less relevance are left out, from 0 to 1.
     """
+
+    of_answers: ClassVar[bool] = False
 
     def __init__(self, *, calibration: str, least: float = 0.0) -> None:
         require_share("rerank.relevance", least=least)

@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.errors import ContractError, IndexMismatch, IndexProblem
+from rag.core.errors import ContractError, IndexProblem
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.models import ModelFolder, resolve, weights_sha256
 from retrievers.encoder_kinds import EncoderKind, Requested, kind_of
+from retrievers.made_by import require_same
 from retrievers.sentence_folder import Role
 
 # Texts that are tokenised and sorted by length together: enough to fill batches evenly, and 30 MB of token ids.
@@ -57,17 +58,13 @@ class SentenceEncoder:
             encoder = cls(model=name, revision=revision, compute=compute)
         except (KeyError, TypeError, ValueError) as cause:
             raise IndexProblem(f"the index does not say which encoder made it ({cause!r}). Rebuild it.") from cause
-        here = encoder.describe()
-        differences = [
-            f"{key}: the index has {description.get(key)}, the model here {here.get(key)}"
-            for key in sorted({*here, *description})
-            if here.get(key) != description.get(key)
-        ]
-        if differences:
-            raise IndexMismatch(
-                f"the index was built with another encoder than '{name}' is here: {'; '.join(differences)}."
-                " Rebuild the index, or restore the model's files."
-            )
+        require_same(
+            description,
+            encoder.describe(),
+            said=f"the index was built with another encoder than '{name}' is here",
+            cure="the model's files",
+            here="the model here",
+        )
         return encoder
 
     def describe(self) -> dict[str, Any]:

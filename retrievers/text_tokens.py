@@ -67,7 +67,7 @@ class TextTokens:
     def prompt_length(self, prompt: str) -> int:
         """Tokens that `prompt` puts before a text, with the special ones that come first."""
         ids = self.ids([prompt])[0]
-        return len(ids) - int(bool(ids) and ids[-1] in self._tokenizer.all_special_ids)
+        return len(ids) - int(bool(ids) and ids[-1] in self.special_ids)
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """(start, end) in characters of every token, without special ones; nothing is cut."""

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from docs.generate import pages
+from rag.cli.parser import parser
 from rag.core.yaml_source import parse_yaml
 from rag.graph.check import check
 from rag.graph.load import load_spec
 
 ROOT = Path(__file__).resolve().parents[1]
+SHELL = frozenset({"|", ">", "<", "&&", "&", ";"})
 PROSE = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
@@ -24,6 +27,21 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_in_examples_are_those_that_there_are(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    lines = (
+        "\n".join(re.findall(r"^```[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+        .replace("\\\n", " ")
+        .splitlines()
+    )
+    for line in lines:
+        if line.strip().startswith("rag "):
+            words = shlex.split(line, comments=True)
+            end = next((place for place, word in enumerate(words) if word in SHELL), len(words))
+            parser().parse_args(words[1:end])
 
 
 def test_the_graph_in_the_reference_is_good() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from rag.cli.console import say, say_json
@@ -11,8 +12,8 @@ from rag.core.errors import SpecError
 from rag.evaluate.answers import answer_measure_name
 from rag.evaluate.beir import load_beir
 from rag.evaluate.comparison import Compared, compare_runs
-from rag.evaluate.measured_runs import Judgements, measured_run
-from rag.evaluate.scope import RETRIEVAL_MEASURES
+from rag.evaluate.measured_runs import measured_run
+from rag.evaluate.scope import Plan, plan_evaluation
 
 
 def run(given: Namespace) -> int:
@@ -22,8 +23,8 @@ def run(given: Namespace) -> int:
     if given.queries < 0:
         raise SpecError(f"--queries must be 0 or more, got {given.queries}")
     wanted = given.measures.split() if given.measures else None
-    judgements = _judgements(given, wanted) if given.dataset else None
-    measured = [measured_run(Path(run), judgements) for run in given.runs]
+    plan = _plan(given, wanted) if given.dataset else None
+    measured = [measured_run(Path(run), plan, language=given.language) for run in given.runs]
     names = _names(given.runs)
     found = compare_runs(
         measured[0], dict(zip(names[1:], measured[1:], strict=True)), measures=_known(wanted), common=given.common
@@ -36,17 +37,10 @@ def run(given: Namespace) -> int:
     return 0
 
 
-def _judgements(given: Namespace, wanted: Sequence[str] | None) -> Judgements:
+def _plan(given: Namespace, wanted: Sequence[str] | None) -> Plan:
+    """What `rag eval` would measure of a graph that ranks and answers, on the same data."""
     dataset = load_beir(given.dataset)
-    ranking = RETRIEVAL_MEASURES if wanted is None else [name for name in wanted if answer_measure_name(name) is None]
-    answers = None if wanted is None else [name for name in wanted if answer_measure_name(name) is not None]
-    return Judgements(
-        qrels=dataset.qrels(given.split) if given.split in dataset.splits else {},
-        items=list(dataset.items()) if dataset.qa is not None else (),
-        retrieval=ranking,
-        answers=answers,
-        language=given.language,
-    )
+    return plan_evaluation(dataset, graph="", ranks=True, gives_answers=True, split=given.split, measures=wanted)
 
 
 def _known(wanted: Sequence[str] | None) -> list[str] | None:
@@ -74,15 +68,11 @@ def show(baseline: str, found: Mapping[str, Sequence[Compared]], *, queries: int
             say(
                 f"  {one.measure:<{width}} {one.baseline:.4f} -> {one.run:.4f}  {test.difference:+.4f} "
                 f"95% [{test.low:+.4f}, {test.high:+.4f}]  p = {one.p:.4f}  of {len(one.differences):,} queries "
-                f"{one.gained:,} gained, {one.lost:,} lost"
+                f"{len(one.gained):,} gained, {len(one.lost):,} lost"
             )
         first = of_run[0]
-        ordered = [pair for pair in first.differences.items() if pair[1]]
-        gained = [pair for pair in ordered[:queries] if pair[1] > 0]
-        lost = [pair for pair in reversed(ordered[-queries:] if queries else []) if pair[1] < 0]
-        for what, some in (("gained most", gained), ("lost most", lost)):
-            if some:
-                said = ", ".join(f"{qid} {value:+.3f}" for qid, value in some)
-                say(f"  {what} {first.measure}: {said}")
+        for what, some in (("gained most", first.gained), ("lost most", first.lost)):
+            if shown := [f"{qid} {value:+.3f}" for qid, value in islice(some.items(), queries)]:
+                say(f"  {what} {first.measure}: {', '.join(shown)}")
     if sum(map(len, found.values())) > 1:
         say("\np is corrected for all comparisons (Holm)")

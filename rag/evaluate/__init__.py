@@ -2,7 +2,7 @@
 
 from rag.evaluate.answers import ANSWER_MEASURES, evaluate_answers
 from rag.evaluate.comparison import Compared, compare_runs, compare_with_baseline
-from rag.evaluate.measured_runs import Judgements, measured_run
+from rag.evaluate.measured_runs import measured_run
 from rag.evaluate.measures import Evaluation, document_order, evaluate, parse_measures
 from rag.evaluate.report import PER_QUERY, read_per_query, results, write_per_query, write_results
 from rag.evaluate.scope import RETRIEVAL_MEASURES, Plan, plan_evaluation
@@ -15,7 +15,6 @@ __all__ = [
     "Compared",
     "Evaluation",
     "Interval",
-    "Judgements",
     "Plan",
     "Significance",
     "compare",

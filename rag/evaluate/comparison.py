@@ -9,8 +9,10 @@ from statistics import fmean
 from typing import Any
 
 from rag.core.errors import SpecError
-from rag.evaluate.measured_runs import Judgements, measured_run
-from rag.evaluate.measures import Evaluation, Qrels
+from rag.core.trec import Qrels
+from rag.evaluate.measured_runs import measured_run
+from rag.evaluate.measures import Evaluation
+from rag.evaluate.scope import Plan
 from rag.evaluate.significance import Significance, compare, holm
 
 _EQUAL = 1e-9
@@ -29,17 +31,17 @@ class Compared:
     run: float
     test: Significance
     p: float
-    differences: Mapping[str, float]
+    differences: dict[str, float]
 
     @property
-    def gained(self) -> int:
-        """Queries that got better."""
-        return sum(value > _EQUAL for value in self.differences.values())
+    def gained(self) -> dict[str, float]:
+        """Queries that got better, those that gained most first."""
+        return {qid: value for qid, value in self.differences.items() if value > _EQUAL}
 
     @property
-    def lost(self) -> int:
-        """Queries that got worse."""
-        return sum(value < -_EQUAL for value in self.differences.values())
+    def lost(self) -> dict[str, float]:
+        """Queries that got worse, those that lost most first."""
+        return {qid: value for qid, value in reversed(self.differences.items()) if value < -_EQUAL}
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -52,10 +54,10 @@ class Compared:
             "low": self.test.low,
             "high": self.test.high,
             "p": self.p,
-            "gained": self.gained,
-            "lost": self.lost,
-            "equal": len(self.differences) - self.gained - self.lost,
-            "differences": dict(self.differences),
+            "gained": len(self.gained),
+            "lost": len(self.lost),
+            "equal": len(self.differences) - len(self.gained) - len(self.lost),
+            "differences": self.differences,
         }
 
 
@@ -135,7 +137,7 @@ def compare_with_baseline(
     Raises:
         SpecError: the baseline cannot be read, lacks queries that were evaluated, or shares no measure.
     """
-    theirs = measured_run(baseline, Judgements(qrels=qrels, retrieval=measures))
+    theirs = measured_run(baseline, Plan(queries=(), qrels=qrels, retrieval=tuple(measures)))
     shared = [name for name in ours.per_query if name in theirs.per_query]
     if not shared:
         raise SpecError(

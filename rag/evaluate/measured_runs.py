@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,32 +12,21 @@ from rag.core.lines import records
 from rag.core.trec import read_run
 from rag.core.types import Answer, Citation, Context, Document, Query, ScoredDocument
 from rag.evaluate.answers import evaluate_answers
-from rag.evaluate.beir import Item
-from rag.evaluate.measures import Evaluation, Qrels, evaluate
+from rag.evaluate.measures import Evaluation, evaluate
 from rag.evaluate.report import PER_QUERY, read_per_query
+from rag.evaluate.scope import Plan
 
 ANSWERS = "answers.jsonl"
 _NOTHING = Evaluation(measures={}, per_query={}, n_queries=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgements:
-    """What runs are measured by. `retrieval`: measures of rankings. `answers`: of answers; None for all that hold."""
-
-    qrels: Qrels = field(default_factory=dict)
-    items: Sequence[Item] = ()
-    retrieval: Sequence[str] = ()
-    answers: Sequence[str] | None = None
-    language: str = "en"
-
-
-def measured_run(run: Path, judgements: Judgements | None = None) -> Evaluation:
+def measured_run(run: Path, plan: Plan | None = None, *, language: str = "en") -> Evaluation:
     """The values per query of a run.
 
     Args:
         run: the folder of `rag eval`, or its table of values, which were measured when it was made; the folder of `rag batch`,
             whose answers are measured now; or a TREC run, whose rankings are.
-        judgements: what is measured now is measured by; not looked at otherwise.
+        plan: what is measured now is measured by; not looked at otherwise. `language`: of answers, ISO 639-1.
     Raises:
         SpecError: it is none of these, or there is nothing to measure it by.
     """
@@ -47,10 +35,10 @@ def measured_run(run: Path, judgements: Judgements | None = None) -> Evaluation:
         return _of_table(table)
     if run.is_dir() and not (run / ANSWERS).is_file():
         raise SpecError(f"'{run}' has neither {PER_QUERY} nor {ANSWERS}: it is no folder of rag eval or rag batch")
-    if judgements is None:
+    if plan is None:
         what = "its answers are" if run.is_dir() else "a TREC run is"
         raise SpecError(f"'{run}': {what} measured by a data set; name one with --dataset")
-    return _of_answers(run / ANSWERS, judgements) if run.is_dir() else _of_rankings(run, judgements)
+    return _of_answers(run / ANSWERS, plan, language) if run.is_dir() else _of_rankings(run, plan)
 
 
 def _of_table(table: Path) -> Evaluation:
@@ -60,23 +48,23 @@ def _of_table(table: Path) -> Evaluation:
     return Evaluation(measures=means, per_query=columns, n_queries=len(qids))
 
 
-def _of_rankings(file: Path, judgements: Judgements) -> Evaluation:
-    run, qrels = read_run(file), judgements.qrels
-    if not judgements.retrieval:
+def _of_rankings(file: Path, plan: Plan) -> Evaluation:
+    run, qrels = read_run(file), plan.qrels
+    if not plan.retrieval:
         return _NOTHING
     if not set(run) & set(qrels):
         raise SpecError(f"{file}: no query of this run is among the {len(qrels)} that were evaluated")
     order = {qid: [doc_id for doc_id, _ in run.get(qid, ())] for qid in qrels}
-    return evaluate(order, qrels, judgements.retrieval)
+    return evaluate(order, qrels, plan.retrieval)
 
 
-def _of_answers(file: Path, judgements: Judgements) -> Evaluation:
-    if not judgements.items:
+def _of_answers(file: Path, plan: Plan, language: str) -> Evaluation:
+    if not plan.items:
         raise SpecError(f"{file}: the data set has no questions with known answers to measure these by")
     answers = list(_answers(file))
-    if not {answer.qid for answer in answers} & {item.qid for item in judgements.items}:
-        raise SpecError(f"{file}: no question of this run is among the {len(judgements.items)} of the data set")
-    return evaluate_answers(answers, judgements.items, judgements.answers, language=judgements.language)
+    if not {answer.qid for answer in answers} & {item.qid for item in plan.items}:
+        raise SpecError(f"{file}: no question of this run is among the {len(plan.items)} of the data set")
+    return evaluate_answers(answers, plan.items, plan.answers, language=language)
 
 
 def _answers(file: Path) -> Iterator[Answer]:

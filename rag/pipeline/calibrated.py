@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,10 @@ from rag.graph.build import Graph
 from rag.graph.rewire import with_calibration
 from rag.graph.spec import Spec
 from rag.pipeline.identity import part_identity
-from rag.stages.risk.calibration import Calibration, MadeFor, differences
+from rag.stages.risk.calibration import MadeFor, ReadsCalibration, differences
 from retrievers.index.protocol import Index
 
 logger = logging.getLogger(__name__)
-
-READS_IT = ("assemble.gate", "check.risk", "rerank.relevance")
-"""Components that read a calibration. A graph with them and one without are the same to it."""
 
 
 def calibrated(
@@ -49,8 +45,8 @@ def made_for(graph: Graph, index: Index) -> MadeFor:
     """What a calibration of this graph over this index is good for."""
     from rerankers.relevance import RelevanceReranker
 
-    nodes = graph.spec.graph.nodes
-    bypassed = {name: node.inputs[0] for name, node in nodes.items() if node.use in READS_IT}
+    nodes, readers = graph.spec.graph.nodes, _readers(graph)
+    bypassed = {name: nodes[name].inputs[0] for name in readers}
 
     def source(name: str) -> str:
         while name in bypassed:
@@ -66,7 +62,7 @@ def made_for(graph: Graph, index: Index) -> MadeFor:
         nodes={
             name: data_sha256([wiring(name), part_identity(facts)])
             for name, facts in graph.facts.items()
-            if facts.use not in READS_IT
+            if name not in readers
         },
         legs={
             leg: data_sha256({key: value for key, value in index.facts(leg).items() if not key.startswith("n_")})
@@ -87,11 +83,12 @@ def require_calibrated(graph: Graph, index: Index | None) -> None:
     Raises:
         SpecError: says what differs.
     """
-    if index is None or not any(node.use in READS_IT for node in graph.nodes):
+    readers = _readers(graph)
+    if index is None or not readers:
         return
     now = made_for(graph, index)
-    for where, calibration, of_answers in _calibrations(graph):
-        then = calibration.made_for
+    for name, part in readers.items():
+        where, then = f"node '{name}' ({graph.node(name).use})", part.calibration.made_for
         legs = {leg: digest for leg, digest in now.legs.items() if leg in then.legs}  # one more changes nothing
         found = differences(then.nodes, now.nodes, what="node") + differences(then.legs, legs, what="leg")
         if found:
@@ -99,7 +96,7 @@ def require_calibrated(graph: Graph, index: Index | None) -> None:
                 f"{where}: its calibration was made for another graph or index, '{then.graph}': {'; '.join(found)}. "
                 "Run rag calibrate for this one"
             )
-        if of_answers and then.min_relevance != now.min_relevance:
+        if part.of_answers and then.min_relevance != now.min_relevance:
             raise SpecError(
                 f"{where}: its risk was tried with hits of relevance {then.min_relevance:g} or more, and {now.min_relevance:g} "
                 "is asked for. Run rag calibrate with --min-relevance"
@@ -112,14 +109,6 @@ def require_calibrated(graph: Graph, index: Index | None) -> None:
             )
 
 
-def _calibrations(graph: Graph) -> Iterator[tuple[str, Calibration, bool]]:
-    """Where each stands, and whether it decides on answers."""
-    from rag.stages.checks.risk import RiskChecker
-    from rag.stages.gate import GateAssembler
-    from rerankers.relevance import RelevanceReranker
-
-    nodes = graph.spec.graph.nodes
-    for name, part in graph.parts.items():
-        if isinstance(part, GateAssembler | RiskChecker | RelevanceReranker):
-            where = f"node '{name}' ({nodes[name].use})"
-            yield where, part.calibration, not isinstance(part, RelevanceReranker)
+def _readers(graph: Graph) -> dict[str, ReadsCalibration]:
+    """The nodes that do what a calibration says."""
+    return {name: part for name, part in graph.parts.items() if isinstance(part, ReadsCalibration)}

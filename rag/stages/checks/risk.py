@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from rag.core.inputs import input_file
 from rag.core.types import Answer
@@ -33,6 +34,8 @@ class RiskChecker:
         least_coverage: another one than the file's: a threshold that answers fewer of the calibration's questions is an error.
         refusal: what is said in the place of an answer that is not given.
     """
+
+    of_answers: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -61,11 +61,6 @@ class Answers(_Frozen):
     @model_validator(mode="after")
     def _whole(self) -> Answers:
         steps = self.curve.steps
-        for name, m in (("model", self.model), *([("gate", self.gate.model)] if self.gate else ())):
-            if not len(m.names) == len(m.means) == len(m.spreads) == len(m.weights):
-                raise ValueError(f"{name}: names, means, spreads and weights are not equally many")
-            if not all(spread > 0 for spread in m.spreads):
-                raise ValueError(f"{name}: a spread is not above 0")
         if any(one.threshold <= other.threshold for one, other in pairwise(steps)):
             raise ValueError("curve: thresholds do not fall from step to step")
         if any(not 0 <= s.wrong <= s.given <= self.curve.n or not 0 <= s.fit_wrong <= s.fit_given for s in steps):
@@ -103,6 +98,17 @@ class Calibration(_Frozen):
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
         write_atomically(path, self.model_dump_json(indent=1) + "\n")
+
+
+@runtime_checkable
+class ReadsCalibration(Protocol):
+    """A part of a graph that does what a calibration says. A graph with it and one without are the same to the file.
+
+    `of_answers`: whether it decides which answers are given.
+    """
+
+    of_answers: ClassVar[bool]
+    calibration: Calibration
 
 
 def load_calibration(path: Path) -> Calibration:

@@ -29,6 +29,12 @@ class Logistic:
     weights: tuple[float, ...]
     intercept: float
 
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.means) == len(self.spreads) == len(self.weights):
+            raise ValueError("names, means, spreads and weights are not equally many")
+        if not all(spread > 0 for spread in self.spreads):
+            raise ValueError("a spread is not above 0")
+
     def __call__(self, signals: Signals) -> float:
         """The chance, from 0 to 1."""
         z = self.intercept

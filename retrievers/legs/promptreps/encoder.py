@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prompts
-from rag.core.errors import IndexMismatch, IndexProblem
+from rag.core.errors import IndexProblem
 from rag.core.protocols import CanRelease, LocalLLM, Weights
 from rag.models import resolve, weights_sha256
 from rag.models.chat import encode_prompt, encode_text
 from retrievers.analysis import LUCENE_STOP_WORDS
 from retrievers.batches import of_like_length
 from retrievers.legs.promptreps.settings import PromptRepsSettings
+from retrievers.made_by import require_same
 
 if TYPE_CHECKING:
     from generators.llm.transformers import TransformersLLM
@@ -102,17 +103,12 @@ class PromptRepsEncoder:
             )
         except (KeyError, TypeError, ValueError) as cause:
             raise IndexProblem(f"the index does not say what represented its units ({cause!r}). Rebuild it.") from cause
-        here = encoder.describe()
-        differences = [
-            f"{key}: the index has {description.get(key)}, here is {here.get(key)}"
-            for key in sorted({*here, *description})
-            if here.get(key) != description.get(key)
-        ]
-        if differences:
-            raise IndexMismatch(
-                f"the index's promptreps leg was built in another way than is done here: {'; '.join(differences)}."
-                " Rebuild the index, or restore the files of the model or prompt."
-            )
+        require_same(
+            description,
+            encoder.describe(),
+            said="the index's promptreps leg was built in another way than is done here",
+            cure="the files of the model or prompt",
+        )
         return encoder
 
     def describe(self) -> dict[str, Any]:

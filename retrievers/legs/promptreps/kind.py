@@ -131,17 +131,20 @@ class LocalPromptReps:
 
     def nearest(self, vector: NDArray[np.float32], *, k: int, where: Where | None = None) -> Best:
         """By inner product with the units' vectors."""
-        return self._best((self.units.dense @ vector).astype(np.float64), k, where)
+        from retrievers.stores.hits import tied
+
+        scores, mask = (self.units.dense @ vector).astype(np.float64), self._mask(where)
+        rows = tied(scores if mask is None else np.where(mask, scores, -np.inf), k)
+        return rows, scores[rows]
 
     def sharing(
         self, tokens: NDArray[np.int32], weights: NDArray[np.int32], *, k: int, where: Where | None = None
     ) -> Best:
         """By the sum over shared tokens of the product of weights; who shares none is no hit."""
-        from retrievers.stores.postings import exact_sums
+        from retrievers.stores.postings import best_sums
 
         query = dict(zip(tokens.tolist(), weights.tolist(), strict=True))
-        sums = exact_sums(self._postings, query, n_docs=len(self.units.dense))
-        return self._best(np.where(sums > 0, sums, -np.inf), k, where)
+        return best_sums(self._postings, query, n_docs=len(self.units.dense), k=k, mask=self._mask(where))
 
     def warm_up(self) -> None:
         """Load the model."""
@@ -151,12 +154,3 @@ class LocalPromptReps:
         """Let go of the model's weights; the next query loads them again."""
         if self._encoder is not None:
             self._encoder.release()
-
-    def _best(self, scores: NDArray[np.float64], k: int, where: Where | None) -> Best:
-        from retrievers.stores.hits import tied
-
-        mask = self._mask(where)
-        if mask is not None:
-            scores = np.where(mask, scores, -np.inf)
-        rows = tied(scores, k)
-        return rows, scores[rows]

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.errors import ContractError, IndexMismatch, IndexProblem, SpecError
+from rag.core.errors import ContractError, IndexProblem, SpecError
 from rag.core.memory import Need, place
 from rag.models import ModelFolder, resolve, weights_sha256
 from retrievers.batches import of_like_length
 from retrievers.legs.sparse.folder import SparseFolder, read_sparse_folder
 from retrievers.legs.sparse.settings import SparseSettings
+from retrievers.made_by import require_same
 from retrievers.stores.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
@@ -65,17 +66,12 @@ class SparseEncoder:
             encoder = cls(SparseSettings(**{name: description[name] for name in names}))
         except (KeyError, TypeError, ValueError) as cause:
             raise IndexProblem(f"the index does not say what weighed its terms ({cause!r}). Rebuild it.") from cause
-        here = encoder.describe()
-        differences = [
-            f"{key}: the index has {description.get(key)}, here is {here.get(key)}"
-            for key in sorted({*here, *description})
-            if here.get(key) != description.get(key)
-        ]
-        if differences:
-            raise IndexMismatch(
-                f"the index's sparse leg was built with another model than is here: {'; '.join(differences)}."
-                " Rebuild the index, or restore the model's files."
-            )
+        require_same(
+            description,
+            encoder.describe(),
+            said="the index's sparse leg was built with another model than is here",
+            cure="the model's files",
+        )
         return encoder
 
     def describe(self) -> dict[str, Any]:
@@ -130,18 +126,11 @@ class SparseEncoder:
         """
         if by == "model":
             return self._weighed(texts)
-        weights = self._table if by == "table" else None
         rows = [sorted(set(ids).difference(self._special)) for ids in self._ids(texts)]
-        return _rows_of(
-            [
-                {
-                    id_: 1.0 if weights is None else float(weights[id_])
-                    for id_ in row
-                    if weights is None or weights[id_] > 0
-                }
-                for row in rows
-            ]
-        )
+        if by == "words":
+            return _rows_of([dict.fromkeys(row, 1.0) for row in rows])
+        table = self._table
+        return _rows_of([{id_: float(table[id_]) for id_ in row if table[id_] > 0} for row in rows])
 
     def names(self, ids: Sequence[int]) -> list[str]:
         """What terms are called."""

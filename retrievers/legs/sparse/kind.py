@@ -175,14 +175,9 @@ class LocalSparse:
         self, query: Mapping[int, float], *, k: int, where: Where | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """By the sum over shared terms of the product of weights; who shares none is no hit."""
-        from retrievers.stores.hits import tied
-        from retrievers.stores.postings import exact_sums
+        from retrievers.stores.postings import best_sums
 
-        scores = exact_sums(self._postings, query, n_docs=len(self.rows))
-        mask = self._mask(where)
-        hits = scores > 0 if mask is None else (scores > 0) & mask
-        rows = tied(np.where(hits, scores, -np.inf), k)
-        return rows, scores[rows]
+        return best_sums(self._postings, query, n_docs=len(self.rows), k=k, mask=self._mask(where))
 
     def shares(self, query: Mapping[int, float], row: int) -> list[Share]:
         """What each shared term adds to a row's score, the most first."""
@@ -196,8 +191,8 @@ class LocalSparse:
         return sorted(found, key=lambda share: (-share.product, share.term))
 
     def warm_up(self) -> None:
-        """Load the model."""
-        self.encoder.encode(["warm"], by="model")
+        """Load what the first query needs: the model, or the table that weighs queries in its place."""
+        self.weigh(["warm"], by="auto")
 
     def release(self) -> None:
         """Let go of the model's weights; the next query loads them again."""

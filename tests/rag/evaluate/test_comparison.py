@@ -9,7 +9,7 @@ import pytest
 
 from rag.cli import main
 from rag.core.errors import SpecError
-from rag.evaluate import Evaluation, Judgements, compare_runs, measured_run, write_per_query
+from rag.evaluate import Evaluation, Plan, compare_runs, measured_run, write_per_query
 from rag.evaluate.beir import load_beir
 
 
@@ -27,7 +27,7 @@ class TestComparing:
         [one] = compare_runs(BEFORE, {"after": AFTER})["after"]
         assert (one.baseline, one.run) == pytest.approx((0.425, 0.525))
         assert one.test.difference == pytest.approx(0.1)
-        assert (one.gained, one.lost, one.as_dict()["equal"]) == (2, 1, 1)
+        assert ([*one.gained], [*one.lost], one.as_dict()["equal"]) == (["q0", "q2"], ["q3"], 1)
         assert [*one.differences] == ["q0", "q2", "q1", "q3"]
         assert one.p == one.test.p, "one comparison needs no correction"
 
@@ -66,8 +66,8 @@ class TestRunsOfAnyKind:
 
     def test_a_trec_run_is_measured_by_judgements(self, tmp_path: Path) -> None:
         (tmp_path / "a.trec").write_text("q1 Q0 d3 1 2.0 x\nq1 Q0 d1 2 1.0 x\n")
-        judgements = Judgements(qrels={"q1": {"d1": 1}}, retrieval=["RR"])
-        assert measured_run(tmp_path / "a.trec", judgements).measures == {"RR": 0.5}
+        plan = Plan(queries=(), qrels={"q1": {"d1": 1}}, retrieval=("RR",))
+        assert measured_run(tmp_path / "a.trec", plan).measures == {"RR": 0.5}
         with pytest.raises(SpecError, match=r"a TREC run is measured by a data set; name one with --dataset"):
             measured_run(tmp_path / "a.trec")
 
@@ -78,7 +78,7 @@ class TestRunsOfAnyKind:
     def test_a_line_that_is_no_answer_is_named(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "answers.jsonl").write_text('{"id": "q1"}\n')
         with pytest.raises(SpecError, match=r"answers\.jsonl:1: no line of an answer"):
-            measured_run(tmp_path, Judgements(items=list(load_beir(data).items())))
+            measured_run(tmp_path, Plan(queries=(), items=tuple(load_beir(data).items())))
 
 
 @pytest.fixture
