@@ -33,7 +33,7 @@ from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 
-LEGS = {"bm25": "lexical", "dense": "dense", "sparse": "sparse"}
+LEGS = {"bm25": "lexical", "dense": "dense", "sparse": "sparse", "late_interaction": "late_interaction"}
 """Retriever -> the leg that it searches."""
 SETS = (*JUDGEMENTS, "xquad/en", "xquad/de", "xquad/zh", "poquad", "medquad")
 """The open seven, and five more. All are judged by `test`, which knows the documents that are searched."""

@@ -108,6 +108,7 @@ def answer_all(one: RiskSet, work: Work, model: str, *, engine: str) -> None:
             for asked, answer in zip(some, pipeline.ask_batch([each.query for each in some]), strict=True):
                 work.add({"method": model, "set": one.name, "qid": answer.qid, "settings": settings, **line_of(answer)})
                 print(f"{one.name} {one.is_right(answer, asked.item)} {answer.text[:80]!r}", flush=True)
+        pipeline.release()  # the next set has a graph of its own, and an engine with it
 
 
 def line_of(answer: Answer) -> Line:

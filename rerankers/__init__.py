@@ -12,6 +12,7 @@ RERANKERS = Registry(
         "attention": "rerankers.attention.reranker:AttentionReranker",
         "icr": "rerankers.attention.icr.reranker:ICRReranker",
         "identity": "rerankers.identity:IdentityReranker",
+        "late_interaction": "rerankers.late_interaction:LateInteractionReranker",
         "listwise": "rerankers.listwise:ListwiseReranker",
         "mmr": "rerankers.mmr:MMRReranker",
         "pairwise": "rerankers.pairwise:PairwiseReranker",

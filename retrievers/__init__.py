@@ -8,6 +8,7 @@ RETRIEVERS = Registry(
         "backtrace": "retrievers.backtrace:BacktraceRetriever",
         "bm25": "retrievers.bm25:BM25Retriever",
         "dense": "retrievers.dense:DenseRetriever",
+        "late_interaction": "retrievers.late_interaction:LateInteractionRetriever",
         "promptreps": "retrievers.promptreps:PromptRepsRetriever",
         "run": "retrievers.run:RunRetriever",
         "sparse": "retrievers.sparse:SparseRetriever",

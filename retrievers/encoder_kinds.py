@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.errors import SpecError
 from rag.core.memory import Need
+from retrievers.folder_kinds import first_that_reads
 from retrievers.sentence_folder import Role
 
 Requested = Literal["auto", "float32", "bfloat16"]
@@ -81,14 +80,5 @@ def kind_of(folder: Path) -> tuple[str, type[EncoderKind]]:
     Raises:
         SpecError: none does; with the reason of each.
     """
-    reasons = []
-    for name, entry in ENCODERS.items():
-        module, _, attribute = entry.partition(":")
-        kind = cast(type[EncoderKind], getattr(import_module(module), attribute))
-        reason = kind.refuses(folder)
-        if reason is None:
-            return name, kind
-        reasons.append(f"as {kind.reads}: {reason}")
-    raise SpecError(
-        f"model folder '{folder}' cannot be read as an encoder. " + " ".join(reasons) + " Choose another model."
-    )
+    name, kind = first_that_reads(folder, ENCODERS, wanted="an encoder")
+    return name, cast(type[EncoderKind], kind)

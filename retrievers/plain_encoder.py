@@ -19,7 +19,7 @@ from rag.core.errors import SpecError
 from rag.core.memory import Need, place
 from retrievers.encoder_kinds import Batch, Compute, Requested
 from retrievers.light_bert import MOST_TEXTS, MOST_TOKENS, LightBert
-from retrievers.sentence_folder import DenseLayer, NotPlain, Role, SentenceFolder, read_sentence_folder
+from retrievers.sentence_folder import DenseLayer, NotPlain, Role, SentenceFolder, hidden_size, read_sentence_folder
 from retrievers.text_tokens import readable
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ class PlainEncoder:
         """Numbers per vector."""
         return self._how.dim
 
+    @property
+    def width(self) -> int:
+        """Numbers that the last layer holds of a token."""
+        return hidden_size(self._how.transformer)
+
     @cached_property
     def compute(self) -> Compute:
         """The data type of the transformer. Pooling and all that follows is float32."""
@@ -115,7 +120,7 @@ class PlainEncoder:
 
     def _locked_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         with self._lock:
-            return self._tokens.spans(texts)
+            return self.tokens.spans(texts)
 
     def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
         """Rows of `texts` and their vectors, a forward pass at a time."""
@@ -128,8 +133,8 @@ class PlainEncoder:
         from retrievers.transformer import tokens_per_batch
 
         with self._lock:
-            ids = self._tokens.ids([prompt + text for text in texts])
-            skip = 0 if how.include_prompt or not prompt else self._tokens.prompt_length(prompt)
+            ids = self.tokens.ids([prompt + text for text in texts])
+            skip = 0 if how.include_prompt or not prompt else self.tokens.prompt_length(prompt)
             self._load()
 
         def forward(rows: list[int]) -> NDArray[np.float32]:
@@ -138,6 +143,28 @@ class PlainEncoder:
         lengths = [len(each) for each in ids]
         for rows, vectors in run_batches(forward, list(by_length(lengths, budget=tokens_per_batch()))):
             yield np.asarray(rows), vectors
+
+    def states(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, list[int], NDArray[np.float32]]]:
+        """Place of each text that has a token, the ids of its tokens, special ones among them, and what the last layer holds
+        of each: float32 [tokens, width]. The longest texts come first."""
+        from retrievers.batch_threads import run_batches
+        from retrievers.transformer import tokens_per_batch
+
+        with self._lock:
+            ids = self.tokens.ids([self._how.prompts[role] + text for text in texts])
+            self._load()
+
+        def forward(rows: list[int]) -> NDArray[np.float32]:
+            import torch
+
+            with torch.inference_mode():
+                hidden: NDArray[np.float32] = self._hidden([ids[row] for row in rows])[0].cpu().numpy()
+            return hidden
+
+        batches = list(by_length([len(each) for each in ids], budget=tokens_per_batch()))
+        for rows, hidden in run_batches(forward, batches):
+            for row, states in zip(rows, hidden, strict=True):
+                yield row, ids[row], states[: len(ids[row])]
 
     def _light_ids(self, texts: Sequence[str]) -> list[list[int]] | None:
         """The tokens of texts that are few and short, as long as nothing heavy is loaded; else None."""
@@ -155,23 +182,30 @@ class PlainEncoder:
         """Load what `_forward` reads, before several threads do; they change none of it."""
         _ = self._transformer, self._after
 
+    def _hidden(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """What the last layer holds, float32 [texts, most tokens, width], and how many tokens each text has."""
+        import torch
+
+        lengths = torch.tensor([len(i) for i in ids])
+        longest = int(lengths.max())
+        padded = torch.full((len(ids), longest), self.tokens.pad_id)
+        for row, one in enumerate(ids):
+            padded[row, : len(one)] = torch.tensor(one)
+        mask = (torch.arange(longest) < lengths[:, None]).long()
+        model = self._transformer
+        # Without a mask the attention needs no extra pass over its scores.
+        attention_mask = None if bool((lengths == longest).all()) else mask.to(model.device)
+        hidden = model(input_ids=padded.to(model.device), attention_mask=attention_mask).last_hidden_state.float()
+        return hidden, lengths.to(model.device)
+
     def _forward(self, ids: Sequence[Sequence[int]], skip: int) -> NDArray[np.float32]:
         import torch
 
         from retrievers.pooling import pool
 
-        lengths = torch.tensor([len(i) for i in ids])
-        longest = int(lengths.max())
-        padded = torch.full((len(ids), longest), self._tokens.pad_id)
-        for row, one in enumerate(ids):
-            padded[row, : len(one)] = torch.tensor(one)
-        mask = (torch.arange(longest) < lengths[:, None]).long()
         with torch.inference_mode():
-            model = self._transformer
-            # Without a mask the attention needs no extra pass over its scores.
-            attention_mask = None if bool((lengths == longest).all()) else mask.to(model.device)
-            hidden = model(input_ids=padded.to(model.device), attention_mask=attention_mask).last_hidden_state.float()
-            vectors = pool(hidden, lengths.to(model.device), self._how.pooling, skip=skip)
+            hidden, lengths = self._hidden(ids)
+            vectors = pool(hidden, lengths, self._how.pooling, skip=skip)
             for step in self._after:
                 vectors = step(vectors)
             if vectors.shape[1] != self._how.full_dim:
@@ -190,7 +224,8 @@ class PlainEncoder:
         return read_sentence_folder(self._folder)
 
     @cached_property
-    def _tokens(self) -> TextTokens:
+    def tokens(self) -> TextTokens:
+        """The folder's tokenizer. Not to be called by two threads at once."""
         from retrievers.text_tokens import TextTokens
 
         return TextTokens.load(self._how.transformer, max_length=self._how.max_length, lower_case=self._how.lower_case)

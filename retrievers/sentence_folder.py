@@ -93,7 +93,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
     if (folder / "modules.json").is_file():
         return _declared(folder, options)
     logger.warning("%s has no modules.json: its token vectors are averaged and brought to unit length", folder.name)
-    dim = _hidden_size(folder)
+    dim = hidden_size(folder)
     return SentenceFolder(
         transformer=folder,
         pooling=("mean",),
@@ -142,7 +142,7 @@ def _declared(folder: Path, options: Mapping[str, Any]) -> SentenceFolder:
     pooling_config = json_object(pooling_folder / "config.json", required=True)
     modes = _pooling_modes(pooling_config, pooling_folder)
     width = pooling_config.get("embedding_dimension", pooling_config.get("word_embedding_dimension"))
-    dim = (width if isinstance(width, int) else _hidden_size(transformer)) * len(modes)
+    dim = (width if isinstance(width, int) else hidden_size(transformer)) * len(modes)
     after: list[DenseLayer | Literal["normalise"]] = []
     for kind, path in rest:
         if kind == "Normalize":
@@ -173,13 +173,19 @@ def _declared(folder: Path, options: Mapping[str, Any]) -> SentenceFolder:
     )
 
 
-def modules_of(folder: Path) -> list[tuple[str, Path]]:
+def modules_of(folder: Path, *, also: Mapping[str, str] | None = None) -> list[tuple[str, Path]]:
     """Class names of a folder's modules, and where each lies.
 
+    Args:
+        also: what another library's modules are read as, by their full name.
     Raises:
         SpecError: one is code of the folder's own, which is never run, or lies outside the folder.
     """
-    return [(_kind(entry, folder), _inside(folder, entry)) for entry in _module_list(folder)]
+    others = also or {}
+    return [
+        (others.get(str(entry.get("type"))) or _kind(entry, folder), _inside(folder, entry))
+        for entry in _module_list(folder)
+    ]
 
 
 def _ends_normalised(folder: Path, options: Mapping[str, Any], *, unit_norm: bool) -> bool:
@@ -303,7 +309,12 @@ def length_limit(transformer: Path, config: Mapping[str, Any]) -> int:
     return declared
 
 
-def _hidden_size(transformer: Path) -> int:
+def hidden_size(transformer: Path) -> int:
+    """Width of a model's last layer.
+
+    Raises:
+        SpecError: its configuration does not say it.
+    """
     config = json_object(transformer / "config.json", required=True)
     config = config.get("text_config") or config
     for key in ("hidden_size", "d_model", "dim", "n_embd"):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from rag.core.errors import SpecError
 from rag.models.importing import import_transformers
+
+_MARKS = "▁Ġ"
+"""What vocabularies put before a token that begins a word; `##` is punctuation itself."""
 
 
 class TextTokens:
@@ -47,6 +51,11 @@ class TextTokens:
     def special_ids(self) -> list[int]:
         """Tokens that stand for no text."""
         return [int(id_) for id_ in self._tokenizer.all_special_ids]
+
+    def punctuation_ids(self) -> list[int]:
+        """Tokens of the vocabulary that are punctuation alone."""
+        named = ((id_, name.strip(_MARKS)) for name, id_ in self._tokenizer.get_vocab().items())
+        return [id_ for id_, name in named if name and all(category(each).startswith("P") for each in name)]
 
     def names(self, ids: Sequence[int]) -> list[str]:
         """What each token is called in the vocabulary."""

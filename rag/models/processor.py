@@ -65,3 +65,14 @@ def vendor() -> str:
     except OSError:
         return ""
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+
+
+def multiplies_int8() -> bool:
+    """Whether torch's matrix product of 8-bit whole numbers has instructions of its own here (AVX512-VNNI, AMX).
+
+    Where it has none, it is a plain loop, many times slower than float32.
+    """
+    import torch
+
+    checks = ("_is_amx_tile_supported", "_is_vnni_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)

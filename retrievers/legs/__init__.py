@@ -39,6 +39,7 @@ LEGS = LegTable(
         "dense": "retrievers.legs.dense.kind:DenseKind",
         "promptreps": "retrievers.legs.promptreps.kind:PromptRepsKind",
         "sparse": "retrievers.legs.sparse.kind:SparseKind",
+        "late_interaction": "retrievers.legs.late_interaction.kind:LateInteractionKind",
     }
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from rag.core.progress import Progress, silent
 from retrievers.stores.computed import Columns, Computed, Row
@@ -19,6 +20,28 @@ class RowsBefore:
     row: Callable[[int], Row]
 
 
+class Rows(Sequence[Row]):
+    """Rows by their place, of which none is held."""
+
+    def __init__(self, digests: Sequence[bytes], row: Callable[[bytes], Row]) -> None:
+        self._digests, self._row = digests, row
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> Rows: ...
+    def __getitem__(self, place: int | slice) -> Row | Rows:
+        if isinstance(place, slice):
+            return Rows(self._digests[place], self._row)
+        return self._row(self._digests[place])
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(self._row, self._digests)
+
+
 def rows_of_texts(
     texts: Sequence[str],
     compute: Callable[[list[str]], Columns],
@@ -29,8 +52,8 @@ def rows_of_texts(
     before: RowsBefore | None = None,
     step: str,
     progress: Progress = silent,
-) -> tuple[Iterator[Row], int]:
-    """The row of each text, in order, and how many texts the model had to read for it.
+) -> tuple[Rows, int]:
+    """The row of each text, in order, read when it is asked for; and how many texts the model had to read for them.
 
     Args:
         block: texts that are kept together: what a killed build loses at most.
@@ -47,4 +70,4 @@ def rows_of_texts(
     digests, n_read = store.complete(
         texts, compute, block=block, known=known.__contains__, step=step, progress=progress
     )
-    return (one(digest) for digest in digests), n_read
+    return Rows(digests, one), n_read

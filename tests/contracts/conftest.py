@@ -15,7 +15,9 @@ from rag.graph.signature import REQUIRED, needed_powers, signature
 from rag.indexing import build_index
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs import LEGS
 from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.late_interaction.settings import LateInteractionSettings
 from retrievers.legs.promptreps.settings import PromptRepsSettings
 from retrievers.legs.sparse.settings import SparseSettings
 from tests.calibrations import GATE, saved
@@ -73,8 +75,13 @@ def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, .
     encoder = tiny_sentence_model(folder / "encoder")
     prompted = PromptRepsSettings(model=str(save_random_model(folder / "prompted")), dtype="float32")
     weighed = SparseSettings(model=str(tiny_masked_model(folder / "masked")), dtype="float32")
-    settings = IndexSettings(dense=DenseSettings(encoder=str(encoder)), promptreps=prompted, sparse=weighed)
-    build_index([texts], folder / "idx", settings=settings, legs=("lexical", "dense", "promptreps", "sparse"))
+    settings = IndexSettings(
+        dense=DenseSettings(encoder=str(encoder)),
+        promptreps=prompted,
+        sparse=weighed,
+        late_interaction=LateInteractionSettings(model=str(encoder)),
+    )
+    build_index([texts], folder / "idx", settings=settings, legs=LEGS.names())
     return LocalIndex.open(folder / "idx")
 
 

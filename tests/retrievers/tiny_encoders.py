@@ -28,8 +28,8 @@ def tiny_bert(folder: Path, *, seed: int = 0) -> Path:
     return tiny_transformer(folder, "Bert", seed=seed)
 
 
-def tiny_transformer(folder: Path, family: str, *, seed: int = 0) -> Path:
-    """The same of another family: the prefix of its classes in transformers."""
+def tiny_transformer(folder: Path, family: str, *, seed: int = 0, **more: Any) -> Path:
+    """The same of another family: the prefix of its classes in transformers. `more`: for its configuration."""
     import torch
     import transformers
 
@@ -51,7 +51,7 @@ def tiny_transformer(folder: Path, family: str, *, seed: int = 0) -> Path:
     # The tokenizer knows other special tokens than some families do by default.
     special = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
     library: Any = transformers
-    config = getattr(library, f"{family}Config")(vocab_size=n_words, **names, **special)
+    config = getattr(library, f"{family}Config")(vocab_size=n_words, **names, **special, **more)
     getattr(library, f"{family}Model")(config).save_pretrained(folder)
     return folder
 
@@ -105,3 +105,24 @@ def sentence_modules(
 def write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def tiny_colbert(folder: Path, family: str = "Bert", *, seed: int = 0, attend: bool = False, **more: Any) -> Path:
+    """A random checkpoint in ColBERT's layout: the weights of transformer and projection in one file, and its metadata.
+
+    Words of the vocabulary are its markers: `ride` for queries, `note` for documents. `attend`: whether tokens of a query
+    attend to the masks that it is filled up with. `more`: for the transformer's configuration.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tiny_transformer(folder, family, seed=seed, **more)
+    prefix = {"Bert": "bert", "Xmod": "roberta"}[family]
+    weights = {f"{prefix}.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    weights["linear.weight"] = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(seed))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", config | {"architectures": ["HF_ColBERT"]})
+    said = {"query_token_id": "ride", "doc_token_id": "note", "query_maxlen": 12, "doc_maxlen": 16}
+    write_json(folder / "artifact.metadata", said | {"attend_to_mask_tokens": attend, "mask_punctuation": True})
+    return folder

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,20 +12,9 @@ from numpy.typing import NDArray
 
 from rag.core.memory import Need
 from rag.core.types import Where
+from retrievers.legs.model_leg import ModelLegKind, Opened
 from retrievers.legs.promptreps.settings import PromptRepsSettings
-from retrievers.legs.protocol import (
-    MADE_BY,
-    Built,
-    Difference,
-    Facts,
-    Job,
-    LegKind,
-    LegMaker,
-    Mask,
-    Opening,
-    Sections,
-    model_differences,
-)
+from retrievers.legs.protocol import MADE_BY, Built, Facts, Job, LegMaker, Mask, Opening, Sections
 
 if TYPE_CHECKING:
     from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
@@ -36,12 +25,13 @@ if TYPE_CHECKING:
         return leg
 
 
-class PromptRepsKind(LegKind):
+class PromptRepsKind(ModelLegKind):
     """A chat model's vector and weighted words of every text."""
 
     name = "promptreps"
     section = "promptreps"
     settings = PromptRepsSettings
+    holds = "representations"
 
     def maker(self, settings: Sections) -> LegMaker:
         return PromptRepsMaker(cast(PromptRepsSettings, settings.section("promptreps")))
@@ -52,41 +42,27 @@ class PromptRepsKind(LegKind):
         units = open_leg(opening.folder, opening.facts)
         return LocalPromptReps(units, open_postings(opening.folder, opening.facts, units), opening.facts, opening.mask)
 
-    def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
-        return model_differences("promptreps", wanted, built, facts, model="model", dtype="dtype")
-
-    def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
+    def model_memory(self, made_by: Facts) -> Sequence[Need]:
         from retrievers.legs.promptreps.encoder import model_of
 
-        return [Need(what="representations", n_bytes=n_bytes, mapped=True), *model_of(facts[MADE_BY]).memory()]
-
-    def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
-        made_by = facts.get(MADE_BY)
-        return [(str(made_by["model"]), made_by.get("revision"))] if made_by else []
-
-    def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
-        wanted = cast(PromptRepsSettings, settings.section("promptreps"))
-        return [(wanted.model, wanted.revision)]
+        return model_of(made_by).memory()
 
     def health(self, leg: LocalPromptReps) -> list[str]:
-        return [f"its model {leg.encoder.describe()['model']} is here, with the same weights and prompt"]
+        return [f"{said} and prompt" for said in super().health(leg)]
 
 
-@dataclass(slots=True)
+@dataclass
 class PromptRepsMaker(LegMaker):
     """A promptreps leg to be."""
 
     settings: PromptRepsSettings
-    _encoder: PromptRepsEncoder | None = None
 
-    @property
+    @cached_property
     def encoder(self) -> PromptRepsEncoder:
         """The chat model under its prompt; weights load at the first text."""
         from retrievers.legs.promptreps.encoder import PromptRepsEncoder
 
-        if self._encoder is None:
-            self._encoder = PromptRepsEncoder.from_settings(self.settings)
-        return self._encoder
+        return PromptRepsEncoder.from_settings(self.settings)
 
     def describe(self) -> dict[str, Any]:
         return self.encoder.describe()
@@ -112,8 +88,7 @@ class LocalPromptReps:
     def __init__(self, units: Representations, postings: Columns, facts: Facts, mask: Mask) -> None:
         self.units = units
         self._postings, self._facts, self._mask = postings, facts, mask
-        self._lock = Lock()
-        self._encoder: PromptRepsEncoder | None = None
+        self._encoder = Opened(self._open)
 
     @property
     def encoder(self) -> PromptRepsEncoder:
@@ -122,12 +97,12 @@ class LocalPromptReps:
         Raises:
             IndexMismatch: model or prompt here are not those that it was built with.
         """
+        return self._encoder()
+
+    def _open(self) -> PromptRepsEncoder:
         from retrievers.legs.promptreps.encoder import PromptRepsEncoder
 
-        with self._lock:
-            if self._encoder is None:
-                self._encoder = PromptRepsEncoder.from_description(self._facts[MADE_BY])
-            return self._encoder
+        return PromptRepsEncoder.from_description(self._facts[MADE_BY])
 
     def nearest(self, vector: NDArray[np.float32], *, k: int, where: Where | None = None) -> Best:
         """By inner product with the units' vectors."""
@@ -152,5 +127,4 @@ class LocalPromptReps:
 
     def release(self) -> None:
         """Let go of the model's weights; the next query loads them again."""
-        if self._encoder is not None:
-            self._encoder.release()
+        self._encoder.release()

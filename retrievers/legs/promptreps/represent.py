@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rag.core.progress import Progress, silent
@@ -21,7 +21,7 @@ def represent(
     work: Path,
     before: tuple[Sequence[str], Representations] | None = None,
     progress: Progress = silent,
-) -> tuple[Iterator[Row], int]:
+) -> tuple[Iterable[Row], int]:
     """The representation of each text, in order, and how many texts the model had to read for it.
 
     Args:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
-from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,20 +13,8 @@ from numpy.typing import NDArray
 
 from rag.core.memory import Need
 from rag.core.types import Where
-from retrievers.legs.protocol import (
-    MADE_BY,
-    Before,
-    Built,
-    Difference,
-    Facts,
-    Job,
-    LegKind,
-    LegMaker,
-    Mask,
-    Opening,
-    Sections,
-    model_differences,
-)
+from retrievers.legs.model_leg import ModelLegKind, Opened
+from retrievers.legs.protocol import MADE_BY, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
 from retrievers.legs.sparse.settings import SparseSettings
 
 if TYPE_CHECKING:
@@ -45,12 +33,13 @@ BLOCK = 256
 """Texts: what a killed build loses at most."""
 
 
-class SparseKind(LegKind):
+class SparseKind(ModelLegKind):
     """Weighted terms of every text, by a masked language model."""
 
     name = "sparse"
     section = "sparse"
     settings = SparseSettings
+    holds = "weighted terms"
 
     def maker(self, settings: Sections) -> LegMaker:
         return SparseMaker(cast(SparseSettings, settings.section("sparse")))
@@ -62,43 +51,24 @@ class SparseKind(LegKind):
         rows = read_rows(opening.folder, n=n, n_weights=size, kind=np.float32)
         return LocalSparse(rows, read_postings(opening.folder, rows), opening.facts, opening.mask)
 
-    def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
-        return model_differences("sparse", wanted, built, facts, model="model", dtype="dtype")
-
-    def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
+    def model_memory(self, made_by: Facts) -> Sequence[Need]:
         from retrievers.legs.sparse.encoder import SparseEncoder
 
-        names = SparseSettings.model_fields
-        encoder = SparseEncoder(SparseSettings(**{name: facts[MADE_BY][name] for name in names}))
-        return [Need(what="weighted terms", n_bytes=n_bytes, mapped=True), *encoder.memory()]
-
-    def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
-        made_by = facts.get(MADE_BY)
-        return [(str(made_by["model"]), made_by.get("revision"))] if made_by else []
-
-    def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
-        wanted = cast(SparseSettings, settings.section("sparse"))
-        return [(wanted.model, wanted.revision)]
-
-    def health(self, leg: LocalSparse) -> list[str]:
-        return [f"its model {leg.encoder.describe()['model']} is here, with the same weights"]
+        return SparseEncoder(SparseSettings(**{name: made_by[name] for name in SparseSettings.model_fields})).memory()
 
 
-@dataclass(slots=True)
+@dataclass
 class SparseMaker(LegMaker):
     """A sparse leg to be."""
 
     settings: SparseSettings
-    _encoder: SparseEncoder | None = None
 
-    @property
+    @cached_property
     def encoder(self) -> SparseEncoder:
         """The model; weights load at the first text."""
         from retrievers.legs.sparse.encoder import SparseEncoder
 
-        if self._encoder is None:
-            self._encoder = SparseEncoder(self.settings)
-        return self._encoder
+        return SparseEncoder(self.settings)
 
     def describe(self) -> dict[str, Any]:
         return self.encoder.describe()
@@ -126,7 +96,8 @@ class SparseMaker(LegMaker):
             progress=job.progress,
         )
         with SparseWriter(job.folder, np.float32) as writer:
-            while some := list(islice(rows, BLOCK)):
+            left = iter(rows)
+            while some := list(islice(left, BLOCK)):
                 writer.add(some)
         facts = {"rows": len(job.texts), "n_weights": writer.n_weights}
         return Built(facts=facts, counts={"n_weighed": n_read})
@@ -147,8 +118,7 @@ class LocalSparse:
     def __init__(self, rows: SparseRows, postings: Columns, facts: Facts, mask: Mask) -> None:
         self.rows = rows
         self._postings, self._facts, self._mask = postings, facts, mask
-        self._lock = Lock()
-        self._encoder: SparseEncoder | None = None
+        self._encoder = Opened(self._open)
 
     @property
     def encoder(self) -> SparseEncoder:
@@ -157,12 +127,12 @@ class LocalSparse:
         Raises:
             IndexMismatch: the model here is not the one that it was built with.
         """
+        return self._encoder()
+
+    def _open(self) -> SparseEncoder:
         from retrievers.legs.sparse.encoder import SparseEncoder
 
-        with self._lock:
-            if self._encoder is None:
-                self._encoder = SparseEncoder.from_description(self._facts[MADE_BY])
-            return self._encoder
+        return SparseEncoder.from_description(self._facts[MADE_BY])
 
     def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
         """Terms and weights of queries."""
@@ -196,5 +166,4 @@ class LocalSparse:
 
     def release(self) -> None:
         """Let go of the model's weights; the next query loads them again."""
-        if self._encoder is not None:
-            self._encoder.release()
+        self._encoder.release()

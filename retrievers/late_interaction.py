@@ -1,0 +1,86 @@
+"""Late interaction first stage: every token of a query finds its nearest token in every document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import ClassVar
+
+from rag.core.arguments import require_positive
+from rag.core.filters import WhereData, both, parse_where
+from rag.core.ranking import require_k
+from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
+from retrievers.best_documents import best_documents
+from retrievers.index.protocol import Index
+from retrievers.legs.late_interaction.search import Match, late_interaction
+
+_BLANK = Outcome(kind="empty", detail="the query has no tokens")
+
+
+class LateInteractionRetriever:
+    """Late interaction (ColBERT: Khattab and Zaharia, SIGIR 2020, arXiv 2004.12832, equation 3).
+
+    A score is the sum over the query's tokens of the cosine to the nearest token of the document, so it grows with the
+    query: scores of two queries are not to be compared. Documents were read when the index was built
+    (`index.late_interaction` in a graph), and their tokens are kept in few bits. A search estimates first which
+    documents are near, by the centroids of their tokens, and scores the best of these by all tokens.
+
+    Args:
+        index: the index that is searched.
+        probes: centroids that are looked at for each token of the query. Unset: 16.
+        rescored: documents that are scored by all their tokens. Unset: 4 k, and 256 at least. A number as large as the
+            index makes the search exact.
+        where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
+    """
+
+    leg: ClassVar[str] = "late_interaction"
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        probes: int | None = None,
+        rescored: int | None = None,
+        where: WhereData | None = None,
+    ) -> None:
+        require_positive("retrieve.late_interaction", probes=probes, rescored=rescored)
+        self.probes, self.rescored = probes, rescored
+        self._index, self._where = index, parse_where(where)
+
+    def warm_up(self) -> None:
+        """Open the leg and load the model now instead of at the first call."""
+        late_interaction(self._index).read(["warm"])
+
+    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """One ranking per query, in order. A query without a token has no hits, and the outcome `empty`."""
+        require_k(k, by="retrieve.late_interaction")
+        if not queries:
+            return []
+        started = perf_counter()
+        leg = late_interaction(self._index)
+        read = leg.read([query.text for query in queries])
+        hits: list[tuple[ScoredDocument, ...]] = []
+        for place, query in enumerate(queries):
+            where = both(self._where, query.where)
+            found = leg.search(read.row(place), k=k, probes=self.probes, rescored=self.rescored, where=where)
+            hits.append(best_documents(self._index, *found, k=k))
+        usage = Usage(seconds=(perf_counter() - started) / len(queries))
+        return [
+            Ranking(
+                query=query,
+                hits=found,
+                source="late_interaction",
+                outcome=OK if len(read.row(place)) else _BLANK,
+                usage=usage,
+            )
+            for place, (query, found) in enumerate(zip(queries, hits, strict=True))
+        ]
+
+    def explain(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[Match]]:
+        """For each hit the token of the document that is nearest to each token of the query. The sum is the score.
+
+        Raises:
+            KeyError: a hit is of another index.
+        """
+        leg = late_interaction(self._index)
+        return [leg.matches(query.text, self._index.documents.row(hit.doc_id), hit.document.index_text) for hit in hits]

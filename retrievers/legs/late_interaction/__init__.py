@@ -1,0 +1,1 @@
+"""The late interaction leg: a vector for every token of every text."""

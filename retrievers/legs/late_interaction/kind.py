@@ -1,0 +1,279 @@
+"""What the late interaction leg is to an index: settings, reading tokens, building, opening, matching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.memory import Need
+from rag.core.types import Where
+from retrievers.legs.late_interaction.settings import LateInteractionSettings
+from retrievers.legs.model_leg import ModelLegKind, Opened
+from retrievers.legs.protocol import MADE_BY, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
+
+if TYPE_CHECKING:
+    from retrievers.legs.late_interaction.search import Found, LateInteractionSearch, Match
+    from retrievers.legs.rows_of_texts import RowsBefore
+    from retrievers.stores.computed import Columns, Row
+    from retrievers.stores.residuals import ResidualCodec
+    from retrievers.stores.token_store import TokenStore
+    from retrievers.stores.token_vectors import TokenVectors
+    from retrievers.token_encoders import TokenEncoder
+
+    def _keeps_the_protocol(leg: LocalLateInteraction) -> LateInteractionSearch:
+        return leg
+
+
+BLOCK = 256
+"""Texts: what a killed build loses at most."""
+
+_SAMPLE_PER_CENTROID = 64
+_LARGEST_SAMPLE = 1 << 20
+"""Token vectors that a codec learns from: with 384 numbers 1.6 GB at the most."""
+_GROWN = 2
+"""By how much a corpus may grow or shrink before its codec is learned again."""
+_RECALL_AT, _RECALL_SAMPLE, _RECALL_TOKENS = 10, 50, 32
+
+
+class LateInteractionKind(ModelLegKind):
+    """A vector for every token of every text, searched by the nearest token of each token of the query."""
+
+    name = "late_interaction"
+    section = "late_interaction"
+    settings = LateInteractionSettings
+    holds = "token vectors"
+
+    def maker(self, settings: Sections) -> LegMaker:
+        return LateInteractionMaker(cast(LateInteractionSettings, settings.section("late_interaction")))
+
+    def open(self, opening: Opening) -> LocalLateInteraction:
+        from retrievers.stores.token_store import TokenStore
+
+        facts = opening.facts
+        store = TokenStore.read(opening.folder, n=int(facts.get("rows") or 0), turned=bool(facts.get("turned")))
+        return LocalLateInteraction(store, facts, opening.mask)
+
+    def model_memory(self, made_by: Facts) -> Sequence[Need]:
+        from retrievers.token_encoders import TokenEncoder
+
+        names = ("model", "revision", "dtype", "language")
+        return TokenEncoder(**{name: made_by[name] for name in names}).memory()
+
+
+@dataclass
+class LateInteractionMaker(LegMaker):
+    """A late interaction leg to be."""
+
+    settings: LateInteractionSettings
+
+    @cached_property
+    def encoder(self) -> TokenEncoder:
+        """The model; weights load at the first text."""
+        from retrievers.token_encoders import TokenEncoder
+
+        said = self.settings
+        return TokenEncoder(model=said.model, revision=said.revision, dtype=said.dtype, language=said.language)
+
+    def describe(self) -> dict[str, Any]:
+        return self.encoder.describe()
+
+    def key(self) -> dict[str, Any]:
+        return self.describe() | {"bits": self.settings.bits, "keeps": self.settings.dim}
+
+    def build(self, job: Job) -> Built:
+        from retrievers.legs.rows_of_texts import rows_of_texts
+        from retrievers.stores.computed import Ragged
+        from retrievers.stores.token_store import TokenStore, TokenWriter
+
+        def compute(texts: list[str]) -> Columns:
+            made = self.encoder.encode(texts, role="document")
+            return {"vectors": Ragged(made.values.astype(np.float16), made.starts)}
+
+        codec, before = self._kept(job.before, n=len(job.texts))
+        rows, n_read = rows_of_texts(
+            job.texts,
+            compute,
+            made_by=self.describe(),
+            block=BLOCK,
+            work=job.work,
+            before=before,
+            step="read tokens",
+            progress=job.progress,
+        )
+        if codec is None:
+            job.progress("learn codec", 0, 1)
+            codec = self._learned(rows)
+            job.progress("learn codec", 1, 1)
+        with TokenWriter(job.folder, codec) as writer:
+            left = iter(rows)
+            while some := list(islice(left, BLOCK)):
+                writer.add(*_coded(some, codec))
+        turned = codec.axes is not None
+        facts: dict[str, Any] = {
+            "rows": len(job.texts),
+            "n_tokens": writer.n_tokens,
+            "dim": codec.dim,
+            "bits": codec.bits,
+            "turned": turned,
+            "n_centroids": len(codec.centroids),
+        }
+        store = TokenStore.read(job.folder, n=len(job.texts), turned=turned)
+        facts["recall_at_10"] = _recall(store)
+        return Built(facts=facts, counts={"n_read": n_read})
+
+    def _kept(self, before: Before | None, *, n: int) -> tuple[ResidualCodec | None, RowsBefore | None]:
+        """The codec of the index before and its rows, as long as that is as exact and about as large."""
+        from retrievers.legs.rows_of_texts import RowsBefore
+
+        if before is None or not n <= _GROWN * len(before.texts) or not len(before.texts) <= _GROWN * n:
+            return None, None
+        store: TokenStore = before.leg().store
+        wanted = min(self.settings.dim or self.encoder.dim, self.encoder.dim)
+        if (store.codec.bits, store.codec.dim) != (self.settings.bits, wanted):
+            return None, None
+
+        def row(place: int) -> Row:
+            coded = store.coded(place)
+            return {"codes": coded.centroids, "left": coded.left, "lengths": coded.lengths}
+
+        return store.codec, RowsBefore(texts=before.texts, row=row)
+
+    def _learned(self, rows: Sequence[Row]) -> ResidualCodec:
+        """From the tokens of rows that are drawn without looking, always the same."""
+        from retrievers.stores.residuals import ResidualCodec, n_centroids
+
+        n_vectors = sum(len(row["vectors"]) for row in rows)
+        wanted = min(_LARGEST_SAMPLE, _SAMPLE_PER_CENTROID * n_centroids(max(1, n_vectors)))
+        chosen: list[NDArray[Any]] = []
+        total = 0
+        for place in np.random.default_rng(0).permutation(len(rows)).tolist():
+            if total >= wanted:
+                break
+            chosen.append(rows[place]["vectors"])
+            total += len(chosen[-1])
+        if not total:
+            chosen = [
+                np.eye(1, self.encoder.dim, dtype=np.float32)
+            ]  # no text has a token: there is nothing to learn from
+        sample = np.concatenate(chosen).astype(np.float32)
+        return ResidualCodec.learn(sample, n_vectors=max(1, n_vectors), bits=self.settings.bits, dim=self.settings.dim)
+
+
+def _coded(rows: Sequence[Row], codec: ResidualCodec) -> tuple[Any, list[int]]:
+    """Rows as they are kept, and how many tokens each has. Some are coded already: those of the index before."""
+    from retrievers.stores.residuals import Coded
+
+    new = [row["vectors"] for row in rows if "vectors" in row]
+    made = codec.encode(np.concatenate(new).astype(np.float32)) if new else None
+    parts, begin = [], 0
+    for row in rows:
+        if "vectors" not in row:
+            parts.append(Coded(centroids=row["codes"], left=row["left"], lengths=row["lengths"]))
+            continue
+        assert made is not None
+        span = slice(begin, begin + len(row["vectors"]))
+        parts.append(Coded(centroids=made.centroids[span], left=made.left[span], lengths=made.lengths[span]))
+        begin = span.stop
+    together = Coded(
+        centroids=np.concatenate([part.centroids for part in parts]),
+        left=np.concatenate([part.left for part in parts]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+    )
+    return together, [len(part.centroids) for part in parts]
+
+
+def usual(k: int) -> tuple[int, int]:
+    """Centroids for each token of the query, and candidates that are scored whole, for so many hits."""
+    return (16, max(256, 4 * k))
+
+
+def _recall(store: TokenStore) -> float:
+    """Share of the ten rows that are truly best which a search as it is usually done finds, the row itself not counted.
+
+    The mean over rows of the corpus, the first tokens of each as a query.
+    """
+    filled = [row for row in np.random.default_rng(0).permutation(len(store)).tolist() if len(store.coded(row).left)]
+    probes, rescored = usual(_RECALL_AT)
+    shares = []
+    for row in filled[:_RECALL_SAMPLE]:
+        query = store.vectors(row)[:_RECALL_TOKENS]
+        true = _best(store.nearest(query, k=_RECALL_AT + 1, probes=1, rescored=len(store)), row)
+        found = _best(store.nearest(query, k=_RECALL_AT + 1, probes=probes, rescored=rescored), row)
+        if true:
+            shares.append(len(true & found) / len(true))
+    return round(float(np.mean(shares)), 4) if shares else 1.0
+
+
+def _best(found: tuple[NDArray[np.int64], NDArray[np.float64]], row: int) -> set[int]:
+    rows, scores = found
+    best: Iterable[int] = rows[np.lexsort((rows, -scores))].tolist()
+    return set([each for each in best if each != row][:_RECALL_AT])
+
+
+class LocalLateInteraction:
+    """The leg with its model and the filters of its index. Safe to share between threads."""
+
+    def __init__(self, store: TokenStore, facts: Facts, mask: Mask) -> None:
+        self.store = store
+        self._facts, self._mask = facts, mask
+        self._encoder = Opened(self._open)
+
+    @property
+    def encoder(self) -> TokenEncoder:
+        """What made the leg.
+
+        Raises:
+            IndexMismatch: the model here is not the one that it was built with.
+        """
+        return self._encoder()
+
+    def _open(self) -> TokenEncoder:
+        from retrievers.token_encoders import TokenEncoder
+
+        return TokenEncoder.from_description(self._facts[MADE_BY])
+
+    def read(self, texts: Sequence[str]) -> TokenVectors:
+        """The tokens of queries."""
+        return self.encoder.encode(texts, role="query")
+
+    def search(
+        self,
+        query: NDArray[np.float32],
+        *,
+        k: int,
+        probes: int | None = None,
+        rescored: int | None = None,
+        where: Where | None = None,
+    ) -> Found:
+        """See `TokenStore.search`."""
+        from retrievers.legs.late_interaction.search import Found
+
+        few, many = usual(k)
+        return Found(
+            *self.store.search(query, k=k, probes=probes or few, rescored=rescored or many, mask=self._mask(where))
+        )
+
+    def matches(self, query: str, row: int, text: str) -> list[Match]:
+        """The nearest token of a row for each token of a query."""
+        from retrievers.legs.late_interaction.search import Match
+
+        [asked], [said] = self.encoder.tokens([query], role="query"), self.encoder.tokens([text], role="document")
+        vectors = self.store.codec.turn(self.read([query]).values)
+        similar = vectors @ self.store.vectors(row).T
+        nearest = similar.argmax(axis=1)
+        pairs = zip(asked, nearest.tolist(), similar.max(axis=1).tolist(), strict=True)
+        return [Match(token, said[at], float(value)) for token, at, value in pairs]
+
+    def warm_up(self) -> None:
+        """Load the model."""
+        self.read(["warm"])
+
+    def release(self) -> None:
+        """Let go of the model's weights; the next query loads them again."""
+        self._encoder.release()

@@ -1,0 +1,70 @@
+"""Searching the late interaction leg of any index: a query's token vectors in, rows and scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.types import Where
+from retrievers.legs.protocol import HasLegs
+from retrievers.stores.token_vectors import TokenVectors
+
+
+class Match(NamedTuple):
+    """A token of the query, the token of the document that is nearest to it, and how near: part of the score."""
+
+    query: str
+    document: str
+    similarity: float
+
+
+class Found(NamedTuple):
+    """Rows, ascending, and their scores: the k best, and all that tie with the last of them."""
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+class LateInteractionSearch(Protocol):
+    """The late interaction leg of an index, wherever that is."""
+
+    def read(self, texts: Sequence[str]) -> TokenVectors:
+        """The tokens of queries.
+
+        Raises:
+            IndexMismatch: the model here is not the one that the leg was built with.
+        """
+        ...
+
+    def search(
+        self,
+        query: NDArray[np.float32],
+        *,
+        k: int,
+        probes: int | None = None,
+        rescored: int | None = None,
+        where: Where | None = None,
+    ) -> Found:
+        """By the sum over the query's tokens of the similarity to the nearest token of the document.
+
+        Args:
+            query: float32 [tokens, dim].
+            probes, rescored: see `retrievers.stores.token_store.TokenStore.search`; None leaves them to the leg.
+        """
+        ...
+
+    def matches(self, query: str, row: int, text: str) -> list[Match]:
+        """For each token of a query its match in a row, whose text this is, in the query's order. They sum to the score."""
+        ...
+
+
+def late_interaction(index: HasLegs) -> LateInteractionSearch:
+    """The late interaction leg of an index.
+
+    Raises:
+        IndexMismatch: the index has none.
+    """
+    return cast(LateInteractionSearch, index.leg("late_interaction"))

@@ -1,0 +1,32 @@
+"""What a graph may say of the late interaction leg: `index.late_interaction`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LateInteractionSettings(BaseModel):
+    """A vector for every token: by which model, and how exactly they are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model: str = Field(
+        default="all-minilm-l6-v2",
+        description="A packaged model, a folder, or a hub id: a multi-vector model, or any plain sentence encoder.",
+    )
+    revision: str | None = Field(default=None, description="Hub revision.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="Data type of the weights. auto: bfloat16 where the device is faster in it and the folder is plain.",
+    )
+    language: str | None = Field(
+        default=None,
+        description="Language of all texts, for a model with an adapter for each (XMOD), as its configuration spells it.",
+    )
+    bits: Literal[2, 4, 8] = Field(default=2, description="Of each number of what is left beside the nearest centroid.")
+    dim: int | None = Field(
+        default=None,
+        ge=8,
+        description="Axes of the vectors that are kept: those on which they spread most. Unset: all.",
+    )

@@ -1,0 +1,84 @@
+"""The last layer of a plain sentence encoder, as a vector for every token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.errors import SpecError
+from rag.core.memory import Need
+from retrievers.encoder_kinds import Compute
+from retrievers.plain_encoder import PlainEncoder
+from retrievers.sentence_folder import Role
+from retrievers.token_encoders import Asked
+
+_DECIDES = ("lower_case", "max_length", "prompts")
+"""What the folder's files say that decides the states of a token; the rest is about one vector for a text."""
+
+
+class PlainTokenEncoder:
+    """States of the last layer, brought to unit length. No weights were trained for this; what it is worth is measured.
+
+    All tokens of a query count, special ones among them, and those of a document that are neither special nor
+    punctuation: so it has an eighth fewer of them, and ranks as well (`docs/reference/results.md`).
+    """
+
+    reads: ClassVar[str] = "a plain sentence encoder"
+
+    def __init__(self, folder: Path, *, asked: Asked) -> None:
+        if asked.language is not None:
+            raise SpecError(f"model folder '{folder}' has no adapters for languages. Leave language out.")
+        self._encoder = PlainEncoder(folder, requested=asked.dtype)
+
+    @staticmethod
+    def refuses(folder: Path) -> str | None:
+        """Why this is no plain folder."""
+        return PlainEncoder.refuses(folder)
+
+    @property
+    def compute(self) -> Compute:
+        return self._encoder.compute
+
+    @property
+    def dim(self) -> int:
+        """Width of the last layer."""
+        return self._encoder.width
+
+    def facts(self) -> Mapping[str, Any]:
+        said = self._encoder.facts()
+        return {name: said[name] for name in _DECIDES} | {"dim": self.dim}
+
+    def read(self, texts: Sequence[str], role: Role) -> list[tuple[list[int], NDArray[np.float32]]]:
+        left_out = self._uncounted if role == "document" else frozenset[int]()
+        nothing = np.zeros((0, self.dim), dtype=np.float32)
+        made: list[tuple[list[int], NDArray[np.float32]]] = [([], nothing) for _ in texts]
+        for place, ids, states in self._encoder.states(texts, role):
+            if self._special.issuperset(ids):
+                continue
+            kept = [at for at, id_ in enumerate(ids) if id_ not in left_out]
+            vectors = states[kept]
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            made[place] = [ids[at] for at in kept], vectors / np.maximum(lengths, 1e-12)
+        return made
+
+    def names(self, ids: Sequence[int]) -> list[str]:
+        return self._encoder.tokens.names(ids)
+
+    def memory(self) -> list[Need]:
+        return self._encoder.memory()
+
+    def release(self) -> None:
+        self._encoder.release()
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        return frozenset(self._encoder.tokens.special_ids)
+
+    @cached_property
+    def _uncounted(self) -> frozenset[int]:
+        return self._special.union(self._encoder.tokens.punctuation_ids())

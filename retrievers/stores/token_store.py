@@ -1,0 +1,265 @@
+"""The vectors of all tokens of a corpus on disk, and the rows whose tokens are nearest to those of a query.
+
+A search looks for candidates first: for each token of a query the rows that have a token at one of its nearest
+centroids. A row's estimate is, summed over the query's tokens, the score of the best of these centroids that it has,
+or of the last of them where it has none (as WARP does it: Scheerer et al., SIGIR 2025, arXiv 2501.17788). The best of
+the estimates are scored by all their tokens (late interaction, `retrievers.stores.token_vectors.max_sim`).
+
+    starts.npy       int64 [n + 1], where each row's tokens start
+    codes.npy        int32 [n_tokens], the nearest centroid
+    left.npy         uint8 [n_tokens * bytes], what is left (`retrievers.stores.residuals`, whose files are beside)
+    lengths.npy      float16 [n_tokens]
+    postings/        centroid -> rows that have a token there, each once (`retrievers.stores.postings`)
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.errors import IndexProblem
+from rag.models.processor import multiplies_int8
+from retrievers.stores.arrays import VectorFile, load_vector
+from retrievers.stores.column_blocks import ColumnBlocks
+from retrievers.stores.hits import tied
+from retrievers.stores.postings import Columns
+from retrievers.stores.residuals import Coded, ResidualCodec
+from retrievers.stores.sparse_rows import load_column
+
+POSTINGS = "postings"
+_FILES: dict[str, Any] = {"codes": np.int32, "left": np.uint8, "lengths": np.float16}
+_TOKENS_AT_ONCE = 1 << 16
+"""Whose vectors are unpacked together: at 384 numbers 25 MB."""
+
+
+class TokenStore:
+    """See the module. Safe to share between threads.
+
+    Args:
+        starts, coded: of all rows; memory-mapped or not.
+        postings: centroid -> rows.
+    """
+
+    def __init__(self, codec: ResidualCodec, starts: NDArray[np.int64], coded: Coded, postings: Columns) -> None:
+        self.codec, self._starts, self._coded, self._postings = codec, starts, coded, postings
+        self._filled = np.diff(starts) > 0
+        self._int8 = multiplies_int8()
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @property
+    def n_tokens(self) -> int:
+        """Vectors of all rows."""
+        return int(self._starts[-1])
+
+    def coded(self, row: int) -> Coded:
+        """What is kept of a row's tokens."""
+        return self._slice(slice(int(self._starts[row]), int(self._starts[row + 1])))
+
+    def vectors(self, row: int) -> NDArray[np.float32]:
+        """float32 [tokens, dim]: a row's tokens as they are scored."""
+        return self.codec.decode(self.coded(row))
+
+    def search(
+        self,
+        query: NDArray[np.float32],
+        *,
+        k: int,
+        probes: int,
+        rescored: int,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Rows, ascending, and their scores: the k best of those looked at, and all that tie with the last of them.
+
+        Args:
+            query: float32 [tokens, full_dim], unit length. Without a token nothing is found.
+            probes: centroids that are looked at for each token of the query.
+            rescored: candidates that are scored by all their tokens. Where as many as all rows that may be hits, the
+                search is exact.
+            mask: bool [rows]; others are no hits.
+        """
+        return self.nearest(self.codec.turn(query), k=k, probes=probes, rescored=rescored, mask=mask)
+
+    def nearest(
+        self,
+        turned: NDArray[np.float32],
+        *,
+        k: int,
+        probes: int,
+        rescored: int,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The same for vectors on the codec's axes already: float32 [tokens, dim]."""
+        allowed = self._filled if mask is None else self._filled & mask
+        rows = np.flatnonzero(allowed)
+        if not len(turned) or not len(rows):
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        at_centroids = self.codec.centroids @ turned.T
+        if len(rows) > rescored:
+            rows = self._candidates(at_centroids, allowed, probes=probes, most=max(k, rescored))
+        scores = self._scores(turned, at_centroids, rows)
+        places = tied(scores, k)
+        return rows[places], scores[places]
+
+    def _candidates(
+        self, at_centroids: NDArray[np.float32], allowed: NDArray[np.bool_], *, probes: int, most: int
+    ) -> NDArray[np.int64]:
+        """Rows by the estimate, ascending, `most` of them at the most."""
+        probes = min(probes, len(at_centroids))
+        nearest = np.argpartition(-at_centroids, probes - 1, axis=0)[:probes]
+        estimate = np.zeros(len(self), dtype=np.float32)
+        gain = np.zeros(len(self), dtype=np.float32)
+        seen = np.zeros(len(self), dtype=np.bool_)
+        starts, rows = self._postings.starts, self._postings.rows
+        for token, centroids in enumerate(nearest.T):
+            scores = at_centroids[centroids, token]
+            least, touched = scores.min(), []
+            for place in np.argsort(scores):  # the best comes last, and stays
+                column = rows[starts[centroids[place]] : starts[centroids[place] + 1]]
+                gain[column] = scores[place] - least
+                touched.append(column)
+            found = np.concatenate(touched)
+            seen[found] = True
+            estimate += gain
+            gain[found] = 0
+        estimate[~(seen & allowed)] = -np.inf
+        places = np.flatnonzero(estimate > -np.inf)
+        if len(places) > most:
+            places = places[np.argpartition(-estimate[places], most - 1)[:most]]
+        return np.sort(places)
+
+    def _scores(
+        self, turned: NDArray[np.float32], at_centroids: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        scale = self.codec.int8[1]
+        ends = np.abs(turned).max(axis=1, keepdims=True)
+        steps = np.maximum(ends, 1e-12) / np.float32(127)
+        query = np.round(turned / steps).astype(np.int8) if self._int8 else turned
+        sizes = self._starts[rows + 1] - self._starts[rows]
+        parts = []
+        for some in _in_parts(sizes, _TOKENS_AT_ONCE):
+            coded = self._of(rows[some], sizes[some])
+            left = _products(self.codec.left_as_int8(coded.left), query)
+            left *= scale * steps.T if self._int8 else scale
+            left += np.take(at_centroids, coded.centroids, axis=0)
+            left /= coded.lengths[:, None].astype(np.float32)
+            begins = np.cumsum(sizes[some]) - sizes[some]
+            best = np.maximum.reduceat(np.ascontiguousarray(left.T), begins, axis=1)
+            parts.append(best.sum(axis=0, dtype=np.float64))
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _of(self, rows: NDArray[np.int64], sizes: NDArray[np.int64]) -> Coded:
+        """What is kept of the tokens of rows, one after the other."""
+        begins = self._starts[rows]
+        if int(begins[-1] + sizes[-1] - begins[0]) == int(sizes.sum()):
+            return self._slice(slice(int(begins[0]), int(begins[-1] + sizes[-1])))
+        offsets = np.repeat(begins - (np.cumsum(sizes) - sizes), sizes)
+        return self._slice(offsets + np.arange(len(offsets)))
+
+    def _slice(self, places: Any) -> Coded:
+        coded = self._coded
+        return Coded(centroids=coded.centroids[places], left=coded.left[places], lengths=coded.lengths[places])
+
+    @classmethod
+    def read(cls, folder: Path, *, n: int, turned: bool) -> Self:
+        """What `TokenWriter` wrote, memory-mapped.
+
+        Raises:
+            IndexProblem: a file is absent, cannot be read, or they do not fit together.
+        """
+        codec = ResidualCodec.read(folder, turned=turned)
+        starts = load_vector(folder / "starts.npy", np.int64)
+        arrays = {name: load_column(folder / f"{name}.npy") for name in _FILES}
+        n_tokens = int(starts[-1]) if len(starts) else -1
+        width = codec.bytes_per_vector
+        sizes = {"codes": n_tokens, "left": n_tokens * width, "lengths": n_tokens}
+        fitting = (
+            len(starts) == n + 1
+            and not bool(np.any(np.diff(starts) < 0))
+            and all(
+                arrays[name].dtype == kind and arrays[name].shape == (sizes[name],) for name, kind in _FILES.items()
+            )
+        )
+        if not fitting:
+            raise IndexProblem(f"'{folder}': its arrays do not fit together. Build the index again")
+        coded = Coded(centroids=arrays["codes"], left=arrays["left"].reshape(-1, width), lengths=arrays["lengths"])
+        return cls(codec, starts, coded, Columns.read(folder / POSTINGS))
+
+
+class TokenWriter:
+    """Writes the tokens of rows into a folder that exists. A context manager; what it wrote is whole once it is left
+    without an error.
+
+    Raises:
+        OSError: the disk is full.
+    """
+
+    def __init__(self, folder: Path, codec: ResidualCodec) -> None:
+        self._folder, self._codec = folder, codec
+        self._starts = array("q", [0])
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        (self._folder / POSTINGS).mkdir()
+        self._codec.write(self._folder)
+        self._files = {
+            name: self._open.enter_context(VectorFile(self._folder / f"{name}.npy", kind))
+            for name, kind in _FILES.items()
+        }
+        self._postings = self._open.enter_context(ColumnBlocks(self._folder / POSTINGS))
+        return self
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None:
+            self._open.__exit__(kind, value, trace)
+            return
+        with self._open:
+            self._postings.write(lambda _codes, _rows, values: values)
+            np.save(self._folder / "starts.npy", np.array(self._starts, dtype=np.int64))
+
+    @property
+    def n_tokens(self) -> int:
+        """Vectors so far."""
+        return self._starts[-1]
+
+    def add(self, coded: Coded, sizes: Sequence[int]) -> None:
+        """The next rows: their tokens one after the other, and how many each has."""
+        begin = len(self._starts) - 1
+        for size in sizes:
+            self._starts.append(self._starts[-1] + size)
+        self._files["codes"].append(coded.centroids)
+        self._files["left"].append(coded.left.reshape(-1))
+        self._files["lengths"].append(coded.lengths)
+        rows = np.repeat(np.arange(begin, begin + len(sizes)), sizes)
+        pairs = np.unique(np.stack([rows, coded.centroids.astype(np.int64)], axis=1), axis=0)
+        self._postings.add(pairs[:, 1], pairs[:, 0], np.ones(len(pairs), dtype=np.int32))
+
+
+def _products(vectors: NDArray[np.int8], query: NDArray[Any]) -> NDArray[np.float32]:
+    """float32 [n, tokens of the query]: by whole numbers where the query is in them."""
+    if query.dtype == np.float32:
+        made: NDArray[np.float32] = vectors.astype(np.float32) @ query.T
+        return made
+    import torch
+
+    product = torch._int_mm(torch.from_numpy(np.ascontiguousarray(vectors)), torch.from_numpy(query.T.copy()))
+    return product.numpy().astype(np.float32)
+
+
+def _in_parts(sizes: NDArray[np.int64], most: int) -> Iterator[slice]:
+    """Stretches of rows with at most so many tokens together, or one row."""
+    begin, total = 0, 0
+    for place, size in enumerate(sizes.tolist()):
+        if total and total + size > most:
+            yield slice(begin, place)
+            begin, total = place, 0
+        total += size
+    if begin < len(sizes):
+        yield slice(begin, len(sizes))
