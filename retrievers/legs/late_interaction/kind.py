@@ -190,7 +190,7 @@ def _coded(rows: Sequence[Row], codec: ResidualCodec) -> tuple[Any, list[int]]:
 
 def usual(k: int) -> tuple[int, int]:
     """Centroids for each token of the query, and candidates that are scored whole, for so many hits."""
-    return (16, max(256, 4 * k))
+    return 16, max(256, 4 * k)
 
 
 def _recall(store: TokenStore) -> float:
