@@ -83,19 +83,19 @@ class LightBert:
 
     def encode(self, ids: Sequence[Sequence[int]]) -> Array:
         """float32 [n_texts, dim]; a text without tokens gets zeros."""
-        weights = self._loaded()
         vectors = np.zeros((len(ids), self._how.dim), np.float32)
         for row, one in enumerate(ids):
             if one:
-                hidden = self._hidden(one, weights)
+                hidden = self.states(one)
                 pooled = hidden[0] if self._how.pooling == ("cls",) else hidden.mean(axis=0)
                 vectors[row] = pooled[: self._how.dim]
         if self._how.normalise:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors
 
-    def _hidden(self, ids: Sequence[int], weights: Mapping[str, Array]) -> Array:
-        """Token vectors, float32 [n_tokens, width] (Devlin et al., NAACL 2019)."""
+    def states(self, ids: Sequence[int]) -> Array:
+        """What the last layer holds of a text's tokens, float32 [n_tokens, width] (Devlin et al., NAACL 2019)."""
+        weights = self._loaded()
         rounded, eps = self._round, float(self._config["layer_norm_eps"])
         n_heads = int(self._config["num_attention_heads"])
 

@@ -147,11 +147,18 @@ class PlainEncoder:
     def states(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, list[int], NDArray[np.float32]]]:
         """Place of each text that has a token, the ids of its tokens, special ones among them, and what the last layer holds
         of each: float32 [tokens, width]. The longest texts come first."""
+        prompted = [self._how.prompts[role] + text for text in texts]
+        light = self._light_ids(prompted)
+        if light is not None and self._light is not None:
+            for row, one in sorted(enumerate(light), key=lambda each: -len(each[1])):
+                if one:
+                    yield row, one, self._light.states(one)
+            return
         from retrievers.batch_threads import run_batches
         from retrievers.transformer import tokens_per_batch
 
         with self._lock:
-            ids = self.tokens.ids([self._how.prompts[role] + text for text in texts])
+            ids = self.tokens.ids(prompted)
             self._load()
 
         def forward(rows: list[int]) -> NDArray[np.float32]:

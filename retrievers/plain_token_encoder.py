@@ -34,6 +34,7 @@ class PlainTokenEncoder:
         if asked.language is not None:
             raise SpecError(f"model folder '{folder}' has no adapters for languages. Leave language out.")
         self._encoder = PlainEncoder(folder, requested=asked.dtype)
+        self._bare: dict[Role, int] = {}
 
     @staticmethod
     def refuses(folder: Path) -> str | None:
@@ -58,7 +59,7 @@ class PlainTokenEncoder:
         nothing = np.zeros((0, self.dim), dtype=np.float32)
         made: list[tuple[list[int], NDArray[np.float32]]] = [([], nothing) for _ in texts]
         for place, ids, states in self._encoder.states(texts, role):
-            if self._special.issuperset(ids):
+            if len(ids) <= self._around(role):
                 continue
             kept = [at for at, id_ in enumerate(ids) if id_ not in left_out]
             vectors = states[kept]
@@ -75,10 +76,13 @@ class PlainTokenEncoder:
     def release(self) -> None:
         self._encoder.release()
 
-    @cached_property
-    def _special(self) -> frozenset[int]:
-        return frozenset(self._encoder.tokens.special_ids)
+    def _around(self, role: Role) -> int:
+        """Tokens that every text has: special ones, and those of the folder's prompt."""
+        if role not in self._bare:
+            self._bare[role] = sum(len(ids) for _, ids, _ in self._encoder.states([""], role))
+        return self._bare[role]
 
     @cached_property
     def _uncounted(self) -> frozenset[int]:
-        return self._special.union(self._encoder.tokens.punctuation_ids())
+        tokens = self._encoder.tokens
+        return frozenset([*tokens.special_ids, *tokens.punctuation_ids()])

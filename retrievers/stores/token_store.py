@@ -14,6 +14,7 @@ the estimates are scored by all their tokens (late interaction, `retrievers.stor
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -49,7 +50,6 @@ class TokenStore:
     def __init__(self, codec: ResidualCodec, starts: NDArray[np.int64], coded: Coded, postings: Columns) -> None:
         self.codec, self._starts, self._coded, self._postings = codec, starts, coded, postings
         self._filled = np.diff(starts) > 0
-        self._int8 = multiplies_int8()
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -139,15 +139,14 @@ class TokenStore:
         self, turned: NDArray[np.float32], at_centroids: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         scale = self.codec.int8[1]
-        ends = np.abs(turned).max(axis=1, keepdims=True)
-        steps = np.maximum(ends, 1e-12) / np.float32(127)
-        query = np.round(turned / steps).astype(np.int8) if self._int8 else turned
+        steps = np.maximum(np.abs(turned).max(axis=1, keepdims=True), 1e-12) / np.float32(127)
+        query = np.round(turned / steps).astype(np.int8)
         sizes = self._starts[rows + 1] - self._starts[rows]
         parts = []
         for some in _in_parts(sizes, _TOKENS_AT_ONCE):
             coded = self._of(rows[some], sizes[some])
             left = _products(self.codec.left_as_int8(coded.left), query)
-            left *= scale * steps.T if self._int8 else scale
+            left *= scale * steps.T
             left += np.take(at_centroids, coded.centroids, axis=0)
             left /= coded.lengths[:, None].astype(np.float32)
             begins = np.cumsum(sizes[some]) - sizes[some]
@@ -242,15 +241,16 @@ class TokenWriter:
         self._postings.add(pairs[:, 1], pairs[:, 0], np.ones(len(pairs), dtype=np.int32))
 
 
-def _products(vectors: NDArray[np.int8], query: NDArray[Any]) -> NDArray[np.float32]:
-    """float32 [n, tokens of the query]: by whole numbers where the query is in them."""
-    if query.dtype == np.float32:
-        made: NDArray[np.float32] = vectors.astype(np.float32) @ query.T
-        return made
-    import torch
+def _products(vectors: NDArray[np.int8], query: NDArray[np.int8]) -> NDArray[np.float32]:
+    """float32 [n, tokens of the query], whole numbers. Up to 1,040 numbers a vector float32 holds their sums exactly, so
+    it is the same with torch and without, which takes seconds to import."""
+    if "torch" in sys.modules and multiplies_int8():
+        import torch
 
-    product = torch._int_mm(torch.from_numpy(np.ascontiguousarray(vectors)), torch.from_numpy(query.T.copy()))
-    return product.numpy().astype(np.float32)
+        product = torch._int_mm(torch.from_numpy(np.ascontiguousarray(vectors)), torch.from_numpy(query.T.copy()))
+        return product.numpy().astype(np.float32)
+    made: NDArray[np.float32] = vectors.astype(np.float32) @ query.T.astype(np.float32)
+    return made
 
 
 def _in_parts(sizes: NDArray[np.int64], most: int) -> Iterator[slice]:

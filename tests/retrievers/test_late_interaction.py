@@ -170,6 +170,16 @@ class TestPlain:
                 assert made.row(place) == pytest.approx(hidden[kept], abs=1e-5)
                 assert named[place] == [tokens[at] for at in kept]
 
+    def test_a_question_or_two_are_read_without_torch_and_come_out_the_same(self, plain: Path) -> None:
+        light, heavy = (TokenEncoder(model=str(plain), dtype="float32") for _ in range(2))
+        heavy.encode(["ride"] * 9, role="query")  # more texts than are read without it: from now on it is loaded
+        for role in ("query", "document"):
+            assert light.encode(TEXTS[:2], role=role).values == pytest.approx(
+                heavy.encode(TEXTS[:2], role=role).values, abs=1e-5
+            )
+        loaded: Any = light._kind
+        assert "_transformer" not in vars(loaded._encoder)
+
     def test_odd_texts_are_read(self, plain: Path) -> None:
         """Empty, very long, five scripts in one, signs alone, half a surrogate."""
         texts = ["", "the " * 65_536, "ключ 钥匙 مفتاح κλειδί key", "...", "\udc80 ride", "\x00"]
