@@ -14,6 +14,7 @@ from rag.graph.spec import Spec
 from rag.pipeline.identity import part_identity
 from rag.stages.risk.calibration import MadeFor, ReadsCalibration, differences
 from retrievers.index.protocol import Index
+from retrievers.legs.protocol import settled
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +65,7 @@ def made_for(graph: Graph, index: Index) -> MadeFor:
             for name, facts in graph.facts.items()
             if name not in readers
         },
-        legs={
-            leg: data_sha256({key: value for key, value in index.facts(leg).items() if not key.startswith("n_")})
-            for leg in index.legs
-        },
+        legs={leg: data_sha256(settled(index.facts(leg))) for leg in index.legs},
         index=index.identity,
         min_relevance=max(
             (part.least for part in graph.parts.values() if isinstance(part, RelevanceReranker)), default=0

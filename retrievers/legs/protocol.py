@@ -22,6 +22,9 @@ MADE_BY = "encoder"
 Facts = Mapping[str, Any]
 """What a manifest keeps of a leg, as JSON."""
 
+RECALL = "recall_at_10"
+"""The fact that says how much of an exact search is found, where a search is not exact."""
+
 READS = "reads"
 """In what describes a maker: the kinds of content that it reads; left out where that is text alone."""
 
@@ -211,6 +214,11 @@ class LegKind(Protocol):
             RagError: it is not.
         """
         return []
+
+
+def settled(facts: Facts) -> dict[str, Any]:
+    """What a leg is, whatever texts it holds: its facts without those that count or measure them."""
+    return {name: fact for name, fact in facts.items() if not name.startswith("n_") and name not in ("rows", RECALL)}
 
 
 def leg_reads(facts: Facts) -> frozenset[str]:

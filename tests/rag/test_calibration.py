@@ -174,6 +174,20 @@ class TestItIsRefused:
         load_pipeline(graph(), index=index, calibration=file).close()
         assert "other documents" in caplog.text
 
+    def test_an_index_that_grew_is_told_and_taken(
+        self, documents: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        before = _index(tmp_path, documents[:-1])
+        with load_pipeline(graph(), index=before) as pipeline:
+            file = saved(tmp_path / "calibration.json", made_for=made_for(pipeline.graph, before))
+        before.close()
+        (tmp_path / "texts" / "new.md").write_text("# New\n\nWhat was not there before.\n")
+        settings = IndexSettings(dense=DenseSettings(encoder=str(tmp_path / "encoder")))
+        build_index([tmp_path / "texts"], tmp_path / "idx", settings=settings, legs=("lexical", "dense"))
+        with LocalIndex.open(tmp_path / "idx") as grown:
+            load_pipeline(graph(), index=grown, calibration=file).close()
+        assert "other documents" in caplog.text
+
     def test_for_another_least_relevance(self, index: LocalIndex, file: Path) -> None:
         with pytest.raises(SpecError, match=r"tried with hits of relevance 0 or more, and 0\.5 is asked for"):
             load_pipeline(graph(), index=index, calibration=file, min_relevance=0.5)

@@ -13,6 +13,7 @@ from rag.core.errors import IndexProblem
 from rag.core.optional import need
 from rag.core.progress import Progress, silent
 from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.protocol import RECALL
 from retrievers.stores import STRUCTURES
 from retrievers.stores.vectors import Hits, VectorStore, VectorStructure
 
@@ -56,7 +57,7 @@ class DenseLeg:
             "dim": vectors.shape[1],
         }
         if not structure.exact(settings.storage) and len(vectors) > 1:
-            facts["recall_at_10"] = _recall(cls.open(folder, facts), vectors, progress=progress)
+            facts[RECALL] = _recall(cls.open(folder, facts), vectors, progress=progress)
         return facts
 
     @classmethod

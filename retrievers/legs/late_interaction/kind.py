@@ -15,7 +15,7 @@ from rag.core.memory import Need
 from rag.core.types import Where
 from retrievers.legs.late_interaction.settings import LateInteractionSettings
 from retrievers.legs.model_leg import ModelLegKind, Opened
-from retrievers.legs.protocol import MADE_BY, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.legs.protocol import MADE_BY, RECALL, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
 
 if TYPE_CHECKING:
     from retrievers.legs.late_interaction.search import Found, LateInteractionSearch, Match
@@ -124,7 +124,7 @@ class LateInteractionMaker(LegMaker):
             "n_centroids": len(codec.centroids),
         }
         store = TokenStore.read(job.folder, n=len(job.texts), turned=turned)
-        facts["recall_at_10"] = _recall(store)
+        facts[RECALL] = _recall(store)
         return Built(facts=facts, counts={"n_read": n_read})
 
     def _kept(self, before: Before | None, *, n: int) -> tuple[ResidualCodec | None, RowsBefore | None]:
