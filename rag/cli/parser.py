@@ -198,6 +198,7 @@ def parser() -> ArgumentParser:
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
     filtered(search)
     calibrated(search, answers=False)
+    search.add_argument("--explain", action="store_true", help="also say of what parts each score is the sum")
     search.set_defaults(model=None, url=None)
     search.add_argument("--json", action="store_true", help="print one JSON document")
     search.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
