@@ -85,7 +85,7 @@ def show(board: Board) -> None:
         for system in table.systems:
             line = f"  {system.name:<{width}} {system.mean:.4f}"
             if not system.whole:
-                line += f"  of {len(system.cells):,} sets"
+                line += f"  over {len(system.cells):,} of {len(board.sets):,} sets"
             marked = [f"{verdict} on {n:,}" for verdict in ("higher", "lower") if (n := system.count(verdict))]
             say(line + (f"  {', '.join(marked)}" if marked else ""))
     if board.baseline:
