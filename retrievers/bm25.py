@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from rag.core.filters import Filter, WhereData, parse_where
 from rag.core.ranking import ranked, require_k
-from rag.core.types import Outcome, Query, Ranking, ScoredDocument
+from rag.core.types import Outcome, Query, Ranking, ScoredDocument, ScorePart
 from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index
 from retrievers.legs.lexical.search import lexical
@@ -69,6 +69,27 @@ class BM25Retriever:
         results = [ranking for ranking in rankings if ranking is not None]
         _warn([(queries[i].qid, kind) for i, kind in sorted(kinds.items())], len(results))
         return results
+
+    def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
+        """For each hit what each term of the query adds to its score. By bm25l and bm25+ terms that it lacks add too.
+
+        Raises:
+            KeyError: a hit is of another index.
+        """
+        terms = self._terms(query)
+        return [self._parts(terms, self._index.documents.row(hit.doc_id)) for hit in hits]
+
+    def _parts(self, terms: Mapping[str, float], row: int) -> list[ScorePart]:
+        parts = [
+            ScorePart(
+                of_query=term,
+                of_document=term if there else "",
+                score=terms[term] * impact,
+                how=f"{terms[term]:.3g} x {impact:.4g}" if terms[term] != 1 else "",
+            )
+            for term, impact, there in lexical(self._index).impacts([term for term in terms if terms[term]], row)
+        ]
+        return sorted(parts, key=lambda part: (-part.score, part.of_query))
 
     def _terms(self, query: Query) -> Mapping[str, float]:
         return query.terms or Counter(lexical(self._index).analyzer.terms(query.text))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rag.core.contents import beside, with_contents
 from rag.core.filters import WhereData, parse_where
 from rag.core.ranking import ranked, require_k
-from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, Usage
+from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, ScorePart, Usage
 from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index
 from retrievers.legs.dense.search import dense
@@ -68,6 +68,34 @@ class DenseRetriever:
             )
             for query, query_parts, query_hits in zip(queries, parts, hits, strict=True)
         ]
+
+    def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
+        """For each hit the inner product with each text that the query averages. A query of one text is one part.
+
+        Vectors are those that the leg keeps, so the sum is the score as exactly as it keeps them.
+
+        Raises:
+            KeyError: a hit is of another index.
+        """
+        if not hits or not (averaged := self._parts(query)):
+            return [[] for _ in hits]
+        total = sum(abs(part.weight) for part in averaged)
+        alone = self._vectors([[replace(part, weight=1.0)] for part in averaged])
+        kept = dense(self._index).vectors(np.array([self._index.documents.row(hit.doc_id) for hit in hits]))
+        shares = [part.weight / total for part in averaged]
+        parts = [
+            [
+                ScorePart(
+                    of_query=part.text,
+                    of_document="whole text",
+                    score=share * near,
+                    how="inner product" if len(averaged) == 1 else f"{share:.3g} x inner product {near:.4f}",
+                )
+                for part, share, near in zip(averaged, shares, row, strict=True)
+            ]
+            for row in (kept @ alone.T).tolist()
+        ]
+        return [sorted(of_hit, key=lambda part: -part.score) for of_hit in parts]
 
     def _vectors(self, parts: Sequence[Sequence[QueryPart]]) -> NDArray[np.float32]:
         """float32 [n_queries, dim]; each text is encoded once per role, all of a role in one batch."""

@@ -9,10 +9,10 @@ from typing import ClassVar
 from rag.core.arguments import require_positive
 from rag.core.filters import WhereData, both, parse_where
 from rag.core.ranking import require_k
-from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
+from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, ScorePart, Usage
 from retrievers.best_documents import best_documents
 from retrievers.index.protocol import Index
-from retrievers.legs.late_interaction.search import Match, late_interaction
+from retrievers.legs.late_interaction.search import late_interaction
 
 _BLANK = Outcome(kind="empty", detail="the query has no tokens")
 
@@ -76,11 +76,13 @@ class LateInteractionRetriever:
             for place, (query, found) in enumerate(zip(queries, hits, strict=True))
         ]
 
-    def explain(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[Match]]:
-        """For each hit the token of the document that is nearest to each token of the query. The sum is the score.
+    def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
+        """For each hit the token of the document that is nearest to each token of the query, the nearest first.
 
         Raises:
             KeyError: a hit is of another index.
         """
         leg = late_interaction(self._index)
-        return [leg.matches(query.text, self._index.documents.row(hit.doc_id), hit.document.index_text) for hit in hits]
+        rows = [self._index.documents.row(hit.doc_id) for hit in hits]
+        texts = [self._index.documents[row].index_text for row in rows]
+        return [sorted(parts, key=lambda part: -part.score) for parts in leg.parts(query.text, rows, texts)]

@@ -9,10 +9,10 @@ from typing import ClassVar, get_args
 from rag.core.arguments import require_one_of
 from rag.core.filters import WhereData, both, parse_where
 from rag.core.ranking import require_k
-from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
+from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, ScorePart, Usage
 from retrievers.best_documents import best_documents
 from retrievers.index.protocol import Index
-from retrievers.legs.sparse.search import QueryBy, Share, sparse
+from retrievers.legs.sparse.search import QueryBy, sparse
 
 _BLANK = Outcome(kind="empty", detail="the query has no terms")
 
@@ -59,12 +59,12 @@ class SparseRetriever:
             for query, terms, found in zip(queries, weighed, hits, strict=True)
         ]
 
-    def explain(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[Share]]:
-        """For each hit what each shared term adds to its score, the most first. The sum is the score.
+    def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
+        """For each hit what each shared term adds to its score: the query's weight times the document's.
 
         Raises:
             KeyError: a hit is of another index.
         """
         leg = sparse(self._index)
         [terms] = leg.weigh([query.text], by=self.query)
-        return [leg.shares(terms, self._index.documents.row(hit.doc_id)) for hit in hits]
+        return [leg.parts(terms, self._index.documents.row(hit.doc_id)) for hit in hits]

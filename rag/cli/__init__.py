@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(whole)
     given = whole.parse_args(arguments)
+    given.typed = ("rag", *(sys.argv[1:] if arguments is None else arguments))
     if given.command is None:
         whole.print_help()
         return 2

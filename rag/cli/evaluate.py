@@ -35,6 +35,7 @@ def run(args: Namespace) -> int:
             risk=args.risk,
             confidence=args.confidence,
             min_relevance=args.min_relevance,
+            command=args.typed,
             progress=progress,
         )
     if args.json:

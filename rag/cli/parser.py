@@ -198,6 +198,7 @@ def parser() -> ArgumentParser:
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
     filtered(search)
     calibrated(search, answers=False)
+    search.add_argument("--explain", action="store_true", help="also say of what parts each score is the sum")
     search.set_defaults(model=None, url=None)
     search.add_argument("--json", action="store_true", help="print one JSON document")
     search.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
@@ -309,6 +310,26 @@ def parser() -> ArgumentParser:
     compare.add_argument("--queries", type=int, default=3, metavar="N", help="queries that gained and lost most (3)")
     compare.add_argument("--language", default="en", metavar="CODE", help="ISO 639-1 language of answers (en)")
     compare.add_argument("--json", action="store_true", help="print one JSON document")
+
+    board = command("leaderboard", "a folder of runs -> a page: sets by systems, with tests and pictures")
+    board.add_argument(
+        "folder", metavar="DIR", help="SET/SYSTEM, each as `rag compare` takes runs; or one set's systems"
+    )
+    board.add_argument("-o", "--output", metavar="FILE", help="page to write (default: leaderboard.html in DIR)")
+    board.add_argument("--title", help="of the page (default: the folder's name)")
+    board.add_argument("--baseline", metavar="SYSTEM", help="test the others against it; unset tests nothing")
+    measures_help = "in one string, the one that is drawn first; unset takes all that the runs have in common"
+    board.add_argument("--measures", help=measures_help)
+    datasets_help = "what TREC runs and batches are measured by: a BEIR-layout folder, or a folder of one for each set"
+    board.add_argument("--dataset", metavar="DIR", help=datasets_help)
+    board.add_argument("--split", default="test")
+    qrels_help = "or TREC judgements of a set, SET=FILE; may be repeated"
+    board.add_argument("--qrels", action="append", default=[], metavar="SET=FILE", help=qrels_help)
+    published_help = "JSON list of figures to show beside: system, set, measure, value, source"
+    board.add_argument("--published", metavar="FILE", help=published_help)
+    board.add_argument("--common", action="store_true", help="test over the queries that both have")
+    board.add_argument("--language", default="en", metavar="CODE", help="ISO 639-1 language of answers (en)")
+    board.add_argument("--json", action="store_true", help="print the data as JSON; the page only with --output")
 
     calibrate = command("calibrate", "questions -> what a graph's scores are worth, and which answers it may give")
     calibrate.add_argument(

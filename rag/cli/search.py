@@ -9,13 +9,16 @@ from typing import Any
 
 from rag.cli.asking import question_of
 from rag.cli.console import plain, say, say_json, warn
+from rag.cli.explanation import explanation_lines
 from rag.cli.served import answers
 from rag.core.snippets import Snippet
 
 
 def run(args: Namespace) -> int:
     """Print the ranking of one query."""
-    wanted = {"command": "search", "text": question_of(args.query), "where": args.where, "k": args.k}
+    wanted: dict[str, Any] = {"command": "search", "text": question_of(args.query), "where": args.where, "k": args.k}
+    if args.explain:
+        wanted["explain"] = True
     [event] = answers(args, wanted)
     ranking = event["document"]
     if args.json:
@@ -32,6 +35,8 @@ def run(args: Namespace) -> int:
         marks = tuple((mark["start"], mark["end"]) for mark in hit["snippet"]["marks"])
         shown = Snippet(text=hit["snippet"]["text"], marks=marks).marked("*", "*")
         say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))
+        for line in explanation_lines(hit.get("explained", ())):
+            say(f"     {line}")
     return 0
 
 

@@ -50,6 +50,8 @@ POWERS = {
     "read ahead": Power(protocol=protocols.CanReadAhead, words="read documents before anybody asks"),
     "keep states": Power(protocol=protocols.KeepsStates, words="keep what a model made of documents"),
     "search a leg": Power(protocol=protocols.SearchesLeg, words="search one leg of the index"),
+    "explain hits": Power(protocol=protocols.ExplainsHits, words="say of what parts a score is the sum"),
+    "explain fusion": Power(protocol=protocols.ExplainsFusion, words="say what each list adds to a score"),
     "one per query": Power(protocol=protocols.WritesOnePerQuery, words="write one query for each query"),
     "know its room": Power(protocol=protocols.KnowsItsRoom, words="say how many tokens of passages fit"),
     "check sources": Power(protocol=protocols.ChecksSources, words="check the nodes that its parameters name"),

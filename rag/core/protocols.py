@@ -24,6 +24,8 @@ from rag.core.types import (
     Query,
     Ranking,
     SamplingParams,
+    ScoredDocument,
+    ScorePart,
 )
 
 if TYPE_CHECKING:
@@ -315,6 +317,34 @@ class SearchesLeg(Protocol):
     """A retriever that searches one part of the index. Its class says which, so that the part gets built."""
 
     leg: str
+
+
+@runtime_checkable
+class ExplainsHits(Protocol):
+    """A retriever whose scores are sums, and which can say of what."""
+
+    def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
+        """For each hit the parts of its score, the greatest first. They sum to the score.
+
+        Args:
+            query: the one that the hits were found for.
+        Raises:
+            KeyError: a hit is of another index.
+        """
+        ...
+
+
+@runtime_checkable
+class ExplainsFusion(Protocol):
+    """A fuser whose scores are sums over the lists that it was given."""
+
+    def explain_fusion(self, rankings: Sequence[Ranking], hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
+        """For each hit what every list added to its score, the most first. They sum to the score.
+
+        Args:
+            rankings: those of one qid, all that were fused.
+        """
+        ...
 
 
 @runtime_checkable

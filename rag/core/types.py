@@ -244,6 +244,20 @@ Run = list[Ranking]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScorePart:
+    """One part of a hit's score. All parts of a hit sum to its score.
+
+    `of_query`: what of the query, such as a word, or the list that a fuser was given. `of_document`: what of the document
+    it met; empty where it met nothing and the score changes all the same. `how`: how the amount came about, in words.
+    """
+
+    of_query: str
+    of_document: str
+    score: float
+    how: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a generator reads. `passages[i]` is cited as [i + 1]; `n_tokens` counts the passages alone."""
 

@@ -20,6 +20,7 @@ class EvalReport:
     `seconds` is wall time of the queries; building an index is not in it. `intervals`: measure -> 95% interval of its mean.
     `significance`: measure -> comparison with the baseline, where one was given. `statuses` and `outcomes`: how many
     answers had which, where answers were measured. `risk`: risk against coverage, where answers say how sure they are.
+    `command`: the words that make the same again, where a command made it.
     """
 
     dataset: str
@@ -35,6 +36,7 @@ class EvalReport:
     statuses: Mapping[str, int] = field(default_factory=dict)
     outcomes: Mapping[str, int] = field(default_factory=dict)
     risk: tuple[Choice, ...] = ()
+    command: tuple[str, ...] = ()
 
     @property
     def worst_share(self) -> float:
@@ -59,6 +61,7 @@ class EvalReport:
                 for name, s in self.significance.items()
             },
             **answers,
+            **({"command": list(self.command)} if self.command else {}),
             **({"risk": [step.as_dict() for step in self.risk]} if self.risk else {}),
             "outcomes": {node.name: dict(node.outcomes) for node in self.nodes},
             "nodes": [node.as_dict() for node in self.nodes],

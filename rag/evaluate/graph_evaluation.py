@@ -66,6 +66,7 @@ def evaluate_graph(
     risk: float | None = None,
     confidence: float | None = None,
     min_relevance: float = 0.0,
+    command: Sequence[str] = (),
     progress: Progress = silent,
 ) -> EvalReport:
     """Run a graph on the questions of a split and score its last ranking, its answers, or both.
@@ -82,6 +83,7 @@ def evaluate_graph(
         run: a TREC run to use as the first stage in place of the graph's retrieval and fusion.
         limit: only so many questions, the first in file order.
         calibration, risk, confidence, min_relevance: as `load_pipeline` takes them.
+        command: the words that were typed for this, which the report keeps.
     Raises:
         SpecError: the graph, the split, a measure or a run file is wrong, or the calibration is of another graph.
     """
@@ -122,6 +124,7 @@ def evaluate_graph(
         intervals={name: mean_interval(list(values.values())) for name, values in evaluation.per_query.items()},
         significance=compared,
         risk=risk_curve(outputs.answers, plan.items, language=built_with.analyzer.language),
+        command=tuple(command),
         statuses=dict(Counter(answer.status for answer in outputs.answers)),
         outcomes=dict(Counter(answer.outcome.kind for answer in outputs.answers)),
     )

@@ -30,15 +30,20 @@ def measured_run(run: Path, plan: Plan | None = None, *, language: str = "en") -
     Raises:
         SpecError: it is none of these, or there is nothing to measure it by.
     """
-    table = run / PER_QUERY if run.is_dir() else run
-    if table.suffix == ".csv" and table.exists():
-        return _of_table(table)
+    if is_measured(run):
+        return _of_table(run / PER_QUERY if run.is_dir() else run)
     if run.is_dir() and not (run / ANSWERS).is_file():
         raise SpecError(f"'{run}' has neither {PER_QUERY} nor {ANSWERS}: it is no folder of rag eval or rag batch")
     if plan is None:
         what = "its answers are" if run.is_dir() else "a TREC run is"
         raise SpecError(f"'{run}': {what} measured by a data set; name one with --dataset")
     return _of_answers(run / ANSWERS, plan, language) if run.is_dir() else _of_rankings(run, plan)
+
+
+def is_measured(run: Path) -> bool:
+    """Whether a run holds its values, so that nothing is needed to measure it by."""
+    table = run / PER_QUERY if run.is_dir() else run
+    return table.suffix == ".csv" and table.exists()
 
 
 def _of_table(table: Path) -> Evaluation:

@@ -74,5 +74,6 @@ def multiplies_int8() -> bool:
     """
     import torch
 
-    checks = ("_is_amx_tile_supported", "_is_vnni_supported")
-    return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
+    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+        return True
+    return bool(getattr(torch.cpu, "_is_vnni_supported", bool)())

@@ -13,6 +13,7 @@ from rag.core.filters import both
 from rag.core.report import RunResult
 from rag.core.types import Query, Ranking
 from rag.pipeline.as_json import answer_json, ledger_json, ranking_json
+from rag.pipeline.explained import explained
 from rag.pipeline.pipeline import Pipeline, raise_failure
 from rag.pipeline.snippets import terms_of
 from retrievers.index.protocol import KnowsDuplicates
@@ -20,13 +21,17 @@ from retrievers.index.protocol import KnowsDuplicates
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """`where`: filters as text, all of which must hold. `k`: of a search. `whole`: an answer with what it cost, in one."""
+    """`where`: filters as text, all of which must hold. `k`: of a search. `whole`: an answer with what it cost, in one.
+
+    `explain`: why the hits of a search have their scores.
+    """
 
     command: Literal["search", "ask"]
     text: str
     where: tuple[str, ...] = ()
     k: int | None = None
     whole: bool = False
+    explain: bool = False
 
 
 def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
@@ -39,6 +44,11 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     if wanted.command == "search":
         result, ranking = _search(pipeline, query, wanted.k)
         document = {**ranking_json(ranking, terms_of(pipeline.index)), **ledger_json(result)}
+        if wanted.explain:
+            for hit, stages in zip(
+                document["hits"], explained(pipeline.graph, result.records, ranking.hits), strict=True
+            ):
+                hit["explained"] = [stage.as_dict() for stage in stages]
         yield {"document": document, "warnings": _warnings(result)}
         return
     pipeline.require_answers()

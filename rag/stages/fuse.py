@@ -7,7 +7,7 @@ Neither looks at texts.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -15,7 +15,8 @@ from rag.core.arguments import require_one_of
 from rag.core.errors import ContractError
 from rag.core.norms import NORMS
 from rag.core.ranking import by_qid, ranked, require_k
-from rag.core.types import OK, Document, Outcome, Ranking, ScoredDocument
+from rag.core.types import OK, Document, Outcome, Ranking, ScoredDocument, ScorePart
+from rag.stages.shares import Share, parts_of
 
 Norm = Literal["min_max", "z_score", "max", "sum", "rank"]
 
@@ -52,14 +53,19 @@ class RRFFuser:
         """Raise ValueError if a weight names none of the nodes that rankings come from."""
         require_named(self.weights, sources, by="fuse.rrf")
 
+    def explain_fusion(self, rankings: Sequence[Ranking], hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
+        """For each hit what every list that has it added, and at which rank it stood there."""
+        return parts_of(self._shares(rankings), rankings, hits)
+
     def _fuse(self, group: Sequence[Ranking], k: int) -> Ranking:
-        earned = Earned()
-        for ranking in group:
+        return earned(self._shares(group)).ranking(group, k)
+
+    def _shares(self, group: Sequence[Ranking]) -> Iterator[Share]:
+        for place, ranking in enumerate(group):
             require_scores(ranking, finite=False)
             weight = self.weights.get(ranking.source, 1.0)
             for rank, hit in enumerate(distinct(ranking), start=1):
-                earned.add(hit.document, weight / (self.rank_constant + rank))
-        return earned.ranking(group, k)
+                yield Share(place, hit.document, weight / (self.rank_constant + rank), rank)
 
 
 class WeightedFuser:
@@ -100,20 +106,29 @@ class WeightedFuser:
                 f"fuse.weighted: no weight for {_names(left_out)}; name every source, or leave weights out"
             )
 
+    def explain_fusion(self, rankings: Sequence[Ranking], hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
+        """For each hit what every list added, and at which rank it stood there.
+
+        With z-scores a list without the hit counts too, by the lowest value that it gives.
+        """
+        return parts_of(self._shares(rankings), rankings, hits)
+
     def _fuse(self, group: Sequence[Ranking], k: int) -> Ranking:
+        return earned(self._shares(group)).ranking(group, k)
+
+    def _shares(self, group: Sequence[Ranking]) -> Iterator[Share]:
         total = math.fsum(self.weights.values()) if self.weights else len({r.source for r in group})
         lists = [ranking.source for ranking in group]
-        earned = Earned()
         everyone = {hit.doc_id: hit.document for ranking in group for hit in ranking.hits}
-        for ranking in group:
+        for place, ranking in enumerate(group):
             require_scores(ranking, finite=True)
             weight = self.weights.get(ranking.source, 1.0) / total / lists.count(ranking.source)
             hits = distinct(ranking)
             values, missing = NORMS[self.norm]([hit.score for hit in hits])
-            normed = {hit.doc_id: value for hit, value in zip(hits, values, strict=True)}
+            found = {hit.doc_id: (value, rank) for rank, (hit, value) in enumerate(zip(hits, values, strict=True), 1)}
             for doc_id, document in everyone.items():
-                earned.add(document, weight * normed.get(doc_id, missing))
-        return earned.ranking(group, k)
+                value, rank = found.get(doc_id, (missing, None))
+                yield Share(place, document, weight * value, rank)
 
 
 class Earned:
@@ -134,6 +149,14 @@ class Earned:
         )
         outcome = OK if self._scores else Outcome(kind="empty", detail="none of the fused lists has a hit")
         return Ranking(query=group[0].query.root, hits=ranked(hits, k=k), outcome=outcome)
+
+
+def earned(shares: Iterable[Share]) -> Earned:
+    """Shares, added up document by document."""
+    sums = Earned()
+    for share in shares:
+        sums.add(share.document, share.score)
+    return sums
 
 
 def distinct(ranking: Ranking) -> list[ScoredDocument]:

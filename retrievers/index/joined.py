@@ -271,6 +271,12 @@ class JoinedLeg:
         order = np.lexsort((rows, -worth), axis=1)[:, :k]
         return np.take_along_axis(rows, order, 1).astype(np.int32), np.take_along_axis(scores, order, 1)
 
+    def impacts(self, terms: Sequence[str], row: int) -> list[Any]:
+        """What terms add to a row's score, by the part that has it."""
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        found: list[Any] = self._parts[number].impacts(terms, row - self._starts[number])
+        return found
+
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows."""
         rows = np.asarray(rows)

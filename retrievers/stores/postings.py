@@ -119,6 +119,16 @@ class Postings:
         number = self._numbers.get(term)
         return 0 if number is None else int(self._starts[number + 1] - self._starts[number])
 
+    def impact(self, term: str, row: int) -> tuple[float, bool]:
+        """What a known term adds to a row's score, and whether the row has it. One without adds the floor."""
+        number = self._numbers[term]
+        column = slice(self._starts[number], self._starts[number + 1])
+        rows = self._rows[column]
+        place = int(np.searchsorted(rows, row))
+        there = place < len(rows) and int(rows[place]) == row
+        floor = 0.0 if self._floor is None else float(self._floor[number])
+        return floor + (float(self._impacts[column][place]) if there else 0.0), there
+
     def compile(self) -> None:
         """Get bm25s' numba backend ready, which takes seconds once per process. Later batches use it."""
         with self._lock:

@@ -17,6 +17,7 @@ from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.lexical.settings import LexicalSettings
 
 MakeIndex = Callable[..., LocalIndex]
 
@@ -194,3 +195,25 @@ def test_wrong_parameters_say_what_is_allowed(retriever: BM25Retriever) -> None:
     with pytest.raises(ValueError, match="threads must be from 1 to 64, got 0"):
         BM25Retriever(index=retriever._index, threads=0)
     assert BM25Retriever.leg == "lexical"
+
+
+@pytest.mark.parametrize("variant", ["lucene", "robertson", "atire", "bm25l", "bm25+", "okapi", "l", "plus"])
+def test_by_every_variant_the_parts_of_a_score_sum_to_it(
+    variant: Any, documents: tuple[Document, ...], tmp_path: Path
+) -> None:
+    lines = [json.dumps({"_id": d.doc_id, "title": d.title, "text": d.text}) for d in documents]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(lines))
+    settings = IndexSettings(bm25=LexicalSettings(variant=variant))
+    build_index([tmp_path / "corpus.jsonl"], tmp_path / "index", settings=settings, legs=("lexical",))
+    with LocalIndex.open(tmp_path / "index") as index:
+        retriever, query = BM25Retriever(index=index), _query("days of leave for a frame, days and zebras")
+        [ranking] = retriever.retrieve([query], k=12)
+        explained = retriever.explain_hits(query, ranking.hits)
+    assert ranking.hits
+    for hit, parts in zip(ranking.hits, explained, strict=True):
+        assert sum(part.score for part in parts) == pytest.approx(hit.score, rel=1e-5)
+        twice = [part for part in parts if part.of_query == "dai" or part.of_query == "day"]
+        assert all("2 x " in part.how for part in twice)
+        assert not any(part.of_query.startswith("zebra") for part in parts)
+    lacking = [part for parts in explained for part in parts if not part.of_document]
+    assert bool(lacking) == (variant in ("bm25l", "bm25+", "plus")), "terms that a document lacks add there alone"

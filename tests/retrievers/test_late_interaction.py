@@ -243,10 +243,11 @@ class TestSearching:
     def test_an_explanation_sums_to_the_score(self, index: LocalIndex) -> None:
         retriever, query = LateInteractionRetriever(index=index), Query(qid="q", text="days of leave")
         [ranking] = retriever.retrieve([query], k=3)
-        for hit, matches in zip(ranking.hits, retriever.explain(query, ranking.hits), strict=True):
-            assert sum(match.similarity for match in matches) == pytest.approx(hit.score, abs=0.05)
-            assert [match.query for match in matches][1:-1] == ["days", "of", "leave"]
-            assert all(match.document for match in matches)
+        for hit, parts in zip(ranking.hits, retriever.explain_hits(query, ranking.hits), strict=True):
+            assert sum(part.score for part in parts) == pytest.approx(hit.score, abs=0.05)
+            assert {"days", "of", "leave"} < {part.of_query for part in parts}
+            assert len(parts) == 5
+            assert all(part.of_document for part in parts)
 
     def test_a_query_without_a_token_is_empty_and_others_are_answered(self, index: LocalIndex) -> None:
         blank, asked = LateInteractionRetriever(index=index).retrieve(

@@ -167,10 +167,10 @@ class TestSearching:
     def test_an_explanation_sums_to_the_score(self, index: LocalIndex) -> None:
         retriever, query = SparseRetriever(index=index), Query(qid="q", text="days of leave")
         [ranking] = retriever.retrieve([query], k=3)
-        for hit, shares in zip(ranking.hits, retriever.explain(query, ranking.hits), strict=True):
-            assert sum(share.product for share in shares) == pytest.approx(hit.score)
-            assert [share.product for share in shares] == sorted((s.product for s in shares), reverse=True)
-            assert all(share.term for share in shares)
+        for hit, parts in zip(ranking.hits, retriever.explain_hits(query, ranking.hits), strict=True):
+            assert sum(part.score for part in parts) == pytest.approx(hit.score)
+            assert [part.score for part in parts] == sorted((part.score for part in parts), reverse=True)
+            assert all(part.of_query == part.of_document and " x " in part.how for part in parts)
 
     def test_a_query_without_a_term_is_empty_and_others_are_answered(self, index: LocalIndex) -> None:
         blank, asked = SparseRetriever(index=index).retrieve(

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.memory import Need
-from rag.core.types import Where
+from rag.core.types import ScorePart, Where
 from retrievers.legs.late_interaction.settings import LateInteractionSettings
 from retrievers.legs.model_leg import ModelLegKind, Opened
 from retrievers.legs.protocol import MADE_BY, RECALL, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
 
 if TYPE_CHECKING:
-    from retrievers.legs.late_interaction.search import Found, LateInteractionSearch, Match
+    from retrievers.legs.late_interaction.search import Found, LateInteractionSearch
     from retrievers.legs.rows_of_texts import RowsBefore
     from retrievers.stores.computed import Columns, Row
     from retrievers.stores.residuals import ResidualCodec
@@ -259,16 +259,19 @@ class LocalLateInteraction:
             *self.store.search(query, k=k, probes=probes or few, rescored=rescored or many, mask=self._mask(where))
         )
 
-    def matches(self, query: str, row: int, text: str) -> list[Match]:
-        """The nearest token of a row for each token of a query."""
-        from retrievers.legs.late_interaction.search import Match
-
-        [asked], [said] = self.encoder.tokens([query], role="query"), self.encoder.tokens([text], role="document")
+    def parts(self, query: str, rows: Sequence[int], texts: Sequence[str]) -> list[list[ScorePart]]:
+        """The nearest token of each row to each token of a query."""
+        [asked], said = self.encoder.tokens([query], role="query"), self.encoder.tokens(texts, role="document")
         vectors = self.store.codec.turn(self.read([query]).values)
+        return [self._parts(asked, vectors, row, tokens) for row, tokens in zip(rows, said, strict=True)]
+
+    def _parts(
+        self, asked: Sequence[str], vectors: NDArray[np.float32], row: int, said: Sequence[str]
+    ) -> list[ScorePart]:
         similar = vectors @ self.store.vectors(row).T
         nearest = similar.argmax(axis=1)
         pairs = zip(asked, nearest.tolist(), similar.max(axis=1).tolist(), strict=True)
-        return [Match(token, said[at], float(value)) for token, at, value in pairs]
+        return [ScorePart(of_query=token, of_document=said[at], score=float(value)) for token, at, value in pairs]
 
     def warm_up(self) -> None:
         """Load the model."""

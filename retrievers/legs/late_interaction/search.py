@@ -8,17 +8,9 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.types import Where
+from rag.core.types import ScorePart, Where
 from retrievers.legs.protocol import HasLegs
 from retrievers.stores.token_vectors import TokenVectors
-
-
-class Match(NamedTuple):
-    """A token of the query, the token of the document that is nearest to it, and how near: part of the score."""
-
-    query: str
-    document: str
-    similarity: float
 
 
 class Found(NamedTuple):
@@ -56,8 +48,11 @@ class LateInteractionSearch(Protocol):
         """
         ...
 
-    def matches(self, query: str, row: int, text: str) -> list[Match]:
-        """For each token of a query its match in a row, whose text this is, in the query's order. They sum to the score."""
+    def parts(self, query: str, rows: Sequence[int], texts: Sequence[str]) -> list[list[ScorePart]]:
+        """For each row, whose text stands beside it, the nearest token to every token of a query, and how near it is.
+
+        In the query's order. They sum to the score, as exactly as tokens are kept and compared.
+        """
         ...
 
 

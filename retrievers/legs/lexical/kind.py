@@ -29,7 +29,7 @@ from retrievers.legs.protocol import (
 if TYPE_CHECKING:
     from retrievers.analysis import Analyzer
     from retrievers.legs.lexical.leg import LexicalLeg
-    from retrievers.legs.lexical.search import LexicalSearch
+    from retrievers.legs.lexical.search import Impact, LexicalSearch
 
     def _keeps_the_protocol(leg: LocalLexical) -> LexicalSearch:
         return leg
@@ -125,6 +125,10 @@ class LocalLexical:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """See `LexicalLeg.search`."""
         return self._leg.search(queries, k=k, mask=self._mask(where), threads=threads)
+
+    def impacts(self, terms: Sequence[str], row: int) -> list[Impact]:
+        """What each of these terms adds to a row's score."""
+        return self._leg.impacts(terms, row)
 
 
 def same_terms(wanted: AnalyzerSettings, built: AnalyzerSettings) -> bool:

@@ -21,6 +21,7 @@ from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.legs.lexical.impacts import WITH_FLOOR, ImpactsWriter
 from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
 from retrievers.legs.lexical.rank_bm25_leg import RankBM25, TokensWriter
+from retrievers.legs.lexical.search import Impact
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.stores.hits import Weighted
 from retrievers.stores.postings import REPEATS, Columns, Engine, Postings
@@ -151,6 +152,11 @@ class LexicalLeg:
         if isinstance(self._engine, Postings):
             return self._engine.search(checked, k=k, mask=mask, engine=engine, threads=threads)
         return self._engine.search(checked, k=k, mask=mask)
+
+    def impacts(self, terms: Sequence[str], row: int) -> list[Impact]:
+        """What each of these terms adds to a row's score; those that add nothing are left out."""
+        found = [(term, *self._engine.impact(term, row)) for term in terms if term in self._numbers]
+        return [Impact(*each) for each in found if each[1] or each[2]]
 
 
 def _checked(query: Mapping[str, float]) -> Weighted:

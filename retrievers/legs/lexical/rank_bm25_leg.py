@@ -73,6 +73,11 @@ class RankBM25:
         number = self._numbers.get(term)
         return 0 if number is None else sum(number in counts for counts in self._engine().doc_freqs)
 
+    def impact(self, term: str, row: int) -> tuple[float, bool]:
+        """What a term that the corpus has adds to a row's score, and whether the row has it."""
+        engine, number = self._engine(), self._numbers[term]
+        return float(engine.get_batch_scores([number], [row])[0]), number in engine.doc_freqs[row]
+
     def search(self, queries: Sequence[Weighted], *, k: int, mask: NDArray[np.bool_] | None) -> Found:
         """At most k rows for each query, all of them with a term of it."""
         rows, scores = nothing_found(len(queries), k)

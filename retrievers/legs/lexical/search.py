@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,14 @@ from numpy.typing import NDArray
 from rag.core.types import Where
 from retrievers.analysis import Analyzer
 from retrievers.legs.protocol import HasLegs
+
+
+class Impact(NamedTuple):
+    """What a term adds to a document's score for each time that it is asked. `there`: whether the document has it."""
+
+    term: str
+    impact: float
+    there: bool
 
 
 class LexicalSearch(Protocol):
@@ -43,6 +51,10 @@ class LexicalSearch(Protocol):
             Rows, int32 [n_queries, k], best first, ties by row ascending also at the cut, filled up with -1; and their
             scores, float32 [n_queries, k], filled up with 0.
         """
+        ...
+
+    def impacts(self, terms: Sequence[str], row: int) -> list[Impact]:
+        """What each of these terms adds to a row's score; those that add nothing are left out."""
         ...
 
 

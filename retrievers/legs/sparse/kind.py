@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.memory import Need
-from rag.core.types import Where
+from rag.core.types import ScorePart, Where
 from retrievers.legs.model_leg import ModelLegKind, Opened
 from retrievers.legs.protocol import MADE_BY, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
 from retrievers.legs.sparse.settings import SparseSettings
@@ -20,7 +20,7 @@ from retrievers.legs.sparse.settings import SparseSettings
 if TYPE_CHECKING:
     from retrievers.legs.rows_of_texts import RowsBefore
     from retrievers.legs.sparse.encoder import SparseEncoder
-    from retrievers.legs.sparse.search import QueryBy, Share, SparseSearch
+    from retrievers.legs.sparse.search import QueryBy, SparseSearch
     from retrievers.stores.computed import Columns as Computing
     from retrievers.stores.postings import Columns
     from retrievers.stores.sparse_rows import SparseRows
@@ -149,16 +149,19 @@ class LocalSparse:
 
         return best_sums(self._postings, query, n_docs=len(self.rows), k=k, mask=self._mask(where))
 
-    def shares(self, query: Mapping[int, float], row: int) -> list[Share]:
+    def parts(self, query: Mapping[int, float], row: int) -> list[ScorePart]:
         """What each shared term adds to a row's score, the most first."""
-        from retrievers.legs.sparse.search import Share
-
         terms = self.rows.row(row)
         pairs = zip(terms["tokens"].tolist(), terms["weights"].tolist(), strict=True)
         shared = [(term, weight) for term, weight in pairs if term in query]
         named = zip(self.encoder.names([term for term, _ in shared]), shared, strict=True)
-        found = [Share(name, query[term], weight) for name, (term, weight) in named]
-        return sorted(found, key=lambda share: (-share.product, share.term))
+        found = [
+            ScorePart(
+                of_query=name, of_document=name, score=query[term] * weight, how=f"{query[term]:.3g} x {weight:.3g}"
+            )
+            for name, (term, weight) in named
+        ]
+        return sorted(found, key=lambda part: (-part.score, part.of_query))
 
     def warm_up(self) -> None:
         """Load what the first query needs: the model, or the table that weighs queries in its place."""

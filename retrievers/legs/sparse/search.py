@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.types import Where
+from rag.core.types import ScorePart, Where
 from retrievers.legs.protocol import HasLegs
 
 QueryBy = Literal["auto", "model", "words", "table"]
-
-
-class Share(NamedTuple):
-    """What one term adds to a score: the query's weight times the document's."""
-
-    term: str
-    of_query: float
-    of_document: float
-
-    @property
-    def product(self) -> float:
-        return self.of_query * self.of_document
 
 
 class SparseSearch(Protocol):
@@ -46,8 +34,8 @@ class SparseSearch(Protocol):
         """
         ...
 
-    def shares(self, query: Mapping[int, float], row: int) -> list[Share]:
-        """What each shared term adds to a row's score, the most first. Their sum is the score."""
+    def parts(self, query: Mapping[int, float], row: int) -> list[ScorePart]:
+        """What each shared term adds to a row's score, the most first: the query's weight times the document's."""
         ...
 
 

@@ -100,6 +100,66 @@ def test_a_graphs_own_filter_is_held_against_the_index_before_anything_is_asked(
         assert "no document" not in run(capsys, "check", str(path))[2], "without an index nothing is known of it"
 
 
+EXPLAINED = """\
+version: 1
+nodes:
+  words: {use: retrieve.bm25, in: query, k: 4}
+  rules: {use: retrieve.bm25, in: query, k: 4, with: {where: "source glob *.md"}}
+  fused: {use: fuse.rrf, in: [words, rules], k: 4}
+  same: {use: rerank.identity, in: fused, k: 4}
+  NODE
+output: OUTPUT
+"""
+
+
+@pytest.mark.parametrize("reranked", [False, True])
+def test_a_search_says_of_what_parts_each_score_is_the_sum(
+    capsys: pytest.CaptureFixture[str], lexical_index: Path, tmp_path: Path, reranked: bool
+) -> None:
+    graph = tmp_path / "g.yaml"
+    last = "fresh: {use: rerank.reversed, in: same, k: 4}" if reranked else ""
+    graph.write_text(EXPLAINED.replace("NODE", last).replace("OUTPUT", "fresh" if reranked else "same"))
+    plugin = tmp_path / "reversing.py"
+    plugin.write_text(REVERSED)
+    command = ["search", "leave note", "--explain", "--graph", str(graph), "--index", str(lexical_index)]
+    command += ["--plugin", str(plugin)] if reranked else []
+    code, out, _ = run(capsys, *command, "--json")
+    assert code == 0
+    for hit in json.loads(out)["hits"]:
+        stages = {stage["node"]: stage for stage in hit["explained"]}
+        assert set(stages) == {"fresh", "fused", "words", "rules"} - (set() if reranked else {"fresh"})
+        assert stages.get("fresh", {"parts": None})["parts"] is None
+        assert {part["of_query"] for part in stages["fused"]["parts"]} == {"words", "rules"}
+        for name in ("fused", "words", "rules"):
+            parts = stages[name]["parts"]
+            assert sum(part["score"] for part in parts) == pytest.approx(stages[name]["score"], rel=1e-5)
+        assert hit["explained"][0]["score"] == hit["score"]
+    shown = run(capsys, *command)[1]
+    assert "     fused (fuse.rrf) 0.0328 is\n" in shown
+    assert "words  rank 1\n" in shown
+    assert ("fresh (rerank.reversed) 1.0000: rerank.reversed cannot take its scores apart" in shown) == reranked
+    assert "(rerank.identity)" not in shown, "it left the scores as they were"
+
+
+REVERSED = """\
+from rag.core.ranking import in_this_order
+from rag.core.types import Ranking
+from rerankers import RERANKERS
+
+
+class ReversedReranker:
+    'The last hit first.'
+
+    def rerank(self, rankings: list[Ranking], *, k: int) -> list[Ranking]:
+        return [
+            Ranking(query=r.query, hits=in_this_order([hit.document for hit in reversed(r.hits)], k=k)) for r in rankings
+        ]
+
+
+RERANKERS.add("reversed", ReversedReranker)
+"""
+
+
 def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """What has no reader by suffix, what could not be read, what was read in part, and what was only mended."""
     folder = tmp_path / "mixed"

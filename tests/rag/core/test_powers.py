@@ -16,6 +16,7 @@ from generators.llm.scripted import ScriptedLLM
 from rag.cli.graphs import component
 from rag.core.powers import LLM_POWERS, POWERS, Power, in_words, lacking
 from rag.core.types import Ranking
+from rag.stages import FUSERS
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS
 
@@ -55,7 +56,8 @@ def test_a_power_is_a_protocol_and_a_line(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("table", "name", "words"),
     [
-        (RETRIEVERS, "bm25", {"search one leg of the index", "load before the first call"}),
+        (RETRIEVERS, "bm25", {"search one leg of the index", "say of what parts a score is the sum"}),
+        (FUSERS, "weighted", {"say what each list adds to a score"}),
         (RERANKERS, "attention", {"read documents before anybody asks", "keep what a model made of documents"}),
         (RERANKERS, "cross_encoder", {"name the models that it loads", "give back its memory"}),
         (LLMS, "transformers", {"lend its weights", "choose from a closed list", "say which weights wrote a text"}),
@@ -80,6 +82,7 @@ FOREIGN = {
     "backend_tokenizer", "chat_template", "attn_logit_softcapping", "model_type", "sliding_window",
     "attention_chunk_size", "use_sliding_window", "layer_types", "num_key_value_heads", "head_dim", "name_or_path",
     "rope_parameters", "rope_theta", "config", "is_causal", "_is_amx_tile_supported", "_is_avx512_bf16_supported",
+    "_is_vnni_supported",
     "__path__", "__file__", "problem_mark", "problem", "anchor", "tag", "errno", "strerror", "trace", "owner", "path",
     "ipv4_mapped", "sched_getaffinity", "posix_fallocate", "stemmer",
 }  # fmt: skip

@@ -1,0 +1,92 @@
+"""`rag leaderboard`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from rag.cli.console import say, say_json, warn
+from rag.cli.progress import progress_bar
+from rag.core.errors import SpecError
+from rag.evaluate.answers import answer_measure_name
+from rag.evaluate.leaderboard import Board, board_of, facts_of, find_runs, page, read_published
+from rag.evaluate.leaderboard.found import Found
+from rag.evaluate.leaderboard.judgements import Judgements, qrels_by_set
+from rag.evaluate.measured_runs import is_measured, measured_run
+from rag.evaluate.measures import Evaluation
+
+
+def run(given: Namespace) -> int:
+    """Read and measure the runs of a folder, test them, and write the page."""
+    folder = Path(given.folder)
+    target = Path(given.output) if given.output else folder / "leaderboard.html"
+    found = find_runs(folder)
+    for place in found.left_out:
+        if place.absolute() != target.absolute():
+            warn(f"no run, left out: {place}")
+    wanted = given.measures.split() if given.measures else None
+    published = read_published(Path(given.published)) if given.published else []
+    judgements = Judgements(
+        dataset=Path(given.dataset) if given.dataset else None,
+        split=given.split,
+        qrels=qrels_by_set(given.qrels, list(found.runs)),
+        measures=wanted,
+    )
+    systems = list(dict.fromkeys(system for of_set in found.runs.values() for system in of_set))
+    board = board_of(
+        _measured(found, judgements, language=given.language),
+        {
+            system: {name: facts_of(of_set[system]) for name, of_set in found.runs.items() if system in of_set}
+            for system in systems
+        },
+        measures=None if wanted is None else [answer_measure_name(name) or name for name in wanted],
+        baseline=given.baseline or "",
+        common=given.common,
+        published=published,
+    )
+    if given.json:
+        say_json(board.as_dict())
+    else:
+        show(board)
+    if given.output or not given.json:
+        title = given.title or f"Leaderboard: {folder.resolve().name}"
+        _write(target, page(board, title=title, at=target))
+        if not given.json:
+            say(f"\npage: {target}")
+    return 0
+
+
+def _measured(found: Found, judgements: Judgements, *, language: str) -> dict[str, dict[str, Evaluation]]:
+    measured: dict[str, dict[str, Evaluation]] = {}
+    n_runs = sum(map(len, found.runs.values()))
+    with progress_bar() as progress:
+        for name, of_set in found.runs.items():
+            plan = None if all(map(is_measured, of_set.values())) else judgements.plan(name)
+            measured[name] = {}
+            for system, place in of_set.items():
+                measured[name][system] = measured_run(place, plan, language=language)
+                progress("measuring", sum(map(len, measured.values())), n_runs)
+    return measured
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise SpecError(f"'{target}' cannot be written ({why}); name another file with --output") from None
+
+
+def show(board: Board) -> None:
+    """Systems of each measure by their mean over sets."""
+    for table in board.tables:
+        say(f"{table.measure}, mean over {len(board.sets):,} {'set' if len(board.sets) == 1 else 'sets'}")
+        width = max(len(system.name) for system in table.systems)
+        for system in table.systems:
+            line = f"  {system.name:<{width}} {system.mean:.4f}"
+            if not system.whole:
+                line += f"  over {len(system.cells):,} of {len(board.sets):,} sets"
+            marked = [f"{verdict} on {n:,}" for verdict in ("higher", "lower") if (n := system.count(verdict))]
+            say(line + (f"  {', '.join(marked)}" if marked else ""))
+    if board.baseline:
+        say(f"higher, lower: than {board.baseline}, by more than luck (p corrected over each table by Holm)")
