@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import threading
 import unicodedata
 from collections.abc import Mapping
 from functools import cache
@@ -13,6 +12,7 @@ from typing import Any
 from rag.core.digests import text_sha256
 from rag.core.errors import IndexMismatch
 from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.stemming import STEMMERS, setting_of
 
 VERSION = 1
 """Raised whenever the same settings come to give other terms."""
@@ -23,16 +23,6 @@ _STOP_WORDS = """
 
 LUCENE_STOP_WORDS = frozenset(_STOP_WORDS.split())
 """The 33 words of Lucene's EnglishAnalyzer."""
-
-_LANGUAGES = """
-    ar:arabic ca:catalan cs:czech da:danish de:german el:greek en:english eo:esperanto es:spanish
-    et:estonian eu:basque fa:persian fi:finnish fr:french ga:irish hi:hindi hu:hungarian hy:armenian
-    id:indonesian it:italian lt:lithuanian nb:norwegian ne:nepali nl:dutch nn:norwegian no:norwegian
-    pl:polish pt:portuguese ro:romanian ru:russian sr:serbian st:sesotho sv:swedish ta:tamil
-    tr:turkish yi:yiddish"""
-
-_SNOWBALL = dict(pair.split(":") for pair in _LANGUAGES.split())
-"""ISO 639-1 code -> the Snowball library's name."""
 
 _SINGLE = "\u3005-\u3007\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Han characters and Hiragana: each is a term, as in Lucene's StandardTokenizer."""
@@ -47,21 +37,20 @@ class Analyzer:
 
     Raises:
         ValueError: the language is no ISO 639-1 code, or the stemmer is not there for it.
+        MissingDependency: the stemmer is of a library that is not installed.
     """
 
     def __init__(self, settings: AnalyzerSettings) -> None:
         if not re.fullmatch(r"[a-z]{2,3}", settings.language):
             raise ValueError(f"language must be an ISO 639-1 code such as 'en' or 'zh', got {settings.language!r}")
         self.settings = settings
-        self._algorithm = _algorithm(settings)
+        self._stemmer = STEMMERS[settings.stemmer](settings.language)
         english = settings.stop_words == "auto" and settings.language == "en"
         self._stop_words = LUCENE_STOP_WORDS if english else frozenset[str]()
-        self._stemmers = threading.local()  # a PyStemmer object must not be used by two threads at once
 
     def terms(self, text: str) -> list[str]:
         """Terms in text order, repetitions kept. None where no word is left."""
-        words = [word for word in self._words(text) if word not in self._stop_words]
-        return self._stem(words) if self._algorithm else words
+        return self._stemmer.stems([word for word in self._words(text) if word not in self._stop_words])
 
     def why_no_terms(self, text: str) -> str:
         """Why `terms` gives nothing for this text, for people to read."""
@@ -74,16 +63,14 @@ class Analyzer:
 
     def describe(self) -> dict[str, Any]:
         """All that makes the terms, as JSON data: two analyzers that describe themselves alike are alike."""
-        description: dict[str, Any] = {
+        return {
             "version": VERSION,
             "language": self.settings.language,
-            "stemmer": self._algorithm or "none",
+            "stemmer": self._stemmer.name,
             "stop_words": len(self._stop_words),
             "stop_words_sha256": text_sha256(" ".join(sorted(self._stop_words))),
+            **self._stemmer.facts(),
         }
-        if self._algorithm not in ("", "porter"):  # Porter's algorithm is frozen, Snowball's are still mended
-            description["stemmer_version"] = _stemmer_version()
-        return description
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Analyzer:
@@ -92,11 +79,10 @@ class Analyzer:
         Raises:
             IndexMismatch: this version of ragline, or of the stemmer library, makes other terms.
         """
-        stemmer = description.get("stemmer")
         try:
             settings = AnalyzerSettings(
                 language=description.get("language", ""),
-                stemmer=stemmer if stemmer in ("none", "porter") else "snowball",
+                stemmer=setting_of(description.get("stemmer")),
                 stop_words="auto" if description.get("stop_words") else "none",
             )
             ours = cls(settings)
@@ -128,15 +114,6 @@ class Analyzer:
             text = text.replace("I", "ı")
         return text.lower()
 
-    def _stem(self, words: list[str]) -> list[str]:
-        stemmer = getattr(self._stemmers, "stemmer", None)
-        if stemmer is None:
-            import Stemmer
-
-            stemmer = self._stemmers.stemmer = Stemmer.Stemmer(self._algorithm)
-        stems: list[str] = stemmer.stemWords(words)
-        return stems
-
 
 @cache
 def _any_word() -> re.Pattern[str]:
@@ -153,29 +130,3 @@ def _any_word() -> re.Pattern[str]:
             ranges.append([point, point])
     marks = "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
     return re.compile(f"[{_SINGLE}]|[^\\W{_SINGLE}](?:[^\\W{_SINGLE}]|[{marks}])*")
-
-
-def _algorithm(settings: AnalyzerSettings) -> str:
-    """Name of the Snowball library's algorithm, "" for none."""
-    language = settings.language
-    if settings.stemmer == "none":
-        return ""
-    if settings.stemmer == "porter" or (settings.stemmer == "auto" and language == "en"):
-        if language != "en":
-            raise ValueError(f"stemmer 'porter' is for English; for language '{language}' use auto, snowball or none")
-        return "porter"
-    import Stemmer
-
-    name = _SNOWBALL.get(language, "")
-    if name in Stemmer.algorithms():
-        return name
-    if settings.stemmer == "auto":
-        return ""
-    known = ", ".join(sorted(code for code, name in _SNOWBALL.items() if name in Stemmer.algorithms()))
-    raise ValueError(f"no Snowball stemmer for language '{language}'; there is one for {known}. Use auto or none")
-
-
-def _stemmer_version() -> str:
-    import Stemmer
-
-    return str(Stemmer.version())
