@@ -1,9 +1,8 @@
 """What a language needs: ways to make terms of it, side by side, by nDCG@10 of BM25.
 
-The first system of a set is the default, with which the others are compared: by paired randomisation, p corrected over
-all systems of the set (Holm). Libraries that ragline does not use are measured where they are installed; a line says
-how. Seconds are of building the index, once a library's dictionaries are there. Needs the folder that RAGLINE_EVAL_DATA
-names.
+The first system of a set is what the others are compared with: by paired randomisation, p corrected over all of the set
+(Holm). Libraries that ragline does not use are measured where they are installed; a line says how. Seconds are of
+building the index, once a library's dictionaries are there. Needs the folder that RAGLINE_EVAL_DATA names.
 
     python -m benchmarks.languages [SET ...] [--record]
 """
@@ -66,14 +65,14 @@ def compared(name: str) -> Iterator[dict[str, Any]]:
             print(f"{name}: no '{label}'; pip install {system.install}", file=sys.stderr)
             continue
         found[label] = measured(dataset, system, language)
-    default, *others = found
-    tests = {label: compare(found[label][0], found[default][0])[MEASURE] for label in others}
+    first, *others = found
+    tests = {label: compare(found[label][0], found[first][0])[MEASURE] for label in others}
     corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
     for label, (evaluation, cost) in found.items():
         line = {"set": name, "language": language, "system": label, "queries": evaluation.n_queries, **cost}
         line[MEASURE] = evaluation.measures[MEASURE]
         if test := tests.get(label):
-            line |= {"to_default": test.difference, "low": test.low, "high": test.high, "p": corrected[label]}
+            line |= {"to_first": test.difference, "low": test.low, "high": test.high, "p": corrected[label]}
         yield line
 
 
@@ -96,9 +95,9 @@ def _ranking(leg: LexicalLeg, query: Query, prepared: Callable[[str], str], docu
 
 def show(line: dict[str, Any]) -> None:
     """One system in a line."""
-    gain = "the default"
-    if "to_default" in line:
-        gain = f"{line['to_default']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}] p {line['p']:.3f}"
+    gain = ""
+    if "to_first" in line:
+        gain = f"{line['to_first']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}] p {line['p']:.3f}"
     cost = f"{line['terms']:,} terms, {line['seconds']:.2f} s"
     print(f"{line['set']:10} {line['system']:28} {line[MEASURE]:.4f}  {gain:36} {cost}", flush=True)
 

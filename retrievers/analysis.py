@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from rag.core.digests import text_sha256
 from rag.core.errors import IndexMismatch
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.stemming import STEMMERS, setting_of
+from retrievers.unspaced import AS_EVER, resolved, split
 
 VERSION = 1
 """Raised whenever the same settings come to give other terms."""
@@ -23,9 +22,6 @@ _STOP_WORDS = """
 
 LUCENE_STOP_WORDS = frozenset(_STOP_WORDS.split())
 """The 33 words of Lucene's EnglishAnalyzer."""
-
-_SINGLE = "\u3005-\u3007\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-"""Han characters and Hiragana: each is a term, as in Lucene's StandardTokenizer."""
 
 _ASCII_WORD = re.compile(r"\w+", re.ASCII)
 _MENDED = str.maketrans({"\u00ad": None, "İ": "i"})
@@ -45,6 +41,7 @@ class Analyzer:
             raise ValueError(f"language must be an ISO 639-1 code such as 'en' or 'zh', got {settings.language!r}")
         self.settings = settings
         self._stemmer = STEMMERS[settings.stemmer](settings.language)
+        self._cjk = resolved(settings.cjk, settings.language)
         english = settings.stop_words == "auto" and settings.language == "en"
         self._stop_words = LUCENE_STOP_WORDS if english else frozenset[str]()
 
@@ -70,6 +67,7 @@ class Analyzer:
             "stop_words": len(self._stop_words),
             "stop_words_sha256": text_sha256(" ".join(sorted(self._stop_words))),
             **self._stemmer.facts(),
+            **({} if self._cjk == AS_EVER else {"cjk": self._cjk}),
         }
 
     @classmethod
@@ -84,6 +82,7 @@ class Analyzer:
                 language=description.get("language", ""),
                 stemmer=setting_of(description.get("stemmer")),
                 stop_words="auto" if description.get("stop_words") else "none",
+                cjk=description.get("cjk", AS_EVER),
             )
             ours = cls(settings)
         except ValueError as cause:
@@ -107,26 +106,9 @@ class Analyzer:
             return _ASCII_WORD.findall(self._lower(text))  # twice as fast
         # NFKC: text out of PDF files has ligatures, decomposed accents and wide letters that no query has.
         normal = unicodedata.normalize("NFKC", text).translate(_MENDED)
-        return _any_word().findall(self._lower(normal))
+        return list(split(self._lower(normal), self._cjk))
 
     def _lower(self, text: str) -> str:
         if self.settings.language in ("tr", "az"):  # dotted and dotless i are two letters there
             text = text.replace("I", "ı")
         return text.lower()
-
-
-@cache
-def _any_word() -> re.Pattern[str]:
-    """One unspaced character, or a run of letters and digits with the marks that sit on them.
-
-    Python's \\w leaves out marks, which would cut Hindi at every vowel sign. Made at the first text that
-    needs it: reading all code points takes 70 ms."""
-    points = (c for c in range(0x300, sys.maxunicode + 1) if unicodedata.category(chr(c)) in ("Mn", "Mc"))
-    ranges: list[list[int]] = []
-    for point in points:
-        if ranges and ranges[-1][1] == point - 1:
-            ranges[-1][1] = point
-        else:
-            ranges.append([point, point])
-    marks = "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
-    return re.compile(f"[{_SINGLE}]|[^\\W{_SINGLE}](?:[^\\W{_SINGLE}]|[{marks}])*")

@@ -11,6 +11,7 @@ from rag.core.errors import IndexMismatch, MissingDependency
 from retrievers.analysis import LUCENE_STOP_WORDS, Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.stemming import STEMMERS
+from retrievers.unspaced import CUTS
 
 
 def _terms(text: str, language: str = "en", **more: str) -> list[str]:
@@ -40,8 +41,38 @@ def test_a_language_without_stemmer_keeps_whole_words() -> None:
     assert _terms("Mambo mazuri", "sw") == ["mambo", "mazuri"]
 
 
-def test_chinese_is_split_into_characters_and_other_words_stay_whole() -> None:
-    assert _terms("北京大学 was founded 1898年", "zh") == ["北", "京", "大", "学", "was", "founded", "1898", "年"]
+def test_chinese_is_cut_into_bigrams_and_other_words_stay_whole() -> None:
+    assert _terms("北京大学 was founded 1898年", "zh") == ["北京", "京大", "大学", "was", "founded", "1898", "年"]
+
+
+def test_chinese_may_be_cut_into_characters_or_both() -> None:
+    text = "北京大 1898年"
+    assert _terms(text, "zh", cjk="characters") == ["北", "京", "大", "1898", "年"]
+    assert _terms(text, "zh", cjk="both") == ["北", "北京", "京", "京大", "大", "1898", "年"]
+
+
+def test_bigrams_cut_japanese_and_korean_too_and_characters_leave_katakana_and_hangul_whole() -> None:
+    text = "東京タワー 서울대학교"
+    assert _terms(text, "ja", cjk="bigrams") == ["東京", "京タ", "タワ", "ワー", "서울", "울대", "대학", "학교"]
+    assert _terms(text, "ja") == ["東", "京", "タワー", "서울대학교"]
+    assert _terms("ﾀﾜｰ・タ", "ja", cjk="bigrams") == ["タワ", "ワー", "タ"]
+
+
+def test_every_way_to_cut_that_a_graph_may_name_is_in_the_table() -> None:
+    assert ["auto", *CUTS] == list(get_args(AnalyzerSettings.model_fields["cjk"].annotation))
+
+
+def test_an_index_from_before_bigrams_is_cut_as_it_was() -> None:
+    before = Analyzer(AnalyzerSettings(language="zh", cjk="characters")).describe()
+    assert "cjk" not in before
+    assert Analyzer.from_description(before).terms("北京") == ["北", "京"]
+    with pytest.raises(IndexMismatch, match="trigrams"):
+        Analyzer.from_description({**before, "cjk": "trigrams"})
+
+
+def test_settings_say_nothing_of_it_unless_asked() -> None:
+    assert "cjk" not in AnalyzerSettings(language="zh").model_dump()
+    assert AnalyzerSettings(cjk="both").model_dump()["cjk"] == "both"
 
 
 def test_chinese_inside_english_is_split_too() -> None:
@@ -161,6 +192,8 @@ def test_settings_that_make_other_terms_describe_themselves_differently() -> Non
         {"stemmer": "snowball"},
         {"stemmer": "none"},
         {"stop_words": "none"},
+        {"cjk": "bigrams"},
+        {"cjk": "both"},
     ]
     described = [str(Analyzer(AnalyzerSettings.model_validate(kind)).describe()) for kind in kinds]
     assert len(set(described)) == len(kinds)
