@@ -1,10 +1,10 @@
-"""What a language needs: ways to make terms of it, side by side, by nDCG@10 of BM25.
+"""What a language needs: ways to make terms of it, side by side, by nDCG@10 of BM25; and ways to tell it (`detection`).
 
 The first system of a set is what the others are compared with: by paired randomisation, p corrected over all of the set
 (Holm). Libraries that ragline does not use are measured where they are installed; a line says how. Seconds are of
 building the index, once a library's dictionaries are there. Needs the folder that RAGLINE_EVAL_DATA names.
 
-    python -m benchmarks.languages [SET ...] [--record]
+    python -m benchmarks.languages [SET ... | detection] [--record]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from benchmarks.language_detectors import detected
 from benchmarks.language_systems import SYSTEMS, System, word_of
 from benchmarks.make_samples import data_folder
 from benchmarks.record import record
@@ -31,6 +32,7 @@ from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
 
+DETECTION = "detection"
 MEASURE = "nDCG@10"
 DEPTH = 100
 
@@ -102,19 +104,33 @@ def show(line: dict[str, Any]) -> None:
     print(f"{line['set']:10} {line['system']:28} {line[MEASURE]:.4f}  {gain:36} {cost}", flush=True)
 
 
+def show_detector(line: dict[str, Any]) -> None:
+    """One detector in a line."""
+    by_language = ", ".join(f"{language} {share:.4f}" for language, share in line["by_language"].items())
+    print(
+        f"{line['detector']:16} {line['characters']:4} characters: accuracy {line['accuracy']:.4f} ({by_language}), "
+        f"{line['wrong']} wrong, {line['not_told']} not told, {line['texts_a_second']:,.0f} texts a second",
+        flush=True,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every set and system."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SYSTEMS)}; all of them when left out")
+    choices = (*SYSTEMS, DETECTION)
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(choices)}; all of them when left out")
     parser.add_argument("--record", action="store_true", help="append to results/languages.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets) - set(SYSTEMS):
+    if unknown := set(options.sets) - set(choices):
         parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
-    for name in options.sets or SYSTEMS:
-        for line in compared(name):
-            show(line)
+    for name in options.sets or choices:
+        lines, say, what = compared(name), show, "terms"
+        if name == DETECTION:
+            lines, say, what = detected(data_folder()), show_detector, DETECTION
+        for line in lines:
+            say(line)
             if options.record:
-                record("languages", {"what": "terms"} | line)
+                record("languages", {"what": what} | line)
     return 0
 
 
