@@ -97,9 +97,12 @@ class Lemmas:
         return {"lemmas_version": version("simplemma"), "then": self._stemmer.name, **self._stemmer.facts()}
 
     def _lemma(self, word: str) -> str:
+        if len(word) > _LONGEST:
+            return word
         import simplemma
 
-        return str(simplemma.lemmatize(word, self._language, greedy=True)).lower() if len(word) <= _LONGEST else word
+        # A dictionary of Polish takes 350 MB where it is not read as it lies; equal words are asked once either way.
+        return str(simplemma.lemmatize(word, self._language, greedy=True, low_memory=True)).lower()
 
 
 def _auto(language: str) -> Stems:
