@@ -13,6 +13,7 @@ from rag.ingest.clean import Cleaner, decode, without_permalink
 from rag.ingest.faq import CLAIM, Asked, declared
 from rag.ingest.layout import Layout
 from rag.ingest.markup import HEADINGS, soup_of, walk
+from rag.ingest.sentences import sentences
 from rag.ingest.types import Note, ParsedDocument
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     if wordless := [each for each in answers if not each.text]:
         note(f"{len(wordless)} questions whose answer has no words are no documents; first: {wordless[0].title!r}")
         answers = [each for each in answers if each.text]
-    said = {_plain(text) for each in answers for text in (each.title, each.text, *_blocks(each))}
-    title = _write(soup, layout, _main, said=lambda text: _plain(text) in said)
+    told = {sentence for each in answers for text in (each.title, each.text) for sentence in _plain(text)}
+    title = _write(soup, layout, _main, said=lambda text: bool(told) and told.issuperset(_plain(text)))
     layout.clean.tell(note)
     page = layout.document(name, title=title)
     return [page, *answers] if page.text or not answers else answers
@@ -74,13 +75,10 @@ def _answered(asked: Asked, name: str, number: int, clean: Cleaner) -> ParsedDoc
     return layout.document(name, title=asked.question, doc_id=f"{name}:{number}", metadata=metadata)
 
 
-def _blocks(document: ParsedDocument) -> list[str]:
-    return [document.text[block.start : block.end] for block in document.blocks]
-
-
-def _plain(text: str) -> str:
-    """What is compared: the words alone, as pages mark up what they declare."""
-    return " ".join(text.removeprefix("- ").split()).casefold()
+def _plain(text: str) -> list[str]:
+    """Sentences by their words alone: a page sets the same in other lines and lists than it declares."""
+    lines = (line.strip().removeprefix("- ") for line in text.split("\n"))
+    return [" ".join(line[start:end].split()).casefold() for line in lines for start, end in sentences(line)]
 
 
 def _text(data: bytes, note: Note) -> str:

@@ -54,6 +54,12 @@ def test_a_page_of_nothing_else_is_its_questions_alone(read: Read) -> None:
     assert only.doc_id == "help.html:1"
 
 
+def test_what_the_page_shows_in_other_paragraphs_than_it_declares_is_not_said_twice(read: Read) -> None:
+    shown = "<h1>Help</h1><h2>How?</h2><p>Box it.</p><p>Send it. </p><h2>Else</h2><p>Box it. Call us.</p>"
+    rest, only = read(page(faq(question("How?", "Box it. Send it.")), body=shown))
+    assert (rest.text, only.text) == ("Help\n\nElse\n\nBox it. Call us.", "Box it. Send it.")
+
+
 @pytest.mark.parametrize(
     "data",
     [
