@@ -3,8 +3,8 @@
 Defaults of the library (Lucene variant, k1 0.9, b 0.4), each set in its own language, depth 1000, queries
 without a positive judgement left out. In the backtracing sets a query ranks its own group alone and all of
 it, as in the table: sentences without a query term follow the hits in file order. Elsewhere they are no
-hits. The table's German row left out German stop words, the library leaves out none. Needs the folder that
-RAGLINE_EVAL_DATA names.
+hits. The table's German row left out German stop words, the library leaves out none. Chinese is cut into
+characters, as in the table. Needs the folder that RAGLINE_EVAL_DATA names.
 
     python -m benchmarks.bm25_quality [SET ...] [--identifiers] [--record]
 """
@@ -81,7 +81,7 @@ def measure(dataset: Dataset, *, language: str, identifiers: bool) -> tuple[dict
     queries = dataset.queries_of(qrels)
     with tempfile.TemporaryDirectory() as folder:
         texts = (document.index_text for document in documents)
-        settings = AnalyzerSettings(language=language)
+        settings = AnalyzerSettings(language=language, cjk="characters")
         facts = LexicalLeg.build(texts, Path(folder), analyzer=settings, bm25=LexicalSettings())
         leg = LexicalLeg.open(Path(folder), facts)
         hits = {query.qid: best(leg, query, documents) for query in queries}

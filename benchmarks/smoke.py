@@ -51,6 +51,7 @@ SMALL = {
         "runs/verdicts_smoke.jsonl",
     ],
     "relevance": ["--n", "40"],
+    "languages": ["xquad/zh"],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],
     "misleading": ["closed-book", "vote", "--limit", "3", "--work", "runs/misleading_smoke.jsonl"],
     "engines": [

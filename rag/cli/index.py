@@ -65,6 +65,8 @@ def run(given: Namespace) -> int:
         f"{report.n_reused_files:,} files unchanged, {report.n_encoded:,} passages encoded, "
         f"{report.n_reused_vectors:,} vectors kept"
     )
+    if report.languages:
+        say("languages: " + ", ".join(f"{n:,} {code or 'not known'}" for code, n in report.languages.items()))
     say_losses(report)
     for node, n in read.items():
         say(f"{n:,} passages newly read for '{node}'{_in_words(kept[node]) if node in kept else ''}")

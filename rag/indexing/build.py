@@ -6,6 +6,7 @@ import json
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,7 @@ class IndexReport:
     `problems`: files that are not in the index, or not wholly, and why; `unread`: those of them that are not in it at
     all. `ignored`: files of kinds that nothing reads. `n_reused_vectors`: units whose vector was taken from the index
     before. `n_encoded`: texts that went through the encoder; what a killed build had already encoded is in neither.
+    `languages`: code -> documents, "" for those of none that is known; empty where nobody looked.
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
     part of the work. `peak_memory_bytes`: of this process since it started. `unchanged`: there was nothing to do or to
     write.
@@ -80,6 +82,7 @@ class IndexReport:
     n_reused_vectors: int = 0
     n_represented: int = 0
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    languages: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     unread: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -161,6 +164,7 @@ class Build:
             n_sources=len(holdings),
             n_files=len(records),
             n_documents=sum(record.n_documents for record in records),
+            languages=_languages(records),
             n_units=sum(record.n_units for record in records),
             n_reused_files=sum(each.before is not None for each in planned),
             losses=_losses(before.records, records),
@@ -326,9 +330,18 @@ def _manifest(
             n_documents=sum(record.n_documents for record in records),
             n_units=sum(record.n_units for record in records),
             kinds=tuple(sorted({kind for record in records for kind in record.kinds})),
+            languages=_languages(records),
         ),
         files=describe_files(folder, leave_out=(MANIFEST,)),
     )
+
+
+def _languages(records: Iterable[SourceRecord]) -> dict[str, int]:
+    """Code -> documents, the most first."""
+    counts = Counter[str]()
+    for record in records:
+        counts.update(dict(record.languages))
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _ruler(makers: Iterable[LegMaker]) -> LegRuler:

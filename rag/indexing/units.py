@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +20,9 @@ from rag.graph.transforms import make_transform
 from rag.indexing.selection import Selection
 from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, SourceFile, chunk
 from rag.ingest.formats import VERSIONS, parser_of
+from rag.ingest.language import LanguageReader, code_of
 from rag.ingest.ocr import OCR_VERSION, require_ocr
+from rag.ingest.types import ParsedDocument
 from retrievers.index.documents import Documents
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
@@ -57,7 +60,7 @@ class UnitMaker:
     Args:
         ruler: what chunks are measured in.
     Raises:
-        MissingDependency: pages are to be read as pictures, without what reads them.
+        MissingDependency: pages are to be read as pictures or languages to be told, without what does that.
         SpecError: chunks are to be cut by meaning, without an encoder; or a transform is not usable.
     """
 
@@ -70,6 +73,7 @@ class UnitMaker:
                 "graph that searches one, such as hybrid, or leave cut out"
             )
         self._settings, self._ruler = settings, ruler
+        self._languages = LanguageReader() if settings.reading.languages else None
         models: dict[str, Any] = {}
         self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
         self._described: list[Any] | None = None
@@ -84,6 +88,11 @@ class UnitMaker:
     def ocr(self) -> bool:
         """Whether pages that are pictures are read."""
         return self._settings.reading.ocr
+
+    @property
+    def tells_languages(self) -> bool:
+        """Whether documents are counted by language."""
+        return self._languages is not None
 
     def may_copy(self, record: SourceRecord, removed: tuple[str, ...]) -> bool:
         """Whether the rows of a record are what its bytes would give now, without the documents `removed`."""
@@ -110,6 +119,8 @@ class UnitMaker:
             makers["parser"] = version
         if ocr:
             makers["ocr"] = OCR_VERSION
+        if self._languages:
+            makers["languages"] = self._languages.describe()
         if described := self._descriptions():
             makers["models"] = described
         if removed:
@@ -124,31 +135,40 @@ class UnitMaker:
 
     def units(
         self, file: SourceFile, reader: Reader, removed: tuple[str, ...] = ()
-    ) -> Iterator[tuple[int, list[Document]]]:
-        """(documents read, their units), batch by batch, without the documents `removed`.
+    ) -> Iterator[tuple[Counter[str], list[Document]]]:
+        """(documents by language, their units), batch by batch, without the documents `removed`.
+
+        Without `reading.languages` all documents are of the language "".
 
         Raises:
             IngestError: the file cannot be read, or no further.
         """
-        n, units = 0, list[Document]()
-        for begins, document_units in self._cut(file, reader, frozenset(removed)):
-            n += begins
+        read, units = Counter[str](), list[Document]()
+        for language, document_units in self._cut(file, reader, frozenset(removed)):
+            if language is not None:
+                read[language] += 1
             units += document_units
             if len(units) >= _BATCH:
-                yield n, self._transformed(units)
-                n, units = 0, []
-        if n or units:
-            yield n, self._transformed(units)
+                yield read, self._transformed(units)
+                read, units = Counter(), []
+        if read or units:
+            yield read, self._transformed(units)
 
-    def _cut(self, file: SourceFile, reader: Reader, removed: frozenset[str]) -> Iterator[tuple[bool, list[Document]]]:
-        """Units, stretch by stretch, and whether a document begins with them."""
+    def _cut(
+        self, file: SourceFile, reader: Reader, removed: frozenset[str]
+    ) -> Iterator[tuple[str | None, list[Document]]]:
+        """Units, stretch by stretch, and where a document begins with them, its language."""
         number = line = 1
+        told: dict[str, Any] = {}
         try:
             for stretch in reader.stream(file):
                 if stretch.doc_id in removed:
                     continue
                 if not stretch.offset:
                     number = line = 1
+                    told = self._told(stretch)
+                if told:
+                    stretch = replace(stretch, metadata={**stretch.metadata, **told})
                 units = chunk(
                     stretch,
                     settings=self._settings.chunking,
@@ -157,13 +177,20 @@ class UnitMaker:
                     number=number,
                     line=line,
                 )
-                yield not stretch.offset, units
+                yield self._language(stretch.metadata) if not stretch.offset else None, units
                 number, line = number + len(units), line + stretch.text.count("\n")
         except RagError:  # its own file's, or an encoder's, which is no fault of a file
             raise
         except Exception as cause:  # a parser's bug must not cost the user the other files
             log.debug("reading %s", file.path, exc_info=True)
             raise IngestError(f"cannot be read: {type(cause).__name__}: {cause}") from cause
+
+    def _told(self, document: ParsedDocument) -> dict[str, str]:
+        """What the metadata of a document gains by being looked at."""
+        return self._languages.told(document) if self._languages else {}
+
+    def _language(self, metadata: Mapping[str, Any]) -> str:
+        return code_of(metadata) if self._languages else ""
 
     def _transformed(self, units: list[Document]) -> list[Document]:
         for use, transform in zip(self._settings.transforms, self._transforms, strict=True):
@@ -260,10 +287,13 @@ def _copy(each: Planned, before: SourceRecord, writer: DocumentsWriter, previous
     """Rows as they are, but for documents that go; None where none is left."""
     first_row = len(writer)
     goes = frozenset(each.removed) if each.file is None else frozenset[str]()
+    gone: dict[str, str] = {}
     for row in range(before.first_row, before.first_row + before.n_units):
         document = previous[row]
         if document.parent not in goes:
             writer.copy(document.doc_id, previous.line(row))
+        else:
+            gone[document.parent] = code_of(document.metadata)
     if len(writer) == first_row:
         return None
     return replace(
@@ -271,6 +301,7 @@ def _copy(each: Planned, before: SourceRecord, writer: DocumentsWriter, previous
         first_row=first_row,
         n_units=len(writer) - first_row,
         n_documents=before.n_documents - len(goes),
+        languages=tuple((Counter(dict(before.languages)) - Counter(gone.values())).items()),
         made_by=each.made_by or before.made_by,
     )
 
@@ -284,11 +315,11 @@ def _read(
     complaints: list[Problem],
 ) -> SourceRecord | None:
     """Write one file's units. One that cannot be read goes to `complaints`, and nothing of it into the index."""
-    first_row, n_documents, name = len(writer), 0, each.name
+    first_row, read, name = len(writer), Counter[str](), each.name
     kinds: set[str] = set()
     try:
-        for n, units in maker.units(file, reader, each.removed):
-            n_documents += n
+        for now, units in maker.units(file, reader, each.removed):
+            read += now
             for unit in units:
                 writer.add(unit)
                 kinds |= kinds_of(unit.contents)
@@ -302,7 +333,8 @@ def _read(
         made_by=each.made_by,
         first_row=first_row,
         n_units=len(writer) - first_row,
-        n_documents=n_documents,
+        n_documents=read.total(),
+        languages=tuple(sorted(read.items())) if maker.tells_languages else (),
         problems=tuple((problem.reason, problem.lost) for problem in complaints),
         kinds=tuple(sorted(kinds)),
     )

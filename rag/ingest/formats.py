@@ -32,7 +32,7 @@ NAMES = {
 """Names of files without a suffix, lower case -> parser."""
 
 VERSIONS = {
-    "csv": 2, "jsonl": 2, "json": 2, "xml": 2, "rst": 3, "tex": 2, "html": 2, "markdown": 2, "pdf": 2, "epub": 2, "mail": 2,
+    "csv": 2, "jsonl": 2, "json": 2, "xml": 2, "rst": 3, "tex": 2, "html": 3, "markdown": 2, "pdf": 2, "epub": 2, "mail": 2,
     "msg": 2, "notebook": 2,
 }  # fmt: skip
 """Parsers that give other units than their files first gave, each with a number that is raised when that happens again.

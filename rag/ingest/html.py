@@ -6,13 +6,14 @@ Nothing here recurses, so nesting cannot exhaust the stack.
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rag.ingest.clean import decode, without_permalink
+from rag.ingest.clean import Cleaner, decode, without_permalink
+from rag.ingest.faq import CLAIM, Asked, declared
 from rag.ingest.layout import Layout
+from rag.ingest.markup import HEADINGS, soup_of, walk
+from rag.ingest.sentences import sentences
 from rag.ingest.types import Note, ParsedDocument
 
 if TYPE_CHECKING:
@@ -21,37 +22,63 @@ if TYPE_CHECKING:
 _DROPPED = [
     "script", "style", "noscript", "template", "svg", "math", "nav", "iframe", "select", "button", "dialog"
 ]  # fmt: skip
-_HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_BLOCKS = frozenset({
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl",
-    "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header",
-    "hr", "html", "li", "main", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th",
-    "thead", "tr", "ul",
-})  # fmt: skip
-_SPACE = re.compile(r"[ \t\n]+")
-_AROUND_BREAK = re.compile(r"[ ]*\n[ ]*")
 
 
 def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
-    """One document, titled by its only h1, else by its title element."""
+    """One document, titled by its only h1, else by its title element.
+
+    A page of questions (schema.org's FAQPage) is a document for each, `name:1`, `name:2`, ..., titled by the question,
+    after one of what it says beside them.
+    """
     layout = Layout()
-    title = write(layout.clean(_text(data, note)), layout)
+    markup = layout.clean(_text(data, note))
+    soup = soup_of(markup)
+    asked = declared(soup, note) if CLAIM in markup else []
+    answers = [_answered(each, name, number, layout.clean) for number, each in enumerate(asked, start=1)]
+    if wordless := [each for each in answers if not each.text]:
+        note(f"{len(wordless)} questions whose answer has no words are no documents; first: {wordless[0].title!r}")
+        answers = [each for each in answers if each.text]
+    told = {sentence for each in answers for text in (each.title, each.text) for sentence in _plain(text)}
+    title = _write(soup, layout, _main, said=lambda text: bool(told) and told.issuperset(_plain(text)))
     layout.clean.tell(note)
-    return [layout.document(name, title=title)]
+    page = layout.document(name, title=title)
+    return [page, *answers] if page.text or not answers else answers
 
 
 def write(markup: str, layout: Layout, *, book: bool = False) -> str:
     """Add the main part of a page, of a `book` its notes too. Returns its title: its only h1, else its title element."""
-    soup = _soup(markup)
+    return _write(soup_of(markup), layout, _body if book else _main)
+
+
+def _write(
+    soup: BeautifulSoup,
+    layout: Layout,
+    part: Callable[[BeautifulSoup], Tag],
+    *,
+    said: Callable[[str], bool] = lambda text: False,
+) -> str:
     page_title = soup.title.get_text(" ", strip=True) if soup.title else ""
     for tag in [*soup.find_all(_DROPPED), *soup.select("[hidden], [aria-hidden=true], a.headerlink")]:
         tag.decompose()
-    for anchor in soup.select(", ".join(f"{heading} a[href^='#']" for heading in _HEADINGS)):
+    for anchor in soup.select(", ".join(f"{heading} a[href^='#']" for heading in HEADINGS)):
         if not any(map(str.isalnum, anchor.get_text())):
             anchor.decompose()
     headings = [heading.get_text(" ", strip=True) for heading in soup.find_all("h1")]
-    _walk((soup.body or soup) if book else _main(soup), layout)
+    walk(part(soup), layout, said=said)
     return without_permalink(headings[0]) if len(headings) == 1 else page_title
+
+
+def _answered(asked: Asked, name: str, number: int, clean: Cleaner) -> ParsedDocument:
+    layout = Layout(clean)
+    asked.write(layout)
+    metadata = {"lang": asked.lang} if asked.lang else {}
+    return layout.document(name, title=asked.question, doc_id=f"{name}:{number}", metadata=metadata)
+
+
+def _plain(text: str) -> list[str]:
+    """Sentences by their words alone: a page sets the same in other lines and lists than it declares."""
+    lines = (line.strip().removeprefix("- ") for line in text.split("\n"))
+    return [" ".join(line[start:end].split()).casefold() for line in lines for start, end in sentences(line)]
 
 
 def _text(data: bytes, note: Note) -> str:
@@ -67,12 +94,8 @@ def _text(data: bytes, note: Note) -> str:
     return decode(data, note)
 
 
-def _soup(text: str) -> BeautifulSoup:
-    from bs4 import BeautifulSoup
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Beautiful Soup's guesses at what else the text could be
-        return BeautifulSoup(text, "lxml")
+def _body(soup: BeautifulSoup) -> Tag:
+    return soup.body or soup
 
 
 def _main(soup: BeautifulSoup) -> Tag:
@@ -82,54 +105,3 @@ def _main(soup: BeautifulSoup) -> Tag:
     for tag in soup.find_all(["footer", "aside"]):
         tag.decompose()
     return soup.body or soup
-
-
-def _walk(root: Tag, layout: Layout) -> None:
-    """Gather strings that share their nearest block element; a change of it ends a block."""
-    block, pieces = root, list[str]()
-    for owner, piece in _strings(root):
-        if owner is not block or piece is None:
-            _add(block, "".join(pieces), layout)
-            block, pieces = owner, []
-        if piece is None:
-            rows = [[cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])] for row in owner("tr")]
-            first = owner("tr")[0]
-            layout.table(rows, header=not first.find("td") or first.find_parent("thead") is not None)
-        else:
-            pieces.append(piece)
-    _add(block, "".join(pieces), layout)
-
-
-def _strings(root: Tag) -> Iterator[tuple[Tag, str | None]]:
-    """Strings in reading order, each with its nearest block element. A table of data is (table, None)."""
-    from bs4.element import NavigableString, Tag
-
-    todo: list[tuple[Tag, Tag | NavigableString]] = [(root, root)]
-    while todo:
-        owner, node = todo.pop()
-        if isinstance(node, Tag):
-            if node.name == "br":
-                yield owner, "\n"
-            elif node.name == "table" and _holds_data(node):
-                yield node, None
-            else:
-                inner = node if node.name in _BLOCKS else owner
-                todo.extend((inner, child) for child in reversed(node.contents))  # type: ignore[misc]
-        elif type(node) is NavigableString:  # comments and declarations are subclasses
-            yield owner, str(node) if owner.name == "pre" else _SPACE.sub(" ", node)
-
-
-def _holds_data(table: Tag) -> bool:
-    """Not a table that only lays out the page."""
-    return bool(table.find("tr")) and not table.find(["table", *_HEADINGS])
-
-
-def _add(block: Tag, text: str, layout: Layout) -> None:
-    if block.name in _HEADINGS:
-        layout.heading(_HEADINGS[block.name], without_permalink(text))
-    elif block.name == "pre":
-        layout.block(text, lines=True)
-    else:
-        text = _AROUND_BREAK.sub("\n", text).strip()
-        item = block.name == "li" and text
-        layout.block(f"- {text}" if item else text, tight=bool(item))

@@ -13,6 +13,18 @@ class ReadSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ocr: bool = Field(default=False, description="Read pages of PDF that are pictures; needs ragline[ocr].")
+    languages: bool = Field(
+        default=False,
+        description="Tell the language of each document, as `lang` in its metadata, and count them; needs ragline[languages].",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `languages` where nobody looks, so that indexes built before are the same."""
+        fields: dict[str, Any] = handler(self)
+        if not self.languages:
+            fields.pop("languages", None)
+        return fields
 
 
 class ChunkSettings(BaseModel):

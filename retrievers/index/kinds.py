@@ -1,4 +1,4 @@
-"""A record of an index that says which kinds of content it has, and says nothing where there is text alone."""
+"""A record of an index that says what it holds beside plain text, and says nothing where that is nothing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 
-def without_no_kinds(self: Any, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-    """What a record (pydantic asks for a method) says of itself: its `kinds` only where there are any."""
+def without_nothing(self: Any, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """What a record (pydantic asks for a method) says of itself: `kinds` and `languages` only where there are any."""
     said: dict[str, Any] = serialise(self)
-    if not self.kinds:
-        del said["kinds"]
-    return said
+    return {name: value for name, value in said.items() if value or name not in ("kinds", "languages")}
 
 
 class HoldsKinds(BaseModel):
-    """`kinds`: of contents beside text, in order of name. Files of an index of text alone are what they were."""
+    """`kinds`: of contents beside text, in order of name. `languages`: code -> documents, "" for those of none that is
+    known; empty where nobody looked. Files of an index without either are what they were."""
 
     kinds: tuple[str, ...] = ()
-    _said = model_serializer(mode="wrap")(without_no_kinds)
+    languages: dict[str, int] = {}
+    _said = model_serializer(mode="wrap")(without_nothing)

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_serializer
 
 from rag.core.errors import IndexProblem
-from retrievers.index.kinds import without_no_kinds
+from retrievers.index.kinds import without_nothing
 
 SOURCES = "sources.json"
 ROOTS = "roots.json"
@@ -29,7 +29,8 @@ class SourceRecord:
     units.
 
     `problems`: what reading it had to mend or leave out, and whether content was lost. `kinds`: of contents beside text,
-    in order of name. A model of pydantic's would take 1,000 bytes more of memory for each file.
+    in order of name. `languages`: codes and how many documents, where the build looked. A model of pydantic's would take
+    1,000 bytes more of memory for each file.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -41,7 +42,8 @@ class SourceRecord:
     n_units: int
     n_documents: int
     problems: tuple[tuple[str, bool], ...] = ()
-    _said = model_serializer(mode="wrap")(without_no_kinds)
+    languages: tuple[tuple[str, int], ...] = ()
+    _said = model_serializer(mode="wrap")(without_nothing)
 
 
 class Source(BaseModel):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from typing import get_args
 
 import pytest
 
-from rag.core.errors import IndexMismatch
+from rag.core.errors import IndexMismatch, MissingDependency
 from retrievers.analysis import LUCENE_STOP_WORDS, Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.stemming import STEMMERS
+from retrievers.unspaced import CUTS
 
 
 def _terms(text: str, language: str = "en", **more: str) -> list[str]:
@@ -38,8 +41,38 @@ def test_a_language_without_stemmer_keeps_whole_words() -> None:
     assert _terms("Mambo mazuri", "sw") == ["mambo", "mazuri"]
 
 
-def test_chinese_is_split_into_characters_and_other_words_stay_whole() -> None:
-    assert _terms("北京大学 was founded 1898年", "zh") == ["北", "京", "大", "学", "was", "founded", "1898", "年"]
+def test_chinese_is_cut_into_bigrams_and_other_words_stay_whole() -> None:
+    assert _terms("北京大学 was founded 1898年", "zh") == ["北京", "京大", "大学", "was", "founded", "1898", "年"]
+
+
+def test_chinese_may_be_cut_into_characters_or_both() -> None:
+    text = "北京大 1898年"
+    assert _terms(text, "zh", cjk="characters") == ["北", "京", "大", "1898", "年"]
+    assert _terms(text, "zh", cjk="both") == ["北", "北京", "京", "京大", "大", "1898", "年"]
+
+
+def test_bigrams_cut_japanese_and_korean_too_and_characters_leave_katakana_and_hangul_whole() -> None:
+    text = "東京タワー 서울대학교"
+    assert _terms(text, "ja", cjk="bigrams") == ["東京", "京タ", "タワ", "ワー", "서울", "울대", "대학", "학교"]
+    assert _terms(text, "ja") == ["東", "京", "タワー", "서울대학교"]
+    assert _terms("ﾀﾜｰ・タ", "ja", cjk="bigrams") == ["タワ", "ワー", "タ"]
+
+
+def test_every_way_to_cut_that_a_graph_may_name_is_in_the_table() -> None:
+    assert ["auto", *CUTS] == list(get_args(AnalyzerSettings.model_fields["cjk"].annotation))
+
+
+def test_an_index_from_before_bigrams_is_cut_as_it_was() -> None:
+    before = Analyzer(AnalyzerSettings(language="zh", cjk="characters")).describe()
+    assert "cjk" not in before
+    assert Analyzer.from_description(before).terms("北京") == ["北", "京"]
+    with pytest.raises(IndexMismatch, match="trigrams"):
+        Analyzer.from_description({**before, "cjk": "trigrams"})
+
+
+def test_settings_say_nothing_of_it_unless_asked() -> None:
+    assert "cjk" not in AnalyzerSettings(language="zh").model_dump()
+    assert AnalyzerSettings(cjk="both").model_dump()["cjk"] == "both"
 
 
 def test_chinese_inside_english_is_split_too() -> None:
@@ -93,8 +126,51 @@ def test_wrong_settings_name_what_is_allowed() -> None:
         Analyzer(AnalyzerSettings(language="English"))
     with pytest.raises(ValueError, match="'porter' is for English"):
         Analyzer(AnalyzerSettings(language="de", stemmer="porter"))
+    with pytest.raises(ValueError, match=r"no dictionary for language 'zh'; there is one for .*pl.*Use auto"):
+        Analyzer(AnalyzerSettings(language="zh", stemmer="lemmas"))
     with pytest.raises(ValueError, match=r"no Snowball stemmer for language 'zh'.*de"):
         Analyzer(AnalyzerSettings(language="zh", stemmer="snowball"))
+
+
+def test_the_dictionary_form_is_stemmed_and_unknown_words_are_stemmed_alone() -> None:
+    assert _terms("psy psa psem", "pl", stemmer="lemmas") == _terms("pies pies pies", "pl")
+    assert _terms("psy", "pl") != _terms("pies", "pl")  # the rules alone do not know
+    assert _terms("ragliny", "pl", stemmer="lemmas") == _terms("ragliny", "pl")
+
+
+def test_a_word_that_is_none_is_not_looked_up() -> None:
+    assert len(_terms("x" * 100_000, "pl", stemmer="lemmas")) == 1
+    assert _terms("北京 1898 x", "pl", stemmer="lemmas") == ["北", "京", "1898", "x"]
+
+
+def test_lemmas_say_the_dictionary_and_what_stems_its_forms() -> None:
+    polish = Analyzer(AnalyzerSettings(language="pl", stemmer="lemmas")).describe()
+    assert (polish["stemmer"], polish["then"]) == ("lemmas", "polish")
+    assert {"lemmas_version", "stemmer_version"} <= set(polish)
+    latin = Analyzer(AnalyzerSettings(language="la", stemmer="lemmas")).describe()
+    assert (latin["then"], "stemmer_version" in latin) == ("none", False)
+    with pytest.raises(IndexMismatch, match=r"lemmas_version '0\.1'; here it would be lemmas_version"):
+        Analyzer.from_description({**polish, "lemmas_version": "0.1"})
+
+
+def test_lemmas_without_their_library_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.core.optional.find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match=r"stemmer 'lemmas' needs simplemma.*\[languages\]"):
+        Analyzer(AnalyzerSettings(language="pl", stemmer="lemmas"))
+
+
+def test_every_stemmer_that_a_graph_may_name_is_in_the_table() -> None:
+    assert list(STEMMERS) == list(get_args(AnalyzerSettings.model_fields["stemmer"].annotation))
+
+
+@pytest.mark.parametrize("stemmer", ["auto", "lemmas"])
+@pytest.mark.parametrize("language", ["en", "de", "pl", "sw"])
+def test_a_description_names_the_stemmer(language: str, stemmer: str) -> None:
+    ours = Analyzer(AnalyzerSettings.model_validate({"language": language, "stemmer": stemmer}))
+    again = Analyzer.from_description(ours.describe())
+    text = "Die Häuser der psy, running psem"
+    assert again.describe() == ours.describe()
+    assert again.terms(text) == ours.terms(text)
 
 
 @pytest.mark.parametrize("language", ["en", "de", "zh", "sw"])
@@ -112,9 +188,12 @@ def test_settings_that_make_other_terms_describe_themselves_differently() -> Non
     kinds = [
         {},
         {"language": "de"},
+        {"language": "de", "stemmer": "lemmas"},
         {"stemmer": "snowball"},
         {"stemmer": "none"},
         {"stop_words": "none"},
+        {"cjk": "bigrams"},
+        {"cjk": "both"},
     ]
     described = [str(Analyzer(AnalyzerSettings.model_validate(kind)).describe()) for kind in kinds]
     assert len(set(described)) == len(kinds)

@@ -23,6 +23,7 @@ from retrievers.legs.protocol import (
     Mask,
     Opening,
     Sections,
+    differences_of,
     explicit_differences,
 )
 
@@ -60,9 +61,10 @@ class LexicalKind(LegKind):
         return LocalLexical(LexicalLeg.open(opening.folder, opening.facts), opening.mask)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
-        analyzers = [cast(AnalyzerSettings, sections.section("analyzer")) for sections in (wanted, built)]
-        if not same_terms(*analyzers):
-            yield from explicit_differences("analyzer", wanted, built)
+        asked, made = (cast(AnalyzerSettings, sections.section("analyzer")) for sections in (wanted, built))
+        made = made.model_copy(update={"cjk": _cut_of(facts)})
+        if wanted.says("analyzer") and not same_terms(asked, made):
+            yield from differences_of("analyzer", asked, made)
         yield from explicit_differences("bm25", wanted, built)
 
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
@@ -129,6 +131,14 @@ class LocalLexical:
     def impacts(self, terms: Sequence[str], row: int) -> list[Impact]:
         """What each of these terms adds to a row's score."""
         return self._leg.impacts(terms, row)
+
+
+def _cut_of(facts: Facts) -> str:
+    """How unspaced text was cut: an index from before there was a choice says nothing, and `auto` meant another then."""
+    from retrievers.unspaced import AS_EVER
+
+    said: Mapping[str, Any] = facts.get("analyzer") or {}
+    return str(said.get("cjk", AS_EVER))
 
 
 def same_terms(wanted: AnalyzerSettings, built: AnalyzerSettings) -> bool:

@@ -279,6 +279,31 @@ def test_every_difference_is_named_with_both_sides() -> None:
     assert "bm25.b" not in message
 
 
+@pytest.mark.parametrize(
+    ("facts", "asked", "fits"),
+    [
+        ({}, {"cjk": "bigrams"}, False),  # from before there was a choice
+        ({}, {"cjk": "characters"}, True),
+        ({}, {"cjk": "auto"}, True),
+        ({}, {"language": "zh"}, True),
+        ({"cjk": "bigrams"}, {"cjk": "bigrams"}, True),
+        ({"cjk": "bigrams"}, {"cjk": "characters"}, False),
+    ],
+)
+def test_how_chinese_was_cut_is_told_by_the_index_and_not_by_what_auto_is_now(
+    facts: dict[str, Any], asked: dict[str, Any], fits: bool
+) -> None:
+    built = manifest(settings=settings(analyzer={"language": "zh"}), lexical={"analyzer": facts})
+    if fits:
+        require_match(built, settings(analyzer=asked), ["lexical"], name="x")
+    else:
+        was = facts.get("cjk", "characters")
+        with pytest.raises(
+            IndexMismatch, match=rf"built with analyzer.cjk '{was}'; the graph asks for '{asked['cjk']}'"
+        ):
+            require_match(built, settings(analyzer=asked), ["lexical"], name="x")
+
+
 def test_a_missing_leg_says_what_there_is_and_what_to_run() -> None:
     with pytest.raises(IndexMismatch, match=r"no dense leg; built with legs lexical; run: rag index .* --graph hybrid"):
         require_match(manifest(), IndexSettings(), ["lexical", "dense"], name="x")

@@ -1,0 +1,93 @@
+"""Markup -> blocks of a document, through Beautiful Soup and lxml: which strings stand together, in reading order.
+
+Nothing here recurses, so nesting cannot exhaust the stack.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from rag.ingest.clean import without_permalink
+from rag.ingest.layout import Layout
+
+if TYPE_CHECKING:
+    from bs4 import BeautifulSoup, Tag
+
+HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl",
+    "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header",
+    "hr", "html", "li", "main", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th",
+    "thead", "tr", "ul",
+})  # fmt: skip
+_SPACE = re.compile(r"[ \t\n]+")
+_AROUND_BREAK = re.compile(r"[ ]*\n[ ]*")
+
+
+def soup_of(text: str) -> BeautifulSoup:
+    """The tree of a page."""
+    from bs4 import BeautifulSoup
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Beautiful Soup's guesses at what else the text could be
+        return BeautifulSoup(text, "lxml")
+
+
+def walk(root: Tag, layout: Layout, *, said: Callable[[str], bool] = lambda text: False) -> None:
+    """Add what is below `root`: strings that share their nearest block element; a change of it ends a block.
+
+    Args:
+        said: whether a block says what stands elsewhere already, and is left out.
+    """
+    block, pieces = root, list[str]()
+    for owner, piece in _strings(root):
+        if owner is not block or piece is None:
+            _add(block, "".join(pieces), layout, said)
+            block, pieces = owner, []
+        if piece is None:
+            rows = [[cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])] for row in owner("tr")]
+            first = owner("tr")[0]
+            layout.table(rows, header=not first.find("td") or first.find_parent("thead") is not None)
+        else:
+            pieces.append(piece)
+    _add(block, "".join(pieces), layout, said)
+
+
+def _strings(root: Tag) -> Iterator[tuple[Tag, str | None]]:
+    """Strings in reading order, each with its nearest block element. A table of data is (table, None)."""
+    from bs4.element import NavigableString, Tag
+
+    todo: list[tuple[Tag, Tag | NavigableString]] = [(root, root)]
+    while todo:
+        owner, node = todo.pop()
+        if isinstance(node, Tag):
+            if node.name == "br":
+                yield owner, "\n"
+            elif node.name == "table" and _holds_data(node):
+                yield node, None
+            else:
+                inner = node if node.name in _BLOCKS else owner
+                todo.extend((inner, child) for child in reversed(node.contents))  # type: ignore[misc]
+        elif type(node) is NavigableString:  # comments and declarations are subclasses
+            yield owner, str(node) if owner.name == "pre" else _SPACE.sub(" ", node)
+
+
+def _holds_data(table: Tag) -> bool:
+    """Not a table that only lays out the page."""
+    return bool(table.find("tr")) and not table.find(["table", *HEADINGS])
+
+
+def _add(block: Tag, text: str, layout: Layout, said: Callable[[str], bool]) -> None:
+    if said(text):
+        return
+    if block.name in HEADINGS:
+        layout.heading(HEADINGS[block.name], without_permalink(text))
+    elif block.name == "pre":
+        layout.block(text, lines=True)
+    else:
+        text = _AROUND_BREAK.sub("\n", text).strip()
+        item = block.name == "li" and text
+        layout.block(f"- {text}" if item else text, tight=bool(item))
