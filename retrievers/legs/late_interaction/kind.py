@@ -38,7 +38,9 @@ _LARGEST_SAMPLE = 1 << 20
 """Token vectors that a codec learns from: with 384 numbers 1.6 GB at the most."""
 _GROWN = 2
 """By how much a corpus may grow or shrink before its codec is learned again."""
-_RECALL_AT, _RECALL_SAMPLE, _RECALL_TOKENS = 10, 50, 32
+_RECALL_AT, _RECALL_TOKENS = 10, 32
+_LEAST_SAMPLE, _MOST_SAMPLE, _MOST_SCORED = 5, 50, 1 << 25
+"""Rows that recall is measured with, such that at most so many tokens are scored: some ten seconds of a processor."""
 
 
 class LateInteractionKind(ModelLegKind):
@@ -200,8 +202,9 @@ def _recall(store: TokenStore) -> float:
     """
     filled = [row for row in np.random.default_rng(0).permutation(len(store)).tolist() if len(store.coded(row).left)]
     probes, rescored = usual(_RECALL_AT)
+    n_rows = min(_MOST_SAMPLE, max(_LEAST_SAMPLE, _MOST_SCORED // max(1, store.n_tokens)))
     shares = []
-    for row in filled[:_RECALL_SAMPLE]:
+    for row in filled[:n_rows]:
         query = store.vectors(row)[:_RECALL_TOKENS]
         true = _best(store.nearest(query, k=_RECALL_AT + 1, probes=1, rescored=len(store)), row)
         found = _best(store.nearest(query, k=_RECALL_AT + 1, probes=probes, rescored=rescored), row)
