@@ -15,7 +15,10 @@ import sys
 from collections.abc import Sequence
 from time import perf_counter
 
-from benchmarks.encoded import MEASURE, beside, drawn, judged, texts_of
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.encoded import MEASURE, Drawn, beside, drawn, judged, texts_of
 from benchmarks.record import record
 from rag.evaluate import Evaluation
 from retrievers.encoders import SentenceEncoder
@@ -38,7 +41,29 @@ _LONGEST = 256
 
 def _with_limit(way: Encoding, tokens: int) -> Encoding:
     """Twice as many tokens for an echo, so that every way reads as much of a text."""
-    return way.model_copy(update={"max_tokens": 2 * tokens + 64 if way.echo else tokens})
+    return way.model_copy(update={"max_tokens": 2 * tokens + 48 if way.echo else tokens})
+
+
+def measured(some: Drawn, model: str, ways: Sequence[str], *, tokens: int) -> dict[str, Evaluation]:
+    """The trained encoder and every way. Ways that differ in the prompt of queries alone share their documents."""
+    texts, questions = texts_of(some)
+    asked = {TRAINED: (TRAINED, Encoding(max_tokens=tokens))}
+    asked |= {way: (model, _with_limit(WAYS[way], tokens)) for way in ways}
+    documents: dict[tuple[str, Encoding], NDArray[np.float32]] = {}
+    systems: dict[str, Evaluation] = {}
+    for way, (name, encoding) in asked.items():
+        begun = perf_counter()
+        encoder = SentenceEncoder(model=name, encoding=encoding)
+        reads = encoding.model_copy(update={"query_prompt": None})
+        if (name, reads) not in documents:
+            documents[name, reads] = encoder.encode(texts, role="document")
+        systems[way] = judged(some, documents[name, reads], encoder.encode(questions, role="query"))
+        encoder.release()
+        seconds = perf_counter() - begun
+        print(
+            f"{some.name} {way}: {systems[way].measures[MEASURE]:.4f} in {seconds:.0f} s", file=sys.stderr, flush=True
+        )
+    return systems
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,28 +80,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("retrievers.sentence_folder").setLevel(logging.ERROR)  # that the folder is silent is the point
     for name in options.sets or SETS:
         some = drawn(name, documents=options.documents, queries=options.queries)
-        texts, questions = texts_of(some)
-        systems: dict[str, Evaluation] = {}
-        seconds: dict[str, float] = {}
-        for way in (TRAINED, *options.ways):
-            trained = way == TRAINED
-            encoding = Encoding() if trained else _with_limit(WAYS[way], options.tokens)
-            encoder = SentenceEncoder(model=TRAINED if trained else options.model, encoding=encoding)
-            begun = perf_counter()
-            vectors = encoder.encode(texts, role="document")
-            seconds[way] = perf_counter() - begun
-            systems[way] = judged(some, vectors, encoder.encode(questions, role="query"))
-            encoder.release()
-            print(f"{name:16} {way:20} {systems[way].measures[MEASURE]:.4f}", file=sys.stderr, flush=True)
+        systems = measured(some, options.model, options.ways, tokens=options.tokens)
         differences = beside(systems, to=TRAINED)
         for way, evaluation in systems.items():
             value = evaluation.measures[MEASURE]
             print(f"{name:16} {way:20} {value:.4f}  {differences.get(way, '')}", flush=True)
             if options.record:
                 line = {"set": name, "model": TRAINED if way == TRAINED else options.model, "way": way, MEASURE: value}
-                drawing = {"documents": len(texts), "queries": len(questions), "tokens": options.tokens}
-                cost = {"seconds_on_a_busy_machine": round(seconds[way], 1)}
-                record("decoder_encoders", line | {"to_trained": differences.get(way, "")} | drawing | cost)
+                counts = {"documents": len(some.documents), "queries": len(some.queries), "tokens": options.tokens}
+                record("decoder_encoders", line | counts | {"to_trained": differences.get(way, "")})
     return 0
 
 

@@ -49,7 +49,7 @@ class StaticEncoder:
             SpecError: it is one, and damaged.
         """
         if not is_static(folder):
-            return "its config.json does not say model2vec."
+            return "neither its config.json nor its weights are those of model2vec."
         read_static_folder(folder)
         return None
 

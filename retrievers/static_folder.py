@@ -31,9 +31,14 @@ class StaticFolder:
 
 
 def is_static(folder: Path) -> bool:
-    """Whether its config.json says that it is one."""
+    """Whether config.json says that it is one, or model.safetensors holds what static vectors are and nothing else."""
     config = json_object(folder / "config.json")
-    return config.get("model_type") == "model2vec" or "StaticModel" in (config.get("architectures") or ())
+    if config.get("model_type") == "model2vec" or "StaticModel" in (config.get("architectures") or ()):
+        return True
+    file = folder / "model.safetensors"
+    if not config or "model_type" in config or not file.is_file():
+        return False
+    return TABLE in _header(file) and {*_header(file)} <= {TABLE, ROWS, WEIGHTS, "__metadata__"}
 
 
 def read_static_folder(folder: Path) -> StaticFolder:

@@ -53,9 +53,10 @@ class StaticTable:
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
         starts = np.concatenate([[0], np.cumsum(lengths)])
         tokens = np.fromiter((id_ for one in ids for id_ in one), dtype=np.int32, count=int(starts[-1]))
-        # A row for each text, with what each of its tokens adds to the mean: a product of matrices does the sums.
-        shares = np.repeat(1 / np.maximum(lengths, 1), lengths).astype(np.float32)
-        means = csr_array((shares, tokens, starts), shape=(len(ids), len(self._vectors))) @ self._vectors
+        # A row for each text, with how often it has each token: a product of matrices does the sums.
+        counts = csr_array((np.ones(len(tokens), np.float32), tokens, starts), shape=(len(ids), len(self._vectors)))
+        counts.sum_duplicates()
+        means = (counts @ self._vectors) / np.maximum(lengths, 1)[:, None].astype(np.float32)
         if self._normalise:
             means /= np.linalg.norm(means, axis=1, keepdims=True) + 1e-32
         result: NDArray[np.float32] = means
