@@ -50,7 +50,7 @@ def distil_static(
     made: Any = distill_from_model(
         loaded, tokenizer, device=str(loaded.device), pca_dims=dim, quantize_to=numbers, pooling=pooling
     )
-    made.config["tokenizer_name"] = found.name  # it would be where the folder lies
+    made.config["tokenizer_name"] = Path(found.name).name  # it would be where the folder lies
     save_pretrained(out, made.embedding, made.tokenizer, made.config, create_model_card=False)
     return out
 
