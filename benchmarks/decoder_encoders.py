@@ -18,7 +18,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.encoded import MEASURE, Drawn, beside, drawn, judged, texts_of
+from benchmarks.encoded import MEASURE, Drawn, beside, drawn, judged, nearest, texts_of
 from benchmarks.record import record
 from rag.evaluate import Evaluation
 from retrievers.encoders import SentenceEncoder
@@ -57,7 +57,8 @@ def measured(some: Drawn, model: str, ways: Sequence[str], *, tokens: int) -> di
         reads = encoding.model_copy(update={"query_prompt": None})
         if (name, reads) not in documents:
             documents[name, reads] = encoder.encode(texts, role="document")
-        systems[way] = judged(some, documents[name, reads], encoder.encode(questions, role="query"))
+        queries = encoder.encode(questions, role="query")
+        systems[way] = judged(some, nearest(some, documents[name, reads], queries))
         encoder.release()
         seconds = perf_counter() - begun
         print(

@@ -16,7 +16,7 @@ from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.evaluate import Evaluation, compare, evaluate, holm
 
 MEASURE = "nDCG@10"
-_DEPTH = 10
+_DEPTH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +53,20 @@ def drawn(name: str, *, documents: int | None = None, queries: int | None = None
     )
 
 
-def judged(drawn: Drawn, documents: NDArray[np.float32], queries: NDArray[np.float32]) -> Evaluation:
-    """How well the nearest documents of each query fit. Vectors: float32 [n, dim], in the order of `drawn`."""
+def nearest(
+    drawn: Drawn, documents: NDArray[np.float32], queries: NDArray[np.float32], *, source: str = "dense"
+) -> list[Ranking]:
+    """The nearest documents of each query. Vectors: float32 [n, dim], in the order of `drawn`."""
     rankings = []
     for query, scores in zip(drawn.queries, queries @ documents.T, strict=True):
         best = np.argsort(-scores, kind="stable")[:_DEPTH]
         hits = ranked(ScoredDocument(document=drawn.documents[row], score=float(scores[row])) for row in best)
-        rankings.append(Ranking(query=query, hits=hits))
+        rankings.append(Ranking(query=query, hits=hits, source=source))
+    return rankings
+
+
+def judged(drawn: Drawn, rankings: Sequence[Ranking]) -> Evaluation:
+    """How well rankings fit the judgements."""
     return evaluate(rankings, drawn.qrels, [MEASURE])
 
 
