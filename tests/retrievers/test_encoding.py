@@ -19,6 +19,7 @@ from retrievers.encoding import Encoding
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.protocol import Difference, differences_of
 from tests.retrievers.tiny_encoders import WIDTH, sentence_modules, tiny_transformer, write_json
 
 TEXTS = ["the bicycle frame", "a wheel of the lost bicycle", "", "days of paid leave. " * 12]
@@ -242,3 +243,10 @@ def test_packaged_decoders_give_unit_vectors(name: str, asked: dict[str, Any]) -
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
     assert vectors.shape[1] > WIDTH
     assert vectors[0] @ vectors[1] < 0.9999
+
+
+def test_a_graph_that_asks_for_another_encoding_is_told_which(decoder: Path) -> None:
+    built = DenseSettings(encoder=str(decoder), encoding=Encoding(pooling="lasttoken"))
+    wanted = DenseSettings(encoder=str(decoder), encoding=Encoding(echo=True))
+    assert list(differences_of("dense", wanted, built)) == [Difference("dense.encoding.echo", True, False)]
+    assert list(differences_of("dense", DenseSettings(encoder=str(decoder)), built)) == []
