@@ -67,6 +67,7 @@ class EncoderKind(Protocol):
 
 
 ENCODERS: dict[str, str] = {
+    "static": "retrievers.static_encoder:StaticEncoder",
     "plain": "retrievers.plain_encoder:PlainEncoder",
     "library": "retrievers.library_encoder:LibraryEncoder",
     "sparse": "retrievers.library_encoder:SparseLibraryEncoder",
@@ -74,11 +75,15 @@ ENCODERS: dict[str, str] = {
 """Name -> "module:Class", asked in this order: the first that reads a folder is taken."""
 
 
-def kind_of(folder: Path) -> tuple[str, type[EncoderKind]]:
+def kind_of(folder: Path, *, first: str | None = None) -> tuple[str, type[EncoderKind]]:
     """The name and class of the kind that reads a folder.
 
+    Args:
+        first: the kind that is asked before the others: one that made an index goes on reading its folder, whatever comes
+            before it in the table by now.
     Raises:
         SpecError: none does; with the reason of each.
     """
-    name, kind = first_that_reads(folder, ENCODERS, wanted="an encoder")
+    asked = {first: ENCODERS[first], **ENCODERS} if first in ENCODERS else ENCODERS
+    name, kind = first_that_reads(folder, asked, wanted="an encoder")
     return name, cast(type[EncoderKind], kind)

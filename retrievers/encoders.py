@@ -10,16 +10,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.errors import ContractError, IndexProblem
+from rag.core.errors import ContractError, IndexProblem, SpecError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.models import ModelFolder, resolve, weights_sha256
 from retrievers.encoder_kinds import EncoderKind, Requested, kind_of
+from retrievers.encoding import EncodesAsAsked, Encoding
 from retrievers.made_by import require_same
 from retrievers.sentence_folder import Role
 
 # Texts that are tokenised and sorted by length together: enough to fill batches evenly, and 30 MB of token ids.
 _TEXTS_AT_ONCE = 4096
+# Descriptions name every kind but the one that was there first.
+_UNNAMED = "plain"
 
 
 class SentenceEncoder:
@@ -32,9 +35,19 @@ class SentenceEncoder:
         model: a packaged name, a folder, or a hub id.
         revision: commit, branch or tag of a hub model.
         compute: float32 or bfloat16; auto takes bfloat16 where the processor or GPU multiplies in it.
+        encoding: what is asked for where the folder says something else, or nothing.
+        kind: the name of the kind that is asked first whether it reads the folder.
     """
 
-    def __init__(self, *, model: str, revision: str | None = None, compute: Requested = "auto") -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        revision: str | None = None,
+        compute: Requested = "auto",
+        encoding: Encoding | None = None,
+        kind: str | None = None,
+    ) -> None:
         if not model:
             raise ValueError("encoder: model must name a packaged model, a folder or a hub id")
         if compute not in get_args(Requested):
@@ -42,6 +55,8 @@ class SentenceEncoder:
         self.model = model
         self.revision = revision
         self._requested: Requested = compute
+        self._encoding = Encoding() if encoding is None else encoding
+        self._first = kind
         self._lock = threading.RLock()
 
     @classmethod
@@ -55,7 +70,9 @@ class SentenceEncoder:
         """
         try:
             name, revision, compute = (description[key] for key in ("name", "revision", "compute"))
-            encoder = cls(model=name, revision=revision, compute=compute)
+            encoding = Encoding.model_validate(description.get("encoding", {}))
+            kind = description.get("kind", _UNNAMED)
+            encoder = cls(model=name, revision=revision, compute=compute, encoding=encoding, kind=kind)
         except (KeyError, TypeError, ValueError) as cause:
             raise IndexProblem(f"the index does not say which encoder made it ({cause!r}). Rebuild it.") from cause
         require_same(
@@ -75,7 +92,8 @@ class SentenceEncoder:
             "name": str(folder.path) if folder.source == "path" else folder.name,
             "revision": folder.revision if folder.source == "hub" else None,
             "weights_sha256": weights_sha256(folder.path),
-            **({} if name == "plain" else {"kind": name}),
+            **({} if name == _UNNAMED else {"kind": name}),
+            **({"encoding": said} if (said := self._encoding.said()) else {}),
             **kind.facts(),
         }
 
@@ -126,7 +144,7 @@ class SentenceEncoder:
             MissingModel: the model is not here yet.
         """
         folder = resolve(self.model, revision=self.revision, offline=True).path
-        return kind_of(folder)[1](folder, requested=self._requested).memory()
+        return kind_of(folder, first=self._first)[1](folder, requested=self._requested).memory()
 
     def release(self) -> None:
         """Let go of the weights. The next text loads them again; a running call keeps them until it is done."""
@@ -148,8 +166,17 @@ class SentenceEncoder:
     @cached_property
     def _named_kind(self) -> tuple[str, EncoderKind]:
         with self._lock:
-            name, kind = kind_of(self._folder.path)
-            return name, kind(self._folder.path, requested=self._requested)
+            name, kind = kind_of(self._folder.path, first=self._first)
+            made = kind(self._folder.path, requested=self._requested)
+            return name, self._as_asked(made) if self._encoding.said() else made
+
+    def _as_asked(self, made: EncoderKind) -> EncoderKind:
+        if not isinstance(made, EncodesAsAsked):
+            raise SpecError(
+                f"index.dense.encoding: '{self.model}' is {made.reads}, which does what its files say. Leave"
+                f" {', '.join(self._encoding.said())} out, or take a plain transformers folder."
+            )
+        return made.as_asked(self._encoding)
 
     @property
     def _kind(self) -> EncoderKind:

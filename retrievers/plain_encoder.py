@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
 from rag.core.memory import Need, place
+from retrievers.echo import BEFORE, BETWEEN, echoed
 from retrievers.encoder_kinds import Batch, Compute, Requested
+from retrievers.encoding import Encoding
 from retrievers.light_bert import MOST_TEXTS, MOST_TOKENS, LightBert
 from retrievers.sentence_folder import DenseLayer, NotPlain, Role, SentenceFolder, hidden_size, read_sentence_folder
 from retrievers.text_tokens import readable
@@ -33,12 +36,16 @@ _BYTES = {"float32": 4, "bfloat16": 2}
 
 
 class PlainEncoder:
-    """Pooling, normalisation, prompts and length limit are read from the folder; weights load at the first text."""
+    """Pooling, normalisation, prompts and length limit are read from the folder; weights load at the first text.
+
+    `encoding`: what is asked for instead.
+    """
 
     reads: ClassVar[str] = "a plain folder"
 
-    def __init__(self, folder: Path, *, requested: Requested) -> None:
+    def __init__(self, folder: Path, *, requested: Requested, encoding: Encoding | None = None) -> None:
         self._folder, self._requested = folder, requested
+        self._encoding = Encoding() if encoding is None else encoding
         self._lock = threading.RLock()
 
     @staticmethod
@@ -50,8 +57,12 @@ class PlainEncoder:
             return str(reason)
         return None
 
+    def as_asked(self, encoding: Encoding) -> PlainEncoder:
+        """The same folder, read so."""
+        return PlainEncoder(self._folder, requested=self._requested, encoding=encoding)
+
     def facts(self) -> Mapping[str, Any]:
-        """What the folder's files say, and the data type."""
+        """What the folder's files say, or was asked for instead, and the data type."""
         how = self._how
         return {
             "pooling": list(how.pooling),
@@ -64,6 +75,7 @@ class PlainEncoder:
             "lower_case": how.lower_case,
             "prompts": dict(how.prompts),
             "compute": self.compute,
+            **({"echo": [BEFORE, BETWEEN]} if self._encoding.echo else {}),
         }
 
     @property
@@ -124,8 +136,8 @@ class PlainEncoder:
 
     def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
         """Rows of `texts` and their vectors, a forward pass at a time."""
-        how, prompt = self._how, self._how.prompts[role]
-        light = self._light_ids([prompt + text for text in texts])
+        prompt = self._how.prompts[role]
+        light = self._light_ids([prompt + text for text in texts]) if self._as_declared else None
         if light is not None and self._light is not None:
             yield np.arange(len(texts)), self._light.encode(light)
             return
@@ -133,16 +145,22 @@ class PlainEncoder:
         from retrievers.transformer import tokens_per_batch
 
         with self._lock:
-            ids = self.tokens.ids([prompt + text for text in texts])
-            skip = 0 if how.include_prompt or not prompt else self.tokens.prompt_length(prompt)
+            ids, skipped = self._ids_and_skipped(texts, prompt)
             self._load()
 
         def forward(rows: list[int]) -> NDArray[np.float32]:
-            return self._forward([ids[row] for row in rows], skip)
+            return self._forward([ids[row] for row in rows], [skipped[row] for row in rows])
 
         lengths = [len(each) for each in ids]
         for rows, vectors in run_batches(forward, list(by_length(lengths, budget=tokens_per_batch()))):
             yield np.asarray(rows), vectors
+
+    def _ids_and_skipped(self, texts: Sequence[str], prompt: str) -> tuple[list[list[int]], list[int]]:
+        """Token ids of each text, and how many of them pooling leaves out at the beginning."""
+        if self._encoding.echo:
+            return echoed(self.tokens, texts, prompt=prompt)
+        skip = 0 if self._how.include_prompt or not prompt else self.tokens.prompt_length(prompt)
+        return self.tokens.ids([prompt + text for text in texts]), [skip] * len(texts)
 
     def states(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, list[int], NDArray[np.float32]]]:
         """Place of each text that has a token, the ids of its tokens, special ones among them, and what the last layer holds
@@ -172,6 +190,11 @@ class PlainEncoder:
         for rows, hidden in run_batches(forward, batches):
             for row, states in zip(rows, hidden, strict=True):
                 yield row, ids[row], states[: len(ids[row])]
+
+    @property
+    def _as_declared(self) -> bool:
+        """Whether nothing is asked for that the folder does not say."""
+        return not self._encoding.said()
 
     def _light_ids(self, texts: Sequence[str]) -> list[list[int]] | None:
         """The tokens of texts that are few and short, as long as nothing heavy is loaded; else None."""
@@ -205,13 +228,14 @@ class PlainEncoder:
         hidden = model(input_ids=padded.to(model.device), attention_mask=attention_mask).last_hidden_state.float()
         return hidden, lengths.to(model.device)
 
-    def _forward(self, ids: Sequence[Sequence[int]], skip: int) -> NDArray[np.float32]:
+    def _forward(self, ids: Sequence[Sequence[int]], skipped: Sequence[int]) -> NDArray[np.float32]:
         import torch
 
         from retrievers.pooling import pool
 
         with torch.inference_mode():
             hidden, lengths = self._hidden(ids)
+            skip = torch.tensor(skipped, device=hidden.device)
             vectors = pool(hidden, lengths, self._how.pooling, skip=skip)
             for step in self._after:
                 vectors = step(vectors)
@@ -228,7 +252,7 @@ class PlainEncoder:
 
     @cached_property
     def _how(self) -> SentenceFolder:
-        return read_sentence_folder(self._folder)
+        return _asked(read_sentence_folder(self._folder), self._encoding, folder=self._folder)
 
     @cached_property
     def tokens(self) -> TextTokens:
@@ -239,9 +263,13 @@ class PlainEncoder:
 
     @cached_property
     def _transformer(self) -> PreTrainedModel:
+        from retrievers.bidirectional import attend_both_ways
         from retrievers.transformer import load_transformer
 
-        return load_transformer(self._how.transformer, compute=self.compute)
+        model = load_transformer(self._how.transformer, compute=self.compute)
+        if self._encoding.attention == "bidirectional":
+            attend_both_ways(model, folder=self._folder)
+        return model
 
     @cached_property
     def _after(self) -> list[Callable[[Tensor], Tensor]]:
@@ -265,6 +293,28 @@ def by_length(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
         batch.append(row)
     if batch:
         yield batch
+
+
+def _asked(how: SentenceFolder, encoding: Encoding, *, folder: Path) -> SentenceFolder:
+    """What the folder says, with what is asked for instead.
+
+    Raises:
+        SpecError: it pools in several ways, and another one is asked for: what follows would not fit.
+    """
+    if encoding.pooling is not None:
+        if len(how.pooling) > 1:
+            raise SpecError(
+                f"model folder '{folder}' pools by {' and '.join(how.pooling)} together, so that index.dense.encoding cannot"
+                " ask for another pooling. Leave pooling out."
+            )
+        how = replace(how, pooling=(encoding.pooling,), pooling_is_declared=True)
+    asked: dict[Role, str | None] = {"query": encoding.query_prompt, "document": encoding.document_prompt}
+    said = {role: prompt for role, prompt in asked.items() if prompt is not None}
+    if said:
+        how = replace(how, prompts={**how.prompts, **said}, include_prompt=False)
+    if encoding.max_tokens is not None:
+        how = replace(how, max_length=min(how.max_length, encoding.max_tokens))
+    return how
 
 
 def _describe_step(step: DenseLayer | Literal["normalise"]) -> str:

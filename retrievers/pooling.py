@@ -9,21 +9,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def pool(hidden: Tensor, lengths: Tensor, modes: Sequence[str], *, skip: int = 0) -> Tensor:
+def pool(hidden: Tensor, lengths: Tensor, modes: Sequence[str], *, skip: int | Tensor = 0) -> Tensor:
     """Pool right-padded token vectors; several modes are concatenated in order.
 
     Args:
         hidden: float32 [n_texts, n_tokens, width].
         lengths: int64 [n_texts], tokens of each text, at least 1.
         modes: names of `retrievers.sentence_folder.POOLING_MODES`.
-        skip: leading tokens that do not count, those of a prompt. Positions still count from the first token.
+        skip: leading tokens that do not count, those of a prompt: as many of every text, or int64 [n_texts]. Positions
+            still count from the first token.
     Returns:
         float32 [n_texts, width * number of modes].
     """
     import torch
 
     positions = torch.arange(hidden.shape[1], device=hidden.device)
-    kept = (positions < lengths[:, None]) & (positions >= skip)
+    skipped = skip[:, None] if isinstance(skip, torch.Tensor) else skip
+    kept = (positions < lengths[:, None]) & (positions >= skipped)
     return torch.cat([_POOLS[mode](hidden, kept) for mode in modes], dim=-1)
 
 

@@ -92,7 +92,10 @@ def read_sentence_folder(folder: Path) -> SentenceFolder:
     options = sentence_options(folder)
     if (folder / "modules.json").is_file():
         return _declared(folder, options)
-    logger.warning("%s has no modules.json: its token vectors are averaged and brought to unit length", folder.name)
+    logger.warning(
+        "%s has no modules.json: its token vectors are averaged and brought to unit length, unless the graph says otherwise",
+        folder.name,
+    )
     dim = hidden_size(folder)
     return SentenceFolder(
         transformer=folder,

@@ -17,6 +17,8 @@ _MARKS = "▁Ġ"
 class TextTokens:
     """A model's tokenizer. Not to be called by two threads at once: it keeps truncation as a setting.
 
+    Args:
+        max_length: tokens of a text that `ids` gives, special ones among them.
     Raises:
         SpecError: it is not a fast one, which alone knows spans; `where` says whose it is.
     """
@@ -25,7 +27,7 @@ class TextTokens:
         if not tokenizer.is_fast:
             raise SpecError(f"model folder '{where}': its tokenizer has no tokenizer.json, which is needed for spans")
         self._tokenizer = tokenizer
-        self._max_length = max_length
+        self.max_length = max_length
         self._lower_case = lower_case
 
     @classmethod
@@ -68,10 +70,29 @@ class TextTokens:
             return []
         cleaned = [readable(text.lower() if self._lower_case else text) for text in texts]
         encoded = self._tokenizer(
-            cleaned, truncation=True, max_length=self._max_length, padding=False, return_attention_mask=False
+            cleaned, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
         )
         ids: list[list[int]] = encoded["input_ids"]
         return ids
+
+    def pieces(self, texts: Sequence[str], *, most: int | None = None) -> list[list[int]]:
+        """Token ids without special ones, to be put together with others; `most` of each text, or all."""
+        cleaned = [readable(text.lower() if self._lower_case else text) for text in texts]
+        encoded = self._tokenizer(
+            cleaned,
+            add_special_tokens=False,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        return [ids[:most] for ids in encoded["input_ids"]]
+
+    def opening_ids(self) -> list[int]:
+        """The special tokens that come before any text."""
+        encoded = self._tokenizer("a", return_special_tokens_mask=True, return_attention_mask=False)
+        ids: list[int] = encoded["input_ids"]
+        return ids[: encoded["special_tokens_mask"].index(0)]
 
     def prompt_length(self, prompt: str) -> int:
         """Tokens that `prompt` puts before a text, with the special ones that come first."""

