@@ -31,6 +31,7 @@ SMALL = {
         *["--models", "smollm2-135m-instruct", "--sets", "cranfield", "codebase-chunks"],
         *["--limit", "4", "--depth", "6", "--report", "3", "--work", "runs/sizes_smoke"],
     ],
+    "leg_weights": ["adi", "cacm", "--limit", "5", "--work", "runs/legs_smoke"],
     "late_interaction": ["adi", "--queries", "5", "--rounds", "1", "--work", "runs/late_smoke"],
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
     "attention_profile": ["--documents", "6", "--memory", "4", "8"],

@@ -19,6 +19,7 @@ EXTENSIBLE = (
     "serve",
     "eval",
     "calibrate",
+    "weigh",
     "check",
     "draw",
     "list",
@@ -310,6 +311,18 @@ def parser() -> ArgumentParser:
     compare.add_argument("--queries", type=int, default=3, metavar="N", help="queries that gained and lost most (3)")
     compare.add_argument("--language", default="en", metavar="CODE", help="ISO 639-1 language of answers (en)")
     compare.add_argument("--json", action="store_true", help="print one JSON document")
+
+    weigh = command("weigh", "questions without judgements -> how far each list of a fusion is to be trusted")
+    weigh.add_argument("questions", metavar="QUESTIONS", help="JSONL, or a question a line in a .txt file")
+    weigh.add_argument("--graph", required=True, metavar="G", help=GRAPH_HELP)
+    indexed(weigh, needed=True)
+    weigh.add_argument("--node", metavar="NAME", help="the fusion (default: the only one)")
+    weigh.add_argument(
+        "--judge", metavar="NAME", help="the list that judges (default: that of retrieve.late_interaction)"
+    )
+    weigh.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
+    weigh.add_argument("--json", action="store_true", help="print one JSON document")
+    weigh.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
 
     board = command("leaderboard", "a folder of runs -> a page: sets by systems, with tests and pictures")
     board.add_argument(

@@ -1,0 +1,76 @@
+"""`rag weigh`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from rag.cli.console import say, say_json
+from rag.core.errors import SpecError
+from rag.core.types import Ranking
+from rag.graph.build import Graph
+from rag.pipeline import load_pipeline
+from rag.pipeline.questions import read_questions
+from rag.train.leg_weights import leg_weights, prior_of
+from retrievers.index.opening import open_index
+
+_JUDGE = "retrieve.late_interaction"
+
+
+def run(given: Namespace) -> int:
+    """Ask the lists of a fusion all questions, and say how far each is to be trusted."""
+    queries = list(read_questions(Path(given.questions), limit=given.limit))
+    if not queries:
+        raise SpecError(f"{given.questions} has no questions")
+    with (
+        open_index(given.index) as index,
+        load_pipeline(given.graph, index=index, offline=given.offline) as pipeline,
+    ):
+        graph = pipeline.graph
+        node = given.node or _fusion(graph)
+        sources = graph.node(node).inputs
+        judge = given.judge or _judge(graph, sources)
+        records = pipeline.run(queries, to=node).records
+        lists = {name: [each for each in records[name] if isinstance(each, Ranking)] for name in sources}
+        prior = {name: prior_of(graph.node(name).use) for name in sources}
+    weights = leg_weights(lists, judge=judge, prior=prior)
+    if given.json:
+        document = {each.source: {"agreement": each.agreement, "weight": each.weight} for each in weights}
+        say_json({"graph": given.graph, "node": node, "judge": judge, "questions": len(queries), "lists": document})
+        return 0
+    say(f"{len(queries):,} questions, no judgements; lists of '{node}', judged by '{judge}'\n")
+    width = max(len(each.source) for each in weights)
+    for each in weights:
+        say(f"{each.source:<{width}}  agreement {each.agreement:.3f}  weight {each.weight:.3f}")
+    told = ", ".join(f"{each.source}: {each.weight:.3f}" for each in weights)
+    say(f"\nin the graph:\n  {node}: {{use: fuse.weighted, ..., with: {{norm: z_score, weights: {{{told}}}}}}}")
+    return 0
+
+
+def _fusion(graph: Graph) -> str:
+    """The only node that fuses several lists.
+
+    Raises:
+        SpecError: there is none, or more than one.
+    """
+    found = [node.name for node in graph.nodes if node.stage == "fuse" and len(node.inputs) > 1]
+    if len(found) != 1:
+        raise SpecError(
+            f"the graph fuses in {', '.join(found) or 'no node'}: name a node with several inputs with --node"
+        )
+    return found[0]
+
+
+def _judge(graph: Graph, sources: tuple[str, ...]) -> str:
+    """The list by late interaction.
+
+    Raises:
+        SpecError: there is none.
+    """
+    found = [name for name in sources if graph.node(name).use == _JUDGE]
+    if not found:
+        raise SpecError(
+            f"none of the lists {', '.join(sources)} is by {_JUDGE}, which judges the others. Add one, or name a judge with "
+            "--judge"
+        )
+    return found[0]
