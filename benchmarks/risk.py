@@ -171,7 +171,7 @@ def tried(one: RiskSet, work: Work, model: str) -> Tried:
     """The answers that there are of the prompt that was last asked with, in the order of the set, with their signals."""
     lines = {line["qid"]: line for line in work.latest(model, one.name)}
     there = [asked for asked in one.asked if asked.item.qid in lines]
-    with index_of(one, graph(one, model)) as index:
+    with index_of(one, graph(one, model, engine="llama.cpp")) as index:  # only its index is opened
         answers = [answer_of(lines[asked.item.qid], asked, index) for asked in there]
         before = SignalReader(index).before([answer.context for answer in answers]) if answers else []
     right = [one.is_right(answer, asked.item) for answer, asked in zip(answers, there, strict=True)]

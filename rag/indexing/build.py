@@ -16,6 +16,7 @@ from typing import Any
 
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
+from rag.indexing.languages import warn_of_language
 from rag.indexing.past import Past, past
 from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
@@ -174,6 +175,7 @@ class Build:
             ),
             ignored=selection.ignored,
         )
+        warn_of_language(settings, legs, report.languages)
         _require_text(report, selection, holdings)
         self._require_kept(report, before)
         if before.index and holdings == list(before.holdings) and _same(before.index, settings, makers):

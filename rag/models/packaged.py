@@ -33,7 +33,8 @@ class PackagedModel:
 
     `purpose`: what it is good for, in a few words. What is known before anything is fetched: `n_parameters`, with an output
     matrix that the file keeps beside the embeddings; of a decoder, `window`, the tokens that it reads and writes together,
-    and `token_bytes` of keys and values of one token in float16.
+    and `token_bytes` of keys and values of one token in float16. `languages`: ISO 639-1 codes of those that an encoder was
+    made for; empty where that is not what limits it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class PackagedModel:
     n_parameters: int
     window: int | None = None
     token_bytes: int = 0
+    languages: tuple[str, ...] = ()
     wheel: Wheel | None = None
     gguf: PartedFile | None = None
 

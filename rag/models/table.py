@@ -98,6 +98,7 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
                 origin="sentence-transformers/all-MiniLM-L6-v2",
                 purpose="finds passages; English",
                 n_parameters=22_713_728,
+                languages=("en",),
             ),
             PackagedModel(
                 name="splade-tiny",
@@ -106,6 +107,7 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
                 origin="rasyosef/splade-tiny",
                 purpose="weighs words of texts, for retrieve.sparse; English",
                 n_parameters=4_416_698,
+                languages=("en",),
             ),
             PackagedModel(
                 name="smollm2-135m-instruct",
