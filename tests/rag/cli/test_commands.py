@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from rag.cli import main
+from rag.core.ranking import in_this_order
+from rag.core.types import Ranking
+from rerankers import RERANKERS
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -114,15 +117,17 @@ output: OUTPUT
 
 @pytest.mark.parametrize("reranked", [False, True])
 def test_a_search_says_of_what_parts_each_score_is_the_sum(
-    capsys: pytest.CaptureFixture[str], lexical_index: Path, tmp_path: Path, reranked: bool
+    capsys: pytest.CaptureFixture[str],
+    lexical_index: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reranked: bool,
 ) -> None:
+    monkeypatch.setitem(RERANKERS._table, "reversed", ReversedReranker)
     graph = tmp_path / "g.yaml"
     last = "fresh: {use: rerank.reversed, in: same, k: 4}" if reranked else ""
     graph.write_text(EXPLAINED.replace("NODE", last).replace("OUTPUT", "fresh" if reranked else "same"))
-    plugin = tmp_path / "reversing.py"
-    plugin.write_text(REVERSED)
     command = ["search", "leave note", "--explain", "--graph", str(graph), "--index", str(lexical_index)]
-    command += ["--plugin", str(plugin)] if reranked else []
     code, out, _ = run(capsys, *command, "--json")
     assert code == 0
     for hit in json.loads(out)["hits"]:
@@ -141,23 +146,14 @@ def test_a_search_says_of_what_parts_each_score_is_the_sum(
     assert "(rerank.identity)" not in shown, "it left the scores as they were"
 
 
-REVERSED = """\
-from rag.core.ranking import in_this_order
-from rag.core.types import Ranking
-from rerankers import RERANKERS
-
-
 class ReversedReranker:
-    'The last hit first.'
+    """The last hit first."""
 
     def rerank(self, rankings: list[Ranking], *, k: int) -> list[Ranking]:
         return [
-            Ranking(query=r.query, hits=in_this_order([hit.document for hit in reversed(r.hits)], k=k)) for r in rankings
+            Ranking(query=r.query, hits=in_this_order([hit.document for hit in reversed(r.hits)], k=k))
+            for r in rankings
         ]
-
-
-RERANKERS.add("reversed", ReversedReranker)
-"""
 
 
 def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
