@@ -31,7 +31,7 @@ SMALL = {
         *["--models", "smollm2-135m-instruct", "--sets", "cranfield", "codebase-chunks"],
         *["--limit", "4", "--depth", "6", "--report", "3", "--work", "runs/sizes_smoke"],
     ],
-    "leg_weights": ["adi", "cacm", "--limit", "5", "--work", "runs/legs_smoke"],
+    "leg_weights": ["adi", "--limit", "5", "--work", "runs/legs_smoke"],
     "late_interaction": ["adi", "--queries", "5", "--rounds", "1", "--work", "runs/late_smoke"],
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
     "attention_profile": ["--documents", "6", "--memory", "4", "8"],
@@ -53,6 +53,7 @@ SMALL = {
     ],
     "relevance": ["--n", "40"],
     "languages": ["xquad/zh"],
+    "decoder_encoders": ["codebase-chunks", "--documents", "8", "--queries", "2", "--tokens", "16"],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],
     "misleading": ["closed-book", "vote", "--limit", "3", "--work", "runs/misleading_smoke.jsonl"],
     "engines": [
