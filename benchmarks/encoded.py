@@ -13,7 +13,8 @@ from benchmarks.make_samples import load
 from rag.core.ranking import ranked
 from rag.core.trec import Qrels
 from rag.core.types import Document, Query, Ranking, ScoredDocument
-from rag.evaluate import Evaluation, compare, evaluate, holm
+from rag.evaluate import Evaluation, evaluate
+from rag.evaluate.comparison import compare_runs
 
 MEASURE = "nDCG@10"
 _DEPTH = 100
@@ -72,11 +73,10 @@ def judged(drawn: Drawn, rankings: Sequence[Ranking]) -> Evaluation:
 
 def beside(systems: Mapping[str, Evaluation], *, to: str) -> dict[str, str]:
     """System -> its difference to one of them: paired randomisation test, corrected over all systems (Holm)."""
-    tests = {name: compare(one, systems[to])[MEASURE] for name, one in systems.items() if name != to}
-    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    others = {name: one for name, one in systems.items() if name != to}
     return {
-        name: f"{test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}] p {corrected[name]:.3f}"
-        for name, test in tests.items()
+        name: f"{one.test.difference:+.4f} [{one.test.low:+.4f}, {one.test.high:+.4f}] p {one.p:.3f}"
+        for name, [one] in compare_runs(systems[to], others, measures=[MEASURE]).items()
     }
 
 

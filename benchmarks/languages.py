@@ -25,8 +25,9 @@ from benchmarks.make_samples import data_folder
 from benchmarks.record import record
 from rag.core.ranking import ranked
 from rag.core.types import Document, Query, Ranking, ScoredDocument
-from rag.evaluate import Evaluation, compare, evaluate, holm
+from rag.evaluate import Evaluation, evaluate
 from rag.evaluate.beir import Dataset, load_beir
+from rag.evaluate.comparison import compare_runs
 from retrievers.analysis import Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
@@ -68,13 +69,13 @@ def compared(name: str) -> Iterator[dict[str, Any]]:
             continue
         found[label] = measured(dataset, system, language)
     first, *others = found
-    tests = {label: compare(found[label][0], found[first][0])[MEASURE] for label in others}
-    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    tests = compare_runs(found[first][0], {label: found[label][0] for label in others}, measures=[MEASURE])
     for label, (evaluation, cost) in found.items():
         line = {"set": name, "language": language, "system": label, "queries": evaluation.n_queries, **cost}
         line[MEASURE] = evaluation.measures[MEASURE]
-        if test := tests.get(label):
-            line |= {"to_first": test.difference, "low": test.low, "high": test.high, "p": corrected[label]}
+        if label in tests:
+            [one] = tests[label]
+            line |= {"to_first": one.test.difference, "low": one.test.low, "high": one.test.high, "p": one.p}
         yield line
 
 

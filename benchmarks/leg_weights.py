@@ -15,6 +15,7 @@ import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,7 +24,8 @@ from benchmarks.legs import LEGS, MEASURE, SETS, searched
 from benchmarks.record import record
 from rag.core.trec import Qrels
 from rag.core.types import Ranking
-from rag.evaluate import Evaluation, compare, evaluate, holm
+from rag.evaluate import Evaluation, evaluate
+from rag.evaluate.comparison import compare_runs
 from rag.stages.fuse import WeightedFuser
 from rag.train.leg_weights import POWER, leg_weights, prior_of
 
@@ -58,7 +60,7 @@ class Case:
     def alone(self, source: str) -> Evaluation:
         return evaluate(self.lists[source], self.qrels, [MEASURE])
 
-    @property
+    @cached_property
     def better(self) -> Evaluation:
         """Of the two legs of the hybrid."""
         return max((self.alone(source) for source in HYBRID), key=lambda one: one.measures[MEASURE])
@@ -75,8 +77,7 @@ def told(case: Case, chosen: tuple[Sequence[float], float]) -> list[dict[str, An
         "learnt, as shipped": (case.fused(shipped), shipped),
     }
     better = case.better
-    tests = {name: compare(evaluation, better)[MEASURE] for name, (evaluation, _) in systems.items()}
-    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    compared = compare_runs(better, {name: one for name, (one, _) in systems.items()}, measures=[MEASURE])
     return [
         {
             "set": case.name,
@@ -84,10 +85,10 @@ def told(case: Case, chosen: tuple[Sequence[float], float]) -> list[dict[str, An
             "queries": evaluation.n_queries,
             MEASURE: evaluation.measures[MEASURE],
             "better_leg": better.measures[MEASURE],
-            "gain": tests[name].difference,
-            "low": tests[name].low,
-            "high": tests[name].high,
-            "p": corrected[name],
+            "gain": compared[name][0].test.difference,
+            "low": compared[name][0].test.low,
+            "high": compared[name][0].test.high,
+            "p": compared[name][0].p,
             "weights": {source: round(weight, 3) for source, weight in weights.items()},
         }
         for name, (evaluation, weights) in systems.items()

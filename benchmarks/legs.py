@@ -24,8 +24,9 @@ from benchmarks.record import record
 from rag.core.protocols import Fuser
 from rag.core.trec import Qrels
 from rag.core.types import Query, Ranking
-from rag.evaluate import Evaluation, compare, evaluate, holm
+from rag.evaluate import Evaluation, evaluate
 from rag.evaluate.beir import load_beir
+from rag.evaluate.comparison import compare_runs
 from rag.indexing import IndexReport, build_index
 from rag.stages.fuse import RRFFuser, WeightedFuser
 from retrievers import RETRIEVERS
@@ -107,19 +108,18 @@ def measured(found: Mapping[str, Searched], qrels: Qrels, *, depth: int) -> dict
 
 def told(name: str, found: Mapping[str, Searched], systems: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
     """A line for each system of a set."""
-    others = [system for system in systems if system != "bm25"]
-    tests = {system: compare(systems[system], systems["bm25"])[MEASURE] for system in others if "bm25" in systems}
-    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    others = {system: evaluation for system, evaluation in systems.items() if system != "bm25"}
+    compared = compare_runs(systems["bm25"], others, measures=[MEASURE]) if "bm25" in systems else {}
     lines = []
     for system, evaluation in systems.items():
         line: dict[str, Any] = {"set": name, "system": system, "queries": evaluation.n_queries}
         line |= {MEASURE: evaluation.measures[MEASURE]}
-        if system in tests:
-            test = tests[system]
-            line |= {"to_bm25": test.difference, "low": test.low, "high": test.high, "p": corrected[system]}
+        if system in compared:
+            [one] = compared[system]
+            line |= {"to_bm25": one.test.difference, "low": one.test.low, "high": one.test.high, "p": one.p}
         if system in found:
-            one = found[system]
-            line |= {"seconds": one.seconds, "bytes": one.bytes_per_document, "build_seconds": one.build_seconds}
+            cost = found[system]
+            line |= {"seconds": cost.seconds, "bytes": cost.bytes_per_document, "build_seconds": cost.build_seconds}
         lines.append(line)
     return lines
 

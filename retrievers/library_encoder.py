@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from rag.core.memory import Need, place
 from rag.core.optional import need
 from retrievers.encoder_kinds import Batch, Compute, Requested
 from retrievers.sentence_folder import Role, module_classes, sentence_options
+from retrievers.text_tokens import readable
 
 _TEXTS_PER_BATCH = 32
 
@@ -56,14 +57,9 @@ class LibraryEncoder:
 
     def facts(self) -> Mapping[str, Any]:
         """The modules, every setting in the folder by its digest, and the version of the library."""
-        import sentence_transformers
-
-        settings = sorted(path for path in self._folder.rglob("*.json") if path.is_file())
-        digests = {path.relative_to(self._folder).as_posix(): file_sha256(path) for path in settings}
         return {
             "modules": module_classes(self._folder),
-            "settings_sha256": data_sha256(digests),
-            "library": f"sentence-transformers {sentence_transformers.__version__}",
+            **library_facts(self._folder),
             "dim": self.dim,
             "compute": self.compute,
         }
@@ -106,7 +102,7 @@ class LibraryEncoder:
     def _vectors(self, texts: list[str], role: Role) -> Any:
         with self._lock:
             encode = self._model.encode_query if role == "query" else self._model.encode_document
-            vectors = encode(_readable(texts), show_progress_bar=False, **self._options)
+            vectors = encode([readable(text) for text in texts], show_progress_bar=False, **self._options)
         return np.asarray(vectors, dtype=np.float32)
 
     @property
@@ -115,18 +111,7 @@ class LibraryEncoder:
 
     @cached_property
     def _model(self) -> Any:
-        import sentence_transformers
-
-        from retrievers.transformer import device, no_progress_bar
-
-        loader = getattr(sentence_transformers, self.model_type)
-        with no_progress_bar():
-            try:
-                return loader(str(self._folder), device=device(), local_files_only=True, trust_remote_code=False)
-            except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as cause:
-                raise SpecError(
-                    f"model folder '{self._folder}': sentence-transformers cannot load it ({cause})"
-                ) from cause
+        return load_by_library(self._folder, self.model_type)
 
 
 class SparseLibraryEncoder(LibraryEncoder):
@@ -140,6 +125,31 @@ class SparseLibraryEncoder(LibraryEncoder):
         return {"convert_to_sparse_tensor": False}
 
 
-def _readable(texts: list[str]) -> list[str]:
-    """Without lone surrogates, which no tokenizer takes."""
-    return [text.encode("utf-8", "replace").decode() for text in texts]
+def library_facts(folder: Path, suffixes: Collection[str] = (".json",)) -> dict[str, str]:
+    """Every setting in a folder by its digest, and the version of the library that reads them."""
+    import sentence_transformers
+
+    settings = sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
+    digests = {path.relative_to(folder).as_posix(): file_sha256(path) for path in settings}
+    return {
+        "settings_sha256": data_sha256(digests),
+        "library": f"sentence-transformers {sentence_transformers.__version__}",
+    }
+
+
+def load_by_library(folder: Path, model_type: str) -> Any:
+    """A model of sentence-transformers, by the name of its class. Code that the folder brings along is never run.
+
+    Raises:
+        SpecError: the library cannot load it.
+    """
+    import sentence_transformers
+
+    from retrievers.transformer import device, no_progress_bar
+
+    loader = getattr(sentence_transformers, model_type)
+    with no_progress_bar():
+        try:
+            return loader(str(folder), device=device(), local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as cause:
+            raise SpecError(f"model folder '{folder}': sentence-transformers cannot load it ({cause})") from cause

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.digests import data_sha256, file_sha256
 from rag.core.errors import SpecError
 from rag.core.memory import Need, place
 from rag.core.optional import need
 from retrievers.encoder_kinds import Compute
+from retrievers.library_encoder import library_facts, load_by_library
 from retrievers.sentence_folder import Role, hidden_size, json_object, modules_of, sentence_options
 from retrievers.text_tokens import readable
 from retrievers.token_encoders import Asked
@@ -81,13 +81,8 @@ class LibraryTokenEncoder:
 
     def facts(self) -> Mapping[str, Any]:
         """Every setting in the folder by its digest, and the version of the library."""
-        import sentence_transformers
-
-        files = sorted(path for path in self._folder.rglob("*") if path.suffix in (".json", ".metadata"))
-        digests = {path.relative_to(self._folder).as_posix(): file_sha256(path) for path in files}
         return {
-            "settings_sha256": data_sha256(digests),
-            "library": f"sentence-transformers {sentence_transformers.__version__}",
+            **library_facts(self._folder, suffixes=(".json", ".metadata")),
             "dim": self.dim,
         }
 
@@ -127,18 +122,7 @@ class LibraryTokenEncoder:
 
     @cached_property
     def _model(self) -> Any:
-        import sentence_transformers
-
-        from retrievers.transformer import device, no_progress_bar
-
-        loader: Any = sentence_transformers.MultiVectorEncoder
-        with no_progress_bar():
-            try:
-                model = loader(str(self._folder), device=device(), local_files_only=True, trust_remote_code=False)
-            except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as cause:
-                raise SpecError(
-                    f"model folder '{self._folder}': sentence-transformers cannot load it ({cause})"
-                ) from cause
+        model = load_by_library(self._folder, "MultiVectorEncoder")
         if self._language is not None:
             model[0].model.set_default_language(self._language)
         return model
@@ -159,13 +143,13 @@ def _require_language(folder: Path, language: str) -> None:
         )
 
 
-def _shapes(folder: Path) -> dict[str, Sequence[int]]:
+def _shapes(folder: Path) -> dict[str, list[int]]:
     """Shapes of the tensors that a checkpoint's own file holds, by name; nothing is loaded.
 
     Raises:
         SpecError: there is no such file, or it cannot be read.
     """
-    from safetensors import SafetensorError, safe_open
+    from rag.models.sizes import tensor_shapes
 
     file = folder / "model.safetensors"
     if not file.is_file():
@@ -173,10 +157,9 @@ def _shapes(folder: Path) -> dict[str, Sequence[int]]:
             f"model folder '{folder}' has no model.safetensors. Convert its weights, or choose another model."
         )
     try:
-        with safe_open(str(file), framework="numpy") as opened:
-            return {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118, no mapping
-    except SafetensorError as cause:
-        raise SpecError(f"'{file}' cannot be read ({cause})") from cause
+        return tensor_shapes(file)
+    except ValueError as cause:
+        raise SpecError(f"'{file}' cannot be read as safetensors: {cause}") from cause
 
 
 def _no_projection(folder: Path) -> SpecError:

@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from rag.core.errors import IndexMismatch
+from rag.models import ModelFolder, weights_sha256
+
+
+def folder_facts(folder: ModelFolder) -> dict[str, Any]:
+    """Which model a folder is, as a description of it begins: name or path, revision, and the weights' hash."""
+    return {
+        "model": str(folder.path) if folder.source == "path" else folder.name,
+        "revision": folder.revision if folder.source == "hub" else None,
+        "weights_sha256": weights_sha256(folder.path),
+    }
 
 
 def require_same(

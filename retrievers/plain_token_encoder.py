@@ -24,8 +24,8 @@ _DECIDES = ("lower_case", "max_length", "prompts")
 class PlainTokenEncoder:
     """States of the last layer, brought to unit length. No weights were trained for this; what it is worth is measured.
 
-    All tokens of a query count, special ones among them, and those of a document that are neither special nor
-    punctuation: so it has an eighth fewer of them, and ranks as well (`docs/reference/results.md`).
+    All tokens of a query count, special ones among them. Of a document punctuation is left out, as ColBERT does it, and so
+    are special tokens.
     """
 
     reads: ClassVar[str] = "a plain sentence encoder"

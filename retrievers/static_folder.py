@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rag.core.errors import SpecError
+from rag.models.sizes import tensor_shapes
 from retrievers.sentence_folder import json_object
 
 TABLE, ROWS, WEIGHTS = "embeddings", "mapping", "weights"
 """Tensors: a vector in each row; token -> row, where tokens share rows; token -> what its vector is multiplied by."""
 _LONGEST_BY_DEFAULT = 512
-_LARGEST_HEADER = 100 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,8 @@ def is_static(folder: Path) -> bool:
     file = folder / "model.safetensors"
     if not config or "model_type" in config or not file.is_file():
         return False
-    return TABLE in _header(file) and {*_header(file)} <= {TABLE, ROWS, WEIGHTS, "__metadata__"}
+    tensors = _shapes(file)
+    return TABLE in tensors and {*tensors} <= {TABLE, ROWS, WEIGHTS}
 
 
 def read_static_folder(folder: Path) -> StaticFolder:
@@ -51,7 +50,7 @@ def read_static_folder(folder: Path) -> StaticFolder:
     file, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
     if not tokenizer.is_file():
         raise SpecError(f"model folder '{folder}': static vectors need its tokenizer.json, and it is not there")
-    tensors = _header(file)
+    tensors = _shapes(file)
     shape = _shape(tensors, TABLE, 2, file)
     tokens = [_shape(tensors, name, 1, file)[0] for name in (ROWS, WEIGHTS) if name in tensors]
     if len(set(tokens)) > 1:
@@ -73,23 +72,16 @@ def _max_length(config: Mapping[str, Any], folder: Path) -> int | None:
     return said
 
 
-def _header(file: Path) -> Mapping[str, Any]:
+def _shapes(file: Path) -> Mapping[str, list[int]]:
     try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > _LARGEST_HEADER:
-                raise ValueError(f"a header of {length:,} bytes")
-            header = json.loads(stream.read(length))
-        if not isinstance(header, dict):
-            raise ValueError("its header is no JSON object")
-        return header
-    except (OSError, struct.error, ValueError) as cause:
+        return tensor_shapes(file)
+    except ValueError as cause:
         raise SpecError(f"'{file}' cannot be read as safetensors: {cause}") from cause
 
 
-def _shape(tensors: Mapping[str, Any], name: str, axes: int, file: Path) -> list[int]:
-    shape = (tensors.get(name) or {}).get("shape")
-    if not isinstance(shape, list) or len(shape) != axes:
-        has = ", ".join(sorted(set(tensors) - {"__metadata__"})) or "nothing"
+def _shape(tensors: Mapping[str, list[int]], name: str, axes: int, file: Path) -> list[int]:
+    shape = tensors.get(name)
+    if shape is None or len(shape) != axes:
+        has = ", ".join(sorted(tensors)) or "nothing"
         raise SpecError(f"{file}: static vectors are a tensor '{name}' of {axes} axes; it has {has}, shape {shape}")
-    return [int(size) for size in shape]
+    return shape

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from rag.core.errors import ContractError, IndexProblem
 from rag.core.memory import Need
-from rag.models import ModelFolder, resolve, weights_sha256
+from rag.models import ModelFolder, resolve
 from retrievers.encoder_kinds import Compute, Requested
 from retrievers.folder_kinds import first_that_reads
-from retrievers.made_by import require_same
+from retrievers.made_by import folder_facts, require_same
 from retrievers.sentence_folder import Role
 from retrievers.stores.token_vectors import TokenVectors
 
@@ -29,8 +29,8 @@ VERSION = 1
 class Asked:
     """What is asked of a model folder. `language`: for one with adapters for languages, whose it is to use."""
 
-    dtype: Requested = "auto"
-    language: str | None = None
+    dtype: Requested
+    language: str | None
 
 
 class TokenEncoderKind(Protocol):
@@ -135,9 +135,7 @@ class TokenEncoder:
         folder, (name, kind) = self._folder, self._named_kind
         return {
             "version": VERSION,
-            "model": str(folder.path) if folder.source == "path" else folder.name,
-            "revision": folder.revision if folder.source == "hub" else None,
-            "weights_sha256": weights_sha256(folder.path),
+            **folder_facts(folder),
             "dtype": kind.compute,
             "language": self._asked.language,
             "kind": name,
@@ -155,18 +153,22 @@ class TokenEncoder:
         Raises:
             ContractError: the model gave numbers that are not finite.
         """
-        rows = [vectors for _, vectors in self._kind.read(texts, role)]
-        made = TokenVectors.of(rows, dim=self.dim)
+        return self._read(texts, role)[0]
+
+    def encode_named(self, texts: Sequence[str], *, role: Role) -> tuple[TokenVectors, list[list[str]]]:
+        """The same, and what the tokens of each text are called."""
+        made, ids = self._read(texts, role)
+        return made, [self._kind.names(each) for each in ids]
+
+    def _read(self, texts: Sequence[str], role: Role) -> tuple[TokenVectors, list[list[int]]]:
+        read = self._kind.read(texts, role)
+        made = TokenVectors.of([vectors for _, vectors in read], dim=self.dim)
         if not np.isfinite(made.values).all():
             raise ContractError(
                 f"token encoder '{self.model}' gave a number that is not finite, in {self._kind.compute}. Its weights may be "
                 "damaged; with bfloat16, try dtype: float32."
             )
-        return made
-
-    def tokens(self, texts: Sequence[str], *, role: Role) -> list[list[str]]:
-        """What the tokens are called that `encode` gives vectors for."""
-        return [self._kind.names(ids) for ids, _ in self._kind.read(texts, role)]
+        return made, [ids for ids, _ in read]
 
     def memory(self) -> list[Need]:
         """Weights, and one batch. Loads nothing.

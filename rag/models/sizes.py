@@ -82,15 +82,27 @@ def count_parameters(folder: Path) -> int:
     return sum(map(_numbers_in, files))
 
 
-def _numbers_in(file: Path) -> int:
+def tensor_shapes(file: Path) -> dict[str, list[int]]:
+    """Tensor -> its shape, as the header of a safetensors file says it. No weights are read.
+
+    Raises:
+        ValueError: it cannot be read, or is no safetensors file.
+    """
     try:
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > _LARGEST_HEADER:
                 raise ValueError(f"a header of {length:,} bytes")
             header = json.loads(stream.read(length))
-        return sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as cause:
+        return {name: list(map(int, tensor["shape"])) for name, tensor in header.items() if name != "__metadata__"}
+    except (OSError, struct.error, KeyError, TypeError, AttributeError) as cause:
+        raise ValueError(str(cause)) from cause
+
+
+def _numbers_in(file: Path) -> int:
+    try:
+        return sum(map(prod, tensor_shapes(file).values()))
+    except ValueError as cause:
         raise MissingModel(f"'{file}' is no safetensors file: {cause}") from cause
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rag.core.memory import Need
 from rag.core.protocols import CanRelease
-from retrievers.legs.protocol import MADE_BY, Difference, Facts, LegKind, Sections, model_differences
+from retrievers.legs.protocol import MADE_BY, Difference, Facts, LegKind, Mask, Sections, model_differences
 
 Model = TypeVar("Model", bound=CanRelease)
 
@@ -19,9 +20,9 @@ class ModelLegKind(LegKind):
     holds: ClassVar[str]
     """What its files are, as a plan of memory names them."""
 
+    @abstractmethod
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
         """What the model takes that described itself so. Whether its files are still the same is not looked at."""
-        raise NotImplementedError
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         return model_differences(self.section, wanted, built, facts, model="model", dtype="dtype")
@@ -41,20 +42,31 @@ class ModelLegKind(LegKind):
         return [f"its model {leg.encoder.describe()['model']} is here, with the same weights"]
 
 
-class Opened(Generic[Model]):
-    """A model that is made when it is first asked for, by whichever thread, and once."""
+class ModelLeg(Generic[Model]):
+    """An opened leg with the model that made it, and with the filters of its index. Safe to share between threads.
 
-    def __init__(self, make: Callable[[], Model]) -> None:
-        self._make, self._lock = make, Lock()
-        self._made: Model | None = None
+    Args:
+        made_by: facts -> the model that they describe; called when it is first asked for, and once.
+    """
 
-    def __call__(self) -> Model:
+    def __init__(self, facts: Facts, mask: Mask, *, made_by: Callable[[Facts], Model]) -> None:
+        self._facts, self._mask, self._made_by = facts, mask, made_by
+        self._lock = Lock()
+        self._encoder: Model | None = None
+
+    @property
+    def encoder(self) -> Model:
+        """What made the leg, and reads its queries.
+
+        Raises:
+            IndexMismatch: its files here are not those that the leg was built with.
+        """
         with self._lock:
-            if self._made is None:
-                self._made = self._make()
-            return self._made
+            if self._encoder is None:
+                self._encoder = self._made_by(self._facts[MADE_BY])
+            return self._encoder
 
     def release(self) -> None:
-        """Let go of its weights, if it was made at all."""
-        if self._made is not None:
-            self._made.release()
+        """Let go of the model's weights, if it was asked for; the next query loads them again."""
+        if self._encoder is not None:
+            self._encoder.release()

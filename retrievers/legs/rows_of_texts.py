@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 from rag.core.progress import Progress, silent
 from retrievers.stores.computed import Columns, Computed, Row
@@ -20,7 +19,7 @@ class RowsBefore:
     row: Callable[[int], Row]
 
 
-class Rows(Sequence[Row]):
+class Rows:
     """Rows by their place, of which none is held."""
 
     def __init__(self, digests: Sequence[bytes], row: Callable[[bytes], Row]) -> None:
@@ -29,13 +28,7 @@ class Rows(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._digests)
 
-    @overload
-    def __getitem__(self, place: int) -> Row: ...
-    @overload
-    def __getitem__(self, place: slice) -> Rows: ...
-    def __getitem__(self, place: int | slice) -> Row | Rows:
-        if isinstance(place, slice):
-            return Rows(self._digests[place], self._row)
+    def __getitem__(self, place: int) -> Row:
         return self._row(self._digests[place])
 
     def __iter__(self) -> Iterator[Row]:

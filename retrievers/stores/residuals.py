@@ -14,6 +14,7 @@ ours, and costs what the benchmark says.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +44,19 @@ class Coded:
     centroids: NDArray[np.int32]
     left: NDArray[np.uint8]
     lengths: NDArray[np.float16]
+
+    def at(self, places: Any) -> Coded:
+        """Those at some places: a slice, or whole numbers."""
+        return Coded(centroids=self.centroids[places], left=self.left[places], lengths=self.lengths[places])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Coded]) -> Coded:
+        """One after the other; one part at least."""
+        return cls(
+            centroids=np.concatenate([part.centroids for part in parts]),
+            left=np.concatenate([part.left for part in parts]),
+            lengths=np.concatenate([part.lengths for part in parts]),
+        )
 
 
 def n_centroids(n_vectors: int) -> int:
@@ -118,12 +132,8 @@ class ResidualCodec:
 
     def encode(self, vectors: NDArray[np.float32]) -> Coded:
         """float32 [n, full_dim], as the model gave them."""
-        parts = [self._encode(vectors[start : start + _BLOCK]) for start in range(0, max(1, len(vectors)), _BLOCK)]
-        return Coded(
-            centroids=np.concatenate([part.centroids for part in parts]),
-            left=np.concatenate([part.left for part in parts]),
-            lengths=np.concatenate([part.lengths for part in parts]),
-        )
+        starts = range(0, max(1, len(vectors)), _BLOCK)
+        return Coded.joined([self._encode(vectors[start : start + _BLOCK]) for start in starts])
 
     def decode(self, coded: Coded) -> NDArray[np.float32]:
         """float32 [n, dim], of unit length but for rounding: what scores are computed of."""

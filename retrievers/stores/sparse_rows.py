@@ -8,23 +8,19 @@ postings/     token -> rows (`retrievers.stores.postings`)
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
-from retrievers.stores.arrays import VectorFile, load_array
-from retrievers.stores.column_blocks import ColumnBlocks
+from retrievers.stores.arrays import load_array
 from retrievers.stores.computed import Row
 from retrievers.stores.postings import Columns
-
-POSTINGS = "postings"
+from retrievers.stores.ragged_writer import POSTINGS, RaggedWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,48 +40,20 @@ class SparseRows:
         return {"tokens": self.tokens[span], "weights": self.weights[span]}
 
 
-class SparseWriter:
-    """Writes rows into a folder that exists. A context manager; what it wrote is whole once it is left without an error.
-
-    Raises:
-        OSError: the disk is full.
-    """
+class SparseWriter(RaggedWriter):
+    """Writes weighted tokens, row by row (`RaggedWriter`)."""
 
     def __init__(self, folder: Path, kind: type[np.int32] | type[np.float32]) -> None:
-        self._folder, self._kind = folder, kind
-        self._starts = array("q", [0])
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        (self._folder / POSTINGS).mkdir()
-        self._tokens = self._open.enter_context(VectorFile(self._folder / "tokens.npy", np.int32))
-        self._weights = self._open.enter_context(VectorFile(self._folder / "weights.npy", self._kind))
-        self._postings = self._open.enter_context(ColumnBlocks(self._folder / POSTINGS))
-        return self
-
-    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
-        if kind is not None:
-            self._open.__exit__(kind, value, trace)
-            return
-        with self._open:
-            self._postings.write(lambda _tokens, _rows, values: values.view(self._kind))
-            np.save(self._folder / "starts.npy", np.array(self._starts, dtype=np.int64))
-
-    @property
-    def n_weights(self) -> int:
-        """Weights so far."""
-        return self._starts[-1]
+        super().__init__(folder, {"tokens": np.int32, "weights": kind}, impact=kind)
+        self._kind = kind
 
     def add(self, rows: Sequence[Row]) -> None:
         """The next rows, one at least: their `tokens` and `weights`."""
-        begin = len(self._starts) - 1
-        for row in rows:
-            self._starts.append(self._starts[-1] + len(row["tokens"]))
+        of = self.begin(len(row["tokens"]) for row in rows)
         tokens = np.concatenate([row["tokens"] for row in rows])
         weights = np.concatenate([row["weights"] for row in rows]).astype(self._kind, copy=False)
-        self._tokens.append(tokens)
-        self._weights.append(weights)
-        of = np.repeat(np.arange(begin, len(self._starts) - 1), np.diff(self._starts[begin:]))
+        self._files["tokens"].append(tokens)
+        self._files["weights"].append(weights)
         self._postings.add(tokens, of, weights.view(np.int32))  # the bits of a weight, whatever its kind
 
 

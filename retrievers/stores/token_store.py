@@ -15,9 +15,7 @@ the estimates are scored by all their tokens (late interaction, `retrievers.stor
 from __future__ import annotations
 
 import sys
-from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,14 +24,13 @@ from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from rag.models.processor import multiplies_int8
-from retrievers.stores.arrays import VectorFile, load_vector
-from retrievers.stores.column_blocks import ColumnBlocks
+from retrievers.stores.arrays import load_vector
 from retrievers.stores.hits import tied
 from retrievers.stores.postings import Columns
+from retrievers.stores.ragged_writer import POSTINGS, RaggedWriter
 from retrievers.stores.residuals import Coded, ResidualCodec
 from retrievers.stores.sparse_rows import load_column
 
-POSTINGS = "postings"
 _FILES: dict[str, Any] = {"codes": np.int32, "left": np.uint8, "lengths": np.float16}
 _TOKENS_AT_ONCE = 1 << 16
 """Whose vectors are unpacked together: at 384 numbers 25 MB."""
@@ -49,7 +46,8 @@ class TokenStore:
 
     def __init__(self, codec: ResidualCodec, starts: NDArray[np.int64], coded: Coded, postings: Columns) -> None:
         self.codec, self._starts, self._coded, self._postings = codec, starts, coded, postings
-        self._filled = np.diff(starts) > 0
+        self.filled = np.diff(starts) > 0
+        """bool [rows]: which rows have a token."""
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -61,7 +59,7 @@ class TokenStore:
 
     def coded(self, row: int) -> Coded:
         """What is kept of a row's tokens."""
-        return self._slice(slice(int(self._starts[row]), int(self._starts[row + 1])))
+        return self._coded.at(slice(int(self._starts[row]), int(self._starts[row + 1])))
 
     def vectors(self, row: int) -> NDArray[np.float32]:
         """float32 [tokens, dim]: a row's tokens as they are scored."""
@@ -97,7 +95,7 @@ class TokenStore:
         mask: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The same for vectors on the codec's axes already: float32 [tokens, dim]."""
-        allowed = self._filled if mask is None else self._filled & mask
+        allowed = self.filled if mask is None else self.filled & mask
         rows = np.flatnonzero(allowed)
         if not len(turned) or not len(rows):
             return np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -158,13 +156,9 @@ class TokenStore:
         """What is kept of the tokens of rows, one after the other."""
         begins = self._starts[rows]
         if int(begins[-1] + sizes[-1] - begins[0]) == int(sizes.sum()):
-            return self._slice(slice(int(begins[0]), int(begins[-1] + sizes[-1])))
+            return self._coded.at(slice(int(begins[0]), int(begins[-1] + sizes[-1])))
         offsets = np.repeat(begins - (np.cumsum(sizes) - sizes), sizes)
-        return self._slice(offsets + np.arange(len(offsets)))
-
-    def _slice(self, places: Any) -> Coded:
-        coded = self._coded
-        return Coded(centroids=coded.centroids[places], left=coded.left[places], lengths=coded.lengths[places])
+        return self._coded.at(offsets + np.arange(len(offsets)))
 
     @classmethod
     def read(cls, folder: Path, *, n: int, turned: bool) -> Self:
@@ -192,53 +186,26 @@ class TokenStore:
         return cls(codec, starts, coded, Columns.read(folder / POSTINGS))
 
 
-class TokenWriter:
-    """Writes the tokens of rows into a folder that exists. A context manager; what it wrote is whole once it is left
-    without an error.
-
-    Raises:
-        OSError: the disk is full.
-    """
+class TokenWriter(RaggedWriter):
+    """Writes the tokens of rows, and the codec that they are kept by (`RaggedWriter`)."""
 
     def __init__(self, folder: Path, codec: ResidualCodec) -> None:
-        self._folder, self._codec = folder, codec
-        self._starts = array("q", [0])
-        self._open = ExitStack()
+        super().__init__(folder, _FILES, impact=np.float32)
+        self._codec = codec
 
     def __enter__(self) -> Self:
-        (self._folder / POSTINGS).mkdir()
         self._codec.write(self._folder)
-        self._files = {
-            name: self._open.enter_context(VectorFile(self._folder / f"{name}.npy", kind))
-            for name, kind in _FILES.items()
-        }
-        self._postings = self._open.enter_context(ColumnBlocks(self._folder / POSTINGS))
-        return self
-
-    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
-        if kind is not None:
-            self._open.__exit__(kind, value, trace)
-            return
-        with self._open:
-            self._postings.write(lambda _codes, _rows, values: values)
-            np.save(self._folder / "starts.npy", np.array(self._starts, dtype=np.int64))
-
-    @property
-    def n_tokens(self) -> int:
-        """Vectors so far."""
-        return self._starts[-1]
+        return super().__enter__()
 
     def add(self, coded: Coded, sizes: Sequence[int]) -> None:
         """The next rows: their tokens one after the other, and how many each has."""
-        begin = len(self._starts) - 1
-        for size in sizes:
-            self._starts.append(self._starts[-1] + size)
+        rows = self.begin(sizes)
         self._files["codes"].append(coded.centroids)
         self._files["left"].append(coded.left.reshape(-1))
         self._files["lengths"].append(coded.lengths)
-        rows = np.repeat(np.arange(begin, begin + len(sizes)), sizes)
         pairs = np.unique(np.stack([rows, coded.centroids.astype(np.int64)], axis=1), axis=0)
-        self._postings.add(pairs[:, 1], pairs[:, 0], np.ones(len(pairs), dtype=np.int32))
+        ones = np.ones(len(pairs), dtype=np.float32)
+        self._postings.add(pairs[:, 1], pairs[:, 0], ones.view(np.int32))
 
 
 def _products(vectors: NDArray[np.int8], query: NDArray[np.int8]) -> NDArray[np.float32]:

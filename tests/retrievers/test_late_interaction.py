@@ -158,8 +158,7 @@ class TestPlain:
         tokenizer, model = library.AutoTokenizer.from_pretrained(plain), library.AutoModel.from_pretrained(plain).eval()
         encoder = TokenEncoder(model=str(plain), dtype="float32")
         for role in ("query", "document"):
-            made = encoder.encode(TEXTS, role=role)
-            named = encoder.tokens(TEXTS, role=role)
+            made, named = encoder.encode_named(TEXTS, role=role)
             for place, text in enumerate(TEXTS):
                 given = tokenizer(text, return_tensors="pt")
                 with torch.no_grad():

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from rag.core.memory import Need
 from rag.core.types import Where
 from retrievers.legs.dense.settings import DenseSettings, ServedEncoderSettings
+from retrievers.legs.model_leg import ModelLeg
 from retrievers.legs.protocol import (
     MADE_BY,
     Before,
@@ -160,32 +160,23 @@ class DenseMaker(LegMaker):
         return Built(facts=facts, counts=counts, seconds={"encode": seconds})
 
 
-class LocalDense:
-    """The leg with its encoder and the filters of its index. Safe to share between threads."""
+def _remade(made_by: Facts) -> SentenceEncoder | ServedEncoder:
+    """The encoder that a leg's facts describe."""
+    if "server" in made_by:
+        from retrievers.legs.dense.served import ServedEncoder
+
+        return ServedEncoder.from_description(made_by)
+    from retrievers.encoders import SentenceEncoder
+
+    return SentenceEncoder.from_description(made_by)
+
+
+class LocalDense(ModelLeg["SentenceEncoder | ServedEncoder"]):
+    """See `ModelLeg`."""
 
     def __init__(self, leg: DenseLeg, facts: Facts, mask: Mask) -> None:
-        self._leg, self._facts, self._mask = leg, facts, mask
-        self._lock = Lock()
-        self._encoder: SentenceEncoder | ServedEncoder | None = None
-        self.served = _is_served(facts)
-
-    @property
-    def encoder(self) -> SentenceEncoder | ServedEncoder:
-        """The encoder that made the leg.
-
-        Raises:
-            IndexMismatch: its files here are not those that the leg was built with.
-        """
-        from retrievers.encoders import SentenceEncoder
-
-        with self._lock:
-            if self._encoder is None and self.served:
-                from retrievers.legs.dense.served import ServedEncoder
-
-                self._encoder = ServedEncoder.from_description(self._facts[MADE_BY])
-            elif self._encoder is None:
-                self._encoder = SentenceEncoder.from_description(self._facts[MADE_BY])
-            return self._encoder
+        super().__init__(facts, mask, made_by=_remade)
+        self._leg, self.served = leg, _is_served(facts)
 
     def __len__(self) -> int:
         return len(self._leg)
@@ -206,11 +197,6 @@ class LocalDense:
     def warm_up(self) -> None:
         """Load the encoder."""
         self.encoder.encode(["warm"], role="query")
-
-    def release(self) -> None:
-        """Let go of the encoder's weights; the next query loads them again."""
-        if self._encoder is not None:
-            self._encoder.release()
 
 
 def _is_served(facts: Facts) -> bool:

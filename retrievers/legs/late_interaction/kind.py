@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from rag.core.memory import Need
 from rag.core.types import ScorePart, Where
 from retrievers.legs.late_interaction.settings import LateInteractionSettings
-from retrievers.legs.model_leg import ModelLegKind, Opened
-from retrievers.legs.protocol import MADE_BY, RECALL, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.legs.model_leg import ModelLeg, ModelLegKind
+from retrievers.legs.protocol import RECALL, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
 
 if TYPE_CHECKING:
     from retrievers.legs.late_interaction.search import Found, LateInteractionSearch
-    from retrievers.legs.rows_of_texts import RowsBefore
+    from retrievers.legs.rows_of_texts import Rows, RowsBefore
     from retrievers.stores.computed import Columns, Row
-    from retrievers.stores.residuals import ResidualCodec
+    from retrievers.stores.residuals import Coded, ResidualCodec
     from retrievers.stores.token_store import TokenStore
     from retrievers.stores.token_vectors import TokenVectors
     from retrievers.token_encoders import TokenEncoder
@@ -119,7 +119,7 @@ class LateInteractionMaker(LegMaker):
         turned = codec.axes is not None
         facts: dict[str, Any] = {
             "rows": len(job.texts),
-            "n_tokens": writer.n_tokens,
+            "n_tokens": writer.n_values,
             "dim": codec.dim,
             "bits": codec.bits,
             "turned": turned,
@@ -142,11 +142,11 @@ class LateInteractionMaker(LegMaker):
 
         def row(place: int) -> Row:
             coded = store.coded(place)
-            return {"codes": coded.centroids, "left": coded.left, "lengths": coded.lengths}
+            return {"centroids": coded.centroids, "left": coded.left, "lengths": coded.lengths}
 
         return store.codec, RowsBefore(texts=before.texts, row=row)
 
-    def _learned(self, rows: Sequence[Row]) -> ResidualCodec:
+    def _learned(self, rows: Rows) -> ResidualCodec:
         """From the tokens of rows that are drawn without looking, always the same."""
         from retrievers.stores.residuals import ResidualCodec, n_centroids
 
@@ -160,14 +160,12 @@ class LateInteractionMaker(LegMaker):
             chosen.append(rows[place]["vectors"])
             total += len(chosen[-1])
         if not total:
-            chosen = [
-                np.eye(1, self.encoder.dim, dtype=np.float32)
-            ]  # no text has a token: there is nothing to learn from
+            chosen = [np.eye(1, self.encoder.dim, dtype=np.float32)]  # no text has a token to learn from
         sample = np.concatenate(chosen).astype(np.float32)
         return ResidualCodec.learn(sample, n_vectors=max(1, n_vectors), bits=self.settings.bits, dim=self.settings.dim)
 
 
-def _coded(rows: Sequence[Row], codec: ResidualCodec) -> tuple[Any, list[int]]:
+def _coded(rows: Sequence[Row], codec: ResidualCodec) -> tuple[Coded, list[int]]:
     """Rows as they are kept, and how many tokens each has. Some are coded already: those of the index before."""
     from retrievers.stores.residuals import Coded
 
@@ -176,18 +174,13 @@ def _coded(rows: Sequence[Row], codec: ResidualCodec) -> tuple[Any, list[int]]:
     parts, begin = [], 0
     for row in rows:
         if "vectors" not in row:
-            parts.append(Coded(centroids=row["codes"], left=row["left"], lengths=row["lengths"]))
+            parts.append(Coded(**row))
             continue
         assert made is not None
         span = slice(begin, begin + len(row["vectors"]))
-        parts.append(Coded(centroids=made.centroids[span], left=made.left[span], lengths=made.lengths[span]))
+        parts.append(made.at(span))
         begin = span.stop
-    together = Coded(
-        centroids=np.concatenate([part.centroids for part in parts]),
-        left=np.concatenate([part.left for part in parts]),
-        lengths=np.concatenate([part.lengths for part in parts]),
-    )
-    return together, [len(part.centroids) for part in parts]
+    return Coded.joined(parts), [len(part.centroids) for part in parts]
 
 
 def usual(k: int) -> tuple[int, int]:
@@ -200,11 +193,13 @@ def _recall(store: TokenStore) -> float:
 
     The mean over rows of the corpus, the first tokens of each as a query.
     """
-    filled = [row for row in np.random.default_rng(0).permutation(len(store)).tolist() if len(store.coded(row).left)]
     probes, rescored = usual(_RECALL_AT)
+    if len(store) <= rescored:  # then all rows are scored
+        return 1.0
+    filled = (row for row in np.random.default_rng(0).permutation(len(store)).tolist() if store.filled[row])
     n_rows = min(_MOST_SAMPLE, max(_LEAST_SAMPLE, _MOST_SCORED // max(1, store.n_tokens)))
     shares = []
-    for row in filled[:n_rows]:
+    for row in islice(filled, n_rows):
         query = store.vectors(row)[:_RECALL_TOKENS]
         true = _best(store.nearest(query, k=_RECALL_AT + 1, probes=1, rescored=len(store)), row)
         found = _best(store.nearest(query, k=_RECALL_AT + 1, probes=probes, rescored=rescored), row)
@@ -219,27 +214,19 @@ def _best(found: tuple[NDArray[np.int64], NDArray[np.float64]], row: int) -> set
     return set([each for each in best if each != row][:_RECALL_AT])
 
 
-class LocalLateInteraction:
-    """The leg with its model and the filters of its index. Safe to share between threads."""
+def _remade(made_by: Facts) -> TokenEncoder:
+    """The model that a leg's facts describe."""
+    from retrievers.token_encoders import TokenEncoder
+
+    return TokenEncoder.from_description(made_by)
+
+
+class LocalLateInteraction(ModelLeg["TokenEncoder"]):
+    """See `ModelLeg`. `store`: the tokens of every text."""
 
     def __init__(self, store: TokenStore, facts: Facts, mask: Mask) -> None:
+        super().__init__(facts, mask, made_by=_remade)
         self.store = store
-        self._facts, self._mask = facts, mask
-        self._encoder = Opened(self._open)
-
-    @property
-    def encoder(self) -> TokenEncoder:
-        """What made the leg.
-
-        Raises:
-            IndexMismatch: the model here is not the one that it was built with.
-        """
-        return self._encoder()
-
-    def _open(self) -> TokenEncoder:
-        from retrievers.token_encoders import TokenEncoder
-
-        return TokenEncoder.from_description(self._facts[MADE_BY])
 
     def read(self, texts: Sequence[str]) -> TokenVectors:
         """The tokens of queries."""
@@ -264,8 +251,9 @@ class LocalLateInteraction:
 
     def parts(self, query: str, rows: Sequence[int], texts: Sequence[str]) -> list[list[ScorePart]]:
         """The nearest token of each row to each token of a query."""
-        [asked], said = self.encoder.tokens([query], role="query"), self.encoder.tokens(texts, role="document")
-        vectors = self.store.codec.turn(self.read([query]).values)
+        read, [asked] = self.encoder.encode_named([query], role="query")
+        said = self.encoder.encode_named(texts, role="document")[1]
+        vectors = self.store.codec.turn(read.values)
         return [self._parts(asked, vectors, row, tokens) for row, tokens in zip(rows, said, strict=True)]
 
     def _parts(
@@ -279,7 +267,3 @@ class LocalLateInteraction:
     def warm_up(self) -> None:
         """Load the model."""
         self.read(["warm"])
-
-    def release(self) -> None:
-        """Let go of the model's weights; the next query loads them again."""
-        self._encoder.release()

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 import prompts
 from rag.core.errors import IndexProblem
 from rag.core.protocols import CanRelease, LocalLLM, Weights
-from rag.models import resolve, weights_sha256
+from rag.models import resolve
 from rag.models.chat import encode_prompt, encode_text
 from retrievers.analysis import LUCENE_STOP_WORDS
 from retrievers.batches import of_like_length
 from retrievers.legs.promptreps.settings import PromptRepsSettings
-from retrievers.made_by import require_same
+from retrievers.made_by import folder_facts, require_same
 
 if TYPE_CHECKING:
     from generators.llm.transformers import TransformersLLM
@@ -120,9 +120,7 @@ class PromptRepsEncoder:
         dtype = choose_dtype(llm.dtype, choose_device(llm.device))
         return {
             "version": VERSION,
-            "model": str(folder.path) if folder.source == "path" else folder.name,
-            "revision": folder.revision if folder.source == "hub" else None,
-            "weights_sha256": weights_sha256(folder.path),
+            **folder_facts(folder),
             "dtype": str(dtype).removeprefix("torch."),
             "prompt": self._prompt_name,
             "prompt_sha256": self.prompt.sha256,

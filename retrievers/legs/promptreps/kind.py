@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from rag.core.memory import Need
 from rag.core.types import Where
-from retrievers.legs.model_leg import ModelLegKind, Opened
+from retrievers.legs.model_leg import ModelLeg, ModelLegKind
 from retrievers.legs.promptreps.settings import PromptRepsSettings
-from retrievers.legs.protocol import MADE_BY, Built, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.legs.protocol import Built, Facts, Job, LegMaker, Mask, Opening, Sections
 
 if TYPE_CHECKING:
     from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
@@ -79,30 +79,22 @@ class PromptRepsMaker(LegMaker):
         return Built(facts=write_leg(rows, job.folder, n=len(job.texts)), counts={"n_represented": n_read})
 
 
-class LocalPromptReps:
-    """The leg with its model and the filters of its index. Safe to share between threads.
+def _remade(made_by: Facts) -> PromptRepsEncoder:
+    """The model that a leg's facts describe."""
+    from retrievers.legs.promptreps.encoder import PromptRepsEncoder
+
+    return PromptRepsEncoder.from_description(made_by)
+
+
+class LocalPromptReps(ModelLeg["PromptRepsEncoder"]):
+    """See `ModelLeg`.
 
     `units`: the representation of every row, memory-mapped.
     """
 
     def __init__(self, units: Representations, postings: Columns, facts: Facts, mask: Mask) -> None:
-        self.units = units
-        self._postings, self._facts, self._mask = postings, facts, mask
-        self._encoder = Opened(self._open)
-
-    @property
-    def encoder(self) -> PromptRepsEncoder:
-        """What made the leg.
-
-        Raises:
-            IndexMismatch: model or prompt here are not those that it was built with.
-        """
-        return self._encoder()
-
-    def _open(self) -> PromptRepsEncoder:
-        from retrievers.legs.promptreps.encoder import PromptRepsEncoder
-
-        return PromptRepsEncoder.from_description(self._facts[MADE_BY])
+        super().__init__(facts, mask, made_by=_remade)
+        self.units, self._postings = units, postings
 
     def nearest(self, vector: NDArray[np.float32], *, k: int, where: Where | None = None) -> Best:
         """By inner product with the units' vectors."""
@@ -124,7 +116,3 @@ class LocalPromptReps:
     def warm_up(self) -> None:
         """Load the model."""
         self.encoder.encode(["warm"], role="query")
-
-    def release(self) -> None:
-        """Let go of the model's weights; the next query loads them again."""
-        self._encoder.release()

@@ -40,7 +40,7 @@ def write_leg(units: Iterable[Row], folder: Path, *, n: int) -> dict[str, Any]:
             sparse.add(block)
             begin += len(block)
     dense.flush()
-    return {"rows": n, "dim": dim, "n_weights": sparse.n_weights, "postings": True}
+    return {"rows": n, "dim": dim, "n_weights": sparse.n_values, "postings": True}
 
 
 def open_postings(folder: Path, facts: Mapping[str, Any], units: Representations) -> Columns:

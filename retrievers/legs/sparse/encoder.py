@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from rag.core.errors import ContractError, IndexProblem, SpecError
 from rag.core.memory import Need, place
-from rag.models import ModelFolder, resolve, weights_sha256
+from rag.models import ModelFolder, resolve
 from retrievers.batches import of_like_length
 from retrievers.legs.sparse.folder import SparseFolder, read_sparse_folder
 from retrievers.legs.sparse.settings import SparseSettings
-from retrievers.made_by import require_same
+from retrievers.made_by import folder_facts, require_same
 from retrievers.stores.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ class SparseEncoder:
         folder, how = self._folder, self._how
         return {
             "version": VERSION,
-            "model": str(folder.path) if folder.source == "path" else folder.name,
-            "revision": folder.revision if folder.source == "hub" else None,
-            "weights_sha256": weights_sha256(folder.path),
+            **folder_facts(folder),
             "dtype": self.compute,
             "pooling": how.pooling,
             "activation": self.activation,

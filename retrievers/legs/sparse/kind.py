@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rag.core.memory import Need
 from rag.core.types import ScorePart, Where
-from retrievers.legs.model_leg import ModelLegKind, Opened
-from retrievers.legs.protocol import MADE_BY, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.legs.model_leg import ModelLeg, ModelLegKind
+from retrievers.legs.protocol import Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
 from retrievers.legs.sparse.settings import SparseSettings
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class SparseMaker(LegMaker):
             left = iter(rows)
             while some := list(islice(left, BLOCK)):
                 writer.add(some)
-        facts = {"rows": len(job.texts), "n_weights": writer.n_weights}
+        facts = {"rows": len(job.texts), "n_weights": writer.n_values}
         return Built(facts=facts, counts={"n_weighed": n_read})
 
 
@@ -109,30 +109,22 @@ def _rows_before(before: Before | None) -> RowsBefore | None:
     return None if before is None else RowsBefore(texts=before.texts, row=before.leg().rows.row)
 
 
-class LocalSparse:
-    """The leg with its model and the filters of its index. Safe to share between threads.
+def _remade(made_by: Facts) -> SparseEncoder:
+    """The model that a leg's facts describe."""
+    from retrievers.legs.sparse.encoder import SparseEncoder
+
+    return SparseEncoder.from_description(made_by)
+
+
+class LocalSparse(ModelLeg["SparseEncoder"]):
+    """See `ModelLeg`.
 
     `rows`: the weighted terms of every text, memory-mapped.
     """
 
     def __init__(self, rows: SparseRows, postings: Columns, facts: Facts, mask: Mask) -> None:
-        self.rows = rows
-        self._postings, self._facts, self._mask = postings, facts, mask
-        self._encoder = Opened(self._open)
-
-    @property
-    def encoder(self) -> SparseEncoder:
-        """What made the leg.
-
-        Raises:
-            IndexMismatch: the model here is not the one that it was built with.
-        """
-        return self._encoder()
-
-    def _open(self) -> SparseEncoder:
-        from retrievers.legs.sparse.encoder import SparseEncoder
-
-        return SparseEncoder.from_description(self._facts[MADE_BY])
+        super().__init__(facts, mask, made_by=_remade)
+        self.rows, self._postings = rows, postings
 
     def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
         """Terms and weights of queries."""
@@ -166,7 +158,3 @@ class LocalSparse:
     def warm_up(self) -> None:
         """Load what the first query needs: the model, or the table that weighs queries in its place."""
         self.weigh(["warm"], by="auto")
-
-    def release(self) -> None:
-        """Let go of the model's weights; the next query loads them again."""
-        self._encoder.release()
