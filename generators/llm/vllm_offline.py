@@ -24,6 +24,7 @@ from rag.models.chat import encode_prompt, encode_text, end_of_turn, turn_stops
 from rag.models.identity import weights_signature
 
 _ENGINE_BYTES = 1 << 30  # Python, torch and vLLM in the engine's process, with its buffers
+_BATCH_TOKENS = 4096  # that vLLM reads at a time on a processor, where no window is longer
 _AT_ONCE = 128  # tokens whose log-probabilities vLLM gives for one place
 
 
@@ -360,6 +361,12 @@ class VLLMOfflineLLM:
             # A small model that may put blanks between JSON's tokens does so until it is cut off.
             "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         }
+        if current_platform.is_cpu():
+            # A prompt that is read in pieces ends the engine on a processor where its sampling has a seed (vLLM 0.32).
+            settings |= {
+                "enable_chunked_prefill": False,
+                "max_num_batched_tokens": max(_BATCH_TOKENS, self.context_window),
+            }
         if self.kv_cache_gib is not None:
             settings["kv_cache_memory_bytes"] = int(self.kv_cache_gib * 2**30)
         return settings
