@@ -5,11 +5,12 @@ items are a committed list (benchmarks/samples/clapnq.json). `--split tune` take
 means come with 95% bootstrap intervals. `--closed-book` also asks the same model the answerable ones without passages. With
 `--enough` a GGUF file reads the passages once for both questions where `--batch` is 1. Every answer is kept in a
 file as it comes, under the identity of its graph: the same command goes on where it was stopped. That identity does not
-know this code, so after a change of it give another `--work`. Needs the folder that RAGLINE_EVAL_DATA names.
+know this code, so after a change of it give another `--work`. `--curve` says of answers that were all written (`--least`
+so low that nothing is declined) what every other `least` would have declined. Needs the folder that RAGLINE_EVAL_DATA names.
 
     python -m benchmarks.cited_answers [--limit N] [--split report|tune] [--graph ask] [--prompt answer_cited]
-        [--model NAME.gguf] [--passages N] [--markers auto|form|free] [--enough answer_enough]
-        [--least X] [--closed-book] [--record]
+        [--model NAME.gguf | --model NAME --vllm] [--passages N] [--markers auto|form|free] [--enough answer_enough]
+        [--least X] [--curve] [--closed-book] [--record]
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from rag.evaluate.beir import Item, load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.build import build
 from rag.graph.load import load_spec
-from rag.graph.spec import Node, Spec
+from rag.graph.spec import Node, Part, Spec
 from rag.graph.writer import with_writer
 from rag.pipeline import Pipeline
 from rag.pipeline.identity import graph_identity
@@ -42,6 +43,7 @@ from retrievers.index.protocol import Index
 SAMPLE = SAMPLES / "clapnq.json"
 SEED, REPORT, TUNE = 20260, 50, 20
 OVERLAP = ("EM", "F1", "ROUGE-L")
+LEASTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 
 
 def draw(items: Sequence[Item]) -> dict[str, list[str]]:
@@ -126,6 +128,7 @@ def line_of(answer: Answer, seconds: float) -> Line:
         "passages": [hit.doc_id for hit in answer.context.passages],
         "outcome": answer.outcome.kind,
         "counts": dict(answer.outcome.counts),
+        "enough": answer.enough,
         "tokens": [answer.usage.prompt_tokens, answer.usage.new_tokens],
         "seconds": round(seconds, 3),
     }
@@ -195,6 +198,31 @@ def cited(
     }
 
 
+def in_vllm(spec: Spec, model: str) -> Spec:
+    """The graph with this model run by vLLM in this process."""
+    part = Part(use="llm.vllm_offline", params={"model": model, "max_model_len": 4096, "kv_cache_gib": 2})
+    models = {name: part for name, own in spec.graph.models.items() if own.params.get("model") == model}
+    graph = spec.graph.model_copy(update={"models": {**spec.graph.models, **models}})
+    return spec.model_copy(update={"graph": graph})
+
+
+def curve(lines: Sequence[Line], items: Mapping[str, Item]) -> Iterator[str]:
+    """What each `least` declines of answers that were all written, as a Markdown table."""
+    yield "| least | refused, unanswerable | refused, answerable | its own passage cited, of all answerable |"
+    yield "| ---: | --- | --- | --- |"
+    kinds = [[line for line in lines if items[line["qid"]].answerable is kind] for kind in (False, True)]
+    for least in LEASTS:
+        told = [interval([float(_refused(line, least)) for line in kind]) for kind in kinds]
+        cites = gold(dict(items), "model")
+        told.append(interval([float(not _refused(line, least) and cites(answer_of(line))) for line in kinds[1]]))
+        cells = " | ".join(f"{f['share']:.2f} [{f['low']:.2f}, {f['high']:.2f}]" for f in told)
+        yield f"| {least:g} | {cells} |"
+
+
+def _refused(line: Line, least: float) -> bool:
+    return line["status"] == "no_answer" or (line["enough"] is not None and line["enough"] < least)
+
+
 def shown(name: str, lines: Sequence[Line], figures: Mapping[str, Mapping[str, float]]) -> None:
     print(f"{name}: {len(lines)} items")
     for what, f in figures.items():
@@ -214,15 +242,19 @@ def main() -> None:
     arguments.add_argument("--graph", default="ask")
     arguments.add_argument("--prompt", help="of the generator, in place of the graph's")
     arguments.add_argument("--model", help="that writes, in place of the graph's")
+    arguments.add_argument("--vllm", action="store_true", help="run the model in vLLM")
     arguments.add_argument("--passages", type=int, help="most passages, in place of the graph's")
     arguments.add_argument("--markers", choices=("auto", "form", "free"))
     arguments.add_argument("--enough", help="prompt by which the model first says whether the passages are enough")
     arguments.add_argument("--least", type=float, help="log-odds of Yes from which on they are")
+    arguments.add_argument("--curve", action="store_true", help="print what every `least` would have declined")
     arguments.add_argument("--closed-book", action="store_true", help="also ask the answerable ones without passages")
     arguments.add_argument("--batch", type=int, default=20)
     arguments.add_argument("--work", type=Path, default=Path("runs/cited_answers.jsonl"), help="where answers are kept")
     arguments.add_argument("--record", action="store_true", help="append to results/cited_answers.jsonl")
     given = arguments.parse_args()
+    if given.vllm and not given.model:
+        arguments.error("--vllm: give --model NAME, the model that vLLM runs")
     dataset = load_beir(data_folder() / "clapnq")
     items = {item.qid: item for item in dataset.items()}
     if not SAMPLE.exists():
@@ -240,11 +272,14 @@ def main() -> None:
     asked_for = {f"graph {given.graph}": (spec, index)}
     if given.closed_book:
         asked_for["closed book"] = (with_writer(load_spec("closed-book"), model=given.model), None)
-    for name, (graph, over) in asked_for.items():
+    for name, (spec, over) in asked_for.items():
+        graph = in_vllm(spec, given.model) if given.vllm else spec
         wanted = [items[qid] for qid in qids if over or items[qid].answerable]
         lines = answer_lines(graph, over, wanted, Work(given.work), given)
         figures = figures_of(lines, items)
         shown(f"clapnq, {given.split}, {name}, {given.model or 'its own model'}", lines, figures)
+        if given.curve and over:
+            print(*curve(lines, items), sep="\n")
         if given.record:
             told = {"split": given.split, "graph": name, "settings": lines[0]["settings"], "model": given.model}
             asked_with = {name: getattr(given, name) for name in ("prompt", "passages", "markers", "enough", "least")}

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.make_samples import JUDGEMENTS, data_folder
 from benchmarks.record import record
-from rag.core.protocols import Fuser
+from rag.core.protocols import Fuser, Retriever
 from rag.core.trec import Qrels
 from rag.core.types import Query, Ranking
 from rag.evaluate import Evaluation, evaluate
@@ -63,20 +63,31 @@ def searched(
     qrels = dataset.qrels()
     queries = dataset.queries_of(qrels)[:limit]
     with LocalIndex.open(folder) as index:
-        found = {each: _searched(each, index, queries, report, depth) for each in retrievers}
+        found = {
+            each: timed(RETRIEVERS.get(each)(index=index), each, LEGS[each], index, queries, report, depth=depth)
+            for each in retrievers
+        }
     return found, {query.qid: qrels[query.qid] for query in queries}
 
 
-def _searched(retriever: str, index: LocalIndex, queries: Sequence[Query], report: IndexReport, depth: int) -> Searched:
-    made = RETRIEVERS.get(retriever)(index=index)
-    made.retrieve(queries[:1], k=depth)  # what the first question loads is no cost of the others
+def timed(
+    retriever: Retriever,
+    source: str,
+    leg: str,
+    index: LocalIndex,
+    queries: Sequence[Query],
+    report: IndexReport,
+    *,
+    depth: int,
+) -> Searched:
+    """Rankings of a retriever under a name, all queries together, and what its leg takes."""
+    retriever.retrieve(queries[:1], k=depth)  # what the first question loads is no cost of the others
     begun = perf_counter()
-    rankings = made.retrieve(queries, k=depth)
+    rankings = retriever.retrieve(queries, k=depth)
     seconds = (perf_counter() - begun) / len(queries)
-    leg = LEGS[retriever]
     size = sum(fact.size_bytes for path, fact in index.manifest.files.items() if path.startswith(f"{leg}/"))
     return Searched(
-        rankings=[replace(ranking, source=retriever) for ranking in rankings],
+        rankings=[replace(ranking, source=source) for ranking in rankings],
         seconds=seconds,
         bytes_per_document=size / len(index),
         build_seconds=None if report.unchanged else report.seconds.get(leg),

@@ -57,6 +57,9 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", metavar="WORD", help="only methods whose name has one of these in it")
     parser.add_argument("--limit", type=int, help="queries per set; all of the study otherwise")
+    parser.add_argument(
+        "--busy", action="store_true", help="the machine has other work: the lines' seconds do not count"
+    )
     parser.add_argument("--lines", type=Path, help="the work file, if not the study's")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where indexes are kept")
     options = parser.parse_args()
@@ -70,7 +73,7 @@ def main() -> int:
             if cell.declared.name in options.sets
             and (not options.methods or any(word in cell.method.name for word in ["plain", *options.methods]))
         ]
-        runner, limit = Runner(lines, options.folder, study), options.limit or study.queries
+        runner, limit = Runner(lines, options.folder, study, busy=options.busy), options.limit or study.queries
         failed = run(runner, wanted, limit=limit, minutes=options.minutes)
     if options.lines is None:
         write_pages(lines, study=study)

@@ -42,6 +42,12 @@ class Row:
         return fmean(float(line[name]) for line in self.lines)
 
     @property
+    def seconds(self) -> float:
+        """The mean, of the lines that had the machine to themselves where there are any."""
+        quiet = [line["seconds"] for line in self.lines if not line.get("busy")]
+        return fmean(quiet or [line["seconds"] for line in self.lines])
+
+    @property
     def verdict(self) -> str:
         if self.against is None:
             return ""
@@ -104,7 +110,7 @@ def points(work: Work, study: Study = SMALL) -> list[Point]:
         Point(
             name=name,
             kind=rows[0].cell.method.stage,
-            seconds=fmean(row.mean("seconds") for row in rows),
+            seconds=fmean(row.seconds for row in rows),
             gain=fmean(row.against.difference for row in rows if row.against is not None),
         )
         for name, rows in by_method.items()
@@ -217,7 +223,7 @@ def _cells(row: Row, study: Study) -> list[str]:
         ", ".join(f"{kind} {count}" for kind, count in outcomes.most_common()),
         bad_calls(row.lines),
         *(f"{row.mean(name):.0f}" for name in ("calls", "prompt", "cached", "new")),
-        f"{row.mean('seconds'):.2f}",
+        f"{row.seconds:.2f}",
     ]
 
 

@@ -11,9 +11,10 @@ Each question has its documents as context, ordered by the default encoder's cos
 
 An answer is right where it holds one of the set's answers and none of its wrong ones, and misled where it holds a wrong
 one; the rest is refused, or says neither. Questions are drawn once, two of three with a misleading document. Every result
-is one line in a work file, so a run that was stopped goes on where it was.
+is one line in a work file, so a run that was stopped goes on where it was. A .gguf file answers in llama.cpp, any other
+model in vLLM.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.misleading [WAY ...] [--limit 60] [--model NAME.gguf]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.misleading [WAY ...] [--limit 60] [--model NAME]
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from rag.core.ranking import ranked
 from rag.core.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
 from rag.evaluate.significance import mean_interval
 from rag.evaluate.text_overlap import holds
+from rag.models import GGUF
 
 WORK = RESULTS / "misleading.jsonl"
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -78,6 +80,13 @@ class Remembering:
         self._said |= {keys[place]: (done, each) for place, done in zip(new, completions, strict=True)}
         self.seconds += sum(self._said[key][1] for key in keys)
         return [self._said[key][0] for key in keys]
+
+
+def engine(model: str) -> Any:
+    """What runs the model."""
+    if model.endswith(GGUF):
+        return LLMS.get("llama_cpp")(model=model, context_window=4096)
+    return LLMS.get("vllm_offline")(model=model, max_model_len=4096, kv_cache_gib=2)
 
 
 def items(limit: int) -> list[Item]:
@@ -161,7 +170,7 @@ def main() -> None:
     if unknown := set(given.ways) - set(WAYS):
         parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
     work, drawn, settings = Work(given.work), items(given.limit), given.model
-    llm = Remembering(LLMS.get("llama_cpp")(model=given.model, context_window=4096))
+    llm = Remembering(engine(given.model))
     for item in drawn:
         for way in given.ways:
             if work.get(way, "ramdocs", item["id"], settings):

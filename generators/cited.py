@@ -209,9 +209,12 @@ class CitedGenerator:
         return odds is None or odds >= self.least
 
     def _render(self, prompt: PromptTemplate, context: Context) -> Prompt:
-        passages = "\n\n".join(numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1))
-        turns = prompt.render(passages=passages, question=context.query.asked)
+        turns = prompt.render(passages=self.shown(context), question=context.query.asked)
         return with_history(turns, context.query)
+
+    def shown(self, context: Context) -> str:
+        """What the model reads of a context."""
+        return "\n\n".join(numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1))
 
     def _sampling(self, context: Context) -> SamplingParams:
         if not self.keeps_form:

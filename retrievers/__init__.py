@@ -12,5 +12,6 @@ RETRIEVERS = Registry(
         "promptreps": "retrievers.promptreps:PromptRepsRetriever",
         "run": "retrievers.run:RunRetriever",
         "sparse": "retrievers.sparse:SparseRetriever",
+        "walk": "retrievers.walk:WalkRetriever",
     },
 )

@@ -15,7 +15,11 @@ from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec
 from rag.graph.schema import graph_schema
 from rag.graph.signature import REQUIRED, Param, core_of, signature
+from rag.graph.spec import GraphSpec
 from rag.pipeline.memory_plan import MemoryPlan, plan_turns, require_room
+
+RECIPES = "recipes"
+"""What `rag list` is asked for graphs that are a system of a paper."""
 
 
 def run(args: Namespace) -> int:
@@ -74,19 +78,19 @@ def _draw(args: Namespace) -> int:
 
 
 def _list(args: Namespace) -> int:
-    if args.stage not in (None, "graph", *TABLES):
-        raise SpecError(f"no stage '{args.stage}'. {did_you_mean(args.stage, ['graph', *TABLES])}")
+    if args.stage not in (None, "graph", RECIPES, *TABLES):
+        raise SpecError(f"no stage '{args.stage}'. {did_you_mean(args.stage, ['graph', RECIPES, *TABLES])}")
     listing = [
         component(stage, name)
         for stage, (registry, _) in TABLES.items()
         if args.stage in (None, stage)
         for name in registry
     ]
-    graphs = (
-        [{"name": n, "description": load_spec(n).graph.description} for n in builtin_names()]
-        if args.stage in (None, "graph")
-        else []
-    )
+    graphs = [
+        {"name": name, "description": graph.description, **_recipe(graph)}
+        for name, graph in ((name, load_spec(name).graph) for name in builtin_names())
+        if args.stage in (None, "graph") or (args.stage == RECIPES and graph.recipe)
+    ]
     if args.json:
         say_json({"components": listing, "graphs": graphs})
         return 0
@@ -99,7 +103,14 @@ def _list(args: Namespace) -> int:
             say(f"      {p['name']}: {p['type']} ({default}) {p['description']}".rstrip())
     for graph in graphs:
         say(f"graph {graph['name']}\n    {graph['description']}")
+        if "source" in graph:
+            say(f"    {graph['system']}: {graph['source']}")
     return 0
+
+
+def _recipe(graph: GraphSpec) -> dict[str, str]:
+    """Which system a graph is, where it is one."""
+    return {} if graph.recipe is None else graph.recipe.model_dump()
 
 
 def component(stage: str, name: str) -> dict[str, Any]:

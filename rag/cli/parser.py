@@ -392,7 +392,9 @@ def parser() -> ArgumentParser:
     draw.add_argument("-o", "--output", required=True, metavar="F", help="file to write: .svg, .mmd or .html")
 
     listing = command("list", "components with parameters and sources", module="graphs")
-    listing.add_argument("stage", nargs="?", help="one stage, or 'graph' for the built-in graphs")
+    listing.add_argument(
+        "stage", nargs="?", help="one stage, 'graph' for built-in graphs, 'recipes' for those of papers"
+    )
     listing.add_argument("--json", action="store_true", help="print one JSON document")
 
     doctor = command("doctor", "what is installed and works")

@@ -63,11 +63,19 @@ class InnerGraph(Body):
     budget: Budget = Budget()
 
 
+class Recipe(_Frozen):
+    """Which system of the literature a graph is."""
+
+    system: str = Field(description="Its name.")
+    source: str = Field(description="Authors, venue, number of the paper.")
+
+
 class GraphSpec(_Frozen):
     """A whole graph."""
 
     version: Literal[1] = Field(description="Version of this format.")
     description: str = ""
+    recipe: Recipe | None = Field(default=None, description="The system that this graph is, where it is one.")
     index: IndexSettings = Field(default_factory=IndexSettings, description="How an index for this graph is made.")
     models: dict[str, Part] = Field(default_factory=dict, description="Models that nodes share, by name.")
     graphs: dict[str, InnerGraph] = Field(default_factory=dict, description="Graphs that components may be given.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from generators.llm.transformers import TransformersLLM
-from rag.core.types import Document, Query, Ranking
+from rag.core.types import Answer, Context, Document, Query, Ranking
 from rag.graph.kinds import TABLES
 from rag.graph.signature import REQUIRED, needed_powers, signature
 from rag.indexing import build_index
@@ -31,6 +31,10 @@ Make = Callable[[str, str], Any]
 SMALL: dict[str, dict[str, Any]] = {
     "generate.cited": {"max_tokens": 8},
     "generate.closed_book": {"max_tokens": 8},
+    "generate.chain": {"steps": 2, "plan_tokens": 8, "max_tokens": 8},
+    "generate.follow_up": {"rounds": 2, "questions": 2, "plan_tokens": 8, "max_tokens": 8},
+    "generate.label": {"labels": ["one", "another"]},
+    "generate.stride": {"stride": 4, "max_tokens": 8, "max_words": 8},
     "reformulate.code": {"n": 2, "max_tokens": 8},
     "reformulate.decompose": {"max_tokens": 16},
     "reformulate.genqr_ensemble": {"n": 2, "max_tokens": 8},
@@ -85,6 +89,22 @@ def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, .
     return LocalIndex.open(folder / "idx")
 
 
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """An inner graph: the best passage by BM25, and an answer from it. Its budget is never spent."""
+
+    retriever: Any
+    generator: Any
+
+    def run(self, queries: Sequence[Query]) -> list[Answer]:
+        rankings = self.retriever.retrieve(queries, k=1) if queries else []
+        answers: list[Answer] = self.generator.generate([Context(query=r.query, passages=r.hits) for r in rankings])
+        return answers
+
+    def spent(self, query: Query) -> str:
+        return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """What parameters are filled with: by type, and by name (`plain`)."""
@@ -115,7 +135,10 @@ def given(
     run.write_text("\n".join(lines) + "\n")
     dictionary = run.with_name("names.json")
     dictionary.write_text('{"laptop": {"de": "Klapprechner", "fr": "ordinateur portable"}}')
+    triples = run.with_name("triples.tsv")
+    triples.write_text("frame\twarranty\tten_years\nlaptop\tlost\tofficer\n")
     plain = {
+        "triples": str(triples),
         "model": str(tiny_classifier(run.with_name("classifier"))),
         "checkpoint": str(
             tiny_classifier(run.with_name("nli"), labels=3, names=("entailment", "neutral", "contradiction"))
@@ -145,6 +168,10 @@ def make(given: Given) -> Make:
                 values[p.name] = given.llm
             elif p.resource == "index":
                 values[p.name] = given.index
+            elif p.resource == "retrieve":
+                values[p.name] = of("retrieve", "bm25")
+            elif p.resource == "graph":
+                values[p.name] = Inner(of("retrieve", "bm25"), of("generate", "cited"))
             elif p.resource == "rerank":
                 values[p.name] = of("rerank", str(p.default), **values.pop("params", {}))
             elif (

@@ -16,7 +16,7 @@ from rag.graph.making import Complain, Supplied, make
 from rag.graph.signature import Param, core_of, signature
 from rag.graph.spec import Part
 from rag.pipeline.identity import part_identity
-from tests.contracts.conftest import SMALL, Given
+from tests.contracts.conftest import SMALL, Given, Inner
 
 OTHER: dict[str, Any] = {
     "stages": [[5, 2]],
@@ -32,8 +32,13 @@ OTHER: dict[str, Any] = {
     "device": "cuda:1",
     "head_weights": {"0-0": 0.5},
     "curve": [[0, 1], [5, 0.5]],
+    "labels": ["one", "two"],
+    "outcomes": ["Up", "Down"],
 }
 """A value for parameters that type alone does not tell one for."""
+
+
+INNER = Inner(None, None)
 
 
 def parts() -> list[tuple[str, str]]:
@@ -81,16 +86,17 @@ def made_of(given: Given, stage: str, name: str, params: dict[str, Any]) -> tupl
             of, told = made_of(given, "rerank", inner.use.partition(".")[2], dict(inner.params))
             complaints.extend(told)
             return Supplied(thing=of and of.part, inline=(of,) if of else ())
-        return Supplied(thing=given.index if param.resource == "index" else given.llm)
+        things = {"index": given.index, "graph": INNER, "retrieve": INNER}  # an inner graph is a part of its own
+        return Supplied(thing=things.get(str(param.resource), given.llm))
 
-    part = Part(use=f"{stage}.{name}", params={p.name: "x" for p in _llms(stage, name)} | params)
+    part = Part(use=f"{stage}.{name}", params={p.name: "x" for p in _supplied(stage, name)} | params)
     made = make(part, kind.registry.get(name), kind.method, supply, lambda place, why: complaints.append(why))
     return made, complaints
 
 
-def _llms(stage: str, name: str) -> list[Param]:
+def _supplied(stage: str, name: str) -> list[Param]:
     params = signature(STAGES[stage].registry.get(name), STAGES[stage].method).params
-    return [p for p in params if p.resource == "llm"]
+    return [p for p in params if p.resource in ("llm", "graph", "retrieve")]
 
 
 def identity(made: Made | None, complaints: list[str]) -> str:
@@ -118,7 +124,11 @@ def test_every_parameter_is_in_the_identity(
     before = identity(*made_of(given, stage, name, params))
     assert identity(*made_of(given, stage, name, params)) == before
     for param in signature(STAGES[stage].registry.get(name), STAGES[stage].method).params:
-        if param.resource in ("index", "llm") or param.name in given.plain or "prompt" in param.name:
+        if (
+            param.resource in ("index", "llm", "graph", "retrieve")
+            or param.name in given.plain
+            or "prompt" in param.name
+        ):
             continue
         value = params.get(param.name, param.default)
         tried: list[str] = []

@@ -17,7 +17,9 @@ def test_every_built_in_graph_becomes_well_formed_svg_with_all_nodes(name: str) 
     texts = {e.text for e in root.iter("{http://www.w3.org/2000/svg}text")}
     assert set(graph.nodes) <= texts
     edges = list(root.iter("{http://www.w3.org/2000/svg}path"))
-    assert len(edges) == 1 + sum(len(node.inputs) for node in graph.nodes.values())
+    nodes = [node for body in (graph, *graph.graphs.values()) for node in body.nodes.values()]
+    threads = len(graph.graphs)  # from who is given an inner graph to its frame
+    assert len(edges) == 1 + sum(len(node.inputs) for node in nodes) + threads
 
 
 def test_mermaid_names_every_edge() -> None:

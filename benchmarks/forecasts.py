@@ -1,0 +1,179 @@
+"""Forecasts from dated news with a cut-off (AutoCast++): Brier scores with and without news, recency and grades.
+
+    base      the share of questions of the other half that came true, said of every question
+    crowd     the market's value at the cut-off, which is in the data
+    no-news   `generate.forecast` without passages
+    found     hybrid search under `date <= cut-off`, the first five items
+    recent    the first twenty of them by relevance times recency, `rerank.recency`, the first five
+
+Passages later than the cut-off are counted, and there must be none. Every forecast is one line in a work file. Ten even bins
+give the calibration. The model runs in vLLM, so this wants its Python.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.forecasts [WAY ...] [--n 150] [--model NAME]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.make_samples import data_folder
+from benchmarks.record import RESULTS
+from benchmarks.work_lines import Line, Work
+from rag.core.types import Answer, Query
+from rag.evaluate.beir import load_beir
+from rag.evaluate.graph_evaluation import cached_index
+from rag.evaluate.significance import mean_interval, paired_randomisation
+from rag.graph.load import load_spec
+from rag.pipeline import load_pipeline
+
+WORK = RESULTS / "forecasts.jsonl"
+MODEL = "qwen2.5-coder-1.5b-instruct"
+WAYS = ("base", "crowd", "no-news", "found", "recent")
+SEED, TOGETHER, BINS = 20266, 16, 10
+_YES = re.compile(r"Yes ([\d.]+)%")
+Item = dict[str, Any]
+
+
+def drawn() -> list[Item]:
+    """Questions whose cut-off the corpus covers, one date of each, in a fixed random order."""
+    with gzip.open(data_folder() / "forecast" / "questions.jsonl.gz", "rt", encoding="utf-8") as lines:
+        records = [json.loads(line) for line in lines]
+    items = [item for item in records if item["corpus_covers_cutoff"] and item["resolved_to"] in (0.0, 1.0)]
+    random.Random(SEED).shuffle(items)
+    return list({item["group"]: item for item in reversed(items)}.values())[::-1]
+
+
+def graph(way: str, model: str) -> dict[str, Any]:
+    """What is read before the forecast."""
+    writer = {"use": "llm.vllm_offline", "with": {"model": model, "max_model_len": 4096, "kv_cache_gib": 2}}
+    fused = {"norm": "z_score", "weights": {"bm25": 0.3, "dense": 0.7}}
+    nodes: dict[str, Any] = {
+        "bm25": {"use": "retrieve.bm25", "k": 100},
+        "dense": {"use": "retrieve.dense", "k": 100},
+        "fused": {"use": "fuse.weighted", "in": ["bm25", "dense"], "k": 20, "with": fused},
+    }
+    if way == "recent":
+        nodes["recent"] = {"use": "rerank.recency", "in": "fused", "k": 5, "with": {"llm": "writer", "max_words": 60}}
+    last = "recent" if way == "recent" else "fused"
+    most = {"llm": "writer", "max_tokens": 1500, "max_passages": 5}
+    nodes["context"] = {"use": "assemble.token_budget", "in": last, "with": most}
+    nodes["answer"] = {"use": "generate.forecast", "in": "context", "with": {"llm": "writer"}}
+    return {"version": 1, "models": {"writer": writer}, "nodes": nodes, "output": "answer"}
+
+
+def asked(way: str, item: Item) -> Query:
+    """The question under its cut-off; without news, one that no item passes."""
+    day = "0001-01-01" if way == "no-news" else item["cutoff"]
+    return Query(qid=item["id"], text=item["question"], where={"date": {"lte": day}})
+
+
+def forecast_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str) -> None:
+    """Forecast what has no line yet."""
+    rate = fmean(item["resolved_to"] for item in drawn() if item not in items)
+    for item in items:
+        for way, p in (("base", rate), ("crowd", float(item["crowd"]))):
+            if way in ways:
+                work.add(_line(way, "no model", item, p, tokens=0, seconds=0.0, late=0))
+    dataset = load_beir(data_folder() / "forecast")
+    for way in (way for way in ways if way not in ("base", "crowd")):
+        missing = [item for item in items if work.get(way, "forecast", item["id"], model) is None]
+        spec = graph(way, model)
+        loaded = load_spec(spec).graph
+        with load_pipeline(spec, index=cached_index(dataset, loaded, loaded.index)) as pipeline:
+            for start in range(0, len(missing), TOGETHER):
+                some = missing[start : start + TOGETHER]
+                result = pipeline.run([asked(way, item) for item in some])
+                if result.failures:
+                    raise SystemExit(f"forecasts: {result.failures[0]}")
+                tokens = sum(report.usage.prompt_tokens for report in result.nodes) / len(some)
+                for item, answer in zip(some, result.answers, strict=True):
+                    seconds = result.seconds / len(some)
+                    line = _line(way, model, item, _p(answer), tokens=tokens, seconds=seconds, late=_late(answer, item))
+                    work.add(line)
+                print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
+            pipeline.release()
+
+
+def _p(answer: Answer) -> float:
+    found = _YES.search(answer.text)
+    if found is None:
+        raise SystemExit(f"forecasts: no share in {answer.text!r}")
+    return float(found.group(1)) / 100
+
+
+def _late(answer: Answer, item: Item) -> int:
+    """Passages from after the cut-off."""
+    return sum(str(hit.document.metadata["date"]) > item["cutoff"] for hit in answer.context.passages)
+
+
+def _line(way: str, model: str, item: Item, p: float, *, tokens: float, seconds: float, late: int) -> Line:
+    line = {"method": way, "set": "forecast", "qid": item["id"], "settings": model}
+    cost = {"tokens": round(tokens), "seconds": round(seconds, 3), "late": late}
+    return {**line, "p": p, "true": item["resolved_to"], **cost}
+
+
+def brier(line: Line) -> float:
+    return float((line["p"] - line["true"]) ** 2)
+
+
+def calibration(lines: Sequence[Line]) -> float:
+    """The mean distance of what was said and what came true, over ten even bins, weighed by their size."""
+    bins: dict[int, list[Line]] = {}
+    for line in lines:
+        bins.setdefault(min(BINS - 1, int(line["p"] * BINS)), []).append(line)
+    return sum(
+        len(some) * abs(fmean(line["p"] for line in some) - fmean(line["true"] for line in some))
+        for some in bins.values()
+    ) / len(lines)
+
+
+def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
+    """Markdown: Brier scores with 95% intervals, the difference to no news, and the cost. Lower is better."""
+    yield "| way | n | Brier | to no news [95%] | distance in bins | later than the cut-off | tokens | s |"
+    yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
+    base = {line["qid"]: line for line in work.of("no-news", "forecast", model)}
+    for way in WAYS:
+        settings = "no model" if way in ("base", "crowd") else model
+        lines = [line for item in items if (line := work.get(way, "forecast", item["id"], settings))]
+        if not lines:
+            continue
+        scores = [brier(line) for line in lines]
+        interval, beside = mean_interval(scores), ""
+        shared = [line for line in lines if line["qid"] in base]
+        if way != "no-news" and shared:
+            test = paired_randomisation([brier(x) for x in shared], [brier(base[x["qid"]]) for x in shared])
+            beside = f"{test.difference:+.3f} [{test.low:+.3f}, {test.high:+.3f}]"
+        yield (
+            f"| {way} | {len(lines)} | {fmean(scores):.3f} [{interval.low:.3f}, {interval.high:.3f}] | {beside} "
+            f"| {calibration(lines):.3f} | {sum(line['late'] for line in lines)} "
+            f"| {fmean(line['tokens'] for line in lines):.0f} | {fmean(line['seconds'] for line in lines):.2f} |"
+        )
+
+
+def main() -> int:
+    """Forecast what is missing, and print the table; 1 where a passage was later than its cut-off."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
+    parser.add_argument("--n", type=int, default=150)
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--work", type=Path, default=WORK)
+    options = parser.parse_args()
+    if unknown := set(options.ways) - set(WAYS):
+        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    work, items = Work(options.work), drawn()[: options.n]
+    forecast_all(options.ways or WAYS, items, work, options.model)
+    print(*table(work, items, options.model), sep="\n")
+    return int(any(line["late"] for way in WAYS for line in work.latest(way, "forecast")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""Questions that take several steps: follow-up questions and chains, beside plain retrieval and the closed book, one writer.
+
+    closed-book  `generate.closed_book`
+    plain        hybrid search, the first three passages, `generate.cited`
+    follow-up    `generate.follow_up` in two rounds of two questions, each answered as `plain` answers
+    chain        `generate.chain` in at most four steps, each answered from the same passages in a few words
+
+Right is: the option (medqa, over medquad and openstax-medical) or the verdict (pubmedqa) that the answer names, or a reference
+answer in it (hotpotqa-100, musique-100). An answer that names none is wrong, and counted as unread. Every answer is one
+line in a work file, so a run that was stopped goes on where it was. Models run in vLLM, so this wants its Python.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.multi_step [WAY ...] [--sets SET ...] [--n 100] [--model NAME]
+    python -m benchmarks.multi_step --table
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.make_samples import data_folder
+from benchmarks.record import RESULTS
+from benchmarks.work_lines import Line, Work
+from rag.core.report import RunResult
+from rag.core.types import Answer, Query
+from rag.evaluate.answers import words_of
+from rag.evaluate.beir import load_beir
+from rag.evaluate.graph_evaluation import cached_index
+from rag.evaluate.significance import mean_interval, paired_randomisation
+from rag.evaluate.text_overlap import holds
+from rag.graph.load import load_spec
+from rag.pipeline import load_pipeline
+from rag.pipeline.identity import graph_identity
+
+WORK = RESULTS / "multi_step.jsonl"
+SEED = 20262
+TOGETHER = 16
+MODEL = "qwen2.5-coder-1.5b-instruct"
+CORPORA = Path("runs/multi_step")
+ALTERNATIVES = {"pubmedqa": {"yes": "yes", "no": "no", "maybe": "maybe"}}
+_LETTER = re.compile(r"(?:^|\b(?:option|answer is|choose)\s*:?\s*|\()([A-D])(?=[).:,]|\s*$)", re.IGNORECASE)
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Set:
+    """Questions and the sets whose passages are searched. `told`: what the writer is told of the form of an answer."""
+
+    name: str
+    corpora: tuple[str, ...]
+    told: Callable[[Item], str]
+
+    def items(self, n: int) -> list[Item]:
+        """The first n of a fixed random order."""
+        with gzip.open(data_folder() / self.name / "qa.jsonl.gz", "rt", encoding="utf-8") as lines:
+            records = [json.loads(line) for line in lines]
+        random.Random(f"{SEED}:{self.name}").shuffle(records)
+        return records[:n]
+
+    def folder(self) -> Path:
+        """A BEIR folder with all passages; ids of several sets are kept apart."""
+        if len(self.corpora) == 1:
+            return data_folder() / self.corpora[0]
+        folder = CORPORA / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "corpus.jsonl").open("w", encoding="utf-8") as out:
+            for name in self.corpora:
+                with gzip.open(data_folder() / name / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines:
+                    for record in map(json.loads, lines):
+                        line = {
+                            "_id": f"{name}/{record['_id']}",
+                            "title": record.get("title", ""),
+                            "text": record["text"],
+                        }
+                        out.write(json.dumps(line) + "\n")
+        return folder
+
+
+def _options(item: Item) -> str:
+    listed = "\n".join(f"{letter}. {text}" for letter, text in item["options"].items())
+    return f"\n{listed}\nName the letter of the right option."
+
+
+SETS = {
+    one.name: one
+    for one in (
+        Set(name="medqa", corpora=("medquad", "openstax-medical"), told=_options),
+        Set(name="pubmedqa", corpora=("pubmedqa",), told=lambda item: " Answer yes, no or maybe."),
+        Set(name="hotpotqa-100", corpora=("hotpotqa-100",), told=lambda item: ""),
+        Set(name="musique-100", corpora=("musique-100",), told=lambda item: ""),
+    )
+}
+
+
+def graph(way: str, model: str) -> dict[str, Any]:
+    """The graph of a way."""
+    writer = {"use": "llm.vllm_offline", "with": {"model": model, "max_model_len": 4096, "kv_cache_gib": 2}}
+    plain: dict[str, Any] = {
+        "bm25": {"use": "retrieve.bm25", "k": 100},
+        "dense": {"use": "retrieve.dense", "k": 100},
+        "fused": {
+            "use": "fuse.weighted",
+            "in": ["bm25", "dense"],
+            "k": 10,
+            "with": {"norm": "z_score", "weights": {"bm25": 0.3, "dense": 0.7}},
+        },
+        "context": {
+            "use": "assemble.token_budget",
+            "in": "fused",
+            "with": {"llm": "writer", "max_tokens": 1200, "max_passages": 3},
+        },
+        "answer": {
+            "use": "generate.cited",
+            "in": "context",
+            "with": {"llm": "writer", "prompt": "answer_sentences", "max_tokens": 96},
+        },
+    }
+    follow_up = {
+        "answer": {
+            "use": "generate.follow_up",
+            "with": {"llm": "writer", "answers": "one", "rounds": 2, "questions": 2, "max_tokens": 96},
+        }
+    }
+    chain = {
+        "answer": {
+            "use": "generate.chain",
+            "with": {"llm": "writer", "answers": "one", "steps": 4, "max_tokens": 96},
+        }
+    }
+    short = {**plain["answer"]["with"], "prompt": "answer_short", "max_tokens": 32}
+    step = {**plain, "answer": {**plain["answer"], "with": short}}
+    closed = {"answer": {"use": "generate.closed_book", "with": {"llm": "writer", "max_tokens": 96}}}
+    nodes = {"closed-book": closed, "plain": plain, "follow-up": follow_up, "chain": chain}[way]
+    asked = {"follow-up": plain, "chain": step}.get(way)
+    inner = {"graphs": {"one": {"nodes": asked, "output": "answer"}}} if asked else {}
+    return {"version": 1, "models": {"writer": writer}, **inner, "nodes": nodes, "output": "answer"}
+
+
+WAYS = ("closed-book", "plain", "follow-up", "chain")
+
+
+def chosen(text: str, options: Mapping[str, str]) -> str | None:
+    """The option that a text names: by its words where it has those of one alone, else by the first letter that stands as one."""
+    named = [letter for letter, option in options.items() if holds(text, option)]
+    if len(named) == 1:
+        return named[0]
+    found = _LETTER.search(text.strip())
+    return found.group(1).upper() if found else None
+
+
+def judged(item: Item, name: str, answer: Answer) -> tuple[bool, bool]:
+    """Whether an answer is right, and whether it could be read."""
+    text = words_of(answer)
+    options = item.get("options") or ALTERNATIVES.get(name)
+    if options is None:
+        return any(holds(text, each) for each in item["answers"]), bool(text)
+    told = chosen(text, options)
+    return told is not None and told == item.get("answer", item["answers"][0]), told is not None
+
+
+def answer_all(one: Set, ways: Sequence[str], items: Sequence[Item], work: Work, model: str) -> None:
+    """Answer what has no line yet."""
+    queries = {item["id"]: Query(qid=item["id"], text=item["question"] + one.told(item)) for item in items}
+    for way in ways:
+        spec = graph(way, model)
+        with load_pipeline(spec, index=_index(one, spec)) as pipeline:
+            settings = graph_identity(pipeline.graph)[:16]
+            missing = [item for item in items if work.get(way, one.name, item["id"], settings) is None]
+            for start in range(0, len(missing), TOGETHER):
+                some = missing[start : start + TOGETHER]
+                result = pipeline.run([queries[item["id"]] for item in some])
+                if result.failures:
+                    raise SystemExit(f"multi_step: {result.failures[0]}")
+                for item, line in zip(some, _lines(one, way, settings, some, result), strict=True):
+                    work.add(line)
+                    print(f"{one.name} {way} {line['right']} {item['id']} {line['text'][:70]!r}", flush=True)
+            pipeline.release()
+
+
+def _index(one: Set, spec: Mapping[str, Any]) -> Any:
+    if "graphs" not in spec and "bm25" not in spec["nodes"]:
+        return None
+    loaded = load_spec(dict(spec)).graph
+    return cached_index(load_beir(one.folder()), loaded, loaded.index)
+
+
+def _lines(one: Set, way: str, settings: str, items: Sequence[Item], result: RunResult) -> Iterator[Line]:
+    calls, tokens = _cost(result, len(items))
+    for item, answer in zip(items, result.answers, strict=True):
+        right, read = judged(item, one.name, answer)
+        yield {
+            "method": way,
+            "set": one.name,
+            "qid": item["id"],
+            "settings": settings,
+            "right": right,
+            "read": read,
+            "status": answer.status,
+            "text": answer.text,
+            "cited": [citation.doc_id for citation in answer.citations],
+            "calls": calls,
+            "tokens": tokens,
+            "seconds": round(result.seconds / len(items), 3),
+        }
+
+
+def _cost(result: RunResult, n: int) -> tuple[float, float]:
+    """Calls and tokens of a question, inner graphs with them: the mean of its batch."""
+    reports = [report.usage for report in result.nodes]
+    return sum(u.calls for u in reports) / n, sum(u.prompt_tokens + u.new_tokens for u in reports) / n
+
+
+def table(work: Work) -> Iterator[str]:
+    """Markdown: shares of right answers with 95% intervals, the difference to `plain`, and the cost."""
+    yield "| set | way | n | right | to plain [95%] | refused | unread | calls | tokens | s |"
+    yield "| --- | --- | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |"
+    for name in SETS:
+        plain = {line["qid"]: line for line in work.latest("plain", name)}
+        for way in WAYS:
+            lines = work.latest(way, name)
+            if not lines:
+                continue
+            values = [float(line["right"]) for line in lines]
+            interval = mean_interval(values)
+            shared = [line for line in lines if line["qid"] in plain]
+            beside = ""
+            if way != "plain" and shared:
+                test = paired_randomisation(
+                    [float(line["right"]) for line in shared], [float(plain[line["qid"]]["right"]) for line in shared]
+                )
+                beside = f"{test.difference:+.2f} [{test.low:+.2f}, {test.high:+.2f}]"
+            refused = fmean(line["status"] != "answered" for line in lines)
+            unread = fmean(not line["read"] and line["status"] == "answered" for line in lines)
+            calls, tokens, seconds = (fmean(line[what] for line in lines) for what in ("calls", "tokens", "seconds"))
+            yield (
+                f"| {name} | {way} | {len(lines)} | {fmean(values):.2f} [{interval.low:.2f}, {interval.high:.2f}] | {beside} "
+                f"| {refused:.2f} | {unread:.2f} | {calls:.1f} | {tokens:.0f} | {seconds:.1f} |"
+            )
+
+
+def main() -> None:
+    """Answer what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--n", type=int, default=100, help="questions of each set")
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--table", action="store_true", help="only print the table")
+    options = parser.parse_args()
+    if unknown := set(options.ways) - set(WAYS):
+        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    work = Work(options.work)
+    for name in () if options.table else options.sets:
+        answer_all(SETS[name], options.ways or WAYS, SETS[name].items(options.n), work, options.model)
+    print(*table(work), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

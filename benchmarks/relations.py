@@ -1,0 +1,205 @@
+"""Relations between marked words with retrieved examples (RAG4RE), on half of the test sentences of SemEval-2010 task 8.
+
+    majority   the most frequent label of the training sentences
+    nearest-N  the label of most of the N nearest training sentences by hybrid search; no model is asked
+    none       `generate.label` without examples
+    random-N   with N training sentences drawn for each
+    found-N    with the N nearest ones
+
+Every result is a line in a work file, so a run that was stopped goes on where it was. Exact: the label with its direction;
+type: without it; micro F1 leaves out Other, as the task does. Released outputs are in the data folder. The model runs in
+vLLM, so this wants its Python.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.relations [WAY ...] [--n 200] [--model NAME]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.make_samples import data_folder
+from benchmarks.record import RESULTS
+from benchmarks.work_lines import Line, Work
+from generators.label import LabelGenerator
+from generators.llm import LLMS
+from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
+from rag.evaluate.beir import load_beir
+from rag.evaluate.graph_evaluation import cached_index
+from rag.evaluate.significance import mean_interval, paired_randomisation
+from rag.graph.load import load_spec
+from rag.pipeline import load_pipeline
+
+WORK = RESULTS / "relations.jsonl"
+CORPUS = Path("runs/relations")
+MODEL = "qwen2.5-coder-1.5b-instruct"
+WAYS = ("majority", "nearest-1", "nearest-5", "none", "random-4", "found-1", "found-4", "found-8")
+SEED, TOGETHER, DEPTH = 20263, 32, 8
+OTHER = "Other"
+Item = dict[str, Any]
+
+
+def records(name: str) -> list[Item]:
+    with gzip.open(data_folder() / "semeval2010-re" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def drawn(n: int) -> list[Item]:
+    """The first n test sentences of a fixed random order, without those that also stand in the training sentences."""
+    known = {item["text"] for item in records("train")}
+    items = [item for item in records("test") if item["text"] not in known]
+    random.Random(SEED).shuffle(items)
+    return items[:n]
+
+
+def corpus() -> Path:
+    """The training sentences as a BEIR folder."""
+    CORPUS.mkdir(parents=True, exist_ok=True)
+    with (CORPUS / "corpus.jsonl").open("w", encoding="utf-8") as out:
+        for item in records("train"):
+            kept = {"_id": item["_id"], "title": "", "text": item["text"]}
+            out.write(json.dumps({**kept, "label": item["relation"], "marked": item["marked"]}) + "\n")
+    return CORPUS
+
+
+def nearest(items: Sequence[Item]) -> dict[str, Ranking]:
+    """The training sentences nearest to each, by the built-in hybrid."""
+    spec = load_spec("hybrid")
+    index = cached_index(load_beir(corpus()), spec.graph, spec.graph.index)
+    with load_pipeline("hybrid", index=index) as pipeline:
+        found = pipeline.run([_query(item) for item in items], k=DEPTH)
+        return {ranking.qid: ranking for ranking in found.rankings}
+
+
+def _query(item: Item) -> Query:
+    """Searched without the marks, shown with them."""
+    return Query(qid=item["_id"], text=item["text"], original=item["marked"])
+
+
+def contexts(way: str, items: Sequence[Item], near: Mapping[str, Ranking]) -> list[Context]:
+    """The examples that a way shows."""
+    kind, _, size = way.partition("-")
+    n = int(size or 0)
+    if kind == "found":
+        return [Context(query=_query(item), passages=near[item["_id"]].hits[:n]) for item in items]
+    train, made = records("train") if kind == "random" else [], []
+    for item in items:
+        some = random.Random(f"{SEED} {item['_id']}").sample(train, n) if train else []
+        hits = [
+            ScoredDocument(
+                document=Document(
+                    doc_id=one["_id"],
+                    text=one["text"],
+                    metadata={"label": one["relation"], "marked": one["marked"]},
+                ),
+                score=1.0 / place,
+            )
+            for place, one in enumerate(some, start=1)
+        ]
+        made.append(Context(query=_query(item), passages=tuple(hits)))
+    return made
+
+
+def voted(way: str, item: Item, near: Mapping[str, Ranking]) -> str:
+    """The label of most of the nearest; of equal ones that of the nearest."""
+    hits = near[item["_id"]].hits[: int(way.partition("-")[2])]
+    votes = Counter(str(hit.document.metadata["label"]) for hit in hits)
+    return max(votes, key=votes.__getitem__)
+
+
+def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str) -> None:
+    """Label what has no line yet."""
+    labels = (data_folder() / "semeval2010-re" / "relations.txt").read_text(encoding="utf-8").split()
+    near = nearest(items)
+    most = Counter(item["relation"] for item in records("train")).most_common(1)[0][0]
+    asking = [way for way in ways if not way.startswith(("majority", "nearest"))]
+    for way in (way for way in ways if way not in asking):
+        for item in items:
+            told = most if way == "majority" else voted(way, item, near)
+            work.add(_line(way, "no model", item, told, tokens=0, seconds=0.0))
+    if not asking:
+        return
+    llm = LLMS.get("vllm_offline")(model=model, max_model_len=4096, kv_cache_gib=2)
+    generator = LabelGenerator(
+        llm=llm, labels=labels, prompt="label_relation", text_field="marked", examples=DEPTH, max_words=120
+    )
+    for way in asking:
+        missing = [item for item in items if work.get(way, "semeval2010-re", item["_id"], model) is None]
+        for start in range(0, len(missing), TOGETHER):
+            some = missing[start : start + TOGETHER]
+            for item, answer in zip(some, generator.generate(contexts(way, some, near)), strict=True):
+                cost = answer.usage
+                work.add(_line(way, model, item, answer.text, tokens=cost.prompt_tokens, seconds=cost.seconds))
+            print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
+    llm.close()
+
+
+def _line(way: str, model: str, item: Item, told: str, *, tokens: int, seconds: float) -> Line:
+    line = {"method": way, "set": "semeval2010-re", "qid": item["_id"], "settings": model}
+    return {**line, "told": told, "gold": item["relation"], "tokens": tokens, "seconds": round(seconds, 3)}
+
+
+def micro_f1(lines: Sequence[Line]) -> float:
+    """Over all labels but Other, direction counted."""
+    right = sum(line["told"] == line["gold"] != OTHER for line in lines)
+    told, gold = (sum(line[side] != OTHER for line in lines) for side in ("told", "gold"))
+    return 2 * right / (told + gold) if told + gold else 0.0
+
+
+def kind(label: str) -> str:
+    """A label without its direction."""
+    return label.partition("(")[0]
+
+
+def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
+    """Markdown: accuracy with 95% intervals and the difference to no examples, micro F1, tokens and seconds."""
+    yield "| way | n | exact | to none [95%] | type alone | micro F1 | tokens | s |"
+    yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
+    base = {line["qid"]: line for line in work.of("none", "semeval2010-re", model)}
+    for way in WAYS:
+        settings = "no model" if way.startswith(("majority", "nearest")) else model
+        lines = [line for item in items if (line := work.get(way, "semeval2010-re", item["_id"], settings))]
+        if not lines:
+            continue
+        exact = [float(line["told"] == line["gold"]) for line in lines]
+        interval, beside = mean_interval(exact), ""
+        shared = [line for line in lines if line["qid"] in base]
+        if way != "none" and shared:
+            pairs = (
+                [float(one["told"] == one["gold"]) for one in side]
+                for side in (shared, [base[x["qid"]] for x in shared])
+            )
+            test = paired_randomisation(*pairs)
+            beside = f"{test.difference:+.2f} [{test.low:+.2f}, {test.high:+.2f}]"
+        type_alone = fmean(kind(line["told"]) == kind(line["gold"]) for line in lines)
+        yield (
+            f"| {way} | {len(lines)} | {fmean(exact):.3f} [{interval.low:.3f}, {interval.high:.3f}] | {beside} "
+            f"| {type_alone:.3f} | {micro_f1(lines):.3f} | {fmean(line['tokens'] for line in lines):.0f} "
+            f"| {fmean(line['seconds'] for line in lines):.2f} |"
+        )
+
+
+def main() -> None:
+    """Label what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
+    parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--work", type=Path, default=WORK)
+    options = parser.parse_args()
+    if unknown := set(options.ways) - set(WAYS):
+        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    work, items = Work(options.work), drawn(options.n)
+    label_all(options.ways or WAYS, items, work, options.model)
+    print(*table(work, items, options.model), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

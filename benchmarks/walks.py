@@ -1,0 +1,174 @@
+"""Walks through a graph of facts by a model (Knowledge Solver) on questions of two hops, whose gold paths are known.
+
+    walk    `retrieve.walk`, zero shot, the prompt `walk`
+    shown   the same with three questions and their relations in the prompt, `walk_examples`
+    words   no model: the relations that share most words with the question, one a step
+    chance  no model: a relation drawn at each step
+
+Answer: the walk ends in just the gold answers. Path: it followed just the gold relations. Triples by BM25 are told beside:
+whether the last gold triple is among the first ten, all triples as documents. Every result is a line in a work file. The
+model runs in vLLM, so this wants its Python.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.walks [WAY ...] [--n 100] [--hops 2] [--model NAME]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.make_samples import data_folder
+from benchmarks.record import RESULTS
+from benchmarks.work_lines import Line, Work
+from generators.llm import LLMS
+from generators.llm.scripted import ScriptedLLM
+from rag.core.types import Prompt, Query, Ranking
+from rag.evaluate.significance import mean_interval
+from retrievers.triples import TripleGraph
+from retrievers.walk import WalkRetriever
+
+WORK = RESULTS / "walks.jsonl"
+MODEL = "qwen2.5-coder-1.5b-instruct"
+WAYS = ("chance", "words", "walk", "shown")
+SEED, TOGETHER = 20264, 20
+Item = dict[str, Any]
+
+
+class Unread(ScriptedLLM):
+    """No model: draws a choice, or takes that with most words of the question, which stands first in the prompt."""
+
+    def __init__(self, *, by_words: bool) -> None:
+        super().__init__(replies=("",))
+        self._by_words = by_words
+
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
+        return np.array([self._row(prompt[-1].content, choices) for prompt in prompts], dtype=np.float32)
+
+    def _row(self, text: str, choices: Sequence[str]) -> list[float]:
+        if not self._by_words:
+            source = random.Random(f"{SEED} {text}")
+            return [source.random() for _ in choices]
+        question = set(text.split("\n")[0].casefold().replace("_", " ").split())
+        return [float(len(question & set(choice.replace("_", " ").split()))) for choice in choices]
+
+
+def items(n: int) -> list[Item]:
+    """The first n of a fixed random order, one of each topic before the second of any."""
+    with gzip.open(data_folder() / "pathquestion" / "qa-2h.jsonl.gz", "rt", encoding="utf-8") as lines:
+        everything = [json.loads(line) for line in lines]
+    random.Random(SEED).shuffle(everything)
+    seen: dict[str, int] = {}
+    order = []
+    for item in everything:
+        seen[item["topic_entity"]] = seen.get(item["topic_entity"], -1) + 1
+        order.append(seen[item["topic_entity"]])
+    return [item for _, _, item in sorted(zip(order, range(len(everything)), everything, strict=True))][:n]
+
+
+def line_of(way: str, item: Item, ranking: Ranking, settings: str) -> Line:
+    """Where a walk ended, and by which relations."""
+    hops = [int(hit.document.metadata["hop"]) for hit in ranking.hits]
+    last = max(hops, default=0)
+    ends = {str(hit.document.metadata["reached"]) for hit in ranking.hits if hit.document.metadata["hop"] == last}
+    moves = list(dict.fromkeys((hop, hit.doc_id.split("\t")[1]) for hop, hit in zip(hops, ranking.hits, strict=True)))
+    return {
+        "method": way,
+        "set": "pathquestion",
+        "qid": item["id"],
+        "settings": settings,
+        "answer": ends == set(item["answers"]),
+        "path": [move for _, move in moves] == [relation for _, relation, _ in item["path"]],
+        "hops": last,
+        "calls": ranking.usage.calls,
+        "tokens": ranking.usage.prompt_tokens,
+        "seconds": round(ranking.usage.seconds, 3),
+    }
+
+
+def walk_all(ways: Sequence[str], some: Sequence[Item], work: Work, *, model: str, hops: int, beam: int) -> None:
+    """Walk where there is no line yet."""
+    triples, running = str(data_folder() / "pathquestion" / "triples-2h.tsv"), None
+    for way in ways:
+        settings = f"{'no model' if way in ('chance', 'words') else model} hops {hops} beam {beam}"
+        missing = [item for item in some if work.get(way, "pathquestion", item["id"], settings) is None]
+        if way in ("walk", "shown") and missing and running is None:
+            running = LLMS.get("vllm_offline")(model=model, max_model_len=4096, kv_cache_gib=2)
+        llm = running if way in ("walk", "shown") and running else Unread(by_words=way == "words")
+        prompt = "walk_examples" if way == "shown" else "walk"
+        retriever = WalkRetriever(llm=llm, triples=triples, hops=hops, beam=beam, prompt=prompt)
+        for start in range(0, len(missing), TOGETHER):
+            batch = missing[start : start + TOGETHER]
+            asked = [Query(qid=item["id"], text=item["question"]) for item in batch]
+            for item, ranking in zip(batch, retriever.retrieve(asked, k=100), strict=True):
+                work.add(line_of(way, item, ranking, settings))
+            print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
+    if running is not None:
+        running.close()
+
+
+def bm25(some: Sequence[Item]) -> float:
+    """How often the last gold triple is among BM25's first ten triples."""
+    import bm25s
+
+    graph = TripleGraph.read(data_folder() / "pathquestion" / "triples-2h.tsv")
+    triples = [triple for by in graph.forward.values() for each in by.values() for triple in each]
+    engine = bm25s.BM25()
+    engine.index(bm25s.tokenize([triple.text for triple in triples], show_progress=False), show_progress=False)
+    asked = bm25s.tokenize([item["question"].replace("_", " ") for item in some], show_progress=False)
+    rows, _ = engine.retrieve(asked, k=10, show_progress=False)
+    return fmean(
+        any(tuple(triples[row]) == tuple(item["path"][-1]) for row in found)
+        for item, found in zip(some, rows, strict=True)
+    )
+
+
+def table(work: Work, some: Sequence[Item], *, model: str, hops: int, beam: int) -> Iterator[str]:
+    """Markdown: shares with 95% intervals, and the cost."""
+    yield "| way | n | answer | path | hops | calls | tokens | s |"
+    yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
+    for way in WAYS:
+        settings = f"{'no model' if way in ('chance', 'words') else model} hops {hops} beam {beam}"
+        lines = [line for item in some if (line := work.get(way, "pathquestion", item["id"], settings))]
+        if not lines:
+            continue
+        shares = []
+        for what in ("answer", "path"):
+            values = [float(line[what]) for line in lines]
+            interval = mean_interval(values)
+            shares.append(f"{fmean(values):.2f} [{interval.low:.2f}, {interval.high:.2f}]")
+        costs = " | ".join(
+            f"{fmean(line[what] for line in lines):.1f}" for what in ("hops", "calls", "tokens", "seconds")
+        )
+        yield f"| {way} | {len(lines)} | {' | '.join(shares)} | {costs} |"
+
+
+def main() -> None:
+    """Walk where it is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
+    parser.add_argument("--n", type=int, default=100)
+    parser.add_argument("--hops", type=int, default=2)
+    parser.add_argument("--beam", type=int, default=2)
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--work", type=Path, default=WORK)
+    options = parser.parse_args()
+    if unknown := set(options.ways) - set(WAYS):
+        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    work, some = Work(options.work), items(options.n)
+    known = {"model": options.model, "hops": options.hops, "beam": options.beam}
+    walk_all(options.ways or WAYS, some, work, **known)
+    print(*table(work, some, **known), sep="\n")
+    print(f"the last gold triple is among BM25's first ten for {bm25(some):.2f} of {len(some)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""Facts of a graph, found by a model that chooses one relation a step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+
+import prompts
+from rag.core.arguments import require_positive
+from rag.core.completions import cached_tokens
+from rag.core.filters import Filter, matches, parse_where
+from rag.core.inputs import input_file
+from rag.core.powers import require_choosing
+from rag.core.protocols import ChoosingLLM
+from rag.core.ranking import require_k
+from rag.core.types import Document, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
+from retrievers.triples import Triple, TripleGraph
+
+STOP = "stop here"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """A walk so far: where it stands, what it followed, and how likely the model found its steps (natural logarithm)."""
+
+    start: str
+    entities: tuple[str, ...]
+    moves: tuple[str, ...] = ()
+    steps: tuple[tuple[Triple, ...], ...] = ()
+    seen: frozenset[str] = frozenset()
+    score: float = 0.0
+    ended: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Walk:
+    """All paths of a query that are still followed."""
+
+    query: Query
+    paths: list[Path]
+    usage: Usage
+    steps: int = 0
+
+
+class WalkRetriever:
+    """Facts along a walk through a graph of triples (Knowledge Solver: Feng et al., 2023, arXiv 2309.03118).
+
+    The walk begins at the entities that the question names. At each step the model is shown the question, the way so far
+    and the relations that lead on, and says how likely it finds each of them, or to stop. The best `beam` ways go on. Hits
+    are the triples of the best way, in the order of the walk; the last ones end in the answer. Each has `hop` and `reached`
+    in its metadata. A question that names no entity has no hits, outcome `empty`.
+
+    A step follows a relation to all that it leads to, and never back to where the walk was. A filter of the query is held
+    against head, relation and tail of every triple. Costs at most `hops` times
+    `beam` calls a query, and no search; all queries of a batch go in step.
+
+    Differs from the paper: a step is a relation and not a neighbour, and is scored and not parsed from a text; the paper's
+    fine-tuning is not here.
+
+    Args:
+        llm: the model; it must be able to choose from a closed list.
+        triples: path of a file with head, relation and tail a line, tabs between; read at the first call.
+        prompt: name or path of a prompt with the variables question, path and moves.
+        hops: steps, at most.
+        beam: ways that are followed side by side.
+        back: also follow relations from tail to head; such a move is called `children of`.
+        moves: relations that are shown at a step, at most: those that share words with the question first.
+    """
+
+    def __init__(
+        self,
+        *,
+        llm: ChoosingLLM,
+        triples: str,
+        prompt: str = "walk",
+        hops: int = 3,
+        beam: int = 2,
+        back: bool = False,
+        moves: int = 20,
+    ) -> None:
+        require_positive("retrieve.walk", hops=hops, beam=beam, moves=moves)
+        self.llm = require_choosing(llm, by="retrieve.walk")
+        self._file = input_file(triples, what="file of triples", by="retrieve.walk")
+        self.hops, self.beam, self.back, self.moves = hops, beam, back, moves
+        self.prompt = prompts.load(prompt)
+        self.prompt.require("question", "path", "moves", by="retrieve.walk")
+        self._graph: TripleGraph | None = None
+        self._lock = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Read the file now instead of at the first call."""
+        self._read()
+
+    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """One ranking per query, in order: the triples of the best way, scores falling with the step.
+
+        Raises:
+            ValueError: k is below 1.
+            SpecError: a line of the file is malformed.
+        """
+        require_k(k, by="retrieve.walk")
+        graph = self._read()
+        walks = [
+            _Walk(query=query, paths=_begun(graph.named_in(query.text)), usage=Usage(seconds=0.0)) for query in queries
+        ]
+        for _ in range(self.hops):
+            asked = [
+                (walk, path, moves)
+                for walk in walks
+                for path in walk.paths
+                if not path.ended and (moves := self._moves(graph, walk.query, path))
+            ]
+            if not asked:
+                break
+            self._step(walks, asked)
+        return [_ranking(walk, k) for walk in walks]
+
+    def _step(self, walks: Sequence[_Walk], asked: Sequence[tuple[_Walk, Path, dict[str, list[Triple]]]]) -> None:
+        """Take one step on every way that can go on, and keep the best of each query."""
+        begun = perf_counter()
+        rendered = [self._render(walk.query, path, [*moves]) for walk, path, moves in asked]
+        rows: list[np.ndarray] = [np.zeros(0)] * len(asked)
+        costs: list[Usage] = [Usage()] * len(asked)
+        choices = [(*moves, *([STOP] if path.steps else [])) for _, path, moves in asked]
+        for shared in dict.fromkeys(choices):  # what is chosen from is one list for all prompts of a call
+            places = [place for place, listed in enumerate(choices) if listed == shared]
+            some = [rendered[place] for place in places]
+            table = self.llm.choose(some, shared).astype(np.float64)
+            counts, cached = self.llm.count_tokens(some), cached_tokens(self.llm, len(some))
+            for place, row, n, kept in zip(places, table, counts, cached, strict=True):
+                rows[place] = row - np.logaddexp.reduce(row)
+                costs[place] = Usage(calls=1, prompt_tokens=n, cached_tokens=kept)
+        seconds = (perf_counter() - begun) / len(asked)
+        going = {id(path) for _, path, _ in asked}
+        found: dict[int, list[Path]] = {id(walk): [p for p in walk.paths if id(p) not in going] for walk in walks}
+        for (walk, path, moves), row, listed, cost in zip(asked, rows, choices, costs, strict=True):
+            walk.usage += cost
+            walk.usage += Usage(calls=0, seconds=seconds)
+            found[id(walk)] += [
+                _moved(path, move, moves.get(move), float(p)) for move, p in zip(listed, row, strict=True)
+            ]
+        for walk in walks:
+            walk.steps += any(id(path) in going for path in walk.paths)
+            walk.paths = sorted(found[id(walk)], key=lambda path: -path.score)[: self.beam]
+
+    def _moves(self, graph: TripleGraph, query: Query, path: Path) -> dict[str, list[Triple]]:
+        """Moves that lead to where the walk has not been, at most so many."""
+        asked, where = set(query.text.casefold().replace("_", " ").split()), parse_where(query.where)
+        fresh = {
+            move: new
+            for move, triples in graph.moves(path.entities, back=self.back).items()
+            if (new := [t for t in triples if _other(t, path.entities) not in path.seen and _passes(t, where)])
+        }
+        ordered = sorted(fresh, key=lambda move: -len(asked & set(move.casefold().replace("_", " ").split())))
+        return {move: fresh[move] for move in ordered[: self.moves]}
+
+    def _render(self, query: Query, path: Path, moves: Sequence[str]) -> Prompt:
+        listed = "\n".join([*moves, *([STOP] if path.steps else [])])
+        return self.prompt.render(question=query.text, path=_way(path), moves=listed)
+
+    def _read(self) -> TripleGraph:
+        with self._lock:
+            if self._graph is None:
+                self._graph = TripleGraph.read(self._file)
+            return self._graph
+
+
+def _passes(triple: Triple, where: Filter | None) -> bool:
+    return where is None or matches(where, triple._asdict())
+
+
+def _begun(entities: Sequence[str]) -> list[Path]:
+    return [Path(start=entity, entities=(entity,), seen=frozenset((entity,))) for entity in entities]
+
+
+def _moved(path: Path, move: str, triples: Sequence[Triple] | None, log_p: float) -> Path:
+    """The way after a move; one that stops stays where it is."""
+    score = path.score + (log_p if np.isfinite(log_p) else -np.inf)
+    if triples is None:
+        return replace(path, score=score, ended=True)
+    reached = tuple(dict.fromkeys(_other(triple, path.entities) for triple in triples))
+    return replace(
+        path,
+        entities=reached,
+        moves=(*path.moves, move),
+        steps=(*path.steps, tuple(triples)),
+        seen=path.seen | set(reached),
+        score=score,
+    )
+
+
+def _other(triple: Triple, entities: Sequence[str]) -> str:
+    """The end of a triple where the walk does not stand."""
+    return triple.tail if triple.head in entities else triple.head
+
+
+def _way(path: Path) -> str:
+    parts = [_shown([path.start])]
+    for move, triples in zip(path.moves, path.steps, strict=True):
+        parts += [move, _shown(list(dict.fromkeys(_end(triple, move) for triple in triples)))]
+    return " -> ".join(parts)
+
+
+def _end(triple: Triple, move: str) -> str:
+    return triple.tail if move == triple.relation else triple.head
+
+
+def _shown(entities: Sequence[str]) -> str:
+    names = [entity.replace("_", " ") for entity in entities]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _ranking(walk: _Walk, k: int) -> Ranking:
+    best = next((path for path in walk.paths if path.steps), None)
+    if best is None:
+        why = "nothing leads on from what it names" if walk.paths else "the question names no entity of the graph"
+        return Ranking(query=walk.query, outcome=Outcome(kind="empty", detail=why), usage=walk.usage)
+    hits: list[ScoredDocument] = []
+    for hop, (move, triples) in enumerate(zip(best.moves, best.steps, strict=True), start=1):
+        for triple in triples:
+            document = Document(
+                doc_id="\t".join(triple),
+                text=triple.text,
+                metadata={**triple._asdict(), "hop": hop, "reached": _end(triple, move)},
+            )
+            hits.append(ScoredDocument(document=document, score=1.0 / (len(hits) + 1)))
+    outcome = Outcome(counts={"steps": walk.steps, "hops": len(best.steps)})
+    return Ranking(query=walk.query, hits=tuple(hits[:k]), outcome=outcome, usage=walk.usage)

@@ -1,0 +1,63 @@
+"""A forecast: what is shown in which order, the distribution, its date, and a model that breaks down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from generators.forecast import ForecastGenerator
+from generators.llm.scripted import ScriptedLLM
+from rag.core.types import Answer, Context, Document, Prompt, Query, ScoredDocument
+
+
+class Choosing(ScriptedLLM):
+    """Gives these log-probabilities, and notes what it reads."""
+
+    def __init__(self, row: Sequence[float]) -> None:
+        super().__init__(replies=("",))
+        self._row, self.read = row, list[str]()
+
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+        self.read += [prompt[-1].content for prompt in prompts]
+        return np.array([self._row] * len(prompts), dtype=np.float32)
+
+
+def asked(row: Sequence[float], dates: Sequence[str | None], **params: Any) -> tuple[Answer, str]:
+    llm = Choosing(row)
+    hits = tuple(
+        ScoredDocument(
+            document=Document(doc_id=str(n), text=f"news {n}", metadata={"date": date} if date else {}), score=-float(n)
+        )
+        for n, date in enumerate(dates)
+    )
+    generator = ForecastGenerator(llm=llm, **params)
+    [answer] = generator.generate([Context(query=Query(qid="q", text="Will it\nrain?"), passages=hits)])
+    return answer, llm.read[0]
+
+
+def test_shares_of_all_outcomes_the_likeliest_first_and_the_latest_date() -> None:
+    answer, read = asked([np.log(0.1), np.log(0.3)], ["2025-03-02", "2025-01-05", None])
+    assert answer.text == "No 75.0%, Yes 25.0% (as of 2025-03-02)"
+    assert answer.likelihood == pytest.approx(np.log(0.75), abs=1e-6)
+    assert "undated: news 2\n2025-01-05: news 1\n2025-03-02: news 0" in read
+    assert "Question: Will it rain?\nAnswer with Yes or No alone." in read
+
+
+def test_without_news_it_says_so_and_has_no_date() -> None:
+    answer, read = asked([-0.1, -0.1], [])
+    assert answer.text == "Yes 50.0%, No 50.0%"
+    assert "There is no news on it." in read
+
+
+def test_a_model_that_breaks_down_is_a_failed_answer() -> None:
+    answer, _ = asked([np.nan, np.nan], ["2025-01-01"])
+    assert (answer.status, answer.text) == ("failed", "")
+
+
+@pytest.mark.parametrize("outcomes", [(), ("Yes",), ("Yes", "Yes"), ("Yes", "")])
+def test_fewer_than_two_outcomes_are_refused(outcomes: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="two or more different ones"):
+        ForecastGenerator(llm=Choosing([0.0]), outcomes=outcomes)
