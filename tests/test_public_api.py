@@ -40,7 +40,8 @@ DEEP_IMPORTS = {
     "retrievers.legs": ["LEGS"],
     "retrievers.legs.protocol": ["Built", "Job", "LegKind", "LegMaker", "Opening", "Sections"],
     "retrievers.stores": ["STRUCTURES"],
-    "retrievers.stores.postings": ["Columns", "exact_sums"],
+    "retrievers.stores.postings": ["Columns"],
+    "retrievers.stores.sums": ["Sums"],
 }
 """What the README, the docs and the examples import from further in."""
 

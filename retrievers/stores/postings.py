@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from retrievers.stores.arrays import load_vector
-from retrievers.stores.hits import Found, Weighted, best, best_first, nothing_found, tied
+from retrievers.stores.hits import Found, Weighted, best, best_first, nothing_found
 
 Engine = Literal["auto", "numba", "numpy"]
 
@@ -237,29 +237,6 @@ class Postings:
     def _known(self, query: Weighted) -> list[tuple[int, float]]:
         numbers = self._numbers
         return [(numbers[term], weight) for term, weight in query.items() if term in numbers]
-
-
-def exact_sums(columns: Columns, query: Mapping[int, float], *, n_docs: int) -> NDArray[np.float64]:
-    """float64 [n_docs]: the sum over the query's columns of its weight times each document's; 0 where none is shared.
-
-    Whole numbers are added up exactly, where float32 would round. Only the postings of the query's columns are read.
-    """
-    sums = np.zeros(n_docs)
-    for column, weight in query.items():
-        if 0 <= column < len(columns.starts) - 1:
-            span = slice(columns.starts[column], columns.starts[column + 1])
-            sums[columns.rows[span]] += columns.impacts[span].astype(np.float64) * weight
-    return sums
-
-
-def best_sums(
-    columns: Columns, query: Mapping[int, float], *, n_docs: int, k: int, mask: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows, ascending, and their sums above 0: the k best that the mask lets through, and all that tie with the last."""
-    sums = exact_sums(columns, query, n_docs=n_docs)
-    hits = sums > 0 if mask is None else (sums > 0) & mask
-    rows = tied(np.where(hits, sums, -np.inf), k)
-    return rows, sums[rows]
 
 
 def _repeated(query: Weighted) -> list[str]:

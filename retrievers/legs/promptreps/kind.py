@@ -93,8 +93,10 @@ class LocalPromptReps(ModelLeg["PromptRepsEncoder"]):
     """
 
     def __init__(self, units: Representations, postings: Columns, facts: Facts, mask: Mask) -> None:
+        from retrievers.stores.sums import Sums
+
         super().__init__(facts, mask, made_by=_remade)
-        self.units, self._postings = units, postings
+        self.units, self._sums = units, Sums(postings, n_docs=len(units.dense))
 
     def nearest(self, vector: NDArray[np.float32], *, k: int, where: Where | None = None) -> Best:
         """By inner product with the units' vectors."""
@@ -108,10 +110,8 @@ class LocalPromptReps(ModelLeg["PromptRepsEncoder"]):
         self, tokens: NDArray[np.int32], weights: NDArray[np.int32], *, k: int, where: Where | None = None
     ) -> Best:
         """By the sum over shared tokens of the product of weights; who shares none is no hit."""
-        from retrievers.stores.postings import best_sums
-
         query = dict(zip(tokens.tolist(), weights.tolist(), strict=True))
-        return best_sums(self._postings, query, n_docs=len(self.units.dense), k=k, mask=self._mask(where))
+        return self._sums.best(query, k=k, mask=self._mask(where))
 
     def warm_up(self) -> None:
         """Load the model."""

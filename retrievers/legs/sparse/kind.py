@@ -123,8 +123,10 @@ class LocalSparse(ModelLeg["SparseEncoder"]):
     """
 
     def __init__(self, rows: SparseRows, postings: Columns, facts: Facts, mask: Mask) -> None:
+        from retrievers.stores.sums import Sums
+
         super().__init__(facts, mask, made_by=_remade)
-        self.rows, self._postings = rows, postings
+        self.rows, self._sums = rows, Sums(postings, n_docs=len(rows))
 
     def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
         """Terms and weights of queries."""
@@ -137,9 +139,7 @@ class LocalSparse(ModelLeg["SparseEncoder"]):
         self, query: Mapping[int, float], *, k: int, where: Where | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """By the sum over shared terms of the product of weights; who shares none is no hit."""
-        from retrievers.stores.postings import best_sums
-
-        return best_sums(self._postings, query, n_docs=len(self.rows), k=k, mask=self._mask(where))
+        return self._sums.best(query, k=k, mask=self._mask(where))
 
     def parts(self, query: Mapping[int, float], row: int) -> list[ScorePart]:
         """What each shared term adds to a row's score, the most first."""
