@@ -1,6 +1,6 @@
 """Writes the lists that `benchmarks.methods` needs beside the samples of `benchmarks.make_samples`, once; then committed.
 
-toollens                 twenty requests
+toollens                 twenty requests, and twenty more for the larger study
 cosqa-300                twenty queries, the functions they ask for, and others up to 300, drawn with the seed
 backtracing-lecture-300  the first 300 sentences of the lecture with the most questions, and twenty of the questions
                          that they caused
@@ -24,7 +24,10 @@ QUERIES, ITEMS = 20, 300
 
 
 def toollens() -> dict[str, Any]:
-    return {"set": "toollens", **_drawn("toollens", load_beir(data_folder() / "toollens").qrels())}
+    qrels = load_beir(data_folder() / "toollens").qrels()
+    first = _drawn("toollens", qrels)
+    rest = {qid: grades for qid, grades in qrels.items() if qid not in first["qids"]}
+    return {"set": "toollens", **first, "qids": [*first["qids"], *_drawn("toollens, more", rest)["qids"]]}
 
 
 def functions() -> dict[str, Any]:
