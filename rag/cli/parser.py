@@ -29,6 +29,7 @@ EXTENSIBLE = (
 """Commands that read graphs."""
 
 NO_SERVER_HELP = "do the work here, though a `rag serve` of this index and graph runs"
+LANGUAGE_HELP = "ISO 639-1 language of the documents; each: every document in its own (default: en)"
 GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
 
 
@@ -154,7 +155,7 @@ def parser() -> ArgumentParser:
     prune_help = "drop sources that are not named; with none named, those that are no longer there"
     index.add_argument("--prune", action="store_true", help=prune_help)
     consenting(index)
-    index.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the documents (default: en)")
+    index.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
     ocr_help = "also read pages of PDF that are pictures; slow (needs ragline[ocr])"
     index.add_argument("--ocr", action="store_true", help=ocr_help)
     index.add_argument(
@@ -293,7 +294,7 @@ def parser() -> ArgumentParser:
     evaluate.add_argument("--run", metavar="FILE", help="TREC run to use as first stage")
     evaluate.add_argument("--within", metavar="FIELD", help="a query searches only documents that share its FIELD")
     evaluate.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
-    evaluate.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the corpus (default: en)")
+    evaluate.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
     evaluate.add_argument("--max-failures", type=float, metavar="SHARE", help="exit 5 above this share of bad outcomes")
     evaluate.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
     evaluate.add_argument("--json", action="store_true", help="print one JSON document")
