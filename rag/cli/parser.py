@@ -325,6 +325,26 @@ def parser() -> ArgumentParser:
     weigh.add_argument("--json", action="store_true", help="print one JSON document")
     weigh.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
 
+    bitext = command("bitext", "texts in two languages -> pairs that say the same, by an encoder that knows both")
+    texts_help = ".jsonl: a JSON object a line, id and text; .txt: a text a line"
+    bitext.add_argument("left", metavar="LEFT", help=texts_help)
+    bitext.add_argument("right", metavar="RIGHT", help="the same in the other language")
+    encoder_help = "packaged name, folder or hub id of an encoder that was trained on both languages"
+    bitext.add_argument("--encoder", required=True, metavar="NAME", help=encoder_help)
+    bitext.add_argument("--revision", metavar="REV", help="hub revision")
+    bitext.add_argument("--out", required=True, metavar="F.jsonl", help="pairs to write, the best first")
+    by_help = "margin: cosine by that of both texts' neighbours (default); cosine: that of the pair alone"
+    bitext.add_argument("--by", choices=("margin", "cosine"), default="margin", help=by_help)
+    bitext.add_argument("--least", type=float, metavar="X", help="what a pair has to reach (margin: 1.06; cosine: 0.8)")
+    bitext.add_argument("--mutual", action="store_true", help="only pairs of texts that are each other's best")
+    bitext.add_argument(
+        "--neighbours", type=positive, default=4, metavar="K", help="of a text, for margins (default: 4)"
+    )
+    role_help = "prompt of the model that texts get, where it has any; of E5 models: query (default: document)"
+    bitext.add_argument("--role", choices=("query", "document"), default="document", help=role_help)
+    bitext.add_argument("--limit", type=positive, metavar="N", help="only the first N texts of each file")
+    bitext.add_argument("--json", action="store_true", help="print one JSON document")
+
     board = command("leaderboard", "a folder of runs -> a page: sets by systems, with tests and pictures")
     board.add_argument(
         "folder", metavar="DIR", help="SET/SYSTEM, each as `rag compare` takes runs; or one set's systems"
