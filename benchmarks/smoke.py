@@ -53,6 +53,8 @@ SMALL = {
     ],
     "relevance": ["--n", "40"],
     "languages": ["xquad/zh"],
+    "mixed_languages": ["even", "--limit", "20"],
+    "bitext": ["de", "--limit", "30"],
     "decoder_encoders": ["codebase-chunks", "--documents", "8", "--queries", "2", "--tokens", "16"],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],
     "misleading": ["closed-book", "vote", "--limit", "3", "--work", "runs/misleading_smoke.jsonl"],
