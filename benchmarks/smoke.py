@@ -53,6 +53,8 @@ SMALL = {
     ],
     "relevance": ["--n", "40"],
     "languages": ["xquad/zh"],
+    "mixed_languages": ["even", "--limit", "20"],
+    "bitext": ["de", "--limit", "30"],
     "decoder_encoders": ["codebase-chunks", "--documents", "8", "--queries", "2", "--tokens", "16"],
     "sparse_speed": ["windows", "--passages", "200", "--queries", "4", "--rounds", "1", "--work", "runs/sparse_smoke"],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from rag.core.digests import text_sha256
 from rag.core.errors import IndexMismatch
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analyzer_settings import EACH, AnalyzerSettings
 from retrievers.stemming import STEMMERS, setting_of
 from retrievers.unspaced import AS_EVER, resolved, split
 
@@ -28,22 +28,56 @@ _MENDED = str.maketrans({"\u00ad": None, "İ": "i"})
 """Soft hyphens stand inside words; İ would be lower-cased to two characters."""
 
 
+class Analysis(Protocol):
+    """What makes the terms of an index. Safe to share between threads."""
+
+    @property
+    def language(self) -> str:
+        """The language of its documents, or their languages, for people to read."""
+        ...
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of a question, repetitions kept. None where no word is left."""
+        ...
+
+    def document_terms(self, text: str, language: str) -> list[str]:
+        """The terms of a document in this language, an ISO 639 code; empty where it is not known."""
+        ...
+
+    def why_no_terms(self, text: str) -> str:
+        """Why `terms` gives nothing for this text, for people to read."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """All that makes the terms, as JSON data: two that describe themselves alike are alike."""
+        ...
+
+
 class Analyzer:
     """Words, lower-cased, stemmed, without stop words, one-letter words kept. Safe to share between threads.
 
     Raises:
-        ValueError: the language is no ISO 639-1 code, or the stemmer is not there for it.
+        ValueError: the stemmer is not there for the language, or that is `each`.
         MissingDependency: the stemmer is of a library that is not installed.
     """
 
     def __init__(self, settings: AnalyzerSettings) -> None:
-        if not re.fullmatch(r"[a-z]{2,3}", settings.language):
-            raise ValueError(f"language must be an ISO 639-1 code such as 'en' or 'zh', got {settings.language!r}")
+        if settings.language == EACH:
+            raise ValueError("one analyzer is of one language; that of each is made by retrievers.each_language")
         self.settings = settings
         self._stemmer = STEMMERS[settings.stemmer](settings.language)
         self._cjk = resolved(settings.cjk, settings.language)
         english = settings.stop_words == "auto" and settings.language == "en"
         self._stop_words = LUCENE_STOP_WORDS if english else frozenset[str]()
+
+    @property
+    def language(self) -> str:
+        """The code that it was made for."""
+        return self.settings.language
+
+    def document_terms(self, text: str, language: str) -> list[str]:
+        """As `terms`: all documents are analysed alike."""
+        return self.terms(text)
 
     def terms(self, text: str) -> list[str]:
         """Terms in text order, repetitions kept. None where no word is left."""

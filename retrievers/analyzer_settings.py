@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
+
+EACH = "each"
+"""The language of a corpus of several: each document is analysed in its own."""
 
 
 class AnalyzerSettings(BaseModel):
@@ -13,7 +24,8 @@ class AnalyzerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     language: str = Field(
         default="en",
-        description="ISO 639-1 code. Chooses stop words and stemmer, and how Chinese is cut.",
+        description="ISO 639-1 code. Chooses stop words and stemmer, and how Chinese is cut. each: every document "
+        "in its own language, as `lang` in its metadata says it.",
     )
     stemmer: Literal["auto", "porter", "snowball", "lemmas", "none"] = Field(
         default="auto",
@@ -25,8 +37,19 @@ class AnalyzerSettings(BaseModel):
     )
     cjk: Literal["auto", "characters", "bigrams", "both"] = Field(
         default="auto",
-        description="Terms of text without spaces: Chinese, Japanese, Korean. auto: bigrams for zh, characters elsewhere.",
+        description="Terms of text without spaces: Chinese, Japanese, Korean. auto: bigrams for zh and for "
+        "language each, characters elsewhere.",
     )
+
+    @field_validator("language")
+    @classmethod
+    def _is_code(cls, language: str) -> str:
+        if language != EACH and not re.fullmatch("[a-z]{2,3}", language):
+            raise ValueError(
+                f"language must be an ISO 639-1 code such as 'en' or 'zh', or '{EACH}' for documents of several "
+                f"languages, got {language!r}"
+            )
+        return language
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

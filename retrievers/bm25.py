@@ -80,6 +80,7 @@ class BM25Retriever:
         return [self._parts(terms, self._index.documents.row(hit.doc_id)) for hit in hits]
 
     def _parts(self, terms: Mapping[str, float], row: int) -> list[ScorePart]:
+        asked = {term: weight for term, weight in terms.items() if weight}
         parts = [
             ScorePart(
                 of_query=term,
@@ -87,7 +88,7 @@ class BM25Retriever:
                 score=terms[term] * impact,
                 how=f"{terms[term]:.3g} x {impact:.4g}" if terms[term] != 1 else "",
             )
-            for term, impact, there in lexical(self._index).impacts([term for term in terms if terms[term]], row)
+            for term, impact, there in lexical(self._index).impacts(asked, row)
         ]
         return sorted(parts, key=lambda part: (-part.score, part.of_query))
 
@@ -134,7 +135,7 @@ class BM25Retriever:
         more = f" and {len(terms) - _SHOWN:,} more" if len(terms) > _SHOWN else ""
         scripts = _foreign_scripts("".join(list(terms)[:100]))
         written = f"; it is written in {', '.join(scripts)} characters" if scripts else ""
-        language = leg.analyzer.settings.language
+        language = leg.analyzer.language
         analysed = f"analysed as '{language}'{written}"
         missing = "no document has any of its terms"
         return f"{missing}, {analysed}", f"{missing} ({shown}{more}), {analysed}"

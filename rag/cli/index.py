@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from rag.cli.console import plain_data, say, say_json, warn
 from rag.cli.progress import progress_bar
 from rag.cli.sources import say_losses, with_consent
@@ -21,6 +23,7 @@ from rag.indexing import IndexReport, build_index
 from rag.ingest.formats import suffix
 from rag.pipeline import load_pipeline
 from rag.pipeline.read_ahead import read_ahead
+from retrievers.analyzer_settings import EACH
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT
 from retrievers.index.settings import IndexSettings
@@ -131,8 +134,13 @@ def _in_words(kept: StoreReport) -> str:
 
 
 def in_language(settings: IndexSettings, language: str) -> IndexSettings:
-    """Index settings with the analyzer's language replaced."""
-    analyzer = type(settings.analyzer).model_validate(
-        {**settings.analyzer.model_dump(exclude_unset=True), "language": language}
-    )
-    return settings.model_copy(update={"analyzer": analyzer})
+    """Index settings with the analyzer's language replaced. Where each document has its own, it is told from the text."""
+    said = {**settings.analyzer.model_dump(exclude_unset=True), "language": language}
+    try:
+        analyzer = type(settings.analyzer).model_validate(said)
+    except ValidationError as cause:
+        raise SpecError(f"--language: {cause.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    changed: dict[str, object] = {"analyzer": analyzer}
+    if language == EACH:
+        changed["reading"] = settings.reading.model_copy(update={"languages": True})
+    return settings.model_copy(update=changed)

@@ -29,6 +29,7 @@ EXTENSIBLE = (
 """Commands that read graphs."""
 
 NO_SERVER_HELP = "do the work here, though a `rag serve` of this index and graph runs"
+LANGUAGE_HELP = "ISO 639-1 language of the documents; each: every document in its own (default: en)"
 GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
 
 
@@ -154,7 +155,7 @@ def parser() -> ArgumentParser:
     prune_help = "drop sources that are not named; with none named, those that are no longer there"
     index.add_argument("--prune", action="store_true", help=prune_help)
     consenting(index)
-    index.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the documents (default: en)")
+    index.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
     ocr_help = "also read pages of PDF that are pictures; slow (needs ragline[ocr])"
     index.add_argument("--ocr", action="store_true", help=ocr_help)
     index.add_argument(
@@ -293,7 +294,7 @@ def parser() -> ArgumentParser:
     evaluate.add_argument("--run", metavar="FILE", help="TREC run to use as first stage")
     evaluate.add_argument("--within", metavar="FIELD", help="a query searches only documents that share its FIELD")
     evaluate.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
-    evaluate.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the corpus (default: en)")
+    evaluate.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
     evaluate.add_argument("--max-failures", type=float, metavar="SHARE", help="exit 5 above this share of bad outcomes")
     evaluate.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
     evaluate.add_argument("--json", action="store_true", help="print one JSON document")
@@ -323,6 +324,26 @@ def parser() -> ArgumentParser:
     weigh.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
     weigh.add_argument("--json", action="store_true", help="print one JSON document")
     weigh.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+
+    bitext = command("bitext", "texts in two languages -> pairs that say the same, by an encoder that knows both")
+    texts_help = ".jsonl: a JSON object a line, id and text; .txt: a text a line"
+    bitext.add_argument("left", metavar="LEFT", help=texts_help)
+    bitext.add_argument("right", metavar="RIGHT", help="the same in the other language")
+    encoder_help = "packaged name, folder or hub id of an encoder that was trained on both languages"
+    bitext.add_argument("--encoder", required=True, metavar="NAME", help=encoder_help)
+    bitext.add_argument("--revision", metavar="REV", help="hub revision")
+    bitext.add_argument("--out", required=True, metavar="F.jsonl", help="pairs to write, the best first")
+    by_help = "margin: cosine by that of both texts' neighbours (default); cosine: that of the pair alone"
+    bitext.add_argument("--by", choices=("margin", "cosine"), default="margin", help=by_help)
+    bitext.add_argument("--least", type=float, metavar="X", help="what a pair has to reach (margin: 1.06; cosine: 0.8)")
+    bitext.add_argument("--mutual", action="store_true", help="only pairs of texts that are each other's best")
+    bitext.add_argument(
+        "--neighbours", type=positive, default=4, metavar="K", help="of a text, for margins (default: 4)"
+    )
+    role_help = "prompt of the model that texts get, where it has any; of E5 models: query (default: document)"
+    bitext.add_argument("--role", choices=("query", "document"), default="document", help=role_help)
+    bitext.add_argument("--limit", type=positive, metavar="N", help="only the first N texts of each file")
+    bitext.add_argument("--json", action="store_true", help="print one JSON document")
 
     board = command("leaderboard", "a folder of runs -> a page: sets by systems, with tests and pictures")
     board.add_argument(

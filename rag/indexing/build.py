@@ -201,8 +201,15 @@ class Build:
         start = time.perf_counter()
         folder = new.folder / leg
         folder.mkdir()
-        texts, work = documents.texts_for(maker_reads(maker.describe())), new.work / leg
-        built = maker.build(Job(texts=texts, folder=folder, work=work, before=before, progress=self._progress))
+        job = Job(
+            texts=documents.texts_for(maker_reads(maker.describe())),
+            languages=documents.languages,
+            folder=folder,
+            work=new.work / leg,
+            before=before,
+            progress=self._progress,
+        )
+        built = maker.build(job)
         seconds = {leg: time.perf_counter() - start - sum(built.seconds.values()), **built.seconds}
         for part, spent in seconds.items():
             self._seconds[part] = self._seconds.get(part, 0.0) + spent

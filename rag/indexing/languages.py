@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from rag.models.table import PACKAGED
+from retrievers.analyzer_settings import EACH
 from retrievers.index.settings import IndexSettings, leg_kind
 
 log = logging.getLogger(__name__)
@@ -18,6 +19,8 @@ def warn_of_language(settings: IndexSettings, legs: Sequence[str], counts: Mappi
         counts: language -> documents, where somebody looked; the language of most of them counts, else the analyzer's.
     """
     told = max(counts, key=lambda code: counts[code], default="") or settings.analyzer.language
+    if told == EACH:  # nobody looked
+        return
     foreign = [
         f"{name} ({leg}, for {', '.join(known.languages)})"
         for leg in legs

@@ -18,9 +18,9 @@ def terms_of(index: Index | None) -> Terms:
     facts = index.facts("lexical").get("analyzer") if index is not None and "lexical" in index.legs else None
     if not isinstance(facts, Mapping):
         return words
-    from retrievers.analysis import Analyzer
+    from retrievers.each_language import described_analyzer
 
-    return Analyzer.from_description(facts).terms
+    return described_analyzer(facts).terms
 
 
 def snippet_of(document: Document, query: Query, terms: Terms) -> Snippet:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -20,6 +21,7 @@ import numpy as np
 from rag.core.contents import TEXT_ALONE, read_content, with_contents
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
+from rag.ingest.language import code_of
 from retrievers.index.protocol import DocumentTable
 from retrievers.index.shared import SHARED, base_row, merged
 from retrievers.stores.arrays import load_array
@@ -119,6 +121,11 @@ class Documents(DocumentTable):
         """What a leg indexes that reads these kinds: texts, those of documents that hold such contents with them."""
         return self.index_texts if kinds == TEXT_ALONE else _IndexTexts(self, kinds)
 
+    @property
+    def languages(self) -> Sequence[str]:
+        """ISO 639 codes by row, empty where the metadata says none; read from the file each time they are asked for."""
+        return _Languages(self)
+
     def _decode(self, row: int) -> Document:
         try:
             fields = json.loads(self.line(row))
@@ -146,9 +153,11 @@ class Documents(DocumentTable):
         return last[1]
 
 
-class _IndexTexts(Sequence[str]):
-    def __init__(self, documents: Documents, kinds: frozenset[str] = TEXT_ALONE) -> None:
-        self._documents, self._kinds = documents, kinds
+class _OfDocuments(Sequence[str]):
+    """Something of each document, made when it is asked for."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -159,11 +168,25 @@ class _IndexTexts(Sequence[str]):
     def __getitem__(self, row: slice) -> list[str]: ...
     def __getitem__(self, row: int | slice) -> str | list[str]:
         if isinstance(row, slice):
-            return [self._text(document) for document in self._documents[row]]
-        return self._text(self._documents[row])
+            return [self._of(document) for document in self._documents[row]]
+        return self._of(self._documents[row])
 
     def __iter__(self) -> Iterator[str]:
-        return map(self._text, self._documents)
+        return map(self._of, self._documents)
 
-    def _text(self, document: Document) -> str:
+    @abstractmethod
+    def _of(self, document: Document) -> str: ...
+
+
+class _IndexTexts(_OfDocuments):
+    def __init__(self, documents: Documents, kinds: frozenset[str] = TEXT_ALONE) -> None:
+        super().__init__(documents)
+        self._kinds = kinds
+
+    def _of(self, document: Document) -> str:
         return with_contents(document.index_text, document.contents, self._kinds)
+
+
+class _Languages(_OfDocuments):
+    def _of(self, document: Document) -> str:
+        return code_of(document.metadata)

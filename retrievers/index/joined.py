@@ -17,14 +17,15 @@ from rag.core.errors import IndexMismatch, IndexProblem, SpecError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Document, Where
+from retrievers.each_language import differ, together
 from retrievers.index.protocol import DocumentTable, Index, kinds_held
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.legs.protocol import MADE_BY
+from retrievers.stores.hits import Found, merged
 
 SCHEME = "joined"
 
 Part = TypeVar("Part")
-Hits = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 def joined_address(addresses: Sequence[str | Path]) -> str:
@@ -119,8 +120,10 @@ class JoinedIndex:
         """
         first, *others = (part.facts(leg) for part in self._parts)
         for part, facts in zip(self._parts[1:], others, strict=True):
-            for key in (MADE_BY, "analyzer"):
-                if facts.get(key) != first.get(key):
+            other_model = facts.get(MADE_BY) != first.get(MADE_BY)
+            other_terms = differ(first.get("analyzer") or {}, facts.get("analyzer") or {})
+            for key, is_other in ((MADE_BY, other_model), ("analyzer", other_terms)):
+                if is_other:
                     raise IndexMismatch(
                         f"indexes '{self._parts[0].name}' and '{part.name}' cannot be searched together: the {key} of "
                         f"their {leg} leg is not the same. Build one of them again with the settings of the other"
@@ -238,8 +241,8 @@ class JoinedLeg:
 
     @property
     def analyzer(self) -> Any:
-        """Text -> terms, as all parts were built."""
-        return self._parts[0].analyzer
+        """Text -> terms, as all parts were built; in every language of all, where each document is in its own."""
+        return together(part.analyzer for part in self._parts)
 
     @property
     def n_docs(self) -> int:
@@ -257,24 +260,28 @@ class JoinedLeg:
     def __contains__(self, term: object) -> bool:
         return any(term in part for part in self._parts)
 
+    def n_docs_of(self, term: str) -> int:
+        """How many documents of all parts might have the term."""
+        return sum(part.n_docs_of(term) for part in self._parts)
+
     def document_frequency(self, term: str) -> int:
         """How many documents of all parts have the term."""
         return sum(part.document_frequency(term) for part in self._parts)
 
-    def search(self, queries: Any, *, k: int, where: Where | None = None, **more: Any) -> Hits:
+    def search(self, queries: Any, *, k: int, where: Where | None = None, **more: Any) -> Found:
         """The best k of all parts, by score, ties by row ascending."""
         hits = _by_those_who_can(self._parts, lambda part: part.search(queries, k=k, where=where, **more))
-        found = [(each, start) for each, start in zip(hits, self._starts, strict=False) if each is not None]
-        rows = np.concatenate([np.where(each[0] >= 0, each[0] + start, -1) for each, start in found], axis=1)
-        scores = np.concatenate([each[1] for each, _ in found], axis=1)
-        worth = np.where(rows >= 0, scores, -np.inf)
-        order = np.lexsort((rows, -worth), axis=1)[:, :k]
-        return np.take_along_axis(rows, order, 1).astype(np.int32), np.take_along_axis(scores, order, 1)
+        found = [
+            (np.where(each[0] >= 0, each[0] + start, -1), each[1])
+            for each, start in zip(hits, self._starts, strict=False)
+            if each is not None
+        ]
+        return merged(found, k=k)
 
-    def impacts(self, terms: Sequence[str], row: int) -> list[Any]:
+    def impacts(self, query: Mapping[str, float], row: int) -> list[Any]:
         """What terms add to a row's score, by the part that has it."""
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        found: list[Any] = self._parts[number].impacts(terms, row - self._starts[number])
+        found: list[Any] = self._parts[number].impacts(query, row - self._starts[number])
         return found
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:

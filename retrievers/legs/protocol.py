@@ -82,11 +82,13 @@ class Job:
     """One leg to build.
 
     `texts`: a row each; where the maker reads more than text, with what it reads beside it (`rag.core.contents.TextWith`).
+    `languages`: of each row what its metadata says, an ISO 639 code; empty where it says none. Read when it is asked for.
     `folder`: the leg's own, empty. `work`: kept while the build is not complete, so that a killed one goes on where it
     stopped; other legs have theirs.
     """
 
     texts: Sequence[str]
+    languages: Sequence[str]
     folder: Path
     work: Path
     before: Before | None

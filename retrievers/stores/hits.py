@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,14 @@ def best_first(rows: NDArray[np.int32], scores: NDArray[np.float32]) -> Found:
     keys = np.sort(keys, axis=1)[:, ::-1]
     ordered = (keys >> 32).astype(np.int32).view(np.float32)
     return np.where(ordered > 0, _LAST_ROW - (keys & _LAST_ROW), -1).astype(np.int32), ordered
+
+
+def merged(found: Sequence[Found], *, k: int) -> Found:
+    """The best k of several hit lists of each query, which share no row. `found`: batches of as many queries, not none."""
+    rows = np.concatenate([each for each, _ in found], axis=1)
+    scores = np.concatenate([each for _, each in found], axis=1)
+    order = np.lexsort((rows, -np.where(rows >= 0, scores, -np.inf)), axis=1)[:, :k]
+    return np.take_along_axis(rows, order, 1).astype(np.int32), np.take_along_axis(scores, order, 1)
 
 
 def tied(scores: NDArray[np.float64], n: int) -> NDArray[np.int64]:

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 from rag.core.arguments import require_positive, require_share
 from rag.core.types import NO_USAGE, OK, Document, Outcome, Query, Ranking
+from rag.ingest.language import code_of
 from rag.stages.writing import warn
+from retrievers.each_language import untagged
 from retrievers.index.protocol import Index
 from retrievers.legs.lexical.search import lexical
 
@@ -30,7 +32,7 @@ class RM3Reformulator:
         documents: feedback documents, from the top.
         terms: terms kept of a document, and of all together.
         weight: share of the query as it came, from 0 to 1.
-        max_df: a term of more than this share of the units is no feedback; 1 keeps all, as a tiny index needs.
+        max_df: a term of more than this share of its language's units is no feedback; 1 keeps all, as a tiny index needs.
     """
 
     one_per_query = True
@@ -66,23 +68,23 @@ class RM3Reformulator:
 
     def _best_of(self, document: Document) -> dict[str, int]:
         """A document's most frequent terms that are neither odd nor common, ties in alphabetical order."""
-        counts = Counter(lexical(self._index).analyzer.terms(document.index_text))
+        analyzer = lexical(self._index).analyzer
+        counts = Counter(analyzer.document_terms(document.index_text, code_of(document.metadata)))
         best: dict[str, int] = {}
         for term, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
             if len(best) == self.terms:
                 break
-            if _PLAIN.fullmatch(term) and not self._is_common(term):
+            if _PLAIN.fullmatch(untagged(term)[1]) and not self._is_common(term):
                 best[term] = count
         return best
 
     def _is_common(self, term: str) -> bool:
-        """Whether more than the allowed share of units has the term. Remembered: the same terms come again."""
-        leg = lexical(self._index)
-        most = int(self.max_df * leg.n_docs)
-        if most == leg.n_docs:
+        """Whether more than the allowed share of its language's units have the term. Remembered, as terms come again."""
+        if self.max_df == 1:
             return False
         if term not in self._common:
-            self._common[term] = leg.document_frequency(term) > most
+            leg = lexical(self._index)
+            self._common[term] = leg.document_frequency(term) > int(self.max_df * leg.n_docs_of(term))
         return self._common[term]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.errors import SpecError
 from rag.core.memory import Need
 from rag.core.types import Where
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analyzer_settings import EACH, AnalyzerSettings
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.protocol import (
     Built,
@@ -28,13 +30,16 @@ from retrievers.legs.protocol import (
 )
 
 if TYPE_CHECKING:
-    from retrievers.analysis import Analyzer
+    from retrievers.analysis import Analysis
+    from retrievers.legs.lexical.by_language import LexicalByLanguage
     from retrievers.legs.lexical.leg import LexicalLeg
     from retrievers.legs.lexical.search import Impact, LexicalSearch
 
     def _keeps_the_protocol(leg: LocalLexical) -> LexicalSearch:
         return leg
 
+
+log = logging.getLogger(__name__)
 
 _TERM_BYTES = 200
 """A Python string and its entry in a dictionary."""
@@ -56,8 +61,11 @@ class LexicalKind(LegKind):
         )
 
     def open(self, opening: Opening) -> LocalLexical:
+        from retrievers.legs.lexical.by_language import COUNTS, LexicalByLanguage
         from retrievers.legs.lexical.leg import LexicalLeg
 
+        if COUNTS in opening.facts:
+            return LocalLexical(LexicalByLanguage.open(opening.folder, opening.facts), opening.mask)
         return LocalLexical(LexicalLeg.open(opening.folder, opening.facts), opening.mask)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
@@ -82,25 +90,45 @@ class LexicalMaker(LegMaker):
     bm25: LexicalSettings
 
     def key(self) -> dict[str, Any]:
-        from retrievers.analysis import Analyzer
+        from retrievers.each_language import settings_described
 
-        return {"bm25": self.bm25.model_dump(mode="json"), "analyzer": Analyzer(self.analyzer).describe()}
+        return {"bm25": self.bm25.model_dump(mode="json"), "analyzer": settings_described(self.analyzer)}
 
     def build(self, job: Job) -> Built:
+        try:
+            self.key()
+        except ValueError as cause:
+            raise SpecError(f"index.analyzer: {cause}") from None
+        if self.analyzer.language == EACH:
+            return Built(facts=self._by_language(job))
         from retrievers.legs.lexical.leg import LexicalLeg
 
         facts = LexicalLeg.build(job.texts, job.folder, analyzer=self.analyzer, bm25=self.bm25, progress=job.progress)
         return Built(facts=facts)
 
+    def _by_language(self, job: Job) -> dict[str, Any]:
+        from retrievers.each_language import UNKNOWN
+        from retrievers.legs.lexical.by_language import COUNTS, LexicalByLanguage
+
+        facts = LexicalByLanguage.build(
+            job.texts, job.languages, job.folder, analyzer=self.analyzer, bm25=self.bm25, progress=job.progress
+        )
+        if [*facts[COUNTS]] == [UNKNOWN]:
+            log.warning(
+                "no document says its language, so the words of all are kept whole. index: {reading: {languages: true}} tells "
+                "it from their text, or name the language of all: index: {analyzer: {language: de}}"
+            )
+        return facts
+
 
 class LocalLexical:
     """The leg with the filters of its index. Safe to share between threads."""
 
-    def __init__(self, leg: LexicalLeg, mask: Mask) -> None:
+    def __init__(self, leg: LexicalLeg | LexicalByLanguage, mask: Mask) -> None:
         self._leg, self._mask = leg, mask
 
     @property
-    def analyzer(self) -> Analyzer:
+    def analyzer(self) -> Analysis:
         """Text -> terms, as the index was built."""
         return self._leg.analyzer
 
@@ -110,6 +138,10 @@ class LocalLexical:
 
     def __contains__(self, term: object) -> bool:
         return term in self._leg
+
+    def n_docs_of(self, term: str) -> int:
+        """How many documents might have the term: all, or those in its language."""
+        return self._leg.n_docs_of(term)
 
     def document_frequency(self, term: str) -> int:
         """How many documents have the term."""
@@ -128,9 +160,9 @@ class LocalLexical:
         """See `LexicalLeg.search`."""
         return self._leg.search(queries, k=k, mask=self._mask(where), threads=threads)
 
-    def impacts(self, terms: Sequence[str], row: int) -> list[Impact]:
-        """What each of these terms adds to a row's score."""
-        return self._leg.impacts(terms, row)
+    def impacts(self, query: Mapping[str, float], row: int) -> list[Impact]:
+        """What each term of a query adds to a row's score."""
+        return self._leg.impacts(query, row)
 
 
 def _cut_of(facts: Facts) -> str:
@@ -143,7 +175,7 @@ def _cut_of(facts: Facts) -> str:
 
 def same_terms(wanted: AnalyzerSettings, built: AnalyzerSettings) -> bool:
     """Whether the wanted analyzer, where it is explicit, makes the terms that the built one does."""
-    from retrievers.analysis import Analyzer
+    from retrievers.each_language import settings_described
 
     merged = built.model_copy(update={name: getattr(wanted, name) for name in wanted.model_fields_set})
-    return bool(merged == built or Analyzer(merged).describe() == Analyzer(built).describe())
+    return bool(merged == built or settings_described(merged) == settings_described(built))

@@ -18,17 +18,18 @@ from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from retrievers.analysis import Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
-from retrievers.legs.lexical.impacts import WITH_FLOOR, ImpactsWriter
+from retrievers.legs.lexical.impacts import WITH_FLOOR
 from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
-from retrievers.legs.lexical.rank_bm25_leg import RankBM25, TokensWriter
+from retrievers.legs.lexical.rank_bm25_leg import RankBM25
 from retrievers.legs.lexical.search import Impact
 from retrievers.legs.lexical.settings import LexicalSettings
+from retrievers.legs.lexical.writer import VOCABULARY, LexicalWriter
 from retrievers.stores.hits import Weighted
 from retrievers.stores.postings import REPEATS, Columns, Engine, Postings
 
 VERSION = 1
-_VOCABULARY = "vocabulary.json"
-_REPORT_EVERY = 256
+REPORT_EVERY = 256
+"""Documents between two reports of progress."""
 _LARGEST_WEIGHT = 1e9
 
 
@@ -56,23 +57,18 @@ class LexicalLeg:
     ) -> dict[str, Any]:
         """Write a leg over `texts`, a row each, and return its facts for the manifest.
 
-        Reads the texts once. Holds the vocabulary and 4 or 8 bytes of each text; the postings are on the disk.
+        Reads the texts once. What it holds is said at `LexicalWriter`.
         """
         reader = Analyzer(analyzer)
-        numbers: dict[str, int] = {}
-        n_docs, n_tokens, total = 0, 0, length_hint(texts)
-        with TokensWriter(folder) if bm25.variant in RANK_BM25 else ImpactsWriter(folder, bm25) as writer:
+        n_docs, total = 0, length_hint(texts)
+        with LexicalWriter(folder, bm25) as writer:
             for n_docs, text in enumerate(texts, start=1):
-                terms = [numbers.setdefault(term, len(numbers)) for term in reader.terms(text)]
-                writer.add(terms)
-                n_tokens += len(terms)
-                if n_docs % _REPORT_EVERY == 0:
+                writer.add(reader.terms(text))
+                if n_docs % REPORT_EVERY == 0:
                     progress("analysing", n_docs, max(n_docs, total))
             progress("analysing", n_docs, n_docs)
-            writer.finish()
-        (folder / _VOCABULARY).write_text(json.dumps(list(numbers)), encoding="ascii")
-        facts = {"version": VERSION, **bm25.model_dump(), "analyzer": reader.describe()}
-        return {**facts, "n_docs": n_docs, "n_terms": len(numbers), "n_tokens": n_tokens}
+            counts = writer.finish()
+        return {"version": VERSION, **bm25.model_dump(), "analyzer": reader.describe(), **counts}
 
     @classmethod
     def open(cls, folder: Path, facts: Mapping[str, Any]) -> LexicalLeg:
@@ -89,7 +85,7 @@ class LexicalLeg:
                 raise IndexProblem(f"{theirs}; this ragline reads version {VERSION}. {again}")
             settings = LexicalSettings(**{name: facts[name] for name in LexicalSettings.model_fields})
             description, n_docs, n_terms = dict(facts["analyzer"]), facts["n_docs"], facts["n_terms"]
-            terms = json.loads((folder / _VOCABULARY).read_bytes())
+            terms = json.loads((folder / VOCABULARY).read_bytes())
         except (KeyError, TypeError, ValueError, OSError) as cause:
             raise IndexProblem(f"lexical leg '{folder}' cannot be read: {cause!r}. {again}") from cause
         numbers = {term: number for number, term in enumerate(terms)}
@@ -108,6 +104,10 @@ class LexicalLeg:
     def __contains__(self, term: object) -> bool:
         """Whether some document has this term."""
         return term in self._numbers
+
+    def n_docs_of(self, term: str) -> int:
+        """How many documents might have the term: all."""
+        return self.n_docs
 
     def document_frequency(self, term: str) -> int:
         """How many documents have the term."""
@@ -153,7 +153,7 @@ class LexicalLeg:
             return self._engine.search(checked, k=k, mask=mask, engine=engine, threads=threads)
         return self._engine.search(checked, k=k, mask=mask)
 
-    def impacts(self, terms: Sequence[str], row: int) -> list[Impact]:
+    def impacts(self, terms: Iterable[str], row: int) -> list[Impact]:
         """What each of these terms adds to a row's score; those that add nothing are left out."""
         found = [(term, *self._engine.impact(term, row)) for term in terms if term in self._numbers]
         return [Impact(*each) for each in found if each[1] or each[2]]

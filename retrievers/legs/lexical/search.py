@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.types import Where
-from retrievers.analysis import Analyzer
+from retrievers.analysis import Analysis
 from retrievers.legs.protocol import HasLegs
 
 
@@ -25,7 +25,7 @@ class LexicalSearch(Protocol):
     """The lexical leg of an index, wherever that is."""
 
     @property
-    def analyzer(self) -> Analyzer:
+    def analyzer(self) -> Analysis:
         """Text -> terms, as the index was built."""
         ...
 
@@ -34,6 +34,10 @@ class LexicalSearch(Protocol):
 
     def __contains__(self, term: object) -> bool:
         """Whether some document has this term."""
+        ...
+
+    def n_docs_of(self, term: str) -> int:
+        """How many documents might have the term: all, or those in its language."""
         ...
 
     def document_frequency(self, term: str) -> int:
@@ -53,8 +57,8 @@ class LexicalSearch(Protocol):
         """
         ...
 
-    def impacts(self, terms: Sequence[str], row: int) -> list[Impact]:
-        """What each of these terms adds to a row's score; those that add nothing are left out."""
+    def impacts(self, query: Mapping[str, float], row: int) -> list[Impact]:
+        """What each term of a query adds to a row's score, for each time it is asked; those that add nothing are left out."""
         ...
 
 

@@ -123,6 +123,9 @@ class MemoryBM25:
     def __contains__(self, term: object) -> bool:
         return self.document_frequency(str(term)) > 0
 
+    def n_docs_of(self, term: str) -> int:
+        return self.n_docs
+
     def document_frequency(self, term: str) -> int:
         return sum(term in counts for counts in self.counts)
 

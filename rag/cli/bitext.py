@@ -1,0 +1,64 @@
+"""`rag bitext`."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+
+from rag.cli.console import say, say_json, warn
+from rag.cli.outputs import writable
+from rag.cli.progress import progress_bar
+from rag.core.errors import SpecError
+from rag.core.files import write_atomically
+from rag.models.table import PACKAGED
+from rag.pipeline.questions import read_questions
+from rag.train.bitext import LEAST, Mined, mine
+from retrievers.encoders import SentenceEncoder
+
+
+def run(given: Namespace) -> int:
+    """Pair the texts of two files, and write a line for every pair."""
+    out = writable(given.out)
+    left, right = (list(read_questions(Path(file), limit=given.limit)) for file in (given.left, given.right))
+    for file, texts in ((given.left, left), (given.right, right)):
+        if not texts:
+            raise SpecError(f"{file} has no texts")
+    known = PACKAGED.get(given.encoder)
+    if known and len(known.languages) == 1:
+        warn(
+            f"{given.encoder} was made for '{known.languages[0]}' alone. Pairs of two languages need an encoder that was "
+            "trained on both"
+        )
+    encoder = SentenceEncoder(model=given.encoder, revision=given.revision)
+    with progress_bar() as progress:
+        mined = mine(
+            left,
+            right,
+            encode=partial(encoder.encode, role=given.role, progress=progress),
+            k=given.neighbours,
+            by=given.by,
+            least=given.least,
+            mutual=given.mutual,
+            progress=progress,
+        )
+    write_atomically(out, "".join(map(_line, mined)))
+    least = LEAST[given.by] if given.least is None else given.least
+    if given.json:
+        say_json({"left": len(left), "right": len(right), "pairs": len(mined), "by": given.by, "least": least})
+        return 0
+    say(f"{len(left):,} and {len(right):,} texts; {len(mined):,} pairs of {given.by} {least:g} or more in {out}")
+    return 0
+
+
+def _line(pair: Mined) -> str:
+    fields = {
+        "left": pair.left.qid,
+        "right": pair.right.qid,
+        "left_text": pair.left.text,
+        "right_text": pair.right.text,
+        "margin": round(pair.margin, 6),
+        "cosine": round(pair.cosine, 6),
+    }
+    return json.dumps(fields, ensure_ascii=False) + "\n"
