@@ -12,7 +12,7 @@ import numpy as np
 import prompts
 from rag.core.arguments import require_positive
 from rag.core.completions import cached_tokens
-from rag.core.filters import Filter, matches, parse_where
+from rag.core.filters import Filter, WhereData, both, matches, parse_where
 from rag.core.inputs import input_file
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
@@ -69,6 +69,7 @@ class WalkRetriever:
         beam: ways that are followed side by side.
         back: also follow relations from tail to head; such a move is called `children of`.
         moves: relations that are shown at a step, at most: those that share words with the question first.
+        where: a filter that holds beside the query's own: {"relation": ["spouse", "parents"]}, or text.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class WalkRetriever:
         beam: int = 2,
         back: bool = False,
         moves: int = 20,
+        where: WhereData | None = None,
     ) -> None:
         require_positive("retrieve.walk", hops=hops, beam=beam, moves=moves)
         self.llm = require_choosing(llm, by="retrieve.walk")
         self._file = input_file(triples, what="file of triples", by="retrieve.walk")
         self.hops, self.beam, self.back, self.moves = hops, beam, back, moves
+        self._where = parse_where(where)
         self.prompt = prompts.load(prompt)
         self.prompt.require("question", "path", "moves", by="retrieve.walk")
         self._graph: TripleGraph | None = None
@@ -149,7 +152,7 @@ class WalkRetriever:
 
     def _moves(self, graph: TripleGraph, query: Query, path: Path) -> dict[str, list[Triple]]:
         """Moves that lead to where the walk has not been, at most so many."""
-        asked, where = set(query.text.casefold().replace("_", " ").split()), parse_where(query.where)
+        asked, where = set(query.text.casefold().replace("_", " ").split()), both(self._where, query.where)
         fresh = {
             move: new
             for move, triples in graph.moves(path.entities, back=self.back).items()

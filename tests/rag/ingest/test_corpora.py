@@ -146,8 +146,11 @@ def test_a_corpus_above_its_own_limit_is_refused(read: Read) -> None:
         read("corpus.jsonl.gz", bomb, Limits(corpus_bytes=100_000))
 
 
+PACKED = gzip.compress(BEIR.encode(), mtime=0)
+
+
 @pytest.mark.parametrize(
-    "cut", [gzip.compress(BEIR.encode())[:-12], b"no gzip at all", gzip.compress(BEIR.encode())[:30] + bytes(40)]
+    "cut", [PACKED[:-12], b"no gzip at all", PACKED[:30] + bytes(40)], ids=["cut off", "no gzip", "damaged"]
 )
 def test_damaged_compression_is_told(read: Read, cut: bytes) -> None:
     with pytest.raises(IngestError, match=r"corpus.jsonl.gz: its compression is damaged"):
