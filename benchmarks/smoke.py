@@ -54,6 +54,10 @@ SMALL = {
     "relevance": ["--n", "40"],
     "languages": ["xquad/zh"],
     "decoder_encoders": ["codebase-chunks", "--documents", "8", "--queries", "2", "--tokens", "16"],
+    "leaderboard": [
+        *["adi", "--limit", "5"],
+        *["--work", "runs/legs_smoke", "--out", "runs/leaderboard_smoke"],
+    ],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],
     "misleading": ["closed-book", "vote", "--limit", "3", "--work", "runs/misleading_smoke.jsonl"],
     "engines": [

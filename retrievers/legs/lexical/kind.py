@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.errors import SpecError
 from rag.core.memory import Need
 from rag.core.types import Where
 from retrievers.analyzer_settings import AnalyzerSettings
@@ -51,9 +52,15 @@ class LexicalKind(LegKind):
     graph = "bm25"
 
     def maker(self, settings: Sections) -> LegMaker:
-        return LexicalMaker(
-            cast(AnalyzerSettings, settings.section("analyzer")), cast(LexicalSettings, settings.section("bm25"))
-        )
+        """Raises SpecError where there is no such analyzer: now, and not after all files are read."""
+        from retrievers.analysis import Analyzer
+
+        analyzer = cast(AnalyzerSettings, settings.section("analyzer"))
+        try:
+            Analyzer(analyzer)
+        except ValueError as cause:
+            raise SpecError(f"index.analyzer: {cause}") from cause
+        return LexicalMaker(analyzer, cast(LexicalSettings, settings.section("bm25")))
 
     def open(self, opening: Opening) -> LocalLexical:
         from retrievers.legs.lexical.leg import LexicalLeg

@@ -6,6 +6,7 @@ order of their numbers."""
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from operator import length_hint
 from pathlib import Path
@@ -25,6 +26,8 @@ from retrievers.legs.lexical.search import Impact
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.stores.hits import Weighted
 from retrievers.stores.postings import REPEATS, Columns, Engine, Postings
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 _VOCABULARY = "vocabulary.json"
@@ -59,6 +62,8 @@ class LexicalLeg:
         Reads the texts once. Holds the vocabulary and 4 or 8 bytes of each text; the postings are on the disk.
         """
         reader = Analyzer(analyzer)
+        if unstemmed := reader.why_unstemmed():
+            log.warning("index.analyzer: %s", unstemmed)
         numbers: dict[str, int] = {}
         n_docs, n_tokens, total = 0, 0, length_hint(texts)
         with TokensWriter(folder) if bm25.variant in RANK_BM25 else ImpactsWriter(folder, bm25) as writer:
