@@ -5,7 +5,7 @@ other leg and of all four, and the built-in hybrid. A run is run.trec, per_query
 makes this run alone again. Rerankers by attention are not run: their values for each query are those that
 `benchmarks.attention --all` recorded, for the sets that it judges as is done here.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.leaderboard [SET ...] [--systems NAME ...] [--limit N] [--page]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.leaderboard [SET ...] [--legs bm25 ...] [--limit N] [--page]
 """
 
 from __future__ import annotations
@@ -73,11 +73,15 @@ def is_reference(system: str) -> bool:
 def reference_runs(name: str, options: argparse.Namespace) -> Iterator[Run]:
     """All runs of a set."""
     sizes: dict[str, Any] = {"limit": options.limit, "depth": options.depth}
-    found, qrels = searched(name, list(LEGS), options.work, **sizes)
+    found, qrels = searched(name, options.legs, options.work, **sizes)
     rankings = {system: run for system, run in runs_of(found, depth=options.depth).items() if is_reference(system)}
     for variant in VARIANTS:
         of_variant, _ = searched(
-            name, ["bm25"], options.work / "variants" / variant, bm25=LexicalSettings.model_validate({"variant": variant}), **sizes
+            name,
+            ["bm25"],
+            options.work / "variants" / variant,
+            bm25=LexicalSettings.model_validate({"variant": variant}),
+            **sizes,
         )
         rankings[f"bm25, {variant}"] = of_variant["bm25"].rankings
     for system, run in rankings.items():
@@ -88,8 +92,12 @@ def reference_runs(name: str, options: argparse.Namespace) -> Iterator[Run]:
 
 
 def _command(name: str, system: str, options: argparse.Namespace) -> tuple[str, ...]:
-    limit = () if options.limit is None else ("--limit", str(options.limit))
-    return ("python", "-m", "benchmarks.leaderboard", name, "--systems", system, "--depth", str(options.depth), *limit)
+    words = ["python", "-m", "benchmarks.leaderboard", name, "--systems", system, "--depth", str(options.depth)]
+    if options.legs != list(LEGS):
+        words += ["--legs", *options.legs, "--work", str(options.work)]
+    if options.limit is not None:
+        words += ["--limit", str(options.limit)]
+    return tuple(words)
 
 
 def recorded_runs(name: str, qrels: Qrels, work: Work) -> Iterator[Run]:
@@ -105,7 +113,9 @@ def recorded_runs(name: str, qrels: Qrels, work: Work) -> Iterator[Run]:
             per_query={"nDCG@10": of_query},
             n_queries=len(of_query),
         )
-        yield Run(system=system, evaluation=evaluation, command=("python", "-m", "benchmarks.attention", method, "--all"))
+        yield Run(
+            system=system, evaluation=evaluation, command=("python", "-m", "benchmarks.attention", method, "--all")
+        )
 
 
 def recorded(work: Work, method: str, name: str) -> Mapping[str, float]:
@@ -121,10 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all of them when left out")
     parser.add_argument("--systems", nargs="+", metavar="NAME", help="write only these runs")
+    parser.add_argument("--legs", nargs="+", choices=list(LEGS), default=list(LEGS), help="of the indexes")
     parser.add_argument("--depth", type=int, default=100, help="hits of each run")
     parser.add_argument("--limit", type=int, help="only the first N queries of each set")
     parser.add_argument("--work", type=Path, default=Path("build/legs"), help="where indexes are kept")
-    parser.add_argument("--out", type=Path, default=Path("runs/leaderboard"), help="where runs and the page are written")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/leaderboard"), help="where runs and the page are written"
+    )
     parser.add_argument("--page", action="store_true", help="only the page, of the runs that are there")
     options = parser.parse_args(arguments)
     for name in () if options.page else options.sets or SETS:

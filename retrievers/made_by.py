@@ -41,8 +41,6 @@ def require_same(
     Raises:
         IndexMismatch: names what differs, both sides of it.
     """
-    differences = [
-        f"{key}: the index has {then.get(key)}, {here} {now.get(key)}" for key in differing(then, now)
-    ]
+    differences = [f"{key}: the index has {then.get(key)}, {here} {now.get(key)}" for key in differing(then, now)]
     if differences:
         raise IndexMismatch(f"{said}: {'; '.join(differences)}. Rebuild the index, or restore {cure}.")

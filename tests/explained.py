@@ -16,4 +16,3 @@ def require_sums(hits: Sequence[ScoredDocument], parts: Sequence[Sequence[ScoreP
         assert sum(part.score for part in its_parts) == pytest.approx(hit.score, rel=1e-4, abs=within)
         amounts = [part.score for part in its_parts]
         assert amounts == sorted(amounts, reverse=True)
-

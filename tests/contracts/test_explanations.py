@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rag.core.powers import POWERS
-from rag.core.protocols import ExplainsFusion, ExplainsHits
+from rag.core.protocols import ExplainsFusion
 from rag.core.types import Document, Query, QueryPart, Ranking, ScoredDocument
 from rag.stages import FUSERS
 from rag.stages.fuse import Norm

@@ -225,7 +225,9 @@ class TestOnDisk:
         file.write_text(json.dumps(said))
         with (
             LocalIndex.open(tmp_path / "index") as opened,
-            pytest.raises(IndexMismatch, match=r"sparse leg .* tokenizer_sha256: the index has \w{64}, here is \w{64}\. Rebuild"),
+            pytest.raises(
+                IndexMismatch, match=r"sparse leg .* tokenizer_sha256: the index has \w{64}, here is \w{64}\. Rebuild"
+            ),
         ):
             SparseRetriever(index=opened).retrieve([Query(qid="q", text="days")], k=1)
 

@@ -235,7 +235,7 @@ def test_a_build_that_is_stopped_at_every_step_ends_as_one_that_was_not(
         except Stopped:
             continue
         break
-    assert step > 4
+    assert step > 2
     assert computed == at_once, "each text once"
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
 
@@ -311,7 +311,8 @@ def same_answers(way: Way, models: SmallModels, corpus: Path, place: Path) -> No
     fresh = place / f"fresh-{sum(1 for _ in place.iterdir())}"
     built(way, models, corpus, fresh)
     queries = [Query(qid=text, text=text) for text in (QUERY, "the ride", "note of safety", "paid days of the bicycle")]
-    within = 0.1 if way.leg in LEARNS else 1e-4
+    # Queries have twelve tokens at most, and each may be a hundredth beside the truth, in either index.
+    within = 2 * 12 * 0.01 if way.leg in LEARNS else 1e-4
     with LocalIndex.open(place / "index") as updated, LocalIndex.open(fresh) as rebuilt:
         assert [each.doc_id for each in updated.documents] == [each.doc_id for each in rebuilt.documents]
         all_answers = [answers(way.retrievers(each), queries, k=len(each)) for each in (updated, rebuilt)]
@@ -360,9 +361,7 @@ TEXTS = {
 }
 
 
-def test_odd_documents_are_indexed_and_the_others_found(
-    way: Way, small_models: SmallModels, tmp_path: Path
-) -> None:
+def test_odd_documents_are_indexed_and_the_others_found(way: Way, small_models: SmallModels, tmp_path: Path) -> None:
     report = built(way, small_models, write(tmp_path, {**TEXTS, "empty": ""}), tmp_path / "index")
     assert report.n_units == len(TEXTS)
     assert any("empty records left out: 1, first in line 7" in str(problem) for problem in report.problems)
