@@ -35,11 +35,11 @@ MEASURES = ("nDCG@10", "R@100")
 VARIANTS = ("robertson", "atire", "bm25l", "bm25+")
 """BM25 beside `lucene`, the default."""
 ATTENTION = {
-    "alone": "attention of a 135M model over BM25",
-    "fused": "attention of a 135M model and BM25",
-    "hybrid-fused": "attention of a 135M model and hybrid",
+    "alone": "attention 135M",
+    "fused": "bm25 + attention 135M",
+    "hybrid-fused": "hybrid + attention 135M",
 }
-"""Method of `benchmarks.attention` -> what the page calls it."""
+"""Method of `benchmarks.attention` -> what the page calls it. Names of more than 23 letters are cut in its bars."""
 JUDGED_ALIKE = tuple(name for name, judgements in JUDGEMENTS.items() if judgements == "test")
 
 
