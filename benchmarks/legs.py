@@ -33,6 +33,7 @@ from retrievers import RETRIEVERS
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.lexical.settings import LexicalSettings
 
 LEGS = {"bm25": "lexical", "dense": "dense", "sparse": "sparse", "late_interaction": "late_interaction"}
 """Retriever -> the leg that it searches."""
@@ -52,13 +53,29 @@ class Searched:
     build_seconds: float | None
 
 
+def folder_of(name: str) -> str:
+    """A set's name as that of one folder."""
+    return name.replace("/", "-")
+
+
 def searched(
-    name: str, retrievers: Sequence[str], work: Path, *, limit: int | None, depth: int
+    name: str,
+    retrievers: Sequence[str],
+    work: Path,
+    *,
+    limit: int | None,
+    depth: int,
+    bm25: LexicalSettings | None = None,
 ) -> tuple[dict[str, Searched], Qrels]:
-    """Every retriever's rankings of a set's judged queries, and the judgements."""
+    """Every retriever's rankings of a set's judged queries, and the judgements.
+
+    Args:
+        work: where indexes are kept, one of each set. `bm25`: instead of the default; such indexes are kept elsewhere.
+    """
     dataset = load_beir(data_folder() / name)
-    settings = IndexSettings(analyzer=AnalyzerSettings(language=LANGUAGES.get(name, "en")))
-    folder = work / name.replace("/", "-")
+    variant: dict[str, Any] = {} if bm25 is None else {"bm25": bm25}
+    settings = IndexSettings(analyzer=AnalyzerSettings(language=LANGUAGES.get(name, "en")), **variant)
+    folder = work / folder_of(name)
     report = build_index(dataset.corpus, folder, settings=settings, legs=tuple(LEGS[each] for each in retrievers))
     qrels = dataset.qrels()
     queries = dataset.queries_of(qrels)[:limit]
@@ -109,12 +126,17 @@ def fusions(retrievers: Sequence[str]) -> dict[str, tuple[tuple[str, ...], Fuser
     return made
 
 
-def measured(found: Mapping[str, Searched], qrels: Qrels, *, depth: int) -> dict[str, Evaluation]:
+def runs_of(found: Mapping[str, Searched], *, depth: int) -> dict[str, list[Ranking]]:
     """Every leg and every fusion."""
     runs = {name: one.rankings for name, one in found.items()}
     for name, (some, fuser) in fusions([*found]).items():
         runs[name] = fuser.fuse([ranking for each in some for ranking in found[each].rankings], k=depth)
-    return {name: evaluate(run, qrels, [MEASURE]) for name, run in runs.items()}
+    return runs
+
+
+def measured(found: Mapping[str, Searched], qrels: Qrels, *, depth: int) -> dict[str, Evaluation]:
+    """What each of them is worth."""
+    return {name: evaluate(run, qrels, [MEASURE]) for name, run in runs_of(found, depth=depth).items()}
 
 
 def told(name: str, found: Mapping[str, Searched], systems: Mapping[str, Evaluation]) -> list[dict[str, Any]]:

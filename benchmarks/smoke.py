@@ -57,6 +57,10 @@ SMALL = {
     "bitext": ["de", "--limit", "30"],
     "decoder_encoders": ["codebase-chunks", "--documents", "8", "--queries", "2", "--tokens", "16"],
     "sparse_speed": ["windows", "--passages", "200", "--queries", "4", "--rounds", "1", "--work", "runs/sparse_smoke"],
+    "leaderboard": [
+        *["adi", "--limit", "5"],
+        *["--work", "runs/legs_smoke", "--out", "runs/leaderboard_smoke"],
+    ],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],
     "misleading": ["closed-book", "vote", "--limit", "3", "--work", "runs/misleading_smoke.jsonl"],
     "engines": [

@@ -24,6 +24,10 @@ class Work:
         """All lines of a method on a set, in the order in which their queries were first done."""
         return [line for key, line in self._done.items() if key[:2] == (method, name) and key[3] == settings]
 
+    def every(self, method: str, name: str) -> list[Line]:
+        """The same, whatever the settings."""
+        return [line for key, line in self._done.items() if key[:2] == (method, name)]
+
     def latest(self, method: str, name: str) -> list[Line]:
         """The same, of the settings that the method was last run with on the set; none where it was not."""
         settings = [key[3] for key in self._done if key[:2] == (method, name)]

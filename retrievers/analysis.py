@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from rag.core.digests import text_sha256
 from rag.core.errors import IndexMismatch
 from retrievers.analyzer_settings import EACH, AnalyzerSettings
-from retrievers.stemming import STEMMERS, setting_of
-from retrievers.unspaced import AS_EVER, resolved, split
+from retrievers.stemming import STEMMERS, setting_of, stemmed_languages
+from retrievers.unspaced import AS_EVER, CUT_LANGUAGES, resolved, split
 
 VERSION = 1
 """Raised whenever the same settings come to give other terms."""
@@ -91,6 +91,16 @@ class Analyzer:
         if not words:
             return "it has no letter or digit"
         return f"all its words are stop words ({', '.join(sorted(set(words))[:5])})"
+
+    def why_unstemmed(self) -> str:
+        """That words of its language stay whole though a stemmer was wanted, and where there is one; empty where all is well."""
+        language, known = self.settings.language, stemmed_languages()
+        if self.settings.stemmer != "auto" or language in known or language in CUT_LANGUAGES:
+            return ""
+        return (
+            f"language '{language}' has no stemmer here: a word is found as it is written, and in no other form. There is a "
+            f"stemmer for {', '.join(sorted(known))}. If the code is right (ISO 639-1), nothing is to be done"
+        )
 
     def describe(self) -> dict[str, Any]:
         """All that makes the terms, as JSON data: two analyzers that describe themselves alike are alike."""

@@ -27,6 +27,7 @@ _MODEL_TYPES = ("MultiVectorEncoder", "ColBERT")
 _COLBERT = "HF_ColBERT"
 _ALSO_READ = {"pylate.models.Dense.Dense": "Dense"}
 _PROJECTION = "linear.weight"
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 class LibraryTokenEncoder:
@@ -53,9 +54,12 @@ class LibraryTokenEncoder:
         """
         kind = sentence_options(folder).get("model_type")
         if kind in _MODEL_TYPES:
-            modules = [name for name, _ in modules_of(folder, also=_ALSO_READ)]
-            if kind == "ColBERT" and "Dense" not in modules:
+            projections = [path for name, path in modules_of(folder, also=_ALSO_READ) if name == "Dense"]
+            if kind == "ColBERT" and not projections:
                 raise _no_projection(folder)
+            for path in projections:
+                if not any((path / name).is_file() for name in _WEIGHTS):
+                    raise _no_projection(folder, f"'{path.relative_to(folder)}' has no {_WEIGHTS[0]}")
             return None
         if _COLBERT in (json_object(folder / "config.json").get("architectures") or ()):
             if _PROJECTION not in _shapes(folder):
@@ -162,8 +166,8 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
         raise SpecError(f"'{file}' cannot be read as safetensors: {cause}") from cause
 
 
-def _no_projection(folder: Path) -> SpecError:
+def _no_projection(folder: Path, missing: str = f"no {_PROJECTION}, and no Dense module") -> SpecError:
     return SpecError(
-        f"model folder '{folder}' is a ColBERT without its projection ({_PROJECTION}, or a Dense module). Its vectors would "
-        "not be those that it was trained for. Fetch the whole model, or choose another."
+        f"model folder '{folder}' is a multi-vector model without its projection: {missing}. Its vectors would not be those "
+        "that it was trained for. Fetch the whole model, or choose another."
     )

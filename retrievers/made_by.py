@@ -6,16 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from rag.core.errors import IndexMismatch
-from rag.models import ModelFolder, weights_sha256
+from rag.models import ModelFolder, tokenizer_sha256, weights_sha256
+
+_TOKENIZER = "tokenizer_sha256"
+_ADDED = (_TOKENIZER,)
+"""Facts that indexes of before do not have. What an index does not say is not compared."""
 
 
 def folder_facts(folder: ModelFolder) -> dict[str, Any]:
-    """Which model a folder is, as a description of it begins: name or path, revision, and the weights' hash."""
+    """Which model a folder is, as a description of it begins: name or path, revision, and the hashes of weights and
+    tokenizer."""
     return {
         "model": str(folder.path) if folder.source == "path" else folder.name,
         "revision": folder.revision if folder.source == "hub" else None,
         "weights_sha256": weights_sha256(folder.path),
+        _TOKENIZER: tokenizer_sha256(folder.path),
     }
+
+
+def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Names of the facts by which what made a leg is not what is here, in order."""
+    said = {*now, *then} - {name for name in _ADDED if name not in then}
+    return sorted(name for name in said if now.get(name) != then.get(name))
 
 
 def require_same(
@@ -29,10 +41,6 @@ def require_same(
     Raises:
         IndexMismatch: names what differs, both sides of it.
     """
-    differences = [
-        f"{key}: the index has {then.get(key)}, {here} {now.get(key)}"
-        for key in sorted({*now, *then})
-        if now.get(key) != then.get(key)
-    ]
+    differences = [f"{key}: the index has {then.get(key)}, {here} {now.get(key)}" for key in differing(then, now)]
     if differences:
         raise IndexMismatch(f"{said}: {'; '.join(differences)}. Rebuild the index, or restore {cure}.")

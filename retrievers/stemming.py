@@ -108,8 +108,7 @@ class Lemmas:
 def _auto(language: str) -> Stems:
     if language == "en":
         return Snowball("porter")
-    name = _SNOWBALL.get(language, "")
-    return Snowball(name) if name in _algorithms() else Whole()
+    return Snowball(_SNOWBALL[language]) if language in stemmed_languages() else Whole()
 
 
 def _porter(language: str) -> Stems:
@@ -118,11 +117,15 @@ def _porter(language: str) -> Stems:
     return Snowball("porter")
 
 
+def stemmed_languages() -> frozenset[str]:
+    """ISO 639-1 codes of the languages that `auto` has a stemmer for."""
+    return frozenset(code for code, name in _SNOWBALL.items() if name in _algorithms())
+
+
 def _snowball(language: str) -> Stems:
-    name = _SNOWBALL.get(language, "")
-    if name in _algorithms():
-        return Snowball(name)
-    known = ", ".join(sorted(code for code, name in _SNOWBALL.items() if name in _algorithms()))
+    if language in stemmed_languages():
+        return Snowball(_SNOWBALL[language])
+    known = ", ".join(sorted(stemmed_languages()))
     raise ValueError(f"no Snowball stemmer for language '{language}'; there is one for {known}. Use auto or none")
 
 

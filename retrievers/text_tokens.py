@@ -9,6 +9,7 @@ from unicodedata import category
 
 from rag.core.errors import SpecError
 from rag.models.importing import import_transformers
+from retrievers.sentence_folder import json_object
 
 _MARKS = "▁Ġ"
 """What vocabularies put before a token that begins a word; `##` is punctuation itself."""
@@ -19,16 +20,20 @@ class TextTokens:
 
     Args:
         max_length: tokens of a text that `ids` gives, special ones among them.
+        vocabulary: tokens that the model knows; None where nobody says.
     Raises:
         SpecError: it is not a fast one, which alone knows spans; `where` says whose it is.
     """
 
-    def __init__(self, tokenizer: Any, *, max_length: int, lower_case: bool, where: Path) -> None:
+    def __init__(
+        self, tokenizer: Any, *, max_length: int, lower_case: bool, where: Path, vocabulary: int | None = None
+    ) -> None:
         if not tokenizer.is_fast:
             raise SpecError(f"model folder '{where}': its tokenizer has no tokenizer.json, which is needed for spans")
         self._tokenizer = tokenizer
         self.max_length = max_length
         self._lower_case = lower_case
+        self._where, self._vocabulary = where, vocabulary
 
     @classmethod
     def load(cls, folder: Path, *, max_length: int, lower_case: bool) -> TextTokens:
@@ -42,7 +47,10 @@ class TextTokens:
             tokenizer = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as cause:
             raise SpecError(f"model folder '{folder}': transformers cannot load its tokenizer ({cause})") from cause
-        return cls(tokenizer, max_length=max_length, lower_case=lower_case, where=folder)
+        said = json_object(folder / "config.json")
+        size = said.get("vocab_size", (said.get("text_config") or {}).get("vocab_size"))
+        vocabulary = size if isinstance(size, int) else None
+        return cls(tokenizer, max_length=max_length, lower_case=lower_case, where=folder, vocabulary=vocabulary)
 
     @property
     def pad_id(self) -> int:
@@ -65,15 +73,18 @@ class TextTokens:
         return named
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids with special ones, cut at the length limit."""
+        """Token ids with special ones, cut at the length limit.
+
+        Raises:
+            SpecError: the tokenizer gave a token that the model does not know.
+        """
         if not texts:
             return []
         cleaned = [readable(text.lower() if self._lower_case else text) for text in texts]
         encoded = self._tokenizer(
             cleaned, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
         )
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
+        return self._known(encoded["input_ids"])
 
     def pieces(self, texts: Sequence[str], *, most: int | None = None) -> list[list[int]]:
         """Token ids without special ones, to be put together with others; `most` of each text, or all."""
@@ -86,7 +97,17 @@ class TextTokens:
             return_attention_mask=False,
             verbose=False,
         )
-        return [ids[:most] for ids in encoded["input_ids"]]
+        return self._known([ids[:most] for ids in encoded["input_ids"]])
+
+    def _known(self, ids: list[list[int]]) -> list[list[int]]:
+        highest = max((max(one) for one in ids if one), default=-1)
+        if self._vocabulary is not None and highest >= self._vocabulary:
+            raise SpecError(
+                f"model folder '{self._where}': its tokenizer gave token {highest:,} ('{self.names([highest])[0]}'), and the "
+                f"model knows {self._vocabulary:,} tokens (config.json, vocab_size). These are the files of two models: fetch "
+                "the whole model again, or choose another"
+            )
+        return ids
 
     def opening_ids(self) -> list[int]:
         """The special tokens that come before any text."""

@@ -53,6 +53,9 @@ leaves Katakana and Hangul in words; bigrams are those of its CJKAnalyzer."""
 AS_EVER = "characters"
 """What an index does that says nothing of it."""
 
+CUT_LANGUAGES = ("ja", "ko", "zh")
+"""Languages whose text is cut here."""
+
 _MEASURED = {"zh": "bigrams"}
 
 

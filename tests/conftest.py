@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from rag.core.types import Document, Query, Ranking, ScoredDocument
+
+if TYPE_CHECKING:
+    from tests.small_legs import SmallModels
 
 # What a property test takes says how busy the machine is, not whether the property holds.
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,6 +63,15 @@ def rankings(documents: tuple[Document, ...], queries: tuple[Query, ...]) -> lis
     """Every question with all documents, scores 12 down to 1, in doc_id order."""
     hits = tuple(ScoredDocument(document=d, score=float(12 - i)) for i, d in enumerate(documents))
     return [Ranking(query=q, hits=hits, source="first") for q in queries]
+
+
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallModels]:
+    """Tiny random models for every leg. Not to be changed."""
+    from tests.small_legs import small_models
+
+    with small_models(tmp_path_factory.mktemp("small")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 Nothing here loads weights, and only `resolve` may touch the network.
 """
 
-from rag.models.folder import ModelFolder, home, weight_files, weights_sha256
+from rag.models.folder import ModelFolder, home, tokenizer_sha256, weight_files, weights_sha256
 from rag.models.store import (
     GGUF,
     ModelInfo,
@@ -25,6 +25,7 @@ __all__ = [
     "packaged_model",
     "require_meaning",
     "resolve",
+    "tokenizer_sha256",
     "weight_files",
     "weights_sha256",
     "window_beforehand",

@@ -6,7 +6,7 @@ It knows the layouts of transformers and sentence-transformers, and nothing abou
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -129,6 +129,19 @@ def weights_sha256(folder: Path) -> str:
     for file in files:
         if not file.is_file():
             raise MissingModel(f"model folder '{folder}' has no {file.relative_to(folder).as_posix()}")
+    return _sha256_of(files, folder)
+
+
+def tokenizer_sha256(folder: Path) -> str:
+    """Which tokenizer these files are, said as `weights_sha256` says it of weights.
+
+    The same weights with another one read other tokens, and number terms otherwise.
+    """
+    places = dict.fromkeys([folder, *(folder / path for path, _ in module_types(folder))])
+    return _sha256_of([file for place in places for name in TOKENIZERS if (file := place / name).is_file()], folder)
+
+
+def _sha256_of(files: Sequence[Path], folder: Path) -> str:
     names = [file.relative_to(folder).as_posix() for file in files]
     hashes = dict(zip(names, remembered_sha256(files, home()), strict=True))
     if len(hashes) == 1:

@@ -117,7 +117,9 @@ class LegMaker(Protocol):
 
     def same_as(self, before: Facts) -> bool:
         """Whether what described itself so computes the same of a text."""
-        return self.describe() == before
+        from retrievers.made_by import differing
+
+        return not differing(before, self.describe())
 
     def key(self) -> dict[str, Any]:
         """All that decides what the leg will be, for the same texts."""

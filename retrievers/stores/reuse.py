@@ -22,7 +22,7 @@ class RowsByText:
 
     def row(self, digest: bytes) -> int | None:
         """The first row of this text; None where there is none."""
-        wanted = np.bytes_(digest)
+        wanted = np.bytes_(digest.rstrip(b"\0"))  # as numpy keeps it: zeros at the end are not told from none
         place = int(np.searchsorted(self._digests, wanted))
         if place < len(self._digests) and self._digests[place] == wanted:
             return int(self._rows[place])

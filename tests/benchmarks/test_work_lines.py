@@ -52,3 +52,11 @@ def test_a_later_line_of_a_query_counts(tmp_path: Path) -> None:
     work.add(line("q1", 0.1))
     work.add(line("q1", 0.9))
     assert [each["nDCG@10"] for each in Work(tmp_path / "w.jsonl").of("m", "set", "s")] == [0.9]
+
+
+def test_every_line_of_a_method_on_a_set_is_found_whatever_its_settings(tmp_path: Path) -> None:
+    work = Work(tmp_path / "w.jsonl")
+    for settings in ("one", "two"):
+        work.add(line("q1", settings=settings))
+    assert [each["settings"] for each in work.every("m", "set")] == ["one", "two"]
+    assert work.every("m", "other set") == []

@@ -14,17 +14,13 @@ from rag.graph.kinds import TABLES
 from rag.graph.signature import REQUIRED, needed_powers, signature
 from rag.indexing import build_index
 from retrievers.index.directory import LocalIndex
-from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS
-from retrievers.legs.dense.settings import DenseSettings
-from retrievers.legs.late_interaction.settings import LateInteractionSettings
-from retrievers.legs.promptreps.settings import PromptRepsSettings
-from retrievers.legs.sparse.settings import SparseSettings
 from tests.calibrations import GATE, saved
 from tests.generators.llm.conftest import save_random_model
 from tests.other_server import OtherServer
 from tests.rerankers.tiny_classifier import tiny_classifier
-from tests.tiny_models import tiny_masked_model, tiny_sentence_model
+from tests.small_legs import SmallModels, usual_settings
+from tests.tiny_models import tiny_sentence_model
 
 Make = Callable[[str, str], Any]
 
@@ -69,23 +65,16 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> TransformersLLM:
 
 
 @pytest.fixture(scope="session")
-def index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> LocalIndex:
+def index(
+    tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...], small_models: SmallModels
+) -> LocalIndex:
     """The twelve documents with all legs."""
     folder = tmp_path_factory.mktemp("contracts")
     texts = folder / "texts"
     texts.mkdir()
     for document in documents:
         (texts / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
-    encoder = tiny_sentence_model(folder / "encoder")
-    prompted = PromptRepsSettings(model=str(save_random_model(folder / "prompted")), dtype="float32")
-    weighed = SparseSettings(model=str(tiny_masked_model(folder / "masked")), dtype="float32")
-    settings = IndexSettings(
-        dense=DenseSettings(encoder=str(encoder)),
-        promptreps=prompted,
-        sparse=weighed,
-        late_interaction=LateInteractionSettings(model=str(encoder)),
-    )
-    build_index([texts], folder / "idx", settings=settings, legs=LEGS.names())
+    build_index([texts], folder / "idx", settings=usual_settings(small_models), legs=LEGS.names())
     return LocalIndex.open(folder / "idx")
 
 

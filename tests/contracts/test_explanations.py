@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, get_args
 
 import pytest
@@ -10,46 +9,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rag.core.powers import POWERS
-from rag.core.protocols import ExplainsFusion, ExplainsHits
-from rag.core.types import Document, Query, QueryPart, Ranking, ScoredDocument, ScorePart
+from rag.core.protocols import ExplainsFusion
+from rag.core.types import Document, Query, QueryPart, Ranking, ScoredDocument
 from rag.stages import FUSERS
 from rag.stages.fuse import Norm
 from retrievers import RETRIEVERS
 from retrievers.index.directory import LocalIndex
 from tests.contracts.conftest import Make
+from tests.explained import require_sums
 
 EXPLAINING = [name for name in RETRIEVERS if POWERS["explain hits"].kept_by(RETRIEVERS.get(name))]
 FUSING = [name for name in FUSERS if POWERS["explain fusion"].kept_by(FUSERS.get(name))]
 
-words = st.sampled_from(["paid", "leave", "frame", "bicycle", "days", "laptop", "the", "officer", "zebra", "电"])
-questions = st.lists(words, min_size=1, max_size=12).map(" ".join)
 quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def require_sums(hits: Sequence[ScoredDocument], parts: Sequence[Sequence[ScorePart]], *, within: float) -> None:
-    assert len(parts) == len(hits)
-    for hit, its_parts in zip(hits, parts, strict=True):
-        assert sum(part.score for part in its_parts) == pytest.approx(hit.score, rel=1e-4, abs=within)
-        amounts = [part.score for part in its_parts]
-        assert amounts == sorted(amounts, reverse=True)
 
 
 def test_those_that_should_do() -> None:
     assert EXPLAINING == ["bm25", "dense", "late_interaction", "sparse"]
     assert FUSING == ["rrf", "weighted"]
-
-
-@pytest.mark.parametrize("name", EXPLAINING)
-@quickly
-@given(text=questions)
-def test_parts_of_a_hit_sum_to_its_score(name: str, make: Make, text: str) -> None:
-    retriever, query = make("retrieve", name), Query(qid="q", text=text)
-    assert isinstance(retriever, ExplainsHits)
-    [ranking] = retriever.retrieve([query], k=5)
-    parts = retriever.explain_hits(query, ranking.hits)
-    # Tokens are compared in whole numbers, each up to a hundredth beside the truth.
-    require_sums(ranking.hits, parts, within=0.01 * (2 + len(text)) if name == "late_interaction" else 1e-5)
-    assert retriever.explain_hits(query, ()) == []
 
 
 @pytest.mark.parametrize("name", EXPLAINING)

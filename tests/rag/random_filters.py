@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,15 @@ _values = st.sampled_from(VALUES)
 def metadata(keys: tuple[str, ...] = KEYS) -> st.SearchStrategy[dict[str, Any]]:
     """Metadata of one document."""
     return st.dictionaries(st.sampled_from(keys), _values | st.lists(_values, max_size=3))
+
+
+def random_metadata(source: random.Random, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The same without hypothesis, so that an index of it may serve all examples of a test."""
+
+    def value() -> Any:
+        return source.choice(VALUES)
+
+    return {key: [value(), value()] if source.random() < 0.3 else value() for key in keys if source.random() < 0.8}
 
 
 def filters(keys: tuple[str, ...] = KEYS) -> st.SearchStrategy[Filter]:

@@ -1,13 +1,20 @@
-"""A warning where an index is in a language that its models were not made for."""
+"""What an index says of its language: of models that were made for others, of stemmers, of codes that are none."""
 
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
+from rag.core.errors import SpecError
+from rag.core.types import Query
+from rag.indexing import build_index
 from rag.indexing.languages import warn_of_language
 from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.bm25 import BM25Retriever
+from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 
@@ -44,3 +51,38 @@ def test_the_language_of_most_documents_counts(caplog: pytest.LogCaptureFixture)
     assert "the texts are in 'de'" in told(caplog, IndexSettings(), ("dense",), en=2, de=3)
     caplog.clear()
     assert told(caplog, POLISH, ("dense",), en=5, pl=1) == ""
+
+
+@pytest.mark.parametrize(
+    ("analyzer", "why"),
+    [
+        ({"language": "English"}, "language must be an ISO 639-1 code such as 'en' or 'zh', got 'English'"),
+        ({"language": "xx", "stemmer": "snowball"}, "no Snowball stemmer for language 'xx'; there is one for "),
+    ],
+)
+def test_an_analyzer_that_is_not_there_is_refused_before_a_file_is_read(
+    tmp_path: Path, analyzer: dict[str, str], why: str
+) -> None:
+    (tmp_path / "a.txt").write_text("Mambo mazuri.")
+    settings = IndexSettings.model_validate({"analyzer": analyzer})
+    read: list[str] = []
+    with pytest.raises(SpecError, match=rf"index\.analyzer: {re.escape(why)}"):
+        build_index(
+            tmp_path / "a.txt",
+            tmp_path / "index",
+            settings=settings,
+            legs=["lexical"],
+            progress=lambda step, done, total: read.append(step),
+        )
+    assert read == []
+
+
+def test_a_language_without_a_stemmer_is_indexed_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.txt").write_text("Mambo mazuri.")
+    settings = IndexSettings(analyzer=AnalyzerSettings(language="sw"))
+    with caplog.at_level(logging.WARNING):
+        build_index(tmp_path / "a.txt", tmp_path / "index", settings=settings, legs=["lexical"])
+    assert "index.analyzer: language 'sw' has no stemmer here" in caplog.text
+    with LocalIndex.open(tmp_path / "index") as index:
+        [ranking] = BM25Retriever(index=index).retrieve([Query(qid="q", text="mazuri")], k=1)
+    assert len(ranking.hits) == 1

@@ -229,3 +229,16 @@ def test_threads_share_an_analyzer() -> None:
     for thread in threads:
         thread.join()
     assert found == [expected] * 4
+
+
+@pytest.mark.parametrize("language", ["en", "pl", "zh", "ja", "ko"])
+def test_nothing_is_said_of_a_language_that_is_known(language: str) -> None:
+    assert Analyzer(AnalyzerSettings(language=language)).why_unstemmed() == ""
+
+
+def test_of_a_language_without_a_stemmer_the_known_ones_are_named() -> None:
+    said = Analyzer(AnalyzerSettings(language="xx")).why_unstemmed()
+    assert "language 'xx' has no stemmer here" in said
+    assert ", de, " in said
+    assert "(ISO 639-1)" in said
+    assert Analyzer(AnalyzerSettings(language="xx", stemmer="none")).why_unstemmed() == ""

@@ -217,3 +217,14 @@ def test_by_every_variant_the_parts_of_a_score_sum_to_it(
         assert not any(part.of_query.startswith("zebra") for part in parts)
     lacking = [part for parts in explained for part in parts if not part.of_document]
     assert bool(lacking) == (variant in ("bm25l", "bm25+", "plus")), "terms that a document lacks add there alone"
+
+
+def test_every_word_of_a_very_long_document_and_of_five_scripts_in_one_is_found(make_index: MakeIndex) -> None:
+    scripts = "ключ 钥匙 مفتاح κλειδί key"
+    documents = [
+        Document(doc_id="long", text="paid leave " * 32_768 + "zebra"),
+        Document(doc_id="scripts", text=scripts),
+    ]
+    retriever = BM25Retriever(index=make_index(documents))
+    found = retriever.retrieve([_query(word, qid=word) for word in ("zebra", *scripts.split())], k=2)
+    assert [ranking.doc_ids for ranking in found] == [("long",), *[("scripts",)] * 5]

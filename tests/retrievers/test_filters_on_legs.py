@@ -1,4 +1,4 @@
-"""A filter lets the same documents through on every leg, and changes nothing in the order of those that are left."""
+"""A filter of a graph, of a query and of a caller, on the legs that a graph searches (`test_every_leg` has all legs)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 
 from rag.core.errors import SpecError
-from rag.core.filters import Filter, matches
 from rag.core.types import Query
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
@@ -21,15 +19,9 @@ from retrievers.bm25 import BM25Retriever
 from retrievers.by_filter import by_filter
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
-from retrievers.index.settings import IndexSettings
-from retrievers.legs.dense.settings import DenseSettings
-from retrievers.legs.promptreps.settings import PromptRepsSettings
-from retrievers.legs.sparse.settings import SparseSettings
 from retrievers.promptreps import PromptRepsRetriever
-from retrievers.sparse import SparseRetriever
-from tests.generators.llm.conftest import save_random_model
-from tests.rag.random_filters import VALUES, filters
-from tests.tiny_models import tiny_masked_model
+from tests.rag.random_filters import random_metadata
+from tests.small_legs import SmallModels, usual_settings
 
 N_DOCS = 40
 KEYS = ("a", "b", "c")
@@ -50,37 +42,26 @@ WORDS = [
 QUERY = "paid leave for a frame and a laptop"
 
 
-def random_metadata(source: random.Random) -> dict[str, Any]:
-    def value() -> Any:
-        return source.choice(VALUES)
-
-    return {key: [value(), value()] if source.random() < 0.3 else value() for key in KEYS if source.random() < 0.8}
-
-
-@pytest.fixture(scope="module", params=[0, 1])
-def kept(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+@pytest.fixture(scope="module")
+def kept() -> dict[str, dict[str, Any]]:
     """Metadata by doc_id."""
-    source = random.Random(request.param)
-    return {f"d{number:02d}": random_metadata(source) for number in range(N_DOCS)}
+    source = random.Random(0)
+    return {f"d{number:02d}": random_metadata(source, KEYS) for number in range(N_DOCS)}
 
 
 @pytest.fixture(scope="module")
-def index(kept: Mapping[str, Any], mean_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalIndex]:
+def index(
+    kept: Mapping[str, Any], small_models: SmallModels, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalIndex]:
     folder = tmp_path_factory.mktemp("legs")
-    decoder = save_random_model(tmp_path_factory.mktemp("decoder"))
     source = random.Random(7)
     lines = [
         json.dumps({"_id": doc_id, "text": " ".join(source.choices(WORDS, k=9)), **metadata})
         for doc_id, metadata in kept.items()
     ]
     (folder / "corpus.jsonl").write_text("\n".join(lines))
-    made_of = IndexSettings(
-        dense=DenseSettings(encoder=str(mean_bert), compute="float32"),
-        promptreps=PromptRepsSettings(model=str(decoder), dtype="float32"),
-        sparse=SparseSettings(model=str(tiny_masked_model(folder / "masked")), dtype="float32"),
-    )
-    legs = ("lexical", "dense", "promptreps", "sparse")
-    build_index([folder / "corpus.jsonl"], folder / "index", settings=made_of, legs=legs)
+    legs = ("lexical", "dense", "promptreps")
+    build_index([folder / "corpus.jsonl"], folder / "index", settings=usual_settings(small_models), legs=legs)
     with LocalIndex.open(folder / "index") as opened:
         yield opened
 
@@ -91,42 +72,12 @@ def legs(index: LocalIndex) -> dict[str, Any]:
         "lexical": BM25Retriever(index=index),
         "dense": DenseRetriever(index=index),
         "promptreps, dense": PromptRepsRetriever(index=index, form="dense"),
-        "promptreps, sparse": PromptRepsRetriever(index=index, form="sparse"),
-        "sparse": SparseRetriever(index=index),
     }
-
-
-@pytest.fixture(scope="module")
-def unfiltered(legs: Mapping[str, Any]) -> dict[str, list[tuple[str, float]]]:
-    return {name: ranked(leg, None) for name, leg in legs.items()}
 
 
 def ranked(leg: Any, where: Any) -> list[tuple[str, float]]:
     [ranking] = leg.retrieve([Query(qid="q", text=QUERY, where=where)], k=N_DOCS)
     return [(hit.doc_id, hit.score) for hit in ranking.hits]
-
-
-@settings(max_examples=30)
-@given(tree=filters(KEYS))
-def test_every_leg_ranks_what_passes_as_without_a_filter(
-    legs: Mapping[str, Any],
-    unfiltered: Mapping[str, list[tuple[str, float]]],
-    kept: Mapping[str, dict[str, Any]],
-    tree: Filter,
-) -> None:
-    for name, leg in legs.items():
-        hits = ranked(leg, tree)
-        expected = [(doc_id, score) for doc_id, score in unfiltered[name] if matches(tree, kept[doc_id])]
-        assert [doc_id for doc_id, _ in hits] == [doc_id for doc_id, _ in expected], name
-        assert [score for _, score in hits] == pytest.approx([score for _, score in expected], abs=1e-5), name
-
-
-def test_all_legs_but_one_find_all_documents_without_a_filter(
-    unfiltered: Mapping[str, list[tuple[str, float]]],
-) -> None:
-    """So that the property above is about something."""
-    assert len(unfiltered["lexical"]) > N_DOCS // 2
-    assert len(unfiltered["dense"]) == len(unfiltered["promptreps, dense"]) == N_DOCS
 
 
 def test_forms_and_filters_are_mixed_in_one_batch(legs: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
@@ -142,12 +93,6 @@ def test_forms_and_filters_are_mixed_in_one_batch(legs: Mapping[str, Any], kept:
 def _is_one(value: Any) -> bool:
     values = value if isinstance(value, list) else [value]
     return any(each == 1 and not isinstance(each, bool) for each in values)
-
-
-def test_an_unknown_key_is_named_by_every_leg(legs: Mapping[str, Any]) -> None:
-    for leg in legs.values():
-        with pytest.raises(SpecError, match="no document has metadata 'colour'"):
-            ranked(leg, "not exists(colour)")
 
 
 # --- the filter of a graph ---

@@ -114,7 +114,7 @@ class TestColbert:
         weights = load_file(folder / "model.safetensors")
         del weights["linear.weight"]
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        with pytest.raises(SpecError, match="is a ColBERT without its projection"):
+        with pytest.raises(SpecError, match=r"without its projection: no linear\.weight, and no Dense module"):
             TokenEncoder(model=str(folder)).describe()
 
     def test_a_folder_that_the_library_saved_is_read(self, tmp_path: Path) -> None:
@@ -137,6 +137,19 @@ class TestColbert:
         write_json(folder / "config_sentence_transformers.json", {"model_type": "ColBERT"})
         with pytest.raises(SpecError, match="without its projection"):
             TokenEncoder(model=str(folder)).describe()
+
+    def test_a_projection_that_is_named_and_not_there_is_said(self, tmp_path: Path) -> None:
+        import sentence_transformers
+
+        theirs: Any = sentence_transformers.MultiVectorEncoder(
+            str(tiny_colbert(tmp_path / "colbert")), device="cpu", local_files_only=True
+        )
+        theirs.save_pretrained(str(tmp_path / "saved"))
+        [weights] = (tmp_path / "saved").glob("*Dense/model.safetensors")
+        weights.unlink()
+        told = f"without its projection: '{weights.parent.name}' has no model.safetensors"
+        with pytest.raises(SpecError, match=told):
+            TokenEncoder(model=str(tmp_path / "saved")).describe()
 
     def test_code_of_the_folders_own_is_never_run(self, tmp_path: Path) -> None:
         folder = tiny_bert(tmp_path / "evil")
@@ -340,6 +353,22 @@ class TestOnDisk:
         from retrievers.legs.protocol import Opening
 
         with pytest.raises(IndexProblem, match="do not fit together"):
+            LateInteractionKind().open(Opening(folder=folder, facts=facts, mask=lambda where: None))
+
+    @pytest.mark.parametrize("said", [{"dim": 16}, {"bits": 4}])
+    def test_a_manifest_that_says_other_numbers_is_refused_with_both(
+        self, plain: Path, tmp_path: Path, documents: tuple[Document, ...], said: dict[str, int]
+    ) -> None:
+        from retrievers.legs.late_interaction.kind import LateInteractionKind
+        from retrievers.legs.protocol import Opening
+
+        built(tmp_path, documents, plain)
+        with LocalIndex.open(tmp_path / "index") as opened:
+            facts = {**opened.facts("late_interaction"), **said}
+            folder = opened.file("late_interaction/starts.npy").parent
+        wanted = {"dim": 32, "bits": 8} | said
+        told = f"keeps 32 numbers of a vector in 8 bits each, and the manifest says {wanted['dim']} in {wanted['bits']}"
+        with pytest.raises(IndexProblem, match=told):
             LateInteractionKind().open(Opening(folder=folder, facts=facts, mask=lambda where: None))
 
     def test_a_graph_that_asks_for_other_vectors_is_refused(self, index: LocalIndex) -> None:

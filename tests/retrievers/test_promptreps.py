@@ -223,22 +223,6 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-def test_a_stopped_build_loses_a_block_at_most_and_ends_as_one_that_was_not(
-    llm: TransformersLLM, tmp_path: Path, documents: tuple[Document, ...], read: list[int]
-) -> None:
-    corpus, settings = write_corpus(tmp_path, documents), settings_of(Path(llm.model_name))
-    build_index([corpus], tmp_path / "whole", settings=settings, legs=("promptreps",))
-    assert read == [5, 5, 2]
-    read[:] = [-3]
-    with pytest.raises(Stopped):
-        build_index([corpus], tmp_path / "idx", settings=settings, legs=("promptreps",))
-    read.clear()
-    report = build_index([corpus], tmp_path / "idx", settings=settings, legs=("promptreps",))
-    assert read == [2]
-    assert report.n_represented == 2
-    assert leg_files(tmp_path / "idx") == leg_files(tmp_path / "whole")
-
-
 def test_a_block_with_a_flipped_byte_is_made_again(
     llm: TransformersLLM, tmp_path: Path, documents: tuple[Document, ...], read: list[int]
 ) -> None:

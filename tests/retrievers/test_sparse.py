@@ -21,6 +21,7 @@ from retrievers.index.settings import IndexSettings
 from retrievers.legs.sparse.encoder import SparseEncoder, activated
 from retrievers.legs.sparse.settings import SparseSettings
 from retrievers.sparse import SparseRetriever
+from tests.retrievers.tiny_encoders import tiny_bert
 from tests.tiny_models import tiny_masked_model, tiny_sentence_model, tiny_splade
 
 KNOWN = ("frames of steel tubes", "a b c", "leave of thirty days, 30 days", "\x00 [SEP] [MASK]")
@@ -122,6 +123,14 @@ class TestFolders:
         with pytest.raises(SpecError, match="lies outside of it"):
             SparseEncoder(settings_of(folder)).describe()
 
+    def test_a_tokenizer_of_another_model_is_said(self, masked: Path, tmp_path: Path) -> None:
+        folder, other = Path(shutil.copytree(masked, tmp_path / "mixed")), tiny_bert(tmp_path / "other")
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(other / name, folder / name)
+        told = r"its tokenizer gave token \d+ \('.*'\), and the model knows 76 tokens \(config.json, vocab_size\)"
+        with pytest.raises(SpecError, match=told):
+            SparseEncoder(settings_of(folder)).encode(["a frame, of steel."], by="model")
+
     def test_no_table_is_said(self, masked: Path) -> None:
         with pytest.raises(SpecError, match=r"has no table of weights for queries\. Use query: model or words"):
             SparseEncoder(settings_of(masked)).encode(["a"], by="table")
@@ -192,19 +201,6 @@ class TestSearching:
 
 
 class TestOnDisk:
-    def test_only_what_changed_is_weighed_again(
-        self, masked: Path, tmp_path: Path, documents: tuple[Document, ...]
-    ) -> None:
-        first = built(tmp_path, documents, masked)
-        changed = [*documents[:-1], Document(doc_id=documents[-1].doc_id, text="Something else altogether.")]
-        second = built(tmp_path, changed, masked)
-        assert [r.counts["sparse"]["n_weighed"] for r in (first, second)] == [len(documents), 1]
-        fresh = tmp_path / "fresh"
-        fresh.mkdir()
-        built(fresh, changed, masked)
-        with LocalIndex.open(tmp_path / "index") as one, LocalIndex.open(fresh / "index") as other:
-            assert one.manifest.legs == other.manifest.legs
-
     def test_another_model_of_that_name_is_refused(
         self, masked: Path, tmp_path: Path, documents: tuple[Document, ...]
     ) -> None:
@@ -215,6 +211,30 @@ class TestOnDisk:
         tiny_masked_model(model, seed=1)
         with LocalIndex.open(tmp_path / "index") as opened, pytest.raises(IndexMismatch, match="weights_sha256"):
             SparseRetriever(index=opened).retrieve([Query(qid="q", text="days")], k=1)
+
+    def test_another_vocabulary_under_the_same_weights_is_refused(
+        self, masked: Path, tmp_path: Path, documents: tuple[Document, ...]
+    ) -> None:
+        """Its tokens would have the numbers of other terms."""
+        model = Path(shutil.copytree(masked, tmp_path / "model"))
+        built(tmp_path, documents, model)
+        file = model / "tokenizer.json"
+        said = json.loads(file.read_text())
+        numbers = said["model"]["vocab"]
+        numbers["a"], numbers["z"] = numbers["z"], numbers["a"]
+        file.write_text(json.dumps(said))
+        with (
+            LocalIndex.open(tmp_path / "index") as opened,
+            pytest.raises(
+                IndexMismatch, match=r"sparse leg .* tokenizer_sha256: the index has \w{64}, here is \w{64}\. Rebuild"
+            ),
+        ):
+            SparseRetriever(index=opened).retrieve([Query(qid="q", text="days")], k=1)
+
+    def test_an_index_that_does_not_say_its_tokenizer_is_searched_as_before(self, masked: Path) -> None:
+        said = SparseEncoder(settings_of(masked)).describe()
+        assert len(said.pop("tokenizer_sha256")) == 64
+        assert SparseEncoder.from_description(said).describe().keys() - said.keys() == {"tokenizer_sha256"}
 
     def test_a_file_that_does_not_fit_is_refused(
         self, masked: Path, tmp_path: Path, documents: tuple[Document, ...]

@@ -126,3 +126,17 @@ def tiny_colbert(folder: Path, family: str = "Bert", *, seed: int = 0, attend: b
     said = {"query_token_id": "ride", "doc_token_id": "note", "query_maxlen": 12, "doc_maxlen": 16}
     write_json(folder / "artifact.metadata", said | {"attend_to_mask_tokens": attend, "mask_punctuation": True})
     return folder
+
+
+def tiny_static(folder: Path, *, seed: int = 0) -> Path:
+    """Random static vectors of the same vocabulary, as model2vec saves them."""
+    import numpy as np
+    from model2vec import StaticModel
+    from tokenizers import Tokenizer
+
+    bare = folder.with_name(f"{folder.name}-words")
+    _save_tokenizer(bare)
+    tokenizer = Tokenizer.from_file(str(bare / "tokenizer.json"))
+    vectors = np.random.default_rng(seed).normal(size=(tokenizer.get_vocab_size(), WIDTH)).astype(np.float32)
+    StaticModel(vectors, tokenizer, normalize=True).save_pretrained(folder)
+    return folder

@@ -74,10 +74,10 @@ def test_a_server_with_another_model_is_found_by_commands_that_want_the_same(
     graph_file: Path,
     index: Path,
     other_model: str,
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # a socket's path may not be long
     place = ["--graph", str(graph_file), "--index", str(index)]
     command = [sys.executable, "-m", "rag", "serve", *place, "--port", "0", "--url", other_model]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:

@@ -17,7 +17,8 @@ REPORT = "report.json"
 class RunFacts:
     """A run: where it is, of which kind, and what is known of how it was made.
 
-    `command`: the words of the command that made it, empty where the run does not say. `seconds`: of a query.
+    `kind`: as the report says it, else that of `rag eval`. `command`: the words of the command that made it, empty where the
+    run does not say. `seconds`: of a query.
     """
 
     path: Path
@@ -51,7 +52,7 @@ def facts_of(run: Path) -> RunFacts:
     command = report.get("command")
     return RunFacts(
         path=run,
-        kind="rag eval",
+        kind=str(report.get("kind") or "rag eval"),
         graph=str(report.get("graph") or ""),
         seconds=_seconds(report.get("seconds"), report.get("queries")),
         command=tuple(map(str, command)) if isinstance(command, list) else (),

@@ -18,6 +18,7 @@ from rag.core.progress import Progress, silent
 from rag.ingest import word_spans
 from retrievers.legs.dense.settings import ServedEncoderSettings
 from retrievers.sentence_folder import Role
+from retrievers.text_tokens import readable
 
 BY = "index.dense.encoder"
 PROBE = "The quick brown fox jumps over the lazy dog; 42 kg, Zürich."
@@ -121,7 +122,7 @@ class ServedEncoder:
         size = self._settings.texts_per_request
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]
         with ThreadPoolExecutor(self._settings.requests_at_once, thread_name_prefix="encode") as pool:
-            asked = pool.map(lambda part: self._asked([prompt + texts[row] for row in part]), parts)
+            asked = pool.map(lambda part: self._asked([prompt + readable(texts[row]) for row in part]), parts)
             for done, (part, given) in enumerate(zip(parts, asked, strict=True), start=1):
                 if given.shape[1] != self.dim:
                     raise StageError(

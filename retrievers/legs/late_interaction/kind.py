@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.errors import IndexProblem
 from rag.core.memory import Need
 from rag.core.types import ScorePart, Where
 from retrievers.legs.late_interaction.settings import LateInteractionSettings
@@ -59,6 +60,12 @@ class LateInteractionKind(ModelLegKind):
 
         facts = opening.facts
         store = TokenStore.read(opening.folder, n=int(facts.get("rows") or 0), turned=bool(facts.get("turned")))
+        kept, said = (store.codec.dim, store.codec.bits), (facts.get("dim"), facts.get("bits"))
+        if kept != said:
+            raise IndexProblem(
+                f"late_interaction leg '{opening.folder}' keeps {kept[0]} numbers of a vector in {kept[1]} bits each, and the "
+                f"manifest says {said[0]} in {said[1]}. Build the index again"
+            )
         return LocalLateInteraction(store, facts, opening.mask)
 
     def model_memory(self, made_by: Facts) -> Sequence[Need]:

@@ -56,9 +56,15 @@ class LexicalKind(LegKind):
     graph = "bm25"
 
     def maker(self, settings: Sections) -> LegMaker:
-        return LexicalMaker(
-            cast(AnalyzerSettings, settings.section("analyzer")), cast(LexicalSettings, settings.section("bm25"))
-        )
+        """Raises SpecError where there is no such analyzer: now, and not after all files are read."""
+        from retrievers.each_language import settings_described
+
+        analyzer = cast(AnalyzerSettings, settings.section("analyzer"))
+        try:
+            settings_described(analyzer)
+        except ValueError as cause:
+            raise SpecError(f"index.analyzer: {cause}") from cause
+        return LexicalMaker(analyzer, cast(LexicalSettings, settings.section("bm25")))
 
     def open(self, opening: Opening) -> LocalLexical:
         from retrievers.legs.lexical.by_language import COUNTS, LexicalByLanguage
@@ -95,10 +101,6 @@ class LexicalMaker(LegMaker):
         return {"bm25": self.bm25.model_dump(mode="json"), "analyzer": settings_described(self.analyzer)}
 
     def build(self, job: Job) -> Built:
-        try:
-            self.key()
-        except ValueError as cause:
-            raise SpecError(f"index.analyzer: {cause}") from None
         if self.analyzer.language == EACH:
             return Built(facts=self._by_language(job))
         from retrievers.legs.lexical.leg import LexicalLeg

@@ -6,6 +6,7 @@ order of their numbers."""
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from operator import length_hint
 from pathlib import Path
@@ -26,6 +27,8 @@ from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.lexical.writer import VOCABULARY, LexicalWriter
 from retrievers.stores.hits import Weighted
 from retrievers.stores.postings import REPEATS, Columns, Engine, Postings
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 REPORT_EVERY = 256
@@ -60,6 +63,8 @@ class LexicalLeg:
         Reads the texts once. What it holds is said at `LexicalWriter`.
         """
         reader = Analyzer(analyzer)
+        if unstemmed := reader.why_unstemmed():
+            log.warning("index.analyzer: %s", unstemmed)
         n_docs, total = 0, length_hint(texts)
         with LexicalWriter(folder, bm25) as writer:
             for n_docs, text in enumerate(texts, start=1):

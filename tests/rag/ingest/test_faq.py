@@ -119,6 +119,9 @@ SAME["@graph"].append({"@id": "#a", "text": "x" * 100_000})
         (page(faq()), "JSON-LD, script 1: it has no question"),
         (page({"@type": "FAQPage"}), "JSON-LD, script 1: it has no question"),
         (page(faq(question(), "May I?")), "JSON-LD, script 1, question 2: not a Question"),
+        (page(faq({"@type": "Product", "name": "Bicycle", "offers": {"price": 9}})), "question 1: not a Question"),
+        (page(faq({**question(), "@type": "Article"})), "JSON-LD, script 1, question 1: not a Question"),
+        (page({"@type": "FAQPage", "mainEntity": "May I?"}), "JSON-LD, script 1, question 1: not a Question"),
         (page(faq({"@id": "#nowhere"})), "question 1: not a Question"),
         (page(faq(question(), question(name=7))), "question 2: its name is no text"),
         (page(faq(question(name="<b> </b>"))), "question 1: its name is no text"),
@@ -130,6 +133,18 @@ SAME["@graph"].append({"@id": "#a", "text": "x" * 100_000})
         (
             '<div itemscope itemtype="http://schema.org/FAQPage"><p>Within 30 days.</div>',
             "microdata: it has no question",
+        ),
+        (
+            f'<div itemscope itemtype="http://schema.org/FAQPage">Within 30 days.{NESTED.replace("Question", "Product")}',
+            "microdata, question 1: not a Question",
+        ),
+        (
+            f'<div itemscope itemtype="http://schema.org/FAQPage">{NESTED}<p itemprop=acceptedAnswer>Within 30 days.',
+            "question 1: its answer is no text",
+        ),
+        (
+            '<div itemscope itemtype="http://schema.org/FAQPage"><p itemprop=mainEntity>Within 30 days.<div itemscope',
+            "microdata, question 1: not a Question",
         ),
         (
             f'<div itemscope itemtype="http://schema.org/FAQPage">Within 30 days.{NESTED}',

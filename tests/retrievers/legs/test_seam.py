@@ -29,6 +29,7 @@ from retrievers.legs import LEGS
 from retrievers.legs.protocol import Built, Facts, Job, LegKind, LegMaker, Mask, Opening, Sections
 from retrievers.stores.computed import Computed, Ragged
 from retrievers.stores.reuse import RowsByText
+from tests.small_legs import ways
 
 
 class ToySettings(BaseModel):
@@ -255,6 +256,12 @@ def test_the_doctor_looks_at_it(place: Path, capsys: pytest.CaptureFixture[str])
     printed = capsys.readouterr()
     assert "legs lexical, toy, every file as written" in printed.out + printed.err
     assert "its toy of 4 letters is here" in printed.out + printed.err
+
+
+def test_what_holds_of_every_leg_is_tried_on_it_too(place: Path) -> None:
+    [way] = [each for each in ways() if each.leg == "toy"]
+    with LocalIndex.open(place) as index:
+        assert [type(each) for each in way.retrievers(index).values()] == [ToyRetriever]
 
 
 def test_the_key_of_an_index_covers_it(place: Path) -> None:
