@@ -85,6 +85,7 @@ def reference_runs(name: str, options: argparse.Namespace) -> Iterator[Run]:
         )
         rankings[f"bm25, {variant}"] = of_variant["bm25"].rankings
     for system, run in rankings.items():
+        system = system.replace(" + ".join(LEGS), "all four legs")
         evaluation = evaluate(run, qrels, MEASURES)
         yield Run(system=system, evaluation=evaluation, command=_command(name, system, options), rankings=run)
     if name in JUDGED_ALIKE:

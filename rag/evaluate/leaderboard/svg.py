@@ -136,7 +136,13 @@ def fitted(text: str, width: float) -> str:
 
 def _wide(text: str) -> float:
     """About how wide a text is at the size of the pictures, in pixels."""
-    return sum(12.0 if unicodedata.east_asian_width(character) in "WF" else 6.7 for character in text)
+    return sum(map(_wide_letter, text))
+
+
+def _wide_letter(character: str) -> float:
+    if unicodedata.east_asian_width(character) in "WF":
+        return 12.0
+    return 8.8 if character.isupper() or character in "mw+%@" else 6.7
 
 
 def _along(value: float, most: float) -> float:
