@@ -386,7 +386,14 @@ def test_a_leg_of_texts_without_a_word_is_built_and_finds_nothing_of_them(
     for texts in (["", " "], ["", "a lost laptop", " \n"]):
         folder, work = (tmp_path / f"{part}{len(texts)}" for part in ("leg", "work"))
         folder.mkdir()
-        job = Job(texts=texts, folder=folder, work=work, before=None, progress=lambda step, done, total: None)
+        job = Job(
+            texts=texts,
+            languages=[""] * len(texts),
+            folder=folder,
+            work=work,
+            before=None,
+            progress=lambda step, done, total: None,
+        )
         facts = {**maker.build(job).facts, MADE_BY: maker.describe()}
         leg = kind.open(Opening(folder=folder, facts=json.loads(json.dumps(facts)), mask=lambda where: None))
         leg.release()
