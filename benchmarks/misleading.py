@@ -50,6 +50,8 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "vote-relevance": ("vote", {"weigh": "relevance"}),
     "vote-agreement": ("vote", {"agreement": 0.5}),
 }
+TOGETHER = 10
+"""Questions that vLLM is asked at a time; llama.cpp one."""
 Item = dict[str, Any]
 
 
@@ -127,12 +129,15 @@ def verdict(answer: Answer, item: Item) -> str:
     return "right" if any(holds(answer.text, each) for each in item["answers"]) else "other"
 
 
-def answered(way: str, item: Item, llm: Any) -> Answer:
+def answered(way: str, some: Sequence[Item], llm: Any) -> list[Answer]:
     use, params = WAYS[way]
     generator = GENERATORS.get(use)(llm=llm, **params)
-    context = context_of(item, kinds=("correct",)) if way == "right-alone" else context_of(item)
-    [answer] = generator.generate([context.query if way == "closed-book" else context])
-    return answer  # type: ignore[no-any-return]
+    kinds = {"kinds": ("correct",)} if way == "right-alone" else {}
+    contexts = [context_of(item, **kinds) for item in some]
+    answers: list[Answer] = generator.generate(
+        [context.query if way == "closed-book" else context for context in contexts]
+    )
+    return answers
 
 
 def rows(work: Work, ways: Sequence[str], drawn: Sequence[Item], settings: str) -> Iterator[str]:
@@ -171,23 +176,24 @@ def main() -> None:
         parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
     work, drawn, settings = Work(given.work), items(given.limit), given.model
     llm = Remembering(engine(given.model))
-    for item in drawn:
+    together = 1 if given.model.endswith(GGUF) else TOGETHER
+    for start in range(0, len(drawn), together):
         for way in given.ways:
-            if work.get(way, "ramdocs", item["id"], settings):
-                continue
+            some = drawn[start : start + together]
+            missing = [item for item in some if not work.get(way, "ramdocs", item["id"], settings)]
             llm.seconds = 0.0
-            answer = answered(way, item, llm)
-            line = {"method": way, "set": "ramdocs", "qid": item["id"], "settings": settings}
-            work.add(
-                {
-                    **line,
-                    "verdict": verdict(answer, item),
-                    "misleading": has(item, "misinfo"),
-                    "tokens": answer.usage.prompt_tokens,
-                    "seconds": round(llm.seconds, 2),
-                    "answer": answer.text,
-                }
-            )
+            for item, answer in zip(missing, answered(way, missing, llm) if missing else [], strict=True):
+                line = {"method": way, "set": "ramdocs", "qid": item["id"], "settings": settings}
+                work.add(
+                    {
+                        **line,
+                        "verdict": verdict(answer, item),
+                        "misleading": has(item, "misinfo"),
+                        "tokens": answer.usage.prompt_tokens,
+                        "seconds": round(llm.seconds / len(missing), 2),
+                        "answer": answer.text,
+                    }
+                )
     print(*rows(work, given.ways, drawn, settings), sep="\n")
 
 

@@ -10,7 +10,10 @@ LONGEST = 320
 """Characters of a snippet."""
 
 _LOOKED_AT = 10_000
-_WORD = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Letters of scripts without spaces, each of which stands for a word here, whatever an index cuts."""
+_LETTER = re.compile(f"[{_UNSPACED}]")
+_WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 
 Terms = Callable[[str], Sequence[str]]
 """Text -> terms, repetitions kept."""
@@ -51,24 +54,34 @@ def snippet(text: str, spans: Iterable[tuple[int, int]], query: Iterable[str], t
             of_word[word] = wanted.intersection(terms(word))
         return of_word[word]
 
+    def hits(within: str, word: re.Match[str]) -> frozenset[str]:
+        """The query's terms that a word has a part in: a letter also those of it with the one before or behind it."""
+        found = hit(word[0])
+        if _LETTER.fullmatch(word[0]):
+            for pair in (within[word.start() - 1 : word.end()], within[word.start() : word.end() + 1]):
+                if len(pair) == 2 and _LETTER.match(pair[0]) and _LETTER.match(pair[1]):
+                    found |= hit(pair) - hit(pair[0]) - hit(pair[1])
+        return found
+
     best, most = (0, 0), 0
     for start, end in spans:
         if start >= _LOOKED_AT:
             break
-        match = {term for word in _WORD.findall(text, start, min(end, _LOOKED_AT)) for term in hit(word)}
+        found = _WORD.finditer(text, start, min(end, _LOOKED_AT))
+        match = {term for word in found for term in hits(text, word)}
         if len(match) > most:
             best, most = (start, end), len(match)
-    start = _beginning(text, best, hit) if most else 0
+    start = _beginning(text, best, hits) if most else 0
     shown = " ".join(text[start : start + 4 * LONGEST].split())
     cut = shown if len(shown) <= LONGEST else shown[: shown.rfind(" ", 1, LONGEST - 1)].rstrip()[: LONGEST - 2] + " …"
     shown = cut if start == 0 else f"… {cut}"
-    return Snippet(text=shown, marks=tuple(each.span() for each in _WORD.finditer(shown) if hit(each[0])))
+    return Snippet(text=shown, marks=tuple(each.span() for each in _WORD.finditer(shown) if hits(shown, each)))
 
 
-def _beginning(text: str, sentence: tuple[int, int], hit: Callable[[str], frozenset[str]]) -> int:
+def _beginning(text: str, sentence: tuple[int, int], hits: Callable[[str, re.Match[str]], frozenset[str]]) -> int:
     """Where the snippet of a sentence begins: with it, or a few words before its first match where it is very long."""
     start, end = sentence
-    first = next(each.start() for each in _WORD.finditer(text, start, end) if hit(each[0]))
+    first = next(each.start() for each in _WORD.finditer(text, start, end) if hits(text, each))
     if first - start <= LONGEST // 2:
         return start
     space = text.rfind(" ", start, first - LONGEST // 4)

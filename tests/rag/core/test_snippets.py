@@ -58,3 +58,14 @@ def test_hostile_text_is_shown_as_it_is_on_one_line(text: str) -> None:
     piece = of(text, "red")
     assert piece.text == " ".join(text.split())
     assert {piece.text[start:end] for start, end in piece.marks} == {"red"}
+
+
+def test_words_of_two_letters_are_marked_where_an_index_cuts_into_them() -> None:
+    def bigrams(text: str) -> list[str]:
+        return [text[place : place + 2] for place in range(len(text) - 1)] or [text]
+
+    text = "他住在上海。北京大学很大。"
+    spans = [(0, 6), (6, len(text))]
+    found = snippet(text, spans, bigrams("北京大学在哪"), bigrams)
+    assert found.marked("<", ">").startswith("… <北><京><大><学>很大")
+    assert snippet(text, spans, ["大"], list).marked("<", ">") == "… 北京<大>学很<大>。", "letters alone, as ever"
