@@ -61,6 +61,13 @@ SMALL = {
         *["adi", "--limit", "5"],
         *["--work", "runs/legs_smoke", "--out", "runs/leaderboard_smoke"],
     ],
+    "promptreps": ["adi", "--limit", "5", "--work", "runs/promptreps_smoke"],
+    "walks": ["chance", "words", "--n", "10", "--work", "runs/walks_smoke.jsonl"],
+    "forecasts": ["base", "crowd", "--n", "10", "--work", "runs/forecasts_smoke.jsonl"],
+    "stride": [
+        *["--texts", "1", "--words", "32", "--strides", "32", "--neighbours", "0", "1"],
+        *["--work", "runs/stride_smoke.jsonl"],
+    ],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],
     "misleading": ["closed-book", "vote", "--limit", "3", "--work", "runs/misleading_smoke.jsonl"],
     "engines": [

@@ -1,7 +1,7 @@
 """Texts with and without neighbours (In-Context RALM, RETRO's protocol): perplexity by stride and number of neighbours.
 
-Pages of docs-python are held out; all others are the index. A held text is read in strides: before each, the last words
-are searched for, the neighbours stand before the last words, and the next words are scored. Neighbours that share a run
+Pages of docs-python are held out; all others are the index. A held text is read in strides: before each, BM25 looks for the
+last words, the neighbours stand before the last words, and the next words are scored. Neighbours that share a run
 of eight words with what is scored are left out (`leaks`), for they would tell the answer. Perplexity is per word of the
 text: exp of the mean negative log-likelihood of a word, so that models with other tokens can be compared; the interval is
 of the difference per text. Every text is a line in a work file.
@@ -103,9 +103,9 @@ def scored(llm: Any, search: Any, page: dict[str, Any], *, words: int, stride: i
 def measure(llm: Any, work: Work, options: argparse.Namespace) -> None:
     """Score what has no line yet."""
     held, folder = held_and_corpus()
-    spec = load_spec("hybrid")
+    spec = load_spec("bm25")
     index = cached_index(load_beir(folder), spec.graph, spec.graph.index)
-    with load_pipeline("hybrid", index=index) as pipeline:
+    with load_pipeline("bm25", index=index) as pipeline:
 
         def search(queries: Sequence[Query]) -> Any:
             return pipeline.run(queries, k=10).rankings
