@@ -55,7 +55,7 @@ class Forgetful(VLLMOfflineLLM):
 def contexts(n: int, *, together: int) -> list[Context]:
     """n questions, so many in a row over the same passages."""
     dataset = load_beir(data_folder() / "xquad" / "en")
-    qrels, documents = dataset.qrels(), {document.doc_id: document for document in dataset.corpus}
+    qrels, documents = dataset.qrels(), {document.doc_id: document for document in dataset.documents()}
     asked: dict[str, list[Query]] = {}
     for query in dataset.queries_of(qrels):
         asked.setdefault(next(iter(qrels[query.qid])), []).append(query)
