@@ -36,7 +36,7 @@ class _Steps(Notes):
             self.steps = [self.query.asked]
 
     def ready(self) -> list[int]:
-        """Steps that were not asked yet and whose references are answered. One that refers to nothing is left out."""
+        """Steps that were not asked yet and whose references are answered. Where one cannot be, the step is left out."""
         found = []
         for step in range(len(self.steps)):
             needed = self._needed(step)

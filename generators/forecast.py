@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 import prompts
+from generators.choosing import chosen, require_several
 from rag.core.arguments import require_positive
-from rag.core.completions import cached_tokens
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
-from rag.core.types import Answer, Context, Document, Outcome, Prompt, Usage
+from rag.core.types import Answer, Context, Document, Outcome, Prompt
 from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
 
@@ -49,8 +47,7 @@ class ForecastGenerator:
         max_words: int = 120,
     ) -> None:
         require_positive("generate.forecast", max_words=max_words)
-        if len(set(outcomes)) < 2 or len(set(outcomes)) < len(outcomes) or not all(each.strip() for each in outcomes):
-            raise ValueError(f"generate.forecast: outcomes must be two or more different ones, none empty: {outcomes}")
+        require_several("generate.forecast", "outcomes", outcomes)
         self.llm, self.outcomes = require_choosing(llm, by="generate.forecast"), outcomes
         self.date, self.max_words = date, max_words
         self.prompt = prompts.load(prompt)
@@ -58,17 +55,7 @@ class ForecastGenerator:
 
     def generate(self, contexts: Sequence[Context]) -> list[Answer]:
         """One answer per context, in order, without citations. One call each, all in one batch."""
-        if not contexts:
-            return []
-        begun = perf_counter()
-        rendered = [self._render(context) for context in contexts]
-        table = self.llm.choose(rendered, self.outcomes).astype(np.float64)
-        cached, counts = cached_tokens(self.llm, len(rendered)), self.llm.count_tokens(rendered)
-        seconds = (perf_counter() - begun) / len(contexts)
-        return [
-            self._answer(context, row, Usage(calls=1, prompt_tokens=n, cached_tokens=kept, seconds=seconds))
-            for context, row, n, kept in zip(contexts, table, counts, cached, strict=True)
-        ]
+        return chosen(self.llm, contexts, [self._render(each) for each in contexts], self.outcomes, self._told)
 
     def _render(self, context: Context) -> Prompt:
         news = sorted((hit.document for hit in context.passages), key=self._date_of)
@@ -83,19 +70,14 @@ class ForecastGenerator:
     def _date_of(self, document: Document) -> str:
         return str(document.metadata.get(self.date) or "")
 
-    def _answer(self, context: Context, row: NDArray[np.float64], usage: Usage) -> Answer:
-        answer = Answer(query=context.query, text="", context=context, usage=usage, status="failed")
-        if not np.isfinite(row).any():
-            return replace(answer, outcome=Outcome(kind="failed", detail="the model gave no outcome a probability"))
-        logs = np.where(np.isfinite(row), row, -np.inf)
-        logs = logs - np.logaddexp.reduce(logs)
+    def _told(self, context: Context, logs: NDArray[np.float64]) -> Answer:
         order = sorted(range(len(logs)), key=lambda place: (-logs[place], place))
         shares = ", ".join(f"{self.outcomes[place]} {np.exp(logs[place]):.1%}" for place in order)
         known = max((self._date_of(hit.document) for hit in context.passages), default="")
-        return replace(
-            answer,
+        return Answer(
+            query=context.query,
             text=f"{shares} (as of {known})" if known else shares,
-            status="answered",
+            context=context,
             likelihood=float(logs[order[0]]),
             outcome=Outcome(counts={"passages": len(context.passages)}),
         )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 import prompts
+from generators.choosing import chosen, require_several
 from rag.core.arguments import require_positive
-from rag.core.completions import cached_tokens
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
-from rag.core.types import Answer, Context, Outcome, Prompt, ScoredDocument, Usage
+from rag.core.types import Answer, Context, Outcome, Prompt, ScoredDocument
 from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
 
@@ -53,8 +52,7 @@ class LabelGenerator:
         require_positive("generate.label", max_words=max_words)
         if examples < 0:
             raise ValueError(f"generate.label: examples must be 0 or more, got {examples}")
-        if len(set(labels)) < 2 or len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
-            raise ValueError(f"generate.label: labels must be at least two different ones, none empty, got {labels!r}")
+        require_several("generate.label", "labels", labels)
         self.llm, self.labels = require_choosing(llm, by="generate.label"), list(labels)
         self.label_field, self.text_field = label_field, text_field
         self.examples, self.max_words = examples, max_words
@@ -63,17 +61,7 @@ class LabelGenerator:
 
     def generate(self, contexts: Sequence[Context]) -> list[Answer]:
         """One answer per context, in order: a label, without citations. One call each, all in one batch."""
-        if not contexts:
-            return []
-        begun = perf_counter()
-        rendered = [self._render(context) for context in contexts]
-        table = self.llm.choose(rendered, self.labels).astype(np.float64)
-        cached, counts = cached_tokens(self.llm, len(rendered)), self.llm.count_tokens(rendered)
-        seconds = (perf_counter() - begun) / len(contexts)
-        return [
-            self._answer(context, row, Usage(calls=1, prompt_tokens=n, cached_tokens=kept, seconds=seconds))
-            for context, row, n, kept in zip(contexts, table, counts, cached, strict=True)
-        ]
+        return chosen(self.llm, contexts, [self._render(each) for each in contexts], self.labels, self._told)
 
     def _render(self, context: Context) -> Prompt:
         shown = self._examples(context)
@@ -91,18 +79,12 @@ class LabelGenerator:
         own = hit.document.metadata.get(self.text_field) if self.text_field else None
         return in_one_line(defused(first_words(str(own or hit.document.text), self.max_words)))
 
-    def _answer(self, context: Context, row: np.ndarray, usage: Usage) -> Answer:
-        counts = {"examples": len(self._examples(context))}
-        answer = Answer(query=context.query, text="", context=context, usage=usage, status="failed")
-        if not np.isfinite(row).any():
-            detail = "the model gave no probability to any label"
-            return replace(answer, outcome=Outcome(kind="failed", detail=detail, counts=counts))
-        row = np.where(np.isfinite(row), row, -np.inf)
-        best = int(np.argmax(row))
-        return replace(
-            answer,
+    def _told(self, context: Context, logs: NDArray[np.float64]) -> Answer:
+        best = int(np.argmax(logs))
+        return Answer(
+            query=context.query,
             text=self.labels[best],
-            status="answered",
-            likelihood=float(row[best] - np.logaddexp.reduce(row)),
-            outcome=Outcome(counts=counts),
+            context=context,
+            likelihood=float(logs[best]),
+            outcome=Outcome(counts={"examples": len(self._examples(context))}),
         )

@@ -79,7 +79,7 @@ class FromNotes(CitedGenerator):
 def _with_account(answer: Answer, notes: Notes) -> Answer:
     counts = {**answer.outcome.counts, **{name: n for name, n in notes.counts.items() if n}}
     outcome = replace(answer.outcome, counts=counts)
-    if notes.counts["unplanned"]:
+    if notes.counts["unplanned"] and outcome.kind != "failed":
         detail = "the model planned no question of its own; the question itself was asked"
         outcome = Outcome(kind="fallback", detail=detail, counts=counts)
     return replace(answer, outcome=outcome, usage=answer.usage + notes.usage)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import prompts
-from generators.answering import QUESTION_TOKENS, cautious_tokens, outcome_of, status_of, warn
+from generators.answering import outcome_of, status_of, warn
 from generators.mending import Mender, Said
 from rag.core.arguments import require_positive
 from rag.core.completions import usage_of, with_history
@@ -100,11 +100,6 @@ class StrideGenerator:
         self.max_tokens = max_tokens
         self.prompt = prompts.load(prompt)
         self.prompt.require("passages", "question", by=by)
-
-    def room(self) -> int:
-        """Tokens that passages may have beside the prompt, a question and the answer. A cautious estimate."""
-        words = [turn.content for turn in self.prompt.turns]
-        return self.llm.context_window - self.max_tokens - QUESTION_TOKENS - cautious_tokens(words)
 
     def generate(self, queries: Sequence[Query]) -> list[Answer]:
         """One answer per query, in order. Its context has all passages that were read, in the order of their first use."""

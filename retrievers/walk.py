@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 import prompts
 from rag.core.arguments import require_positive
-from rag.core.completions import cached_tokens
+from rag.core.completions import choose_each
 from rag.core.filters import Filter, WhereData, both, matches, parse_where
 from rag.core.inputs import input_file
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
 from rag.core.ranking import require_k
-from rag.core.types import Document, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
+from rag.core.types import NO_USAGE, Document, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
 from retrievers.triples import Triple, TripleGraph
 
 STOP = "stop here"
@@ -41,8 +42,9 @@ class _Walk:
     """All paths of a query that are still followed."""
 
     query: Query
+    where: Filter | None
     paths: list[Path]
-    usage: Usage
+    usage: Usage = NO_USAGE
     steps: int = 0
 
 
@@ -108,14 +110,15 @@ class WalkRetriever:
         require_k(k, by="retrieve.walk")
         graph = self._read()
         walks = [
-            _Walk(query=query, paths=_begun(graph.named_in(query.text)), usage=Usage(seconds=0.0)) for query in queries
+            _Walk(query=query, where=both(self._where, query.where), paths=_begun(graph.named_in(query.text)))
+            for query in queries
         ]
         for _ in range(self.hops):
             asked = [
                 (walk, path, moves)
                 for walk in walks
                 for path in walk.paths
-                if not path.ended and (moves := self._moves(graph, walk.query, path))
+                if not path.ended and (moves := self._moves(graph, walk, path))
             ]
             if not asked:
                 break
@@ -126,23 +129,19 @@ class WalkRetriever:
         """Take one step on every way that can go on, and keep the best of each query."""
         begun = perf_counter()
         rendered = [self._render(walk.query, path, [*moves]) for walk, path, moves in asked]
-        rows: list[np.ndarray] = [np.zeros(0)] * len(asked)
-        costs: list[Usage] = [Usage()] * len(asked)
+        chosen: dict[int, tuple[NDArray[np.float64], Usage]] = {}
         choices = [(*moves, *([STOP] if path.steps else [])) for _, path, moves in asked]
         for shared in dict.fromkeys(choices):  # what is chosen from is one list for all prompts of a call
             places = [place for place, listed in enumerate(choices) if listed == shared]
-            some = [rendered[place] for place in places]
-            table = self.llm.choose(some, shared).astype(np.float64)
-            counts, cached = self.llm.count_tokens(some), cached_tokens(self.llm, len(some))
-            for place, row, n, kept in zip(places, table, counts, cached, strict=True):
-                rows[place] = row - np.logaddexp.reduce(row)
-                costs[place] = Usage(calls=1, prompt_tokens=n, cached_tokens=kept)
+            rows = choose_each(self.llm, [rendered[place] for place in places], shared)
+            chosen |= dict(zip(places, rows, strict=True))
         seconds = (perf_counter() - begun) / len(asked)
         going = {id(path) for _, path, _ in asked}
         found: dict[int, list[Path]] = {id(walk): [p for p in walk.paths if id(p) not in going] for walk in walks}
-        for (walk, path, moves), row, listed, cost in zip(asked, rows, choices, costs, strict=True):
-            walk.usage += cost
-            walk.usage += Usage(calls=0, seconds=seconds)
+        for place, ((walk, path, moves), listed) in enumerate(zip(asked, choices, strict=True)):
+            row, cost = chosen[place]
+            row -= np.logaddexp.reduce(row)
+            walk.usage += cost + Usage(seconds=seconds)
             found[id(walk)] += [
                 _moved(path, move, moves.get(move), float(p)) for move, p in zip(listed, row, strict=True)
             ]
@@ -150,13 +149,13 @@ class WalkRetriever:
             walk.steps += any(id(path) in going for path in walk.paths)
             walk.paths = sorted(found[id(walk)], key=lambda path: -path.score)[: self.beam]
 
-    def _moves(self, graph: TripleGraph, query: Query, path: Path) -> dict[str, list[Triple]]:
+    def _moves(self, graph: TripleGraph, walk: _Walk, path: Path) -> dict[str, list[Triple]]:
         """Moves that lead to where the walk has not been, at most so many."""
-        asked, where = set(query.text.casefold().replace("_", " ").split()), both(self._where, query.where)
+        asked = set(walk.query.text.casefold().replace("_", " ").split())
         fresh = {
             move: new
             for move, triples in graph.moves(path.entities, back=self.back).items()
-            if (new := [t for t in triples if _other(t, path.entities) not in path.seen and _passes(t, where)])
+            if (new := [t for t in triples if _end(t, move) not in path.seen and _passes(t, walk.where)])
         }
         ordered = sorted(fresh, key=lambda move: -len(asked & set(move.casefold().replace("_", " ").split())))
         return {move: fresh[move] for move in ordered[: self.moves]}
@@ -185,7 +184,7 @@ def _moved(path: Path, move: str, triples: Sequence[Triple] | None, log_p: float
     score = path.score + (log_p if np.isfinite(log_p) else -np.inf)
     if triples is None:
         return replace(path, score=score, ended=True)
-    reached = tuple(dict.fromkeys(_other(triple, path.entities) for triple in triples))
+    reached = tuple(dict.fromkeys(_end(triple, move) for triple in triples))
     return replace(
         path,
         entities=reached,
@@ -196,11 +195,6 @@ def _moved(path: Path, move: str, triples: Sequence[Triple] | None, log_p: float
     )
 
 
-def _other(triple: Triple, entities: Sequence[str]) -> str:
-    """The end of a triple where the walk does not stand."""
-    return triple.tail if triple.head in entities else triple.head
-
-
 def _way(path: Path) -> str:
     parts = [_shown([path.start])]
     for move, triples in zip(path.moves, path.steps, strict=True):
@@ -209,6 +203,7 @@ def _way(path: Path) -> str:
 
 
 def _end(triple: Triple, move: str) -> str:
+    """Where a move along a triple leads: its tail, or its head where the relation is followed back."""
     return triple.tail if move == triple.relation else triple.head
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from rag.core.protocols import LLM, CountsCached
+from rag.core.protocols import LLM, ChoosingLLM, CountsCached
 from rag.core.types import Completion, Message, Prompt, Query, SamplingParams, Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def usage_of(completion: Completion, *, seconds: float = 0.0) -> Usage:
@@ -32,6 +37,20 @@ def complete_each(llm: LLM, prompts: Sequence[Prompt], params: Sequence[Sampling
 def cached_tokens(llm: LLM, n: int) -> Sequence[int]:
     """For each of the `n` prompts just scored, how many tokens came from a cache. 0 where the model does not say."""
     return (llm.last_cached if isinstance(llm, CountsCached) else ()) or (0,) * n
+
+
+def choose_each(
+    llm: ChoosingLLM, prompts: Sequence[Prompt], choices: Sequence[str]
+) -> list[tuple[NDArray[np.float64], Usage]]:
+    """For each prompt the log-probability of every choice, float64 [n_choices], and what the call cost but for seconds."""
+    if not prompts:
+        return []
+    table = llm.choose(prompts, choices).astype(float)
+    cached, counts = cached_tokens(llm, len(prompts)), llm.count_tokens(prompts)
+    return [
+        (row, Usage(calls=1, prompt_tokens=n, cached_tokens=kept))
+        for row, n, kept in zip(table, counts, cached, strict=True)
+    ]
 
 
 def with_history(turns: Sequence[Message], query: Query) -> tuple[Message, ...]:

@@ -66,6 +66,15 @@ class Columns:
             starts=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
         )
 
+    def require_rows(self, n_docs: int) -> None:
+        """Before compiled code, which does not check bounds.
+
+        Raises:
+            IndexProblem: a posting is of a row that the index has not.
+        """
+        if len(self.rows) and not 0 <= int(self.rows.min()) <= int(self.rows.max()) < n_docs:
+            raise IndexProblem("a weight belongs to a row that is not in the index. Build the index again")
+
     def write(self, folder: Path) -> None:
         """Write the files into `folder`, which exists."""
         if self.floor is not None:
@@ -109,7 +118,7 @@ class Postings:
     def __init__(self, columns: Columns, *, numbers: Mapping[str, int], n_docs: int) -> None:
         self._numbers, self._n_docs = numbers, n_docs
         self._impacts, self._rows, self._starts = columns.impacts, columns.rows, columns.starts
-        self._floor = columns.floor
+        self._floor, self._columns = columns.floor, columns
         self._compiled: Any = None
         self._numpy_s = 0.0
         self._lock = threading.Lock()
@@ -138,9 +147,7 @@ class Postings:
     def _engine(self) -> Any:
         import bm25s
 
-        # Compiled code does not check bounds.
-        if len(self._rows) and not 0 <= int(self._rows.min()) <= int(self._rows.max()) < self._n_docs:
-            raise IndexProblem("a weight belongs to a row that is not in the index. Build the index again")
+        self._columns.require_rows(self._n_docs)
         engine = bm25s.BM25(backend="numba")  # its formula is for building alone: here it sums what is given
         arrays = {"data": self._impacts, "indices": self._rows, "indptr": self._starts}
         engine.scores = {**arrays, "num_docs": self._n_docs}

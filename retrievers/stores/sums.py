@@ -77,8 +77,7 @@ class Sums:
         """
         with self._lock:
             rows, starts = self._columns.rows, self._columns.starts
-            if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < self._n_docs:
-                raise IndexProblem("a weight belongs to a row that is not in the index. Build the index again")
+            self._columns.require_rows(self._n_docs)
             if len(starts) and (int(starts[0]) < 0 or int(starts[-1]) > len(rows) or bool((np.diff(starts) < 0).any())):
                 raise IndexProblem("the columns of an index overlap. Build the index again")
             self._compiled = _adder()

@@ -59,5 +59,5 @@ def test_a_model_that_breaks_down_is_a_failed_answer() -> None:
 
 @pytest.mark.parametrize("outcomes", [(), ("Yes",), ("Yes", "Yes"), ("Yes", "")])
 def test_fewer_than_two_outcomes_are_refused(outcomes: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="two or more different ones"):
+    with pytest.raises(ValueError, match="outcomes must be two or more different ones, none empty"):
         ForecastGenerator(llm=Choosing([0.0]), outcomes=outcomes)

@@ -86,5 +86,5 @@ def test_a_model_that_breaks_down_is_a_failed_answer() -> None:
 
 @pytest.mark.parametrize("labels", [[], ["one"], ["a", "a"], ["a", " "]])
 def test_a_list_that_leaves_nothing_to_choose_is_refused(labels: list[str]) -> None:
-    with pytest.raises(ValueError, match="labels must be at least two different ones"):
+    with pytest.raises(ValueError, match="labels must be two or more different ones, none empty"):
         LabelGenerator(llm=Choosing([0.0]), labels=labels)

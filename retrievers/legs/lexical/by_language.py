@@ -27,7 +27,7 @@ from rag.core.progress import Progress, silent
 from retrievers.analysis import Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.each_language import UNKNOWN, EachLanguage, analyzer_of, tagged, untagged
-from retrievers.legs.lexical.leg import REPORT_EVERY, LexicalLeg
+from retrievers.legs.lexical.leg import REPORT_EVERY, LexicalLeg, require_mask
 from retrievers.legs.lexical.leg import VERSION as VERSION_OF_ONE
 from retrievers.legs.lexical.search import Impact
 from retrievers.legs.lexical.settings import LexicalSettings
@@ -162,8 +162,7 @@ class LexicalByLanguage:
         A score is the sum of weight times BM25 score over the query's terms in the document's language, divided by what
         all the query's terms weigh in that language. By Lucene's BM25 it is above 0 and below 1.
         """
-        if mask is not None and (mask.shape != (self.n_docs,) or mask.dtype != np.bool_):
-            raise ValueError(f"mask must be bool [{self.n_docs}], got {mask.dtype} {list(mask.shape)}")
+        require_mask(mask, self.n_docs)
         split, found = [_by_language(query) for query in queries], list[Found]()
         for part in self._parts.values():
             asked = [query.get(part.code, {}) for query in split]

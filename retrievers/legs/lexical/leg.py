@@ -151,8 +151,7 @@ class LexicalLeg:
         """
         if k < 1 or threads < 1:
             raise ValueError(f"k and threads must be at least 1, got {k} and {threads}")
-        if mask is not None and (mask.shape != (self.n_docs,) or mask.dtype != np.bool_):
-            raise ValueError(f"mask must be bool [{self.n_docs}], got {mask.dtype} {list(mask.shape)}")
+        require_mask(mask, self.n_docs)
         checked = [_checked(query) for query in queries]
         if isinstance(self._engine, Postings):
             return self._engine.search(checked, k=k, mask=mask, engine=engine, threads=threads)
@@ -162,6 +161,12 @@ class LexicalLeg:
         """What each of these terms adds to a row's score; those that add nothing are left out."""
         found = [(term, *self._engine.impact(term, row)) for term in terms if term in self._numbers]
         return [Impact(*each) for each in found if each[1] or each[2]]
+
+
+def require_mask(mask: NDArray[np.bool_] | None, n_docs: int) -> None:
+    """Raise ValueError unless this is a mask of so many rows, or none."""
+    if mask is not None and (mask.shape != (n_docs,) or mask.dtype != np.bool_):
+        raise ValueError(f"mask must be bool [{n_docs}], got {mask.dtype} {list(mask.shape)}")
 
 
 def _checked(query: Mapping[str, float]) -> Weighted:
