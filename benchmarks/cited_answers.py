@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.graphs import vllm_part
 from benchmarks.make_samples import SAMPLES, data_folder
 from benchmarks.record import record
 from benchmarks.work_lines import Line, Work
@@ -200,7 +201,7 @@ def cited(
 
 def in_vllm(spec: Spec, model: str) -> Spec:
     """The graph with this model run by vLLM in this process."""
-    part = Part(use="llm.vllm_offline", params={"model": model, "max_model_len": 4096, "kv_cache_gib": 2})
+    part = Part.model_validate(vllm_part(model))
     models = {name: part for name, own in spec.graph.models.items() if own.params.get("model") == model}
     graph = spec.graph.model_copy(update={"models": {**spec.graph.models, **models}})
     return spec.model_copy(update={"graph": graph})

@@ -25,13 +25,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.graphs import hybrid_nodes, vllm_part
 from benchmarks.make_samples import data_folder
 from benchmarks.record import RESULTS
+from benchmarks.ways import difference_cell, mean_cell, require_ways
 from benchmarks.work_lines import Line, Work
 from rag.core.types import Answer, Query
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
-from rag.evaluate.significance import mean_interval, paired_randomisation
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
 
@@ -54,20 +55,14 @@ def drawn() -> list[Item]:
 
 def graph(way: str, model: str) -> dict[str, Any]:
     """What is read before the forecast."""
-    writer = {"use": "llm.vllm_offline", "with": {"model": model, "max_model_len": 4096, "kv_cache_gib": 2}}
-    fused = {"norm": "z_score", "weights": {"bm25": 0.3, "dense": 0.7}}
-    nodes: dict[str, Any] = {
-        "bm25": {"use": "retrieve.bm25", "k": 100},
-        "dense": {"use": "retrieve.dense", "k": 100},
-        "fused": {"use": "fuse.weighted", "in": ["bm25", "dense"], "k": 20, "with": fused},
-    }
+    nodes = hybrid_nodes(20)
     if way == "recent":
         nodes["recent"] = {"use": "rerank.recency", "in": "fused", "k": 5, "with": {"llm": "writer", "max_words": 60}}
     last = "recent" if way == "recent" else "fused"
     most = {"llm": "writer", "max_tokens": 1500, "max_passages": 5}
     nodes["context"] = {"use": "assemble.token_budget", "in": last, "with": most}
     nodes["answer"] = {"use": "generate.forecast", "in": "context", "with": {"llm": "writer"}}
-    return {"version": 1, "models": {"writer": writer}, "nodes": nodes, "output": "answer"}
+    return {"version": 1, "models": {"writer": vllm_part(model)}, "nodes": nodes, "output": "answer"}
 
 
 def asked(way: str, item: Item) -> Query:
@@ -146,14 +141,10 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
         lines = [line for item in items if (line := work.get(way, "forecast", item["id"], settings))]
         if not lines:
             continue
-        scores = [brier(line) for line in lines]
-        interval, beside = mean_interval(scores), ""
-        shared = [line for line in lines if line["qid"] in base]
-        if way != "no-news" and shared:
-            test = paired_randomisation([brier(x) for x in shared], [brier(base[x["qid"]]) for x in shared])
-            beside = f"{test.difference:+.3f} [{test.low:+.3f}, {test.high:+.3f}]"
+        shared = [line for line in lines if line["qid"] in base and way != "no-news"]
+        beside = difference_cell([brier(x) for x in shared], [brier(base[x["qid"]]) for x in shared], digits=3)
         yield (
-            f"| {way} | {len(lines)} | {fmean(scores):.3f} [{interval.low:.3f}, {interval.high:.3f}] | {beside} "
+            f"| {way} | {len(lines)} | {mean_cell([brier(line) for line in lines], digits=3)} | {beside} "
             f"| {calibration(lines):.3f} | {sum(line['late'] for line in lines)} "
             f"| {fmean(line['tokens'] for line in lines):.0f} | {fmean(line['seconds'] for line in lines):.2f} |"
         )
@@ -167,8 +158,7 @@ def main() -> int:
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
-    if unknown := set(options.ways) - set(WAYS):
-        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    require_ways(parser, options.ways, WAYS)
     work, items = Work(options.work), drawn()[: options.n]
     forecast_all(options.ways or WAYS, items, work, options.model)
     print(*table(work, items, options.model), sep="\n")

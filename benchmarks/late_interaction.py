@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.make_samples import data_folder
+from benchmarks.peer import Peer
 from benchmarks.record import record
 from rag.core.trec import Qrels
 from rag.core.types import Document, Query, Ranking, ScoredDocument
@@ -123,8 +123,8 @@ def searched(store: TokenStore, one: Case, *, probes: int, rescored: int) -> tup
     return found, perf_counter() - begun
 
 
-class Peer:
-    """fast-plaid in its own interpreter, on vectors turned to the axes of a store. A context manager."""
+class FastPlaid(Peer):
+    """fast-plaid on vectors turned to the axes of a store."""
 
     def __init__(self, python: str, one: Case, store: TokenStore, work: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
@@ -134,39 +134,14 @@ class Peer:
         for side, vectors in (("documents", one.said), ("queries", one.asked)):
             arrays |= {f"{side}_values": store.codec.turn(vectors.values), f"{side}_starts": vectors.starts}
         np.savez(file, **arrays)  # type: ignore[arg-type]
-        script = Path(__file__).with_name("late_peer.py")
-        self._running = subprocess.Popen(
-            [python, str(script), str(file), str(work / "index"), str(store.codec.bits)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.build_seconds = float(self._read()["build_seconds"])
+        super().__init__(python, "late_peer.py", str(file), str(work / "index"), str(store.codec.bits))
+        self.build_seconds = float(self.told["build_seconds"])
         self.bytes = sum(each.stat().st_size for each in (work / "index").rglob("*") if each.is_file())
 
     def searched(self, *, probes: int, rescored: int) -> tuple[list[list[int]], float]:
         """The same as ours."""
-        assert self._running.stdin is not None
-        asked = {"n_full_scores": rescored, "n_ivf_probe": probes, "k": K}
-        self._running.stdin.write(json.dumps(asked) + "\n")
-        self._running.stdin.flush()
-        told = self._read()
+        told = self.ask(n_full_scores=rescored, n_ivf_probe=probes, k=K)
         return told["found"], told["seconds"]
-
-    def _read(self) -> Any:
-        assert self._running.stdout is not None
-        while line := self._running.stdout.readline():
-            if line.startswith("{"):
-                return json.loads(line)
-        raise RuntimeError("fast-plaid ended; see its messages above")
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._running.stdin is not None:
-            self._running.stdin.close()
-        self._running.wait()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -194,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         looked(options, one, best, store, ours)
         if options.peer:
-            with Peer(options.peer, one, store, options.work / "peer") as peer:
+            with FastPlaid(options.peer, one, store, options.work / "peer") as peer:
                 beside(options, one, best, store, peer, n)
     return 0
 
@@ -213,7 +188,7 @@ def looked(
 
 
 def beside(
-    options: argparse.Namespace, one: Case, best: list[list[int]], store: TokenStore, peer: Peer, n: int
+    options: argparse.Namespace, one: Case, best: list[list[int]], store: TokenStore, peer: FastPlaid, n: int
 ) -> None:
     """Both searches in turn, at the same number of probes and candidates."""
     for probes, rescored in LOOKS:

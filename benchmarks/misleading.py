@@ -30,14 +30,15 @@ from statistics import fmean
 from time import perf_counter
 from typing import Any
 
+from benchmarks.graphs import vllm
 from benchmarks.make_samples import SEED, data_folder
 from benchmarks.record import RESULTS
+from benchmarks.ways import mean_cell, require_ways
 from benchmarks.work_lines import Work
 from generators import GENERATORS
 from generators.llm import LLMS
 from rag.core.ranking import ranked
 from rag.core.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
-from rag.evaluate.significance import mean_interval
 from rag.evaluate.text_overlap import holds
 from rag.models import GGUF
 
@@ -88,7 +89,7 @@ def engine(model: str) -> Any:
     """What runs the model."""
     if model.endswith(GGUF):
         return LLMS.get("llama_cpp")(model=model, context_window=4096)
-    return LLMS.get("vllm_offline")(model=model, max_model_len=4096, kv_cache_gib=2)
+    return vllm(model)
 
 
 def items(limit: int) -> list[Item]:
@@ -158,11 +159,7 @@ def rows(work: Work, ways: Sequence[str], drawn: Sequence[Item], settings: str) 
 
 def share(lines: Sequence[dict[str, Any]], kind: str, *, bare: bool = False) -> str:
     values = [float(line["verdict"] == kind) for line in lines]
-    mean = f"{fmean(values):.2f}"
-    if bare:
-        return mean
-    interval = mean_interval(values)
-    return f"{mean} [{interval.low:.2f}, {interval.high:.2f}] of {interval.n}"
+    return f"{fmean(values):.2f}" if bare else f"{mean_cell(values)} of {len(values)}"
 
 
 def main() -> None:
@@ -172,8 +169,7 @@ def main() -> None:
     parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct.gguf")
     parser.add_argument("--work", type=Path, default=WORK)
     given = parser.parse_args()
-    if unknown := set(given.ways) - set(WAYS):
-        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    require_ways(parser, given.ways, WAYS)
     work, drawn, settings = Work(given.work), items(given.limit), given.model
     llm = Remembering(engine(given.model))
     together = 1 if given.model.endswith(GGUF) else TOGETHER

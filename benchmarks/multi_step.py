@@ -26,15 +26,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.graphs import hybrid_nodes, vllm_part
 from benchmarks.make_samples import data_folder
 from benchmarks.record import RESULTS
+from benchmarks.ways import difference_cell, mean_cell, require_ways
 from benchmarks.work_lines import Line, Work
 from rag.core.report import RunResult
 from rag.core.types import Answer, Query
 from rag.evaluate.answers import words_of
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
-from rag.evaluate.significance import mean_interval, paired_randomisation
 from rag.evaluate.text_overlap import holds
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
@@ -103,16 +104,8 @@ SETS = {
 
 def graph(way: str, model: str) -> dict[str, Any]:
     """The graph of a way."""
-    writer = {"use": "llm.vllm_offline", "with": {"model": model, "max_model_len": 4096, "kv_cache_gib": 2}}
     plain: dict[str, Any] = {
-        "bm25": {"use": "retrieve.bm25", "k": 100},
-        "dense": {"use": "retrieve.dense", "k": 100},
-        "fused": {
-            "use": "fuse.weighted",
-            "in": ["bm25", "dense"],
-            "k": 10,
-            "with": {"norm": "z_score", "weights": {"bm25": 0.3, "dense": 0.7}},
-        },
+        **hybrid_nodes(10),
         "context": {
             "use": "assemble.token_budget",
             "in": "fused",
@@ -142,7 +135,7 @@ def graph(way: str, model: str) -> dict[str, Any]:
     nodes = {"closed-book": closed, "plain": plain, "follow-up": follow_up, "chain": chain}[way]
     asked = {"follow-up": plain, "chain": step}.get(way)
     inner = {"graphs": {"one": {"nodes": asked, "output": "answer"}}} if asked else {}
-    return {"version": 1, "models": {"writer": writer}, **inner, "nodes": nodes, "output": "answer"}
+    return {"version": 1, "models": {"writer": vllm_part(model)}, **inner, "nodes": nodes, "output": "answer"}
 
 
 WAYS = ("closed-book", "plain", "follow-up", "chain")
@@ -229,20 +222,15 @@ def table(work: Work) -> Iterator[str]:
             lines = work.latest(way, name)
             if not lines:
                 continue
-            values = [float(line["right"]) for line in lines]
-            interval = mean_interval(values)
-            shared = [line for line in lines if line["qid"] in plain]
-            beside = ""
-            if way != "plain" and shared:
-                test = paired_randomisation(
-                    [float(line["right"]) for line in shared], [float(plain[line["qid"]]["right"]) for line in shared]
-                )
-                beside = f"{test.difference:+.2f} [{test.low:+.2f}, {test.high:+.2f}]"
+            shared = [line for line in lines if line["qid"] in plain and way != "plain"]
+            beside = difference_cell(
+                [float(line["right"]) for line in shared], [float(plain[line["qid"]]["right"]) for line in shared]
+            )
             refused = fmean(line["status"] != "answered" for line in lines)
             unread = fmean(not line["read"] and line["status"] == "answered" for line in lines)
             calls, tokens, seconds = (fmean(line[what] for line in lines) for what in ("calls", "tokens", "seconds"))
             yield (
-                f"| {name} | {way} | {len(lines)} | {fmean(values):.2f} [{interval.low:.2f}, {interval.high:.2f}] | {beside} "
+                f"| {name} | {way} | {len(lines)} | {mean_cell([float(line['right']) for line in lines])} | {beside} "
                 f"| {refused:.2f} | {unread:.2f} | {calls:.1f} | {tokens:.0f} | {seconds:.1f} |"
             )
 
@@ -257,8 +245,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--table", action="store_true", help="only print the table")
     options = parser.parse_args()
-    if unknown := set(options.ways) - set(WAYS):
-        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    require_ways(parser, options.ways, WAYS)
     work = Work(options.work)
     for name in () if options.table else options.sets:
         answer_all(SETS[name], options.ways or WAYS, SETS[name].items(options.n), work, options.model)

@@ -20,8 +20,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from benchmarks.graphs import VLLM
 from benchmarks.make_samples import data_folder
 from benchmarks.record import record
+from benchmarks.ways import require_ways
 from generators.cited import CitedGenerator
 from generators.llm.vllm_offline import VLLMOfflineLLM
 from generators.vote import VoteGenerator
@@ -107,10 +109,9 @@ def main() -> None:
     parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct")
     parser.add_argument("--record", action="store_true", help="append to results/prefix_reuse.jsonl")
     options = parser.parse_args()
-    llm = Forgetful(model=options.model, max_model_len=4096, kv_cache_gib=2)
+    llm = Forgetful(model=options.model, **VLLM)
     known = ways(llm)  # nothing is loaded yet
-    if unknown := set(options.ways) - set(known):
-        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    require_ways(parser, options.ways, known)
     llm.complete([[Message(role="user", content="Hello")]], SamplingParams(max_tokens=1))  # starts the engine
     for name in options.ways or known:
         made, together, size = known[name]

@@ -25,15 +25,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.graphs import vllm
 from benchmarks.make_samples import data_folder
 from benchmarks.record import RESULTS
+from benchmarks.ways import difference_cell, mean_cell, require_ways
 from benchmarks.work_lines import Line, Work
 from generators.label import LabelGenerator
-from generators.llm import LLMS
 from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
-from rag.evaluate.significance import mean_interval, paired_randomisation
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
 
@@ -126,7 +126,7 @@ def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str
             work.add(_line(way, "no model", item, told, tokens=0, seconds=0.0))
     if not asking:
         return
-    llm = LLMS.get("vllm_offline")(model=model, max_model_len=4096, kv_cache_gib=2)
+    llm = vllm(model)
     generator = LabelGenerator(
         llm=llm, labels=labels, prompt="label_relation", text_field="marked", examples=DEPTH, max_words=120
     )
@@ -153,6 +153,11 @@ def micro_f1(lines: Sequence[Line]) -> float:
     return 2 * right / (told + gold) if told + gold else 0.0
 
 
+def exact(line: Line) -> float:
+    """Whether the label is right, direction and all."""
+    return float(line["told"] == line["gold"])
+
+
 def kind(label: str) -> str:
     """A label without its direction."""
     return label.partition("(")[0]
@@ -168,19 +173,11 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
         lines = [line for item in items if (line := work.get(way, "semeval2010-re", item["_id"], settings))]
         if not lines:
             continue
-        exact = [float(line["told"] == line["gold"]) for line in lines]
-        interval, beside = mean_interval(exact), ""
-        shared = [line for line in lines if line["qid"] in base]
-        if way != "none" and shared:
-            pairs = (
-                [float(one["told"] == one["gold"]) for one in side]
-                for side in (shared, [base[x["qid"]] for x in shared])
-            )
-            test = paired_randomisation(*pairs)
-            beside = f"{test.difference:+.2f} [{test.low:+.2f}, {test.high:+.2f}]"
+        shared = [line for line in lines if line["qid"] in base and way != "none"]
+        beside = difference_cell([exact(x) for x in shared], [exact(base[x["qid"]]) for x in shared])
         type_alone = fmean(kind(line["told"]) == kind(line["gold"]) for line in lines)
         yield (
-            f"| {way} | {len(lines)} | {fmean(exact):.3f} [{interval.low:.3f}, {interval.high:.3f}] | {beside} "
+            f"| {way} | {len(lines)} | {mean_cell([exact(line) for line in lines], digits=3)} | {beside} "
             f"| {type_alone:.3f} | {micro_f1(lines):.3f} | {fmean(line['tokens'] for line in lines):.0f} "
             f"| {fmean(line['seconds'] for line in lines):.2f} |"
         )
@@ -194,8 +191,7 @@ def main() -> None:
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
-    if unknown := set(options.ways) - set(WAYS):
-        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    require_ways(parser, options.ways, WAYS)
     work, items = Work(options.work), drawn(options.n)
     label_all(options.ways or WAYS, items, work, options.model)
     print(*table(work, items, options.model), sep="\n")

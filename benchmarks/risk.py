@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import prompts
+from benchmarks.graphs import hybrid_nodes
 from benchmarks.record import RESULTS, record
 from benchmarks.risk_sets import SETS, Asked, RiskSet
 from benchmarks.verdicts import auroc
@@ -63,15 +64,12 @@ def graph(one: RiskSet, model: str, *, engine: str = "vllm") -> dict[str, Any]:
     used = ENGINES[engine]
     llm = {**used, "with": {**used["with"], "model": model}}
     reads = {"llm": "writer", "max_tokens": 1200, "max_passages": one.passages}
-    fused = {"norm": "z_score", "weights": {"bm25": 0.3, "dense": 0.7}}
     return {
         "version": 1,
         "index": {"analyzer": {"language": one.language}},
         "models": {"writer": llm},
         "nodes": {
-            "bm25": {"use": "retrieve.bm25", "k": 100},
-            "dense": {"use": "retrieve.dense", "k": 100},
-            "fused": {"use": "fuse.weighted", "in": ["bm25", "dense"], "k": 20, "with": fused},
+            **hybrid_nodes(20),
             "context": {"use": "assemble.token_budget", "in": "fused", "with": reads},
             "answer": {
                 "use": "generate.cited",

@@ -23,10 +23,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.graphs import vllm
 from benchmarks.make_samples import data_folder
 from benchmarks.record import RESULTS
 from benchmarks.work_lines import Line, Work
-from generators.llm import LLMS
+from generators.llm.transformers import TransformersLLM
 from rag.core.types import Message, Query
 from rag.core.words import first_words
 from rag.evaluate.beir import load_beir
@@ -160,10 +161,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
     work = Work(options.work)
-    if options.engine == "vllm":
-        llm = LLMS.get("vllm_offline")(model=options.model, max_model_len=4096, kv_cache_gib=2)
-    else:
-        llm = LLMS.get("transformers")(model=options.model)
+    llm = vllm(options.model) if options.engine == "vllm" else TransformersLLM(model=options.model)
     measure(llm, work, options)
     print(*table(work, options), sep="\n")
 

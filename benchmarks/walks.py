@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.graphs import vllm
 from benchmarks.make_samples import data_folder
 from benchmarks.record import RESULTS
+from benchmarks.ways import mean_cell, require_ways
 from benchmarks.work_lines import Line, Work
-from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Prompt, Query, Ranking
-from rag.evaluate.significance import mean_interval
 from retrievers.triples import TripleGraph
 from retrievers.walk import WalkRetriever
 
@@ -101,7 +101,7 @@ def walk_all(ways: Sequence[str], some: Sequence[Item], work: Work, *, model: st
         settings = f"{'no model' if way in ('chance', 'words') else model} hops {hops} beam {beam}"
         missing = [item for item in some if work.get(way, "pathquestion", item["id"], settings) is None]
         if way in ("walk", "shown") and missing and running is None:
-            running = LLMS.get("vllm_offline")(model=model, max_model_len=4096, kv_cache_gib=2)
+            running = vllm(model)
         llm = running if way in ("walk", "shown") and running else Unread(by_words=way == "words")
         prompt = "walk_examples" if way == "shown" else "walk"
         retriever = WalkRetriever(llm=llm, triples=triples, hops=hops, beam=beam, prompt=prompt)
@@ -140,11 +140,7 @@ def table(work: Work, some: Sequence[Item], *, model: str, hops: int, beam: int)
         lines = [line for item in some if (line := work.get(way, "pathquestion", item["id"], settings))]
         if not lines:
             continue
-        shares = []
-        for what in ("answer", "path"):
-            values = [float(line[what]) for line in lines]
-            interval = mean_interval(values)
-            shares.append(f"{fmean(values):.2f} [{interval.low:.2f}, {interval.high:.2f}]")
+        shares = [mean_cell([float(line[what]) for line in lines]) for what in ("answer", "path")]
         costs = " | ".join(
             f"{fmean(line[what] for line in lines):.1f}" for what in ("hops", "calls", "tokens", "seconds")
         )
@@ -161,8 +157,7 @@ def main() -> None:
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
-    if unknown := set(options.ways) - set(WAYS):
-        parser.error(f"no way {', '.join(sorted(unknown))}; there are {', '.join(WAYS)}")
+    require_ways(parser, options.ways, WAYS)
     work, some = Work(options.work), items(options.n)
     known = {"model": options.model, "hops": options.hops, "beam": options.beam}
     walk_all(options.ways or WAYS, some, work, **known)

@@ -16,8 +16,9 @@ from retrievers.stores.hits import tied
 from retrievers.stores.postings import Columns, Engine
 
 _COMPILE_S = 1.5
-"""Seconds that compiling takes, numba's import with it. It is done once numpy has been busy for as long: nobody waits more
-than twice as long as with the choice that was better in hindsight, and a single question never waits."""
+"""Seconds: more than compiling takes on a quiet core (0.6, `benchmarks.sparse_speed`). It is done once numpy has been busy
+for as long: nobody waits more than twice as long as with the choice that was better in hindsight, and a single question
+never waits."""
 
 
 class Sums:
