@@ -76,8 +76,8 @@ class EachLanguage:
         return [tagged(code, term) for code, analyzer in self.analyzers.items() for term in analyzer.terms(text)]
 
     def document_terms(self, text: str, language: str) -> list[str]:
-        """A document's terms in its language; none where the index has no document in it."""
-        code = language or UNKNOWN
+        """A document's terms in its language; none where the index has no document in it, or in an unknown one."""
+        code = language if language in self.analyzers else UNKNOWN
         analyzer = self.analyzers.get(code)
         return [tagged(code, term) for term in analyzer.terms(text)] if analyzer else []
 

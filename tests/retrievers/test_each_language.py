@@ -30,7 +30,8 @@ def test_a_document_is_analysed_in_its_language_alone() -> None:
     assert analyzer.document_terms("The houses", "en") == ["en:hous"]
     assert analyzer.document_terms("北京大学", "zh") == ["zh:北京", "zh:京大", "zh:大学"]
     assert analyzer.document_terms("Häuser", "") == ["und:häuser"]
-    assert analyzer.document_terms("talot", "fi") == [], "no document is in it"
+    assert analyzer.document_terms("talot", "fi") == ["und:talot"], "languages that have no part are with the unknown"
+    assert each("de").document_terms("talot", "fi") == [], "no document is in it"
 
 
 def test_a_question_is_asked_in_every_language() -> None:

@@ -39,6 +39,8 @@ from retrievers.stores.postings import Engine
 VERSION = 2
 """Above that of a leg of one language, so that a ragline from before there was this kind says what it cannot read."""
 COUNTS = "n_by_language"
+MOST_LANGUAGES = 200
+"""More than ISO 639-1 has. Each keeps a file open while it is written, and documents may claim any code."""
 _ROWS = "languages.npy"
 
 
@@ -75,7 +77,8 @@ class LexicalByLanguage:
     ) -> dict[str, Any]:
         """Write a leg over `texts`, a row each, and return its facts for the manifest.
 
-        Reads the texts once. Of every language it holds what `LexicalWriter` holds.
+        Reads the texts once. Of every language it holds what `LexicalWriter` holds. Languages that come after the first
+        `MOST_LANGUAGES` are kept with those that are not known.
 
         Args:
             languages: of each text, an ISO 639 code; empty where it is not known.
@@ -85,6 +88,8 @@ class LexicalByLanguage:
         with ExitStack() as stack:
             for text, language in zip(texts, languages, strict=True):
                 code = language or UNKNOWN
+                if code not in parts and len(parts) >= MOST_LANGUAGES:
+                    code = UNKNOWN
                 if code not in parts:
                     (folder / code).mkdir()
                     reader = analyzer_of(analyzer, code)

@@ -14,7 +14,7 @@ import pytest
 from rag.core.errors import IndexProblem
 from retrievers.analyzer_settings import EACH, AnalyzerSettings
 from retrievers.each_language import UNKNOWN, analyzer_of
-from retrievers.legs.lexical.by_language import COUNTS, LexicalByLanguage
+from retrievers.legs.lexical.by_language import COUNTS, MOST_LANGUAGES, LexicalByLanguage
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
 
@@ -208,3 +208,15 @@ def test_a_language_fewer_than_texts_is_no_index(tmp_path: Path) -> None:
 def test_a_ragline_from_before_says_that_it_cannot_read_it(tmp_path: Path) -> None:
     with pytest.raises(IndexProblem, match="lexical leg of version 2; this ragline reads version 1"):
         LexicalLeg.open(tmp_path, built(tmp_path))
+
+
+def test_a_corpus_that_claims_thousands_of_languages_is_kept_by_few(tmp_path: Path) -> None:
+    codes = [f"{one}{two}{three}" for one in "abcdefgh" for two in "abcdefgh" for three in "abcdefgh"]
+    documents = tuple((code, f"word{number} talot") for number, code in enumerate(codes))
+    leg = LexicalByLanguage.open(tmp_path / "leg", built(tmp_path / "leg", documents))
+    assert len(leg.analyzer.analyzers) == MOST_LANGUAGES + 1
+    assert leg.n_docs == len(codes)
+    for row in (0, MOST_LANGUAGES - 1, MOST_LANGUAGES, len(codes) - 1):
+        rows, scores = leg.search([dict(Counter(leg.analyzer.terms(f"word{row}")))], k=1)
+        assert rows[0, 0] == row
+        assert 0 < scores[0, 0] < 1
