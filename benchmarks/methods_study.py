@@ -20,6 +20,7 @@ class Study:
 
     name: str
     model: str
+    size: str
     says: str
     engine: Literal["transformers", "vllm"] = "transformers"
     depth: int
@@ -33,13 +34,17 @@ class Study:
 
     def has(self, method: str, name: str) -> bool:
         """Whether a method is run on a set. The first stage itself always is."""
-        named = not self.methods or method in (*self.methods, "plain")
-        return named and (not self.sets or name in self.sets)
+        return self.has_method(method) and (not self.sets or name in self.sets)
+
+    def has_method(self, method: str) -> bool:
+        """Whether a method is run at all."""
+        return not self.methods or method in (*self.methods, "plain")
 
 
 SMALL = Study(
     name="small",
     model="smollm2-135m-instruct",
+    size="135M, 20 hits",
     says="(135 million parameters). It is weak: these figures tell what each method costs and how often its output had to "
     "be mended, and whether a model of this size gains by it. They do not tell how the methods compare on a large model",
     depth=20,
@@ -51,6 +56,7 @@ SMALL = Study(
 LARGE = Study(
     name="large",
     model="qwen2.5-coder-1.5b-instruct",
+    size="1.5B, 10 hits",
     engine="vllm",
     says="(1.5 billion parameters, made for code) in vLLM. Twelve methods, beside [all of them on one of 135 "
     "million](methods.md), whose rerankers read twice as many hits",

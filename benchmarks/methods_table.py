@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, variance
 from textwrap import fill
 
 from benchmarks.methods_list import TOP, Cell, cells, plain
 from benchmarks.methods_plot import Point, plot
 from benchmarks.methods_sets import SETS, Declared
-from benchmarks.methods_study import SMALL, Study
+from benchmarks.methods_study import SMALL, STUDIES, Study
 from benchmarks.work_lines import Line, Work
 from rag.evaluate.significance import Significance, holm, paired_randomisation
 
@@ -25,11 +26,15 @@ _HEAD = Path(__file__).with_name("methods_head.md")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A method over one first stage of a set. `against` is None for the first stage itself, or without its lines."""
+    """A method over one first stage of a set.
+
+    `against` is None for the first stage itself, or without its lines. `differences`: to it, by qid.
+    """
 
     cell: Cell
     first: str
     lines: Sequence[Line]
+    differences: Mapping[str, float] = field(default_factory=dict)
     against: Significance | None = None
     p: float = 1.0
 
@@ -81,7 +86,8 @@ def _rows(cell: Cell, work: Work, study: Study) -> Iterator[Row]:
             against = paired_randomisation(
                 [line[measure] for line in shared], [base[line["qid"]][measure] for line in shared]
             )
-        yield Row(cell=cell, first=first, lines=lines, against=against)
+        differences = {line["qid"]: line[measure] - base[line["qid"]][measure] for line in shared}
+        yield Row(cell=cell, first=first, lines=lines, differences=differences, against=against)
 
 
 def page(work: Work, study: Study = SMALL) -> str:
@@ -94,27 +100,60 @@ def page(work: Work, study: Study = SMALL) -> str:
     return "\n".join(parts)
 
 
-def points(work: Work, study: Study = SMALL) -> list[Point]:
-    """Mean difference and mean seconds of each method over the sets where it has something to be compared by.
+def points(
+    work: Work,
+    study: Study = SMALL,
+    *,
+    over: str | None = None,
+    sets: Collection[str] = tuple(SETS),
+    model: str = "",
+) -> list[Point]:
+    """What each method gains and costs over the sets where it has something to be compared by.
 
-    What ran for its wiring alone, or with the judgements before it, is no method to choose.
+    What ran for its wiring alone, or with the judgements before it, is no method to choose. `over`: only over this first
+    stage; else a query's difference is its mean over those that the method was run over. `model`: name of the points' model.
     """
     by_method: dict[str, list[Row]] = {}
-    for declared in SETS.values():
+    for declared in (SETS[name] for name in sets):
         for row in rows_of(declared, work, study):
             method = row.cell.method
             usable = row.against is not None and len(row.lines) >= FEWEST and not method.wiring and not method.oracle
-            if usable and declared.measures[0] == "nDCG@10" and method.stage in ("rerank", "reformulate"):
+            usable = usable and over in (None, row.first) and declared.measures[0] == "nDCG@10"
+            if usable and method.stage in ("rerank", "reformulate"):
                 by_method.setdefault(method.name, []).append(row)
-    return [
-        Point(
-            name=name,
-            kind=rows[0].cell.method.stage,
-            seconds=fmean(row.seconds for row in rows),
-            gain=fmean(row.against.difference for row in rows if row.against is not None),
-        )
-        for name, rows in by_method.items()
+    return [_point(name, rows, model) for name, rows in by_method.items()]
+
+
+def _point(name: str, rows: Sequence[Row], model: str) -> Point:
+    """Means over sets of means over queries. The interval is 1.96 standard errors, sets taken as they are."""
+    by_set: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        for qid, difference in row.differences.items():
+            by_set.setdefault(row.cell.declared.name, {}).setdefault(qid, []).append(difference)
+    sets = [[fmean(over_firsts) for over_firsts in queries.values()] for queries in by_set.values()]
+    gain = fmean(fmean(values) for values in sets)
+    error = sqrt(sum(variance(values) / len(values) for values in sets)) / len(sets)
+    return Point(
+        name=name,
+        kind=rows[0].cell.method.stage,
+        seconds=fmean(row.seconds for row in rows),
+        gain=gain,
+        low=gain - 1.96 * error,
+        high=gain + 1.96 * error,
+        model=model,
+    )
+
+
+def compare_studies() -> str:
+    """One picture of the methods and sets that all studies have, over the built-in hybrid: gains and costs by size."""
+    sets = [name for name in SETS if all(study.has("plain", name) for study in STUDIES.values())]
+    drawn = [
+        point
+        for study in STUDIES.values()
+        for point in points(Work(study.lines), study, over="hybrid", sets=sets, model=study.size)
+        if all(other.has_method(point.name) for other in STUDIES.values())
     ]
+    return plot(drawn, [study.size for study in STUDIES.values()])
 
 
 def write_pages(work: Work, folder: Path = DOCS, study: Study = SMALL) -> None:
@@ -122,6 +161,7 @@ def write_pages(work: Work, folder: Path = DOCS, study: Study = SMALL) -> None:
     lines = [line if line.startswith(("|", "!", "#")) else fill(line, 116) for line in page(work, study).splitlines()]
     (folder / f"{study.page}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / f"{study.page}.svg").write_text(plot(points(work, study)), encoding="utf-8")
+    (folder / "methods_sizes.svg").write_text(compare_studies(), encoding="utf-8")
 
 
 def _head(rows: dict[str, list[Row]], study: Study) -> str:

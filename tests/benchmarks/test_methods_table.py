@@ -155,14 +155,37 @@ def test_a_prompt_that_was_too_long_to_be_sent_is_bad_and_asked() -> None:
 def test_the_plot_has_a_dot_for_every_method_and_reads_as_xml() -> None:
     from xml.etree import ElementTree as ET
 
-    drawn = plot(
-        [Point(name="a < b", kind="rerank", seconds=0.0, gain=0.1), Point(name="c", kind="rerank", seconds=9, gain=-1)]
-    )
+    better = Point(name="a < b", kind="rerank", seconds=0.0, gain=0.1, low=0.0, high=0.2)
+    worse = Point(name="c", kind="rerank", seconds=9, gain=-1, low=-1.1, high=-0.9)
+    drawn = plot([worse, better])
     root = ET.fromstring(drawn)
     texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"a < b", "c"} <= set(texts)
     dots = [circle.attrib for circle in root.iter("{http://www.w3.org/2000/svg}circle")]
-    assert [dot["cy"] for dot in dots[:4]] == ["80.0", "80.0", "100.0", "100.0"]  # a row for each, gain and seconds
-    better, _, worse, _ = (float(dot["cx"]) for dot in dots[:4])
-    assert worse < better
+    assert [dot["cy"] for dot in dots[:4]] == ["82.0", "82.0", "106.0", "106.0"]  # a row for each, gain and seconds
+    assert float(dots[2]["cx"]) < float(dots[0]["cx"])
     ET.fromstring(plot([]))
+
+
+def test_two_models_share_a_row_and_the_last_one_orders_them() -> None:
+    from xml.etree import ElementTree as ET
+
+    made = [("a", "small", 0.9), ("a", "large", 0.1), ("b", "large", 0.2), ("c", "small", 0.8)]
+    drawn = plot(
+        [Point(name=n, kind="rerank", seconds=1, gain=g, low=g, high=g, model=m) for n, m, g in made],
+        ["small", "large"],
+    )
+    names = [text.text for text in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    assert [name for name in names if name in ("a", "b", "c")] == ["b", "a", "c"]
+    dots = [circle.attrib for circle in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}circle")]
+    of_rows = [dot for dot in dots if float(dot["cy"]) > 70]
+    assert sum(dot["fill"] == "white" for dot in of_rows) == 4
+    assert len(of_rows) == 8
+
+
+def test_a_points_interval_is_of_the_mean_over_sets(work: Work) -> None:
+    (level,) = (point for point in points(work) if point.name == "graded, expected")
+    assert level.gain == pytest.approx(0.0)
+    half = 1.96 * (0.1**2 * 20 / 19 / 20) ** 0.5
+    assert (level.low, level.high) == (pytest.approx(-half), pytest.approx(half))
+    assert points(work, over="hybrid") == []
