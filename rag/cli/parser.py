@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rag.cli.console import plain
+from rag.cli.lab_parser import add_actions
 
 EXTENSIBLE = (
     "index",
@@ -485,4 +486,6 @@ def parser() -> ArgumentParser:
     distil.add_argument("--dim", type=positive, default=256, metavar="N", help="numbers per vector (default: 256)")
     numbers_help = "what a number is kept as (default: float16)"
     distil.add_argument("--numbers", choices=("float32", "float16", "int8"), default="float16", help=numbers_help)
+
+    add_actions(command("lab", "where a run loses, and what would gain"))
     return root
