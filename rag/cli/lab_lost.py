@@ -48,7 +48,8 @@ def write_into(out: str | None, name: str, page: str) -> Path | None:
 def show(lost: Lost, *, queries: int) -> None:
     """Nodes, labels, and the queries that lost most, as aligned text."""
     say(summary(lost))
-    width = max(len("node"), *(len(stage.name) for stage in lost.stages.ranking))
+    names = [*(stage.name for stage in lost.stages.ranking), *(name for name, *_ in lost.behind())]
+    width = max(len("node"), *map(len, names))
     uses = max(len("component"), *(len(stage.use) for stage in lost.stages.ranking))
     first = f"first {lost.k:,}"
     say(f"\n  {'node':<{width}}  {'component':<{uses}}  {first:>10}  any rank")
@@ -56,6 +57,8 @@ def show(lost: Lost, *, queries: int) -> None:
         beside = "" if stage in lost.stages.way else "  its hits go no further"
         counts = f"{lost.here(stage):>10,}  {lost.found(stage):>8,}"
         say(f"  {stage.name:<{width}}  {stage.use:<{uses}}  {counts}{beside}")
+    for name, what, n in lost.behind():
+        say(f"  {name:<{width}}  {what:<{uses}}  {'':>10}  {n:>8,}")
     found = [f"{sources_told(legs, len(lost.stages.legs))} {n:,}" for legs, n in lost.sources().most_common()]
     say(f"  found by {', '.join(found)}\n")
     for label, nodes in lost.totals().items():

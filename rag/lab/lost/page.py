@@ -80,6 +80,8 @@ def _nodes(lost: Lost) -> Iterator[list[Cell]]:
         reads = ", ".join(stage.inputs) or "queries"
         beside = "" if stage in lost.stages.way else " (its hits go no further)"
         yield [stage.name, Words(text=stage.use + beside), Words(text=reads), lost.here(stage), lost.found(stage)]
+    for name, what, n in lost.behind():
+        yield [name, Words(text=what), Words(text=""), "", n]
 
 
 def _sources(lost: Lost) -> Iterator[list[Cell]]:

@@ -103,6 +103,14 @@ class Lost:
         """How many it gave among the first k."""
         return sum(each.ranks.get(stage.name, self.k + 1) <= self.k for each in self.gold)
 
+    def behind(self) -> list[tuple[str, str, int]]:
+        """What follows the rankings where answers were written: node, what it does to a document, to how many."""
+        if not self.answers:
+            return []
+        shown = sum(each.shown is not None for each in self.gold)
+        cited = sum(each.cited for each in self.gold)
+        return [(self.stages.context or "", "shown", shown), (self.stages.writer or "", "cited", cited)]
+
     def sources(self) -> Counter[tuple[str, ...]]:
         """Legs -> documents that just these gave; none for those that nobody found."""
         legs = [leg.name for leg in self.stages.legs]
@@ -128,6 +136,7 @@ class Lost:
             "unasked": self.unasked,
             "relevant": self.n_gold,
             "nodes": [self._node(stage) for stage in self.stages.ranking],
+            "behind": [{"node": name, what: n} for name, what, n in self.behind()],
             "labels": {
                 label: {"documents": nodes.total(), "nodes": {name: n for name, n in nodes.items() if name}}
                 for label, nodes in totals.items()

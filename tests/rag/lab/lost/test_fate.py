@@ -56,6 +56,7 @@ class TestByHand:
         here = {stage.name: (lost.here(stage), lost.found(stage)) for stage in lost.stages.ranking}
         # bm25: f, a of c, t, g; dense: a, b of c, u; fused: a, c of b, f, u, t; ranked: c, a of b, t. g is bm25's first
         assert here == {"bm25": (3, 5), "dense": (2, 4), "fused": (2, 6), "ranked": (2, 4)}
+        assert lost.behind() == [("context", "shown", 2), ("answer", "cited", 1)]
         assert lost.sources() == {("bm25",): 3, ("bm25", "dense"): 2, ("dense",): 2, (): 1}
         assert [query.qid for query in lost.worst] == ["q1", "q2", "q3"]
 

@@ -106,6 +106,7 @@ def test_of_a_run_without_answers_the_ranking_decides(tmp_path: Path) -> None:
     )
     lost = lost_in(run_folder(tmp_path / "run", trails), load_beir(data_set(tmp_path / "data")), k=2)
     assert not lost.answers
+    assert lost.behind() == []
     assert {label: nodes.total() for label, nodes in lost.totals().items() if nodes} == {
         "kept": 2, "never found": 1, "cut": 1, "fell": 2, "too low": 1, "failed": 1,
     }  # fmt: skip
