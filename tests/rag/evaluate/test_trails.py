@@ -17,8 +17,9 @@ from rag.evaluate.graph_evaluation import evaluate_graph
 from rag.evaluate.trails import TRAILS, Trail, Trails, read_trails, trails_of, write_trails
 from rag.graph.load import load_spec
 from rag.stages import REFORMULATORS
+from rerankers import RERANKERS
 from tests.rag.evaluate.test_evaluation import ITEMS, rivers
-from tests.rag.graph.parts import TwoVariants
+from tests.rag.graph.parts import BadWords, TwoVariants
 
 __all__ = ["rivers"]
 
@@ -74,6 +75,23 @@ def test_an_evaluation_keeps_the_way_of_every_query(rivers: Path, tmp_path: Path
 def test_without_answers_nothing_was_shown(rivers: Path, tmp_path: Path) -> None:
     evaluate_graph(load_beir(rivers), load_spec(GRAPH), out=tmp_path, measures=["R@2"])
     assert {trail.shown for trail in read_trails(tmp_path / TRAILS).queries} == {None}
+
+
+def test_a_query_that_fails_in_a_real_run_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RERANKERS._table, "test_bad_words", BadWords)
+    data = tmp_path / "data"
+    (data / "qrels").mkdir(parents=True)
+    (data / "corpus.jsonl").write_text('{"_id": "d1", "text": "good news"}\n{"_id": "d2", "text": "bad news"}\n')
+    (data / "queries.jsonl").write_text('{"_id": "q1", "text": "good news"}\n{"_id": "q2", "text": "bad news"}\n')
+    (data / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n")
+    nodes = {
+        "bm25": {"use": "retrieve.bm25", "k": 1},
+        "ranked": {"use": "rerank.test_bad_words", "in": "bm25", "k": 1},
+    }
+    evaluate_graph(load_beir(data), load_spec({"version": 1, "nodes": nodes, "output": "ranked"}), out=tmp_path / "run")
+    good, bad = read_trails(tmp_path / "run" / TRAILS).queries
+    assert (good.failed, good.nodes) == (None, {"bm25": (("d1",),), "ranked": (("d1",),)})
+    assert (bad.failed, bad.nodes) == ("ranked", {"bm25": (("d2",),)})
 
 
 def chunk(parent: str, number: int) -> ScoredDocument:
