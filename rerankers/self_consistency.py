@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from rag.core.arguments import require_positive
 from rag.core.in_step import Places, Shown
-from rag.core.protocols import LLM, Inline, JudgingReranker, NeedsPowers
+from rag.core.protocols import LLM, Inline, JudgingReranker, NeedsPowers, ReadsFirst
 from rag.core.types import Ranking
 
 Order = Sequence[int]
@@ -54,6 +54,11 @@ class SelfConsistencyReranker:
         order = kemeny if aggregate == "kemeny" else borda
         self.repeated.judge = consistent(self.repeated.judge, runs=runs, seed=seed, aggregate=order)
         self.needs: Sequence[str] = self.repeated.needs if isinstance(self.repeated, NeedsPowers) else ()
+
+    @property
+    def depth(self) -> int | None:
+        """That of the reranker that is repeated; None: all, or it does not say."""
+        return self.repeated.depth if isinstance(self.repeated, ReadsFirst) else None
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Each ranking's documents in the aggregated order, at most `k`; outcomes and counts are of all runs."""

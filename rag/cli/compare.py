@@ -20,12 +20,11 @@ def run(given: Namespace) -> int:
     """Measure what is not measured yet, compare every run with the first, and say which queries gained and lost."""
     if len(given.runs) < 2:
         raise SpecError("two runs are wanted at the least: the baseline, and what is compared with it")
-    if given.queries < 0:
-        raise SpecError(f"--queries must be 0 or more, got {given.queries}")
+    require_queries(given.queries)
     wanted = given.measures.split() if given.measures else None
     plan = _plan(given, wanted) if given.dataset else None
     measured = [measured_run(Path(run), plan, language=given.language) for run in given.runs]
-    names = _names(given.runs)
+    names = names_of(given.runs)
     found = compare_runs(
         measured[0], dict(zip(names[1:], measured[1:], strict=True)), measures=_known(wanted), common=given.common
     )
@@ -48,7 +47,13 @@ def _known(wanted: Sequence[str] | None) -> list[str] | None:
     return None if wanted is None else [answer_measure_name(name) or name for name in wanted]
 
 
-def _names(runs: Sequence[str]) -> list[str]:
+def require_queries(queries: int) -> None:
+    """Raise SpecError unless so many queries can be shown."""
+    if queries < 0:
+        raise SpecError(f"--queries must be 0 or more, got {queries}")
+
+
+def names_of(runs: Sequence[str]) -> list[str]:
     """What the runs are called: their last names where these differ, else as they were given."""
     last = [Path(run).name for run in runs]
     if len(set(last)) == len(runs) and all(last):

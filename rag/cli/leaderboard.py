@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rag.cli.console import say, say_json, warn
 from rag.cli.progress import progress_bar
-from rag.core.errors import SpecError
 from rag.evaluate.answers import answer_measure_name
 from rag.evaluate.leaderboard import Board, board_of, facts_of, find_runs, page, read_published
 from rag.evaluate.leaderboard.found import Found
 from rag.evaluate.leaderboard.judgements import Judgements, qrels_by_set
 from rag.evaluate.measured_runs import is_measured, measured_run
 from rag.evaluate.measures import Evaluation
+from rag.evaluate.pages.document import write_page
 
 
 def run(given: Namespace) -> int:
@@ -50,7 +50,7 @@ def run(given: Namespace) -> int:
         show(board)
     if given.output or not given.json:
         title = given.title or f"Leaderboard: {folder.resolve().name}"
-        _write(target, page(board, title=title, at=target))
+        write_page(target, page(board, title=title, at=target), advice="name another file with --output")
         if not given.json:
             say(f"\npage: {target}")
     return 0
@@ -67,14 +67,6 @@ def _measured(found: Found, judgements: Judgements, *, language: str) -> dict[st
                 measured[name][system] = measured_run(place, plan, language=language)
                 progress("measuring", sum(map(len, measured.values())), n_runs)
     return measured
-
-
-def _write(target: Path, text: str) -> None:
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise SpecError(f"'{target}' cannot be written ({why}); name another file with --output") from None
 
 
 def show(board: Board) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser as StandardParser
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import NoReturn
 
 from rag.cli.console import plain
+from rag.cli.lab_parser import add_actions
+from rag.cli.numbers import positive
 
 EXTENSIBLE = (
     "index",
@@ -38,17 +40,6 @@ class ArgumentParser(StandardParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(plain(message))
-
-
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return value
 
 
 def parser() -> ArgumentParser:
@@ -485,4 +476,6 @@ def parser() -> ArgumentParser:
     distil.add_argument("--dim", type=positive, default=256, metavar="N", help="numbers per vector (default: 256)")
     numbers_help = "what a number is kept as (default: float16)"
     distil.add_argument("--numbers", choices=("float32", "float16", "int8"), default="float16", help=numbers_help)
+
+    add_actions(command("lab", "where a run loses, and what would gain"))
     return root

@@ -392,6 +392,16 @@ class CapsTokens(Protocol):
 
 
 @runtime_checkable
+class ReadsFirst(Protocol):
+    """A reranker that looks at the first hits of a ranking alone; the others follow in their order."""
+
+    @property
+    def depth(self) -> int | None:
+        """How many it looks at; None: all. Asks nobody and loads nothing."""
+        ...
+
+
+@runtime_checkable
 class ChecksSources(Protocol):
     """A fuser whose parameters name nodes."""
 

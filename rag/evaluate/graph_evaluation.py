@@ -30,6 +30,7 @@ from rag.evaluate.beir import Dataset
 from rag.evaluate.eval_report import EvalReport
 from rag.evaluate.risk import risk_curve
 from rag.evaluate.risk_picture import draw_risk
+from rag.evaluate.trails import TRAILS, Trail, Trails, depths_of, trails_of, write_trails
 from rag.graph.build import RANKING_STAGES, build
 from rag.graph.check import check
 from rag.graph.kinds import ANSWERING
@@ -75,8 +76,8 @@ def evaluate_graph(
     when a measure looks at them.
 
     Args:
-        out: folder to write: graph.json, a TREC run per ranking node, answers.jsonl, per_query.csv, report.json,
-            risk.svg.
+        out: folder to write: graph.json, a TREC run per ranking node, answers.jsonl, trails.json, per_query.csv,
+            report.json, risk.svg.
         measures: of retrieval and of answers; default: see `plan_evaluation`.
         settings: of the index; default: the graph's.
         baseline: a TREC run, or the run folder of an earlier evaluation; compared by a paired randomisation test.
@@ -110,6 +111,7 @@ def evaluate_graph(
     with Pipeline(built, index=bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
         outputs = _run(pipeline, plan, target, progress)
+        depths = depths_of(pipeline.graph)
     evaluation = _measured(outputs, plan, language=built_with.analyzer.language)
     compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
     report = EvalReport(
@@ -129,6 +131,7 @@ def evaluate_graph(
         outcomes=dict(Counter(answer.outcome.kind for answer in outputs.answers)),
     )
     _write(report, graph, outputs, out)
+    write_trails(Trails(depths=depths, queries=tuple(outputs.trails)), out / TRAILS)
     if report.risk and find_spec("matplotlib"):
         draw_risk(report.risk, out / "risk.svg")
     return report
@@ -161,6 +164,7 @@ class _Outputs:
     last: str
     rankings: dict[str, list[Ranking]] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
+    trails: list[Trail] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
     nodes: dict[str, NodeReport] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
@@ -185,6 +189,7 @@ def _run(pipeline: Pipeline, plan: Plan, target: str, progress: Progress) -> _Ou
 def _add(outputs: _Outputs, result: RunResult) -> None:
     for name, rankings in outputs.rankings.items():
         rankings += [replace(ranking, hits=_light(ranking.hits)) for ranking in result.records[name]]
+    outputs.trails += trails_of(result, list(outputs.rankings))
     for answer in result.answers:
         context = replace(answer.context, passages=_light(answer.context.passages))
         outputs.answers.append(replace(answer, context=context))

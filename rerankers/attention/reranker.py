@@ -63,6 +63,11 @@ class AttentionReranker:
         self._in_one_prompt: ICRReranker | None = None
         self._reading: tuple[BlockReader, HeadSet] | None = None
 
+    @property
+    def depth(self) -> int | None:
+        """How many of a ranking's first hits are read; None: all."""
+        return self.options.depth
+
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Each ranking's documents by attention, at most `k`, best first; equal scores by doc_id.
 

@@ -5,7 +5,7 @@ facts.py      what a run's folder keeps of how it was made
 published.py  figures of others, from a file
 board.py      values per query -> tables: means, intervals, tests against a baseline
 svg.py        bars and radar as SVG text
-page.py       tables and pictures -> one HTML file that needs nothing else
+page.py       tables and pictures -> one HTML file
 """
 
 from rag.evaluate.leaderboard.board import Board, Cell, System, Table, board_of

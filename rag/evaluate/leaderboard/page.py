@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rag.evaluate.leaderboard.board import LEVEL, Board, Cell, System, Table
-from rag.evaluate.leaderboard.escaping import escaped, link
 from rag.evaluate.leaderboard.published import Figure
-from rag.evaluate.leaderboard.style import STYLE
-from rag.evaluate.leaderboard.svg import COLOURS, MARKS, Bar, Outline, bars, radar, room_for, scale
+from rag.evaluate.leaderboard.svg import MARKS, Bar, Outline, bars, radar, room_for, scale
+from rag.evaluate.pages.document import document
+from rag.evaluate.pages.escaping import escaped, link
+from rag.evaluate.pages.svg import COLOURS
 
 IN_RADAR = 6
 """Systems that a radar shows; more outlines cannot be told apart."""
@@ -24,29 +25,14 @@ def page(board: Board, *, title: str, at: Path) -> str:
         at: where it will lie; runs are linked relative to that.
     """
     colours = _colours(board)
-    body = [f"<h1>{escaped(title)}</h1>", f"<p>{_summary(board)}</p>"]
+    body = [f"<p>{_summary(board)}</p>"]
     for place, table in enumerate(board.tables):
         body.append(f"<h2>{escaped(table.measure)}</h2>")
         body += [*_table(board, table)]
         if not place:
             body += [*_pictures(board, table, colours)]
     body += [*_runs(board, at)]
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            '<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-            f"<title>{escaped(title)}</title>",
-            f"<style>\n{STYLE}</style>",
-            "<body>",
-            *body,
-            "</body>",
-            "</html>",
-            "",
-        ]
-    )
+    return document(title, body)
 
 
 def _colours(board: Board) -> dict[str, int]:

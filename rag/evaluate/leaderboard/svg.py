@@ -1,19 +1,14 @@
-"""Bars and a radar as SVG text, coloured by the classes of the page that they stand in. Knows no files.
-
-Colours are `c0` to `c7`, told apart by people who see few colours; more systems begin again. What a class looks like, on
-light and on dark paper, is said in the page.
-"""
+"""Bars and a radar as SVG text. Knows no files. More systems than there are colours begin again with the first."""
 
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag.evaluate.leaderboard.escaping import escaped
+from rag.evaluate.pages.escaping import escaped
+from rag.evaluate.pages.svg import COLOURS, fitted, line_of_text, picture, width_of
 
-COLOURS = 8
 _ROW, _WIDEST_NAME, _BARS, _VALUES, _TOP = 22, 180, 200, 64, 6
 _RADIUS, _AROUND, _ABOVE, _RINGS = 150, 110, 24, 4
 _NOTHING = 1e-9  # a scale cannot be told from 0 below it
@@ -55,7 +50,7 @@ def bars(title: str, rows: Sequence[Bar], *, most: float, room: float) -> str:
         middle = top + _ROW / 2
         end = length = _along(bar.value, most)
         look = "published" if bar.colour is None else f"bar c{bar.colour % COLOURS}"
-        drawn.append(_text(names - 8, middle + 4, fitted(bar.name, room), "end", full=bar.name))
+        drawn.append(line_of_text(names - 8, middle + 4, fitted(bar.name, room), "end", full=bar.name))
         drawn.append(
             f'<rect class="{look}" x="{names:g}" y="{top + 4:g}" width="{length:.1f}" height="{_ROW - 8}" rx="2"/>'
         )
@@ -63,13 +58,13 @@ def bars(title: str, rows: Sequence[Bar], *, most: float, room: float) -> str:
             end = max(length, _along(bar.high, most))
             drawn.append(_whisker(names + _along(bar.low, most), names + _along(bar.high, most), middle))
         value = f"{bar.value:.3f} {MARKS[bar.verdict]}".rstrip()
-        drawn.append(_text(names + end + 6, middle + 4, value, "start", look=bar.verdict))
-    return _svg(title, names + _BARS + _VALUES, 2 * _TOP + _ROW * len(rows), drawn)
+        drawn.append(line_of_text(names + end + 6, middle + 4, value, "start", look=bar.verdict))
+    return picture(title, names + _BARS + _VALUES, 2 * _TOP + _ROW * len(rows), drawn)
 
 
 def room_for(names: Sequence[str]) -> float:
     """The width that bars need for these names, as long as none is too long."""
-    return max((min(_WIDEST_NAME, _wide(name)) for name in names), default=0.0)
+    return max((min(_WIDEST_NAME, width_of(name)) for name in names), default=0.0)
 
 
 def radar(title: str, axes: Sequence[str], outlines: Sequence[Outline], *, most: float) -> str:
@@ -90,8 +85,8 @@ def radar(title: str, axes: Sequence[str], outlines: Sequence[Outline], *, most:
         corners = [point(axis, value) for axis, value in enumerate(outline.values)]
         drawn.append(_polygon(corners, f"outline {colour}", full=outline.name))
         drawn += [f'<circle class="dot {colour}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in corners]
-    drawn += [_text(middle - 5, point(0, ring)[1] + 4, f"{ring:.3g}", "end", look="scale") for ring in rings]
-    return _svg(title, 2 * middle, lowest + _ABOVE, drawn)
+    drawn += [line_of_text(middle - 5, point(0, ring)[1] + 4, f"{ring:.3g}", "end", look="scale") for ring in rings]
+    return picture(title, 2 * middle, lowest + _ABOVE, drawn)
 
 
 def _axis(centre: tuple[float, float], end: tuple[float, float], name: str) -> str:
@@ -102,7 +97,7 @@ def _axis(centre: tuple[float, float], end: tuple[float, float], name: str) -> s
     room = _AROUND - 14 if beside else 2 * _AROUND
     at = (end[0] + across / _RADIUS * 10, end[1] + down / _RADIUS * 14 + 4)
     line = f'<line class="ring" x1="{centre[0]:g}" y1="{centre[1]:g}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"/>'
-    return line + _text(*at, fitted(name, room), anchor, full=name)
+    return line + line_of_text(*at, fitted(name, room), anchor, full=name)
 
 
 def scale(values: Sequence[float]) -> float:
@@ -118,33 +113,6 @@ def scale(values: Sequence[float]) -> float:
     return next(round(step * n, 12) for n in (1, 2, 4, 6, 8, 10) if step * n >= highest - 1e-12)
 
 
-def fitted(text: str, width: float) -> str:
-    """The text, cut where it would be wider than so many pixels at the size of the pictures.
-
-    >>> fitted("bm25", 60), fitted("a-very-long-name-of-a-system", 60)
-    ('bm25', 'a-very-…')
-    """
-    if _wide(text) <= width:
-        return text
-    room = width - _wide("…")
-    for place, character in enumerate(text):
-        room -= _wide(character)
-        if room < 0:
-            return text[: max(1, place)] + "…"
-    return text
-
-
-def _wide(text: str) -> float:
-    """About how wide a text is at the size of the pictures, in pixels."""
-    return sum(map(_wide_letter, text))
-
-
-def _wide_letter(character: str) -> float:
-    if unicodedata.east_asian_width(character) in "WF":
-        return 12.0
-    return 8.8 if character.isupper() or character in "mw+%@" else 6.7
-
-
 def _along(value: float, most: float) -> float:
     return _BARS * max(0.0, min(1.0, value / most))
 
@@ -158,14 +126,3 @@ def _polygon(points: Sequence[tuple[float, float]], look: str, *, full: str = ""
     corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     title = f"<title>{escaped(full)}</title>" if full else ""
     return f'<polygon class="{look}" points="{corners}">{title}</polygon>'
-
-
-def _text(x: float, y: float, text: str, anchor: str, *, full: str = "", look: str = "") -> str:
-    title = f"<title>{escaped(full)}</title>" if full and full != text else ""
-    named = f' class="{look}"' if look else ""
-    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escaped(text)}{title}</text>'
-
-
-def _svg(title: str, width: float, height: float, drawn: Sequence[str]) -> str:
-    head = f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" aria-label="{escaped(title)}">'
-    return "\n".join([head, *drawn, "</svg>"])

@@ -47,6 +47,11 @@ class ICRReranker:
         self.options, self._llm = options, options.llm
         self._plan: Plan | None = None
 
+    @property
+    def depth(self) -> int | None:
+        """How many of a ranking's first hits are read; None: all."""
+        return self.options.depth
+
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Each ranking's documents by attention, at most `k`, best first.
 

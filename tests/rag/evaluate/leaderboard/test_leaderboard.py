@@ -18,8 +18,9 @@ from rag.cli import main
 from rag.core.errors import SpecError
 from rag.evaluate import Evaluation, write_per_query
 from rag.evaluate.leaderboard import Figure, RunFacts, board_of, find_runs, page, read_published
-from rag.evaluate.leaderboard.escaping import escaped, link
-from rag.evaluate.leaderboard.svg import Bar, Outline, bars, fitted, radar, scale
+from rag.evaluate.leaderboard.svg import Bar, Outline, bars, radar, scale
+from rag.evaluate.pages.escaping import escaped, link
+from rag.evaluate.pages.svg import fitted
 from rag.evaluate.significance import holm, paired_randomisation
 
 HOSTILE = '"><img src=x onerror=alert(1)>\u202egnp'

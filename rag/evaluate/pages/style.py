@@ -1,4 +1,4 @@
-"""How the page looks, on light and on dark paper. One sheet, in the page itself."""
+"""How our pages look, on light and on dark paper. One sheet, in the page itself."""
 
 STYLE = """\
 :root {
@@ -45,8 +45,13 @@ th[scope=row] small { max-width: min(16rem, 40vw); white-space: normal; overflow
 tr.published > * { font-style: italic; color: var(--quiet); }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(23rem, 100%), 1fr)); gap: 1rem; }
 .card { border: 1px solid var(--line); border-radius: .5rem; background: var(--card); padding: .8rem 1rem; min-width: 0; }
+.flow { overflow-x: auto; }
+.flow svg { max-width: none; }
+.band { fill: var(--c); fill-opacity: .45; }
+.stage { fill: var(--quiet); }
 .round { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: center; }
 .legend { list-style: none; margin: 0; padding: 0; min-width: 0; }
+.legend.across { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: .5rem 0 0; }
 .legend li { display: flex; gap: .5rem; align-items: baseline; overflow-wrap: anywhere; }
 .legend i { flex: none; width: .8rem; height: .8rem; border-radius: .2rem; background: var(--c); }
 svg { display: block; max-width: 100%; height: auto; font-size: 12px; }
@@ -65,6 +70,15 @@ a { color: inherit; text-underline-offset: .15em; }
 details { border-bottom: 1px solid var(--line); padding: .35rem 0; }
 details:last-child { border-bottom: 0; }
 summary { cursor: pointer; font-weight: 600; overflow-wrap: anywhere; }
+summary small { color: var(--quiet); font-weight: 400; }
+details > .wide { margin: .4rem 0; }
+.fate { display: inline-block; white-space: nowrap; }
+.fate::before {
+  content: ""; display: inline-block; width: .7rem; height: .7rem; margin-right: .4rem; border-radius: .2rem; background: var(--c);
+}
+.text { text-align: left; }
+.text span { margin-left: 0; }
+td.text { white-space: normal; min-width: 10rem; }
 pre {
   margin: .3rem 0 .6rem; padding: .5rem .7rem; background: var(--soft); border-radius: .3rem; overflow-x: auto;
   font: .85rem/1.4 ui-monospace, Menlo, Consolas, "Liberation Mono", monospace;

@@ -1,0 +1,75 @@
+"""`rag lab diff`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from itertools import islice
+from pathlib import Path
+
+from rag.cli.compare import names_of, require_queries
+from rag.cli.compare import show as show_measures
+from rag.cli.console import say, say_json
+from rag.cli.lab_lost import write_into
+from rag.core.errors import SpecError
+from rag.evaluate.beir import load_beir
+from rag.evaluate.comparison import compare_runs
+from rag.evaluate.measured_runs import is_measured, measured_run
+from rag.evaluate.measures import Evaluation
+from rag.evaluate.report import PER_QUERY
+from rag.lab.lost.changes import Changes, changes_between
+from rag.lab.lost.diff_page import diff_page
+from rag.lab.lost.reading import lost_in
+from rag.lab.lost.tables import told
+
+PAGE = "diff.html"
+
+
+def run(given: Namespace) -> int:
+    """Follow the relevant documents of two runs, test their measures, and say where they part."""
+    require_queries(given.queries)
+    names = names_of([given.before, given.after])
+    places = [Path(given.before), Path(given.after)]
+    data = load_beir(given.dataset)
+    before, after = (lost_in(place, data, split=given.split, k=given.k) for place in places)
+    measured = [_measured(place) for place in places]
+    compared = compare_runs(measured[0], {names[1]: measured[1]}, common=given.common)
+    changes = changes_between(before, after, compared=compared[names[1]], common=given.common)
+    page = write_into(given.out, PAGE, diff_page(changes, title=f"{names[1]} beside {names[0]}"))
+    if given.json:
+        say_json(changes.as_dict())
+    else:
+        show_measures(names[0], compared, queries=given.queries)
+        show(changes, queries=given.queries)
+        if page:
+            say(f"\npage: {page}")
+    return 0
+
+
+def _measured(run: Path) -> Evaluation:
+    if not is_measured(run):
+        raise SpecError(f"'{run}' has no {PER_QUERY}. `rag eval` writes it; run it again")
+    return measured_run(run)
+
+
+def show(changes: Changes, *, queries: int) -> None:
+    """Nodes of both, where documents first differed, and the queries with most moves, as aligned text."""
+    width = max(len("node"), *(len(node.node) for node in changes.nodes), *map(len, changes.firsts()))
+    say(f"\n  {'':<{width}}  {f'first {changes.after.k:,}':>16}  {'any rank':>16}  {'at the end, first':>18}")
+    say(f"  {'node':<{width}}  {'gained':>8}{'lost':>8}  {'gained':>8}{'lost':>8}  {'gained':>9}{'lost':>9}")
+    firsts = changes.firsts()
+    for node in changes.nodes:
+        won, gone = firsts.pop(node.node, (0, 0))
+        at_node = f"{node.gained:>8,}{node.lost:>8,}  {node.found:>8,}{node.missed:>8,}"
+        say(f"  {node.node:<{width}}  {at_node}  {won:>9,}{gone:>9,}")
+    for name, (won, gone) in firsts.items():  # those that one of the runs has alone
+        say(f"  {name:<{width}}  {'-':>8}{'-':>8}  {'-':>8}{'-':>8}  {won:>9,}{gone:>9,}")
+    for whose, names in ((changes.before.name, changes.only_before), (changes.after.name, changes.only_after)):
+        if names:
+            say(f"  only in {whose}: {', '.join(names)}")
+    gained = sum(move.gained for move in changes.moves)
+    say(f"  at the end {gained:,} documents gained, {len(changes.moves) - gained:,} lost")
+    for qid, moves in islice(changes.by_query().items(), queries):
+        say(f"\n  {qid}: {changes.questions[qid]}")
+        for move in moves:
+            what = "gained" if move.gained else "lost"
+            say(f"    {move.doc_id}: {what}, first at {move.first} ({told(move.before)} -> {told(move.after)})")

@@ -1,0 +1,71 @@
+"""`rag lab lost`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from rag.cli.compare import require_queries
+from rag.cli.console import say, say_json
+from rag.core.errors import SpecError
+from rag.evaluate.beir import load_beir
+from rag.evaluate.pages.document import write_page
+from rag.lab.lost.page import lost_page, sources_told, summary
+from rag.lab.lost.reading import lost_in
+from rag.lab.lost.report import Lost
+from rag.lab.lost.tables import told
+
+PAGE = "lost.html"
+
+
+def run(given: Namespace) -> int:
+    """Follow the relevant documents of a run, and say where they were lost."""
+    require_queries(given.queries)
+    lost = lost_in(Path(given.run), load_beir(given.dataset), split=given.split, k=given.k)
+    page = write_into(given.out, PAGE, lost_page(lost, title=f"Lost: {Path(given.run).resolve().name}"))
+    if given.json:
+        say_json(lost.as_dict())
+    else:
+        show(lost, queries=given.queries)
+        if page:
+            say(f"\npage: {page}")
+    return 0
+
+
+def write_into(out: str | None, name: str, page: str) -> Path | None:
+    """Write a page into the folder of --out, where one is asked for; where it lies."""
+    if out is None:
+        return None
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"'{out}' cannot be made ({error.strerror}); name another folder with --out") from None
+    write_page(folder / name, page, advice="name another folder with --out")
+    return folder / name
+
+
+def show(lost: Lost, *, queries: int) -> None:
+    """Nodes, labels, and the queries that lost most, as aligned text."""
+    say(summary(lost))
+    names = [*(stage.name for stage in lost.stages.ranking), *(name for name, *_ in lost.behind())]
+    width = max(len("node"), *map(len, names))
+    uses = max(len("component"), *(len(stage.use) for stage in lost.stages.ranking))
+    first = f"first {lost.k:,}"
+    say(f"\n  {'node':<{width}}  {'component':<{uses}}  {first:>10}  any rank")
+    for stage in lost.stages.ranking:
+        beside = "" if stage in lost.stages.way else "  its hits go no further"
+        counts = f"{lost.here(stage):>10,}  {lost.found(stage):>8,}"
+        say(f"  {stage.name:<{width}}  {stage.use:<{uses}}  {counts}{beside}")
+    for name, what, n in lost.behind():
+        say(f"  {name:<{width}}  {what:<{uses}}  {'':>10}  {n:>8,}")
+    found = [f"{sources_told(legs, len(lost.stages.legs))} {n:,}" for legs, n in lost.sources().most_common()]
+    say(f"  found by {', '.join(found)}\n")
+    for label, nodes in lost.totals().items():
+        at = ", ".join(f"{name} {n:,}" for name, n in nodes.most_common() if name)
+        say(f"  {label:<12}{nodes.total():>7,}  {nodes.total() / lost.n_gold:>6.1%}{f'  at {at}' if at else ''}")
+    for query in lost.worst[:queries]:
+        say(f"\n  {query.qid}: {query.question}")
+        for each in query.gold:
+            ranks = ", ".join(f"{name} {rank:,}" for name, rank in each.ranks.items())
+            say(f"    {each.doc_id}: {told(each.fate)}{f' ({ranks})' if ranks else ''}")
