@@ -27,12 +27,24 @@ def _add_sweep(sub: ArgumentParser) -> None:
     _add_plugins(sub)
 
 
+def _add_gate(sub: ArgumentParser) -> None:
+    """Checks of measures for continuous integration: exit 1 if one does not pass."""
+    sub.add_argument("--suite", required=True, metavar="F.yaml", help="data sets, graphs and what they have to reach")
+    sub.add_argument("--junit", metavar="F.xml", help="JUnit report to write")
+    sub.add_argument("--markdown", metavar="F.md", help="Markdown report to write")
+    sub.add_argument("--out", metavar="DIR", help="keep the run folders of all checks there (default: none is kept)")
+    accept_help = "take changed data as what is checked from now on"
+    sub.add_argument("--accept", action="store_true", help=accept_help)
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+    _add_plugins(sub)
+
+
 def _add_plugins(sub: ArgumentParser) -> None:
     plugin_help = "module or .py file whose components graphs may use; may be repeated"
     sub.add_argument("--plugin", action="append", default=[], metavar="MODULE", help=plugin_help)
 
 
-ACTIONS: dict[str, Callable[[ArgumentParser], None]] = {"sweep": _add_sweep}
+ACTIONS: dict[str, Callable[[ArgumentParser], None]] = {"sweep": _add_sweep, "gate": _add_gate}
 """By name, in the order of help: what adds an action's options. The first line of its docstring is the help."""
 
 
