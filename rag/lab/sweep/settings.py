@@ -14,7 +14,7 @@ from rag.core.errors import SpecError, did_you_mean
 from rag.core.yaml_source import Source
 from rag.graph.check import check
 from rag.graph.kinds import TABLES
-from rag.graph.load import load_spec
+from rag.graph.load import spec_of
 from rag.graph.signature import parameters_model
 from rag.graph.spec import GraphSpec, Node, Part, Spec
 from rag.lab.sweep.axes import Axis, grid
@@ -90,14 +90,13 @@ class _Place:
 def _checked(base: Spec, changes: Mapping[str, Any], data: dict[str, Any], problems: list[str]) -> Setting | None:
     """The setting as a graph, or None after telling what is wrong with it."""
     try:
-        graph = load_spec(data).graph
-        spec = Spec(graph=graph, source=Source(name=base.source.name, data=data, lines=base.source.lines))
+        spec = spec_of(Source(name=base.source.name, data=data, lines=base.source.lines))
         checked = check(spec)
         wrong = checked.problems
     except SpecError as error:
         wrong = list(error.problems)
     else:
-        if graph.index != base.graph.index:
+        if spec.graph.index != base.graph.index:
             wrong = [*wrong, "it changes a model that writes into the index; each value would need an index of its own"]
     problems += [f"with {_label(changes)}: {problem}" for problem in wrong]
     return None if wrong else Setting(changes=changes, data=data, spec=spec, legs=checked.legs)

@@ -114,8 +114,18 @@ def test_the_lines_of_the_file_stay_in_what_is_told(tmp_path: Path) -> None:
     file.write_text(
         "version: 1\nnodes:\n  bm25: {use: retrieve.bm25, k: 9}\n  out: {use: fuse.rrf, in: bm25, k: 5}\noutput: out\n"
     )
-    with pytest.raises(SpecError, match=r"with out\.rank_constant=-1: .*g\.yaml:4: node 'out'"):
-        settings_of(load_spec(file), parse_axes(["out.rank_constant=-1"]))
+    for over, told in (
+        ("out.rank_constant=-1", r"g\.yaml:4: node 'out'"),
+        ("bm25.k=x", r"g\.yaml:3: nodes\.bm25\.k: "),
+    ):
+        with pytest.raises(SpecError, match=f"with {over}: .*{told}"):
+            settings_of(load_spec(file), parse_axes([over]))
+
+
+def test_a_graph_that_comes_from_no_file_is_written_anew() -> None:
+    settings = settings_of(load_spec(spec_of().graph), parse_axes(["fused.k=10"]))
+    assert settings[1].spec.graph.nodes["fused"].k == 10
+    assert [each.spec.graph.nodes["bm25"] for each in settings] == [spec_of().graph.nodes["bm25"]] * 2
 
 
 def test_a_model_that_writes_into_the_index_is_no_parameter() -> None:
