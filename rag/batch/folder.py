@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from rag.batch.log import CommitLog
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
+from rag.core.held_folder import held, unwritable
 from rag.core.types import Query
 from rag.pipeline import Pipeline
+from rag.pipeline.commit_log import CommitLog
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 
 ANSWERS, FAILURES, RUN, LEDGER = "answers.jsonl", "failures.jsonl", "run.json", "ledger.json"
@@ -52,33 +52,16 @@ def open_folder(path: Path, pipeline: Pipeline, *, resume: bool) -> Iterator[Run
         SpecError: nothing can be written there, another process writes there, it holds a run and `resume` is not set,
             the run there was made with another graph or index, or a log is damaged.
     """
-    with _lock_file(path) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SpecError(f"another process is writing in '{path}'; wait for it, or name another folder") from None
+    with held(path):
         facts = {"graph": graph_identity(pipeline.graph), "index": index_identity(pipeline.index)}
         _require_same(path, facts, resume=resume)
         graph = pipeline.spec.graph.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         try:
             write_atomically(path / RUN, json.dumps({**facts, "spec": graph}, indent=1) + "\n")
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
         with CommitLog(path / ANSWERS) as answers, CommitLog(path / FAILURES) as failures:
             yield RunFolder(path=path, identities=Identities(**facts), answers=answers, failures=failures)
-
-
-def _lock_file(path: Path) -> TextIO:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        return (path / ".lock").open("w")
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> SpecError:
-    why = error.strerror or str(error)
-    return SpecError(f"'{path}' is no folder that can be written in ({why}); name another one (--out)")
 
 
 def _require_same(path: Path, facts: dict[str, str], *, resume: bool) -> None:

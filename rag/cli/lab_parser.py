@@ -35,7 +35,49 @@ def _judged(action: ArgumentParser) -> None:
     action.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-ACTIONS: dict[str, Callable[[ArgumentParser], None]] = {"lost": _lost, "diff": _diff}
+def _sweep(sub: ArgumentParser) -> None:
+    """Many settings of one graph as one run: the best one, shown on other queries."""
+    sub.add_argument("graph", metavar="GRAPH", help="built-in name (see `rag list graph`) or YAML file")
+    sub.add_argument("--dataset", required=True, metavar="DIR", help="BEIR-layout folder with judgements")
+    over_help = "NODE.PARAMETER=LOW:HIGH:STEP, or =A,B,C, or =JSON; again: all combinations"
+    sub.add_argument("--over", action="append", required=True, metavar="PATH=VALUES", help=over_help)
+    sub.add_argument("--measures", help="in one string; settings are chosen by the first (default: as `rag eval`)")
+    sub.add_argument("--split", default="test", help="whose queries are divided, or reported on (default: test)")
+    tuning = sub.add_mutually_exclusive_group()
+    tune_help = "of the queries, those that settings are chosen by, told by their ids (0.5)"
+    tuning.add_argument("--tune", type=float, default=0.5, metavar="SHARE", help=tune_help)
+    tuning.add_argument("--tune-split", metavar="S", help="choose settings by the queries of this split instead")
+    halve_help = "begin on few queries, keep the better half at each doubling; can lose the best setting"
+    sub.add_argument("--halve", action="store_true", help=halve_help)
+    sub.add_argument("--within", metavar="FIELD", help="a query searches only documents that share its FIELD")
+    sub.add_argument("--out", required=True, metavar="DIR", help="folder to write, and to go on in")
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+    _add_plugins(sub)
+
+
+def _gate(sub: ArgumentParser) -> None:
+    """Checks of measures for continuous integration: exit 1 if one does not pass."""
+    sub.add_argument("--suite", required=True, metavar="F.yaml", help="data sets, graphs and what they have to reach")
+    sub.add_argument("--junit", metavar="F.xml", help="JUnit report to write")
+    sub.add_argument("--markdown", metavar="F.md", help="Markdown report to write")
+    sub.add_argument("--out", metavar="DIR", help="keep the run folders of all checks there (default: none is kept)")
+    accept_help = "take changed data as what is checked from now on"
+    sub.add_argument("--accept", action="store_true", help=accept_help)
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+    _add_plugins(sub)
+
+
+def _add_plugins(sub: ArgumentParser) -> None:
+    plugin_help = "module or .py file whose components graphs may use; may be repeated"
+    sub.add_argument("--plugin", action="append", default=[], metavar="MODULE", help=plugin_help)
+
+
+ACTIONS: dict[str, Callable[[ArgumentParser], None]] = {
+    "lost": _lost,
+    "diff": _diff,
+    "sweep": _sweep,
+    "gate": _gate,
+}
 """By name, in the order of help: what adds an action's options. The first line of its docstring is the help."""
 
 

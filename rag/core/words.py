@@ -1,4 +1,4 @@
-"""The first words of a text, for prompts that show no more."""
+"""Texts cut or put on one line, for prompts and pages that show no more."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def first_words(text: str, n: int) -> str:
 def in_one_line(text: str) -> str:
     """The words of `text` with one blank between them, so that one passage cannot look like several."""
     return " ".join(text.split())
+
+
+def printed_line(text: str) -> str:
+    """The text on one line, with nothing in it that cannot be printed or turns text round: that becomes U+FFFD."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)

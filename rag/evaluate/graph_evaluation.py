@@ -36,7 +36,7 @@ from rag.graph.check import check
 from rag.graph.kinds import ANSWERING
 from rag.graph.load import load_spec
 from rag.graph.rewire import with_run
-from rag.graph.spec import GraphSpec, Spec
+from rag.graph.spec import GraphSpec, Node, Spec
 from rag.indexing import build_index, index_key
 from rag.models import home
 from rag.pipeline import Pipeline
@@ -92,32 +92,23 @@ def evaluate_graph(
     if problems := check(spec).problems:
         raise SpecError(*problems)
     graph = with_run(spec.graph, run) if run is not None else spec.graph
-    stages = {node.use.partition(".")[0] for node in graph.nodes.values()}
-    ranks = not stages.isdisjoint(RANKING_STAGES)
-    plan = plan_evaluation(
-        dataset,
-        graph=spec.source.name.removeprefix("built-in graph "),
-        ranks=ranks,
-        gives_answers=graph.nodes[graph.output].use.partition(".")[0] in ANSWERING,
-        split=split,
-        measures=measures,
-        limit=limit,
-    )
+    asked = Spec(graph=graph, source=spec.source)
+    plan = plan_for(dataset, asked, split=split, measures=measures, limit=limit)
     built_with = settings or graph.index
-    bound = cached_index(dataset, graph, built_with, progress=progress) if ranks else None
-    built = build(Spec(graph=graph, source=spec.source), index=bound)
+    bound = cached_index(dataset, graph, built_with, progress=progress) if ranks(graph) else None
+    built = build(asked, index=bound)
     require_calibrated(built, bound)
     require_room([plan_memory(built, index=bound)])
     with Pipeline(built, index=bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
         outputs = _run(pipeline, plan, target, progress)
         depths = depths_of(pipeline.graph)
-    evaluation = _measured(outputs, plan, language=built_with.analyzer.language)
+    evaluation = measured(outputs, plan, language=built_with.analyzer.language)
     compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
     report = EvalReport(
         dataset=dataset.name,
         split=split,
-        graph=spec.source.name.removeprefix("built-in graph "),
+        graph=graph_name(spec),
         evaluation=evaluation,
         seconds=outputs.seconds,
         nodes=tuple(outputs.nodes.values()),
@@ -137,13 +128,57 @@ def evaluate_graph(
     return report
 
 
-def cached_index(dataset: Dataset, graph: GraphSpec, settings: IndexSettings, *, progress: Progress = silent) -> Index:
+def plan_for(
+    dataset: Dataset,
+    spec: Spec,
+    *,
+    split: str = "test",
+    measures: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> Plan:
+    """What is asked and measured of a graph; see `plan_evaluation`."""
+    return plan_evaluation(
+        dataset,
+        graph=graph_name(spec),
+        ranks=ranks(spec.graph),
+        gives_answers=stage_of(spec.graph.nodes[spec.graph.output]) in ANSWERING,
+        split=split,
+        measures=measures,
+        limit=limit,
+    )
+
+
+def graph_name(spec: Spec) -> str:
+    """What reports call a graph: the name of a built-in one, the path of a file."""
+    return spec.source.name.removeprefix("built-in graph ")
+
+
+def ranks(graph: GraphSpec) -> bool:
+    """Whether some node of a graph ranks documents."""
+    return any(stage_of(node) in RANKING_STAGES for node in graph.nodes.values())
+
+
+def stage_of(node: Node) -> str:
+    """The stage of a node: what stands before the point in its `use`."""
+    return node.use.partition(".")[0]
+
+
+def cached_index(
+    dataset: Dataset,
+    graph: GraphSpec,
+    settings: IndexSettings,
+    *,
+    legs: Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> Index:
     """An index of the data set with the legs that the graph needs, from the cache or built into it.
 
     One directory serves all graphs with equal settings: a leg that it lacks is added to it.
+
+    Args:
+        legs: those that are needed, where they are not those of the graph alone.
     """
-    checked = check(load_spec(graph))
-    legs = checked.legs or (PLAIN,)
+    legs = tuple(legs or ()) or check(load_spec(graph)).legs or (PLAIN,)
     sources = list(dataset.corpus)
     key = index_key(sources, settings=settings, legs=LEGS.ordered({PLAIN, *legs}))
     place = home() / "indexes" / key[:24]
@@ -158,8 +193,8 @@ def cached_index(dataset: Dataset, graph: GraphSpec, settings: IndexSettings, *,
 
 
 @dataclass(slots=True, kw_only=True)
-class _Outputs:
-    """What the graph made of all queries, without the texts of documents. `last`: the last ranking node."""
+class Outputs:
+    """What a graph made of queries, without the texts of documents. `last`: the last ranking node; empty where none ranks."""
 
     last: str
     rankings: dict[str, list[Ranking]] = field(default_factory=dict)
@@ -171,22 +206,23 @@ class _Outputs:
     seconds: float = 0.0
 
 
-def _run(pipeline: Pipeline, plan: Plan, target: str, progress: Progress) -> _Outputs:
+def _run(pipeline: Pipeline, plan: Plan, target: str, progress: Progress) -> Outputs:
     nodes = pipeline.graph.up_to(target)
     ranking_nodes = [node.name for node in nodes if node.stage in RANKING_STAGES]
-    outputs = _Outputs(last=ranking_nodes[-1] if ranking_nodes else "", rankings={name: [] for name in ranking_nodes})
+    outputs = Outputs(last=ranking_nodes[-1] if ranking_nodes else "", rankings={name: [] for name in ranking_nodes})
     identities = Identities(graph=graph_identity(pipeline.graph), index=index_identity(pipeline.index))
     for start in range(0, len(plan.queries), BATCH):
         batch = plan.queries[start : start + BATCH]
         result = pipeline.run(batch, to=target)
-        _add(outputs, result)
+        add_result(outputs, result)
         if plan.answers:
             outputs.lines += answer_lines(result, {query.qid: identities.key(query) for query in batch})
         progress("asking" if plan.answers else "searching", start + len(batch), len(plan.queries))
     return outputs
 
 
-def _add(outputs: _Outputs, result: RunResult) -> None:
+def add_result(outputs: Outputs, result: RunResult) -> None:
+    """Add what became of a batch: rankings of the nodes that `outputs` names, answers, costs and failures."""
     for name, rankings in outputs.rankings.items():
         rankings += [replace(ranking, hits=_light(ranking.hits)) for ranking in result.records[name]]
     outputs.trails += trails_of(result, list(outputs.rankings))
@@ -210,15 +246,16 @@ def _light(hits: Sequence[ScoredDocument]) -> tuple[ScoredDocument, ...]:
     )
 
 
-def _measured(outputs: _Outputs, plan: Plan, *, language: str) -> Evaluation:
-    measured = []
+def measured(outputs: Outputs, plan: Plan, *, language: str) -> Evaluation:
+    """What a graph made of the queries of a plan, measured. `language`: of answers, ISO 639-1."""
+    found = []
     if plan.retrieval:
-        measured.append(evaluate(_of(outputs.rankings[outputs.last], plan.qrels), plan.qrels, plan.retrieval))
+        found.append(evaluate(_of(outputs.rankings[outputs.last], plan.qrels), plan.qrels, plan.retrieval))
     if plan.answers:
-        measured.append(evaluate_answers(outputs.answers, plan.items, plan.answers, language=language))
+        found.append(evaluate_answers(outputs.answers, plan.items, plan.answers, language=language))
     return Evaluation(
-        measures={name: value for one in measured for name, value in one.measures.items()},
-        per_query={name: values for one in measured for name, values in one.per_query.items()},
+        measures={name: value for one in found for name, value in one.measures.items()},
+        per_query={name: values for one in found for name, values in one.per_query.items()},
         n_queries=len(plan.queries),
     )
 
@@ -227,7 +264,7 @@ def _of(rankings: Sequence[Ranking], qrels: Mapping[str, Any]) -> list[Ranking]:
     return [ranking for ranking in rankings if ranking.qid in qrels]
 
 
-def _write(report: EvalReport, graph: GraphSpec, outputs: _Outputs, out: Path) -> None:
+def _write(report: EvalReport, graph: GraphSpec, outputs: Outputs, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, rankings in outputs.rankings.items():
         distinct = Counter(ranking.qid for ranking in rankings)

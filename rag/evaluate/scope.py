@@ -75,6 +75,30 @@ def plan_evaluation(
     )
 
 
+def part_of(plan: Plan, queries: Sequence[Query]) -> Plan:
+    """The plan for some of its queries, in the order given, with the measures that hold for at least one of them."""
+    qids = {query.qid for query in queries}
+    qrels = {qid: grades for qid, grades in plan.qrels.items() if qid in qids}
+    items = tuple(item for item in plan.items if item.qid in qids)
+    judged = any(grade > 0 for grades in qrels.values() for grade in grades.values())
+    return Plan(
+        queries=tuple(queries),
+        retrieval=plan.retrieval if judged else (),
+        answers=tuple(name for name in plan.answers if any(map(ANSWER_MEASURES[name].holds_for, items))),
+        qrels=qrels,
+        items=items,
+    )
+
+
+def measure_name(name: str) -> str:
+    """A measure under the name that evaluations have it by: ndcg_cut_10 is nDCG@10.
+
+    Raises:
+        SpecError: it is unknown.
+    """
+    return answer_measure_name(name) or str(parse_measures([name])[0])
+
+
 def _by_what_they_look_at(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """Measures of rankings, all known, and measures of answers."""
     if not wanted:

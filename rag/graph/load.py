@@ -44,10 +44,10 @@ def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
     if isinstance(graph, GraphSpec):
         return _checked(graph, Source(name="graph", data=None, lines={}))
     if isinstance(graph, dict):
-        return _spec(Source(name="graph", data=graph, lines={}))
+        return spec_of(Source(name="graph", data=graph, lines={}))
     name = str(graph)
     if name in builtin_names():
-        return _spec(parse_yaml(builtin_text(name), name=f"built-in graph {name}"))
+        return spec_of(parse_yaml(builtin_text(name), name=f"built-in graph {name}"))
     path = Path(name)
     if not path.is_file():
         hint = did_you_mean(name, builtin_names())
@@ -56,10 +56,15 @@ def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise SpecError(f"{name}: not UTF-8 text") from None
-    return _spec(parse_yaml(text, name=name))
+    return spec_of(parse_yaml(text, name=name))
 
 
-def _spec(source: Source) -> Spec:
+def spec_of(source: Source) -> Spec:
+    """Parsed text as a graph. Form is checked.
+
+    Raises:
+        SpecError: it has not the form of a graph; all problems at once, with file and line.
+    """
     if not isinstance(source.data, dict):
         raise SpecError(f"{source.name}: a graph is a mapping with version, nodes and output")
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from rag.core.errors import SpecError
 from rag.graph.kinds import STAGES
 from rag.graph.signature import INNER, signature
-from rag.graph.spec import Part
+from rag.graph.spec import InnerGraph, Part
 
 
 def inner_uses(part: Part, known: Collection[str]) -> Iterator[tuple[str, str | Part]]:
@@ -40,3 +40,15 @@ def graphs_used(parts: Iterable[Part], known: Collection[str]) -> list[str]:
         for _, use in inner_uses(part, known):
             names += [use] if isinstance(use, str) else graphs_used([use], known)
     return names
+
+
+def graphs_reached(parts: Iterable[Part], graphs: Mapping[str, InnerGraph]) -> set[str]:
+    """Names of the inner graphs that these parts are given, and of those that are given to parts of them."""
+    reached: set[str] = set()
+    waiting = graphs_used(parts, graphs)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += graphs_used(graphs[name].nodes.values(), graphs)
+    return reached

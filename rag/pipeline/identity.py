@@ -13,7 +13,8 @@ from rag.core.protocols import CanDescribe, LoadsModels
 from rag.core.types import Query
 from rag.graph.build import Graph
 from rag.graph.checked import Made
-from rag.graph.spec import Node
+from rag.graph.spec import QUERY, InnerGraph, Node
+from rag.graph.uses import graphs_reached
 from rag.models.identity import named_weights
 from retrievers.index.protocol import Index
 
@@ -59,15 +60,47 @@ def graph_identity(graph: Graph, *, weights: bool = True) -> str:
     wiring = {
         "output": spec.output,
         "nodes": _wired(spec.nodes),
-        "graphs": {
-            name: {"output": inner.output, "nodes": _wired(inner.nodes), "budget": inner.budget.model_dump(mode="json")}
-            for name, inner in spec.graphs.items()
-        },
+        "graphs": {name: _wired_inner(inner) for name, inner in spec.graphs.items()},
         "index": spec.index.model_dump(mode="json", by_alias=True),
     }
     return data_sha256(
         {"graph": wiring, "parts": {name: part_identity(facts, weights=weights) for name, facts in graph.facts.items()}}
     )
+
+
+def node_identities(graph: Graph) -> dict[str, str]:
+    """Node -> hash of all that its records depend on beside the queries and the index, in the order of the graph.
+
+    That is its part, its k, the models and inner graphs that it is given, its name, and the same of every node that feeds
+    it. The name counts, for a ranking says which node made it and a fuser reads that. So over one index two nodes with one
+    hash give equal records, whichever graphs they are of.
+    """
+    spec = graph.spec.graph
+    parts = {name: part_identity(facts) for name, facts in graph.facts.items()}
+    identities: dict[str, str] = {}
+    for node in graph.nodes:
+        models = sorted(graph.facts[node.name].models)
+        inner = sorted(graphs_reached([spec.nodes[node.name]], spec.graphs))
+        identities[node.name] = data_sha256(
+            {
+                "name": node.name,
+                "k": node.k,
+                "in": [QUERY if source == QUERY else identities[source] for source in node.inputs],
+                "part": parts[node.name],
+                "models": {name: parts[f"models.{name}"] for name in models},
+                "graphs": {name: [_wired_inner(spec.graphs[name]), _inside(name, parts)] for name in inner},
+            }
+        )
+    return identities
+
+
+def _inside(graph: str, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all parts those of an inner graph."""
+    return {name: part for name, part in parts.items() if name.startswith(f"{graph}/")}
+
+
+def _wired_inner(inner: InnerGraph) -> dict[str, Any]:
+    return {"output": inner.output, "nodes": _wired(inner.nodes), "budget": inner.budget.model_dump(mode="json")}
 
 
 def _wired(nodes: Mapping[str, Node]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from rag.core.words import printed_line
+
 
 def escaped(text: str) -> str:
     """Text for an element or a quoted attribute. What cannot be printed, or turns text round, becomes U+FFFD.
@@ -14,7 +16,7 @@ def escaped(text: str) -> str:
     >>> escaped('<b onclick="x">')
     '&lt;b onclick=&quot;x&quot;&gt;'
     """
-    return escape("".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text), quote=True)
+    return escape(printed_line(text), quote=True)
 
 
 def link(target: Path, page: Path) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rag.batch.log import DIGEST, CommitLog, whole_length
 from rag.core.errors import SpecError
+from rag.pipeline.commit_log import DIGEST, CommitLog, whole_length
 
 LINES = [{"key": f"k{number}", "text": "ключ \n [red] \u2028" * number} for number in range(4)]
 
@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_whole_lines_and_says_what_to_do(tmp_path: Path) -> N
     script = f"""
 import resource
 from pathlib import Path
-from rag.batch.log import CommitLog
+from rag.pipeline.commit_log import CommitLog
 from rag.core.errors import SpecError
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))

@@ -21,12 +21,15 @@ class CommitLog:
 
     A last line that is whole but for its end, as some editors leave it, gets its end.
 
+    Args:
+        again: what goes on with the work, in the words of a message.
+
     Raises:
         SpecError: a line is damaged, was edited, or is there twice.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, again: str = "go on with --resume") -> None:
+        self.path, self._again = path, again
         self.keys, self.ids = Digests(), Digests()
         existed = path.exists()
         self._file = path.open("ab", buffering=0)
@@ -71,7 +74,7 @@ class CommitLog:
             os.truncate(self.path, self._length)
             raise SpecError(
                 f"{self.path} cannot be written ({error.strerror}). The {len(self.keys):,} lines that are there are whole: "
-                "make room, then go on with --resume"
+                f"make room, then {self._again}"
             ) from error
         self._length += len(data)
         for record in records:
@@ -140,8 +143,8 @@ def _parsed(line: bytes) -> tuple[dict[str, Any] | None, str]:
 
 def _damaged(path: Path, number: int, trouble: str) -> SpecError:
     return SpecError(
-        f"{path}:{number} is damaged, and not by a kill: {trouble}. Put the line back as it was, or delete it: its question "
-        "counts as not done then, and --resume goes on with it. Keep corrected answers in a file of their own"
+        f"{path}:{number} is damaged, and not by a kill: {trouble}. Put the line back as it was, or delete it: what it says "
+        "counts as not done then, and is done again. Keep corrected answers in a file of their own"
     )
 
 

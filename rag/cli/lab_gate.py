@@ -1,0 +1,35 @@
+"""`rag lab gate`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from rag.cli.console import say, say_json
+from rag.cli.progress import progress_bar
+from rag.core.files import write_atomically
+from rag.lab.gate import load_suite, run_gate
+from rag.lab.gate.reports import junit, markdown, rows_of, summary
+
+NOT_PASSED = 1
+"""Exit code of a gate that some check did not pass."""
+
+
+def run(given: Namespace) -> int:
+    """Run every check of the suite, print the verdicts, and write the reports that are asked for."""
+    with progress_bar() as progress:
+        out = Path(given.out) if given.out else None
+        report = run_gate(load_suite(given.suite), out=out, accept=given.accept, progress=progress)
+    if given.junit:
+        write_atomically(Path(given.junit), junit(report))
+    if given.markdown:
+        write_atomically(Path(given.markdown), markdown(report))
+    if given.json:
+        say_json(report.as_dict())
+    else:
+        for check, asked, figure, verdict in rows_of(report)[1:]:
+            say(f"{verdict:<9}  {check}: {asked}: {figure}")
+        say()
+        for line in summary(report):
+            say(line)
+    return 0 if report.passed else NOT_PASSED

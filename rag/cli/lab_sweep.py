@@ -1,0 +1,70 @@
+"""`rag lab sweep`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from rag.cli.console import say, say_json
+from rag.cli.progress import progress_bar
+from rag.evaluate.beir import load_beir
+from rag.graph.load import load_spec
+from rag.lab.sweep import SweepReport, sweep
+from rag.lab.sweep.report import lines_of, result_lines, rows_of
+from rag.lab.sweep.settings import AS_IT_WAS
+
+_SHOWN = 20
+"""Settings that a terminal shows; all are in sweep.md."""
+
+
+def run(given: Namespace) -> int:
+    """Sweep, print the settings and the result, and write the folder."""
+    with progress_bar() as progress:
+        report = sweep(
+            load_beir(given.dataset, within=given.within),
+            load_spec(given.graph),
+            given.over,
+            out=Path(given.out),
+            split=given.split,
+            tune=given.tune,
+            tune_split=given.tune_split,
+            measures=None if given.measures is None else given.measures.split(),
+            halve=given.halve,
+            command=given.typed,
+            progress=progress,
+        )
+    if given.json:
+        say_json(report.as_dict())
+    else:
+        show(report)
+        say(f"\nbest graph: {Path(given.out) / 'best.yaml'}")
+    return 0
+
+
+def show(report: SweepReport) -> None:
+    """The report as aligned text."""
+    for line in lines_of(report):
+        say(line)
+    ranked = report.ranked()
+    shown = ranked[:_SHOWN]
+    shown += [each for each in ranked[_SHOWN:] if each.label in (AS_IT_WAS, report.result.label)]
+    say()
+    for line in _aligned(rows_of(report, shown)):
+        say(f"  {line}")
+    if len(shown) < len(ranked):
+        say(f"  ... {len(ranked) - len(shown):,} more, in sweep.md")
+    say()
+    for line in result_lines(report):
+        say(line)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]

@@ -1,0 +1,40 @@
+"""A folder that one process at a time writes in."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from rag.core.errors import SpecError
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Make the folder if it is not there, and hold it for this process; a process that dies lets go.
+
+    Raises:
+        SpecError: nothing can be written there, or another process holds it.
+    """
+    with _lock_file(path) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SpecError(f"another process is writing in '{path}'; wait for it, or name another folder") from None
+        yield
+
+
+def unwritable(path: Path, error: OSError) -> SpecError:
+    """What to tell where a folder cannot be written in."""
+    why = error.strerror or str(error)
+    return SpecError(f"'{path}' is no folder that can be written in ({why}); name another one (--out)")
+
+
+def _lock_file(path: Path) -> TextIO:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / ".lock").open("w")
+    except OSError as error:
+        raise unwritable(path, error) from None
