@@ -62,6 +62,13 @@ SMALL = {
         *["--work", "runs/legs_smoke", "--out", "runs/leaderboard_smoke"],
     ],
     "promptreps": ["adi", "--limit", "5", "--work", "runs/promptreps_smoke"],
+    "mentions": [
+        *["name", "read", "--types", "product", "--most", "16", "--model", "scripted"],
+        *["--work", "runs/mentions_smoke.jsonl"],
+    ],
+    "persuasion": ["--cases", "--n", "5"],
+    "snippets": ["whole", "words", "--n", "5", "--work", "runs/snippets_smoke.jsonl"],
+    "typed": ["majority", "--n", "5", "--work", "runs/typed_smoke.jsonl"],
     "walks": ["chance", "words", "--n", "10", "--work", "runs/walks_smoke.jsonl"],
     "forecasts": ["base", "crowd", "--n", "10", "--work", "runs/forecasts_smoke.jsonl"],
     "stride": [

@@ -11,7 +11,9 @@ GENERATORS = Registry(
         "follow_up": "generators.follow_up:FollowUpGenerator",
         "forecast": "generators.forecast:ForecastGenerator",
         "label": "generators.label:LabelGenerator",
+        "persuade": "generators.persuade:PersuadeGenerator",
         "stride": "generators.stride:StrideGenerator",
+        "typed": "generators.typed:TypedGenerator",
         "vote": "generators.vote:VoteGenerator",
     },
 )

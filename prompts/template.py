@@ -91,15 +91,14 @@ def load(name_or_path: str) -> PromptTemplate:
     Raises:
         SpecError: no such prompt, or its file is wrong; all problems of the file at once.
     """
-    is_path = "/" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
-    path = Path(name_or_path).expanduser() if is_path else LIBRARY / f"{name_or_path}.yaml"
-    if not is_path and name_or_path not in available():
+    path = Path(name_or_path).expanduser() if is_path(name_or_path) else LIBRARY / f"{name_or_path}.yaml"
+    if not is_path(name_or_path) and name_or_path not in available():
         raise SpecError(
             f"no prompt named '{name_or_path}'. {did_you_mean(name_or_path, available())} "
             "A prompt of your own is given by its path, such as ./mine.yaml."
         )
     try:
-        data = _bytes_of(path)
+        data = bytes_of(path)
     except OSError as cause:
         raise SpecError(f"prompt file '{path}' cannot be read: {cause.strerror}") from cause
     template = _parsed(data, source=name_or_path)
@@ -107,8 +106,18 @@ def load(name_or_path: str) -> PromptTemplate:
     return template
 
 
-def _bytes_of(path: Path) -> bytes:
-    """The file, if it is one that ends, and soon."""
+def is_path(name_or_path: str) -> bool:
+    """Whether this is a file of one's own, and no name of the library."""
+    return "/" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
+
+
+def bytes_of(path: Path) -> bytes:
+    """The file, if it is one that ends, and soon.
+
+    Raises:
+        SpecError: it is no regular file, or too large.
+        OSError: it cannot be read.
+    """
     if not stat.S_ISREG(path.stat().st_mode):
         raise SpecError(f"prompt file '{path}' is not a regular file")
     with path.open("rb") as file:

@@ -9,6 +9,7 @@ RETRIEVERS = Registry(
         "bm25": "retrievers.bm25:BM25Retriever",
         "dense": "retrievers.dense:DenseRetriever",
         "late_interaction": "retrievers.late_interaction:LateInteractionRetriever",
+        "mentions": "retrievers.mentions:MentionsRetriever",
         "promptreps": "retrievers.promptreps:PromptRepsRetriever",
         "run": "retrievers.run:RunRetriever",
         "sparse": "retrievers.sparse:SparseRetriever",

@@ -28,6 +28,8 @@ def run(args: Namespace) -> int:
         warn(warning)
     if not ranking["hits"]:
         warn("nothing found")
+    if "missed_at_most" in ranking["outcome"]["counts"]:
+        warn(ranking["outcome"]["detail"])
     for hit in ranking["hits"]:
         others = f" (and {hit['duplicates']} nearly the same)" if hit.get("duplicates") else ""
         worth = f"  relevance {hit['relevance']:.2f}" if "relevance" in hit else ""
@@ -35,6 +37,8 @@ def run(args: Namespace) -> int:
         marks = tuple((mark["start"], mark["end"]) for mark in hit["snippet"]["marks"])
         shown = Snippet(text=hit["snippet"]["text"], marks=marks).marked("*", "*")
         say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))
+        if picked := ", ".join(dict.fromkeys(span["text"] for span in hit.get("spans", ()))):
+            say(textwrap.fill(plain(f"picked out: {picked}"), 100, initial_indent="     ", subsequent_indent="     "))
         for line in explanation_lines(hit.get("explained", ())):
             say(f"     {line}")
     return 0

@@ -6,6 +6,7 @@ kept in any language; a reply without it gives an empty text.
 
 from __future__ import annotations
 
+import json
 import re
 
 _OPENED, _CLOSED = "<think>", "</think>"
@@ -44,6 +45,9 @@ _CODE_STARTS = ("def ", "class ", "for ", "while ", "if ", "with ", "try:", "asy
 _SPLIT = re.compile(r"[\n,;•]+")
 _WORD = re.compile(r"\w+")
 _QUOTES = "\"'`“”‘’«»*"
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[\[\]]', re.DOTALL)
+"""A string or a bracket of a JSON text."""
+
 _LONGEST_WORDING = 500  # characters; a longer line is not a search query
 
 
@@ -174,3 +178,53 @@ def _unquoted(text: str) -> str:
         if len(text) > 2 and text.startswith(opening) and text.endswith(closing) and opening not in inner:
             return inner.strip()
     return text.strip()
+
+
+def parse_list(text: str) -> list[str] | None:
+    """The texts of a list: of the first JSON array, or one a line behind a sign or a number. None where there is none.
+
+    An array may stand in an object or in other arrays, and may be cut off: what ended is read. "None" alone is an empty list.
+
+    >>> parse_list('Here: {"names": ["Ada", "Bo"]} and more'), parse_list("- Ada\\n- Bo"), parse_list("None."), parse_list("Ada")
+    (['Ada', 'Bo'], ['Ada', 'Bo'], [], None)
+    """
+    text = without_reasoning(text)
+    if "[" in text:
+        return _array(text[text.index("[") :])
+    lines = [line for line in text.splitlines() if _BULLET.match(line)]
+    if lines:
+        return [item for line in lines if _WORD.search(item := _item(line))]
+    return [] if folded(text) in ("none", "nothing") else None
+
+
+def _array(text: str) -> list[str]:
+    """The strings up to the bracket that closes the first one."""
+    depth, items = 0, list[str]()
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[]":
+            depth += 1 if token[0] == "[" else -1
+            if depth == 0:
+                break
+        else:
+            items.append(_string(token[0]))
+    return [item for item in items if _WORD.search(item)]
+
+
+def _string(token: str) -> str:
+    """A JSON string; one with escapes that JSON does not have is taken as it stands."""
+    try:
+        value = str(json.loads(token, strict=False))
+    except ValueError:
+        value = token[1:-1]
+    return value.encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def list_form(n: int) -> str:
+    """A regular expression for a JSON array of at most `n` strings, of the kind that all engines read.
+
+    >>> [bool(re.fullmatch(list_form(2), text)) for text in ('[]', '["a", "b"]', '["a", "b", "c"]', '[""]', 'a')]
+    [True, True, False, False, False]
+    """
+    string = r'"([^"\\\n]|\\["\\])+"'
+    more = rf"(, {string}){{0,{n - 1}}}" if n > 1 else ""
+    return rf"\[({string}{more})?\]"

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rag.core.contents import Content, content_json
+from rag.core.picked import picked_of
 from rag.core.report import Failure, RunResult
 from rag.core.snippets import Snippet, Terms
 from rag.core.types import Answer, Citation, Document, Outcome, Ranking, ScoredDocument, Verdict
@@ -27,6 +28,7 @@ def hit_json(hit: ScoredDocument, rank: int) -> dict[str, Any]:
         "text": document.text,
         "position": position_json(document),
         **duplicates_json(document),
+        **picked_json(document),
         **contents_json(document.contents),
     }
 
@@ -54,6 +56,12 @@ def duplicates_json(document: Document) -> dict[str, Any]:
     """The field `duplicates`, where `rerank.distinct` folded others into this one."""
     others = document.metadata.get("duplicates")
     return {"duplicates": others} if isinstance(others, int) else {}
+
+
+def picked_json(document: Document) -> dict[str, Any]:
+    """The field `spans`, where a node picked stretches of this text out."""
+    spans = picked_of(document)
+    return {"spans": spans} if spans else {}
 
 
 def position_json(document: Document) -> dict[str, Any]:

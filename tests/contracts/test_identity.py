@@ -34,6 +34,8 @@ OTHER: dict[str, Any] = {
     "curve": [[0, 1], [5, 0.5]],
     "labels": ["one", "two"],
     "outcomes": ["Up", "Down"],
+    "shots": None,
+    "choices": ["yes", "maybe"],
 }
 """A value for parameters that type alone does not tell one for."""
 

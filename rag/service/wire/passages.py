@@ -29,6 +29,12 @@ class Span(BaseModel):
     end: int
 
 
+class Picked(Span):
+    """A stretch of a passage that a node picked out, such as a name, and what stands there."""
+
+    text: str
+
+
 class Snippet(BaseModel):
     """The sentence that matches, on one line, as plain text; `marks` are spans of it that are words of the query."""
 
@@ -50,6 +56,9 @@ class Hit(BaseModel):
         default=None, description="What it holds beside text; left out if nothing."
     )
     duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
+    spans: list[Picked] | None = Field(
+        default=None, description="What a node picked out of `text`; left out if nothing."
+    )
     snippet: Snippet
 
 
@@ -69,3 +78,6 @@ class Source(BaseModel):
         default=None, description="What it holds beside text; left out if nothing."
     )
     duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
+    spans: list[Picked] | None = Field(
+        default=None, description="What a node picked out of `text`; left out if nothing."
+    )

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rag.core.binomial import upper_bound
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -73,19 +75,6 @@ class NotReached:
 
     why: str
     least: float | None
-
-
-def upper_bound(wrong: float, given: float, confidence: float) -> float:
-    """The largest risk that `wrong` of `given` do not contradict, by Clopper and Pearson; 1 where nothing was given.
-
-    >>> round(upper_bound(0, 29, 0.95), 3), round(upper_bound(1, 46, 0.95), 3)
-    (0.098, 0.099)
-    """
-    if wrong >= given:
-        return 1.0
-    from scipy.special import betaincinv
-
-    return float(betaincinv(wrong + 1, given - wrong, confidence))
 
 
 def choose(curve: Curve, *, risk: float, confidence: float, least_coverage: float = 0.0) -> Choice | NotReached:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from rag.core.binomial import upper_bound
 from rag.core.types import Answer, Context, Document, Query, ScoredDocument
 from rag.evaluate.beir import Item
 from rag.evaluate.right import RIGHT
 from rag.evaluate.risk import risk_curve
 from rag.evaluate.risk_picture import draw_risk
-from rag.stages.risk.bounds import upper_bound
 
 
 def answer(qid: str, text: str, *, read: str = "d1#2", **more: Any) -> Answer:

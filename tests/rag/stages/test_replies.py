@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -8,8 +10,10 @@ from hypothesis import strategies as st
 
 from rag.core.replies import (
     folded,
+    list_form,
     parse_code,
     parse_keywords,
+    parse_list,
     parse_passage,
     parse_plain,
     parse_question,
@@ -239,3 +243,46 @@ def test_no_reply_raises(text: str, n: int) -> None:
     assert parse_yes_no(text) in (True, False, None)
     assert len(parse_wordings(text, n=n)) <= n
     assert without_reasoning(text) in text
+
+
+@pytest.mark.parametrize(
+    ("reply", "items"),
+    [
+        ('["Ada", "Bo"]', ["Ada", "Bo"]),
+        ('```json\n{"names": ["Ada"], "count": 1}\n```', ["Ada"]),
+        ('[["Ada"], ["Bo", "B."]] and ["Cy"]', ["Ada", "Bo", "B."]),
+        ('["Ada", "Bo', ["Ada"]),
+        ('["a \\"b\\"", "c\\\\d", "e]f"]', ['a "b"', "c\\d", "e]f"]),
+        ('["\\ud800x", "a\\qb"]', ["?x", "a\\qb"]),
+        ("[]", []),
+        ('[""]', []),
+        ("1. Ada\n2) **Bo**", ["Ada", "Bo"]),
+        ("None.", []),
+        ("nothing", []),
+        ("Ada", None),
+        ("", None),
+        ('<think>["Ada"]', None),
+    ],
+)
+def test_the_items_of_a_list(reply: str, items: list[str] | None) -> None:
+    assert parse_list(reply) == items
+
+
+LISTS = st.lists(
+    st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\n<"), min_size=1, max_size=8),
+    max_size=5,
+)
+
+
+@given(LISTS)
+def test_any_list_that_is_written_as_json_is_read_and_keeps_its_form(items: list[str]) -> None:
+    shown = json.dumps(items, ensure_ascii=False)
+    assert parse_list(shown) == [item.strip() for item in items if re.search(r"\w", item)]
+    plain = [item for item in items if json.dumps(item, ensure_ascii=False) == f'"{item}"']
+    assert re.fullmatch(list_form(5), json.dumps(plain, ensure_ascii=False))
+
+
+@given(st.text())
+def test_a_list_is_texts_with_words_or_none(text: str) -> None:
+    found = parse_list(text)
+    assert found is None or all(re.search(r"\w", item) and item.encode("utf-8") for item in found)

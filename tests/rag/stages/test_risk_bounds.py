@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.stages.risk.bounds import Choice, Curve, NotReached, Step, choose, curve_of, least_risk, upper_bound
+from rag.core.binomial import upper_bound
+from rag.stages.risk.bounds import Choice, Curve, NotReached, Step, choose, curve_of, least_risk
 
 
 def at_most(wrong: int, n: int, p: float) -> float:

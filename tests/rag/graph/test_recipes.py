@@ -1,0 +1,98 @@
+"""Built-in graphs of recipes, with a scripted writer and BM25 alone: they run, and every step is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag.cli import main
+from rag.core.picked import picked_of
+from rag.core.report import RunResult
+from rag.core.types import Document, Query
+from rag.core.yaml_source import parse_yaml
+from rag.graph.load import builtin_text
+from rag.pipeline import load_pipeline
+from tests.small_index import small_index
+
+TEXTS = ("The Aurora left port at noon.", "Rain fell on the harbour.", "Lactase splits lactose into glucose.")
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    documents = [Document(doc_id=f"d{n}", text=text) for n, text in enumerate(TEXTS)]
+    return small_index(tmp_path_factory.mktemp("recipes"), documents)
+
+
+def lexical(name: str, replies: Sequence[str]) -> dict[str, Any]:
+    """A built-in graph without its dense legs, and with a writer that says what it is told to."""
+    graph: dict[str, Any] = parse_yaml(builtin_text(name), name=name).data
+    for model in graph["models"]:
+        graph["models"][model] = {"use": "llm.scripted", "with": {"replies": [*replies], "context_window": 100_000}}
+    for body in (graph, *graph.get("graphs", {}).values()):
+        if "dense" in body["nodes"]:
+            del body["nodes"]["dense"]
+            body["nodes"]["fused"] |= {"in": ["bm25"], "with": {"norm": "z_score"}}
+    return graph
+
+
+def ran(graph: dict[str, Any], index: Path, query: str) -> RunResult:
+    with load_pipeline(graph, index=index) as pipeline:
+        result = pipeline.run([Query(qid="q", text=query)])
+    assert result.failures == ()
+    return result
+
+
+def calls(result: RunResult) -> dict[str, int]:
+    return {report.name: report.usage.calls for report in result.nodes if report.usage.calls}
+
+
+def test_all_that_is_named(index: Path) -> None:
+    graph = lexical("mentions", ['["Aurora"]'])
+    graph["nodes"]["named"]["with"]["least"] = None
+    result = ran(graph, index, "ship: Aurora or another that left port")
+    assert [(hit.document.text, picked_of(hit.document)[0]["text"]) for hit in result.rankings[0].hits] == [
+        (TEXTS[0], "Aurora")
+    ]
+    assert {"named", "named/search/bm25", "named/search/fused"} <= {report.name for report in result.nodes}
+    read = result.rankings[0].outcome.counts["read"]
+    assert calls(result) == {"named": read}
+
+
+def test_snippets_and_an_answer_in_the_form_of_its_type(index: Path) -> None:
+    replies = ["what splits lactose", '["Lactase splits lactose into glucose."]', '["lactase"]']
+    graph = lexical("snippets", replies)
+    graph["nodes"]["answer"]["with"]["kind"] = "factoid"
+    result = ran(graph, index, "Which enzyme splits lactose?")
+    assert result.answers[0].text == "- lactase"
+    assert calls(result) == {"wordings": 1, "snippets": 1, "answer": 1}, "one passage is found, and has one snippet"
+    assert result.answers[0].outcome.kind in ("ok", "repaired")
+
+
+def test_a_reply_whose_claims_are_checked(index: Path) -> None:
+    replies = ["none", "The Aurora left port at noon.", '["example", "The Aurora left port at noon."]', "It left."]
+    result = ran(lexical("persuade", replies), index, "Why?")
+    assert result.answers[0].text == "It left."
+    assert calls(result) == {"reply": 4}
+    assert "reply/evidence/bm25" in {report.name for report in result.nodes}
+    assert result.answers[0].outcome.kind == "ok"
+
+
+def test_the_command_tells_the_names_and_how_sure_it_is(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = lexical("mentions", ['["Aurora"]'])
+    graph["nodes"]["named"]["with"]["least"] = None
+    file = tmp_path / "mentions.yaml"
+    file.write_text(json.dumps(graph), encoding="utf-8")
+    command = ["search", "ship: Aurora", "--index", str(index), "--graph", str(file), "--no-server"]
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert "picked out: Aurora" in told.out
+    assert "found 1; read 1 of 3 passages and ended, as no candidate is left" in told.err
+    assert main([*command, "--json"]) == 0
+    [hit] = json.loads(capsys.readouterr().out)["hits"]
+    assert [(span["start"], span["end"], span["text"]) for span in hit["spans"]] == [(4, 10, "Aurora")]
