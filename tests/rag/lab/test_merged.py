@@ -235,6 +235,26 @@ def test_a_query_that_fails_in_one_setting_goes_on_in_the_others(made_up: Path, 
     assert results[0].outputs[3].hits
 
 
+def test_a_query_that_fails_on_one_branch_is_no_hit_of_the_other(made_up: Path, queries: tuple[Query, ...]) -> None:
+    graph = {
+        "version": 1,
+        "nodes": {
+            "bm25": {"use": "retrieve.bm25", "k": 5},
+            "failing": {"use": "rerank.test_fails_on", "in": "bm25", "k": 5},
+            "fused": {"use": "fuse.rrf", "in": ["failing", "bm25"], "k": 5},
+        },
+        "output": "fused",
+    }
+    with index_for(made_up, graph) as index:
+        merged = merged_of(graphs_of(graph, ["failing.qid=q03"], index), "fused")
+        result = merged.run(queries, [0, 1])[1]
+        [_, alone] = graphs_of(graph, ["failing.qid=q03"], index)
+        with Pipeline(alone, index=index) as pipeline:
+            assert said(result.outputs) == said(pipeline.run(queries).outputs)
+    assert result.outputs[3].outcome.kind == "failed"
+    assert "q03" not in {ranking.qid for ranking in result.records["fused"]}
+
+
 def test_a_shared_node_is_run_once_and_only_for_the_settings_that_are_asked(
     made_up: Path, queries: tuple[Query, ...]
 ) -> None:
