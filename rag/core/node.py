@@ -9,9 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundNode:
-    """A node ready to run: `work` is its component's bound method. `runs_inner`: it may run graphs of its own on its way."""
+    """A node ready to run: `work` is its component's bound method. `runs_inner`: it may run graphs of its own on its way.
+
+    `source`: what its rankings are called, which is its name in the graph that it stands in: parameters of a fuser name it so.
+    """
 
     name: str
+    source: str
     use: str
     stage: str
     inputs: tuple[str, ...]

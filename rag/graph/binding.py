@@ -15,6 +15,7 @@ def bound_nodes(checked: Checked, *, prefix: str = "") -> tuple[BoundNode, ...]:
         _bound(
             checked.made[name],
             name=f"{prefix}{name}",
+            source=name,
             inputs=tuple(
                 source if source == QUERY else f"{prefix}{source}" for source in checked.body.nodes[name].inputs
             ),
@@ -27,14 +28,15 @@ def bound_nodes(checked: Checked, *, prefix: str = "") -> tuple[BoundNode, ...]:
 def lone_node(facts: Made, *, name: str) -> BoundNode:
     """A retriever or reranker that stands alone, as a node that reads what it is given."""
     inputs = (RANKINGS,) if facts.use.startswith("rerank.") else (QUERY,)
-    return _bound(facts, name=name, inputs=inputs, k=None)
+    return _bound(facts, name=name, source=name, inputs=inputs, k=None)
 
 
-def _bound(facts: Made, *, name: str, inputs: tuple[str, ...], k: int | None) -> BoundNode:
+def _bound(facts: Made, *, name: str, source: str, inputs: tuple[str, ...], k: int | None) -> BoundNode:
     stage = facts.use.partition(".")[0]
     kind = STAGES[stage]
     return BoundNode(
         name=name,
+        source=source,
         use=facts.use,
         stage=stage,
         inputs=inputs,

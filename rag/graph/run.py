@@ -195,7 +195,7 @@ def _checked(node: BoundNode, ports: list[list[Any]], made: list[Any], k: int | 
         for i, ranking in enumerate(made):
             _check_hits(node, ranking, given[i] if node.stage == "rerank" else None, k)
         return [
-            ranking if ranking.source == node.name else replace(_own(ranking, given), source=node.name)
+            ranking if ranking.source == node.source else replace(_own(ranking, given), source=node.source)
             for ranking in made
         ]
     return made

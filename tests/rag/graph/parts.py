@@ -97,6 +97,7 @@ def node(
     """A node around a bare function."""
     return BoundNode(
         name=name,
+        source=name,
         use=use,
         stage=use.partition(".")[0],
         inputs=inputs,

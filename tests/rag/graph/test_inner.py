@@ -251,6 +251,20 @@ def test_a_named_graph_serves_as_a_retriever(tmp_path: Path) -> None:
     assert names == ["found", "found/wide/any", "found/second"]
 
 
+def test_weights_inside_name_nodes_as_the_graph_calls_them(tmp_path: Path) -> None:
+    path = tmp_path / "g.yaml"
+    weights = "{norm: z_score, weights: {one: 0.3, two: 0.7}}"
+    body = (
+        "{one: {use: retrieve.test_finder, k: 9}, two: {use: retrieve.test_finder, k: 9}, "
+        f"both: {{use: fuse.weighted, in: [one, two], k: 9, with: {weights}}}}}"
+    )
+    graphs = f"graphs:\n  wide: {{nodes: {body}, output: both}}\nnodes:"
+    path.write_text(WIDE.replace("nodes:", graphs, 1).replace("{use: retrieve.test_finder, with: {cost: 2}}", "wide"))
+    with load_pipeline(str(path)) as pipeline:
+        result = pipeline.run(["one two"])
+    assert {report.name: report.outcomes.get("failed", 0) for report in result.nodes}["found/wide/both"] == 0
+
+
 LEGS = """
 version: 1
 models:

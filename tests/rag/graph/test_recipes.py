@@ -35,7 +35,7 @@ def lexical(name: str, replies: Sequence[str]) -> dict[str, Any]:
     for body in (graph, *graph.get("graphs", {}).values()):
         if "dense" in body["nodes"]:
             del body["nodes"]["dense"]
-            body["nodes"]["fused"] |= {"in": ["bm25"], "with": {"norm": "z_score"}}
+            body["nodes"]["fused"] |= {"in": ["bm25"], "with": {"norm": "z_score", "weights": {"bm25": 1.0}}}
     return graph
 
 
