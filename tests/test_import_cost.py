@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
 HEAVY = ("torch", "transformers", "faiss", "vllm", "langchain_core", "numba", "bm25s")
+HELP = "from rag.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass"
 
 
 def loaded_after(code: str) -> set[str]:
@@ -16,13 +16,10 @@ def loaded_after(code: str) -> set[str]:
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
-def best_of(n: int, command: list[str]) -> float:
-    times = []
-    for _ in range(n):
-        begun = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True)
-        times.append(time.perf_counter() - begun)
-    return min(times)
+def modules_after(code: str) -> int:
+    script = f"{code}\nimport sys\nprint(len(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return int(done.stderr.splitlines()[-1])
 
 
 def test_import_rag_loads_nothing_heavy() -> None:
@@ -31,7 +28,7 @@ def test_import_rag_loads_nothing_heavy() -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    loaded = loaded_after("from rag.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass")
+    loaded = loaded_after(HELP)
     assert not loaded & {*HEAVY, "numpy", "pydantic"}
 
 
@@ -41,7 +38,8 @@ def test_checking_a_graph_loads_no_engine(graph: str) -> None:
     assert not loaded & set(HEAVY)
 
 
-def test_the_cost_of_import_and_help_over_bare_python() -> None:
-    bare = best_of(5, [sys.executable, "-c", "pass"])
-    assert best_of(5, [sys.executable, "-c", "import rag"]) - bare < 0.15
-    assert best_of(5, [sys.executable, "-m", "rag", "--help"]) - bare < 0.3
+def test_import_and_help_load_few_modules() -> None:
+    """Modules and not seconds, for these depend on what else the machine does. Now it is 53 and 97."""
+    bare = modules_after("pass")
+    assert modules_after("import rag") - bare < 80
+    assert modules_after(HELP) - bare < 150
