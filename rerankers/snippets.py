@@ -109,7 +109,8 @@ class SnippetsReranker:
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Passages with snippets, at most `k`, by their best one.
 
-        Outcome counts: calls by kind, `snippets` kept, `not_in_text`, `without_snippets`, `not_read` (passages below depth).
+        Outcome counts: calls by kind, `snippets` kept, `not_in_text`, and of passages that go `without_snippets` and
+        `not_read` (below depth).
         """
         require_k(k, by="rerank.snippets")
         found = [_Snippets(work=Work.of(ranking, self.depth)) for ranking in rankings]
@@ -184,7 +185,9 @@ class SnippetsReranker:
             spans.setdefault(place, []).append(span)
         others = [place for place in range(len(work.documents)) if place not in spans]
         without = len(set(others) - set(found.unread))
-        work.counts.update(snippets=len(kept), without_snippets=without, not_read=len(work.rest))
+        work.counts.update(snippets=len(kept))
+        if self.drop:
+            work.counts.update(without_snippets=without, not_read=len(work.rest))
         documents = [with_picked(work.documents[place], some) for place, some in spans.items()]
         documents += [work.documents[place] for place in others if not self.drop or place in found.unread]
         if not self.drop:

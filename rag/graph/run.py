@@ -29,7 +29,7 @@ from rag.graph.spec import QUERY
 NOT_AN_ITEMS_FAULT = (SpecError, MissingDependency, MissingModel, IndexProblem)
 """Errors that would hit every item alike: raised, never recorded per item."""
 
-LEFT_OUT = ("folded", "below_relevance")
+LEFT_OUT = ("folded", "below_relevance", "without_snippets", "not_read")
 """What a reranker counts in its outcome that may give back fewer hits than it was given."""
 
 Pool = Callable[[], ThreadPoolExecutor]
