@@ -152,7 +152,12 @@ def matches_all(metadata: Mapping[str, Any]) -> bool:
 def test_a_wrong_filter_of_a_graph_is_shown_with_its_line(name: str, tmp_path: Path, index: LocalIndex) -> None:
     (tmp_path / "r.trec").write_text("")
     walked = f"llm: small, triples: {tmp_path / 'r.trec'}, "
-    others = {"run": f"run: {tmp_path / 'r.trec'}, ", "backtrace": "llm: small, ", "walk": walked}.get(name, "")
+    others = {
+        "run": f"run: {tmp_path / 'r.trec'}, ",
+        "backtrace": "llm: small, ",
+        "walk": walked,
+        "mentions": "llm: small, inner: {use: retrieve.bm25}, ",
+    }.get(name, "")
     with pytest.raises(SpecError, match=r"graph.yaml:4: node 'best': where.a: no operator 'gtee'. Did you mean 'gte'"):
         load_pipeline(graph(tmp_path, name, f"{others}where: {{a: {{gtee: 1}}}}"), index=index)
     with pytest.raises(SpecError, match=r"node 'best': where, column 8: expected a value"):
