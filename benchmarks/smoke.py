@@ -51,6 +51,7 @@ SMALL = {
         "--lines",
         "runs/verdicts_smoke.jsonl",
     ],
+    "claims": ["--model", "smollm2-135m-instruct", "--engine", "transformers", "--n", "4"],
     "relevance": ["--n", "40"],
     "languages": ["xquad/zh"],
     "mixed_languages": ["even", "--limit", "20"],
