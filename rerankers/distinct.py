@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class DistinctReranker:
         index: the index that the hits are of.
         where: a filter that counted units have to pass beside the query's own, as the `where` of a retriever.
     """
+
+    leaves_out: ClassVar[tuple[str, ...]] = ("folded",)
 
     def __init__(self, *, index: Index, where: WhereData | None = None) -> None:
         self._index, self._where = index, parse_where(where)

@@ -26,6 +26,7 @@ class RelevanceReranker:
     """
 
     of_answers: ClassVar[bool] = False
+    leaves_out: ClassVar[tuple[str, ...]] = ("below_relevance",)
 
     def __init__(self, *, calibration: str, least: float = 0.0) -> None:
         require_share("rerank.relevance", least=least)

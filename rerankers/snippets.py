@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import ClassVar
 
 import prompts
 from rag.core.arguments import require_positive
@@ -78,6 +79,8 @@ class SnippetsReranker:
         prompt: name or path of a prompt with the variables question and passage, answered with a JSON list of texts.
         order_prompt: name or path of a prompt with the variables question, snippets and n, answered with a list of numbers.
     """
+
+    leaves_out: ClassVar[tuple[str, ...]] = ("without_snippets", "not_read")
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
@@ -399,6 +399,14 @@ class ReadsFirst(Protocol):
     def depth(self) -> int | None:
         """How many it looks at; None: all. Asks nobody and loads nothing."""
         ...
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A reranker that may give back fewer hits than it was given. Any other that loses one has broken its contract."""
+
+    leaves_out: ClassVar[tuple[str, ...]]
+    """Under which names its outcome counts what it left out."""
 
 
 @runtime_checkable

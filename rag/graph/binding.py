@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rag.core.node import BoundNode
+from rag.core.protocols import LeavesOut
 from rag.graph.checked import Checked, Made
 from rag.graph.inner import RANKINGS
 from rag.graph.kinds import STAGES
@@ -44,4 +45,5 @@ def _bound(facts: Made, *, name: str, source: str, inputs: tuple[str, ...], k: i
         gathers=kind.gathers,
         k=k,
         runs_inner=facts.runs_inner,
+        leaves_out=facts.part.leaves_out if isinstance(facts.part, LeavesOut) else (),
     )

@@ -29,9 +29,6 @@ from rag.graph.spec import QUERY
 NOT_AN_ITEMS_FAULT = (SpecError, MissingDependency, MissingModel, IndexProblem)
 """Errors that would hit every item alike: raised, never recorded per item."""
 
-LEFT_OUT = ("folded", "below_relevance", "without_snippets", "not_read")
-"""What a reranker counts in its outcome that may give back fewer hits than it was given."""
-
 Pool = Callable[[], ThreadPoolExecutor]
 
 
@@ -221,7 +218,7 @@ def _check_hits(node: BoundNode, ranking: Ranking, given: Ranking | None, k: int
             raise ContractError(
                 f"{node.use} returned documents it was not given for qid '{ranking.qid}': {strange[:3]}"
             )
-        left_out = sum(ranking.outcome.counts.get(kind, 0) for kind in LEFT_OUT)
+        left_out = sum(ranking.outcome.counts.get(kind, 0) for kind in node.leaves_out)
         if len(ids) + left_out < min(len(known), k or len(known)):
             raise ContractError(f"{node.use} lost {len(known) - len(ids)} documents of qid '{ranking.qid}'")
     last = math.inf

@@ -14,7 +14,7 @@ import pytest
 
 import rag.graph
 from rag.core.errors import ContractError, MissingModel, SpecError, StageError
-from rag.core.types import Query, Ranking, ScoredDocument
+from rag.core.types import Outcome, Query, Ranking, ScoredDocument
 from rag.graph.build import build
 from rag.graph.check import check
 from rag.graph.load import load_spec
@@ -157,6 +157,18 @@ def test_a_reranker_that_breaks_its_protocol_is_found_out(case: str) -> None:
     assert message in result.failures[0].error
     with pytest.raises(StageError):
         raise_failure(result)
+
+
+@pytest.mark.parametrize("declared", [("folded",), ()])
+def test_a_reranker_may_leave_out_what_it_declares_and_counts(declared: tuple[str, ...]) -> None:
+    pipe = pipeline(two_legs(), "best")
+
+    def folding(rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
+        return [replace(r, hits=r.hits[:-1], outcome=Outcome(counts={"folded": 1})) for r in rankings]
+
+    nodes = [replace(n, work=folding, leaves_out=declared) if n.name == "best" else n for n in pipe.graph.nodes]
+    pipe.graph = replace(pipe.graph, nodes=tuple(nodes))
+    assert bool(pipe.run(["alpha"]).failures) is not bool(declared)
 
 
 def test_a_wrong_number_of_records_is_found_out() -> None:
