@@ -40,11 +40,11 @@ def drawn(n: int) -> list[dict[str, Any]]:
     return claims[:n]
 
 
-def told_true(llm: ChoosingLLM, claims: Sequence[str]) -> list[float]:
-    """Of each claim the share of `true` against `false`; NaN where the model gives neither a probability."""
+def called_true(llm: ChoosingLLM, claims: Sequence[str]) -> list[bool | None]:
+    """Whether `true` is likelier than `false` for each claim; None where the model gives neither a probability."""
     template = prompts.load(str(PROMPT))
     rows = choose_each(llm, [template.render(claim=claim) for claim in claims], WORDS)
-    return [float(np.exp(row[0] - np.logaddexp(*row))) if np.isfinite(row).any() else np.nan for row, _ in rows]
+    return [bool(row[0] > row[1]) if np.isfinite(row).any() else None for row, _ in rows]
 
 
 def main() -> None:
@@ -58,25 +58,25 @@ def main() -> None:
     claims = drawn(options.n)
     llm = LLMS.get(options.engine)(model=options.model, **(VLLM if options.engine == "vllm_offline" else {}))
     begun = perf_counter()
-    shares = told_true(llm, [claim["claim"] for claim in claims])
+    called = called_true(llm, [claim["claim"] for claim in claims])
     seconds = perf_counter() - begun
     llm.release()
     gold = [claim["verdict"] == "True" for claim in claims]
-    right = [float(not np.isnan(share) and (share > 0.5) == truth) for share, truth in zip(shares, gold, strict=True)]
+    right = [float(call == truth) for call, truth in zip(called, gold, strict=True)]
     sides = {
         name: mean_cell([value for value, truth in zip(right, gold, strict=True) if truth is side])
         for name, side in (("true claims", True), ("false claims", False))
     }
     most = max(sum(gold), len(gold) - sum(gold)) / len(gold)
-    called = sum(share > 0.5 for share in shares) / len(shares)
+    true = called.count(True) / len(called)
     print(
         f"{options.model}, {len(claims)} claims: right {mean_cell(right)}; "
         + "; ".join(f"of {name} {cell}" for name, cell in sides.items())
-        + f"; called true {called:.2f}; the more frequent verdict for all would be right in {most:.2f}; "
+        + f"; called true {true:.2f}; the more frequent verdict for all would be right in {most:.2f}; "
         f"{seconds / len(claims):.2f} s a claim"
     )
     if options.record:
-        told = {"model": options.model, "n": len(claims), "right": mean_cell(right), "called_true": called, **sides}
+        told = {"model": options.model, "n": len(claims), "right": mean_cell(right), "called_true": true, **sides}
         record("claims", told | {"most_frequent": most, "seconds": seconds / len(claims)})
 
 

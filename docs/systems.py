@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from textwrap import fill
 
@@ -69,6 +70,7 @@ def _link(section: str) -> str:
     return f"{RESULTS}#{re.sub(r'[^a-z0-9 _-]', '', heading.lower()).replace(' ', '-')}"
 
 
+@cache
 def _headings() -> list[str]:
     return re.findall(r"^## (.+)$", (HERE / RESULTS).read_text(encoding="utf-8"), re.MULTILINE)
 

@@ -11,7 +11,8 @@ from typing import Any
 class BoundNode:
     """A node ready to run: `work` is its component's bound method. `runs_inner`: it may run graphs of its own on its way.
 
-    `leaves_out`: counts of a reranker's outcome that say how many hits it gave away. `source`: what its rankings are called, which is its name in the graph that it stands in: parameters of a fuser name it so.
+    `source`: what its rankings are called, which is its name in the graph that it stands in: parameters of a fuser name it so.
+    `leaves_out`: counts of a reranker's outcome that say how many hits it left out.
     """
 
     name: str
