@@ -53,10 +53,10 @@ def _measured(run: Path) -> Evaluation:
 
 def show(changes: Changes, *, queries: int) -> None:
     """Nodes of both, where documents first differed, and the queries with most moves, as aligned text."""
-    width = max(len("node"), *(len(node.node) for node in changes.nodes), *map(len, changes.firsts()))
+    firsts = changes.firsts()
+    width = max(map(len, ["node", *(node.node for node in changes.nodes), *firsts]))
     say(f"\n  {'':<{width}}  {f'first {changes.after.k:,}':>16}  {'any rank':>16}  {'at the end, first':>18}")
     say(f"  {'node':<{width}}  {'gained':>8}{'lost':>8}  {'gained':>8}{'lost':>8}  {'gained':>9}{'lost':>9}")
-    firsts = changes.firsts()
     for node in changes.nodes:
         won, gone = firsts.pop(node.node, (0, 0))
         at_node = f"{node.gained:>8,}{node.lost:>8,}  {node.found:>8,}{node.missed:>8,}"
@@ -66,10 +66,10 @@ def show(changes: Changes, *, queries: int) -> None:
     for whose, names in ((changes.before.name, changes.only_before), (changes.after.name, changes.only_after)):
         if names:
             say(f"  only in {whose}: {', '.join(names)}")
-    gained = sum(move.gained for move in changes.moves)
-    say(f"  at the end {gained:,} documents gained, {len(changes.moves) - gained:,} lost")
+    say(f"  at the end {changes.gained:,} documents gained, {changes.lost:,} lost")
+    questions = changes.questions
     for qid, moves in islice(changes.by_query().items(), queries):
-        say(f"\n  {qid}: {changes.questions[qid]}")
+        say(f"\n  {qid}: {questions[qid]}")
         for move in moves:
             what = "gained" if move.gained else "lost"
             say(f"    {move.doc_id}: {what}, first at {move.first} ({told(move.before)} -> {told(move.after)})")

@@ -10,7 +10,7 @@ from rag.cli.console import say, say_json
 from rag.core.errors import SpecError
 from rag.evaluate.beir import load_beir
 from rag.evaluate.pages.document import write_page
-from rag.lab.lost.page import lost_page, sources_told, summary
+from rag.lab.lost.page import lost_page, nodes_told, sources_told, summary
 from rag.lab.lost.reading import lost_in
 from rag.lab.lost.report import Lost
 from rag.lab.lost.tables import told
@@ -62,7 +62,7 @@ def show(lost: Lost, *, queries: int) -> None:
     found = [f"{sources_told(legs, len(lost.stages.legs))} {n:,}" for legs, n in lost.sources().most_common()]
     say(f"  found by {', '.join(found)}\n")
     for label, nodes in lost.totals().items():
-        at = ", ".join(f"{name} {n:,}" for name, n in nodes.most_common() if name)
+        at = nodes_told(nodes)
         say(f"  {label:<12}{nodes.total():>7,}  {nodes.total() / lost.n_gold:>6.1%}{f'  at {at}' if at else ''}")
     for query in lost.worst[:queries]:
         say(f"\n  {query.qid}: {query.question}")

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
-from rag.cli.numbers import positive
+from rag.cli.options import GRAPH_HELP, add_plugins, positive
 
 
 def _lost(lost: ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def _judged(action: ArgumentParser) -> None:
 
 def _sweep(sub: ArgumentParser) -> None:
     """Many settings of one graph as one run: the best one, shown on other queries."""
-    sub.add_argument("graph", metavar="GRAPH", help="built-in name (see `rag list graph`) or YAML file")
+    sub.add_argument("graph", metavar="GRAPH", help=GRAPH_HELP)
     sub.add_argument("--dataset", required=True, metavar="DIR", help="BEIR-layout folder with judgements")
     over_help = "NODE.PARAMETER=LOW:HIGH:STEP, or =A,B,C, or =JSON; again: all combinations"
     sub.add_argument("--over", action="append", required=True, metavar="PATH=VALUES", help=over_help)
@@ -52,7 +52,7 @@ def _sweep(sub: ArgumentParser) -> None:
     sub.add_argument("--within", metavar="FIELD", help="a query searches only documents that share its FIELD")
     sub.add_argument("--out", required=True, metavar="DIR", help="folder to write, and to go on in")
     sub.add_argument("--json", action="store_true", help="print one JSON document")
-    _add_plugins(sub)
+    add_plugins(sub)
 
 
 def _gate(sub: ArgumentParser) -> None:
@@ -64,12 +64,7 @@ def _gate(sub: ArgumentParser) -> None:
     accept_help = "take changed data as what is checked from now on"
     sub.add_argument("--accept", action="store_true", help=accept_help)
     sub.add_argument("--json", action="store_true", help="print one JSON document")
-    _add_plugins(sub)
-
-
-def _add_plugins(sub: ArgumentParser) -> None:
-    plugin_help = "module or .py file whose components graphs may use; may be repeated"
-    sub.add_argument("--plugin", action="append", default=[], metavar="MODULE", help=plugin_help)
+    add_plugins(sub)
 
 
 ACTIONS: dict[str, Callable[[ArgumentParser], None]] = {

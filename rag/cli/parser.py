@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from rag.cli.console import plain
 from rag.cli.lab_parser import add_actions
-from rag.cli.numbers import positive
+from rag.cli.options import GRAPH_HELP, add_plugins, positive
 
 EXTENSIBLE = (
     "index",
@@ -32,7 +32,6 @@ EXTENSIBLE = (
 
 NO_SERVER_HELP = "do the work here, though a `rag serve` of this index and graph runs"
 LANGUAGE_HELP = "ISO 639-1 language of the documents; each: every document in its own (default: en)"
-GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
 
 
 class ArgumentParser(StandardParser):
@@ -60,8 +59,7 @@ def parser() -> ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         sub.set_defaults(module=module or name)
         if name in EXTENSIBLE:
-            plugin_help = "module or .py file whose components graphs may use; may be repeated"
-            sub.add_argument("--plugin", action="append", default=[], metavar="MODULE", help=plugin_help)
+            add_plugins(sub)
         else:
             sub.set_defaults(plugin=[])
         sub.set_defaults(wants_index="no", index=None)

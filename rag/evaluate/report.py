@@ -51,6 +51,22 @@ def read_per_query(path: Path) -> dict[str, dict[str, float]]:
     return columns
 
 
+def read_written(path: Path, *, absent: str = "run it again") -> Any:
+    """What a JSON file of a run folder holds.
+
+    Args:
+        absent: what to do where it is not there, for the message.
+    Raises:
+        SpecError: the file is not there, or was cut off.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as cause:
+        raise SpecError(f"{path} cannot be read ({cause.strerror}). `rag eval` writes it; {absent}") from None
+    except (ValueError, RecursionError) as cause:
+        raise SpecError(f"{path} is no JSON ({cause}): it was cut off or changed. Run rag eval again") from None
+
+
 def results(evaluation: Evaluation, *, seconds: float | None = None, **more: Any) -> dict[str, Any]:
     """The JSON object of `rag eval`: {"measures": {name: mean}, "queries": n, "seconds": s, ...}."""
     timed = {} if seconds is None else {"seconds": seconds}

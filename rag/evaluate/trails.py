@@ -19,7 +19,8 @@ from rag.core.files import write_atomically
 from rag.core.protocols import ReadsFirst
 from rag.core.report import RunResult
 from rag.evaluate.citations import cited_documents
-from rag.graph.build import RANKING_STAGES, Graph
+from rag.evaluate.report import read_written
+from rag.graph.build import Graph
 
 TRAILS = "trails.json"
 """The file of a run folder."""
@@ -81,7 +82,7 @@ def trails_of(result: RunResult, ranking_nodes: Sequence[str]) -> list[Trail]:
 
 def depths_of(graph: Graph) -> dict[str, int]:
     """Reranking node -> how many hits it looks at; those that look at all are not in it."""
-    rerankers = {node.name: graph.parts[node.name] for node in graph.nodes if node.stage == RANKING_STAGES[-1]}
+    rerankers = {node.name: graph.parts[node.name] for node in graph.nodes if node.stage == "rerank"}
     return {
         name: part.depth for name, part in rerankers.items() if isinstance(part, ReadsFirst) and part.depth is not None
     }
@@ -98,16 +99,7 @@ def read_trails(path: Path) -> Trails:
     Raises:
         SpecError: the file is not there, was cut off, or is no such file.
     """
-    try:
-        text = path.read_bytes()
-    except OSError as cause:
-        raise SpecError(
-            f"{path} cannot be read ({cause.strerror}). `rag eval` writes it; a run of before has none: run it again"
-        ) from None
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError) as cause:
-        raise SpecError(f"{path} is no JSON ({cause}): it was cut off or changed. Run rag eval again") from None
+    told = read_written(path, absent="a run of before has none: run it again")
     try:
         trails = Trails(depths=_each(told["depths"], _whole), queries=tuple(map(_trail, told["queries"])))
     except (KeyError, TypeError, AttributeError) as cause:

@@ -11,7 +11,7 @@ from rag.evaluate.leaderboard.published import Figure
 from rag.evaluate.leaderboard.svg import MARKS, Bar, Outline, bars, radar, room_for, scale
 from rag.evaluate.pages.document import document
 from rag.evaluate.pages.escaping import escaped, link
-from rag.evaluate.pages.svg import COLOURS
+from rag.evaluate.pages.svg import legend
 
 IN_RADAR = 6
 """Systems that a radar shows; more outlines cannot be told apart."""
@@ -168,11 +168,7 @@ def _radar(board: Board, table: Table, colours: dict[str, int]) -> Iterator[str]
     yield f"<p>{whose}</p>"
     yield '<div class="card round">'
     yield radar(f"{table.measure} over all sets", board.sets, outlines, most=most)
-    keys = "".join(
-        f'<li><i class="c{outline.colour % COLOURS}"></i><span>{escaped(outline.name)}</span></li>'
-        for outline in outlines
-    )
-    yield f'<ul class="legend">{keys}</ul></div>'
+    yield f"{legend((outline.name, outline.colour) for outline in outlines)}</div>"
 
 
 def _in_radar(board: Board, table: Table) -> list[System]:

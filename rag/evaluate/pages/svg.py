@@ -7,7 +7,7 @@ said in the page.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rag.evaluate.pages.escaping import escaped
 
@@ -25,6 +25,14 @@ def line_of_text(x: float, y: float, text: str, anchor: str, *, full: str = "", 
     title = f"<title>{escaped(full)}</title>" if full and full != text else ""
     named = f' class="{look}"' if look else ""
     return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escaped(text)}{title}</text>'
+
+
+def legend(names: Iterable[tuple[str, int]], *, across: bool = False) -> str:
+    """What colours stand for, as a list beside a picture, or `across` the page below it."""
+    keys = "".join(
+        f'<li><i class="c{colour % COLOURS}"></i><span>{escaped(name)}</span></li>' for name, colour in names
+    )
+    return f'<ul class="legend{" across" if across else ""}">{keys}</ul>'
 
 
 def fitted(text: str, width: float) -> str:

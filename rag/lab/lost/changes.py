@@ -80,6 +80,16 @@ class Changes:
         """Query -> what it asks."""
         return {query.qid: query.question for query in self.after.queries}
 
+    @property
+    def gained(self) -> int:
+        """How many documents were gained at the end."""
+        return sum(move.gained for move in self.moves)
+
+    @property
+    def lost(self) -> int:
+        """How many were lost there."""
+        return len(self.moves) - self.gained
+
     def firsts(self) -> dict[str, tuple[int, int]]:
         """Node -> documents that were gained and lost at the end, by where they first were; most first."""
         counted = Counter((move.first, move.gained) for move in self.moves)
@@ -108,8 +118,8 @@ class Changes:
             "nodes": [node.as_dict() for node in self.nodes],
             "only_before": list(self.only_before),
             "only_after": list(self.only_after),
-            "gained": sum(move.gained for move in self.moves),
-            "lost": sum(not move.gained for move in self.moves),
+            "gained": self.gained,
+            "lost": self.lost,
             "first_at": {node: {"gained": won, "lost": gone} for node, (won, gone) in self.firsts().items()},
             "moves": [move.as_dict() for move in self.moves],
         }
@@ -169,6 +179,12 @@ def _paired(before: Lost, after: Lost, *, common: bool) -> tuple[Lost, Lost]:
             f"'{after.name}' and '{before.name}' were not asked the same: {alone} queries are in one of them alone, "
             f"{len(shared)} in both. --common compares over those"
         )
+    for qid in shared:
+        if [each.doc_id for each in earlier[qid].gold] != [each.doc_id for each in later[qid].gold]:
+            raise SpecError(
+                f"query '{qid}' has other relevant documents in '{after.name}' than in '{before.name}'. Follow both by the "
+                "judgements of one data set and split"
+            )
     return (
         replace(before, queries=tuple(earlier[qid] for qid in shared)),
         replace(after, queries=tuple(later[qid] for qid in shared)),
@@ -177,8 +193,7 @@ def _paired(before: Lost, after: Lost, *, common: bool) -> tuple[Lost, Lost]:
 
 def _names(lost: Lost) -> list[str]:
     """The nodes of a run that documents pass, in order."""
-    behind = (lost.stages.context, lost.stages.writer) if lost.answers else ()
-    return list(dict.fromkeys([*(stage.name for stage in lost.stages.ranking), *filter(None, behind)]))
+    return [*(stage.name for stage in lost.stages.ranking), *lost.answering]
 
 
 def _level(gold: Gold, node: str, lost: Lost) -> int:

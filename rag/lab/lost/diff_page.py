@@ -18,9 +18,8 @@ def diff_page(changes: Changes, *, title: str) -> str:
 
 def _body(changes: Changes) -> Iterator[str]:
     before, after, k = changes.before, changes.after, changes.after.k
-    gained = sum(move.gained for move in changes.moves)
     yield f"<p>{escaped(after.name)} beside {escaped(before.name)}. {escaped(summary(after))}</p>"
-    yield f"<p>At the end {gained:,} documents were gained and {len(changes.moves) - gained:,} lost.</p>"
+    yield f"<p>At the end {changes.gained:,} documents were gained and {changes.lost:,} lost.</p>"
     if changes.compared:
         yield "<h2>Measures</h2>"
         yield table(
@@ -37,8 +36,9 @@ def _body(changes: Changes) -> Iterator[str]:
     yield table(["node", "gained", "lost"], ([node, won, gone] for node, (won, gone) in changes.firsts().items()))
     yield "<h2>Queries</h2>"
     yield '<div class="card">'
+    questions = changes.questions
     for qid, moves in changes.by_query().items():
-        yield from _query(qid, changes.questions[qid], moves)
+        yield from _query(qid, questions[qid], moves)
     yield "</div>"
 
 

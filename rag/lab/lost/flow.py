@@ -6,12 +6,13 @@ fixed: this one takes the page's, on light and on dark paper, and needs nothing 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag.evaluate.pages.escaping import escaped
 from rag.evaluate.pages.svg import fitted, line_of_text, picture, width_of
-from rag.lab.lost.fate import Label
+from rag.lab.lost.fate import LABELS, Label
 from rag.lab.lost.report import Lost
 
 COLOUR: dict[Label, int] = {
@@ -46,23 +47,24 @@ class Column:
 def columns(lost: Lost) -> list[Column]:
     """The legs, then every later node on the way; where answers were written, also the prompt and the writer.
 
-    A document that failed at a node that has no column, such as a reformulator, leaves at the legs.
+    A document that failed at a node that has no column leaves at the legs, or, if the rankings had passed it, as where a
+    check failed, at the end.
     """
-    behind = (lost.stages.context, lost.stages.writer) if lost.answers else ()
-    later = list(dict.fromkeys([*(stage.name for stage in lost.stages.later), *filter(None, behind)]))
-    losses: dict[str, list[tuple[Label, int]]] = {name: [] for name in ("", *later)}
-    for label, nodes in lost.totals().items():
+    names = ["", *(stage.name for stage in lost.stages.later), *lost.answering]
+    losses: dict[str, Counter[Label]] = {name: Counter() for name in names}
+    for each in lost.gold:
+        label, node = each.fate.label, each.fate.node
         if label == "kept":
             continue
-        at_legs = nodes.total() - sum(nodes[name] for name in later)
-        for name, n in (("", at_legs), *((name, nodes[name]) for name in later)):
-            if n:
-                losses[name].append((label, n))
+        if node not in names:
+            node = names[-1] if label == "failed" and lost.stages.last.name in each.ranks else ""
+        losses[node][label] += 1
     drawn: list[Column] = []
     arriving = lost.n_gold
-    for name, leaving in losses.items():
+    for name, counted in losses.items():
         title = name or " + ".join(leg.name for leg in lost.stages.legs)
-        drawn.append(Column(name=title, arriving=arriving, leaving=tuple(leaving)))
+        leaving = tuple((label, counted[label]) for label in LABELS if label in counted)
+        drawn.append(Column(name=title, arriving=arriving, leaving=leaving))
         arriving = drawn[-1].staying
     return drawn
 

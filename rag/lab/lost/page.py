@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from rag.evaluate.pages.document import document
 from rag.evaluate.pages.escaping import escaped
+from rag.evaluate.pages.svg import legend
 from rag.lab.lost.fate import LABELS, Fate
-from rag.lab.lost.flow import columns, flow
+from rag.lab.lost.flow import COLOUR, columns, flow
 from rag.lab.lost.report import Gold, Lost, QueryLoss
-from rag.lab.lost.tables import Cell, Words, legend, table
+from rag.lab.lost.tables import Cell, Words, table
 
 _NOT_THERE = "–"
 
@@ -41,6 +43,11 @@ def sources_told(legs: tuple[str, ...], n_legs: int) -> str:
     return " + ".join(legs)
 
 
+def nodes_told(nodes: Counter[str]) -> str:
+    """At which nodes documents have a label, and how many at each; those without a node are not told."""
+    return ", ".join(f"{name} {n:,}" for name, n in nodes.most_common() if name)
+
+
 def _body(lost: Lost) -> Iterator[str]:
     totals = lost.totals()
     kept = totals["kept"].total()
@@ -48,7 +55,7 @@ def _body(lost: Lost) -> Iterator[str]:
     yield f"<p>Kept: {kept:,}. Lost: {lost.n_gold - kept:,}.</p>"
     yield '<div class="card"><div class="flow">'
     yield flow("Where relevant documents leave", columns(lost), begin="relevant", end="kept")
-    yield f"</div>{legend(label for label, nodes in totals.items() if nodes)}</div>"
+    yield f"</div>{legend(((label, COLOUR[label]) for label, nodes in totals.items() if nodes), across=True)}</div>"
     yield "<h2>What became of them</h2>"
     yield table(["", "documents", "share", Words(text="at"), Words(text="which means")], _labels(lost))
     yield "<h2>Nodes</h2>"
@@ -70,9 +77,8 @@ def _body(lost: Lost) -> Iterator[str]:
 
 def _labels(lost: Lost) -> Iterator[list[Cell]]:
     for label, nodes in lost.totals().items():
-        at = ", ".join(f"{name} {n:,}" for name, n in nodes.most_common() if name)
         share = f"{nodes.total() / lost.n_gold:.1%}"
-        yield [Fate(label=label), nodes.total(), share, Words(text=at), Words(text=LABELS[label])]
+        yield [Fate(label=label), nodes.total(), share, Words(text=nodes_told(nodes)), Words(text=LABELS[label])]
 
 
 def _nodes(lost: Lost) -> Iterator[list[Cell]]:

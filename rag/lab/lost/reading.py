@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rag.core.errors import SpecError
 from rag.evaluate.beir import Dataset
 from rag.evaluate.leaderboard import facts_of
+from rag.evaluate.report import read_written
 from rag.evaluate.trails import TRAILS, Trails, read_trails
 from rag.graph.load import load_spec
 from rag.graph.spec import GraphSpec
@@ -97,12 +97,7 @@ def _require_whole(trails: Trails, names: set[str], run: Path) -> None:
 
 
 def _graph(file: Path) -> GraphSpec:
-    try:
-        data = json.loads(file.read_bytes())
-    except OSError as cause:
-        raise SpecError(f"{file} cannot be read ({cause.strerror}). `rag eval` writes it; run it again") from None
-    except (ValueError, RecursionError) as cause:
-        raise SpecError(f"{file} is no JSON ({cause}): it was cut off or changed. Run rag eval again") from None
+    data = read_written(file)
     if not isinstance(data, dict):
         raise SpecError(f"{file}: a JSON object is wanted, as rag eval writes it, not {type(data).__name__}")
     try:

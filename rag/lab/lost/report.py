@@ -88,6 +88,12 @@ class Lost:
         """How many relevant documents there are."""
         return sum(len(query.gold) for query in self.queries)
 
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """The nodes behind the rankings where answers were written: that which chose what is shown, and the writer."""
+        nodes = (self.stages.context, self.stages.writer) if self.answers else ()
+        return tuple(dict.fromkeys(filter(None, nodes)))
+
     def totals(self) -> dict[Label, Counter[str]]:
         """Label -> node -> documents, every label, in the order of `LABELS`."""
         counted: dict[Label, Counter[str]] = {label: Counter() for label in LABELS}

@@ -68,8 +68,9 @@ def stages_of(graph: GraphSpec, depths: Mapping[str, int], *, name: str) -> Stag
     """
     inputs = {each: node.inputs for each, node in graph.nodes.items()}
     order = [each for each in topological(inputs)[0] if _kind(graph, each) in RANKING_STAGES]
-    ends = [each for each in order if each in ancestors(graph.output, inputs)][-1:]
-    used = ancestors(ends[0], inputs) if ends else set()
+    leading = ancestors(graph.output, inputs)
+    last = next((each for each in reversed(order) if each in leading), "")
+    used = ancestors(last, inputs)
     ranking: dict[str, Stage] = {}
     for each in order:
         if each in used:
@@ -81,7 +82,7 @@ def stages_of(graph: GraphSpec, depths: Mapping[str, int], *, name: str) -> Stag
             f"{name}: no node of its graph ranks documents, so none can be lost on the way. What inner graphs rank is not "
             "followed: evaluate the inner graph as a graph of its own"
         )
-    way = _way(ranking, next(reversed(ranking)))
+    way = _way(ranking, last)
     writer = _writer(graph)
     context = graph.nodes[writer].inputs[0] if writer else ""
     if _kind(graph, context) != "assemble":

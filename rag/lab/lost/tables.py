@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rag.evaluate.pages.escaping import escaped
-from rag.lab.lost.fate import Fate, Label
+from rag.lab.lost.fate import Fate
 from rag.lab.lost.flow import COLOUR
 
 
@@ -26,12 +26,6 @@ def table(heads: Sequence[str | Words], rows: Iterable[Sequence[Cell]]) -> str:
     head = f'<th scope="col">{_text(heads[0])}</th>' + "".join(map(_head, heads[1:]))
     body = "".join(f'<tr><th scope="row">{_first(row[0])}</th>{"".join(map(_cell, row[1:]))}</tr>\n' for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>'
-
-
-def legend(labels: Iterable[Label]) -> str:
-    """Labels beside their colours."""
-    keys = "".join(f'<li><i class="c{COLOUR[label]}"></i><span>{escaped(label)}</span></li>' for label in labels)
-    return f'<ul class="legend across">{keys}</ul>'
 
 
 def _head(name: str | Words) -> str:

@@ -163,6 +163,12 @@ class TestRefused:
         with pytest.raises(SpecError, match="have no query in common"):
             changes_between(replace(whole, queries=whole.queries[2:]), part, common=True)
 
+    def test_other_judgements(self) -> None:
+        rankings = {"bm25": "abd", "dense": "abc", "fused": "abcd"}
+        one, other = (run_of(HYBRID, "fused", relevant, **rankings) for relevant in "da")
+        with pytest.raises(SpecError, match="query 'q' has other relevant documents in 'run' than in 'run'"):
+            changes_between(one, other)
+
     def test_answers_beside_none(self, tmp_path: Path) -> None:
         lost = lost_in(run_folder(tmp_path / "run"), load_beir(data_set(tmp_path / "data")), k=K)
         with pytest.raises(SpecError, match=r"has answers and .* has none, so a document is kept by another rule"):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from rag.cli import main
+from rag.evaluate.trails import Trail, Trails
 from rag.lab.lost import LABELS
-from tests.rag.lab.lost.small_run import data_set, run_folder
+from tests.rag.lab.lost.small_run import FIRST, SECOND, data_set, run_folder
 
 TEXTS = ["river Seine", "river Rhine", "river", "mountain"]
 
@@ -89,10 +90,17 @@ def test_a_run_beside_its_copy_is_nothing(
     assert "a run beside itself says nothing" in capsys.readouterr().err
 
 
-def test_runs_of_different_queries_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from rag.evaluate.trails import Trails
-    from tests.rag.lab.lost.small_run import FIRST, SECOND
+def test_runs_without_a_node_in_common_that_end_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = data_set(tmp_path / "data", {"q1": {"d": 1}})
+    for name in ("bm25", "dense"):
+        graph = {"version": 1, "nodes": {name: {"use": f"retrieve.{name}", "k": 1}}, "output": name}
+        trail = Trail(qid="q1", question="the first question", nodes={name: (("d",),)})
+        run_folder(tmp_path / name, Trails(depths={}, queries=(trail,)), graph)
+    assert main(["lab", "diff", str(tmp_path / "bm25"), str(tmp_path / "dense"), "--dataset", str(data)]) == 0
+    assert "at the end 0 documents gained, 0 lost" in capsys.readouterr().out
 
+
+def test_runs_of_different_queries_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = data_set(tmp_path / "data")
     whole = run_folder(tmp_path / "whole")
     part = run_folder(tmp_path / "part", Trails(depths={"ranked": 3}, queries=(FIRST, SECOND)))

@@ -96,6 +96,15 @@ class TestFlow:
         ]
         assert columns(lost)[-1].staying == lost.totals()["kept"].total() == 1
 
+    def test_where_a_check_failed_the_rankings_had_passed_the_document(self, tmp_path: Path) -> None:
+        unchecked = replace(FIRST, failed="checked", shown=None, cited=())
+        trails = Trails(depths={"ranked": 3}, queries=(unchecked, *TRAILS_OF_ALL.queries[1:]))
+        lost = lost_in(run_folder(tmp_path / "run", trails), load_beir(data_set(tmp_path / "data")), k=K)
+        assert lost.totals()["failed"] == {"checked": 2, "dense": 1}, "a and c were here at the end"
+        way = columns(lost)
+        assert way[0].leaving == (("never found", 1), ("failed", 1)), "dense is one of the legs"
+        assert way[-1] == Column(name="answer", arriving=2, leaving=(("failed", 2),))
+
     def test_bands_are_as_high_as_what_they_show(self) -> None:
         way = [
             Column(name="a", arriving=10, leaving=(("never found", 4), ("failed", 1))),
