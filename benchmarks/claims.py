@@ -9,8 +9,6 @@ ramdocs (`benchmarks.misleading`). Claims are drawn once. Nothing is written by 
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ import numpy as np
 
 import prompts
 from benchmarks.graphs import VLLM
-from benchmarks.make_samples import SEED, data_folder
+from benchmarks.make_samples import SEED, records
 from benchmarks.record import record
 from benchmarks.ways import mean_cell
 from generators.llm import LLMS
@@ -34,8 +32,7 @@ PROMPT = Path(__file__).with_name("claims.yaml")
 
 def drawn(n: int) -> list[dict[str, Any]]:
     """The first n claims of a fixed random order."""
-    with gzip.open(data_folder() / "raguard-claims" / "claims.jsonl.gz", "rt", encoding="utf-8") as lines:
-        claims = [json.loads(line) for line in lines]
+    claims = records("raguard-claims/claims")
     random.Random(f"{SEED}:raguard").shuffle(claims)
     return claims[:n]
 

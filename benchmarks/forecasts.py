@@ -15,20 +15,17 @@ give the calibration. The model runs in vLLM, so this wants its Python.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import random
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks.graphs import hybrid_nodes, vllm_part
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, require_ways
+from benchmarks.ways import difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from rag.core.types import Answer, Query
 from rag.evaluate.beir import load_beir
@@ -46,9 +43,8 @@ Item = dict[str, Any]
 
 def drawn() -> list[Item]:
     """Questions whose cut-off the corpus covers, one date of each, in a fixed random order."""
-    with gzip.open(data_folder() / "forecast" / "questions.jsonl.gz", "rt", encoding="utf-8") as lines:
-        records = [json.loads(line) for line in lines]
-    items = [item for item in records if item["corpus_covers_cutoff"] and item["resolved_to"] in (0.0, 1.0)]
+    everything = records("forecast/questions")
+    items = [item for item in everything if item["corpus_covers_cutoff"] and item["resolved_to"] in (0.0, 1.0)]
     random.Random(SEED).shuffle(items)
     return list({item["group"]: item for item in reversed(items)}.values())[::-1]
 
@@ -153,14 +149,10 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
 def main() -> int:
     """Forecast what is missing, and print the table; 1 where a passage was later than its cut-off."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
     parser.add_argument("--n", type=int, default=150)
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--work", type=Path, default=WORK)
-    options = parser.parse_args()
-    require_ways(parser, options.ways, WAYS)
+    options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, items = Work(options.work), drawn()[: options.n]
-    forecast_all(options.ways or WAYS, items, work, options.model)
+    forecast_all(options.ways, items, work, options.model)
     print(*table(work, items, options.model), sep="\n")
     return int(any(line["late"] for way in WAYS for line in work.latest(way, "forecast")))
 

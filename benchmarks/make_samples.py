@@ -13,7 +13,9 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
+from rag.core import lines
 from rag.core.trec import Qrels
 from rag.evaluate.beir import Dataset, load_beir
 
@@ -36,6 +38,11 @@ def data_folder() -> Path:
     if not (folder / "MANIFEST.md").is_file():
         raise SystemExit("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
     return folder
+
+
+def records(path: str) -> list[dict[str, Any]]:
+    """All lines of a set's file by its path without ending, such as wnut17/corpus."""
+    return [record for _, record in lines.records(data_folder() / f"{path}.jsonl.gz")]
 
 
 def load(dataset: str) -> tuple[Dataset, Qrels]:

@@ -20,11 +20,9 @@ knows nothing: it says yes to every sentence and copies its capitalised words.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -32,12 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.graphs import hybrid_nodes, vllm
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import mean_cell, require_ways
+from benchmarks.snippets import snippets_of
+from benchmarks.ways import mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.llm.scripted import ScriptedLLM
-from rag.core.picked import picked_of
 from rag.core.protocols import LLM
 from rag.core.types import Completion, Prompt, Query, Ranking, SamplingParams
 from rag.evaluate.beir import load_beir
@@ -68,16 +66,11 @@ class Capitals(ScriptedLLM):
         return [Completion(text=json.dumps(_CAPITALS.findall(passage)[:20])) for passage in passages]
 
 
-def records(part: str) -> list[Item]:
-    with gzip.open(data_folder() / SET / f"{part}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
 def gold(name: str) -> Named:
     """The labelled names of a type: sentence, first character, one past the last."""
     return {
         (item["_id"], each["start"], each["end"])
-        for item in records("corpus")
+        for item in records(f"{SET}/corpus")
         for each in item["entities"]
         if each["type"] == name
     }
@@ -112,7 +105,8 @@ def model_named(name: str) -> LLM:
 
 def list_all(ways: Sequence[str], items: Sequence[Item], work: Work, *, model: str, most: int) -> None:
     """List what has no line yet."""
-    search, llm = Search(depth=len(records("corpus"))), None
+    n_sentences = len(records(f"{SET}/corpus"))
+    search, llm = Search(depth=n_sentences), None
     for way in ways:
         reads = way in ("read", "alone")
         settings = settings_of(way, model, most)
@@ -124,9 +118,9 @@ def list_all(ways: Sequence[str], items: Sequence[Item], work: Work, *, model: s
             retriever = MentionsRetriever(
                 llm=llm, inner=search, index=search.index, most=most, examples=8 if way == "read" else 0
             )
-            rankings = retriever.retrieve([asked(way, item) for item in missing], k=len(records("corpus")))
+            rankings = retriever.retrieve([asked(way, item) for item in missing], k=n_sentences)
         else:
-            rankings = search.retrieve([asked(way, item) for item in missing], k=len(records("corpus")))
+            rankings = search.retrieve([asked(way, item) for item in missing], k=n_sentences)
         for item, ranking in zip(missing, rankings, strict=True):
             work.add(line_of(way, settings, ranking, gold(item["_id"])))
             print(f"{way} {item['_id']}: {ranking.outcome.detail or len(ranking.hits)}", flush=True)
@@ -143,12 +137,7 @@ def line_of(way: str, settings: str, ranking: Ranking, labelled: Named) -> Line:
     order = [hit.document.parent for hit in ranking.hits]
     cut = f"R@{2 * len(relevant)}"
     found = evaluate({ranking.qid: order}, {ranking.qid: dict.fromkeys(relevant, 1)}, ["Rprec", cut, "AllRelevant"])
-    told: Named = {
-        (hit.document.parent, start + span["start"], start + span["end"])
-        for hit in ranking.hits
-        for start in [int(hit.document.metadata.get("start", 0))]
-        for span in picked_of(hit.document)
-    }
+    told: Named = {(doc_id, start, end) for doc_id, (start, end) in snippets_of(ranking)}
     counts = ranking.outcome.counts
     return {
         "method": way,
@@ -212,17 +201,13 @@ def summary(way: str, lines: Sequence[Line]) -> str:
 
 def main() -> None:
     """List what is missing, and print the table."""
-    types = [item["_id"] for item in records("queries")]
+    types = [item["_id"] for item in records(f"{SET}/queries")]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
     parser.add_argument("--types", nargs="+", choices=types, default=types)
     parser.add_argument("--most", type=int, default=400, help="sentences that are read for a type, at most")
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--work", type=Path, default=WORK)
-    options = parser.parse_args()
-    require_ways(parser, options.ways, WAYS)
-    work, items = Work(options.work), [item for item in records("queries") if item["_id"] in options.types]
-    list_all(options.ways or WAYS, items, work, model=options.model, most=options.most)
+    options = parsed(parser, WAYS, model=MODEL, work=WORK)
+    work, items = Work(options.work), [item for item in records(f"{SET}/queries") if item["_id"] in options.types]
+    list_all(options.ways, items, work, model=options.model, most=options.most)
     print(*table(work, items, model=options.model, most=options.most), sep="\n")
 
 

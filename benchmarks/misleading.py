@@ -20,8 +20,6 @@ model in vLLM.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import random
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -31,7 +29,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.graphs import vllm
-from benchmarks.make_samples import SEED, data_folder
+from benchmarks.make_samples import SEED, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import mean_cell, require_ways
 from benchmarks.work_lines import Work
@@ -94,8 +92,7 @@ def engine(model: str) -> Any:
 
 def items(limit: int) -> list[Item]:
     """Two with a misleading document, then one without, and so on."""
-    with gzip.open(data_folder() / "ramdocs" / "qa.jsonl.gz", "rt", encoding="utf-8") as lines:
-        everything = [json.loads(line) for line in lines]
+    everything = records("ramdocs/qa")
     random.Random(f"{SEED}:ramdocs").shuffle(everything)
     misled = iter([each for each in everything if has(each, "misinfo") and has(each, "correct")])
     others = iter([each for each in everything if not has(each, "misinfo") and has(each, "correct")])

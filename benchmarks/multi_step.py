@@ -16,7 +16,6 @@ line in a work file, so a run that was stopped goes on where it was. Models run 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import random
 import re
@@ -27,10 +26,11 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.graphs import hybrid_nodes, vllm_part
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, require_ways
+from benchmarks.ways import difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
+from rag.core.lines import records as records_of
 from rag.core.report import RunResult
 from rag.core.types import Answer, Query
 from rag.evaluate.answers import words_of
@@ -62,10 +62,9 @@ class Set:
 
     def items(self, n: int) -> list[Item]:
         """The first n of a fixed random order."""
-        with gzip.open(data_folder() / self.name / "qa.jsonl.gz", "rt", encoding="utf-8") as lines:
-            records = [json.loads(line) for line in lines]
-        random.Random(f"{SEED}:{self.name}").shuffle(records)
-        return records[:n]
+        items = records(f"{self.name}/qa")
+        random.Random(f"{SEED}:{self.name}").shuffle(items)
+        return items[:n]
 
     def folder(self) -> Path:
         """A BEIR folder with all passages; ids of several sets are kept apart."""
@@ -75,14 +74,9 @@ class Set:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "corpus.jsonl").open("w", encoding="utf-8") as out:
             for name in self.corpora:
-                with gzip.open(data_folder() / name / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines:
-                    for record in map(json.loads, lines):
-                        line = {
-                            "_id": f"{name}/{record['_id']}",
-                            "title": record.get("title", ""),
-                            "text": record["text"],
-                        }
-                        out.write(json.dumps(line) + "\n")
+                for _, record in records_of(data_folder() / name / "corpus.jsonl.gz"):
+                    line = {"_id": f"{name}/{record['_id']}", "title": record.get("title", ""), "text": record["text"]}
+                    out.write(json.dumps(line) + "\n")
         return folder
 
 
@@ -238,17 +232,13 @@ def table(work: Work) -> Iterator[str]:
 def main() -> None:
     """Answer what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--n", type=int, default=100, help="questions of each set")
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--table", action="store_true", help="only print the table")
-    options = parser.parse_args()
-    require_ways(parser, options.ways, WAYS)
+    options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work = Work(options.work)
     for name in () if options.table else options.sets:
-        answer_all(SETS[name], options.ways or WAYS, SETS[name].items(options.n), work, options.model)
+        answer_all(SETS[name], options.ways, SETS[name].items(options.n), work, options.model)
     print(*table(work), sep="\n")
 
 

@@ -18,8 +18,6 @@ Every result is a line in a work file. The model runs in vLLM, so this wants its
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import random
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -28,9 +26,9 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.graphs import hybrid_nodes, vllm
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, require_ways
+from benchmarks.ways import difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.persuade import PersuadeGenerator
 from rag.core.types import Message, Query, Ranking
@@ -52,8 +50,7 @@ Item = dict[str, Any]
 
 def cases(n: int, turn: int) -> list[Query]:
     """Dialogues up to what is said to the persuader in a turn, in a fixed random order; shorter ones are left out."""
-    with gzip.open(data_folder() / SET / "dialogues.jsonl.gz", "rt", encoding="utf-8") as lines:
-        dialogues = [json.loads(line) for line in lines]
+    dialogues = records(f"{SET}/dialogues")
     random.Random(SEED).shuffle(dialogues)
     made = (_case(dialogue, turn) for dialogue in dialogues)
     return [query for query in made if query is not None][:n]
@@ -105,8 +102,9 @@ def persuade_all(ways: Sequence[str], some: Sequence[Query], work: Work, model: 
 
 def lines_of(way: str, model: str, generator: PersuadeGenerator, batch: Sequence[Query]) -> Iterator[Line]:
     """The lines of a few cases."""
+    counts: list[dict[str, int]] = [{} for _ in batch]
     if way == "draft":
-        texts, counts, costs = generator.drafts(batch), [{} for _ in batch], [(1, 0.0)] * len(batch)
+        texts, costs = generator.drafts(batch), [(1, 0.0)] * len(batch)
     else:
         answers = generator.generate(batch)
         texts = [answer.text if answer.status == "answered" else "" for answer in answers]
@@ -155,20 +153,16 @@ def table(work: Work, some: Sequence[Query], model: str) -> Iterator[str]:
 def main() -> None:
     """Write what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--turn", type=int, default=3, help="the turn that is to be answered, from 0")
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--cases", action="store_true", help="only say how many cases there are")
-    options = parser.parse_args()
-    require_ways(parser, options.ways, WAYS)
+    options = parsed(parser, WAYS, model=MODEL, work=WORK)
     some = cases(options.n, options.turn)
     if options.cases:
         print(f"{len(some)} cases, {fmean(len(query.history) for query in some):.1f} turns before each")
         return
     work = Work(options.work)
-    persuade_all(options.ways or WAYS, some, work, options.model)
+    persuade_all(options.ways, some, work, options.model)
     print(*table(work, some, options.model), sep="\n")
 
 

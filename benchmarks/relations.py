@@ -16,7 +16,6 @@ vLLM, so this wants its Python.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import random
 from collections import Counter
@@ -26,9 +25,9 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.graphs import vllm
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, require_ways
+from benchmarks.ways import difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.label import LabelGenerator
 from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
@@ -43,18 +42,14 @@ MODEL = "qwen2.5-coder-1.5b-instruct"
 WAYS = ("majority", "nearest-1", "nearest-5", "none", "random-4", "found-1", "found-4", "found-8")
 SEED, TOGETHER, DEPTH = 20263, 32, 8
 OTHER = "Other"
+SET = "semeval2010-re"
 Item = dict[str, Any]
-
-
-def records(name: str) -> list[Item]:
-    with gzip.open(data_folder() / "semeval2010-re" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 def drawn(n: int) -> list[Item]:
     """The first n test sentences of a fixed random order, without those that also stand in the training sentences."""
-    known = {item["text"] for item in records("train")}
-    items = [item for item in records("test") if item["text"] not in known]
+    known = {item["text"] for item in records(f"{SET}/train")}
+    items = [item for item in records(f"{SET}/test") if item["text"] not in known]
     random.Random(SEED).shuffle(items)
     return items[:n]
 
@@ -63,7 +58,7 @@ def corpus() -> Path:
     """The training sentences as a BEIR folder."""
     CORPUS.mkdir(parents=True, exist_ok=True)
     with (CORPUS / "corpus.jsonl").open("w", encoding="utf-8") as out:
-        for item in records("train"):
+        for item in records(f"{SET}/train"):
             kept = {"_id": item["_id"], "title": "", "text": item["text"]}
             out.write(json.dumps({**kept, "label": item["relation"], "marked": item["marked"]}) + "\n")
     return CORPUS
@@ -89,7 +84,7 @@ def contexts(way: str, items: Sequence[Item], near: Mapping[str, Ranking]) -> li
     n = int(size or 0)
     if kind == "found":
         return [Context(query=_query(item), passages=near[item["_id"]].hits[:n]) for item in items]
-    train, made = records("train") if kind == "random" else [], []
+    train, made = records(f"{SET}/train") if kind == "random" else [], []
     for item in items:
         some = random.Random(f"{SEED} {item['_id']}").sample(train, n) if train else []
         hits = [
@@ -116,9 +111,9 @@ def voted(way: str, item: Item, near: Mapping[str, Ranking]) -> str:
 
 def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str) -> None:
     """Label what has no line yet."""
-    labels = (data_folder() / "semeval2010-re" / "relations.txt").read_text(encoding="utf-8").split()
+    labels = (data_folder() / SET / "relations.txt").read_text(encoding="utf-8").split()
     near = nearest(items)
-    most = Counter(item["relation"] for item in records("train")).most_common(1)[0][0]
+    most = Counter(item["relation"] for item in records(f"{SET}/train")).most_common(1)[0][0]
     asking = [way for way in ways if not way.startswith(("majority", "nearest"))]
     for way in (way for way in ways if way not in asking):
         for item in items:
@@ -131,7 +126,7 @@ def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str
         llm=llm, labels=labels, prompt="label_relation", text_field="marked", examples=DEPTH, max_words=120
     )
     for way in asking:
-        missing = [item for item in items if work.get(way, "semeval2010-re", item["_id"], model) is None]
+        missing = [item for item in items if work.get(way, SET, item["_id"], model) is None]
         for start in range(0, len(missing), TOGETHER):
             some = missing[start : start + TOGETHER]
             for item, answer in zip(some, generator.generate(contexts(way, some, near)), strict=True):
@@ -142,7 +137,7 @@ def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str
 
 
 def _line(way: str, model: str, item: Item, told: str, *, tokens: int, seconds: float) -> Line:
-    line = {"method": way, "set": "semeval2010-re", "qid": item["_id"], "settings": model}
+    line = {"method": way, "set": SET, "qid": item["_id"], "settings": model}
     return {**line, "told": told, "gold": item["relation"], "tokens": tokens, "seconds": round(seconds, 3)}
 
 
@@ -167,10 +162,10 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
     """Markdown: accuracy with 95% intervals and the difference to no examples, micro F1, tokens and seconds."""
     yield "| way | n | exact | to none [95%] | type alone | micro F1 | tokens | s |"
     yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
-    base = {line["qid"]: line for line in work.of("none", "semeval2010-re", model)}
+    base = {line["qid"]: line for line in work.of("none", SET, model)}
     for way in WAYS:
         settings = "no model" if way.startswith(("majority", "nearest")) else model
-        lines = [line for item in items if (line := work.get(way, "semeval2010-re", item["_id"], settings))]
+        lines = [line for item in items if (line := work.get(way, SET, item["_id"], settings))]
         if not lines:
             continue
         shared = [line for line in lines if line["qid"] in base and way != "none"]
@@ -186,14 +181,10 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
 def main() -> None:
     """Label what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
     parser.add_argument("--n", type=int, default=200)
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--work", type=Path, default=WORK)
-    options = parser.parse_args()
-    require_ways(parser, options.ways, WAYS)
+    options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, items = Work(options.work), drawn(options.n)
-    label_all(options.ways or WAYS, items, work, options.model)
+    label_all(options.ways, items, work, options.model)
     print(*table(work, items, options.model), sep="\n")
 
 

@@ -18,18 +18,15 @@ Every result is a line in a work file. The model runs in vLLM, so this wants its
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks.graphs import hybrid_nodes, vllm
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, require_ways
+from benchmarks.ways import difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from rag.core.picked import picked_of, with_picked
 from rag.core.ranking import in_this_order
@@ -52,14 +49,9 @@ SEED, TOGETHER, DEPTH = 20267, 16, 10
 Item = dict[str, Any]
 
 
-def records(part: str) -> list[Item]:
-    with gzip.open(data_folder() / SET / f"{part}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
 def drawn(n: int) -> list[Item]:
     """The first n questions of a fixed random order."""
-    items = records("qa")
+    items = records(f"{SET}/qa")
     random.Random(SEED).shuffle(items)
     return items[:n]
 
@@ -114,7 +106,7 @@ def snippets_of(ranking: Ranking) -> list[Snippet]:
 
 def extract_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str) -> None:
     """Extract where there is no line yet."""
-    found, texts = retrieved(items), {each["_id"]: each["text"] for each in records("corpus")}
+    found, texts = retrieved(items), {each["_id"]: each["text"] for each in records(f"{SET}/corpus")}
     llm = None
     for way in ways:
         settings = settings_of(way, model)
@@ -189,14 +181,10 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
 def main() -> None:
     """Extract what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
     parser.add_argument("--n", type=int, default=100, help="questions")
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--work", type=Path, default=WORK)
-    options = parser.parse_args()
-    require_ways(parser, options.ways, WAYS)
+    options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, items = Work(options.work), drawn(options.n)
-    extract_all(options.ways or WAYS, items, work, options.model)
+    extract_all(options.ways, items, work, options.model)
     print(*table(work, items, options.model), sep="\n")
     absent = {line["qid"]: line["gold_absent"] for way in WAYS for line in work.every(way, SET)}
     print(f"{sum(absent.values())} gold snippets are not in the text of their document and were left out")

@@ -22,8 +22,6 @@ Every result is a line in a work file. The model runs in vLLM, so this wants its
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +30,9 @@ from statistics import fmean
 from typing import Any, Literal
 
 from benchmarks.graphs import hybrid_nodes, vllm
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, require_ways
+from benchmarks.ways import difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.typed import LONGEST_ENTRY, MOST_ENTRIES, MOST_WORDS, TypedGenerator, entries_of
 from rag.core.types import Answer, Context, Document, Query, ScoredDocument
@@ -62,14 +60,9 @@ SHOTS_FILE = Path("runs/typed/shots.yaml")
 Item = dict[str, Any]
 
 
-def records(name: str, part: str) -> list[Item]:
-    with gzip.open(data_folder() / name / f"{part}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
 def shuffled(name: str) -> list[Item]:
     """All questions of a set in a fixed random order."""
-    items = records(name, "qa")
+    items = records(f"{name}/qa")
     random.Random(f"{SEED}:{name}").shuffle(items)
     return items
 
@@ -116,7 +109,7 @@ def own_abstract(item: Item, texts: Mapping[str, str]) -> Context:
 
 
 def write_shots(others: Sequence[Item], texts: Mapping[str, str]) -> str:
-    """A file of yes_no shots from questions that are not asked, and those of the other types that ragline has."""
+    """A file of yes_no shots from questions that are not asked."""
     import yaml
 
     shots = [
@@ -184,7 +177,7 @@ def accuracy(ways: Sequence[str], n: int, work: Work, model: str, llm: Any) -> N
     """Answer the questions of PubMedQA that have no line yet."""
     everything = shuffled("pubmedqa")
     items, others = everything[:n], everything[n:]
-    texts = {each["_id"]: each["text"] for each in records("pubmedqa", "corpus")}
+    texts = {each["_id"]: each["text"] for each in records("pubmedqa/corpus")}
     most = Counter(item["answers"][0] for item in others).most_common(1)[0][0]
     for way in ways:
         missing = [item for item in items if work.get(way, "pubmedqa", item["id"], settings_of(way, model)) is None]
@@ -196,7 +189,7 @@ def accuracy(ways: Sequence[str], n: int, work: Work, model: str, llm: Any) -> N
             continue
         own = [own_abstract(item, texts) for item in missing]
         asked = contexts("pubmedqa", missing, 3) if way == "found" else own
-        shots = {"zero": None, "two": "typed"}.get(way) if way in ("zero", "two") else write_shots(others, texts)
+        shots = {"zero": None, "two": "typed"}[way] if way in ("zero", "two") else write_shots(others, texts)
         generator = TypedGenerator(llm=llm, kind="yes_no", choices=CHOICES, shots=shots, max_words=300)
         for start in range(0, len(missing), TOGETHER):
             for item, answer in zip(
@@ -263,13 +256,9 @@ def accuracy_table(work: Work, n: int, model: str) -> Iterator[str]:
 def main() -> None:
     """Answer what is missing, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
     parser.add_argument("--n", type=int, default=100, help="questions of each set")
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--work", type=Path, default=WORK)
-    options = parser.parse_args()
-    require_ways(parser, options.ways, WAYS)
-    work, ways = Work(options.work), options.ways or WAYS
+    options = parsed(parser, WAYS, model=MODEL, work=WORK)
+    work, ways = Work(options.work), options.ways
     llm = vllm(options.model) if set(ways) - {"majority"} else None
     if checked := [way for way in ways if way in FORMS]:
         forms(checked, options.n, work, options.model, llm)

@@ -15,11 +15,8 @@ model runs in vLLM, so this wants its Python.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -27,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.graphs import vllm
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import mean_cell, require_ways
+from benchmarks.ways import mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Prompt, Query, Ranking
@@ -63,8 +60,7 @@ class Unread(ScriptedLLM):
 
 def items(n: int) -> list[Item]:
     """The first n of a fixed random order, one of each topic before the second of any."""
-    with gzip.open(data_folder() / "pathquestion" / "qa-2h.jsonl.gz", "rt", encoding="utf-8") as lines:
-        everything = [json.loads(line) for line in lines]
+    everything = records("pathquestion/qa-2h")
     random.Random(SEED).shuffle(everything)
     seen: dict[str, int] = {}
     order = []
@@ -150,17 +146,13 @@ def table(work: Work, some: Sequence[Item], *, model: str, hops: int, beam: int)
 def main() -> None:
     """Walk where it is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(WAYS)}; all of them when left out")
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--hops", type=int, default=2)
     parser.add_argument("--beam", type=int, default=2)
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--work", type=Path, default=WORK)
-    options = parser.parse_args()
-    require_ways(parser, options.ways, WAYS)
+    options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, some = Work(options.work), items(options.n)
     known = {"model": options.model, "hops": options.hops, "beam": options.beam}
-    walk_all(options.ways or WAYS, some, work, **known)
+    walk_all(options.ways, some, work, **known)
     print(*table(work, some, **known), sep="\n")
     print(f"the last gold triple is among BM25's first ten for {bm25(some):.2f} of {len(some)}")
 

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from statistics import fmean
 
 from rag.evaluate.significance import mean_interval, paired_randomisation
+
+
+def parsed(parser: argparse.ArgumentParser, ways: Sequence[str], *, model: str, work: Path) -> argparse.Namespace:
+    """The arguments, with those that such benchmarks share: ways, all where none is named, the model, the work file."""
+    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(ways)}; all of them when left out")
+    parser.add_argument("--model", default=model)
+    parser.add_argument("--work", type=Path, default=work)
+    options = parser.parse_args()
+    require_ways(parser, options.ways, ways)
+    options.ways = options.ways or list(ways)
+    return options
 
 
 def require_ways(parser: argparse.ArgumentParser, asked: Collection[str], known: Collection[str]) -> None:

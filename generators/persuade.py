@@ -34,7 +34,7 @@ from rag.stages.checks.model import ModelChecker
 from rag.stages.checks.words import WordsChecker
 from rag.stages.cite import attribute
 from rag.stages.passages import defused
-from rag.stages.writing import write
+from rag.stages.writing import require_sampling, write
 
 logger = logging.getLogger(__name__)
 
@@ -162,8 +162,7 @@ class PersuadeGenerator:
         by = "generate.persuade"
         require_positive(by, sections=sections, passages=passages, max_tokens=max_tokens, plan_tokens=plan_tokens)
         require_one_of(by, get_args(Check), check=check)
-        if not temperature >= 0:
-            raise ValueError(f"{by}: temperature must be 0 or above, got {temperature}")
+        require_sampling(by, temperature=temperature)
         if not goal.strip():
             raise ValueError(f"{by}: goal must say what the reply is to bring about, got {goal!r}")
         _require_no_contradiction(by, prefer, avoid)
@@ -205,11 +204,11 @@ class PersuadeGenerator:
 
     def drafts(self, queries: Sequence[Query]) -> list[str]:
         """What the model writes out of its own head, one text per query, in order."""
-        return self._ask([(turn, self._draft_prompt(turn)) for turn in map(_turn, queries)], self._writing, _plain)
+        return self._drafts([_Turn(query=query) for query in queries])
 
     def backed(self, claims: Sequence[tuple[Query, str]]) -> list[bool | None]:
         """Whether passages have each claim, as the check says; None where it has no content that could be weighed."""
-        return [each for each, _ in self._verdicts([(_turn(query), claim) for query, claim in claims])]
+        return [each for each, _ in self._verdicts([(_Turn(query=query), claim) for query, claim in claims])]
 
     def _find_what_was_asked(self, turns: Sequence[_Turn]) -> None:
         """Facts for what the last turn asks, where it asks for any."""
@@ -221,8 +220,7 @@ class PersuadeGenerator:
 
     def _write_sections(self, turns: Sequence[_Turn]) -> None:
         """A draft, its sentences with their strategies and claims; those with a strategy to be avoided go."""
-        drafts = self._ask([(turn, self._draft_prompt(turn)) for turn in turns], self._writing, _plain)
-        for turn, draft in zip(turns, drafts, strict=True):
+        for turn, draft in zip(turns, self._drafts(turns), strict=True):
             spans = list(sentences(draft))[: self.sections]
             turn.sections = [_Section(text=in_one_line(draft[start:end])) for start, end in spans]
             turn.counts["sections"] += len(turn.sections)
@@ -313,9 +311,12 @@ class PersuadeGenerator:
         texts = self._ask(asked, self._writing, _plain)
         return {turn.query.qid: text for turn, text in zip(turns, texts, strict=True)}
 
-    def _draft_prompt(self, turn: _Turn) -> Prompt:
+    def _drafts(self, turns: Sequence[_Turn]) -> list[str]:
         wanted = ", ".join(in_one_line(name) for name in self.prefer) or "whichever fits"
-        return self._draft.render(goal=self.goal, dialogue=turn.dialogue, strategies=wanted)
+        asked = [
+            (turn, self._draft.render(goal=self.goal, dialogue=turn.dialogue, strategies=wanted)) for turn in turns
+        ]
+        return self._ask(asked, self._writing, _plain)
 
     def _ask(
         self, asked: Sequence[tuple[_Turn, Prompt]], params: SamplingParams, read: Callable[[str], str]
@@ -328,8 +329,7 @@ class PersuadeGenerator:
 
     def _answer(self, turn: _Turn, text: str | None) -> Answer:
         context = Context(query=turn.query, passages=tuple(turn.evidence.values()))
-        told: Counter[str] = turn.counts + Counter(section.state for section in turn.sections)
-        counts = {name: n for name, n in told.items() if n}
+        counts = dict(turn.counts + Counter(section.state for section in turn.sections))
         detail = "; ".join(f"{section.strategy}: {section.state}" for section in turn.sections)
         status = "no_answer" if text is None else status_of(text, refusal="")
         outcome = Outcome(detail=detail, counts=counts)
@@ -353,10 +353,6 @@ def _require_no_contradiction(by: str, prefer: Sequence[str], avoid: Sequence[st
     both = [name for name in prefer if folded(name) in {folded(other) for other in avoid}]
     if both:
         raise ValueError(f"{by}: '{both[0]}' stands in both prefer and avoid; take it out of one of them")
-
-
-def _turn(query: Query) -> _Turn:
-    return _Turn(query=query)
 
 
 def _plain(text: str) -> str:

@@ -22,6 +22,7 @@ from rag.core.powers import kept_forms, lacking, require_choosing
 from rag.core.protocols import LLM, ChoosingLLM
 from rag.core.replies import folded, list_form, parse_list, without_reasoning
 from rag.core.types import Answer, Completion, Context, Document, Outcome, Prompt, SamplingParams, ScoredDocument, Usage
+from rag.core.verbatim import occurrences
 from rag.core.words import first_words, in_one_line
 from rag.ingest.sentences import sentences
 from rag.stages.cite import attribute
@@ -196,7 +197,8 @@ class TypedGenerator:
 
     def _choice(self, context: Context, completion: Completion) -> Answer:
         said = folded(without_reasoning(completion.text))
-        named = next((choice for choice in self.choices if said.startswith(folded(choice))), None)
+        first = [choice for choice in self.choices if (0, len(folded(choice))) in occurrences(folded(choice), said)]
+        named = next(iter(first), None)
         outcome = Outcome()
         if named is None:
             detail = f"the reply begins with none of {', '.join(self.choices)}"
@@ -288,7 +290,7 @@ def _documents(passages: Sequence[ScoredDocument]) -> list[Document]:
 
 
 def _within(text: str, words: int) -> tuple[str, int]:
-    """The sentences of a text that have at most so many words together, and how many were left out; the first always stays."""
+    """The sentences of a text that have at most so many words together, and how many were left out. A longer first one is cut."""
     spans = list(sentences(text))
     kept = 0
     for number, (_, end) in enumerate(spans, start=1):

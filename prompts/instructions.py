@@ -17,7 +17,6 @@ from pathlib import Path
 from prompts import template
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.inputs import note_prompt
-from rag.core.yaml_source import parse_yaml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +45,9 @@ def read_instructions(path: Path, *, source: str) -> Instructions:
     """A list in a file.
 
     Raises:
-        SpecError: the file is no list of different texts.
+        SpecError: the file cannot be read, or is no list of different texts.
     """
-    data = path.read_bytes()
-    content = parse_yaml(data.decode("utf-8"), name=f"instructions '{source}'").data
+    data, content = template.read_yaml(path, name=f"instructions '{source}'")
     texts = content.get("instructions") if isinstance(content, dict) else None
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise SpecError(f"instructions '{source}' must hold 'instructions', a list of texts")

@@ -25,7 +25,6 @@ from rag.core.inputs import note_prompt
 from rag.core.protocols import LLM
 from rag.core.replies import folded
 from rag.core.types import Message, Prompt
-from rag.core.yaml_source import parse_yaml
 
 _OWN = ("reply", "kind")
 
@@ -91,13 +90,7 @@ def load_shots(name_or_path: str) -> Shots:
         raise SpecError(f"no shots named '{name_or_path}'. {did_you_mean(name_or_path, known)}")
     path = Path(name_or_path).expanduser() if own else folder / f"{name_or_path}.yaml"
     name = f"shots '{name_or_path}'"
-    try:
-        data = template.bytes_of(path)
-        content = parse_yaml(data.decode("utf-8"), name=name).data
-    except OSError as cause:
-        raise SpecError(f"{name} cannot be read: {cause.strerror}") from cause
-    except UnicodeDecodeError as cause:
-        raise SpecError(f"{name} is not UTF-8: {cause.reason} at byte {cause.start}. Save it as UTF-8.") from cause
+    data, content = template.read_yaml(path, name=name)
     listed = content.get("shots") if isinstance(content, dict) else None
     if not isinstance(listed, list) or not listed:
         raise SpecError(f"{name} must hold 'shots', a list of examples")

@@ -97,11 +97,8 @@ def load(name_or_path: str) -> PromptTemplate:
             f"no prompt named '{name_or_path}'. {did_you_mean(name_or_path, available())} "
             "A prompt of your own is given by its path, such as ./mine.yaml."
         )
-    try:
-        data = bytes_of(path)
-    except OSError as cause:
-        raise SpecError(f"prompt file '{path}' cannot be read: {cause.strerror}") from cause
-    template = _parsed(data, source=name_or_path)
+    name = f"prompt file '{name_or_path}'"
+    template = _parsed(*read_yaml(path, name=name), source=name_or_path, name=name)
     note_prompt(name_or_path, template.sha256)
     return template
 
@@ -111,28 +108,28 @@ def is_path(name_or_path: str) -> bool:
     return "/" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
 
 
-def bytes_of(path: Path) -> bytes:
-    """The file, if it is one that ends, and soon.
+def read_yaml(path: Path, *, name: str) -> tuple[bytes, Any]:
+    """The bytes of a file, if it is one that ends, and soon, and what they say as YAML. `name`: how messages call it.
 
     Raises:
-        SpecError: it is no regular file, or too large.
-        OSError: it cannot be read.
+        SpecError: it cannot be read, is no regular file, too large, or no YAML in UTF-8.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise SpecError(f"prompt file '{path}' is not a regular file")
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise SpecError(f"prompt file '{path}' has more than {MAX_BYTES:,} bytes. Give a shorter prompt.")
-    return data
-
-
-def _parsed(data: bytes, *, source: str) -> PromptTemplate:
-    name = f"prompt file '{source}'"
     try:
-        content = parse_yaml(data.decode("utf-8"), name=name).data
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SpecError(f"{name} is not a regular file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as cause:
+        raise SpecError(f"{name} cannot be read: {cause.strerror}") from cause
+    if len(data) > MAX_BYTES:
+        raise SpecError(f"{name} has more than {MAX_BYTES:,} bytes. Give a shorter one.")
+    try:
+        return data, parse_yaml(data.decode("utf-8"), name=name).data
     except UnicodeDecodeError as cause:
         raise SpecError(f"{name} is not UTF-8: {cause.reason} at byte {cause.start}. Save it as UTF-8.") from cause
+
+
+def _parsed(data: bytes, content: Any, *, source: str, name: str) -> PromptTemplate:
     if not isinstance(content, dict):
         raise SpecError(f"{name} must hold a mapping of {', '.join(_FIELDS)}")
     problems = [f"{name}: {problem}" for problem in _problems(content)]

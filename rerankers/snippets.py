@@ -126,14 +126,14 @@ class SnippetsReranker:
         """Let the model copy snippets out of every passage, in one batch."""
         started = perf_counter()
         asked = [(each, place) for each in found for place in range(len(each.work.documents))]
+        if not asked:
+            return
         renders = [
             lambda words, each=each, place=place: self.prompt.render(
                 question=each.question, passage=_shown(each.work.documents[place], words)
             )
             for each, place in asked
         ]
-        if not asked:
-            return
         fits = fitted(self.llm, renders, words=self.max_words, rooms=[self.max_tokens] * len(asked))
         shots = [self._shots(each.question) for each, _ in asked]
         requests = prompts.with_shots(self.llm, [one.prompt for one in fits], shots, room=self.max_tokens)

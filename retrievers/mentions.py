@@ -33,7 +33,7 @@ from rag.core.types import (
     ScoredDocument,
     Usage,
 )
-from rag.core.verbatim import occurrences, outermost
+from rag.core.verbatim import Span, occurrences, outermost
 from rag.core.words import first_words, in_one_line
 from retrievers.index.protocol import Index
 from retrievers.missed import Missed
@@ -80,12 +80,12 @@ class _Search:
 
     def add(self, document: Document, quoted: Sequence[str], score: float) -> None:
         """A passage with what the model copied out of it."""
-        spans: dict[tuple[int, int], None] = {}
+        spans: list[Span] = []
         for quotation in dict.fromkeys(quoted):
             places = occurrences(quotation, document.text)
             self.counts["not_in_text"] += not places
-            spans |= dict.fromkeys(places)
-        kept = outermost([*spans])
+            spans += places
+        kept = outermost(spans)
         self.marks.append(bool(kept))
         if kept:
             self.names |= dict.fromkeys(document.text[start:end] for start, end in kept)

@@ -75,6 +75,7 @@ def test_yes_or_no_is_weighed_and_not_written() -> None:
         ("Yes, it does.", "yes", {"yes_no": 1}),
         ("<think>no?</think> yes", "yes", {"yes_no": 1}),
         ("NO", "no", {"yes_no": 1}),
+        ("Nothing is said of it.", "no", {"yes_no": 1, "unread": 1}),
         ("It depends.", "no", {"yes_no": 1, "unread": 1}),
         ("", "no", {"yes_no": 1, "unread": 1}),
     ],

@@ -92,6 +92,8 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
         load_shots("tped")
     with pytest.raises(SpecError, match="cannot be read"):
         load_shots(str(tmp_path / "none.yaml"))
+    with pytest.raises(SpecError, match=r"^shots '.*' is not a regular file"):
+        load_shots(f"{tmp_path}/")
     (tmp_path / "latin.yaml").write_bytes("shots: [é]".encode("latin-1"))
     with pytest.raises(SpecError, match="is not UTF-8"):
         load_shots(str(tmp_path / "latin.yaml"))

@@ -125,7 +125,7 @@ def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "long.yaml").write_text(GOOD + "#" * (MAX_BYTES - len(GOOD)))
     assert load(f"{tmp_path}/long.yaml").variables == ("name", "thing")
     (tmp_path / "long.yaml").write_text(GOOD + "#" * (MAX_BYTES - len(GOOD) + 1))
-    with pytest.raises(SpecError, match=r"has more than 262,144 bytes\. Give a shorter prompt\."):
+    with pytest.raises(SpecError, match=r"has more than 262,144 bytes\. Give a shorter one\."):
         load(f"{tmp_path}/long.yaml")
 
 
