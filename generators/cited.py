@@ -35,6 +35,7 @@ from rag.core.types import NO_USAGE, Answer, AnswerDelta, Completion, Context, O
 from rag.stages.cite import aim_at, attribute, with_similarity
 from rag.stages.markers import Aim, CheckedText, MarkerFilter, check_markers
 from rag.stages.passages import numbered
+from rag.stages.writing import require_sampling
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +95,7 @@ class CitedGenerator:
         likelihood: bool = False,
     ) -> None:
         require_positive("generate.cited", max_tokens=max_tokens)
-        if not temperature >= 0:
-            raise ValueError(f"generate.cited: temperature must be 0 or above, got {temperature}")
+        require_sampling("generate.cited", temperature=temperature)
         require_share("generate.cited", threshold=threshold, margin=margin)
         require_one_of("generate.cited", get_args(Markers), markers=markers)
         self.llm, self.max_tokens = llm, max_tokens

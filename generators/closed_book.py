@@ -17,6 +17,7 @@ from rag.core.arguments import require_positive
 from rag.core.completions import usage_of, with_history
 from rag.core.protocols import LLM
 from rag.core.types import Answer, AnswerDelta, Completion, Context, Prompt, Query, SamplingParams
+from rag.stages.writing import require_sampling
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,7 @@ class ClosedBookGenerator:
         seed: int = 0,
     ) -> None:
         require_positive("generate.closed_book", max_tokens=max_tokens)
-        if not temperature >= 0:
-            raise ValueError(f"generate.closed_book: temperature must be 0 or above, got {temperature}")
+        require_sampling("generate.closed_book", temperature=temperature)
         self.llm, self.max_tokens = llm, max_tokens
         self.prompt = prompts.load(prompt)
         self.prompt.require("question", by="generate.closed_book")
