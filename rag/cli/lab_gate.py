@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from rag.cli.console import say, say_json
+from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.core.files import write_atomically
 from rag.lab.gate import load_suite, run_gate
@@ -17,13 +18,13 @@ NOT_PASSED = 1
 
 def run(given: Namespace) -> int:
     """Run every check of the suite, print the verdicts, and write the reports that are asked for."""
+    reports = (("--junit", given.junit, junit), ("--markdown", given.markdown, markdown))
+    files = [(writable(file, option=option), written) for option, file, written in reports if file]
     with progress_bar() as progress:
         out = Path(given.out) if given.out else None
         report = run_gate(load_suite(given.suite), out=out, accept=given.accept, progress=progress)
-    if given.junit:
-        write_atomically(Path(given.junit), junit(report))
-    if given.markdown:
-        write_atomically(Path(given.markdown), markdown(report))
+    for file, written in files:
+        write_atomically(file, written(report))
     if given.json:
         say_json(report.as_dict())
     else:

@@ -10,8 +10,8 @@ from tempfile import NamedTemporaryFile
 from rag.core.errors import SpecError
 
 
-def writable(given: str) -> Path:
-    """The file to write, before the work that it is for.
+def writable(given: str, *, option: str = "--out") -> Path:
+    """The file to write, before the work that it is for. `option`: what names it.
 
     Raises:
         SpecError: nothing can be written there.
@@ -25,6 +25,6 @@ def writable(given: str) -> Path:
             pass
     except OSError as cause:
         raise SpecError(
-            f"--out '{out}' cannot be written: {cause.strerror}. Name a file in a folder of yours."
+            f"{option} '{out}' cannot be written: {cause.strerror}. Name a file in a folder of yours."
         ) from cause
     return out

@@ -113,9 +113,9 @@ def load_beir(folder: str | Path, *, within: str | None = None) -> Dataset:
         SpecError: nothing of the layout is there, or a query is malformed.
     """
     folder = Path(folder)
-    corpus = _either(folder / "corpus.jsonl")
-    queries = _either(folder / "queries.jsonl")
-    qa = _either(folder / "qa.jsonl")
+    corpus = plain_or_packed(folder / "corpus.jsonl")
+    queries = plain_or_packed(folder / "queries.jsonl")
+    qa = plain_or_packed(folder / "qa.jsonl")
     splits = {
         path.name.removesuffix(".gz").removesuffix(".tsv"): path
         for path in sorted((folder / "qrels").glob("*"))
@@ -135,7 +135,7 @@ def load_beir(folder: str | Path, *, within: str | None = None) -> Dataset:
     )
 
 
-def _either(path: Path) -> Path | None:
+def plain_or_packed(path: Path) -> Path | None:
     """The plain file, else the gzipped one, else None."""
     return next((p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file()), None)
 

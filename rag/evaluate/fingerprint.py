@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rag.core.errors import SpecError
 from rag.core.lines import opened
-from rag.evaluate.beir import Dataset
+from rag.evaluate.beir import Dataset, plain_or_packed
 
 
 def fingerprint(dataset: Dataset, splits: Iterable[str]) -> dict[str, str]:
@@ -21,10 +21,10 @@ def fingerprint(dataset: Dataset, splits: Iterable[str]) -> dict[str, str]:
         SpecError: a file cannot be read.
     """
     judged = {f"judgements of {split}": dataset.splits[split] for split in splits if split in dataset.splits}
-    queries = [path for name in ("queries.jsonl", "queries.jsonl.gz") if (path := dataset.folder / name).is_file()][:1]
+    queries = plain_or_packed(dataset.folder / "queries.jsonl")
     parts = {
         "corpus": dataset.corpus,
-        "queries": queries,
+        "queries": [queries] if queries else [],
         "answers": [dataset.qa] if dataset.qa else [],
         **{name: [path] for name, path in judged.items()},
     }

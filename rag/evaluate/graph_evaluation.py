@@ -215,6 +215,7 @@ def _run(pipeline: Pipeline, plan: Plan, target: str, progress: Progress) -> Out
         batch = plan.queries[start : start + BATCH]
         result = pipeline.run(batch, to=target)
         add_result(outputs, result)
+        outputs.trails += trails_of(result, ranking_nodes)
         if plan.answers:
             outputs.lines += answer_lines(result, {query.qid: identities.key(query) for query in batch})
         progress("asking" if plan.answers else "searching", start + len(batch), len(plan.queries))
@@ -225,7 +226,6 @@ def add_result(outputs: Outputs, result: RunResult) -> None:
     """Add what became of a batch: rankings of the nodes that `outputs` names, answers, costs and failures."""
     for name, rankings in outputs.rankings.items():
         rankings += [replace(ranking, hits=_light(ranking.hits)) for ranking in result.records[name]]
-    outputs.trails += trails_of(result, list(outputs.rankings))
     for answer in result.answers:
         context = replace(answer.context, passages=_light(answer.context.passages))
         outputs.answers.append(replace(answer, context=context))

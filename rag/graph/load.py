@@ -6,16 +6,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.yaml_source import Source, parse_yaml
-from rag.graph.spec import Body, GraphSpec, InnerGraph, Node, Part, Spec
+from rag.graph.form import form_problems
+from rag.graph.spec import GraphSpec, Spec
 from rag.graph.transforms import with_models
-from retrievers.index.settings import IndexSettings, settings_form
-
-_NAMED: dict[str, type[BaseModel]] = {"models": Part, "nodes": Node, "graphs": InnerGraph}
-"""Sections whose keys are names of one's own."""
 
 
 def builtin_names() -> list[str]:
@@ -70,43 +67,10 @@ def spec_of(source: Source) -> Spec:
     try:
         graph = GraphSpec.model_validate(source.data)
     except ValidationError as error:
-        raise SpecError(*(_problem(source, e) for e in error.errors())) from None
+        raise SpecError(*form_problems(source, error, GraphSpec, whole="the graph")) from None
     return _checked(graph, source)
 
 
 def _checked(graph: GraphSpec, source: Source) -> Spec:
     """With the models that transforms name put where they are named, so that the index section stands alone."""
     return Spec(graph=with_models(graph, source), source=source)
-
-
-def _problem(source: Source, error: Any) -> str:
-    place = tuple(error["loc"])
-    path = ".".join(str(p) for p in place) or "the graph"
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(place[:-1])
-        message = f"unknown key. {did_you_mean(str(place[-1]), known)}" if known else "unknown key"
-    elif error["type"] == "missing":
-        message = "is missing"
-    else:
-        message = f"{error['msg'][0].lower()}{error['msg'][1:]}, got {str(error['input'])[:80]!r}"
-    return f"{source.where(place)}: {path}: {message}"
-
-
-def _fields_at(place: tuple[str | int, ...]) -> list[str]:
-    """Keys that the format allows at a place; empty where names are free."""
-    model: type[BaseModel] = GraphSpec
-    rest = list(place)
-    while rest:
-        step = rest.pop(0)
-        if issubclass(model, GraphSpec | Body) and step in _NAMED:
-            if not rest:
-                return []
-            rest.pop(0)
-            model = _NAMED[str(step)]
-        else:
-            field = model.model_fields.get(str(step))
-            inner = field.annotation if field else None
-            if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-                return []
-            model = settings_form() if inner is IndexSettings else inner
-    return [str(f.alias or name) for name, f in model.model_fields.items()]

@@ -144,7 +144,7 @@ def _parsed(line: bytes) -> tuple[dict[str, Any] | None, str]:
 def _damaged(path: Path, number: int, trouble: str) -> SpecError:
     return SpecError(
         f"{path}:{number} is damaged, and not by a kill: {trouble}. Put the line back as it was, or delete it: what it says "
-        "counts as not done then, and is done again. Keep corrected answers in a file of their own"
+        "counts as not done then, and is done again. Keep corrections in a file of their own"
     )
 
 

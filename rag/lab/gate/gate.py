@@ -19,7 +19,7 @@ from rag.evaluate.scope import measure_name
 from rag.graph.check import check as check_graph
 from rag.graph.load import load_spec
 from rag.graph.spec import Spec
-from rag.lab.gate.lock import changes, lock_of, read_lock, write_lock
+from rag.lab.gate.lock import Fingerprints, changes, lock_of, read_lock, write_lock
 from rag.lab.gate.suite import Check, Suite
 from rag.lab.gate.verdicts import Requirement, Verdict, judge
 
@@ -110,7 +110,7 @@ def run_gate(suite: Suite, *, out: Path | None = None, accept: bool = False, pro
     """
     ready = _all_ready(suite)
     lock = lock_of(suite.path)
-    before = {} if accept and _is_damaged(lock) else read_lock(lock)
+    before = _before(lock, accept=accept)
     fingerprints = {each.name: each.fingerprint for each in ready}
     changed = changes(before, fingerprints)
     if changed and not accept:
@@ -129,6 +129,16 @@ def run_gate(suite: Suite, *, out: Path | None = None, accept: bool = False, pro
     if fingerprints != before:
         write_lock(lock, fingerprints)
     return GateReport(suite=str(suite.path), checks=reports, accepted=changed)
+
+
+def _before(lock: Path, *, accept: bool) -> Fingerprints:
+    """What the data were; nothing where that is damaged and whatever they are now is accepted."""
+    try:
+        return read_lock(lock)
+    except SpecError:
+        if accept:
+            return {}
+        raise
 
 
 def _all_ready(suite: Suite) -> list[_Ready]:
@@ -234,11 +244,3 @@ def _folders(out: Path | None) -> Iterator[Path]:
 def _folder_name(number: int, check: str) -> str:
     """A check's folder; its name may be anything, and so is only hinted at."""
     return f"{number:02d}-{''.join(c if c.isascii() and c.isalnum() else '-' for c in check)[:60]}"
-
-
-def _is_damaged(lock: Path) -> bool:
-    try:
-        read_lock(lock)
-    except SpecError:
-        return True
-    return False

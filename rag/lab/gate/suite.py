@@ -16,15 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.yaml_source import Source, parse_yaml
+from rag.graph.form import form_problems
 from rag.graph.load import builtin_names
 from rag.lab.gate.verdicts import Kind, Requirement
-from retrievers.index.settings import IndexSettings, settings_form
+from retrievers.index.settings import IndexSettings
 
 Figure = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -143,25 +144,5 @@ def load_suite(path: str | Path) -> Suite:
     try:
         file = SuiteFile.model_validate(source.data)
     except ValidationError as error:
-        raise SpecError(*(_problem(source, each) for each in error.errors())) from None
+        raise SpecError(*form_problems(source, error, SuiteFile, whole="the suite")) from None
     return Suite(path=path, source=source, checks=file.checks)
-
-
-def _problem(source: Source, error: Any) -> str:
-    place = tuple(error["loc"])
-    path = ".".join(map(str, place)) or "the suite"
-    if error["type"] == "extra_forbidden":
-        message = f"unknown key. {did_you_mean(str(place[-1]), _known(place[:-1]))}"
-    elif error["type"] == "missing":
-        message = "is missing"
-    elif error["type"] == "value_error":
-        message = str(error["ctx"]["error"])
-    else:
-        message = f"{error['msg'][0].lower()}{error['msg'][1:]}, got {str(error['input'])[:80]!r}"
-    return f"{source.where(place)}: {path}: {message}"
-
-
-def _known(place: tuple[str | int, ...]) -> list[str]:
-    """Keys that the format has at a place."""
-    forms: dict[int, type[BaseModel]] = {0: SuiteFile, 2: Check, 3: settings_form(), 4: Wanted}
-    return [*forms[len(place)].model_fields] if len(place) in forms else []

@@ -110,8 +110,8 @@ def sweep(
                 language=spec.graph.index.analyzer.language,
                 progress=progress,
             )
-            all_rounds = rounds(len(numbers), len(tuning.queries), batch=BATCH) if halve else []
-            all_rounds = all_rounds or [Round(settings=len(numbers), queries=len(tuning.queries))]
+            n = len(tuning.queries)
+            all_rounds = rounds(len(numbers), n, batch=BATCH) if halve else [Round(settings=len(numbers), queries=n)]
             known = _tune(run, tuning, numbers, all_rounds, settings, measure)
             chosen = _best(known, measure)
             result = _report(run, tuning, reporting, chosen, settings, measure)
@@ -271,11 +271,11 @@ def _best(known: Mapping[int, Tuned], measure: str) -> int:
 
 def _report(run: _Run, tuning: Plan, plan: Plan, chosen: int, settings: Sequence[Setting], measure: str) -> Result:
     """The chosen setting and the graph as it was, on the queries that nothing was chosen by."""
+    known = run.through(tuning, [chosen], begin=0, end=len(tuning.queries), what="tuning")[chosen]
     asked = list(dict.fromkeys([0, chosen]))
     lines = run.through(plan, asked, begin=0, end=len(plan.queries), what="reporting")
     before, after = evaluation_of(lines[0]), evaluation_of(lines[chosen])
     label = settings[chosen].label
-    known = run.through(tuning, [chosen], begin=0, end=len(tuning.queries), what="tuning")[chosen]
     compared = None if chosen == 0 else compare_runs(before, {label: after}, measures=[measure])[label][0]
     return Result(
         label=label,

@@ -57,7 +57,5 @@ def best_graph(report: SweepReport, chosen: Setting) -> str:
     ]
     # A line of JSON has no line break in it, whatever a name says, and so cannot leave its comment.
     comments = "".join(f"# {json.dumps(line)[1:-1]}\n" for line in evidence)
-    body = yaml.safe_dump(
-        json.loads(json.dumps(chosen.data)), sort_keys=False, allow_unicode=True, default_flow_style=None, width=_WIDTH
-    )
+    body = yaml.safe_dump(chosen.data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=_WIDTH)
     return comments + body

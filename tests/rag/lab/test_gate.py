@@ -213,10 +213,14 @@ def test_a_lock_that_is_damaged_is_refused_until_it_is_accepted(made_up: Path, t
         ("version: 1\nchecks:\n  a: {dataset: d}\n  a: {dataset: e}", "gate.yaml:4: 'a' is written twice"),
         (
             "version: 1\nchecks:\n  a: {dataset: d, graph: bm25, index: {chnking: {}}, measures: {AP: {at_least: 1}}}",
-            "chnking",
+            "checks.a.index.chnking: unknown key. Did you mean 'chunking'",
+        ),
+        (
+            "version: 1\nchecks:\n  a: {dataset: d, graph: bm25, index: {chunking: {tokns: 1}}, measures: {AP: {at_least: 1}}}",
+            "checks.a.index.chunking.tokns: unknown key. Did you mean 'tokens'",
         ),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_a_suite_of_another_form_is_told_with_its_line(text: str, says: str, tmp_path: Path, rag: Command) -> None:
     (tmp_path / "gate.yaml").write_text(text)
@@ -247,6 +251,17 @@ def test_what_a_suite_names_is_looked_for_before_anything_runs(
         run_gate(load_suite(tmp_path / "gate.yaml"), out=tmp_path / "runs")
     assert says in str(told.value)
     assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "gate.lock.json").exists()
+
+
+@pytest.mark.parametrize("option", ["--junit", "--markdown"])
+def test_a_report_that_cannot_be_written_is_told_before_anything_runs(
+    option: str, made_up: Path, tmp_path: Path, rag: Command
+) -> None:
+    suite = suite_of(tmp_path, made_up)
+    code, _, told = rag("lab", "gate", "--suite", suite, option, suite / "report")
+    assert code == 2
+    assert f"{option} '{suite / 'report'}' cannot be written" in told
     assert not (tmp_path / "gate.lock.json").exists()
 
 
