@@ -5,6 +5,7 @@
     no-news   `generate.forecast` without passages
     found     hybrid search under `date <= cut-off`, the first five items
     recent    the first twenty of them by relevance times recency, `rerank.recency`, the first five
+    summed    the same five, of each of which the model first writes what bears on the question
 
 Passages later than the cut-off are counted, and there must be none. Every forecast is one line in a work file. Ten even bins
 give the calibration. The model runs in vLLM, so this wants its Python.
@@ -25,7 +26,7 @@ from typing import Any
 from benchmarks.graphs import hybrid_nodes, vllm_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, parsed
+from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from rag.core.types import Answer, Query
 from rag.evaluate.beir import load_beir
@@ -35,7 +36,7 @@ from rag.pipeline import load_pipeline
 
 WORK = RESULTS / "forecasts.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"
-WAYS = ("base", "crowd", "no-news", "found", "recent")
+WAYS = ("base", "crowd", "no-news", "found", "recent", "summed")
 SEED, TOGETHER, BINS = 20266, 16, 10
 _YES = re.compile(r"Yes ([\d.]+)%")
 Item = dict[str, Any]
@@ -52,12 +53,14 @@ def drawn() -> list[Item]:
 def graph(way: str, model: str) -> dict[str, Any]:
     """What is read before the forecast."""
     nodes = hybrid_nodes(20)
-    if way == "recent":
+    if way in ("recent", "summed"):
         nodes["recent"] = {"use": "rerank.recency", "in": "fused", "k": 5, "with": {"llm": "writer", "max_words": 60}}
-    last = "recent" if way == "recent" else "fused"
+    last = "recent" if "recent" in nodes else "fused"
     most = {"llm": "writer", "max_tokens": 1500, "max_passages": 5}
     nodes["context"] = {"use": "assemble.token_budget", "in": last, "with": most}
     nodes["answer"] = {"use": "generate.forecast", "in": "context", "with": {"llm": "writer"}}
+    if way == "summed":
+        nodes["answer"]["with"]["summary"] = "forecast_summary"
     return {"version": 1, "models": {"writer": vllm_part(model)}, "nodes": nodes, "output": "answer"}
 
 
@@ -142,7 +145,7 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
         yield (
             f"| {way} | {len(lines)} | {mean_cell([brier(line) for line in lines], digits=3)} | {beside} "
             f"| {calibration(lines):.3f} | {sum(line['late'] for line in lines)} "
-            f"| {fmean(line['tokens'] for line in lines):.0f} | {fmean(line['seconds'] for line in lines):.2f} |"
+            f"| {cost_cells(lines, 'tokens', digits=0)} | {cost_cells(lines, 'seconds', digits=2)} |"
         )
 
 
@@ -151,7 +154,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=150)
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
-    work, items = Work(options.work), drawn()[: options.n]
+    work, items = Work(options.work, busy=options.busy), drawn()[: options.n]
     forecast_all(options.ways, items, work, options.model)
     print(*table(work, items, options.model), sep="\n")
     return int(any(line["late"] for way in WAYS for line in work.latest(way, "forecast")))

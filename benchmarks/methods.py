@@ -23,6 +23,7 @@ from benchmarks.methods_run import Runner
 from benchmarks.methods_sets import SETS
 from benchmarks.methods_study import STUDIES
 from benchmarks.methods_table import write_pages
+from benchmarks.ways import add_busy
 from benchmarks.work_lines import Work
 
 FOLDER = Path("build/methods")
@@ -57,14 +58,12 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", metavar="WORD", help="only methods whose name has one of these in it")
     parser.add_argument("--limit", type=int, help="queries per set; all of the study otherwise")
-    parser.add_argument(
-        "--busy", action="store_true", help="the machine has other work: the lines' seconds do not count"
-    )
+    add_busy(parser)
     parser.add_argument("--lines", type=Path, help="the work file, if not the study's")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where indexes are kept")
     options = parser.parse_args()
     study = STUDIES[options.study]
-    lines = Work(options.lines or study.lines)
+    lines = Work(options.lines or study.lines, busy=options.busy)
     failed = list[Cell]()
     if not options.table:
         wanted = [
@@ -73,7 +72,7 @@ def main() -> int:
             if cell.declared.name in options.sets
             and (not options.methods or any(word in cell.method.name for word in ["plain", *options.methods]))
         ]
-        runner, limit = Runner(lines, options.folder, study, busy=options.busy), options.limit or study.queries
+        runner, limit = Runner(lines, options.folder, study), options.limit or study.queries
         failed = run(runner, wanted, limit=limit, minutes=options.minutes)
     if options.lines is None:
         write_pages(lines, study=study)

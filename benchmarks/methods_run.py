@@ -46,13 +46,10 @@ Way = Callable[[Cell, Bench, Sequence[Query]], Timed]
 
 
 class Runner:
-    """Opens sets, makes components, runs cells. Everything heavy is loaded when it is first needed, and once.
+    """Opens sets, makes components, runs cells. Everything heavy is loaded when it is first needed, and once."""
 
-    `busy`: other programs run beside this, so seconds are no figure: lines say so.
-    """
-
-    def __init__(self, lines: Work, folder: Path, study: Study = SMALL, *, busy: bool = False) -> None:
-        self._lines, self._folder, self._study, self._busy = lines, folder, study, busy
+    def __init__(self, lines: Work, folder: Path, study: Study = SMALL) -> None:
+        self._lines, self._folder, self._study = lines, folder, study
         self._benches: dict[str, Bench] = {}
         self._components: dict[tuple[str, str], Any] = {}
 
@@ -190,7 +187,6 @@ class Runner:
             "cached": usage.cached_tokens,
             "new": usage.new_tokens,
             "seconds": round(seconds, 4),
-            **({"busy": True} if self._busy else {}),
             **self._origin,
         }
 

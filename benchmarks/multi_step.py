@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.graphs import hybrid_nodes, vllm_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, parsed
+from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from rag.core.lines import records as records_of
 from rag.core.report import RunResult
@@ -222,10 +222,9 @@ def table(work: Work) -> Iterator[str]:
             )
             refused = fmean(line["status"] != "answered" for line in lines)
             unread = fmean(not line["read"] and line["status"] == "answered" for line in lines)
-            calls, tokens, seconds = (fmean(line[what] for line in lines) for what in ("calls", "tokens", "seconds"))
             yield (
                 f"| {name} | {way} | {len(lines)} | {mean_cell([float(line['right']) for line in lines])} | {beside} "
-                f"| {refused:.2f} | {unread:.2f} | {calls:.1f} | {tokens:.0f} | {seconds:.1f} |"
+                f"| {refused:.2f} | {unread:.2f} | {cost_cells(lines, 'calls', 'tokens', 'seconds')} |"
             )
 
 
@@ -236,7 +235,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100, help="questions of each set")
     parser.add_argument("--table", action="store_true", help="only print the table")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
-    work = Work(options.work)
+    work = Work(options.work, busy=options.busy)
     for name in () if options.table else options.sets:
         answer_all(SETS[name], options.ways, SETS[name].items(options.n), work, options.model)
     print(*table(work), sep="\n")

@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.graphs import hybrid_nodes, vllm
 from benchmarks.make_samples import records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, parsed
+from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.persuade import PersuadeGenerator
 from rag.core.types import Message, Query, Ranking
@@ -131,8 +131,8 @@ def lines_of(way: str, model: str, generator: PersuadeGenerator, batch: Sequence
 
 def table(work: Work, some: Sequence[Query], model: str) -> Iterator[str]:
     """Markdown: shares of backed sentences with 95% intervals, the difference to drafts, and what became of sections."""
-    yield "| way | n | empty | sentences | backed | to draft [95%] | strategies kept | claims backed | calls |"
-    yield "| --- | ---: | ---: | ---: | --- | --- | --- | --- | ---: |"
+    yield "| way | n | empty | sentences | backed | to draft [95%] | strategies kept | claims backed | calls | s |"
+    yield "| --- | ---: | ---: | ---: | --- | --- | --- | --- | ---: | ---: |"
     base = {line["qid"]: line for line in work.of("draft", SET, model) if line["backed"] is not None}
     for way in WAYS:
         lines = [line for query in some if (line := work.get(way, SET, query.qid, model))]
@@ -146,7 +146,7 @@ def table(work: Work, some: Sequence[Query], model: str) -> Iterator[str]:
         yield (
             f"| {way} | {len(lines)} | {len(lines) - len(told)} | {fmean(line['sentences'] for line in told):.1f} "
             f"| {mean_cell([line['backed'] for line in told])} | {beside} | {mean_cell(kept) if kept else ''} "
-            f"| {f'{right} of {claims}' if claims else ''} | {fmean(line['calls'] for line in lines):.1f} |"
+            f"| {f'{right} of {claims}' if claims else ''} | {cost_cells(lines, 'calls', 'seconds')} |"
         )
 
 
@@ -161,7 +161,7 @@ def main() -> None:
     if options.cases:
         print(f"{len(some)} cases, {fmean(len(query.history) for query in some):.1f} turns before each")
         return
-    work = Work(options.work)
+    work = Work(options.work, busy=options.busy)
     persuade_all(options.ways, some, work, options.model)
     print(*table(work, some, options.model), sep="\n")
 

@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.graphs import vllm
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, parsed
+from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.label import LabelGenerator
 from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
@@ -173,8 +173,8 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
         type_alone = fmean(kind(line["told"]) == kind(line["gold"]) for line in lines)
         yield (
             f"| {way} | {len(lines)} | {mean_cell([exact(line) for line in lines], digits=3)} | {beside} "
-            f"| {type_alone:.3f} | {micro_f1(lines):.3f} | {fmean(line['tokens'] for line in lines):.0f} "
-            f"| {fmean(line['seconds'] for line in lines):.2f} |"
+            f"| {type_alone:.3f} | {micro_f1(lines):.3f} | {cost_cells(lines, 'tokens', digits=0)} "
+            f"| {cost_cells(lines, 'seconds', digits=2)} |"
         )
 
 
@@ -183,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=200)
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
-    work, items = Work(options.work), drawn(options.n)
+    work, items = Work(options.work, busy=options.busy), drawn(options.n)
     label_all(options.ways, items, work, options.model)
     print(*table(work, items, options.model), sep="\n")
 

@@ -51,6 +51,10 @@ SMALL = {
         "--lines",
         "runs/verdicts_smoke.jsonl",
     ],
+    "backtracing": [
+        *["bm25", "dense", "single", "causal", "--sets", "news", "--n", "2", "--model", "smollm2-135m-instruct"],
+        *["--work", "runs/backtracing_smoke.jsonl"],
+    ],
     "claims": ["--model", "smollm2-135m-instruct", "--engine", "transformers", "--n", "4"],
     "relevance": ["--n", "40"],
     "languages": ["xquad/zh"],

@@ -20,13 +20,12 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 from benchmarks.graphs import hybrid_nodes, vllm
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, parsed
+from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from rag.core.picked import picked_of, with_picked
 from rag.core.ranking import in_this_order
@@ -171,10 +170,7 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
         shared = [line for line in lines if line["qid"] in base and way != "whole"]
         beside = difference_cell([x["f1"] for x in shared], [base[x["qid"]]["f1"] for x in shared])
         p, r, f1, ap = (mean_cell([line[what] for line in lines]) for what in ("precision", "recall", "f1", "ap"))
-        costs = " | ".join(
-            f"{fmean(line[what] for line in lines):.1f}"
-            for what in ("snippets", "not_in_text", "unread", "calls", "tokens", "seconds")
-        )
+        costs = cost_cells(lines, "snippets", "not_in_text", "unread", "calls", "tokens", "seconds")
         yield f"| {way} | {len(lines)} | {p} | {r} | {f1} | {beside} | {ap} | {costs} |"
 
 
@@ -183,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=100, help="questions")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
-    work, items = Work(options.work), drawn(options.n)
+    work, items = Work(options.work, busy=options.busy), drawn(options.n)
     extract_all(options.ways, items, work, options.model)
     print(*table(work, items, options.model), sep="\n")
     absent = {line["qid"]: line["gold_absent"] for way in WAYS for line in work.every(way, SET)}

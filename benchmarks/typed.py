@@ -32,7 +32,7 @@ from typing import Any, Literal
 from benchmarks.graphs import hybrid_nodes, vllm
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, parsed
+from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.typed import LONGEST_ENTRY, MOST_ENTRIES, MOST_WORDS, TypedGenerator, entries_of
 from rag.core.types import Answer, Context, Document, Query, ScoredDocument
@@ -224,7 +224,7 @@ def form_table(work: Work, n: int, model: str) -> Iterator[str]:
             ]
             if lines:
                 right = f"{fmean(line['kind_right'] for line in lines):.2f}" if way == "auto" else ""
-                costs = " | ".join(f"{fmean(x[what] for x in lines):.1f}" for what in ("calls", "tokens", "seconds"))
+                costs = cost_cells(lines, "calls", "tokens", "seconds")
                 yield (
                     f"| {way} | {kind} | {len(lines)} | {fmean(not line['problems'] for line in lines):.2f} "
                     f"| {sum(line['status'] != 'answered' for line in lines)} | {sum(x['dropped'] for x in lines)} "
@@ -246,7 +246,7 @@ def accuracy_table(work: Work, n: int, model: str) -> Iterator[str]:
         shared = [line for line in lines if line["qid"] in base and way != "majority"]
         beside = difference_cell([float(x["right"]) for x in shared], [float(base[x["qid"]]["right"]) for x in shared])
         said = ", ".join(str(sum(line["told"] == choice for line in lines)) for choice in CHOICES)
-        costs = " | ".join(f"{fmean(line[what] for line in lines):.2f}" for what in ("calls", "tokens", "seconds"))
+        costs = cost_cells(lines, "calls", "tokens", "seconds", digits=2)
         yield (
             f"| {way} | {len(lines)} | {mean_cell([float(line['right']) for line in lines])} | {beside} | {said} "
             f"| {costs} |"
@@ -258,7 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=100, help="questions of each set")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
-    work, ways = Work(options.work), options.ways
+    work, ways = Work(options.work, busy=options.busy), options.ways
     llm = vllm(options.model) if set(ways) - {"majority"} else None
     if checked := [way for way in ways if way in FORMS]:
         forms(checked, options.n, work, options.model, llm)

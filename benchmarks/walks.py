@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.graphs import vllm
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import mean_cell, parsed
+from benchmarks.ways import cost_cells, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Prompt, Query, Ranking
@@ -137,9 +137,7 @@ def table(work: Work, some: Sequence[Item], *, model: str, hops: int, beam: int)
         if not lines:
             continue
         shares = [mean_cell([float(line[what]) for line in lines]) for what in ("answer", "path")]
-        costs = " | ".join(
-            f"{fmean(line[what] for line in lines):.1f}" for what in ("hops", "calls", "tokens", "seconds")
-        )
+        costs = cost_cells(lines, "hops", "calls", "tokens", "seconds")
         yield f"| {way} | {len(lines)} | {' | '.join(shares)} | {costs} |"
 
 
@@ -150,7 +148,7 @@ def main() -> None:
     parser.add_argument("--hops", type=int, default=2)
     parser.add_argument("--beam", type=int, default=2)
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
-    work, some = Work(options.work), items(options.n)
+    work, some = Work(options.work, busy=options.busy), items(options.n)
     known = {"model": options.model, "hops": options.hops, "beam": options.beam}
     walk_all(options.ways, some, work, **known)
     print(*table(work, some, **known), sep="\n")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from rag.evaluate.significance import mean_interval, paired_randomisation
 
@@ -15,10 +16,16 @@ def parsed(parser: argparse.ArgumentParser, ways: Sequence[str], *, model: str, 
     parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(ways)}; all of them when left out")
     parser.add_argument("--model", default=model)
     parser.add_argument("--work", type=Path, default=work)
+    add_busy(parser)
     options = parser.parse_args()
     require_ways(parser, options.ways, ways)
     options.ways = options.ways or list(ways)
     return options
+
+
+def add_busy(parser: argparse.ArgumentParser) -> None:
+    """The switch for runs whose seconds are no figure."""
+    parser.add_argument("--busy", action="store_true", help="the machine has other work: the lines' seconds do not count")
 
 
 def require_ways(parser: argparse.ArgumentParser, asked: Collection[str], known: Collection[str]) -> None:
@@ -31,6 +38,16 @@ def mean_cell(values: Sequence[float], *, digits: int = 2) -> str:
     """A mean with its 95% interval."""
     interval = mean_interval(values)
     return f"{fmean(values):.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def cost_cells(lines: Sequence[Mapping[str, Any]], *costs: str, digits: int = 1) -> str:
+    """Means of costs. Seconds of lines that a busy machine wrote do not count; a dash where there are no others."""
+
+    def cell(cost: str) -> str:
+        values = [line[cost] for line in lines if not (cost == "seconds" and line.get("busy"))]
+        return f"{fmean(values):.{digits}f}" if values else "-"
+
+    return " | ".join(map(cell, costs))
 
 
 def difference_cell(values: Sequence[float], others: Sequence[float], *, digits: int = 2) -> str:

@@ -11,10 +11,13 @@ Line = dict[str, Any]
 
 
 class Work:
-    """Lines by method, set, query and settings; a later line replaces an earlier one of the same four."""
+    """Lines by method, set, query and settings; a later line replaces an earlier one of the same four.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `busy`: other programs run beside this, so seconds are no figure: the lines that are added say so.
+    """
+
+    def __init__(self, path: Path, *, busy: bool = False) -> None:
+        self._path, self._busy = path, busy
         self._done: dict[tuple[str, str, str, str], Line] = {_key(line): line for line in self._lines()}
 
     def get(self, method: str, name: str, qid: str, settings: str) -> Line | None:
@@ -39,6 +42,8 @@ class Work:
         return list(dict.fromkeys(key[0] for key in self._done))
 
     def add(self, line: Line) -> None:
+        if self._busy:
+            line = {**line, "busy": True}
         self._done[_key(line)] = line
         self._path.parent.mkdir(parents=True, exist_ok=True)
         start = "\n" if self._ends_within_a_line() else ""

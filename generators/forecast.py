@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,23 @@ from generators.choosing import chosen, require_several
 from rag.core.arguments import require_positive
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
-from rag.core.types import Answer, Context, Document, Outcome, Prompt
+from rag.core.types import NO_USAGE, Answer, Context, Document, Outcome, Prompt, SamplingParams, Usage
 from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
+from rag.stages.writing import Written, write
 
 _NO_NEWS = "There is no news on it."
+_READ_WORDS = 600
+"""Words of a passage that a summary is written of."""
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What is shown of a context's passages, in their order, and what summaries cost."""
+
+    texts: tuple[str, ...]
+    counts: dict[str, int]
+    usage: Usage = NO_USAGE
 
 
 class ForecastGenerator:
@@ -27,6 +40,10 @@ class ForecastGenerator:
     log-probability of the likeliest. Nothing is parsed. What may be known is for the filter of the query to say, such as
     `date <= 2025-10-16`: a passage that passes it is believed.
 
+    With `summary` the model first writes of each passage what bears on the question, and reads that in its place: one call
+    more for each passage, all of a batch together. A passage of which it writes nothing usable is shown as it is and counted
+    as `not_summarised`.
+
     Differs from the paper: its reader is trained, and numbers are forecast in bins; here outcomes are named and scored.
 
     Args:
@@ -35,6 +52,8 @@ class ForecastGenerator:
         prompt: name or path of a prompt with the variables news, question and outcomes.
         date: metadata field with the date of a passage, in ISO 8601.
         max_words: words of a passage that are shown.
+        summary: name or path of a prompt with the variables question and passage, such as forecast_summary; null writes none.
+        summary_tokens: most tokens of a summary.
     """
 
     def __init__(
@@ -45,27 +64,73 @@ class ForecastGenerator:
         prompt: str = "forecast",
         date: str = "date",
         max_words: int = 120,
+        summary: str | None = None,
+        summary_tokens: int = 80,
     ) -> None:
-        require_positive("generate.forecast", max_words=max_words)
+        require_positive("generate.forecast", max_words=max_words, summary_tokens=summary_tokens)
         require_several("generate.forecast", "outcomes", outcomes)
         self.llm, self.outcomes = require_choosing(llm, by="generate.forecast"), outcomes
         self.date, self.max_words = date, max_words
         self.prompt = prompts.load(prompt)
         self.prompt.require("news", "question", "outcomes", by="generate.forecast")
+        self.summary, self.summary_tokens = prompts.load(summary) if summary else None, summary_tokens
+        if self.summary:
+            self.summary.require("question", "passage", by="generate.forecast")
 
     def generate(self, contexts: Sequence[Context]) -> list[Answer]:
-        """One answer per context, in order, without citations. One call each, all in one batch."""
-        return chosen(self.llm, contexts, [self._render(each) for each in contexts], self.outcomes, self._told)
+        """One answer per context, in order, without citations. One call each, all in one batch, after those of summaries.
 
-    def _render(self, context: Context) -> Prompt:
-        news = sorted((hit.document for hit in context.passages), key=self._date_of)
-        told = "\n".join(self._line(document) for document in news)
+        Outcome counts: `passages`, with summaries `summaries` and `not_summarised`.
+        """
+        news = self._summarised(contexts) if self.summary else [self._as_they_are(context) for context in contexts]
+        rendered = [self._render(*each) for each in zip(contexts, news, strict=True)]
+        answers = chosen(self.llm, contexts, rendered, self.outcomes, self._told)
+        return [
+            replace(
+                answer,
+                usage=answer.usage + shown.usage,
+                outcome=replace(answer.outcome, counts={**answer.outcome.counts, **shown.counts}),
+            )
+            for answer, shown in zip(answers, news, strict=True)
+        ]
+
+    def _as_they_are(self, context: Context) -> _News:
+        return _News(tuple(self._text(hit.document) for hit in context.passages), {})
+
+    def _text(self, document: Document) -> str:
+        return first_words(document.full_text, self.max_words)
+
+    def _summarised(self, contexts: Sequence[Context]) -> list[_News]:
+        """Let the model write of every passage of every context, in one batch."""
+        asked = [self._to_summarise(context, hit.document) for context in contexts for hit in context.passages]
+        params = SamplingParams(max_tokens=self.summary_tokens)
+        written = iter(write(self.llm, [[prompt] for prompt in asked], params, read=str.strip) if asked else ())
+        return [self._news_of(context, written) for context in contexts]
+
+    def _to_summarise(self, context: Context, document: Document) -> Prompt:
+        assert self.summary is not None
+        passage = in_one_line(defused(first_words(document.full_text, _READ_WORDS)))
+        return self.summary.render(question=in_one_line(defused(context.query.asked)), passage=passage)
+
+    def _news_of(self, context: Context, written: Iterator[Written]) -> _News:
+        documents = [hit.document for hit in context.passages]
+        replies = [next(written) for _ in documents]
+        texts = [
+            reply.texts[0] if reply.texts else self._text(document)
+            for document, reply in zip(documents, replies, strict=True)
+        ]
+        missing = sum(not reply.texts for reply in replies)
+        counts = {"summaries": len(replies) - missing} | ({"not_summarised": missing} if missing else {})
+        return _News(tuple(texts), counts, sum((reply.usage for reply in replies), NO_USAGE))
+
+    def _render(self, context: Context, news: _News) -> Prompt:
+        dated = zip((self._date_of(hit.document) for hit in context.passages), news.texts, strict=True)
+        lines = [
+            f"{date or 'undated'}: {in_one_line(defused(text))}" for date, text in sorted(dated, key=lambda one: one[0])
+        ]
         question = in_one_line(defused(context.query.asked))
-        return self.prompt.render(news=told or _NO_NEWS, question=question, outcomes=" or ".join(self.outcomes))
-
-    def _line(self, document: Document) -> str:
-        text = in_one_line(defused(first_words(document.full_text, self.max_words)))
-        return f"{self._date_of(document) or 'undated'}: {text}"
+        told = "\n".join(lines) or _NO_NEWS
+        return self.prompt.render(news=told, question=question, outcomes=" or ".join(self.outcomes))
 
     def _date_of(self, document: Document) -> str:
         return str(document.metadata.get(self.date) or "")

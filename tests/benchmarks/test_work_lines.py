@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.ways import cost_cells
 from benchmarks.work_lines import Line, Work
 
 
@@ -60,3 +61,12 @@ def test_every_line_of_a_method_on_a_set_is_found_whatever_its_settings(tmp_path
         work.add(line("q1", settings=settings))
     assert [each["settings"] for each in work.every("m", "set")] == ["one", "two"]
     assert work.every("m", "other set") == []
+
+
+def test_seconds_of_a_busy_machine_do_not_count(tmp_path: Path) -> None:
+    quiet, busy = Work(tmp_path / "w.jsonl"), Work(tmp_path / "w.jsonl", busy=True)
+    quiet.add({**line("q1"), "calls": 1, "seconds": 2.0})
+    busy.add({**line("q2"), "calls": 4, "seconds": 90.0})
+    lines = Work(tmp_path / "w.jsonl").of("m", "set", "s")
+    assert cost_cells(lines, "calls", "seconds") == "2.5 | 2.0"
+    assert cost_cells(lines[1:], "calls", "seconds") == "4.0 | -"

@@ -16,8 +16,8 @@ from rag.core.types import Answer, Context, Document, Prompt, Query, ScoredDocum
 class Choosing(ScriptedLLM):
     """Gives these log-probabilities, and notes what it reads."""
 
-    def __init__(self, row: Sequence[float]) -> None:
-        super().__init__(replies=("",))
+    def __init__(self, row: Sequence[float], replies: tuple[str, ...] = ("",)) -> None:
+        super().__init__(replies=replies)
         self._row, self.read = row, list[str]()
 
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
@@ -61,3 +61,17 @@ def test_a_model_that_breaks_down_is_a_failed_answer() -> None:
 def test_fewer_than_two_outcomes_are_refused(outcomes: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="outcomes must be two or more different ones, none empty"):
         ForecastGenerator(llm=Choosing([0.0]), outcomes=outcomes)
+
+
+def test_summaries_stand_in_the_place_of_passages_and_one_that_is_empty_leaves_its_passage() -> None:
+    llm = Choosing([0.0, 0.0], ("It  rained\nin May.", "  "))
+    hits = tuple(
+        ScoredDocument(document=Document(doc_id=str(n), text=f"news {n}", metadata={"date": f"2025-0{n}-01"}), score=0.0)
+        for n in (1, 2)
+    )
+    contexts = [Context(query=Query(qid="q", text="Rain?"), passages=hits), Context(query=Query(qid="r", text="Snow?"))]
+    answer, without = ForecastGenerator(llm=llm, summary="forecast_summary").generate(contexts)
+    assert "2025-01-01: It rained in May.\n2025-02-01: news 2" in llm.read[0]
+    assert answer.outcome.counts == {"passages": 2, "summaries": 1, "not_summarised": 1}
+    assert answer.usage.calls == without.usage.calls + 2
+    assert without.outcome.counts == {"passages": 0, "summaries": 0}
