@@ -51,7 +51,8 @@ def drawn(name: str, n: int) -> tuple[list[Query], dict[str, set[str]]]:
     qrels = load_beir(data_folder() / f"backtracing-{name}").qrels("test")
     right = {qid: {doc_id for doc_id, grade in grades.items() if grade > 0} for qid, grades in qrels.items()}
     asked = sorted(
-        (item for item in records(f"backtracing-{name}/queries") if right.get(item["_id"])), key=lambda item: item["_id"]
+        (item for item in records(f"backtracing-{name}/queries") if right.get(item["_id"])),
+        key=lambda item: item["_id"],
     )
     random.Random(f"{SEED}:{name}").shuffle(asked)
     return [Query(qid=item["_id"], text=item["text"], where={"group": item["group"]}) for item in asked[:n]], right

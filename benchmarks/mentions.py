@@ -206,7 +206,10 @@ def main() -> None:
     parser.add_argument("--types", nargs="+", choices=types, default=types)
     parser.add_argument("--most", type=int, default=400, help="sentences that are read for a type, at most")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
-    work, items = Work(options.work, busy=options.busy), [item for item in records(f"{SET}/queries") if item["_id"] in options.types]
+    work, items = (
+        Work(options.work, busy=options.busy),
+        [item for item in records(f"{SET}/queries") if item["_id"] in options.types],
+    )
     list_all(options.ways, items, work, model=options.model, most=options.most)
     print(*table(work, items, model=options.model, most=options.most), sep="\n")
 

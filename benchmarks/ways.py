@@ -25,7 +25,9 @@ def parsed(parser: argparse.ArgumentParser, ways: Sequence[str], *, model: str, 
 
 def add_busy(parser: argparse.ArgumentParser) -> None:
     """The switch for runs whose seconds are no figure."""
-    parser.add_argument("--busy", action="store_true", help="the machine has other work: the lines' seconds do not count")
+    parser.add_argument(
+        "--busy", action="store_true", help="the machine has other work: the lines' seconds do not count"
+    )
 
 
 def require_ways(parser: argparse.ArgumentParser, asked: Collection[str], known: Collection[str]) -> None:

@@ -66,7 +66,9 @@ def test_fewer_than_two_outcomes_are_refused(outcomes: tuple[str, ...]) -> None:
 def test_summaries_stand_in_the_place_of_passages_and_one_that_is_empty_leaves_its_passage() -> None:
     llm = Choosing([0.0, 0.0], ("It  rained\nin May.", "  "))
     hits = tuple(
-        ScoredDocument(document=Document(doc_id=str(n), text=f"news {n}", metadata={"date": f"2025-0{n}-01"}), score=0.0)
+        ScoredDocument(
+            document=Document(doc_id=str(n), text=f"news {n}", metadata={"date": f"2025-0{n}-01"}), score=0.0
+        )
         for n in (1, 2)
     )
     contexts = [Context(query=Query(qid="q", text="Rain?"), passages=hits), Context(query=Query(qid="r", text="Snow?"))]
