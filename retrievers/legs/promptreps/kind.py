@@ -32,6 +32,7 @@ class PromptRepsKind(ModelLegKind):
     section = "promptreps"
     settings = PromptRepsSettings
     holds = "representations"
+    graph = "hybrid-promptreps"
 
     def maker(self, settings: Sections) -> LegMaker:
         return PromptRepsMaker(cast(PromptRepsSettings, settings.section("promptreps")))
