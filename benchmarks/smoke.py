@@ -51,6 +51,14 @@ SMALL = {
         "--lines",
         "runs/verdicts_smoke.jsonl",
     ],
+    "own_questions": [
+        *["cranfield", "--n", "1", "--model", "smollm2-135m-instruct", "--engine", "transformers"],
+        *["--work", "runs/own_questions_smoke"],
+    ],
+    "judges": [
+        *["--n", "2", "--nuggets", "2", "--model", "smollm2-135m-instruct", "--engine", "transformers"],
+        *["--out", "runs/judges_smoke"],
+    ],
     "claims": ["--model", "smollm2-135m-instruct", "--engine", "transformers", "--n", "4"],
     "relevance": ["--n", "40"],
     "languages": ["xquad/zh"],
