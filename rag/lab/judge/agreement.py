@@ -18,7 +18,7 @@ from rag.evaluate.significance import mean_interval
 from rag.lab.judge.asking import Judge
 
 Kind = Literal["nuggets", "preference"]
-UNREADABLE = "unreadable"
+TIE, UNREADABLE = "tie", "unreadable"
 
 UNMEASURED = "agreement not measured"
 
@@ -30,8 +30,9 @@ class _Frozen(BaseModel):
 class Figures(_Frozen):
     """Agreement on one kind of verdict.
 
-    `accuracy`: share that is right, the mean over questions, with its 95% interval; what could not be read is not right.
-    `kappa`: Cohen's over all cases; None where chance alone would agree. `unreadable`: share of the cases.
+    `accuracy`: share that is right, the mean over questions, with its 95% interval.
+    `kappa`: Cohen's over all cases; None where chance alone would agree. `ties`, `unreadable`: shares of the cases; neither is
+    right.
     """
 
     questions: int
@@ -40,14 +41,16 @@ class Figures(_Frozen):
     low: float
     high: float
     kappa: float | None
+    ties: float
     unreadable: float
 
     def told(self) -> str:
         """In words, to stand beside a figure."""
         kappa = "" if self.kappa is None else f", kappa {self.kappa:.2f}"
-        unreadable = f", {self.unreadable:.0%} unreadable" if self.unreadable else ""
+        shares = {"ties": self.ties, "unreadable": self.unreadable}
+        more = "".join(f", {share:.0%} {what}" for what, share in shares.items() if share)
         interval = f"95% [{self.low:.2f}, {self.high:.2f}] of {self.questions:,} questions"
-        return f"the judge is right in {self.accuracy:.2f} {interval}{kappa}{unreadable}"
+        return f"the judge is right in {self.accuracy:.2f} {interval}{kappa}{more}"
 
 
 class Agreement(_Frozen):
@@ -138,5 +141,6 @@ def figures(cases: Sequence[Case]) -> Figures:
         low=interval.low,
         high=interval.high,
         kappa=cohen_kappa([case.gold for case in cases], [case.said for case in cases]),
+        ties=fmean(case.said == TIE for case in cases),
         unreadable=fmean(case.said == UNREADABLE for case in cases),
     )

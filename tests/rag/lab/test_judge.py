@@ -392,7 +392,8 @@ def test_a_judge_that_knows_agrees_and_one_that_takes_the_first_does_not() -> No
     assert (nuggets.questions, nuggets.cases, nuggets.accuracy, nuggets.kappa) == (4, 8, 1.0, 1.0)
     assert "nuggets" not in agreement.sets["misled"]
     first = measure(Judge(named(Writer(lambda prompt: "1" if "Which answer" in prompt else right(prompt)))), sets)
-    assert (first.kinds["preference"].accuracy, first.kinds["preference"].unreadable) == (0.0, 0.0)
+    assert (first.kinds["preference"].accuracy, first.kinds["preference"].ties) == (0.0, 1.0)
+    assert ", 100% ties" in first.kinds["preference"].told()
     neither = measure(Judge(named(Writer(lambda prompt: "neither"))), sets)
     assert (neither.kinds["preference"].accuracy, neither.kinds["preference"].unreadable) == (0.0, 1.0)
     assert neither.kinds["nuggets"].unreadable == 1.0  # no list was read

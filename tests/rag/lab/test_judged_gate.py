@@ -60,7 +60,7 @@ def suite(place: Path, **judged: Any) -> Path:
 
 def agree(place: Path, *, low: float = 0.8, **changes: Any) -> None:
     judge = Judge(named_llm(str(place / "judge.yaml")))
-    figures = Figures(questions=60, cases=240, accuracy=0.9, low=low, high=0.97, kappa=0.8, unreadable=0.0)
+    figures = Figures(questions=60, cases=240, accuracy=0.9, low=low, high=0.97, kappa=0.8, ties=0.0, unreadable=0.0)
     fields = {"name": judge.name, "judge": judge.identity, "kinds": {"nuggets": figures}, "sets": {}, **changes}
     write_agreement(Agreement(**fields), place / "agreement.json")
 
