@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from generators.llm import LLMS
 from generators.llm.vllm_offline import VLLMOfflineLLM
+from rag.lab.llms import NamedLLM
+from rag.models.identity import model_identity
 
+ENGINES = ("vllm_offline", "transformers", "llama_cpp")
 VLLM: dict[str, Any] = {"max_model_len": 4096, "kv_cache_gib": 2}
 
 
@@ -31,3 +35,9 @@ def hybrid_nodes(k: int) -> dict[str, Any]:
             "with": {"norm": "z_score", "weights": {"bm25": 0.3, "dense": 0.7}},
         },
     }
+
+
+def named(model: str, engine: str) -> NamedLLM:
+    """A model in one of `llm`'s engines, with what tells it from others."""
+    llm = LLMS.get(engine)(model=model, **(VLLM if engine == "vllm_offline" else {}))
+    return NamedLLM(name=model, llm=llm, identity=model_identity(llm) or {"model": model})

@@ -54,6 +54,13 @@ SMALL = {
     "backtracing": [
         *["bm25", "dense", "single", "causal", "--sets", "news", "--n", "2", "--model", "smollm2-135m-instruct"],
         *["--work", "runs/backtracing_smoke.jsonl"],
+    "own_questions": [
+        *["cranfield", "--n", "1", "--model", "smollm2-135m-instruct", "--engine", "transformers"],
+        *["--work", "runs/own_questions_smoke"],
+    ],
+    "judges": [
+        *["--n", "2", "--nuggets", "2", "--model", "smollm2-135m-instruct", "--engine", "transformers"],
+        *["--out", "runs/judges_smoke"],
     ],
     "claims": ["--model", "smollm2-135m-instruct", "--engine", "transformers", "--n", "4"],
     "relevance": ["--n", "40"],

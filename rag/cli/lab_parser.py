@@ -67,11 +67,63 @@ def _gate(sub: ArgumentParser) -> None:
     add_plugins(sub)
 
 
+def _questions(sub: ArgumentParser) -> None:
+    """A test set of one's own corpus: a model asks, what cannot be used is dropped and counted."""
+    sub.add_argument("--index", required=True, metavar="DIR", help="the index that questions are asked about")
+    _asked(sub, "--model", "the model that writes questions")
+    sub.add_argument("--n", type=positive, default=100, metavar="N", help="questions wanted (default: 100)")
+    sub.add_argument("--out", required=True, metavar="FOLDER", help="BEIR-layout folder to write, and to go on in")
+    depth_help = "a passage that no leg finds within so many hits gives no question (50)"
+    sub.add_argument("--depth", type=positive, default=50, metavar="N", help=depth_help)
+    check_help = "the model must also answer each question from its passage as it did when it wrote it"
+    sub.add_argument("--answerable-check", action="store_true", help=check_help)
+    other_help = "also questions without an answer: of another index, a BEIR-layout folder or a qa.jsonl"
+    sub.add_argument("--unanswerable-from", metavar="OTHER", help=other_help)
+    sub.add_argument("--unanswerable", type=positive, metavar="N", help="how many of those (half of --n)")
+    corpus_help = "BEIR-layout folder that the index was made of: linked, and its documents judged, not passages"
+    sub.add_argument("--corpus", metavar="DIR", help=corpus_help)
+    sub.add_argument("--seed", type=int, default=0, help="of the draw of passages")
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(sub)
+
+
+def _judge(sub: ArgumentParser) -> None:
+    """Answers judged by a model: nuggets and preference, beside how often that model is right."""
+    sub.add_argument("run", nargs="?", metavar="RUN", help="folder of `rag eval` or `rag batch`, or its answers.jsonl")
+    _asked(sub, "--judge", "the model that judges")
+    sub.add_argument("--against", metavar="OTHER", help="answers to the same questions: which does the judge prefer?")
+    known = sub.add_mutually_exclusive_group()
+    known.add_argument("--dataset", metavar="DIR", help="BEIR-layout folder whose reference answers are taken as true")
+    known.add_argument("--index", metavar="DIR", help="without references: the index whose passages were read")
+    sub.add_argument("--nuggets", type=positive, default=10, metavar="N", help="most nuggets of a question (10)")
+    agreement_help = "how often the judge is right: read for a RUN, written with --labels"
+    sub.add_argument("--agreement", metavar="F.json", help=agreement_help)
+    labels_help = (
+        "measure the agreement: a data set with answers, and wrong answers or unanswerable questions; again: more"
+    )
+    sub.add_argument("--labels", action="append", default=[], metavar="DIR", help=labels_help)
+    sub.add_argument("--limit", type=positive, metavar="N", help="questions at most; of each data set of --labels")
+    sub.add_argument("--common", action="store_true", help="judge the questions that both have")
+    sub.add_argument("--queries", type=int, default=3, metavar="N", help="queries to show, those that differ most (3)")
+    sub.add_argument("--out", metavar="DIR", help="folder to write, and to go on in; wanted for a RUN")
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(sub)
+
+
+def _asked(sub: ArgumentParser, option: str, what: str) -> None:
+    """The model of an experiment, and the server that has it."""
+    llm_help = "packaged name, folder, hub id, .gguf; or GRAPH#MODEL, a model as a graph has it"
+    sub.add_argument(option, metavar="M", help=f"{what}: {llm_help}; with --url, its name there")
+    sub.add_argument("--url", metavar="URL", help="OpenAI-compatible server whose /v1 begins there")
+
+
 ACTIONS: dict[str, Callable[[ArgumentParser], None]] = {
     "lost": _lost,
     "diff": _diff,
     "sweep": _sweep,
     "gate": _gate,
+    "questions": _questions,
+    "judge": _judge,
 }
 """By name, in the order of help: what adds an action's options. The first line of its docstring is the help."""
 

@@ -19,6 +19,7 @@ from rag.evaluate.scope import measure_name
 from rag.graph.check import check as check_graph
 from rag.graph.load import load_spec
 from rag.graph.spec import Spec
+from rag.lab.gate.judged import NEEDS, TrustedJudge, trusted
 from rag.lab.gate.lock import Fingerprints, changes, lock_of, read_lock, write_lock
 from rag.lab.gate.suite import Check, Suite
 from rag.lab.gate.verdicts import Requirement, Verdict, judge
@@ -86,13 +87,15 @@ class GateReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """A check whose parts were found."""
+    """A check whose parts were found. `measures`: what is measured, with what judging needs beside it."""
 
     name: str
     check: Check
     dataset: Dataset
     spec: Spec
+    measures: tuple[str, ...]
     requirements: tuple[Requirement, ...]
+    judge: TrustedJudge | None
     fingerprint: Mapping[str, str]
 
 
@@ -173,7 +176,8 @@ def _ready(suite: Suite, name: str, check: Check) -> _Ready:
         if (each.measure, each.kind) in seen:
             raise SpecError(f"{each.measure} is asked {each.kind} twice, under two names; keep one")
         seen.add((each.measure, each.kind))
-    plan_for(dataset, spec, split=check.split, measures=list(check.measures), limit=check.limit)
+    measures = [*check.measures, *([NEEDS] if check.judged and NEEDS not in check.measures else [])]
+    plan_for(dataset, spec, split=check.split, measures=measures, limit=check.limit)
     if check.baseline is not None and not suite.place(check.baseline).exists():
         raise SpecError(f"no baseline '{check.baseline}'; it is a run folder of rag eval, or a TREC run")
     return _Ready(
@@ -181,7 +185,9 @@ def _ready(suite: Suite, name: str, check: Check) -> _Ready:
         check=check,
         dataset=dataset,
         spec=spec,
+        measures=tuple(measures),
         requirements=tuple(requirements),
+        judge=None if check.judged is None else trusted(suite, check.judged),
         fingerprint=fingerprint(dataset, [check.split]),
     )
 
@@ -194,13 +200,15 @@ def _report(suite: Suite, ready: _Ready, folder: Path, progress: Progress) -> Ch
             ready.spec,
             out=folder,
             split=check.split,
-            measures=list(check.measures),
+            measures=list(ready.measures),
             settings=check.index,
             baseline=None if check.baseline is None else suite.place(check.baseline),
             limit=check.limit,
             progress=progress,
         )
-        verdicts = tuple(_verdict(each, report) for each in ready.requirements)
+        verdicts = [_verdict(each, report) for each in ready.requirements]
+        if ready.judge is not None:
+            verdicts += ready.judge.verdicts(folder, ready.dataset, progress=progress)
     except SpecError as error:
         raise SpecError(
             *(f"{suite.where(ready.name)}: check '{ready.name}': {each}" for each in error.problems)
@@ -215,7 +223,7 @@ def _report(suite: Suite, ready: _Ready, folder: Path, progress: Progress) -> Ch
         queries=report.evaluation.n_queries,
         failed=len({failure.qid for failure in report.failures}),
         seconds=report.seconds,
-        verdicts=verdicts,
+        verdicts=tuple(verdicts),
     )
 
 

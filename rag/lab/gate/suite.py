@@ -9,6 +9,11 @@ checks:
     measures:
       nDCG@10: {at_least: 0.6, not_below: 0.0}
       R@100: {at_least: 0.9, by: interval}
+    judged:                           # of graphs that answer; see docs/judging.md
+      judge: qwen2.5-coder-1.5b-instruct
+      agreement: judge.json           # of rag lab judge --labels
+      measures:
+        NuggetsWeighted: {at_least: 0.4}
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from rag.core.yaml_source import Source, parse_yaml
 from rag.graph.form import form_problems
 from rag.graph.load import builtin_names
 from rag.lab.gate.verdicts import Kind, Requirement
+from rag.lab.judge.nuggets import MEASURES
 from retrievers.index.settings import IndexSettings
 
 Figure = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -64,6 +70,27 @@ class Wanted(_Frozen):
         )
 
 
+class JudgedMeasures(_Frozen):
+    """Measures that a model judges, and the file that says how often that model is right."""
+
+    judge: str = Field(description="The model, as rag lab judge takes it.")
+    agreement: str = Field(description="File of rag lab judge --labels, of this judge.")
+    least: Annotated[Figure, Field(ge=0, le=1)] = Field(
+        default=0.7, description="The whole interval of how often the judge is right is not below this."
+    )
+    nuggets: PositiveInt = Field(default=10, description="Most nuggets of a question.")
+    measures: dict[str, Wanted] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _are_judged(self) -> JudgedMeasures:
+        for name, wanted in self.measures.items():
+            if name not in MEASURES:
+                raise ValueError(f"{name} is not judged. {did_you_mean(name, MEASURES)}")
+            if wanted.not_below is not None:
+                raise ValueError(f"{name}: not_below is for measures that are not judged; ask at_least or at_most")
+        return self
+
+
 class Check(_Frozen):
     """A graph on a data set, and what its measures have to reach."""
 
@@ -75,6 +102,7 @@ class Check(_Frozen):
     index: IndexSettings | None = Field(default=None, description="In place of the graph's own index section.")
     baseline: str | None = Field(default=None, description="Run folder of rag eval, or TREC run.")
     measures: dict[str, Wanted] = Field(min_length=1)
+    judged: JudgedMeasures | None = Field(default=None, description="Measures that a model judges.")
 
     @model_validator(mode="after")
     def _has_what_it_compares_with(self) -> Check:

@@ -38,7 +38,7 @@ class Requirement:
 class Verdict:
     """What came out. `value` is the mean, or its difference to the baseline; `low` to `high` its 95% interval.
 
-    `n`: queries that it is of. `is_open`: the interval includes the threshold.
+    `n`: queries that it is of. `is_open`: the interval includes the threshold. `note`: what is to be known beside the figure.
     """
 
     requirement: Requirement
@@ -48,6 +48,7 @@ class Verdict:
     n: int
     state: State
     is_open: bool
+    note: str = ""
 
     @property
     def told(self) -> str:
@@ -55,7 +56,12 @@ class Verdict:
         what = "difference " if self.requirement.kind == "not_below" else ""
         sign = "+" if self.requirement.kind == "not_below" else ""
         text = f"{what}{self.value:{sign}.4f}, 95% [{self.low:{sign}.4f}, {self.high:{sign}.4f}] of {self.n:,}"
-        return f"{text}; the interval includes the threshold" if self.is_open else text
+        parts = [
+            text,
+            *(["the interval includes the threshold"] if self.is_open else []),
+            *([self.note] if self.note else []),
+        ]
+        return "; ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -71,6 +77,7 @@ class Verdict:
             "queries": self.n,
             "state": self.state,
             "interval_includes_threshold": self.is_open,
+            **({"note": self.note} if self.note else {}),
         }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,14 +10,11 @@ from typing import Any, Self
 
 from rag.core.digests import data_sha256
 from rag.core.errors import SpecError
-from rag.core.files import write_atomically
-from rag.core.held_folder import held, unwritable
 from rag.core.report import RunResult
 from rag.core.types import Query
 from rag.evaluate import Evaluation
+from rag.lab.resumed import resumed
 from rag.pipeline.commit_log import CommitLog
-
-RUN, LINES = "run.json", "lines.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,35 +73,11 @@ def open_work(path: Path, facts: Mapping[str, Any]) -> Iterator[Work]:
     Args:
         facts: what all lines depend on, by what messages call it; kept in the folder.
     Raises:
-        SpecError: nothing can be written there, another process writes there, its lines were made with other facts, or one
-            of them is damaged.
+        SpecError: as `resumed` says, or a line is none of a sweep.
     """
-    with held(path):
-        _require_same(path, facts)
-        try:
-            write_atomically(path / RUN, json.dumps({"sweep": dict(facts)}, indent=1) + "\n")
-        except OSError as error:
-            raise unwritable(path, error) from None
-        with CommitLog(path / LINES, again="run the same command again") as log:
-            yield Work(log)
-
-
-def _require_same(path: Path, facts: Mapping[str, Any]) -> None:
-    run = path / RUN
-    if not run.exists():
-        if (path / LINES).exists():
-            raise SpecError(f"'{path}' holds {LINES} but no {RUN}: nobody knows what made them. Name another folder")
-        return
-    try:
-        before = json.loads(run.read_bytes())["sweep"]
-        changed = [what for what, fact in facts.items() if before.get(what) != json.loads(json.dumps(fact))]
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        raise SpecError(f"{run} is no file of a sweep, or it is damaged; name another folder") from None
-    if changed:
-        raise SpecError(
-            f"the sweep in '{path}' was made with another {', another '.join(changed)}. What it reports would no longer be of "
-            "queries that nothing was chosen by. Put that back as it was, or name another folder"
-        )
+    why = "What it reports would no longer be of queries that nothing was chosen by."
+    with resumed(path, facts, what="sweep", why=why) as log:
+        yield Work(log)
 
 
 def _key(setting: str, batch: Sequence[Query]) -> str:

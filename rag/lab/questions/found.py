@@ -1,0 +1,60 @@
+"""The legs of an index, each asked alone: does any of them find the passage that a question is about?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from rag.core.errors import SpecError
+from rag.core.protocols import Retriever
+from rag.core.types import Document, Query
+from retrievers import RETRIEVERS
+from retrievers.index.protocol import Index
+
+_RETRIEVERS = ("bm25", "dense", "sparse", "late_interaction")
+"""Those that search one leg and need nothing beside the index."""
+
+
+class Legs:
+    """All legs of an index that can be asked without a model that writes.
+
+    Raises:
+        SpecError: it has none.
+    """
+
+    def __init__(self, index: Index) -> None:
+        classes = [RETRIEVERS.get(name) for name in _RETRIEVERS]
+        self._retrievers: dict[str, Retriever] = {
+            each.leg: each(index=index) for each in classes if each.leg in index.legs
+        }
+        if not self._retrievers:
+            raise SpecError(
+                f"index '{index.name}' has no leg that finds passages for a question: its legs are {', '.join(index.legs)}. "
+                "Build it with a lexical or dense leg"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._retrievers)
+
+    def ranks(self, questions: Sequence[str], doc_ids: Sequence[str], *, depth: int) -> list[dict[str, int]]:
+        """For each question, leg -> rank of its passage from 1; legs that do not find it by `depth` are not in it."""
+        ranks: list[dict[str, int]] = [{} for _ in questions]
+        for leg, retriever in self._retrievers.items():
+            for place, ranking in enumerate(retriever.retrieve(_queries(questions), k=depth)):
+                if doc_ids[place] in ranking.doc_ids:
+                    ranks[place][leg] = ranking.doc_ids.index(doc_ids[place]) + 1
+        return ranks
+
+    def best(self, questions: Sequence[str], *, k: int) -> list[list[Document]]:
+        """For each question the first `k` passages of every leg, each once, the legs in turns."""
+        by_leg = [each.retrieve(_queries(questions), k=k) for each in self._retrievers.values()]
+        found = []
+        for rankings in zip(*by_leg, strict=True):
+            hits = [hit for rank in zip_longest(*rankings) for hit in rank if hit is not None]
+            found.append(list({hit.doc_id: hit.document for hit in hits}.values()))
+        return found
+
+
+def _queries(questions: Sequence[str]) -> list[Query]:
+    return [Query(qid=str(place), text=question) for place, question in enumerate(questions)]
