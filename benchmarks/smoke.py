@@ -54,6 +54,7 @@ SMALL = {
     "backtracing": [
         *["bm25", "dense", "single", "causal", "--sets", "news", "--n", "2", "--model", "smollm2-135m-instruct"],
         *["--work", "runs/backtracing_smoke.jsonl"],
+    ],
     "own_questions": [
         *["cranfield", "--n", "1", "--model", "smollm2-135m-instruct", "--engine", "transformers"],
         *["--work", "runs/own_questions_smoke"],
