@@ -67,11 +67,29 @@ def _gate(sub: ArgumentParser) -> None:
     add_plugins(sub)
 
 
+def _verify(sub: ArgumentParser) -> None:
+    """Some queries of a run asked again: is it still what its graph gives, and if not, why."""
+    sub.add_argument("run", metavar="RUN", help="folder of `rag eval` or `rag batch`")
+    dataset_help = "BEIR-layout folder that a run of `rag eval` is of, or that one of `rag batch` is measured by"
+    sub.add_argument("--dataset", metavar="DIR", help=dataset_help)
+    sub.add_argument("--split", metavar="S", help="of the data set (default: the run's)")
+    sub.add_argument("--within", metavar="FIELD", help="a query searches only documents that share its FIELD")
+    sub.add_argument("--graph", metavar="G", help=f"ask this one in place of the run's: {GRAPH_HELP}")
+    sub.add_argument("--index", metavar="DIR", help="where the index of a run of `rag batch` lies now")
+    sub.add_argument("-n", type=positive, default=50, metavar="N", help="queries to ask, chosen by their ids (50)")
+    tolerance_help = "scores are equal that differ by at most this share of a ranking's largest (0.0001)"
+    sub.add_argument("--tolerance", type=float, default=1e-4, metavar="X", help=tolerance_help)
+    sub.add_argument("--queries", type=int, default=3, metavar="N", help="queries to show, of those that differ (3)")
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(sub)
+
+
 ACTIONS: dict[str, Callable[[ArgumentParser], None]] = {
     "lost": _lost,
     "diff": _diff,
     "sweep": _sweep,
     "gate": _gate,
+    "verify": _verify,
 }
 """By name, in the order of help: what adds an action's options. The first line of its docstring is the help."""
 
