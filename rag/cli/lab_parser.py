@@ -84,12 +84,34 @@ def _verify(sub: ArgumentParser) -> None:
     add_plugins(sub)
 
 
+def _robust(sub: ArgumentParser) -> None:
+    """Right, misleading and empty documents: what writers and defences answer from each."""
+    set_help = "JSONL: question, answers, wrong_answers, and documents, each with its kind"
+    sub.add_argument("--set", dest="questions", required=True, metavar="F.jsonl", help=set_help)
+    model_help = "a model, with the built-in ways to answer; packaged name, folder, hub id, .gguf; again: another"
+    sub.add_argument("--model", action="append", default=[], metavar="NAME", help=model_help)
+    engine_help = "what runs them (default: llama_cpp for a .gguf, else transformers)"
+    sub.add_argument("--engine", choices=("transformers", "llama_cpp", "vllm_offline"), help=engine_help)
+    ways_help = "only these built-in ways; one string, the undefended one is `cited` (default: all of them)"
+    sub.add_argument("--ways", metavar="WAYS", help=ways_help)
+    sub.add_argument("--search", default="dense", metavar="G", help="graph that orders the documents (dense)")
+    graph_help = "a way of your own: a graph that answers; again: another"
+    sub.add_argument("--graph", action="append", default=[], metavar="NAME=FILE", help=graph_help)
+    sub.add_argument("--baseline", metavar="NAME", help="the undefended way of each model (default: cited)")
+    sub.add_argument("--limit", type=positive, metavar="N", help="only N questions, chosen by their ids")
+    sub.add_argument("--language", default="en", metavar="CODE", help="ISO 639-1 language of answers (en)")
+    sub.add_argument("--out", required=True, metavar="DIR", help="folder to write, and to go on in")
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(sub)
+
+
 ACTIONS: dict[str, Callable[[ArgumentParser], None]] = {
     "lost": _lost,
     "diff": _diff,
     "sweep": _sweep,
     "gate": _gate,
     "verify": _verify,
+    "robust": _robust,
 }
 """By name, in the order of help: what adds an action's options. The first line of its docstring is the help."""
 
