@@ -10,25 +10,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rag.models.processor import processor_name
+
 RESULTS = Path(__file__).parent / "results"
 _LIBRARIES = ("torch", "transformers", "bm25s", "faiss-cpu", "numba", "numpy")
 
 
 def machine() -> dict[str, Any]:
     """Processor, cores, Python and library versions. Names no host, user or folder."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
     versions = {}
     for name in _LIBRARIES:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+    return {"cpu": processor_name(), "cores": os.cpu_count(), "python": platform.python_version(), **versions}
 
 
 def commit() -> str:

@@ -100,6 +100,8 @@ def _unlisted(systems: Sequence[System]) -> Iterator[str]:
             yield f"systems.yaml: no entry '{recipe.system}' has the part 'graph {name}', which says that it is one"
 
 
-def _commands() -> list[str]:
-    choices = (action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
-    return [name for commands in choices for name in commands]
+def _commands(of: argparse.ArgumentParser | None = None) -> list[str]:
+    """All commands, and those below them as "lab gate"."""
+    choices = (action.choices for action in (of or parser())._actions if isinstance(action, argparse._SubParsersAction))
+    named = [(name, below) for commands in choices for name, below in commands.items()]
+    return [each for name, below in named for each in (name, *(f"{name} {other}" for other in _commands(below)))]

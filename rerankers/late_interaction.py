@@ -10,6 +10,7 @@ from rag.core.arguments import require_one_of, require_positive
 from rag.core.memory import Need
 from rag.core.ranking import require_k
 from rag.core.types import Ranking, Usage
+from rag.models import locate
 from rerankers.work import Work
 from retrievers.encoder_kinds import Requested
 from retrievers.stores.token_vectors import max_sim
@@ -50,6 +51,11 @@ class LateInteractionReranker:
     def model_names(self) -> tuple[tuple[str, str | None], ...]:
         """Its model and hub revision."""
         return ((self._encoder.model, self._encoder.revision),)
+
+    def computes_in(self) -> str:
+        """The data type that `auto` stands for here; empty while the model is not here."""
+        here = locate(self._encoder.model, revision=self._encoder.revision)
+        return "" if here is None else str(self._encoder.describe()["dtype"])
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Documents by late interaction, at most `k`, best first."""

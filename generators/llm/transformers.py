@@ -127,6 +127,11 @@ class TransformersLLM:
             type(self), self.model_name, revision=self.revision, offline=self.offline, dtype=self.dtype
         )
 
+    def computes_in(self) -> str:
+        """The data type and the device that `auto` stands for here."""
+        device = choose_device(self.device)
+        return f"{str(choose_dtype(self.dtype, device)).removeprefix('torch.')} on {device}"
+
     def release(self) -> None:
         """Let go of the weights, and of what was kept of prompts. The next call loads them again.
 

@@ -101,6 +101,12 @@ class Engine:
     def dead(self) -> bool:
         return bool(self._engine.errored)
 
+    @property
+    def computes_in(self) -> str:
+        """The data type and the device that vLLM took."""
+        dtype = str(self._engine.model_config.dtype).removeprefix("torch.")
+        return f"{dtype} on {self._engine.vllm_config.device_config.device_type}"
+
     def complete(self, requests: Sequence[Request]) -> list[Any]:
         """The final output of every request, in order. One that fails ends all of them."""
         return self._wait(self._all(requests))

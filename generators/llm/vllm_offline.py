@@ -135,6 +135,11 @@ class VLLMOfflineLLM:
             type(self), self.model_name, revision=self.revision, offline=self.offline, dtype=self.dtype
         )
 
+    def computes_in(self) -> str:
+        """The data type and the device of the engine that runs."""
+        running = self._running
+        return "" if running is None else running.computes_in
+
     def release(self) -> None:
         """Stop the engine, as `close`: its sleep mode needs a GPU, and a stopped engine gives everything back anywhere."""
         self.close()

@@ -25,6 +25,7 @@ from rag.core.progress import Progress, silent
 from rag.core.report import NodeReport, RunResult
 from rag.core.types import Query, Where
 from rag.pipeline import BATCH, Pipeline
+from rag.pipeline.provenance import PROVENANCE, UNKNOWN, Provenance, provenance_of, read_provenance, write_provenance
 from rag.pipeline.questions import numbered_questions
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,8 @@ def run_batch(
         if not folder.is_empty:
             require_unchanged(questions_of(), path, folder)
             n_kept = sum(folder.is_finished(query, retry_failed=retry_failed) for _, query in questions_of())
-        run = _Run(folder, pipeline, retry_failed, n_questions, n_kept, progress, forecast)
+        made_by = read_provenance(folder.path) or (() if folder.is_empty else (UNKNOWN,))
+        run = _Run(folder, pipeline, retry_failed, n_questions, n_kept, made_by, progress, forecast)
         try:
             run.work((query for _, query in questions_of()), workers=workers, batch=batch, cluster=cluster)
         except KeyboardInterrupt:
@@ -157,11 +159,13 @@ class _Run:
         retry_failed: bool,
         n_questions: int,
         n_kept: int,
+        made_by: Sequence[Provenance],
         progress: Progress,
         forecast: Callable[[Forecast], None] | None,
     ) -> None:
         self._folder, self._pipeline, self._retry_failed = folder, pipeline, retry_failed
         self._n_questions, self._progress, self._forecast = n_questions, progress, forecast
+        self._made_by = made_by
         self.report = BatchReport(out=folder.path, n_kept=n_kept)
 
     def work(self, questions: Iterator[Query], *, workers: int, batch: int, cluster: Cluster | None) -> None:
@@ -179,6 +183,7 @@ class _Run:
             self._commit(finished)
             if number == 0:
                 self._tell_forecast(perf_counter() - begun)
+                self._keep_provenance(cluster)
         self.report = replace(self.report, seconds=perf_counter() - begun)
 
     def _here(self, batches: Iterable[list[Query]], workers: int) -> Iterator[BatchDone]:
@@ -207,6 +212,16 @@ class _Run:
         )
         n_done = self.report.n_kept + self.report.n_answered + self.report.n_failed
         self._progress("questions", n_done, self._n_questions)
+
+    def _keep_provenance(self, cluster: Cluster | None) -> None:
+        """Write which facts the first answers of this call were made with, now that the models have worked."""
+        index = self._pipeline.index
+        origin = {"kind": "rag batch", "index": None if index is None else index.address}
+        now = provenance_of(self._pipeline.graph, index, origin=origin, elsewhere=cluster is not None)
+        try:
+            write_provenance([*self._made_by, now], self._folder.path)
+        except OSError as error:
+            logger.warning("%s was not written: %s", self._folder.path / PROVENANCE, error.strerror)
 
     def _tell_forecast(self, seconds: float) -> None:
         n_first = self.report.n_answered + self.report.n_failed

@@ -1,7 +1,7 @@
 """The `rag` command: parses arguments, calls the library, prints. It holds no logic of its own.
 
-Exit codes: 0 ok, 1 a gate was not passed, 2 usage or configuration, 3 missing dependency or model, 4 bad or mismatched
-index, 5 a stage failed, 130 interrupted.
+Exit codes: 0 ok, 1 a gate was not passed or a run no longer holds, 2 usage or configuration, 3 missing dependency or
+model, 4 bad or mismatched index, 5 a stage failed, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -87,6 +87,23 @@ def _questions(sub: ArgumentParser) -> None:
     add_plugins(sub)
 
 
+def _verify(sub: ArgumentParser) -> None:
+    """Some queries of a run asked again: is it still what its graph gives, and if not, why."""
+    sub.add_argument("run", metavar="RUN", help="folder of `rag eval` or `rag batch`")
+    dataset_help = "BEIR-layout folder that a run of `rag eval` is of, or that one of `rag batch` is measured by"
+    sub.add_argument("--dataset", metavar="DIR", help=dataset_help)
+    sub.add_argument("--split", metavar="S", help="of the data set (default: the run's)")
+    sub.add_argument("--within", metavar="FIELD", help="a query searches only documents that share its FIELD")
+    sub.add_argument("--graph", metavar="G", help=f"ask this one in place of the run's: {GRAPH_HELP}")
+    sub.add_argument("--index", metavar="DIR", help="where the index of a run of `rag batch` lies now")
+    sub.add_argument("-n", type=positive, default=50, metavar="N", help="queries to ask, chosen by their ids (50)")
+    tolerance_help = "scores are equal that differ by at most this share of a ranking's largest (0.0001)"
+    sub.add_argument("--tolerance", type=float, default=1e-4, metavar="X", help=tolerance_help)
+    sub.add_argument("--queries", type=int, default=3, metavar="N", help="queries to show, of those that differ (3)")
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(sub)
+
+
 def _judge(sub: ArgumentParser) -> None:
     """Answers judged by a model: nuggets and preference, beside how often that model is right."""
     sub.add_argument("run", nargs="?", metavar="RUN", help="folder of `rag eval` or `rag batch`, or its answers.jsonl")
@@ -110,6 +127,27 @@ def _judge(sub: ArgumentParser) -> None:
     add_plugins(sub)
 
 
+def _robust(sub: ArgumentParser) -> None:
+    """Right, misleading and empty documents: what writers and defences answer from each."""
+    set_help = "JSONL: question, answers, wrong_answers, and documents, each with its kind"
+    sub.add_argument("--set", dest="questions", required=True, metavar="F.jsonl", help=set_help)
+    model_help = "a model, with the built-in ways to answer; packaged name, folder, hub id, .gguf; again: another"
+    sub.add_argument("--model", action="append", default=[], metavar="NAME", help=model_help)
+    engine_help = "what runs them (default: llama_cpp for a .gguf, else transformers)"
+    sub.add_argument("--engine", choices=("transformers", "llama_cpp", "vllm_offline"), help=engine_help)
+    ways_help = "only these built-in ways; one string, the undefended one is `cited` (default: all of them)"
+    sub.add_argument("--ways", metavar="WAYS", help=ways_help)
+    sub.add_argument("--search", default="dense", metavar="G", help="graph that orders the documents (dense)")
+    graph_help = "a way of your own: a graph that answers; again: another"
+    sub.add_argument("--graph", action="append", default=[], metavar="NAME=FILE", help=graph_help)
+    sub.add_argument("--baseline", metavar="NAME", help="the undefended way of each model (default: cited)")
+    sub.add_argument("--limit", type=positive, metavar="N", help="only N questions, chosen by their ids")
+    sub.add_argument("--language", default="en", metavar="CODE", help="ISO 639-1 language of answers (en)")
+    sub.add_argument("--out", required=True, metavar="DIR", help="folder to write, and to go on in")
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(sub)
+
+
 def _asked(sub: ArgumentParser, option: str, what: str) -> None:
     """The model of an experiment, and the server that has it."""
     llm_help = "packaged name, folder, hub id, .gguf; or GRAPH#MODEL, a model as a graph has it"
@@ -124,6 +162,8 @@ ACTIONS: dict[str, Callable[[ArgumentParser], None]] = {
     "gate": _gate,
     "questions": _questions,
     "judge": _judge,
+    "verify": _verify,
+    "robust": _robust,
 }
 """By name, in the order of help: what adds an action's options. The first line of its docstring is the help."""
 

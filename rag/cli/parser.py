@@ -48,8 +48,8 @@ def parser() -> ArgumentParser:
     root = ArgumentParser(
         prog="rag",
         description="Search and ask over your own documents with retrieval graphs.",
-        epilog="exit codes: 0 ok · 1 a gate was not passed · 2 usage or configuration · 3 missing dependency or model · "
-        "4 bad or mismatched index · 5 a stage failed",
+        epilog="exit codes: 0 ok · 1 a gate was not passed, or a run no longer holds · 2 usage or configuration · "
+        "3 missing dependency or model · 4 bad or mismatched index · 5 a stage failed",
         formatter_class=RawDescriptionHelpFormatter,
     )
     root.add_argument("--version", action="version", version=f"ragline {VERSION}")

@@ -61,6 +61,7 @@ POWERS = {
     "describe": Power(protocol=protocols.CanDescribe, words="say what its output depends on beside its parameters"),
     "load models": Power(protocol=protocols.LoadsModels, words="name the models that it loads"),
     "sign": Power(protocol=protocols.SignsItsWork, words="say which weights wrote a text"),
+    "say what it computes in": Power(protocol=protocols.ComputesIn, words="say which data type and device it came to"),
     "say its state": Power(protocol=protocols.SaysState, words="say whether it is there"),
 }
 """What a part can do beyond its stage's protocol. `rag list` prints them; a new one is one protocol and one line."""

@@ -463,6 +463,19 @@ class SignsItsWork(Protocol):
 
 
 @runtime_checkable
+class ComputesIn(Protocol):
+    """A part whose numbers depend on a data type or a device that it chose itself."""
+
+    def computes_in(self) -> str:
+        """What it came to, such as "bfloat16 on cpu"; empty while it does not know. Loads and fetches nothing.
+
+        Raises:
+            MissingModel: its model is not here.
+        """
+        ...
+
+
+@runtime_checkable
 class CountsPromptMemory(Protocol):
     """An LLM that knows what a long prompt takes beside its own batches."""
 

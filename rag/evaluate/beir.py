@@ -42,7 +42,8 @@ class Item:
 class Dataset:
     """A folder of evaluation data. Queries are in memory; all else is read when asked for.
 
-    `queries` come from queries.jsonl, or from qa.jsonl where there is none. `corpus`: what to index.
+    `queries` come from queries.jsonl, or from qa.jsonl where there is none. `corpus`: what to index. `within`: the field that a
+    query shares with the documents it searches.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Dataset:
     queries: tuple[Query, ...] = ()
     splits: Mapping[str, Path] = field(default_factory=dict, hash=False)
     qa: Path | None = None
+    within: str | None = None
 
     def documents(self) -> Iterator[Document]:
         """The corpus in file order.
@@ -132,6 +134,7 @@ def load_beir(folder: str | Path, *, within: str | None = None) -> Dataset:
         queries=tuple(read),
         splits=splits,
         qa=qa,
+        within=within,
     )
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
 from rag.core.report import Failure, NodeReport, RunResult
 from rag.core.trec import write_run
-from rag.core.types import Answer, Document, Ranking, ScoredDocument
+from rag.core.types import Answer, Document, Query, Ranking, ScoredDocument
 from rag.evaluate import (
     PER_QUERY,
     Evaluation,
@@ -28,11 +30,15 @@ from rag.evaluate import (
 )
 from rag.evaluate.beir import Dataset
 from rag.evaluate.eval_report import EvalReport
+from rag.evaluate.fingerprint import fingerprint
+from rag.evaluate.measured_runs import ANSWERS
+from rag.evaluate.report import GRAPH
 from rag.evaluate.risk import risk_curve
 from rag.evaluate.risk_picture import draw_risk
 from rag.evaluate.trails import TRAILS, Trail, Trails, depths_of, trails_of, write_trails
 from rag.graph.build import RANKING_STAGES, build
 from rag.graph.check import check
+from rag.graph.checked import Made
 from rag.graph.kinds import ANSWERING
 from rag.graph.load import load_spec
 from rag.graph.rewire import with_run
@@ -44,12 +50,14 @@ from rag.pipeline.answer_lines import answer_lines
 from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
+from rag.pipeline.provenance import provenance_of, write_provenance
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS, PLAIN
 
 BATCH = 16
+"""Queries that go through a graph at a time."""
 
 
 def evaluate_graph(
@@ -76,8 +84,8 @@ def evaluate_graph(
     when a measure looks at them.
 
     Args:
-        out: folder to write: graph.json, a TREC run per ranking node, answers.jsonl, trails.json, per_query.csv,
-            report.json, risk.svg.
+        out: folder to write: graph.json, provenance.json, a TREC run per ranking node, answers.jsonl, trails.json,
+            per_query.csv, report.json, risk.svg.
         measures: of retrieval and of answers; default: see `plan_evaluation`.
         settings: of the index; default: the graph's.
         baseline: a TREC run, or the run folder of an earlier evaluation; compared by a paired randomisation test.
@@ -96,13 +104,18 @@ def evaluate_graph(
     plan = plan_for(dataset, asked, split=split, measures=measures, limit=limit)
     built_with = settings or graph.index
     bound = cached_index(dataset, graph, built_with, progress=progress) if ranks(graph) else None
-    built = build(asked, index=bound)
-    require_calibrated(built, bound)
-    require_room([plan_memory(built, index=bound)])
-    with Pipeline(built, index=bound) as pipeline:
+    with opened(asked, bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
-        outputs = _run(pipeline, plan, target, progress)
+        outputs = outputs_of(pipeline, plan.queries, target, progress=progress)
         depths = depths_of(pipeline.graph)
+        origin = {
+            "kind": "rag eval",
+            "dataset": dataset.name,
+            "split": split,
+            "within": dataset.within,
+            "settings": built_with.model_dump(mode="json", by_alias=True),
+        }
+        made_by = provenance_of(pipeline.graph, bound, data=fingerprint(dataset, [split]), origin=origin)
     evaluation = measured(outputs, plan, language=built_with.analyzer.language)
     compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
     report = EvalReport(
@@ -123,6 +136,7 @@ def evaluate_graph(
     )
     _write(report, graph, outputs, out)
     write_trails(Trails(depths=depths, queries=tuple(outputs.trails)), out / TRAILS)
+    write_provenance([made_by], out)
     if report.risk and find_spec("matplotlib"):
         draw_risk(report.risk, out / "risk.svg")
     return report
@@ -206,19 +220,35 @@ class Outputs:
     seconds: float = 0.0
 
 
-def _run(pipeline: Pipeline, plan: Plan, target: str, progress: Progress) -> Outputs:
+@contextmanager
+def opened(spec: Spec, index: Index | None, *, kept: Mapping[str, Made] = MappingProxyType({})) -> Iterator[Pipeline]:
+    """A graph over an index, ready to run. `kept`: models of another graph to share; see `build`.
+
+    Raises:
+        SpecError: the graph is wrong, its calibration is of another graph, or there is not the memory for it.
+    """
+    built = build(spec, index=index, kept=kept)
+    require_calibrated(built, index)
+    require_room([plan_memory(built, index=index)])
+    with Pipeline(built, index=index) as pipeline:
+        yield pipeline
+
+
+def outputs_of(pipeline: Pipeline, queries: Sequence[Query], target: str, *, progress: Progress = silent) -> Outputs:
+    """What a graph makes of queries, up to the node `target`; `BATCH` of them go through it at a time, in order."""
     nodes = pipeline.graph.up_to(target)
     ranking_nodes = [node.name for node in nodes if node.stage in RANKING_STAGES]
+    answers = pipeline.graph.node(target).stage in ANSWERING
     outputs = Outputs(last=ranking_nodes[-1] if ranking_nodes else "", rankings={name: [] for name in ranking_nodes})
     identities = Identities(graph=graph_identity(pipeline.graph), index=index_identity(pipeline.index))
-    for start in range(0, len(plan.queries), BATCH):
-        batch = plan.queries[start : start + BATCH]
+    for start in range(0, len(queries), BATCH):
+        batch = queries[start : start + BATCH]
         result = pipeline.run(batch, to=target)
         add_result(outputs, result)
         outputs.trails += trails_of(result, ranking_nodes)
-        if plan.answers:
+        if answers:
             outputs.lines += answer_lines(result, {query.qid: identities.key(query) for query in batch})
-        progress("asking" if plan.answers else "searching", start + len(batch), len(plan.queries))
+        progress("asking" if answers else "searching", start + len(batch), len(queries))
     return outputs
 
 
@@ -269,13 +299,18 @@ def _write(report: EvalReport, graph: GraphSpec, outputs: Outputs, out: Path) ->
     for name, rankings in outputs.rankings.items():
         distinct = Counter(ranking.qid for ranking in rankings)
         if max(distinct.values(), default=0) == 1:  # variants of one query are no run; their fusion is
-            write_run(rankings, out / f"{_file_name(name)}.trec", tag=_file_name(name))
+            write_run(rankings, out / run_file(name), tag=_file_name(name))
     if outputs.answers:
         lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in outputs.lines)
-        (out / "answers.jsonl").write_text(lines, encoding="utf-8", errors="replace")
+        (out / ANSWERS).write_text(lines, encoding="utf-8", errors="replace")
     write_per_query(report.evaluation, out / PER_QUERY)
-    (out / "graph.json").write_text(graph.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
+    (out / GRAPH).write_text(graph.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
     (out / "report.json").write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def run_file(node: str) -> str:
+    """The TREC run of a ranking node, in a run folder."""
+    return f"{_file_name(node)}.trec"
 
 
 def _file_name(node: str) -> str:

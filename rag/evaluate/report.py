@@ -11,6 +11,8 @@ from typing import Any
 from rag.core.errors import SpecError
 from rag.evaluate.measures import Evaluation
 
+GRAPH = "graph.json"
+"""The graph of a run folder."""
 PER_QUERY = "per_query.csv"
 """The table of a run folder."""
 

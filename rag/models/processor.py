@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import sys
 from functools import cache
 from pathlib import Path
@@ -60,11 +61,21 @@ def _allowed_cores() -> list[int]:
 @cache
 def vendor() -> str:
     """What the processor calls its maker; empty where the system does not say."""
+    return _said("vendor_id")
+
+
+@cache
+def processor_name() -> str:
+    """What the processor calls itself, or the system calls it."""
+    return _said("model name") or platform.processor() or platform.machine()
+
+
+def _said(field: str) -> str:
     try:
         lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
 
 
 def multiplies_int8() -> bool:

@@ -56,16 +56,27 @@ def graph_identity(graph: Graph, *, weights: bool = True) -> str:
     Args:
         weights: whether the content of model folders counts; a machine that only hands out work may not have them.
     """
+    return data_sha256(
+        {
+            "graph": _wiring(graph),
+            "parts": {name: part_identity(facts, weights=weights) for name, facts in graph.facts.items()},
+        }
+    )
+
+
+def wiring_identity(graph: Graph) -> str:
+    """Hash of how the nodes are joined, of inner graphs and budgets, and of the settings of the index."""
+    return data_sha256(_wiring(graph))
+
+
+def _wiring(graph: Graph) -> dict[str, Any]:
     spec = graph.spec.graph
-    wiring = {
+    return {
         "output": spec.output,
         "nodes": _wired(spec.nodes),
         "graphs": {name: _wired_inner(inner) for name, inner in spec.graphs.items()},
         "index": spec.index.model_dump(mode="json", by_alias=True),
     }
-    return data_sha256(
-        {"graph": wiring, "parts": {name: part_identity(facts, weights=weights) for name, facts in graph.facts.items()}}
-    )
 
 
 def node_identities(graph: Graph) -> dict[str, str]:

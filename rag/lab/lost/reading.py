@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from rag.core.errors import SpecError
 from rag.evaluate.beir import Dataset
 from rag.evaluate.leaderboard import facts_of
-from rag.evaluate.report import read_written
+from rag.evaluate.report import GRAPH, read_written
 from rag.evaluate.trails import TRAILS, Trails, read_trails
 from rag.graph.load import load_spec
 from rag.graph.spec import GraphSpec
 from rag.lab.lost.report import Lost, query_loss
 from rag.lab.lost.stages import stages_of
 
-GRAPH = "graph.json"
-"""The graph of a run folder."""
 _SHOWN = 80
 
 
@@ -58,6 +56,22 @@ def lost_in(run: Path, dataset: Dataset, *, split: str = "test", k: int = 10) ->
     )
 
 
+def require_same_words(trails: Trails, dataset: Dataset, qids: Container[str], *, run: Path) -> None:
+    """Return if the run asked these queries in the words of the data set.
+
+    Raises:
+        SpecError: one was asked otherwise.
+    """
+    texts = {query.qid: query.text for query in dataset.queries}
+    for trail in trails.queries:
+        if trail.qid in qids and texts.get(trail.qid, trail.question) != trail.question:
+            raise SpecError(
+                f"{run}: query '{trail.qid}' was asked as {trail.question[:_SHOWN]!r}, but the data set "
+                f"'{dataset.folder}' says {texts[trail.qid][:_SHOWN]!r}: the run is of another data set. Name its own with "
+                "--dataset"
+            )
+
+
 def _require_of(
     trails: Trails,
     dataset: Dataset,
@@ -68,14 +82,7 @@ def _require_of(
     split: str,
 ) -> None:
     """Return if the run asked questions of the data set, in its words, and one of them has a relevant document."""
-    texts = {query.qid: query.text for query in dataset.queries}
-    for trail in trails.queries:
-        if trail.qid in judged and texts.get(trail.qid, trail.question) != trail.question:
-            raise SpecError(
-                f"{run}: query '{trail.qid}' was asked as {trail.question[:_SHOWN]!r}, but the data set "
-                f"'{dataset.folder}' says {texts[trail.qid][:_SHOWN]!r}: the run is of another data set. Name its own with "
-                "--dataset"
-            )
+    require_same_words(trails, dataset, judged, run=run)
     asked = {trail.qid for trail in trails.queries}
     if not asked & judged.keys():
         raise SpecError(

@@ -68,8 +68,10 @@ def test_an_engine_that_runs_says_so_and_asks_no_other_process(
     monkeypatch.setattr(sys, "executable", "/nowhere")
     require_loadable.cache_clear()
     assert llm.state() == f"vLLM's engine runs the model {VLLM_MODEL}"
+    assert re.fullmatch(r"(float32|bfloat16|float16) on (cpu|cuda)", llm.computes_in())
     with pytest.raises(FileNotFoundError):
         VLLMOfflineLLM().state()
+    assert VLLMOfflineLLM().computes_in() == "", "no engine runs, and nobody knows"
 
 
 def test_usage_reports_are_off(llm: VLLMOfflineLLM) -> None:

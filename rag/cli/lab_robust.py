@@ -1,0 +1,73 @@
+"""`rag lab robust`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from rag.cli.console import say, say_json
+from rag.cli.progress import progress_bar
+from rag.core.errors import SpecError
+from rag.graph.load import load_spec
+from rag.graph.spec import Spec
+from rag.lab.robust import RobustReport, robust, ways_of
+from rag.lab.robust.report import rows_of, summary
+from rag.lab.robust.ways import UNDEFENDED, model_part
+from rag.lab.robust.written import PAGE
+
+
+def run(given: Namespace) -> int:
+    """Ask in all ways, print shares and comparisons, and write the folder."""
+    baseline = given.baseline or UNDEFENDED
+    ways = ways_of(
+        {name: model_part(name, given.engine) for name in given.model},
+        _graphs(given.graph),
+        search=load_spec(given.search),
+        names=None if given.ways is None else given.ways.split(),
+        baseline=baseline,
+    )
+    with progress_bar() as progress:
+        report = robust(
+            Path(given.questions),
+            ways,
+            out=Path(given.out),
+            baseline=baseline,
+            limit=given.limit,
+            language=given.language,
+            command=given.typed,
+            progress=progress,
+        )
+    if given.json:
+        say_json(report.as_dict())
+    else:
+        show(report)
+        say(f"\npage: {Path(given.out) / PAGE}")
+    return 0
+
+
+def _graphs(named: Sequence[str]) -> dict[str, Spec]:
+    """Name -> graph, of NAME=FILE."""
+    graphs: dict[str, Spec] = {}
+    for each in named:
+        name, given, graph = each.partition("=")
+        if not (name and given and graph):
+            raise SpecError(f"--graph {each}: NAME=FILE is wanted, a name for the report and a graph that answers")
+        if name in graphs:
+            raise SpecError(f"--graph {each}: the name '{name}' is given twice")
+        graphs[name] = load_spec(graph)
+    return graphs
+
+
+def show(report: RobustReport) -> None:
+    """The report as aligned text."""
+    first, *comparisons = summary(report)
+    say(first)
+    say()
+    rows = rows_of(report.rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in comparisons:
+        say()
+        say(line)
