@@ -11,7 +11,7 @@ Dictionaries:
     halves     made by `rag.train.dictionary` from the parallel questions of half of the 48 articles, twice: the questions of
                each half are switched by the dictionary of the other. So no entry comes from a question that it is asked of,
                nor from one about the same article. Titles are no source: xquad has them in English alone
-    FILE       --dictionary: any that `reformulate.code_switch` reads, such as one of CC-CEDICT (`benchmarks.code_switch_cedict`)
+    FILE       --dictionary: any that `reformulate.code_switch` reads
 
 Ways of a leg are compared with its `plain` by paired randomisation, p corrected over the ways of all legs of a language (Holm).
 Needs the folder that RAGLINE_EVAL_DATA names.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.conversation import _of, query
+import pytest
+
+from benchmarks.conversation import WAYS, _of, graph, query
+from rag.graph.check import check
+from rag.graph.load import load_spec
 
 ITEM = {
     "id": "x",
@@ -42,3 +46,8 @@ def test_each_way_asks_what_it_says() -> None:
     assert query("appended", second).text == "Who wrote Brand? Ibsen Where was that person born?"
     assert query("resolved", second).text == "Where was Ibsen born?"
     assert len(query("fused", second).history) == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_graphs_are_sound(way: str) -> None:
+    assert check(load_spec(graph(way, "smollm2-135m-instruct", "llama_cpp"))).problems == []

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from benchmarks.counting import f1, right
-from benchmarks.counting_questions import Question, Template, _of
+from benchmarks import counting
+from benchmarks.counting import WAYS, f1, graph, line_of, right
+from benchmarks.counting_questions import CORPORA, Question, Template, _of
+from rag.core.types import Answer, Citation, Context, Document, Outcome, Query, ScoredDocument
+from rag.graph.check import check
+from rag.graph.load import load_spec
 
 GOLD = frozenset({"a", "b"})
 
@@ -43,6 +48,37 @@ def test_f1_by_hand() -> None:
     assert f1(GOLD, set()) == 0
 
 
+@pytest.mark.parametrize(
+    ("plan", "is_right"),
+    [
+        ('{"operation": "count", "where": {"book": "M"}}', True),
+        ('{"operation": "list", "where": {"book": "M"}}', False),
+        ('{"operation": "count"}', False),
+        ('{"operation": "count", "where": {"book": "M"}, "text": "x"}', False),
+    ],
+)
+def test_a_line_tells_whether_answer_and_plan_are_right(
+    plan: str, is_right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = CORPORA["openstax-medical"]
+    documents = [{"_id": "a", "book": "M"}, {"_id": "b", "book": "M"}, {"_id": "c", "book": "P"}]
+    monkeypatch.setattr(counting, "records", lambda path: documents)
+    hit = ScoredDocument(document=Document(doc_id="a#1", text="", metadata={"parent": "a"}), score=1.0)
+    query = Query(qid="q", text="?")
+    answer = Answer(
+        query=query,
+        text="2 documents. [1]",
+        context=Context(query=query, passages=(hit,)),
+        citations=(Citation(marker=1, doc_id="a#1", start=13, end=16),),
+        outcome=Outcome(detail=f"plan: {plan}; Read 2 passages", counts={"matched": 2}),
+    )
+    line = line_of("tally", corpus, "s", question("count"), answer)
+    assert (line["right"], line["plan_right"], line["f1"]) == (True, is_right, None)
+    assert line_of("plain", corpus, "s", question("list"), answer)["f1"] == pytest.approx(2 / 3)
+    fallen = replace(answer, outcome=Outcome(kind="fallback", detail="no JSON"))
+    assert line_of("tally", corpus, "s", question("count"), fallen)["plan_right"] is False
+
+
 def test_a_question_knows_all_documents_it_is_about_and_those_that_visible_fields_let_through() -> None:
     documents = [
         {"_id": str(n), "date": f"2025-01-0{n + 1}", "topics": ["war"] if n < 3 else ["vote"]} for n in range(6)
@@ -63,3 +99,9 @@ def test_a_question_knows_all_documents_it_is_about_and_those_that_visible_field
     assert war.visible == frozenset("012345")
     assert [one.qid for one in made] == ["text-0-1", "text-0-2"]
     assert made == list(_of(template, 0, documents))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_graphs_are_sound(way: str) -> None:
+    for corpus in CORPORA.values():
+        assert check(load_spec(graph(way, corpus, "smollm2-135m-instruct", "llama_cpp"))).problems == []
