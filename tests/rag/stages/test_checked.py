@@ -61,7 +61,7 @@ def found(*doc_ids: str, texts: Sequence[str] = ()) -> Ranking:
 
 
 def checked(query: Query, ranking: Ranking, **arguments: Any) -> Query:
-    [made] = CheckedReformulator(index=Plane(), **arguments).reformulate([query], [ranking])  # type: ignore[arg-type]
+    [made] = CheckedReformulator(index=Plane(), **{"signal": "agreement", **arguments}).reformulate([query], [ranking])  # type: ignore[arg-type]
     return made
 
 
@@ -122,7 +122,7 @@ def test_all_texts_of_a_batch_are_encoded_once() -> None:
     plane = Plane()
     queries = [written("east", "north"), written("north"), Query(qid="q", text="asked")]
     rankings = [found("d1"), found("d2"), found("d3")]
-    made = CheckedReformulator(index=plane).reformulate(queries, rankings)  # type: ignore[arg-type]
+    made = CheckedReformulator(index=plane, signal="hits").reformulate(queries, rankings)  # type: ignore[arg-type]
     assert plane.encoded == ["east", "north"]
     assert [sorted(query.outcome.counts) for query in made][2] == ["unchecked"]
 
@@ -142,7 +142,7 @@ def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str
 
 def test_every_signal_has_a_threshold() -> None:
     assert set(LEAST) == set(get_args(Signal))
-    assert CheckedReformulator(index=Plane()).least == LEAST["agreement"]  # type: ignore[arg-type]
+    assert CheckedReformulator(index=Plane()).least == LEAST["words"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("least", "counts"), [(0.0, {"kept": 1}), (1.0, {"dropped": 1})])
