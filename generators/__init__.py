@@ -13,6 +13,7 @@ GENERATORS = Registry(
         "label": "generators.label:LabelGenerator",
         "persuade": "generators.persuade:PersuadeGenerator",
         "stride": "generators.stride:StrideGenerator",
+        "tally": "generators.tally:TallyGenerator",
         "typed": "generators.typed:TypedGenerator",
         "vote": "generators.vote:VoteGenerator",
     },

@@ -334,6 +334,17 @@ def parser() -> ArgumentParser:
     bitext.add_argument("--limit", type=positive, metavar="N", help="only the first N texts of each file")
     bitext.add_argument("--json", action="store_true", help="print one JSON document")
 
+    made = command("dictionary", "pairs of texts in two languages -> a dictionary for reformulate.code_switch")
+    made.add_argument("pairs", metavar="PAIRS", help="JSONL with left_text and right_text, as rag bitext writes it")
+    made.add_argument("--language", required=True, metavar="CODE", help="ISO 639-1 language of the right texts")
+    made.add_argument("--out", required=True, metavar="F.tsv", help="entries to write, the surest first")
+    pairs_help = "pairs that two phrases have to come in together (default: 2)"
+    made.add_argument("--least-pairs", type=positive, default=2, metavar="N", help=pairs_help)
+    made.add_argument(
+        "--least", type=float, default=0.5, metavar="X", help="least share of pairs in common (default: 0.5)"
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON document")
+
     board = command("leaderboard", "a folder of runs -> a page: sets by systems, with tests and pictures")
     board.add_argument(
         "folder", metavar="DIR", help="SET/SYSTEM, each as `rag compare` takes runs; or one set's systems"

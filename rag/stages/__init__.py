@@ -6,6 +6,7 @@ from rag.stages.reformulate.presets import PRESETS
 REFORMULATORS = Registry(
     "reformulate",
     {
+        "checked": "rag.stages.reformulate.checked:CheckedReformulator",
         "code_switch": "rag.stages.reformulate.code_switch:CodeSwitchReformulator",
         "conversation": "rag.stages.reformulate.conversation:ConversationReformulator",
         "rm3": "rag.stages.reformulate.rm3:RM3Reformulator",

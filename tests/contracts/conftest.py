@@ -47,6 +47,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "transform.rewrite_code": {"n": 2, "max_tokens": 8, "purpose_tokens": 8},
     "retrieve.mentions": {"batch": 2, "most": 4, "max_tokens": 8, "max_words": 8},
     "generate.persuade": {"goal": "that they rest", "sections": 2, "max_tokens": 8, "plan_tokens": 8},
+    "generate.tally": {"batch": 2, "most": 4, "plan_tokens": 8, "max_words": 8},
     "generate.typed": {"n_shots": 0, "max_words": 8, "max_tokens": 8},
     "rerank.snippets": {"drop": False, "n_shots": 0, "max_words": 8, "max_tokens": 8},
     "rerank.listwise": {"window": 4, "stride": 2, "max_words": 8},

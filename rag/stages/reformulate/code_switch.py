@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from rag.core.arguments import require_positive
-from rag.core.errors import SpecError
 from rag.core.inputs import input_file
 from rag.core.replies import folded
 from rag.core.types import NO_USAGE, OK, Outcome, Query
+from rag.stages.reformulate.names import Counterparts, Dictionary, read_dictionary
 
-_DISAMBIGUATOR = re.compile(r"\s*\([^()]*\)\s*$")
 _ENGLISH = "en"
 _WORD = re.compile(r"\w+")
 
-Names = Mapping[str, Mapping[str, str]]
-
-Entity = tuple[int, int, Mapping[str, str]]
+Entity = tuple[int, int, Counterparts]
 """Start and end of a name in a text, and its counterparts by language."""
 
 
@@ -33,13 +28,14 @@ class CodeSwitchReformulator:
     switches the sentences of a corpus and trains on them, entities marked by tags of their language; here queries are
     switched and nothing is trained, links are names of a dictionary, and names stay in their basic form.
 
-    The dictionary is JSON: `{"Germany": {"de": "Deutschland", ...}}`. Entities are found as whole words in any letter
+    The dictionary is a file: JSON, `{"Germany": {"de": "Deutschland", ...}}`, or `.tsv` or `.jsonl` with source, target and
+    language; `rag dictionary` makes one from pairs of texts. Entities are found as whole words in any letter
     case, longest first. A version is in one language and switches all entities, so only languages that every entity of
     the query has are used. A disambiguator such as "(film)" is no part of a name. A query without a known entity stays
     alone, outcome `empty`.
 
     Args:
-        dictionary: path of the JSON file; read at the first call.
+        dictionary: path of the file; read at the first call.
         languages: codes that may be used; none named means all of the dictionary but English.
         n: versions, at most; drawn with `seed` where there are more languages.
         keep_original: the query as it came is the first of the queries.
@@ -58,7 +54,7 @@ class CodeSwitchReformulator:
         require_positive("reformulate.code_switch", n=n)
         self._path = input_file(dictionary, what="dictionary", by="reformulate.code_switch")
         self.languages, self.n, self.keep_original, self.seed = frozenset(languages), n, keep_original, seed
-        self._names: Names | None = None
+        self._dictionary: Dictionary | None = None
         self._lock = threading.Lock()
 
     def reformulate(self, queries: Sequence[Query]) -> list[Query]:
@@ -90,23 +86,22 @@ class CodeSwitchReformulator:
             return allowed
         return sorted(random.Random(f"{self.seed} {qid}").sample(allowed, self.n))
 
-    def _loaded(self) -> Names:
+    def _loaded(self) -> Dictionary:
         with self._lock:
-            if self._names is None:
-                self._names = read_names(self._path)
-            return self._names
+            if self._dictionary is None:
+                self._dictionary = read_dictionary(self._path)
+            return self._dictionary
 
 
-def entities(text: str, names: Names) -> list[Entity]:
+def entities(text: str, dictionary: Dictionary) -> list[Entity]:
     """Names in the text from left to right, the longest at each place, none inside another."""
-    longest = max((name.count(" ") + 1 for name in names), default=0)
     words = list(_WORD.finditer(text))
     spans: list[Entity] = []
     first = 0
     while first < len(words):
-        for last in range(min(first + longest, len(words)) - 1, first - 1, -1):
+        for last in range(min(first + dictionary.longest, len(words)) - 1, first - 1, -1):
             start, end = words[first].start(), words[last].end()
-            if counterparts := names.get(folded(text[start:end])):
+            if counterparts := dictionary.names.get(folded(text[start:end])):
                 spans.append((start, end, counterparts))
                 first = last
                 break
@@ -119,26 +114,3 @@ def switched(text: str, spans: Sequence[Entity], language: str) -> str:
     for start, end, names in reversed(spans):
         text = text[:start] + names[language] + text[end:]
     return text
-
-
-def read_names(path: Path) -> Names:
-    """Folded name -> language -> name, without disambiguators.
-
-    Raises:
-        SpecError: not JSON, or not names to languages to names.
-    """
-    try:
-        dictionary = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise SpecError(f"dictionary '{path}' cannot be read: {cause}") from cause
-    if not isinstance(dictionary, dict):
-        raise SpecError(f"dictionary '{path}' must map names to languages to names")
-    names: dict[str, dict[str, str]] = {}
-    for name, counterparts in dictionary.items():
-        if not isinstance(counterparts, dict) or not all(isinstance(text, str) for text in counterparts.values()):
-            raise SpecError(f"dictionary '{path}': {name!r} must map language codes to names")
-        plain = {language: _DISAMBIGUATOR.sub("", text).strip() for language, text in counterparts.items()}
-        key = folded(_DISAMBIGUATOR.sub("", name))
-        if key:  # two things of one name keep the first's counterparts
-            names.setdefault(key, {language: text for language, text in plain.items() if text})
-    return names

@@ -82,6 +82,39 @@ def test_another_form_of_dictionary_is_refused(tmp_path: Path, content: str) -> 
         CodeSwitchReformulator(dictionary=str(path)).reformulate([Query(qid="q", text="a")])
 
 
+TABLES = {
+    "names.tsv": "source\ttarget\tlanguage\nGermany\tDeutschland\tde\nGermany\tBRD\tde\nGermany\tAllemagne\tfr\n",
+    "bare.tsv": "Germany\tDeutschland\tde\nGermany\tAllemagne\tfr\n",
+    "names.jsonl": '{"source": "Germany", "target": "Deutschland", "language": "de"}\n'
+    '{"source": "Germany", "target": "Allemagne", "language": "fr"}\n',
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_lines_of_source_target_and_language_are_a_dictionary_too(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(TABLES[name], encoding="utf-8")
+    assert texts(str(path), "Germany", keep_original=False) == ["Deutschland", "Allemagne"]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "message"),
+    [
+        ("d.tsv", "a\tb\tde\na\tb\n", "d.tsv:2: 3 columns between tabs are wanted"),
+        ("d.tsv", "a\tb\t\n", "d.tsv:1: language is empty"),
+        ("d.tsv", "a" * 201 + "\tb\tde\n", "d.tsv:1: a name has at most 200 characters"),
+        ("d.jsonl", '{"source": "a", "target": "b", "language": "de"}\n{"source": "a"', "d.jsonl:2: not JSON"),
+        ("d.jsonl", '{"source": "a", "target": 1, "language": "de"}\n', "d.jsonl:1: target must be text, got int"),
+        ("d.jsonl", "[1]\n", "d.jsonl:1: a JSON object is wanted"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path: Path, name: str, lines: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(lines, encoding="utf-8")
+    with pytest.raises(SpecError, match=message):
+        CodeSwitchReformulator(dictionary=str(path)).reformulate([Query(qid="q", text="a")])
+
+
 def test_an_absent_dictionary_and_no_version_are_refused(dictionary: str) -> None:
     with pytest.raises(SpecError, match="there is no dictionary"):
         CodeSwitchReformulator(dictionary="absent.json")

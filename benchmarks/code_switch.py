@@ -1,0 +1,230 @@
+"""English questions of xquad over its passages in German and Chinese: plain, with names switched by a dictionary, and both.
+
+    plain      the question as it is
+    switched   its words in the passages' language where the dictionary has them; the question as it is where it has none
+    fused      both, fused: by RRF over one leg, by the weights of `hybrid` over both legs
+    split      over both legs: BM25 by the switched question, vectors by the question as it is
+    own        the question in the passages' language: the line above
+
+Dictionaries:
+
+    halves     made by `rag.train.dictionary` from the parallel questions of half of the 48 articles, twice: the questions of
+               each half are switched by the dictionary of the other. So no entry comes from a question that it is asked of,
+               nor from one about the same article. Titles are no source: xquad has them in English alone
+    FILE       --dictionary: any that `reformulate.code_switch` reads
+
+Ways of a leg are compared with its `plain` by paired randomisation, p corrected over the ways of all legs of a language (Holm).
+Needs the folder that RAGLINE_EVAL_DATA names.
+
+    python -m benchmarks.code_switch [de | zh] [--dictionary FILE] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.graphs import hybrid_nodes
+from benchmarks.make_samples import data_folder, records
+from benchmarks.record import record
+from rag.core.types import Query, Ranking
+from rag.evaluate import Evaluation, evaluate
+from rag.evaluate.beir import load_beir
+from rag.evaluate.comparison import compare_runs
+from rag.evaluate.graph_evaluation import cached_index
+from rag.evaluate.significance import holm, mean_interval
+from rag.graph.load import load_spec
+from rag.pipeline import load_pipeline
+from rag.stages.reformulate.code_switch import CodeSwitchReformulator
+from rag.train.dictionary import Made, dictionary_of
+
+LANGUAGES = ("de", "zh")
+LEGS = ("bm25", "dense", "hybrid")
+WAYS = ("plain", "switched", "fused", "split", "own")
+MEASURE = "nDCG@10"
+SEED = 20263
+
+Halves = tuple[frozenset[str], frozenset[str]]
+
+
+def halves() -> Halves:
+    """The qids of the questions about one half of the articles, and of those about the other."""
+    article = {item["_id"]: item["title"] for item in records("xquad/en/corpus")}
+    titles = sorted(set(article.values()))
+    first = set(random.Random(SEED).sample(titles, len(titles) // 2))
+    of_first = {item["id"]: article[item["context_ids"][0]] in first for item in records("xquad/en/qa")}
+    return (
+        frozenset(qid for qid, inside in of_first.items() if inside),
+        frozenset(qid for qid, inside in of_first.items() if not inside),
+    )
+
+
+def texts(language: str) -> dict[str, str]:
+    """qid -> the question."""
+    return {item["_id"]: item["text"] for item in records(f"xquad/{language}/queries")}
+
+
+def learned(language: str, qids: frozenset[str]) -> Made:
+    """The dictionary of the parallel questions of a half."""
+    english, other = texts("en"), texts(language)
+    return dictionary_of([(english[qid], other[qid]) for qid in sorted(qids)])
+
+
+def written(made: Made, language: str, path: Path) -> Path:
+    """A dictionary as a file."""
+    lines = [f"{entry.source}\t{entry.target}\t{language}\n" for entry in made.entries]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def graph(leg: str, way: str, language: str, dictionary: Path) -> dict[str, Any]:
+    """A way over a leg."""
+    nodes = hybrid_nodes(100)
+    fused = nodes.pop("fused")
+    if way in ("switched", "fused", "split"):
+        params = {"dictionary": str(dictionary), "languages": [language], "keep_original": way == "fused"}
+        switch = {"switch": {"use": "reformulate.code_switch", "with": params}}
+        asked = ("bm25",) if way == "split" else ("bm25", "dense")
+        nodes = {
+            **switch,
+            **{name: {**node, **({"in": "switch"} if name in asked else {})} for name, node in nodes.items()},
+        }
+    if leg == "hybrid":
+        nodes["fused"] = fused
+    else:
+        nodes.pop({"bm25": "dense", "dense": "bm25"}[leg])
+        nodes["fused"] = {"use": "fuse.rrf", "in": [leg], "k": 100}
+    return {"version": 1, "index": {"analyzer": {"language": language}}, "nodes": nodes, "output": "fused"}
+
+
+def run(leg: str, way: str, language: str, folders: Mapping[Path, Sequence[Query]]) -> list[Ranking]:
+    """What a way finds: the queries that each dictionary is for."""
+    dataset = load_beir(data_folder() / "xquad" / language)
+    found: list[Ranking] = []
+    for dictionary, queries in folders.items():
+        spec = load_spec(graph(leg, way, language, dictionary))
+        index = cached_index(dataset, spec.graph, spec.graph.index)
+        with load_pipeline(spec.graph, index=index) as pipeline:
+            found += pipeline.search_batch(queries, k=100)
+    return found
+
+
+def coverage(queries: Mapping[Path, Sequence[Query]], language: str) -> dict[str, int]:
+    """How many questions the dictionaries switch anything of."""
+    switched = 0
+    for dictionary, asked in queries.items():
+        part = CodeSwitchReformulator(dictionary=str(dictionary), languages=(language,), keep_original=False)
+        switched += sum(query.outcome.kind == "ok" for query in part.reformulate(asked))
+    return {"questions": sum(map(len, queries.values())), "switched": switched}
+
+
+def compared(language: str, dictionary: Path | None) -> Iterator[dict[str, Any]]:
+    """A line on the dictionaries, and one for every leg and way."""
+    english, own = texts("en"), texts(language)
+    qrels = load_beir(data_folder() / "xquad" / language).qrels()
+    name = "halves" if dictionary is None else dictionary.name
+    with tempfile.TemporaryDirectory() as folder:
+        files: dict[Path, frozenset[str]] = {}
+        if dictionary is not None:
+            files[dictionary] = frozenset(english)
+        else:
+            one, other = halves()
+            for number, (source, target) in enumerate(((one, other), (other, one))):
+                made = learned(language, source)
+                path = written(made, language, Path(folder) / f"{number}.tsv")
+                files[path] = target
+                yield {
+                    "language": language,
+                    "dictionary": name,
+                    "made_from": len(source),
+                    "entries": len(made.entries),
+                    "ambiguous": made.ambiguous,
+                    "sample": [
+                        f"{each.source} = {each.target}" for each in made.entries[:: max(1, len(made.entries) // 8)]
+                    ],
+                }
+        asked = {path: [Query(qid=qid, text=english[qid]) for qid in sorted(qids)] for path, qids in files.items()}
+        theirs = {path: [Query(qid=qid, text=own[qid]) for qid in sorted(qids)] for path, qids in files.items()}
+        yield {"language": language, "dictionary": name, **coverage(asked, language)}
+        evaluations = {
+            (leg, way): evaluate(run(leg, way, language, theirs if way == "own" else asked), qrels, [MEASURE])
+            for leg in LEGS
+            for way in WAYS
+            if way != "split" or leg == "hybrid"
+        }
+    yield from lines(language, name, evaluations)
+
+
+def lines(language: str, name: str, evaluations: Mapping[tuple[str, str], Evaluation]) -> Iterator[dict[str, Any]]:
+    """A line for every leg and way. p is corrected over all ways of all legs that are compared."""
+    others = [each for each in evaluations if each[1] not in ("plain", "own")]
+    tests = {
+        (leg, way): compare_runs(evaluations[leg, "plain"], {way: evaluations[leg, way]}, measures=[MEASURE])[way][
+            0
+        ].test
+        for leg, way in others
+    }
+    corrected = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+    for (leg, way), evaluation in evaluations.items():
+        values = list(evaluation.per_query[MEASURE].values())
+        interval = mean_interval(values)
+        line: dict[str, Any] = {
+            "language": language,
+            "dictionary": name,
+            "leg": leg,
+            "way": way,
+            "queries": evaluation.n_queries,
+            MEASURE: evaluation.measures[MEASURE],
+            "low_of_mean": interval.low,
+            "high_of_mean": interval.high,
+        }
+        if (leg, way) in tests:
+            test = tests[leg, way]
+            line |= {"to_plain": test.difference, "low": test.low, "high": test.high, "p": corrected[leg, way]}
+        yield line
+
+
+def show(line: Mapping[str, Any]) -> None:
+    """A line in words."""
+    if "entries" in line:
+        print(
+            f"{line['language']}: {line['entries']} entries from {line['made_from']} pairs: {'; '.join(line['sample'])}"
+        )
+    elif "leg" not in line:
+        print(
+            f"{line['language']} {line['dictionary']}: {line['switched']} of {line['questions']} questions are switched"
+        )
+    else:
+        mean = f"{line[MEASURE]:.4f} [{line['low_of_mean']:.4f}, {line['high_of_mean']:.4f}]"
+        beside = ""
+        if "p" in line:
+            beside = f"{line['to_plain']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}] p {line['p']:.4f}"
+        print(f"{line['language']} {line['leg']:6} {line['way']:8} {mean}  {beside}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for every language, leg and way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "languages", nargs="*", metavar="LANGUAGE", help=f"of {', '.join(LANGUAGES)}; both when left out"
+    )
+    parser.add_argument("--dictionary", type=Path, metavar="FILE", help="a dictionary of another source")
+    parser.add_argument("--record", action="store_true", help="append to results/code_switch.jsonl")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.languages) - set(LANGUAGES):
+        parser.error(f"not one of the languages: {', '.join(sorted(unknown))}")
+    for language in options.languages or LANGUAGES:
+        for line in compared(language, options.dictionary):
+            show(line)
+            if options.record:
+                record("code_switch", line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

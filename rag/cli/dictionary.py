@@ -1,0 +1,56 @@
+"""`rag dictionary`."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from pathlib import Path
+
+from rag.cli.console import say, say_json
+from rag.cli.outputs import writable
+from rag.core.errors import SpecError
+from rag.core.files import write_atomically
+from rag.core.lines import records
+from rag.train.dictionary import dictionary_of
+
+HEADER = "source\ttarget\tlanguage\n"
+
+
+def run(given: Namespace) -> int:
+    """Make a dictionary of the pairs of a file, and write a line for every entry."""
+    out = writable(given.out)
+    if not re.fullmatch("[a-z]{2,3}", given.language):
+        raise SpecError(f"--language must be an ISO 639-1 code such as de, got {given.language!r}")
+    if not 0 <= given.least <= 1:
+        raise SpecError(f"--least must be from 0 to 1, got {given.least:g}")
+    pairs = _pairs(Path(given.pairs))
+    if not pairs:
+        raise SpecError(f"{given.pairs} has no pairs")
+    made = dictionary_of(pairs, least_pairs=given.least_pairs, least=given.least)
+    lines = [f"{_cell(entry.source)}\t{_cell(entry.target)}\t{given.language}\n" for entry in made.entries]
+    write_atomically(out, HEADER + "".join(lines))
+    told = {"pairs": len(pairs), "too_long": made.too_long, "ambiguous": made.ambiguous, "entries": len(made.entries)}
+    if given.json:
+        say_json(told)
+        return 0
+    left = f" {made.too_long:,} pairs were too long." if made.too_long else ""
+    say(
+        f"{len(pairs):,} pairs; {len(made.entries):,} entries in {out}.{left} {made.ambiguous:,} phrases could mean several"
+    )
+    return 0
+
+
+def _pairs(file: Path) -> list[tuple[str, str]]:
+    """The texts of the lines that `rag bitext` writes."""
+    pairs = []
+    for number, record in records(file):
+        left, right = record.get("left_text"), record.get("right_text")
+        if not isinstance(left, str) or not isinstance(right, str):
+            raise SpecError(f"{file}:{number}: left_text and right_text are wanted, as rag bitext writes them")
+        pairs.append((left, right))
+    return pairs
+
+
+def _cell(text: str) -> str:
+    """On one line, and without tabs."""
+    return " ".join(text.split())
