@@ -19,7 +19,7 @@ import argparse
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from benchmarks.graphs import vllm
 from benchmarks.make_samples import data_folder, records
@@ -70,7 +70,7 @@ def retriever_of(way: str, name: str, index: LocalIndex, llm: Any) -> Retriever:
         return BM25Retriever(index=index)
     if way == "dense":
         return DenseRetriever(index=index)
-    return BacktraceRetriever(llm=llm, index=index, form=way, window=WINDOWS[name])  # type: ignore[arg-type]
+    return BacktraceRetriever(llm=llm, index=index, form=cast(Form, way), window=WINDOWS[name])
 
 
 def settings_of(way: str, model: str) -> str:
@@ -99,10 +99,10 @@ def trace_all(name: str, ways: Sequence[str], n: int, work: Work, llm: Any, mode
     queries, right = drawn(name, n)
     with opened(name) as index:
         for way in ways:
-            settings = settings_of(way, model)
+            settings, retriever = settings_of(way, model), retriever_of(way, name, index, llm)
             for query in queries:
                 if work.get(way, name, query.qid, settings) is None:
-                    [ranking] = retriever_of(way, name, index, llm).retrieve([query], k=DEPTH)
+                    [ranking] = retriever.retrieve([query], k=DEPTH)
                     work.add(line := line_of(way, name, settings, ranking, right[query.qid]))
                     print(f"{name} {way} {query.qid}: rank {line['rank']}, {line['seconds']} s", flush=True)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from generators.choosing import chosen, require_several
 from rag.core.arguments import require_positive
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
+from rag.core.replies import parse_passage
 from rag.core.types import NO_USAGE, Answer, Context, Document, Outcome, Prompt, SamplingParams, Usage
 from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
@@ -23,12 +24,12 @@ _READ_WORDS = 600
 """Words of a passage that a summary is written of."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _News:
     """What is shown of a context's passages, in their order, and what summaries cost."""
 
     texts: tuple[str, ...]
-    counts: dict[str, int]
+    counts: Mapping[str, int] = field(default_factory=dict, hash=False)
     usage: Usage = NO_USAGE
 
 
@@ -82,7 +83,7 @@ class ForecastGenerator:
 
         Outcome counts: `passages`, with summaries `summaries` and `not_summarised`.
         """
-        news = self._summarised(contexts) if self.summary else [self._as_they_are(context) for context in contexts]
+        news = self._summarised(contexts, self.summary) if self.summary else list(map(self._as_they_are, contexts))
         rendered = [self._render(*each) for each in zip(contexts, news, strict=True)]
         answers = chosen(self.llm, contexts, rendered, self.outcomes, self._told)
         return [
@@ -95,22 +96,21 @@ class ForecastGenerator:
         ]
 
     def _as_they_are(self, context: Context) -> _News:
-        return _News(tuple(self._text(hit.document) for hit in context.passages), {})
+        return _News(texts=tuple(self._text(hit.document) for hit in context.passages))
 
     def _text(self, document: Document) -> str:
         return first_words(document.full_text, self.max_words)
 
-    def _summarised(self, contexts: Sequence[Context]) -> list[_News]:
+    def _summarised(self, contexts: Sequence[Context], prompt: prompts.PromptTemplate) -> list[_News]:
         """Let the model write of every passage of every context, in one batch."""
-        asked = [self._to_summarise(context, hit.document) for context in contexts for hit in context.passages]
+        asked = [
+            [prompt.render(question=_line(context.query.asked), passage=_line(first_words(text, _READ_WORDS)))]
+            for context in contexts
+            for text in (hit.document.full_text for hit in context.passages)
+        ]
         params = SamplingParams(max_tokens=self.summary_tokens)
-        written = iter(write(self.llm, [[prompt] for prompt in asked], params, read=str.strip) if asked else ())
+        written = iter(write(self.llm, asked, params, read=parse_passage) if asked else ())
         return [self._news_of(context, written) for context in contexts]
-
-    def _to_summarise(self, context: Context, document: Document) -> Prompt:
-        assert self.summary is not None
-        passage = in_one_line(defused(first_words(document.full_text, _READ_WORDS)))
-        return self.summary.render(question=in_one_line(defused(context.query.asked)), passage=passage)
 
     def _news_of(self, context: Context, written: Iterator[Written]) -> _News:
         documents = [hit.document for hit in context.passages]
@@ -121,16 +121,14 @@ class ForecastGenerator:
         ]
         missing = sum(not reply.texts for reply in replies)
         counts = {"summaries": len(replies) - missing} | ({"not_summarised": missing} if missing else {})
-        return _News(tuple(texts), counts, sum((reply.usage for reply in replies), NO_USAGE))
+        return _News(texts=tuple(texts), counts=counts, usage=sum((reply.usage for reply in replies), NO_USAGE))
 
     def _render(self, context: Context, news: _News) -> Prompt:
         dated = zip((self._date_of(hit.document) for hit in context.passages), news.texts, strict=True)
-        lines = [
-            f"{date or 'undated'}: {in_one_line(defused(text))}" for date, text in sorted(dated, key=lambda one: one[0])
-        ]
-        question = in_one_line(defused(context.query.asked))
-        told = "\n".join(lines) or _NO_NEWS
-        return self.prompt.render(news=told, question=question, outcomes=" or ".join(self.outcomes))
+        lines = [f"{date or 'undated'}: {_line(text)}" for date, text in sorted(dated, key=lambda one: one[0])]
+        return self.prompt.render(
+            news="\n".join(lines) or _NO_NEWS, question=_line(context.query.asked), outcomes=" or ".join(self.outcomes)
+        )
 
     def _date_of(self, document: Document) -> str:
         return str(document.metadata.get(self.date) or "")
@@ -146,3 +144,7 @@ class ForecastGenerator:
             likelihood=float(logs[order[0]]),
             outcome=Outcome(counts={"passages": len(context.passages)}),
         )
+
+
+def _line(text: str) -> str:
+    return in_one_line(defused(text))
