@@ -75,9 +75,13 @@ def show(baseline: str, found: Mapping[str, Sequence[Compared]], *, queries: int
                 f"95% [{test.low:+.4f}, {test.high:+.4f}]  p = {one.p:.4f}  of {len(one.differences):,} queries "
                 f"{len(one.gained):,} gained, {len(one.lost):,} lost"
             )
-        first = of_run[0]
-        for what, some in (("gained most", first.gained), ("lost most", first.lost)):
-            if shown := [f"{qid} {value:+.3f}" for qid, value in islice(some.items(), queries)]:
-                say(f"  {what} {first.measure}: {', '.join(shown)}")
+        show_extremes(of_run[0], queries=queries)
     if sum(map(len, found.values())) > 1:
         say("\np is corrected for all comparisons (Holm)")
+
+
+def show_extremes(compared: Compared, *, queries: int) -> None:
+    """The queries that gained and lost most."""
+    for what, some in (("gained most", compared.gained), ("lost most", compared.lost)):
+        if shown := [f"{qid} {value:+.3f}" for qid, value in islice(some.items(), queries)]:
+            say(f"  {what} {compared.measure}: {', '.join(shown)}")

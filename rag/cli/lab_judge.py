@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from itertools import islice
 from pathlib import Path
 
-from rag.cli.compare import names_of, require_queries
+from rag.cli.compare import names_of, require_queries, show_extremes
 from rag.cli.console import say, say_json, warn
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
@@ -94,7 +93,5 @@ def show(report: JudgeReport, *, queries: int) -> None:
     """Figures, and the questions whose answers differ most, as aligned text."""
     for line in report.lines():
         say(line)
-    for compared in report.compared()[:1]:
-        for what, some in (("gained most", compared.gained), ("lost most", compared.lost)):
-            if shown := [f"{qid} {value:+.3f}" for qid, value in islice(some.items(), queries)]:
-                say(f"  {what} {compared.measure}: {', '.join(shown)}")
+    for compared in report.compared[:1]:
+        show_extremes(compared, queries=queries)

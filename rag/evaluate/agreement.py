@@ -76,7 +76,7 @@ def tau_of_means(ours: Values, theirs: Values, *, n: int = _DRAWS, seed: int = 0
         ValueError: the two sides are not of the same systems, or queries of a side are not the same for all systems.
     """
     names = list(ours)
-    if names != list(theirs) and set(names) != set(theirs):
+    if ours.keys() != theirs.keys():
         raise ValueError("both sides want the same systems")
     tables = [_table(side, names) for side in (ours, theirs)]
     tau = kendall_tau(*(table.mean(axis=1).tolist() for table in tables))

@@ -49,10 +49,11 @@ class TrustedJudge:
         return [self._verdict(each, report) for each in self.requirements]
 
     def _verdict(self, requirement: Requirement, report: JudgeReport) -> Verdict:
-        figures = report.as_dict()["measures"][_RUN].get(requirement.measure)
-        if figures is None:
+        interval = report.intervals[_RUN].get(requirement.measure)
+        if interval is None:
             raise SpecError(f"the judge gave no question a value of {requirement.measure}: it wrote no nuggets for it")
-        verdict = judge(requirement, value=figures["mean"], low=figures["low"], high=figures["high"], n=figures["n"])
+        value = report.evaluations[_RUN].measures[requirement.measure]
+        verdict = judge(requirement, value=value, low=interval.low, high=interval.high, n=interval.n)
         return replace(verdict, note=self.agreement.told("nuggets"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -117,14 +117,6 @@ class Case:
     qid: str
     gold: str
     said: str = UNREADABLE
-
-    def saying(self, said: str) -> Case:
-        """The same with a verdict."""
-        return replace(self, said=said)
-
-    def within(self, name: str) -> Case:
-        """The same with an id that no other data set has."""
-        return replace(self, qid=f"{name}/{self.qid}")
 
 
 def figures(cases: Sequence[Case]) -> Figures:

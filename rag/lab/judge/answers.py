@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from rag.core.errors import SpecError
@@ -127,11 +128,8 @@ def by_passages(index: Index, runs: Sequence[Answers], qids: Iterable[str]) -> d
     """
     known: dict[str, Known] = {}
     for qid in qids:
-        lists = [run[qid].passages for run in runs]
-        turns = [
-            doc_id for place in range(max(map(len, lists))) for some in lists for doc_id in some[place : place + 1]
-        ]
-        doc_ids = list(dict.fromkeys(turns))[:MOST_PASSAGES]
+        turns = zip_longest(*(run[qid].passages for run in runs))
+        doc_ids = list(dict.fromkeys(doc_id for turn in turns for doc_id in turn if doc_id is not None))[:MOST_PASSAGES]
         if doc_ids:
             texts = tuple(_text(index, doc_id, qid) for doc_id in doc_ids)
             known[qid] = Known(question=runs[0][qid].question, texts=texts)

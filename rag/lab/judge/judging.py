@@ -11,7 +11,7 @@ from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
 from rag.lab.judge.agreement import Agreement
 from rag.lab.judge.answers import Answers, asked_alike
-from rag.lab.judge.asking import Judge, Known
+from rag.lab.judge.asking import Judge, Known, Nuggets
 from rag.lab.judge.nuggets import Nugget, Support, nugget_scores
 from rag.lab.judge.preference import Preference
 from rag.lab.judge.report import JudgeReport
@@ -130,17 +130,18 @@ def _read(log: CommitLog) -> dict[str, Judged]:
 def _judged(judge: Judge, task: Task, qids: Sequence[str], n: int) -> list[Judged]:
     asked = [qid for qid in qids if qid in task.known]
     lists = dict(zip(asked, judge.nuggets([task.known[qid] for qid in asked], n=n), strict=True))
-    supports = [_supports(judge, side, {qid: lists[qid].nuggets for qid in asked}) for side in task.sides]
+    lists |= {qid: Nuggets() for qid in qids if qid not in lists}
+    supports = [_supports(judge, side, {qid: lists[qid].nuggets for qid in qids}) for side in task.sides]
     preferred = _preferences(judge, task, qids)
     return [
         Judged(
             qid=qid,
             question=task.run[qid].question,
-            readable=lists[qid].readable if qid in lists else True,
-            unread=lists[qid].unread if qid in lists else 0,
-            nuggets=lists[qid].nuggets if qid in lists else (),
-            supports=tuple(side.get(qid, ()) for side in supports),
-            scores=tuple(nugget_scores(lists[qid].nuggets, side[qid]) if qid in lists else {} for side in supports),
+            readable=lists[qid].readable,
+            unread=lists[qid].unread,
+            nuggets=lists[qid].nuggets,
+            supports=tuple(side[qid] for side in supports),
+            scores=tuple(nugget_scores(lists[qid].nuggets, side[qid]) for side in supports),
             preferred=preferred.get(qid),
         )
         for qid in qids

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
 from rag.evaluate.beir import Item
-from rag.lab.judge.agreement import Agreement, Case, Kind, figures
+from rag.lab.judge.agreement import UNREADABLE, Agreement, Case, Kind, figures
 from rag.lab.judge.asking import Judge, Known
 from rag.lab.judge.labels import LEAST_REFERENCE, Pair, Reference, digest, pairs_of, references_of
 from rag.lab.judge.nuggets import Support
@@ -54,7 +55,7 @@ def measure(
     together: dict[Kind, list[Case]] = {}
     for name, kinds in cases.items():
         for kind, of_kind in kinds.items():
-            together.setdefault(kind, []).extend(case.within(name) for case in of_kind)
+            together.setdefault(kind, []).extend(replace(case, qid=f"{name}/{case.qid}") for case in of_kind)
     return Agreement(
         name=judge.name,
         judge=judge.identity,
@@ -79,8 +80,7 @@ def _of_references(judge: Judge, references: Sequence[Reference], n: int) -> lis
             asked += [(each, each.own, nugget, _HELD), (each, each.other, nugget, _NOT_HELD)]
     said = judge.supports([(each.question, answer, nugget) for each, answer, nugget, _ in asked])
     for (each, _, _, gold), support in zip(asked, said, strict=True):
-        case = Case(qid=each.qid, gold=gold)
-        cases.append(case if support is None else case.saying(_WORDS[support]))
+        cases.append(Case(qid=each.qid, gold=gold, said=UNREADABLE if support is None else _WORDS[support]))
     return cases
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rag.evaluate.comparison import Compared, compare_runs
 from rag.evaluate.measures import Evaluation
-from rag.evaluate.significance import mean_interval
+from rag.evaluate.significance import Interval, mean_interval
 from rag.lab.judge.agreement import UNMEASURED, Agreement, Kind
 from rag.lab.judge.nuggets import MEASURES
 from rag.lab.judge.preference import PREFERRED, WORTH
@@ -53,6 +53,15 @@ class JudgeReport:
             found[name] = Evaluation(measures=means, per_query=columns, n_queries=len(self.judged))
         return found
 
+    @cached_property
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Run -> measure -> the 95% interval of its mean."""
+        return {
+            name: {measure: mean_interval(list(values.values())) for measure, values in one.per_query.items()}
+            for name, one in self.evaluations.items()
+        }
+
+    @cached_property
     def compared(self) -> list[Compared]:
         """The nuggets of the first run against those of the second, over the questions that both have a value for."""
         if len(self.names) < 2:
@@ -91,12 +100,12 @@ class JudgeReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The documented JSON form (docs/json.md)."""
-        intervals = {
+        measures = {
             name: {
-                measure: {"mean": one.measures[measure], **_interval(values)}
-                for measure, values in one.per_query.items()
+                measure: {"mean": self.evaluations[name].measures[measure], "n": i.n, "low": i.low, "high": i.high}
+                for measure, i in of_run.items()
             }
-            for name, one in self.evaluations.items()
+            for name, of_run in self.intervals.items()
         }
         return {
             "judge": {"name": self.judge, **self.identity},
@@ -105,8 +114,8 @@ class JudgeReport:
             "taken_as_true": self.source or None,
             "questions": len(self.judged),
             "with_nuggets": sum(bool(one.nuggets) for one in self.judged),
-            "measures": intervals,
-            "comparison": [one.as_dict() for one in self.compared()],
+            "measures": measures,
+            "comparison": [one.as_dict() for one in self.compared],
             "preferences": dict(self.preferences),
             "unreadable": {what: {"unreadable": bad, "of": n} for what, (bad, n) in self.unreadable.items()},
             "by_query": [_plain(one) for one in self.judged],
@@ -119,12 +128,13 @@ class JudgeReport:
             bare = len(self.judged) - len(self.known & {one.qid for one in self.judged})
             without = f"; {bare:,} questions have none" if bare else ""
             told.append(f"nuggets of {self.source}{without}")
-        for name, one in self.evaluations.items():
+        for name, of_run in self.intervals.items():
             told += [
-                f"  {name}: {measure} {_told(values)}   ({self.told('preference' if measure == PREFERRED else 'nuggets')})"
-                for measure, values in one.per_query.items()
+                f"  {name}: {measure} {self.evaluations[name].measures[measure]:.4f} 95% [{i.low:.4f}, {i.high:.4f}] of "
+                f"{i.n:,}   ({self.told('preference' if measure == PREFERRED else 'nuggets')})"
+                for measure, i in of_run.items()
             ]
-        for each in self.compared():
+        for each in self.compared:
             test = each.test
             told.append(
                 f"  {self.names[0]} against {self.names[1]}: {each.measure} {test.difference:+.4f} "
@@ -140,16 +150,6 @@ class JudgeReport:
             )
         told += [f"  unreadable: {what} {bad:,} of {n:,} ({bad / n:.1%})" for what, (bad, n) in self.unreadable.items()]
         return told
-
-
-def _interval(values: Mapping[str, float]) -> dict[str, Any]:
-    interval = mean_interval(list(values.values()))
-    return {"n": interval.n, "low": interval.low, "high": interval.high}
-
-
-def _told(values: Mapping[str, float]) -> str:
-    interval = mean_interval(list(values.values()))
-    return f"{fmean(values.values()):.4f} 95% [{interval.low:.4f}, {interval.high:.4f}] of {interval.n:,}"
 
 
 def _plain(one: Judged) -> dict[str, Any]:

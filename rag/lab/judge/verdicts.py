@@ -51,6 +51,6 @@ class Judged:
             unread=record["unread"],
             nuggets=nuggets,
             supports=supports,
-            scores=tuple(nugget_scores(nuggets, side) if nuggets else {} for side in supports),
+            scores=tuple(nugget_scores(nuggets, side) for side in supports),
             preferred=None if preferred is None else Preference(verdict=preferred["verdict"], why=preferred["why"]),
         )

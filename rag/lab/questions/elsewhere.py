@@ -14,6 +14,7 @@ from rag.evaluate.text_overlap import holds
 from rag.lab.questions.found import Legs
 from rag.lab.questions.lines import Line
 from rag.lab.questions.writer import QuestionWriter
+from retrievers.index.generations import CURRENT
 from retrievers.index.opening import open_index, scheme_of
 from retrievers.index.protocol import Index
 
@@ -56,7 +57,7 @@ def open_elsewhere(said: str) -> Elsewhere:
         SpecError: it is none of these, or holds no question.
     """
     place = Path(said)
-    if scheme_of(said) or (place / "CURRENT").exists():
+    if scheme_of(said) or (place / CURRENT).exists():
         return Elsewhere(name=said, index=open_index(said))
     if place.is_file():
         items = tuple(read_items(place))

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import Any
 
 from rag.core.errors import SpecError
-from rag.core.protocols import Retriever
+from rag.core.protocols import Retriever, SearchesLeg
 from rag.core.types import Document, Query
+from rag.graph.signature import REQUIRED, signature
 from retrievers import RETRIEVERS
 from retrievers.index.protocol import Index
 
-_RETRIEVERS = ("bm25", "dense", "sparse", "late_interaction")
-"""Those that search one leg and need nothing beside the index."""
+
+def searchers() -> dict[str, type[Any]]:
+    """Leg -> the retriever that searches it and needs nothing beside the index; of several the first by name."""
+    found: dict[str, type[Any]] = {}
+    for name in RETRIEVERS:
+        retriever = RETRIEVERS.get(name)
+        needs = {param.name for param in signature(retriever, "retrieve").params if param.default is REQUIRED}
+        leg = _leg(retriever)
+        if leg is not None and needs == {"index"}:
+            found.setdefault(leg, retriever)
+    return found
+
+
+def _leg(retriever: Any) -> str | None:
+    return retriever.leg if isinstance(retriever, SearchesLeg) else None
 
 
 class Legs:
-    """All legs of an index that can be asked without a model that writes.
+    """All legs of an index that a question alone can be asked of.
 
     Raises:
         SpecError: it has none.
     """
 
     def __init__(self, index: Index) -> None:
-        classes = [RETRIEVERS.get(name) for name in _RETRIEVERS]
-        self._retrievers: dict[str, Retriever] = {
-            each.leg: each(index=index) for each in classes if each.leg in index.legs
-        }
+        known = searchers()
+        self._retrievers: dict[str, Retriever] = {leg: known[leg](index=index) for leg in index.legs if leg in known}
         if not self._retrievers:
             raise SpecError(
                 f"index '{index.name}' has no leg that finds passages for a question: its legs are {', '.join(index.legs)}. "

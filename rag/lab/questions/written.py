@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from rag.core.errors import SpecError
-from rag.core.files import write_atomically
+from rag.core.files import write_atomically, write_pieces_atomically
 from rag.core.types import Document
 from rag.evaluate.beir import Dataset
 from rag.lab.questions.lines import Line
@@ -74,15 +72,8 @@ def _as_record(passage: Document) -> dict[str, Any]:
 
 
 def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """A JSON object a line, one at a time; readers see the old file or the new one."""
-    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", encoding="utf-8", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.writelines(json.dumps(record) + "\n" for record in records)
-        except BaseException:
-            temporary.unlink()
-            raise
-    os.replace(temporary, path)
+    """A JSON object a line, one at a time."""
+    write_pieces_atomically(path, (json.dumps(record) + "\n" for record in records))
 
 
 def _link(corpus: Dataset, out: Path) -> None:

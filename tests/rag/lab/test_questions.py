@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,12 +17,14 @@ from rag.evaluate.graph_evaluation import evaluate_graph
 from rag.graph.load import load_spec
 from rag.indexing import build_index
 from rag.lab.questions import Elsewhere, QuestionsReport, make_questions, making, open_elsewhere, sample
+from rag.lab.questions.found import searchers
 from rag.lab.questions.repeats import Repeats
 from rag.lab.questions.sample import draw
 from rag.lab.questions.words import fault
 from rag.lab.questions.writer import parse_written
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs import LEGS
 from tests.rag.lab.conftest import Command, write_lines
 from tests.rag.lab.scripts import Chooser, Writer, named
 from tests.small_legs import SmallModels
@@ -268,7 +271,7 @@ def test_a_model_that_can_choose_also_says_whether_passages_are_enough(
 def test_questions_of_people_about_something_else_are_taken_as_they_are(index: LocalIndex, tmp_path: Path) -> None:
     folder = tmp_path / "people"
     folder.mkdir()
-    asked = [
+    asked: list[dict[str, Any]] = [
         {"id": "1", "question": "Who painted the canteen?", "answers": ["Bo"]},
         {"id": "2", "question": "Who checks?"},
     ]
@@ -440,3 +443,7 @@ def test_a_report_says_which_leg_found_what(index: LocalIndex, tmp_path: Path) -
     report: QuestionsReport = make_questions(index, named(Writer(good)), n=3, out=tmp_path / "set")
     assert report.found_by() == {"lexical": 3}
     assert all(1 <= line.ranks["lexical"] <= 12 for line in report.own.kept)
+
+
+def test_every_leg_is_asked() -> None:
+    assert set(LEGS.shipped) <= set(searchers())
