@@ -12,7 +12,7 @@ from rag.core.errors import SpecError
 from rag.graph.load import load_spec
 from rag.graph.spec import Spec
 from rag.lab.robust import RobustReport, robust, ways_of
-from rag.lab.robust.report import rows_of, summary
+from rag.lab.robust.told import asked_told, defences_told, rows_of
 from rag.lab.robust.ways import UNDEFENDED, model_part
 from rag.lab.robust.written import PAGE
 
@@ -61,13 +61,12 @@ def _graphs(named: Sequence[str]) -> dict[str, Spec]:
 
 def show(report: RobustReport) -> None:
     """The report as aligned text."""
-    first, *comparisons = summary(report)
-    say(first)
+    say(asked_told(report))
     say()
     rows = rows_of(report.rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    for line in comparisons:
+    for line in defences_told(report):
         say()
         say(line)

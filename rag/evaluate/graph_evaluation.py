@@ -32,7 +32,7 @@ from rag.evaluate.beir import Dataset
 from rag.evaluate.eval_report import EvalReport
 from rag.evaluate.fingerprint import fingerprint
 from rag.evaluate.measured_runs import ANSWERS
-from rag.evaluate.report import GRAPH
+from rag.evaluate.report import GRAPH, REPORT
 from rag.evaluate.risk import risk_curve
 from rag.evaluate.risk_picture import draw_risk
 from rag.evaluate.trails import TRAILS, Trail, Trails, depths_of, trails_of, write_trails
@@ -296,16 +296,21 @@ def _of(rankings: Sequence[Ranking], qrels: Mapping[str, Any]) -> list[Ranking]:
 
 def _write(report: EvalReport, graph: GraphSpec, outputs: Outputs, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for name, rankings in outputs.rankings.items():
-        distinct = Counter(ranking.qid for ranking in rankings)
-        if max(distinct.values(), default=0) == 1:  # variants of one query are no run; their fusion is
+    for name in ranking_once(outputs):
+        if rankings := outputs.rankings[name]:
             write_run(rankings, out / run_file(name), tag=_file_name(name))
     if outputs.answers:
         lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in outputs.lines)
         (out / ANSWERS).write_text(lines, encoding="utf-8", errors="replace")
     write_per_query(report.evaluation, out / PER_QUERY)
     (out / GRAPH).write_text(graph.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
-    (out / "report.json").write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
+    (out / REPORT).write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def ranking_once(outputs: Outputs) -> list[str]:
+    """Nodes that ranked no query twice, in the order of the graph: variants of one query are no run, their fusion is."""
+    counts = {name: Counter(ranking.qid for ranking in made) for name, made in outputs.rankings.items()}
+    return [name for name, of_query in counts.items() if max(of_query.values(), default=0) <= 1]
 
 
 def run_file(node: str) -> str:

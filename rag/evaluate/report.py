@@ -15,6 +15,8 @@ GRAPH = "graph.json"
 """The graph of a run folder."""
 PER_QUERY = "per_query.csv"
 """The table of a run folder."""
+REPORT = "report.json"
+"""What `rag eval` found, in a run folder."""
 
 
 def write_per_query(evaluation: Evaluation, path: Path) -> None:
@@ -53,20 +55,32 @@ def read_per_query(path: Path) -> dict[str, dict[str, float]]:
     return columns
 
 
-def read_written(path: Path, *, absent: str = "run it again") -> Any:
+def read_written(path: Path, *, by: str = "rag eval", absent: str = "run it again") -> Any:
     """What a JSON file of a run folder holds.
 
     Args:
-        absent: what to do where it is not there, for the message.
+        by: the command that writes it. `absent`: what to do where it is not there. Both are for the messages.
     Raises:
         SpecError: the file is not there, or was cut off.
     """
     try:
         return json.loads(path.read_bytes())
     except OSError as cause:
-        raise SpecError(f"{path} cannot be read ({cause.strerror}). `rag eval` writes it; {absent}") from None
+        raise SpecError(f"{path} cannot be read ({cause.strerror}). `{by}` writes it; {absent}") from None
     except (ValueError, RecursionError) as cause:
-        raise SpecError(f"{path} is no JSON ({cause}): it was cut off or changed. Run rag eval again") from None
+        raise SpecError(f"{path} is no JSON ({cause}): it was cut off or changed. Run {by} again") from None
+
+
+def read_object(path: Path, *, by: str = "rag eval") -> dict[str, Any]:
+    """The same of a file that holds one JSON object.
+
+    Raises:
+        SpecError: as `read_written`, or it holds something else.
+    """
+    data = read_written(path, by=by)
+    if not isinstance(data, dict):
+        raise SpecError(f"{path}: a JSON object is wanted, as {by} writes it, not {type(data).__name__}")
+    return data
 
 
 def results(evaluation: Evaluation, *, seconds: float | None = None, **more: Any) -> dict[str, Any]:

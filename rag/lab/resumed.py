@@ -33,8 +33,20 @@ def resumed(path: Path, facts: Mapping[str, Any], *, what: str, why: str) -> Ite
             write_atomically(path / RUN, json.dumps({what: dict(facts)}, indent=1) + "\n")
         except OSError as error:
             raise unwritable(path, error) from None
-        with CommitLog(path / LINES, again="run the same command again") as log:
+        with open_lines(path) as log:
             yield log
+
+
+def open_lines(path: Path) -> CommitLog:
+    """The lines of a folder that this process holds.
+
+    Raises:
+        SpecError: they cannot be written, or one of them is damaged.
+    """
+    try:
+        return CommitLog(path / LINES, again="run the same command again")
+    except OSError as error:
+        raise unwritable(path, error) from None
 
 
 def _require_same(path: Path, facts: Mapping[str, Any], what: str, why: str) -> None:

@@ -183,11 +183,14 @@ def changes_between(before: Sequence[Provenance], now: Provenance) -> list[Chang
 
 
 def write_provenance(records: Iterable[Provenance], folder: Path) -> None:
-    """Write the file of a run folder. A run that several processes made has a record for each whose facts differ."""
+    """Write the file of a run folder. A run that several processes made has a record for each whose facts differ.
+
+    Of equal facts the last record stands, for its origin: an index may have moved since.
+    """
     distinct: list[Provenance] = []
     for record in records:
-        if all(record.facts != other.facts for other in distinct):
-            distinct.append(record)
+        place = next((n for n, other in enumerate(distinct) if other.facts == record.facts), len(distinct))
+        distinct[place : place + 1] = [record]
     write_atomically(folder / PROVENANCE, json.dumps({"made_by": list(map(asdict, distinct))}, indent=1) + "\n")
 
 

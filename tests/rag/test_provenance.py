@@ -171,6 +171,13 @@ def test_a_record_is_written_once_and_read_as_it_was(tmp_path: Path) -> None:
     assert read_provenance(tmp_path / "elsewhere") == ()
 
 
+def test_of_equal_facts_the_last_origin_stands(tmp_path: Path) -> None:
+    first, other = (Provenance(facts={"graph": {"a": name}}, origin={"index": "as it lay"}) for name in ("x", "y"))
+    moved = Provenance(facts=first.facts, origin={"index": "moved"})
+    write_provenance([first, other, moved], tmp_path)
+    assert read_provenance(tmp_path) == (moved, other)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"made_by": [1]}', '{"made_by": [{"facts": []}]}', "[" * 100_000])
 def test_a_damaged_file_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / PROVENANCE).write_text(text)

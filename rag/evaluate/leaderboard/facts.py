@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.errors import SpecError
-from rag.evaluate.report import PER_QUERY
-
-REPORT = "report.json"
+from rag.evaluate.report import PER_QUERY, REPORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from rag.evaluate.beir import load_beir
 from rag.evaluate.fingerprint import fingerprint
 from rag.evaluate.graph_evaluation import cached_index, plan_for, ranks
 from rag.evaluate.measured_runs import ANSWERS
-from rag.evaluate.report import GRAPH, read_written
+from rag.evaluate.report import GRAPH, REPORT, read_object
 from rag.evaluate.scope import part_of
 from rag.evaluate.trails import TRAILS, read_trails
 from rag.graph.check import check
@@ -39,8 +39,6 @@ from retrievers.index.settings import IndexSettings
 
 RUN = "run.json"
 """What `rag batch` keeps of its graph and index."""
-REPORT = "report.json"
-"""What `rag eval` found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +85,7 @@ def asked_of_evaluation(run: Path, wishes: Wishes) -> Asked:
     Raises:
         SpecError: no data set is named, or another one; a file is damaged; or the graph cannot be made here.
     """
-    report = _mapping(run / REPORT)
+    report = read_object(run / REPORT)
     if wishes.dataset is None:
         raise SpecError(f"'{run}' is of the data set '{report.get('dataset', '')}': name its folder with --dataset")
     if wishes.index is not None:
@@ -139,7 +137,7 @@ def asked_of_batch(run: Path, wishes: Wishes) -> Asked:
     Raises:
         SpecError: a file is damaged, no question can be asked again, or the graph cannot be made here.
     """
-    kept = _mapping(run / RUN)
+    kept = read_object(run / RUN, by="rag batch")
     try:
         identities, own = Identities(graph=kept["graph"], index=kept["index"]), dict(kept["spec"])
     except (KeyError, TypeError, ValueError):
@@ -160,7 +158,9 @@ def asked_of_batch(run: Path, wishes: Wishes) -> Asked:
         data, split = load_beir(wishes.dataset), wishes.split or "test"
         whole = plan_evaluation(data, graph="", ranks=True, gives_answers=True, split=split)
         plan, values = part_of(whole, queries), measured_run(run, whole, language=language)
-    address = wishes.index or next((each.origin["index"] for each in made_by if each.origin.get("index")), None)
+    address = wishes.index or next(
+        (each.origin["index"] for each in reversed(made_by) if each.origin.get("index")), None
+    )
     return Asked(
         command="rag batch",
         spec=spec,
@@ -207,7 +207,7 @@ def _spec(file: Path, own: Mapping[str, Any] | None, other: str | None) -> Spec:
         if problems := check(spec).problems:
             raise SpecError(*problems)
         return spec
-    spec = spec_of(Source(name=str(file), data=dict(_mapping(file) if own is None else own), lines={}))
+    spec = spec_of(Source(name=str(file), data=read_object(file) if own is None else own, lines={}))
     if problems := check(spec).problems:
         raise SpecError(
             *problems,
@@ -215,13 +215,6 @@ def _spec(file: Path, own: Mapping[str, Any] | None, other: str | None) -> Spec:
             "your own with --plugin, or ask another graph with --graph",
         )
     return spec
-
-
-def _mapping(file: Path) -> Mapping[str, Any]:
-    data = read_written(file)
-    if not isinstance(data, dict):
-        raise SpecError(f"{file}: a JSON object is wanted, not {type(data).__name__}")
-    return data
 
 
 def _of_index(identity: object) -> tuple[Provenance, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from rag.core.errors import SpecError
 from rag.core.lines import records
 from rag.core.trec import read_run
-from rag.evaluate.graph_evaluation import Outputs, run_file
+from rag.evaluate.graph_evaluation import Outputs, ranking_once, run_file
 from rag.evaluate.measured_runs import ANSWERS
 
 Hits = tuple[tuple[str, float], ...]
@@ -46,12 +46,6 @@ def seen_of(outputs: Outputs) -> dict[str, Seen]:
         for name in ranking_once(outputs)
     }
     return _by_query(rankings, _said(outputs.lines))
-
-
-def ranking_once(outputs: Outputs) -> list[str]:
-    """Nodes that ranked no query twice, in the order of the graph: of others `rag eval` writes no run."""
-    counts = {name: Counter(ranking.qid for ranking in made) for name, made in outputs.rankings.items()}
-    return [name for name, of_query in counts.items() if max(of_query.values(), default=0) <= 1]
 
 
 def runs_in(run: Path, nodes: Iterable[str]) -> dict[str, Path]:

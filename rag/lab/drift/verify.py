@@ -9,12 +9,12 @@ from pathlib import Path
 from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
 from rag.evaluate import PER_QUERY, Compared, compare_runs
-from rag.evaluate.graph_evaluation import Outputs, measured, opened, outputs_of
+from rag.evaluate.graph_evaluation import Outputs, measured, opened, outputs_of, ranking_once
 from rag.evaluate.measured_runs import ANSWERS
 from rag.lab.drift.asked import RUN, Asked, Wishes, asked_of_batch, asked_of_evaluation
 from rag.lab.drift.differing import QueryDrift, drifts
 from rag.lab.drift.report import Drift
-from rag.lab.drift.seen import ranking_once, seen_of
+from rag.lab.drift.seen import seen_of
 from rag.pipeline.provenance import changes_between, provenance_of
 
 QUERIES = 50

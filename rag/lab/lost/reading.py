@@ -9,7 +9,7 @@ from typing import Any
 from rag.core.errors import SpecError
 from rag.evaluate.beir import Dataset
 from rag.evaluate.leaderboard import facts_of
-from rag.evaluate.report import GRAPH, read_written
+from rag.evaluate.report import GRAPH, read_object
 from rag.evaluate.trails import TRAILS, Trails, read_trails
 from rag.graph.load import load_spec
 from rag.graph.spec import GraphSpec
@@ -104,9 +104,7 @@ def _require_whole(trails: Trails, names: set[str], run: Path) -> None:
 
 
 def _graph(file: Path) -> GraphSpec:
-    data = read_written(file)
-    if not isinstance(data, dict):
-        raise SpecError(f"{file}: a JSON object is wanted, as rag eval writes it, not {type(data).__name__}")
+    data = read_object(file)
     try:
         return load_spec(data).graph
     except SpecError as error:

@@ -7,7 +7,7 @@ verdicts.py   an answer -> right, misled, refused, something else, or failed
 work.py       what was done so far
 robust.py     all ways on all contexts of all questions
 report.py     shares with intervals, and each defence beside the undefended writer
-page.py       the same as a page; written.py: the files
+told.py       the same in lines and tables, page.py: as a page; written.py: the files
 """
 
 from rag.lab.robust.report import RobustReport

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from rag.evaluate.leaderboard.svg import Bar, bars, room_for
 from rag.evaluate.pages.document import document
 from rag.evaluate.pages.escaping import escaped
-from rag.evaluate.pages.svg import COLOURS, legend
+from rag.evaluate.pages.svg import legend
 from rag.lab.lost.tables import Words, table
 from rag.lab.robust.contexts import CONTEXTS
-from rag.lab.robust.report import LEVEL, RobustReport, Row, defence_rows, rows_of, summary, ways_told
+from rag.lab.robust.report import LEVEL, RobustReport, Row
+from rag.lab.robust.told import asked_told, defence_rows, rows_of, ways_told
 from rag.lab.robust.verdicts import Verdict
 
 _DRAWN: tuple[tuple[Verdict, str], ...] = (("right", "Right answers"), ("misled", "Answers that were planted"))
@@ -23,7 +24,7 @@ def robust_page(report: RobustReport, *, title: str) -> str:
 
 def _body(report: RobustReport) -> Iterator[str]:
     rows = report.rows
-    yield f"<p>{escaped(summary(report)[0])}. 95% intervals over questions.</p>"
+    yield f"<p>{escaped(asked_told(report))}. 95% intervals over questions.</p>"
     if told := ways_told(report):
         yield f"<p>{escaped('; '.join(told))}.</p>"
     for model in report.models:
@@ -32,7 +33,7 @@ def _body(report: RobustReport) -> Iterator[str]:
         yield f"<h2>{escaped(model)}</h2>"
         for verdict, heading in _DRAWN:
             yield from _pictures(own, verdict, heading, colours)
-        yield legend(((way, place % COLOURS) for way, place in colours.items()), across=True)
+        yield legend(colours.items(), across=True)
         if defences := defence_rows(report, model):
             head, *body = defences
             yield f"<h3>Each defence beside {escaped(report.baseline)}</h3>"

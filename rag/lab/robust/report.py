@@ -10,7 +10,6 @@ from typing import Any
 from rag.evaluate import Compared, Evaluation, Interval, compare_runs, mean_interval
 from rag.lab.robust.contexts import CONTEXTS, ZERO
 from rag.lab.robust.verdicts import VERDICTS, Verdict
-from rag.lab.robust.ways import WAYS
 from rag.lab.robust.work import Line
 
 LEVEL = 0.05
@@ -230,94 +229,3 @@ def _measured(values: Mapping[str, dict[str, float]]) -> Evaluation:
     kept = {name: of for name, of in values.items() if of}
     n = len({qid for of in kept.values() for qid in of})
     return Evaluation(measures={name: fmean(of.values()) for name, of in kept.items()}, per_query=kept, n_queries=n)
-
-
-def summary(report: RobustReport) -> list[str]:
-    """What was asked, and what each defence gains and costs, in lines."""
-    said = f"{report.name}: {report.questions:,} questions, {report.without_documents:,} of them without documents"
-    if report.never:
-        said += f"; no question has documents for: {', '.join(report.never)}"
-    lines = [said]
-    for model, ways in report.defences.items():
-        for way, compared in ways.items():
-            parts = [f"{one.measure} {difference(one)}" for one in compared]
-            lines.append(f"{model}, {way} beside {report.baseline}: {'; '.join(parts)}")
-    return lines
-
-
-def difference(compared: Compared) -> str:
-    """A difference with its interval, its p, and what may be said of it."""
-    better = is_better(compared)
-    said = "not shown to differ" if better is None else "better" if better else "worse"
-    test = compared.test
-    return f"{test.difference:+.2f} [{test.low:+.2f}, {test.high:+.2f}] p = {compared.p:.3f}, {said}"
-
-
-_BARE: tuple[Verdict, ...] = ("refused", "other", "failed")
-"""Shares that are told without an interval, in the order of the columns."""
-ROW_HEAD = (
-    "model",
-    "way",
-    "documents",
-    "questions",
-    "skipped",
-    "right",
-    "beside zero",
-    "misled",
-    "refused",
-    "other",
-    "failed",
-    "shown",
-    "calls",
-    "read",
-    "written",
-)
-"""Names of the columns of `row_cells`."""
-
-
-def row_cells(row: Row) -> tuple[str, ...]:
-    """A row of the table: shares of questions, and means of a question."""
-    shares, tried = row.shares, row.tried
-    zero = row.zero
-    beside = "" if zero is None else f"{zero.test.difference:+.2f} [{zero.test.low:+.2f}, {zero.test.high:+.2f}]"
-    return (
-        tried.model,
-        tried.way,
-        tried.context,
-        f"{len(tried.lines):,}",
-        f"{tried.skipped:,}",
-        _share(shares["right"], row.right),
-        beside,
-        _share(shares["misled"], row.misled),
-        *(f"{shares[verdict]:.2f}" for verdict in _BARE),
-        f"{row.shown:.1f} of {row.given:.1f}",
-        f"{row.calls:.2f}",
-        f"{row.read:,.0f}",
-        f"{row.written:,.1f}",
-    )
-
-
-def defence_rows(report: RobustReport, model: str) -> list[tuple[str, ...]]:
-    """A row for each defence of a model, below the names of the columns: what it costs, then what it gains."""
-    defences = report.defences.get(model, {})
-    if not defences:
-        return []
-    names = [one.measure for one in next(iter(defences.values()))]
-    costs = {measure_name(*each) for each in COSTS}
-    head = ["defence", *(f"{'costs' if name in costs else 'gains'}: {name}" for name in names)]
-    return [tuple(head), *((way, *map(difference, compared)) for way, compared in defences.items())]
-
-
-def _share(value: float, interval: Interval) -> str:
-    return f"{value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-
-
-def ways_told(report: RobustReport) -> list[str]:
-    """The built-in ways that were tried, in words."""
-    there = dict.fromkeys(row.tried.way for row in report.rows)
-    return [f"{way}: {WAYS[way][2]}" for way in there if way in WAYS]
-
-
-def rows_of(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """All rows, below the names of the columns."""
-    return [ROW_HEAD, *map(row_cells, rows)]

@@ -14,13 +14,11 @@ from typing import Any
 
 from rag.core.digests import data_sha256
 from rag.core.errors import SpecError
-from rag.core.held_folder import held, unwritable
+from rag.core.held_folder import held
+from rag.lab.resumed import open_lines
 from rag.lab.robust.questions import Question
 from rag.lab.robust.verdicts import VERDICTS, Verdict
 from rag.pipeline.commit_log import CommitLog
-
-LINES = "lines.jsonl"
-"""The file of the folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +68,8 @@ def open_work(path: Path) -> Iterator[Work]:
     Raises:
         SpecError: nothing can be written there, another process writes there, or a line is damaged.
     """
-    with held(path):
-        try:
-            log = CommitLog(path / LINES, again="run the same command again")
-        except OSError as error:
-            raise unwritable(path, error) from None
-        with log:
-            yield Work(log)
+    with held(path), open_lines(path) as log:
+        yield Work(log)
 
 
 def _line(record: Mapping[str, Any], path: Path) -> Line:

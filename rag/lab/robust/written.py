@@ -11,7 +11,8 @@ from rag.evaluate.pages.document import write_page
 from rag.lab.markdown import inert, table
 from rag.lab.robust.contexts import CONTEXTS
 from rag.lab.robust.page import robust_page
-from rag.lab.robust.report import RobustReport, defence_rows, rows_of, summary, ways_told
+from rag.lab.robust.report import RobustReport
+from rag.lab.robust.told import asked_told, defence_rows, rows_of, ways_told
 
 JSON, MARKDOWN, PAGE = "robust.json", "robust.md", "robust.html"
 
@@ -26,7 +27,7 @@ def write_report(report: RobustReport, out: Path) -> None:
 
 def markdown(report: RobustReport) -> str:
     """The report as Markdown: all figures, then each model's defences."""
-    parts = [f"# Robust: {inert(report.name)}", "", *(f"- {inert(line)}" for line in summary(report)[:1])]
+    parts = [f"# Robust: {inert(report.name)}", "", f"- {inert(asked_told(report))}"]
     parts += [f"- {name}: {kind.words}" for name, kind in CONTEXTS.items()]
     parts += [f"- {inert(way)}" for way in ways_told(report)]
     if report.command:

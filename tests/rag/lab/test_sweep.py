@@ -325,6 +325,14 @@ def test_a_line_that_was_edited_is_refused(made_up: Path, lexical_graph: dict[st
         swept(made_up, lexical_graph, tmp_path / "out")
 
 
+def test_lines_that_cannot_be_written(made_up: Path, lexical_graph: dict[str, Any], tmp_path: Path) -> None:
+    swept(made_up, lexical_graph, tmp_path / "out")
+    (tmp_path / "out" / "lines.jsonl").unlink()
+    (tmp_path / "out" / "lines.jsonl").mkdir()
+    with pytest.raises(SpecError, match="is no folder that can be written in"):
+        swept(made_up, lexical_graph, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("over", "why"),
     [

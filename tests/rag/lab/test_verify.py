@@ -436,6 +436,16 @@ class TestBatches:
         (out / "answers.jsonl").write_text("")
         assert "has no answer whose question can be asked again" in rag("lab", "verify", out)[2]
 
+    def test_a_file_that_was_cut_off_is_named_with_what_writes_it(
+        self, batched: tuple[Path, Path], rag: Command
+    ) -> None:
+        out, _ = batched
+        (out / "run.json").write_text('{"graph":')
+        code, _, told = rag("lab", "verify", out)
+        assert code == 2
+        assert "run.json is no JSON" in told
+        assert "Run rag batch again" in told
+
     def test_measures_by_a_data_set(self, batched: tuple[Path, Path], tmp_path: Path, rag: Command) -> None:
         data = tmp_path / "set"
         data.mkdir()
