@@ -27,12 +27,11 @@ from statistics import fmean
 from typing import get_args
 
 import prompts
-from benchmarks.graphs import vllm
+from benchmarks.graphs import ENGINES, llm
 from benchmarks.make_samples import SEED, data_folder, draw, read_sample
 from benchmarks.record import RESULTS
 from benchmarks.ways import difference_cell, mean_cell, require_ways
 from benchmarks.work_lines import Work
-from generators.llm.llama_cpp import LlamaCppLLM
 from rag.core.protocols import LLM
 from rag.core.trec import Qrels
 from rag.core.types import Query, QueryPart, Ranking
@@ -114,7 +113,7 @@ def write(one: Asked, work: Work, *, model: str, engine: str) -> None:
 @cache
 def writer(model: str, engine: str) -> LLM:
     """The model that writes, made once."""
-    return LlamaCppLLM(model=model) if engine == "llama_cpp" else vllm(model)
+    return llm(model, engine)
 
 
 class Search:
@@ -229,7 +228,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="write nothing: only print the table")
     parser.add_argument("--n", type=int, default=40, help="queries of each set, at most")
     parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--engine", choices=("vllm", "llama_cpp"), default="vllm")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
     require_ways(parser, options.sets, TUNED_ON)

@@ -41,6 +41,7 @@ from rag.evaluate.significance import holm, mean_interval
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
 from rag.stages.reformulate.code_switch import CodeSwitchReformulator
+from rag.stages.reformulate.names import dictionary_lines
 from rag.train.dictionary import Made, dictionary_of
 
 LANGUAGES = ("de", "zh")
@@ -77,8 +78,7 @@ def learned(language: str, qids: frozenset[str]) -> Made:
 
 def written(made: Made, language: str, path: Path) -> Path:
     """A dictionary as a file."""
-    lines = [f"{entry.source}\t{entry.target}\t{language}\n" for entry in made.entries]
-    path.write_text("".join(lines), encoding="utf-8")
+    path.write_text(dictionary_lines(((each.source, each.target) for each in made.entries), language), encoding="utf-8")
     return path
 
 

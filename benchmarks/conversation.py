@@ -26,13 +26,12 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import hybrid_nodes, vllm_part
+from benchmarks.graphs import ENGINES, hybrid_nodes, llm_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import mean_cell, parsed
+from benchmarks.ways import cost_cells, costs, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from rag.core.types import Message, Query, Ranking
 from rag.evaluate.beir import load_beir
@@ -129,8 +128,7 @@ def graph(way: str, model: str, engine: str) -> dict[str, Any]:
     """The graph of a way."""
     nodes, made = hybrid_nodes(100), dict[str, Any](version=1, output="fused")
     if way in ("rewritten", "fused"):
-        writer = {"use": "llm.llama_cpp", "with": {"model": model}} if engine == "llama_cpp" else vllm_part(model)
-        made["models"] = {"writer": writer}
+        made["models"] = {"writer": llm_part(model, engine)}
         # The pronoun is known to be there, so no question is left alone for looking as if it stood alone.
         params = {"llm": "writer", "keep_original": way == "fused", "skip_self_contained": False}
         asked = {"asked": {"use": "reformulate.conversation", "with": params}}
@@ -150,12 +148,8 @@ def search_all(way: str, asked: Sequence[Turn], work: Work, *, model: str, engin
             result = pipeline.run([query(way, turn) for turn in some], k=100)
             if result.failures:
                 raise SystemExit(f"conversation: {result.failures[0]}")
-            usage = [report.usage for report in result.nodes if report.name == "asked"]
-            cost = {
-                "calls": sum(each.calls for each in usage) / len(some),
-                "tokens": sum(each.prompt_tokens + each.new_tokens for each in usage) / len(some),
-                "seconds": round(result.seconds / len(some), 3),
-            }
+            usages = [report.usage for report in result.nodes if report.name == "asked"]
+            cost = costs(usages, result.seconds, len(some))
             for turn, ranking in zip(some, result.rankings, strict=True):
                 work.add(line_of(way, settings, turn, ranking) | cost)
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
@@ -197,20 +191,19 @@ def table(work: Work) -> Iterator[str]:
             test = tests[way]
             beside = f"{test.difference:+.3f} [{test.low:+.3f}, {test.high:+.3f}] | {corrected[way]:.4f}"
         means = " | ".join(mean_cell([line[measure] for line in lines], digits=3) for measure in MEASURES)
-        calls, tokens = (fmean(line[what] for line in lines) for what in ("calls", "tokens"))
-        yield f"| {way} | {len(lines)} | {means} | {beside} | {calls:.1f} | {tokens:.0f} |"
+        yield f"| {way} | {len(lines)} | {means} | {beside} | {cost_cells(lines, 'calls', 'tokens')} |"
 
 
 def main() -> None:
     """Search what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=1000, help="follow-ups, at most")
-    parser.add_argument("--engine", choices=("vllm", "llama_cpp"), default="vllm")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--table", action="store_true", help="only print the table")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
-    work = Work(options.work)
+    work, asked = Work(options.work, busy=options.busy), [] if options.table else turns()[: options.n]
     for way in () if options.table else options.ways:
-        search_all(way, turns()[: options.n], work, model=options.model, engine=options.engine)
+        search_all(way, asked, work, model=options.model, engine=options.engine)
     print(*table(work), sep="\n")
 
 

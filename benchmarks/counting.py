@@ -26,10 +26,10 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.counting_questions import CORPORA, FORMS, Corpus, Question, questions
-from benchmarks.graphs import hybrid_nodes, vllm_part
+from benchmarks.graphs import ENGINES, hybrid_nodes, llm_part, plain_nodes
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import difference_cell, mean_cell, parsed
+from benchmarks.ways import cost_cells, costs, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from rag.core.filters import matches, parse_where
 from rag.core.types import Answer, Query
@@ -51,21 +51,8 @@ _NUMBER = re.compile(r"\d[\d,]*")
 
 def graph(way: str, corpus: Corpus, model: str, engine: str) -> dict[str, Any]:
     """The graph of a way over a corpus."""
-    writer = {"use": "llm.llama_cpp", "with": {"model": model}} if engine == "llama_cpp" else vllm_part(model)
-    plain: dict[str, Any] = {
-        **hybrid_nodes(10),
-        "context": {
-            "use": "assemble.token_budget",
-            "in": "fused",
-            "with": {"llm": "writer", "max_tokens": 1200, "max_passages": 3},
-        },
-        "answer": {
-            "use": "generate.cited",
-            "in": "context",
-            "with": {"llm": "writer", "prompt": "answer_sentences", "max_tokens": 96},
-        },
-    }
-    made: dict[str, Any] = {"version": 1, "models": {"writer": writer}}
+    plain = plain_nodes()
+    made: dict[str, Any] = {"version": 1, "models": {"writer": llm_part(model, engine)}}
     if way == "plain":
         return {**made, "nodes": plain, "output": "answer"}
     deep = hybrid_nodes(1000)
@@ -89,12 +76,7 @@ def answer_all(way: str, corpus: Corpus, asked: Sequence[Question], work: Work, 
             result = pipeline.run([Query(qid=one.qid, text=one.text) for one in some])
             if result.failures:
                 raise SystemExit(f"counting: {result.failures[0]}")
-            usage = [report.usage for report in result.nodes]
-            cost = {
-                "calls": sum(each.calls for each in usage) / len(some),
-                "tokens": sum(each.prompt_tokens + each.new_tokens for each in usage) / len(some),
-                "seconds": round(result.seconds / len(some), 3),
-            }
+            cost = costs([report.usage for report in result.nodes], result.seconds, len(some))
             for one, answer in zip(some, result.answers, strict=True):
                 work.add(line_of(way, corpus, settings, one, answer) | cost)
                 print(f"{way} {one.qid}: {answer.text.splitlines()[0][:80] if answer.text else ''!r}", flush=True)
@@ -105,7 +87,6 @@ def line_of(way: str, corpus: Corpus, settings: str, one: Question, answer: Answ
     """An answer's line."""
     parents = {hit.doc_id: hit.document.parent for hit in answer.context.passages}
     cited = {parents[citation.doc_id] for citation in answer.citations}
-    counts = answer.outcome.counts
     return {
         "method": way,
         "set": corpus.name,
@@ -117,7 +98,7 @@ def line_of(way: str, corpus: Corpus, settings: str, one: Question, answer: Answ
         "plan_right": plan_right(one, corpus, answer) if way == "tally" else None,
         "status": answer.status,
         "outcome": answer.outcome.kind,
-        "counts": dict(counts),
+        "counts": dict(answer.outcome.counts),
         "text": answer.text[:500],
         "detail": answer.outcome.detail[:500],
     }
@@ -153,10 +134,9 @@ def plan_right(one: Question, corpus: Corpus, answer: Answer) -> bool:
     plan, _ = json.JSONDecoder().raw_decode(detail.removeprefix("plan: "))
     where = parse_where(plan.get("where"))
     passing = {each["_id"] for each in records(f"{corpus.folder}/corpus") if where is None or matches(where, each)}
-    by = one.by if one.operation in ("earliest", "latest", "group") else ""
     return (
         plan["operation"] == one.operation
-        and plan.get("field", "") == by
+        and plan.get("field", "") == one.by
         and passing == one.visible
         and bool(plan.get("text")) == (one.form == "text")
     )
@@ -183,11 +163,10 @@ def _row(form: str, way: str, lines: Sequence[Line], plain: dict[str, Line]) -> 
     listed = [line["f1"] for line in lines if line["f1"] is not None]
     plans = [float(line["plan_right"]) for line in lines if line["plan_right"] is not None]
     none = sum(line["outcome"] == "fallback" for line in lines) if way == "tally" else ""
-    calls, tokens, seconds = (fmean(line[what] for line in lines) for what in ("calls", "tokens", "seconds"))
     return (
         f"| {form} | {way} | {len(lines)} | {mean_cell([float(line['right']) for line in lines])} | {beside} "
         f"| {f'{fmean(plans):.2f}' if plans else ''} | {f'{fmean(listed):.2f}' if listed else ''} | {none} "
-        f"| {calls:.1f} | {tokens:.0f} | {seconds:.1f} |"
+        f"| {cost_cells(lines, 'calls', 'tokens', 'seconds')} |"
     )
 
 
@@ -196,10 +175,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
     parser.add_argument("--n", type=int, default=1000, help="questions of each form, at most")
-    parser.add_argument("--engine", choices=("vllm", "llama_cpp"), default="vllm")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--table", action="store_true", help="only print the table")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
-    work, everything = Work(options.work), questions()
+    work, everything = Work(options.work, busy=options.busy), questions()
     asked = [one for form in options.forms for one in [each for each in everything if each.form == form][: options.n]]
     for corpus in () if options.table else CORPORA.values():
         for way in options.ways:

@@ -45,7 +45,7 @@ CORPORA = {
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """`wordings` have slots of a document, which `where` fills too. `bounded`: whether the answer is a short list."""
+    """`wordings` have slots of a document, which `where` fills too."""
 
     form: str
     corpus: str
@@ -53,7 +53,11 @@ class Template:
     operation: str
     where: Mapping[str, Any] = field(default_factory=dict)
     by: str = ""
-    bounded: bool = False
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there may be few documents only: they are cited one by one, or have to be read."""
+        return self.form == "text" or self.operation in ("list", "earliest", "latest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +136,6 @@ _TEMPLATES = (
         ),
         operation="list",
         where={"kind": "{kind}", "chapter": "{chapter}"},
-        bounded=True,
     ),
     Template(
         form="list",
@@ -143,7 +146,6 @@ _TEMPLATES = (
         ),
         operation="list",
         where={"date": "{date}", "topics": "{topics}"},
-        bounded=True,
     ),
     Template(
         form="list",
@@ -151,7 +153,6 @@ _TEMPLATES = (
         wordings=("List all news items that have the topic {topics}.", "Everything with the topic {topics}, please."),
         operation="list",
         where={"topics": "{topics}"},
-        bounded=True,
     ),
     Template(
         form="first or last",
@@ -163,7 +164,6 @@ _TEMPLATES = (
         operation="earliest",
         where={"topics": "{topics}"},
         by="date",
-        bounded=True,
     ),
     Template(
         form="first or last",
@@ -172,7 +172,6 @@ _TEMPLATES = (
         operation="latest",
         where={"topics": "{topics}"},
         by="date",
-        bounded=True,
     ),
     Template(
         form="first or last",
@@ -184,7 +183,6 @@ _TEMPLATES = (
         operation="earliest",
         where={"topics": "{topics}", "date": {"gt": "{date}"}},
         by="date",
-        bounded=True,
     ),
     Template(
         form="group",
@@ -222,7 +220,6 @@ _TEMPLATES = (
         wordings=("How many news items of {month} are about this: {topics}?", "{topics}: how many items in {month}?"),
         operation="count",
         where={"topics": "{topics}", "date": {"gte": "{first}", "lte": "{end}"}},
-        bounded=True,
     ),
     Template(
         form="text",
@@ -233,7 +230,6 @@ _TEMPLATES = (
         ),
         operation="list",
         where={"topics": "{topics}", "date": {"gte": "{first}", "lte": "{end}"}},
-        bounded=True,
     ),
     Template(
         form="text",
@@ -245,7 +241,6 @@ _TEMPLATES = (
         operation="earliest",
         where={"topics": "{topics}", "date": {"gte": "{first}", "lte": "{end}"}},
         by="date",
-        bounded=True,
     ),
 )
 FORMS = tuple(dict.fromkeys(template.form for template in _TEMPLATES))
@@ -267,7 +262,7 @@ def _of(template: Template, number: int, documents: Sequence[dict[str, Any]]) ->
     given = 0
     for document in random_.sample(list(documents), min(len(documents), 400)):
         slots = _slots(document, random_)
-        where = _filled(template.where, slots) if slots else None
+        where = _filled(template.where, slots)
         if where is None or str(where) in seen:
             continue
         seen.add(str(where))
@@ -295,7 +290,7 @@ def _of(template: Template, number: int, documents: Sequence[dict[str, Any]]) ->
 
 
 def _slots(document: Mapping[str, Any], random_: random.Random) -> dict[str, str]:
-    """Values of a document that templates may have; none where it lacks a topic that another has to have."""
+    """Values of a document that templates may have."""
     slots = {name: value for name, value in document.items() if isinstance(value, str)}
     topics = document.get("topics", [])
     if topics:

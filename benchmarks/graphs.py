@@ -1,4 +1,4 @@
-"""What graphs of several benchmarks have in common: a writer in vLLM, hybrid search."""
+"""What graphs of several benchmarks have in common: a writer, hybrid search, a plain answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from generators.llm import LLMS
 from generators.llm.vllm_offline import VLLMOfflineLLM
+from rag.core.protocols import LLM
 from rag.lab.llms import NamedLLM
 from rag.models.identity import model_identity
 
@@ -20,7 +21,22 @@ def vllm(model: str) -> VLLMOfflineLLM:
 
 def vllm_part(model: str) -> dict[str, Any]:
     """The same as a part of a graph."""
-    return {"use": "llm.vllm_offline", "with": {"model": model, **VLLM}}
+    return llm_part(model, "vllm_offline")
+
+
+def llm(model: str, engine: str) -> LLM:
+    """A model in one of `llm`'s engines."""
+    made: LLM = LLMS.get(engine)(model=model, **_settings(engine))
+    return made
+
+
+def llm_part(model: str, engine: str) -> dict[str, Any]:
+    """A model in an engine, as a part of a graph."""
+    return {"use": f"llm.{engine}", "with": {"model": model, **_settings(engine)}}
+
+
+def _settings(engine: str) -> dict[str, Any]:
+    return VLLM if engine == "vllm_offline" else {}
 
 
 def hybrid_nodes(k: int) -> dict[str, Any]:
@@ -37,7 +53,24 @@ def hybrid_nodes(k: int) -> dict[str, Any]:
     }
 
 
+def plain_nodes() -> dict[str, Any]:
+    """That search and an answer from its first three passages by `writer`, as nodes that end in `answer`."""
+    return {
+        **hybrid_nodes(10),
+        "context": {
+            "use": "assemble.token_budget",
+            "in": "fused",
+            "with": {"llm": "writer", "max_tokens": 1200, "max_passages": 3},
+        },
+        "answer": {
+            "use": "generate.cited",
+            "in": "context",
+            "with": {"llm": "writer", "prompt": "answer_sentences", "max_tokens": 96},
+        },
+    }
+
+
 def named(model: str, engine: str) -> NamedLLM:
-    """A model in one of `llm`'s engines, with what tells it from others."""
-    llm = LLMS.get(engine)(model=model, **(VLLM if engine == "vllm_offline" else {}))
-    return NamedLLM(name=model, llm=llm, identity=model_identity(llm) or {"model": model})
+    """A model in an engine, with what tells it from others."""
+    made = llm(model, engine)
+    return NamedLLM(name=model, llm=made, identity=model_identity(made) or {"model": model})

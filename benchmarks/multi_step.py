@@ -25,10 +25,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import hybrid_nodes, vllm_part
+from benchmarks.graphs import plain_nodes, vllm_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
+from benchmarks.ways import cost_cells, costs, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from rag.core.lines import records as records_of
 from rag.core.report import RunResult
@@ -98,19 +98,7 @@ SETS = {
 
 def graph(way: str, model: str) -> dict[str, Any]:
     """The graph of a way."""
-    plain: dict[str, Any] = {
-        **hybrid_nodes(10),
-        "context": {
-            "use": "assemble.token_budget",
-            "in": "fused",
-            "with": {"llm": "writer", "max_tokens": 1200, "max_passages": 3},
-        },
-        "answer": {
-            "use": "generate.cited",
-            "in": "context",
-            "with": {"llm": "writer", "prompt": "answer_sentences", "max_tokens": 96},
-        },
-    }
+    plain = plain_nodes()
     follow_up = {
         "answer": {
             "use": "generate.follow_up",
@@ -181,7 +169,7 @@ def _index(one: Set, spec: Mapping[str, Any]) -> Any:
 
 
 def _lines(one: Set, way: str, settings: str, items: Sequence[Item], result: RunResult) -> Iterator[Line]:
-    calls, tokens = _cost(result, len(items))
+    cost = costs([report.usage for report in result.nodes], result.seconds, len(items))
     for item, answer in zip(items, result.answers, strict=True):
         right, read = judged(item, one.name, answer)
         yield {
@@ -194,16 +182,8 @@ def _lines(one: Set, way: str, settings: str, items: Sequence[Item], result: Run
             "status": answer.status,
             "text": answer.text,
             "cited": [citation.doc_id for citation in answer.citations],
-            "calls": calls,
-            "tokens": tokens,
-            "seconds": round(result.seconds / len(items), 3),
+            **cost,
         }
-
-
-def _cost(result: RunResult, n: int) -> tuple[float, float]:
-    """Calls and tokens of a question, inner graphs with them: the mean of its batch."""
-    reports = [report.usage for report in result.nodes]
-    return sum(u.calls for u in reports) / n, sum(u.prompt_tokens + u.new_tokens for u in reports) / n
 
 
 def table(work: Work) -> Iterator[str]:

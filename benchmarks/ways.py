@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from rag.core.types import Usage
 from rag.evaluate.significance import mean_interval, paired_randomisation
 
 
@@ -40,6 +41,12 @@ def mean_cell(values: Sequence[float], *, digits: int = 2) -> str:
     """A mean with its 95% interval."""
     interval = mean_interval(values)
     return f"{fmean(values):.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def costs(usages: Sequence[Usage], seconds: float, n: int) -> dict[str, float]:
+    """Calls, tokens and seconds of one of the n questions of a batch: the mean. `usages`: of the nodes that count."""
+    calls, tokens = sum(each.calls for each in usages), sum(each.prompt_tokens + each.new_tokens for each in usages)
+    return {"calls": calls / n, "tokens": tokens / n, "seconds": round(seconds / n, 3)}
 
 
 def cost_cells(lines: Sequence[Mapping[str, Any]], *costs: str, digits: int = 1) -> str:

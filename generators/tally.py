@@ -4,70 +4,42 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from time import perf_counter
 from typing import Literal, get_args
-
-import numpy as np
 
 import prompts
 from generators.tally_answer import Draft, drafted
 from generators.tally_plan import Plan, Trouble, Unplanned, plan_form, read_plan, told_fields
 from rag.core.arguments import require_one_of, require_positive, require_share
-from rag.core.completions import choose_each
 from rag.core.errors import SpecError, did_you_mean
-from rag.core.filters import Filter, both
+from rag.core.filters import both
 from rag.core.powers import kept_forms, require_choosing
 from rag.core.protocols import ChoosingLLM, Retriever, Subgraph
 from rag.core.ranking import in_this_order
-from rag.core.replies import without_reasoning
-from rag.core.types import NO_USAGE, Answer, Context, Document, Outcome, Query, Ranking, SamplingParams, Usage
+from rag.core.types import Answer, Context, Document, Outcome, Prompt, Query, SamplingParams
 from rag.core.words import first_words, in_one_line
 from rag.stages.checks.checker import REFUSAL
 from rag.stages.writing import Written, write
 from retrievers.index.fields import Field, fields_of
 from retrievers.index.protocol import Index
-from retrievers.missed import Missed
+from retrievers.rounds import Reading, Rounds, weighed
 
 logger = logging.getLogger(__name__)
 
 Otherwise = Literal["ask", "refuse"]
-_VERDICT_TOKENS = 8
 
 
 @dataclass(slots=True, kw_only=True)
-class _Tally:
-    """What is known of one question. `matched`: document -> the passage that stands for it. `marks`: whether each passage that
-    was read is a find."""
+class _Tally(Reading):
+    """What is known of one question. `matched`: document -> the passage that stands for it."""
 
-    query: Query
     plan: Plan
-    where: Filter | None
     matched: dict[str, Document] = field(default_factory=dict)
-    fresh: list[Document] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    marks: list[bool] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    usage: Usage = NO_USAGE
-    ended: str = ""
 
-    def wanted(self) -> Query:
-        """What is searched for: the condition, under both filters."""
-        return Query(qid=self.query.qid, text=self.plan.condition, where=self.where, within=self.query.within)
-
-    def take(self, ranking: Ranking, n: int) -> None:
-        """The next n passages; those of documents that count already need no reading."""
-        self.usage += ranking.usage
-        new = [hit.document for hit in ranking.hits if hit.doc_id not in self.seen][:n]
-        self.seen.update(document.doc_id for document in new)
-        self.fresh = [document for document in new if document.parent not in self.matched]
-        self.counts["rounds"] += bool(self.fresh)
-        if ranking.outcome.kind == "failed":
-            self.ended = f"the search failed ({ranking.outcome.detail})"
-        elif not new:
-            self.ended = "no candidate is left"
+    def wants(self, document: Document) -> bool:
+        """Of a document that counts already nothing has to be read."""
+        return document.parent not in self.matched
 
     def mark(self, document: Document, fulfils: bool) -> None:
         """Note what the model said of a passage."""
@@ -90,9 +62,10 @@ class TallyGenerator:
     The answer is written here and not by the model, and cites what it counts.
 
     Where there is no plan, or the question is of another kind, the inner graph answers it, outcome `fallback`, or it is
-    declined. Counts say why: `no_plan`, `other_question`, `unknown_operation`, `unknown_field`, `bad_filter`. One call that
-    plans; for a condition
-    at most `most` calls that weigh a word, and `most` / `batch` searches, rounded up, and one more.
+    declined. Counts say why: `no_plan`, `other_question`, `unknown_operation`, `unknown_field`, `bad_filter`.
+
+    One call that plans; for a condition at most `most` calls that weigh a word, and `most` / `batch` searches, rounded up,
+    and one more.
 
     Args:
         llm: the model that plans and judges; it must be able to choose from a closed list.
@@ -142,7 +115,8 @@ class TallyGenerator:
         self._index, self._wanted = index, tuple(fields)
         self._fields: Mapping[str, Field] | None = None
         self.unplanned, self.refusal, self.shown = unplanned, refusal, shown
-        self.batch, self.patience, self.most, self.least, self.max_words = batch, patience, most, least, max_words
+        self._rounds = Rounds(batch=batch, patience=patience, most=most)
+        self.least, self.max_words = least, max_words
         self.plan_tokens = plan_tokens
         self.plan_prompt, self.check_prompt = prompts.load(plan_prompt), prompts.load(check_prompt)
         self.plan_prompt.require("fields", "question", by=by)
@@ -165,12 +139,14 @@ class TallyGenerator:
         rendered = [[self.plan_prompt.render(fields=told, question=in_one_line(query.asked))] for query in queries]
         form = plan_form() if "json_schema" in kept_forms(self.llm) else ""
         params = SamplingParams(max_tokens=self.plan_tokens, json_schema=form)
-        written = write(self.llm, rendered, params, read=without_reasoning)
+        written = write(self.llm, rendered, params, read=str.strip)
         plans = [read_plan("".join(each.texts), fields) for each in written]
         tallies = {
             place: self._begun(queries[place], plan) for place, plan in enumerate(plans) if isinstance(plan, Plan)
         }
-        self._read_all([tally for tally in tallies.values() if tally.plan.condition])
+        read = [tally for tally in tallies.values() if tally.plan.condition]
+        for going in self._rounds.over(read, self.inner, lambda tally: tally.plan.condition):
+            self._weigh(going)
         others = {place: plan for place, plan in enumerate(plans) if isinstance(plan, Unplanned)}
         answers = {place: self._told(tally, fields) for place, tally in tallies.items()}
         answers |= dict(
@@ -207,58 +183,21 @@ class TallyGenerator:
                 tally.matched.setdefault(document.parent, document)
         return tally
 
-    def _read_all(self, tallies: Sequence[_Tally]) -> None:
-        """Read passages for all conditions, in step."""
-        while going := [tally for tally in tallies if not tally.ended]:
-            depth = max(len(tally.seen) for tally in going) + self.batch
-            rankings = self.inner.retrieve([tally.wanted() for tally in going], k=depth)
-            for tally, ranking in zip(going, rankings, strict=True):
-                tally.take(ranking, min(self.batch, self.most - len(tally.seen)))
-            self._weigh(going)
-            for tally in going:
-                tally.ended = tally.ended or self._end(tally)
-
-    def _end(self, tally: _Tally) -> str:
-        tail = tally.marks[-self.patience * self.batch :]
-        if len(tally.seen) >= self.most:
-            return "no more were to be read"
-        if len(tail) == self.patience * self.batch and not any(tail):
-            return f"the last {len(tail)} had none"
-        return ""
-
     def _weigh(self, tallies: Sequence[_Tally]) -> None:
         """Ask of each fresh passage whether it fulfils its condition."""
-        begun = perf_counter()
         asked = [(tally, document) for tally in tallies for document in tally.fresh]
-        rendered = [
-            self.check_prompt.render(
-                condition=tally.plan.condition, passage=in_one_line(first_words(document.full_text, self.max_words))
-            )
-            for tally, document in asked
-        ]
-        room = self.llm.context_window - _VERDICT_TOKENS
-        tokens = self.llm.count_tokens(rendered) if rendered else []
-        fits = [n <= room for n in tokens]
-        rows = iter(choose_each(self.llm, [p for p, fit in zip(rendered, fits, strict=True) if fit], ("Yes", "No")))
-        for (tally, document), fit in zip(asked, fits, strict=True):
-            if not fit:
-                tally.counts["too_long"] += 1
-                continue
-            row, usage = next(rows)
-            tally.usage += usage
-            share = float(np.exp(row[0] - np.logaddexp(row[0], row[1]))) if np.isfinite(row).any() else np.nan
-            if np.isnan(share):
-                tally.counts["broken"] += 1
-            else:
-                tally.mark(document, share >= self.least)
-        seconds = (perf_counter() - begun) / max(1, len(tallies))
-        for tally in tallies:
-            tally.usage += Usage(seconds=seconds)
+        for place, share in weighed(self.llm, [(tally, self._check(tally, each)) for tally, each in asked]).items():
+            tally, document = asked[place]
+            tally.mark(document, share >= self.least)
+
+    def _check(self, tally: _Tally, document: Document) -> Prompt:
+        passage = in_one_line(first_words(document.full_text, self.max_words))
+        return self.check_prompt.render(condition=tally.plan.condition, passage=passage)
 
     def _told(self, tally: _Tally, fields: Mapping[str, Field]) -> Answer:
         documents = [*tally.matched.values()]
         draft = drafted(tally.plan, documents, fields, shown=self.shown)
-        counts = {name: n for name, n in (draft.counts + tally.counts).items() if n} | {"matched": len(documents)}
+        counts = dict(draft.counts + tally.counts) | {"matched": len(documents)}
         detail = f"plan: {tally.plan}"
         if tally.plan.condition:
             counts |= self._sureness(tally, draft)
@@ -276,13 +215,12 @@ class TallyGenerator:
 
     def _sureness(self, tally: _Tally, draft: Draft) -> dict[str, int]:
         """What was read and may be missed, said in the last line of the answer too."""
-        unread = max(0, len(self._index.rows(tally.where)) - len(tally.seen))
-        tail = tally.marks[-self.patience * self.batch :]
-        missed = Missed(unread=unread, tail=len(tail), finds=sum(tail))
-        read = len(tally.marks)
+        read, unreadable = len(tally.marks), tally.counts["too_long"] + tally.counts["broken"]
+        unread = max(0, len(self._index.rows(tally.where)) - len(tally.seen)) + unreadable
+        missed = self._rounds.missed(tally, unread=unread)
         draft.add(
             f"\nRead {read:,} passages and left {unread:,}, as {tally.ended}. An estimate: at most {missed.at_most():,} of those"
-            f" left fulfil it too (95%), if they are no likelier to than the last {len(tail)} that were read."
+            f" left fulfil it too (95%), if they are no likelier to than the last {missed.tail} that were read."
         )
         return {"read": read, "unread": unread, "missed_at_most": missed.at_most()}
 

@@ -13,6 +13,7 @@ from rag.core.arguments import require_positive, require_share
 from rag.core.norms import min_max
 from rag.core.ranking import in_this_order, require_k, split_at
 from rag.core.types import NO_USAGE, OK, Ranking, ScoredDocument
+from rag.core.vectors import unit
 from retrievers.index.protocol import Index
 from retrievers.legs.dense.search import dense
 
@@ -55,9 +56,8 @@ class MMRReranker:
         if not known:
             return np.zeros((len(hits), 1), dtype=np.float32)
         found = dense(self._index).vectors(np.array([row for _, row in known]))
-        norms = np.linalg.norm(found, axis=1, keepdims=True)
         vectors = np.zeros((len(hits), found.shape[1]), dtype=np.float32)
-        vectors[[place for place, _ in known]] = np.divide(found, norms, out=np.zeros_like(found), where=norms > 0)
+        vectors[[place for place, _ in known]] = unit(found)
         return vectors
 
     def _row(self, hit: ScoredDocument) -> int | None:

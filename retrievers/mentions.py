@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import cast
-
-import numpy as np
 
 import prompts
 from prompts import PromptTemplate
 from rag.core.arguments import require_positive, require_share
-from rag.core.completions import choose_each, usage_of
+from rag.core.completions import usage_of
 from rag.core.filters import Filter, WhereData, both, parse_where
 from rag.core.picked import with_picked
 from rag.core.powers import kept_forms, require_choosing
@@ -22,7 +18,6 @@ from rag.core.protocols import LLM, ChoosingLLM, Retriever
 from rag.core.ranking import in_this_order, ranked, require_k
 from rag.core.replies import list_form, parse_list
 from rag.core.types import (
-    NO_USAGE,
     Completion,
     Document,
     Outcome,
@@ -31,12 +26,11 @@ from rag.core.types import (
     Ranking,
     SamplingParams,
     ScoredDocument,
-    Usage,
 )
 from rag.core.verbatim import Span, occurrences, outermost
 from rag.core.words import first_words, in_one_line
 from retrievers.index.protocol import Index
-from retrievers.missed import Missed
+from retrievers.rounds import Reading, Rounds, fitting, weighed
 
 logger = logging.getLogger(__name__)
 
@@ -45,38 +39,18 @@ _NAMES = 20
 
 
 @dataclass(slots=True, kw_only=True)
-class _Search:
-    """What was read for one type. `fresh`: the passages of this round. `marks`: whether each that was read is a find."""
+class _Search(Reading):
+    """What was read for one type."""
 
-    query: Query
-    where: Filter | None
     name: str
     description: str
-    fresh: list[Document] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    marks: list[bool] = field(default_factory=list)
     found: list[tuple[Document, float]] = field(default_factory=list)
     names: dict[str, None] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-    usage: Usage = NO_USAGE
-    ended: str = ""
 
-    def wanted(self, examples: int) -> Query:
+    def text(self, examples: int) -> str:
         """What is searched for: the type, and names of it that were found last."""
         known = [*self.names][-examples:] if examples else []
-        text = " ".join([self.query.text, *([", ".join(known)] if known else [])])
-        return Query(qid=self.query.qid, text=text, where=self.where, within=self.query.within)
-
-    def take(self, ranking: Ranking, n: int) -> None:
-        """The next `n` passages that were not read yet."""
-        self.fresh = [hit.document for hit in ranking.hits if hit.doc_id not in self.seen][:n]
-        self.seen.update(document.doc_id for document in self.fresh)
-        self.usage += ranking.usage
-        self.counts["rounds"] += bool(self.fresh)
-        if ranking.outcome.kind == "failed":
-            self.ended = f"the search failed ({ranking.outcome.detail})"
-        elif not self.fresh:
-            self.ended = "no candidate is left"
+        return " ".join([self.query.text, *([", ".join(known)] if known else [])])
 
     def add(self, document: Document, quoted: Sequence[str], score: float) -> None:
         """A passage with what the model copied out of it."""
@@ -154,7 +128,7 @@ class MentionsRetriever:
             require_share(by, least=least)
             require_choosing(llm, by=f"{by}: least", instead="least: null copies at once, with any model.")
         self.llm, self.inner, self._index, self._where = llm, inner, index, parse_where(where)
-        self.batch, self.patience, self.most, self.examples = batch, patience, most, examples
+        self._rounds, self.examples = Rounds(batch=batch, patience=patience, most=most), examples
         self.least, self.max_words, self.max_tokens = least, max_words, max_tokens
         self.needs: tuple[str, ...] = () if least is None else ("choose",)
         self.ask_prompt, self.prompt = prompts.load(ask_prompt), prompts.load(prompt)
@@ -173,103 +147,68 @@ class MentionsRetriever:
         """
         require_k(k, by="retrieve.mentions")
         searches = [_begun(query, both(self._where, query.where)) for query in queries]
-        while going := [search for search in searches if not search.ended]:
-            depth = max(len(search.seen) for search in going) + self.batch
-            rankings = self.inner.retrieve([search.wanted(self.examples) for search in going], k=depth)
-            for search, ranking in zip(going, rankings, strict=True):
-                search.take(ranking, min(self.batch, self.most - len(search.seen)))
-            self._read([search for search in going if search.fresh])
+        for going in self._rounds.over(searches, self.inner, lambda search: search.text(self.examples)):
+            self._read(going)
             for search in going:
-                search.ended = search.ended or self._end(search, k)
+                if len(search.found) >= k:
+                    search.ended = search.ended or "no more were asked for"
         made = [self._ranking(search, k) for search in searches]
         if bad := [ranking for ranking in made if ranking.outcome.kind == "repaired"]:
             logger.warning("retrieve.mentions: %d of %d: %s", len(bad), len(made), bad[0].outcome.detail)
         return made
 
-    def _end(self, search: _Search, k: int) -> str:
-        """Why a search that could go on ends; empty where it goes on."""
-        tail = search.marks[-self.patience * self.batch :]
-        if len(search.found) >= k:
-            return "no more were asked for"
-        if len(search.seen) >= self.most:
-            return "no more were to be read"
-        if len(tail) == self.patience * self.batch and not any(tail):
-            return f"the last {len(tail)} had none"
-        return ""
-
     def _read(self, searches: Sequence[_Search]) -> None:
         """Judge the passages of a round, and note what they name."""
-        begun = perf_counter()
         asked = [(search, document) for search in searches for document in search.fresh]
-        scores = self._weighed(asked) if self.least is not None else dict.fromkeys(range(len(asked)), 0.0)
+        scores = dict.fromkeys(range(len(asked)), 0.0)
+        if self.least is not None:
+            scores = weighed(cast(ChoosingLLM, self.llm), self._rendered(asked, self.ask_prompt))
         accepted = [place for place, score in scores.items() if self.least is None or score >= self.least]
         replies = dict(zip(accepted, self._copied([asked[place] for place in accepted]), strict=True))
         for place, score in scores.items():
             search, document = asked[place]
             search.add(document, replies.get(place, []), score)
             search.counts["without_names"] += self.least is not None and place in replies and not search.marks[-1]
-        seconds = (perf_counter() - begun) / max(1, len(searches))
-        for search in searches:
-            search.usage += Usage(seconds=seconds)
-
-    def _weighed(self, asked: Sequence[tuple[_Search, Document]]) -> dict[int, float]:
-        """Place -> share of yes; without passages that do not fit, or at which the model broke down."""
-        fitting = list(self._fitting(asked, self.ask_prompt, room=8))
-        rows = choose_each(cast(ChoosingLLM, self.llm), [prompt for _, prompt in fitting], ("Yes", "No"))
-        scores: dict[int, float] = {}
-        for (place, _), (row, usage) in zip(fitting, rows, strict=True):
-            search = asked[place][0]
-            search.usage += usage
-            share = float(np.exp(row[0] - np.logaddexp(row[0], row[1]))) if np.isfinite(row).any() else np.nan
-            if np.isnan(share):
-                search.counts["broken"] += 1
-            else:
-                scores[place] = share
-        return scores
 
     def _copied(self, asked: Sequence[tuple[_Search, Document]]) -> list[list[str]]:
         """What the model says that each passage names."""
-        fitting = list(self._fitting(asked, self.prompt, room=self.max_tokens))
+        rendered = self._rendered(asked, self.prompt)
+        places = fitting(self.llm, rendered, room=self.max_tokens)
         regex = list_form(_NAMES) if "regex" in kept_forms(self.llm) else ""
         params = SamplingParams(max_tokens=self.max_tokens, regex=regex)
-        completions = self.llm.complete([prompt for _, prompt in fitting], params) if fitting else []
+        completions = self.llm.complete([rendered[place][1] for place in places], params) if places else []
         names: list[list[str]] = [[] for _ in asked]
-        for (place, _), completion in zip(fitting, completions, strict=True):
+        for place, completion in zip(places, completions, strict=True):
             names[place] = _names(asked[place][0], completion)
         return names
 
-    def _fitting(
-        self, asked: Sequence[tuple[_Search, Document]], template: PromptTemplate, *, room: int
-    ) -> Iterator[tuple[int, Prompt]]:
-        """Places and prompts of those that leave this room in the model's window; the others are counted."""
-        rendered = [
-            template.render(
-                type=search.name,
-                description=search.description,
-                passage=in_one_line(first_words(document.text, self.max_words)),
+    def _rendered(
+        self, asked: Sequence[tuple[_Search, Document]], template: PromptTemplate
+    ) -> list[tuple[_Search, Prompt]]:
+        return [
+            (
+                search,
+                template.render(
+                    type=search.name,
+                    description=search.description,
+                    passage=in_one_line(first_words(document.text, self.max_words)),
+                ),
             )
             for search, document in asked
         ]
-        tokens = self.llm.count_tokens(rendered) if rendered else []
-        for place, (prompt, n) in enumerate(zip(rendered, tokens, strict=True)):
-            if n + room <= self.llm.context_window:
-                yield place, prompt
-            else:
-                asked[place][0].counts["too_long"] += 1
 
     def _ranking(self, search: _Search, k: int) -> Ranking:
         if not search.name:
             outcome = Outcome(kind="empty", detail="the query names no type")
             return Ranking(query=search.query, outcome=outcome)
         unread = max(0, len(self._index.rows(search.where)) - len(search.marks))
-        tail = search.marks[-self.patience * self.batch :]
-        missed = Missed(unread=unread, tail=len(tail), finds=sum(tail))
+        missed = self._rounds.missed(search, unread=unread)
         told = {"read": len(search.marks), "unread": unread, "found": len(search.found)}
         counts = {**told, "missed_at_most": missed.at_most(), **{name: n for name, n in search.counts.items() if n}}
         detail = (
             f"found {len(search.found)}; read {len(search.marks)} of {len(search.marks) + unread} passages and ended,"
             f" as {search.ended}. An estimate: {missed.expected:.0f} more among the unread, at most"
-            f" {missed.at_most()} (95%), if they are no likelier to count than the last {len(tail)} that were read"
+            f" {missed.at_most()} (95%), if they are no likelier to count than the last {missed.tail} that were read"
         )
         mended = any(search.counts[name] for name in ("not_in_text", "unread_replies", "broken", "too_long"))
         hits = (

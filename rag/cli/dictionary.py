@@ -11,9 +11,8 @@ from rag.cli.outputs import writable
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.lines import records
+from rag.stages.reformulate.names import dictionary_lines
 from rag.train.dictionary import dictionary_of
-
-HEADER = "source\ttarget\tlanguage\n"
 
 
 def run(given: Namespace) -> int:
@@ -27,8 +26,8 @@ def run(given: Namespace) -> int:
     if not pairs:
         raise SpecError(f"{given.pairs} has no pairs")
     made = dictionary_of(pairs, least_pairs=given.least_pairs, least=given.least)
-    lines = [f"{_cell(entry.source)}\t{_cell(entry.target)}\t{given.language}\n" for entry in made.entries]
-    write_atomically(out, HEADER + "".join(lines))
+    names = ((entry.source, entry.target) for entry in made.entries)
+    write_atomically(out, dictionary_lines(names, given.language))
     told = {"pairs": len(pairs), "too_long": made.too_long, "ambiguous": made.ambiguous, "entries": len(made.entries)}
     if given.json:
         say_json(told)
@@ -49,8 +48,3 @@ def _pairs(file: Path) -> list[tuple[str, str]]:
             raise SpecError(f"{file}:{number}: left_text and right_text are wanted, as rag bitext writes them")
         pairs.append((left, right))
     return pairs
-
-
-def _cell(text: str) -> str:
-    """On one line, and without tabs."""
-    return " ".join(text.split())

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from rag.core.arguments import require_positive, require_share
 from rag.core.replies import folded
+from rag.stages.reformulate.names import LONGEST
 from retrievers.unspaced import CUTS
 
 _UNSPACED = CUTS["bigrams"][0]
@@ -53,8 +54,9 @@ def dictionary_of(
 ) -> Made:
     """The dictionary of pairs of texts, source language first.
 
-    Phrases of words that stand beside each other, and in text without spaces pieces of it. Of phrases inside one another that
-    come in the same pairs, the longest stands for all. What is spelt alike on both sides is its own counterpart and no entry.
+    Phrases of words that stand beside each other, and in text without spaces pieces of it; none is longer than
+    `reformulate.code_switch` reads. Of phrases inside one another that come in the same pairs, the longest stands for all.
+    What is spelt alike on both sides is its own counterpart and no entry.
 
     Args:
         words: most words of a phrase.
@@ -116,7 +118,8 @@ def _phrases(text: str, words: int, letters: int, longest: int) -> Phrases | Non
             unspaced = bool(_UNSPACED_RUN.match(stretch[first][0]))
             for last in range(first, min(first + (letters if unspaced else words), len(stretch))):
                 surface = text[stretch[first][1] : stretch[last][2]]
-                found.setdefault(folded(surface), surface)
+                if len(surface) <= LONGEST:
+                    found.setdefault(folded(surface), surface)
     found.pop("", None)
     return found
 

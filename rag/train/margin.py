@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
+from rag.core.vectors import unit
 
 By = Literal["margin", "cosine"]
 
@@ -78,7 +79,7 @@ def pairs(
         raise ValueError(f"vectors must be [n, dim] and [m, dim], got {list(left.shape)} and {list(right.shape)}")
     if not len(left) or not len(right):
         return []
-    of_left, of_right = _nearest(_unit(left), _unit(right), k=k, block=block, progress=progress)
+    of_left, of_right = _nearest(unit(left), unit(right), k=k, block=block, progress=progress)
     means = of_left.cosines.mean(axis=1, dtype=np.float64), of_right.cosines.mean(axis=1, dtype=np.float64)
     proposed = _proposals(of_left, *means, by=by)
     answered = {(pair.left, pair.right): pair for pair in map(_turned, _proposals(of_right, *means[::-1], by=by))}
@@ -156,10 +157,3 @@ def _in_order(blocks: list[_Nearest]) -> _Nearest:
     cosines = np.concatenate([each.cosines for each in blocks])
     order = np.argsort(-cosines, axis=1, kind="stable")
     return _Nearest(np.take_along_axis(places, order, 1), np.take_along_axis(cosines, order, 1))
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1; of zeros, as they are."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return unit

@@ -90,7 +90,6 @@ def test_a_question_knows_all_documents_it_is_about_and_those_that_visible_field
         operation="earliest",
         where={"topics": "{topics}", "date": {"gte": "{first}", "lte": "{end}"}},
         by="date",
-        bounded=True,
     )
     made = list(_of(template, 0, documents))
     assert {one.text for one in made} == {"war in January 2025?", "vote in January 2025?"}

@@ -262,6 +262,7 @@ def test_a_search_that_fails_is_said(index: LocalIndex) -> None:
 def test_passages_that_do_not_fit_and_a_model_that_breaks_down_are_counted(index: LocalIndex) -> None:
     [answer] = tallied(index, Reader(plan("count", text="rust"), broken=True))
     assert (answer.outcome.counts["broken"], answer.outcome.counts["read"]) == (6, 0)
+    assert answer.outcome.counts["unread"] == answer.outcome.counts["missed_at_most"] == 6, "nobody read them"
     fields = {name: Field(name=name, kind="text", values=("x",)) for name in ("kind",)}
     assert isinstance(read_plan(plan("count", text="word " * 500), fields), Plan)
 

@@ -64,6 +64,12 @@ def test_pairs_of_long_texts_are_left_out_and_counted() -> None:
     assert (made.entries, made.too_long) == ((), 2)
 
 
+def test_what_is_too_long_for_a_name_is_no_entry() -> None:
+    """The command would write a file that the reformulator refuses."""
+    made = entries([(f"{'a' * 201} house", f"{'b' * 201} Haus"), ("a house", "ein Haus")] * 2)
+    assert made == {"house": ("Haus", 4, 1.0), "a house": ("ein Haus", 2, 1.0)}
+
+
 @pytest.mark.parametrize(("arguments", "message"), [({"words": 0}, "words must be"), ({"least": 1.5}, "least must be")])
 def test_senseless_numbers_are_refused(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.replies import folded
+from rag.core.vectors import unit
 from retrievers.index.protocol import Index
 from retrievers.legs.dense.search import dense
 
@@ -38,9 +39,7 @@ class Repeats:
     def _encode(self, questions: Sequence[str]) -> Sequence[NDArray[np.float32] | None]:
         if self._encoder is None or not questions:
             return [None] * len(questions)
-        vectors = self._encoder.encode(list(questions), role="query")
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return list(np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0))
+        return list(unit(self._encoder.encode(list(questions), role="query")))
 
     def _added(self, question: str, vector: NDArray[np.float32] | None) -> str:
         n, words = len(self._words), folded(question)

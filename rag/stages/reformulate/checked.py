@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.types import NO_USAGE, Outcome, Query, Ranking, ScoredDocument, Usage
+from rag.core.vectors import unit
 from rag.stages.cite import overlap
 from retrievers.index.protocol import Index
 from retrievers.legs.dense.search import dense
@@ -115,7 +116,7 @@ class CheckedReformulator:
         for each, vectors in zip(held, self._encoded(held), strict=True):
             rows = self._rows(each.hits)
             found = dense(self._index).vectors(np.array(rows)) if rows else np.zeros((1, vectors.shape[1]), np.float32)
-            values.append(float((_unit(vectors) @ _unit(found).T).mean()))
+            values.append(float((unit(vectors) @ unit(found).T).mean()))
         return values
 
     def _encoded(self, held: Sequence[Held]) -> list[NDArray[np.float32]]:
@@ -142,14 +143,6 @@ def _words(held: Sequence[Held]) -> list[float]:
     return [
         fmean(max(overlap(text, hit.document.full_text) for hit in each.hits) for text in each.texts) for each in held
     ]
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of norm 1; zeros stay zeros."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.zeros_like(vectors)
-    np.divide(vectors, norms, out=unit, where=norms > 0)
-    return unit
 
 
 def _unchecked(query: Query) -> Query:

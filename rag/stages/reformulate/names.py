@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _DISAMBIGUATOR = re.compile(r"\s*\([^()]*\)\s*$")
 _COLUMNS = ("source", "target", "language")
 _MOST_BYTES = 256_000_000
 _MOST_NAMES = 2_000_000
-_LONGEST = 200
+LONGEST = 200
 """Characters of a name; longer ones are no names, and a text is compared with as many words as the longest has."""
 
 
@@ -52,14 +52,20 @@ def read_dictionary(path: Path) -> Dictionary:
     read = {".tsv": _columns, ".jsonl": _objects}.get(path.suffix, _mapping)
     names: dict[str, dict[str, str]] = {}
     for place, source, target, language in read(path):
-        if max(len(source), len(target)) > _LONGEST:
-            raise SpecError(f"{place}: a name has at most {_LONGEST} characters")
+        if max(len(source), len(target)) > LONGEST:
+            raise SpecError(f"{place}: a name has at most {LONGEST} characters")
         key, name = folded(_plain(source)), _plain(target)
         if key and name:
             names.setdefault(key, {}).setdefault(language, name)
         if len(names) > _MOST_NAMES:
             raise SpecError(f"{place}: a dictionary has at most {_MOST_NAMES:,} names. Split it by language")
     return Dictionary(names=names, longest=max((name.count(" ") + 1 for name in names), default=0))
+
+
+def dictionary_lines(names: Iterable[tuple[str, str]], language: str) -> str:
+    """Source and target of one language as the text of a `.tsv` file, in their order, with a header line."""
+    rows = (_COLUMNS, *((source, target, language) for source, target in names))
+    return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
 
 
 Entry = tuple[str, str, str, str]
