@@ -162,6 +162,14 @@ def parser() -> ArgumentParser:
     remove.add_argument("targets", nargs="+", metavar="WHAT", help="a source, a file or a document, by name or id")
     indexed(remove, needed=True)
     consenting(remove)
+    receipt_help = (
+        "also out of kept states, cached indexes and --also; then look for them everywhere, and write that down"
+    )
+    remove.add_argument("--receipt", type=Path, metavar="FILE", help=receipt_help)
+    also_help = "with --receipt: conversations of `rag serve`, a folder of `rag batch`, traces, or any other place"
+    remove.add_argument(
+        "--also", action="append", type=Path, default=[], metavar="PATH", help=f"{also_help}; again: one more"
+    )
     remove.add_argument("--json", action="store_true", help="print one JSON document")
 
     listing_documents = command("ls", "the documents of an index")

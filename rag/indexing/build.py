@@ -17,6 +17,7 @@ from typing import Any
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
 from rag.indexing.languages import warn_of_language
+from rag.indexing.losses import Loss, losses_of, require_kept
 from rag.indexing.past import Past, past
 from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
@@ -39,22 +40,6 @@ from retrievers.index.sources import Holding, SourceRecord, corpus_sha256, write
 from retrievers.index.writer import DocumentsWriter, first_duplicate
 from retrievers.legs import LEGS, USUAL
 from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler, maker_reads
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loss:
-    """A file that gives fewer documents than it gave the index before, or is not in it any more."""
-
-    name: str
-    n_documents: int
-
-
-class TooMuchLost(IndexProblem):
-    """A build would lose more than it may. `losses`: what would go; `n_before`: documents of the index as it is."""
-
-    def __init__(self, message: str, *, losses: tuple[Loss, ...], n_before: int) -> None:
-        self.losses, self.n_before = losses, n_before
-        super().__init__(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +77,6 @@ class IndexReport:
     peak_memory_bytes: int = 0
     size_bytes: int = 0
     unchanged: bool = False
-
-
-MOST_LOSSES = 10
-"""Files that a refusal names; the rest is one number."""
 
 
 class UnchangedError(Exception):
@@ -168,7 +149,7 @@ class Build:
             languages=_languages(records),
             n_units=sum(record.n_units for record in records),
             n_reused_files=sum(each.before is not None for each in planned),
-            losses=_losses(before.records, records),
+            losses=losses_of(before.records, records),
             problems=notices,
             unread=tuple(
                 dict.fromkeys(problem.name for problem in notices if problem.lost and problem.name not in read)
@@ -177,7 +158,7 @@ class Build:
         )
         warn_of_language(settings, legs, report.languages)
         _require_text(report, selection, holdings)
-        self._require_kept(report, before)
+        require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._home))
         if before.index and holdings == list(before.holdings) and _same(before.index, settings, makers):
             raise UnchangedError(self._finished(report, before.index.manifest))
         documents = Documents(new.folder)
@@ -254,25 +235,6 @@ class Build:
         write_sources(new.folder, holdings)
         return holdings, problems, writer.shares_metadata
 
-    def _require_kept(self, report: IndexReport, before: Past) -> None:
-        lost, n_before = sum(loss.n_documents for loss in report.losses), before.n_documents
-        if lost <= self._most_lost * n_before:
-            return
-        names = [f"  {loss.n_documents:,} of {loss.name}" for loss in report.losses[:MOST_LOSSES]]
-        if len(report.losses) > MOST_LOSSES:
-            names.append(f"  and {len(report.losses) - MOST_LOSSES:,} other files")
-        raise TooMuchLost(
-            "\n".join(
-                [
-                    f"{lost:,} of the {n_before:,} documents of index '{self._home}' would go:",
-                    *names,
-                    "Nothing was changed. If that is meant, say so: --yes, or most_lost=1.0 in Python",
-                ]
-            ),
-            losses=report.losses,
-            n_before=n_before,
-        )
-
     def _finished(self, report: IndexReport, manifest: Manifest) -> IndexReport:
         unit = 1 if sys.platform == "darwin" else 1024
         return replace(
@@ -287,16 +249,6 @@ class Build:
         start = time.perf_counter()
         yield
         self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - start
-
-
-def _losses(before: Sequence[SourceRecord], after: Sequence[SourceRecord]) -> tuple[Loss, ...]:
-    left = {record.name: record.n_documents for record in after}
-    losses = [
-        Loss(name=record.name, n_documents=record.n_documents - left.get(record.name, 0))
-        for record in before
-        if left.get(record.name, 0) < record.n_documents
-    ]
-    return tuple(losses)
 
 
 def _require_text(report: IndexReport, selection: Selection, holdings: Sequence[Holding]) -> None:
