@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from rag.cli.console import plain_data, say, say_json, warn
 from rag.cli.progress import progress_bar
+from rag.cli.shadow_parser import require_shadow
 from rag.cli.sources import say_losses, with_consent
 from rag.core.errors import SpecError
 from rag.core.progress import Progress
@@ -37,7 +38,12 @@ MOST_KINDS = 12
 
 
 def run(given: Namespace) -> int:
-    """Build an index for a graph, or bring sources of one up to date."""
+    """Build an index for a graph, or bring sources of one up to date; with --shadow, another encoder beside it."""
+    if given.shadow:
+        from rag.cli import shadow
+
+        return shadow.run(given)
+    require_shadow(given)
     settings, legs = _wanted(given)
     with progress_bar() as progress:
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 from rag.cli.console import plain
 from rag.cli.lab_parser import add_actions
 from rag.cli.options import GRAPH_HELP, add_plugins, positive
+from rag.cli.shadow_parser import add_options as add_shadow_options
 
 EXTENSIBLE = (
     "index",
@@ -153,6 +154,7 @@ def parser() -> ArgumentParser:
         help="also let the graph's attention reranker read every document now, if it keeps states on disk",
     )
     index.add_argument("--json", action="store_true", help="print one JSON document")
+    add_shadow_options(index)
 
     sources = command("sources", "where the documents of an index come from")
     indexed(sources, needed=True)

@@ -26,6 +26,7 @@ from rag.erasure.vectors import vector_marks
 from rag.indexing import remove_from_index
 from rag.indexing.past import past
 from rag.indexing.removal import removed_rows
+from rag.indexing.shadow import drop_shadow
 from rag.models.folder import home as cache_home
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import newest_stamp, tidy
@@ -79,6 +80,7 @@ def erase_from_index(
     plan = _planned(targets, home, most_lost, progress)
     done = {place: _erase(place, plan.leaving) for place in places}
     caches = _empty_caches(plan.leaving)
+    drop_shadow(home)  # an encoder that is only tried is no reason to keep what has to go
     remove_from_index(targets, home, most_lost=most_lost, progress=progress)
     held = _wait_for_readers(home, wait_s)
     looked = [look_through(home, plan.leaving, kind="index", done="documents taken out", progress=progress)]

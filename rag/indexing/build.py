@@ -224,7 +224,7 @@ class Build:
                 planned,
                 maker,
                 writer,
-                previous=previous.documents if previous else None,
+                previous=selection.documents or (previous.documents if previous else None),
                 progress=self._progress,
             )
         holdings = []
