@@ -153,6 +153,8 @@ def parser() -> ArgumentParser:
         action="store_true",
         help="also let the graph's attention reranker read every document now, if it keeps states on disk",
     )
+    watch_help = "go on: whenever files of the sources change, bring the index up to date (needs ragline[watch])"
+    index.add_argument("--watch", action="store_true", help=watch_help)
     index.add_argument("--json", action="store_true", help="print one JSON document")
     add_shadow_options(index)
 

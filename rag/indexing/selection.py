@@ -248,9 +248,13 @@ class Update:
         """What a source holds, without the index itself where it lies inside."""
         if root not in self._discoveries:
             whole = discover(root)
-            files = [file for file in whole.files if not self._home or not file.path.is_relative_to(self._home)]
-            self._discoveries[root] = replace(whole, files=tuple(files))
+            files = tuple(file for file in whole.files if not self._is_own(file.path))
+            ignored = tuple(name for name in whole.ignored if not self._is_own(root / name))
+            self._discoveries[root] = replace(whole, files=files, ignored=ignored)
         return self._discoveries[root]
+
+    def _is_own(self, path: Path) -> bool:
+        return self._home is not None and path.is_relative_to(self._home)
 
 
 def _relative(file: SourceFile, source: Source) -> str:
