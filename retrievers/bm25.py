@@ -8,11 +8,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rag.core.filters import Filter, WhereData, parse_where
+from rag.core.filters import Filter, WhereData, parse_where, scope_of
 from rag.core.ranking import ranked, require_k
 from rag.core.types import Outcome, Query, Ranking, ScoredDocument, ScorePart
 from retrievers.by_filter import by_filter
-from retrievers.index.protocol import Index
+from retrievers.index.protocol import Index, is_labelled
 from retrievers.legs.lexical.search import lexical
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class BM25Retriever:
             return "it has no terms", leg.analyzer.why_no_terms(query.text)
         if where is not None and not len(self._index.rows(where)):
             return "no document passes the filter", "no document passes the filter"
-        if any(term in leg for term in terms):
+        if any(term in leg for term in terms) and self._knows(terms, where):
             return None
         shown = ", ".join(repr(term[:_SHOWN_CHARACTERS]) for term in list(terms)[:_SHOWN])
         more = f" and {len(terms) - _SHOWN:,} more" if len(terms) > _SHOWN else ""
@@ -139,6 +139,13 @@ class BM25Retriever:
         analysed = f"analysed as '{language}'{written}"
         missing = "no document has any of its terms"
         return f"{missing}, {analysed}", f"{missing} ({shown}{more}), {analysed}"
+
+    def _knows(self, terms: Mapping[str, float], where: Filter | None) -> bool:
+        """Whether whoever asks may know of a document with one of these terms: else they are terms that none has."""
+        if not is_labelled(self._index):
+            return True
+        rows, _ = lexical(self._index).search([terms], k=1, where=scope_of(where))
+        return bool(rows[0][0] >= 0)
 
 
 def _foreign_scripts(text: str) -> list[str]:

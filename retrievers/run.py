@@ -11,7 +11,7 @@ from rag.core.inputs import input_file
 from rag.core.ranking import ranked, require_k
 from rag.core.trec import RunFile, read_run
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument
-from retrievers.index.protocol import Index
+from retrievers.index.protocol import Index, is_labelled
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ class RunRetriever:
         if entries is None:
             return Ranking(query=query, outcome=Outcome(kind="empty", detail="the run has no such qid"))
         documents, where = self._index.documents, both(self._where, query.where)
-        allowed = None if where is None else set(self._index.rows(where).tolist())
+        unasked = where is None and not is_labelled(self._index)
+        allowed = None if unasked else set(self._index.rows(where).tolist())
         hits: list[ScoredDocument] = []
         unknown: list[str] = []
         for doc_id, score in entries:

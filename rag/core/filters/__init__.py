@@ -9,6 +9,7 @@ from rag.core.filters.limits import ANY_SIZE, REQUEST, Limits
 from rag.core.filters.nodes import AllOf, AnyOf, Condition, Filter, Not, Operator, conditions, fold
 from rag.core.filters.operators import OPERATORS
 from rag.core.filters.reading import Where, WhereData, both, parse_where
+from rag.core.filters.scope import ReadableBy, asked_by, of_metadata, parted, scope_of
 from rag.core.filters.structured import as_mapping
 from rag.core.filters.truth import matches
 
@@ -23,12 +24,17 @@ __all__ = [
     "Limits",
     "Not",
     "Operator",
+    "ReadableBy",
     "Where",
     "WhereData",
     "as_mapping",
+    "asked_by",
     "both",
     "conditions",
     "fold",
     "matches",
+    "of_metadata",
     "parse_where",
+    "parted",
+    "scope_of",
 ]
