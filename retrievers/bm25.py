@@ -8,9 +8,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rag.core.filters import Filter, WhereData, parse_where, scope_of
+from rag.core.filters import Filter, WhereData, newest_of, scope_of
 from rag.core.ranking import ranked, require_k
 from rag.core.types import Outcome, Query, Ranking, ScoredDocument, ScorePart
+from rag.core.versions import VersionsData
 from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index, is_labelled
 from retrievers.legs.lexical.search import lexical
@@ -36,14 +37,18 @@ class BM25Retriever:
         index: the index to search.
         threads: processor threads that long batches may use, 1 to 64; never more than the machine has.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
+        versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
+            released} what has the same `name` and was released before. Of what passes the filters.
     """
 
     leg = "lexical"
 
-    def __init__(self, *, index: Index, threads: int = 2, where: WhereData | None = None) -> None:
+    def __init__(
+        self, *, index: Index, threads: int = 2, where: WhereData | None = None, versions: VersionsData = "all"
+    ) -> None:
         if not 1 <= threads <= _MOST_THREADS:
             raise ValueError(f"retrieve.bm25: threads must be from 1 to {_MOST_THREADS}, got {threads}")
-        self._index, self._where = index, parse_where(where)
+        self._index, self._where = index, newest_of(versions, where)
         self._threads = min(threads, os.cpu_count() or 1)
 
     def warm_up(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -24,6 +24,7 @@ from retrievers.index.manifest import Manifest, read_manifest
 from retrievers.index.matching import missing_leg, require_match
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import SOURCES
+from retrievers.index.versions import VersionTable
 from retrievers.legs.protocol import Leg, Opening
 
 if TYPE_CHECKING:
@@ -197,7 +198,9 @@ class LocalIndex:
         asked, access = parted(tree), self.access
         readable = None if access is None else reduce(and_, map(access.readable, asked.askers or (NOBODY,)))
         mask = self._once("filter", lambda: MetadataFilter(self.documents)).mask(asked.where, among=readable)
-        return mask if readable is None else readable if mask is None else mask & readable
+        mask = mask if readable is None else readable if mask is None else mask & readable
+        tables = [self._once(f"versions {each}", partial(VersionTable, self.documents, each)) for each in asked.newest]
+        return reduce(and_, (table.newest(mask) for table in tables)) if tables else mask
 
     def rows(self, where: Where | None) -> NDArray[np.int64]:
         """Rows that pass a filter, ascending."""

@@ -7,15 +7,13 @@ is asked. It has no text and no data form, so nobody can write one into a reques
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 from rag.core.access import Asker
 from rag.core.errors import SpecError
 from rag.core.filters.nodes import AllOf, AnyOf, Filter, Not
 from rag.core.filters.reading import Where, both, parse_where
 from rag.core.filters.structured import all_of
-
-Asked = TypeVar("Asked")
+from rag.core.versions import Versions, VersionsData, read_versions
 
 
 class Scope(Filter):
@@ -32,10 +30,18 @@ class ReadableBy(Scope):
 
 
 @dataclass(frozen=True, slots=True)
+class NewestOf(Scope):
+    """Passes what nothing replaces that passes all other parts."""
+
+    versions: Versions
+
+
+@dataclass(frozen=True, slots=True)
 class Parted:
     """A filter in its parts. `askers`: all of them have to be let in. `where`: what metadata answers."""
 
     askers: tuple[Asker, ...]
+    newest: tuple[Versions, ...]
     where: Filter | None
 
 
@@ -46,6 +52,16 @@ def asked_by(asker: Asker | None, where: Where | None = None) -> Filter | None:
     (True, True)
     """
     return both(where, None if asker is None else ReadableBy(asker))
+
+
+def newest_of(versions: VersionsData, where: Where | None = None) -> Filter | None:
+    """A filter that passes what `where` does, and of that the newest versions; with "all", `where` itself.
+
+    Raises:
+        SpecError: the versions or the filter cannot be understood.
+    """
+    read = read_versions(versions)
+    return both(where, None if read is None else NewestOf(read))
 
 
 def parted(where: Where | None) -> Parted:
@@ -63,7 +79,8 @@ def parted(where: Where | None) -> Parted:
             _require_none(part)
             rest.append(part)
     askers = dict.fromkeys(scope.asker for scope in scopes if isinstance(scope, ReadableBy))
-    return Parted(askers=tuple(askers), where=all_of(rest) if rest else None)
+    newest = dict.fromkeys(scope.versions for scope in scopes if isinstance(scope, NewestOf))
+    return Parted(askers=tuple(askers), newest=tuple(newest), where=all_of(rest) if rest else None)
 
 
 def of_metadata(where: Where | None) -> Filter | None:
