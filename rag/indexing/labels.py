@@ -23,6 +23,7 @@ KEY = "access"
 """Where documents have their label, if labels come from a file and nobody says otherwise."""
 
 _IDS = ("_id", "doc_id", "id")
+_SHOWN = 3
 _SOURCE = "permissions"
 """What a problem with labels is told under, in the place of a file's name."""
 
@@ -82,9 +83,11 @@ def labelled(documents: Iterable[Document], *, key: str, given: Given) -> tuple[
         if label is None and key in document.metadata:
             label = Label(access=_understood(document.metadata[key], problems))
         if label is None:
-            problems["there is none"] += 1
+            problems["there is no label"] += 1
         rows.append(codes.setdefault(label or Label(), len(codes)))
-    return AccessTable.of(codes, rows), list(_told(problems, given.unknown))
+    closed = {code for label, code in codes.items() if label.access is None}
+    n_closed = sum(code in closed for code in rows)
+    return AccessTable.of(codes, rows), list(_told(n_closed, problems, given.unknown))
 
 
 def _understood(label: Any, problems: Counter[str]) -> Access | None:
@@ -95,11 +98,11 @@ def _understood(label: Any, problems: Counter[str]) -> Access | None:
         return None
 
 
-def _told(problems: Counter[str], unknown: set[str]) -> Iterator[Problem]:
-    if closed := problems.total():
-        why = "; ".join(f"{reason}: {n:,}" for reason, n in problems.most_common(3))
-        yield Problem(
-            name=_SOURCE, reason=f"{closed:,} labels cannot be used, and nobody may read what they are of: {why}"
-        )
+def _told(closed: int, reasons: Counter[str], unknown: set[str]) -> Iterator[Problem]:
+    if closed:
+        why = "; ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common(_SHOWN))
+        reason = f"passages that nobody may read, as their label is missing or cannot be understood: {closed:,}: {why}"
+        yield Problem(name=_SOURCE, reason=reason, lost=False)
     if unknown:
-        yield Problem(name=_SOURCE, reason=f"{len(unknown):,} labels are of no document, such as '{min(unknown)[:80]}'")
+        reason = f"labels of documents that are not there: {len(unknown):,}, such as '{min(unknown)[:80]}'"
+        yield Problem(name=_SOURCE, reason=reason, lost=False)

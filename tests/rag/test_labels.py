@@ -58,8 +58,10 @@ def test_metadata_says_who_reads_and_what_is_missing_or_broken_is_nobodys_and_co
     assert read_by(tmp_path / "i", ANN) == {"a", "b"}
     assert read_by(tmp_path / "i", BOB) == read_by(tmp_path / "i", None) == {"b"}
     [told] = [problem.reason for problem in report.problems]
-    assert told.startswith("4 labels cannot be used, and nobody may read what they are of: ")
-    assert "there is none: 1" in told or "it is no object but str: 1" in told
+    assert told.startswith("passages that nobody may read, as their label is missing or cannot be understood: 4: ")
+    assert "there is no label (1)" in told
+    assert "it is no object but str (1)" in told
+    assert not report.unread
 
 
 def test_an_index_without_labels_is_what_it_was(tmp_path: Path) -> None:
@@ -75,7 +77,9 @@ def test_an_index_without_labels_is_what_it_was(tmp_path: Path) -> None:
 def test_a_file_of_labels_beats_metadata_and_the_next_builds_keep_it(tmp_path: Path) -> None:
     source = corpus(tmp_path / "c", a={"access": {"public": True}}, b={"access": {"public": True}})
     report = built(source, tmp_path / "i", labels=labels(tmp_path / "l", a=OF_ANN, gone={"public": True}))
-    assert [problem.reason for problem in report.problems] == ["1 labels are of no document, such as 'gone'"]
+    assert [problem.reason for problem in report.problems] == [
+        "labels of documents that are not there: 1, such as 'gone'"
+    ]
     for asker, ids in ((ANN, {"a", "b"}), (BOB, {"b"}), (None, {"b"})):
         assert read_by(tmp_path / "i", asker) == ids
     assert built(source, tmp_path / "i").unchanged
