@@ -15,7 +15,7 @@ from rag.core.filters import Filter, parse_where, parted
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Where
-from retrievers.index.access import CODES, LABELS, AccessTable
+from retrievers.index.access import CODES, KEPT_BYTES, LABELS, AccessTable
 from retrievers.index.digests import CheckedFiles
 from retrievers.index.documents import TABLES, Documents
 from retrievers.index.filters import MetadataFilter
@@ -173,8 +173,9 @@ class LocalIndex:
 
     @property
     def labelled(self) -> bool:
-        """Whether documents say who may read them."""
-        return LABELS in self.manifest.files or CODES in self.manifest.files
+        """Whether documents say who may read them. One that lacks what it says it has shows nothing."""
+        files = self.manifest.files
+        return self.manifest.settings.reading.access is not None or LABELS in files or CODES in files
 
     def _read_access(self) -> AccessTable:
         self._checked("access.")
@@ -232,6 +233,8 @@ class LocalIndex:
             MissingModel: the encoder is not here yet.
         """
         needs = [Need(what="documents", n_bytes=self._n_bytes("documents."), mapped=True)]
+        if self.labelled:
+            needs.append(Need(what="who may read what", n_bytes=self._n_bytes("access.") + KEPT_BYTES))
         for leg in self.legs:
             if leg in legs:
                 needs += leg_kind(leg).memory(self.facts(leg), self._n_bytes(f"{leg}/"))

@@ -182,7 +182,7 @@ class Index(Protocol):
         ...
 
     def rows(self, where: Where | None) -> NDArray[np.int64]:
-        """Rows that pass a filter, ascending.
+        """Rows that pass a filter, ascending. Where documents carry labels, one that does not say who asks passes public rows.
 
         Raises:
             SpecError: the filter names something that no document has.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from starlette.testclient import TestClient
 
 from rag import tracing
 from rag.batch.run import run_batch
+from rag.cli import main
 from rag.core.access import Asker, read_asker
 from rag.core.errors import SpecError
 from rag.indexing import build_index
@@ -24,7 +26,9 @@ from rag.mcp.http import create_http_app
 from rag.mcp.server import create_server
 from rag.pipeline import load_pipeline
 from rag.serve import ServeSettings
+from rag.service.generations import Current
 from rag.service.keys import add_key, load_keys
+from rag.service.local import LocalDoor
 from rag.service.running import BoundedServer
 from retrievers.index.settings import IndexSettings
 from tests.mcp.calling import called, refused
@@ -188,6 +192,24 @@ def test_the_name_of_a_header_is_one() -> None:
     for name in ("", "X Asker", "x:y", "é"):
         with pytest.raises(SpecError, match="asker_header"):
             ServeSettings(asker_header=name)
+
+
+def test_a_command_that_finds_the_server_asks_for_whom_it_was_given(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+    def worked(*_: Any) -> Any:
+        raise AssertionError("the server was not asked")
+
+    monkeypatch.setattr("rag.cli.served._worked", worked)
+    with load_pipeline("bm25", index=index) as pipeline:
+        current = Current({"m": pipeline})
+        with LocalDoor(os.path.realpath(index), {"m": "bm25"}, current.use):
+            for more, n in (((), 1), (("--as", json.dumps(ANN)), 2), (("--as", json.dumps(BOB)), 1)):
+                capsys.readouterr()
+                assert main(["search", "paid leave", "--index", str(index), "--graph", "bm25", "--json", *more]) == 0
+                assert len(json.loads(capsys.readouterr().out)["hits"]) == n
 
 
 # --- tools ---
