@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.core.access import NOBODY, Access, Asker, asker_given, asker_of_text, may_read, read_access, read_asker
-from rag.core.errors import SpecError
+from rag.core.errors import IndexProblem, SpecError
 from rag.core.filters import AllOf, AnyOf, Not, ReadableBy, asked_by, both, of_metadata, parse_where, parted, scope_of
-from retrievers.index.access import AccessTable, Label
+from retrievers.index.access import CODES, LABELS, AccessTable, Label
 from tests.rag.labels import askers, labels, reads
 
 ANN = Asker(user="ann", tenant="north")
@@ -120,6 +122,36 @@ def test_no_request_can_say_who_asks_in_its_filter() -> None:
         except SpecError:
             continue
         assert parted(tree).askers == ()
+
+
+_hostile = st.text(st.characters(), max_size=8) | st.sampled_from(["a\u2028b", "\ud800", 'q"\n', "../x", "\x00"])
+
+
+@given(names=st.lists(_hostile, min_size=4, max_size=4))
+def test_labels_of_any_text_are_written_and_read_again(names: list[str]) -> None:
+    tenant, owner, *users = names
+    labels = [Label(access=read_access({"tenant": tenant, "owner": owner, "users": users}), given=True), Label()]
+    table = AccessTable.of(labels, [0, 1, 0])
+    with TemporaryDirectory() as folder:
+        table.write(Path(folder))
+        assert AccessTable.read(Path(folder) / LABELS, Path(folder) / CODES).same_as(table)
+
+
+@pytest.mark.parametrize(
+    ("lines", "codes"),
+    [
+        ("nonsense\n", [0]),
+        ('{"access": {}}\n', [0]),
+        ('{"access": 3, "given": false}\n', [0]),
+        ("", [0]),
+        ("null\n", [0]),
+    ],
+)
+def test_files_that_are_no_labels_are_damage(tmp_path: Path, lines: str, codes: list[int]) -> None:
+    (tmp_path / LABELS).write_text(lines)
+    np.save(tmp_path / CODES, np.array(codes, dtype=np.int32))
+    with pytest.raises(IndexProblem, match="Build the index again"):
+        AccessTable.read(tmp_path / LABELS, tmp_path / CODES)
 
 
 def test_those_who_asked_last_are_kept_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

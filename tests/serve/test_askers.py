@@ -18,6 +18,9 @@ from starlette.testclient import TestClient
 from rag import tracing
 from rag.batch.run import run_batch
 from rag.cli import main
+from rag.cli.mcp import settings as mcp_settings
+from rag.cli.parser import parser
+from rag.cli.serve import settings as serve_settings
 from rag.core.access import Asker, read_asker
 from rag.core.errors import SpecError
 from rag.indexing import build_index
@@ -210,6 +213,20 @@ def test_a_command_that_finds_the_server_asks_for_whom_it_was_given(
                 capsys.readouterr()
                 assert main(["search", "paid leave", "--index", str(index), "--graph", "bm25", "--json", *more]) == 0
                 assert len(json.loads(capsys.readouterr().out)["hits"]) == n
+
+
+def test_the_commands_take_the_header_and_keys_for_somebody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command, made in (("serve", serve_settings), ("mcp", mcp_settings)):
+        assert made(parser().parse_args([command, "--asker-header", HEADER])).asker_header == HEADER
+        assert made(parser().parse_args([command])).asker_header is None
+    assert main(["keys", str(tmp_path / "keys"), "--as", json.dumps(ANN)]) == 0
+    known = load_keys(tmp_path / "keys").known(capsys.readouterr().out.strip().encode())
+    assert known is not None
+    assert known.asker == read_asker(ANN)
+    assert main(["keys", "--as", json.dumps(ANN)]) == 2
+    assert "name one" in capsys.readouterr().err
+    assert main(["mcp", "--http", "--as", json.dumps(ANN)]) == 2
+    assert "--asker-header" in capsys.readouterr().err
 
 
 # --- tools ---
