@@ -59,6 +59,6 @@ def require_unchanged(questions: Numbered, path: Path, folder: RunFolder) -> Non
     lines = ", ".join(map(str, changed[:_SHOWN])) + (", ..." if len(changed) > _SHOWN else "")
     raise SpecError(
         f"{path}: {len(changed):,} questions are not those that '{folder.answers.path}' answers under their ids: their "
-        f"words or their filter changed since (line {lines}). Put them back, give them ids of their own, or name another "
+        f"words, their filter or who asks changed since (line {lines}). Put them back, give them ids of their own, or name another "
         "folder (--out)"
     )

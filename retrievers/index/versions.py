@@ -29,7 +29,7 @@ Edges = NDArray[np.int32]
 
 
 class VersionTable:
-    """What replaces what. Reads all documents once; keeps 4 bytes a row and 28 a document.
+    """What replaces what. Reads all documents once; keeps 4 bytes a row, 20 a document and 8 for each that is replaced.
 
     Documents that replace one another in a ring do not: a warning names them.
 
