@@ -16,9 +16,9 @@ from typing import Any
 
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
-from rag.indexing.labels import KEY, Given, labelled
+from rag.indexing.labels import Given, labelled
 from rag.indexing.languages import warn_of_language
-from rag.indexing.past import Past, past
+from rag.indexing.past import ACCESS_KEY, Past, past
 from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem, word_spans
@@ -143,9 +143,7 @@ class Build:
             TooMuchLost: it may not.
         """
         with past(self._home, rebuild=self._prune, progress=self._progress) as before:
-            settings = _with_access(
-                self._settings or before.settings or IndexSettings(), before.settings, labels=self._labels
-            )
+            settings = self._with_access(self._settings or before.settings or IndexSettings(), before)
             legs = LEGS.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
@@ -210,6 +208,13 @@ class Build:
             manifest = _manifest(new.folder, records, settings, facts, ruler.facts, format_version)
             write_manifest(new.folder, manifest)
         return self._finished(_counted(report, counts), manifest)
+
+    def _with_access(self, settings: IndexSettings, before: Past) -> IndexSettings:
+        """Settings under which an index whose documents carry labels stays one, whatever graph it is built for."""
+        key = settings.reading.access or before.access or (None if self._labels is None else ACCESS_KEY)
+        if key == settings.reading.access:
+            return settings
+        return settings.model_copy(update={"reading": settings.reading.model_copy(update={"access": key})})
 
     def _access(
         self, documents: Documents, key: str | None, previous: LocalIndex | None
@@ -313,15 +318,6 @@ class Build:
         start = time.perf_counter()
         yield
         self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - start
-
-
-def _with_access(settings: IndexSettings, before: IndexSettings | None, *, labels: Path | None) -> IndexSettings:
-    """Settings under which an index whose documents carry labels stays one, whatever graph it is built for."""
-    kept = before.reading.access if before is not None else None
-    key = settings.reading.access or kept or (KEY if labels is not None else None)
-    if key == settings.reading.access:
-        return settings
-    return settings.model_copy(update={"reading": settings.reading.model_copy(update={"access": key})})
 
 
 def _losses(before: Sequence[SourceRecord], after: Sequence[SourceRecord]) -> tuple[Loss, ...]:

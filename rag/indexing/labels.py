@@ -19,18 +19,15 @@ from rag.ingest import Problem
 from retrievers.index.access import AccessTable, Label
 from retrievers.index.directory import LocalIndex
 
-KEY = "access"
-"""Where documents have their label, if labels come from a file and nobody says otherwise."""
-
 _IDS = ("_id", "doc_id", "id")
-_SHOWN = 3
+_SHOWN, _REASONS = 3, 100
 _SOURCE = "permissions"
 """What a problem with labels is told under, in the place of a file's name."""
 
 
 @dataclass(slots=True)
 class Given:
-    """Labels by the id of a document or of a passage, from a file. `unknown`: ids that no document has had so far."""
+    """Labels by the id of a document, from a file. `unknown`: ids that no document has had so far."""
 
     labels: Mapping[str, Access | None]
     problems: Counter[str] = field(default_factory=Counter)
@@ -65,12 +62,11 @@ class Given:
         return cls({parent: label.access for parent, label in kept if label.given})
 
     def of(self, document: Document) -> Label | None:
-        """The label of a passage, by its own id or that of its document."""
-        for id_ in (document.doc_id, document.parent):
-            if id_ in self.labels:
-                self.unknown.discard(id_)
-                return Label(access=self.labels[id_], given=True)
-        return None
+        """The label of a passage, by the id of its document: a passage has none of its own."""
+        if document.parent not in self.labels:
+            return None
+        self.unknown.discard(document.parent)
+        return Label(access=self.labels[document.parent], given=True)
 
 
 def labelled(documents: Iterable[Document], *, key: str, given: Given) -> tuple[AccessTable, list[Problem]]:
@@ -94,7 +90,8 @@ def _understood(label: Any, problems: Counter[str]) -> Access | None:
     try:
         return read_access(label)
     except ValueError as error:
-        problems[str(error)] += 1
+        reason = str(error)
+        problems[reason if reason in problems or len(problems) < _REASONS else "other reasons"] += 1
         return None
 
 

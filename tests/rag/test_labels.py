@@ -149,6 +149,28 @@ def test_labels_that_were_taken_away_or_changed_are_damage(tmp_path: Path) -> No
         (generation / name).write_bytes(kept)
 
 
+@pytest.mark.parametrize("broken", ["manifest.json", "documents.jsonl"])
+def test_a_damaged_index_does_not_come_back_open(tmp_path: Path, broken: str) -> None:
+    source = corpus(tmp_path / "c", a={}, b={"access": {"public": True}})
+    built(source, tmp_path / "i", labels=labels(tmp_path / "l", a=OF_ANN))
+    [generation] = (tmp_path / "i").glob("generation-*")
+    (generation / broken).write_bytes(b"damaged")
+    built(source, tmp_path / "i", settings=IndexSettings(), prune=True)
+    assert read_by(tmp_path / "i", None) == read_by(tmp_path / "i", ANN) == {"b"}
+
+
+def test_a_passage_has_no_label_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "mine.md").write_text("# Leave\n\n" + "Paid leave is thirty days. " * 200)
+    given = labels(tmp_path / "l", **{"c/mine.md#1": {"public": True}})
+    report = built(tmp_path / "c", tmp_path / "i", labels=given)
+    assert any("not there: 1, such as 'c/mine.md#1'" in problem.reason for problem in report.problems)
+    for _ in range(2):
+        assert read_by(tmp_path / "i", None) == set()
+        (tmp_path / "c" / "other.md").write_text("More on leave.")
+        built(tmp_path / "c", tmp_path / "i")
+
+
 def test_commands_take_labels_and_who_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = str(tmp_path / "i")
     source = corpus(tmp_path / "c", a={"acl": OF_ANN}, b={"acl": {"public": True}})
