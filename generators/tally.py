@@ -13,7 +13,7 @@ from generators.tally_answer import Draft, drafted
 from generators.tally_plan import Plan, Trouble, Unplanned, plan_form, read_plan, told_fields
 from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.errors import SpecError, did_you_mean
-from rag.core.filters import both
+from rag.core.filters import Filter, Where, both, scope_of
 from rag.core.powers import kept_forms, require_choosing
 from rag.core.protocols import ChoosingLLM, Retriever, Subgraph
 from rag.core.ranking import in_this_order
@@ -22,12 +22,14 @@ from rag.core.words import first_words, in_one_line
 from rag.stages.checks.checker import REFUSAL
 from rag.stages.writing import Written, write
 from retrievers.index.fields import Field, fields_of
-from retrievers.index.protocol import Index
+from retrievers.index.protocol import Index, is_labelled
 from retrievers.rounds import Reading, Rounds, weighed
 
 logger = logging.getLogger(__name__)
 
 Otherwise = Literal["ask", "refuse"]
+_READERS = 8
+"""Whose fields are kept."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class TallyGenerator:
         require_share(by, least=least)
         self.llm, self.inner, self.answers = require_choosing(llm, by=by), inner, answers
         self._index, self._wanted = index, tuple(fields)
-        self._fields: Mapping[str, Field] | None = None
+        self._fields: dict[Filter | None, Mapping[str, Field]] = {}
         self.unplanned, self.refusal, self.shown = unplanned, refusal, shown
         self._rounds = Rounds(batch=batch, patience=patience, most=most)
         self.least, self.max_words = least, max_words
@@ -134,13 +136,15 @@ class TallyGenerator:
         """
         if not queries:
             return []
-        fields = self.fields()
-        told = told_fields(fields)
-        rendered = [[self.plan_prompt.render(fields=told, question=in_one_line(query.asked))] for query in queries]
+        fields = [self.fields(query.where) for query in queries]
+        rendered = [
+            [self.plan_prompt.render(fields=told_fields(known), question=in_one_line(query.asked))]
+            for query, known in zip(queries, fields, strict=True)
+        ]
         form = plan_form() if "json_schema" in kept_forms(self.llm) else ""
         params = SamplingParams(max_tokens=self.plan_tokens, json_schema=form)
         written = write(self.llm, rendered, params, read=str.strip)
-        plans = [read_plan("".join(each.texts), fields) for each in written]
+        plans = [read_plan("".join(each.texts), known) for each, known in zip(written, fields, strict=True)]
         tallies = {
             place: self._begun(queries[place], plan) for place, plan in enumerate(plans) if isinstance(plan, Plan)
         }
@@ -148,7 +152,7 @@ class TallyGenerator:
         for going in self._rounds.over(read, self.inner, lambda tally: tally.plan.condition):
             self._weigh(going)
         others = {place: plan for place, plan in enumerate(plans) if isinstance(plan, Unplanned)}
-        answers = {place: self._told(tally, fields) for place, tally in tallies.items()}
+        answers = {place: self._told(tally, fields[place]) for place, tally in tallies.items()}
         answers |= dict(
             zip(others, self._otherwise([queries[place] for place in others], [*others.values()]), strict=True)
         )
@@ -158,21 +162,29 @@ class TallyGenerator:
             logger.warning("generate.tally: %d of %d have no plan; first: %s", len(others), len(made), first)
         return made
 
-    def fields(self) -> Mapping[str, Field]:
-        """The fields that a plan may use. The first call reads all documents.
+    def fields(self, where: Where | None = None) -> Mapping[str, Field]:
+        """The fields that a plan may use, of what may be read by whoever asks with this filter.
+
+        The first call for somebody reads all documents that they may read; the last 8 are kept.
 
         Raises:
             SpecError: one that was named is in no document.
         """
+        reader = scope_of(where) if is_labelled(self._index) else None
         with self._lock:
-            if self._fields is None:
-                known = fields_of(self._index.documents)
-                if unknown := [name for name in self._wanted if name not in known]:
-                    raise SpecError(
-                        f"generate.tally: no document has a field '{unknown[0]}'. {did_you_mean(unknown[0], known)}"
-                    )
-                self._fields = {name: known[name] for name in self._wanted} if self._wanted else known
-            return self._fields
+            if reader not in self._fields:
+                self._fields = dict([*self._fields.items()][1 - _READERS :]) | {reader: self._known(reader)}
+            return self._fields[reader]
+
+    def _known(self, reader: Filter | None) -> Mapping[str, Field]:
+        documents = self._index.documents
+        closed = is_labelled(self._index)
+        known = fields_of((documents[row] for row in self._index.rows(reader)) if closed else documents)
+        if unknown := [name for name in self._wanted if name not in known and not closed]:
+            raise SpecError(
+                f"generate.tally: no document has a field '{unknown[0]}'. {did_you_mean(unknown[0], known)}"
+            )
+        return {name: known[name] for name in self._wanted if name in known} if self._wanted else known
 
     def _begun(self, query: Query, plan: Plan) -> _Tally:
         """A tally; that of a plan without a condition is done."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rag.core.access import Asker
 from rag.core.errors import (
     ContractError,
     IndexMismatch,
@@ -69,6 +70,7 @@ _LAZY = {
 __all__ = [
     "Answer",
     "AnswerDelta",
+    "Asker",
     "Citation",
     "Completion",
     "Context",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rag.core.access import Asker, read_asker
+from rag.core.filters import asked_by
 from rag.core.optional import need
 from rag.core.ranking import in_this_order
 from rag.core.types import Answer, AnswerDelta, Document, Outcome, Query, Ranking
@@ -23,14 +25,14 @@ class PipelineLike(Protocol):
     def ask(self, query: Query) -> Answer: ...
     def ask_batch(self, queries: Sequence[Query]) -> list[Answer]: ...
     def stream(self, query: Query) -> Iterator[AnswerDelta]: ...
-    def search(self, query: str | Query, *, k: int | None = None) -> Ranking: ...
+    def search(self, query: str | Query, *, k: int | None = None, asker: Asker | None = None) -> Ranking: ...
     def search_batch(self, queries: Sequence[Query]) -> list[Ranking]: ...
 
 
 def as_runnable(pipeline: PipelineLike) -> Runnable[Any, Any]:
     """Question -> Answer, or Ranking for a graph that does not answer.
 
-    The input is a string, a Query, or a mapping with `question` and optionally `where`. `batch` sends all questions
+    The input is a string, a Query, or a mapping with `question` and optionally `where` and `asker`. `batch` sends all questions
     through the graph together. `stream` yields the answer's text piece by piece.
     """
     need("langchain_core", by="as_runnable")
@@ -83,12 +85,20 @@ def _query(value: Any, *, qid: str) -> Query:
     if isinstance(value, str):
         return Query(qid=qid, text=value)
     if isinstance(value, dict) and isinstance(value.get("question"), str):
-        return Query(qid=qid, text=value["question"], where=value.get("where"))
+        return Query(qid=qid, text=value["question"], where=asked_by(_asker(value), value.get("where")))
     raise TypeError("a question is a string, a Query, or a mapping with 'question'")
 
 
-def as_retriever(pipeline: PipelineLike, *, k: int | None = None) -> BaseRetriever:
-    """Question -> langchain-core Documents in rank order; `metadata` holds doc_id, title, score and the unit's own."""
+def _asker(value: Mapping[str, Any]) -> Asker | None:
+    return None if value.get("asker") is None else read_asker(value["asker"])
+
+
+def as_retriever(pipeline: PipelineLike, *, k: int | None = None, asker: Asker | None = None) -> BaseRetriever:
+    """Question -> langchain-core Documents in rank order; `metadata` holds doc_id, title, score and the unit's own.
+
+    Args:
+        asker: who asks, always: make one for each.
+    """
     need("langchain_core", by="as_retriever")
     from langchain_core.callbacks import CallbackManagerForRetrieverRun
     from langchain_core.documents import Document as TheirDocument
@@ -111,7 +121,7 @@ def as_retriever(pipeline: PipelineLike, *, k: int | None = None) -> BaseRetriev
                         "score": hit.score,
                     },
                 )
-                for hit in pipeline.search(query, k=k).hits
+                for hit in pipeline.search(query, k=k, asker=asker).hits
             ]
 
     return PipelineRetriever()

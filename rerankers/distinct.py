@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
-
 from rag.core.filters import WhereData, both, parse_where
 from rag.core.ranking import require_k
 from rag.core.types import NO_USAGE, OK, Outcome, Ranking, ScoredDocument
 from retrievers.index.near_duplicates import NearDuplicates
-from retrievers.index.protocol import Index, KnowsDuplicates
+from retrievers.index.protocol import Index, KnowsDuplicates, let_through
 
 
 class DistinctReranker:
@@ -61,7 +59,6 @@ class DistinctReranker:
     def _counted(self, hit: ScoredDocument, group: Sequence[int], ranking: Ranking) -> ScoredDocument:
         if not group:
             return hit
-        where = both(self._where, ranking.query.where)
-        seen = group if where is None else np.intersect1d(group, self._index.rows(where))
+        seen = let_through(self._index, group, both(self._where, ranking.query.where))
         metadata = {**hit.document.metadata, "duplicates": max(0, len(seen) - 1)}
         return replace(hit, document=replace(hit.document, metadata=metadata))

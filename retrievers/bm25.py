@@ -8,11 +8,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rag.core.filters import Filter, WhereData, parse_where
+from rag.core.filters import Filter, WhereData, newest_of, scope_of
 from rag.core.ranking import ranked, require_k
 from rag.core.types import Outcome, Query, Ranking, ScoredDocument, ScorePart
+from rag.core.versions import VersionsData
 from retrievers.by_filter import by_filter
-from retrievers.index.protocol import Index
+from retrievers.index.protocol import Index, is_labelled
 from retrievers.legs.lexical.search import lexical
 
 logger = logging.getLogger(__name__)
@@ -36,14 +37,18 @@ class BM25Retriever:
         index: the index to search.
         threads: processor threads that long batches may use, 1 to 64; never more than the machine has.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
+        versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
+            released} what has the same `name` and was released before. Of what passes the filters.
     """
 
     leg = "lexical"
 
-    def __init__(self, *, index: Index, threads: int = 2, where: WhereData | None = None) -> None:
+    def __init__(
+        self, *, index: Index, threads: int = 2, where: WhereData | None = None, versions: VersionsData = "all"
+    ) -> None:
         if not 1 <= threads <= _MOST_THREADS:
             raise ValueError(f"retrieve.bm25: threads must be from 1 to {_MOST_THREADS}, got {threads}")
-        self._index, self._where = index, parse_where(where)
+        self._index, self._where = index, newest_of(versions, where)
         self._threads = min(threads, os.cpu_count() or 1)
 
     def warm_up(self) -> None:
@@ -129,7 +134,7 @@ class BM25Retriever:
             return "it has no terms", leg.analyzer.why_no_terms(query.text)
         if where is not None and not len(self._index.rows(where)):
             return "no document passes the filter", "no document passes the filter"
-        if any(term in leg for term in terms):
+        if any(term in leg for term in terms) and self._knows(terms, where):
             return None
         shown = ", ".join(repr(term[:_SHOWN_CHARACTERS]) for term in list(terms)[:_SHOWN])
         more = f" and {len(terms) - _SHOWN:,} more" if len(terms) > _SHOWN else ""
@@ -139,6 +144,13 @@ class BM25Retriever:
         analysed = f"analysed as '{language}'{written}"
         missing = "no document has any of its terms"
         return f"{missing}, {analysed}", f"{missing} ({shown}{more}), {analysed}"
+
+    def _knows(self, terms: Mapping[str, float], where: Filter | None) -> bool:
+        """Whether whoever asks may know of a document with one of these terms: else they are terms that none has."""
+        if not is_labelled(self._index):
+            return True
+        rows, _ = lexical(self._index).search([terms], k=1, where=scope_of(where))
+        return bool(rows[0][0] >= 0)
 
 
 def _foreign_scripts(text: str) -> list[str]:

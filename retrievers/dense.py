@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.contents import beside, with_contents
-from rag.core.filters import WhereData, parse_where
+from rag.core.filters import WhereData, newest_of
 from rag.core.ranking import ranked, require_k
 from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, ScorePart, Usage
+from rag.core.versions import VersionsData
 from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index
 from retrievers.legs.dense.search import dense
@@ -33,12 +34,14 @@ class DenseRetriever:
     Args:
         index: the index that the pipeline is bound to; its manifest names the encoder.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
+        versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
+            released} what has the same `name` and was released before. Of what passes the filters.
     """
 
     leg: ClassVar[str] = "dense"
 
-    def __init__(self, *, index: Index, where: WhereData | None = None) -> None:
-        self._index, self._where = index, parse_where(where)
+    def __init__(self, *, index: Index, where: WhereData | None = None, versions: VersionsData = "all") -> None:
+        self._index, self._where = index, newest_of(versions, where)
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order, at most `k` hits; scores are inner products and may be negative.

@@ -7,9 +7,10 @@ from time import perf_counter
 from typing import ClassVar
 
 from rag.core.arguments import require_positive
-from rag.core.filters import WhereData, both, parse_where
+from rag.core.filters import WhereData, both, newest_of
 from rag.core.ranking import require_k
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, ScorePart, Usage
+from rag.core.versions import VersionsData
 from retrievers.best_documents import best_documents
 from retrievers.index.protocol import Index
 from retrievers.legs.late_interaction.search import late_interaction
@@ -31,6 +32,8 @@ class LateInteractionRetriever:
         rescored: documents that are scored by all their tokens. Unset: 4 k, and 256 at least. A number as large as the
             index makes the search exact.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
+        versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
+            released} what has the same `name` and was released before. Of what passes the filters.
     """
 
     leg: ClassVar[str] = "late_interaction"
@@ -42,10 +45,11 @@ class LateInteractionRetriever:
         probes: int | None = None,
         rescored: int | None = None,
         where: WhereData | None = None,
+        versions: VersionsData = "all",
     ) -> None:
         require_positive("retrieve.late_interaction", probes=probes, rescored=rescored)
         self.probes, self.rescored = probes, rescored
-        self._index, self._where = index, parse_where(where)
+        self._index, self._where = index, newest_of(versions, where)
 
     def warm_up(self) -> None:
         """Open the leg and load the model now instead of at the first call."""

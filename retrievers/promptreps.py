@@ -9,10 +9,11 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.filters import WhereData, both, parse_where
+from rag.core.filters import WhereData, both, newest_of
 from rag.core.norms import min_max
 from rag.core.ranking import require_k
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
+from rag.core.versions import VersionsData
 from retrievers.best_documents import best_documents
 from retrievers.index.protocol import Index
 from retrievers.legs.promptreps.encoder import Representations
@@ -42,18 +43,26 @@ class PromptRepsRetriever:
         form: which representation is searched.
         depth: hits of each list that hybrid fuses.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
+        versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
+            released} what has the same `name` and was released before. Of what passes the filters.
     """
 
     leg: ClassVar[str] = "promptreps"
 
     def __init__(
-        self, *, index: Index, form: Form = "hybrid", depth: int = 1000, where: WhereData | None = None
+        self,
+        *,
+        index: Index,
+        form: Form = "hybrid",
+        depth: int = 1000,
+        where: WhereData | None = None,
+        versions: VersionsData = "all",
     ) -> None:
         if form not in get_args(Form):
             raise ValueError(f"retrieve.promptreps: form must be one of {', '.join(get_args(Form))}, got {form!r}")
         if depth < 1:
             raise ValueError(f"retrieve.promptreps: depth must be at least 1, got {depth}")
-        self.form, self.depth, self._index, self._where = form, depth, index, parse_where(where)
+        self.form, self.depth, self._index, self._where = form, depth, index, newest_of(versions, where)
 
     def warm_up(self) -> None:
         """Open the leg and load the model now instead of at the first call."""

@@ -6,12 +6,13 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from rag.core.filters import WhereData, both, parse_where
+from rag.core.filters import WhereData, both, newest_of
 from rag.core.inputs import input_file
 from rag.core.ranking import ranked, require_k
 from rag.core.trec import RunFile, read_run
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument
-from retrievers.index.protocol import Index
+from rag.core.versions import VersionsData
+from retrievers.index.protocol import Index, is_labelled
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +27,15 @@ class RunRetriever:
         run: path of the run file, plain or .gz; read at the first call.
         index: where the documents are.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
+        versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
+            released} what has the same `name` and was released before. Of what passes the filters.
     """
 
-    def __init__(self, *, run: str, index: Index, where: WhereData | None = None) -> None:
+    def __init__(
+        self, *, run: str, index: Index, where: WhereData | None = None, versions: VersionsData = "all"
+    ) -> None:
         self._path = input_file(run, what="run file", by="retrieve.run")
-        self._index, self._where = index, parse_where(where)
+        self._index, self._where = index, newest_of(versions, where)
         self._run: RunFile | None = None
         self._lock = threading.Lock()
 
@@ -58,7 +63,8 @@ class RunRetriever:
         if entries is None:
             return Ranking(query=query, outcome=Outcome(kind="empty", detail="the run has no such qid"))
         documents, where = self._index.documents, both(self._where, query.where)
-        allowed = None if where is None else set(self._index.rows(where).tolist())
+        unasked = where is None and not is_labelled(self._index)
+        allowed = None if unasked else set(self._index.rows(where).tolist())
         hits: list[ScoredDocument] = []
         unknown: list[str] = []
         for doc_id, score in entries:

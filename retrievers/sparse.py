@@ -7,9 +7,10 @@ from time import perf_counter
 from typing import ClassVar, get_args
 
 from rag.core.arguments import require_one_of
-from rag.core.filters import WhereData, both, parse_where
+from rag.core.filters import WhereData, both, newest_of
 from rag.core.ranking import require_k
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, ScorePart, Usage
+from rag.core.versions import VersionsData
 from retrievers.best_documents import best_documents
 from retrievers.index.protocol import Index
 from retrievers.legs.sparse.search import QueryBy, sparse
@@ -29,13 +30,17 @@ class SparseRetriever:
             no text (SPLADE without inference); words: each token weighs 1 (VDR's bag of words); auto: the table where there
             is one, else the model.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
+        versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
+            released} what has the same `name` and was released before. Of what passes the filters.
     """
 
     leg: ClassVar[str] = "sparse"
 
-    def __init__(self, *, index: Index, query: QueryBy = "auto", where: WhereData | None = None) -> None:
+    def __init__(
+        self, *, index: Index, query: QueryBy = "auto", where: WhereData | None = None, versions: VersionsData = "all"
+    ) -> None:
         require_one_of("retrieve.sparse", get_args(QueryBy), query=query)
-        self.query, self._index, self._where = query, index, parse_where(where)
+        self.query, self._index, self._where = query, index, newest_of(versions, where)
 
     def warm_up(self) -> None:
         """Open the leg and load the model now instead of at the first call."""

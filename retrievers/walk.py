@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import prompts
 from rag.core.arguments import require_positive
 from rag.core.completions import choose_each
-from rag.core.filters import Filter, WhereData, both, matches, parse_where
+from rag.core.filters import Filter, WhereData, both, matches, of_metadata, parse_where
 from rag.core.inputs import input_file
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
@@ -110,7 +110,9 @@ class WalkRetriever:
         require_k(k, by="retrieve.walk")
         graph = self._read()
         walks = [
-            _Walk(query=query, where=both(self._where, query.where), paths=_begun(graph.named_in(query.text)))
+            _Walk(
+                query=query, where=of_metadata(both(self._where, query.where)), paths=_begun(graph.named_in(query.text))
+            )
             for query in queries
         ]
         for _ in range(self.hops):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rag.batch.folder import RunFolder
 from rag.core.errors import SpecError
-from rag.core.filters import conditions, parse_where
+from rag.core.filters import conditions, parse_where, parted
 from rag.core.types import Query, Where
 from rag.pipeline import Pipeline
+from retrievers.index.protocol import is_labelled
 
 _SHOWN = 5
 Numbered = Iterable[tuple[int, Query]]
@@ -22,8 +23,10 @@ def require_good(questions: Numbered, path: Path, pipeline: Pipeline, *, where: 
     Raises:
         SpecError: a line is wrong, with file and line; or the filter for all of them, `where`.
     """
-    _require_keys(where, pipeline, "")
-    n_questions, known = 0, _keys(where)
+    n_questions, known = 0, set[str]()
+    if not is_labelled(pipeline.index):  # else who asks decides which keys there are, and lines say that
+        _require_keys(where, pipeline, "")
+        known = _keys(where)
     for number, query in questions:
         n_questions += 1
         if new := _keys(query.where) - known:
@@ -38,7 +41,7 @@ def _keys(where: Where | None) -> set[str]:
 
 
 def _require_keys(where: Where | None, pipeline: Pipeline, place: str) -> None:
-    if where is None:
+    if parted(where).where is None:
         return
     if pipeline.index is None:
         raise SpecError(f"{place}where: this graph searches no index; leave the filter out")
@@ -56,6 +59,6 @@ def require_unchanged(questions: Numbered, path: Path, folder: RunFolder) -> Non
     lines = ", ".join(map(str, changed[:_SHOWN])) + (", ..." if len(changed) > _SHOWN else "")
     raise SpecError(
         f"{path}: {len(changed):,} questions are not those that '{folder.answers.path}' answers under their ids: their "
-        f"words or their filter changed since (line {lines}). Put them back, give them ids of their own, or name another "
+        f"words, their filter or who asks changed since (line {lines}). Put them back, give them ids of their own, or name another "
         "folder (--out)"
     )

@@ -19,6 +19,7 @@ from rag.batch.checking import require_good, require_unchanged
 from rag.batch.done import BatchDone, batch_done
 from rag.batch.folder import LEDGER, RunFolder, open_folder
 from rag.batch.ray import Cluster, through_ray
+from rag.core.access import Asker
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent
@@ -83,6 +84,7 @@ def run_batch(
     batch: int | None = None,
     limit: int | None = None,
     where: Where | None = None,
+    asker: Asker | None = None,
     cluster: Cluster | None = None,
     progress: Progress = silent,
     forecast: Callable[[Forecast], None] | None = None,
@@ -97,6 +99,7 @@ def run_batch(
         batch: questions in a batch. None: 64, or 1,024 by stage, where each batch loads every model once.
         limit: only the first questions of the file.
         where: a metadata filter for all questions, beside those of their lines.
+        asker: who asks the questions whose lines do not say it (`asker`).
         cluster: work on Ray; lines are still committed by this process, in order. Default: work in this process.
         forecast: is told once, after the first batch.
     Raises:
@@ -111,7 +114,7 @@ def run_batch(
     if not pipeline.graph.answers:
         raise SpecError(f"{pipeline.spec.source.name} ends in rankings, not answers: there is nothing to commit")
     path = Path(questions)
-    questions_of = partial(numbered_questions, path, limit=limit, where=where)
+    questions_of = partial(numbered_questions, path, limit=limit, where=where, asker=asker)
     n_questions = require_good(questions_of(), path, pipeline, where=where)
     with open_folder(Path(out), pipeline, resume=resume or retry_failed) as folder:
         n_kept = 0

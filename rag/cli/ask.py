@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rag.cli.asking import question_of
+from rag.cli.asking import asking, question_of
 from rag.cli.console import plain, say, say_json, write
 from rag.cli.search import place
 from rag.cli.served import answers
@@ -23,7 +23,7 @@ SHOWN_CHARS = 160
 def run(given: Namespace) -> int:
     """Stream the answer, then list the passages it was written from."""
     wanted = {"command": "ask", "text": question_of(given.question), "where": given.where, "whole": given.json}
-    events = answers(given, wanted)
+    events = answers(given, wanted | asking(given.asker))
     if given.json:
         [event] = events
         answer = event["document"]

@@ -1,9 +1,10 @@
-"""The question of a command: as it was given, or what stdin says."""
+"""The question of a command, as it was given or as stdin says it, and who asks it."""
 
 from __future__ import annotations
 
 import sys
 
+from rag.core.access import Asker, asker_given
 from rag.core.errors import SpecError
 
 _LONGEST_BYTES = 1_000_000
@@ -29,3 +30,18 @@ def question_of(given: str | None) -> str:
     if not question.strip():
         raise SpecError("the question on stdin is empty")
     return question
+
+
+def asker_of(given: str | None) -> Asker | None:
+    """Who asks, by `--as`: JSON, or a file that holds it.
+
+    Raises:
+        SpecError: it is neither.
+    """
+    return None if given is None else asker_given(given, place="--as")
+
+
+def asking(given: str | None) -> dict[str, object]:
+    """The same as plain data, for what is wanted of a pipeline."""
+    asker = asker_of(given)
+    return {} if asker is None else {"asker": asker.as_dict()}

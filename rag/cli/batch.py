@@ -8,6 +8,7 @@ from functools import reduce
 from rag.batch.folder import FAILURES
 from rag.batch.ray import Cluster
 from rag.batch.run import WORKERS, BatchReport, Forecast, run_batch
+from rag.cli.asking import asker_of
 from rag.cli.console import say, say_json, warn
 from rag.cli.progress import progress_bar
 from rag.core.filters import both
@@ -39,6 +40,7 @@ def run(args: Namespace) -> int:
             batch=args.batch,
             limit=args.limit,
             where=reduce(both, args.where, None),
+            asker=asker_of(args.asker),
             cluster=_cluster(args),
             progress=progress,
             forecast=_tell,

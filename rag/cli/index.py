@@ -66,6 +66,7 @@ def _build(
                 settings=settings,
                 legs=legs,
                 name=given.name,
+                labels=given.labels,
                 prune=given.prune,
                 most_lost=most_lost,
                 progress=progress,
@@ -109,13 +110,16 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
         if not checked.legs:
             raise SpecError(f"{spec.source.name} searches nothing, so there is no index to build for it")
         settings, legs = spec.graph.index, checked.legs
-    elif given.language or given.ocr:
+    elif given.language or given.ocr or given.access_key:
         with LocalIndex.open(given.index) as index:
             settings = index.manifest.settings
     if given.language and settings is not None:
         settings = in_language(settings, given.language)
     if given.ocr and settings is not None:
         settings = settings.model_copy(update={"reading": settings.reading.model_copy(update={"ocr": True})})
+    if given.access_key and settings is not None:
+        reading = settings.reading.model_copy(update={"access": given.access_key})
+        settings = settings.model_copy(update={"reading": reading})
     return settings, legs
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from rag.cli.asking import asker_of
 from rag.cli.console import say, warn
+from rag.core.errors import SpecError
 from rag.service.keys import VARIABLE, add_key, new_key
 
 
 def run(args: Namespace) -> int:
     """Print a new key, this once. With a file, its hash is added there."""
+    asker = asker_of(args.asker)
+    if args.file is None and asker is not None:
+        raise SpecError("rag keys: whom a key is for is kept in its file; name one: rag keys FILE --as WHO")
     if args.file is None:
         say(new_key())
         warn(f"rag: kept nowhere; give it to the server in {VARIABLE}")
         return 0
-    say(add_key(Path(args.file), args.name))
+    say(add_key(Path(args.file), args.name, asker))
     warn(f"rag: only its hash is kept, in {args.file}; serve with --keys {args.file}")
     return 0

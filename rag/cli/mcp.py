@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
+from rag.cli.asking import asker_of
 from rag.cli.console import warn
 from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
+from rag.core.errors import SpecError
 from rag.core.optional import need
 from rag.pipeline import Pipeline, load_pipeline
 
@@ -25,13 +27,17 @@ def run(args: Namespace) -> int:
         need(module, by="rag mcp", extra="serve")
     from rag.mcp.server import create_server
 
+    asker = asker_of(args.asker)
+    if args.http and asker is not None:
+        raise SpecError("rag mcp: --as is for stdin; over HTTP the key says who asks, or --asker-header")
+
     with redirect_stdout(sys.stderr):  # stdio's transport guards stdout itself, but only once it runs
         pipeline = load_pipeline(args.graph, index=args.index, model=args.model, url=args.url, offline=args.offline)
     with pipeline, following(pipeline) as current:
         if args.http:
             _serve_http(current, args)
         else:
-            create_server(current).run("stdio")
+            create_server(current, asker=asker).run("stdio")
     return 0
 
 
@@ -78,6 +84,7 @@ def settings(args: Namespace) -> ServeSettings:
     return ServeSettings(
         requests_per_minute=args.rate or None,
         max_connections=args.connections,
+        asker_header=args.asker_header,
         origins=tuple(args.origin),
         hosts=names(args.host, args.origin),
     )

@@ -121,11 +121,18 @@ def parser() -> ArgumentParser:
         where_help = "only documents whose metadata fits, such as 'lang = de and year >= 2020'; again: both must hold"
         sub.add_argument("--where", action="append", default=[], metavar="FILTER", help=where_help)
 
+    def asking(sub: ArgumentParser, why: str = "who asks, where documents say who may read them") -> None:
+        """Who a command acts for."""
+        as_help = f'{why}: JSON such as \'{{"user": "ann", "tenant": "north"}}\', or a file of it; unset: public alone'
+        sub.add_argument("--as", dest="asker", metavar="WHO", help=as_help)
+
     def walled(sub: ArgumentParser) -> None:
         """Who may ask a server over HTTP, how often, and over how many connections."""
         rate_help = "requests a minute of a caller; 0: any (600)"
         sub.add_argument("--rate", type=int, default=600, metavar="N", help=rate_help)
         sub.add_argument("--connections", type=positive, default=512, metavar="N", help="most open connections (512)")
+        header_help = "header in which the proxy in front says who asks, as JSON; it must drop what clients send there"
+        sub.add_argument("--asker-header", metavar="NAME", help=header_help)
         origin_help = "origin whose pages may ask; behind a proxy, its public one"
         sub.add_argument("--origin", action="append", default=[], metavar="URL", help=origin_help)
 
@@ -148,6 +155,10 @@ def parser() -> ArgumentParser:
     index.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
     ocr_help = "also read pages of PDF that are pictures; slow (needs ragline[ocr])"
     index.add_argument("--ocr", action="store_true", help=ocr_help)
+    labels_help = "JSONL file that says who may read which document; once given, the index keeps what it says"
+    index.add_argument("--labels", metavar="FILE", help=labels_help)
+    access_help = "key of the documents' metadata that says who may read them"
+    index.add_argument("--access-key", metavar="KEY", help=access_help)
     index.add_argument(
         "--states",
         action="store_true",
@@ -185,6 +196,7 @@ def parser() -> ArgumentParser:
     show = command("show", "a document, as the index holds it")
     show.add_argument("doc_id", metavar="ID", help="of a document or a passage")
     indexed(show, needed=True)
+    asking(show)
     show.add_argument("--json", action="store_true", help="print one JSON document")
 
     init = command("init", "write a commented graph to begin with")
@@ -200,6 +212,7 @@ def parser() -> ArgumentParser:
     search.add_argument("-k", type=positive, default=10, help="passages to show (default: 10)")
     search.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
     filtered(search)
+    asking(search)
     calibrated(search, answers=False)
     search.add_argument("--explain", action="store_true", help="also say of what parts each score is the sum")
     search.set_defaults(model=None, url=None)
@@ -215,6 +228,7 @@ def parser() -> ArgumentParser:
     calibrated(ask)
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     filtered(ask)
+    asking(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
     ask.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
     ask.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
@@ -239,6 +253,7 @@ def parser() -> ArgumentParser:
     batch.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs of an actor that runs a model")
     batch.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
     filtered(batch)
+    asking(batch)
     batch.add_argument("--json", action="store_true", help="print one JSON document")
     batch.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(batch)
@@ -247,6 +262,7 @@ def parser() -> ArgumentParser:
     mcp.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     indexed(mcp, needed=False, several=True)
     written(mcp)
+    asking(mcp, "who asks on stdin, where documents say who may read them")
     mcp.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
     mcp.add_argument("--host", default="127.0.0.1", help="address to listen at, with --http (default: 127.0.0.1)")
     mcp.add_argument(
@@ -478,6 +494,7 @@ def parser() -> ArgumentParser:
 
     keys = command("keys", "a key for `rag serve`, printed once")
     keys.add_argument("file", nargs="?", metavar="FILE", help="file that its hash is added to; unset only prints it")
+    asking(keys, "whom the key is for: whoever holds it reads what they may read")
     keys.add_argument("--name", default="first", help="what the key is called in the file (default: first)")
 
     models = command("models", "the model cache")

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from rag.cli.asking import question_of
+from rag.cli.asking import asking, question_of
 from rag.cli.console import plain, say, say_json, warn
 from rag.cli.explanation import explanation_lines
 from rag.cli.served import answers
@@ -17,6 +17,7 @@ from rag.core.snippets import Snippet
 def run(args: Namespace) -> int:
     """Print the ranking of one query."""
     wanted: dict[str, Any] = {"command": "search", "text": question_of(args.query), "where": args.where, "k": args.k}
+    wanted |= asking(args.asker)
     if args.explain:
         wanted["explain"] = True
     [event] = answers(args, wanted)

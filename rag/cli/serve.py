@@ -89,6 +89,7 @@ def settings(args: Namespace) -> ServeSettings:
         sessions_file=args.sessions,
         requests_per_minute=args.rate or None,
         max_connections=args.connections,
+        asker_header=args.asker_header,
         max_batch=args.batch,
         max_streams=args.streams,
         waiting_room=args.waiting,

@@ -44,6 +44,7 @@ def answers(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str
 
 
 def _worked(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    from rag.core.access import read_asker
     from rag.pipeline import load_pipeline
     from rag.pipeline.told import Wanted, told
 
@@ -58,7 +59,8 @@ def _worked(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str
         min_relevance=given.min_relevance,
         offline=given.offline,
     ) as pipeline:
-        yield from told(pipeline, Wanted(**wanted))
+        asker = {"asker": read_asker(wanted["asker"])} if "asker" in wanted else {}
+        yield from told(pipeline, Wanted(**{**wanted, **asker}))
 
 
 def _accepted(given: Namespace, wanted: Mapping[str, Any]) -> socket.socket | None:

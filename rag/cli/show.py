@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from rag.cli.asking import asker_of
 from rag.cli.console import plain_data, say, say_json
 from rag.core.errors import SpecError
+from rag.core.filters import Filter, asked_by
 from rag.core.types import Document
 from rag.pipeline.as_json import contents_json, position_json
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import Index
+from retrievers.index.protocol import Index, is_labelled, let_through
 
 
 def run(given: Namespace) -> int:
     """Print a document, passage by passage, or the one passage that is named."""
     with open_index(given.index) as index:
-        passages = passages_of(given.doc_id, index)
+        passages = passages_of(given.doc_id, index, asked_by(asker_of(given.asker)))
     if given.json:
         say_json(plain_data({"doc_id": given.doc_id, "passages": list(map(_passage_json, passages))}))
         return 0
@@ -26,16 +28,22 @@ def run(given: Namespace) -> int:
     return 0
 
 
-def passages_of(doc_id: str, index: Index) -> list[Document]:
+def passages_of(doc_id: str, index: Index, where: Filter | None = None) -> list[Document]:
     """The passages of a document, in order; of a passage, itself.
 
+    Args:
+        where: what they have to pass.
     Raises:
-        SpecError: the index has neither.
+        SpecError: the index has neither, or nothing of it passes: whoever asks does not learn which of the two.
     """
     try:
-        return index.documents.many(index.documents.rows_of(doc_id))
+        rows = let_through(index, index.documents.rows_of(doc_id), where)
     except KeyError:
-        raise SpecError(f"no document '{doc_id}' in index '{index.name}'. `rag ls` lists them") from None
+        rows = []
+    if not rows:
+        unasked = " for who asks (--as)" if is_labelled(index) else ""
+        raise SpecError(f"no document '{doc_id}' in index '{index.name}'{unasked}. `rag ls` lists them")
+    return index.documents.many(rows)
 
 
 def _passage_json(passage: Document) -> dict[str, object]:

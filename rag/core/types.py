@@ -131,7 +131,8 @@ class Query:
     `stand_alone`: a turn of a conversation, written out so that it is understood without the turns before it.
     `parts`: what dense legs average instead of `text`, when not empty. `terms`: analysed term -> weight, what lexical
     legs score instead of `text`, when not empty. `where`: a metadata filter in any of its forms (`rag.core.filters`), applied
-    before scoring on every leg. `within`: qid of the query that an inner graph was run for; see `rag.graph.inner`.
+    before scoring on every leg; who asks is a part of it (`rag.core.filters.asked_by`). `within`: qid of the query that an
+    inner graph was run for; see `rag.graph.inner`.
     `contents`: what is asked with beside the text, such as a picture. `wishes`: what the application that asks wants of the
     answer, such as its language; prompts put it below their own rules.
     """

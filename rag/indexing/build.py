@@ -16,12 +16,14 @@ from typing import Any
 
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
+from rag.indexing.labels import Given, labelled
 from rag.indexing.languages import warn_of_language
 from rag.indexing.losses import Loss, losses_of, require_kept
-from rag.indexing.past import Past, past
+from rag.indexing.past import ACCESS_KEY, Past, past
 from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem, word_spans
+from retrievers.index.access import AccessTable
 from retrievers.index.digests import describe_files
 from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents
@@ -91,6 +93,7 @@ class Build:
 
     Args:
         settings, legs: as the index before has them, where they are None.
+        labels: a file that says who may read the documents (`rag.indexing.labels`).
         prune: whatever the index before has and this build does not name may go.
         most_lost: share of the documents before that may go.
     """
@@ -102,10 +105,12 @@ class Build:
         *,
         settings: IndexSettings | None,
         legs: Sequence[str] | None,
+        labels: Path | None = None,
         prune: bool,
         most_lost: float,
         progress: Progress,
     ) -> None:
+        self._labels = labels
         self._select, self._home = select, home
         self._settings, self._legs = settings, legs
         self._prune, self._most_lost, self._progress = prune, most_lost, progress
@@ -119,7 +124,7 @@ class Build:
             TooMuchLost: it may not.
         """
         with past(self._home, rebuild=self._prune, progress=self._progress) as before:
-            settings = self._settings or before.settings or IndexSettings()
+            settings = self._with_access(self._settings or before.settings or IndexSettings(), before)
             legs = LEGS.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
@@ -136,9 +141,12 @@ class Build:
             maker = UnitMaker(settings, ruler)
             selection = self._select(before, maker.may_copy)
             planned, problems = plan(selection, maker, before=before.records, progress=self._progress)
-            holdings, more_problems, shared = self._write_documents(new, selection, planned, maker, before.index)
+            taken_from = selection.index or before.index
+            holdings, more_problems, shared = self._write_documents(new, selection, planned, maker, taken_from)
         records = [record for holding in holdings for record in holding.records]
-        notices = (*selection.problems, *problems, *more_problems)
+        documents = Documents(new.folder)
+        access, no_labels = self._access(documents, settings.reading.access, taken_from)
+        notices = (*selection.problems, *problems, *more_problems, *no_labels)
         read = {record.name for record in records}
         report = IndexReport(
             path=self._home,
@@ -159,9 +167,15 @@ class Build:
         warn_of_language(settings, legs, report.languages)
         _require_text(report, selection, holdings)
         require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._home))
-        if before.index and holdings == list(before.holdings) and _same(before.index, settings, makers):
+        if (
+            before.index
+            and holdings == list(before.holdings)
+            and _same(before.index, settings, makers)
+            and (access is None or access.same_as(before.index.access))
+        ):
             raise UnchangedError(self._finished(report, before.index.manifest))
-        documents = Documents(new.folder)
+        if access is not None:
+            access.write(new.folder)
         _require_distinct(new.folder, documents, records)
         with self._timed("near-duplicates"):
             write_duplicates(new.folder, documents)
@@ -172,9 +186,27 @@ class Build:
             facts[leg] = built.facts | ({MADE_BY: described[leg]} if described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
         with self._timed("digests"):
-            manifest = _manifest(new.folder, records, settings, facts, ruler.facts, shared)
+            format_version = format_of(legs, shared_metadata=shared, labelled=access is not None)
+            manifest = _manifest(new.folder, records, settings, facts, ruler.facts, format_version)
             write_manifest(new.folder, manifest)
         return self._finished(_counted(report, counts), manifest)
+
+    def _with_access(self, settings: IndexSettings, before: Past) -> IndexSettings:
+        """Settings under which an index whose documents carry labels stays one, whatever graph it is built for."""
+        key = settings.reading.access or before.access or (None if self._labels is None else ACCESS_KEY)
+        if key == settings.reading.access:
+            return settings
+        return settings.model_copy(update={"reading": settings.reading.model_copy(update={"access": key})})
+
+    def _access(
+        self, documents: Documents, key: str | None, previous: LocalIndex | None
+    ) -> tuple[AccessTable | None, list[Problem]]:
+        """Who may read what, and which labels cannot be used; None where documents carry no labels."""
+        if key is None:
+            return None, []
+        with self._timed("labels"):
+            given = Given.before(previous) if self._labels is None else Given.read(self._labels)
+            return labelled(documents, key=key, given=given)
 
     def _build_leg(
         self, new: Building, leg: str, maker: LegMaker, documents: Documents, before: Before | None
@@ -224,7 +256,7 @@ class Build:
                 planned,
                 maker,
                 writer,
-                previous=selection.documents or (previous.documents if previous else None),
+                previous=previous.documents if previous else None,
                 progress=self._progress,
             )
         holdings = []
@@ -276,10 +308,10 @@ def _manifest(
     settings: IndexSettings,
     legs: Mapping[str, Mapping[str, Any]],
     ruler: Mapping[str, Any],
-    shared_metadata: bool,
+    format_version: int,
 ) -> Manifest:
     return Manifest(
-        format_version=format_of(legs, shared_metadata=shared_metadata),
+        format_version=format_version,
         ragline_version=ragline_version(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         legs=json.loads(json.dumps(legs)),

@@ -40,6 +40,7 @@ def build_index(
     settings: IndexSettings | None = None,
     legs: Sequence[str] | None = None,
     name: str | None = None,
+    labels: str | Path | None = None,
     prune: bool = False,
     most_lost: float = 0.5,
     progress: Progress = silent,
@@ -55,6 +56,8 @@ def build_index(
         sources: files and folders; a single path is one of them. None for all that the index has.
         settings, legs: as the index there has them, where they are left out; else the usual ones.
         name: of the one source, instead of that of its folder. A name that the index has: the source now lies there.
+        labels: a file that says who may read which document; see `rag.indexing.labels`. An index that has labels keeps
+            them, and stays one that shows nothing unasked.
         prune: drop sources that are not named; with none named, those that are no longer there.
         most_lost: share of the index's documents that may go.
     Raises:
@@ -65,9 +68,17 @@ def build_index(
     """
     home = index_home(path)
     select = Update(_paths(sources), name=name, prune=prune, home=home)
-    return build_here(
-        Build(select, home, settings=settings, legs=legs, prune=prune, most_lost=most_lost, progress=progress), home
+    build = Build(
+        select,
+        home,
+        settings=settings,
+        legs=legs,
+        labels=None if labels is None else Path(labels),
+        prune=prune,
+        most_lost=most_lost,
+        progress=progress,
     )
+    return build_here(build, home)
 
 
 def remove_from_index(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress
+from retrievers.index.access import LABELS
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, generations
 from retrievers.index.settings import IndexSettings
@@ -17,15 +18,23 @@ from retrievers.index.sources import ROOTS, SOURCES, Holding, Source, SourceReco
 
 log = logging.getLogger(__name__)
 
+ACCESS_KEY = "access"
+"""Where documents have their label, if nobody says otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """`index`: None where there is none, or none whose files can be trusted. `holdings`: then without records."""
+    """`index`: None where there is none, or none whose files can be trusted. `holdings`: then without records.
+
+    `access`: the key of the metadata that says who may read a document; also of a damaged index, which must not come back
+    open to all.
+    """
 
     index: LocalIndex | None = None
     holdings: tuple[Holding, ...] = ()
     settings: IndexSettings | None = None
     legs: tuple[str, ...] = ()
+    access: str | None = None
 
     @property
     def records(self) -> list[SourceRecord]:
@@ -55,13 +64,15 @@ def past(home: Path, *, rebuild: bool, progress: Progress) -> Iterator[Past]:
         index = LocalIndex.open(home)
         settings, legs = index.manifest.settings, index.legs
         index.verify(progress=progress)
-        before = Past(index=index, holdings=holdings_of(index), settings=settings, legs=legs)
+        access = settings.reading.access
+        before = Past(index=index, holdings=holdings_of(index), settings=settings, legs=legs, access=access)
     except IndexProblem as problem:
         if index is not None:
             index.close()
+        access = settings.reading.access if settings is not None else _access_of_damaged(home)
         if rebuild:
             log.warning("%s; building it from nothing", problem)
-            yield Past()
+            yield Past(access=access)
             return
         sources = _sources_of_damaged(home)
         if not sources:
@@ -70,7 +81,7 @@ def past(home: Path, *, rebuild: bool, progress: Progress) -> Iterator[Past]:
                 "anew from them"
             ) from problem
         log.warning("%s; reading all its sources again", problem)
-        yield Past(holdings=tuple(map(Holding, sources)), settings=settings, legs=legs)
+        yield Past(holdings=tuple(map(Holding, sources)), settings=settings, legs=legs, access=access)
         return
     with index:
         yield before
@@ -87,6 +98,11 @@ def holdings_of(index: LocalIndex) -> tuple[Holding, ...]:
     if sum(record.n_units for holding in holdings for record in holding.records) != len(index.documents):
         raise IndexProblem(f"index '{index.name}': its sources do not fit its documents")
     return holdings
+
+
+def _access_of_damaged(home: Path) -> str | None:
+    """The usual key where some generation has labels: which one it was, nobody can say any more."""
+    return ACCESS_KEY if any((generation / LABELS).exists() for generation in generations(home)) else None
 
 
 def _sources_of_damaged(home: Path) -> Sequence[Source]:

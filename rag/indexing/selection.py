@@ -10,7 +10,7 @@ from typing import Protocol
 from rag.core.errors import SpecError
 from rag.indexing.past import Past
 from rag.ingest import Discovery, Problem, SourceFile, discover, distinct, printable
-from retrievers.index.documents import Documents
+from retrievers.index.directory import LocalIndex
 from retrievers.index.sources import Source, SourceRecord
 
 MayCopy = Callable[[SourceRecord, tuple[str, ...]], bool]
@@ -36,14 +36,14 @@ class Chosen:
 class Selection:
     """Sources in the order of their rows. `without`: file -> ids of documents that are taken out of its kept rows.
 
-    `documents`: of which the kept rows are, where that is not the index before.
+    `index`: of which the kept rows are, where that is not the index before.
     """
 
     chosen: tuple[Chosen, ...]
     problems: tuple[Problem, ...] = ()
     ignored: tuple[str, ...] = ()
     without: Removed = field(default_factory=dict)
-    documents: Documents | None = None
+    index: LocalIndex | None = None
 
 
 class Select(Protocol):

@@ -38,7 +38,7 @@ class _TakeOver:
     def __call__(self, before: Past, may_copy: MayCopy) -> Selection:
         holdings = holdings_of(self._index)
         chosen = tuple(Chosen(source=holding.source, kept=holding.records) for holding in holdings)
-        return Selection(chosen=chosen, documents=self._index.documents)
+        return Selection(chosen=chosen, index=self._index)
 
 
 def shadow_of(path: str | Path) -> Path:

@@ -17,13 +17,19 @@ class ReadSettings(BaseModel):
         default=False,
         description="Tell the language of each document, as `lang` in its metadata, and count them; needs ragline[languages].",
     )
+    access: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Key of the metadata under which documents say who may read them; unset: everybody reads all.",
+    )
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `languages` where nobody looks, so that indexes built before are the same."""
+        """Without `languages` and `access` where nobody looks, so that indexes built before are the same."""
         fields: dict[str, Any] = handler(self)
-        if not self.languages:
-            fields.pop("languages", None)
+        for name in ("languages", "access"):
+            if not fields.get(name):
+                fields.pop(name, None)
         return fields
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rag.mcp.server import create_server
+from rag.mcp.server import CALLER, create_server
 from rag.pipeline import Pipeline
+from rag.service.askers import asker_of
 from rag.service.errors import ApiError
 from rag.service.generations import Current
 from rag.service.keys import Keys
@@ -46,7 +47,21 @@ def create_http_app(
         max_request_body_size=settings.max_request_bytes,
         transport_security=security,
     )
-    return walled(_NoStreams(BusyWall(app, at_once=at_once)), settings=settings, keys=keys)
+    return walled(_Calls(_NoStreams(BusyWall(app, at_once=at_once))), settings=settings, keys=keys)
+
+
+class _Calls:
+    """Says who makes the calls of a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        token = CALLER.set(asker_of(scope))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            CALLER.reset(token)
 
 
 class _NoStreams:

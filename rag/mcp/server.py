@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import anyio.from_thread
@@ -16,7 +17,10 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
+from rag.core.access import Asker
 from rag.core.errors import RagError, SpecError, StageError
+from rag.core.filters import Filter as OwnFilter
+from rag.core.filters import asked_by, parted
 from rag.core.protocols import close
 from rag.core.types import Answer, Document, Message, Query
 from rag.mcp.answering import ToolServer
@@ -31,7 +35,7 @@ from rag.service.service import answering_llm
 from rag.service.settings import ServeSettings
 from rag.service.wire.messages import ChatMessage
 from rag.service.wire.where import FILTER_HELP, Where
-from retrievers.index.protocol import Index
+from retrievers.index.protocol import Index, let_through
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +52,19 @@ Turns = Annotated[list[Turn], Field(max_length=MOST_TURNS, fail_fast=True)]
 History = Annotated[Turns | None, Field(description="earlier turns, oldest first, for a question that refers to them")]
 
 
-def create_server(pipelines: Pipeline | Current[Pipeline], settings: ServeSettings | None = None) -> MCPServer[Any]:
+CALLER = ContextVar[Asker | None]("asker", default=None)
+"""Who a call over HTTP is made by."""
+
+
+def create_server(
+    pipelines: Pipeline | Current[Pipeline], settings: ServeSettings | None = None, *, asker: Asker | None = None
+) -> MCPServer[Any]:
     """An MCP server that offers what the graph can do. `run` it, or mount its `streamable_http_app()`.
 
     Args:
         pipelines: one, or the current one of several over generations of an index; a call keeps the one it began with.
         settings: of these, the tokens that a question and its history may have.
+        asker: who makes all calls, where they do not come over HTTP; without one tools read public documents alone.
     """
     from rag.core.version import VERSION
 
@@ -65,7 +76,7 @@ def create_server(pipelines: Pipeline | Current[Pipeline], settings: ServeSettin
         log_level="WARNING",
     )
     current = pipelines if isinstance(pipelines, Current) else Current(pipelines)
-    pipeline, tools = current.now, _Tools(current, settings or ServeSettings())
+    pipeline, tools = current.now, _Tools(current, settings or ServeSettings(), asker)
     if _ranks(pipeline):
         server.add_tool(tools.search, title="Search the documents", annotations=READS_ONLY)
     if pipeline.graph.answers:
@@ -86,13 +97,13 @@ def _ranks(pipeline: Pipeline) -> bool:
 class _Tools:
     """The tools. Their docstrings are what a client's model reads."""
 
-    def __init__(self, current: Current[Pipeline], settings: ServeSettings) -> None:
-        self._current, self._settings = current, settings
+    def __init__(self, current: Current[Pipeline], settings: ServeSettings, asker: Asker | None) -> None:
+        self._current, self._settings, self._asker = current, settings, asker
 
     def search(self, query: QueryText, k: Depth = 10, where: Filter = None) -> SearchResult:
         """Find passages for a query, best first. Use get_document to read on around one of them."""
         with self._current.use() as pipeline:
-            asked = Query(qid="1", text=query, where=_known(where, pipeline))
+            asked = Query(qid="1", text=query, where=_known(self._asked(where), pipeline))
             with _explained("search"):
                 ranking = pipeline.search(asked, k=k)
         return SearchResult.model_validate(ranking_json(ranking))
@@ -100,10 +111,10 @@ class _Tools:
     def answer(self, question: Question, history: History = None, where: Filter = None) -> AnswerResult:
         """Answer a question from the documents, with numbered citations and the passages they point at."""
         with self._current.use() as pipeline:
-            where = _known(where, pipeline)
+            asked = _known(self._asked(where), pipeline)
             with _explained("answer"):
                 turns = self._fitting(question, history or (), pipeline)
-                answer = _write(Query(qid="1", text=question, history=turns, where=where), pipeline)
+                answer = _write(Query(qid="1", text=question, history=turns, where=asked), pipeline)
         return AnswerResult.model_validate(answer_json(answer))
 
     def get_document(self, doc_id: Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY)]) -> DocumentResult:
@@ -111,7 +122,14 @@ class _Tools:
         with self._current.use() as pipeline, _explained("get_document"):
             index = pipeline.index
             assert index is not None  # else this tool is not offered
-            return _document(index, doc_id)
+            return _document(index, doc_id, self._asked(None))
+
+    def _asked(self, where: Where | None) -> OwnFilter | None:
+        """The filter of a call, with who makes it."""
+        try:
+            return asked_by(CALLER.get() or self._asker, where)
+        except SpecError as error:
+            raise ToolError(str(error)) from None
 
     def _fitting(self, question: str, history: Sequence[Turn], pipeline: Pipeline) -> tuple[Message, ...]:
         """The latest turns that fit, by turns, as `rag serve` keeps them."""
@@ -138,10 +156,10 @@ def _write(asked: Query, pipeline: Pipeline) -> Answer:
     return answer
 
 
-def _known(where: Where | None, pipeline: Pipeline) -> Where | None:
+def _known(where: OwnFilter | None, pipeline: Pipeline) -> OwnFilter | None:
     """The filter, once its keys are known to be some document's metadata."""
-    if not where:
-        return None
+    if parted(where).where is None:
+        return where
     index = pipeline.index
     if index is None:
         raise ToolError("this server searches no documents, so 'where' would do nothing: leave it out")
@@ -153,13 +171,16 @@ def _known(where: Where | None, pipeline: Pipeline) -> Where | None:
     return where
 
 
-def _document(index: Index, doc_id: str) -> DocumentResult:
+def _document(index: Index, doc_id: str, where: OwnFilter | None) -> DocumentResult:
     try:
-        row = index.documents.row(doc_id)
+        rows = let_through(index, [index.documents.row(doc_id)], where)
     except KeyError:
+        rows = []
+    if not rows:  # absent, and not to be read, look the same
         raise ToolError(
             f"there is no passage with doc_id {doc_id!r}. Give one that search or answer returned, as it was"
-        ) from None
+        )
+    [row] = rows
     document = index.documents[row]
     shown = {
         "doc_id": document.doc_id,
@@ -167,15 +188,15 @@ def _document(index: Index, doc_id: str) -> DocumentResult:
         "text": document.text,
         "position": position_json(document),
         "parent": document.parent,
-        "previous": _neighbour(index, row - 1, document),
-        "next": _neighbour(index, row + 1, document),
+        "previous": _neighbour(index, row - 1, document, where),
+        "next": _neighbour(index, row + 1, document, where),
     }
     return DocumentResult.model_validate(shown)
 
 
-def _neighbour(index: Index, row: int, document: Document) -> str | None:
+def _neighbour(index: Index, row: int, document: Document, where: OwnFilter | None) -> str | None:
     """The doc_id at this row if it is of the same document: the parts of one lie in a row, in reading order."""
-    if not 0 <= row < len(index.documents):
+    if not 0 <= row < len(index.documents) or not let_through(index, [row], where):
         return None
     other = index.documents[row]
     return other.doc_id if other.parent == document.parent else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from rag.core.contents import Content, digest_of
 from rag.core.digests import data_sha256, file_sha256
-from rag.core.filters import as_mapping, parse_where
+from rag.core.filters import as_mapping, parted
 from rag.core.protocols import CanDescribe, LoadsModels
 from rag.core.types import Query
 from rag.graph.build import Graph
@@ -126,10 +126,13 @@ def index_identity(index: Index | None) -> str:
 def question_key(query: Query, *, graph: str, index: str) -> str:
     """Hash under which the answer to a question is committed."""
     history = [[turn.role, turn.content, *_digests(turn.contents)] for turn in query.history]
-    tree = parse_where(query.where)
-    where = None if tree is None else as_mapping(tree)
+    asked = parted(query.where)
+    where = None if asked.where is None else as_mapping(asked.where)
+    askers = [{"asker": asker.as_dict()} for asker in asked.askers]
     wishes = [{"wishes": query.wishes}] if query.wishes else []
-    return data_sha256([query.qid, query.text, where, history, graph, index, *_digests(query.contents), *wishes])
+    return data_sha256(
+        [query.qid, query.text, where, history, graph, index, *_digests(query.contents), *wishes, *askers]
+    )
 
 
 def _digests(contents: Sequence[Content]) -> list[str]:

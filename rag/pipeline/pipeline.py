@@ -13,8 +13,9 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from rag import tracing
+from rag.core.access import Asker
 from rag.core.errors import SpecError, StageError, did_you_mean
-from rag.core.filters import parse_where
+from rag.core.filters import asked_by, parse_where
 from rag.core.memory import this_machine
 from rag.core.node import BoundNode
 from rag.core.protocols import CanSample, CanStreamAnswers, CanWarmUp
@@ -85,6 +86,7 @@ class Pipeline(AsyncTwins):
         to: str | None = None,
         k: int | None = None,
         batch: int = BATCH,
+        asker: Asker | None = None,
     ) -> RunResult:
         """Run a list of queries up to the node `to` (default: the output), `batch` at a time.
 
@@ -92,6 +94,8 @@ class Pipeline(AsyncTwins):
 
         Args:
             k: replaces the k of the node `to`.
+            asker: who asks all of them, where documents say who may read them; beside whoever a Query names itself.
+                Without one only public documents are read.
         Raises:
             SpecError: no such node.
             TypeError: one query is given in the place of a list.
@@ -109,28 +113,41 @@ class Pipeline(AsyncTwins):
             raise SpecError(f"k must be at least 1, got {k}")
         nodes = self.graph.up_to(target)
         asked = [q if isinstance(q, Query) else Query(qid=str(i), text=q) for i, q in enumerate(queries, start=1)]
+        asked = [_asked_by(asker, query) for query in asked]
         steps = range(0, max(len(asked), 1), batch)
         return merged([self._run(nodes, asked[i : i + batch], output=target, k=k) for i in steps])
 
-    def search(self, query: str | Query, *, k: int | None = None, where: Where | None = None) -> Ranking:
+    def search(
+        self, query: str | Query, *, k: int | None = None, where: Where | None = None, asker: Asker | None = None
+    ) -> Ranking:
         """The ranking that the graph's last ranking node makes for one query.
 
         Args:
             where: a metadata filter beside a query of text, in any of its forms; a Query brings its own.
+            asker: who asks; see `run`.
         Raises:
             SpecError: the filter cannot be understood.
             StageError: a node failed; the cause is chained.
         """
         asked = query if isinstance(query, Query) else Query(qid="1", text=query, where=parse_where(where))
-        result = self.run([asked], to=self.graph.last_ranking(), k=k)
+        result = self.run([asked], to=self.graph.last_ranking(), k=k, asker=asker)
         raise_failure(result)
         return result.rankings[0]
 
-    def search_batch(self, queries: Sequence[str | Query], *, k: int | None = None) -> list[Ranking]:
+    def search_batch(
+        self, queries: Sequence[str | Query], *, k: int | None = None, asker: Asker | None = None
+    ) -> list[Ranking]:
         """One ranking per query, in order; one that failed is empty, with outcome `failed`."""
-        return self.run(queries, to=self.graph.last_ranking(), k=k).rankings
+        return self.run(queries, to=self.graph.last_ranking(), k=k, asker=asker).rankings
 
-    def ask(self, query: str | Query, *, history: Sequence[Message] = (), where: Where | None = None) -> Answer:
+    def ask(
+        self,
+        query: str | Query,
+        *,
+        history: Sequence[Message] = (),
+        where: Where | None = None,
+        asker: Asker | None = None,
+    ) -> Answer:
         """The answer to one question.
 
         Raises:
@@ -138,17 +155,22 @@ class Pipeline(AsyncTwins):
             StageError: a node failed; the cause is chained.
         """
         self.require_answers()
-        result = self.run([self._question(query, history, where)])
+        result = self.run([self._question(query, history, where)], asker=asker)
         raise_failure(result)
         return result.answers[0]
 
-    def ask_batch(self, queries: Sequence[str | Query]) -> list[Answer]:
+    def ask_batch(self, queries: Sequence[str | Query], *, asker: Asker | None = None) -> list[Answer]:
         """One answer per question, in order; one that failed has status `failed`."""
         self.require_answers()
-        return self.run(queries).answers
+        return self.run(queries, asker=asker).answers
 
     def stream(
-        self, query: str | Query, *, history: Sequence[Message] = (), where: Where | None = None
+        self,
+        query: str | Query,
+        *,
+        history: Sequence[Message] = (),
+        where: Where | None = None,
+        asker: Asker | None = None,
     ) -> Iterator[AnswerDelta]:
         """The answer to one question, piece by piece; the last piece carries the whole answer. Closing stops it.
 
@@ -156,7 +178,7 @@ class Pipeline(AsyncTwins):
             SpecError: the graph does not end in answers.
             StageError: a node failed; the cause is chained.
         """
-        asked = self._question(query, history, where)
+        asked = _asked_by(asker, self._question(query, history, where))
         yield from tracing.asking(asked, self._pieces(asked))
 
     def prepare(self, queries: Sequence[Query]) -> list[RunResult]:
@@ -248,11 +270,11 @@ class Pipeline(AsyncTwins):
 
         return as_runnable(self)
 
-    def as_retriever(self, *, k: int | None = None) -> BaseRetriever:
-        """A langchain-core BaseRetriever over the graph's last ranking node."""
+    def as_retriever(self, *, k: int | None = None, asker: Asker | None = None) -> BaseRetriever:
+        """A langchain-core BaseRetriever over the graph's last ranking node. `asker`: who asks, always."""
         from rag.langchain import as_retriever
 
-        return as_retriever(self, k=k)
+        return as_retriever(self, k=k, asker=asker)
 
     def close(self) -> None:
         """Let go of the threads. The pipeline can still be used; it makes new ones."""
@@ -345,6 +367,11 @@ class Pipeline(AsyncTwins):
                 f"{self.spec.source.name} ends in rankings, not answers: search with it, or ask with a graph whose "
                 "output is a generate.* node, such as the built-in 'ask'"
             )
+
+
+def _asked_by(asker: Asker | None, query: Query) -> Query:
+    """The query, asked by somebody. Who asks travels in its filter, so whatever is made of the query is asked by them too."""
+    return query if asker is None else replace(query, where=asked_by(asker, query.where))
 
 
 def _opened(index: str | Path | Index | Sequence[str | Path] | None) -> Index | None:

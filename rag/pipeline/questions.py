@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rag.core.access import Asker, read_asker
 from rag.core.errors import SpecError
-from rag.core.filters import Filter, Where, both
+from rag.core.filters import Filter, Where, asked_by, both
 from rag.core.lines import numbered, records
 from rag.core.types import Query
 from rag.pipeline.seen_texts import Digests
@@ -17,24 +18,27 @@ _IDS = ("id", "qid", "_id", "question_id")
 _TEXTS = ("question", "query", "text", "input")
 
 
-def read_questions(path: Path, *, limit: int | None = None, where: Where | None = None) -> Iterator[Query]:
+def read_questions(
+    path: Path, *, limit: int | None = None, where: Where | None = None, asker: Asker | None = None
+) -> Iterator[Query]:
     """The questions of a file in its order, at most `limit`. A `.gz` file is unpacked on the way.
 
     Read are FlashRAG's form (`id`, `question`), DPR's (`question`, no id: the line's number is it), and BEIR's (`_id`,
-    `text`). A metadata filter may stand under `where`. Answers and other keys are left alone. A file whose name ends in
-    `.txt` holds a question a line; the line's number is its id.
+    `text`). A metadata filter may stand under `where`, and who asks under `asker`. Answers and other keys are left alone.
+    A file whose name ends in `.txt` holds a question a line; the line's number is its id.
 
     Args:
         where: a filter for all of them, beside their own.
+        asker: who asks those that do not say it themselves.
     Raises:
-        SpecError: a line is no JSON object, has no question, repeats an id, or has a filter that cannot be understood;
-            with file and line.
+        SpecError: a line is no JSON object, has no question, repeats an id, or has a filter or an asker that cannot be
+            understood; with file and line.
     """
-    return (query for _, query in numbered_questions(path, limit=limit, where=where))
+    return (query for _, query in numbered_questions(path, limit=limit, where=where, asker=asker))
 
 
 def numbered_questions(
-    path: Path, *, limit: int | None = None, where: Where | None = None
+    path: Path, *, limit: int | None = None, where: Where | None = None, asker: Asker | None = None
 ) -> Iterator[tuple[int, Query]]:
     """(number of the line from 1, question), as `read_questions` has them."""
     seen = Digests()
@@ -47,7 +51,7 @@ def numbered_questions(
                 "Delete one of the two lines, or give it another id"
             )
         seen.add(qid)
-        yield number, Query(qid=qid, text=_text(record, place), where=_where(record, where, place))
+        yield number, Query(qid=qid, text=_text(record, place), where=_where(record, where, asker, place))
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -67,9 +71,10 @@ def _id(record: dict[str, Any], where: str) -> str:
     return str(id_)
 
 
-def _where(record: dict[str, Any], also: Where | None, place: str) -> Filter | None:
+def _where(record: dict[str, Any], also: Where | None, asker: Asker | None, place: str) -> Filter | None:
+    asking = asker if record.get("asker") is None else read_asker(record["asker"], place=place)
     try:
-        return both(also, record.get("where"))
+        return asked_by(asking, both(also, record.get("where")))
     except SpecError as error:
         raise SpecError(f"{place}: {error}") from None
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Literal
 
+from rag.core.access import Asker
 from rag.core.errors import StageError
-from rag.core.filters import both
+from rag.core.filters import asked_by, both
 from rag.core.report import RunResult
 from rag.core.types import Query, Ranking
 from rag.pipeline.as_json import answer_json, ledger_json, ranking_json
@@ -23,7 +24,7 @@ from retrievers.index.protocol import KnowsDuplicates
 class Wanted:
     """`where`: filters as text, all of which must hold. `k`: of a search. `whole`: an answer with what it cost, in one.
 
-    `explain`: why the hits of a search have their scores.
+    `explain`: why the hits of a search have their scores. `asker`: who asks.
     """
 
     command: Literal["search", "ask"]
@@ -32,6 +33,7 @@ class Wanted:
     k: int | None = None
     whole: bool = False
     explain: bool = False
+    asker: Asker | None = None
 
 
 def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
@@ -40,7 +42,7 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     Raises:
         RagError: it cannot be done, as `Pipeline.search` and `Pipeline.stream` say.
     """
-    query = Query(qid="1", text=wanted.text, where=reduce(both, wanted.where, None))
+    query = Query(qid="1", text=wanted.text, where=asked_by(wanted.asker, reduce(both, wanted.where, None)))
     if wanted.command == "search":
         result, ranking = _search(pipeline, query, wanted.k)
         document = {**ranking_json(ranking, terms_of(pipeline.index)), **ledger_json(result)}

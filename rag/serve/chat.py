@@ -22,6 +22,7 @@ from rag.serve.honoured import Honoured, honoured
 from rag.serve.search import require_filter
 from rag.serve.sessions import Sessions
 from rag.service import history
+from rag.service.askers import asked_in
 from rag.service.down import UNAVAILABLE
 from rag.service.errors import ApiError, explained, failed
 from rag.service.gone import unless_gone
@@ -77,7 +78,7 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
     )
     async def chat(body: ChatRequest, request: Request) -> Response:
         service = services.serving(request, body.model)
-        turn = await _understood(body, service, await conversation(body, request, service, sessions))
+        turn = await _understood(body, request, service, await conversation(body, request, service, sessions))
         prepared = await unless_gone(request, _prepared(turn, service))
         answer = _streamed if body.stream else _whole
         return await unless_gone(request, answer(body, turn, prepared, service))
@@ -85,7 +86,7 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
     return routes
 
 
-async def _understood(body: ChatRequest, service: Service, kept: Conversation | None) -> _Turn:
+async def _understood(body: ChatRequest, request: Request, service: Service, kept: Conversation | None) -> _Turn:
     begun = time.perf_counter()
     if not service.pipeline.graph.answers:
         raise ApiError(400, "This server's graph ends in rankings: use /v1/search.", code="no_answers")
@@ -100,7 +101,7 @@ async def _understood(body: ChatRequest, service: Service, kept: Conversation | 
         turns = await service.checks(history.fit, said.question, turns, service.llm, service.settings, said.wishes)
     except UNAVAILABLE:
         turns = await service.checks(history.fit, said.question, turns, None, service.settings, said.wishes)
-    where = body.ragline.where if body.ragline is not None else None
+    where = asked_in(request, body.ragline.where if body.ragline is not None else None)
     await require_filter(where, service)
     return _Turn(
         query=service.query(said.question, history=turns, wishes=said.wishes, where=where, contents=contents),

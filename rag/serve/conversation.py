@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from rag.core.types import Message
 from rag.serve.sessions import Sessions, UnknownSession
+from rag.service.askers import owner_of
 from rag.service.errors import ApiError
 from rag.service.service import Service
 from rag.service.services import Services
@@ -86,11 +87,6 @@ async def conversation(
     except UnknownSession:
         raise _unknown() from None
     return Conversation(sessions=sessions, id=extension.session, owner=owner, turns=turns)
-
-
-def owner_of(request: Request) -> str:
-    """Whose request it is: the hash of its key, empty where the server has no keys."""
-    return str(getattr(request.state, "owner", ""))
 
 
 def router(services: Services, sessions: Sessions | None) -> APIRouter:

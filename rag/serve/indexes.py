@@ -7,15 +7,19 @@ from itertools import zip_longest
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request
+from numpy.typing import NDArray
 from starlette.responses import Response
 
+from rag.core.filters import Filter
 from rag.core.types import Document
+from rag.service.askers import asked_in
 from rag.service.replies import JSONReply
 from rag.service.services import Services
 from rag.service.wire.described import IndexReply
 from rag.service.wire.errors import refusals
-from retrievers.index.protocol import HasParts, Index
+from retrievers.index.protocol import HasParts, Index, is_labelled
 
 _EXAMPLES, _LOOKED_AT = 4, 24
 _SHORTEST, _LONGEST = 3, 40
@@ -30,35 +34,41 @@ def router(services: Services) -> APIRouter:
         "/v1/index", summary="The index that is searched now", response_model=IndexReply, responses=refusals(404)
     )
     def index(request: Request, model: str | None = None) -> Response:
-        return JSONReply(_described(services.serving(request, model).pipeline.index))
+        return JSONReply(_described(services.serving(request, model).pipeline.index, asked_in(request, None)))
 
     return routes
 
 
-def _described(index: Index | None) -> dict[str, Any]:
+def _described(index: Index | None, where: Filter | None) -> dict[str, Any]:
+    """The index as whoever asks may know it: what they may not read is not counted."""
     if index is None:
         return {"name": None, "identity": None, "passages": 0, "parts": [], "legs": [], "examples": []}
     parts = index.parts if isinstance(index, HasParts) else {PurePath(index.name).name: index}
     return {
         "name": " and ".join(parts),
         "identity": index.identity,
-        "passages": len(index),
-        "parts": [{"name": name, "passages": len(part)} for name, part in parts.items()],
+        "passages": sum(len(_readable(part, where)) for part in parts.values()),
+        "parts": [{"name": name, "passages": len(_readable(part, where))} for name, part in parts.items()],
         "legs": list(index.legs),
-        "examples": [f"What do the documents say about {topic}?" for topic in _topics(list(parts.values()))],
+        "examples": [f"What do the documents say about {topic}?" for topic in _topics(list(parts.values()), where)],
     }
 
 
-def _topics(parts: Sequence[Index]) -> list[str]:
+def _readable(index: Index, where: Filter | None) -> Sequence[int] | NDArray[np.int64]:
+    return index.rows(where) if is_labelled(index) else range(len(index))
+
+
+def _topics(parts: Sequence[Index], where: Filter | None) -> list[str]:
     """What a few passages are about, from each index in turn and from all over it."""
-    turns = zip_longest(*map(_topics_of, parts))
+    turns = zip_longest(*(_topics_of(part, where) for part in parts))
     topics = dict.fromkeys(topic for turn in turns for topic in turn if topic)
     return list(topics)[: max(_EXAMPLES, len(parts))]
 
 
-def _topics_of(index: Index) -> list[str]:
-    rows = range(0, len(index), max(1, len(index) // _LOOKED_AT))[:_LOOKED_AT]
-    topics = dict.fromkeys(_topic(document) for document in index.documents.many(rows))
+def _topics_of(index: Index, where: Filter | None) -> list[str]:
+    rows = _readable(index, where)
+    some = rows[:: max(1, len(rows) // _LOOKED_AT)][:_LOOKED_AT]
+    topics = dict.fromkeys(_topic(document) for document in index.documents.many(some))
     return [topic for topic in topics if topic][:_EXAMPLES]
 
 

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from rag.core.errors import SpecError
+from rag.core.filters import parted
 from rag.core.types import Where
 from rag.pipeline.as_json import hits_json, outcome_json
 from rag.pipeline.snippets import terms_of
 from rag.serve.extension import stages_json
+from rag.service.askers import asked_in
 from rag.service.errors import ApiError, explained, failed
 from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
@@ -33,17 +35,18 @@ def router(services: Services) -> APIRouter:
         responses=refusals(400, 404, 429, 500, 503),
     )
     async def search(body: SearchRequest, request: Request) -> Response:
-        return JSONReply(await unless_gone(request, _found(body, services.serving(request, body.model))))
+        return JSONReply(await unless_gone(request, _found(body, request, services.serving(request, body.model))))
 
     return routes
 
 
-async def _found(body: SearchRequest, service: Service) -> dict[str, Any]:
+async def _found(body: SearchRequest, request: Request, service: Service) -> dict[str, Any]:
     if body.k is not None and body.k > service.settings.max_k:
         raise ApiError(400, f"k may be at most {service.settings.max_k} here.", param="k")
-    await require_filter(body.where, service)
+    where = asked_in(request, body.where)
+    await require_filter(where, service)
     try:
-        result, node = await service.search(service.query(body.query, where=body.where), k=body.k)
+        result, node = await service.search(service.query(body.query, where=where), k=body.k)
     except Exception as error:
         raise explained(error) from error
     if result.failures:
@@ -66,7 +69,7 @@ async def _found(body: SearchRequest, service: Service) -> dict[str, Any]:
 
 async def require_filter(where: Where | None, service: Service) -> None:
     """Raise ApiError unless a request's metadata filter can be applied."""
-    if not where:
+    if parted(where).where is None:
         return
     try:
         await service.checks(service.check, where)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from rag.core.access import Asker, asker_of_text
 from rag.core.errors import SpecError
 
 VARIABLE = "RAGLINE_KEYS"
@@ -27,11 +29,12 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashedKey:
-    """What is kept of a key: `name` is for people, who remove a key by deleting its line."""
+    """What is kept of a key: `name` is for people, who remove a key by deleting its line. `asker`: whom the key is for."""
 
     name: str
     salt: bytes
     digest: bytes = field(repr=False)
+    asker: Asker | None = None
 
     @property
     def owner(self) -> str:
@@ -51,13 +54,18 @@ class Keys:
     def __len__(self) -> int:
         return len(self._known)
 
+    def known(self, key: bytes) -> HashedKey | None:
+        """What is kept of a key; None if it is nobody's. Compares with all keys, so that its time tells nothing."""
+        known = None
+        for each in self._known:
+            if each.matches(key):
+                known = each
+        return known
+
     def owner(self, key: bytes) -> str | None:
-        """The owner of a key; None if nobody's. Compares with all keys, so that its time tells nothing."""
-        owner = None
-        for known in self._known:
-            if known.matches(key):
-                owner = known.owner
-        return owner
+        """The owner of a key; None if nobody's."""
+        known = self.known(key)
+        return None if known is None else known.owner
 
 
 def load_keys(file: Path | None = None, *, environment: Mapping[str, str] | None = None) -> Keys:
@@ -81,9 +89,11 @@ def load_keys(file: Path | None = None, *, environment: Mapping[str, str] | None
     return Keys(known)
 
 
-def add_key(file: Path, name: str) -> str:
+def add_key(file: Path, name: str, asker: Asker | None = None) -> str:
     """Make a key, add its hash to a file that only its owner may read, and return the key: it is kept nowhere else.
 
+    Args:
+        asker: whom the key is for; whoever holds it reads what they may read.
     Raises:
         SpecError: the name is taken or is no name, or the file cannot be read or written.
     """
@@ -93,7 +103,8 @@ def add_key(file: Path, name: str) -> str:
     if any(known.name == name for known in before):
         raise SpecError(f"{file} has a key named '{name}' already; take another name, or delete its line first")
     key, salt = new_key(), secrets.token_bytes(16)
-    line = f"{name} {salt.hex()} {_digest(key.encode(), salt).hex()}\n".encode()
+    whom = "" if asker is None else f" {json.dumps(asker.as_dict())}"
+    line = f"{name} {salt.hex()} {_digest(key.encode(), salt).hex()}{whom}\n".encode()
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         with open(descriptor, "a+b") as lines:
@@ -130,15 +141,17 @@ def _is_entry(line: str) -> bool:
 
 
 def _parsed(line: str, where: str) -> HashedKey:
-    """A line `NAME SALT HASH`. What it says is never shown: somebody may have written a key there."""
+    """A line `NAME SALT HASH [ASKER]`. What it says is never shown: somebody may have written a key there."""
     try:
-        name, salt, digest = line.split()
-        known = HashedKey(name=name, salt=bytes.fromhex(salt), digest=bytes.fromhex(digest))
-    except ValueError:
+        name, salt, digest, *whom = line.split(maxsplit=3)
+        asker = asker_of_text(whom[0]) if whom else None
+        known = HashedKey(name=name, salt=bytes.fromhex(salt), digest=bytes.fromhex(digest), asker=asker)
+    except (ValueError, SpecError):
         known = None
     if known is None or len(known.salt) != 16 or len(known.digest) != 32 or not _NAME.fullmatch(known.name):
         raise SpecError(
-            f"{where}: not a name, a salt and a hash. A file of keys holds hashes, never keys; add one: rag keys FILE"
+            f"{where}: not a name, a salt and a hash, with or without whom the key is for. A file of keys holds hashes, "
+            "never keys; add one: rag keys FILE"
         )
     return known
 

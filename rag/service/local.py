@@ -139,7 +139,7 @@ def _read(line: bytes) -> dict[str, Any] | None:
         if not (isinstance(graph, str) and isinstance(generation, str)):
             return None
         return {"graph": graph, "generation": generation, "wanted": _WANTED.validate_python(request["wanted"])}
-    except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError, RagError):
         return None
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
+from rag.core.filters import parted
 from rag.core.protocols import LLM, AsksModel, CanSample, CanStreamAnswers, CanStreamTogether, CapsTokens
 from rag.core.report import RunResult, apart
 from rag.core.side_thread import Reader
@@ -214,10 +215,11 @@ class Service:
         Raises:
             SpecError: no document has such a key, or the graph searches no index.
         """
-        if where and self.pipeline.index is None:
+        if parted(where).where is None:
+            return
+        if self.pipeline.index is None:
             raise SpecError("where: this graph searches no index")
-        if where and self.pipeline.index is not None:
-            self.pipeline.index.rows(where)
+        self.pipeline.index.rows(where)
 
     async def prepare(self, query: Query) -> RunResult:
         """All that runs before the answering node."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rag.core.errors import SpecError
 
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 LONGEST_LIST = 4096
 """Most documents or texts of a request, whatever is set: more is refused before it is read one by one."""
 
@@ -39,6 +41,9 @@ class ServeSettings:
         reader_timeout_s: seconds for which a client may take nothing of a reply.
         keys_file: hashes of the keys that may ask (`rag keys`); the variable RAGLINE_KEYS may hold more. Without any,
             all may who reach the server.
+        asker_header: name of the header in which the operator's proxy says who asks, as JSON; the proxy has to drop what
+            clients send there. A key that is for somebody counts before it. Unset: no header is looked at, and requests
+            without such a key read public documents alone.
         sessions_file: where conversations are kept; unset keeps none.
         origins: origins of other sites whose pages may ask, such as https://chat.example.org.
         hosts: names that the server goes by; others are refused. Empty takes any.
@@ -67,6 +72,7 @@ class ServeSettings:
     idle_timeout_s: float = 60.0
     reader_timeout_s: float = 60.0
     keys_file: Path | None = None
+    asker_header: str | None = None
     sessions_file: Path | None = None
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
@@ -76,6 +82,10 @@ class ServeSettings:
     def __post_init__(self) -> None:
         if not self.model or not self.model.isprintable():
             raise SpecError(f"serve: model must be a printable name, got {self.model!r}")
+        if self.asker_header is not None and not _HEADER.fullmatch(self.asker_header):
+            raise SpecError(
+                f"serve: asker_header is the name of a header, such as X-Asker, got {self.asker_header[:80]!r}"
+            )
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int) and not isinstance(value, bool) and value < (field.name != "history_tokens"):

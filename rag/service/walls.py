@@ -18,6 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rag.service.askers import asker_in
 from rag.service.errors import ApiError, explained
 from rag.service.gather import Overloaded
 from rag.service.gone import ClientGone
@@ -60,7 +61,7 @@ def walled(app: ASGIApp, *, settings: ServeSettings, keys: Keys) -> ASGIApp:
     )
     if settings.requests_per_minute is not None:
         app = RateWall(app, rate=RequestRate(per_minute=settings.requests_per_minute))
-    app = KeyWall(app, keys=keys)
+    app = KeyWall(app, keys=keys, asker_header=settings.asker_header)
     if settings.origins:
         app = CORSMiddleware(
             app,
@@ -169,23 +170,30 @@ class SameOrigin:
 class KeyWall:
     """Lets nobody without a key past, except to the page and to health; says whose request it is.
 
-    `request.state.owner` is the hash of the key, or empty where the server has no keys.
+    `request.state.owner` is the hash of the key, or empty where the server has no keys; `request.state.asker` whom the
+    key is for, else whom the proxy's header names (`rag.service.askers`), else None.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: Keys) -> None:
-        self._app, self._keys = app, keys
+    def __init__(self, app: ASGIApp, *, keys: Keys, asker_header: str | None = None) -> None:
+        self._app, self._keys, self._asker_header = app, keys, asker_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             key = bearer(scope["headers"])
-            owner = self._keys.owner(key) if key is not None else None
-            if owner is None and len(self._keys) and not _is_open(scope):
+            known = self._keys.known(key) if key is not None else None
+            if known is None and len(self._keys) and not _is_open(scope):
                 what = "Give a key: Authorization: Bearer KEY." if key is None else "This key is not known here."
                 wanted = {"WWW-Authenticate": "Bearer"}
                 refusal = ApiError(401, what, code="invalid_api_key", headers=wanted)
                 await refusal.reply()(scope, receive, send)
                 return
-            scope.setdefault("state", {})["owner"] = owner or ""
+            asker = known.asker if known is not None else None
+            try:
+                asker = asker or asker_in(scope["headers"], self._asker_header)
+            except ApiError as refusal:
+                await refusal.reply()(scope, receive, send)
+                return
+            scope.setdefault("state", {}).update(owner=known.owner if known is not None else "", asker=asker)
         await self._app(scope, receive, send)
 
 

@@ -9,12 +9,12 @@ from itertools import zip_longest
 from typing import Any
 
 from rag.core.arguments import require_positive
-from rag.core.filters import Filter, WhereData, both, matches, parse_where
+from rag.core.filters import WhereData, both, parse_where
 from rag.core.protocols import LLM
 from rag.core.types import Context, Document, Ranking, ScoredDocument
 from rag.stages.assemble import Ruler, TokenBudgetAssembler, budget_of, span_of
 from rag.stages.passages import numbered
-from retrievers.index.protocol import Index
+from retrievers.index.protocol import Index, let_through
 
 _REACH = 32
 """Chunks looked at on either side of a hit, however long its section is."""
@@ -83,18 +83,18 @@ class SectionsAssembler:
             row = documents.row(document.doc_id)
         except KeyError:
             return around
-        where = both(self._where, ranking.query.where)
+        reach = range(max(0, row - _REACH), min(len(documents), row + _REACH + 1))
+        passing = frozenset(let_through(self._index, reach, both(self._where, ranking.query.where)))
         for step, side in ((1, around.after), (-1, around.before)):
-            last = min(len(documents), row + _REACH + 1) if step > 0 else max(-1, row - _REACH - 1)
+            last = reach.stop if step > 0 else reach.start - 1
             for distance, other in enumerate(range(row + step, last, step), start=1):
-                chunk = documents[other]
-                if not self._belongs(chunk, document, distance, where):
+                if other not in passing or not self._belongs(chunk := documents[other], document, distance):
                     break
                 side.append(chunk)
         return around
 
-    def _belongs(self, chunk: Document, document: Document, distance: int, where: Filter | None) -> bool:
-        if chunk.parent != document.parent or not (where is None or matches(where, chunk.metadata)):
+    def _belongs(self, chunk: Document, document: Document, distance: int) -> bool:
+        if chunk.parent != document.parent:
             return False
         headings = document.metadata.get("headings")
         return distance <= self.neighbours or bool(headings and chunk.metadata.get("headings") == headings)

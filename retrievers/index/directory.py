@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from rag.core.access import NOBODY
 from rag.core.errors import IndexMismatch, IndexProblem
-from rag.core.filters import Filter, parse_where
+from rag.core.filters import Filter, parse_where, parted
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Where
+from retrievers.index.access import CODES, KEPT_BYTES, LABELS, AccessTable
 from retrievers.index.digests import CheckedFiles
 from retrievers.index.documents import TABLES, Documents
 from retrievers.index.filters import MetadataFilter
@@ -20,6 +24,7 @@ from retrievers.index.manifest import Manifest, read_manifest
 from retrievers.index.matching import missing_leg, require_match
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import SOURCES
+from retrievers.index.versions import VersionTable
 from retrievers.legs.protocol import Leg, Opening
 
 if TYPE_CHECKING:
@@ -161,16 +166,42 @@ class LocalIndex:
         """Kinds of content that documents hold beside text."""
         return frozenset(self.manifest.corpus.kinds)
 
-    def mask(self, where: Where | None) -> NDArray[np.bool_] | None:
-        """bool [n]: rows that a metadata filter lets through; None for no filter (see `MetadataFilter`). Not to be changed.
+    @property
+    def access(self) -> AccessTable | None:
+        """Who may read what; None where documents carry no labels."""
+        return self._once("access", self._read_access) if self.labelled else None
 
+    @property
+    def labelled(self) -> bool:
+        """Whether documents say who may read them. One that lacks what it says it has shows nothing."""
+        files = self.manifest.files
+        return self.manifest.settings.reading.access is not None or LABELS in files or CODES in files
+
+    def _read_access(self) -> AccessTable:
+        self._checked("access.")
+        table = AccessTable.read(self.file(LABELS), self.file(CODES))
+        if len(table.codes) != len(self):
+            raise IndexProblem(f"index '{self.name}' has labels for {len(table.codes):,} of {len(self):,} passages")
+        return table
+
+    def mask(self, where: Where | None) -> NDArray[np.bool_] | None:
+        """bool [n]: rows that a filter lets through; None where all pass (see `MetadataFilter`). Not to be changed.
+
+        Where documents carry labels, a filter that does not say who asks passes what is public.
         The last one is kept: the legs that serve a query ask for the same filter one after the other.
         """
         tree, kept = parse_where(where), self._last_mask
         if kept is None or kept[0] != tree:
-            mask = self._once("filter", lambda: MetadataFilter(self.documents)).mask(tree)
-            kept = self._last_mask = tree, mask
+            kept = self._last_mask = tree, self._passing(tree)
         return kept[1]
+
+    def _passing(self, tree: Filter | None) -> NDArray[np.bool_] | None:
+        asked, access = parted(tree), self.access
+        readable = None if access is None else reduce(and_, map(access.readable, asked.askers or (NOBODY,)))
+        mask = self._once("filter", lambda: MetadataFilter(self.documents)).mask(asked.where, among=readable)
+        mask = mask if readable is None else readable if mask is None else mask & readable
+        tables = [self._once(f"versions {each}", partial(VersionTable, self.documents, each)) for each in asked.newest]
+        return reduce(and_, (table.newest(mask) for table in tables)) if tables else mask
 
     def rows(self, where: Where | None) -> NDArray[np.int64]:
         """Rows that pass a filter, ascending."""
@@ -202,6 +233,8 @@ class LocalIndex:
             MissingModel: the encoder is not here yet.
         """
         needs = [Need(what="documents", n_bytes=self._n_bytes("documents."), mapped=True)]
+        if self.labelled:
+            needs.append(Need(what="who may read what", n_bytes=self._n_bytes("access.") + KEPT_BYTES))
         for leg in self.legs:
             if leg in legs:
                 needs += leg_kind(leg).memory(self.facts(leg), self._n_bytes(f"{leg}/"))

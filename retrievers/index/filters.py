@@ -35,16 +35,21 @@ class MetadataFilter:
         self._known: frozenset[str] | None = None
         self._lock = threading.Lock()
 
-    def mask(self, where: Where | None) -> Mask | None:
+    def mask(self, where: Where | None, *, among: Mask | None = None) -> Mask | None:
         """bool [n]; None for no filter, which lets all through.
 
+        Args:
+            among: bool [n], the rows that whoever asks may know of. A key that only others have is one that nobody has.
         Raises:
             SpecError: the filter cannot be understood, or no document has one of its keys, wherever it stands.
         """
         tree = parse_where(where)
         if tree is None:
             return None
-        self._read(dict.fromkeys(condition.key for condition in conditions(tree)))
+        keys = list(dict.fromkeys(condition.key for condition in conditions(tree)))
+        self._read(keys)
+        if unknown := [key for key in keys if not self._has(key, among)]:
+            raise SpecError(*_problems(unknown, self._known or () if among is None else ()))
         return fold(tree, condition=self._mask_of, all_of=_all, any_of=_any, negation=_not)
 
     def _mask_of(self, condition: Condition) -> Mask:
@@ -52,22 +57,17 @@ class MetadataFilter:
         mask[self._columns[condition.key].rows_where(condition.operator)] = True
         return mask
 
-    def _read(self, keys: Iterable[str]) -> None:
+    def _has(self, key: str, among: Mask | None) -> bool:
+        """Whether one of these documents has a key."""
+        column = self._columns.get(key)
+        return column is not None and (among is None or bool(among[column.rows].any()))
+
+    def _read(self, keys: Sequence[str]) -> None:
+        """Make the columns of these keys; none where one of them is known to be no document's."""
         with self._lock:
             missing = [key for key in keys if key not in self._columns]
-            unknown = [key for key in missing if self._known is not None and key not in self._known]
-            if missing and not unknown:
+            if missing and (self._known is None or self._known.issuperset(missing)):
                 self._columns |= self._scan(missing)
-                unknown = [key for key in missing if key not in self._columns]
-            if unknown:
-                raise SpecError(*self._problems(unknown))
-
-    def _problems(self, unknown: Sequence[str]) -> list[str]:
-        """A line on each of the first unknown keys. A request may send many, and long ones: it gets few back."""
-        first = [key[:_SHOWN_CHARACTERS] for key in unknown[:_SHOWN]]
-        lines = [f"no document has metadata '{key}'. {did_you_mean(key, self._known or ())}" for key in first]
-        more = len(unknown) - len(first)
-        return [*lines, f"no document has metadata under {more:,} more of these keys"] if more else lines
 
     def _scan(self, keys: list[str]) -> dict[str, Column]:
         """Columns of those `keys` that some document has."""
@@ -85,6 +85,14 @@ class MetadataFilter:
                     pairs[key][1].append(row)
         self._known = frozenset(seen)
         return {key: Column(codes[key], *pairs[key]) for key in keys if key in seen}
+
+
+def _problems(unknown: Sequence[str], known: Iterable[str]) -> list[str]:
+    """A line on each of the first unknown keys. A request may send many, and long ones: it gets few back."""
+    first = [key[:_SHOWN_CHARACTERS] for key in unknown[:_SHOWN]]
+    lines = [f"no document has metadata '{key}'. {did_you_mean(key, known)}" for key in first]
+    more = len(unknown) - len(first)
+    return [*lines, f"no document has metadata under {more:,} more of these keys"] if more else lines
 
 
 def _all(masks: Iterable[Mask]) -> Mask:

@@ -18,7 +18,7 @@ from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Document, Where
 from retrievers.each_language import differ, together
-from retrievers.index.protocol import DocumentTable, Index, kinds_held
+from retrievers.index.protocol import DocumentTable, Index, is_labelled, kinds_held
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.legs.protocol import MADE_BY
 from retrievers.stores.hits import Found, merged
@@ -100,6 +100,11 @@ class JoinedIndex:
     def kinds(self) -> frozenset[str]:
         """Kinds of content that some part holds beside text."""
         return frozenset().union(*map(kinds_held, self._parts))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether documents of some part say who may read them."""
+        return any(map(is_labelled, self._parts))
 
     def leg(self, name: str) -> JoinedLeg:
         """A leg of all parts.

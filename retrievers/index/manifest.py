@@ -18,8 +18,9 @@ from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import ROOTS
 from retrievers.legs import LEGS
 
-FORMAT_VERSION = 4
-"""The newest that this version reads. 4 is 3 with units that share metadata (`retrievers.index.shared`)."""
+FORMAT_VERSION = 5
+"""The newest that this version reads. 4 is 3 with units that share metadata (`retrievers.index.shared`), 5 is 4 with labels
+that say who may read them (`retrievers.index.access`), which an older version would not look at."""
 
 MANIFEST = "manifest.json"
 _LARGEST_MANIFEST_BYTES = 16_000_000

@@ -32,9 +32,9 @@ _ORDER = (
 _SECTIONS = ("analyzer", "bm25", "dense", "promptreps", "reading", "chunking", "transforms")
 
 
-def format_of(legs: Collection[str], *, shared_metadata: bool = False) -> int:
-    """The oldest format that can say what an index with these legs is, and whether units share metadata."""
-    return max((4 if shared_metadata else 1, *(_LEGS.get(leg, 3) for leg in legs)))
+def format_of(legs: Collection[str], *, shared_metadata: bool = False, labelled: bool = False) -> int:
+    """The oldest format that can say what an index with these legs is, whether units share metadata, and who may read them."""
+    return max((5 if labelled else 4 if shared_metadata else 1, *(_LEGS.get(leg, 3) for leg in legs)))
 
 
 def read(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,14 @@ class KnowsDuplicates(Protocol):
 
 
 @runtime_checkable
+class CarriesLabels(Protocol):
+    """An index that knows whether its documents say who may read them. One that does not say so carries no labels."""
+
+    @property
+    def labelled(self) -> bool: ...
+
+
+@runtime_checkable
 class HasParts(Protocol):
     """Several indexes searched as one."""
 
@@ -91,6 +99,26 @@ class HasParts(Protocol):
 def kinds_held(index: object) -> frozenset[str]:
     """The kinds of content that an index holds beside text."""
     return index.kinds if isinstance(index, HoldsContents) else frozenset()
+
+
+def is_labelled(index: object) -> bool:
+    """Whether some documents of an index say who may read them, so that no row is shown unasked."""
+    return isinstance(index, CarriesLabels) and index.labelled
+
+
+def let_through(index: Index, rows: Sequence[int], where: Where | None) -> list[int]:
+    """Of some rows those that pass a filter, in the order given. The index is asked also without a filter, if it is labelled.
+
+    Raises:
+        SpecError: the filter names something that no document has.
+    """
+    if where is None and not is_labelled(index):
+        return list(rows)
+    passing = index.rows(where)
+    places = np.searchsorted(passing, rows)
+    return [
+        row for row, place in zip(rows, places.tolist(), strict=True) if place < len(passing) and passing[place] == row
+    ]
 
 
 @runtime_checkable
@@ -154,7 +182,7 @@ class Index(Protocol):
         ...
 
     def rows(self, where: Where | None) -> NDArray[np.int64]:
-        """Rows that pass a filter, ascending.
+        """Rows that pass a filter, ascending. Where documents carry labels, one that does not say who asks passes public rows.
 
         Raises:
             SpecError: the filter names something that no document has.

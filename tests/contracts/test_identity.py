@@ -33,6 +33,7 @@ OTHER: dict[str, Any] = {
     "head_weights": {"0-0": 0.5},
     "curve": [[0, 1], [5, 0.5]],
     "labels": ["one", "two"],
+    "versions": "newest",
     "outcomes": ["Up", "Down"],
     "shots": None,
     "choices": ["yes", "maybe"],

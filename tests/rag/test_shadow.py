@@ -131,6 +131,19 @@ def test_a_shadow_of_an_older_state_is_brought_up_to_date(
         assert encoder_of(after) == encoders["good"]
 
 
+def test_who_may_read_what_goes_with_it(tmp_path: Path, texts: list[str], encoders: dict[str, str]) -> None:
+    index = make(tmp_path, texts, encoders["poor"])
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text("".join(json.dumps({"_id": f"d{i}", "public": i < 7}) + "\n" for i in range(len(texts))))
+    build_index([], index, labels=labels)
+    build_shadow(index, encoder=encoders["good"])
+    with LocalIndex.open(shadow_of(index)) as opened:
+        assert len(opened.rows(None)) == 7
+    promote_shadow(index)
+    with LocalIndex.open(index) as opened:
+        assert len(opened.rows(None)) == 7
+
+
 def test_a_teacher_judges_where_nobody_did(
     tmp_path: Path, texts: list[str], encoders: dict[str, str], questions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

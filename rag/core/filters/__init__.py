@@ -9,6 +9,7 @@ from rag.core.filters.limits import ANY_SIZE, REQUEST, Limits
 from rag.core.filters.nodes import AllOf, AnyOf, Condition, Filter, Not, Operator, conditions, fold
 from rag.core.filters.operators import OPERATORS
 from rag.core.filters.reading import Where, WhereData, both, parse_where
+from rag.core.filters.scope import NewestOf, ReadableBy, asked_by, newest_of, of_metadata, parted, scope_of
 from rag.core.filters.structured import as_mapping
 from rag.core.filters.truth import matches
 
@@ -21,14 +22,21 @@ __all__ = [
     "Condition",
     "Filter",
     "Limits",
+    "NewestOf",
     "Not",
     "Operator",
+    "ReadableBy",
     "Where",
     "WhereData",
     "as_mapping",
+    "asked_by",
     "both",
     "conditions",
     "fold",
     "matches",
+    "newest_of",
+    "of_metadata",
     "parse_where",
+    "parted",
+    "scope_of",
 ]

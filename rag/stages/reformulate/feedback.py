@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 import prompts
 from rag.core.arguments import require_one_of, require_positive
+from rag.core.filters import scope_of
 from rag.core.inputs import input_file
 from rag.core.protocols import LLM
 from rag.core.replies import parse_yes_no, without_reasoning
@@ -17,7 +18,7 @@ from rag.core.trec import Qrels, read_qrels
 from rag.core.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
 from rag.core.words import first_words, in_one_line
 from rag.stages.writing import call_counts, write
-from retrievers.index.protocol import Index
+from retrievers.index.protocol import Index, let_through
 
 Source = Literal["pseudo", "oracle", "critic"]
 _VERDICT_TOKENS = 16
@@ -74,17 +75,17 @@ class FeedbackSource:
         judged = self._qrels.get(query.qid, {})
         best = sorted((doc_id for doc_id, grade in judged.items() if grade > 0), key=lambda i: (-judged[i], i))
         ranked_chunks = {hit.document.parent: hit.document for hit in reversed(ranking.hits)}  # the highest stays
-        documents = (ranked_chunks.get(doc_id) or self._stored(doc_id) for doc_id in best)
+        documents = (ranked_chunks.get(doc_id) or self._stored(doc_id, query) for doc_id in best)
         return tuple(islice((document for document in documents if document is not None), self._m))
 
-    def _stored(self, doc_id: str) -> Document | None:
-        """A document of the index, or the first chunk of it; None for one that was judged and is not there."""
-        documents = self._index.documents
+    def _stored(self, doc_id: str, query: Query) -> Document | None:
+        """A document of the index, or the first chunk of it; None for one that was judged and is not there to be read."""
         try:
-            return documents[documents.row(doc_id)]
+            row = self._index.documents.row(doc_id)
         except KeyError:
-            row = self._first_chunks().get(doc_id)
-            return None if row is None else documents[row]
+            row = self._first_chunks().get(doc_id, -1)
+        read = row >= 0 and let_through(self._index, [row], scope_of(query.where))
+        return self._index.documents[row] if read else None
 
     def _first_chunks(self) -> Mapping[str, int]:
         """Document -> row of its first chunk. Reads the whole index once: judgements name documents, units are chunks."""
