@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from rag.cli.console import plain_data, say, say_json, warn
 from rag.cli.progress import progress_bar
+from rag.cli.shadow_parser import require_shadow
 from rag.cli.sources import say_losses, with_consent
 from rag.core.errors import SpecError
 from rag.core.progress import Progress
@@ -37,8 +38,25 @@ MOST_KINDS = 12
 
 
 def run(given: Namespace) -> int:
-    """Build an index for a graph, or bring sources of one up to date."""
+    """Build an index for a graph, or bring sources of one up to date; with --shadow, another encoder beside it."""
+    if given.shadow:
+        from rag.cli import shadow
+
+        return shadow.run(given)
+    require_shadow(given)
     settings, legs = _wanted(given)
+    _build(given, settings, legs)
+    if given.watch:
+        from rag.cli.watch import keep_up
+
+        keep_up(given.sources, given.index, lambda: _build(given, None, None, tell_nothing=False))
+    return 0
+
+
+def _build(
+    given: Namespace, settings: IndexSettings | None, legs: Sequence[str] | None, *, tell_nothing: bool = True
+) -> None:
+    """Build once, and say what came of it. `tell_nothing`: also where that is nothing."""
     with progress_bar() as progress:
 
         def build(most_lost: float) -> IndexReport:
@@ -55,11 +73,13 @@ def run(given: Namespace) -> int:
             )
 
         report = with_consent(build, given)
+        if report.unchanged and not tell_nothing:
+            return
         read, kept = _states(given, progress) if given.states else ({}, {})
     if given.json:
         states = {"states": read, "kept_states": plain_data({node: asdict(each) for node, each in kept.items()})}
         say_json(plain_data(asdict(report)) | (states if given.states else {}))
-        return 0
+        return
     say(
         f"{report.n_units:,} passages of {report.n_documents:,} documents from {report.n_files:,} files of "
         f"{report.n_sources:,} {'source' if report.n_sources == 1 else 'sources'} in {given.index} ({', '.join(report.legs)})"
@@ -76,7 +96,6 @@ def run(given: Namespace) -> int:
         say(f"{n:,} passages newly read for '{node}'{_in_words(kept[node]) if node in kept else ''}")
     for line in _left_out(report):
         warn(line)
-    return 0
 
 
 def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | None]:

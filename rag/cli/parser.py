@@ -11,6 +11,7 @@ from typing import NoReturn
 from rag.cli.console import plain
 from rag.cli.lab_parser import add_actions
 from rag.cli.options import GRAPH_HELP, add_plugins, positive
+from rag.cli.shadow_parser import add_options as add_shadow_options
 
 EXTENSIBLE = (
     "index",
@@ -163,7 +164,10 @@ def parser() -> ArgumentParser:
         action="store_true",
         help="also let the graph's attention reranker read every document now, if it keeps states on disk",
     )
+    watch_help = "go on: whenever files of the sources change, bring the index up to date (needs ragline[watch])"
+    index.add_argument("--watch", action="store_true", help=watch_help)
     index.add_argument("--json", action="store_true", help="print one JSON document")
+    add_shadow_options(index)
 
     sources = command("sources", "where the documents of an index come from")
     indexed(sources, needed=True)
@@ -173,6 +177,14 @@ def parser() -> ArgumentParser:
     remove.add_argument("targets", nargs="+", metavar="WHAT", help="a source, a file or a document, by name or id")
     indexed(remove, needed=True)
     consenting(remove)
+    receipt_help = (
+        "also out of kept states, cached indexes and --also; then look for them everywhere, and write that down"
+    )
+    remove.add_argument("--receipt", type=Path, metavar="FILE", help=receipt_help)
+    also_help = "with --receipt: conversations of `rag serve`, a folder of `rag batch`, traces, or any other place"
+    remove.add_argument(
+        "--also", action="append", type=Path, default=[], metavar="PATH", help=f"{also_help}; again: one more"
+    )
     remove.add_argument("--json", action="store_true", help="print one JSON document")
 
     listing_documents = command("ls", "the documents of an index")

@@ -6,13 +6,20 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from rag.cli.console import plain_data, say, say_json
+from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.cli.sources import say_losses, with_consent
+from rag.core.errors import SpecError
+from rag.erasure import Receipt, erase_from_index
 from rag.indexing import remove_from_index
 
 
 def run(given: Namespace) -> int:
-    """Take sources and documents out of an index."""
+    """Take sources and documents out of an index, with a receipt out of all that was made of it."""
+    if given.receipt is not None:
+        return _with_receipt(given)
+    if given.also:
+        raise SpecError("rag remove: --also goes with --receipt FILE, which tells what was found there")
     with progress_bar() as progress:
         report = with_consent(
             lambda most_lost: remove_from_index(given.targets, given.index, most_lost=most_lost, progress=progress),
@@ -24,3 +31,41 @@ def run(given: Namespace) -> int:
     say_losses(report)
     say(f"{report.n_units:,} passages of {report.n_documents:,} documents are left in {given.index}")
     return 0
+
+
+def _with_receipt(given: Namespace) -> int:
+    out = writable(given.receipt, option="--receipt")
+    with progress_bar() as progress:
+        receipt = with_consent(
+            lambda most_lost: erase_from_index(
+                given.targets, given.index, also=given.also, most_lost=most_lost, progress=progress
+            ),
+            given,
+        )
+    receipt.write(out)
+    if given.json:
+        say_json(plain_data(asdict(receipt)))
+    else:
+        _say_receipt(receipt)
+        say(f"receipt: {out}")
+    return 0 if receipt.clean else 1
+
+
+def _say_receipt(receipt: Receipt) -> None:
+    n = len(receipt.documents)
+    say(
+        f"{n:,} {'document' if n == 1 else 'documents'} taken out; {receipt.n_marks:,} stretches of their bytes looked for"
+    )
+    for place in receipt.places:
+        say(f"  {place.path} ({place.kind}): {place.done}; {place.n_files:,} files, {place.n_bytes:,} bytes read")
+        for name, marks in place.left.items():
+            say(f"    still there: {marks:,} in {name}")
+        for trouble in place.unread:
+            say(f"    not read: {trouble}")
+    for generation in receipt.held:
+        say(f"  {generation} is still open in another process: close it, and the next build removes it")
+    if receipt.unmarked:
+        say(
+            f"  {len(receipt.unmarked):,} passages say nothing that what stays does not say too, so nobody can look for them"
+        )
+    say("nothing of them is left there" if receipt.clean else "NOT all of it is gone: see above")

@@ -7,10 +7,13 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rag.cli.console import plain, plain_data, say, say_json
 from rag.indexing import IndexReport, TooMuchLost, index_sources
 from retrievers.index.sources import Holding
+
+Done = TypeVar("Done")
 
 MOST_NAMES = 10
 """Files that are named of those that went; the rest is one number."""
@@ -69,7 +72,7 @@ def say_losses(report: IndexReport) -> None:
         say(f"  and {len(report.losses) - MOST_NAMES:,} other files")
 
 
-def with_consent(build: Callable[[float], IndexReport], given: Namespace) -> IndexReport:
+def with_consent(build: Callable[[float], Done], given: Namespace) -> Done:
     """A build that may lose half of the documents; of more, `--yes` or an answer at the terminal says so."""
     if given.yes:
         return build(1.0)

@@ -18,6 +18,7 @@ from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
 from rag.indexing.labels import Given, labelled
 from rag.indexing.languages import warn_of_language
+from rag.indexing.losses import Loss, losses_of, require_kept
 from rag.indexing.past import ACCESS_KEY, Past, past
 from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
@@ -41,22 +42,6 @@ from retrievers.index.sources import Holding, SourceRecord, corpus_sha256, write
 from retrievers.index.writer import DocumentsWriter, first_duplicate
 from retrievers.legs import LEGS, USUAL
 from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler, maker_reads
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loss:
-    """A file that gives fewer documents than it gave the index before, or is not in it any more."""
-
-    name: str
-    n_documents: int
-
-
-class TooMuchLost(IndexProblem):
-    """A build would lose more than it may. `losses`: what would go; `n_before`: documents of the index as it is."""
-
-    def __init__(self, message: str, *, losses: tuple[Loss, ...], n_before: int) -> None:
-        self.losses, self.n_before = losses, n_before
-        super().__init__(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +81,6 @@ class IndexReport:
     unchanged: bool = False
 
 
-MOST_LOSSES = 10
-"""Files that a refusal names; the rest is one number."""
-
-
 class UnchangedError(Exception):
     """Leaves the build without publishing."""
 
@@ -112,7 +93,7 @@ class Build:
 
     Args:
         settings, legs: as the index before has them, where they are None.
-        labels: a file that says who may read the documents (`rag.indexing.labels`).
+        labels: who may read the documents; None: as the index before was given it.
         prune: whatever the index before has and this build does not name may go.
         most_lost: share of the documents before that may go.
     """
@@ -124,7 +105,7 @@ class Build:
         *,
         settings: IndexSettings | None,
         legs: Sequence[str] | None,
-        labels: Path | None = None,
+        labels: Given | None = None,
         prune: bool,
         most_lost: float,
         progress: Progress,
@@ -175,7 +156,7 @@ class Build:
             languages=_languages(records),
             n_units=sum(record.n_units for record in records),
             n_reused_files=sum(each.before is not None for each in planned),
-            losses=_losses(before.records, records),
+            losses=losses_of(before.records, records),
             problems=notices,
             unread=tuple(
                 dict.fromkeys(problem.name for problem in notices if problem.lost and problem.name not in read)
@@ -184,7 +165,7 @@ class Build:
         )
         warn_of_language(settings, legs, report.languages)
         _require_text(report, selection, holdings)
-        self._require_kept(report, before)
+        require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._home))
         if (
             before.index
             and holdings == list(before.holdings)
@@ -223,8 +204,7 @@ class Build:
         if key is None:
             return None, []
         with self._timed("labels"):
-            given = Given.before(previous) if self._labels is None else Given.read(self._labels)
-            return labelled(documents, key=key, given=given)
+            return labelled(documents, key=key, given=self._labels or Given.before(previous))
 
     def _build_leg(
         self, new: Building, leg: str, maker: LegMaker, documents: Documents, before: Before | None
@@ -274,7 +254,7 @@ class Build:
                 planned,
                 maker,
                 writer,
-                previous=previous.documents if previous else None,
+                previous=selection.documents or (previous.documents if previous else None),
                 progress=self._progress,
             )
         holdings = []
@@ -284,25 +264,6 @@ class Build:
             holdings.append(Holding(source, tuple(mine)))
         write_sources(new.folder, holdings)
         return holdings, problems, writer.shares_metadata
-
-    def _require_kept(self, report: IndexReport, before: Past) -> None:
-        lost, n_before = sum(loss.n_documents for loss in report.losses), before.n_documents
-        if lost <= self._most_lost * n_before:
-            return
-        names = [f"  {loss.n_documents:,} of {loss.name}" for loss in report.losses[:MOST_LOSSES]]
-        if len(report.losses) > MOST_LOSSES:
-            names.append(f"  and {len(report.losses) - MOST_LOSSES:,} other files")
-        raise TooMuchLost(
-            "\n".join(
-                [
-                    f"{lost:,} of the {n_before:,} documents of index '{self._home}' would go:",
-                    *names,
-                    "Nothing was changed. If that is meant, say so: --yes, or most_lost=1.0 in Python",
-                ]
-            ),
-            losses=report.losses,
-            n_before=n_before,
-        )
 
     def _finished(self, report: IndexReport, manifest: Manifest) -> IndexReport:
         unit = 1 if sys.platform == "darwin" else 1024
@@ -318,16 +279,6 @@ class Build:
         start = time.perf_counter()
         yield
         self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - start
-
-
-def _losses(before: Sequence[SourceRecord], after: Sequence[SourceRecord]) -> tuple[Loss, ...]:
-    left = {record.name: record.n_documents for record in after}
-    losses = [
-        Loss(name=record.name, n_documents=record.n_documents - left.get(record.name, 0))
-        for record in before
-        if left.get(record.name, 0) < record.n_documents
-    ]
-    return tuple(losses)
 
 
 def _require_text(report: IndexReport, selection: Selection, holdings: Sequence[Holding]) -> None:

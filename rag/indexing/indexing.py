@@ -17,6 +17,7 @@ from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport, UnchangedError
+from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
@@ -66,19 +67,19 @@ def build_index(
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
-    home = _home(path)
+    home = index_home(path)
     select = Update(_paths(sources), name=name, prune=prune, home=home)
     build = Build(
         select,
         home,
         settings=settings,
         legs=legs,
-        labels=None if labels is None else Path(labels),
+        labels=None if labels is None else Given.read(Path(labels)),
         prune=prune,
         most_lost=most_lost,
         progress=progress,
     )
-    return _build(build, home)
+    return build_here(build, home)
 
 
 def remove_from_index(
@@ -96,11 +97,11 @@ def remove_from_index(
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
-    home = _home(path)
+    home = index_home(path)
     if not (home / CURRENT).exists():
         raise IndexProblem(f"no index at '{home}'")
     select = Removal(targets)
-    return _build(
+    return build_here(
         Build(select, home, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress), home
     )
 
@@ -111,17 +112,23 @@ def index_sources(path: str | Path) -> tuple[Holding, ...]:
     Raises:
         IndexProblem: no index, or it is damaged.
     """
-    with LocalIndex.open(_home(path)) as index:
+    with LocalIndex.open(index_home(path)) as index:
         return holdings_of(index)
 
 
-def _home(path: str | Path) -> Path:
+def index_home(path: str | Path) -> Path:
+    """The directory of an index.
+
+    Raises:
+        IndexProblem: it is elsewhere than in a directory.
+    """
     if scheme_of(path) is not None:
         raise IndexProblem(f"index '{path}': only directories can be built. Give --index a directory")
     return Path(path)
 
 
-def _build(build: Build, home: Path) -> IndexReport:
+def build_here(build: Build, home: Path) -> IndexReport:
+    """Run a build, and publish it; the report says so where there was nothing to write."""
     try:
         with _explained(home):
             with building(home) as new:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rag.core.errors import IndexProblem, did_you_mean
+from rag.indexing.losses import Loss, require_kept
 from rag.indexing.past import Past
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from rag.ingest import printable
@@ -52,6 +56,29 @@ class Removal:
         if not any(each.kept for each in chosen):
             raise IndexProblem(f"nothing would be left in index '{index.name}'. To drop it whole, delete its folder")
         return Selection(chosen=chosen, without=without)
+
+
+def removed_rows(targets: Sequence[str], before: Past, *, most_lost: float) -> NDArray[np.int64]:
+    """int64, ascending: rows that a removal would take out.
+
+    Raises:
+        IndexProblem, TooMuchLost: the removal would be refused.
+    """
+    selection = Removal(targets)(before, lambda record, removed: True)
+    assert before.index is not None  # else it had refused
+    kept = {record.name for chosen in selection.chosen for record in chosen.kept}
+    rows, losses = list[int](), list[Loss]()
+    for record in before.records:
+        mine = range(record.first_row, record.first_row + record.n_units)
+        ids = selection.without.get(record.name)
+        if record.name not in kept:
+            rows.extend(mine)
+            losses.append(Loss(name=record.name, n_documents=record.n_documents))
+        elif ids:
+            rows.extend(row for row in mine if before.index.documents[row].parent in ids)
+            losses.append(Loss(name=record.name, n_documents=len(ids)))
+    require_kept(tuple(losses), before.n_documents, most_lost=most_lost, name=before.index.name)
+    return np.array(rows, dtype=np.int64)
 
 
 def _take(

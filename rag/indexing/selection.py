@@ -10,6 +10,7 @@ from typing import Protocol
 from rag.core.errors import SpecError
 from rag.indexing.past import Past
 from rag.ingest import Discovery, Problem, SourceFile, discover, distinct, printable
+from retrievers.index.documents import Documents
 from retrievers.index.sources import Source, SourceRecord
 
 MayCopy = Callable[[SourceRecord, tuple[str, ...]], bool]
@@ -33,12 +34,16 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Sources in the order of their rows. `without`: file -> ids of documents that are taken out of its kept rows."""
+    """Sources in the order of their rows. `without`: file -> ids of documents that are taken out of its kept rows.
+
+    `documents`: of which the kept rows are, where that is not the index before.
+    """
 
     chosen: tuple[Chosen, ...]
     problems: tuple[Problem, ...] = ()
     ignored: tuple[str, ...] = ()
     without: Removed = field(default_factory=dict)
+    documents: Documents | None = None
 
 
 class Select(Protocol):
@@ -243,9 +248,13 @@ class Update:
         """What a source holds, without the index itself where it lies inside."""
         if root not in self._discoveries:
             whole = discover(root)
-            files = [file for file in whole.files if not self._home or not file.path.is_relative_to(self._home)]
-            self._discoveries[root] = replace(whole, files=tuple(files))
+            files = tuple(file for file in whole.files if not self._is_own(file.path))
+            ignored = tuple(name for name in whole.ignored if not self._is_own(root / name))
+            self._discoveries[root] = replace(whole, files=files, ignored=ignored)
         return self._discoveries[root]
+
+    def _is_own(self, path: Path) -> bool:
+        return self._home is not None and path.is_relative_to(self._home)
 
 
 def _relative(file: SourceFile, source: Source) -> str:

@@ -115,6 +115,28 @@ class Sessions:
             self._require(session, owner)
             database.execute("DELETE FROM sessions WHERE id = ?", (session,))
 
+    def forget(self, matches: Callable[[str], bool]) -> int:
+        """Forget every conversation, whoever's, with a turn that matches; how many. The file keeps no copy of them.
+
+        Raises:
+            SpecError: another process holds the file for too long.
+        """
+        with self._transaction() as database:
+            rows = database.execute("SELECT session, content FROM turns")
+            going = {session for session, content in rows if matches(content)}
+            database.executemany("DELETE FROM sessions WHERE id = ?", [(session,) for session in going])
+        with self._lock:
+            try:
+                self._database.execute("VACUUM")
+                busy = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            except sqlite3.OperationalError as cause:
+                raise SpecError(
+                    f"the file of conversations is in use ({cause}). Stop the server, and try again"
+                ) from None
+        if busy:
+            raise SpecError("the file of conversations is in use. Stop the server, and try again")
+        return len(going)
+
     def close(self) -> None:
         with self._lock:
             self._database.close()

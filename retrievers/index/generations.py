@@ -133,6 +133,18 @@ def building(home: Path) -> Iterator[Building]:
         _remove(home, keep=published)
 
 
+def tidy(home: Path) -> list[str]:
+    """Remove what no reader needs any more; names of older generations that are still held.
+
+    Raises:
+        IndexProblem: another process builds here.
+    """
+    with _only_builder(home):
+        current = current_or_none(home)
+        _remove(home, keep=current)
+        return [generation.name for generation in generations(home) if generation != current]
+
+
 def current_or_none(home: Path) -> Path | None:
     """The folder of the current generation; None where no build has succeeded yet or CURRENT is damaged."""
     if not (home / CURRENT).exists():

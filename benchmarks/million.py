@@ -1,0 +1,246 @@
+"""A million passages on two cores: building, searching, changing, opening and filtering, beside other engines.
+
+Passages are windows of 60 words, `STEP` words apart, of all corpora of the data folder in an order that a seed draws; every
+word of them is in about five. They lie in the work folder as one corpus.jsonl, with a number 0 to 999 each, which filters
+ask for. Queries are the judged ones of four sets. Every engine has one thread. Other engines run in an interpreter of their
+own (`--peers PYTHON`, with bm25s and tantivy), so that their memory is theirs alone.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.million corpus [--passages N]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.million words | changes | opening | filters [--peers PYTHON] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.make_samples import data_folder
+from benchmarks.peer import Peer
+from benchmarks.record import record
+from rag.core.lines import records
+from rag.evaluate.beir import load_beir
+from retrievers.index.directory import LocalIndex
+from retrievers.legs.lexical.settings import LexicalSettings
+
+WORDS, SEED = 60, 17
+ASKED = ("scifact", "cranfield", "docs-manpages", "codebase-chunks")
+DEPTHS = (10, 100)
+SHARES = (0.001, 0.01, 0.1, 0.5)
+_BUILD = """
+import json, resource, sys, time
+from rag.indexing import build_index
+begun = time.perf_counter()
+report = build_index(sys.argv[1], sys.argv[2], legs=("lexical",), prune=True, most_lost=1.0)
+seconds = time.perf_counter() - begun
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"seconds": seconds, "of": dict(report.seconds), "peak_bytes": peak, "bytes": report.size_bytes}))
+"""
+_OPEN = """
+import json, sys, time
+begun = time.perf_counter()
+from retrievers.bm25 import BM25Retriever
+from retrievers.index.directory import LocalIndex
+from rag.core.types import Query
+imported = time.perf_counter()
+index = LocalIndex.open(sys.argv[1])
+hits = BM25Retriever(index=index).retrieve([Query(qid="1", text=sys.argv[2])], k=10)[0].hits
+print(json.dumps({"imported_s": imported - begun, "first_answer_s": time.perf_counter() - imported, "hits": len(hits)}))
+"""
+
+
+def queries(n: int | None) -> list[str]:
+    """Of all sets in turn."""
+    lists = []
+    for each in ASKED:
+        dataset = load_beir(data_folder() / each)
+        lists.append([query.text for query in dataset.queries_of(dataset.qrels())])
+    turns = itertools.zip_longest(*lists)
+    return [text for turn in turns for text in turn if text is not None][:n]
+
+
+def texts() -> list[str]:
+    """Of all corpora, in an order that the seed says."""
+    files = sorted(data_folder().rglob("corpus.jsonl.gz"))
+    every = [str(line["text"]) for file in files for _, line in records(file)]
+    random.Random(SEED).shuffle(every)
+    return every
+
+
+def windows(n: int) -> Iterator[str]:
+    """The step is as wide as `n` windows allow."""
+    split = [text.split() for text in texts()]
+    step = max(1, sum(map(len, split)) // n)
+    while sum(len(range(0, max(1, len(words) - WORDS // 2), step)) for words in split) < n and step > 1:
+        step -= 1
+    print(f"{sum(map(len, split)):,} words, a window every {step}", file=sys.stderr, flush=True)
+    cut = (
+        " ".join(words[first : first + WORDS])
+        for words in split
+        for first in range(0, max(1, len(words) - WORDS // 2), step)
+    )
+    return itertools.islice((window for window in cut if window), n)
+
+
+def corpus(options: argparse.Namespace) -> None:
+    """Write it."""
+    options.work.mkdir(parents=True, exist_ok=True)
+    number = random.Random(SEED + 1)
+    with (options.work / "corpus.jsonl").open("w") as file:
+        for place, window in enumerate(windows(options.passages)):
+            line = {"_id": f"w{place}", "text": window, "number": number.randrange(1_000)}
+            file.write(json.dumps(line) + "\n")
+
+
+def words(options: argparse.Namespace) -> None:
+    """BM25: build, memory, and seconds a query at one thread, texts of the hits included and not."""
+    source, place = options.work / "corpus.jsonl", options.work / "idx"
+    shutil.rmtree(place, ignore_errors=True)
+    built = _run(_BUILD, str(source), str(place))
+    told("build", options, engine="ragline", **built)
+    asked = queries(options.queries)
+    with LocalIndex.open(place) as index:
+        leg, documents = index.leg("lexical"), index.documents
+        analysed = [Counter(leg.analyzer.terms(text)) for text in asked]
+        leg.warm_up()
+        for depth in DEPTHS:
+            rows: dict[int, list[int]] = {}
+
+            def hits_of(place: int, depth: int = depth, rows: dict[int, list[int]] = rows) -> list[int]:
+                found = leg.search([analysed[place]], k=depth)[0][0]
+                rows[place] = [int(row) for row in found if row >= 0]
+                return rows[place]
+
+            told("search", options, engine="ragline", k=depth, **timed(hits_of, len(asked)))
+            with_texts = timed(lambda each, of=hits_of: documents.many(of(each)), len(asked))
+            told("search", options, engine="ragline, with texts", k=depth, **with_texts)
+            if depth == max(DEPTHS):
+                ours = [rows[place] for place in range(len(asked))]
+        begun = perf_counter()
+        leg.search(analysed, k=max(DEPTHS))
+        told("batch", options, engine="ragline", k=max(DEPTHS), seconds=(perf_counter() - begun) / len(asked))
+        terms = [dict(each) for each in analysed]
+    bm25 = LexicalSettings()
+    for engine in ("bm25s", "tantivy") if options.peers else ():
+        with Peer(options.peers, "million_peer.py", engine, str(source), str(bm25.k1), str(bm25.b), quiet=True) as peer:
+            told("build", options, engine=engine, **peer.told)
+            for depth in DEPTHS:
+                answer = peer.ask(queries=terms if engine == "tantivy" else asked, k=depth)
+                theirs = answer.pop("rows")
+                shared = [
+                    len({*mine[:depth]} & {*other}) / max(1, len(other))
+                    for mine, other in zip(ours, theirs, strict=True)
+                ]
+                told("search", options, engine=engine, k=depth, **answer, overlap=float(np.mean(shared)))
+
+
+def changes(options: argparse.Namespace) -> None:
+    """A thousand documents added, updated and removed, each searchable when the call returns."""
+    from rag.indexing import add_documents, remove_documents, update_documents
+
+    place = options.work / "idx"
+    new = [{"doc_id": f"new{i}", "text": f"A new passage number {i} about zebrafish signal{i}."} for i in range(1_000)]
+    changed = [{"doc_id": each["doc_id"], "text": f"{each['text']} It was changed."} for each in new]
+    steps: Mapping[str, Callable[[], object]] = {
+        "add": lambda: add_documents(place, new),
+        "update": lambda: update_documents(place, changed),
+        "remove": lambda: remove_documents(place, ids=[each["doc_id"] for each in new]),
+    }
+    for name, step in steps.items():
+        begun = perf_counter()
+        step()
+        seconds = perf_counter() - begun
+        with LocalIndex.open(place) as index:
+            leg = index.leg("lexical")
+            begun = perf_counter()
+            leg.search([Counter(leg.analyzer.terms("zebrafish signal7"))], k=10)
+            told(name, options, documents=1_000, seconds=seconds, first_search_s=perf_counter() - begun)
+            asked = [Counter(leg.analyzer.terms(text)) for text in queries(options.queries)]
+            told(
+                f"search after {name}",
+                options,
+                k=100,
+                **timed(lambda i, leg=leg, asked=asked: leg.search([asked[i]], k=100), len(asked)),
+            )
+
+
+def opening(options: argparse.Namespace) -> None:
+    """From a new process to the first answer, files in the page cache."""
+    place, text = str(options.work / "idx"), queries(1)[0]
+    runs = [_run(_OPEN, place, text) for _ in range(5)]
+    told("opening", options, **{name: min(run[name] for run in runs) for name in ("imported_s", "first_answer_s")})
+
+
+def filters(options: argparse.Namespace) -> None:
+    """Filters that keep a share of the passages: filled to k, right, and as fast as without one."""
+    with LocalIndex.open(options.work / "idx") as index:
+        leg = index.leg("lexical")
+        asked = [Counter(leg.analyzer.terms(text)) for text in queries(options.queries)]
+        leg.warm_up()
+        plain = timed(lambda place: leg.search([asked[place]], k=10), len(asked))
+        told("filter", options, share=1.0, **plain)
+        for share in SHARES:
+            mask = index.mask(f"number < {int(1_000 * share)}")
+            assert mask is not None
+            kept = timed(lambda place, mask=mask: leg.search([asked[place]], k=10, mask=mask), len(asked))
+            full = leg.search(asked[:50], k=100_000)
+            right = 0
+            for place, (rows, _) in enumerate(zip(*full, strict=True)):
+                wanted = [int(row) for row in rows if row >= 0 and mask[row]][:10]
+                found = [int(row) for row in leg.search([asked[place]], k=10, mask=mask)[0][0] if row >= 0]
+                right += found[: len(wanted)] == wanted
+            told("filter", options, share=share, **kept, right_of_50=right)
+
+
+def timed(search: Callable[[int], object], n: int) -> dict[str, float]:
+    """p50 and p95 of the fastest of three turns of each query, in seconds."""
+    turns = np.empty((3, n))
+    for turn in range(3):
+        for place in range(n):
+            begun = perf_counter()
+            search(place)
+            turns[turn, place] = perf_counter() - begun
+    best = turns.min(axis=0)
+    return {"p50_s": float(np.quantile(best, 0.5)), "p95_s": float(np.quantile(best, 0.95))}
+
+
+def told(what: str, options: argparse.Namespace, **line: Any) -> None:
+    print(what, json.dumps(line), flush=True)
+    if options.record:
+        record("million", {"what": what, "passages": options.passages, **line})
+
+
+def _run(script: str, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do one part."""
+    parts = {"corpus": corpus, "words": words, "changes": changes, "opening": opening, "filters": filters}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=list(parts))
+    parser.add_argument("--passages", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=200, help="how many are asked one by one")
+    parser.add_argument("--work", type=Path, default=Path("build/million"))
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with bm25s[core], PyStemmer and tantivy")
+    parser.add_argument("--record", action="store_true", help="append to results/million.jsonl")
+    options = parser.parse_args(arguments)
+    parts[options.part](options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

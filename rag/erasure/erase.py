@@ -1,0 +1,180 @@
+"""Documents taken out of an index and of all that was made of it, and a search that says whether that is so."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.errors import SpecError
+from rag.core.progress import Progress, silent
+from rag.core.version import VERSION
+from rag.erasure.keeper import Keeper
+from rag.erasure.leaving import Leaving
+from rag.erasure.looking import look_through
+from rag.erasure.marks import marks_of
+from rag.erasure.receipt import Erased, Place, Receipt
+from rag.erasure.vectors import vector_marks
+from rag.indexing import remove_from_index
+from rag.indexing.past import past
+from rag.indexing.removal import removed_rows
+from rag.indexing.shadow import drop_shadow
+from rag.models.folder import home as cache_home
+from retrievers.index.directory import LocalIndex
+from retrievers.index.generations import newest_stamp, tidy
+
+NOT_SEARCHED = (
+    "the files that the index was made from",
+    "the memory of processes that have read the documents",
+    "copies and backups that others made",
+    "blocks that a file system or a disk has freed and not yet overwritten",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What goes, known before anything is changed."""
+
+    generation: str
+    documents: tuple[Erased, ...]
+    leaving: Leaving
+
+
+def erase_from_index(
+    targets: Sequence[str],
+    index: str | Path,
+    *,
+    also: Sequence[str | Path] = (),
+    most_lost: float = 0.5,
+    wait_s: float = 60.0,
+    progress: Progress = silent,
+) -> Receipt:
+    """Take documents out of an index, of kept states and cached indexes, and of `also`; then look for them everywhere.
+
+    States of the attention rerankers are kept by digests of tokens, which nobody can tell documents by: all of them go,
+    and are computed again when they are needed. A cached index of `rag eval` that holds a mark goes as a whole. The index
+    itself comes last, so that after a kill the same command does what is left.
+
+    Args:
+        targets: as `remove_from_index` takes them.
+        also: more places: files of conversations, folders of `rag batch`, traces. Others are looked through, and left to
+            their owners.
+        wait_s: for readers to let go of older generations.
+    Raises:
+        SpecError: a place of `also` is not there.
+        IndexProblem, TooMuchLost: as `remove_from_index`. Nothing was changed, but where the disk is full.
+    """
+    home, begun = Path(index), _now()
+    places = [Path(place) for place in also]
+    for place in places:
+        if not place.exists():
+            raise SpecError(f"'{place}' is not there, so nothing can be taken out of it. Nothing was changed")
+    plan = _planned(targets, home, most_lost, progress)
+    done = {place: _erase(place, plan.leaving) for place in places}
+    caches = _empty_caches(plan.leaving)
+    drop_shadow(home)  # an encoder that is only tried is no reason to keep what has to go
+    remove_from_index(targets, home, most_lost=most_lost, progress=progress)
+    held = _wait_for_readers(home, wait_s)
+    looked = [look_through(home, plan.leaving, kind="index", done="documents taken out", progress=progress)]
+    for place, (kind, what) in {**caches, **done}.items():
+        if place.exists():
+            looked.append(look_through(place, plan.leaving, kind=kind, done=what, progress=progress))
+        else:
+            looked.append(_gone(place, kind=kind, done=what))
+    return Receipt(
+        ragline=VERSION,
+        begun=begun,
+        ended=_now(),
+        index=str(home),
+        targets=tuple(targets),
+        generation_before=plan.generation,
+        generation_after=newest_stamp(home),
+        documents=plan.documents,
+        n_marks=len(plan.leaving.marks.windows),
+        unmarked=plan.leaving.marks.unmarked,
+        places=tuple(looked),
+        held=tuple(held),
+        not_searched=NOT_SEARCHED,
+    )
+
+
+def _planned(targets: Sequence[str], home: Path, most_lost: float, progress: Progress) -> _Plan:
+    with past(home, rebuild=False, progress=progress) as before:
+        gone = removed_rows(targets, before, most_lost=most_lost)
+        opened = before.index
+        assert opened is not None  # else nothing could be removed
+        stays = np.setdiff1d(np.arange(len(opened)), gone, assume_unique=True)
+        documents = opened.documents
+        marks = marks_of((documents[int(row)] for row in gone), (documents[int(row)] for row in stays))
+        windows = marks.windows | vector_marks(opened, gone, stays)
+        return _Plan(
+            generation=opened.generation,
+            documents=tuple(_erased(opened, gone)),
+            leaving=Leaving(replace(marks, windows=windows)),
+        )
+
+
+def _erased(index: LocalIndex, rows: NDArray[np.int64]) -> list[Erased]:
+    passages = (index.documents[int(row)] for row in rows)
+    erased = []
+    for doc_id, several in groupby(passages, key=lambda passage: passage.parent):
+        texts = [passage.text.encode("utf-8", "replace") + b"\0" for passage in several]
+        digest = hashlib.sha256(b"".join(texts)).hexdigest()
+        erased.append(Erased(doc_id=doc_id, n_passages=len(texts), sha256=digest))
+    return erased
+
+
+def _erase(place: Path, leaving: Leaving) -> tuple[str, str]:
+    """What kind of place it is, and what was done there."""
+    from rag.erasure import KEEPERS
+
+    for name in KEEPERS:
+        keeper: Keeper = KEEPERS.get(name)()
+        if keeper.recognises(place):
+            return name, keeper.erase(place, leaving)
+    return "other", "only looked through"
+
+
+def _empty_caches(leaving: Leaving) -> dict[Path, tuple[str, str]]:
+    """Places under the cache folder that hold what documents said, or might."""
+    done = dict[Path, tuple[str, str]]()
+    states, indexes = cache_home() / "states", cache_home() / "indexes"
+    if states.is_dir():
+        shutil.rmtree(states)
+        done[states] = "states", "all kept attention states taken out"
+    if indexes.is_dir():
+        holding = [each for each in sorted(indexes.iterdir()) if _holds(each, leaving)]
+        for each in holding:
+            shutil.rmtree(each)
+        done[indexes] = "cached indexes", f"{len(holding):,} cached indexes taken out"
+    return done
+
+
+def _holds(folder: Path, leaving: Leaving) -> bool:
+    return bool(look_through(folder, leaving, kind="", done="", progress=silent).left)
+
+
+def _gone(place: Path, *, kind: str, done: str) -> Place:
+    return Place(
+        path=str(place), kind=kind, done=done, n_files=0, n_bytes=0, sha256=hashlib.sha256(b"").hexdigest(), left={}
+    )
+
+
+def _wait_for_readers(home: Path, seconds: float) -> list[str]:
+    """Generations that are still held when the time is over. A server opens the new one by itself, and lets go."""
+    until = time.monotonic() + seconds
+    while (held := tidy(home)) and time.monotonic() < until:
+        time.sleep(min(1.0, seconds))
+    return held
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

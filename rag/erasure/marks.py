@@ -1,0 +1,90 @@
+"""What the documents that go are recognised by: stretches of their bytes that nothing that stays has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from rag.core.types import Document
+from rag.erasure.finder import Finder
+
+WINDOW = 24
+"""Bytes of a mark. A quotation of 47 bytes holds one whole."""
+SHORTEST = 8
+"""Bytes of the shortest mark: fewer are found anywhere by chance."""
+_TOGETHER = 1_000
+"""Documents that are searched as one text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """`windows`: the marks, each of `SHORTEST` to `WINDOW` bytes. `doc_ids`: of the documents that go.
+
+    `unmarked`: ids of passages without a mark, as all they say is said by what stays, or is too short.
+    """
+
+    windows: frozenset[bytes]
+    doc_ids: frozenset[str]
+    unmarked: tuple[str, ...]
+
+
+def marks_of(gone: Iterable[Document], stays: Iterable[Document]) -> Marks:
+    """Marks of the passages that go. Reads each passage once, and holds those that go.
+
+    A text is cut into windows from its start to its end, as UTF-8 and as JSON writes it. A window that some passage that
+    stays has is left out: it says nothing of what went.
+    """
+    own: dict[str, set[bytes]] = {}
+    doc_ids = set[str]()
+    for document in gone:
+        own[document.doc_id] = set(chain.from_iterable(map(_windows, _strings(document))))
+        doc_ids |= {document.doc_id, document.parent}
+    finder = Finder(chain.from_iterable(own.values()))
+    shared = set[bytes]()
+    left = iter(stays)
+    while several := list(islice(left, _TOGETHER)):
+        texts = chain.from_iterable(map(_strings, several))
+        shared |= finder.present(b"\0".join(form for text in texts for form in _forms(text)))
+    kept = {doc_id: windows - shared for doc_id, windows in own.items()}
+    return Marks(
+        windows=frozenset(chain.from_iterable(kept.values())),
+        doc_ids=frozenset(doc_ids),
+        unmarked=tuple(doc_id for doc_id, windows in kept.items() if not windows),
+    )
+
+
+def _strings(document: Document) -> Iterator[str]:
+    """All that a document says: its text, its title, and texts in its metadata."""
+    yield document.text
+    yield document.title or ""
+    yield from _texts_in(document.metadata)
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts_in(inner)
+
+
+def _forms(text: str) -> set[bytes]:
+    """The bytes of a text as it is, and inside a JSON string of either kind."""
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    written = (json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False))
+    return {form.encode() for form in (text, *written)}
+
+
+def _windows(text: str) -> Iterator[bytes]:
+    for form in _forms(text):
+        for start in range(0, len(form), WINDOW):
+            window = form[start : start + WINDOW]
+            if len(window) < SHORTEST:
+                window = form[-WINDOW:]  # the end, with what is before it
+            if len(window) >= SHORTEST and len(set(window[:SHORTEST])) > 2:  # not a ruler of dashes
+                yield window

@@ -1,0 +1,71 @@
+"""What an erasure did, where it looked, and what it found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rag.core.files import write_atomically
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A file or folder that was looked through.
+
+    `done`: what was taken out, a sentence. `left`: files that still hold marks, and how many marks each. `sha256`: of the
+    lines `sha256  path` of all its files afterwards, by path; files that were not readable are in `unread`.
+    """
+
+    path: str
+    kind: str
+    done: str
+    n_files: int
+    n_bytes: int
+    sha256: str
+    left: dict[str, int]
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """A document that went. `sha256`: of the texts of its passages, by row, each ended by a zero byte."""
+
+    doc_id: str
+    n_passages: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """`generation_before`, `generation_after`: of the index, as name and digest of its manifest.
+
+    `n_marks`: stretches of bytes that were looked for. `unmarked`: passages that no such stretch tells from what stays.
+    `held`: generations that a reader still had open at the end. `not_searched`: places that nobody can look into here.
+    """
+
+    ragline: str
+    begun: str
+    ended: str
+    index: str
+    targets: tuple[str, ...]
+    generation_before: str
+    generation_after: str
+    documents: tuple[Erased, ...]
+    n_marks: int
+    unmarked: tuple[str, ...]
+    places: tuple[Place, ...]
+    held: tuple[str, ...]
+    not_searched: tuple[str, ...]
+    format: int = FORMAT
+
+    @property
+    def clean(self) -> bool:
+        """Whether every place was read as a whole, and holds no mark."""
+        return not self.held and not any(place.left or place.unread for place in self.places)
+
+    def write(self, path: Path) -> None:
+        """As one JSON document. It holds ids and digests, and nothing that a document said."""
+        write_atomically(path, json.dumps({**asdict(self), "clean": self.clean}, indent=1) + "\n")
