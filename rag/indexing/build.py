@@ -93,7 +93,7 @@ class Build:
 
     Args:
         settings, legs: as the index before has them, where they are None.
-        labels: a file that says who may read the documents (`rag.indexing.labels`).
+        labels: who may read the documents; None: as the index before was given it.
         prune: whatever the index before has and this build does not name may go.
         most_lost: share of the documents before that may go.
     """
@@ -105,7 +105,7 @@ class Build:
         *,
         settings: IndexSettings | None,
         legs: Sequence[str] | None,
-        labels: Path | None = None,
+        labels: Given | None = None,
         prune: bool,
         most_lost: float,
         progress: Progress,
@@ -205,8 +205,7 @@ class Build:
         if key is None:
             return None, []
         with self._timed("labels"):
-            given = Given.before(previous) if self._labels is None else Given.read(self._labels)
-            return labelled(documents, key=key, given=given)
+            return labelled(documents, key=key, given=self._labels or Given.before(previous))
 
     def _build_leg(
         self, new: Building, leg: str, maker: LegMaker, documents: Documents, before: Before | None

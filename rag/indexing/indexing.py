@@ -17,6 +17,7 @@ from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport, UnchangedError
+from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
@@ -73,7 +74,7 @@ def build_index(
         home,
         settings=settings,
         legs=legs,
-        labels=None if labels is None else Path(labels),
+        labels=None if labels is None else Given.read(Path(labels)),
         prune=prune,
         most_lost=most_lost,
         progress=progress,

@@ -19,6 +19,7 @@ from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport
 from rag.indexing.indexing import build_here, index_home
+from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from retrievers.index.directory import LocalIndex
@@ -69,7 +70,14 @@ def build_shadow(path: str | Path, *, encoder: Any, progress: Progress = silent)
         shadow.mkdir(exist_ok=True)
         (shadow / _OF).unlink(missing_ok=True)  # it is of nothing, until it is whole
         build = Build(
-            _TakeOver(live), shadow, settings=settings, legs=live.legs, prune=True, most_lost=1.0, progress=progress
+            _TakeOver(live),
+            shadow,
+            settings=settings,
+            legs=live.legs,
+            labels=Given.before(live) if live.labelled else None,
+            prune=True,
+            most_lost=1.0,
+            progress=progress,
         )
         report = build_here(build, shadow)
         write_atomically(shadow / _OF, f"{live.generation}\n")

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from rag.cli import main
+from rag.core.access import Asker
 from rag.core.errors import IndexProblem
+from rag.core.filters import asked_by
 from rag.indexing import build_index, remove_from_index
 from rag.indexing.shadow import build_shadow, drop_shadow, promote_shadow, shadow_of
 from rag.lab.shadow import judge_shadow
@@ -75,6 +77,20 @@ def judge(index: Path, questions: Path, *options: str) -> int:
     command = ["index", "--index", str(index), "--shadow", "--questions", str(questions), *options]
     folder = questions.parent
     return main([*command, "--graph", str(folder / "graph.yaml"), "--qrels", str(folder / "qrels.tsv")])
+
+
+def test_who_may_read_what_stays_as_it_was(tmp_path: Path, texts: list[str], encoders: dict[str, str]) -> None:
+    index = make(tmp_path, texts, encoders["poor"])
+    (tmp_path / "labels.jsonl").write_text(
+        '{"_id": "d1", "public": true}\n{"_id": "d2", "tenant": "n", "owner": "ann"}\n'
+    )
+    build_index([], index, labels=tmp_path / "labels.jsonl")
+    build_shadow(index, encoder=encoders["good"])
+    promote_shadow(index)
+    with LocalIndex.open(index) as opened:
+        assert encoder_of(opened) == encoders["good"]
+        assert opened.rows(None).tolist() == [opened.documents.row("d1")]
+        assert len(opened.rows(asked_by(Asker(user="ann", tenant="n")))) == 2
 
 
 def test_a_better_encoder_takes_the_place(
