@@ -22,6 +22,7 @@ from retrievers.legs.protocol import (
     MADE_BY,
     Before,
     Built,
+    ChainOpening,
     Difference,
     Facts,
     Job,
@@ -67,6 +68,17 @@ class DenseKind(LegKind):
         from retrievers.legs.dense.leg import DenseLeg
 
         return LocalDense(DenseLeg.open(opening.folder, opening.facts), opening.facts, opening.mask)
+
+    def chains(self, facts: Facts) -> bool:
+        from retrievers.legs.dense.leg import DenseLeg
+
+        return DenseLeg.chains(facts)
+
+    def open_chain(self, opening: ChainOpening) -> LocalDense:
+        from retrievers.legs.dense.leg import DenseLeg
+
+        leg = DenseLeg.open_chain(opening.folders, opening.facts, opening.rows)
+        return LocalDense(leg, opening.facts, opening.mask)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         if isinstance(cast(DenseSettings, wanted.section("dense")).encoder, ServedEncoderSettings) or _is_served(facts):

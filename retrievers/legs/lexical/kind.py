@@ -17,6 +17,7 @@ from retrievers.analyzer_settings import EACH, AnalyzerSettings
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.protocol import (
     Built,
+    ChainOpening,
     Difference,
     Facts,
     Job,
@@ -73,6 +74,17 @@ class LexicalKind(LegKind):
         if COUNTS in opening.facts:
             return LocalLexical(LexicalByLanguage.open(opening.folder, opening.facts), opening.mask)
         return LocalLexical(LexicalLeg.open(opening.folder, opening.facts), opening.mask)
+
+    def chains(self, facts: Facts) -> bool:
+        from retrievers.legs.lexical.leg import COUNTED
+
+        return bool(facts.get(COUNTED))
+
+    def open_chain(self, opening: ChainOpening) -> LocalLexical:
+        from retrievers.legs.lexical.leg import LexicalLeg
+
+        leg = LexicalLeg.open_chain(opening.folders, [facts for _, facts in opening.parts], opening.rows)
+        return LocalLexical(leg, opening.mask)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         asked, made = (cast(AnalyzerSettings, sections.section("analyzer")) for sections in (wanted, built))

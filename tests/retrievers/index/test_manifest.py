@@ -127,7 +127,7 @@ def test_identity_leaves_out_the_time_alone() -> None:
 
 def test_a_newer_format_is_refused_with_both_versions(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps({"format_version": 99, "ragline_version": "7.0", "new": {}}))
-    with pytest.raises(IndexProblem, match=r"format 99, written by ragline 7.0; this is .* reads up to 4. Upgrade"):
+    with pytest.raises(IndexProblem, match=r"format 99, written by ragline 7.0; this is .* reads up to 5. Upgrade"):
         read_manifest(tmp_path, name="x")
 
 
