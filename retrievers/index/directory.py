@@ -13,7 +13,7 @@ from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Where
 from retrievers.index.digests import CheckedFiles
-from retrievers.index.documents import StoredDocuments
+from retrievers.index.documents import TABLES, StoredDocuments
 from retrievers.index.filters import MetadataFilter
 from retrievers.index.generations import Held, hold_current, newest_stamp
 from retrievers.index.manifest import Manifest, read_manifest
@@ -60,7 +60,7 @@ class LocalIndex:
         try:
             manifest = read_manifest(held.folder, name=str(path), sha256=held.sha256)
             if not manifest.parts:
-                part = Part.of(held.folder, manifest, index=str(path))
+                part = Part.of(held.folder, manifest, index=str(path), known=(*TABLES, SOURCES))
                 return cls(path, held, manifest, part.files, Parts([part], [None]))
             files = CheckedFiles(held.folder, manifest.files, name=str(path), known=(SOURCES,))
             parts = Parts.listed(path, held.folder, manifest.parts, files, index=str(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,6 @@ from retrievers.index.generations import PARTS
 from retrievers.index.manifest import Manifest, PartFacts, read_manifest
 from retrievers.index.near_duplicates import DUPLICATES, KEYS, NearDuplicates, near_duplicates, read_keys
 from retrievers.index.settings import leg_kind
-from retrievers.index.sources import SOURCES
 from retrievers.legs.protocol import ChainOpening, Chains, Facts, Leg, Mask, Opening
 from retrievers.stores.arrays import load_vector
 from retrievers.stores.chain_rows import ChainRows, Rows
@@ -31,7 +30,7 @@ REMOVED = "removed"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A folder with documents, legs, sources and a manifest, which never changes. `index`: what messages call its index."""
+    """A folder with documents, legs and a manifest, which never changes. `index`: what messages call its index."""
 
     folder: Path
     manifest: Manifest
@@ -49,9 +48,9 @@ class Part:
         return cls.of(folder, manifest, index=index)
 
     @classmethod
-    def of(cls, folder: Path, manifest: Manifest, *, index: str) -> Part:
-        """The part that a manifest describes."""
-        return cls(folder, manifest, CheckedFiles(folder, manifest.files, name=index, known=(*TABLES, SOURCES)), index)
+    def of(cls, folder: Path, manifest: Manifest, *, index: str, known: Iterable[str] = TABLES) -> Part:
+        """The part that a manifest describes, which has to know of these files."""
+        return cls(folder, manifest, CheckedFiles(folder, manifest.files, name=index, known=known), index)
 
     def checked(self, prefix: str) -> Path:
         """Its folder, once every file whose name starts so is known to be as it was written."""
@@ -106,7 +105,7 @@ class Parts:
     @property
     def whole(self) -> bool:
         """Whether it is one part, and all of it is left."""
-        return self.rows.removed == (None,)
+        return len(self.parts) == 1 and self.rows.removed[0] is None
 
     @property
     def documents(self) -> StoredDocuments:
