@@ -35,7 +35,7 @@ class ChainRows:
         ]
 
     def __len__(self) -> int:
-        return self.starts[-1]
+        return int(self.starts[-1])
 
     def own(self, row: int) -> tuple[int, int]:
         """The part that has a row of the whole, and its number there."""
