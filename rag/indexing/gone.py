@@ -65,10 +65,12 @@ def ids_by_record(rows: Rows, holdings: Sequence[Holding], documents: DocumentTa
 
 
 def sources_without(holdings: Sequence[Holding], ids: Mapping[str, tuple[str, ...]]) -> list[Holding]:
-    """Sources that say which documents stay out of their files. Records are as they were."""
+    """Sources that say which documents stay out of their files, or that a file does. Records are as they were."""
     without = []
     for holding in holdings:
-        cut = {record.name: ids[record.name] for record in holding.records if record.name in ids}
+        of_files = {record.name: ids[record.name] for record in holding.records if record.name in ids}
+        whole = {record.name for record in holding.records if len(of_files.get(record.name, ())) == record.n_documents}
+        cut = {name: () if name in whole else gone for name, gone in of_files.items()}
         without.append(Holding(with_removed(holding.source, cut), holding.records))
     return without
 
