@@ -5,8 +5,10 @@ Rows of the whole are counted part after part over what is left, so they are tho
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -64,13 +66,19 @@ class ChainRows:
         )
 
 
-class ChainedArray:
-    """Arrays of parts by row, [n, ...], as one of what is left. Nothing is copied but what is asked for; a stretch that
-    lies in one part without a gap is a view of it."""
+BUDGET_BYTES = 128 << 20
+"""Copied stretches that a chained array keeps; the one that was asked for the longest ago goes first."""
 
-    def __init__(self, parts: Sequence[NDArray[Any]], rows: ChainRows) -> None:
-        self._parts, self._rows = parts, rows
+
+class ChainedArray:
+    """Arrays of parts by row, [n, ...], as one of what is left. A stretch that lies in one part without a gap is a view of
+    it; others are copied when they are asked for, and kept up to `budget_bytes`. Safe to share between threads."""
+
+    def __init__(self, parts: Sequence[NDArray[Any]], rows: ChainRows, *, budget_bytes: int = BUDGET_BYTES) -> None:
+        self._parts, self._rows, self._budget = parts, rows, budget_bytes
         self.dtype, self.shape = parts[0].dtype, (len(rows), *parts[0].shape[1:])
+        self._kept: OrderedDict[tuple[int, int], NDArray[Any]] = OrderedDict()
+        self._lock = Lock()
 
     @property
     def ndim(self) -> int:
@@ -93,14 +101,28 @@ class ChainedArray:
         return found
 
     def _stretch(self, first: int, last: int) -> NDArray[Any]:
+        with self._lock:
+            if (first, last) in self._kept:
+                self._kept.move_to_end((first, last))
+                return self._kept[first, last]
+        stretch, copied = self._joined(first, last)
+        if copied:
+            with self._lock:
+                self._kept[first, last] = stretch
+                while sum(each.nbytes for each in self._kept.values()) > self._budget:
+                    self._kept.popitem(last=False)
+        return stretch
+
+    def _joined(self, first: int, last: int) -> tuple[NDArray[Any], bool]:
+        """A stretch, and whether it is a copy."""
         pieces = []
         for array, left, (begin, end) in zip(self._parts, self._rows.left, pairwise(self._rows.starts), strict=True):
             low, high = max(first, begin) - begin, min(last, end) - begin
             if low < high:
                 pieces.append(_between(array, left, low, high))
         if len(pieces) == 1:
-            return pieces[0]
-        return np.concatenate(pieces) if pieces else self._parts[0][:0]
+            return pieces[0], not any(np.may_share_memory(pieces[0], part) for part in self._parts)
+        return (np.concatenate(pieces), True) if pieces else (self._parts[0][:0], False)
 
 
 def of_blocks(array: NDArray[Any] | ChainedArray, block: int, make: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
