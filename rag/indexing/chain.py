@@ -37,7 +37,7 @@ from retrievers.index.parts import REMOVED, Part, Parts, removed_file
 from retrievers.index.settings import leg_kind
 from retrievers.index.sources import GIVEN, Holding, Source, SourceRecord, together, write_sources
 from retrievers.index.writer import DocumentsWriter
-from retrievers.legs.protocol import MADE_BY, Before, Chains, Facts, LegMaker, maker_reads, settled
+from retrievers.legs.protocol import MADE_BY, Before, Chains, LegMaker, maker_reads, settled
 
 TIER = 10
 """So many parts of one order of magnitude become one, and each order of magnitude is so many times the one below."""
@@ -182,16 +182,15 @@ class ChainWriter:
                     n_removed=0 if gone is None else len(gone),
                 )
             )
-        before = self._index.manifest
+        before, listed = self._index.manifest, Parts(parts, removed)
         records = [record for holding in holdings for record in holding.records]
-        corpus = corpus_facts(records)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             ragline_version=ragline_version(),
             created=now(),
-            legs={leg: _facts([part.manifest.legs[leg] for part in parts], corpus.n_units) for leg in before.legs},
+            legs={leg: listed.facts(leg) for leg in before.legs},
             settings=before.settings,
-            corpus=corpus,
+            corpus=corpus_facts(records),
             ruler=before.ruler,
             files=describe_files(folder, leave_out=(MANIFEST,)),
             parts=tuple(facts),
@@ -227,7 +226,7 @@ class ChainWriter:
                 writer.copy(document.doc_id, documents.line(row))
 
         def before(leg: str, maker: LegMaker) -> Before | None:
-            facts = _facts([part.manifest.legs[leg] for part in parts.parts], len(documents))
+            facts = parts.facts(leg)
             if not (made_by := facts.get(MADE_BY)):
                 return None
             return Before(
@@ -248,17 +247,6 @@ def _with(holdings: Sequence[Holding], record: SourceRecord) -> list[Holding]:
         return [*others, Holding(last.source.model_copy(update={"n_files": 1}), (together([*last.records, record]),))]
     name = distinct(GIVEN, {holding.source.name for holding in holdings})
     return [*holdings, Holding(Source(name=name, root=None, given=True, n_files=1), (record,))]
-
-
-def _facts(parts: Sequence[Facts], n_rows: int) -> dict[str, Any]:
-    """Facts of a leg that lies in parts. Rows are those that are left; other counts are what the parts hold together."""
-    facts = dict(parts[0])
-    for name in facts:
-        if name in ("rows", "n_docs"):
-            facts[name] = n_rows
-        elif name.startswith("n_"):
-            facts[name] = sum(part[name] for part in parts)
-    return facts
 
 
 def _n_to_merge(sizes: Sequence[int]) -> int:

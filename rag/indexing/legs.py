@@ -20,9 +20,10 @@ from retrievers.index.documents import Documents, StoredDocuments
 from retrievers.index.manifest import MANIFEST, CorpusFacts, Manifest, ragline_version, write_manifest
 from retrievers.index.near_duplicates import write_duplicates
 from retrievers.index.old_formats import format_of
+from retrievers.index.parts import Parts
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import SourceRecord, corpus_sha256
-from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler, maker_reads
+from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler, Merges, maker_reads
 
 BeforeOf = Callable[[str, LegMaker], Before | None]
 """Name and maker of a leg -> the same leg over other documents, where what it has need not be computed again."""
@@ -91,16 +92,27 @@ class Legs:
         )
 
     def write(
-        self, folder: Path, work: Path, records: Sequence[SourceRecord], *, shared_metadata: bool, before: BeforeOf
+        self,
+        folder: Path,
+        work: Path,
+        records: Sequence[SourceRecord],
+        *,
+        shared_metadata: bool,
+        before: BeforeOf,
+        parts: Parts | None = None,
     ) -> Made:
-        """Write all into a folder that has its documents and sources."""
+        """Write all into a folder that has its documents and sources. `parts`: in which the same documents lie already."""
         documents = Documents(folder)
         with self._timings.timed("near-duplicates"):
-            write_duplicates(folder, documents)
+            write_duplicates(folder, documents, parts.keys() if parts else None)
         facts: dict[str, dict[str, Any]] = {}
         counts: dict[str, Mapping[str, int]] = {}
         for leg, maker in self.makers.items():
-            built = self._build(leg, maker, folder, work, documents, before)
+            kind = leg_kind(leg)
+            if parts and isinstance(kind, Merges):
+                built = self._merge(leg, kind, folder, parts)
+            else:
+                built = self._build(leg, maker, folder, work, documents, before)
             facts[leg] = built.facts | ({MADE_BY: self._described[leg]} if self._described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
         with self._timings.timed("digests"):
@@ -116,6 +128,12 @@ class Legs:
             )
             write_manifest(folder, manifest)
         return Made(manifest, counts)
+
+    def _merge(self, leg: str, kind: Merges, home: Path, parts: Parts) -> Built:
+        folder = home / leg
+        folder.mkdir()
+        with self._timings.timed(leg):
+            return Built(facts=kind.merge(parts.opening(leg, parts.facts(leg), lambda where: None), folder))
 
     def _build(
         self, leg: str, maker: LegMaker, home: Path, work: Path, documents: StoredDocuments, before: BeforeOf

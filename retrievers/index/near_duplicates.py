@@ -81,9 +81,9 @@ class NearDuplicates:
         return cls(np.empty((0, 2), np.int32))
 
 
-def write_duplicates(folder: Path, documents: Sequence[Document]) -> int:
-    """Write the files. Returns how many units are in a group."""
-    keys = keys_of(documents)
+def write_duplicates(folder: Path, documents: Sequence[Document], keys: Keys | None = None) -> int:
+    """Write the files. Returns how many units are in a group. `keys`: of these documents, where they are known."""
+    keys = keys_of(documents) if keys is None else keys
     np.save(folder / KEYS, keys)
     pairs = near_duplicates(documents, keys)
     if len(pairs):

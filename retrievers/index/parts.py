@@ -18,7 +18,7 @@ from retrievers.index.digests import CheckedFiles
 from retrievers.index.documents import TABLES, Documents, StoredDocuments
 from retrievers.index.generations import PARTS
 from retrievers.index.manifest import Manifest, PartFacts, read_manifest
-from retrievers.index.near_duplicates import DUPLICATES, KEYS, NearDuplicates, near_duplicates, read_keys
+from retrievers.index.near_duplicates import DUPLICATES, KEYS, Keys, NearDuplicates, near_duplicates, read_keys
 from retrievers.index.settings import leg_kind
 from retrievers.legs.protocol import ChainOpening, Chains, Facts, Leg, Mask, Opening
 from retrievers.stores.arrays import load_vector
@@ -125,14 +125,31 @@ class Parts:
                 f"index '{self.parts[0].index}' has parts, and a {name} leg cannot be searched in parts here. "
                 "Build the index again with this version"
             )
-        opening = ChainOpening(parts=[part.leg(name) for part in self.parts], rows=self.rows, facts=facts, mask=mask)
-        return kind.open_chain(opening)
+        return kind.open_chain(self.opening(name, facts, mask))
+
+    def facts(self, leg: str) -> dict[str, Any]:
+        """Facts of a leg over all parts. Rows are those that are left; other counts are what the parts hold together."""
+        own = [part.manifest.legs[leg] for part in self.parts]
+        facts: dict[str, Any] = dict(own[0])
+        for name in facts:
+            if name in ("rows", "n_docs"):
+                facts[name] = len(self.rows)
+            elif name.startswith("n_"):
+                facts[name] = sum(each[name] for each in own)  # type: ignore[misc]
+        return facts
+
+    def opening(self, name: str, facts: Facts, mask: Mask) -> ChainOpening:
+        """A leg over all parts, to be opened. `facts`: of the whole."""
+        return ChainOpening(parts=[part.leg(name) for part in self.parts], rows=self.rows, facts=facts, mask=mask)
+
+    def keys(self) -> Keys:
+        """uint32 [n, 16]: what its documents are looked up by among near-duplicates."""
+        return self.rows.joined([read_keys(part.checked(KEYS) / KEYS, n=len(part.documents)) for part in self.parts])
 
     def near_duplicates(self, documents: StoredDocuments) -> NearDuplicates:
         """Which of its documents say nearly the same. Of one part that was noted; of several it is looked up now."""
         if not self.whole:
-            keys = [read_keys(part.checked(KEYS) / KEYS, n=len(part.documents)) for part in self.parts]
-            return NearDuplicates(near_duplicates(documents, self.rows.joined(keys)))
+            return NearDuplicates(near_duplicates(documents, self.keys()))
         [part] = self.parts
         if DUPLICATES not in part.manifest.files:
             return NearDuplicates.none()

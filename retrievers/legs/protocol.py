@@ -253,6 +253,20 @@ class Chains(Protocol):
         ...
 
 
+@runtime_checkable
+class Merges(Protocol):
+    """A kind of leg that can write what is left of its parts as one leg, without reading a text."""
+
+    def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
+        """Write into `folder`, which is empty, and return the facts.
+
+        Raises:
+            IndexProblem: a file is damaged, or is not what the facts say.
+            OSError: the disk is full.
+        """
+        ...
+
+
 def settled(facts: Facts) -> dict[str, Any]:
     """What a leg is, whatever texts it holds: its facts without those that count or measure them."""
     return {name: fact for name, fact in facts.items() if not name.startswith("n_") and name not in ("rows", RECALL)}

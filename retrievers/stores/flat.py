@@ -21,10 +21,10 @@ _FILE = "vectors.npy"
 _BLOCK = 32768  # rows: 48 MiB at 384 numbers, what a filter copies at once
 
 
-def write(vectors: NDArray[np.float32], folder: Path, *, progress: Progress = silent) -> None:
+def write(vectors: NDArray[np.float32] | ChainedArray, folder: Path, *, progress: Progress = silent) -> None:
     n = len(vectors)
     if n == 0:
-        np.save(folder / _FILE, vectors, allow_pickle=False)
+        np.save(folder / _FILE, vectors[:], allow_pickle=False)
         return
     out = reserved_array(folder / _FILE, vectors.shape)
     for start in range(0, n, _BLOCK):
@@ -39,10 +39,19 @@ def read(folder: Path) -> MappedStore:
 
 def read_chain(folders: Sequence[Path], rows: ChainRows) -> MappedStore:
     """Vectors that lie in parts. Blocks have the rows that those of one file have, so scores are the same to the last bit."""
+    return MappedStore(chained(folders, rows))
+
+
+def chained(folders: Sequence[Path], rows: ChainRows) -> ChainedArray:
+    """The vectors themselves.
+
+    Raises:
+        ValueError: parts are of other sizes than their rows say, or of different ones.
+    """
     parts = [_load(folder) for folder in folders]
     if [len(part) for part in parts] != [*rows.sizes] or len({(part.dtype, part.shape[1:]) for part in parts}) != 1:
         raise ValueError("its parts do not fit together")
-    return MappedStore(ChainedArray(parts, rows))
+    return ChainedArray(parts, rows)
 
 
 def _load(folder: Path) -> NDArray[np.float32]:

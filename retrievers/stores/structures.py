@@ -32,6 +32,9 @@ class Flat:
     def open_chain(self, folders: Sequence[Path], rows: ChainRows) -> VectorStore:
         return flat.read_chain(folders, rows)
 
+    def merge(self, folders: Sequence[Path], rows: ChainRows, folder: Path) -> None:
+        flat.write(flat.chained(folders, rows), folder)
+
 
 class Hnsw:
     """A walk through a graph of neighbours (Malkov and Yashunin, TPAMI 2020)."""

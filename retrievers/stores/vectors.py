@@ -58,3 +58,11 @@ class ChainsVectors(Protocol):
             OSError, EOFError, ValueError, RuntimeError: it cannot be read.
         """
         ...
+
+    def merge(self, folders: Sequence[Path], rows: ChainRows, folder: Path) -> None:
+        """Write the same as one into `folder`, which exists.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        ...

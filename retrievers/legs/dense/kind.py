@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from retrievers.legs.dense.leg import DenseLeg
     from retrievers.legs.dense.search import DenseSearch
     from retrievers.legs.dense.served import ServedEncoder
+    from retrievers.stores.vectors import ChainsVectors
 
     def _keeps_the_protocol(leg: LocalDense) -> DenseSearch:
         return leg
@@ -79,6 +80,13 @@ class DenseKind(LegKind):
 
         leg = DenseLeg.open_chain(opening.folders, opening.facts, opening.rows)
         return LocalDense(leg, opening.facts, opening.mask)
+
+    def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
+        from retrievers.stores import STRUCTURES
+
+        structure: ChainsVectors = STRUCTURES.get(str(opening.facts["structure"]))()
+        structure.merge(opening.folders, opening.rows, folder)
+        return dict(opening.facts)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         if isinstance(cast(DenseSettings, wanted.section("dense")).encoder, ServedEncoderSettings) or _is_served(facts):

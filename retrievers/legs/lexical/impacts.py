@@ -70,21 +70,7 @@ class ImpactsWriter:
             OSError: the disk is full.
         """
         self._put_aside()
-        frequencies = self._blocks.frequencies
-        lengths = np.array(self._lengths, dtype=np.int32)
-        weights = Weights(frequencies, Statistics.of(lengths), self._settings)
-        if weights.floor is not None:
-            np.save(self._folder / "floor.npy", weights.floor)
-        np.save(self._folder / "lengths.npy", lengths)
-        with CountsWriter(self._folder) as kept:
-
-            def weigh(
-                terms: NDArray[np.int32], rows: NDArray[np.int32], counts: NDArray[np.int32]
-            ) -> NDArray[np.float32]:
-                kept.append(counts)
-                return weights(terms, counts, lengths[rows])
-
-            self._blocks.write(weigh)
+        write_impacts(self._folder, self._blocks, np.array(self._lengths, dtype=np.int32), self._settings)
 
     def _put_aside(self) -> None:
         lengths = self._lengths[self._first_row :]
@@ -99,6 +85,25 @@ class ImpactsWriter:
 
     def __exit__(self, *error: object) -> None:
         self._blocks.__exit__()
+
+
+def write_impacts(folder: Path, blocks: ColumnBlocks, lengths: NDArray[np.int32], settings: LexicalSettings) -> None:
+    """Counts that were put aside -> weighed postings, counts and lengths.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    weights = Weights(blocks.frequencies, Statistics.of(lengths), settings)
+    if weights.floor is not None:
+        np.save(folder / "floor.npy", weights.floor)
+    np.save(folder / "lengths.npy", lengths)
+    with CountsWriter(folder) as kept:
+
+        def weigh(terms: NDArray[np.int32], rows: NDArray[np.int32], counts: NDArray[np.int32]) -> NDArray[np.float32]:
+            kept.append(counts)
+            return weights(terms, counts, lengths[rows])
+
+        blocks.write(weigh)
 
 
 @dataclass(frozen=True, slots=True)

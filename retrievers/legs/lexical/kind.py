@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -85,6 +86,11 @@ class LexicalKind(LegKind):
 
         leg = LexicalLeg.open_chain(opening.folders, [facts for _, facts in opening.parts], opening.rows)
         return LocalLexical(leg, opening.mask)
+
+    def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
+        from retrievers.legs.lexical.leg import LexicalLeg
+
+        return LexicalLeg.merge(opening.folders, [facts for _, facts in opening.parts], opening.rows, folder)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         asked, made = (cast(AnalyzerSettings, sections.section("analyzer")) for sections in (wanted, built))

@@ -23,6 +23,7 @@ from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.legs.lexical.chain import ChainedPostings, CountedPart
 from retrievers.legs.lexical.counts import Counts
 from retrievers.legs.lexical.impacts import WITH_FLOOR
+from retrievers.legs.lexical.merging import merge
 from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
 from retrievers.legs.lexical.rank_bm25_leg import RankBM25
 from retrievers.legs.lexical.search import Impact
@@ -73,6 +74,18 @@ class _Files:
         if len(columns.starts) != len(self.numbers) + 1:
             raise IndexProblem(f"'{folder}': its arrays do not fit together. Build the index again")
         return columns
+
+
+def _counted(
+    folders: Sequence[Path], facts: Sequence[Mapping[str, Any]]
+) -> tuple[list[CountedPart], Analyzer, LexicalSettings]:
+    """The parts of a chain; analyzer and settings are those of all."""
+    read, parts = [_Files.read(*each) for each in zip(folders, facts, strict=True)], []
+    for folder, files in zip(folders, read, strict=True):
+        columns = files.columns(folder)
+        counts = Counts(folder, n_postings=len(columns.rows), n_docs=files.n_docs)
+        parts.append(CountedPart(numbers=files.numbers, columns=columns, counts=counts))
+    return parts, read[0].analyzer, read[0].settings
 
 
 class LexicalLeg:
@@ -139,14 +152,21 @@ class LexicalLeg:
             IndexProblem: a file is absent, cut off, or other than the facts say.
             IndexMismatch: terms are made differently here.
         """
-        read = [_Files.read(*each) for each in zip(folders, facts, strict=True)]
-        parts = []
-        for folder, files in zip(folders, read, strict=True):
-            columns = files.columns(folder)
-            counts = Counts(folder, n_postings=len(columns.rows), n_docs=files.n_docs)
-            parts.append(CountedPart(numbers=files.numbers, columns=columns, counts=counts))
-        engine = ChainedPostings(parts, rows, read[0].settings)
-        return cls(read[0].analyzer, engine, engine, len(rows))
+        parts, analyzer, settings = _counted(folders, facts)
+        engine = ChainedPostings(parts, rows, settings)
+        return cls(analyzer, engine, engine, len(rows))
+
+    @classmethod
+    def merge(
+        cls, folders: Sequence[Path], facts: Sequence[Mapping[str, Any]], rows: ChainRows, folder: Path
+    ) -> dict[str, Any]:
+        """Write what is left of the legs of parts as one, and return its facts.
+
+        Raises:
+            IndexProblem, IndexMismatch: as `open_chain`.
+        """
+        parts, _, settings = _counted(folders, facts)
+        return {**facts[0], **merge(parts, rows, folder, settings)}
 
     def __contains__(self, term: object) -> bool:
         """Whether some document has this term."""

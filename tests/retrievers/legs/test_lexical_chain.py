@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rag.core.errors import IndexProblem
 from retrievers.analyzer_settings import AnalyzerSettings
-from retrievers.legs.lexical import chain
+from retrievers.legs.lexical import chain, merging
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.stores.chain_rows import ChainRows
@@ -27,19 +27,22 @@ texts = st.lists(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join), min
 
 
 def built(folder: Path, documents: Sequence[str], settings: LexicalSettings) -> dict[str, Any]:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     return LexicalLeg.build(documents, folder, analyzer=PLAIN, bm25=settings)
 
 
 def opened(
     folder: Path, parts: Sequence[Sequence[str]], removed: Sequence[Sequence[int]], settings: LexicalSettings
-) -> tuple[LexicalLeg, LexicalLeg]:
-    """The parts as one, and one build of what is left of them."""
+) -> tuple[LexicalLeg, LexicalLeg, LexicalLeg]:
+    """The parts as one, the same written as one, and one build of what is left of them."""
     facts = [built(folder / str(number), documents, settings) for number, documents in enumerate(parts)]
     rows = ChainRows([len(part) for part in parts], [np.array(gone, dtype=np.int32) for gone in removed])
     left = [text for part, gone in zip(parts, removed, strict=True) for i, text in enumerate(part) if i not in gone]
-    as_one = LexicalLeg.open_chain([folder / str(number) for number in range(len(parts))], facts, rows)
-    return as_one, LexicalLeg.open(folder / "whole", built(folder / "whole", left, settings))
+    folders = [folder / str(number) for number in range(len(parts))]
+    as_one = LexicalLeg.open_chain(folders, facts, rows)
+    (folder / "merged").mkdir()
+    merged = LexicalLeg.open(folder / "merged", LexicalLeg.merge(folders, facts, rows, folder / "merged"))
+    return as_one, merged, LexicalLeg.open(folder / "whole", built(folder / "whole", left, settings))
 
 
 def require_same(one: LexicalLeg, other: LexicalLeg, queries: Sequence[dict[str, float]], n: int) -> None:
@@ -72,7 +75,8 @@ def test_parts_are_weighed_as_one_build(
         weighted = st.dictionaries(st.sampled_from((*WORDS, "plum")), st.sampled_from(WEIGHTS), min_size=1)
         queries = data.draw(st.lists(weighted, min_size=1, max_size=4))
         legs = opened(tmp_path_factory.mktemp("chain"), parts, removed, LexicalSettings(**bm25))
-        require_same(*legs, queries, n)
+        require_same(legs[0], legs[2], queries, n)
+        require_same(legs[1], legs[2], queries, n)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -85,12 +89,23 @@ def test_counts_that_do_not_fit_a_byte_and_many_documents(tmp_path: Path, varian
     settings = LexicalSettings(variant=variant)
     queries = [{"red": 1.0}, {"red": 2.0, "pear": 0.7}, {"leaf": 1.0, "tree": 1.0, "apple": 1.0}]
     legs = opened(tmp_path, parts, removed, settings)
-    require_same(*legs, queries, sum(map(len, parts)) - 101)
+    n = sum(map(len, parts)) - 101
+    require_same(legs[0], legs[2], queries, n)
+    require_same(legs[1], legs[2], queries, n)
+
+
+def test_merging_in_small_blocks_gives_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, removed = [["red apple red", "pear tree", "red leaf"], ["leaf", "apple red pear"]], [[1], []]
+    opened(tmp_path / "large", parts, removed, LexicalSettings())
+    monkeypatch.setattr(merging.merge, "__kwdefaults__", {"block": 1})
+    opened(tmp_path / "small", parts, removed, LexicalSettings())
+    large, small = ({f.name: f.read_bytes() for f in (tmp_path / n / "merged").iterdir()} for n in ("large", "small"))
+    assert large == small
 
 
 def test_columns_beyond_the_budget_are_weighed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain.ChainedPostings.__init__, "__kwdefaults__", {"budget_bytes": 20})
-    as_one, whole = opened(tmp_path, [["red apple", "red"], ["red pear"]], [[], []], LexicalSettings())
+    as_one, _, whole = opened(tmp_path, [["red apple", "red"], ["red pear"]], [[], []], LexicalSettings())
     queries = [{"red": 1.0, "apple": 1.0}, {"pear": 1.0, "red": 1.0}]
     require_same(as_one, whole, queries, 3)
     assert as_one._engine._kept_bytes <= 20  # type: ignore[union-attr]
