@@ -20,7 +20,7 @@ from rag.indexing.gone import Rows, holdings_without
 from rag.indexing.legs import Legs, Made, Timings, corpus_facts, now
 from rag.indexing.past import holdings_of
 from rag.indexing.units import Planned, UnitMaker, write_units
-from rag.ingest import Problem, SourceFile, distinct, printable
+from rag.ingest import Problem, SourceFile, printable
 from retrievers.index.digests import describe_files
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import Building
@@ -35,7 +35,7 @@ from retrievers.index.manifest import (
 from retrievers.index.near_duplicates import KEYS
 from retrievers.index.parts import REMOVED, Part, Parts, removed_file
 from retrievers.index.settings import leg_kind
-from retrievers.index.sources import GIVEN, Holding, Source, SourceRecord, together, write_sources
+from retrievers.index.sources import GIVEN, Holding, Source, SourceRecord, given_name, together, write_sources
 from retrievers.index.writer import DocumentsWriter
 from retrievers.legs.protocol import MADE_BY, Before, Chains, LegMaker, maker_reads, settled
 
@@ -84,12 +84,13 @@ class ChainWriter:
         """
         index = self._index
         parts, removed = self._parts_without(gone)
-        holdings = holdings_without(holdings_of(index), gone, index.documents, self._maker)
+        before = holdings_of(index)
+        holdings = holdings_without(before, gone, index.documents, self._maker)
         if given is None:
             return self._list(parts, removed, holdings)
         folder = self._new.new_part()
         with self._timings.timed("read"):
-            record, problems, shared = self._read(given, folder)
+            record, problems, shared = self._read(given, folder, name=given_name(before))
         made = self._legs.write(folder, self._new.work, [record], shared_metadata=shared, before=lambda *_: None)
         if any(settled(facts) != settled(index.facts(leg)) for leg, facts in made.manifest.legs.items()):
             return None
@@ -115,14 +116,14 @@ class ChainWriter:
             removed.append(before if not len(more) else np.union1d(more, [] if before is None else before))
         return parts, [None if each is None else each.astype(np.int32) for each in removed]
 
-    def _read(self, given: Path, folder: Path) -> tuple[SourceRecord, list[Problem], bool]:
-        file = SourceFile(path=given, name=GIVEN, size=given.stat().st_size, layout="corpus")
+    def _read(self, given: Path, folder: Path, *, name: str) -> tuple[SourceRecord, list[Problem], bool]:
+        file = SourceFile(path=given, name=name, size=given.stat().st_size, layout="corpus")
         planned = Planned(
-            name=GIVEN,
+            name=name,
             source=0,
             file=file,
             sha256=file_sha256(given),
-            made_by=self._maker.made_by(GIVEN, "corpus"),
+            made_by=self._maker.made_by(name, "corpus"),
         )
         with DocumentsWriter(folder) as writer:
             [record], problems = write_units([planned], self._maker, writer, previous=None, progress=self._progress)
@@ -245,8 +246,7 @@ def _with(holdings: Sequence[Holding], record: SourceRecord) -> list[Holding]:
     *others, last = holdings
     if last.source.given:
         return [*others, Holding(last.source.model_copy(update={"n_files": 1}), (together([*last.records, record]),))]
-    name = distinct(GIVEN, {holding.source.name for holding in holdings})
-    return [*holdings, Holding(Source(name=name, root=None, given=True, n_files=1), (record,))]
+    return [*holdings, Holding(Source(name=record.name, root=None, given=True, n_files=1), (record,))]
 
 
 def _n_to_merge(sizes: Sequence[int]) -> int:

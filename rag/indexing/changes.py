@@ -20,11 +20,12 @@ from rag.indexing.past import Past
 from rag.indexing.publish import home_of, published
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from rag.indexing.units import UnitMaker
-from rag.ingest import SourceFile, distinct, printable
+from rag.ingest import SourceFile, printable
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, Building
 from retrievers.index.settings import IndexSettings
-from retrievers.index.sources import GIVEN, Source
+from retrievers.index.sources import Source, given_name
+from retrievers.legs import LEGS
 
 NOTHING: Rows = np.empty(0, dtype=np.int64)
 
@@ -44,9 +45,10 @@ def add_documents(
 
     Args:
         documents: see `rag.indexing.given.Given`; a generator is read once, and not held.
-        settings, legs: of a new index; an index that is there has its own.
+        settings, legs: of a new index; an index that is there has its own, and these have to be the same.
     Raises:
-        SpecError: no text in them, one cannot be read as a document, or an id that the index has or that comes twice.
+        SpecError: no text in them, one cannot be read as a document, or an id that the index has or that comes twice; or
+            the index has other settings or legs.
         IndexProblem: not a directory; or it is in use, damaged or holds something else, or the disk is full.
         MissingModel: the encoder is not there.
     """
@@ -148,8 +150,10 @@ def _changed(
             if documents is not None:
                 ids = write_given(documents, given)
             file = given if documents is not None else None
-            own = settings is None and legs is None and new.previous is not None
-            report = _chained(new, home, gone_of, ids, file, progress) if own else None
+            report = None
+            if new.previous is not None:
+                _require_own(home, settings, legs)
+                report = _chained(new, home, gone_of, ids, file, progress)
             if report is None:
                 select = _Rewritten(gone_of, ids, file)
                 build = Build(select, home, settings=settings, legs=legs, prune=False, most_lost=1.0, progress=progress)
@@ -214,13 +218,27 @@ class _Rewritten:
             holdings = sources_without(holdings, without)
         chosen = [Chosen(source=holding.source, kept=holding.records) for holding in holdings]
         if self.given is not None:
-            file = SourceFile(path=self.given, name=GIVEN, size=self.given.stat().st_size, layout="corpus")
+            name = given_name(holdings)
+            file = SourceFile(path=self.given, name=name, size=self.given.stat().st_size, layout="corpus")
             if chosen and chosen[-1].source.given:
                 chosen[-1] = replace(chosen[-1], files=(file,))
             else:
-                name = distinct(GIVEN, {each.source.name for each in chosen})
                 chosen.append(Chosen(source=Source(name=name, root=None, given=True), files=(file,)))
         return Selection(chosen=tuple(chosen), without=without)
+
+
+def _require_own(home: Path, settings: IndexSettings | None, legs: Sequence[str] | None) -> None:
+    """Refuse to add under other settings than an index has: what is there would stay as it was made."""
+    if settings is None and legs is None:
+        return
+    with LocalIndex.open(home) as index:
+        own = index.manifest.settings.counted(index.legs)
+        wanted = index.legs if legs is None else LEGS.ordered(legs)
+        if wanted != index.legs or (settings is not None and settings.counted(index.legs) != own):
+            raise SpecError(
+                f"index '{home}' has legs {', '.join(index.legs)} and settings of its own, and other ones are given. Leave "
+                "them out, or build it for another graph first: rag index --graph GRAPH"
+            )
 
 
 def _there(path: str | Path) -> Path:

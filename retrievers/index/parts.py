@@ -135,7 +135,7 @@ class Parts:
             if name in ("rows", "n_docs"):
                 facts[name] = len(self.rows)
             elif name.startswith("n_"):
-                facts[name] = sum(each[name] for each in own)  # type: ignore[misc]
+                facts[name] = sum(each[name] for each in own)
         return facts
 
     def opening(self, name: str, facts: Facts, mask: Mask) -> ChainOpening:

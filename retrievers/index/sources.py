@@ -29,7 +29,7 @@ SOURCES = "sources.json"
 ROOTS = "roots.json"
 
 GIVEN = "given"
-"""Name of the source of documents that were handed over, and of its one record."""
+"""Name of the source of documents that were handed over, where no other has it."""
 
 EARLIER = "earlier"
 """Name of what an index of a version before this one held, until a build finds where it lies."""
@@ -178,6 +178,21 @@ def together(records: Iterable[SourceRecord]) -> SourceRecord:
             languages=tuple(sorted(languages.items())),
         )
     return first
+
+
+def given_name(holdings: Iterable[Holding]) -> str:
+    """What the source of documents that are handed over is called, and its one record: as it is, or as nothing else is."""
+    holdings = tuple(holdings)
+    if own := [holding.source.name for holding in holdings if holding.source.given]:
+        return own[0]
+    taken = {holding.source.name for holding in holdings} | {
+        each.name for holding in holdings for each in holding.records
+    }
+    n, name = 1, GIVEN
+    while name in taken:
+        n += 1
+        name = f"{GIVEN}~{n}"
+    return name
 
 
 def with_removed(source: Source, more: Mapping[str, Iterable[str]]) -> Source:

@@ -449,6 +449,25 @@ def test_a_folder_of_the_same_name_is_another_source(path: Path, notes: Path) ->
     assert len(held(path)) == 5
 
 
+def test_a_file_of_the_same_name_is_another_record(path: Path, notes: Path) -> None:
+    (notes / "apples.md").rename(notes.parent / "given")
+    (notes.parent / "given").rename(notes.parent / "given.md")
+    build_index(notes.parent / "given.md", path, name="given", legs=["lexical"])
+    add_documents([{"id": "a", "text": "figs"}, {"id": "b", "text": "dates"}], path)
+    remove_documents(path, ids="a")
+    assert [record.name for source in index_sources(path) for record in source.records] == ["given", "given~2"]
+    assert len(held(path)) == 2
+
+
+def test_settings_and_legs_of_an_index_are_its_own(path: Path) -> None:
+    add_documents({"id": "a", "text": "figs"}, path, legs=["lexical"])
+    assert add_documents({"id": "b", "text": "figs"}, path, legs=["lexical"], settings=IndexSettings()).n_parts == 2
+    other = IndexSettings.model_validate({"bm25": {"k1": 2.0}})
+    for given in ({"settings": other}, {"legs": ["lexical", "dense"]}):
+        with pytest.raises(SpecError, match="has legs lexical and settings of its own, and other ones are given"):
+            add_documents({"id": "c", "text": "figs"}, path, **given)  # type: ignore[arg-type]
+
+
 def test_a_passage_whose_id_is_taken_is_refused(path: Path) -> None:
     cut = IndexSettings.model_validate({"chunking": {"corpora": True, "tokens": 16, "overlap": 0}})
     add_documents([{"id": "a#2", "title": "figs"}], path, legs=["lexical"], settings=cut)
