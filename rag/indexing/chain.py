@@ -236,7 +236,8 @@ class ChainWriter:
                 file=lambda name: None,
             )
 
-        return self._legs.write(folder, self._new.work, records, shared_metadata=writer.shares_metadata, before=before)
+        shared = writer.shares_metadata
+        return self._legs.write(folder, self._new.work, records, shared_metadata=shared, before=before, parts=parts)
 
 
 def _with(holdings: Sequence[Holding], record: SourceRecord) -> list[Holding]:

@@ -24,6 +24,7 @@ from rag.indexing import (
     update_documents,
 )
 from rag.indexing.chain import TIER
+from retrievers.analysis import Analyzer
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import PARTS
 from retrievers.index.manifest import FORMAT_VERSION
@@ -283,6 +284,15 @@ def test_many_small_adds_become_one_part(started: Path) -> None:
         assert report.n_parts <= TIER
     assert held(started)[3:] == [f"d{number}" for number in range(3 * TIER)]
     assert len(found(started, "fig")) == 20
+
+
+def test_a_merge_reads_no_text_for_its_words(started: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_documents("figs and dates", started)
+    before = found(started, "figs"), found(started, "trees")
+    with monkeypatch.context() as patch:
+        patch.setattr(Analyzer, "terms", None)
+        merge_index(started)
+    assert (found(started, "figs"), found(started, "trees")) == before
 
 
 def test_near_duplicates_are_known_right_after_an_add(started: Path) -> None:
