@@ -47,7 +47,15 @@ from rag.core.version import VERSION
 
 if TYPE_CHECKING:
     from rag.graph.spec import GraphSpec
-    from rag.indexing import build_index, index_sources, remove_from_index
+    from rag.indexing import (
+        add_documents,
+        build_index,
+        index_sources,
+        merge_index,
+        remove_documents,
+        remove_from_index,
+        update_documents,
+    )
     from rag.langchain import from_langchain
     from rag.pipeline import Pipeline, load_pipeline
     from rag.pipeline.texts import rerank_texts
@@ -59,12 +67,16 @@ usage_reports_off()
 _LAZY = {
     "GraphSpec": "rag.graph.spec",
     "Pipeline": "rag.pipeline",
+    "add_documents": "rag.indexing",
     "build_index": "rag.indexing",
     "from_langchain": "rag.langchain",
     "index_sources": "rag.indexing",
     "load_pipeline": "rag.pipeline",
+    "merge_index": "rag.indexing",
+    "remove_documents": "rag.indexing",
     "remove_from_index": "rag.indexing",
     "rerank_texts": "rag.pipeline.texts",
+    "update_documents": "rag.indexing",
 }
 
 __all__ = [
@@ -95,12 +107,16 @@ __all__ = [
     "StageError",
     "UnknownComponent",
     "Usage",
+    "add_documents",
     "build_index",
     "from_langchain",
     "index_sources",
     "load_pipeline",
+    "merge_index",
+    "remove_documents",
     "remove_from_index",
     "rerank_texts",
+    "update_documents",
 ]
 
 

@@ -21,7 +21,8 @@ MOST_NAMES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One source. `there`: whether its root exists now. `removed`: file -> ids, none for the whole file."""
+    """One source. `there`: whether its root exists now. `removed`: file -> ids, none for the whole file. `given`: handed
+    over in Python, from nowhere on the disk."""
 
     name: str
     root: str | None
@@ -30,6 +31,7 @@ class Row:
     documents: int
     passages: int
     removed: Mapping[str, tuple[str, ...]]
+    given: bool
 
 
 def _row(holding: Holding) -> Row:
@@ -42,6 +44,7 @@ def _row(holding: Holding) -> Row:
         documents=sum(record.n_documents for record in records),
         passages=sum(record.n_units for record in records),
         removed=source.removed,
+        given=source.given,
     )
 
 
@@ -53,7 +56,8 @@ def run(given: Namespace) -> int:
         return 0
     for row in rows:
         gone = "" if row.there or row.root is None else " (not there now)"
-        say(f"{row.name}: {row.root or 'nobody has said where it lies'}{gone}")
+        unknown = "handed over in Python" if row.given else "nobody has said where it lies"
+        say(f"{row.name}: {row.root or unknown}{gone}")
         say(f"  {row.files:,} files, {row.documents:,} documents, {row.passages:,} passages")
         for name, ids in row.removed.items():
             say(f"  removed, stays out until it is indexed by its path: {', '.join(ids) or name}")

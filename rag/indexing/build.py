@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
-import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
 from rag.indexing.labels import Given, labelled
 from rag.indexing.languages import warn_of_language
+from rag.indexing.legs import Legs, Timings, languages_of
 from rag.indexing.losses import Loss, losses_of, require_kept
 from rag.indexing.past import ACCESS_KEY, Past, past
 from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
-from rag.ingest import Problem, word_spans
+from rag.ingest import Problem
 from retrievers.index.access import AccessTable
-from retrievers.index.digests import describe_files
 from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
 from retrievers.index.manifest import (
-    MANIFEST,
-    CorpusFacts,
     Manifest,
-    ragline_version,
-    write_manifest,
 )
-from retrievers.index.near_duplicates import write_duplicates
-from retrievers.index.old_formats import format_of
-from retrievers.index.settings import IndexSettings, leg_kind
-from retrievers.index.sources import Holding, SourceRecord, corpus_sha256, write_sources
+from retrievers.index.settings import IndexSettings
+from retrievers.index.sources import Holding, SourceRecord, together, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
 from retrievers.legs import LEGS, USUAL
-from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler, maker_reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +42,8 @@ class IndexReport:
     before. `n_encoded`: texts that went through the encoder; what a killed build had already encoded is in neither.
     `languages`: code -> documents, "" for those of none that is known; empty where nobody looked.
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
-    part of the work. `peak_memory_bytes`: of this process since it started. `unchanged`: there was nothing to do or to
-    write.
+    part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
+    `n_parts`: in which the index lies. `unchanged`: there was nothing to do or to write.
     """
 
     path: Path
@@ -78,6 +65,7 @@ class IndexReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     size_bytes: int = 0
+    n_parts: int = 1
     unchanged: bool = False
 
 
@@ -110,11 +98,10 @@ class Build:
         most_lost: float,
         progress: Progress,
     ) -> None:
-        self._labels = labels
-        self._select, self._home = select, home
+        self._select, self._home, self._labels = select, home, labels
         self._settings, self._legs = settings, legs
         self._prune, self._most_lost, self._progress = prune, most_lost, progress
-        self._seconds: dict[str, float] = {}
+        self._timings = Timings()
 
     def run(self, new: Building) -> IndexReport:
         """Write everything into the folder of `new`.
@@ -134,11 +121,9 @@ class Build:
             return self._run(new, before, settings, legs)
 
     def _run(self, new: Building, before: Past, settings: IndexSettings, legs: tuple[str, ...]) -> IndexReport:
-        makers = {leg: leg_kind(leg).maker(settings) for leg in legs}
-        described = {leg: maker.describe() for leg, maker in makers.items()}
-        ruler = _ruler(makers.values())
-        with self._timed("read"):
-            maker = UnitMaker(settings, ruler)
+        made = Legs(settings, legs, self._timings, self._progress)
+        with self._timings.timed("read"):
+            maker = UnitMaker(settings, made.ruler)
             selection = self._select(before, maker.may_copy)
             planned, problems = plan(selection, maker, before=before.records, progress=self._progress)
             taken_from = selection.index or before.index
@@ -154,7 +139,7 @@ class Build:
             n_sources=len(holdings),
             n_files=len(records),
             n_documents=sum(record.n_documents for record in records),
-            languages=_languages(records),
+            languages=languages_of(records),
             n_units=sum(record.n_units for record in records),
             n_reused_files=sum(each.before is not None for each in planned),
             losses=losses_of(before.records, records),
@@ -167,29 +152,26 @@ class Build:
         warn_of_language(settings, legs, report.languages)
         _require_text(report, selection, holdings)
         require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._home))
+        index = before.index
         if (
-            before.index
+            index
             and holdings == list(before.holdings)
-            and _same(before.index, settings, makers)
-            and (access is None or access.same_as(before.index.access))
+            and made.same_as(index)
+            and (access is None or access.same_as(index.access))
         ):
-            raise UnchangedError(self._finished(report, before.index.manifest))
+            raise UnchangedError(finished(report, index.manifest, self._timings))
+        _require_distinct(new.folder, documents, records)
         if access is not None:
             access.write(new.folder)
-        _require_distinct(new.folder, documents, records)
-        with self._timed("near-duplicates"):
-            write_duplicates(new.folder, documents)
-        facts: dict[str, dict[str, Any]] = {}
-        counts: dict[str, Mapping[str, int]] = {}
-        for leg, leg_maker in makers.items():
-            built = self._build_leg(new, leg, leg_maker, documents, self._before(before.index, leg, leg_maker))
-            facts[leg] = built.facts | ({MADE_BY: described[leg]} if described[leg] else {})
-            counts |= {leg: built.counts} if built.counts else {}
-        with self._timed("digests"):
-            format_version = format_of(legs, shared_metadata=shared, labelled=access is not None)
-            manifest = _manifest(new.folder, records, settings, facts, ruler.facts, format_version)
-            write_manifest(new.folder, manifest)
-        return self._finished(_counted(report, counts), manifest)
+        written = made.write(
+            new.folder,
+            new.work,
+            records,
+            shared_metadata=shared,
+            labelled=access is not None,
+            before=lambda leg, leg_maker: made.before(index, leg, leg_maker) if index else None,
+        )
+        return finished(counted(report, written.counts), written.manifest, self._timings)
 
     def _with_access(self, settings: IndexSettings, before: Past) -> IndexSettings:
         """Settings under which an index whose documents carry labels stays one, whatever graph it is built for."""
@@ -204,42 +186,8 @@ class Build:
         """Who may read what, and which labels cannot be used; None where documents carry no labels."""
         if key is None:
             return None, []
-        with self._timed("labels"):
+        with self._timings.timed("labels"):
             return labelled(documents, key=key, given=self._labels or Given.before(previous))
-
-    def _build_leg(
-        self, new: Building, leg: str, maker: LegMaker, documents: Documents, before: Before | None
-    ) -> Built:
-        start = time.perf_counter()
-        folder = new.folder / leg
-        folder.mkdir()
-        job = Job(
-            texts=documents.texts_for(maker_reads(maker.describe())),
-            languages=documents.languages,
-            folder=folder,
-            work=new.work / leg,
-            before=before,
-            progress=self._progress,
-        )
-        built = maker.build(job)
-        seconds = {leg: time.perf_counter() - start - sum(built.seconds.values()), **built.seconds}
-        for part, spent in seconds.items():
-            self._seconds[part] = self._seconds.get(part, 0.0) + spent
-        return built
-
-    def _before(self, previous: LocalIndex | None, leg: str, maker: LegMaker) -> Before | None:
-        """The leg of the index before, if the same model made it."""
-        if previous is None or leg not in previous.legs:
-            return None
-        described = _made_by(previous, leg)
-        if not described or not maker.same_as(described):
-            return None
-        files = previous.manifest.files
-        return Before(
-            leg=lambda: previous.leg(leg),
-            texts=previous.documents.texts_for(maker_reads(described)),
-            file=lambda name: previous.file(name) if name in files else None,
-        )
 
     def _write_documents(
         self,
@@ -261,25 +209,23 @@ class Build:
         holdings = []
         for number, chosen in enumerate(selection.chosen):
             mine = [record for each, record in zip(planned, records, strict=True) if record and each.source == number]
+            if chosen.source.given and mine:
+                mine = [together(mine)]
             source = chosen.source.model_copy(update={"n_files": len(mine)})
             holdings.append(Holding(source, tuple(mine)))
         write_sources(new.folder, holdings)
         return holdings, problems, writer.shares_metadata
 
-    def _finished(self, report: IndexReport, manifest: Manifest) -> IndexReport:
-        unit = 1 if sys.platform == "darwin" else 1024
-        return replace(
-            report,
-            seconds=dict(self._seconds),
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
-            size_bytes=sum(fact.size_bytes for fact in manifest.files.values()),
-        )
 
-    @contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - start
+def finished(report: IndexReport, manifest: Manifest, timings: Timings) -> IndexReport:
+    """The report with what is known in the end."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return replace(
+        report,
+        seconds=dict(timings.seconds),
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        size_bytes=sum(fact.size_bytes for fact in manifest.files.values()),
+    )
 
 
 def _require_text(report: IndexReport, selection: Selection, holdings: Sequence[Holding]) -> None:
@@ -292,62 +238,9 @@ def _require_text(report: IndexReport, selection: Selection, holdings: Sequence[
     raise SpecError(f"nothing to index in {where}: no text in any of its files", *problems)
 
 
-def _same(previous: LocalIndex, settings: IndexSettings, makers: Mapping[str, LegMaker]) -> bool:
-    """Whether a build from the same units would write again what is there."""
-    manifest, legs = previous.manifest, tuple(makers)
-    if legs != previous.legs or manifest.ragline_version != ragline_version():
-        return False
-    same_makers = all(maker.same_as(_made_by(previous, leg)) for leg, maker in makers.items())
-    return same_makers and manifest.settings.counted(legs) == settings.counted(legs)
+def counted(report: IndexReport, counts: Mapping[str, Mapping[str, int]]) -> IndexReport:
+    """The report with what the legs count."""
 
-
-def _manifest(
-    folder: Path,
-    records: Sequence[SourceRecord],
-    settings: IndexSettings,
-    legs: Mapping[str, Mapping[str, Any]],
-    ruler: Mapping[str, Any],
-    format_version: int,
-) -> Manifest:
-    return Manifest(
-        format_version=format_version,
-        ragline_version=ragline_version(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        legs=json.loads(json.dumps(legs)),
-        settings=settings,
-        ruler=json.loads(json.dumps(ruler)),
-        corpus=CorpusFacts(
-            sha256=corpus_sha256((record.name, record.sha256) for record in records),
-            n_files=len(records),
-            n_documents=sum(record.n_documents for record in records),
-            n_units=sum(record.n_units for record in records),
-            kinds=tuple(sorted({kind for record in records for kind in record.kinds})),
-            languages=_languages(records),
-        ),
-        files=describe_files(folder, leave_out=(MANIFEST,)),
-    )
-
-
-def _languages(records: Iterable[SourceRecord]) -> dict[str, int]:
-    """Code -> documents, the most first."""
-    counts = Counter[str]()
-    for record in records:
-        counts.update(dict(record.languages))
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def _ruler(makers: Iterable[LegMaker]) -> LegRuler:
-    """What chunks are measured in: as the first leg says that says it, else in words."""
-    rulers = (maker.ruler() for maker in makers)
-    return next((ruler for ruler in rulers if ruler), LegRuler(facts={"kind": "words"}, spans=word_spans))
-
-
-def _made_by(index: LocalIndex, leg: str) -> Mapping[str, Any]:
-    made_by: Mapping[str, Any] = index.manifest.legs.get(leg, {}).get(MADE_BY) or {}  # type: ignore[assignment]
-    return made_by
-
-
-def _counted(report: IndexReport, counts: Mapping[str, Mapping[str, int]]) -> IndexReport:
     def total(name: str) -> int:
         return sum(each.get(name, 0) for each in counts.values())
 

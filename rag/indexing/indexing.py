@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
-from rag.indexing.build import Build, IndexReport, UnchangedError
+from rag.indexing.build import Build, IndexReport
 from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
+from rag.indexing.publish import home_of, published
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
 from rag.ingest import INGEST_VERSION
 from retrievers.index.directory import LocalIndex
-from retrievers.index.generations import CURRENT, building
+from retrievers.index.generations import CURRENT
 from retrievers.index.manifest import ragline_version
 from retrievers.index.old_formats import format_of
-from retrievers.index.opening import scheme_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import Holding, corpus_sha256
 from retrievers.legs import LEGS, USUAL
@@ -67,7 +62,7 @@ def build_index(
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
-    home = index_home(path)
+    home = home_of(path)
     select = Update(_paths(sources), name=name, prune=prune, home=home)
     build = Build(
         select,
@@ -79,7 +74,7 @@ def build_index(
         most_lost=most_lost,
         progress=progress,
     )
-    return build_here(build, home)
+    return published(home, build.run)
 
 
 def remove_from_index(
@@ -97,13 +92,12 @@ def remove_from_index(
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
-    home = index_home(path)
+    home = home_of(path)
     if not (home / CURRENT).exists():
         raise IndexProblem(f"no index at '{home}'")
     select = Removal(targets)
-    return build_here(
-        Build(select, home, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress), home
-    )
+    build = Build(select, home, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress)
+    return published(home, build.run)
 
 
 def index_sources(path: str | Path) -> tuple[Holding, ...]:
@@ -112,30 +106,8 @@ def index_sources(path: str | Path) -> tuple[Holding, ...]:
     Raises:
         IndexProblem: no index, or it is damaged.
     """
-    with LocalIndex.open(index_home(path)) as index:
+    with LocalIndex.open(home_of(path)) as index:
         return holdings_of(index)
-
-
-def index_home(path: str | Path) -> Path:
-    """The directory of an index.
-
-    Raises:
-        IndexProblem: it is elsewhere than in a directory.
-    """
-    if scheme_of(path) is not None:
-        raise IndexProblem(f"index '{path}': only directories can be built. Give --index a directory")
-    return Path(path)
-
-
-def build_here(build: Build, home: Path) -> IndexReport:
-    """Run a build, and publish it; the report says so where there was nothing to write."""
-    try:
-        with _explained(home):
-            with building(home) as new:
-                report, start = build.run(new), time.perf_counter()
-            return replace(report, seconds={**report.seconds, "publish": time.perf_counter() - start})
-    except UnchangedError as unchanged:
-        return replace(unchanged.report, unchanged=True)
 
 
 def index_key(
@@ -163,30 +135,3 @@ def index_key(
 def _paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
     """The sources as a list. A text is a path too, never a list of its letters."""
     return [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
-
-
-@contextmanager
-def _explained(home: Path) -> Iterator[None]:
-    """Say what a stop in the middle means for the index."""
-    kept = "The index that was there is as it was" if (home / CURRENT).exists() else "There is no index yet"
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"stopped while indexing into '{home}'. {kept}; the next run goes on from the finished vectors"
-        ) from None
-    except (OSError, RuntimeError) as cause:
-        if not _disk_is_full(cause):
-            raise
-        raise IndexProblem(
-            f"no room to write the index '{home}': {cause}. {kept}. Free some space there, or choose another "
-            "--index, and run again; finished vectors are kept"
-        ) from cause
-
-
-def _disk_is_full(cause: Exception) -> bool:
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if isinstance(cause, OSError) and cause.errno is not None:
-        return cause.errno in codes
-    # numpy reports a short write in words alone, faiss in a RuntimeError that ends in the system's words.
-    return "requested and" in str(cause) or any(os.strerror(code) in str(cause) for code in codes)

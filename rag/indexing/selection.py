@@ -95,7 +95,7 @@ class Update:
         entries = [_Entry(holding.source, holding.records) for holding in before.holdings]
         for path in self._named:
             self._enter(path, entries)
-        entries = self._settled(entries)
+        entries = sorted(self._settled(entries), key=lambda entry: entry.source.given)  # what is added comes last
         if self._named and not any(entry.named for entry in entries):
             raise SpecError(f"nothing to index in {self._told()}", *(f"  {problem}" for problem in self._problems))
         chosen = tuple(self._choose(entries, may_copy))
@@ -150,7 +150,8 @@ class Update:
 
     def _settled(self, entries: list[_Entry]) -> list[_Entry]:
         """Without the entry of an older version's rows, where the sources that are named turn out to be theirs."""
-        earlier = next((entry for entry in entries if entry.source.root is None and entry.records), None)
+        without_place = (entry for entry in entries if entry.source.root is None and not entry.source.given)
+        earlier = next((entry for entry in without_place if entry.records), None)
         added = [entry for entry in entries if entry.named and not entry.records]
         if earlier is None or not added:
             return entries
@@ -172,7 +173,7 @@ class Update:
 
     def _choose(self, entries: Sequence[_Entry], may_copy: MayCopy) -> Iterator[Chosen]:
         if self._prune and self._named:
-            entries = [entry for entry in entries if entry.named]
+            entries = [entry for entry in entries if entry.named or entry.source.given]
         holders = {
             path: entry
             for entry in entries
@@ -181,6 +182,9 @@ class Update:
         }
         taken = {record.name for entry in entries for record in entry.records}
         for entry in entries:
+            if entry.source.given and len(entry.records) == entry.source.n_files:
+                yield Chosen(source=entry.source, kept=entry.records, named=entry.named)
+                continue
             mine = {record.name for record in entry.records}
             stale = len(entry.records) < entry.source.n_files or any(
                 not may_copy(record, entry.source.removed.get(record.name, ())) for record in entry.records
@@ -211,6 +215,8 @@ class Update:
 
     def _why_missing(self, entry: _Entry) -> str:
         """Why what a source holds cannot be known; empty where it can. A folder that lost all its files is not there."""
+        if entry.source.given:
+            return "its documents were handed over in Python"
         if entry.source.root is None:
             return "nobody has said where it lies"
         discovery = self._discovery(Path(entry.source.root))
@@ -284,6 +290,9 @@ def _require_name(name: str) -> None:
 
 def _cannot_make_again(source: Source, reason: str) -> str:
     where = f" ('{source.root}')" if source.root else ""
+    if source.given:
+        drop = f"Drop it (rag remove '{source.name}', or build with --prune) and add its documents again"
+        return f"source '{source.name}': {reason}, and what the index has of them is damaged. {drop}"
     move = f"Say where it lies: rag index FOLDER --name '{source.name}'. Or drop it: rag remove '{source.name}'"
     return (
         f"source '{source.name}'{where}: {reason}. What the index has of it was made with other settings or by another "

@@ -18,9 +18,9 @@ from rag.core.errors import IndexProblem
 from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport
-from rag.indexing.indexing import build_here, index_home
 from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
+from rag.indexing.publish import home_of, published
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, HOLD, building, hold_current, newest_stamp
@@ -44,7 +44,7 @@ class _TakeOver:
 
 def shadow_of(path: str | Path) -> Path:
     """Where the shadow of an index lies."""
-    return index_home(path) / SHADOW
+    return home_of(path) / SHADOW
 
 
 def build_shadow(path: str | Path, *, encoder: Any, progress: Progress = silent) -> IndexReport:
@@ -59,7 +59,7 @@ def build_shadow(path: str | Path, *, encoder: Any, progress: Progress = silent)
         IndexProblem: no index, or one without a dense leg; or the disk is full. The index itself is never touched.
         MissingModel: the encoder is not there.
     """
-    home = index_home(path)
+    home = home_of(path)
     shadow = shadow_of(home)
     with LocalIndex.open(home) as live:
         if "dense" not in live.legs:
@@ -79,7 +79,7 @@ def build_shadow(path: str | Path, *, encoder: Any, progress: Progress = silent)
             most_lost=1.0,
             progress=progress,
         )
-        report = build_here(build, shadow)
+        report = published(shadow, build.run)
         write_atomically(shadow / _OF, f"{live.generation}\n")
     return report
 
@@ -90,7 +90,7 @@ def require_fresh(path: str | Path) -> None:
     Raises:
         IndexProblem: it is not.
     """
-    home = index_home(path)
+    home = home_of(path)
     shadow = shadow_of(home)
     if not (shadow / CURRENT).exists():
         raise IndexProblem(f"index '{home}' has no shadow. Build it: rag index --index {home} --shadow --encoder NAME")
@@ -112,7 +112,7 @@ def promote_shadow(path: str | Path) -> None:
         IndexProblem: there is none, it is of an older state, it is damaged, or another process builds here. The index is
             as it was.
     """
-    home = index_home(path)
+    home = home_of(path)
     shadow = shadow_of(home)
     require_fresh(home)
     with LocalIndex.open(shadow) as index:

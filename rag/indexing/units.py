@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from rag.ingest.formats import VERSIONS, parser_of
 from rag.ingest.language import LanguageReader, code_of
 from rag.ingest.ocr import OCR_VERSION, require_ocr
 from rag.ingest.types import ParsedDocument
-from retrievers.index.documents import Documents
+from retrievers.index.documents import StoredDocuments
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Source, SourceRecord
@@ -252,12 +252,21 @@ def _taken_over(
 ) -> Planned:
     """A record whose file is not read. One that loses documents says so in what made it, unless it is out of date anyhow."""
     ids = without.get(record.name, ())
-    made_by, removed = record.made_by, source.removed.get(record.name, ())
-    if ids:
-        former = tuple(sorted(set(removed) - set(ids)))
-        same = [layout for layout in LAYOUTS if maker.made_by(record.name, layout, former) == made_by]
-        made_by = maker.made_by(record.name, same[0], removed) if same else made_by
+    made_by = made_without(record, ids, source, maker)
     return Planned(name=record.name, source=number, made_by=made_by, before=record, removed=ids)
+
+
+def made_without(record: SourceRecord, ids: Collection[str], source: Source, maker: UnitMaker) -> str:
+    """What makes the units of a record that loses the documents `ids`, which its source already says.
+
+    What was handed over is never made again, and says nothing of it.
+    """
+    if not ids or source.given:
+        return record.made_by
+    removed = source.removed.get(record.name, ())
+    former = tuple(sorted(set(removed) - set(ids)))
+    same = [layout for layout in LAYOUTS if maker.made_by(record.name, layout, former) == record.made_by]
+    return maker.made_by(record.name, same[0], removed) if same else record.made_by
 
 
 def write_units(
@@ -265,7 +274,7 @@ def write_units(
     maker: UnitMaker,
     writer: DocumentsWriter,
     *,
-    previous: Documents | None,
+    previous: StoredDocuments | None,
     progress: Progress,
 ) -> tuple[list[SourceRecord | None], list[Problem]]:
     """Write the units of all files, in order. A file that cannot be read to its end is left out whole: None."""
@@ -283,7 +292,9 @@ def write_units(
     return records, problems
 
 
-def _copy(each: Planned, before: SourceRecord, writer: DocumentsWriter, previous: Documents) -> SourceRecord | None:
+def _copy(
+    each: Planned, before: SourceRecord, writer: DocumentsWriter, previous: StoredDocuments
+) -> SourceRecord | None:
     """Rows as they are, but for documents that go; None where none is left."""
     first_row = len(writer)
     goes = frozenset(each.removed) if each.file is None else frozenset[str]()

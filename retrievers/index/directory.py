@@ -17,15 +17,16 @@ from rag.core.progress import Progress, silent
 from rag.core.types import Where
 from retrievers.index.access import CODES, KEPT_BYTES, LABELS, AccessTable
 from retrievers.index.digests import CheckedFiles
-from retrievers.index.documents import TABLES, Documents
+from retrievers.index.documents import TABLES, StoredDocuments
 from retrievers.index.filters import MetadataFilter
 from retrievers.index.generations import Held, hold_current, newest_stamp
 from retrievers.index.manifest import Manifest, read_manifest
 from retrievers.index.matching import missing_leg, require_match
+from retrievers.index.parts import Part, Parts
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import SOURCES
 from retrievers.index.versions import VersionTable
-from retrievers.legs.protocol import Leg, Opening
+from retrievers.legs.protocol import Leg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,20 +34,21 @@ if TYPE_CHECKING:
 
     from retrievers.index.near_duplicates import NearDuplicates
 
-Part = TypeVar("Part")
+Opened = TypeVar("Opened")
 
 
 class LocalIndex:
     """One generation of an index directory, kept as it was opened whatever is built meanwhile.
 
-    Every part is built from the manifest, none from configuration. Safe to share between threads. `close`
-    lets a later build remove this generation; what is loaded stays usable.
+    Everything is built from the manifest, nothing from configuration. Safe to share between threads. `close` lets a later
+    build remove this generation; what is loaded stays usable. `stored`: the parts that its documents and legs lie in, most
+    often one.
     """
 
-    def __init__(self, path: Path, held: Held, manifest: Manifest, files: CheckedFiles) -> None:
-        self.path, self.manifest = path, manifest
+    def __init__(self, path: Path, held: Held, manifest: Manifest, files: CheckedFiles, parts: Parts) -> None:
+        self.path, self.manifest, self.stored = path, manifest, parts
         self._held, self._files = held, files
-        self._parts: dict[str, Any] = {}
+        self._opened: dict[str, Any] = {}
         self._legs: dict[str, Leg] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._last_mask: tuple[Filter | None, NDArray[np.bool_] | None] | None = None
@@ -62,12 +64,17 @@ class LocalIndex:
         held = hold_current(path)
         try:
             manifest = read_manifest(held.folder, name=str(path), sha256=held.sha256)
-            return cls(
-                path,
-                held,
-                manifest,
-                CheckedFiles(held.folder, manifest.files, name=str(path), known=(*TABLES, SOURCES)),
-            )
+            if not manifest.parts:
+                part = Part.of(held.folder, manifest, index=str(path), known=(*TABLES, SOURCES))
+                return cls(path, held, manifest, part.files, Parts([part], [None]))
+            files = CheckedFiles(held.folder, manifest.files, name=str(path), known=(SOURCES,))
+            parts = Parts.listed(path, held.folder, manifest.parts, files, index=str(path))
+            if len(parts.rows) != manifest.corpus.n_units:
+                raise IndexProblem(
+                    f"index '{path}' is damaged: {len(parts.rows):,} documents in its parts, "
+                    f"{manifest.corpus.n_units:,} by its manifest. Build the index again: rag index --index {path}"
+                )
+            return cls(path, held, manifest, files, parts)
         except BaseException:
             held.close()
             raise
@@ -107,21 +114,13 @@ class LocalIndex:
 
     def file(self, name: str) -> Path:
         """Where a file of this generation is, once its content is known to be as it was written."""
-        return self._checked(name) / name
+        self._files.require(name)
+        return self._held.folder / name
 
     @property
-    def documents(self) -> Documents:
+    def documents(self) -> StoredDocuments:
         """All units, by row."""
-        return self._once("documents", self._open_documents)
-
-    def _open_documents(self) -> Documents:
-        documents = Documents(self._checked("documents."))
-        if len(documents) != len(self):
-            raise IndexProblem(
-                f"index '{self.name}' is damaged: {len(documents):,} documents, {len(self):,} by its manifest. "
-                f"Build the index again: rag index --index {self.name}"
-            )
-        return documents
+        return self._once("documents", lambda: self.stored.documents)
 
     def leg(self, name: str) -> Any:
         """A leg, opened once.
@@ -131,9 +130,7 @@ class LocalIndex:
         """
 
         def open_leg() -> Leg:
-            facts = self.facts(name)
-            opening = Opening(folder=self._checked(f"{name}/") / name, facts=facts, mask=self.mask)
-            self._legs[name] = leg_kind(name).open(opening)
+            self._legs[name] = self.stored.leg(name, self.facts(name), self.mask)
             return self._legs[name]
 
         return self._once(f"leg {name}", open_leg)
@@ -141,14 +138,7 @@ class LocalIndex:
     @property
     def near_duplicates(self) -> NearDuplicates:
         """Which units say nearly the same. An index from before this was kept has none until it is built again."""
-        return self._once("near-duplicates", self._read_duplicates)
-
-    def _read_duplicates(self) -> NearDuplicates:
-        from retrievers.index.near_duplicates import DUPLICATES, NearDuplicates
-
-        if DUPLICATES not in self.manifest.files:
-            return NearDuplicates.none()
-        return NearDuplicates.read(self.file(DUPLICATES))
+        return self._once("near-duplicates", lambda: self.stored.near_duplicates(self.documents))
 
     def facts(self, leg: str) -> Mapping[str, Any]:
         """What the leg was built with.
@@ -178,7 +168,6 @@ class LocalIndex:
         return self.manifest.settings.reading.access is not None or LABELS in files or CODES in files
 
     def _read_access(self) -> AccessTable:
-        self._checked("access.")
         table = AccessTable.read(self.file(LABELS), self.file(CODES))
         if len(table.codes) != len(self):
             raise IndexProblem(f"index '{self.name}' has labels for {len(table.codes):,} of {len(self):,} passages")
@@ -221,6 +210,8 @@ class LocalIndex:
             IndexProblem: lists all files that differ.
         """
         self._files.verify(progress=progress)
+        if self.manifest.parts:
+            self.stored.verify(progress=progress)
 
     def health(self, leg: str) -> list[str]:
         """Sentences on what a leg needs beside its files, where that is here."""
@@ -232,12 +223,12 @@ class LocalIndex:
         Raises:
             MissingModel: the encoder is not here yet.
         """
-        needs = [Need(what="documents", n_bytes=self._n_bytes("documents."), mapped=True)]
+        needs = [Need(what="documents", n_bytes=self.stored.n_bytes("documents."), mapped=True)]
         if self.labelled:
-            needs.append(Need(what="who may read what", n_bytes=self._n_bytes("access.") + KEPT_BYTES))
+            needs.append(Need(what="who may read what", n_bytes=self.stored.n_bytes("access.") + KEPT_BYTES))
         for leg in self.legs:
             if leg in legs:
-                needs += leg_kind(leg).memory(self.facts(leg), self._n_bytes(f"{leg}/"))
+                needs += leg_kind(leg).memory(self.facts(leg), self.stored.n_bytes(f"{leg}/"))
         return needs
 
     def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -265,15 +256,8 @@ class LocalIndex:
     def __repr__(self) -> str:
         return f"<Index '{self.path}': {len(self):,} units, {' and '.join(self.legs)}>"
 
-    def _n_bytes(self, prefix: str) -> int:
-        return sum(facts.size_bytes for name, facts in self.manifest.files.items() if name.startswith(prefix))
-
-    def _checked(self, prefix: str) -> Path:
-        self._files.require(prefix)
-        return self._held.folder
-
-    def _once(self, name: str, make: Callable[[], Part]) -> Part:
+    def _once(self, name: str, make: Callable[[], Opened]) -> Opened:
         with self._locks.setdefault(name, threading.Lock()):
-            if name not in self._parts:
-                self._parts[name] = make()
-            return cast(Part, self._parts[name])
+            if name not in self._opened:
+                self._opened[name] = make()
+            return cast(Opened, self._opened[name])

@@ -39,8 +39,30 @@ def key_of(doc_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(doc_id.encode(), digest_size=8).digest(), "little")
 
 
-class Documents(DocumentTable):
-    """All units of an index in row order, safe to read from any thread.
+class StoredDocuments(DocumentTable):
+    """Documents as a build wrote them."""
+
+    @abstractmethod
+    def line(self, row: int) -> bytes:
+        """The stored line of a row, with its line feed."""
+
+    @property
+    def index_texts(self) -> Sequence[str]:
+        """What legs index, by row; read from the file each time it is asked for."""
+        return _IndexTexts(self)
+
+    def texts_for(self, kinds: frozenset[str]) -> Sequence[str]:
+        """What a leg indexes that reads these kinds: texts, those of documents that hold such contents with them."""
+        return self.index_texts if kinds == TEXT_ALONE else _IndexTexts(self, kinds)
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """ISO 639 codes by row, empty where the metadata says none; read from the file each time they are asked for."""
+        return _Languages(self)
+
+
+class Documents(StoredDocuments):
+    """All units of an index, or of a part of one, in row order, safe to read from any thread.
 
     Raises:
         IndexProblem: the files do not fit together.
@@ -112,20 +134,6 @@ class Documents(DocumentTable):
         row = self.within(row)
         return self._lines[self._offsets[row] : self._offsets[row + 1]]
 
-    @property
-    def index_texts(self) -> Sequence[str]:
-        """What legs index, by row; read from the file each time it is asked for."""
-        return _IndexTexts(self)
-
-    def texts_for(self, kinds: frozenset[str]) -> Sequence[str]:
-        """What a leg indexes that reads these kinds: texts, those of documents that hold such contents with them."""
-        return self.index_texts if kinds == TEXT_ALONE else _IndexTexts(self, kinds)
-
-    @property
-    def languages(self) -> Sequence[str]:
-        """ISO 639 codes by row, empty where the metadata says none; read from the file each time they are asked for."""
-        return _Languages(self)
-
     def _decode(self, row: int) -> Document:
         try:
             fields = json.loads(self.line(row))
@@ -156,7 +164,7 @@ class Documents(DocumentTable):
 class _OfDocuments(Sequence[str]):
     """Something of each document, made when it is asked for."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: StoredDocuments) -> None:
         self._documents = documents
 
     def __len__(self) -> int:
@@ -179,7 +187,7 @@ class _OfDocuments(Sequence[str]):
 
 
 class _IndexTexts(_OfDocuments):
-    def __init__(self, documents: Documents, kinds: frozenset[str] = TEXT_ALONE) -> None:
+    def __init__(self, documents: StoredDocuments, kinds: frozenset[str] = TEXT_ALONE) -> None:
         super().__init__(documents)
         self._kinds = kinds
 

@@ -14,7 +14,7 @@ from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters import Condition, Where, conditions, fold, parse_where
 from rag.core.filters.values import name_of
 from retrievers.index.columns import Column
-from retrievers.index.documents import Documents
+from retrievers.index.documents import StoredDocuments
 
 Mask = NDArray[np.bool_]
 
@@ -29,7 +29,7 @@ class MetadataFilter:
     distinct value; later ones cost what their matches cost. What a filter means says `rag.core.filters.matches`.
     """
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: StoredDocuments) -> None:
         self._documents = documents
         self._columns: dict[str, Column] = {}
         self._known: frozenset[str] | None = None

@@ -3,18 +3,20 @@
     DIR/ragline.lock        who builds here; also marks the folder as an index directory
     DIR/CURRENT             name of the generation that readers open, and sha256 of its manifest
     DIR/generation-000007   finished, never changed again
+    DIR/parts/part-000012   what generations share, finished with the first that lists it in its manifest
     DIR/building-000008     being written; what a kill leaves of it is removed by the next build
     DIR/work                what a killed build keeps for the next one; removed when a build succeeds
 
 A generation becomes current in one rename, after everything in it has reached the disk. A reader holds a
-shared lock on its generation, and a builder removes only generations that nobody holds. This module does not
-know what is inside one.
+shared lock on its generation, and a builder removes only generations that nobody holds, and parts that no generation
+lists. Of what is inside one, this module knows that list alone.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import logging
 import os
 import re
@@ -35,6 +37,9 @@ LOCK = "ragline.lock"
 HOLD = "manifest.json"
 """Every generation has this file; readers lock it, and it is the first to go when a generation is removed."""
 
+PARTS = "parts"
+PART = re.compile(r"part-\d{6,12}")
+
 _GENERATION = re.compile(r"generation-(\d{6,12})")
 _CURRENT = re.compile(rf"({_GENERATION.pattern})(?: ([0-9a-f]{{64}}))?")
 """Versions before this one wrote no digest."""
@@ -50,6 +55,24 @@ class Building:
     folder: Path
     work: Path
     previous: Path | None
+
+    def new_part(self) -> Path:
+        """An empty folder for a part. It stays if the manifest of this generation lists it under `parts` by its name."""
+        parts = self.home / PARTS
+        parts.mkdir(exist_ok=True)
+        taken = [int(entry.name[5:]) for entry in parts.iterdir() if PART.fullmatch(entry.name)]
+        part = parts / f"part-{1 + max(taken, default=0):06d}"
+        part.mkdir()
+        return part
+
+    def adopt(self, generation: Path) -> Path:
+        """A part with the files of a generation, which are not copied where the file system has links.
+
+        The manifest is copied: readers lock it, and a lock is on a file, not on a name.
+        """
+        part = self.new_part()
+        shutil.copytree(generation, part, copy_function=_link, dirs_exist_ok=True)
+        return part
 
 
 class Held:
@@ -206,10 +229,11 @@ def _only_builder(home: Path) -> Iterator[None]:
 
 def _publish(home: Path, draft: Path, published: Path) -> None:
     """Everything to disk, then two renames. Readers see the old generation until the second, then the new."""
-    for folder, _, names in os.walk(draft):
-        for name in names:
-            _sync(Path(folder, name))
-        _sync(Path(folder))
+    _sync_all(draft)
+    for part in _parts_of(draft) or ():
+        _sync_all(home / PARTS / part)
+    if (home / PARTS).exists():
+        _sync(home / PARTS)
     os.rename(draft, published)
     _sync(home)
     proposal = home / f"{CURRENT}.next"
@@ -220,12 +244,40 @@ def _publish(home: Path, draft: Path, published: Path) -> None:
 
 
 def _remove(home: Path, *, keep: Path | None) -> None:
-    """Remove drafts and, if it is known what to keep, other generations that no reader holds."""
+    """Remove drafts and, if it is known what to keep, other generations that no reader holds, and parts that none lists."""
     for entry in list(home.iterdir()):
         if _BUILDING.fullmatch(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
         elif keep and _GENERATION.fullmatch(entry.name) and entry != keep:
             _remove_unless_held(entry)
+    if not keep or not (home / PARTS).exists():
+        return
+    listed = [_parts_of(generation) for generation in generations(home)]
+    if None not in listed:
+        named = {name for names in listed for name in names or ()}
+        for entry in list((home / PARTS).iterdir()):
+            if PART.fullmatch(entry.name) and entry.name not in named:
+                shutil.rmtree(entry, ignore_errors=True)
+        with suppress(OSError):
+            (home / PARTS).rmdir()  # unless some part is there
+
+
+def _parts_of(generation: Path) -> list[str] | None:
+    """Names of the parts that a generation lists; None where it cannot be read."""
+    try:
+        parts = json.loads((generation / HOLD).read_bytes()).get(PARTS, [])
+        return [str(part["name"]) for part in parts]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        if Path(source).name == HOLD:
+            raise OSError(errno.EPERM, "a copy is wanted")
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _remove_unless_held(generation: Path) -> None:
@@ -254,6 +306,13 @@ def _lock(descriptor: int, kind: int) -> bool:
             return False
         log.warning("this file system has no locks (%s): do not build one index from two processes", cause.strerror)
     return True
+
+
+def _sync_all(whole: Path) -> None:
+    for folder, _, names in os.walk(whole):
+        for name in names:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
 
 
 def _sync(path: Path) -> None:

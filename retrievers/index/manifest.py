@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from rag.core.errors import IndexProblem, did_you_mean
 from retrievers.index import old_formats
 from retrievers.index.digests import FileFacts
+from retrievers.index.generations import PART
 from retrievers.index.kinds import HoldsKinds
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import ROOTS
@@ -20,7 +21,7 @@ from retrievers.legs import LEGS
 
 FORMAT_VERSION = 5
 """The newest that this version reads. 4 is 3 with units that share metadata (`retrievers.index.shared`), 5 is 4 with labels
-that say who may read them (`retrievers.index.access`), which an older version would not look at."""
+that say who may read them (`retrievers.index.access`), or with documents and legs in parts (`retrievers.index.parts`)."""
 
 MANIFEST = "manifest.json"
 _LARGEST_MANIFEST_BYTES = 16_000_000
@@ -39,11 +40,22 @@ class CorpusFacts(_Facts, HoldsKinds):
     n_units: Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
+class PartFacts(_Facts):
+    """A part of an index. `sha256`: of its manifest. `identity`: see `Manifest`. `n_removed`: of its rows are gone."""
+
+    name: Annotated[str, Field(pattern=rf"^{PART.pattern}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    identity: str
+    n_removed: Annotated[int, Field(ge=0)] = 0
+
+
 class Manifest(_Facts):
     """How an index was made.
 
     `settings` is what was asked for, defaults filled in; `legs` is what came of it: the facts that each leg was built
-    with, in the order of building. `ruler`: the tokens that chunks were measured in.
+    with, in the order of building. `ruler`: the tokens that chunks were measured in. `parts`: in the order of their rows,
+    where documents and legs lie in parts; `corpus` is then what is left of all, and of what facts count (`n_...`) each
+    part has its share, removed rows too.
     """
 
     format_version: int
@@ -54,6 +66,7 @@ class Manifest(_Facts):
     corpus: CorpusFacts
     ruler: dict[str, JsonValue]
     files: dict[str, FileFacts]
+    parts: tuple[PartFacts, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -78,6 +91,8 @@ class Manifest(_Facts):
         same version."""
         said = self._said()
         del said["created"]
+        if self.parts:  # what they are, and not what they are called or when they were made
+            said["parts"] = [[part.identity, part.n_removed] for part in self.parts]
         said["files"] = {name: facts for name, facts in said["files"].items() if name != ROOTS}
         return hashlib.sha256(to_json(said, inf_nan_mode="null")).hexdigest()
 
@@ -91,6 +106,8 @@ class Manifest(_Facts):
         if self.format_version < 3:
             return old_formats.written(said, self.format_version)
         said["settings"] = self.settings.counted(self.legs)
+        if not self.parts:
+            del said["parts"]
         return said
 
 

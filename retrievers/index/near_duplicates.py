@@ -1,8 +1,9 @@
 """Units that say nearly the same: which they are is known when an index is built, and kept beside its documents.
 
-    duplicates.npy   int32 [n, 2], (row, first row of its group) of every unit in a group, rows ascending
+    duplicates.npy        int32 [m, 2], (row, first row of its group) of every unit in a group, rows ascending
+    duplicates_keys.npy   uint32 [n, 16], what units are looked up by: those of parts that are joined need no second reading
 
-There is no such file where there are none, so such an index is what it was before. Nothing is left out of an index.
+There is no first file where there are none. Nothing is left out of an index.
 
 Two units are near-duplicates where at least `LEAST` of all their three-word runs are in both (Jaccard; Broder 1997). Candidates
 come from one-permutation MinHash (Li, Owen and Zhang, NIPS 2012), a pass over the words of a unit; every candidate is
@@ -25,7 +26,7 @@ from rag.core.errors import IndexProblem
 from rag.core.types import Document
 from retrievers.stores.arrays import load_array
 
-DUPLICATES = "duplicates.npy"
+DUPLICATES, KEYS = "duplicates.npy", "duplicates_keys.npy"
 LEAST = 0.8
 _RUN = 3
 _BANDS, _PER_BAND = 16, 4  # two units of Jaccard 0.8 meet in some band with probability 0.9998, of 0.5 with 0.64
@@ -37,6 +38,7 @@ _ASCII_WORD = re.compile("\\w+", re.ASCII)
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
 
 Pairs = NDArray[np.int32]
+Keys = NDArray[np.uint32]
 
 
 class NearDuplicates:
@@ -79,22 +81,47 @@ class NearDuplicates:
         return cls(np.empty((0, 2), np.int32))
 
 
-def write_duplicates(folder: Path, documents: Sequence[Document]) -> int:
-    """Write the file, if there are any. Returns how many units are in a group."""
-    pairs = near_duplicates(documents)
+def write_duplicates(folder: Path, documents: Sequence[Document], keys: Keys | None = None) -> int:
+    """Write the files. Returns how many units are in a group. `keys`: of these documents, where they are known."""
+    keys = keys_of(documents) if keys is None else keys
+    np.save(folder / KEYS, keys)
+    pairs = near_duplicates(documents, keys)
     if len(pairs):
         np.save(folder / DUPLICATES, pairs)
     return len(pairs)
 
 
-def near_duplicates(documents: Sequence[Document]) -> Pairs:
-    """(row, first row of its group), int32 [n, 2], of all units that have a near-duplicate. 64 bytes a unit in memory.
-
-    Each unit of a group is a near-duplicate of the group's first. The same documents in the same order give the same.
-    """
+def keys_of(documents: Sequence[Document]) -> Keys:
+    """uint32 [n, bands]: what units are looked up by."""
     keys = np.zeros((len(documents), _BANDS), dtype=np.uint32)
     for row, document in enumerate(documents):
         keys[row] = _band_keys(document.text)
+    return keys
+
+
+def read_keys(path: Path, *, n: int) -> Keys:
+    """Those in a file, memory-mapped.
+
+    Raises:
+        IndexProblem: they are not those of so many units.
+    """
+    keys = load_array(path)
+    if keys.dtype != np.uint32 or keys.shape != (n, _BANDS):
+        raise IndexProblem(
+            f"'{path}' is {keys.dtype} {list(keys.shape)}, not uint32 {[n, _BANDS]}. Build the index again"
+        )
+    return keys
+
+
+def near_duplicates(documents: Sequence[Document], keys: Keys | None = None) -> Pairs:
+    """(row, first row of its group), int32 [n, 2], of all units that have a near-duplicate.
+
+    Each unit of a group is a near-duplicate of the group's first. The same documents in the same order give the same.
+
+    Args:
+        keys: of these documents, where they are known (`keys_of`).
+    """
+    keys = keys_of(documents) if keys is None else keys
     group_of: dict[int, int] = {}
     runs_of = lru_cache(maxsize=64)(lambda row: (_runs(documents[row].text), documents[row].contents))
     for row, earlier in _candidates(keys):

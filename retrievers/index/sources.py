@@ -7,17 +7,29 @@ roots.json    the sources, in the order of their rows: where each lies, and how 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
 from rag.core.errors import IndexProblem
 from retrievers.index.kinds import without_nothing
 
 SOURCES = "sources.json"
 ROOTS = "roots.json"
+
+GIVEN = "given"
+"""Name of the source of documents that were handed over, where no other has it."""
 
 EARLIER = "earlier"
 """Name of what an index of a version before this one held, until a build finds where it lies."""
@@ -52,7 +64,7 @@ class Source(BaseModel):
     `root`: its absolute path; None where an index of an older version does not say. Names of its files are
     `name/relative path`, that of a source which is a file is `name`. `bare`: without the name in front, as older
     versions had them. `removed`: file -> ids of its documents that stay out whatever the source holds; none for the
-    whole file.
+    whole file. `given`: its documents were handed over in Python, so there is no place to read them again from.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,6 +73,13 @@ class Source(BaseModel):
     bare: bool = False
     removed: dict[str, tuple[str, ...]] = {}
     n_files: int = 0
+    given: bool = False
+
+    @model_serializer(mode="wrap")
+    def _said(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `given` where it is not so: older versions read what they can."""
+        said: dict[str, Any] = serialise(self)
+        return said if self.given else {name: value for name, value in said.items() if name != "given"}
 
     def file_name(self, relative: str) -> str:
         """Name of a file by its path below the root; `.` is the root itself."""
@@ -144,8 +163,42 @@ def corpus_sha256(files: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
+def together(records: Iterable[SourceRecord]) -> SourceRecord:
+    """One record of documents that were handed over in several calls, whose rows follow one another."""
+    first, *others = records
+    for other in others:
+        languages = Counter(dict(first.languages)) + Counter(dict(other.languages))
+        first = replace(
+            first,
+            sha256=hashlib.sha256(f"{first.sha256} {other.sha256}".encode()).hexdigest(),
+            n_units=first.n_units + other.n_units,
+            n_documents=first.n_documents + other.n_documents,
+            problems=(*first.problems, *other.problems),
+            kinds=tuple(sorted({*first.kinds, *other.kinds})),
+            languages=tuple(sorted(languages.items())),
+        )
+    return first
+
+
+def given_name(holdings: Iterable[Holding]) -> str:
+    """What the source of documents that are handed over is called, and its one record: as it is, or as nothing else is."""
+    holdings = tuple(holdings)
+    if own := [holding.source.name for holding in holdings if holding.source.given]:
+        return own[0]
+    taken = {holding.source.name for holding in holdings} | {
+        each.name for holding in holdings for each in holding.records
+    }
+    n, name = 1, GIVEN
+    while name in taken:
+        n += 1
+        name = f"{GIVEN}~{n}"
+    return name
+
+
 def with_removed(source: Source, more: Mapping[str, Iterable[str]]) -> Source:
-    """The source with more that stays out: file -> ids, none for the whole file."""
+    """The source with more that stays out: file -> ids, none for the whole file. What was handed over is never read again."""
+    if source.given:
+        return source
     removed = dict(source.removed)
     for name, ids in more.items():
         ids = tuple(ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from rag.core.contents import TEXT_ALONE
 from rag.core.memory import Need
 from rag.core.progress import Progress
 from rag.core.types import Where
+from retrievers.stores.chain_rows import ChainRows
 
 MADE_BY = "encoder"
 """The fact that says what made a leg: `LegMaker.describe` of the time."""
@@ -147,6 +148,21 @@ class Opening:
     mask: Mask
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainOpening:
+    """A leg that lies in several parts. `parts`: folder and facts in each; `facts`: of the whole."""
+
+    parts: Sequence[tuple[Path, Facts]]
+    rows: ChainRows
+    facts: Facts
+    mask: Mask
+
+    @property
+    def folders(self) -> list[Path]:
+        """The leg's own in each part."""
+        return [folder for folder, _ in self.parts]
+
+
 class Leg(Protocol):
     """An opened leg. What its search takes and gives is between it and its retrievers; it takes filters as they are."""
 
@@ -218,6 +234,37 @@ class LegKind(Protocol):
             RagError: it is not.
         """
         return []
+
+
+@runtime_checkable
+class Chains(Protocol):
+    """A kind of leg that can lie in several parts, and answers then as one built of all of them, to the last bit."""
+
+    def chains(self, facts: Facts) -> bool:
+        """Whether a leg with these facts can. An index with one that cannot is written anew when documents are added."""
+        ...
+
+    def open_chain(self, opening: ChainOpening) -> Leg:
+        """The parts as one, over the rows that are left of them.
+
+        Raises:
+            IndexProblem: a file is damaged, or is not what the facts say.
+        """
+        ...
+
+
+@runtime_checkable
+class Merges(Protocol):
+    """A kind of leg that can write what is left of its parts as one leg, without reading a text."""
+
+    def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
+        """Write into `folder`, which is empty, and return the facts.
+
+        Raises:
+            IndexProblem: a file is damaged, or is not what the facts say.
+            OSError: the disk is full.
+        """
+        ...
 
 
 def settled(facts: Facts) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class ColumnBlocks:
             VectorFile(self._folder / "impacts.npy", np.float32) as impacts,
             VectorFile(self._folder / "rows.npy", np.int32) as all_rows,
         ):
-            for terms, rows, values in self._merged(_bounds(starts, self._most)):
+            for terms, rows, values in self._merged(bounds(starts, self._most)):
                 impacts.append(weigh(terms, rows, values))
                 all_rows.append(rows)
 
@@ -115,7 +115,7 @@ class ColumnBlocks:
         self._aside.close()
 
 
-def _bounds(starts: NDArray[np.int64], most: int) -> NDArray[np.int32]:
+def bounds(starts: NDArray[np.int64], most: int) -> NDArray[np.int32]:
     """Terms that begin a stretch of at most so many postings, or of one term; and the number of terms."""
     bounds, n_terms = [0], len(starts) - 1
     while bounds[-1] < n_terms:

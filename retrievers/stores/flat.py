@@ -6,6 +6,7 @@ written, and takes no row filter that skips reading. Its brute-force kernel give
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
+from retrievers.stores.chain_rows import ChainedArray, ChainRows
 from retrievers.stores.reserved import reserved_array
 
 _FILE = "vectors.npy"
 _BLOCK = 32768  # rows: 48 MiB at 384 numbers, what a filter copies at once
 
 
-def write(vectors: NDArray[np.float32], folder: Path, *, progress: Progress = silent) -> None:
+def write(vectors: NDArray[np.float32] | ChainedArray, folder: Path, *, progress: Progress = silent) -> None:
     n = len(vectors)
     if n == 0:
-        np.save(folder / _FILE, vectors, allow_pickle=False)
+        np.save(folder / _FILE, vectors[:], allow_pickle=False)
         return
     out = reserved_array(folder / _FILE, vectors.shape)
     for start in range(0, n, _BLOCK):
@@ -32,17 +34,39 @@ def write(vectors: NDArray[np.float32], folder: Path, *, progress: Progress = si
 
 
 def read(folder: Path) -> MappedStore:
+    return MappedStore(_load(folder))
+
+
+def read_chain(folders: Sequence[Path], rows: ChainRows) -> MappedStore:
+    """Vectors that lie in parts. Blocks have the rows that those of one file have, so scores are the same to the last bit."""
+    return MappedStore(chained(folders, rows))
+
+
+def chained(folders: Sequence[Path], rows: ChainRows) -> ChainedArray:
+    """The vectors themselves.
+
+    Raises:
+        ValueError: parts are of other sizes than their rows say, or of different ones.
+    """
+    parts = [_load(folder) for folder in folders]
+    if [len(part) for part in parts] != [*rows.sizes] or len({(part.dtype, part.shape[1:]) for part in parts}) != 1:
+        raise ValueError("its parts do not fit together")
+    return ChainedArray(parts, rows)
+
+
+def _load(folder: Path) -> NDArray[np.float32]:
     path = folder / _FILE
     try:
-        return MappedStore(np.load(path, mmap_mode="r", allow_pickle=False))
+        vectors: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError:  # an empty array cannot be mapped
-        return MappedStore(np.load(path, allow_pickle=False))
+        vectors = np.load(path, allow_pickle=False)
+    return vectors
 
 
 class MappedStore:
     """Exact search over float32 [n, dim]."""
 
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
+    def __init__(self, vectors: NDArray[np.float32] | ChainedArray) -> None:
         if vectors.ndim != 2 or vectors.dtype != np.float32:
             raise ValueError(f"vectors must be float32 [n, dim], got {vectors.dtype} {vectors.shape}")
         self._vectors = vectors

@@ -131,12 +131,8 @@ class Postings:
     def impact(self, term: str, row: int) -> tuple[float, bool]:
         """What a known term adds to a row's score, and whether the row has it. One without adds the floor."""
         number = self._numbers[term]
-        column = slice(self._starts[number], self._starts[number + 1])
-        rows = self._rows[column]
-        place = int(np.searchsorted(rows, row))
-        there = place < len(rows) and int(rows[place]) == row
         floor = 0.0 if self._floor is None else float(self._floor[number])
-        return floor + (float(self._impacts[column][place]) if there else 0.0), there
+        return impact_of(row, *self._column(number), floor)
 
     def compile(self) -> None:
         """Get bm25s' numba backend ready, which takes seconds once per process. Later batches use it."""
@@ -217,25 +213,12 @@ class Postings:
         return left
 
     def _search_numpy(self, query: Weighted, *, k: int, mask: NDArray[np.bool_] | None) -> Found:
-        scores = np.zeros(self._n_docs, dtype=np.float32)
-        # A score above zero shows that a document has a term, unless weights are negative or so small that
-        # impacts vanish.
-        touched = None if min(query.values(), default=1) > 1e-6 else np.zeros(self._n_docs, dtype=np.bool_)
-        for number, weight in self._known(query):
-            column = slice(self._starts[number], self._starts[number + 1])
-            rows, impacts = self._rows[column], self._impacts[column]
-            if weight in REPEATS:
-                for _ in range(int(weight)):
-                    scores[rows] += impacts
-            else:
-                scores[rows] += impacts * np.float32(weight)
-            if touched is not None:
-                touched[rows] = True
-        hits = scores > 0 if touched is None else touched
-        if mask is not None:
-            hits &= mask
-        rows = np.flatnonzero(hits).astype(np.int32)
-        return best(rows, scores[rows], k=k)
+        columns = [(*self._column(number), weight) for number, weight in self._known(query)]
+        return sum_columns(columns, n_docs=self._n_docs, k=k, mask=mask)
+
+    def _column(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        column = slice(self._starts[number], self._starts[number + 1])
+        return self._rows[column], self._impacts[column]
 
     def _floor_of(self, query: Weighted) -> float:
         assert self._floor is not None
@@ -244,6 +227,41 @@ class Postings:
     def _known(self, query: Weighted) -> list[tuple[int, float]]:
         numbers = self._numbers
         return [(numbers[term], weight) for term, weight in query.items() if term in numbers]
+
+
+def impact_of(row: int, rows: NDArray[np.int32], impacts: NDArray[np.float32], floor: float) -> tuple[float, bool]:
+    """What a column adds to a row's score, and whether the row is in it."""
+    place = int(np.searchsorted(rows, row))
+    there = place < len(rows) and int(rows[place]) == row
+    return floor + (float(impacts[place]) if there else 0.0), there
+
+
+def sum_columns(
+    columns: Sequence[tuple[NDArray[np.int32], NDArray[np.float32], float]],
+    *,
+    n_docs: int,
+    k: int,
+    mask: NDArray[np.bool_] | None,
+) -> Found:
+    """The k best rows by the sum of weight times impact, in numpy. `columns`: rows, impacts and weight of each term."""
+    scores = np.zeros(n_docs, dtype=np.float32)
+    # A score above zero shows that a document has a term, unless weights are negative or so small that
+    # impacts vanish.
+    least = min((weight for _, _, weight in columns), default=1.0)
+    touched = None if least > 1e-6 else np.zeros(n_docs, dtype=np.bool_)
+    for rows, impacts, weight in columns:
+        if weight in REPEATS:
+            for _ in range(int(weight)):
+                scores[rows] += impacts
+        else:
+            scores[rows] += impacts * np.float32(weight)
+        if touched is not None:
+            touched[rows] = True
+    hits = scores > 0 if touched is None else touched
+    if mask is not None:
+        hits &= mask
+    rows = np.flatnonzero(hits).astype(np.int32)
+    return best(rows, scores[rows], k=k)
 
 
 def _repeated(query: Weighted) -> list[str]:

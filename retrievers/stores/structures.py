@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from rag.core.progress import Progress
 from retrievers.stores import faiss_store, flat
+from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.vectors import VectorStore
 
 
@@ -26,6 +28,12 @@ class Flat:
 
     def open(self, folder: Path, *, storage: str) -> VectorStore:
         return flat.read(folder) if self.exact(storage) else faiss_store.read(folder)
+
+    def open_chain(self, folders: Sequence[Path], rows: ChainRows) -> VectorStore:
+        return flat.read_chain(folders, rows)
+
+    def merge(self, folders: Sequence[Path], rows: ChainRows, folder: Path) -> None:
+        flat.write(flat.chained(folders, rows), folder)
 
 
 class Hnsw:

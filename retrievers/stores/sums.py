@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from time import perf_counter
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
+from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.hits import tied
 from retrievers.stores.postings import Columns, Engine
 
@@ -42,10 +43,7 @@ class Sums:
         self, query: Mapping[int, float], *, k: int, mask: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Rows, ascending, and their sums above 0: the k best that the mask lets through, and all that tie with the last."""
-        sums = self.of(query)
-        hits = sums > 0 if mask is None else (sums > 0) & mask
-        rows = tied(np.where(hits, sums, -np.inf), k)
-        return rows, sums[rows]
+        return _best(self.of(query), k=k, mask=mask)
 
     def of(self, query: Mapping[int, float]) -> NDArray[np.float64]:
         """float64 [n_docs]: the sums; 0 where nothing is shared. Only the postings of the query's columns are read."""
@@ -82,6 +80,27 @@ class Sums:
             if len(starts) and (int(starts[0]) < 0 or int(starts[-1]) > len(rows) or bool((np.diff(starts) < 0).any())):
                 raise IndexProblem("the columns of an index overlap. Build the index again")
             self._compiled = _adder()
+
+
+class ChainedSums:
+    """The same over the postings of several parts, and what is left of their rows."""
+
+    def __init__(self, parts: Sequence[Sums], rows: ChainRows) -> None:
+        self._parts, self._rows = parts, rows
+
+    def best(
+        self, query: Mapping[int, float], *, k: int, mask: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """See `Sums.best`."""
+        return _best(self._rows.joined([part.of(query) for part in self._parts]), k=k, mask=mask)
+
+
+def _best(
+    sums: NDArray[np.float64], *, k: int, mask: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    hits = sums > 0 if mask is None else (sums > 0) & mask
+    rows = tied(np.where(hits, sums, -np.inf), k)
+    return rows, sums[rows]
 
 
 @cache

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.progress import Progress
+from retrievers.stores.chain_rows import ChainRows
 
 Hits = tuple[NDArray[np.int32], NDArray[np.float32]]
 """Rows and scores, both [n_queries, k], best first; short rows end in -1 and -inf."""
@@ -39,5 +41,28 @@ class VectorStructure(Protocol):
 
         Raises:
             OSError, EOFError, ValueError, RuntimeError: it cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class ChainsVectors(Protocol):
+    """A structure whose exact storage can lie in parts, and is then searched to the same bits as one."""
+
+    def exact(self, storage: str) -> bool: ...
+
+    def open_chain(self, folders: Sequence[Path], rows: ChainRows) -> VectorStore:
+        """What `write` wrote into each folder, as one, over the rows that are left.
+
+        Raises:
+            OSError, EOFError, ValueError, RuntimeError: it cannot be read.
+        """
+        ...
+
+    def merge(self, folders: Sequence[Path], rows: ChainRows, folder: Path) -> None:
+        """Write the same as one into `folder`, which exists.
+
+        Raises:
+            OSError: the disk is full.
         """
         ...

@@ -23,7 +23,6 @@ from retrievers.legs.promptreps import represent
 from retrievers.legs.promptreps.encoder import PromptRepsEncoder, allowed_tokens, sparse_weights
 from retrievers.legs.promptreps.kind import PromptRepsKind
 from retrievers.legs.promptreps.leg import open_leg, write_leg
-from retrievers.legs.promptreps.represent import row_of
 from retrievers.legs.promptreps.settings import PromptRepsSettings
 from retrievers.legs.protocol import Opening
 from retrievers.promptreps import Form, PromptRepsRetriever
@@ -347,7 +346,7 @@ def test_a_leg_without_postings_is_searched_as_one_with_them(index: LocalIndex, 
 
 def test_other_damage_to_the_leg_is_named(llm: TransformersLLM, tmp_path: Path) -> None:
     made = encoder(llm).encode(["Frames are brazed.", "a lost key"], role="document")
-    facts = write_leg((row_of(made, at) for at in range(2)), tmp_path, n=2)
+    facts = write_leg((made.row(at) for at in range(2)), tmp_path, n=2)
     opened = open_leg(tmp_path, facts)
     assert np.array_equal(opened.dense, made.dense)
     assert np.array_equal(opened.tokens, made.tokens)

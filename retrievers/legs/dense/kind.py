@@ -22,6 +22,7 @@ from retrievers.legs.protocol import (
     MADE_BY,
     Before,
     Built,
+    ChainOpening,
     Difference,
     Facts,
     Job,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from retrievers.legs.dense.leg import DenseLeg
     from retrievers.legs.dense.search import DenseSearch
     from retrievers.legs.dense.served import ServedEncoder
+    from retrievers.stores.vectors import ChainsVectors
 
     def _keeps_the_protocol(leg: LocalDense) -> DenseSearch:
         return leg
@@ -67,6 +69,24 @@ class DenseKind(LegKind):
         from retrievers.legs.dense.leg import DenseLeg
 
         return LocalDense(DenseLeg.open(opening.folder, opening.facts), opening.facts, opening.mask)
+
+    def chains(self, facts: Facts) -> bool:
+        from retrievers.legs.dense.leg import DenseLeg
+
+        return DenseLeg.chains(facts)
+
+    def open_chain(self, opening: ChainOpening) -> LocalDense:
+        from retrievers.legs.dense.leg import DenseLeg
+
+        leg = DenseLeg.open_chain(opening.folders, opening.facts, opening.rows)
+        return LocalDense(leg, opening.facts, opening.mask)
+
+    def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
+        from retrievers.stores import STRUCTURES
+
+        structure: ChainsVectors = STRUCTURES.get(str(opening.facts["structure"]))()
+        structure.merge(opening.folders, opening.rows, folder)
+        return dict(opening.facts)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         if isinstance(cast(DenseSettings, wanted.section("dense")).encoder, ServedEncoderSettings) or _is_served(facts):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from rag.core.progress import Progress, silent
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.protocol import RECALL
 from retrievers.stores import STRUCTURES
-from retrievers.stores.vectors import Hits, VectorStore, VectorStructure
+from retrievers.stores.chain_rows import ChainRows
+from retrievers.stores.vectors import ChainsVectors, Hits, VectorStore, VectorStructure
 
 _RECALL_AT = 10
 _RECALL_SAMPLE = 200
@@ -67,10 +69,30 @@ class DenseLeg:
         Raises:
             IndexProblem: a file is absent, cannot be read, or is not what `facts` say.
         """
-        need("faiss", by="the dense leg")
         structure: VectorStructure = STRUCTURES.get(str(facts.get("structure")))()
+        return cls._checked(partial(structure.open, folder, storage=str(facts.get("storage"))), folder, facts)
+
+    @staticmethod
+    def chains(facts: Mapping[str, Any]) -> bool:
+        """Whether vectors that are arranged so can lie in parts: where all of them are looked at, exactly."""
+        structure = STRUCTURES.get(str(facts.get("structure")))()
+        return isinstance(structure, ChainsVectors) and structure.exact(str(facts.get("storage")))
+
+    @classmethod
+    def open_chain(cls, folders: Sequence[Path], facts: Mapping[str, Any], rows: ChainRows) -> DenseLeg:
+        """Legs of parts as one. `facts`: of the whole.
+
+        Raises:
+            IndexProblem: a file is absent, cannot be read, or is not what `facts` say.
+        """
+        structure: ChainsVectors = STRUCTURES.get(str(facts.get("structure")))()
+        return cls._checked(partial(structure.open_chain, folders, rows), folders[0], facts)
+
+    @classmethod
+    def _checked(cls, open_store: Callable[[], VectorStore], folder: Path, facts: Mapping[str, Any]) -> DenseLeg:
+        need("faiss", by="the dense leg")
         try:
-            store = structure.open(folder, storage=str(facts.get("storage")))
+            store = open_store()
         except (OSError, EOFError, ValueError, RuntimeError) as cause:
             raise IndexProblem(f"dense leg '{folder}' cannot be read ({cause}). Rebuild the index.") from cause
         if store.shape != (facts.get("rows"), facts.get("dim")):

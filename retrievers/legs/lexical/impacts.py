@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers.legs.lexical.counts import CountsWriter
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.stores.column_blocks import BLOCK, ColumnBlocks
 
@@ -36,7 +38,7 @@ _IDF: dict[str, Callable[[int, int], float]] = {
 
 
 class ImpactsWriter:
-    """Documents, one after the other -> the files of `retrievers.stores.postings`. A context manager.
+    """Documents, one after the other -> the files of `retrievers.stores.postings` and of `counts`. A context manager.
 
     In memory are 4 bytes a document and what `ColumnBlocks` takes.
 
@@ -68,12 +70,7 @@ class ImpactsWriter:
             OSError: the disk is full.
         """
         self._put_aside()
-        frequencies = self._blocks.frequencies
-        lengths = np.array(self._lengths, dtype=np.int32)
-        weights = _Weights(frequencies, lengths, self._settings)
-        if weights.floor is not None:
-            np.save(self._folder / "floor.npy", weights.floor)
-        self._blocks.write(weights)
+        write_impacts(self._folder, self._blocks, np.array(self._lengths, dtype=np.int32), self._settings)
 
     def _put_aside(self) -> None:
         lengths = self._lengths[self._first_row :]
@@ -90,17 +87,51 @@ class ImpactsWriter:
         self._blocks.__exit__()
 
 
-class _Weights:
+def write_impacts(folder: Path, blocks: ColumnBlocks, lengths: NDArray[np.int32], settings: LexicalSettings) -> None:
+    """Counts that were put aside -> weighed postings, counts and lengths.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    weights = Weights(blocks.frequencies, Statistics.of(lengths), settings)
+    if weights.floor is not None:
+        np.save(folder / "floor.npy", weights.floor)
+    np.save(folder / "lengths.npy", lengths)
+    with CountsWriter(folder) as kept:
+
+        def weigh(terms: NDArray[np.int32], rows: NDArray[np.int32], counts: NDArray[np.int32]) -> NDArray[np.float32]:
+            kept.append(counts)
+            return weights(terms, counts, lengths[rows])
+
+        blocks.write(weigh)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What BM25 has to know of all documents together. `mean_length`: terms of a document, repetitions counted."""
+
+    n_docs: int
+    mean_length: np.float64
+
+    @classmethod
+    def of(cls, lengths: NDArray[np.int32]) -> Self:
+        """Those of documents with these lengths; a mean of 1 where none has a term, as it divides."""
+        return cls(len(lengths), lengths.mean() if lengths.any() else np.float64(1))
+
+
+class Weights:
     """BM25 of postings, once the counts of all documents are known.
 
     `floor`: float32 [n_terms], what a term adds to documents without it; None where that is nothing.
+
+    Args:
+        frequencies: int64 [n_terms], documents that have each term.
     """
 
-    def __init__(self, frequencies: NDArray[np.int64], lengths: NDArray[np.int32], settings: LexicalSettings) -> None:
-        self._lengths, self._settings = lengths, settings
-        self._mean = lengths.mean() if len(frequencies) else np.float64(1)
+    def __init__(self, frequencies: NDArray[np.int64], statistics: Statistics, settings: LexicalSettings) -> None:
+        self._mean, self._settings = statistics.mean_length, settings
         different, places = np.unique(frequencies, return_inverse=True)
-        idf = np.array([_IDF[settings.variant](df, len(lengths)) for df in different.tolist()])
+        idf = np.array([_IDF[settings.variant](df, statistics.n_docs) for df in different.tolist()])
         self._idf = idf.astype(np.float32)[places]
         self.floor: NDArray[np.float32] | None = None
         if settings.variant in WITH_FLOOR:
@@ -108,9 +139,10 @@ class _Weights:
             self.floor = (idf * least).astype(np.float32)[places]
 
     def __call__(
-        self, terms: NDArray[np.int32], rows: NDArray[np.int32], counts: NDArray[np.int32]
+        self, terms: NDArray[np.int32], counts: NDArray[np.int32], lengths: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        scores = self._idf[terms] * self._saturated(counts.astype(np.float32), self._lengths[rows])
+        """float32: the weight of each posting. `lengths`: of its document."""
+        scores = self._idf[terms] * self._saturated(counts.astype(np.float32), lengths)
         if self.floor is not None:
             scores -= self.floor[terms]
         return np.maximum(scores.astype(np.float32), _LEAST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from retrievers.analyzer_settings import EACH, AnalyzerSettings
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.protocol import (
     Built,
+    ChainOpening,
     Difference,
     Facts,
     Job,
@@ -73,6 +75,22 @@ class LexicalKind(LegKind):
         if COUNTS in opening.facts:
             return LocalLexical(LexicalByLanguage.open(opening.folder, opening.facts), opening.mask)
         return LocalLexical(LexicalLeg.open(opening.folder, opening.facts), opening.mask)
+
+    def chains(self, facts: Facts) -> bool:
+        from retrievers.legs.lexical.leg import COUNTED
+
+        return bool(facts.get(COUNTED))
+
+    def open_chain(self, opening: ChainOpening) -> LocalLexical:
+        from retrievers.legs.lexical.leg import LexicalLeg
+
+        leg = LexicalLeg.open_chain(opening.folders, [facts for _, facts in opening.parts], opening.rows)
+        return LocalLexical(leg, opening.mask)
+
+    def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
+        from retrievers.legs.lexical.leg import LexicalLeg
+
+        return LexicalLeg.merge(opening.folders, [facts for _, facts in opening.parts], opening.rows, folder)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         asked, made = (cast(AnalyzerSettings, sections.section("analyzer")) for sections in (wanted, built))

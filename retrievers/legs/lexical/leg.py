@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import length_hint
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,16 @@ from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from retrievers.analysis import Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.legs.lexical.chain import ChainedPostings, CountedPart
+from retrievers.legs.lexical.counts import Counts
 from retrievers.legs.lexical.impacts import WITH_FLOOR
+from retrievers.legs.lexical.merging import merge
 from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
 from retrievers.legs.lexical.rank_bm25_leg import RankBM25
 from retrievers.legs.lexical.search import Impact
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.lexical.writer import VOCABULARY, LexicalWriter
+from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.hits import Weighted
 from retrievers.stores.postings import REPEATS, Columns, Engine, Postings
 
@@ -33,7 +38,54 @@ log = logging.getLogger(__name__)
 VERSION = 1
 REPORT_EVERY = 256
 """Documents between two reports of progress."""
+COUNTED = "counts"
+"""The fact that the leg keeps what its weights are computed of (`retrievers.legs.lexical.counts`)."""
 _LARGEST_WEIGHT = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a leg on disk says of itself, and its vocabulary."""
+
+    settings: LexicalSettings
+    analyzer: Analyzer
+    numbers: Mapping[str, int]
+    n_docs: int
+
+    @classmethod
+    def read(cls, folder: Path, facts: Mapping[str, Any]) -> Self:
+        again = "Build the index again"
+        try:
+            if facts["version"] != VERSION:
+                theirs = f"'{folder}' is a lexical leg of version {facts['version']}"
+                raise IndexProblem(f"{theirs}; this ragline reads version {VERSION}. {again}")
+            settings = LexicalSettings(**{name: facts[name] for name in LexicalSettings.model_fields})
+            description, n_docs, n_terms = dict(facts["analyzer"]), facts["n_docs"], facts["n_terms"]
+            terms = json.loads((folder / VOCABULARY).read_bytes())
+        except (KeyError, TypeError, ValueError, OSError) as cause:
+            raise IndexProblem(f"lexical leg '{folder}' cannot be read: {cause!r}. {again}") from cause
+        numbers = {term: number for number, term in enumerate(terms)}
+        if len(numbers) != n_terms:
+            raise IndexProblem(f"'{folder}': {len(numbers):,} terms, not {n_terms:,}. {again}")
+        return cls(settings, Analyzer.from_description(description), numbers, n_docs)
+
+    def columns(self, folder: Path) -> Columns:
+        columns = Columns.read(folder, floor=self.settings.variant in WITH_FLOOR)
+        if len(columns.starts) != len(self.numbers) + 1:
+            raise IndexProblem(f"'{folder}': its arrays do not fit together. Build the index again")
+        return columns
+
+
+def _counted(
+    folders: Sequence[Path], facts: Sequence[Mapping[str, Any]]
+) -> tuple[list[CountedPart], Analyzer, LexicalSettings]:
+    """The parts of a chain; analyzer and settings are those of all."""
+    read, parts = [_Files.read(*each) for each in zip(folders, facts, strict=True)], []
+    for folder, files in zip(folders, read, strict=True):
+        columns = files.columns(folder)
+        counts = Counts(folder, n_postings=len(columns.rows), n_docs=files.n_docs)
+        parts.append(CountedPart(numbers=files.numbers, columns=columns, counts=counts))
+    return parts, read[0].analyzer, read[0].settings
 
 
 class LexicalLeg:
@@ -43,10 +95,10 @@ class LexicalLeg:
     """
 
     def __init__(
-        self, analyzer: Analyzer, numbers: Mapping[str, int], engine: Postings | RankBM25, n_docs: int
+        self, analyzer: Analyzer, terms: Container[str], engine: Postings | RankBM25 | ChainedPostings, n_docs: int
     ) -> None:
         self.analyzer, self.n_docs = analyzer, n_docs
-        self._numbers, self._engine = numbers, engine
+        self._terms, self._engine = terms, engine
 
     @classmethod
     def build(
@@ -73,7 +125,8 @@ class LexicalLeg:
                     progress("analysing", n_docs, max(n_docs, total))
             progress("analysing", n_docs, n_docs)
             counts = writer.finish()
-        return {"version": VERSION, **bm25.model_dump(), "analyzer": reader.describe(), **counts}
+        known = {} if bm25.variant in RANK_BM25 else {COUNTED: True}
+        return {"version": VERSION, **bm25.model_dump(), "analyzer": reader.describe(), **counts, **known}
 
     @classmethod
     def open(cls, folder: Path, facts: Mapping[str, Any]) -> LexicalLeg:
@@ -83,32 +136,41 @@ class LexicalLeg:
             IndexProblem: a file is absent, cut off, or other than the facts say.
             IndexMismatch: terms are made differently here.
         """
-        again = "Build the index again"
-        try:
-            if facts["version"] != VERSION:
-                theirs = f"'{folder}' is a lexical leg of version {facts['version']}"
-                raise IndexProblem(f"{theirs}; this ragline reads version {VERSION}. {again}")
-            settings = LexicalSettings(**{name: facts[name] for name in LexicalSettings.model_fields})
-            description, n_docs, n_terms = dict(facts["analyzer"]), facts["n_docs"], facts["n_terms"]
-            terms = json.loads((folder / VOCABULARY).read_bytes())
-        except (KeyError, TypeError, ValueError, OSError) as cause:
-            raise IndexProblem(f"lexical leg '{folder}' cannot be read: {cause!r}. {again}") from cause
-        numbers = {term: number for number, term in enumerate(terms)}
-        if len(numbers) != n_terms:
-            raise IndexProblem(f"'{folder}': {len(numbers):,} terms, not {n_terms:,}. {again}")
+        files = _Files.read(folder, facts)
         engine: Postings | RankBM25
-        if settings.variant in RANK_BM25:
-            engine = RankBM25(folder, settings=settings, numbers=numbers, n_docs=n_docs)
+        if files.settings.variant in RANK_BM25:
+            engine = RankBM25(folder, settings=files.settings, numbers=files.numbers, n_docs=files.n_docs)
         else:
-            columns = Columns.read(folder, floor=settings.variant in WITH_FLOOR)
-            if len(columns.starts) != n_terms + 1:
-                raise IndexProblem(f"'{folder}': its arrays do not fit together. {again}")
-            engine = Postings(columns, numbers=numbers, n_docs=n_docs)
-        return cls(Analyzer.from_description(description), numbers, engine, n_docs)
+            engine = Postings(files.columns(folder), numbers=files.numbers, n_docs=files.n_docs)
+        return cls(files.analyzer, files.numbers, engine, files.n_docs)
+
+    @classmethod
+    def open_chain(cls, folders: Sequence[Path], facts: Sequence[Mapping[str, Any]], rows: ChainRows) -> LexicalLeg:
+        """Legs of parts as one, weighed as one build of all their rows weighs them. Their facts say `COUNTED`.
+
+        Raises:
+            IndexProblem: a file is absent, cut off, or other than the facts say.
+            IndexMismatch: terms are made differently here.
+        """
+        parts, analyzer, settings = _counted(folders, facts)
+        engine = ChainedPostings(parts, rows, settings)
+        return cls(analyzer, engine, engine, len(rows))
+
+    @classmethod
+    def merge(
+        cls, folders: Sequence[Path], facts: Sequence[Mapping[str, Any]], rows: ChainRows, folder: Path
+    ) -> dict[str, Any]:
+        """Write what is left of the legs of parts as one, and return its facts.
+
+        Raises:
+            IndexProblem, IndexMismatch: as `open_chain`.
+        """
+        parts, _, settings = _counted(folders, facts)
+        return {**facts[0], **merge(parts, rows, folder, settings)}
 
     def __contains__(self, term: object) -> bool:
         """Whether some document has this term."""
-        return term in self._numbers
+        return term in self._terms
 
     def n_docs_of(self, term: str) -> int:
         """How many documents might have the term: all."""
@@ -159,7 +221,7 @@ class LexicalLeg:
 
     def impacts(self, terms: Iterable[str], row: int) -> list[Impact]:
         """What each of these terms adds to a row's score; those that add nothing are left out."""
-        found = [(term, *self._engine.impact(term, row)) for term in terms if term in self._numbers]
+        found = [(term, *self._engine.impact(term, row)) for term in terms if term in self._terms]
         return [Impact(*each) for each in found if each[1] or each[2]]
 
 

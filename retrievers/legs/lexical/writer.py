@@ -52,7 +52,7 @@ class LexicalWriter:
             OSError: the disk is full.
         """
         self._writer.finish()
-        (self._folder / VOCABULARY).write_text(json.dumps(list(self._numbers)), encoding="ascii")
+        write_vocabulary(self._folder, self._numbers)
         return {"n_docs": self._n_docs, "n_terms": len(self._numbers), "n_tokens": self._n_tokens}
 
     def __enter__(self) -> Self:
@@ -61,3 +61,8 @@ class LexicalWriter:
 
     def __exit__(self, *error: object) -> None:
         self._writer.__exit__(*error)
+
+
+def write_vocabulary(folder: Path, numbers: Iterable[str]) -> None:
+    """Write all terms, given in the order of their numbers."""
+    (folder / VOCABULARY).write_text(json.dumps(list(numbers)), encoding="ascii")

@@ -24,6 +24,7 @@ from retrievers.analysis import LUCENE_STOP_WORDS
 from retrievers.batches import of_like_length
 from retrievers.legs.promptreps.settings import PromptRepsSettings
 from retrievers.made_by import folder_facts, require_same
+from retrievers.stores.computed import Row
 
 if TYPE_CHECKING:
     from generators.llm.transformers import TransformersLLM
@@ -47,6 +48,11 @@ class Representations:
     weights: NDArray[np.int32]
     starts: NDArray[np.int64]
     n_tokens: int = 0
+
+    def row(self, place: int) -> Row:
+        """One text's part, by name."""
+        span = slice(int(self.starts[place]), int(self.starts[place + 1]))
+        return {"dense": self.dense[place], "tokens": self.tokens[span], "weights": self.weights[span]}
 
 
 class PromptRepsEncoder:

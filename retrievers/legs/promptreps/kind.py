@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,15 +15,21 @@ from rag.core.memory import Need
 from rag.core.types import Where
 from retrievers.legs.model_leg import ModelLeg, ModelLegKind
 from retrievers.legs.promptreps.settings import PromptRepsSettings
-from retrievers.legs.protocol import Built, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.legs.protocol import Built, ChainOpening, Facts, Job, LegMaker, Mask, Opening, Sections
 
 if TYPE_CHECKING:
     from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
+    from retrievers.legs.promptreps.leg import ChainedUnits
     from retrievers.legs.promptreps.search import Best, PromptRepsSearch
-    from retrievers.stores.postings import Columns
+    from retrievers.stores.chain_rows import ChainedArray
+    from retrievers.stores.sums import ChainedSums, Sums
 
     def _keeps_the_protocol(leg: LocalPromptReps) -> PromptRepsSearch:
         return leg
+
+
+_BLOCK = 4096
+"""Vectors that are multiplied at a time, whether they lie in one part or in several."""
 
 
 class PromptRepsKind(ModelLegKind):
@@ -38,10 +45,20 @@ class PromptRepsKind(ModelLegKind):
         return PromptRepsMaker(cast(PromptRepsSettings, settings.section("promptreps")))
 
     def open(self, opening: Opening) -> LocalPromptReps:
-        from retrievers.legs.promptreps.leg import open_leg, open_postings
+        units, sums = _read(opening.folder, opening.facts)
+        return LocalPromptReps(units.dense, units, sums, opening.facts, opening.mask)
 
-        units = open_leg(opening.folder, opening.facts)
-        return LocalPromptReps(units, open_postings(opening.folder, opening.facts, units), opening.facts, opening.mask)
+    def chains(self, facts: Facts) -> bool:
+        return bool(facts.get("postings"))
+
+    def open_chain(self, opening: ChainOpening) -> LocalPromptReps:
+        from retrievers.legs.promptreps.leg import ChainedUnits
+        from retrievers.stores.chain_rows import ChainedArray
+        from retrievers.stores.sums import ChainedSums
+
+        units, sums = zip(*(_read(*part) for part in opening.parts), strict=True)
+        dense, rows = ChainedArray([each.dense for each in units], opening.rows), ChainedUnits(units, opening.rows)
+        return LocalPromptReps(dense, rows, ChainedSums(sums, opening.rows), opening.facts, opening.mask)
 
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
         from retrievers.legs.promptreps.encoder import model_of
@@ -74,10 +91,19 @@ class PromptRepsMaker(LegMaker):
     def build(self, job: Job) -> Built:
         from retrievers.legs.promptreps.leg import write_leg
         from retrievers.legs.promptreps.represent import represent
+        from retrievers.legs.rows_of_texts import RowsBefore
 
-        before = None if job.before is None else (job.before.texts, job.before.leg().units)
+        before = None if job.before is None else RowsBefore(texts=job.before.texts, row=job.before.leg().units.row)
         rows, n_read = represent(job.texts, self.encoder, work=job.work, before=before, progress=job.progress)
         return Built(facts=write_leg(rows, job.folder, n=len(job.texts)), counts={"n_represented": n_read})
+
+
+def _read(folder: Path, facts: Facts) -> tuple[Representations, Sums]:
+    from retrievers.legs.promptreps.leg import open_leg, open_postings
+    from retrievers.stores.sums import Sums
+
+    units = open_leg(folder, facts)
+    return units, Sums(open_postings(folder, facts, units), n_docs=len(units.dense))
 
 
 def _remade(made_by: Facts) -> PromptRepsEncoder:
@@ -90,20 +116,27 @@ def _remade(made_by: Facts) -> PromptRepsEncoder:
 class LocalPromptReps(ModelLeg["PromptRepsEncoder"]):
     """See `ModelLeg`.
 
-    `units`: the representation of every row, memory-mapped.
+    `units`: the representation of every row, memory-mapped. `dense`: their vectors.
     """
 
-    def __init__(self, units: Representations, postings: Columns, facts: Facts, mask: Mask) -> None:
-        from retrievers.stores.sums import Sums
-
+    def __init__(
+        self,
+        dense: NDArray[np.float32] | ChainedArray,
+        units: Representations | ChainedUnits,
+        sums: Sums | ChainedSums,
+        facts: Facts,
+        mask: Mask,
+    ) -> None:
         super().__init__(facts, mask, made_by=_remade)
-        self.units, self._sums = units, Sums(postings, n_docs=len(units.dense))
+        self.dense, self.units, self._sums = dense, units, sums
 
     def nearest(self, vector: NDArray[np.float32], *, k: int, where: Where | None = None) -> Best:
         """By inner product with the units' vectors."""
+        from retrievers.stores.chain_rows import of_blocks
         from retrievers.stores.hits import tied
 
-        scores, mask = (self.units.dense @ vector).astype(np.float64), self._mask(where)
+        scores = of_blocks(self.dense, _BLOCK, lambda vectors: vectors @ vector).astype(np.float64)
+        mask = self._mask(where)
         rows = tied(scores if mask is None else np.where(mask, scores, -np.inf), k)
         return rows, scores[rows]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from rag.core.memory import Need
 from rag.core.types import ScorePart, Where
 from retrievers.legs.model_leg import ModelLeg, ModelLegKind
-from retrievers.legs.protocol import Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.legs.protocol import Before, Built, ChainOpening, Facts, Job, LegMaker, Mask, Opening, Sections
 from retrievers.legs.sparse.settings import SparseSettings
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from retrievers.legs.sparse.encoder import SparseEncoder
     from retrievers.legs.sparse.search import QueryBy, SparseSearch
     from retrievers.stores.computed import Columns as Computing
-    from retrievers.stores.postings import Columns
-    from retrievers.stores.sparse_rows import SparseRows
+    from retrievers.stores.sparse_rows import ChainedSparseRows, SparseRows
+    from retrievers.stores.sums import ChainedSums, Sums
 
     def _keeps_the_protocol(leg: LocalSparse) -> SparseSearch:
         return leg
@@ -45,11 +46,18 @@ class SparseKind(ModelLegKind):
         return SparseMaker(cast(SparseSettings, settings.section("sparse")))
 
     def open(self, opening: Opening) -> LocalSparse:
-        from retrievers.stores.sparse_rows import read_postings, read_rows
+        return LocalSparse(*_read(opening.folder, opening.facts), opening.facts, opening.mask)
 
-        n, size = (int(opening.facts.get(name) or 0) for name in ("rows", "n_weights"))
-        rows = read_rows(opening.folder, n=n, n_weights=size, kind=np.float32)
-        return LocalSparse(rows, read_postings(opening.folder, rows), opening.facts, opening.mask)
+    def chains(self, facts: Facts) -> bool:
+        return True
+
+    def open_chain(self, opening: ChainOpening) -> LocalSparse:
+        from retrievers.stores.sparse_rows import ChainedSparseRows
+        from retrievers.stores.sums import ChainedSums
+
+        rows, sums = zip(*(_read(*part) for part in opening.parts), strict=True)
+        rows_of_all, sums_of_all = ChainedSparseRows(rows, opening.rows), ChainedSums(sums, opening.rows)
+        return LocalSparse(rows_of_all, sums_of_all, opening.facts, opening.mask)
 
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
         from retrievers.legs.sparse.encoder import SparseEncoder
@@ -103,6 +111,15 @@ class SparseMaker(LegMaker):
         return Built(facts=facts, counts={"n_weighed": n_read})
 
 
+def _read(folder: Path, facts: Facts) -> tuple[SparseRows, Sums]:
+    from retrievers.stores.sparse_rows import read_postings, read_rows
+    from retrievers.stores.sums import Sums
+
+    n, size = (int(facts.get(name) or 0) for name in ("rows", "n_weights"))
+    rows = read_rows(folder, n=n, n_weights=size, kind=np.float32)
+    return rows, Sums(read_postings(folder, rows), n_docs=n)
+
+
 def _rows_before(before: Before | None) -> RowsBefore | None:
     from retrievers.legs.rows_of_texts import RowsBefore
 
@@ -122,11 +139,11 @@ class LocalSparse(ModelLeg["SparseEncoder"]):
     `rows`: the weighted terms of every text, memory-mapped.
     """
 
-    def __init__(self, rows: SparseRows, postings: Columns, facts: Facts, mask: Mask) -> None:
-        from retrievers.stores.sums import Sums
-
+    def __init__(
+        self, rows: SparseRows | ChainedSparseRows, sums: Sums | ChainedSums, facts: Facts, mask: Mask
+    ) -> None:
         super().__init__(facts, mask, made_by=_remade)
-        self.rows, self._sums = rows, Sums(postings, n_docs=len(rows))
+        self.rows, self._sums = rows, sums
 
     def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
         """Terms and weights of queries."""

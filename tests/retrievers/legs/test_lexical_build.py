@@ -54,7 +54,8 @@ def same_files(corpus: Corpus, settings: LexicalSettings, folder: Path, *, block
         for document in corpus:
             writer.add(document)
         writer.finish()
-    return files(parts) == files(whole)
+    made = files(parts)
+    return {name: made[name] for name in files(whole)} == files(whole)
 
 
 def numbered(documents: list[list[int]]) -> Corpus:

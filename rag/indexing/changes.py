@@ -1,0 +1,248 @@
+"""Documents come into an index, change in it and go from it, by a call each. What does not change is not written again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rag.core.errors import IndexProblem, SpecError
+from rag.core.progress import Progress, silent
+from rag.core.types import Where
+from rag.indexing.build import Build, IndexReport, UnchangedError, counted, finished
+from rag.indexing.chain import Chained, ChainWriter, chains, require_left, unchanged
+from rag.indexing.given import CORPUS, Given, write_given
+from rag.indexing.gone import Rows, ids_by_record, rows_of, rows_where, sources_without
+from rag.indexing.legs import Legs, Timings, languages_of
+from rag.indexing.past import Past
+from rag.indexing.publish import home_of, published
+from rag.indexing.selection import Chosen, MayCopy, Selection
+from rag.indexing.units import UnitMaker
+from rag.ingest import SourceFile, printable
+from retrievers.index.directory import LocalIndex
+from retrievers.index.generations import CURRENT, Building
+from retrievers.index.settings import IndexSettings
+from retrievers.index.sources import Source, given_name
+from retrievers.legs import LEGS
+
+NOTHING: Rows = np.empty(0, dtype=np.int64)
+
+
+def add_documents(
+    documents: Given,
+    path: str | Path,
+    *,
+    settings: IndexSettings | None = None,
+    legs: Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> IndexReport:
+    """Add documents to the index directory `path`, or make an index of them. What the index has is not read again.
+
+    They are a source of their own, which an update by sources leaves alone. As records of a corpus they stay whole unless
+    `chunking.corpora` says otherwise. Readers stay at the generation that they opened.
+
+    Args:
+        documents: see `rag.indexing.given.Given`; a generator is read once, and not held.
+        settings, legs: of a new index; an index that is there has its own, and these have to be the same.
+    Raises:
+        SpecError: no text in them, one cannot be read as a document, or an id that the index has or that comes twice; or
+            the index has other settings or legs.
+        IndexProblem: not a directory; or it is in use, damaged or holds something else, or the disk is full.
+        MissingModel: the encoder is not there.
+    """
+
+    def none_go(index: LocalIndex, ids: Sequence[str]) -> Rows:
+        for doc_id in ids:
+            try:
+                index.documents.rows_of(doc_id)
+            except KeyError:
+                continue
+            raise SpecError(
+                f"index '{index.name}' has a document {printable(doc_id)!r}. To replace it, use update_documents. "
+                "Nothing was changed"
+            )
+        return NOTHING
+
+    return _changed(path, none_go, documents, settings=settings, legs=legs, progress=progress)
+
+
+def update_documents(documents: Given, path: str | Path, *, progress: Progress = silent) -> IndexReport:
+    """Put documents in the place of those with the same ids. They are then the last of the index.
+
+    One that came from a file stays out when that file is read again.
+
+    Raises:
+        IndexProblem: no index, or it has no document of some id; and as `add_documents`.
+        SpecError: as `add_documents`.
+    """
+    return _changed(_there(path), rows_of, documents, progress=progress)
+
+
+def remove_documents(
+    path: str | Path, *, ids: Iterable[str] | None = None, where: Where | None = None, progress: Progress = silent
+) -> IndexReport:
+    """Take documents out of an index: those with these ids, or those of which a passage passes a filter.
+
+    No search finds them any more. Their bytes go when their part is merged (`merge_index`). One that came from a file
+    stays out when that file is read again.
+
+    Raises:
+        IndexProblem: no index, it has no document of some id, or nothing would be left; or it is in use or damaged.
+        SpecError: neither or both are given, or the filter names something that no document has.
+    """
+    if (ids is None) == (where is None):
+        raise SpecError("remove_documents takes either ids or where")
+    wanted = [ids] if isinstance(ids, str) else list(ids or ())
+
+    def these_go(index: LocalIndex, _: Sequence[str]) -> Rows:
+        gone = rows_of(index, wanted) if where is None else rows_where(index, where)
+        require_left(index, gone)
+        return gone
+
+    return _changed(_there(path), these_go, progress=progress)
+
+
+def merge_index(path: str | Path, *, progress: Progress = silent) -> IndexReport:
+    """Write an index that lies in parts as one, without what was removed from it. Rankings stay as they are.
+
+    Raises:
+        IndexProblem: no index, or it is in use or damaged.
+        MissingModel: the encoder is not there.
+    """
+    home, timings = _there(path), Timings()
+
+    def merged(new: Building) -> IndexReport:
+        with LocalIndex.open(home) as index:
+            legs = Legs(index.manifest.settings, index.legs, timings, progress)
+            if not index.manifest.parts:
+                raise UnchangedError(_report(home, legs, unchanged(index), timings))
+            if not chains(index, legs):
+                raise IndexProblem(
+                    f"index '{home}' was made by another version or model. Bring it up to date, which also makes it one: "
+                    f"rag index --index {home}"
+                )
+            writer = ChainWriter(new, index, legs, UnitMaker(legs.settings, legs.ruler), timings, progress)
+            return _report(home, legs, writer.merge(), timings)
+
+    return published(home, merged)
+
+
+GoneOf = Callable[[LocalIndex, Sequence[str]], Rows]
+"""An index, and the ids of what is given -> rows that go."""
+
+
+def _changed(
+    path: str | Path,
+    gone_of: GoneOf,
+    documents: Given | None = None,
+    *,
+    settings: IndexSettings | None = None,
+    legs: Sequence[str] | None = None,
+    progress: Progress,
+) -> IndexReport:
+    home = home_of(path)
+
+    def write(new: Building) -> IndexReport:
+        given, ids = new.work / CORPUS, list[str]()
+        try:
+            if documents is not None:
+                ids = write_given(documents, given)
+            file = given if documents is not None else None
+            report = None
+            if new.previous is not None:
+                _require_own(home, settings, legs)
+                report = _chained(new, home, gone_of, ids, file, progress)
+            if report is None:
+                select = _Rewritten(gone_of, ids, file)
+                build = Build(select, home, settings=settings, legs=legs, prune=False, most_lost=1.0, progress=progress)
+                report = build.run(new)
+            return report
+        finally:
+            given.unlink(missing_ok=True)
+
+    return published(home, write)
+
+
+def _chained(
+    new: Building, home: Path, gone_of: GoneOf, ids: Sequence[str], given: Path | None, progress: Progress
+) -> IndexReport | None:
+    """The change as parts; None for an index that has to be written anew."""
+    timings = Timings()
+    with LocalIndex.open(home) as index:
+        legs = Legs(index.manifest.settings, index.legs, timings, progress)
+        if not chains(index, legs):
+            return None
+        gone = gone_of(index, ids)
+        writer = ChainWriter(new, index, legs, UnitMaker(legs.settings, legs.ruler), timings, progress)
+        if not len(gone) and given is None:
+            raise UnchangedError(_report(home, legs, unchanged(index), timings))
+        chained = writer.change(gone, given)
+        return None if chained is None else _report(home, legs, chained, timings)
+
+
+def _report(home: Path, legs: Legs, chained: Chained, timings: Timings) -> IndexReport:
+    records = [record for holding in chained.holdings for record in holding.records]
+    report = IndexReport(
+        path=home,
+        legs=tuple(legs.makers),
+        n_sources=len(chained.holdings),
+        n_files=len(records),
+        n_documents=sum(record.n_documents for record in records),
+        languages=languages_of(records),
+        n_units=sum(record.n_units for record in records),
+        n_reused_files=len(records),
+        n_parts=chained.n_parts,
+        problems=chained.problems,
+    )
+    counts = chained.made.counts if chained.made else {}
+    return finished(counted(report, counts), chained.manifest, timings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rewritten:
+    """All that an index has is taken over without reading, but rows that go; documents that are given come last."""
+
+    gone_of: GoneOf
+    ids: Sequence[str]
+    given: Path | None
+
+    def __call__(self, before: Past, may_copy: MayCopy) -> Selection:
+        index, holdings = before.index, list(before.holdings)
+        if index is None and holdings:
+            raise IndexProblem("the index is damaged, so it cannot be changed. Build it again: rag index")
+        without: dict[str, tuple[str, ...]] = {}
+        if index is not None:
+            without = ids_by_record(self.gone_of(index, self.ids), holdings, index.documents)
+            holdings = sources_without(holdings, without)
+        chosen = [Chosen(source=holding.source, kept=holding.records) for holding in holdings]
+        if self.given is not None:
+            name = given_name(holdings)
+            file = SourceFile(path=self.given, name=name, size=self.given.stat().st_size, layout="corpus")
+            if chosen and chosen[-1].source.given:
+                chosen[-1] = replace(chosen[-1], files=(file,))
+            else:
+                chosen.append(Chosen(source=Source(name=name, root=None, given=True), files=(file,)))
+        return Selection(chosen=tuple(chosen), without=without)
+
+
+def _require_own(home: Path, settings: IndexSettings | None, legs: Sequence[str] | None) -> None:
+    """Refuse to add under other settings than an index has: what is there would stay as it was made."""
+    if settings is None and legs is None:
+        return
+    with LocalIndex.open(home) as index:
+        own = index.manifest.settings.counted(index.legs)
+        wanted = index.legs if legs is None else LEGS.ordered(legs)
+        if wanted != index.legs or (settings is not None and settings.counted(index.legs) != own):
+            raise SpecError(
+                f"index '{home}' has legs {', '.join(index.legs)} and settings of its own, and other ones are given. Leave "
+                "them out, or build it for another graph first: rag index --graph GRAPH"
+            )
+
+
+def _there(path: str | Path) -> Path:
+    home = home_of(path)
+    if not (home / CURRENT).exists():
+        raise IndexProblem(f"no index at '{home}'")
+    return home

@@ -1,0 +1,225 @@
+"""What an index is made of on disk: one folder that a build wrote, or several that are searched as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.errors import IndexProblem
+from rag.core.progress import Progress, silent
+from rag.core.types import Document
+from retrievers.index.digests import CheckedFiles
+from retrievers.index.documents import TABLES, Documents, StoredDocuments
+from retrievers.index.generations import PARTS
+from retrievers.index.manifest import Manifest, PartFacts, read_manifest
+from retrievers.index.near_duplicates import DUPLICATES, KEYS, Keys, NearDuplicates, near_duplicates, read_keys
+from retrievers.index.settings import leg_kind
+from retrievers.legs.protocol import ChainOpening, Chains, Facts, Leg, Mask, Opening
+from retrievers.stores.arrays import load_vector
+from retrievers.stores.chain_rows import ChainRows, Rows
+
+REMOVED = "removed"
+"""Folder of a generation with the rows of each part that are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A folder with documents, legs and a manifest, which never changes. `index`: what messages call its index."""
+
+    folder: Path
+    manifest: Manifest
+    files: CheckedFiles
+    index: str
+
+    @classmethod
+    def open(cls, folder: Path, *, index: str, sha256: str | None = None) -> Part:
+        """The part in a folder. `sha256`: of its manifest, where it is known.
+
+        Raises:
+            IndexProblem: absent, damaged or of a newer format.
+        """
+        manifest = read_manifest(folder, name=index, sha256=sha256)
+        return cls.of(folder, manifest, index=index)
+
+    @classmethod
+    def of(cls, folder: Path, manifest: Manifest, *, index: str, known: Iterable[str] = TABLES) -> Part:
+        """The part that a manifest describes, which has to know of these files."""
+        return cls(folder, manifest, CheckedFiles(folder, manifest.files, name=index, known=known), index)
+
+    def checked(self, prefix: str) -> Path:
+        """Its folder, once every file whose name starts so is known to be as it was written."""
+        self.files.require(prefix)
+        return self.folder
+
+    @property
+    def documents(self) -> Documents:
+        """Its units, opened each time they are asked for."""
+        documents = Documents(self.checked("documents."))
+        if len(documents) != self.manifest.corpus.n_units:
+            raise IndexProblem(
+                f"index '{self.index}' is damaged: {len(documents):,} documents, {self.manifest.corpus.n_units:,} by its "
+                f"manifest. Build the index again: rag index --index {self.index}"
+            )
+        return documents
+
+    def leg(self, name: str) -> tuple[Path, Facts]:
+        """Folder and facts of a leg."""
+        return self.checked(f"{name}/") / name, self.manifest.legs[name]
+
+
+class Parts:
+    """The parts of an index in the order of their rows, and which rows are left.
+
+    One part of which nothing is gone is read as it was built. Several are searched as one, exactly.
+    """
+
+    def __init__(self, parts: Sequence[Part], removed: Sequence[Rows | None]) -> None:
+        self.parts = tuple(parts)
+        self.rows = ChainRows([part.manifest.corpus.n_units for part in parts], removed)
+
+    @classmethod
+    def listed(cls, home: Path, folder: Path, facts: Sequence[PartFacts], files: CheckedFiles, *, index: str) -> Parts:
+        """Those that the manifest in `folder` lists.
+
+        Raises:
+            IndexProblem: one is absent, damaged, or not what the list says.
+        """
+        parts, removed = [], list[Rows | None]()
+        for place, each in enumerate(facts):
+            parts.append(Part.open(home / PARTS / each.name, index=index, sha256=each.sha256))
+            gone = None
+            if each.n_removed:
+                name = removed_file(place)
+                files.require(name)
+                gone = load_vector(folder / name, np.int32)
+                _require_removed(gone, each, parts[-1].manifest.corpus.n_units, index=index)
+            removed.append(gone)
+        return cls(parts, removed)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is one part, and all of it is left."""
+        return len(self.parts) == 1 and self.rows.removed[0] is None
+
+    @property
+    def documents(self) -> StoredDocuments:
+        """All units that are left, opened each time they are asked for."""
+        if self.whole:
+            return self.parts[0].documents
+        return ChainedDocuments([part.documents for part in self.parts], self.rows)
+
+    def leg(self, name: str, facts: Facts, mask: Mask) -> Leg:
+        """A leg over all parts, opened. `facts`: of the whole."""
+        kind = leg_kind(name)
+        if self.whole:
+            folder, own = self.parts[0].leg(name)
+            return kind.open(Opening(folder=folder, facts=own, mask=mask))
+        if not isinstance(kind, Chains):
+            raise IndexProblem(
+                f"index '{self.parts[0].index}' has parts, and a {name} leg cannot be searched in parts here. "
+                "Build the index again with this version"
+            )
+        return kind.open_chain(self.opening(name, facts, mask))
+
+    def facts(self, leg: str) -> dict[str, Any]:
+        """Facts of a leg over all parts. Rows are those that are left; other counts are what the parts hold together."""
+        own = [part.manifest.legs[leg] for part in self.parts]
+        facts: dict[str, Any] = dict(own[0])
+        for name in facts:
+            if name in ("rows", "n_docs"):
+                facts[name] = len(self.rows)
+            elif name.startswith("n_"):
+                facts[name] = sum(each[name] for each in own)
+        return facts
+
+    def opening(self, name: str, facts: Facts, mask: Mask) -> ChainOpening:
+        """A leg over all parts, to be opened. `facts`: of the whole."""
+        return ChainOpening(parts=[part.leg(name) for part in self.parts], rows=self.rows, facts=facts, mask=mask)
+
+    def keys(self) -> Keys:
+        """uint32 [n, 16]: what its documents are looked up by among near-duplicates."""
+        return self.rows.joined([read_keys(part.checked(KEYS) / KEYS, n=len(part.documents)) for part in self.parts])
+
+    def near_duplicates(self, documents: StoredDocuments) -> NearDuplicates:
+        """Which of its documents say nearly the same. Of one part that was noted; of several it is looked up now."""
+        if not self.whole:
+            return NearDuplicates(near_duplicates(documents, self.keys()))
+        [part] = self.parts
+        if DUPLICATES not in part.manifest.files:
+            return NearDuplicates.none()
+        return NearDuplicates.read(part.checked(DUPLICATES) / DUPLICATES)
+
+    def verify(self, *, progress: Progress = silent) -> None:
+        """Compare every file of every part with its digest."""
+        for part in self.parts:
+            part.files.verify(progress=progress)
+
+    def n_bytes(self, prefix: str) -> int:
+        """Of all files whose name starts so."""
+        files = chain.from_iterable(part.manifest.files.items() for part in self.parts)
+        return sum(facts.size_bytes for name, facts in files if name.startswith(prefix))
+
+
+class ChainedDocuments(StoredDocuments):
+    """What is left of the documents of all parts, by row of the whole."""
+
+    def __init__(self, parts: Sequence[Documents], rows: ChainRows) -> None:
+        self._parts, self._chain = parts, rows
+
+    def __len__(self) -> int:
+        return len(self._chain)
+
+    @overload
+    def __getitem__(self, row: int) -> Document: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Document]: ...
+    def __getitem__(self, row: int | slice) -> Document | list[Document]:
+        if isinstance(row, slice):
+            return [self[each] for each in range(*row.indices(len(self)))]
+        part, own = self._chain.own(self.within(row))
+        return self._parts[part][own]
+
+    def __iter__(self) -> Iterator[Document]:
+        for part, left in zip(self._parts, self._chain.left, strict=True):
+            yield from part if left is None else (part[int(own)] for own in left)
+
+    def row(self, doc_id: str) -> int:
+        """The row of a document.
+
+        Raises:
+            KeyError: no such doc_id, or it is gone.
+        """
+        for number, part in enumerate(self._parts):
+            try:
+                own = part.row(doc_id)
+            except KeyError:
+                continue
+            row = int(self._chain.rows(number, np.array([own], dtype=np.int32))[0])
+            if row >= 0:  # else a later part may hold what replaced it
+                return row
+        raise KeyError(doc_id)
+
+    def line(self, row: int) -> bytes:
+        """The stored line of a row, with its line feed. What it shares it shares with rows of its own document."""
+        part, own = self._chain.own(self.within(row))
+        return self._parts[part].line(own)
+
+
+def removed_file(place: int) -> str:
+    """Where a generation keeps which rows are gone from the part at a place of its list: int32, ascending."""
+    return f"{REMOVED}/{place}.npy"
+
+
+def _require_removed(rows: NDArray[Any], facts: PartFacts, n: int, *, index: str) -> None:
+    fitting = len(rows) == facts.n_removed <= n and rows[0] >= 0 and rows[-1] < n and bool(np.all(np.diff(rows) > 0))
+    if not fitting:
+        raise IndexProblem(
+            f"index '{index}' is damaged: the rows that are gone from {facts.name} do not fit it. "
+            f"Build the index again: rag index --index {index}"
+        )
