@@ -51,7 +51,7 @@ def rows_where(index: LocalIndex, where: Where) -> Rows:
     Raises:
         SpecError: the filter names something that no document has.
     """
-    parents = dict.fromkeys(index.documents[int(row)].parent for row in index.rows(where))
+    parents = dict.fromkeys(index.documents[int(row)].parent for row in index.rows_of_all(where))
     return rows_of(index, parents)
 
 

@@ -192,6 +192,17 @@ class LocalIndex:
         tables = [self._once(f"versions {each}", partial(VersionTable, self.documents, each)) for each in asked.newest]
         return reduce(and_, (table.newest(mask) for table in tables)) if tables else mask
 
+    def rows_of_all(self, where: Where) -> NDArray[np.int64]:
+        """Rows that pass a filter of metadata, ascending, whoever may read them: for who keeps the index, not for who asks.
+
+        Raises:
+            SpecError: the filter names something that no document has.
+        """
+        import numpy as np
+
+        mask = self._once("filter", lambda: MetadataFilter(self.documents)).mask(where)
+        return np.arange(len(self)) if mask is None else np.flatnonzero(mask)
+
     def rows(self, where: Where | None) -> NDArray[np.int64]:
         """Rows that pass a filter, ascending."""
         import numpy as np

@@ -15,7 +15,7 @@ from rag.batch.run import run_batch
 from rag.cli import main
 from rag.core.errors import IndexProblem, SpecError
 from rag.erasure import erase_from_index
-from rag.indexing import TooMuchLost, build_index
+from rag.indexing import TooMuchLost, add_documents, build_index, remove_documents
 from rag.pipeline import load_pipeline
 from rag.serve.sessions import Sessions
 from retrievers.index.directory import LocalIndex
@@ -142,6 +142,19 @@ def test_vectors_of_what_went_are_gone(tmp_path: Path, home: Path) -> None:
     assert all(files_with(needle, index) for needle in needles)
     assert erase_from_index(["person-3", "person-4"], index).clean
     assert not any(files_with(needle, index) for needle in needles)
+
+
+def test_an_index_in_parts(tmp_path: Path, home: Path) -> None:
+    index = made_index(tmp_path, 20)
+    more = [{"doc_id": f"more-{i}", "text": text_of(100 + i)} for i in range(5)]
+    add_documents(more, index)
+    remove_documents(index, ids=["person-4"])
+    assert files_with(planted(4).encode(), index), "what was removed stays on the disk until its part is merged"
+    assert erase_from_index(["person-3", "more-2"], index).clean
+    for number in (3, 4, 102):
+        assert not files_with(planted(number).encode(), index)
+    with LocalIndex.open(index) as opened:
+        assert len(opened) == 22
 
 
 def test_what_still_holds_them_is_told(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from rag.cli import main
 from rag.core.access import Asker
 from rag.core.errors import SpecError
 from rag.core.filters import asked_by
-from rag.indexing import IndexReport, build_index, remove_from_index
+from rag.indexing import IndexReport, add_documents, build_index, remove_documents, remove_from_index
 from retrievers.index.access import CODES, LABELS
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
@@ -89,6 +89,18 @@ def test_a_file_of_labels_beats_metadata_and_the_next_builds_keep_it(tmp_path: P
     assert read_by(tmp_path / "i", ANN) == {"a", "b", "c"}
     remove_from_index(["b"], tmp_path / "i", most_lost=1.0)
     assert read_by(tmp_path / "i", None) == {"c"}
+
+
+def test_documents_come_and_go_with_their_labels(tmp_path: Path) -> None:
+    source = corpus(tmp_path / "c", a={"year": 1}, b={"year": 2}, c={"year": 1})
+    public = {"public": True}
+    built(source, tmp_path / "i", labels=labels(tmp_path / "l", a=OF_ANN, b=public, c=public))
+    added = [{"id": "d", "text": "paid leave d", "access": OF_ANN}, {"id": "e", "text": "paid leave e"}]
+    add_documents(added, tmp_path / "i")
+    assert read_by(tmp_path / "i", None) == {"b", "c"}
+    assert read_by(tmp_path / "i", ANN) == {"a", "b", "c", "d"}
+    remove_documents(tmp_path / "i", where="year = 1")  # who keeps the index takes out what not everybody may read, too
+    assert read_by(tmp_path / "i", ANN) == {"b", "d"}
 
 
 def test_other_labels_alone_are_a_change(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from rag.cli import main
 from rag.core.access import Asker
 from rag.core.errors import IndexProblem
 from rag.core.filters import asked_by
-from rag.indexing import build_index, remove_from_index
+from rag.indexing import add_documents, build_index, remove_from_index
 from rag.indexing.shadow import build_shadow, drop_shadow, promote_shadow, shadow_of
 from rag.lab.shadow import judge_shadow
 from rag.pipeline.questions import read_questions
@@ -158,6 +158,21 @@ def test_who_may_read_what_goes_with_it(tmp_path: Path, texts: list[str], encode
     promote_shadow(index)
     with LocalIndex.open(index) as opened:
         assert len(opened.rows(None)) == 7
+
+
+def test_an_index_in_parts_has_a_shadow_too(tmp_path: Path, texts: list[str], encoders: dict[str, str]) -> None:
+    index = make(tmp_path, texts, encoders["poor"])
+    add_documents([{"doc_id": "more", "text": "wordz wordy wordx"}], index)
+    build_shadow(index, encoder=encoders["good"])
+    promote_shadow(index)
+    with LocalIndex.open(index) as after:
+        after.verify()
+        assert encoder_of(after) == encoders["good"]
+        assert after.documents.row("more") == len(texts)
+    add_documents([{"doc_id": "last", "text": "worda wordb wordc"}], index)
+    with LocalIndex.open(index) as after:
+        assert encoder_of(after) == encoders["good"]
+        assert len(after) == len(texts) + 2
 
 
 def test_a_teacher_judges_where_nobody_did(
