@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     passages, n = Passages(texts), options.changes
     lines: list[dict[str, Any]] = []
 
-    def told(name: str, said: dict[str, Any]) -> None:
+    def show(name: str, said: dict[str, Any]) -> None:
         lines.append({"passages": options.passages, "changes": n, "what": name, **said})
         shown = {key: round(value, 3) if isinstance(value, float) else value for key, value in said.items()}
         print(name, shown, flush=True)
@@ -119,18 +119,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = IndexSettings.model_validate({"dense": {"encoder": str(encoder)}})
         names = [f"p{number}" for number in range(options.passages)]
         legs = ("lexical", "dense")
-        told("build", timed(lambda: add_documents(passages(names), path, settings=settings, legs=legs)))
-        told("one part", searched(path, queries, vectors))
+        show("build", timed(lambda: add_documents(passages(names), path, settings=settings, legs=legs)))
+        show("one part", searched(path, queries, vectors))
         for number in range(options.rounds):
             new = [f"n{number}-{each}" for each in range(n)]
-            told("add", timed(lambda new=new: add_documents(passages(new), path)))
+            show("add", timed(lambda new=new: add_documents(passages(new), path)))
             old = names[number * n : (number + 1) * n]
-            told("update", timed(lambda old=old: update_documents(passages(old), path)))
+            show("update", timed(lambda old=old: update_documents(passages(old), path)))
             gone = names[-(number + 1) * n : len(names) - number * n]
-            told("remove", timed(lambda gone=gone: remove_documents(path, ids=gone)))
-        told("parts", searched(path, queries, vectors))
-        told("merge", timed(lambda: merge_index(path)))
-        told("merged", searched(path, queries, vectors))
+            show("remove", timed(lambda gone=gone: remove_documents(path, ids=gone)))
+        show("parts", searched(path, queries, vectors))
+        show("merge", timed(lambda: merge_index(path)))
+        show("merged", searched(path, queries, vectors))
     if options.record:
         for line in lines:
             record("index_changes", line)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from rag.indexing.units import Planned, UnitMaker, write_units
 from rag.ingest import Problem, SourceFile, printable
 from retrievers.index.digests import describe_files
 from retrievers.index.directory import LocalIndex
-from retrievers.index.generations import Building
+from retrievers.index.generations import PARTS, Building
 from retrievers.index.manifest import (
     FORMAT_VERSION,
     MANIFEST,
@@ -159,7 +160,7 @@ class ChainWriter:
         problems: Sequence[Problem] = (),
     ) -> Chained:
         listed = Parts(parts, removed)
-        n = _n_to_merge([last - first for first, last in zip(listed.rows.starts, listed.rows.starts[1:], strict=False)])
+        n = _n_to_merge([last - first for first, last in pairwise(listed.rows.starts)])
         if n == len(parts):
             whole = self._whole(listed, holdings)
             return Chained(whole.holdings, whole.manifest, 1, made, tuple(problems))
@@ -178,7 +179,7 @@ class ChainWriter:
         for place, (part, gone) in enumerate(zip(parts, removed, strict=True)):
             if gone is not None:
                 np.save(folder / removed_file(place), gone)
-            home = part.folder if part.folder.parent == self._new.home / "parts" else self._new.adopt(part.folder)
+            home = part.folder if part.folder.parent == self._new.home / PARTS else self._new.adopt(part.folder)
             facts.append(
                 PartFacts(
                     name=home.name,

@@ -92,8 +92,8 @@ def _record(given: Any, place: int) -> dict[str, Any]:
 
 def _id_of(record: Mapping[str, Any], clean: Cleaner) -> str:
     """The id that reading the record gives, so that it can be looked up before."""
-    told = next((record[name] for name in IDS if name in record and record[name] is not None), "")
-    doc_id = clean(str(told)).replace("\n", " ").replace("\t", " ")
+    own = next((record[name] for name in IDS if name in record and record[name] is not None), "")
+    doc_id = clean(str(own)).replace("\n", " ").replace("\t", " ")
     return doc_id or "text-" + text_sha256(json.dumps(record, sort_keys=True, default=_plain))[:16]
 
 

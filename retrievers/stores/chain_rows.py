@@ -94,11 +94,11 @@ class ChainedArray:
             part, own = self._rows.own(int(rows))
             return np.asarray(self._parts[part][own])
         rows = np.asarray(rows)
-        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        values = np.empty((len(rows), *self.shape[1:]), self.dtype)
         order = np.argsort(np.searchsorted(self._rows.starts, rows, side="right"), kind="stable")
         pieces = [array[own] for array, own in zip(self._parts, self._rows.own_rows(rows), strict=True)]
-        found[order] = np.concatenate(pieces)
-        return found
+        values[order] = np.concatenate(pieces)
+        return values
 
     def _stretch(self, first: int, last: int) -> NDArray[Any]:
         with self._lock:

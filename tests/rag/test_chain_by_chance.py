@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import count
@@ -253,7 +254,9 @@ class failing:  # noqa: N801 - reads as a sentence
 
 def killed(step: int, change: Callable[[], Any]) -> None:
     """In a process of its own, which is killed when it brings its nth file to the disk; or finishes, if that is sooner."""
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork: the child writes files, no more
+        child = os.fork()
     if not child:
         try:
             signal.alarm(60)

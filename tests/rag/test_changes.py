@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def held(path: Path) -> list[str]:
         return list(dict.fromkeys(document.parent for document in index.documents))
 
 
-def found(path: Path, word: str) -> list[str]:
+def having(path: Path, word: str) -> list[str]:
     with LocalIndex.open(path) as index:
         leg = index.leg("lexical")
         rows, _ = leg.search([dict.fromkeys(leg.analyzer.terms(word), 1.0)], k=20)
@@ -132,15 +133,15 @@ def test_a_text_is_named_by_its_content(started: Path) -> None:
 def test_an_index_is_made_where_there_is_none(path: Path) -> None:
     report = add_documents(["figs", "dates"], path, legs=["lexical"])
     assert (report.n_units, report.n_parts) == (2, 1)
-    assert found(path, "figs") == held(path)[:1]
+    assert having(path, "figs") == held(path)[:1]
 
 
 def test_hostile_ids_are_kept_and_found_again(started: Path) -> None:
     odd = {"id": "../x\n\udc80\0", "text": "figs"}
     add_documents(odd, started)
     update_documents({**odd, "text": "dates"}, started)
-    assert len(found(started, "dates")) == 1
-    assert found(started, "figs") == []
+    assert len(having(started, "dates")) == 1
+    assert having(started, "figs") == []
     remove_documents(started, ids=[held(started)[-1]])
     assert len(held(started)) == 3
 
@@ -182,12 +183,12 @@ def test_a_generator_that_breaks_off_changes_nothing(started: Path) -> None:
 def test_a_document_of_a_file_is_updated_and_stays_so(started: Path, notes: Path) -> None:
     update_documents([{"id": "notes/pears.md", "text": "quinces"}], started)
     assert held(started) == ["notes/apples.md", "notes/plums.md", "notes/pears.md"]
-    assert found(started, "pears") == []
+    assert having(started, "pears") == []
     assert build_index([], started).unchanged
     (notes / "apples.md").write_text("figs")
     assert build_index([], started).n_parts == 1
     assert held(started) == ["notes/apples.md", "notes/plums.md", "notes/pears.md"]
-    assert found(started, "quinces") == ["notes/pears.md"]
+    assert having(started, "quinces") == ["notes/pears.md"]
 
 
 def test_removal_by_id_and_by_filter(started: Path) -> None:
@@ -264,6 +265,15 @@ def test_the_index_that_was_there_is_not_written_again(started: Path) -> None:
     assert first["documents.jsonl"] in {file.stat().st_ino for file in started.rglob("documents.jsonl")}
 
 
+def test_a_file_system_without_links_gets_copies(started: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: Any, **more: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert add_documents({"id": "a", "text": "figs"}, started).n_parts == 2
+    assert held(started)[3:] == ["a"]
+
+
 def test_readers_keep_their_parts_and_the_next_writer_takes_what_nobody_lists(started: Path) -> None:
     add_documents({"id": "a", "text": "figs"}, started)
     with LocalIndex.open(started) as reader:
@@ -283,16 +293,16 @@ def test_many_small_adds_become_one_part(started: Path) -> None:
         report = add_documents({"id": f"d{number}", "text": f"fig {number}"}, started)
         assert report.n_parts <= TIER
     assert held(started)[3:] == [f"d{number}" for number in range(3 * TIER)]
-    assert len(found(started, "fig")) == 20
+    assert len(having(started, "fig")) == 20
 
 
 def test_a_merge_reads_no_text_for_its_words(started: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_documents("figs and dates", started)
-    before = found(started, "figs"), found(started, "trees")
+    before = having(started, "figs"), having(started, "trees")
     with monkeypatch.context() as patch:
         patch.setattr(Analyzer, "terms", None)
         merge_index(started)
-    assert (found(started, "figs"), found(started, "trees")) == before
+    assert (having(started, "figs"), having(started, "trees")) == before
 
 
 def test_near_duplicates_are_known_right_after_an_add(started: Path) -> None:

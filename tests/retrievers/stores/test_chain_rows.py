@@ -42,7 +42,7 @@ def test_a_chained_array_is_read_as_one(parts: list[tuple[int, set[int]]], data:
         assert chained[cut].tolist() == whole[cut].tolist()
     assert sum(each.nbytes for each in chained._kept.values()) <= 40
     block = data.draw(st.integers(1, 9))
-    assert of_blocks(chained, block, lambda some: some[:, 0] * 2).tolist() == (whole[:, 0] * 2).tolist()
+    assert of_blocks(chained, block, lambda stretch: stretch[:, 0] * 2).tolist() == (whole[:, 0] * 2).tolist()
     if len(whole):
         chosen = np.array(data.draw(st.lists(st.integers(0, len(whole) - 1))), dtype=np.int64)
         assert chained[chosen].tolist() == whole[chosen].tolist()
@@ -54,13 +54,13 @@ def test_every_row_has_its_place(parts: list[tuple[int, set[int]]]) -> None:
     _, _, rows = whole_and_chained(parts)
     places = [(part, own) for part, (n, gone) in enumerate(parts) for own in range(n) if own not in gone]
     assert [rows.own(row) for row in range(len(rows))] == places
-    found = [
+    all_rows = [
         (part, own, int(row))
         for part, (n, _) in enumerate(parts)
         for own, row in enumerate(rows.rows(part, np.arange(n, dtype=np.int32)))
     ]
-    assert [(part, own) for part, own, row in found if row >= 0] == places
-    assert [row for _, _, row in found if row >= 0] == list(range(len(rows)))
+    assert [(part, own) for part, own, row in all_rows if row >= 0] == places
+    assert [row for _, _, row in all_rows if row >= 0] == list(range(len(rows)))
     split = rows.own_rows(np.arange(len(rows)))
     assert [(part, int(own)) for part, each in enumerate(split) for own in each] == places
 
