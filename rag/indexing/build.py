@@ -18,11 +18,12 @@ from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
 from rag.indexing.languages import warn_of_language
 from rag.indexing.past import Past, past
+from rag.indexing.place import Place
 from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem, word_spans
+from retrievers.index.built import BuiltIndex
 from retrievers.index.digests import describe_files
-from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
 from retrievers.index.manifest import (
@@ -72,7 +73,7 @@ class IndexReport:
     write.
     """
 
-    path: Path
+    path: Path | str
     legs: tuple[str, ...]
     n_files: int
     n_documents: int
@@ -117,7 +118,7 @@ class Build:
     def __init__(
         self,
         select: Select,
-        home: Path,
+        place: Place,
         *,
         settings: IndexSettings | None,
         legs: Sequence[str] | None,
@@ -125,7 +126,7 @@ class Build:
         most_lost: float,
         progress: Progress,
     ) -> None:
-        self._select, self._home = select, home
+        self._select, self._place = select, place
         self._settings, self._legs = settings, legs
         self._prune, self._most_lost, self._progress = prune, most_lost, progress
         self._seconds: dict[str, float] = {}
@@ -137,14 +138,16 @@ class Build:
             UnchangedError: the current index is what this would write.
             TooMuchLost: it may not.
         """
-        with past(self._home, rebuild=self._prune, progress=self._progress) as before:
+        place = self._place
+        with past(place.home, elsewhere=place.before, rebuild=self._prune, progress=self._progress) as before:
             settings = self._settings or before.settings or IndexSettings()
             legs = LEGS.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
-                    f"index '{self._home}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
+                    f"index '{place.name}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
                     "was built for, or none; or --prune, to drop the leg"
                 )
+            place.require(settings, legs)
             return self._run(new, before, settings, legs)
 
     def _run(self, new: Building, before: Past, settings: IndexSettings, legs: tuple[str, ...]) -> IndexReport:
@@ -160,7 +163,7 @@ class Build:
         notices = (*selection.problems, *problems, *more_problems)
         read = {record.name for record in records}
         report = IndexReport(
-            path=self._home,
+            path=self._place.address,
             legs=legs,
             n_sources=len(holdings),
             n_files=len(records),
@@ -215,7 +218,7 @@ class Build:
             self._seconds[part] = self._seconds.get(part, 0.0) + spent
         return built
 
-    def _before(self, previous: LocalIndex | None, leg: str, maker: LegMaker) -> Before | None:
+    def _before(self, previous: BuiltIndex | None, leg: str, maker: LegMaker) -> Before | None:
         """The leg of the index before, if the same model made it."""
         if previous is None or leg not in previous.legs:
             return None
@@ -235,7 +238,7 @@ class Build:
         selection: Selection,
         planned: Sequence[Planned],
         maker: UnitMaker,
-        previous: LocalIndex | None,
+        previous: BuiltIndex | None,
     ) -> tuple[list[Holding], list[Problem], bool]:
         """What the sources gave, what could not be read, and whether units share metadata."""
         with DocumentsWriter(new.folder) as writer:
@@ -264,7 +267,7 @@ class Build:
         raise TooMuchLost(
             "\n".join(
                 [
-                    f"{lost:,} of the {n_before:,} documents of index '{self._home}' would go:",
+                    f"{lost:,} of the {n_before:,} documents of index '{self._place.name}' would go:",
                     *names,
                     "Nothing was changed. If that is meant, say so: --yes, or most_lost=1.0 in Python",
                 ]
@@ -309,7 +312,7 @@ def _require_text(report: IndexReport, selection: Selection, holdings: Sequence[
     raise SpecError(f"nothing to index in {where}: no text in any of its files", *problems)
 
 
-def _same(previous: LocalIndex, settings: IndexSettings, makers: Mapping[str, LegMaker]) -> bool:
+def _same(previous: BuiltIndex, settings: IndexSettings, makers: Mapping[str, LegMaker]) -> bool:
     """Whether a build from the same units would write again what is there."""
     manifest, legs = previous.manifest, tuple(makers)
     if legs != previous.legs or manifest.ragline_version != ragline_version():
@@ -359,7 +362,7 @@ def _ruler(makers: Iterable[LegMaker]) -> LegRuler:
     return next((ruler for ruler in rulers if ruler), LegRuler(facts={"kind": "words"}, spans=word_spans))
 
 
-def _made_by(index: LocalIndex, leg: str) -> Mapping[str, Any]:
+def _made_by(index: BuiltIndex, leg: str) -> Mapping[str, Any]:
     made_by: Mapping[str, Any] = index.manifest.legs.get(leg, {}).get(MADE_BY) or {}  # type: ignore[assignment]
     return made_by
 

@@ -18,14 +18,15 @@ from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport, UnchangedError
 from rag.indexing.past import Past, holdings_of
+from rag.indexing.place import Place, writing
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
 from rag.ingest import INGEST_VERSION
+from retrievers.index.built import BuiltIndex
 from retrievers.index.directory import LocalIndex
-from retrievers.index.generations import CURRENT, building
+from retrievers.index.generations import building
 from retrievers.index.manifest import ragline_version
 from retrievers.index.old_formats import format_of
-from retrievers.index.opening import scheme_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import Holding, corpus_sha256
 from retrievers.legs import LEGS, USUAL
@@ -46,6 +47,8 @@ def build_index(
 ) -> IndexReport:
     """Index files and folders into the directory `path`, or bring what the index there has of them up to date.
 
+    `path` may be the address of an index on a server (docs/index_on_a_server.md).
+
     Sources that the index has and that are not named stay as they are. Ids of documents are `name/relative path`, where
     the name is that of the folder. A file that is gone from its source goes from the index, and the report says so.
     What did not change is neither parsed nor encoded again, and what a killed build had encoded is used. Until the new
@@ -63,11 +66,10 @@ def build_index(
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
-    home = _home(path)
-    select = Update(_paths(sources), name=name, prune=prune, home=home)
-    return _build(
-        Build(select, home, settings=settings, legs=legs, prune=prune, most_lost=most_lost, progress=progress), home
-    )
+    with writing(path) as place:
+        select = Update(_paths(sources), name=name, prune=prune, home=place.home)
+        build = Build(select, place, settings=settings, legs=legs, prune=prune, most_lost=most_lost, progress=progress)
+        return _build(build, place, progress)
 
 
 def remove_from_index(
@@ -85,13 +87,13 @@ def remove_from_index(
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
-    home = _home(path)
-    if not (home / CURRENT).exists():
-        raise IndexProblem(f"no index at '{home}'")
-    select = Removal(targets)
-    return _build(
-        Build(select, home, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress), home
-    )
+    with writing(path) as place:
+        if not place.exists:
+            raise IndexProblem(f"no index at '{place.name}'")
+        build = Build(
+            Removal(targets), place, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress
+        )
+        return _build(build, place, progress)
 
 
 def index_sources(path: str | Path) -> tuple[Holding, ...]:
@@ -100,23 +102,42 @@ def index_sources(path: str | Path) -> tuple[Holding, ...]:
     Raises:
         IndexProblem: no index, or it is damaged.
     """
-    with LocalIndex.open(_home(path)) as index:
+    with _built(path) as index:
         return holdings_of(index)
 
 
-def _home(path: str | Path) -> Path:
-    if scheme_of(path) is not None:
-        raise IndexProblem(f"index '{path}': only directories can be built. Give --index a directory")
-    return Path(path)
+def index_exists(path: str | Path) -> bool:
+    """Whether a build would bring an index up to date, and not make a new one."""
+    with writing(path) as place:
+        return place.exists
 
 
-def _build(build: Build, home: Path) -> IndexReport:
+def index_settings(path: str | Path) -> IndexSettings:
+    """What an index was built with.
+
+    Raises:
+        IndexProblem: no index, or it is damaged.
+    """
+    with _built(path) as index:
+        return index.manifest.settings
+
+
+@contextmanager
+def _built(path: str | Path) -> Iterator[BuiltIndex]:
+    """An index as it is, that of a draft if nothing was published yet."""
+    with writing(path) as place, place.before() or LocalIndex.open(place.home) as index:
+        yield index
+
+
+def _build(build: Build, place: Place, progress: Progress) -> IndexReport:
     try:
-        with _explained(home):
-            with building(home) as new:
+        with _explained(place):
+            with building(place.home) as new:
                 report, start = build.run(new), time.perf_counter()
+            place.publish(progress=progress)
             return replace(report, seconds={**report.seconds, "publish": time.perf_counter() - start})
     except UnchangedError as unchanged:
+        place.publish(progress=progress)  # a draft that a kill kept from readers
         return replace(unchanged.report, unchanged=True)
 
 
@@ -148,20 +169,20 @@ def _paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 @contextmanager
-def _explained(home: Path) -> Iterator[None]:
+def _explained(place: Place) -> Iterator[None]:
     """Say what a stop in the middle means for the index."""
-    kept = "The index that was there is as it was" if (home / CURRENT).exists() else "There is no index yet"
+    kept = "The index that was there is as it was" if place.exists else "There is no index yet"
     try:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"stopped while indexing into '{home}'. {kept}; the next run goes on from the finished vectors"
+            f"stopped while indexing into '{place.name}'. {kept}; the next run goes on from the finished vectors"
         ) from None
     except (OSError, RuntimeError) as cause:
         if not _disk_is_full(cause):
             raise
         raise IndexProblem(
-            f"no room to write the index '{home}': {cause}. {kept}. Free some space there, or choose another "
+            f"no room to write the index '{place.home}': {cause}. {kept}. Free some space there, or choose another "
             "--index, and run again; finished vectors are kept"
         ) from cause
 

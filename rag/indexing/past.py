@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress
+from retrievers.index.built import BuiltIndex
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, generations
 from retrievers.index.settings import IndexSettings
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 class Past:
     """`index`: None where there is none, or none whose files can be trusted. `holdings`: then without records."""
 
-    index: LocalIndex | None = None
+    index: BuiltIndex | None = None
     holdings: tuple[Holding, ...] = ()
     settings: IndexSettings | None = None
     legs: tuple[str, ...] = ()
@@ -38,21 +39,25 @@ class Past:
 
 
 @contextmanager
-def past(home: Path, *, rebuild: bool, progress: Progress) -> Iterator[Past]:
+def past(
+    home: Path, *, elsewhere: Callable[[], BuiltIndex | None], rebuild: bool, progress: Progress
+) -> Iterator[Past]:
     """The index in `home`, held open. Of a damaged one the list of sources, so that all of them are read again.
 
     Args:
+        elsewhere: gives the index that is brought up to date where `home` holds none.
         rebuild: of a damaged one, nothing.
     Raises:
         IndexProblem: it is damaged, and nobody can say any more what it held.
     """
-    if not (home / CURRENT).exists():
-        yield Past()
-        return
-    index = settings = None
+    index: BuiltIndex | None = None
+    settings: IndexSettings | None = None
     legs: tuple[str, ...] = ()
     try:
-        index = LocalIndex.open(home)
+        index = LocalIndex.open(home) if (home / CURRENT).exists() else elsewhere()
+        if index is None:
+            yield Past()
+            return
         settings, legs = index.manifest.settings, index.legs
         index.verify(progress=progress)
         before = Past(index=index, holdings=holdings_of(index), settings=settings, legs=legs)
@@ -76,7 +81,7 @@ def past(home: Path, *, rebuild: bool, progress: Progress) -> Iterator[Past]:
         yield before
 
 
-def holdings_of(index: LocalIndex) -> tuple[Holding, ...]:
+def holdings_of(index: BuiltIndex) -> tuple[Holding, ...]:
     """What the sources gave.
 
     Raises:

@@ -118,6 +118,21 @@ class LexicalLeg:
         """How many documents have the term."""
         return self._engine.document_frequency(term)
 
+    @property
+    def vocabulary(self) -> list[str]:
+        """All terms in the order of their numbers."""
+        return list(self._numbers)
+
+    def weights(self) -> Columns:
+        """What each term adds to each document, for whoever keeps a leg elsewhere.
+
+        Raises:
+            ValueError: a variant of rank-bm25, which has no such weights.
+        """
+        if not isinstance(self._engine, Postings):
+            raise ValueError("rank-bm25 scores by counts, and keeps no weights")
+        return self._engine.columns
+
     def warm_up(self) -> None:
         """Get the compiled engine ready, once per process; takes seconds."""
         if isinstance(self._engine, Postings):

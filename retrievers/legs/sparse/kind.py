@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from retrievers.legs.sparse.encoder import SparseEncoder
     from retrievers.legs.sparse.search import QueryBy, SparseSearch
     from retrievers.stores.computed import Columns as Computing
+    from retrievers.stores.computed import Row
     from retrievers.stores.postings import Columns
     from retrievers.stores.sparse_rows import SparseRows
 
@@ -106,7 +108,7 @@ class SparseMaker(LegMaker):
 def _rows_before(before: Before | None) -> RowsBefore | None:
     from retrievers.legs.rows_of_texts import RowsBefore
 
-    return None if before is None else RowsBefore(texts=before.texts, row=before.leg().rows.row)
+    return None if before is None else RowsBefore(texts=before.texts, row=before.leg().row)
 
 
 def _remade(made_by: Facts) -> SparseEncoder:
@@ -116,17 +118,15 @@ def _remade(made_by: Facts) -> SparseEncoder:
     return SparseEncoder.from_description(made_by)
 
 
-class LocalSparse(ModelLeg["SparseEncoder"]):
-    """See `ModelLeg`.
+class WeighedTerms(ModelLeg["SparseEncoder"]):
+    """A sparse leg without its search: see `ModelLeg`."""
 
-    `rows`: the weighted terms of every text, memory-mapped.
-    """
-
-    def __init__(self, rows: SparseRows, postings: Columns, facts: Facts, mask: Mask) -> None:
-        from retrievers.stores.sums import Sums
-
+    def __init__(self, facts: Facts, mask: Mask) -> None:
         super().__init__(facts, mask, made_by=_remade)
-        self.rows, self._sums = rows, Sums(postings, n_docs=len(rows))
+
+    @abstractmethod
+    def row(self, place: int) -> Row:
+        """A row's terms, ascending, as `tokens`, and their `weights`."""
 
     def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
         """Terms and weights of queries."""
@@ -135,15 +135,9 @@ class LocalSparse(ModelLeg["SparseEncoder"]):
         rows = (made.row(place) for place in range(len(made)))
         return [dict(zip(row["tokens"].tolist(), row["weights"].tolist(), strict=True)) for row in rows]
 
-    def search(
-        self, query: Mapping[int, float], *, k: int, where: Where | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """By the sum over shared terms of the product of weights; who shares none is no hit."""
-        return self._sums.best(query, k=k, mask=self._mask(where))
-
     def parts(self, query: Mapping[int, float], row: int) -> list[ScorePart]:
         """What each shared term adds to a row's score, the most first."""
-        terms = self.rows.row(row)
+        terms = self.row(row)
         pairs = zip(terms["tokens"].tolist(), terms["weights"].tolist(), strict=True)
         shared = [(term, weight) for term, weight in pairs if term in query]
         named = zip(self.encoder.names([term for term, _ in shared]), shared, strict=True)
@@ -158,3 +152,22 @@ class LocalSparse(ModelLeg["SparseEncoder"]):
     def warm_up(self) -> None:
         """Load what the first query needs: the model, or the table that weighs queries in its place."""
         self.weigh(["warm"], by="auto")
+
+
+class LocalSparse(WeighedTerms):
+    """Searches the weighted terms of every text, memory-mapped."""
+
+    def __init__(self, rows: SparseRows, postings: Columns, facts: Facts, mask: Mask) -> None:
+        from retrievers.stores.sums import Sums
+
+        super().__init__(facts, mask)
+        self.rows, self._sums = rows, Sums(postings, n_docs=len(rows))
+
+    def row(self, place: int) -> Row:
+        return self.rows.row(place)
+
+    def search(
+        self, query: Mapping[int, float], *, k: int, where: Where | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """By the sum over shared terms of the product of weights; who shares none is no hit."""
+        return self._sums.best(query, k=k, mask=self._mask(where))
