@@ -14,6 +14,9 @@ _STORES = {
 STORES = Registry("server", _STORES)
 """Scheme of a server's address -> a class with `connect(address)` (`retrievers.servers.store.CollectionStore`)."""
 
+EMBEDDED = ("milvus+lite", "qdrant+local")
+"""Schemes whose server is a library in this process, with its data at a path."""
+
 INDEXES = Registry(
     "index",
     {

@@ -10,10 +10,7 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from rag.core.errors import IndexProblem, did_you_mean
-from retrievers.index import STORES
-
-_EMBEDDED = ("lite", "local")
-"""Second parts of schemes whose server is a library in this process, with its data at a path."""
+from retrievers.index import EMBEDDED, STORES
 
 _COLLECTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 """What every server takes, with room for what generations are called."""
@@ -40,7 +37,7 @@ class ServerAddress:
         if scheme not in STORES:
             raise IndexProblem(f"index '{shown}': there is no server '{scheme}'. {did_you_mean(scheme, STORES)}")
         place, _, collection = unquote(rest).rpartition("/")
-        if _is_embedded(scheme):
+        if scheme in EMBEDDED:
             if not PurePosixPath(place).is_absolute():
                 raise IndexProblem(
                     f"index '{shown}': after {scheme}:// comes an absolute path, then the collection: "
@@ -69,7 +66,7 @@ class ServerAddress:
     @property
     def path(self) -> Path | None:
         """Where the data lies, if the server is a library in this process."""
-        return Path(self.place) if _is_embedded(self.scheme) else None
+        return Path(self.place) if self.scheme in EMBEDDED else None
 
     def url(self, default_port: int) -> str:
         """The server over HTTP."""
@@ -84,10 +81,6 @@ class ServerAddress:
 
         variable = variable_for(self.url(default_port))
         return os.environ.get(variable) if variable else None
-
-
-def _is_embedded(scheme: str) -> bool:
-    return scheme.partition("+")[2] in _EMBEDDED
 
 
 def _has_good_port(place: str) -> bool:

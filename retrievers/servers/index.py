@@ -48,9 +48,9 @@ KEYS = "keys.json"
 Part = TypeVar("Part")
 
 
-def connect(address: ServerAddress) -> CollectionStore:
-    """The server of an address."""
-    store: CollectionStore = STORES.get(address.scheme).connect(address)
+def connect(address: ServerAddress, *, create: bool = False) -> CollectionStore:
+    """The server of an address; see `CollectionStore.connect`."""
+    store: CollectionStore = STORES.get(address.scheme).connect(address, create=create)
     return store
 
 

@@ -13,13 +13,13 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.errors import IndexProblem, SpecError
+from rag.core.errors import SpecError
 from rag.core.filters import Filter
 from rag.core.optional import need
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.milvus_filter import milvus_expression
 from retrievers.servers.store import MOST_HITS, CollectionStore, Form, Point, PointId, Record, Sparse
-from retrievers.servers.troubles import refused, too_old, unreachable
+from retrievers.servers.troubles import refused, require_place, too_old, unreachable
 
 PORT = 19530
 OLDEST = (2, 5)
@@ -51,12 +51,11 @@ class MilvusStore(CollectionStore):
         self._release = weakref.finalize(self, client.close)
 
     @classmethod
-    def connect(cls, address: ServerAddress, *, timeout_s: float = 30.0) -> Self:
+    def connect(cls, address: ServerAddress, *, create: bool = False, timeout_s: float = 30.0) -> Self:
         need("pymilvus", by=f"index '{address}'", extra="milvus")
         if address.path is not None:
             need("milvus_lite", by=f"index '{address}'", extra="milvus")
-            if not address.path.parent.is_dir():
-                raise IndexProblem(f"index '{address}': there is no folder '{address.path.parent}'. Make it first")
+            require_place(address, create=create)
         from pymilvus import MilvusClient
 
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
@@ -139,10 +138,12 @@ class MilvusStore(CollectionStore):
         self._ask("write", lambda: self._client.upsert(collection, rows, timeout=self._timeout_s))
 
     def finish(self, collection: str) -> None:
-        self._ask("write", lambda: self._client.flush(collection))
-        self._ask("load a collection", lambda: self._client.load_collection(collection))
+        self._ask("write", partial(self._client.flush, collection))
+        self._ask("load a collection", partial(self._client.load_collection, collection))
 
     def count(self, collection: str) -> int:
+        self._columns(collection)
+
         def counted() -> list[Mapping[str, Any]]:
             # a server may not have read yet what it was sent; the library has
             asked: dict[str, Any] = {} if self._address.path else {"consistency_level": "Strong"}
@@ -164,7 +165,8 @@ class MilvusStore(CollectionStore):
         exact: bool = True,
     ) -> list[list[Record]]:
         self._require_dimension(collection, vector, queries.shape[1])
-        return self._search(collection, vector, list(queries), k=k, where=where, fields=fields)
+        sign = -1.0 if self._measures_distance(collection, vector) else 1.0
+        return self._search(collection, vector, list(queries), k=k, where=where, fields=fields, sign=sign)
 
     def heaviest(
         self, collection: str, vector: str, queries: Sequence[Sparse], *, k: int, where: Filter | None = None
@@ -183,7 +185,8 @@ class MilvusStore(CollectionStore):
 
     def find(self, collection: str, where: Filter | None, *, fields: Sequence[str] = ()) -> Iterator[Record]:
         """A range of ids at a time: an answer is bounded, and Milvus gives rows in no order."""
-        total, expression = self.count(collection), self._expression(collection, where)
+        total = self.count(collection)
+        expression = milvus_expression(where, lists=self._columns(collection).lists)
         step = _AT_ONCE if fields else MOST_HITS
         for first in range(0, total, step):
             within = f"{ID} >= {first} and {ID} < {first + step}"
@@ -209,20 +212,19 @@ class MilvusStore(CollectionStore):
         k: int,
         where: Filter | None,
         fields: Sequence[str],
+        sign: float = 1.0,
     ) -> list[list[Record]]:
+        lists = self._columns(collection).lists
         asked = {
             "data": queries,
             "anns_field": vector,
             "limit": k,
-            "filter": self._expression(collection, where),
+            "filter": milvus_expression(where, lists=lists),
             "output_fields": list(fields),
             "timeout": self._timeout_s,
         }
         batches = self._ask("search", lambda: self._client.search(collection, **asked))
-        return [[_hit(hit, fields) for hit in batch] for batch in batches]
-
-    def _expression(self, collection: str, where: Filter | None) -> str:
-        return "" if where is None else milvus_expression(where, lists=self._columns(collection).lists)
+        return [[_hit(hit, fields, sign) for hit in batch] for batch in batches]
 
     def _require_dimension(self, collection: str, vector: str, dim: int) -> None:
         dims = self._columns(collection).dims
@@ -235,9 +237,21 @@ class MilvusStore(CollectionStore):
                 f"encoder makes {dim}. Name the encoder that filled the collection"
             )
 
+    def _measures_distance(self, collection: str, vector: str) -> bool:
+        columns = self._columns(collection)
+        if vector not in columns.metrics:
+            names = self._ask("describe", partial(self._client.list_indexes, collection, field_name=vector))
+            described = [
+                self._ask("describe", partial(self._client.describe_index, collection, name)) for name in names
+            ]
+            columns.metrics[vector] = next((str(each.get("metric_type")) for each in described if each), "IP")
+        return columns.metrics[vector] == "L2"
+
     def _columns(self, collection: str) -> _Columns:
+        """What a collection holds. It is loaded when it is first asked for: a server that was begun anew has none loaded."""
         if collection not in self._known:
-            described = self._ask("describe a collection", lambda: self._client.describe_collection(collection))
+            described = self._ask("describe a collection", partial(self._client.describe_collection, collection))
+            self._ask("load a collection", partial(self._client.load_collection, collection))
             self._known[collection] = _Columns(described)
         return self._known[collection]
 
@@ -252,7 +266,7 @@ class MilvusStore(CollectionStore):
 
 
 class _Columns:
-    """What a collection holds: its primary field, fields with several values, and lengths of vectors."""
+    """What a collection holds: its primary field, fields with several values, lengths of vectors, and how they are measured."""
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         from pymilvus import DataType
@@ -260,6 +274,7 @@ class _Columns:
         fields = described["fields"]
         self.primary = next(str(field["name"]) for field in fields if field.get("is_primary"))
         self.lists = frozenset(field["name"] for field in fields if field["type"] == DataType.ARRAY)
+        self.metrics: dict[str, str] = {}
         self.dims = {
             str(field["name"]): int(field["params"]["dim"])
             for field in fields
@@ -277,8 +292,8 @@ def _weights(sparse: Sparse) -> dict[int, float]:
     return dict(zip(sparse.places.tolist(), sparse.weights.tolist(), strict=True))
 
 
-def _hit(hit: Any, fields: Sequence[str]) -> Record:
-    return _record(hit.id, hit["entity"], fields, score=float(hit["distance"]))
+def _hit(hit: Any, fields: Sequence[str], sign: float) -> Record:
+    return _record(hit.id, hit["entity"], fields, score=sign * float(hit["distance"]))
 
 
 def _record(id_: PointId, row: Mapping[str, Any], fields: Sequence[str], *, score: float = 0.0) -> Record:

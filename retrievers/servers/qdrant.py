@@ -8,6 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -20,7 +21,7 @@ from rag.core.optional import need
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.qdrant_filter import qdrant_filter
 from retrievers.servers.store import CollectionStore, Form, Point, PointId, Record, Sparse
-from retrievers.servers.troubles import refused, too_old, unreachable
+from retrievers.servers.troubles import refused, require_place, too_old, unreachable
 
 PORT = 6333
 OLDEST = (1, 10)
@@ -42,9 +43,10 @@ class QdrantStore(CollectionStore):
         self._forms: dict[str, Any] = {}
 
     @classmethod
-    def connect(cls, address: ServerAddress, *, timeout_s: float = 30.0) -> Self:
+    def connect(cls, address: ServerAddress, *, create: bool = False, timeout_s: float = 30.0) -> Self:
         need("qdrant_client", by=f"index '{address}'", extra="qdrant")
         if address.path is not None:
+            require_place(address, create=create)
             client, release = _LOCAL.open(address)
             return cls(client, address, release=release)
         from qdrant_client import QdrantClient
@@ -135,7 +137,10 @@ class QdrantStore(CollectionStore):
     ) -> list[list[Record]]:
         self._require_dimension(collection, vector, queries.shape[1])
         asked = [query.tolist() for query in queries]
-        return self._search(collection, vector, asked, k=k, where=where, fields=fields, exact=exact)
+        found = self._search(collection, vector, asked, k=k, where=where, fields=fields, exact=exact)
+        if _named(self._form(collection).vectors)[vector].distance not in ("Euclid", "Manhattan"):
+            return found
+        return [[replace(record, score=-record.score) for record in records] for records in found]
 
     def heaviest(
         self, collection: str, vector: str, queries: Sequence[Sparse], *, k: int, where: Filter | None = None

@@ -74,9 +74,11 @@ class CollectionStore(Protocol):
 
     @classmethod
     @abstractmethod
-    def connect(cls, address: ServerAddress, *, timeout_s: float = 30.0) -> Self:
+    def connect(cls, address: ServerAddress, *, create: bool = False, timeout_s: float = 30.0) -> Self:
         """Ask a server whether it is there, and of a version that will do.
 
+        Args:
+            create: whether a server that is a library may begin a new file.
         Raises:
             MissingDependency: its client is not installed.
         """
@@ -122,7 +124,13 @@ class CollectionStore(Protocol):
         fields: Sequence[str] = (),
         exact: bool = True,
     ) -> list[list[Record]]:
-        """For each query the k points with the greatest score, best first; equal ones in any order."""
+        """For each query the k points with the greatest score, best first; equal ones in any order.
+
+        Where a collection of somebody else's measures distance, the score is its negative.
+
+        Raises:
+            SpecError: the collection has no such vector, or one of another length.
+        """
 
     @abstractmethod
     def heaviest(

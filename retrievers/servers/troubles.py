@@ -20,6 +20,21 @@ def unreachable(address: ServerAddress, cause: Exception) -> IndexProblem:
     )
 
 
+def require_place(address: ServerAddress, *, create: bool) -> None:
+    """Before a library opens a path: it would make what is not there.
+
+    Raises:
+        IndexProblem: there is nothing, or no folder for it.
+    """
+    assert address.path is not None
+    if not create and not address.path.exists():
+        raise IndexProblem(
+            f"no index at '{address}': there is no '{address.path}'. Build the index: rag index SOURCE --index {address}"
+        )
+    if not address.path.parent.is_dir():
+        raise IndexProblem(f"index '{address}': there is no folder '{address.path.parent}'. Make it first")
+
+
 def refused(address: ServerAddress, what: str, cause: Exception) -> IndexProblem:
     """The server was asked, and did not do it. `what`: a verb and what it was to be done with."""
     said = _said(cause)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -74,7 +75,7 @@ class ServerWriter:
                 raise IndexProblem(
                     f"index '{parsed}': another process on this machine builds it. Wait for it"
                 ) from None
-            store = connect(parsed)
+            store = connect(parsed, create=True)
             try:
                 yield cls(parsed, store, draft)
             finally:
@@ -113,17 +114,24 @@ class ServerWriter:
             return
         name = self._address.collection
         with LocalIndex.open(self.home) as index:
-            collection = f"{name}__{_stamp(index)}"
-            if collection != self._base:
-                self._send(index, collection, progress)
-                if self._store.target(name) != self._base:
-                    raise IndexProblem(
-                        f"index '{self._address}': somebody else has built it meanwhile, and readers have theirs. Run again, "
-                        "to bring that one up to date"
-                    )
-                self._store.switch(name, collection)
-                self._remove_older(keep=(collection, self._base))
+            collection = f"{name}__{self._token()}"
+            self._send(index, collection, progress)
+            if self._store.target(name) not in (self._base, collection):
+                raise IndexProblem(
+                    f"index '{self._address}': somebody else has built it meanwhile, and readers have theirs. Run again, "
+                    "to bring that one up to date"
+                )
+            self._store.switch(name, collection)
+            self._remove_older(keep=(collection, self._base))
+        (self._draft / "token").unlink()
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def _token(self) -> str:
+        """What the collection of this draft is called: a killed upload finds its own again."""
+        path = self._draft / "token"
+        if not path.exists():
+            path.write_text(secrets.token_hex(8))
+        return path.read_text()
 
     def _send(self, index: LocalIndex, collection: str, progress: Progress) -> None:
         """Points first, then the files: a collection without files is not complete."""
@@ -166,18 +174,13 @@ class ServerWriter:
         if (self.home / CURRENT).exists() and said != (self._base or ""):
             log.warning("index '%s': a draft of an earlier state is thrown away", self._address)
             shutil.rmtree(self.home, ignore_errors=True)
+            (self._draft / "token").unlink(missing_ok=True)
         base.write_text(self._base or "")
 
 
 def _kind(leg: str) -> ServerLegKind:
     kind: ServerLegKind = SERVER_LEGS.get(leg)()
     return kind
-
-
-def _stamp(index: LocalIndex) -> str:
-    """Names a generation by what it is, the place of its sources included: a killed upload finds its own collection again."""
-    roots = index.manifest.files[ROOTS].sha256 if ROOTS in index.manifest.files else ""
-    return hashlib.sha256(f"{index.identity} {roots}".encode()).hexdigest()[:16]
 
 
 def _files(index: LocalIndex) -> dict[str, bytes]:

@@ -25,6 +25,6 @@ def addresses(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def store(addresses: Addresses) -> Iterator[CollectionStore]:
     address = ServerAddress.parse(addresses("any"))
-    opened: CollectionStore = STORES.get(address.scheme).connect(address)
+    opened: CollectionStore = STORES.get(address.scheme).connect(address, create=True)
     yield opened
     opened.close()

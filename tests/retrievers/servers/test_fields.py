@@ -12,7 +12,9 @@ from hypothesis import given, settings
 
 from rag.core.errors import SpecError
 from rag.core.filters import Filter, matches, parse_where
+from retrievers.index import STORES
 from retrievers.servers import fields
+from retrievers.servers.address import ServerAddress
 from retrievers.servers.fields import SPANS, WORDS, Keys
 from retrievers.servers.store import CollectionStore, Form, Point
 from tests.rag.random_filters import filters, random_metadata
@@ -30,11 +32,8 @@ def kept() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def filled(addresses: Addresses, kept: list[dict[str, Any]]) -> Iterator[tuple[CollectionStore, Keys]]:
-    from retrievers.index import STORES
-    from retrievers.servers.address import ServerAddress
-
     address = ServerAddress.parse(addresses("filled"))
-    store: CollectionStore = STORES.get(address.scheme).connect(address)
+    store: CollectionStore = STORES.get(address.scheme).connect(address, create=True)
     keys = Keys.read(Keys.of(kept).written())
     store.create("filled", Form(fields={WORDS: "words", SPANS: "numbers"}, dense={"v": 2}))
     vector = {"v": np.ones(2, np.float32)}
