@@ -65,10 +65,6 @@ class CollectionRetriever:
         """The encoder."""
         return [(self._encoder.model, self._encoder.revision)]
 
-    def describe(self) -> dict[str, Any]:
-        """The encoder's weights. What is in the collection, the server alone knows."""
-        return {"encoder": self._encoder.describe()}
-
     def memory(self) -> list[Need]:
         """What the encoder takes."""
         return self._encoder.memory()

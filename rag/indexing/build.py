@@ -18,11 +18,10 @@ from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
 from rag.indexing.languages import warn_of_language
 from rag.indexing.past import Past, past
-from rag.indexing.place import Place
 from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem, word_spans
-from retrievers.index.built import BuiltIndex
+from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.digests import describe_files
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
@@ -118,7 +117,7 @@ class Build:
     def __init__(
         self,
         select: Select,
-        place: Place,
+        place: IndexWriter,
         *,
         settings: IndexSettings | None,
         legs: Sequence[str] | None,
@@ -144,7 +143,7 @@ class Build:
             legs = LEGS.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
-                    f"index '{place.name}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
+                    f"index '{place.address}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
                     "was built for, or none; or --prune, to drop the leg"
                 )
             place.require(settings, legs)
@@ -267,7 +266,7 @@ class Build:
         raise TooMuchLost(
             "\n".join(
                 [
-                    f"{lost:,} of the {n_before:,} documents of index '{self._place.name}' would go:",
+                    f"{lost:,} of the {n_before:,} documents of index '{self._place.address}' would go:",
                     *names,
                     "Nothing was changed. If that is meant, say so: --yes, or most_lost=1.0 in Python",
                 ]

@@ -18,15 +18,16 @@ from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport, UnchangedError
 from rag.indexing.past import Past, holdings_of
-from rag.indexing.place import Place, writing
+from rag.indexing.place import writing
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
 from rag.ingest import INGEST_VERSION
-from retrievers.index.built import BuiltIndex
+from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import building
 from retrievers.index.manifest import ragline_version
 from retrievers.index.old_formats import format_of
+from retrievers.index.opening import scheme_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import Holding, corpus_sha256
 from retrievers.legs import LEGS, USUAL
@@ -89,7 +90,7 @@ def remove_from_index(
     """
     with writing(path) as place:
         if not place.exists:
-            raise IndexProblem(f"no index at '{place.name}'")
+            raise IndexProblem(f"no index at '{place.address}'")
         build = Build(
             Removal(targets), place, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress
         )
@@ -125,20 +126,23 @@ def index_settings(path: str | Path) -> IndexSettings:
 @contextmanager
 def _built(path: str | Path) -> Iterator[BuiltIndex]:
     """An index as it is, that of a draft if nothing was published yet."""
-    with writing(path) as place, place.before() or LocalIndex.open(place.home) as index:
-        yield index
+    with writing(path) as place:
+        if not place.exists and scheme_of(path) is not None:
+            raise IndexProblem(f"no index at '{place.address}'. Make one: rag index SOURCE --index {place.address}")
+        with place.before() or LocalIndex.open(place.home) as index:
+            yield index
 
 
-def _build(build: Build, place: Place, progress: Progress) -> IndexReport:
-    try:
-        with _explained(place):
+def _build(build: Build, place: IndexWriter, progress: Progress) -> IndexReport:
+    with _explained(place):
+        try:
             with building(place.home) as new:
                 report, start = build.run(new), time.perf_counter()
-            place.publish(progress=progress)
-            return replace(report, seconds={**report.seconds, "publish": time.perf_counter() - start})
-    except UnchangedError as unchanged:
-        place.publish(progress=progress)  # a draft that a kill kept from readers
-        return replace(unchanged.report, unchanged=True)
+        except UnchangedError as unchanged:
+            place.publish(progress=progress)  # a draft that a kill kept from readers
+            return replace(unchanged.report, unchanged=True)
+        place.publish(progress=progress)
+        return replace(report, seconds={**report.seconds, "publish": time.perf_counter() - start})
 
 
 def index_key(
@@ -169,14 +173,14 @@ def _paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 @contextmanager
-def _explained(place: Place) -> Iterator[None]:
+def _explained(place: IndexWriter) -> Iterator[None]:
     """Say what a stop in the middle means for the index."""
     kept = "The index that was there is as it was" if place.exists else "There is no index yet"
     try:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"stopped while indexing into '{place.name}'. {kept}; the next run goes on from the finished vectors"
+            f"stopped while indexing into '{place.address}'. {kept}; the next run goes on from the finished vectors"
         ) from None
     except (OSError, RuntimeError) as cause:
         if not _disk_is_full(cause):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,14 +53,13 @@ def past(
     index: BuiltIndex | None = None
     settings: IndexSettings | None = None
     legs: tuple[str, ...] = ()
+    before = Past()
     try:
         index = LocalIndex.open(home) if (home / CURRENT).exists() else elsewhere()
-        if index is None:
-            yield Past()
-            return
-        settings, legs = index.manifest.settings, index.legs
-        index.verify(progress=progress)
-        before = Past(index=index, holdings=holdings_of(index), settings=settings, legs=legs)
+        if index is not None:
+            settings, legs = index.manifest.settings, index.legs
+            index.verify(progress=progress)
+            before = Past(index=index, holdings=holdings_of(index), settings=settings, legs=legs)
     except IndexProblem as problem:
         if index is not None:
             index.close()
@@ -77,7 +76,7 @@ def past(
         log.warning("%s; reading all its sources again", problem)
         yield Past(holdings=tuple(map(Holding, sources)), settings=settings, legs=legs)
         return
-    with index:
+    with index or nullcontext():
         yield before
 
 

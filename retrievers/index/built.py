@@ -6,7 +6,6 @@ there, and then removed.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -54,20 +53,16 @@ class BuiltIndex(Protocol):
 
 
 class IndexWriter(Protocol):
-    """An index that is built here and kept elsewhere."""
-
-    @classmethod
-    @abstractmethod
-    def open(cls, address: str) -> AbstractContextManager[Self]:
-        """Hold the draft of this address, so that no other process builds it here.
-
-        Raises:
-            IndexProblem: the server does not answer, or another process builds the index.
-        """
+    """Where an index is built: in its directory, or in a draft of what is kept elsewhere."""
 
     @property
     def home(self) -> Path:
-        """The draft: an index directory, or none yet. What a killed build made is in it."""
+        """Where a build writes: an index directory, or none yet. What a killed build made is in it."""
+        ...
+
+    @property
+    def address(self) -> Path | str:
+        """What readers open."""
         ...
 
     @property
@@ -76,7 +71,7 @@ class IndexWriter(Protocol):
         ...
 
     def before(self) -> BuiltIndex | None:
-        """What readers open now; None where that is nothing.
+        """What readers open now, if that is elsewhere; None where it is in `home`, or nothing.
 
         Raises:
             IndexProblem: it is damaged.
@@ -92,9 +87,21 @@ class IndexWriter(Protocol):
         ...
 
     def publish(self, *, progress: Progress) -> None:
-        """Send the draft, if there is one, and let readers have it, in one step. A killed one is gone on with.
+        """Send what is in `home`, if it is a draft, and let readers have it, in one step. A killed one is gone on with.
 
         Raises:
             IndexProblem: the server refused, or somebody else published meanwhile. Readers have what they had.
+        """
+        ...
+
+
+class KeepsElsewhere(Protocol):
+    """A class of `WRITERS`."""
+
+    def open(self, address: str) -> AbstractContextManager[IndexWriter]:
+        """Hold the draft of this address, so that no other process builds it here.
+
+        Raises:
+            IndexProblem: the server does not answer, or another process builds the index.
         """
         ...

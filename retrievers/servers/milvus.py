@@ -18,7 +18,7 @@ from rag.core.filters import Filter
 from rag.core.optional import need
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.milvus_filter import milvus_expression
-from retrievers.servers.store import MOST_HITS, CollectionStore, Form, Point, PointId, Record, Sparse
+from retrievers.servers.store import MOST_HITS, CollectionStore, FieldKind, Form, Point, PointId, Record, Sparse
 from retrievers.servers.troubles import refused, require_place, too_old, unreachable
 
 PORT = 19530
@@ -36,6 +36,9 @@ _MOST_TEXT, _MOST_WORDS, _LONGEST_WORD = 65_535, 4_096, 64
 _NO_ALIAS = (1600, 100)
 """Codes of a server, and of Milvus Lite, that does not know a name."""
 
+_LONGER = 20
+"""Times as long may a step take that grows with a collection: loading it, or writing it to the disk."""
+
 _AT_ONCE = 1_000
 """Points that are read in one answer, vectors with them."""
 
@@ -47,6 +50,7 @@ class MilvusStore(CollectionStore):
 
     def __init__(self, client: Any, address: ServerAddress, *, timeout_s: float) -> None:
         self._client, self._address, self._timeout_s = client, address, timeout_s
+        self._long_s = _LONGER * timeout_s
         self._known: dict[str, _Columns] = {}
         self._release = weakref.finalize(self, client.close)
 
@@ -75,7 +79,8 @@ class MilvusStore(CollectionStore):
         return store
 
     def collections(self) -> list[str]:
-        return [str(name) for name in self._ask("list collections", self._client.list_collections)]
+        list_all = partial(self._client.list_collections, timeout=self._timeout_s)
+        return [str(name) for name in self._ask("list collections", list_all)]
 
     def target(self, alias: str) -> str | None:
         from pymilvus.exceptions import MilvusException
@@ -100,15 +105,18 @@ class MilvusStore(CollectionStore):
 
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field(ID, DataType.INT64, is_primary=True)
-        for name, kind in form.fields.items():
-            if kind == "text":
-                schema.add_field(name, DataType.VARCHAR, max_length=_MOST_TEXT)
-            elif kind == "words":
-                words = {"element_type": DataType.VARCHAR, "max_length": _LONGEST_WORD, "max_capacity": _MOST_WORDS}
-                schema.add_field(name, DataType.ARRAY, **words)
-            else:
-                schema.add_field(name, DataType.JSON)
         indexes = self._client.prepare_index_params()
+        words = {"element_type": DataType.VARCHAR, "max_length": _LONGEST_WORD, "max_capacity": _MOST_WORDS}
+        kinds: dict[FieldKind, tuple[Any, dict[str, Any]]] = {
+            "text": (DataType.VARCHAR, {"max_length": _MOST_TEXT}),
+            "key": (DataType.VARCHAR, {"max_length": _LONGEST_WORD}),
+            "words": (DataType.ARRAY, words),
+            "numbers": (DataType.JSON, {}),
+        }
+        for name, kind in form.fields.items():
+            schema.add_field(name, kinds[kind][0], **kinds[kind][1])
+            if kind == "key" or (kind == "words" and self._address.path is None):  # the library has none over lists
+                indexes.add_index(name, index_type="INVERTED")
         dense = form.dense if form.dense or form.sparse else {_UNUSED: 2}
         for name, dim in dense.items():
             schema.add_field(name, DataType.FLOAT_VECTOR, dim=dim)
@@ -116,13 +124,13 @@ class MilvusStore(CollectionStore):
         for name in form.sparse:
             schema.add_field(name, DataType.SPARSE_FLOAT_VECTOR)
             indexes.add_index(name, index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        create = self._client.create_collection
-        self._ask("make a collection", lambda: create(collection, schema=schema, index_params=indexes))
+        made = {"schema": schema, "index_params": indexes, "timeout": self._long_s}
+        self._ask("make a collection", partial(self._client.create_collection, collection, **made))
 
     def drop(self, collection: str) -> None:
         if collection in self.collections():
             self._known.pop(collection, None)
-            self._ask("remove a collection", lambda: self._client.drop_collection(collection))
+            self._ask("remove a collection", partial(self._client.drop_collection, collection, timeout=self._timeout_s))
 
     def put(self, collection: str, points: Sequence[Point]) -> None:
         rows = [
@@ -138,8 +146,8 @@ class MilvusStore(CollectionStore):
         self._ask("write", lambda: self._client.upsert(collection, rows, timeout=self._timeout_s))
 
     def finish(self, collection: str) -> None:
-        self._ask("write", partial(self._client.flush, collection))
-        self._ask("load a collection", partial(self._client.load_collection, collection))
+        self._ask("write", partial(self._client.flush, collection, timeout=self._long_s))
+        self._ask("load a collection", partial(self._client.load_collection, collection, timeout=self._long_s))
 
     def count(self, collection: str) -> int:
         self._columns(collection)
@@ -184,20 +192,20 @@ class MilvusStore(CollectionStore):
         return records
 
     def find(self, collection: str, where: Filter | None, *, fields: Sequence[str] = ()) -> Iterator[Record]:
-        """A range of ids at a time: an answer is bounded, and Milvus gives rows in no order."""
-        total = self.count(collection)
+        """In one answer if that holds them, else a range of ids at a time. Milvus gives rows in no order."""
         expression = milvus_expression(where, lists=self._columns(collection).lists)
+        asked = {"output_fields": [ID, *fields], "timeout": self._timeout_s}
+        ask = partial(self._client.query, collection, **asked)
         step = _AT_ONCE if fields else MOST_HITS
-        for first in range(0, total, step):
+        if expression:
+            rows = self._ask("read", partial(ask, filter=expression, limit=step))
+            if len(rows) < step:
+                yield from _by_id(rows, fields)
+                return
+        for first in range(0, self.count(collection), step):
             within = f"{ID} >= {first} and {ID} < {first + step}"
-            asked = {
-                "filter": f"{within} and {expression}" if expression else within,
-                "output_fields": [ID, *fields],
-                "limit": step,
-                "timeout": self._timeout_s,
-            }
-            rows = self._ask("read", partial(self._client.query, collection, **asked))
-            yield from (_record(row[ID], row, fields) for row in sorted(rows, key=lambda row: row[ID]))
+            told = f"{within} and {expression}" if expression else within
+            yield from _by_id(self._ask("read", partial(ask, filter=told, limit=step)), fields)
 
     def close(self) -> None:
         with suppress(Exception):  # what is left of a connection that broke
@@ -250,8 +258,10 @@ class MilvusStore(CollectionStore):
     def _columns(self, collection: str) -> _Columns:
         """What a collection holds. It is loaded when it is first asked for: a server that was begun anew has none loaded."""
         if collection not in self._known:
-            described = self._ask("describe a collection", partial(self._client.describe_collection, collection))
-            self._ask("load a collection", partial(self._client.load_collection, collection))
+            described = self._ask(
+                "describe a collection", partial(self._client.describe_collection, collection, timeout=self._timeout_s)
+            )
+            self._ask("load a collection", partial(self._client.load_collection, collection, timeout=self._long_s))
             self._known[collection] = _Columns(described)
         return self._known[collection]
 
@@ -294,6 +304,10 @@ def _weights(sparse: Sparse) -> dict[int, float]:
 
 def _hit(hit: Any, fields: Sequence[str], sign: float) -> Record:
     return _record(hit.id, hit["entity"], fields, score=sign * float(hit["distance"]))
+
+
+def _by_id(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[Record]:
+    return (_record(row[ID], row, fields) for row in sorted(rows, key=lambda row: int(row[ID])))
 
 
 def _record(id_: PointId, row: Mapping[str, Any], fields: Sequence[str], *, score: float = 0.0) -> Record:

@@ -92,10 +92,10 @@ class QdrantStore(CollectionStore):
         create = self._client.create_collection
         made = partial(create, collection, vectors_config=dense, sparse_vectors_config=sparse or None)
         self._ask("make a collection", made)
-        if self._address.path is None:
-            for name, kind in form.fields.items():
-                if kind == "words" or name == "doc":
-                    self._ask("index a field", partial(self._client.create_payload_index, collection, name, "keyword"))
+        for name, kind in form.fields.items():
+            if kind in ("key", "words"):
+                index = partial(self._client.create_payload_index, collection, name, models.PayloadSchemaType.KEYWORD)
+                self._ask("index a field", index)
 
     def drop(self, collection: str) -> None:
         self._forms.pop(collection, None)
@@ -236,7 +236,7 @@ class QdrantStore(CollectionStore):
 
         try:
             with self._turn, warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that local mode is slow beyond 20,000 points
+                warnings.simplefilter("ignore", UserWarning)  # that local mode is slow, and indexes no fields
                 return ask()
         except (ApiException, OSError) as cause:
             raise refused(self._address, what, cause) from cause

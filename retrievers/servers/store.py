@@ -18,8 +18,9 @@ from retrievers.servers.address import ServerAddress
 
 PointId = int | str
 
-FieldKind = Literal["text", "words", "numbers"]
-"""Text of at most 60,000 bytes; a list of at most 4,096 short texts; a flat object of floats."""
+FieldKind = Literal["text", "key", "words", "numbers"]
+"""Text of at most 60,000 bytes; a short text, or a list of at most 4,096 of them, that filters look for; a flat object of
+floats."""
 
 MOST_HITS = 16_384
 """More than that no server here gives for one question."""

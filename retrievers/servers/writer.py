@@ -33,10 +33,10 @@ from retrievers.servers.parts import write_parts
 from retrievers.servers.store import CollectionStore, Form, Point
 
 if TYPE_CHECKING:
-    from retrievers.index.built import BuiltIndex, IndexWriter
+    from retrievers.index.built import BuiltIndex, KeepsElsewhere
 
-    def _keeps_the_protocols(writer: ServerWriter, index: ServerIndex, local: LocalIndex) -> None:
-        _writer: IndexWriter = writer
+    def _keeps_the_protocols(index: ServerIndex, local: LocalIndex) -> None:
+        _writers: KeepsElsewhere = ServerWriter
         _built: tuple[BuiltIndex, ...] = (index, local)
 
 
@@ -86,6 +86,10 @@ class ServerWriter:
     @property
     def home(self) -> Path:
         return self._draft / "index"
+
+    @property
+    def address(self) -> str:
+        return str(self._address)
 
     @property
     def exists(self) -> bool:
@@ -138,7 +142,7 @@ class ServerWriter:
         store, n = self._store, len(index)
         uploads = {leg: _kind(leg).upload(index.leg(leg)) for leg in index.legs}
         form = Form(
-            fields={LINE: "text", DOC: "text", WORDS: "words", SPANS: "numbers"},
+            fields={LINE: "text", DOC: "key", WORDS: "words", SPANS: "numbers"},
             dense={leg: upload.dim for leg, upload in uploads.items() if upload.dim is not None},
             sparse=[leg for leg, upload in uploads.items() if upload.dim is None],
             exact=all(upload.exact for upload in uploads.values()),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rag.core.errors import IndexProblem
-from rag.indexing import build_index
+from rag.indexing import build_index, index_sources, remove_from_index
 from retrievers.index import STORES
 from retrievers.index.opening import open_index
 from retrievers.servers.address import ServerAddress
@@ -161,6 +161,10 @@ def test_a_name_that_points_to_what_is_no_index_is_refused(addresses: Addresses,
         open_index(addresses("astray"))
     with pytest.raises(IndexProblem, match=r"no index at '.*/nothing': the server has no such name"):
         open_index(addresses("nothing"))
+    with pytest.raises(IndexProblem, match=r"no index at '.*/nothing'\. Make one: rag index SOURCE"):
+        index_sources(addresses("nothing"))
+    with pytest.raises(IndexProblem, match=r"no index at '.*/nothing'"):
+        remove_from_index(["a"], addresses("nothing"))
 
 
 def test_what_is_not_there_is_not_made_by_looking(addresses: Addresses, tmp_path: Path) -> None:
