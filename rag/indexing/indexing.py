@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
@@ -22,12 +22,13 @@ from rag.indexing.place import writing
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
 from rag.ingest import INGEST_VERSION
+from retrievers.index import WRITERS
 from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import building
 from retrievers.index.manifest import ragline_version
 from retrievers.index.old_formats import format_of
-from retrievers.index.opening import scheme_of
+from retrievers.index.opening import open_index, scheme_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import Holding, corpus_sha256
 from retrievers.legs import LEGS, USUAL
@@ -103,8 +104,12 @@ def index_sources(path: str | Path) -> tuple[Holding, ...]:
     Raises:
         IndexProblem: no index, or it is damaged.
     """
-    with _built(path) as index:
-        return holdings_of(index)
+    if (scheme := scheme_of(path)) is not None and scheme not in WRITERS:
+        raise IndexProblem(
+            f"index '{path}': an index of this kind has no sources of its own. Name its parts one by one"
+        )
+    with open_index(path) as index:
+        return holdings_of(cast(BuiltIndex, index))
 
 
 def index_exists(path: str | Path) -> bool:
@@ -114,23 +119,13 @@ def index_exists(path: str | Path) -> bool:
 
 
 def index_settings(path: str | Path) -> IndexSettings:
-    """What an index was built with.
+    """What an index was built with; that of a draft if nothing was published yet.
 
     Raises:
         IndexProblem: no index, or it is damaged.
     """
-    with _built(path) as index:
+    with writing(path) as place, place.before() or LocalIndex.open(place.home) as index:
         return index.manifest.settings
-
-
-@contextmanager
-def _built(path: str | Path) -> Iterator[BuiltIndex]:
-    """An index as it is, that of a draft if nothing was published yet."""
-    with writing(path) as place:
-        if not place.exists and scheme_of(path) is not None:
-            raise IndexProblem(f"no index at '{place.address}'. Make one: rag index SOURCE --index {place.address}")
-        with place.before() or LocalIndex.open(place.home) as index:
-            yield index
 
 
 def _build(build: Build, place: IndexWriter, progress: Progress) -> IndexReport:

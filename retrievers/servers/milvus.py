@@ -7,6 +7,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -31,6 +32,9 @@ ID = "row"
 _UNUSED = "unused"
 """Every collection of Milvus has a vector; one of ours that needs none has this."""
 
+_WIDTH = 128
+"""Neighbours that a search of a graph keeps in view, where no more are asked for."""
+
 _MOST_TEXT, _MOST_WORDS, _LONGEST_WORD = 65_535, 4_096, 64
 
 _NO_ALIAS = (1600, 100)
@@ -39,8 +43,8 @@ _NO_ALIAS = (1600, 100)
 _LONGER = 20
 """Times as long may a step take that grows with a collection: loading it, or writing it to the disk."""
 
-_AT_ONCE = 1_000
-"""Points that are read in one answer, vectors with them."""
+_AT_ONCE = 256
+"""Points that are read in one answer, all fields with them: at most 15 MB, where a server sends up to 64."""
 
 T = TypeVar("T")
 
@@ -173,8 +177,11 @@ class MilvusStore(CollectionStore):
         exact: bool = True,
     ) -> list[list[Record]]:
         self._require_dimension(collection, vector, queries.shape[1])
-        sign = -1.0 if self._measures_distance(collection, vector) else 1.0
-        return self._search(collection, vector, list(queries), k=k, where=where, fields=fields, sign=sign)
+        structure = self._structure(collection, vector)
+        sign = -1.0 if structure.get("metric_type") == "L2" else 1.0
+        params = {"params": {"ef": max(_WIDTH, k)}} if str(structure.get("index_type")).startswith("HNSW") else {}
+        found = self._search(collection, vector, list(queries), k=k, where=where, fields=fields, params=params)
+        return [[replace(record, score=sign * record.score) for record in records] for records in found]
 
     def heaviest(
         self, collection: str, vector: str, queries: Sequence[Sparse], *, k: int, where: Filter | None = None
@@ -220,7 +227,7 @@ class MilvusStore(CollectionStore):
         k: int,
         where: Filter | None,
         fields: Sequence[str],
-        sign: float = 1.0,
+        params: Mapping[str, Any] | None = None,
     ) -> list[list[Record]]:
         lists = self._columns(collection).lists
         asked = {
@@ -229,10 +236,11 @@ class MilvusStore(CollectionStore):
             "limit": k,
             "filter": milvus_expression(where, lists=lists),
             "output_fields": list(fields),
+            "search_params": dict(params or {}),
             "timeout": self._timeout_s,
         }
         batches = self._ask("search", lambda: self._client.search(collection, **asked))
-        return [[_hit(hit, fields, sign) for hit in batch] for batch in batches]
+        return [[_hit(hit, fields) for hit in batch] for batch in batches]
 
     def _require_dimension(self, collection: str, vector: str, dim: int) -> None:
         dims = self._columns(collection).dims
@@ -245,15 +253,16 @@ class MilvusStore(CollectionStore):
                 f"encoder makes {dim}. Name the encoder that filled the collection"
             )
 
-    def _measures_distance(self, collection: str, vector: str) -> bool:
-        columns = self._columns(collection)
-        if vector not in columns.metrics:
+    def _structure(self, collection: str, vector: str) -> Mapping[str, Any]:
+        """How the vectors are arranged and measured."""
+        structures = self._columns(collection).structures
+        if vector not in structures:
             names = self._ask("describe", partial(self._client.list_indexes, collection, field_name=vector))
             described = [
                 self._ask("describe", partial(self._client.describe_index, collection, name)) for name in names
             ]
-            columns.metrics[vector] = next((str(each.get("metric_type")) for each in described if each), "IP")
-        return columns.metrics[vector] == "L2"
+            structures[vector] = next(filter(None, described), {})
+        return structures[vector]
 
     def _columns(self, collection: str) -> _Columns:
         """What a collection holds. It is loaded when it is first asked for: a server that was begun anew has none loaded."""
@@ -276,7 +285,7 @@ class MilvusStore(CollectionStore):
 
 
 class _Columns:
-    """What a collection holds: its primary field, fields with several values, lengths of vectors, and how they are measured."""
+    """What a collection holds: its primary field, fields with several values, lengths of vectors, and their structures."""
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         from pymilvus import DataType
@@ -284,7 +293,7 @@ class _Columns:
         fields = described["fields"]
         self.primary = next(str(field["name"]) for field in fields if field.get("is_primary"))
         self.lists = frozenset(field["name"] for field in fields if field["type"] == DataType.ARRAY)
-        self.metrics: dict[str, str] = {}
+        self.structures: dict[str, Mapping[str, Any]] = {}
         self.dims = {
             str(field["name"]): int(field["params"]["dim"])
             for field in fields
@@ -302,8 +311,8 @@ def _weights(sparse: Sparse) -> dict[int, float]:
     return dict(zip(sparse.places.tolist(), sparse.weights.tolist(), strict=True))
 
 
-def _hit(hit: Any, fields: Sequence[str], sign: float) -> Record:
-    return _record(hit.id, hit["entity"], fields, score=sign * float(hit["distance"]))
+def _hit(hit: Any, fields: Sequence[str]) -> Record:
+    return _record(hit.id, hit["entity"], fields, score=float(hit["distance"]))
 
 
 def _by_id(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[Record]:

@@ -27,8 +27,8 @@ PORT = 6333
 OLDEST = (1, 10)
 """Before that there is no one way to ask dense and sparse vectors."""
 
-_AT_ONCE = 1_000
-"""Points that are read in one answer."""
+_AT_ONCE = 256
+"""Points that are read in one answer, all fields with them."""
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import pytest
 
 from rag.core.errors import IndexProblem
 from rag.core.types import Query
-from rag.indexing import IndexReport, build_index, index_exists, remove_from_index
+from rag.indexing import IndexReport, build_index, index_exists, index_settings, remove_from_index
 from retrievers.bm25 import BM25Retriever
 from retrievers.encoders import SentenceEncoder
 from retrievers.index import STORES
@@ -175,6 +175,24 @@ def test_a_killed_upload_leaves_readers_what_they_had_and_is_gone_on_with(
     with open_index(address) as index:
         index.verify()
     assert len(names(address)) == 4
+
+
+def test_a_first_upload_that_was_killed_is_gone_on_with(
+    texts: Path, address: str, settings: IndexSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*given: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(STORES.get(ServerAddress.parse(address).scheme), "switch", killed)
+        with pytest.raises(KeyboardInterrupt, match=r"There is no index yet"):
+            build(texts, address, settings)
+    with pytest.raises(IndexProblem, match=r"no index at"):
+        open_index(address)
+    assert index_exists(address)
+    assert index_settings(address).section("dense") == settings.section("dense")
+    build(texts, address)
+    assert len(ids(address)) == 6
 
 
 def test_of_two_builders_the_second_to_finish_takes_nothing_away(

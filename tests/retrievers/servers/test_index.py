@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from retrievers.index.directory import LocalIndex
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import HasGenerations, Index, KnowsDuplicates
 from retrievers.index.settings import IndexSettings
+from retrievers.index.shared import BEGIN
 from retrievers.servers.index import ServerIndex
 from retrievers.sparse import SparseRetriever
 from tests.rag.random_filters import random_metadata
@@ -214,3 +216,48 @@ def test_every_variant_that_has_weights_ranks_alike(
         build_index(corpus, place, settings=settings, legs=("lexical",))
     with open_index(places[0]) as here, open_index(places[1]) as there:
         same(*(BM25Retriever(index=index).retrieve(QUERIES, k=N) for index in (here, there)))
+
+
+def test_a_graph_of_vectors_finds_nearly_all(
+    corpus: Path, settings: IndexSettings, addresses: Addresses, local: Index, small_models: SmallModels
+) -> None:
+    dense = {"encoder": str(small_models.sentences), "compute": "float32", "structure": "hnsw"}
+    build_index(corpus, addresses("graph"), settings=IndexSettings.model_validate({"dense": dense}), legs=("dense",))
+    with open_index(addresses("graph")) as index:
+        found = DenseRetriever(index=index).retrieve(QUERIES, k=20)
+    for exact, ranking in zip(DenseRetriever(index=local).retrieve(QUERIES, k=20), found, strict=True):
+        assert len(set(exact.doc_ids) & set(ranking.doc_ids)) >= 18
+
+
+def test_metadata_that_units_share_come_back_whole(addresses: Addresses, tmp_path: Path) -> None:
+    records = [{"_id": f"r{n}", "text": " ".join(WORDS * 60), "abstract": f"{n} " + "long " * 300} for n in range(3)]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    settings = IndexSettings.model_validate({"chunking": {"corpora": True}})
+    places = [str(tmp_path / "index"), addresses("shared")]
+    for place in places:
+        build_index(tmp_path / "corpus.jsonl", place, settings=settings, legs=("lexical",))
+    with open_index(places[0]) as here, open_index(places[1]) as there:
+        assert here.documents.line(1).startswith(BEGIN)  # type: ignore[attr-defined]
+        assert list(there.documents) == there.documents[:] == list(here.documents)
+        assert [there.documents[row] for row in range(len(there))] == list(here.documents)
+        assert there.documents.rows_of("r1") == here.documents.rows_of("r1")
+        there.verify()
+    records[1]["text"] = "A short one."
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    for place in places:
+        build_index(tmp_path / "corpus.jsonl", place)
+    with open_index(places[0]) as here, open_index(places[1]) as there:
+        assert list(there.documents) == list(here.documents)
+        assert there.identity == here.identity
+
+
+def test_threads_share_an_index(served: ServerIndex) -> None:
+    def ask(number: int) -> list[list[str]]:
+        where = None if number % 2 else {"a": {"gte": 1}}
+        queries = [Query(qid=query.qid, text=query.text, where=where) for query in QUERIES]
+        found = [kind(index=served).retrieve(queries, k=9) for kind in (BM25Retriever, DenseRetriever)]
+        return [ranking.doc_ids for rankings in found for ranking in rankings]
+
+    alone = [ask(0), ask(1)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(24))) == alone * 12

@@ -161,7 +161,7 @@ def test_a_name_that_points_to_what_is_no_index_is_refused(addresses: Addresses,
         open_index(addresses("astray"))
     with pytest.raises(IndexProblem, match=r"no index at '.*/nothing': the server has no such name"):
         open_index(addresses("nothing"))
-    with pytest.raises(IndexProblem, match=r"no index at '.*/nothing'\. Make one: rag index SOURCE"):
+    with pytest.raises(IndexProblem, match=r"no index at '.*/nothing'.*Build the index: rag index SOURCE"):
         index_sources(addresses("nothing"))
     with pytest.raises(IndexProblem, match=r"no index at '.*/nothing'"):
         remove_from_index(["a"], addresses("nothing"))
