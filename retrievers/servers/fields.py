@@ -130,7 +130,7 @@ class Keys:
         if key.values is None:
             raise SpecError(
                 f"where: an index on a server cannot ask '{operator.name}' of '{node.key[:80]}', which has more than "
-                f"{MOST_VALUES:,} values. It can ask eq, in, exists, gt, gte, lt and lte of any field"
+                f"{MOST_VALUES:,} values, or long ones. It can ask eq, in, exists, gt, gte, lt and lte of any field"
             )
         return _named(key, [name for name in key.values if operator.holds(value_named(name))])
 

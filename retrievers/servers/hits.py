@@ -13,6 +13,9 @@ from retrievers.servers.store import MOST_HITS, Record
 _MORE = 16
 """Hits beyond those asked for, so that a tie at the cut can be seen."""
 
+_TIES = 1_001
+"""Hits that a retriever may ask beyond its own k, to see what ties with the last."""
+
 Best = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Rows and scores, best first, ties by row ascending."""
 
@@ -26,8 +29,9 @@ def best_of(n_queries: int, ask: Ask, *, k: int) -> list[Best]:
     Raises:
         SpecError: k is more than a server gives.
     """
-    if k > MOST_HITS:
+    if k > MOST_HITS + _TIES:
         raise SpecError(f"k: a server gives at most {MOST_HITS:,} hits for a question, and {k:,} were asked for")
+    k = min(k, MOST_HITS)
     depth = min(k + _MORE, MOST_HITS)
     found = []
     for number, records in enumerate(ask(range(n_queries), depth) if n_queries else ()):

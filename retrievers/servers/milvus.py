@@ -200,7 +200,7 @@ class MilvusStore(CollectionStore):
 
     def find(self, collection: str, where: Filter | None, *, fields: Sequence[str] = ()) -> Iterator[Record]:
         """In one answer if that holds them, else a range of ids at a time. Milvus gives rows in no order."""
-        expression = milvus_expression(where, lists=self._columns(collection).lists)
+        expression = self._columns(collection).expression(where)
         asked = {"output_fields": [ID, *fields], "timeout": self._timeout_s}
         ask = partial(self._client.query, collection, **asked)
         step = _AT_ONCE if fields else MOST_HITS
@@ -229,12 +229,12 @@ class MilvusStore(CollectionStore):
         fields: Sequence[str],
         params: Mapping[str, Any] | None = None,
     ) -> list[list[Record]]:
-        lists = self._columns(collection).lists
+        columns = self._columns(collection)
         asked = {
             "data": queries,
             "anns_field": vector,
             "limit": k,
-            "filter": milvus_expression(where, lists=lists),
+            "filter": columns.expression(where),
             "output_fields": list(fields),
             "search_params": dict(params or {}),
             "timeout": self._timeout_s,
@@ -285,20 +285,26 @@ class MilvusStore(CollectionStore):
 
 
 class _Columns:
-    """What a collection holds: its primary field, fields with several values, lengths of vectors, and their structures."""
+    """What a collection holds: its primary field, lengths of vectors and their structures, and how filters are told."""
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         from pymilvus import DataType
 
         fields = described["fields"]
         self.primary = next(str(field["name"]) for field in fields if field.get("is_primary"))
-        self.lists = frozenset(field["name"] for field in fields if field["type"] == DataType.ARRAY)
+        self._lists = frozenset(field["name"] for field in fields if field["type"] == DataType.ARRAY)
+        self._nullable = frozenset(field["name"] for field in fields if field.get("nullable"))
+        self._whole = frozenset(field["name"] for field in fields) - self._nullable
         self.structures: dict[str, Mapping[str, Any]] = {}
         self.dims = {
             str(field["name"]): int(field["params"]["dim"])
             for field in fields
             if field["type"] == DataType.FLOAT_VECTOR
         }
+
+    def expression(self, where: Filter | None) -> str:
+        """A filter in the language of Milvus; empty for none."""
+        return milvus_expression(where, lists=self._lists, nullable=self._nullable, whole=self._whole)
 
 
 def _structure(exact: bool) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A filter in the expression language of Milvus.
 
 An expression of Milvus has three truth values, and a document without the field is in neither a filter nor its negation. So
-each condition also says that the field is there, which makes it plainly true or false.
+a condition on what may be absent also says that it is there, which makes it plainly true or false.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def milvus_expression(where: Filter | None, *, lists: Collection[str] = ()) -> str:
+def milvus_expression(
+    where: Filter | None, *, lists: Collection[str] = (), nullable: Collection[str] = (), whole: Collection[str] = ()
+) -> str:
     """The filter as text; empty for none.
 
     Args:
         lists: fields that hold several values.
+        nullable: fields that may be null. `whole`: those that every document has. All others are parts of an object, or
+            fields that the collection did not announce.
     Raises:
         SpecError: an operator, a value or a key that the language cannot say.
     """
@@ -32,7 +36,13 @@ def milvus_expression(where: Filter | None, *, lists: Collection[str] = ()) -> s
         return ""
 
     def rendered(node: Condition) -> str:
-        return _condition(node, is_list=node.key in lists)
+        if node.key in lists:
+            return _of_list(node)
+        said, path = _condition(node), _path(node.key)
+        if node.key in whole:
+            return said or f"{path} is not null"
+        there = f"{path} is not null" if node.key in nullable else f"exists {path}"
+        return f"({there} and {said})" if said else f"({there})"
 
     return fold(where, condition=rendered, all_of=_all, any_of=_any, negation=lambda inner: f"(not {inner})")
 
@@ -45,31 +55,32 @@ def _any(parts: Iterable[str]) -> str:
     return f"({' or '.join(parts)})"
 
 
-def _condition(node: Condition, *, is_list: bool) -> str:
+def _of_list(node: Condition) -> str:
     path, operator = _path(node.key), node.operator
-    if is_list:
-        if isinstance(operator, Equal):
-            return f"array_contains({path}, {_literal(operator.value)})"
-        if isinstance(operator, OneOf):
-            return f"array_contains_any({path}, {_several(operator.value)})"
-        raise _cannot(node, "of a list")
-    there = f"exists {path}" if "[" in path else f"{path} is not null"
+    if isinstance(operator, Equal):
+        return f"array_contains({path}, {_literal(operator.value)})"
+    if isinstance(operator, OneOf):
+        return f"array_contains_any({path}, {_several(operator.value)})"
+    raise _cannot(node, "of a list")
+
+
+def _condition(node: Condition) -> str:
+    """What is asked of a field that is there; empty where that is all."""
+    path, operator = _path(node.key), node.operator
     match operator:
         case Exists():
-            return f"({there})"
+            return ""
         case Equal():
-            said = f"{path} == {_literal(operator.value)}"
+            return f"{path} == {_literal(operator.value)}"
         case OneOf():
-            said = f"{path} in {_several(operator.value)}"
+            return f"{path} in {_several(operator.value)}"
         case Range() if isinstance(operator.value, int | float):
-            said = f"{path} {_SIGNS[operator.name]} {_literal(operator.value)}"
+            return f"{path} {_SIGNS[operator.name]} {_literal(operator.value)}"
         case Prefix():
-            said = f"{path} like {_literal(_like(operator.value, node) + '%')}"
+            return f"{path} like {_literal(_like(operator.value, node) + '%')}"
         case Glob():
-            said = f"{path} like {_literal(_like(operator.value, node, is_glob=True))}"
-        case _:
-            raise _cannot(node, "with this value")
-    return f"({there} and {said})"
+            return f"{path} like {_literal(_like(operator.value, node, is_glob=True))}"
+    raise _cannot(node, "with this value")
 
 
 def _several(values: Iterable[Any]) -> str:

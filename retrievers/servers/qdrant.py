@@ -7,7 +7,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -36,10 +36,17 @@ T = TypeVar("T")
 class QdrantStore(CollectionStore):
     """See `CollectionStore`. Made by `connect`. The local mode takes one thread at a time."""
 
-    def __init__(self, client: Any, address: ServerAddress, *, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        client: Any,
+        address: ServerAddress,
+        *,
+        release: Callable[[], None],
+        turn: AbstractContextManager[Any] | None = None,
+    ) -> None:
         self._client, self._address = client, address
         self._release = weakref.finalize(self, release)
-        self._turn = nullcontext() if address.path is None else threading.RLock()
+        self._turn = turn or nullcontext()
         self._forms: dict[str, Any] = {}
 
     @classmethod
@@ -47,8 +54,8 @@ class QdrantStore(CollectionStore):
         need("qdrant_client", by=f"index '{address}'", extra="qdrant")
         if address.path is not None:
             require_place(address, create=create)
-            client, release = _LOCAL.open(address)
-            return cls(client, address, release=release)
+            client, turn, release = _LOCAL.open(address)
+            return cls(client, address, release=release, turn=turn)
         from qdrant_client import QdrantClient
 
         client = QdrantClient(
@@ -250,29 +257,29 @@ class _Local:
     """Clients of local mode, one a folder: it opens a folder once, and an index is opened more than once."""
 
     def __init__(self) -> None:
-        self._open: dict[str, tuple[Any, int]] = {}
+        self._open: dict[str, tuple[Any, Any, int]] = {}
         self._lock = threading.Lock()
 
-    def open(self, address: ServerAddress) -> tuple[Any, Callable[[], None]]:
-        """The client of a folder, and what lets it go."""
+    def open(self, address: ServerAddress) -> tuple[Any, AbstractContextManager[Any], Callable[[], None]]:
+        """The client of a folder, whose turn it is, and what lets it go."""
         from qdrant_client import QdrantClient
 
         place = address.place
         with self._lock:
-            client, users = self._open.get(place, (None, 0))
+            client, turn, users = self._open.get(place, (None, threading.RLock(), 0))
             if client is None:
                 try:
                     client = QdrantClient(path=place)
                 except (OSError, RuntimeError, ValueError) as cause:
                     raise unreachable(address, cause) from cause
-            self._open[place] = client, users + 1
-        return client, partial(self._let_go, place)
+            self._open[place] = client, turn, users + 1
+        return client, turn, partial(self._let_go, place)
 
     def _let_go(self, place: str) -> None:
         with self._lock:
-            client, users = self._open.pop(place)
+            client, turn, users = self._open.pop(place)
             if users > 1:
-                self._open[place] = client, users - 1
+                self._open[place] = client, turn, users - 1
             else:
                 client.close()
 

@@ -77,7 +77,7 @@ def filled(addresses: Addresses, small_models: SmallModels, request: pytest.Fixt
         "vector": "embedding",
         "text": "body",
         "doc_id": "key",
-        "metadata": ["lang", "meta.year"],
+        "metadata": ["lang", "meta.year", "body"],
         "encoder": str(small_models.sentences),
     }
 
@@ -118,6 +118,8 @@ def test_hits_are_the_nearest_with_their_fields(filled: dict[str, Any]) -> None:
         ({"not": {"meta.year": {"lt": 2022}}, "lang": {"exists": True}}, {"k4"}),
         ({"lang": '" or key != "'}, set()),
         ({"lang": "\\"}, set()),
+        ({"body": "paid leave"}, {"k1"}),
+        ({"not": {"body": ["paid leave", "a lost laptop"]}}, {"k0", "k3", "k4"}),
     ],
 )
 def test_filters_are_asked_in_the_servers_language(filled: dict[str, Any], where: Any, ids: set[str]) -> None:
@@ -129,7 +131,7 @@ def test_what_a_server_cannot_ask_is_named(filled: dict[str, Any]) -> None:
         with pytest.raises(SpecError, match=r"where: .*(cannot ask '(glob|gte)'|halves of characters)"):
             found(filled, where)
     with pytest.raises(
-        SpecError, match=r"a filter names 'owner', which is not in 'metadata' of the node \(lang, meta\.year\)"
+        SpecError, match=r"a filter names 'owner', which is not in 'metadata' of the node \(lang, meta\.year, body\)"
     ):
         found(filled, {"owner": "me"})
     with pytest.raises(SpecError, match="a filter names 'owner'"):
