@@ -7,6 +7,7 @@ RETRIEVERS = Registry(
     {
         "backtrace": "retrievers.backtrace:BacktraceRetriever",
         "bm25": "retrievers.bm25:BM25Retriever",
+        "collection": "retrievers.collection:CollectionRetriever",
         "dense": "retrievers.dense:DenseRetriever",
         "late_interaction": "retrievers.late_interaction:LateInteractionRetriever",
         "mentions": "retrievers.mentions:MentionsRetriever",

@@ -36,7 +36,7 @@ DEEP_IMPORTS = {
     "rag.types": ["Answer", "Content", "Context", "Document", "Ranking", "ScoredDocument"],
     "rerankers": ["RERANKERS"],
     "rerankers.attention.reranker": ["AttentionReranker"],
-    "retrievers.index": ["INDEXES"],
+    "retrievers.index": ["INDEXES", "STORES", "WRITERS"],
     "retrievers.legs": ["LEGS"],
     "retrievers.legs.protocol": ["Built", "Job", "LegKind", "LegMaker", "Opening", "Sections"],
     "retrievers.stores": ["STRUCTURES"],

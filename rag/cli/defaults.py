@@ -42,7 +42,7 @@ def _together(indexes: Sequence[str]) -> str:
 
 
 def _of_settings(folder: Path) -> str | None:
-    """The index that the nearest file of settings names, relative to that file."""
+    """The index that the nearest file of settings names, relative to that file; the address of a server as it is."""
     for place in (folder, *folder.parents):
         file = place / SETTINGS
         if not file.is_file():
@@ -57,5 +57,7 @@ def _of_settings(folder: Path) -> str | None:
         index = said.get("index")
         if not isinstance(index, str) or not index:
             raise SpecError(f'{file}: index must be the path of an index, such as index = "notes-index"')
+        if "://" in index:
+            return index
         return str(place / Path(index).expanduser())
     return None

@@ -36,9 +36,12 @@ def _check(args: Namespace) -> int:
     spec = load_spec(args.graph)
     index = None
     if args.index:
-        from retrievers.index.opening import open_index
+        from retrievers.index.opening import asks_a_server, open_index
 
-        index = open_index(args.index)
+        if args.connect or not asks_a_server(args.index):
+            index = open_index(args.index)
+        else:
+            warn(f"note: index '{args.index}' is on a server, which is not asked. --connect asks it")
     checked = check(spec, index=index, connect=args.connect)
     for note in checked.notes:
         warn(f"note: {note}")

@@ -6,7 +6,6 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -20,13 +19,11 @@ from rag.core.progress import Progress
 from rag.core.protocols import KeepsStates
 from rag.graph.check import check
 from rag.graph.load import load_spec
-from rag.indexing import IndexReport, build_index
+from rag.indexing import IndexReport, build_index, index_exists, index_settings
 from rag.ingest.formats import suffix
 from rag.pipeline import load_pipeline
 from rag.pipeline.read_ahead import read_ahead
 from retrievers.analyzer_settings import EACH
-from retrievers.index.directory import LocalIndex
-from retrievers.index.generations import CURRENT
 from retrievers.index.settings import IndexSettings
 
 if TYPE_CHECKING:
@@ -102,7 +99,7 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
     """Settings and legs of the graph that is named; without one those of the index that is there, or of the usual graph."""
     settings: IndexSettings | None = None
     legs: Sequence[str] | None = None
-    if given.graph is not None or not (Path(given.index) / CURRENT).exists():
+    if given.graph is not None or not index_exists(given.index):
         spec = load_spec(given.graph or USUAL_GRAPH)
         checked = check(spec)
         if checked.problems:
@@ -111,8 +108,7 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
             raise SpecError(f"{spec.source.name} searches nothing, so there is no index to build for it")
         settings, legs = spec.graph.index, checked.legs
     elif given.language or given.ocr or given.access_key:
-        with LocalIndex.open(given.index) as index:
-            settings = index.manifest.settings
+        settings = index_settings(given.index)
     if given.language and settings is not None:
         settings = in_language(settings, given.language)
     if given.ocr and settings is not None:

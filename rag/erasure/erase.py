@@ -25,6 +25,7 @@ from rag.erasure.receipt import Erased, Place, Receipt
 from rag.erasure.vectors import vector_marks
 from rag.indexing import remove_from_index
 from rag.indexing.past import past
+from rag.indexing.publish import home_of
 from rag.indexing.removal import removed_rows
 from rag.indexing.shadow import drop_shadow
 from rag.models.folder import home as cache_home
@@ -72,7 +73,7 @@ def erase_from_index(
         SpecError: a place of `also` is not there.
         IndexProblem, TooMuchLost: as `remove_from_index`. Nothing was changed, but where the disk is full.
     """
-    home, begun = Path(index), _now()
+    home, begun = home_of(index), _now()
     places = [Path(place) for place in also]
     for place in places:
         if not place.exists():
@@ -110,7 +111,7 @@ def _planned(targets: Sequence[str], home: Path, most_lost: float, progress: Pro
     with past(home, rebuild=False, progress=progress) as before:
         gone = removed_rows(targets, before, most_lost=most_lost)
         opened = before.index
-        assert opened is not None  # else nothing could be removed
+        assert isinstance(opened, LocalIndex)  # nothing is elsewhere
         stays = np.setdiff1d(np.arange(len(opened)), gone, assume_unique=True)
         documents = opened.documents
         marks = marks_of((documents[int(row)] for row in gone), (documents[int(row)] for row in stays))

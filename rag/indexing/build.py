@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
-from rag.indexing.labels import Given, labelled
+from rag.indexing.labels import Given, access_of, labelled
 from rag.indexing.languages import warn_of_language
 from rag.indexing.legs import Legs, Timings, languages_of
 from rag.indexing.losses import Loss, losses_of, require_kept
@@ -19,7 +19,7 @@ from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem
 from retrievers.index.access import AccessTable
-from retrievers.index.directory import LocalIndex
+from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
 from retrievers.index.manifest import (
@@ -46,7 +46,7 @@ class IndexReport:
     `n_parts`: in which the index lies. `unchanged`: there was nothing to do or to write.
     """
 
-    path: Path
+    path: Path | str
     legs: tuple[str, ...]
     n_files: int
     n_documents: int
@@ -89,7 +89,7 @@ class Build:
     def __init__(
         self,
         select: Select,
-        home: Path,
+        place: IndexWriter,
         *,
         settings: IndexSettings | None,
         legs: Sequence[str] | None,
@@ -98,7 +98,7 @@ class Build:
         most_lost: float,
         progress: Progress,
     ) -> None:
-        self._select, self._home, self._labels = select, home, labels
+        self._select, self._place, self._labels = select, place, labels
         self._settings, self._legs = settings, legs
         self._prune, self._most_lost, self._progress = prune, most_lost, progress
         self._timings = Timings()
@@ -110,14 +110,16 @@ class Build:
             UnchangedError: the current index is what this would write.
             TooMuchLost: it may not.
         """
-        with past(self._home, rebuild=self._prune, progress=self._progress) as before:
+        place = self._place
+        with past(place.home, elsewhere=place.before, rebuild=self._prune, progress=self._progress) as before:
             settings = self._with_access(self._settings or before.settings or IndexSettings(), before)
             legs = LEGS.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
-                    f"index '{self._home}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
+                    f"index '{place.address}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
                     "was built for, or none; or --prune, to drop the leg"
                 )
+            place.require(settings, legs)
             return self._run(new, before, settings, legs)
 
     def _run(self, new: Building, before: Past, settings: IndexSettings, legs: tuple[str, ...]) -> IndexReport:
@@ -134,7 +136,7 @@ class Build:
         notices = (*selection.problems, *problems, *more_problems, *no_labels)
         read = {record.name for record in records}
         report = IndexReport(
-            path=self._home,
+            path=self._place.address,
             legs=legs,
             n_sources=len(holdings),
             n_files=len(records),
@@ -151,13 +153,13 @@ class Build:
         )
         warn_of_language(settings, legs, report.languages)
         _require_text(report, selection, holdings)
-        require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._home))
+        require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._place.address))
         index = before.index
         if (
             index
             and holdings == list(before.holdings)
             and made.same_as(index)
-            and (access is None or access.same_as(index.access))
+            and (access is None or access.same_as(access_of(index)))
         ):
             raise UnchangedError(finished(report, index.manifest, self._timings))
         _require_distinct(new.folder, documents, records)
@@ -181,7 +183,7 @@ class Build:
         return settings.model_copy(update={"reading": settings.reading.model_copy(update={"access": key})})
 
     def _access(
-        self, documents: Documents, key: str | None, previous: LocalIndex | None
+        self, documents: Documents, key: str | None, previous: BuiltIndex | None
     ) -> tuple[AccessTable | None, list[Problem]]:
         """Who may read what, and which labels cannot be used; None where documents carry no labels."""
         if key is None:
@@ -195,7 +197,7 @@ class Build:
         selection: Selection,
         planned: Sequence[Planned],
         maker: UnitMaker,
-        previous: LocalIndex | None,
+        previous: BuiltIndex | None,
     ) -> tuple[list[Holding], list[Problem], bool]:
         """What the sources gave, what could not be read, and whether units share metadata."""
         with DocumentsWriter(new.folder) as writer:

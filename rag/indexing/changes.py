@@ -17,6 +17,7 @@ from rag.indexing.given import CORPUS, Given, write_given
 from rag.indexing.gone import Rows, ids_by_record, rows_of, rows_where, sources_without
 from rag.indexing.legs import Legs, Timings, languages_of
 from rag.indexing.past import Past
+from rag.indexing.place import DirectoryWriter
 from rag.indexing.publish import home_of, published
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from rag.indexing.units import UnitMaker
@@ -126,7 +127,7 @@ def merge_index(path: str | Path, *, progress: Progress = silent) -> IndexReport
             writer = ChainWriter(new, index, legs, UnitMaker(legs.settings, legs.ruler), timings, progress)
             return _report(home, legs, writer.merge(), timings)
 
-    return published(home, merged)
+    return published(DirectoryWriter(home), merged, progress=progress)
 
 
 GoneOf = Callable[[LocalIndex, Sequence[str]], Rows]
@@ -143,6 +144,7 @@ def _changed(
     progress: Progress,
 ) -> IndexReport:
     home = home_of(path)
+    place = DirectoryWriter(home)
 
     def write(new: Building) -> IndexReport:
         given, ids = new.work / CORPUS, list[str]()
@@ -156,13 +158,15 @@ def _changed(
                 report = _chained(new, home, gone_of, ids, file, progress)
             if report is None:
                 select = _Rewritten(gone_of, ids, file)
-                build = Build(select, home, settings=settings, legs=legs, prune=False, most_lost=1.0, progress=progress)
+                build = Build(
+                    select, place, settings=settings, legs=legs, prune=False, most_lost=1.0, progress=progress
+                )
                 report = build.run(new)
             return report
         finally:
             given.unlink(missing_ok=True)
 
-    return published(home, write)
+    return published(place, write, progress=progress)
 
 
 def _chained(
@@ -214,6 +218,7 @@ class _Rewritten:
             raise IndexProblem("the index is damaged, so it cannot be changed. Build it again: rag index")
         without: dict[str, tuple[str, ...]] = {}
         if index is not None:
+            assert isinstance(index, LocalIndex)  # what is changed so is in a directory
             without = ids_by_record(self.gone_of(index, self.ids), holdings, index.documents)
             holdings = sources_without(holdings, without)
         chosen = [Chosen(source=holding.source, kept=holding.records) for holding in holdings]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
@@ -14,14 +14,17 @@ from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport
 from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
-from rag.indexing.publish import home_of, published
+from rag.indexing.place import writing
+from rag.indexing.publish import published
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
 from rag.ingest import INGEST_VERSION
+from retrievers.index import WRITERS
+from retrievers.index.built import BuiltIndex
 from retrievers.index.directory import LocalIndex
-from retrievers.index.generations import CURRENT
 from retrievers.index.manifest import ragline_version
 from retrievers.index.old_formats import format_of
+from retrievers.index.opening import open_index, scheme_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import Holding, corpus_sha256
 from retrievers.legs import LEGS, USUAL
@@ -43,6 +46,8 @@ def build_index(
 ) -> IndexReport:
     """Index files and folders into the directory `path`, or bring what the index there has of them up to date.
 
+    `path` may be the address of an index on a server (docs/index_on_a_server.md).
+
     Sources that the index has and that are not named stay as they are. Ids of documents are `name/relative path`, where
     the name is that of the folder. A file that is gone from its source goes from the index, and the report says so.
     What did not change is neither parsed nor encoded again, and what a killed build had encoded is used. Until the new
@@ -62,19 +67,19 @@ def build_index(
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
-    home = home_of(path)
-    select = Update(_paths(sources), name=name, prune=prune, home=home)
-    build = Build(
-        select,
-        home,
-        settings=settings,
-        legs=legs,
-        labels=None if labels is None else Given.read(Path(labels)),
-        prune=prune,
-        most_lost=most_lost,
-        progress=progress,
-    )
-    return published(home, build.run)
+    with writing(path) as place:
+        select = Update(_paths(sources), name=name, prune=prune, home=place.home)
+        build = Build(
+            select,
+            place,
+            settings=settings,
+            legs=legs,
+            labels=None if labels is None else Given.read(Path(labels)),
+            prune=prune,
+            most_lost=most_lost,
+            progress=progress,
+        )
+        return published(place, build.run, progress=progress)
 
 
 def remove_from_index(
@@ -92,12 +97,13 @@ def remove_from_index(
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
-    home = home_of(path)
-    if not (home / CURRENT).exists():
-        raise IndexProblem(f"no index at '{home}'")
-    select = Removal(targets)
-    build = Build(select, home, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress)
-    return published(home, build.run)
+    with writing(path) as place:
+        if not place.exists:
+            raise IndexProblem(f"no index at '{place.address}'")
+        build = Build(
+            Removal(targets), place, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress
+        )
+        return published(place, build.run, progress=progress)
 
 
 def index_sources(path: str | Path) -> tuple[Holding, ...]:
@@ -106,8 +112,28 @@ def index_sources(path: str | Path) -> tuple[Holding, ...]:
     Raises:
         IndexProblem: no index, or it is damaged.
     """
-    with LocalIndex.open(home_of(path)) as index:
-        return holdings_of(index)
+    if (scheme := scheme_of(path)) is not None and scheme not in WRITERS:
+        raise IndexProblem(
+            f"index '{path}': an index of this kind has no sources of its own. Name its parts one by one"
+        )
+    with open_index(path) as index:
+        return holdings_of(cast(BuiltIndex, index))
+
+
+def index_exists(path: str | Path) -> bool:
+    """Whether a build would bring an index up to date, and not make a new one."""
+    with writing(path) as place:
+        return place.exists
+
+
+def index_settings(path: str | Path) -> IndexSettings:
+    """What an index was built with; that of a draft if nothing was published yet.
+
+    Raises:
+        IndexProblem: no index, or it is damaged.
+    """
+    with writing(path) as place, place.before() or LocalIndex.open(place.home) as index:
+        return index.manifest.settings
 
 
 def index_key(

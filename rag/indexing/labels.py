@@ -17,6 +17,7 @@ from rag.core.lines import records
 from rag.core.types import Document
 from rag.ingest import Problem
 from retrievers.index.access import AccessTable, Label
+from retrievers.index.built import BuiltIndex
 from retrievers.index.directory import LocalIndex
 
 _IDS = ("_id", "doc_id", "id")
@@ -52,9 +53,9 @@ class Given:
         return cls(labels, problems, set(labels))
 
     @classmethod
-    def before(cls, index: LocalIndex | None) -> Given:
+    def before(cls, index: BuiltIndex | None) -> Given:
         """Those that an index was given by a file."""
-        access = None if index is None else index.access
+        access = access_of(index)
         if index is None or access is None or not any(label.given for label in access.labels):
             return cls({})
         pairs = zip(index.documents, access.codes.tolist(), strict=True)
@@ -67,6 +68,11 @@ class Given:
             return None
         self.unknown.discard(document.parent)
         return Label(access=self.labels[document.parent], given=True)
+
+
+def access_of(index: BuiltIndex | None) -> AccessTable | None:
+    """Who may read what. Only an index in a directory has labels."""
+    return index.access if isinstance(index, LocalIndex) else None
 
 
 def labelled(documents: Iterable[Document], *, key: str, given: Given) -> tuple[AccessTable, list[Problem]]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from rag.core.progress import Progress
 from rag.ingest import word_spans
+from retrievers.index.built import BuiltIndex
 from retrievers.index.digests import describe_files
-from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents, StoredDocuments
 from retrievers.index.manifest import MANIFEST, CorpusFacts, Manifest, ragline_version, write_manifest
 from retrievers.index.near_duplicates import write_duplicates
@@ -69,7 +69,7 @@ class Legs:
         rulers = (maker.ruler() for maker in self.makers.values())
         self.ruler = next((ruler for ruler in rulers if ruler), LegRuler(facts={"kind": "words"}, spans=word_spans))
 
-    def same_as(self, index: LocalIndex) -> bool:
+    def same_as(self, index: BuiltIndex) -> bool:
         """Whether a build of the same units would write again what an index has."""
         manifest, legs = index.manifest, tuple(self.makers)
         if legs != index.legs or manifest.ragline_version != ragline_version():
@@ -77,7 +77,7 @@ class Legs:
         same_makers = all(maker.same_as(_made_by(index, leg)) for leg, maker in self.makers.items())
         return same_makers and manifest.settings.counted(legs) == self.settings.counted(legs)
 
-    def before(self, index: LocalIndex, leg: str, maker: LegMaker) -> Before | None:
+    def before(self, index: BuiltIndex, leg: str, maker: LegMaker) -> Before | None:
         """The leg of an index, if the same model made it."""
         if leg not in index.legs:
             return None
@@ -187,6 +187,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _made_by(index: LocalIndex, leg: str) -> Mapping[str, Any]:
+def _made_by(index: BuiltIndex, leg: str) -> Mapping[str, Any]:
     made_by: Mapping[str, Any] = index.manifest.legs.get(leg, {}).get(MADE_BY) or {}  # type: ignore[assignment]
     return made_by

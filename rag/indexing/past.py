@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress
 from retrievers.index.access import LABELS
+from retrievers.index.built import BuiltIndex
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, generations
 from retrievers.index.settings import IndexSettings
@@ -30,7 +31,7 @@ class Past:
     open to all.
     """
 
-    index: LocalIndex | None = None
+    index: BuiltIndex | None = None
     holdings: tuple[Holding, ...] = ()
     settings: IndexSettings | None = None
     legs: tuple[str, ...] = ()
@@ -47,25 +48,28 @@ class Past:
 
 
 @contextmanager
-def past(home: Path, *, rebuild: bool, progress: Progress) -> Iterator[Past]:
+def past(
+    home: Path, *, elsewhere: Callable[[], BuiltIndex | None] = lambda: None, rebuild: bool, progress: Progress
+) -> Iterator[Past]:
     """The index in `home`, held open. Of a damaged one the list of sources, so that all of them are read again.
 
     Args:
+        elsewhere: gives the index that is brought up to date where `home` holds none.
         rebuild: of a damaged one, nothing.
     Raises:
         IndexProblem: it is damaged, and nobody can say any more what it held.
     """
-    if not (home / CURRENT).exists():
-        yield Past()
-        return
-    index = settings = None
+    index: BuiltIndex | None = None
+    settings: IndexSettings | None = None
     legs: tuple[str, ...] = ()
+    before = Past()
     try:
-        index = LocalIndex.open(home)
-        settings, legs = index.manifest.settings, index.legs
-        index.verify(progress=progress)
-        access = settings.reading.access
-        before = Past(index=index, holdings=holdings_of(index), settings=settings, legs=legs, access=access)
+        index = LocalIndex.open(home) if (home / CURRENT).exists() else elsewhere()
+        if index is not None:
+            settings, legs = index.manifest.settings, index.legs
+            index.verify(progress=progress)
+            access = settings.reading.access
+            before = Past(index=index, holdings=holdings_of(index), settings=settings, legs=legs, access=access)
     except IndexProblem as problem:
         if index is not None:
             index.close()
@@ -83,11 +87,11 @@ def past(home: Path, *, rebuild: bool, progress: Progress) -> Iterator[Past]:
         log.warning("%s; reading all its sources again", problem)
         yield Past(holdings=tuple(map(Holding, sources)), settings=settings, legs=legs, access=access)
         return
-    with index:
+    with index or nullcontext():
         yield before
 
 
-def holdings_of(index: LocalIndex) -> tuple[Holding, ...]:
+def holdings_of(index: BuiltIndex) -> tuple[Holding, ...]:
     """What the sources gave.
 
     Raises:

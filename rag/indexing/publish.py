@@ -11,48 +11,55 @@ from dataclasses import replace
 from pathlib import Path
 
 from rag.core.errors import IndexProblem
+from rag.core.progress import Progress
 from rag.indexing.build import IndexReport, UnchangedError
-from retrievers.index.generations import CURRENT, Building, building
+from retrievers.index.built import IndexWriter
+from retrievers.index.generations import Building, building
 from retrievers.index.opening import scheme_of
 
 
 def home_of(path: str | Path) -> Path:
-    """The directory that an index is written to.
+    """The directory that an index is written to, for what is done in directories alone.
 
     Raises:
         IndexProblem: it is the address of something else.
     """
     if scheme_of(path) is not None:
-        raise IndexProblem(f"index '{path}': only directories can be built. Give --index a directory")
+        raise IndexProblem(
+            f"index '{path}': this is done to an index in a directory alone. Elsewhere, bring it up to date from its "
+            "sources: rag index"
+        )
     return Path(path)
 
 
-def published(home: Path, write: Callable[[Building], IndexReport]) -> IndexReport:
-    """Write a generation and make it the current one. UnchangedError leaves the one that is there."""
-    try:
-        with _explained(home):
-            with building(home) as new:
+def published(place: IndexWriter, write: Callable[[Building], IndexReport], *, progress: Progress) -> IndexReport:
+    """Write a generation and let readers have it. UnchangedError leaves the one that is there."""
+    with _explained(place):
+        try:
+            with building(place.home) as new:
                 report, start = write(new), time.perf_counter()
-            return replace(report, seconds={**report.seconds, "publish": time.perf_counter() - start})
-    except UnchangedError as unchanged:
-        return replace(unchanged.report, unchanged=True)
+        except UnchangedError as unchanged:
+            place.publish(progress=progress)  # a draft that a kill kept from readers
+            return replace(unchanged.report, unchanged=True)
+        place.publish(progress=progress)
+        return replace(report, seconds={**report.seconds, "publish": time.perf_counter() - start})
 
 
 @contextmanager
-def _explained(home: Path) -> Iterator[None]:
+def _explained(place: IndexWriter) -> Iterator[None]:
     """Say what a stop in the middle means for the index."""
-    kept = "The index that was there is as it was" if (home / CURRENT).exists() else "There is no index yet"
+    kept = "The index that was there is as it was" if place.exists else "There is no index yet"
     try:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"stopped while indexing into '{home}'. {kept}; the next run goes on from the finished vectors"
+            f"stopped while indexing into '{place.address}'. {kept}; the next run goes on from the finished vectors"
         ) from None
     except (OSError, RuntimeError) as cause:
         if not _disk_is_full(cause):
             raise
         raise IndexProblem(
-            f"no room to write the index '{home}': {cause}. {kept}. Free some space there, or choose another "
+            f"no room to write the index '{place.home}': {cause}. {kept}. Free some space there, or choose another "
             "--index, and run again; finished vectors are kept"
         ) from cause
 

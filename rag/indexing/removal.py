@@ -12,7 +12,7 @@ from rag.indexing.losses import Loss, require_kept
 from rag.indexing.past import Past
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from rag.ingest import printable
-from retrievers.index.directory import LocalIndex
+from retrievers.index.built import BuiltIndex
 from retrievers.index.sources import Holding, with_removed
 
 Cut = dict[str, set[str]]
@@ -82,7 +82,7 @@ def removed_rows(targets: Sequence[str], before: Past, *, most_lost: float) -> N
 
 
 def _take(
-    target: str, index: LocalIndex, holdings: Sequence[Holding], whole: set[str], cuts: Mapping[str, Cut]
+    target: str, index: BuiltIndex, holdings: Sequence[Holding], whole: set[str], cuts: Mapping[str, Cut]
 ) -> bool:
     """Note what a target means; False where the index has no such thing."""
     for holding in holdings:

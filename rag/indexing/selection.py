@@ -10,7 +10,7 @@ from typing import Protocol
 from rag.core.errors import SpecError
 from rag.indexing.past import Past
 from rag.ingest import Discovery, Problem, SourceFile, discover, distinct, printable
-from retrievers.index.directory import LocalIndex
+from retrievers.index.built import BuiltIndex
 from retrievers.index.sources import Source, SourceRecord
 
 MayCopy = Callable[[SourceRecord, tuple[str, ...]], bool]
@@ -43,7 +43,7 @@ class Selection:
     problems: tuple[Problem, ...] = ()
     ignored: tuple[str, ...] = ()
     without: Removed = field(default_factory=dict)
-    index: LocalIndex | None = None
+    index: BuiltIndex | None = None
 
 
 class Select(Protocol):

@@ -20,6 +20,7 @@ from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport
 from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
+from rag.indexing.place import DirectoryWriter
 from rag.indexing.publish import home_of, published
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from retrievers.index.directory import LocalIndex
@@ -69,9 +70,10 @@ def build_shadow(path: str | Path, *, encoder: Any, progress: Progress = silent)
         settings = _with_encoder(live.manifest.settings, encoder)
         shadow.mkdir(exist_ok=True)
         (shadow / _OF).unlink(missing_ok=True)  # it is of nothing, until it is whole
+        place = DirectoryWriter(shadow)
         build = Build(
             _TakeOver(live),
-            shadow,
+            place,
             settings=settings,
             legs=live.legs,
             labels=Given.before(live) if live.labelled else None,
@@ -79,7 +81,7 @@ def build_shadow(path: str | Path, *, encoder: Any, progress: Progress = silent)
             most_lost=1.0,
             progress=progress,
         )
-        report = published(shadow, build.run)
+        report = published(place, build.run, progress=progress)
         write_atomically(shadow / _OF, f"{live.generation}\n")
     return report
 

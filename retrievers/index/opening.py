@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from rag.core.errors import IndexProblem, did_you_mean
-from retrievers.index import INDEXES
+from retrievers.index import EMBEDDED, INDEXES, STORES
 from retrievers.index.protocol import Index
 
 if TYPE_CHECKING:
@@ -39,3 +40,11 @@ def scheme_of(address: str | Path) -> str | None:
     """The scheme of an address; None for a directory."""
     scheme = _SCHEME.match(address) if isinstance(address, str) else None
     return scheme[1].lower() if scheme else None
+
+
+def asks_a_server(address: str | Path) -> bool:
+    """Whether opening this address asks another machine, or another process on this one."""
+    scheme = scheme_of(address)
+    if scheme == "joined":
+        return any(map(asks_a_server, (unquote(part) for part in str(address).partition("://")[2].split("|"))))
+    return scheme in STORES and scheme not in EMBEDDED

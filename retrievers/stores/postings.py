@@ -66,6 +66,16 @@ class Columns:
             starts=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
         )
 
+    def by_row(self, n_docs: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        """Columns turned round: where each row starts, int64 [n_docs + 1], its terms ascending, and their weights.
+
+        Holds all postings in memory, 24 bytes each.
+        """
+        order = np.argsort(self.rows, kind="stable")
+        sizes = np.bincount(self.rows, minlength=n_docs)
+        terms = np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
+        return np.concatenate(([0], np.cumsum(sizes))).astype(np.int64), terms[order], np.asarray(self.impacts)[order]
+
     def require_rows(self, n_docs: int) -> None:
         """Before compiled code, which does not check bounds.
 
@@ -122,6 +132,11 @@ class Postings:
         self._compiled: Any = None
         self._numpy_s = 0.0
         self._lock = threading.Lock()
+
+    @property
+    def columns(self) -> Columns:
+        """What is searched."""
+        return self._columns
 
     def document_frequency(self, term: str) -> int:
         """How many documents have the term."""

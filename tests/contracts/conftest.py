@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from rag.core.types import Answer, Context, Document, Query, Ranking
 from rag.graph.kinds import TABLES
 from rag.graph.signature import REQUIRED, needed_powers, signature
 from rag.indexing import build_index
+from retrievers.encoders import SentenceEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.legs import LEGS
 from tests.calibrations import GATE, saved
@@ -45,6 +47,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "reformulate.think": {"n": 2, "max_tokens": 8},
     "reformulate.tool_query": {"max_tokens": 16},
     "transform.rewrite_code": {"n": 2, "max_tokens": 8, "purpose_tokens": 8},
+    "retrieve.collection": {"vector": "v", "text": "body", "metadata": ["source"]},
     "retrieve.mentions": {"batch": 2, "most": 4, "max_tokens": 8, "max_words": 8},
     "generate.persuade": {"goal": "that they rest", "sections": 2, "max_tokens": 8, "plan_tokens": 8},
     "generate.tally": {"batch": 2, "most": 4, "plan_tokens": 8, "max_words": 8},
@@ -120,6 +123,23 @@ def other_server() -> Iterator[str]:
         yield f"{url}/v1"
 
 
+def _collection(folder: Path, index: LocalIndex, encoder: SentenceEncoder) -> str:
+    """Address of a collection with the documents of the index, as somebody else fills one."""
+    from qdrant_client import QdrantClient, models
+
+    client = QdrantClient(path=str(folder))
+    form = models.VectorParams(size=encoder.dim, distance=models.Distance.DOT)
+    client.create_collection("theirs", vectors_config={"v": form})
+    vectors = encoder.encode([document.text for document in index.documents], role="document")
+    points = [
+        models.PointStruct(id=row, vector={"v": vector.tolist()}, payload={"body": document.text, **document.metadata})
+        for row, (vector, document) in enumerate(zip(vectors, index.documents, strict=True))
+    ]
+    client.upsert("theirs", points)
+    client.close()
+    return f"qdrant+local://{folder}/theirs"
+
+
 @pytest.fixture(scope="session")
 def given(
     index: LocalIndex, tiny_llm: TransformersLLM, other_server: str, tmp_path_factory: pytest.TempPathFactory
@@ -131,13 +151,15 @@ def given(
     dictionary.write_text('{"laptop": {"de": "Klapprechner", "fr": "ordinateur portable"}}')
     triples = run.with_name("triples.tsv")
     triples.write_text("frame\twarranty\tten_years\nlaptop\tlost\tofficer\n")
+    sentences = tiny_sentence_model(run.with_name("sentences"))
     plain = {
         "triples": str(triples),
         "model": str(tiny_classifier(run.with_name("classifier"))),
         "checkpoint": str(
             tiny_classifier(run.with_name("nli"), labels=3, names=("entailment", "neutral", "contradiction"))
         ),
-        "encoder": str(tiny_sentence_model(run.with_name("sentences"))),
+        "encoder": str(sentences),
+        "address": _collection(run.with_name("collection"), index, SentenceEncoder(model=str(sentences))),
         "run": str(run),
         "dictionary": str(dictionary),
         "cache": str(run.with_name("cache")),

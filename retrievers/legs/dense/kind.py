@@ -191,12 +191,29 @@ def _remade(made_by: Facts) -> SentenceEncoder | ServedEncoder:
     return SentenceEncoder.from_description(made_by)
 
 
-class LocalDense(ModelLeg["SentenceEncoder | ServedEncoder"]):
-    """See `ModelLeg`."""
+class WithEncoder(ModelLeg["SentenceEncoder | ServedEncoder"]):
+    """A dense leg without its search: see `ModelLeg`."""
+
+    def __init__(self, facts: Facts, mask: Mask) -> None:
+        super().__init__(facts, mask, made_by=_remade)
+        self.served = _is_served(facts)
+
+    @property
+    def structure(self) -> str:
+        """How the vectors are arranged: a name of `retrievers.stores.STRUCTURES`."""
+        return str(self._facts["structure"])
+
+    def warm_up(self) -> None:
+        """Load the encoder."""
+        self.encoder.encode(["warm"], role="query")
+
+
+class LocalDense(WithEncoder):
+    """Searches vectors on disk."""
 
     def __init__(self, leg: DenseLeg, facts: Facts, mask: Mask) -> None:
-        super().__init__(facts, mask, made_by=_remade)
-        self._leg, self.served = leg, _is_served(facts)
+        super().__init__(facts, mask)
+        self._leg = leg
 
     def __len__(self) -> int:
         return len(self._leg)
@@ -213,10 +230,6 @@ class LocalDense(ModelLeg["SentenceEncoder | ServedEncoder"]):
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
         return self._leg.vectors(rows)
-
-    def warm_up(self) -> None:
-        """Load the encoder."""
-        self.encoder.encode(["warm"], role="query")
 
 
 def _is_served(facts: Facts) -> bool:

@@ -174,6 +174,18 @@ class LocalLexical:
     def release(self) -> None:
         """Nothing to let go of: all is mapped."""
 
+    def in_one_language(self) -> LexicalLeg:
+        """The leg itself, for whoever keeps it elsewhere.
+
+        Raises:
+            ValueError: it is a leg for each language.
+        """
+        from retrievers.legs.lexical.leg import LexicalLeg
+
+        if not isinstance(self._leg, LexicalLeg):
+            raise ValueError("the leg has weights for each language by itself")
+        return self._leg
+
     def search(
         self, queries: Sequence[Mapping[str, float]], *, k: int, where: Where | None = None, threads: int = 1
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -180,6 +180,27 @@ class LexicalLeg:
         """How many documents have the term."""
         return self._engine.document_frequency(term)
 
+    @property
+    def vocabulary(self) -> list[str]:
+        """All terms in the order of their numbers.
+
+        Raises:
+            ValueError: a leg in parts, each of which has its own numbers.
+        """
+        if not isinstance(self._terms, Mapping):
+            raise ValueError("a leg in parts numbers no terms of its own")
+        return list(self._terms)
+
+    def weights(self) -> Columns:
+        """What each term adds to each document, for whoever keeps a leg elsewhere.
+
+        Raises:
+            ValueError: a variant of rank-bm25, or a leg in parts, which score by counts.
+        """
+        if not isinstance(self._engine, Postings):
+            raise ValueError("rank-bm25 and legs in parts score by counts, and keep no weights")
+        return self._engine.columns
+
     def warm_up(self) -> None:
         """Get the compiled engine ready, once per process; takes seconds."""
         if isinstance(self._engine, Postings):

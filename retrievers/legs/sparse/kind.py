@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from retrievers.legs.sparse.encoder import SparseEncoder
     from retrievers.legs.sparse.search import QueryBy, SparseSearch
     from retrievers.stores.computed import Columns as Computing
+    from retrievers.stores.computed import Row
     from retrievers.stores.sparse_rows import ChainedSparseRows, SparseRows
     from retrievers.stores.sums import ChainedSums, Sums
 
@@ -123,7 +125,7 @@ def _read(folder: Path, facts: Facts) -> tuple[SparseRows, Sums]:
 def _rows_before(before: Before | None) -> RowsBefore | None:
     from retrievers.legs.rows_of_texts import RowsBefore
 
-    return None if before is None else RowsBefore(texts=before.texts, row=before.leg().rows.row)
+    return None if before is None else RowsBefore(texts=before.texts, row=before.leg().row)
 
 
 def _remade(made_by: Facts) -> SparseEncoder:
@@ -133,17 +135,15 @@ def _remade(made_by: Facts) -> SparseEncoder:
     return SparseEncoder.from_description(made_by)
 
 
-class LocalSparse(ModelLeg["SparseEncoder"]):
-    """See `ModelLeg`.
+class WeighedTerms(ModelLeg["SparseEncoder"]):
+    """A sparse leg without its search: see `ModelLeg`."""
 
-    `rows`: the weighted terms of every text, memory-mapped.
-    """
-
-    def __init__(
-        self, rows: SparseRows | ChainedSparseRows, sums: Sums | ChainedSums, facts: Facts, mask: Mask
-    ) -> None:
+    def __init__(self, facts: Facts, mask: Mask) -> None:
         super().__init__(facts, mask, made_by=_remade)
-        self.rows, self._sums = rows, sums
+
+    @abstractmethod
+    def row(self, place: int) -> Row:
+        """A row's terms, ascending, as `tokens`, and their `weights`."""
 
     def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
         """Terms and weights of queries."""
@@ -152,15 +152,9 @@ class LocalSparse(ModelLeg["SparseEncoder"]):
         rows = (made.row(place) for place in range(len(made)))
         return [dict(zip(row["tokens"].tolist(), row["weights"].tolist(), strict=True)) for row in rows]
 
-    def search(
-        self, query: Mapping[int, float], *, k: int, where: Where | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """By the sum over shared terms of the product of weights; who shares none is no hit."""
-        return self._sums.best(query, k=k, mask=self._mask(where))
-
     def parts(self, query: Mapping[int, float], row: int) -> list[ScorePart]:
         """What each shared term adds to a row's score, the most first."""
-        terms = self.rows.row(row)
+        terms = self.row(row)
         pairs = zip(terms["tokens"].tolist(), terms["weights"].tolist(), strict=True)
         shared = [(term, weight) for term, weight in pairs if term in query]
         named = zip(self.encoder.names([term for term, _ in shared]), shared, strict=True)
@@ -175,3 +169,22 @@ class LocalSparse(ModelLeg["SparseEncoder"]):
     def warm_up(self) -> None:
         """Load what the first query needs: the model, or the table that weighs queries in its place."""
         self.weigh(["warm"], by="auto")
+
+
+class LocalSparse(WeighedTerms):
+    """Searches the weighted terms of every text, memory-mapped."""
+
+    def __init__(
+        self, rows: SparseRows | ChainedSparseRows, sums: Sums | ChainedSums, facts: Facts, mask: Mask
+    ) -> None:
+        super().__init__(facts, mask)
+        self.rows, self._sums = rows, sums
+
+    def row(self, place: int) -> Row:
+        return self.rows.row(place)
+
+    def search(
+        self, query: Mapping[int, float], *, k: int, where: Where | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """By the sum over shared terms of the product of weights; who shares none is no hit."""
+        return self._sums.best(query, k=k, mask=self._mask(where))

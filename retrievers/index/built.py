@@ -1,0 +1,107 @@
+"""What a build knows of an index elsewhere than in a directory: what it takes over of it, and how it is published.
+
+A build always writes a directory. Where an index is on a server, that directory is a draft: once it is complete it is sent
+there, and then removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from rag.core.progress import Progress
+from rag.core.types import Document
+from retrievers.index.manifest import Manifest
+from retrievers.index.settings import IndexSettings
+
+
+class BuiltDocuments(Protocol):
+    """Documents that a build can take over as they are stored."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int, /) -> Document: ...
+    def __iter__(self) -> Iterator[Document]: ...
+    def line(self, row: int) -> bytes:
+        """The stored line of a row, with its line feed."""
+        ...
+
+    def rows_of(self, doc_id: str) -> range: ...
+    def texts_for(self, kinds: frozenset[str]) -> Sequence[str]:
+        """What a leg indexes that reads these kinds."""
+        ...
+
+
+class BuiltIndex(Protocol):
+    """An index that can be brought up to date: in a directory or on a server."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def manifest(self) -> Manifest: ...
+    @property
+    def legs(self) -> tuple[str, ...]: ...
+    @property
+    def documents(self) -> BuiltDocuments: ...
+    def leg(self, name: str) -> Any: ...
+    def file(self, name: str) -> Path: ...
+    def verify(self, *, progress: Progress = ...) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+
+
+class IndexWriter(Protocol):
+    """Where an index is built: in its directory, or in a draft of what is kept elsewhere."""
+
+    @property
+    def home(self) -> Path:
+        """Where a build writes: an index directory, or none yet. What a killed build made is in it."""
+        ...
+
+    @property
+    def address(self) -> Path | str:
+        """What readers open."""
+        ...
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an index at the address, or a complete draft of one."""
+        ...
+
+    def before(self) -> BuiltIndex | None:
+        """What readers open now, if that is elsewhere; None where it is in `home`, or nothing.
+
+        Raises:
+            IndexProblem: it is damaged.
+        """
+        ...
+
+    def require(self, settings: IndexSettings, legs: Sequence[str]) -> None:
+        """Return if an index with these settings and legs can be kept.
+
+        Raises:
+            IndexProblem: says which cannot, and what to choose.
+        """
+        ...
+
+    def publish(self, *, progress: Progress) -> None:
+        """Send what is in `home`, if it is a draft, and let readers have it, in one step. A killed one is gone on with.
+
+        Raises:
+            IndexProblem: the server refused, or somebody else published meanwhile. Readers have what they had.
+        """
+        ...
+
+
+class KeepsElsewhere(Protocol):
+    """A class of `WRITERS`."""
+
+    def open(self, address: str) -> AbstractContextManager[IndexWriter]:
+        """Hold the draft of this address, so that no other process builds it here.
+
+        Raises:
+            IndexProblem: the server does not answer, or another process builds the index.
+        """
+        ...

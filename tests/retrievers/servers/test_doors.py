@@ -1,0 +1,57 @@
+"""The commands over an index on a server, each in a process of its own: nothing is kept between them but the server's data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rag.cli import main
+
+
+@pytest.fixture(params=["milvus+lite", "qdrant+local"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"{request.param}://{tmp_path}/data.db/notes"
+
+
+def rag(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "rag", *words], capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_folder_is_indexed_searched_evaluated_and_taken_out(address: str, tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "a.md").write_text("Paid leave is thirty days.")
+    (texts / "b.md").write_text("Report a lost laptop.")
+    assert address in rag("index", str(texts), "--index", address, "--graph", "bm25")
+    found = json.loads(rag("search", "leave", "--index", address, "--graph", "bm25", "--json"))
+    assert [hit["doc_id"] for hit in found["hits"]] == ["texts/a.md#1"]
+    assert "texts/b.md" in rag("ls", "--index", address)
+    assert "every file as written" in rag("doctor", "--index", address)
+    rag("remove", "texts/b.md", "--index", address)
+    assert "texts/b.md" not in rag("ls", "--index", address)
+    (texts / "c.md").write_text("A note on leave.")
+    rag("index", str(texts), "--index", address)
+    assert rag("ls", "--index", address).count("texts/") == 2
+
+
+def test_a_check_of_a_graph_stays_off_the_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "bm25", "--index", "milvus://192.0.2.1/notes"]) == 0
+    assert "is on a server, which is not asked. --connect asks it" in capsys.readouterr().err
+    assert main(["check", "bm25", "--index", "joined://notes|qdrant://192.0.2.1/notes"]) == 0
+
+
+def test_settings_may_name_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ragline.toml").write_text('index = "milvus+lite:///nowhere/a.db/notes"')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAGLINE_INDEX", raising=False)
+    assert main(["ls"]) == 4
+    assert "no index at 'milvus+lite:///nowhere/a.db/notes'" in capsys.readouterr().err

@@ -1,0 +1,78 @@
+"""Filters over metadata mean on a server what they mean in plain Python, whatever is in documents and questions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from rag.core.errors import SpecError
+from rag.core.filters import Filter, matches, parse_where
+from retrievers.index import STORES
+from retrievers.servers import fields
+from retrievers.servers.address import ServerAddress
+from retrievers.servers.fields import SPANS, WORDS, Keys
+from retrievers.servers.store import CollectionStore, Form, Point
+from tests.rag.random_filters import filters, random_metadata
+from tests.retrievers.servers.conftest import Addresses
+
+KEYS = ("a", "b", 'c"] == 1 or row >= 0 or meta["')
+N = 60
+
+
+@pytest.fixture(scope="module")
+def kept() -> list[dict[str, Any]]:
+    source = random.Random(1)
+    return [random_metadata(source, KEYS) for _ in range(N)]
+
+
+@pytest.fixture(scope="module")
+def filled(addresses: Addresses, kept: list[dict[str, Any]]) -> Iterator[tuple[CollectionStore, Keys]]:
+    address = ServerAddress.parse(addresses("filled"))
+    store: CollectionStore = STORES.get(address.scheme).connect(address, create=True)
+    keys = Keys.read(Keys.of(kept).written())
+    store.create("filled", Form(fields={WORDS: "words", SPANS: "numbers"}, dense={"v": 2}))
+    vector = {"v": np.ones(2, np.float32)}
+    store.put(
+        "filled",
+        [Point(id=row, fields=keys.fields(each, doc_id=str(row)), dense=vector) for row, each in enumerate(kept)],
+    )
+    store.finish("filled")
+    yield store, keys
+    store.close()
+
+
+@settings(max_examples=150)
+@given(tree=filters(KEYS))
+def test_a_server_finds_what_the_filter_means(
+    filled: tuple[CollectionStore, Keys], kept: list[Mapping[str, Any]], tree: Filter
+) -> None:
+    store, keys = filled
+    found = [record.id for record in store.find("filled", keys.filter(tree))]
+    assert found == [row for row, each in enumerate(kept) if matches(tree, each)]
+
+
+def test_an_unknown_key_is_named() -> None:
+    keys = Keys.of([{"language": "de"}])
+    with pytest.raises(SpecError, match=r"no document has metadata 'langage'.*language"):
+        keys.filter(parse_where({"langage": "de"}))
+
+
+def test_a_key_of_too_many_values_is_refused_by_the_operator_that_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fields, "MOST_VALUES", 3)
+    keys = Keys.of([{"name": str(n)} for n in range(5)])
+    assert keys.filter(parse_where({"name": "4"})) is not None
+    with pytest.raises(SpecError, match=r"cannot ask 'prefix' of 'name'.*It can ask eq, in"):
+        keys.filter(parse_where({"name": {"prefix": "4"}}))
+
+
+def test_a_document_of_too_many_values_is_named() -> None:
+    metadata = {"tags": [str(n) for n in range(5000)]}
+    with pytest.raises(
+        SpecError, match=r"document 'd1' has 5,001 values in its metadata.*keep this index in a directory"
+    ):
+        Keys.of([metadata]).fields(metadata, doc_id="d1")
