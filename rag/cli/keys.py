@@ -16,10 +16,12 @@ def run(args: Namespace) -> int:
     asker = asker_of(args.asker)
     if args.file is None and asker is not None:
         raise SpecError("rag keys: whom a key is for is kept in its file; name one: rag keys FILE --as WHO")
+    if args.file is None and args.write:
+        raise SpecError("rag keys: what a key may do is kept in its file; name one: rag keys FILE --write")
     if args.file is None:
         say(new_key())
         warn(f"rag: kept nowhere; give it to the server in {VARIABLE}")
         return 0
-    say(add_key(Path(args.file), args.name, asker))
+    say(add_key(Path(args.file), args.name, asker, writes=args.write))
     warn(f"rag: only its hash is kept, in {args.file}; serve with --keys {args.file}")
     return 0

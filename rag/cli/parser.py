@@ -169,6 +169,14 @@ def parser() -> ArgumentParser:
     index.add_argument("--json", action="store_true", help="print one JSON document")
     add_shadow_options(index)
 
+    add = command("add", "documents of JSON lines -> an index, without reading what it has")
+    add.add_argument(
+        "files", nargs="+", metavar="FILE", help="an object a line: id, text, title; all else is metadata; -: stdin"
+    )
+    indexed(add, needed=True)
+    add.add_argument("--update", action="store_true", help="in the place of those that have the same ids")
+    add.add_argument("--json", action="store_true", help="print one JSON document")
+
     sources = command("sources", "where the documents of an index come from")
     indexed(sources, needed=True)
     sources.add_argument("--json", action="store_true", help="print one JSON document")
@@ -495,6 +503,7 @@ def parser() -> ArgumentParser:
     keys = command("keys", "a key for `rag serve`, printed once")
     keys.add_argument("file", nargs="?", metavar="FILE", help="file that its hash is added to; unset only prints it")
     asking(keys, "whom the key is for: whoever holds it reads what they may read")
+    keys.add_argument("--write", action="store_true", help="it may also add, update and remove documents")
     keys.add_argument("--name", default="first", help="what the key is called in the file (default: first)")
 
     models = command("models", "the model cache")

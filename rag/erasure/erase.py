@@ -26,7 +26,7 @@ from rag.erasure.vectors import vector_marks
 from rag.indexing import remove_from_index
 from rag.indexing.past import past
 from rag.indexing.publish import home_of
-from rag.indexing.removal import removed_rows
+from rag.indexing.removal import removed_by
 from rag.indexing.shadow import drop_shadow
 from rag.models.folder import home as cache_home
 from retrievers.index.directory import LocalIndex
@@ -82,7 +82,7 @@ def erase_from_index(
     done = {place: _erase(place, plan.leaving) for place in places}
     caches = _empty_caches(plan.leaving)
     drop_shadow(home)  # an encoder that is only tried is no reason to keep what has to go
-    remove_from_index(targets, home, most_lost=most_lost, progress=progress)
+    remove_from_index(targets, home, most_lost=most_lost, rewrite=True, progress=progress)
     held = _wait_for_readers(home, wait_s)
     looked = [look_through(home, plan.leaving, kind="index", done="documents taken out", progress=progress)]
     for place, (kind, what) in {**caches, **done}.items():
@@ -109,7 +109,7 @@ def erase_from_index(
 
 def _planned(targets: Sequence[str], home: Path, most_lost: float, progress: Progress) -> _Plan:
     with past(home, rebuild=False, progress=progress) as before:
-        gone = removed_rows(targets, before, most_lost=most_lost)
+        gone = removed_by(targets, before, most_lost=most_lost).rows
         opened = before.index
         assert isinstance(opened, LocalIndex)  # nothing is elsewhere
         stays = np.setdiff1d(np.arange(len(opened)), gone, assume_unique=True)

@@ -16,9 +16,10 @@ from rag.indexing.chain import Chained, ChainWriter, chains, require_left, uncha
 from rag.indexing.given import CORPUS, Given, write_given
 from rag.indexing.gone import Rows, ids_by_record, rows_of, rows_where, sources_without
 from rag.indexing.legs import Legs, Timings, languages_of
-from rag.indexing.past import Past
+from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import DirectoryWriter
 from rag.indexing.publish import home_of, published
+from rag.indexing.removal import Removed, are_documents, removed_by
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from rag.indexing.units import UnitMaker
 from rag.ingest import SourceFile, printable
@@ -103,6 +104,28 @@ def remove_documents(
         return gone
 
     return _changed(_there(path), these_go, progress=progress)
+
+
+def remove_targets(
+    targets: Sequence[str], path: str | Path, *, most_lost: float, progress: Progress = silent
+) -> IndexReport | None:
+    """Take out documents as `rag.indexing.remove_from_index` names them; None where a target is a source or a file.
+
+    Raises:
+        IndexProblem, TooMuchLost: as `remove_from_index`.
+    """
+    home, removed = _there(path), list[Removed]()
+
+    def these_go(index: LocalIndex, _: Sequence[str]) -> Rows:
+        holdings = holdings_of(index)
+        removed[:] = [removed_by(targets, Past(index=index, holdings=holdings), most_lost=most_lost)]
+        return removed[0].rows
+
+    with LocalIndex.open(home) as index:
+        if not are_documents(targets, holdings_of(index)):
+            return None
+    report = _changed(home, these_go, progress=progress)
+    return replace(report, losses=removed[0].losses)
 
 
 def merge_index(path: str | Path, *, progress: Progress = silent) -> IndexReport:

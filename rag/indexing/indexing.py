@@ -12,6 +12,7 @@ from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport
+from rag.indexing.changes import remove_targets
 from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import writing
@@ -83,7 +84,12 @@ def build_index(
 
 
 def remove_from_index(
-    targets: Sequence[str], path: str | Path, *, most_lost: float = 0.5, progress: Progress = silent
+    targets: Sequence[str],
+    path: str | Path,
+    *,
+    most_lost: float = 0.5,
+    rewrite: bool = False,
+    progress: Progress = silent,
 ) -> IndexReport:
     """Take sources, files and documents out of an index. Nothing is read but the index.
 
@@ -92,11 +98,17 @@ def remove_from_index(
     Args:
         targets: names or roots of sources, names of files, ids of documents.
         most_lost: share of the index's documents that may go.
+        rewrite: write all that is left anew. Else, where documents alone go, their bytes stay in files that no search
+            reads, until parts are merged.
     Raises:
         IndexProblem: no index, a target that it has not, or nothing would be left.
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there.
     """
+    if not rewrite and scheme_of(path) is None:
+        report = remove_targets(targets, path, most_lost=most_lost, progress=progress)
+        if report is not None:
+            return report
     with writing(path) as place:
         if not place.exists:
             raise IndexProblem(f"no index at '{place.address}'")

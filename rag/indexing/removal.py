@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +59,16 @@ class Removal:
         return Selection(chosen=chosen, without=without)
 
 
-def removed_rows(targets: Sequence[str], before: Past, *, most_lost: float) -> NDArray[np.int64]:
-    """int64, ascending: rows that a removal would take out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What a removal would take out: rows, int64, ascending, and documents of each file."""
+
+    rows: NDArray[np.int64]
+    losses: tuple[Loss, ...]
+
+
+def removed_by(targets: Sequence[str], before: Past, *, most_lost: float) -> Removed:
+    """What these targets mean.
 
     Raises:
         IndexProblem, TooMuchLost: the removal would be refused.
@@ -78,7 +87,14 @@ def removed_rows(targets: Sequence[str], before: Past, *, most_lost: float) -> N
             rows.extend(row for row in mine if before.index.documents[row].parent in ids)
             losses.append(Loss(name=record.name, n_documents=len(ids)))
     require_kept(tuple(losses), before.n_documents, most_lost=most_lost, name=before.index.name)
-    return np.array(rows, dtype=np.int64)
+    return Removed(rows=np.array(rows, dtype=np.int64), losses=tuple(losses))
+
+
+def are_documents(targets: Sequence[str], holdings: Sequence[Holding]) -> bool:
+    """Whether all targets are documents: none is a source or a file, which go with what the index says of them."""
+    sources = {name for holding in holdings for name in (holding.source.name, holding.source.root)}
+    files = {record.name for holding in holdings for record in holding.records}
+    return not any(target in sources or target in files for target in targets)
 
 
 def _take(

@@ -22,6 +22,8 @@ from rag.core.access import Asker, asker_of_text
 from rag.core.errors import SpecError
 
 VARIABLE = "RAGLINE_KEYS"
+WRITE = "write"
+"""The word in the line of a key that may change documents."""
 SHORTEST = 32
 """Characters of a key that somebody else made: 128 bits in hex."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -29,12 +31,16 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashedKey:
-    """What is kept of a key: `name` is for people, who remove a key by deleting its line. `asker`: whom the key is for."""
+    """What is kept of a key: `name` is for people, who remove a key by deleting its line. `asker`: whom the key is for.
+
+    `writes`: whether it may add documents to the index, change and remove them.
+    """
 
     name: str
     salt: bytes
     digest: bytes = field(repr=False)
     asker: Asker | None = None
+    writes: bool = False
 
     @property
     def owner(self) -> str:
@@ -89,11 +95,12 @@ def load_keys(file: Path | None = None, *, environment: Mapping[str, str] | None
     return Keys(known)
 
 
-def add_key(file: Path, name: str, asker: Asker | None = None) -> str:
+def add_key(file: Path, name: str, asker: Asker | None = None, *, writes: bool = False) -> str:
     """Make a key, add its hash to a file that only its owner may read, and return the key: it is kept nowhere else.
 
     Args:
         asker: whom the key is for; whoever holds it reads what they may read.
+        writes: whether it may change the documents of the index.
     Raises:
         SpecError: the name is taken or is no name, or the file cannot be read or written.
     """
@@ -104,7 +111,8 @@ def add_key(file: Path, name: str, asker: Asker | None = None) -> str:
         raise SpecError(f"{file} has a key named '{name}' already; take another name, or delete its line first")
     key, salt = new_key(), secrets.token_bytes(16)
     whom = "" if asker is None else f" {json.dumps(asker.as_dict())}"
-    line = f"{name} {salt.hex()} {_digest(key.encode(), salt).hex()}{whom}\n".encode()
+    right = f" {WRITE}" if writes else ""
+    line = f"{name} {salt.hex()} {_digest(key.encode(), salt).hex()}{right}{whom}\n".encode()
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         with open(descriptor, "a+b") as lines:
@@ -141,11 +149,13 @@ def _is_entry(line: str) -> bool:
 
 
 def _parsed(line: str, where: str) -> HashedKey:
-    """A line `NAME SALT HASH [ASKER]`. What it says is never shown: somebody may have written a key there."""
+    """A line `NAME SALT HASH [write] [ASKER]`. What it says is never shown: somebody may have written a key there."""
     try:
-        name, salt, digest, *whom = line.split(maxsplit=3)
-        asker = asker_of_text(whom[0]) if whom else None
-        known = HashedKey(name=name, salt=bytes.fromhex(salt), digest=bytes.fromhex(digest), asker=asker)
+        name, salt, digest, *rest = line.split(maxsplit=3)
+        right, _, whom = rest[0].partition(" ") if rest else ("", "", "")
+        writes = right == WRITE
+        asker = asker_of_text(whom if writes else rest[0]) if rest and (whom or not writes) else None
+        known = HashedKey(name=name, salt=bytes.fromhex(salt), digest=bytes.fromhex(digest), asker=asker, writes=writes)
     except (ValueError, SpecError):
         known = None
     if known is None or len(known.salt) != 16 or len(known.digest) != 32 or not _NAME.fullmatch(known.name):

@@ -171,7 +171,8 @@ class KeyWall:
     """Lets nobody without a key past, except to the page and to health; says whose request it is.
 
     `request.state.owner` is the hash of the key, or empty where the server has no keys; `request.state.asker` whom the
-    key is for, else whom the proxy's header names (`rag.service.askers`), else None.
+    key is for, else whom the proxy's header names (`rag.service.askers`), else None. `request.state.writes`: whether the
+    key may change documents.
     """
 
     def __init__(self, app: ASGIApp, *, keys: Keys, asker_header: str | None = None) -> None:
@@ -193,7 +194,9 @@ class KeyWall:
             except ApiError as refusal:
                 await refusal.reply()(scope, receive, send)
                 return
-            scope.setdefault("state", {}).update(owner=known.owner if known is not None else "", asker=asker)
+            writes = known is not None and known.writes
+            owner = known.owner if known is not None else ""
+            scope.setdefault("state", {}).update(owner=owner, asker=asker, writes=writes)
         await self._app(scope, receive, send)
 
 

@@ -1,0 +1,85 @@
+"""/v1/documents: documents added, updated and removed, by a key that may. Searches go on meanwhile, over what they had."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import PurePath
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from rag.core.errors import IndexProblem, SpecError
+from rag.core.filters import parse_where
+from rag.indexing import IndexReport, add_documents, remove_documents, update_documents
+from rag.service.errors import ApiError, explained
+from rag.service.replies import JSONReply
+from rag.service.services import Services
+from rag.service.wire.documents import DocumentsReply, DocumentsRequest, RemovalRequest
+from rag.service.wire.errors import refusals
+from retrievers.index.directory import LocalIndex
+from retrievers.index.generations import newest_stamp
+
+
+def router(services: Services) -> APIRouter:
+    """The endpoints over the services. One change at a time; the others wait for it."""
+    routes, turn = APIRouter(tags=["documents"]), asyncio.Lock()
+
+    async def changed(request: Request, model: str | None, change: Callable[[str], IndexReport]) -> Response:
+        _require_right(request)
+        index = services.serving(request, model).pipeline.index
+        if not isinstance(index, LocalIndex):
+            raise ApiError(400, "The index of this graph cannot be changed here.", code="fixed_index")
+        try:
+            async with turn:
+                report = await asyncio.to_thread(change, index.name)
+        except (SpecError, IndexProblem) as error:
+            said = str(error).replace(index.name, PurePath(index.name).name)
+            busy = "being built by another process" in said
+            code = "index_busy" if busy else "documents_refused"
+            raise ApiError(409 if busy else 400, said, code=code) from error
+        except Exception as error:
+            raise explained(error) from error
+        return JSONReply(
+            {
+                "documents": report.n_documents,
+                "passages": report.n_units,
+                "parts": report.n_parts,
+                "encoded": report.n_encoded,
+                "generation": newest_stamp(index.path),
+            }
+        )
+
+    @routes.post(
+        "/v1/documents",
+        summary="Add documents, or put them in the place of others",
+        response_model=DocumentsReply,
+        responses=refusals(400, 403, 404, 409, 500, 503),
+    )
+    async def come(body: DocumentsRequest, request: Request) -> Response:
+        put = update_documents if body.update else add_documents
+        return await changed(request, body.model, lambda index: put(body.documents, index))
+
+    @routes.post(
+        "/v1/documents/remove",
+        summary="Remove documents by their ids or by a filter",
+        response_model=DocumentsReply,
+        responses=refusals(400, 403, 404, 409, 500, 503),
+    )
+    async def go(body: RemovalRequest, request: Request) -> Response:
+        return await changed(
+            request,
+            body.model,
+            lambda index: remove_documents(index, ids=body.ids, where=parse_where(body.where)),
+        )
+
+    return routes
+
+
+def _require_right(request: Request) -> None:
+    if not getattr(request.state, "writes", False):
+        raise ApiError(
+            403,
+            "This key may not change documents. The operator makes one that may: rag keys FILE --write.",
+            code="read_only",
+        )

@@ -1,0 +1,37 @@
+"""Documents that come into an index, change in it, and go from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from rag.service.wire.forms import Form, Listed, Text
+from rag.service.wire.where import FILTER_HELP, Where
+
+MOST = 10_000
+"""Documents of a request."""
+
+
+class DocumentsRequest(Form):
+    model: str | None = Field(default=None, description="The graph whose index it is; unset takes the server's first.")
+    documents: Listed[dict[str, Any]] = Field(
+        min_length=1, max_length=MOST, description="Objects with id, title and text; all other fields are metadata."
+    )
+    update: bool = Field(default=False, description="Put them in the place of those with the same ids.")
+
+
+class RemovalRequest(Form):
+    model: str | None = Field(default=None, description="The graph whose index it is; unset takes the server's first.")
+    ids: Listed[Text] | None = Field(default=None, min_length=1, max_length=MOST, description="Ids of documents.")
+    where: Where | None = Field(default=None, description=FILTER_HELP)
+
+
+class DocumentsReply(BaseModel):
+    """What the index holds now. `generation`: the one that searches find the change in, once the server has opened it."""
+
+    documents: int
+    passages: int
+    parts: int
+    encoded: int
+    generation: str
