@@ -77,7 +77,7 @@ def router(services: Services) -> APIRouter:
 
 
 def _require_right(request: Request) -> None:
-    if not getattr(request.state, "writes", False):
+    if not request.scope.get("state", {}).get("writes"):  # said by `rag.service.walls.KeyWall`
         raise ApiError(
             403,
             "This key may not change documents. The operator makes one that may: rag keys FILE --write.",

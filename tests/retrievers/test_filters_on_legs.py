@@ -156,6 +156,7 @@ def test_a_wrong_filter_of_a_graph_is_shown_with_its_line(name: str, tmp_path: P
         "run": f"run: {tmp_path / 'r.trec'}, ",
         "backtrace": "llm: small, ",
         "walk": walked,
+        "collection": "address: milvus://host/notes, vector: v, text: t, ",
         "mentions": "llm: small, inner: {use: retrieve.bm25}, ",
     }.get(name, "")
     with pytest.raises(SpecError, match=r"graph.yaml:4: node 'best': where.a: no operator 'gtee'. Did you mean 'gte'"):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,11 @@ def wait_until(index: Path, wanted: set[str]) -> None:
 def watching(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "rag", "index", *arguments, "--watch"]
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    # A job in the background inherits that Ctrl-C is ignored.
+    process = subprocess.Popen(
+        command, env=env, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
+    )
     try:
         assert process.stdout is not None
         while not process.stdout.readline().startswith("watching "):
