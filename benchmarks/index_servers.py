@@ -60,7 +60,7 @@ def asked(index: Index, queries: Sequence[Query]) -> tuple[dict[str, list[Rankin
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", nargs="?", default="cranfield")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--address", action="append", default=[])

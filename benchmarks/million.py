@@ -5,8 +5,10 @@ word of them is in about five. They lie in the work folder as one corpus.jsonl, 
 ask for. Queries are the judged ones of four sets. Every engine has one thread. Other engines run in an interpreter of their
 own (`--peers PYTHON`, with bm25s and tantivy), so that their memory is theirs alone.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.million corpus [--passages N]
-    RAGLINE_EVAL_DATA=... python -m benchmarks.million words | changes | opening | filters [--peers PYTHON] [--record]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.million words [--passages N] [--peers PYTHON] [--record]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.million changes | opening | filters [--record]
+
+`words` writes the passages, unless they are there, and builds the index that the others use.
 """
 
 from __future__ import annotations
@@ -106,6 +108,8 @@ def corpus(options: argparse.Namespace) -> None:
 def words(options: argparse.Namespace) -> None:
     """BM25: build, memory, and seconds a query at one thread, texts of the hits included and not."""
     source, place = options.work / "corpus.jsonl", options.work / "idx"
+    if not source.exists():
+        corpus(options)
     shutil.rmtree(place, ignore_errors=True)
     built = _run(_BUILD, str(source), str(place))
     told("build", options, engine="ragline", **built)
@@ -229,7 +233,7 @@ def _run(script: str, *arguments: str) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do one part."""
-    parts = {"corpus": corpus, "words": words, "changes": changes, "opening": opening, "filters": filters}
+    parts = {"words": words, "changes": changes, "opening": opening, "filters": filters}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=list(parts))
     parser.add_argument("--passages", type=int, default=1_000_000)

@@ -105,6 +105,9 @@ SMALL = {
         *["answer", "xquad", "--n", "2", "--model", "smollm2-135m-instruct"],
         *["--lines", "runs/risk_smoke.jsonl"],
     ],
+    "million": ["words", "--passages", "300", "--queries", "4", "--work", "runs/million_smoke"],
+    "index_changes": ["--passages", "400", "--changes", "20", "--rounds", "1"],
+    "index_servers": ["adi", "--limit", "4"],
     "serve_load": ["--requests", "2", "--clients", "2"],
     "methods": ["--sets", "cranfield", "--limit", "2", "--lines", "runs/methods_smoke.jsonl"],
 }

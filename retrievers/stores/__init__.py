@@ -7,5 +7,7 @@ STRUCTURES = Registry(
     {
         "flat": "retrievers.stores.structures:Flat",
         "hnsw": "retrievers.stores.structures:Hnsw",
+        "ivf_pq": "retrievers.stores.coarse:IvfPq",
+        "rabitq": "retrievers.stores.coarse:RaBitQ",
     },
 )

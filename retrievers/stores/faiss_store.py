@@ -35,7 +35,7 @@ def write(
 
     The result is held in memory meanwhile, and with it, for int8, a sample of the vectors.
     """
-    faiss = _faiss()
+    faiss = faiss_library()
     n, dim = vectors.shape
     index: Any
     if not graph:
@@ -57,7 +57,7 @@ def write(
 
 
 def read(folder: Path) -> FaissStore:
-    faiss = _faiss()
+    faiss = faiss_library()
     return FaissStore(faiss.read_index(str(folder / _FILE), faiss.IO_FLAG_MMAP_IFC))
 
 
@@ -65,7 +65,7 @@ class FaissStore:
     """A faiss index with inner product, its rows numbered in the order in which they were added."""
 
     def __init__(self, index: Any) -> None:
-        faiss = _faiss()
+        faiss = faiss_library()
         self._index = index
         self._graph = isinstance(index, faiss.IndexHNSW)
         self._exhaustive = faiss.downcast_index(index.storage) if self._graph else index
@@ -91,16 +91,16 @@ class FaissStore:
     def _walk(
         self, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None, share: float
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        faiss = _faiss()
+        faiss = faiss_library()
         breadth = int(max(_SEARCH_BREADTH, 2 * k) / share)
-        parameters = faiss.SearchParametersHNSW(efSearch=breadth, sel=_selector(mask))
+        parameters = faiss.SearchParametersHNSW(efSearch=breadth, sel=row_selector(mask))
         return _in_order(*self._index.search(queries, k, params=parameters))
 
     def _scan(
         self, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        faiss = _faiss()
-        parameters = faiss.SearchParameters(sel=_selector(mask))
+        faiss = faiss_library()
+        parameters = faiss.SearchParameters(sel=row_selector(mask))
         return _in_order(*self._exhaustive.search(queries, k, params=parameters))
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
@@ -108,16 +108,16 @@ class FaissStore:
         return vectors
 
 
-def _faiss() -> Any:
+def faiss_library() -> Any:
     """The library, untyped: its type hints do not know what its Python layer adds, such as keyword parameters."""
     import faiss
 
     return faiss
 
 
-def _selector(mask: NDArray[np.bool_] | None) -> Any:
+def row_selector(mask: NDArray[np.bool_] | None) -> Any:
     """faiss's filter: it skips the other rows while it searches, so that hits are never lost to them."""
-    return None if mask is None else _faiss().IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+    return None if mask is None else faiss_library().IDSelectorBitmap(np.packbits(mask, bitorder="little"))
 
 
 def _in_order(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
