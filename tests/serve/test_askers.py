@@ -198,9 +198,13 @@ def test_the_name_of_a_header_is_one() -> None:
 
 
 def test_a_command_that_finds_the_server_asks_for_whom_it_was_given(
-    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    index: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    # A short name: the path of a socket has some hundred bytes at most.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
 
     def worked(*_: Any) -> Any:
         raise AssertionError("the server was not asked")
