@@ -59,10 +59,12 @@ def address(process: subprocess.Popen[bytes], said: Path) -> str:
 
 
 def test_the_default_models_answer_a_question_and_a_follow_up(demo: Demo) -> None:
-    page = httpx2.get(demo.url)
+    page = httpx2.get(demo.url, timeout=PATIENCE_S)  # weights are still loading, which may hold the interpreter's lock
     assert page.status_code == 200
     assert "<title>ragline</title>" in page.text
-    assert httpx2.get(f"{demo.url}/page/page.js").headers["content-type"].startswith("text/javascript")
+    assert (
+        httpx2.get(f"{demo.url}/page/page.js", timeout=PATIENCE_S).headers["content-type"].startswith("text/javascript")
+    )
     messages = [{"role": "user", "content": QUESTION}]
     text, whole = streamed(demo, messages)
     assert "28" in text
