@@ -56,15 +56,8 @@ def run(given: Namespace) -> int:
 def _judged(given: Namespace) -> Judged:
     queries = list(read_questions(given.questions))
     qrels = None if given.qrels is None else read_qrels(given.qrels)
-    with progress_bar() as progress:
-        return judge_shadow(
-            given.index,
-            queries,
-            graph=given.graph or _usual_graph(given.index),
-            qrels=qrels,
-            teacher=given.teacher,
-            progress=progress,
-        )
+    graph = given.graph or _usual_graph(given.index)
+    return judge_shadow(given.index, queries, graph=graph, qrels=qrels, teacher=given.teacher)
 
 
 def _usual_graph(path: str) -> str:

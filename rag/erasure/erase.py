@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
 from rag.core.version import VERSION
-from rag.erasure.keeper import Keeper
+from rag.erasure.keeper import KEEPERS, Keeper
 from rag.erasure.leaving import Leaving
 from rag.erasure.looking import look_through
 from rag.erasure.marks import marks_of
-from rag.erasure.receipt import Erased, Place, Receipt
+from rag.erasure.receipt import Erased, Receipt
 from rag.erasure.vectors import vector_marks
 from rag.indexing import remove_from_index
 from rag.indexing.past import past
@@ -79,17 +79,17 @@ def erase_from_index(
         if not place.exists():
             raise SpecError(f"'{place}' is not there, so nothing can be taken out of it. Nothing was changed")
     plan = _planned(targets, home, most_lost, progress)
-    done = {place: _erase(place, plan.leaving) for place in places}
-    caches = _empty_caches(plan.leaving)
+    done = _empty_caches(plan.leaving)
+    for place in places:
+        done |= _erase(place, plan.leaving)
     drop_shadow(home)  # an encoder that is only tried is no reason to keep what has to go
     remove_from_index(targets, home, most_lost=most_lost, rewrite=True, progress=progress)
     held = _wait_for_readers(home, wait_s)
     looked = [look_through(home, plan.leaving, kind="index", done="documents taken out", progress=progress)]
-    for place, (kind, what) in {**caches, **done}.items():
-        if place.exists():
-            looked.append(look_through(place, plan.leaving, kind=kind, done=what, progress=progress))
-        else:
-            looked.append(_gone(place, kind=kind, done=what))
+    looked += [
+        look_through(place, plan.leaving, kind=kind, done=what, progress=progress)
+        for place, (kind, what) in done.items()
+    ]
     return Receipt(
         ragline=VERSION,
         begun=begun,
@@ -127,26 +127,29 @@ def _erased(index: LocalIndex, rows: NDArray[np.int64]) -> list[Erased]:
     passages = (index.documents[int(row)] for row in rows)
     erased = []
     for doc_id, several in groupby(passages, key=lambda passage: passage.parent):
-        texts = [passage.text.encode("utf-8", "replace") + b"\0" for passage in several]
+        texts = [passage.text.encode() + b"\0" for passage in several]
         digest = hashlib.sha256(b"".join(texts)).hexdigest()
         erased.append(Erased(doc_id=doc_id, n_passages=len(texts), sha256=digest))
     return erased
 
 
-def _erase(place: Path, leaving: Leaving) -> tuple[str, str]:
-    """What kind of place it is, and what was done there."""
-    from rag.erasure import KEEPERS
+Done = dict[Path, tuple[str, str]]
+"""Place -> its kind, and what was done there."""
 
+
+def _erase(path: Path, leaving: Leaving) -> Done:
+    """Take out what a place holds, by who keeps places of its kind."""
     for name in KEEPERS:
         keeper: Keeper = KEEPERS.get(name)()
-        if keeper.recognises(place):
-            return name, keeper.erase(place, leaving)
-    return "other", "only looked through"
+        if keeper.recognises(path):
+            what = keeper.erase(path, leaving)
+            return {place: (name, what) for place in keeper.places(path) if place == path or place.exists()}
+    return {path: ("other", "only looked through")}
 
 
-def _empty_caches(leaving: Leaving) -> dict[Path, tuple[str, str]]:
+def _empty_caches(leaving: Leaving) -> Done:
     """Places under the cache folder that hold what documents said, or might."""
-    done = dict[Path, tuple[str, str]]()
+    done: Done = {}
     states, indexes = cache_home() / "states", cache_home() / "indexes"
     if states.is_dir():
         shutil.rmtree(states)
@@ -161,12 +164,6 @@ def _empty_caches(leaving: Leaving) -> dict[Path, tuple[str, str]]:
 
 def _holds(folder: Path, leaving: Leaving) -> bool:
     return bool(look_through(folder, leaving, kind="", done="", progress=silent).left)
-
-
-def _gone(place: Path, *, kind: str, done: str) -> Place:
-    return Place(
-        path=str(place), kind=kind, done=done, n_files=0, n_bytes=0, sha256=hashlib.sha256(b"").hexdigest(), left={}
-    )
 
 
 def _wait_for_readers(home: Path, seconds: float) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from rag.core.registry import Registry
 from rag.erasure.leaving import Leaving
 
 
@@ -17,6 +19,10 @@ class Keeper(Protocol):
         """Whether a path is of this kind. Reads little, and changes nothing."""
         ...
 
+    def places(self, path: Path) -> Sequence[Path]:
+        """The path, and what lies beside it and belongs to it. All of them are looked through; some may not be there."""
+        return [path]
+
     def erase(self, path: Path, leaving: Leaving) -> str:
         """Take out what holds marks or names documents that go. What was done, as a sentence; again it does nothing.
 
@@ -24,3 +30,14 @@ class Keeper(Protocol):
             RagError: it cannot be done, such as where another process writes there.
         """
         ...
+
+
+KEEPERS = Registry(
+    "keeper",
+    {
+        "batch": "rag.erasure.batch:BatchKeeper",
+        "sessions": "rag.erasure.sessions:SessionsKeeper",
+        "traces": "rag.erasure.traces:TracesKeeper",
+    },
+)
+"""Name -> who takes documents out of a place of its kind. Places of no kind are looked through alone."""

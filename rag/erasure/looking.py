@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def look_through(path: Path, leaving: Leaving, *, kind: str, done: str, progress
             lines.append(f"{file_sha256(file)}  {name}\n")
         except FileNotFoundError:
             continue  # gone since it was listed
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             unread.append(f"{name}: {error}")
             continue
         n_files, n_bytes = n_files + 1, n_bytes + read

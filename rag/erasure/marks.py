@@ -74,8 +74,7 @@ def _texts_in(value: object) -> Iterator[str]:
 
 
 def _forms(text: str) -> set[bytes]:
-    """The bytes of a text as it is, and inside a JSON string of either kind."""
-    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    """The bytes of a text as it is, and inside a JSON string of either kind. Texts of an index have no half surrogates."""
     written = (json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False))
     return {form.encode() for form in (text, *written)}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rag.erasure.keeper import Keeper
 from rag.erasure.leaving import Leaving
 
-_FIRST = b"SQLite format 3\0"
+_TABLES = {"sessions", "turns"}
 
 
 class SessionsKeeper(Keeper):
@@ -16,10 +19,15 @@ class SessionsKeeper(Keeper):
     name = "sessions"
 
     def recognises(self, path: Path) -> bool:
-        if not path.is_file():
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+                names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.Error:  # a folder, or a file of something else
             return False
-        with path.open("rb") as file:
-            return file.read(len(_FIRST)) == _FIRST
+        return names >= _TABLES
+
+    def places(self, path: Path) -> Sequence[Path]:
+        return [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
 
     def erase(self, path: Path, leaving: Leaving) -> str:
         from rag.serve.sessions import Sessions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rag.erasure.json_lines import erase_lines
@@ -23,7 +24,9 @@ class TracesKeeper(Keeper):
         with path.open("rb") as file:
             return path.name.endswith(_ENDINGS) or file.read(len(_FIRST)) == _FIRST
 
+    def places(self, path: Path) -> Sequence[Path]:
+        return [path, path.with_name(f"{path.name}.1")]  # the file that was full
+
     def erase(self, path: Path, leaving: Leaving) -> str:
-        before = path.with_name(f"{path.name}.1")  # the file that was full
-        n = sum(erase_lines(file, leaving) for file in (path, before) if file.is_file())
+        n = sum(erase_lines(file, leaving) for file in self.places(path) if file.is_file())
         return f"{n:,} lines taken out"

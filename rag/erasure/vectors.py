@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.erasure.finder import Finder
-from rag.erasure.marks import WINDOW
+from rag.erasure.marks import SHORTEST, WINDOW
 from retrievers.index.directory import LocalIndex
+from retrievers.legs.dense.search import dense
 
 _ROWS = 16_384
-
-
-@runtime_checkable
-class HasVectors(Protocol):
-    """A leg that gives back the vector of a row."""
-
-    def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """float32 [n, dim]."""
-        ...
+_NUMBERS = WINDOW // np.dtype(np.float32).itemsize
 
 
 def vector_marks(index: LocalIndex, gone: NDArray[np.int64], stays: NDArray[np.int64]) -> frozenset[bytes]:
-    """The first bytes of the vectors of rows that go, but for those that a row that stays has too."""
-    marks = set[bytes]()
-    for name in index.legs:
-        leg = index.leg(name)
-        if isinstance(leg, HasVectors):
-            own = {row[:WINDOW] for row in _bytes_of(leg, gone)}
-            finder = Finder(own)
-            marks |= own - {mark for row in _bytes_of(leg, stays) for mark in finder.present(row[:WINDOW])}
-    return frozenset(marks)
+    """The first numbers of the dense leg's vectors of rows that go, as float32, but for those that a row that stays has too.
+
+    They can only be found where vectors are kept as float32.
+    """
+    if "dense" not in index.legs:
+        return frozenset()
+    own = frozenset(mark for mark in _beginnings(index, gone) if len(mark) >= SHORTEST)
+    return own.difference(_beginnings(index, stays))
 
 
-def _bytes_of(leg: HasVectors, rows: NDArray[np.int64]) -> Iterator[bytes]:
+def _beginnings(index: LocalIndex, rows: NDArray[np.int64]) -> Iterator[bytes]:
     for start in range(0, len(rows), _ROWS):
-        for vector in leg.vectors(rows[start : start + _ROWS]):
+        for vector in dense(index).vectors(rows[start : start + _ROWS])[:, :_NUMBERS]:
             yield vector.tobytes()

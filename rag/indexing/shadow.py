@@ -132,14 +132,11 @@ def promote_shadow(path: str | Path) -> None:
 def drop_shadow(path: str | Path) -> bool:
     """Delete the shadow; whether there was one."""
     shadow = shadow_of(path)
-    with suppress(FileNotFoundError):
-        (shadow / _OF).unlink()  # first: what is left of it, if this is killed, is of nothing
-        shutil.rmtree(shadow)
-        return True
-    if shadow.exists():
-        shutil.rmtree(shadow)
-        return True
-    return False
+    if not shadow.exists():
+        return False
+    (shadow / _OF).unlink(missing_ok=True)  # first: what is left of it, if this is killed, is of nothing
+    shutil.rmtree(shadow)
+    return True
 
 
 def _with_encoder(settings: IndexSettings, encoder: Any) -> IndexSettings:

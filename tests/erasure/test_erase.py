@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +174,35 @@ def test_what_still_holds_them_is_told(tmp_path: Path, home: Path, capsys: pytes
     written = json.loads((tmp_path / "r.json").read_text())
     assert written["clean"] is False
     assert planted(7) not in (tmp_path / "r.json").read_text()
+
+
+def test_what_lies_beside_a_place_belongs_to_it(tmp_path: Path, home: Path) -> None:
+    index = made_index(tmp_path, 20)
+    kept = made_of(index, tmp_path, range(6, 9))
+    full = tmp_path / "traces.jsonl.1"
+    full.write_text(kept["traces"].read_text())
+    receipt = erase_from_index(["person-7"], index, also=[kept["traces"]])
+    assert receipt.clean
+    assert str(full) in {place.path for place in receipt.places}
+    assert len(full.read_text().splitlines()) == 2
+
+
+def test_what_is_of_another_kind_is_looked_through(tmp_path: Path, home: Path) -> None:
+    index = made_index(tmp_path, 20)
+    database = tmp_path / "other.db"
+    with closing(sqlite3.connect(database)) as opened, opened:
+        opened.execute("CREATE TABLE notes (text TEXT)")
+        opened.execute("INSERT INTO notes VALUES (?)", (text_of(7),))
+    damaged = tmp_path / "damaged.gz"
+    damaged.write_bytes(gzip.compress(random.Random(1).randbytes(5_000))[:3_000])
+    before = database.read_bytes()
+    receipt = erase_from_index(["person-7"], index, also=[database, damaged])
+    assert {place.path: bool(place.left) for place in receipt.places if place.kind == "other"} == {
+        str(database): True,
+        str(damaged): False,
+    }
+    assert [place.path for place in receipt.places if place.unread] == [str(damaged)]
+    assert database.read_bytes() == before
 
 
 def test_a_generation_that_a_reader_holds_is_told(tmp_path: Path, home: Path) -> None:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.errors import SpecError
-from rag.core.progress import Progress, silent
 from rag.core.trec import Qrels
 from rag.core.types import Query, Ranking
 from rag.evaluate import evaluate
 from rag.evaluate.comparison import Compared, compare_runs
 from rag.evaluate.graph_evaluation import opened
-from rag.graph.build import RANKING_STAGES, Graph
 from rag.graph.load import load_spec
 from rag.graph.spec import Spec
 from rag.indexing.shadow import require_fresh, shadow_of
@@ -22,7 +20,7 @@ from retrievers.index.directory import LocalIndex
 
 MEASURE = "nDCG@10"
 DEPTH = 10
-_BATCH = 64
+LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +34,7 @@ class Judged:
     @property
     def is_better(self) -> bool:
         """Whether the 95% interval of the gain lies above zero, and the paired test says so too."""
-        return self.compared.test.low > 0 and self.compared.p < 0.05
+        return self.compared.test.low > 0 and self.compared.p < LEVEL
 
 
 def judge_shadow(
@@ -46,7 +44,6 @@ def judge_shadow(
     graph: str | Path,
     qrels: Qrels | None = None,
     teacher: str = "attention",
-    progress: Progress = silent,
 ) -> Judged:
     """Ask both, up to the graph's last ranking node, and compare nDCG@10 query by query.
 
@@ -62,7 +59,7 @@ def judge_shadow(
     asked = [query for query in queries if qrels is None or query.qid in qrels]
     if not asked:
         raise SpecError("no question is left to judge by: none of them has a judgement" if qrels else "no questions")
-    lists = [_rankings(place, graph, asked, progress) for place in (Path(path), shadow_of(path))]
+    lists = [_rankings(place, graph, asked) for place in (Path(path), shadow_of(path))]
     if qrels is None:
         pools = {query.qid: [of_index[query.qid].hits for of_index in lists] for query in asked}
         judgements, by = teacher_grades(asked, pools, use=teacher), f"teacher {teacher}"
@@ -73,18 +70,14 @@ def judge_shadow(
     return Judged(graph=str(graph), by=by, compared=compared)
 
 
-def _rankings(place: Path, graph: str | Path, queries: Sequence[Query], progress: Progress) -> dict[str, Ranking]:
+def _rankings(place: Path, graph: str | Path, queries: Sequence[Query]) -> dict[str, Ranking]:
     """qid -> what the graph's last ranking node gives."""
-    rankings = dict[str, Ranking]()
     with LocalIndex.open(place) as index, opened(_for_index(load_spec(graph), index), index) as pipeline:
-        node = _last_ranking(pipeline.graph)
-        for start in range(0, len(queries), _BATCH):
-            result = pipeline.run(queries[start : start + _BATCH], to=node, k=DEPTH)
-            if result.failures:
-                raise SpecError(f"'{place}' could not be asked: {result.failures[0].error}")
-            rankings |= {each.qid: each for each in result.records[node] if isinstance(each, Ranking)}
-            progress("searching", start + _BATCH, len(queries))
-    return rankings
+        node = pipeline.graph.last_ranking()
+        result = pipeline.run(queries, to=node, k=DEPTH)
+    if result.failures:
+        raise SpecError(f"'{place}' could not be asked: {result.failures[0].error}")
+    return {each.qid: each for each in result.records[node] if isinstance(each, Ranking)}
 
 
 def _for_index(spec: Spec, index: LocalIndex) -> Spec:
@@ -95,10 +88,3 @@ def _for_index(spec: Spec, index: LocalIndex) -> Spec:
     dense = index.manifest.settings.section("dense")
     graph = spec.graph.model_copy(update={"index": settings.model_copy(update={"dense": dense})})
     return spec.model_copy(update={"graph": graph})
-
-
-def _last_ranking(graph: Graph) -> str:
-    names = [node.name for node in graph.nodes if node.stage in RANKING_STAGES]
-    if not names:
-        raise SpecError("the graph ranks nothing, so it cannot tell one encoder from another")
-    return names[-1]

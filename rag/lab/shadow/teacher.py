@@ -17,7 +17,6 @@ def teacher_grades(
     pools: Mapping[str, Sequence[Sequence[ScoredDocument]]],
     *,
     use: str,
-    model: str | None = None,
 ) -> Qrels:
     """qid -> doc_id -> grade. A query that found nothing has none.
 
@@ -26,13 +25,13 @@ def teacher_grades(
 
     Args:
         pools: qid -> the lists that were found.
-        use, model: as `rag.rerank_texts` takes them.
+        use: a reranker, as `rag.rerank_texts` takes it.
     """
     grades: Qrels = {}
     for query in queries:
         documents = {hit.doc_id: hit.document for hits in pools.get(query.qid, ()) for hit in hits}
         ids = sorted(documents)
         if ids:
-            order = rerank_texts(query.text, [documents[each].index_text for each in ids], use=use, model=model)
+            order = rerank_texts(query.text, [documents[each].index_text for each in ids], use=use)
             grades[query.qid] = {ids[place]: grade for (place, _), grade in zip(order, GRADES, strict=False)}
     return grades
