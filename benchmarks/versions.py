@@ -90,9 +90,8 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     base = {each["set"]: each["per_query"] for each in results if each["way"] == "bm25"}
     for each in results:
         values = each["per_query"]
-        others = base.get(each["set"], {})
-        beside = difference_cell([values[q] for q in values], [others[q] for q in values], digits=3) if others else ""
-        beside = "" if each["way"] == "bm25" else beside
+        others = {} if each["way"] == "bm25" else base.get(each["set"], {})
+        beside = difference_cell([*values.values()], [others[q] for q in values], digits=3) if others else ""
         rows.append(
             f"| {each['set']} | {each['way']} | {len(values)} | {mean_cell([*values.values()], digits=3)} | {beside} "
             f"| {each['seconds']:.3f} |"

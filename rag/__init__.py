@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rag.core.access import Asker
 from rag.core.errors import (
     ContractError,
+    IndexBusy,
     IndexMismatch,
     IndexProblem,
     IngestError,
@@ -89,6 +90,7 @@ __all__ = [
     "ContractError",
     "Document",
     "GraphSpec",
+    "IndexBusy",
     "IndexMismatch",
     "IndexProblem",
     "IngestError",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 from rag.batch.folder import RunFolder
 from rag.core.errors import SpecError
-from rag.core.filters import conditions, parse_where, parted
+from rag.core.filters import Filter, conditions, parse_where, parted, scope_of
 from rag.core.types import Query, Where
 from rag.pipeline import Pipeline
 from retrievers.index.protocol import is_labelled
@@ -23,12 +24,14 @@ def require_good(questions: Numbered, path: Path, pipeline: Pipeline, *, where: 
     Raises:
         SpecError: a line is wrong, with file and line; or the filter for all of them, `where`.
     """
-    n_questions, known = 0, set[str]()
-    if not is_labelled(pipeline.index):  # else who asks decides which keys there are, and lines say that
+    labelled = is_labelled(pipeline.index)  # then who asks decides which keys there are, and lines say that
+    n_questions, of_askers = 0, defaultdict[Filter | None, set[str]](set)
+    if not labelled:
         _require_keys(where, pipeline, "")
-        known = _keys(where)
+        of_askers[None] = _keys(where)
     for number, query in questions:
         n_questions += 1
+        known = of_askers[scope_of(query.where) if labelled else None]
         if new := _keys(query.where) - known:
             _require_keys(query.where, pipeline, f"{path}:{number}: ")
             known |= new
@@ -59,6 +62,6 @@ def require_unchanged(questions: Numbered, path: Path, folder: RunFolder) -> Non
     lines = ", ".join(map(str, changed[:_SHOWN])) + (", ..." if len(changed) > _SHOWN else "")
     raise SpecError(
         f"{path}: {len(changed):,} questions are not those that '{folder.answers.path}' answers under their ids: their "
-        f"words, their filter or who asks changed since (line {lines}). Put them back, give them ids of their own, or name another "
-        "folder (--out)"
+        f"words, their filter or who asks changed since (line {lines}). Put them back, give them ids of their own, or "
+        "name another folder (--out)"
     )

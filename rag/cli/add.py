@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -12,8 +11,7 @@ from typing import Any
 
 from rag.cli.console import plain_data, say, say_json
 from rag.cli.progress import progress_bar
-from rag.core.errors import SpecError
-from rag.core.lines import records
+from rag.core.lines import records, records_of
 from rag.indexing import add_documents, update_documents
 
 STDIN = "-"
@@ -36,19 +34,5 @@ def run(given: Namespace) -> int:
 
 def _documents(files: list[str]) -> Iterator[dict[str, Any]]:
     for file in files:
-        if file == STDIN:
-            yield from _of_stdin()
-        else:
-            yield from (record for _, record in records(Path(file)))
-
-
-def _of_stdin() -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(sys.stdin, start=1):
-        if line.strip():
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as cause:
-                raise SpecError(f"standard input, line {number}: not JSON: {cause}") from None
-            if not isinstance(record, dict):
-                raise SpecError(f"standard input, line {number}: a JSON object is wanted, not {type(record).__name__}")
-            yield record
+        lines = records_of(sys.stdin.buffer, name="standard input") if file == STDIN else records(Path(file))
+        yield from (record for _, record in lines)

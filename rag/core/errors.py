@@ -6,7 +6,8 @@
     ├── MissingDependency    a library is absent or shadowed (also an ImportError)     exit 3
     ├── MissingModel         a model folder or file is not there                       exit 3
     ├── IndexProblem         an index is absent, damaged or of another format          exit 4
-    │   └── IndexMismatch    an index was built another way than it is asked to serve  exit 4
+    │   ├── IndexMismatch    an index was built another way than it is asked to serve  exit 4
+    │   └── IndexBusy        another process builds the index                          exit 4
     ├── IngestError          one source file cannot be read                            exit 2
     ├── ContractError        a component broke its protocol                            exit 5
     └── StageError           a node failed on an item; wraps the cause                 exit 5
@@ -60,6 +61,10 @@ class IndexProblem(RagError):
 
 class IndexMismatch(IndexProblem):
     """An index was built another way than the graph asks for."""
+
+
+class IndexBusy(IndexProblem):
+    """Another process builds the index; once it is done, the same can be tried again."""
 
 
 class IngestError(RagError):

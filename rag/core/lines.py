@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -18,17 +18,9 @@ def numbered(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         SpecError: the file is absent, cannot be read, is not UTF-8, or its compression is damaged.
     """
-    number = 0
     try:
         with opened(path) as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                if line.strip():
-                    yield number, line
-    except UnicodeDecodeError as cause:
-        raise SpecError(f"{path}:{number}: not UTF-8: {cause.reason}") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
-        raise SpecError(f"{path}:{number + 1}: its compression is damaged: {cause}") from None
+            yield from _decoded(file, str(path))
     except OSError as cause:
         raise SpecError(f"{path} cannot be read: {cause.strerror or cause}") from None
 
@@ -39,15 +31,41 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         SpecError: as `numbered`, or a line is not a JSON object.
     """
-    for number, line in numbered(path):
+    return _objects(numbered(path), str(path))
+
+
+def records_of(stream: Iterable[bytes], *, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The same of a stream that is open already.
+
+    Args:
+        name: what messages call it.
+    """
+    return _objects(_decoded(stream, name), name)
+
+
+def _decoded(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
+    number = 0
+    try:
+        for number, raw in enumerate(lines, start=1):
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            if line.strip():
+                yield number, line
+    except UnicodeDecodeError as cause:
+        raise SpecError(f"{name}:{number}: not UTF-8: {cause.reason}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
+        raise SpecError(f"{name}:{number + 1}: its compression is damaged: {cause}") from None
+
+
+def _objects(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in lines:
         try:
             record = json.loads(line)
         except ValueError as cause:
-            raise SpecError(f"{path}:{number}: not JSON: {cause}") from None
+            raise SpecError(f"{name}:{number}: not JSON: {cause}") from None
         except RecursionError:
-            raise SpecError(f"{path}:{number}: nested too deeply to be read") from None
+            raise SpecError(f"{name}:{number}: nested too deeply to be read") from None
         if not isinstance(record, dict):
-            raise SpecError(f"{path}:{number}: a JSON object is wanted, not {type(record).__name__}")
+            raise SpecError(f"{name}:{number}: a JSON object is wanted, not {type(record).__name__}")
         yield number, record
 
 

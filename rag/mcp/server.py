@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ from rag.core.errors import RagError, SpecError, StageError
 from rag.core.filters import Filter as OwnFilter
 from rag.core.filters import asked_by, parted
 from rag.core.protocols import close
-from rag.core.types import Answer, Document, Message, Query
+from rag.core.types import Answer, Message, Query
 from rag.mcp.answering import ToolServer
 from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn
 from rag.pipeline import Pipeline
@@ -172,34 +172,26 @@ def _known(where: OwnFilter | None, pipeline: Pipeline) -> OwnFilter | None:
 
 
 def _document(index: Index, doc_id: str, where: OwnFilter | None) -> DocumentResult:
-    try:
-        rows = let_through(index, [index.documents.row(doc_id)], where)
-    except KeyError:
-        rows = []
-    if not rows:  # absent, and not to be read, look the same
+    documents, row, passing = index.documents, -1, list[int]()
+    with suppress(KeyError):
+        row = documents.row(doc_id)
+        passing = let_through(index, range(max(0, row - 1), min(len(documents), row + 2)), where)
+    if row not in passing:  # absent, and not to be read, look the same
         raise ToolError(
             f"there is no passage with doc_id {doc_id!r}. Give one that search or answer returned, as it was"
         )
-    [row] = rows
-    document = index.documents[row]
+    document = documents[row]
+    parts = {near: other.doc_id for near in passing if (other := documents[near]).parent == document.parent}
     shown = {
         "doc_id": document.doc_id,
         "title": document.title,
         "text": document.text,
         "position": position_json(document),
         "parent": document.parent,
-        "previous": _neighbour(index, row - 1, document, where),
-        "next": _neighbour(index, row + 1, document, where),
+        "previous": parts.get(row - 1),  # the parts of a document lie in a row, in reading order
+        "next": parts.get(row + 1),
     }
     return DocumentResult.model_validate(shown)
-
-
-def _neighbour(index: Index, row: int, document: Document, where: OwnFilter | None) -> str | None:
-    """The doc_id at this row if it is of the same document: the parts of one lie in a row, in reading order."""
-    if not 0 <= row < len(index.documents) or not let_through(index, [row], where):
-        return None
-    other = index.documents[row]
-    return other.doc_id if other.parent == document.parent else None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.core.errors import IndexProblem, SpecError
+from rag.core.errors import IndexBusy, IndexProblem, SpecError
 from rag.core.filters import parse_where
 from rag.indexing import IndexReport, add_documents, remove_documents, update_documents
 from rag.service.errors import ApiError, explained
@@ -35,9 +35,9 @@ def router(services: Services) -> APIRouter:
                 report = await asyncio.to_thread(change, index.name)
         except (SpecError, IndexProblem) as error:
             said = str(error).replace(index.name, PurePath(index.name).name)
-            busy = "being built by another process" in said
-            code = "index_busy" if busy else "documents_refused"
-            raise ApiError(409 if busy else 400, said, code=code) from error
+            if isinstance(error, IndexBusy):
+                raise ApiError(409, said, code="index_busy") from error
+            raise ApiError(400, said, code="documents_refused") from error
         except Exception as error:
             raise explained(error) from error
         return JSONReply(

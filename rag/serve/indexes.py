@@ -21,6 +21,8 @@ from rag.service.wire.described import IndexReply
 from rag.service.wire.errors import refusals
 from retrievers.index.protocol import HasParts, Index, is_labelled
 
+Rows = Sequence[int] | NDArray[np.int64]
+
 _EXAMPLES, _LOOKED_AT = 4, 24
 _SHORTEST, _LONGEST = 3, 40
 """Characters of a topic."""
@@ -44,29 +46,30 @@ def _described(index: Index | None, where: Filter | None) -> dict[str, Any]:
     if index is None:
         return {"name": None, "identity": None, "passages": 0, "parts": [], "legs": [], "examples": []}
     parts = index.parts if isinstance(index, HasParts) else {PurePath(index.name).name: index}
+    rows = {name: _readable(part, where) for name, part in parts.items()}
+    topics = _topics([_topics_of(part, rows[name]) for name, part in parts.items()])
     return {
         "name": " and ".join(parts),
         "identity": index.identity,
-        "passages": sum(len(_readable(part, where)) for part in parts.values()),
-        "parts": [{"name": name, "passages": len(_readable(part, where))} for name, part in parts.items()],
+        "passages": sum(map(len, rows.values())),
+        "parts": [{"name": name, "passages": len(of_part)} for name, of_part in rows.items()],
         "legs": list(index.legs),
-        "examples": [f"What do the documents say about {topic}?" for topic in _topics(list(parts.values()), where)],
+        "examples": [f"What do the documents say about {topic}?" for topic in topics],
     }
 
 
-def _readable(index: Index, where: Filter | None) -> Sequence[int] | NDArray[np.int64]:
+def _readable(index: Index, where: Filter | None) -> Rows:
     return index.rows(where) if is_labelled(index) else range(len(index))
 
 
-def _topics(parts: Sequence[Index], where: Filter | None) -> list[str]:
-    """What a few passages are about, from each index in turn and from all over it."""
-    turns = zip_longest(*(_topics_of(part, where) for part in parts))
-    topics = dict.fromkeys(topic for turn in turns for topic in turn if topic)
-    return list(topics)[: max(_EXAMPLES, len(parts))]
+def _topics(of_parts: Sequence[Sequence[str]]) -> list[str]:
+    """A few of those of all indexes, from each in turn."""
+    topics = dict.fromkeys(topic for turn in zip_longest(*of_parts) for topic in turn if topic)
+    return list(topics)[: max(_EXAMPLES, len(of_parts))]
 
 
-def _topics_of(index: Index, where: Filter | None) -> list[str]:
-    rows = _readable(index, where)
+def _topics_of(index: Index, rows: Rows) -> list[str]:
+    """What a few of these passages are about, from all over them."""
     some = rows[:: max(1, len(rows) // _LOOKED_AT)][:_LOOKED_AT]
     topics = dict.fromkeys(_topic(document) for document in index.documents.many(some))
     return [topic for topic in topics if topic][:_EXAMPLES]

@@ -68,11 +68,6 @@ class Keys:
                 known = each
         return known
 
-    def owner(self, key: bytes) -> str | None:
-        """The owner of a key; None if nobody's."""
-        known = self.known(key)
-        return None if known is None else known.owner
-
 
 def load_keys(file: Path | None = None, *, environment: Mapping[str, str] | None = None) -> Keys:
     """The keys of a file of hashes and those in RAGLINE_KEYS (blanks or commas between them).
@@ -151,10 +146,11 @@ def _is_entry(line: str) -> bool:
 def _parsed(line: str, where: str) -> HashedKey:
     """A line `NAME SALT HASH [write] [ASKER]`. What it says is never shown: somebody may have written a key there."""
     try:
-        name, salt, digest, *rest = line.split(maxsplit=3)
-        right, _, whom = rest[0].partition(" ") if rest else ("", "", "")
-        writes = right == WRITE
-        asker = asker_of_text(whom if writes else rest[0]) if rest and (whom or not writes) else None
+        name, salt, digest, *more = line.split(maxsplit=3)
+        said = "".join(more)
+        writes = said.split(maxsplit=1)[:1] == [WRITE]
+        whom = said.removeprefix(WRITE).strip() if writes else said
+        asker = asker_of_text(whom) if whom else None
         known = HashedKey(name=name, salt=bytes.fromhex(salt), digest=bytes.fromhex(digest), asker=asker, writes=writes)
     except (ValueError, SpecError):
         known = None

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.digests import file_sha256
-from rag.core.errors import IndexProblem
+from rag.core.errors import IndexBusy, IndexProblem
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ def _only_builder(home: Path) -> Iterator[None]:
     try:
         if not _lock(descriptor, fcntl.LOCK_EX):
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise IndexProblem(
+            raise IndexBusy(
                 f"'{home}' is being built by another process (pid {holder}). Wait for it, or end it and try "
                 "again; what it has encoded so far is kept"
             )

@@ -24,8 +24,8 @@ MOST_RINGS = 100
 _NEVER = np.iinfo(np.int64).min
 
 Mask = NDArray[np.bool_]
-Edges = NDArray[np.int32]
-"""int32 [n, 2]: a document, and one that replaces it."""
+Numbers = NDArray[np.int32]
+"""int32 [n]: documents, as they are numbered here."""
 
 
 class VersionTable:
@@ -103,8 +103,8 @@ class VersionTable:
         return latest
 
 
-def _steps(edges: Iterable[tuple[int, int]], names: Sequence[str]) -> list[tuple[Edges, Edges]]:
-    """Older and newer documents, in steps: what a document in the place of the newer needs to know was told in an earlier one."""
+def _steps(edges: Iterable[tuple[int, int]], names: Sequence[str]) -> list[tuple[Numbers, Numbers]]:
+    """Pairs of older and newer documents, in steps: what replaces a newer one is a pair of an earlier step."""
     newer_of: dict[int, set[int]] = {}
     for older, newer in edges:
         newer_of.setdefault(older, set()).add(newer)

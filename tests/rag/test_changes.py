@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.core.errors import IndexProblem, SpecError
+from rag.core.errors import IndexBusy, IndexProblem, SpecError
 from rag.core.types import Document
 from rag.indexing import (
     add_documents,
@@ -390,7 +390,7 @@ def test_a_second_writer_is_told_to_wait(started: Path) -> None:
     writer = threading.Thread(target=add_documents, args=(slow(), started))
     writer.start()
     inside.wait(30)
-    with pytest.raises(IndexProblem, match="is being built by another process"):
+    with pytest.raises(IndexBusy, match="is being built by another process"):
         remove_documents(started, ids="notes/apples.md")
     done.set()
     writer.join()

@@ -304,6 +304,16 @@ def test_a_batch_answers_each_line_for_who_asks_it(index: Path, tmp_path: Path) 
         passages()
 
 
+def test_a_key_that_one_asker_knows_is_none_for_the_next(index: Path, tmp_path: Path) -> None:
+    lines = [{"question": "leave", "where": f"{SECRET}_key = {SECRET}", "asker": asker} for asker in (ANN, BOB)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with (
+        load_pipeline(graph(), index=index) as pipeline,
+        pytest.raises(SpecError, match=r"q.jsonl:2: where: no document"),
+    ):
+        run_batch(tmp_path / "q.jsonl", pipeline, out=tmp_path / "out")
+
+
 def test_an_answer_that_is_kept_is_another_one_for_somebody_else(index: Path) -> None:
     from rag.core.filters import asked_by
     from rag.core.types import Query

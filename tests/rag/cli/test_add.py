@@ -17,6 +17,11 @@ def lines(path: Path, **texts: str) -> str:
     return str(path)
 
 
+def said(raw: bytes) -> io.TextIOWrapper:
+    """Standard input that is read as another machine's locale would, not as UTF-8."""
+    return io.TextIOWrapper(io.BytesIO(raw), encoding="latin-1")
+
+
 def texts(index: Path) -> dict[str, str]:
     with LocalIndex.open(index) as opened:
         return {opened.documents[row].doc_id: opened.documents[row].text for row in range(len(opened))}
@@ -35,7 +40,7 @@ def test_documents_come_and_are_replaced(
 ) -> None:
     assert main(["add", lines(tmp_path / "a.jsonl", a="apples", b="plums"), "--index", str(index)]) == 0
     assert "3 passages of 3 documents" in capsys.readouterr().out
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"id": "b", "text": "cherries"}\n\n'))
+    monkeypatch.setattr("sys.stdin", said(b'{"id": "b", "text": "cherries"}\n\n'))
     assert main(["add", "-", "--update", "--index", str(index), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n_documents"] == 3
     assert texts(index) == {"notes.txt#1": "a note on leave", "a": "apples", "b": "cherries"}
@@ -49,22 +54,23 @@ def test_documents_come_and_are_replaced(
 @pytest.mark.parametrize(
     ("line", "options", "says"),
     [
-        ("{", [], "standard input, line 1: not JSON"),
-        ("[1]", [], "a JSON object is wanted, not list"),
-        ('{"id": "notes.txt", "text": "x"}', [], "update_documents"),
-        ('{"id": "nobody", "text": "x"}', ["--update"], "nobody"),
-        ('{"id": "a", "text": ""}', [], "nothing to index"),
+        (b"{", [], "standard input:1: not JSON"),
+        (b"[1]", [], "standard input:1: a JSON object is wanted, not list"),
+        (b'{"id": "a", "text": "caf\xe9"}', [], "standard input:1: not UTF-8"),
+        (b'{"id": "notes.txt", "text": "x"}', [], "update_documents"),
+        (b'{"id": "nobody", "text": "x"}', ["--update"], "nobody"),
+        (b'{"id": "a", "text": ""}', [], "nothing to index"),
     ],
 )
 def test_what_cannot_be_added_changes_nothing(
     index: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    line: str,
+    line: bytes,
     options: list[str],
     says: str,
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(line))
+    monkeypatch.setattr("sys.stdin", said(line))
     assert main(["add", "-", "--index", str(index), *options]) != 0
     assert says in capsys.readouterr().err
     assert texts(index) == {"notes.txt#1": "a note on leave"}

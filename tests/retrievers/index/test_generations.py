@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.core.errors import IndexProblem
+from rag.core.errors import IndexBusy, IndexProblem
 from retrievers.index.generations import CURRENT, HOLD, building, hold_current
 
 
@@ -88,7 +88,7 @@ def test_a_reader_that_is_forgotten_lets_go(tmp_path: Path) -> None:
 def test_a_second_builder_is_refused_and_told_who_builds(tmp_path: Path) -> None:
     publish(tmp_path, "a")
     with building(tmp_path) as new:
-        with pytest.raises(IndexProblem, match=f"being built by another process .pid {os.getpid()}"):
+        with pytest.raises(IndexBusy, match=f"being built by another process .pid {os.getpid()}"):
             publish(tmp_path, "b")
         assert new.folder.is_dir()
         (new.folder / HOLD).write_text("c")
