@@ -220,7 +220,6 @@ def _report(home: Path, legs: Legs, chained: Chained, timings: Timings) -> Index
         languages=languages_of(records),
         n_units=sum(record.n_units for record in records),
         n_reused_files=len(records),
-        n_parts=chained.n_parts,
         problems=chained.problems,
     )
     counts = chained.made.counts if chained.made else {}
