@@ -222,7 +222,9 @@ def test_what_was_given_and_removed_may_be_given_again(started: Path) -> None:
             "nothing would be left",
         ),
         (
-            lambda path: remove_from_index([f"notes/{n}.md" for n in ("apples", "pears", "plums")], path, most_lost=1.0),
+            lambda path: remove_from_index(
+                [f"notes/{n}.md" for n in ("apples", "pears", "plums")], path, most_lost=1.0
+            ),
             "nothing would be left",
         ),
         (lambda path: remove_documents(path), "takes either ids or where"),
