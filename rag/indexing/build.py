@@ -22,9 +22,7 @@ from retrievers.index.access import AccessTable
 from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
-from retrievers.index.manifest import (
-    Manifest,
-)
+from retrievers.index.manifest import Manifest
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Holding, SourceRecord, together, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
@@ -227,6 +225,7 @@ def finished(report: IndexReport, manifest: Manifest, timings: Timings) -> Index
         seconds=dict(timings.seconds),
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         size_bytes=sum(fact.size_bytes for fact in manifest.files.values()),
+        n_parts=max(1, len(manifest.parts)),
     )
 
 

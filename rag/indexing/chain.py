@@ -25,14 +25,7 @@ from rag.ingest import Problem, SourceFile, printable
 from retrievers.index.digests import describe_files
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import PARTS, Building
-from retrievers.index.manifest import (
-    FORMAT_VERSION,
-    MANIFEST,
-    Manifest,
-    PartFacts,
-    ragline_version,
-    write_manifest,
-)
+from retrievers.index.manifest import FORMAT_VERSION, MANIFEST, Manifest, PartFacts, ragline_version, write_manifest
 from retrievers.index.near_duplicates import KEYS
 from retrievers.index.parts import REMOVED, Part, Parts, removed_file
 from retrievers.index.settings import leg_kind
@@ -64,7 +57,6 @@ class Chained:
 
     holdings: tuple[Holding, ...]
     manifest: Manifest
-    n_parts: int
     made: Made | None = None
     problems: tuple[Problem, ...] = ()
 
@@ -138,6 +130,7 @@ class ChainWriter:
 
     def _require_new(self, part: Part, gone: Rows) -> None:
         """Passages are named by their document and a number; a whole document may have such a name too."""
+        goes = frozenset(gone.tolist())
         for unit in part.documents:
             if unit.doc_id == unit.parent:
                 continue
@@ -145,7 +138,7 @@ class ChainWriter:
                 row = self._index.documents.row(unit.doc_id)
             except KeyError:
                 continue
-            if row not in gone:
+            if row not in goes:
                 raise SpecError(
                     f"passage {printable(unit.doc_id)!r} of what was given has the id of a document that the index has. "
                     "Give the document another id"
@@ -163,12 +156,12 @@ class ChainWriter:
         n = _n_to_merge([last - first for first, last in pairwise(listed.rows.starts)])
         if n == len(parts):
             whole = self._whole(listed, holdings)
-            return Chained(whole.holdings, whole.manifest, 1, made, tuple(problems))
+            return replace(whole, made=made, problems=tuple(problems))
         if n:
             merged = self._merged(Parts(parts[-n:], removed[-n:]))
             parts, removed = [*parts[:-n], merged], [*removed[:-n], None]
         manifest = self._written(parts, removed, holdings)
-        return Chained(tuple(holdings), manifest, len(parts), made, tuple(problems))
+        return Chained(tuple(holdings), manifest, made, tuple(problems))
 
     def _written(self, parts: Sequence[Part], removed: Sequence[Any], holdings: Sequence[Holding]) -> Manifest:
         """The list: sources, rows that are gone, and the manifest."""
@@ -209,7 +202,7 @@ class ChainWriter:
         write_sources(self._new.folder, holdings)
         records = [record for holding in holdings for record in holding.records]
         made = self._copied(parts, self._new.folder, records)
-        return Chained(tuple(holdings), made.manifest, 1)
+        return Chained(tuple(holdings), made.manifest)
 
     def _merged(self, parts: Parts) -> Part:
         """What is left of the last parts as a part. All of it was handed over: files are in the first part alone."""
@@ -270,7 +263,7 @@ def _n_to_merge(sizes: Sequence[int]) -> int:
 
 def unchanged(index: LocalIndex) -> Chained:
     """An index as it is."""
-    return Chained(holdings_of(index), index.manifest, len(index.stored.parts))
+    return Chained(holdings_of(index), index.manifest)
 
 
 def require_left(index: LocalIndex, gone: Rows) -> None:

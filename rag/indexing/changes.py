@@ -14,7 +14,7 @@ from rag.core.types import Where
 from rag.indexing.build import Build, IndexReport, UnchangedError, counted, finished
 from rag.indexing.chain import Chained, ChainWriter, chains, require_left, unchanged
 from rag.indexing.given import CORPUS, Given, write_given
-from rag.indexing.gone import Rows, ids_by_record, rows_of, rows_where, sources_without
+from rag.indexing.gone import Rows, gone_by_record, rows_of, rows_where, sources_without
 from rag.indexing.legs import Legs, Timings, languages_of
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import DirectoryWriter
@@ -220,7 +220,6 @@ def _report(home: Path, legs: Legs, chained: Chained, timings: Timings) -> Index
         languages=languages_of(records),
         n_units=sum(record.n_units for record in records),
         n_reused_files=len(records),
-        n_parts=chained.n_parts,
         problems=chained.problems,
     )
     counts = chained.made.counts if chained.made else {}
@@ -242,7 +241,8 @@ class _Rewritten:
         without: dict[str, tuple[str, ...]] = {}
         if index is not None:
             assert isinstance(index, LocalIndex)  # what is changed so is in a directory
-            without = ids_by_record(self.gone_of(index, self.ids), holdings, index.documents)
+            gone = gone_by_record(self.gone_of(index, self.ids), holdings, index.documents)
+            without = {name: tuple(ids) for name, ids in gone.items()}
             holdings = sources_without(holdings, without)
         chosen = [Chosen(source=holding.source, kept=holding.records) for holding in holdings]
         if self.given is not None:

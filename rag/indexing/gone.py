@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from rag.ingest import printable
 from rag.ingest.language import code_of
 from retrievers.index.directory import LocalIndex
 from retrievers.index.protocol import DocumentTable
-from retrievers.index.sources import Holding, SourceRecord, with_removed
+from retrievers.index.sources import Holding, Source, SourceRecord, with_removed
 
 Rows = NDArray[np.int64]
 
@@ -55,16 +55,17 @@ def rows_where(index: LocalIndex, where: Where) -> Rows:
     return rows_of(index, parents)
 
 
-def ids_by_record(rows: Rows, holdings: Sequence[Holding], documents: DocumentTable) -> dict[str, tuple[str, ...]]:
-    """Name of a record -> ids of its documents that go."""
-    ids: dict[str, tuple[str, ...]] = {}
+def gone_by_record(rows: Rows, holdings: Sequence[Holding], documents: DocumentTable) -> dict[str, dict[str, str]]:
+    """Name of a record -> ids of its documents that go, ascending, and their languages."""
+    gone: dict[str, dict[str, str]] = {}
     for record in (record for holding in holdings for record in holding.records):
-        if mine := _parents(record, rows, documents):
-            ids[record.name] = tuple(sorted(mine))
-    return ids
+        if mine := documents.many(_within(record, rows)):
+            languages = {document.parent: code_of(document.metadata) for document in mine}
+            gone[record.name] = dict(sorted(languages.items()))
+    return gone
 
 
-def sources_without(holdings: Sequence[Holding], ids: Mapping[str, tuple[str, ...]]) -> list[Holding]:
+def sources_without(holdings: Sequence[Holding], ids: Mapping[str, Collection[str]]) -> list[Holding]:
     """Sources that say which documents stay out of their files, or that a file does. Records are as they were."""
     without = []
     for holding in holdings:
@@ -82,11 +83,12 @@ def holdings_without(
     if not len(rows):
         return list(holdings)
     first, left = 0, []
-    without = sources_without(holdings, ids_by_record(rows, holdings, documents))
-    for holding in without:
+    gone = gone_by_record(rows, holdings, documents)
+    for holding in sources_without(holdings, gone):
         records = []
         for record in holding.records:
-            kept = _without(record, rows, documents, holding, maker)
+            mine = gone.get(record.name)
+            kept = record if mine is None else _without(record, rows, mine, holding.source, maker)
             if kept.n_units:
                 records.append(replace(kept, first_row=first))
                 first += kept.n_units
@@ -96,26 +98,16 @@ def holdings_without(
 
 
 def _without(
-    record: SourceRecord, rows: Rows, documents: DocumentTable, holding: Holding, maker: UnitMaker
+    record: SourceRecord, rows: Rows, gone: Mapping[str, str], source: Source, maker: UnitMaker
 ) -> SourceRecord:
-    gone = _parents(record, rows, documents)
-    if not gone:
-        return record
-    given = holding.source.given
     return replace(
         record,
-        sha256=data_sha256([record.sha256, *sorted(gone)]) if given else record.sha256,
+        sha256=data_sha256([record.sha256, *gone]) if source.given else record.sha256,
         n_units=record.n_units - len(_within(record, rows)),
         n_documents=record.n_documents - len(gone),
         languages=tuple((Counter(dict(record.languages)) - Counter(gone.values())).items()),
-        made_by=made_without(record, gone, holding.source, maker),
+        made_by=made_without(record, gone, source, maker),
     )
-
-
-def _parents(record: SourceRecord, rows: Rows, documents: DocumentTable) -> dict[str, str]:
-    """Ids of a record's documents that go, and their languages."""
-    gone = documents.many(_within(record, rows))
-    return {document.parent: code_of(document.metadata) for document in gone}
 
 
 def _within(record: SourceRecord, rows: Rows) -> Rows:

@@ -54,7 +54,8 @@ class Removal:
             _left(holding, cuts[holding.source.name]) for holding in holdings if holding.source.name not in whole
         )
         without = {name: tuple(sorted(ids)) for cut in cuts.values() for name, ids in cut.items() if ids}
-        if not any(each.kept for each in chosen):
+        left = (record for each in chosen for record in each.kept)
+        if not any(record.n_documents > len(without.get(record.name, ())) for record in left):
             raise IndexProblem(f"nothing would be left in index '{index.name}'. To drop it whole, delete its folder")
         return Selection(chosen=chosen, without=without)
 

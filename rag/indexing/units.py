@@ -23,7 +23,7 @@ from rag.ingest.formats import VERSIONS, parser_of
 from rag.ingest.language import LanguageReader, code_of
 from rag.ingest.ocr import OCR_VERSION, require_ocr
 from rag.ingest.types import ParsedDocument
-from retrievers.index.built import BuiltDocuments
+from retrievers.index.documents import StoredDocuments
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Source, SourceRecord
@@ -274,7 +274,7 @@ def write_units(
     maker: UnitMaker,
     writer: DocumentsWriter,
     *,
-    previous: BuiltDocuments | None,
+    previous: StoredDocuments | None,
     progress: Progress,
 ) -> tuple[list[SourceRecord | None], list[Problem]]:
     """Write the units of all files, in order. A file that cannot be read to its end is left out whole: None."""
@@ -293,7 +293,7 @@ def write_units(
 
 
 def _copy(
-    each: Planned, before: SourceRecord, writer: DocumentsWriter, previous: BuiltDocuments
+    each: Planned, before: SourceRecord, writer: DocumentsWriter, previous: StoredDocuments
 ) -> SourceRecord | None:
     """Rows as they are, but for documents that go; None where none is left."""
     first_row = len(writer)

@@ -6,31 +6,15 @@ there, and then removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from rag.core.progress import Progress
-from rag.core.types import Document
+from retrievers.index.documents import StoredDocuments
 from retrievers.index.manifest import Manifest
 from retrievers.index.settings import IndexSettings
-
-
-class BuiltDocuments(Protocol):
-    """Documents that a build can take over as they are stored."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, row: int, /) -> Document: ...
-    def __iter__(self) -> Iterator[Document]: ...
-    def line(self, row: int) -> bytes:
-        """The stored line of a row, with its line feed."""
-        ...
-
-    def rows_of(self, doc_id: str) -> range: ...
-    def texts_for(self, kinds: frozenset[str]) -> Sequence[str]:
-        """What a leg indexes that reads these kinds."""
-        ...
 
 
 class BuiltIndex(Protocol):
@@ -43,7 +27,7 @@ class BuiltIndex(Protocol):
     @property
     def legs(self) -> tuple[str, ...]: ...
     @property
-    def documents(self) -> BuiltDocuments: ...
+    def documents(self) -> StoredDocuments: ...
     def leg(self, name: str) -> Any: ...
     def file(self, name: str) -> Path: ...
     def verify(self, *, progress: Progress = ...) -> None: ...

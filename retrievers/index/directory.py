@@ -187,7 +187,7 @@ class LocalIndex:
     def _passing(self, tree: Filter | None) -> NDArray[np.bool_] | None:
         asked, access = parted(tree), self.access
         readable = None if access is None else reduce(and_, map(access.readable, asked.askers or (NOBODY,)))
-        mask = self._once("filter", lambda: MetadataFilter(self.documents)).mask(asked.where, among=readable)
+        mask = self._filter.mask(asked.where, among=readable)
         mask = mask if readable is None else readable if mask is None else mask & readable
         tables = [self._once(f"versions {each}", partial(VersionTable, self.documents, each)) for each in asked.newest]
         return reduce(and_, (table.newest(mask) for table in tables)) if tables else mask
@@ -198,17 +198,20 @@ class LocalIndex:
         Raises:
             SpecError: the filter names something that no document has.
         """
-        import numpy as np
-
-        mask = self._once("filter", lambda: MetadataFilter(self.documents)).mask(where)
-        return np.arange(len(self)) if mask is None else np.flatnonzero(mask)
+        return self._rows_in(self._filter.mask(where))
 
     def rows(self, where: Where | None) -> NDArray[np.int64]:
         """Rows that pass a filter, ascending."""
+        return self._rows_in(self.mask(where))
+
+    def _rows_in(self, mask: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         import numpy as np
 
-        mask = self.mask(where)
         return np.arange(len(self)) if mask is None else np.flatnonzero(mask)
+
+    @property
+    def _filter(self) -> MetadataFilter:
+        return self._once("filter", lambda: MetadataFilter(self.documents))
 
     def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
         """Return if this index may serve a graph with these `settings` and `legs` (see `require_match`)."""

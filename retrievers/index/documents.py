@@ -12,7 +12,7 @@ import hashlib
 import json
 import mmap
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -39,8 +39,25 @@ def key_of(doc_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(doc_id.encode(), digest_size=8).digest(), "little")
 
 
+def document_of(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Document:
+    """The document of a stored line. `base`: the metadata of the unit that it points to, if it shares some.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    fields = dict(fields)
+    if SHARED in fields:
+        fields["metadata"] = merged(fields.pop(SHARED), base, fields["metadata"])
+    if "contents" in fields:
+        fields["contents"] = tuple(map(read_content, fields["contents"]))
+    document = Document(**fields)
+    if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
+        raise TypeError("fields of other types")
+    return document
+
+
 class StoredDocuments(DocumentTable):
-    """Documents as a build wrote them."""
+    """Documents as a build wrote them, wherever their lines are."""
 
     @abstractmethod
     def line(self, row: int) -> bytes:
@@ -48,7 +65,7 @@ class StoredDocuments(DocumentTable):
 
     @property
     def index_texts(self) -> Sequence[str]:
-        """What legs index, by row; read from the file each time it is asked for."""
+        """What legs index, by row; read each time it is asked for."""
         return _IndexTexts(self)
 
     def texts_for(self, kinds: frozenset[str]) -> Sequence[str]:
@@ -57,7 +74,7 @@ class StoredDocuments(DocumentTable):
 
     @property
     def languages(self) -> Sequence[str]:
-        """ISO 639 codes by row, empty where the metadata says none; read from the file each time they are asked for."""
+        """ISO 639 codes by row, empty where the metadata says none; read each time they are asked for."""
         return _Languages(self)
 
 
@@ -92,20 +109,19 @@ class Documents(StoredDocuments):
     def __len__(self) -> int:
         return len(self._keys)
 
-    @overload
-    def __getitem__(self, row: int) -> Document: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Document]: ...
-    def __getitem__(self, row: int | slice) -> Document | list[Document]:
-        if isinstance(row, slice):
-            return [self[i] for i in range(*row.indices(len(self)))]
-        return self._decode(row)
+    def at(self, row: int) -> Document:
+        """The document of a row that is known to be there, counted from the beginning."""
+        try:
+            fields = json.loads(self.line(row))
+            return document_of(fields, self._base(base_row(fields[SHARED], row)) if SHARED in fields else {})
+        except (ValueError, TypeError, KeyError, RecursionError) as cause:
+            raise IndexProblem(f"'{self._path}': row {row} is no document ({cause}). Build the index again") from cause
 
     def __iter__(self) -> Iterator[Document]:
         """All of them. What was passed is let go of as it goes: a build would else have the whole file in its memory."""
         begin = 0
         for row, end in enumerate(self._offsets[1:]):
-            yield self._decode(row)
+            yield self.at(row)
             if end - begin > _PASSED:
                 n = int(end - begin) // mmap.PAGESIZE * mmap.PAGESIZE
                 self._lines.madvise(mmap.MADV_DONTNEED, begin, n)
@@ -125,7 +141,7 @@ class Documents(StoredDocuments):
             if self._keys[place] != key:
                 break
             row = int(self._rows[place])
-            if self._decode(row).doc_id == doc_id:
+            if self.at(row).doc_id == doc_id:
                 return row
         raise KeyError(doc_id)
 
@@ -133,22 +149,6 @@ class Documents(StoredDocuments):
         """The stored line of a row, with its line feed."""
         row = self.within(row)
         return self._lines[self._offsets[row] : self._offsets[row + 1]]
-
-    def _decode(self, row: int) -> Document:
-        try:
-            fields = json.loads(self.line(row))
-            if SHARED in fields:
-                pointer = fields.pop(SHARED)
-                base = self._base(base_row(pointer, row % len(self)))
-                fields["metadata"] = merged(pointer, base, fields["metadata"])
-            if "contents" in fields:
-                fields["contents"] = tuple(map(read_content, fields["contents"]))
-            document = Document(**fields)
-            if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
-                raise TypeError("fields of other types")
-            return document
-        except (ValueError, TypeError, KeyError, RecursionError) as cause:
-            raise IndexProblem(f"'{self._path}': row {row} is no document ({cause}). Build the index again") from cause
 
     def _base(self, row: int) -> dict[str, Any]:
         """The metadata that units share with this row; kept, as the units of a document are mostly read together."""

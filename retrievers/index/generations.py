@@ -272,12 +272,11 @@ def _parts_of(generation: Path) -> list[str] | None:
 
 
 def _link(source: str, target: str) -> None:
-    try:
-        if Path(source).name == HOLD:
-            raise OSError(errno.EPERM, "a copy is wanted")
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)
+    if Path(source).name != HOLD:
+        with suppress(OSError):
+            os.link(source, target, follow_symlinks=False)
+            return
+    shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _remove_unless_held(generation: Path) -> None:

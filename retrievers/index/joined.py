@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -203,16 +203,10 @@ class JoinedDocuments(DocumentTable):
     def __len__(self) -> int:
         return self._starts[-1]
 
-    @overload
-    def __getitem__(self, row: int) -> Document: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Document]: ...
-    def __getitem__(self, row: int | slice) -> Document | list[Document]:
-        if isinstance(row, slice):
-            return [self[each] for each in range(*row.indices(len(self)))]
-        row = self.within(row)
+    def at(self, row: int) -> Document:
+        """The document of a row that is known to be there, counted from the beginning."""
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return _named(self._parts[number][row - self._starts[number]], self._names[number])
+        return _named(self._parts[number].at(row - self._starts[number]), self._names[number])
 
     def __iter__(self) -> Iterator[Document]:
         return (_named(each, name) for part, name in zip(self._parts, self._names, strict=True) for each in part)

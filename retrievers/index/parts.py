@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +144,9 @@ class Parts:
 
     def keys(self) -> Keys:
         """uint32 [n, 16]: what its documents are looked up by among near-duplicates."""
-        return self.rows.joined([read_keys(part.checked(KEYS) / KEYS, n=len(part.documents)) for part in self.parts])
+        return self.rows.joined(
+            [read_keys(part.checked(KEYS) / KEYS, n=part.manifest.corpus.n_units) for part in self.parts]
+        )
 
     def near_duplicates(self, documents: StoredDocuments) -> NearDuplicates:
         """Which of its documents say nearly the same. Of one part that was noted; of several it is looked up now."""
@@ -175,19 +177,14 @@ class ChainedDocuments(StoredDocuments):
     def __len__(self) -> int:
         return len(self._chain)
 
-    @overload
-    def __getitem__(self, row: int) -> Document: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Document]: ...
-    def __getitem__(self, row: int | slice) -> Document | list[Document]:
-        if isinstance(row, slice):
-            return [self[each] for each in range(*row.indices(len(self)))]
-        part, own = self._chain.own(self.within(row))
-        return self._parts[part][own]
+    def at(self, row: int) -> Document:
+        """The document of a row that is known to be there, counted from the beginning."""
+        part, own = self._chain.own(row)
+        return self._parts[part].at(own)
 
     def __iter__(self) -> Iterator[Document]:
         for part, left in zip(self._parts, self._chain.left, strict=True):
-            yield from part if left is None else (part[int(own)] for own in left)
+            yield from part if left is None else (part.at(int(own)) for own in left)
 
     def row(self, doc_id: str) -> int:
         """The row of a document.

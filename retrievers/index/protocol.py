@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 
 class DocumentTable(Sequence[Document]):
     """All documents of an index, by row. Safe to read from any thread."""
+
+    @overload
+    def __getitem__(self, row: int) -> Document: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Document]: ...
+    def __getitem__(self, row: int | slice) -> Document | list[Document]:
+        if isinstance(row, slice):
+            return self.many(range(*row.indices(len(self))))
+        return self.at(self.within(row))
+
+    @abstractmethod
+    def at(self, row: int) -> Document:
+        """The document of a row that is known to be there, counted from the beginning."""
 
     def many(self, rows: Iterable[int]) -> list[Document]:
         """Documents of these rows, in the order given."""

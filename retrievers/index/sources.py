@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from rag.core.errors import IndexProblem
+from rag.ingest.types import distinct
 from retrievers.index.kinds import without_nothing
 
 SOURCES = "sources.json"
@@ -185,14 +186,8 @@ def given_name(holdings: Iterable[Holding]) -> str:
     holdings = tuple(holdings)
     if own := [holding.source.name for holding in holdings if holding.source.given]:
         return own[0]
-    taken = {holding.source.name for holding in holdings} | {
-        each.name for holding in holdings for each in holding.records
-    }
-    n, name = 1, GIVEN
-    while name in taken:
-        n += 1
-        name = f"{GIVEN}~{n}"
-    return name
+    files = {record.name for holding in holdings for record in holding.records}
+    return distinct(GIVEN, files | {holding.source.name for holding in holdings})
 
 
 def with_removed(source: Source, more: Mapping[str, Iterable[str]]) -> Source:

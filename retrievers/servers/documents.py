@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, overload
+from typing import Any
 
-from rag.core.contents import TEXT_ALONE, read_content, with_contents
 from rag.core.errors import IndexProblem
 from rag.core.filters import Condition
 from rag.core.filters.operators import Equal
 from rag.core.types import Document
-from retrievers.index.protocol import DocumentTable
-from retrievers.index.shared import SHARED, base_row, merged
+from retrievers.index.documents import StoredDocuments, document_of, key_of
+from retrievers.index.shared import SHARED, base_row
 from retrievers.servers.ahead import ReadAhead
 from retrievers.servers.parts import Parts
 from retrievers.servers.store import CollectionStore, Record
@@ -28,7 +27,7 @@ FIELD_BYTES = 60_000
 """Longest line of a field."""
 
 
-class ServerDocuments(DocumentTable):
+class ServerDocuments(StoredDocuments):
     """All units of an index, by row. What a search needs is fetched in one or two questions."""
 
     def __init__(self, store: CollectionStore, collection: str, parts: Parts, *, n: int, name: str) -> None:
@@ -39,14 +38,8 @@ class ServerDocuments(DocumentTable):
     def __len__(self) -> int:
         return self._n
 
-    @overload
-    def __getitem__(self, row: int) -> Document: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Document]: ...
-    def __getitem__(self, row: int | slice) -> Document | list[Document]:
-        if isinstance(row, slice):
-            return self.many(range(*row.indices(len(self))))
-        row = self.within(row)
+    def at(self, row: int) -> Document:
+        """The document of a row that is known to be there, counted from the beginning."""
         fields = json.loads(self.line(row))
         base = json.loads(self.line(base_row(fields[SHARED], row))) if SHARED in fields else {}
         return self._document(row, fields, base.get("metadata", {}))
@@ -99,15 +92,6 @@ class ServerDocuments(DocumentTable):
                 raise self._damaged(expected)
             yield expected, self._line(record)
 
-    def texts_for(self, kinds: frozenset[str]) -> Sequence[str]:
-        """What a leg indexes that reads these kinds."""
-        return _OfAll(self, lambda document: with_contents(document.index_text, document.contents, kinds))
-
-    @property
-    def index_texts(self) -> Sequence[str]:
-        """What legs index, by row."""
-        return self.texts_for(TEXT_ALONE)
-
     def _lines(self, rows: Sequence[int]) -> dict[int, bytes]:
         records = self._store.get(self._collection, list(dict.fromkeys(rows)), fields=[LINE])
         lines = {int(record.id): self._line(record) for record in records}
@@ -127,15 +111,7 @@ class ServerDocuments(DocumentTable):
 
     def _document(self, row: int, fields: dict[str, Any], base: dict[str, Any]) -> Document:
         try:
-            fields = dict(fields)
-            if SHARED in fields:
-                fields["metadata"] = merged(fields.pop(SHARED), base, fields["metadata"])
-            if "contents" in fields:
-                fields["contents"] = tuple(map(read_content, fields["contents"]))
-            document = Document(**fields)
-            if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
-                raise TypeError("fields of other types")
-            return document
+            return document_of(fields, base)
         except (ValueError, TypeError, KeyError, RecursionError) as cause:
             raise self._damaged(row) from cause
 
@@ -146,30 +122,6 @@ class ServerDocuments(DocumentTable):
         )
 
 
-class _OfAll(Sequence[str]):
-    """Something of each document. Read whole by one pass, or block by block."""
-
-    def __init__(self, documents: ServerDocuments, of: Callable[[Document], str]) -> None:
-        self._documents, self._of = documents, of
-
-    def __len__(self) -> int:
-        return len(self._documents)
-
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[str]: ...
-    def __getitem__(self, row: int | slice) -> str | list[str]:
-        if isinstance(row, slice):
-            return [self._of(document) for document in self._documents[row]]
-        return self._of(self._documents[row])
-
-    def __iter__(self) -> Iterator[str]:
-        return map(self._of, self._documents)
-
-
 def doc_key(doc_id: str) -> str:
     """A short text for a doc_id, whatever is in it."""
-    from retrievers.index.documents import key_of
-
     return f"{key_of(doc_id):016x}"

@@ -9,10 +9,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from retrievers.stores.computed import Row
 
 Rows = NDArray[np.int32]
 
@@ -123,6 +125,26 @@ class ChainedArray:
         if len(pieces) == 1:
             return pieces[0], not any(np.may_share_memory(pieces[0], part) for part in self._parts)
         return (np.concatenate(pieces), True) if pieces else (self._parts[0][:0], False)
+
+
+class RowTable(Protocol):
+    """Something that a model made of every text."""
+
+    def row(self, place: int) -> Row:
+        """One text's part, by name."""
+        ...
+
+
+class ChainedTable:
+    """Tables of parts as one of what is left."""
+
+    def __init__(self, parts: Sequence[RowTable], rows: ChainRows) -> None:
+        self._parts, self._rows = parts, rows
+
+    def row(self, place: int) -> Row:
+        """One text's part, by name."""
+        part, own = self._rows.own(place)
+        return self._parts[part].row(own)
 
 
 def of_blocks(array: NDArray[Any] | ChainedArray, block: int, make: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:

@@ -10,9 +10,10 @@ these few. So memory holds the codes, and scores are as exact as the vectors are
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from math import isqrt
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,8 @@ _SPARSE = 0.2
 """Share of rows that a filter leaves, below which all that are left are looked at."""
 
 
-class Coded(Protocol):
-    """An arrangement in cells, whose codes are its own.
+class InCells(ABC):
+    """Writes and opens; what a vector's code is, a class below says.
 
     `least`, `per_hit`: how many of the best by their codes are scored by their vectors, at the least and for each hit.
     """
@@ -43,19 +44,13 @@ class Coded(Protocol):
     least: ClassVar[int]
     per_hit: ClassVar[int]
 
+    @abstractmethod
     def codes(self, quantizer: Any, dim: int, n_cells: int) -> Any:
         """An index of faiss, empty and untrained."""
-        ...
 
+    @abstractmethod
     def parameters(self, *, probes: int, selector: Any) -> Any:
         """How it is searched."""
-        ...
-
-
-class _InCells:
-    """Writes and opens; what a vector's code is, a class below says."""
-
-    coded: ClassVar[type[Coded]]
 
     def exact(self, storage: str) -> bool:
         return False
@@ -66,7 +61,7 @@ class _InCells:
         n, dim = vectors.shape
         n_cells = max(1, min(_MOST_CELLS, isqrt(n)))
         quantizer = faiss.IndexFlatIP(dim)
-        index = self.coded().codes(quantizer, dim, n_cells)
+        index = self.codes(quantizer, dim, n_cells)
         sample = np.sort(np.random.default_rng(0).permutation(n)[: max(_TRAINED_ON * n_cells, 1 << 14)])
         index.train(_enough(np.array(vectors[sample]), dim))
         for start in range(0, n, _BLOCK):
@@ -77,11 +72,11 @@ class _InCells:
     def open(self, folder: Path, *, storage: str) -> VectorStore:
         faiss = faiss_library()
         index = faiss.read_index(str(folder / _FILE), faiss.IO_FLAG_MMAP_IFC)
-        return CoarseStore(index, Flat().open(folder, storage=storage), self.coded())
+        return CoarseStore(index, Flat().open(folder, storage=storage), self)
 
 
-class _ProductCodes(Coded):
-    """A byte for every four numbers or so."""
+class IvfPq(InCells):
+    """Product codes: a byte for every four numbers or so."""
 
     least, per_hit = 100, 10
 
@@ -94,7 +89,7 @@ class _ProductCodes(Coded):
         return faiss_library().SearchParametersIVF(nprobe=probes, sel=selector)
 
 
-class _BitCodes(Coded):
+class RaBitQ(InCells):
     """A bit for every number, and eight bytes. Numbers are mixed by a rotation first, so that each bit says as much."""
 
     least, per_hit = 400, 40
@@ -112,23 +107,11 @@ class _BitCodes(Coded):
         return faiss.SearchParametersPreTransform(index_params=of_cells)
 
 
-class IvfPq(_InCells):
-    """Cells with product codes."""
-
-    coded = _ProductCodes
-
-
-class RaBitQ(_InCells):
-    """Cells with a bit a number."""
-
-    coded = _BitCodes
-
-
 class CoarseStore:
     """Finds candidates by codes, and scores them by `vectors`."""
 
-    def __init__(self, index: Any, vectors: VectorStore, coded: Coded) -> None:
-        self._index, self._vectors, self._coded = index, vectors, coded
+    def __init__(self, index: Any, vectors: VectorStore, cells: InCells) -> None:
+        self._index, self._vectors, self._cells = index, vectors, cells
         self._n_cells = int(faiss_library().extract_index_ivf(index).nlist)
         if index.ntotal != vectors.shape[0]:
             raise ValueError(f"{index.ntotal} codes for {vectors.shape[0]} vectors")
@@ -139,11 +122,11 @@ class CoarseStore:
 
     def search(self, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None) -> Hits:
         n_allowed = self.shape[0] if mask is None else int(mask.sum())
-        wanted = max(self._coded.least, self._coded.per_hit * k)
+        wanted = max(self._cells.least, self._cells.per_hit * k)
         if n_allowed <= max(wanted, _SPARSE * self.shape[0] if mask is not None else 0):
             return self._vectors.search(queries, k=k, mask=mask)
         probes = min(self._n_cells, max(_PROBES, self._n_cells // 16))
-        parameters = self._coded.parameters(probes=probes, selector=row_selector(mask))
+        parameters = self._cells.parameters(probes=probes, selector=row_selector(mask))
         _, candidates = self._index.search(queries, wanted, params=parameters)
         rows = np.full((len(queries), k), -1, dtype=np.int32)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)

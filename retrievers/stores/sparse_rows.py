@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from retrievers.stores.arrays import load_array
-from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.computed import Row
 from retrievers.stores.postings import Columns
 from retrievers.stores.ragged_writer import POSTINGS, RaggedWriter
@@ -39,18 +38,6 @@ class SparseRows:
         """One row's part, by name."""
         span = slice(int(self.starts[place]), int(self.starts[place + 1]))
         return {"tokens": self.tokens[span], "weights": self.weights[span]}
-
-
-class ChainedSparseRows:
-    """Rows that lie in parts, by what is left of them."""
-
-    def __init__(self, parts: Sequence[SparseRows], rows: ChainRows) -> None:
-        self._parts, self._rows = parts, rows
-
-    def row(self, place: int) -> Row:
-        """One row's part, by name."""
-        part, own = self._rows.own(place)
-        return self._parts[part].row(own)
 
 
 class SparseWriter(RaggedWriter):

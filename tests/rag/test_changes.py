@@ -184,7 +184,8 @@ def test_a_document_of_a_file_is_updated_and_stays_so(started: Path, notes: Path
     update_documents([{"id": "notes/pears.md", "text": "quinces"}], started)
     assert held(started) == ["notes/apples.md", "notes/plums.md", "notes/pears.md"]
     assert having(started, "pears") == []
-    assert build_index([], started).unchanged
+    again = build_index([], started)
+    assert (again.unchanged, again.n_parts) == (True, 2)
     (notes / "apples.md").write_text("figs")
     assert build_index([], started).n_parts == 1
     assert held(started) == ["notes/apples.md", "notes/plums.md", "notes/pears.md"]
@@ -220,6 +221,12 @@ def test_what_was_given_and_removed_may_be_given_again(started: Path) -> None:
             lambda path: remove_documents(path, ids=[f"notes/{n}.md" for n in ("apples", "pears", "plums")]),
             "nothing would be left",
         ),
+        (
+            lambda path: remove_from_index(
+                [f"notes/{n}.md" for n in ("apples", "pears", "plums")], path, most_lost=1.0
+            ),
+            "nothing would be left",
+        ),
         (lambda path: remove_documents(path), "takes either ids or where"),
         (lambda path: remove_documents(path, ids=["a"], where="a = 1"), "takes either ids or where"),
         (lambda path: remove_documents(path, where="colour = 1"), "no document has metadata 'colour'"),
@@ -240,6 +247,14 @@ def test_without_an_index_there_is_nothing_to_change(path: Path, change: Any) ->
     with pytest.raises(IndexProblem, match="no index at"):
         change(path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
+def test_all_documents_of_a_corpus_cannot_go(path: Path, rewrite: bool) -> None:
+    add_documents([{"id": "a", "text": "figs"}, {"id": "b", "text": "dates"}], path, legs=["lexical"])
+    with pytest.raises(IndexProblem, match="nothing would be left"):
+        remove_from_index(["a", "b"], path, most_lost=1.0, rewrite=rewrite)
+    assert held(path) == ["a", "b"]
 
 
 def test_nothing_to_remove_writes_nothing(started: Path) -> None:

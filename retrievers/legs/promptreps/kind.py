@@ -19,9 +19,8 @@ from retrievers.legs.protocol import Built, ChainOpening, Facts, Job, LegMaker, 
 
 if TYPE_CHECKING:
     from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
-    from retrievers.legs.promptreps.leg import ChainedUnits
     from retrievers.legs.promptreps.search import Best, PromptRepsSearch
-    from retrievers.stores.chain_rows import ChainedArray
+    from retrievers.stores.chain_rows import ChainedArray, RowTable
     from retrievers.stores.sums import ChainedSums, Sums
 
     def _keeps_the_protocol(leg: LocalPromptReps) -> PromptRepsSearch:
@@ -52,12 +51,11 @@ class PromptRepsKind(ModelLegKind):
         return bool(facts.get("postings"))
 
     def open_chain(self, opening: ChainOpening) -> LocalPromptReps:
-        from retrievers.legs.promptreps.leg import ChainedUnits
-        from retrievers.stores.chain_rows import ChainedArray
+        from retrievers.stores.chain_rows import ChainedArray, ChainedTable
         from retrievers.stores.sums import ChainedSums
 
         units, sums = zip(*(_read(*part) for part in opening.parts), strict=True)
-        dense, rows = ChainedArray([each.dense for each in units], opening.rows), ChainedUnits(units, opening.rows)
+        dense, rows = ChainedArray([each.dense for each in units], opening.rows), ChainedTable(units, opening.rows)
         return LocalPromptReps(dense, rows, ChainedSums(sums, opening.rows), opening.facts, opening.mask)
 
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
@@ -122,7 +120,7 @@ class LocalPromptReps(ModelLeg["PromptRepsEncoder"]):
     def __init__(
         self,
         dense: NDArray[np.float32] | ChainedArray,
-        units: Representations | ChainedUnits,
+        units: RowTable,
         sums: Sums | ChainedSums,
         facts: Facts,
         mask: Mask,

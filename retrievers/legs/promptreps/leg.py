@@ -8,7 +8,7 @@ Indexes of before have no postings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import numpy as np
 
 from rag.core.errors import IndexProblem
 from retrievers.legs.promptreps.encoder import Representations
-from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.computed import Row
 from retrievers.stores.postings import Columns
 from retrievers.stores.reserved import reserved_array
@@ -25,18 +24,6 @@ from retrievers.stores.sparse_rows import SparseRows, SparseWriter, load_column,
 
 _TOGETHER = 1024
 """Units whose postings are put aside together; the words of a unit are some tens."""
-
-
-class ChainedUnits:
-    """Representations that lie in parts, by what is left of their rows."""
-
-    def __init__(self, parts: Sequence[Representations], rows: ChainRows) -> None:
-        self._parts, self._rows = parts, rows
-
-    def row(self, place: int) -> Row:
-        """One unit's part, by name."""
-        part, own = self._rows.own(place)
-        return self._parts[part].row(own)
 
 
 def write_leg(units: Iterable[Row], folder: Path, *, n: int) -> dict[str, Any]:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from retrievers.legs.rows_of_texts import RowsBefore
     from retrievers.legs.sparse.encoder import SparseEncoder
     from retrievers.legs.sparse.search import QueryBy, SparseSearch
+    from retrievers.stores.chain_rows import RowTable
     from retrievers.stores.computed import Columns as Computing
     from retrievers.stores.computed import Row
-    from retrievers.stores.sparse_rows import ChainedSparseRows, SparseRows
+    from retrievers.stores.sparse_rows import SparseRows
     from retrievers.stores.sums import ChainedSums, Sums
 
     def _keeps_the_protocol(leg: LocalSparse) -> SparseSearch:
@@ -54,11 +55,11 @@ class SparseKind(ModelLegKind):
         return True
 
     def open_chain(self, opening: ChainOpening) -> LocalSparse:
-        from retrievers.stores.sparse_rows import ChainedSparseRows
+        from retrievers.stores.chain_rows import ChainedTable
         from retrievers.stores.sums import ChainedSums
 
         rows, sums = zip(*(_read(*part) for part in opening.parts), strict=True)
-        rows_of_all, sums_of_all = ChainedSparseRows(rows, opening.rows), ChainedSums(sums, opening.rows)
+        rows_of_all, sums_of_all = ChainedTable(rows, opening.rows), ChainedSums(sums, opening.rows)
         return LocalSparse(rows_of_all, sums_of_all, opening.facts, opening.mask)
 
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
@@ -174,9 +175,7 @@ class WeighedTerms(ModelLeg["SparseEncoder"]):
 class LocalSparse(WeighedTerms):
     """Searches the weighted terms of every text, memory-mapped."""
 
-    def __init__(
-        self, rows: SparseRows | ChainedSparseRows, sums: Sums | ChainedSums, facts: Facts, mask: Mask
-    ) -> None:
+    def __init__(self, rows: RowTable, sums: Sums | ChainedSums, facts: Facts, mask: Mask) -> None:
         super().__init__(facts, mask)
         self.rows, self._sums = rows, sums
 

@@ -43,7 +43,7 @@ class MemoryDocuments(DocumentTable):
     def __len__(self) -> int:
         return len(self._documents)
 
-    def __getitem__(self, row: Any) -> Any:
+    def at(self, row: int) -> Document:
         return self._documents[row]
 
     def many(self, rows: Iterable[int]) -> list[Document]:
