@@ -137,6 +137,15 @@ def test_a_reader_keeps_its_generation_and_is_told_of_the_next(
     assert len(names(address)) == 4  # two generations, each with its files
 
 
+def test_an_index_whose_name_begins_with_that_of_another_is_left_alone(texts: Path, address: str) -> None:
+    other = f"{address}__other"
+    build_index(texts, other, legs=("lexical",))
+    for n in range(2):
+        (texts / f"more{n}.md").write_text(f"Another note, number {n}.")
+        build_index(texts, address, legs=("lexical",))
+    assert len(ids(other)) == 6
+
+
 @pytest.mark.parametrize("step", ["create", "put", "finish", "switch"])
 def test_a_killed_upload_leaves_readers_what_they_had_and_is_gone_on_with(
     step: str,
