@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,13 +13,12 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.errors import SpecError
 from rag.core.filters import Filter
 from rag.core.optional import need
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.milvus_filter import milvus_expression
 from retrievers.servers.store import MOST_HITS, CollectionStore, FieldKind, Form, Point, PointId, Record, Sparse
-from retrievers.servers.troubles import refused, require_place, too_old, unreachable
+from retrievers.servers.troubles import refused, require_dimension, require_place, require_version, unreachable
 
 PORT = 19530
 OLDEST = (2, 5)
@@ -76,7 +74,7 @@ class MilvusStore(CollectionStore):
             raise unreachable(address, cause) from cause
         store = cls(client, address, timeout_s=timeout_s)
         try:
-            _require_version(address, version)
+            require_version(address, "Milvus", version, OLDEST)
         except BaseException:
             store.close()
             raise
@@ -176,7 +174,7 @@ class MilvusStore(CollectionStore):
         fields: Sequence[str] = (),
         exact: bool = True,
     ) -> list[list[Record]]:
-        self._require_dimension(collection, vector, queries.shape[1])
+        require_dimension(self._address, collection, self._columns(collection).dims, vector, queries)
         structure = self._structure(collection, vector)
         sign = -1.0 if structure.get("metric_type") == "L2" else 1.0
         params = {"params": {"ef": max(_WIDTH, k)}} if str(structure.get("index_type")).startswith("HNSW") else {}
@@ -241,17 +239,6 @@ class MilvusStore(CollectionStore):
         }
         batches = self._ask("search", lambda: self._client.search(collection, **asked))
         return [[_hit(hit, fields) for hit in batch] for batch in batches]
-
-    def _require_dimension(self, collection: str, vector: str, dim: int) -> None:
-        dims = self._columns(collection).dims
-        if vector not in dims:
-            known = ", ".join(dims) or "none"
-            raise SpecError(f"collection '{collection}' of '{self._address}' has no vector '{vector}'; it has {known}")
-        if dims[vector] != dim:
-            raise SpecError(
-                f"collection '{collection}' of '{self._address}': vector '{vector}' has {dims[vector]} numbers, and the "
-                f"encoder makes {dim}. Name the encoder that filled the collection"
-            )
 
     def _structure(self, collection: str, vector: str) -> Mapping[str, Any]:
         """How the vectors are arranged and measured."""
@@ -335,9 +322,3 @@ def _read(value: Any) -> Any:
         places = sorted(value)
         return Sparse(np.array(places, np.int64), np.array([value[place] for place in places], np.float32))
     return value
-
-
-def _require_version(address: ServerAddress, version: str) -> None:
-    numbers = re.match(r"v?(\d+)\.(\d+)", version)
-    if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST:
-        raise too_old(address, "Milvus", version, OLDEST)
