@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 VOCABULARY, FREQUENCIES, FLOOR = "lexical/vocabulary.json", "lexical/frequencies.npy", "lexical/floor.npy"
 
 NOWHERE = 2**31 - 1
-"""A place that no term has: of documents without any term, as Milvus takes no empty vector."""
+"""A place that no term has: of documents without any term, as Milvus takes no empty vector (`sparse_row`)."""
 
 
 class ServerLexicalKind(ServerLegKind):
@@ -61,7 +61,7 @@ class ServerLexicalKind(ServerLegKind):
 
         def vectors(first: int, last: int) -> list[Sparse]:
             spans = [slice(int(starts[row]), int(starts[row + 1])) for row in range(first, last)]
-            return [_sparse(terms[span], values[span]) for span in spans]
+            return [sparse_row(terms[span], values[span]) for span in spans]
 
         files = {
             VOCABULARY: lambda: json.dumps(own.vocabulary).encode(),
@@ -186,7 +186,8 @@ class ServerLexical:
         return _array(self._opening.file(FLOOR))
 
 
-def _sparse(places: NDArray[Any], weights: NDArray[Any]) -> Sparse:
+def sparse_row(places: NDArray[Any], weights: NDArray[Any]) -> Sparse:
+    """The vector of a document, which is never empty."""
     if not len(places):
         return Sparse(np.array([NOWHERE]), np.ones(1, np.float32))
     return Sparse(places, weights)
