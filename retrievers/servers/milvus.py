@@ -17,7 +17,17 @@ from rag.core.filters import Filter
 from rag.core.optional import need
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.milvus_filter import milvus_expression
-from retrievers.servers.store import MOST_HITS, CollectionStore, FieldKind, Form, Point, PointId, Record, Sparse
+from retrievers.servers.store import (
+    MOST_HITS,
+    MOST_WORDS,
+    CollectionStore,
+    FieldKind,
+    Form,
+    Point,
+    PointId,
+    Record,
+    Sparse,
+)
 from retrievers.servers.troubles import refused, require_dimension, require_place, require_version, unreachable
 
 PORT = 19530
@@ -33,7 +43,7 @@ _UNUSED = "unused"
 _WIDTH = 128
 """Neighbours that a search of a graph keeps in view, where no more are asked for."""
 
-_MOST_TEXT, _MOST_WORDS, _LONGEST_WORD = 65_535, 4_096, 64
+_MOST_TEXT, _LONGEST_WORD = 65_535, 64
 
 _NO_ALIAS = (1600, 100)
 """Codes of a server, and of Milvus Lite, that does not know a name."""
@@ -108,7 +118,7 @@ class MilvusStore(CollectionStore):
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field(ID, DataType.INT64, is_primary=True)
         indexes = self._client.prepare_index_params()
-        words = {"element_type": DataType.VARCHAR, "max_length": _LONGEST_WORD, "max_capacity": _MOST_WORDS}
+        words = {"element_type": DataType.VARCHAR, "max_length": _LONGEST_WORD, "max_capacity": MOST_WORDS}
         kinds: dict[FieldKind, tuple[Any, dict[str, Any]]] = {
             "text": (DataType.VARCHAR, {"max_length": _MOST_TEXT}),
             "key": (DataType.VARCHAR, {"max_length": _LONGEST_WORD}),

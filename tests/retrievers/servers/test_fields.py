@@ -76,3 +76,9 @@ def test_a_document_of_too_many_values_is_named() -> None:
         SpecError, match=r"document 'd1' has 5,001 values in its metadata.*keep this index in a directory"
     ):
         Keys.of([metadata]).fields(metadata, doc_id="d1")
+
+
+def test_a_document_of_numbers_under_too_many_keys_is_named() -> None:
+    metadata = {f"k{n}": n for n in range(600)}
+    with pytest.raises(SpecError, match=r"document 'd1' has numbers or dates under too many keys.*1,200 bounds"):
+        Keys.of([metadata]).fields(metadata, doc_id="d1")
