@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,28 @@ def test_a_killed_upload_leaves_readers_what_they_had_and_is_gone_on_with(
     with open_index(address) as index:
         index.verify()
     assert len(names(address)) == 4
+
+
+def test_of_what_a_killed_upload_sent_the_last_points_alone_are_sent_again(
+    texts: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "AT_ONCE", 2)
+    kind = STORES.get(ServerAddress.parse(address).scheme)
+    put = kind.put
+    sent: list[list[int]] = []
+
+    def noted(self: CollectionStore, collection: str, points: Sequence[Point]) -> None:
+        sent.append([point.id for point in points])
+        if sent == [[0, 1], [2, 3], [4, 5]]:
+            raise KeyboardInterrupt
+        put(self, collection, points)
+
+    monkeypatch.setattr(kind, "put", noted)
+    with pytest.raises(KeyboardInterrupt):
+        build_index(texts, address, legs=("lexical",))
+    build_index(texts, address)
+    assert sent[3:5] == [[2, 3], [4, 5]]
+    assert len(ids(address)) == 6
 
 
 def test_a_first_upload_that_was_killed_is_gone_on_with(
