@@ -22,6 +22,7 @@ from retrievers.legs.protocol import Sections
 from retrievers.servers.hits import as_batch, best_of
 from retrievers.servers.legs.protocol import ServerLegKind, ServerOpening, Upload
 from retrievers.servers.store import Record, Sparse
+from retrievers.stores.hits import nothing_found
 
 if TYPE_CHECKING:
     from retrievers.analysis import Analyzer
@@ -132,8 +133,7 @@ class ServerLexical:
             chosen = [vectors[asked[number]] for number in numbers]
             return opening.store.heaviest(opening.collection, name, chosen, k=depth, where=fields)
 
-        rows = np.full((len(queries), k), -1, dtype=np.int32)
-        scores = np.zeros((len(queries), k), dtype=np.float32)
+        rows, scores = nothing_found(len(queries), k)
         if asked:
             rows[asked], scores[asked] = as_batch(best_of(len(asked), ask, k=k), k=k, nothing=0.0)
         if self._floor is not None:
