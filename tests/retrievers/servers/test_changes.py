@@ -19,6 +19,7 @@ from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.servers import writer
 from retrievers.servers.address import ServerAddress
+from retrievers.servers.index import connect
 from retrievers.servers.parts import FORM
 from retrievers.servers.store import CollectionStore, Point
 from tests.retrievers.servers.conftest import Addresses
@@ -78,7 +79,7 @@ def ids(address: str) -> list[str]:
 
 def names(address: str) -> list[str]:
     parsed = ServerAddress.parse(address)
-    store: CollectionStore = STORES.get(parsed.scheme).connect(parsed)
+    store = connect(parsed)
     try:
         return sorted(name for name in store.collections() if name.startswith(f"{parsed.collection}__"))
     finally:
@@ -234,7 +235,7 @@ def test_of_two_builders_the_second_to_finish_takes_nothing_away(
     send = writer.ServerWriter._send
 
     parsed = ServerAddress.parse(address)
-    store: CollectionStore = STORES.get(parsed.scheme).connect(parsed)
+    store = connect(parsed)
     other = f"{parsed.collection}__other"
     store.create(other, FORM)
 
@@ -274,7 +275,7 @@ def test_a_draft_of_an_earlier_state_is_thrown_away(
 def test_a_damaged_index_is_built_anew_with_prune(texts: Path, address: str, settings: IndexSettings) -> None:
     build(texts, address, settings)
     parsed = ServerAddress.parse(address)
-    store: CollectionStore = STORES.get(parsed.scheme).connect(parsed)
+    store = connect(parsed)
     collection = store.target(parsed.collection)
     assert collection is not None
     [record] = store.get(f"{collection}_files", [0], fields=["part"])
