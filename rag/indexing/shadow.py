@@ -8,9 +8,7 @@ Every generation is of one encoder, and readers open one generation, so no answe
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from rag.indexing.place import DirectoryWriter
 from rag.indexing.publish import home_of, published
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from retrievers.index.directory import LocalIndex
-from retrievers.index.generations import CURRENT, HOLD, building, hold_current, newest_stamp
+from retrievers.index.generations import CURRENT, building, hold_current, newest_stamp
 from retrievers.index.settings import IndexSettings
 
 SHADOW = "shadow"
@@ -123,7 +121,7 @@ def promote_shadow(path: str | Path) -> None:
         require_fresh(home)  # nobody else can build here any more
         held = hold_current(shadow)
         try:
-            _link(held.folder, new.folder)
+            new.fill(held.folder)
         finally:
             held.close()
     drop_shadow(home)
@@ -143,19 +141,3 @@ def _with_encoder(settings: IndexSettings, encoder: Any) -> IndexSettings:
     said = settings.model_dump(mode="json", exclude_unset=True)
     dense = {key: value for key, value in said.get("dense", {}).items() if key != "revision"}
     return IndexSettings.model_validate({**said, "dense": {**dense, "encoder": encoder}})
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same files under another folder; copies where the file system has no links, and of the file that readers lock."""
-    for folder, folders, names in os.walk(source):
-        place = target / Path(folder).relative_to(source)
-        for name in folders:
-            (place / name).mkdir()
-        for name in names:
-            linked = False
-            if name != HOLD:
-                with suppress(OSError):
-                    os.link(Path(folder, name), place / name)
-                    linked = True
-            if not linked:
-                shutil.copy2(Path(folder, name), place / name)

@@ -55,6 +55,8 @@ MODULES = {
 """Parser -> module, each with a function `parse(data, name, note)`."""
 _FRAME = 1 << 18
 """Characters after which a frame is sent."""
+_LITTLE = 4 << 20
+"""Bytes without which an import fails in many ways."""
 
 
 def main() -> None:
@@ -149,7 +151,19 @@ def _frames(request: Mapping[str, Any], page_begins: Callable[[], None]) -> Iter
     except ReadError as cause:
         yield json.dumps({"error": str(cause)})
     except Exception as cause:  # on hostile input parsers raise anything
-        yield json.dumps({"error": f"the {parser} parser gave up: {type(cause).__name__}: {str(cause)[:200]}"})
+        if _starved():  # some libraries, and the import of any, make another error of one of memory
+            yield json.dumps({"memory": True})
+        else:
+            yield json.dumps({"error": f"the {parser} parser gave up: {type(cause).__name__}: {str(cause)[:200]}"})
+
+
+def _starved() -> bool:
+    """Whether little is left of the bound on memory. While an error is handled, what its parser held is still there."""
+    try:
+        bytearray(_LITTLE)
+    except MemoryError:
+        return True
+    return False
 
 
 def pack(document: ParsedDocument) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from rag.core.errors import IndexBusy, IndexProblem, SpecError
-from rag.core.filters import parse_where
 from rag.indexing import IndexReport, add_documents, remove_documents, update_documents
 from rag.service.errors import ApiError, explained
 from rag.service.replies import JSONReply
@@ -70,7 +69,7 @@ def router(services: Services) -> APIRouter:
         return await changed(
             request,
             body.model,
-            lambda index: remove_documents(index, ids=body.ids, where=parse_where(body.where)),
+            lambda index: remove_documents(index, ids=body.ids, where=body.where),
         )
 
     return routes

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial, reduce
 from operator import and_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self
 
 from rag.core.access import NOBODY
-from rag.core.errors import IndexMismatch, IndexProblem
+from rag.core.errors import IndexProblem
 from rag.core.filters import Filter, parse_where, parted
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
@@ -21,12 +20,12 @@ from retrievers.index.documents import TABLES, StoredDocuments
 from retrievers.index.filters import MetadataFilter
 from retrievers.index.generations import Held, hold_current, newest_stamp
 from retrievers.index.manifest import Manifest, read_manifest
-from retrievers.index.matching import missing_leg, require_match
+from retrievers.index.opened import OpenedIndex
 from retrievers.index.parts import Part, Parts
-from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.index.settings import leg_kind
 from retrievers.index.sources import SOURCES
 from retrievers.index.versions import VersionTable
-from retrievers.legs.protocol import Leg
+from retrievers.legs.protocol import Facts, Leg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,10 +33,8 @@ if TYPE_CHECKING:
 
     from retrievers.index.near_duplicates import NearDuplicates
 
-Opened = TypeVar("Opened")
 
-
-class LocalIndex:
+class LocalIndex(OpenedIndex):
     """One generation of an index directory, kept as it was opened whatever is built meanwhile.
 
     Everything is built from the manifest, nothing from configuration. Safe to share between threads. `close` lets a later
@@ -46,11 +43,9 @@ class LocalIndex:
     """
 
     def __init__(self, path: Path, held: Held, manifest: Manifest, files: CheckedFiles, parts: Parts) -> None:
-        self.path, self.manifest, self.stored = path, manifest, parts
+        super().__init__(manifest)
+        self.path, self.stored = path, parts
         self._held, self._files = held, files
-        self._opened: dict[str, Any] = {}
-        self._legs: dict[str, Leg] = {}
-        self._locks: dict[str, threading.Lock] = {}
         self._last_mask: tuple[Filter | None, NDArray[np.bool_] | None] | None = None
 
     @classmethod
@@ -90,11 +85,6 @@ class LocalIndex:
         return str(self.path.absolute())
 
     @property
-    def identity(self) -> str:
-        """See `Manifest.identity`."""
-        return self.manifest.identity
-
-    @property
     def generation(self) -> str:
         """The generation that is open: its name and the digest of its manifest."""
         return self._held.stamp
@@ -107,11 +97,6 @@ class LocalIndex:
         """
         return newest_stamp(self.path)
 
-    @property
-    def legs(self) -> tuple[str, ...]:
-        """Names of its legs, in the order of building."""
-        return tuple(self.manifest.legs)
-
     def file(self, name: str) -> Path:
         """Where a file of this generation is, once its content is known to be as it was written."""
         self._files.require(name)
@@ -122,39 +107,10 @@ class LocalIndex:
         """All units, by row."""
         return self._once("documents", lambda: self.stored.documents)
 
-    def leg(self, name: str) -> Any:
-        """A leg, opened once.
-
-        Raises:
-            IndexMismatch: the index has none of this name.
-        """
-
-        def open_leg() -> Leg:
-            self._legs[name] = self.stored.leg(name, self.facts(name), self.mask)
-            return self._legs[name]
-
-        return self._once(f"leg {name}", open_leg)
-
     @property
     def near_duplicates(self) -> NearDuplicates:
         """Which units say nearly the same. An index from before this was kept has none until it is built again."""
         return self._once("near-duplicates", lambda: self.stored.near_duplicates(self.documents))
-
-    def facts(self, leg: str) -> Mapping[str, Any]:
-        """What the leg was built with.
-
-        Raises:
-            IndexMismatch: the index has none of this name.
-        """
-        facts = self.manifest.legs.get(leg)
-        if facts is None:
-            raise IndexMismatch(f"index '{self.path}': {missing_leg(self.manifest, leg)}")
-        return facts
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Kinds of content that documents hold beside text."""
-        return frozenset(self.manifest.corpus.kinds)
 
     @property
     def access(self) -> AccessTable | None:
@@ -213,10 +169,6 @@ class LocalIndex:
     def _filter(self) -> MetadataFilter:
         return self._once("filter", lambda: MetadataFilter(self.documents))
 
-    def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
-        """Return if this index may serve a graph with these `settings` and `legs` (see `require_match`)."""
-        require_match(self.manifest, settings, legs, name=self.name)
-
     def verify(self, *, progress: Progress = silent) -> None:
         """Compare every file with its digest, whatever the size of the index.
 
@@ -245,33 +197,9 @@ class LocalIndex:
                 needs += leg_kind(leg).memory(self.facts(leg), self.stored.n_bytes(f"{leg}/"))
         return needs
 
-    def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
-        """Name and revision of the models that queries on these legs need."""
-        return [model for leg in self.legs if leg in legs for model in leg_kind(leg).model_names(self.facts(leg))]
-
-    def release(self) -> None:
-        """Let go of the legs' weights; the next query loads them again."""
-        for leg in list(self._legs.values()):
-            leg.release()
-
     def close(self) -> None:
         """Let a later build remove this generation. Parts that are not loaded yet may be gone then."""
         self._held.close()
 
-    def __len__(self) -> int:
-        return self.manifest.corpus.n_units
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Index '{self.path}': {len(self):,} units, {' and '.join(self.legs)}>"
-
-    def _once(self, name: str, make: Callable[[], Opened]) -> Opened:
-        with self._locks.setdefault(name, threading.Lock()):
-            if name not in self._opened:
-                self._opened[name] = make()
-            return cast(Opened, self._opened[name])
+    def _open_leg(self, name: str, facts: Facts) -> Leg:
+        return self.stored.leg(name, facts, self.mask)

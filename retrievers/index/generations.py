@@ -66,13 +66,14 @@ class Building:
         return part
 
     def adopt(self, generation: Path) -> Path:
-        """A part with the files of a generation, which are not copied where the file system has links.
-
-        The manifest is copied: readers lock it, and a lock is on a file, not on a name.
-        """
+        """A part with the files of a generation."""
         part = self.new_part()
-        shutil.copytree(generation, part, copy_function=_link, dirs_exist_ok=True)
+        _link_files(generation, part)
         return part
+
+    def fill(self, generation: Path) -> None:
+        """The files of another generation, as this one's own."""
+        _link_files(generation, self.folder)
 
 
 class Held:
@@ -269,6 +270,14 @@ def _parts_of(generation: Path) -> list[str] | None:
         return [str(part["name"]) for part in parts]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _link_files(source: Path, target: Path) -> None:
+    """All files of a folder under another; links to them, or copies where the file system has none.
+
+    The manifest is copied: readers lock it, and a lock is on a file, not on a name.
+    """
+    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
 
 
 def _link(source: str, target: str) -> None:

@@ -18,7 +18,7 @@ _COLLECTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAddress:
-    """`place`: host and port, or an absolute path. `text`: all of it, as messages say it; it holds no key."""
+    """`place`: host and port, or an absolute path. As text it is what `parse` reads, and holds no key."""
 
     scheme: str
     place: str
@@ -61,7 +61,7 @@ class ServerAddress:
         return cls(scheme=scheme, place=place, collection=collection)
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.place}/{self.collection}"
+        return f"{self.scheme}://{self.place.replace('%', '%25')}/{self.collection}"
 
     @property
     def path(self) -> Path | None:

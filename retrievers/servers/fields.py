@@ -20,6 +20,7 @@ from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters import AllOf, AnyOf, Condition, Filter, Not, fold
 from rag.core.filters.operators import Equal, Exists, Less, LessOrEqual, OneOf, Range
 from rag.core.filters.values import Moment, members, moment_of, name_of, number_of, value_named
+from retrievers.servers.store import MOST_WORDS
 
 WORDS, SPANS = "words", "spans"
 """Fields of a point: a word for every value, and the least and greatest of numbers and dates."""
@@ -30,7 +31,8 @@ MOST_VALUES = 10_000
 _MOST_CHARACTERS = 1_000_000
 """The same, counted in characters of their names."""
 
-_MOST_WORDS = 4_096
+_MOST_SPANS = 1_024
+"""Least and greatest values of a point, each counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,15 @@ class Keys:
                     low, high = f"{number}{kind}l", f"{number}{kind}h"
                     spans[low] = min(place, spans.get(low, place))
                     spans[high] = max(place, spans.get(high, place))
-        if len(words) > _MOST_WORDS or len(spans) > _MOST_WORDS // 4:
+        if len(words) > MOST_WORDS:
             raise SpecError(
-                f"document {doc_id!r} has {len(words):,} values in its metadata, and a server takes {_MOST_WORDS:,}. "
+                f"document {doc_id!r} has {len(words):,} values in its metadata, and a server takes {MOST_WORDS:,}. "
                 "Leave lists out of its metadata, or keep this index in a directory"
+            )
+        if len(spans) > _MOST_SPANS:
+            raise SpecError(
+                f"document {doc_id!r} has numbers or dates under too many keys of its metadata: {len(spans):,} bounds are "
+                f"kept of them, and a server takes {_MOST_SPANS:,}. Leave some out, or keep this index in a directory"
             )
         return {WORDS: list(words), SPANS: spans}
 

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.errors import IndexMismatch, IndexProblem
+from rag.core.errors import IndexProblem
 from rag.core.filters import Filter, Where, on_a_server
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from retrievers.index import STORES
-from retrievers.index.manifest import MANIFEST, Manifest, read_manifest
-from retrievers.index.matching import missing_leg, require_match
-from retrievers.index.settings import IndexSettings, leg_kind
-from retrievers.legs.protocol import Leg
+from retrievers.index.manifest import MANIFEST, read_manifest
+from retrievers.index.opened import OpenedIndex
+from retrievers.index.settings import leg_kind
+from retrievers.legs.protocol import Facts, Leg
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.documents import LINE, ServerDocuments
 from retrievers.servers.fields import Keys
@@ -34,6 +33,7 @@ from retrievers.servers.legs import SERVER_LEGS
 from retrievers.servers.legs.protocol import ServerLegKind, ServerOpening
 from retrievers.servers.parts import Parts
 from retrievers.servers.store import CollectionStore
+from retrievers.servers.troubles import damaged
 
 if TYPE_CHECKING:
     from retrievers.index.near_duplicates import NearDuplicates
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 FILES = "_files"
 KEYS = "keys.json"
 """A file beside the points: metadata keys (`retrievers.servers.fields.Keys`)."""
-
-Part = TypeVar("Part")
 
 
 def connect(address: ServerAddress, *, create: bool = False) -> CollectionStore:
@@ -74,7 +72,7 @@ def require_ours(address: ServerAddress, collection: str | None, collections: Se
     return collection
 
 
-class ServerIndex:
+class ServerIndex(OpenedIndex):
     """One generation of an index on a server, kept as it was opened whatever is built meanwhile.
 
     A build removes generations but the newest and the one before, so a reader has to open it again before the second
@@ -89,13 +87,10 @@ class ServerIndex:
         self._files = Parts(store, f"{collection}{FILES}", name=str(address))
         self._folder = Path(tempfile.mkdtemp(prefix="ragline-index-"))
         self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self.manifest: Manifest = read_manifest(self.file(MANIFEST).parent, name=str(address))
+        super().__init__(read_manifest(self.file(MANIFEST).parent, name=str(address)))
         self.documents = ServerDocuments(
             store, collection, self._files, n=self.manifest.corpus.n_units, name=str(address)
         )
-        self._parts: dict[str, Any] = {}
-        self._legs: dict[str, Leg] = {}
-        self._locks: dict[str, threading.Lock] = {}
 
     @classmethod
     def open(cls, address: str | Path) -> Self:
@@ -124,11 +119,6 @@ class ServerIndex:
         return str(self._address)
 
     @property
-    def identity(self) -> str:
-        """See `Manifest.identity`: that of the index in a directory, whose manifest this has."""
-        return self.manifest.identity
-
-    @property
     def generation(self) -> str:
         """The collection that is open."""
         return self.collection
@@ -144,16 +134,6 @@ class ServerIndex:
             raise IndexProblem(f"no index at '{self._address}' any more: the server has no such name")
         return newest
 
-    @property
-    def legs(self) -> tuple[str, ...]:
-        """Names of its legs, in the order of building."""
-        return tuple(self.manifest.legs)
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Kinds of content that documents hold beside text."""
-        return frozenset(self.manifest.corpus.kinds)
-
     def file(self, name: str) -> Path:
         """A file that is kept beside the points, fetched once, into a folder that goes with this object."""
         path = self._folder / name
@@ -162,30 +142,6 @@ class ServerIndex:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         return path
-
-    def leg(self, name: str) -> Any:
-        """A leg, opened once.
-
-        Raises:
-            IndexMismatch: the index has none of this name.
-        """
-
-        def open_leg() -> Leg:
-            kind: ServerLegKind = SERVER_LEGS.get(name)()
-            self._legs[name] = kind.open(
-                ServerOpening(
-                    store=self._store,
-                    collection=self.collection,
-                    facts=self.facts(name),
-                    n=len(self),
-                    filter=self._filter,
-                    file=self._files.read,
-                )
-            )
-            return self._legs[name]
-
-        self.facts(name)
-        return self._once(f"leg {name}", open_leg)
 
     @property
     def near_duplicates(self) -> NearDuplicates:
@@ -196,27 +152,12 @@ class ServerIndex:
             return NearDuplicates.none()
         return self._once("near-duplicates", lambda: NearDuplicates.read(self.file(DUPLICATES)))
 
-    def facts(self, leg: str) -> Mapping[str, Any]:
-        """What the leg was built with.
-
-        Raises:
-            IndexMismatch: the index has none of this name.
-        """
-        facts = self.manifest.legs.get(leg)
-        if facts is None:
-            raise IndexMismatch(f"index '{self.name}': {missing_leg(self.manifest, leg)}")
-        return facts
-
     def rows(self, where: Where | None) -> NDArray[np.int64]:
         """Rows that pass a filter, ascending."""
         fields = self._filter(where)
         if fields is None:
             return np.arange(len(self))
         return np.array([record.id for record in self._store.find(self.collection, fields)], dtype=np.int64)
-
-    def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
-        """Return if this index may serve a graph with these `settings` and `legs` (see `require_match`)."""
-        require_match(self.manifest, settings, legs, name=self.name)
 
     def verify(self, *, progress: Progress = silent) -> None:
         """Count the points, and compare every document and file with its digest. Vectors are counted, not compared.
@@ -230,14 +171,14 @@ class ServerIndex:
 
         n, digest = self._store.count(self.collection), hashlib.sha256()
         if n != len(self):
-            raise self._damaged(f"{n:,} documents, {len(self):,} by its manifest")
+            raise damaged(self.name, f"{n:,} documents, {len(self):,} by its manifest")
         for row, line in self.documents.lines():
             digest.update(line)
             if row % 1000 == 0:
                 progress("check", row, n)
         progress("check", n, n)
         if digest.hexdigest() != self.manifest.files[LINES].sha256:
-            raise self._damaged("its documents are not as they were written")
+            raise damaged(self.name, "its documents are not as they were written")
         self._files.verify()
 
     def health(self, leg: str) -> list[str]:
@@ -251,32 +192,24 @@ class ServerIndex:
         needs = [need for leg in self.legs if leg in legs for need in leg_kind(leg).memory(self.facts(leg), 0)]
         return [need for need in needs if not need.mapped]
 
-    def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
-        """Name and revision of the models that queries on these legs need."""
-        return [model for leg in self.legs if leg in legs for model in leg_kind(leg).model_names(self.facts(leg))]
-
-    def release(self) -> None:
-        """Let go of the legs' weights; the next query loads them again."""
-        for leg in list(self._legs.values()):
-            leg.release()
-
     def close(self) -> None:
         """End the connection. Nothing more can be asked."""
         if self._closes:
             self._store.close()
         self._remove_folder()
 
-    def __len__(self) -> int:
-        return self.manifest.corpus.n_units
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Index '{self.name}': {len(self):,} units, {' and '.join(self.legs)}>"
+    def _open_leg(self, name: str, facts: Facts) -> Leg:
+        kind: ServerLegKind = SERVER_LEGS.get(name)()
+        return kind.open(
+            ServerOpening(
+                store=self._store,
+                collection=self.collection,
+                facts=facts,
+                n=len(self),
+                filter=self._filter,
+                file=self._files.read,
+            )
+        )
 
     def _filter(self, where: Where | None) -> Filter | None:
         """A filter over metadata as one over fields of points."""
@@ -284,14 +217,3 @@ class ServerIndex:
         if tree is None:
             return None
         return self._once("keys", lambda: Keys.read(self._files.read(KEYS))).filter(tree)
-
-    def _damaged(self, what: str) -> IndexProblem:
-        return IndexProblem(
-            f"index '{self.name}' is damaged: {what}. Build it again from its sources: rag index --index {self.name} --prune"
-        )
-
-    def _once(self, name: str, make: Callable[[], Part]) -> Part:
-        with self._locks.setdefault(name, threading.Lock()):
-            if name not in self._parts:
-                self._parts[name] = make()
-            return cast(Part, self._parts[name])

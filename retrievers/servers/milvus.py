@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,13 +13,22 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.errors import SpecError
 from rag.core.filters import Filter
 from rag.core.optional import need
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.milvus_filter import milvus_expression
-from retrievers.servers.store import MOST_HITS, CollectionStore, FieldKind, Form, Point, PointId, Record, Sparse
-from retrievers.servers.troubles import refused, require_place, too_old, unreachable
+from retrievers.servers.store import (
+    MOST_HITS,
+    MOST_WORDS,
+    CollectionStore,
+    FieldKind,
+    Form,
+    Point,
+    PointId,
+    Record,
+    Sparse,
+)
+from retrievers.servers.troubles import refused, require_dimension, require_place, require_version, unreachable
 
 PORT = 19530
 OLDEST = (2, 5)
@@ -35,7 +43,7 @@ _UNUSED = "unused"
 _WIDTH = 128
 """Neighbours that a search of a graph keeps in view, where no more are asked for."""
 
-_MOST_TEXT, _MOST_WORDS, _LONGEST_WORD = 65_535, 4_096, 64
+_MOST_TEXT, _LONGEST_WORD = 65_535, 64
 
 _NO_ALIAS = (1600, 100)
 """Codes of a server, and of Milvus Lite, that does not know a name."""
@@ -76,7 +84,7 @@ class MilvusStore(CollectionStore):
             raise unreachable(address, cause) from cause
         store = cls(client, address, timeout_s=timeout_s)
         try:
-            _require_version(address, version)
+            require_version(address, "Milvus", version, OLDEST)
         except BaseException:
             store.close()
             raise
@@ -110,7 +118,7 @@ class MilvusStore(CollectionStore):
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field(ID, DataType.INT64, is_primary=True)
         indexes = self._client.prepare_index_params()
-        words = {"element_type": DataType.VARCHAR, "max_length": _LONGEST_WORD, "max_capacity": _MOST_WORDS}
+        words = {"element_type": DataType.VARCHAR, "max_length": _LONGEST_WORD, "max_capacity": MOST_WORDS}
         kinds: dict[FieldKind, tuple[Any, dict[str, Any]]] = {
             "text": (DataType.VARCHAR, {"max_length": _MOST_TEXT}),
             "key": (DataType.VARCHAR, {"max_length": _LONGEST_WORD}),
@@ -176,7 +184,7 @@ class MilvusStore(CollectionStore):
         fields: Sequence[str] = (),
         exact: bool = True,
     ) -> list[list[Record]]:
-        self._require_dimension(collection, vector, queries.shape[1])
+        require_dimension(self._address, collection, self._columns(collection).dims, vector, queries)
         structure = self._structure(collection, vector)
         sign = -1.0 if structure.get("metric_type") == "L2" else 1.0
         params = {"params": {"ef": max(_WIDTH, k)}} if str(structure.get("index_type")).startswith("HNSW") else {}
@@ -241,17 +249,6 @@ class MilvusStore(CollectionStore):
         }
         batches = self._ask("search", lambda: self._client.search(collection, **asked))
         return [[_hit(hit, fields) for hit in batch] for batch in batches]
-
-    def _require_dimension(self, collection: str, vector: str, dim: int) -> None:
-        dims = self._columns(collection).dims
-        if vector not in dims:
-            known = ", ".join(dims) or "none"
-            raise SpecError(f"collection '{collection}' of '{self._address}' has no vector '{vector}'; it has {known}")
-        if dims[vector] != dim:
-            raise SpecError(
-                f"collection '{collection}' of '{self._address}': vector '{vector}' has {dims[vector]} numbers, and the "
-                f"encoder makes {dim}. Name the encoder that filled the collection"
-            )
 
     def _structure(self, collection: str, vector: str) -> Mapping[str, Any]:
         """How the vectors are arranged and measured."""
@@ -335,9 +332,3 @@ def _read(value: Any) -> Any:
         places = sorted(value)
         return Sparse(np.array(places, np.int64), np.array([value[place] for place in places], np.float32))
     return value
-
-
-def _require_version(address: ServerAddress, version: str) -> None:
-    numbers = re.match(r"v?(\d+)\.(\d+)", version)
-    if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST:
-        raise too_old(address, "Milvus", version, OLDEST)

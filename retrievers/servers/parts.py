@@ -8,8 +8,8 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 
-from rag.core.errors import IndexProblem
 from retrievers.servers.store import CollectionStore, Form, Point
+from retrievers.servers.troubles import damaged
 
 FORM = Form(fields={"part": "text"})
 
@@ -52,7 +52,7 @@ class Parts:
             table = json.loads(self._pieces([0]))
             self._table = {str(file): (int(first), int(n), str(sha)) for file, (first, n, sha) in table.items()}
         except (ValueError, TypeError, AttributeError) as cause:
-            raise self._damaged("its table of contents is not there") from cause
+            raise damaged(self._name, "its table of contents is not there") from cause
 
     def __contains__(self, file: object) -> bool:
         return file in self._table
@@ -67,15 +67,15 @@ class Parts:
             IndexProblem: it is absent, or damaged.
         """
         if file not in self._table:
-            raise self._damaged(f"{file} is not there")
+            raise damaged(self._name, f"{file} is not there")
         first, n, sha256 = self._table[file]
         try:
             packed = base64.b64decode(self._pieces(range(first, first + n)), validate=True)
             data = zlib.decompressobj().decompress(packed, _LARGEST)
         except (ValueError, zlib.error) as cause:
-            raise self._damaged(f"{file} cannot be read") from cause
+            raise damaged(self._name, f"{file} cannot be read") from cause
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise self._damaged(f"{file} is not as it was written")
+            raise damaged(self._name, f"{file} is not as it was written")
         return data
 
     def verify(self) -> None:
@@ -88,8 +88,3 @@ class Parts:
         if len(records) != len(ids):
             raise ValueError("pieces are missing")
         return "".join(records[id_].fields["part"] for id_ in ids)
-
-    def _damaged(self, what: str) -> IndexProblem:
-        return IndexProblem(
-            f"index '{self._name}' is damaged: {what}. Build it again from its sources: rag index --index {self._name} --prune"
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import warnings
 import weakref
@@ -15,13 +14,12 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.errors import SpecError
 from rag.core.filters import Filter
 from rag.core.optional import need
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.qdrant_filter import qdrant_filter
 from retrievers.servers.store import CollectionStore, Form, Point, PointId, Record, Sparse
-from retrievers.servers.troubles import refused, require_place, too_old, unreachable
+from retrievers.servers.troubles import refused, require_dimension, require_place, require_version, unreachable
 
 PORT = 6333
 OLDEST = (1, 10)
@@ -68,7 +66,7 @@ class QdrantStore(CollectionStore):
             raise unreachable(address, cause) from cause
         store = cls(client, address, release=client.close)
         try:
-            _require_version(address, version)
+            require_version(address, "Qdrant", version, OLDEST)
         except BaseException:
             store.close()
             raise
@@ -142,10 +140,12 @@ class QdrantStore(CollectionStore):
         fields: Sequence[str] = (),
         exact: bool = True,
     ) -> list[list[Record]]:
-        self._require_dimension(collection, vector, queries.shape[1])
+        forms = _named(self._form(collection).vectors)
+        dims = {name: int(form.size) for name, form in forms.items()}
+        require_dimension(self._address, collection, dims, vector, queries)
         asked = [query.tolist() for query in queries]
         found = self._search(collection, vector, asked, k=k, where=where, fields=fields, exact=exact)
-        if _named(self._form(collection).vectors)[vector].distance not in ("Euclid", "Manhattan"):
+        if forms[vector].distance not in ("Euclid", "Manhattan"):
             return found
         return [[replace(record, score=-record.score) for record in records] for records in found]
 
@@ -227,17 +227,6 @@ class QdrantStore(CollectionStore):
             self._forms[collection] = described.config.params
         return self._forms[collection]
 
-    def _require_dimension(self, collection: str, vector: str, dim: int) -> None:
-        dims = {name: int(form.size) for name, form in _named(self._form(collection).vectors).items()}
-        if vector not in dims:
-            known = ", ".join(map(repr, dims)) or "none"
-            raise SpecError(f"collection '{collection}' of '{self._address}' has no vector '{vector}'; it has {known}")
-        if dims[vector] != dim:
-            raise SpecError(
-                f"collection '{collection}' of '{self._address}': vector '{vector}' has {dims[vector]} numbers, and the "
-                f"encoder makes {dim}. Name the encoder that filled the collection"
-            )
-
     def _ask(self, what: str, ask: Callable[[], T]) -> T:
         from qdrant_client.http.exceptions import ApiException
 
@@ -313,9 +302,3 @@ def _read(vector: Any) -> Any:
         order = np.argsort(vector.indices)
         return Sparse(np.array(vector.indices, np.int64)[order], np.array(vector.values, np.float32)[order])
     return vector
-
-
-def _require_version(address: ServerAddress, version: str) -> None:
-    numbers = re.match(r"v?(\d+)\.(\d+)", version)
-    if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST:
-        raise too_old(address, "Qdrant", version, OLDEST)

@@ -22,6 +22,9 @@ FieldKind = Literal["text", "key", "words", "numbers"]
 """Text of at most 60,000 bytes; a short text, or a list of at most 4,096 of them, that filters look for; a flat object of
 floats."""
 
+MOST_WORDS = 4_096
+"""Texts of a list that filters look for."""
+
 MOST_HITS = 16_384
 """More than that no server here gives for one question."""
 

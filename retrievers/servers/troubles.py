@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from rag.core.errors import IndexProblem
+import re
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.errors import IndexProblem, SpecError
 from retrievers.servers.address import ServerAddress
 
 _MOST = 300
@@ -50,10 +56,42 @@ def refused(address: ServerAddress, what: str, cause: Exception) -> IndexProblem
     return IndexProblem(f"index '{address}': the server could not {what}: {said}")
 
 
-def too_old(address: ServerAddress, name: str, version: str, oldest: tuple[int, int]) -> IndexProblem:
-    """What is asked of it came later."""
+def require_version(address: ServerAddress, name: str, version: str, oldest: tuple[int, int]) -> None:
+    """Before anything is asked that came later.
+
+    Raises:
+        IndexProblem: the server is older.
+    """
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    if numbers and (int(numbers[1]), int(numbers[2])) < oldest:
+        raise IndexProblem(
+            f"index '{address}': {name} {version[:40]} is too old; ragline needs {oldest[0]}.{oldest[1]} or newer. "
+            "Upgrade the server"
+        )
+
+
+def require_dimension(
+    address: ServerAddress, collection: str, dims: Mapping[str, int], vector: str, queries: NDArray[np.float32]
+) -> None:
+    """Before vectors are searched. `dims`: of the collection's vectors, by name.
+
+    Raises:
+        SpecError: it has no such vector, or one of another length.
+    """
+    if vector not in dims:
+        known = ", ".join(map(repr, dims)) or "none"
+        raise SpecError(f"collection '{collection}' of '{address}' has no vector '{vector}'; it has {known}")
+    if dims[vector] != queries.shape[1]:
+        raise SpecError(
+            f"collection '{collection}' of '{address}': vector '{vector}' has {dims[vector]} numbers, and the encoder "
+            f"makes {queries.shape[1]}. Name the encoder that filled the collection"
+        )
+
+
+def damaged(index: str, what: str) -> IndexProblem:
+    """An index that is not as it was written. `what`: is wrong with it."""
     return IndexProblem(
-        f"index '{address}': {name} {version[:40]} is too old; ragline needs {oldest[0]}.{oldest[1]} or newer. Upgrade the server"
+        f"index '{index}' is damaged: {what}. Build it again from its sources: rag index --index {index} --prune"
     )
 
 

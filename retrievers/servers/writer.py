@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -169,8 +170,9 @@ class ServerWriter:
     def _remove_older(self, *, keep: Sequence[str | None]) -> None:
         """All generations but the new one, and the one before, which readers have open."""
         kept = {name for collection in keep if collection for name in (collection, f"{collection}{FILES}")}
+        generation = re.compile(rf"{self._address.collection}__[0-9a-f]{{16}}({FILES})?")  # not those of NAME__other
         for name in self._store.collections():
-            if name.startswith(f"{self._address.collection}__") and name not in kept:
+            if generation.fullmatch(name) and name not in kept:
                 self._store.drop(name)
 
     def _forget_a_draft_of_something_else(self) -> None:

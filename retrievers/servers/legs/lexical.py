@@ -22,6 +22,7 @@ from retrievers.legs.protocol import Sections
 from retrievers.servers.hits import as_batch, best_of
 from retrievers.servers.legs.protocol import ServerLegKind, ServerOpening, Upload
 from retrievers.servers.store import Record, Sparse
+from retrievers.stores.hits import nothing_found
 
 if TYPE_CHECKING:
     from retrievers.analysis import Analyzer
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 VOCABULARY, FREQUENCIES, FLOOR = "lexical/vocabulary.json", "lexical/frequencies.npy", "lexical/floor.npy"
 
 NOWHERE = 2**31 - 1
-"""A place that no term has: of documents without any term, as Milvus takes no empty vector."""
+"""A place that no term has: of documents without any term, as Milvus takes no empty vector (`sparse_row`)."""
 
 
 class ServerLexicalKind(ServerLegKind):
@@ -61,7 +62,7 @@ class ServerLexicalKind(ServerLegKind):
 
         def vectors(first: int, last: int) -> list[Sparse]:
             spans = [slice(int(starts[row]), int(starts[row + 1])) for row in range(first, last)]
-            return [_sparse(terms[span], values[span]) for span in spans]
+            return [sparse_row(terms[span], values[span]) for span in spans]
 
         files = {
             VOCABULARY: lambda: json.dumps(own.vocabulary).encode(),
@@ -132,8 +133,7 @@ class ServerLexical:
             chosen = [vectors[asked[number]] for number in numbers]
             return opening.store.heaviest(opening.collection, name, chosen, k=depth, where=fields)
 
-        rows = np.full((len(queries), k), -1, dtype=np.int32)
-        scores = np.zeros((len(queries), k), dtype=np.float32)
+        rows, scores = nothing_found(len(queries), k)
         if asked:
             rows[asked], scores[asked] = as_batch(best_of(len(asked), ask, k=k), k=k, nothing=0.0)
         if self._floor is not None:
@@ -186,7 +186,8 @@ class ServerLexical:
         return _array(self._opening.file(FLOOR))
 
 
-def _sparse(places: NDArray[Any], weights: NDArray[Any]) -> Sparse:
+def sparse_row(places: NDArray[Any], weights: NDArray[Any]) -> Sparse:
+    """The vector of a document, which is never empty."""
     if not len(places):
         return Sparse(np.array([NOWHERE]), np.ones(1, np.float32))
     return Sparse(places, weights)

@@ -12,7 +12,7 @@ from rag.core.types import Where
 from retrievers.legs.sparse.kind import WeighedTerms
 from retrievers.servers.ahead import ReadAhead
 from retrievers.servers.hits import best_of
-from retrievers.servers.legs.lexical import NOWHERE
+from retrievers.servers.legs.lexical import NOWHERE, sparse_row
 from retrievers.servers.legs.protocol import ServerLegKind, ServerOpening, Upload
 from retrievers.servers.store import Record, Sparse
 from retrievers.stores.computed import Row
@@ -33,12 +33,7 @@ class ServerSparseKind(ServerLegKind):
     def upload(self, leg: LocalSparse) -> Upload:
         def vectors(first: int, last: int) -> list[Sparse]:
             rows = (leg.row(row) for row in range(first, last))
-            return [
-                Sparse(row["tokens"], row["weights"])
-                if len(row["tokens"])
-                else Sparse(np.array([NOWHERE]), np.ones(1, np.float32))
-                for row in rows
-            ]
+            return [sparse_row(row["tokens"], row["weights"]) for row in rows]
 
         return Upload(vectors=vectors)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retrievers.index import STORES
 from retrievers.servers.address import ServerAddress
+from retrievers.servers.index import connect
 from retrievers.servers.store import CollectionStore
 
 Addresses = Callable[[str], str]
@@ -24,7 +24,6 @@ def addresses(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def store(addresses: Addresses) -> Iterator[CollectionStore]:
-    address = ServerAddress.parse(addresses("any"))
-    opened: CollectionStore = STORES.get(address.scheme).connect(address, create=True)
+    opened = connect(ServerAddress.parse(addresses("any")), create=True)
     yield opened
     opened.close()

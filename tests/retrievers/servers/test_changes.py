@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.servers import writer
 from retrievers.servers.address import ServerAddress
+from retrievers.servers.index import connect
 from retrievers.servers.parts import FORM
 from retrievers.servers.store import CollectionStore, Point
 from tests.retrievers.servers.conftest import Addresses
@@ -77,7 +79,7 @@ def ids(address: str) -> list[str]:
 
 def names(address: str) -> list[str]:
     parsed = ServerAddress.parse(address)
-    store: CollectionStore = STORES.get(parsed.scheme).connect(parsed)
+    store = connect(parsed)
     try:
         return sorted(name for name in store.collections() if name.startswith(f"{parsed.collection}__"))
     finally:
@@ -137,6 +139,15 @@ def test_a_reader_keeps_its_generation_and_is_told_of_the_next(
     assert len(names(address)) == 4  # two generations, each with its files
 
 
+def test_an_index_whose_name_begins_with_that_of_another_is_left_alone(texts: Path, address: str) -> None:
+    other = f"{address}__other"
+    build_index(texts, other, legs=("lexical",))
+    for n in range(2):
+        (texts / f"more{n}.md").write_text(f"Another note, number {n}.")
+        build_index(texts, address, legs=("lexical",))
+    assert len(ids(other)) == 6
+
+
 @pytest.mark.parametrize("step", ["create", "put", "finish", "switch"])
 def test_a_killed_upload_leaves_readers_what_they_had_and_is_gone_on_with(
     step: str,
@@ -177,6 +188,28 @@ def test_a_killed_upload_leaves_readers_what_they_had_and_is_gone_on_with(
     assert len(names(address)) == 4
 
 
+def test_of_what_a_killed_upload_sent_the_last_points_alone_are_sent_again(
+    texts: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "AT_ONCE", 2)
+    kind = STORES.get(ServerAddress.parse(address).scheme)
+    put = kind.put
+    sent: list[list[int]] = []
+
+    def noted(self: CollectionStore, collection: str, points: Sequence[Point]) -> None:
+        sent.append([point.id for point in points])
+        if sent == [[0, 1], [2, 3], [4, 5]]:
+            raise KeyboardInterrupt
+        put(self, collection, points)
+
+    monkeypatch.setattr(kind, "put", noted)
+    with pytest.raises(KeyboardInterrupt):
+        build_index(texts, address, legs=("lexical",))
+    build_index(texts, address)
+    assert sent[3:5] == [[2, 3], [4, 5]]
+    assert len(ids(address)) == 6
+
+
 def test_a_first_upload_that_was_killed_is_gone_on_with(
     texts: Path, address: str, settings: IndexSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +235,7 @@ def test_of_two_builders_the_second_to_finish_takes_nothing_away(
     send = writer.ServerWriter._send
 
     parsed = ServerAddress.parse(address)
-    store: CollectionStore = STORES.get(parsed.scheme).connect(parsed)
+    store = connect(parsed)
     other = f"{parsed.collection}__other"
     store.create(other, FORM)
 
@@ -242,7 +275,7 @@ def test_a_draft_of_an_earlier_state_is_thrown_away(
 def test_a_damaged_index_is_built_anew_with_prune(texts: Path, address: str, settings: IndexSettings) -> None:
     build(texts, address, settings)
     parsed = ServerAddress.parse(address)
-    store: CollectionStore = STORES.get(parsed.scheme).connect(parsed)
+    store = connect(parsed)
     collection = store.target(parsed.collection)
     assert collection is not None
     [record] = store.get(f"{collection}_files", [0], fields=["part"])

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 
 from rag.core.errors import SpecError
 from rag.core.filters import Filter, matches, parse_where
-from retrievers.index import STORES
 from retrievers.servers import fields
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.fields import SPANS, WORDS, Keys
+from retrievers.servers.index import connect
 from retrievers.servers.store import CollectionStore, Form, Point
 from tests.rag.random_filters import filters, random_metadata
 from tests.retrievers.servers.conftest import Addresses
@@ -32,8 +32,7 @@ def kept() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def filled(addresses: Addresses, kept: list[dict[str, Any]]) -> Iterator[tuple[CollectionStore, Keys]]:
-    address = ServerAddress.parse(addresses("filled"))
-    store: CollectionStore = STORES.get(address.scheme).connect(address, create=True)
+    store = connect(ServerAddress.parse(addresses("filled")), create=True)
     keys = Keys.read(Keys.of(kept).written())
     store.create("filled", Form(fields={WORDS: "words", SPANS: "numbers"}, dense={"v": 2}))
     vector = {"v": np.ones(2, np.float32)}
@@ -75,4 +74,10 @@ def test_a_document_of_too_many_values_is_named() -> None:
     with pytest.raises(
         SpecError, match=r"document 'd1' has 5,001 values in its metadata.*keep this index in a directory"
     ):
+        Keys.of([metadata]).fields(metadata, doc_id="d1")
+
+
+def test_a_document_of_numbers_under_too_many_keys_is_named() -> None:
+    metadata = {f"k{n}": n for n in range(600)}
+    with pytest.raises(SpecError, match=r"document 'd1' has numbers or dates under too many keys.*1,200 bounds"):
         Keys.of([metadata]).fields(metadata, doc_id="d1")

@@ -26,24 +26,11 @@ from retrievers.servers.index import ServerIndex
 from retrievers.sparse import SparseRetriever
 from tests.rag.random_filters import random_metadata
 from tests.retrievers.servers.conftest import Addresses
+from tests.retrievers.test_filters_on_legs import WORDS
 from tests.small_legs import SmallModels
 
 N = 60
 LEGS = ("lexical", "dense", "sparse")
-WORDS = [
-    "paid",
-    "leave",
-    "frame",
-    "fork",
-    "warranty",
-    "journey",
-    "laptop",
-    "officer",
-    "grinder",
-    "wheel",
-    "stand",
-    "euros",
-]
 QUERIES = [
     Query(qid=str(n), text=text) for n, text in enumerate(["paid leave", "a fork and a wheel", "laptop euros euros"])
 ]

@@ -198,6 +198,12 @@ def test_an_address_that_is_none_is_explained_without_its_key(address: str, said
     assert "s3cret" not in str(caught.value)
 
 
+def test_an_address_is_read_again_as_it_was() -> None:
+    address = ServerAddress.parse("milvus+lite:///data/a%2541 b/x.db/notes")
+    assert address.place == "/data/a%41 b/x.db"
+    assert ServerAddress.parse(str(address)) == address
+
+
 def test_a_key_goes_to_the_server_that_the_operator_names_and_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILVUS_TOKEN", "root:secret")
     monkeypatch.setenv("RAGLINE_API_KEYS", "MILVUS_TOKEN=https://vectors.example:19530")

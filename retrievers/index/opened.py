@@ -1,0 +1,106 @@
+"""What an open generation of an index says by its manifest, and how its pieces are opened, wherever they are."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, TypeVar, cast
+
+from rag.core.errors import IndexMismatch
+from retrievers.index.manifest import Manifest
+from retrievers.index.matching import missing_leg, require_match
+from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.legs.protocol import Facts, Leg
+
+Opened = TypeVar("Opened")
+
+
+class OpenedIndex(ABC):
+    """A manifest, and what was opened by it: each piece when it is first asked for, and once. Threads may share it."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._opened: dict[str, Any] = {}
+        self._locks: dict[str, threading.Lock] = {}
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def _open_leg(self, name: str, facts: Facts) -> Leg: ...
+
+    @property
+    def identity(self) -> str:
+        """See `Manifest.identity`."""
+        return self.manifest.identity
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        """Names of its legs, in the order of building."""
+        return tuple(self.manifest.legs)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of content that documents hold beside text."""
+        return frozenset(self.manifest.corpus.kinds)
+
+    def leg(self, name: str) -> Any:
+        """A leg, opened once.
+
+        Raises:
+            IndexMismatch: the index has none of this name.
+        """
+        facts = self.facts(name)
+        return self._once(_leg(name), lambda: self._open_leg(name, facts))
+
+    def facts(self, leg: str) -> Mapping[str, Any]:
+        """What the leg was built with.
+
+        Raises:
+            IndexMismatch: the index has none of this name.
+        """
+        facts = self.manifest.legs.get(leg)
+        if facts is None:
+            raise IndexMismatch(f"index '{self.name}': {missing_leg(self.manifest, leg)}")
+        return facts
+
+    def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
+        """Return if this index may serve a graph with these `settings` and `legs` (see `require_match`)."""
+        require_match(self.manifest, settings, legs, name=self.name)
+
+    def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
+        """Name and revision of the models that queries on these legs need."""
+        return [model for leg in self.legs if leg in legs for model in leg_kind(leg).model_names(self.facts(leg))]
+
+    def release(self) -> None:
+        """Let go of the legs' weights; the next query loads them again."""
+        for name in map(_leg, self.legs):
+            if name in self._opened:
+                self._opened[name].release()
+
+    def __len__(self) -> int:
+        return self.manifest.corpus.n_units
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Index '{self.name}': {len(self):,} units, {' and '.join(self.legs)}>"
+
+    def _once(self, name: str, make: Callable[[], Opened]) -> Opened:
+        with self._locks.setdefault(name, threading.Lock()):
+            if name not in self._opened:
+                self._opened[name] = make()
+            return cast(Opened, self._opened[name])
+
+
+def _leg(name: str) -> str:
+    return f"leg {name}"
