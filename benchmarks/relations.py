@@ -8,7 +8,7 @@
 
 Every result is a line in a work file, so a run that was stopped goes on where it was. Exact: the label with its direction;
 type: without it; micro F1 leaves out Other, as the task does. Released outputs are in the data folder. The model runs in
-vLLM, so this wants its Python.
+transformers, which reads a prompt once for all its labels.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.relations [WAY ...] [--n 200] [--model NAME]
 """
@@ -24,12 +24,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import vllm
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.label import LabelGenerator
+from generators.llm.transformers import TransformersLLM
 from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
@@ -121,7 +121,7 @@ def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str
             work.add(_line(way, "no model", item, told, tokens=0, seconds=0.0))
     if not asking:
         return
-    llm = vllm(model)
+    llm = TransformersLLM(model=model)
     generator = LabelGenerator(
         llm=llm, labels=labels, prompt="label_relation", text_field="marked", examples=DEPTH, max_words=120
     )
@@ -133,7 +133,6 @@ def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str
                 cost = answer.usage
                 work.add(_line(way, model, item, answer.text, tokens=cost.prompt_tokens, seconds=cost.seconds))
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
-    llm.close()
 
 
 def _line(way: str, model: str, item: Item, told: str, *, tokens: int, seconds: float) -> Line:
