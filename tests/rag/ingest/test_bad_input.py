@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 import zipfile
@@ -17,7 +18,7 @@ import docx
 import pytest
 
 from rag.core.errors import IngestError
-from rag.ingest import Limits, Problem, Reader, SourceFile, discover, read
+from rag.ingest import Limits, Problem, Reader, SourceFile, discover, read, worker
 from rag.ingest.worker import serve
 
 At = Callable[..., SourceFile]
@@ -252,6 +253,17 @@ def test_the_worker_answers_every_request_in_order(tmp_path: Path) -> None:
     assert good["notes"] == [["1 control characters removed", False]]
     assert "FileNotFoundError" in missing["error"]
     assert broken["error"].startswith("the pdf parser gave up")
+
+
+def test_an_error_of_a_parser_that_starves_is_told_as_one_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.pdf").write_bytes(b"%PDF-1.4 broken")
+    request = {"parser": "pdf", "path": str(tmp_path / "b.pdf"), "name": "b.pdf", "layout": "file"}
+    answers = io.StringIO()
+    monkeypatch.setattr(worker, "_LITTLE", sys.maxsize)
+    serve(io.StringIO(json.dumps({**request, "limits": {}, "seconds": 5}) + "\n"), answers)
+    assert json.loads(answers.getvalue()) == {"memory": True}
 
 
 @pytest.mark.parametrize(
