@@ -99,6 +99,8 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
     """Settings and legs of the graph that is named; without one those of the index that is there, or of the usual graph."""
     settings: IndexSettings | None = None
     legs: Sequence[str] | None = None
+    asked = {"ocr": given.ocr, "access": given.access_key, "own_statistics": given.own_statistics}
+    reading = {name: value for name, value in asked.items() if value}
     if given.graph is not None or not index_exists(given.index):
         spec = load_spec(given.graph or USUAL_GRAPH)
         checked = check(spec)
@@ -107,15 +109,12 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
         if not checked.legs:
             raise SpecError(f"{spec.source.name} searches nothing, so there is no index to build for it")
         settings, legs = spec.graph.index, checked.legs
-    elif given.language or given.ocr or given.access_key:
+    elif given.language or reading:
         settings = index_settings(given.index)
     if given.language and settings is not None:
         settings = in_language(settings, given.language)
-    if given.ocr and settings is not None:
-        settings = settings.model_copy(update={"reading": settings.reading.model_copy(update={"ocr": True})})
-    if given.access_key and settings is not None:
-        reading = settings.reading.model_copy(update={"access": given.access_key})
-        settings = settings.model_copy(update={"reading": reading})
+    if reading and settings is not None:
+        settings = settings.model_copy(update={"reading": settings.reading.model_copy(update=reading)})
     return settings, legs
 
 

@@ -101,6 +101,8 @@ def parser() -> ArgumentParser:
     index.add_argument("--labels", metavar="FILE", help=labels_help)
     access_help = "key of the documents' metadata that says who may read them"
     index.add_argument("--access-key", metavar="KEY", help=access_help)
+    own_help = "score words for whoever asks as if there were nothing but what they may read; the index keeps to it"
+    index.add_argument("--own-statistics", action="store_true", help=own_help)
     index.add_argument(
         "--states",
         action="store_true",

@@ -23,6 +23,7 @@ from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
 from retrievers.index.manifest import Manifest
+from retrievers.index.own_statistics import require_apart
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Holding, SourceRecord, together, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
@@ -118,6 +119,7 @@ class Build:
                     "was built for, or none; or --prune, to drop the leg"
                 )
             place.require(settings, legs)
+            require_apart(settings, legs, name=str(place.address))
             return self._run(new, before, settings, legs)
 
     def _run(self, new: Building, before: Past, settings: IndexSettings, legs: tuple[str, ...]) -> IndexReport:
@@ -175,10 +177,13 @@ class Build:
 
     def _with_access(self, settings: IndexSettings, before: Past) -> IndexSettings:
         """Settings under which an index whose documents carry labels stays one, whatever graph it is built for."""
-        key = settings.reading.access or before.access or (None if self._labels is None else ACCESS_KEY)
-        if key == settings.reading.access:
+        reading = settings.reading
+        key = reading.access or before.access or (None if self._labels is None else ACCESS_KEY)
+        own = reading.own_statistics or before.own_statistics
+        if (key, own) == (reading.access, reading.own_statistics):
             return settings
-        return settings.model_copy(update={"reading": settings.reading.model_copy(update={"access": key})})
+        kept = reading.model_copy(update={"access": key, "own_statistics": own})
+        return settings.model_copy(update={"reading": kept})
 
     def _access(
         self, documents: Documents, key: str | None, previous: BuiltIndex | None

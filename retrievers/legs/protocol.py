@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,17 @@ READS = "reads"
 
 Mask = Callable[[Where | None], NDArray[np.bool_] | None]
 """A filter -> bool [n rows], the rows that may be hits; None for no filter."""
+
+
+class ReadableRows(NamedTuple):
+    """What somebody may read. `labels`: names the set of labels that let them in. `rows`: bool [n rows], not to be changed."""
+
+    labels: bytes
+    rows: NDArray[np.bool_]
+
+
+Readable = Callable[[Where | None], ReadableRows]
+"""A filter -> what whoever asks by it may read; what else the filter says does not count."""
 
 
 class Sections(Protocol):
@@ -141,21 +152,26 @@ class LegMaker(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """A leg on disk. `folder`: its own, every file as it was written."""
+    """A leg on disk. `folder`: its own, every file as it was written.
+
+    `readable`: given where whoever asks has statistics of their own (`KeepsApart`).
+    """
 
     folder: Path
     facts: Facts
     mask: Mask
+    readable: Readable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainOpening:
-    """A leg that lies in several parts. `parts`: folder and facts in each; `facts`: of the whole."""
+    """A leg that lies in several parts. `parts`: folder and facts in each; `facts`: of the whole. `readable`: as above."""
 
     parts: Sequence[tuple[Path, Facts]]
     rows: ChainRows
     facts: Facts
     mask: Mask
+    readable: Readable | None = None
 
     @property
     def folders(self) -> list[Path]:
@@ -250,6 +266,15 @@ class Chains(Protocol):
         Raises:
             IndexProblem: a file is damaged, or is not what the facts say.
         """
+        ...
+
+
+@runtime_checkable
+class KeepsApart(Protocol):
+    """A kind of leg that can score for somebody as if there were nothing but what they may read."""
+
+    def why_together(self, settings: Sections) -> str:
+        """Why a leg with these settings cannot: what of it depends on all documents. Empty where it can."""
         ...
 
 

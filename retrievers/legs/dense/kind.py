@@ -70,6 +70,14 @@ class DenseKind(LegKind):
 
         return LocalDense(DenseLeg.open(opening.folder, opening.facts), opening.facts, opening.mask)
 
+    def why_together(self, settings: Sections) -> str:
+        from retrievers.stores import STRUCTURES
+
+        dense = cast(DenseSettings, settings.section("dense"))
+        if STRUCTURES.get(dense.structure)().exact(dense.storage):
+            return ""
+        return f"vectors as {dense.structure}, {dense.storage} are laid out by all of them; choose flat and float32"
+
     def chains(self, facts: Facts) -> bool:
         from retrievers.legs.dense.leg import DenseLeg
 

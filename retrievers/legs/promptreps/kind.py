@@ -47,6 +47,9 @@ class PromptRepsKind(ModelLegKind):
         units, sums = _read(opening.folder, opening.facts)
         return LocalPromptReps(units.dense, units, sums, opening.facts, opening.mask)
 
+    def why_together(self, settings: Sections) -> str:
+        return ""
+
     def chains(self, facts: Facts) -> bool:
         return bool(facts.get("postings"))
 

@@ -51,6 +51,9 @@ class SparseKind(ModelLegKind):
     def open(self, opening: Opening) -> LocalSparse:
         return LocalSparse(*_read(opening.folder, opening.facts), opening.facts, opening.mask)
 
+    def why_together(self, settings: Sections) -> str:
+        return ""
+
     def chains(self, facts: Facts) -> bool:
         return True
 
