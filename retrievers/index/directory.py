@@ -27,6 +27,7 @@ from retrievers.index.settings import leg_kind
 from retrievers.index.sources import SOURCES
 from retrievers.index.versions import VersionTable
 from retrievers.legs.protocol import Facts, Leg, ReadableRows
+from retrievers.stores.kept import Kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,7 @@ class LocalIndex(OpenedIndex):
         super().__init__(manifest)
         self.path, self.stored = path, parts
         self._held, self._files = held, files
+        self._groups = Kept["NearDuplicates"](KEPT_BYTES, lambda groups: groups.n_bytes)
         self._last_mask: tuple[Filter | None, NDArray[np.bool_] | None] | None = None
 
     @classmethod
@@ -108,10 +110,15 @@ class LocalIndex(OpenedIndex):
         """All units, by row."""
         return self._once("documents", lambda: self.stored.documents)
 
-    @property
-    def near_duplicates(self) -> NearDuplicates:
-        """Which units say nearly the same. An index from before this was kept has none until it is built again."""
-        return self._once("near-duplicates", lambda: self.stored.near_duplicates(self.documents))
+    def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
+        """Which units say nearly the same; where whoever asks has statistics of their own, of those that they may read.
+
+        An index from before this was kept has none until it is built again.
+        """
+        if not self._keeps_apart:
+            return self._once("near-duplicates", lambda: self.stored.near_duplicates(self.documents))
+        labels, rows = self._readable(where)
+        return self._groups.get(labels, lambda: self.stored.near_duplicates(self.documents, rows))
 
     @property
     def access(self) -> AccessTable | None:

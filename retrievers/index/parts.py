@@ -148,10 +148,15 @@ class Parts:
             [read_keys(part.checked(KEYS) / KEYS, n=part.manifest.corpus.n_units) for part in self.parts]
         )
 
-    def near_duplicates(self, documents: StoredDocuments) -> NearDuplicates:
-        """Which of its documents say nearly the same. Of one part that was noted; of several it is looked up now."""
-        if not self.whole:
-            return NearDuplicates(near_duplicates(documents, self.keys()))
+    def near_duplicates(self, documents: StoredDocuments, among: NDArray[np.bool_] | None = None) -> NearDuplicates:
+        """Which of its documents say nearly the same. Of one part that was noted; of several it is looked up now.
+
+        Args:
+            among: bool [n], the documents that count, as if there were no others; this is looked up now.
+        """
+        if among is not None or not self.whole:
+            rows = None if among is None else np.flatnonzero(among).astype(np.int32)
+            return NearDuplicates(near_duplicates(documents, self.keys(), rows))
         [part] = self.parts
         if DUPLICATES not in part.manifest.files:
             return NearDuplicates.none()

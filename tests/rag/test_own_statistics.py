@@ -25,6 +25,7 @@ from rag.mcp.server import create_server
 from rag.pipeline import load_pipeline
 from rag.pipeline.pipeline import Pipeline
 from rag.stages.reformulate.rm3 import RM3Reformulator
+from rerankers.distinct import DistinctReranker
 from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.joined import joined_address
@@ -195,6 +196,22 @@ def test_what_may_not_be_read_says_nothing_of_what_is_replaced(tmp_path: Path, o
         for asker, left_out in ((NOBODY, [*hidden, "draft"]), (ANN, ["old", "draft"])):
             [ranking] = retriever.retrieve([Query(qid="q", text="apple", where=asked_by(asker))], k=9)
             assert set(ranking.doc_ids) == acls.keys() - set(left_out)
+
+
+def test_what_is_alike_by_way_of_what_may_not_be_read_is_not_folded(tmp_path: Path) -> None:
+    words = [f"word{number}" for number in range(60)]
+    texts = {"secret": " ".join(words), "a": " ".join(words[:-6]), "b": " ".join(words[6:])}
+    acls = {"secret": OF_ANN, "a": PUBLIC, "b": PUBLIC}
+    with LocalIndex.open(built(tmp_path, records_of(texts, **acls))) as index:
+        rankings = [
+            Ranking(query=query, hits=BM25Retriever(index=index).retrieve([query], k=9)[0].hits)
+            for query in (Query(qid="q", text="word30", where=asked_by(asker)) for asker in (NOBODY, ANN))
+        ]
+        for ranking, n, duplicates in zip(
+            DistinctReranker(index=index).rerank(rankings, k=9), (2, 1), (None, 2), strict=True
+        ):
+            assert len(ranking.hits) == n
+            assert ranking.hits[0].document.metadata.get("duplicates") == duplicates
 
 
 # --- at every door ---
