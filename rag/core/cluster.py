@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from rag.core.errors import SpecError
@@ -38,7 +39,7 @@ class Cluster:
     gpus: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.actors < 1 or self.cpus < 1 or self.gpus < 0:
+        if self.actors < 1 or self.cpus < 1 or not 0 <= self.gpus < inf:
             raise SpecError(
                 f"a cluster works with at least 1 actor of at least 1 processor and 0 GPUs, got {self.actors} of "
                 f"{self.cpus} and {self.gpus:g}"
