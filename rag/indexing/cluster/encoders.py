@@ -90,9 +90,9 @@ class OnCluster:
 
 def _require_room(ray: Any, cluster: Cluster) -> None:
     """Raise SpecError unless an actor has room on some node; Ray would wait for one without a word."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes: list[dict[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(node.get("CPU", 0) >= cluster.cpus and node.get("GPU", 0) >= cluster.gpus for node in nodes):
-        largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+        largest: dict[str, float] = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
         raise SpecError(
             f"rag index --ray: an actor takes {cluster.cpus} processors and {cluster.gpus:g} GPUs, and no node of "
             f"'{cluster.address}' has them; the largest has {largest.get('CPU', 0):g} and {largest.get('GPU', 0):g}"
