@@ -7,6 +7,7 @@ from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import NoReturn
 
+from rag.cli.cluster_parser import add_options as add_cluster_options
 from rag.cli.console import plain
 from rag.cli.lab_parser import add_actions
 from rag.cli.options import (
@@ -111,6 +112,7 @@ def parser() -> ArgumentParser:
     watch_help = "go on: whenever files of the sources change, bring the index up to date (needs ragline[watch])"
     index.add_argument("--watch", action="store_true", help=watch_help)
     index.add_argument("--json", action="store_true", help="print one JSON document")
+    add_cluster_options(index)
     add_shadow_options(index)
 
     add = command("add", "documents of JSON lines -> an index, without reading what it has")

@@ -16,6 +16,7 @@ from rag.core.memory import Need
 from rag.core.progress import Progress
 from rag.core.types import Where
 from retrievers.stores.chain_rows import ChainRows
+from retrievers.stores.computed import Apply, Compute, in_this_process
 
 MADE_BY = "encoder"
 """The fact that says what made a leg: `LegMaker.describe` of the time."""
@@ -96,7 +97,7 @@ class Job:
     `texts`: a row each; where the maker reads more than text, with what it reads beside it (`rag.core.contents.TextWith`).
     `languages`: of each row what its metadata says, an ISO 639 code; empty where it says none. Read when it is asked for.
     `folder`: the leg's own, empty. `work`: kept while the build is not complete, so that a killed one goes on where it
-    stopped; other legs have theirs.
+    stopped; other legs have theirs. `apply`: where a model reads blocks of texts, for kinds that are `Encodes`.
     """
 
     texts: Sequence[str]
@@ -105,6 +106,7 @@ class Job:
     work: Path
     before: Before | None
     progress: Progress
+    apply: Apply = in_this_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +252,20 @@ class LegKind(Protocol):
             RagError: it is not.
         """
         return []
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A kind of leg whose model reads blocks of texts, each by itself, so that other processes can do it."""
+
+    def block_encoder(self, made_by: Facts) -> Compute:
+        """What `LegMaker.describe` gave -> what that maker computes of a block of texts. Weights load at the first one.
+
+        Raises:
+            IndexMismatch: the model's files here are not those described; names both sides.
+            MissingModel: the model is not here and cannot be fetched.
+        """
+        ...
 
 
 @runtime_checkable
