@@ -106,6 +106,10 @@ SMALL = {
         *["--lines", "runs/risk_smoke.jsonl"],
     ],
     "million": ["words", "--passages", "300", "--queries", "4", "--work", "runs/million_smoke"],
+    "million_vectors": [
+        *["all-minilm-l6-v2", "--passages", "300", "--queries", "4"],
+        *["--work", "runs/million_smoke"],
+    ],
     "index_changes": ["--passages", "400", "--changes", "20", "--rounds", "1"],
     "index_servers": ["adi", "--limit", "4"],
     "serve_load": ["--requests", "2", "--clients", "2"],

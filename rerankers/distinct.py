@@ -33,10 +33,11 @@ class DistinctReranker:
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """The same order without the worse of each group, at most `k` hits. Outcome counts: hits `folded`."""
         require_k(k, by="rerank.distinct")
-        known = self._index.near_duplicates if isinstance(self._index, KnowsDuplicates) else NearDuplicates.none()
-        return [self._distinct(ranking, known, k) for ranking in rankings]
+        return [self._distinct(ranking, k) for ranking in rankings]
 
-    def _distinct(self, ranking: Ranking, known: NearDuplicates, k: int) -> Ranking:
+    def _distinct(self, ranking: Ranking, k: int) -> Ranking:
+        index, where = self._index, ranking.query.where
+        known = index.near_duplicates(where) if isinstance(index, KnowsDuplicates) else NearDuplicates.none()
         hits: list[ScoredDocument] = []
         kept: set[int] = set()
         folded = 0

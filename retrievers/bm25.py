@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rag.core.filters import Filter, WhereData, newest_of, scope_of
+from rag.core.filters import Filter, WhereData, both, newest_of, scope_of
 from rag.core.ranking import ranked, require_k
 from rag.core.types import Outcome, Query, Ranking, ScoredDocument, ScorePart
 from rag.core.versions import VersionsData
@@ -82,9 +82,10 @@ class BM25Retriever:
             KeyError: a hit is of another index.
         """
         terms = self._terms(query)
-        return [self._parts(terms, self._index.documents.row(hit.doc_id)) for hit in hits]
+        rows = [self._index.documents.row(hit.doc_id) for hit in hits]
+        return [self._parts(terms, row, both(self._where, query.where)) for row in rows]
 
-    def _parts(self, terms: Mapping[str, float], row: int) -> list[ScorePart]:
+    def _parts(self, terms: Mapping[str, float], row: int, where: Filter | None) -> list[ScorePart]:
         asked = {term: weight for term, weight in terms.items() if weight}
         parts = [
             ScorePart(
@@ -93,7 +94,7 @@ class BM25Retriever:
                 score=terms[term] * impact,
                 how=f"{terms[term]:.3g} x {impact:.4g}" if terms[term] != 1 else "",
             )
-            for term, impact, there in lexical(self._index).impacts(asked, row)
+            for term, impact, there in lexical(self._index).impacts(asked, row, where=where)
         ]
         return sorted(parts, key=lambda part: (-part.score, part.of_query))
 

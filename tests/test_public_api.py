@@ -25,6 +25,7 @@ DEEP_IMPORTS = {
     "rag.cli": ["main"],
     "rag.cli.ask": ["show_answer"],
     "rag.cli.progress": ["progress_bar"],
+    "rag.core.cluster": ["Cluster"],
     "rag.core.in_step": ["Ask", "answered", "tagged", "together"],
     "rag.filters": ["OPERATORS", "Operator", "matches", "parse_where"],
     "rag.mcp.server": ["create_server"],

@@ -9,9 +9,6 @@ code on it.
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -21,9 +18,9 @@ from typing import Any
 
 from rag.batch.done import BatchDone, batch_done
 from rag.batch.pools import POOLS, advanced, begun, lightened, pools_of
+from rag.core.cluster import Cluster, connected, last_line, require_cluster
 from rag.core.errors import IndexMismatch, SpecError, StageError
 from rag.core.node import BoundNode
-from rag.core.optional import need
 from rag.core.plugins import load_plugin, loaded_plugins
 from rag.core.report import RunResult
 from rag.core.types import Query
@@ -31,22 +28,8 @@ from rag.graph.run import NOT_AN_ITEMS_FAULT
 from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 
-LOCAL = "local"
 WINDOW = 2000
 """Batches that Ray is given at a time. Actors begin anew with each window, so it is long beside the loading of a model."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """Where to run: `address` of a Ray cluster, or "local" for one that is started here and ends with the run.
-
-    `actors`: most actors of each pool. `gpus`: of each actor that reranks or generates; Ray hides from an actor the GPUs
-    that it did not ask for. On other machines the paths of index, models and prompts must lead to the same files.
-    """
-
-    address: str = LOCAL
-    actors: int = 1
-    gpus: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +56,7 @@ def through_ray(
         SpecError, MissingModel, IndexProblem, ...: as of a run on this machine; the first one ends the run.
         StageError: an actor or the cluster broke down for good.
     """
-    need("ray", by="rag batch --ray", extra="ray")
-    _require_reachable(cluster.address)
+    require_cluster(cluster, by="rag batch --ray")
     index = None if pipeline.index is None else pipeline.index.address
     job = _Job(
         graph=pipeline.spec.graph.model_dump(mode="json", by_alias=True),
@@ -92,7 +74,7 @@ def through_ray(
                     for row in rows:
                         yield _opened(row)
         except ray.exceptions.RayError as error:
-            raise StageError(f"rag batch --ray: the cluster gave up: {_last_line(error)}") from error
+            raise StageError(f"rag batch --ray: the cluster gave up: {last_line(error)}") from error
 
 
 def _windows(batches: Iterable[list[Query]]) -> Iterator[list[list[Query]]]:
@@ -111,7 +93,7 @@ def _moved(window: Sequence[list[Query]], pools: Sequence[str], job: _Job, clust
             _Worker,
             fn_constructor_args=(job, pool),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cluster.actors),
-            num_cpus=1,
+            num_cpus=cluster.cpus,
             num_gpus=cluster.gpus if pool != POOLS[0] else 0,
         )
     return data
@@ -182,53 +164,12 @@ def _opened(row: dict[str, Any]) -> BatchDone:
 
 @contextmanager
 def _connected(cluster: Cluster, *, n_pools: int) -> Iterator[Any]:
-    """Ray, connected and told to keep the order of batches; what was started here ends here."""
-    _stay_disconnected()
-    import ray
-    import ray.data
-    import ray.exceptions
+    """Ray, connected and told to keep the order of batches."""
+    with connected(cluster, n_pools=n_pools) as ray:
+        import ray.data
 
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    ours = not ray.is_initialized()
-    if ours:
-        here: dict[str, Any] = (
-            {"num_cpus": n_pools * cluster.actors, "include_dashboard": False} if cluster.address == LOCAL else {}
-        )
-        try:
-            ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR, **here)
-        except (ConnectionError, ValueError, SystemExit) as error:  # Ray exits where it finds no cluster
-            raise SpecError(f"no Ray cluster at '{cluster.address}': {_last_line(error)}") from error
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    try:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        context.enable_progress_bars = False
         yield ray
-    finally:
-        if ours:
-            ray.shutdown()
-
-
-def _stay_disconnected() -> None:
-    """Ray connects by itself whenever one of its threads asks for anything, also behind a run that has ended.
-
-    Ray reads the variable when it is imported. Whoever imported it before may count on that, and keeps it.
-    """
-    if "ray" not in sys.modules:
-        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
-
-
-def _require_reachable(address: str) -> None:
-    """Ray tries for minutes to reach a cluster that is not there; this asks its port once."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        return  # "local" and "auto" are names
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
-        raise SpecError(f"no Ray cluster answers at '{address}' ({error}); start one, or use --ray local") from error
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

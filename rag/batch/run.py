@@ -18,8 +18,9 @@ from typing import Any
 from rag.batch.checking import require_good, require_unchanged
 from rag.batch.done import BatchDone, batch_done
 from rag.batch.folder import LEDGER, RunFolder, open_folder
-from rag.batch.ray import Cluster, through_ray
+from rag.batch.ray import through_ray
 from rag.core.access import Asker
+from rag.core.cluster import Cluster
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent

@@ -6,11 +6,11 @@ from argparse import Namespace
 from functools import reduce
 
 from rag.batch.folder import FAILURES
-from rag.batch.ray import Cluster
 from rag.batch.run import WORKERS, BatchReport, Forecast, run_batch
 from rag.cli.asking import asker_of
 from rag.cli.console import say, say_json, warn
 from rag.cli.progress import progress_bar
+from rag.core.cluster import Cluster
 from rag.core.filters import both
 from rag.pipeline import load_pipeline
 

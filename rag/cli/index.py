@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from rag.cli.cluster_parser import cluster_of
 from rag.cli.console import plain_data, say, say_json, warn
 from rag.cli.progress import progress_bar
 from rag.cli.shadow_parser import require_shadow
 from rag.cli.sources import say_losses, with_consent
+from rag.core.cluster import Cluster
 from rag.core.errors import SpecError
 from rag.core.progress import Progress
 from rag.core.protocols import KeepsStates
@@ -41,8 +43,9 @@ def run(given: Namespace) -> int:
 
         return shadow.run(given)
     require_shadow(given)
+    cluster = cluster_of(given)
     settings, legs = _wanted(given)
-    _build(given, settings, legs)
+    _build(given, settings, legs, cluster=cluster)
     if given.watch:
         from rag.cli.watch import keep_up
 
@@ -51,7 +54,12 @@ def run(given: Namespace) -> int:
 
 
 def _build(
-    given: Namespace, settings: IndexSettings | None, legs: Sequence[str] | None, *, tell_nothing: bool = True
+    given: Namespace,
+    settings: IndexSettings | None,
+    legs: Sequence[str] | None,
+    *,
+    cluster: Cluster | None = None,
+    tell_nothing: bool = True,
 ) -> None:
     """Build once, and say what came of it. `tell_nothing`: also where that is nothing."""
     with progress_bar() as progress:
@@ -66,6 +74,7 @@ def _build(
                 labels=given.labels,
                 prune=given.prune,
                 most_lost=most_lost,
+                cluster=cluster,
                 progress=progress,
             )
 
@@ -86,6 +95,9 @@ def _build(
         f"{report.n_reused_files:,} files unchanged, {report.n_encoded:,} passages encoded, "
         f"{report.n_reused_vectors:,} vectors kept"
     )
+    if cluster is not None:
+        read_there = ", ".join(f"{n:,} texts of {leg}" for leg, n in report.on_cluster.items())
+        say(f"on the cluster: {read_there or 'nothing, as no model had texts left to read'}")
     if report.languages:
         say("languages: " + ", ".join(f"{n:,} {code or 'not known'}" for code, n in report.languages.items()))
     say_losses(report)
@@ -99,6 +111,8 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
     """Settings and legs of the graph that is named; without one those of the index that is there, or of the usual graph."""
     settings: IndexSettings | None = None
     legs: Sequence[str] | None = None
+    asked = {"ocr": given.ocr, "access": given.access_key, "own_statistics": given.own_statistics}
+    reading = {name: value for name, value in asked.items() if value}
     if given.graph is not None or not index_exists(given.index):
         spec = load_spec(given.graph or USUAL_GRAPH)
         checked = check(spec)
@@ -107,15 +121,12 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
         if not checked.legs:
             raise SpecError(f"{spec.source.name} searches nothing, so there is no index to build for it")
         settings, legs = spec.graph.index, checked.legs
-    elif given.language or given.ocr or given.access_key:
+    elif given.language or reading:
         settings = index_settings(given.index)
     if given.language and settings is not None:
         settings = in_language(settings, given.language)
-    if given.ocr and settings is not None:
-        settings = settings.model_copy(update={"reading": settings.reading.model_copy(update={"ocr": True})})
-    if given.access_key and settings is not None:
-        reading = settings.reading.model_copy(update={"access": given.access_key})
-        settings = settings.model_copy(update={"reading": reading})
+    if reading and settings is not None:
+        settings = settings.model_copy(update={"reading": settings.reading.model_copy(update=reading)})
     return settings, legs
 
 

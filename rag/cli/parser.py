@@ -7,6 +7,7 @@ from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import NoReturn
 
+from rag.cli.cluster_parser import add_options as add_cluster_options
 from rag.cli.console import plain
 from rag.cli.lab_parser import add_actions
 from rag.cli.options import (
@@ -101,6 +102,8 @@ def parser() -> ArgumentParser:
     index.add_argument("--labels", metavar="FILE", help=labels_help)
     access_help = "key of the documents' metadata that says who may read them"
     index.add_argument("--access-key", metavar="KEY", help=access_help)
+    own_help = "score words for whoever asks as if there were nothing but what they may read; the index keeps to it"
+    index.add_argument("--own-statistics", action="store_true", help=own_help)
     index.add_argument(
         "--states",
         action="store_true",
@@ -109,6 +112,7 @@ def parser() -> ArgumentParser:
     watch_help = "go on: whenever files of the sources change, bring the index up to date (needs ragline[watch])"
     index.add_argument("--watch", action="store_true", help=watch_help)
     index.add_argument("--json", action="store_true", help="print one JSON document")
+    add_cluster_options(index)
     add_shadow_options(index)
 
     add = command("add", "documents of JSON lines -> an index, without reading what it has")

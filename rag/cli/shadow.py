@@ -6,6 +6,7 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
+from rag.cli.cluster_parser import cluster_of
 from rag.cli.compare import show
 from rag.cli.console import plain_data, say, say_json
 from rag.cli.progress import progress_bar
@@ -23,6 +24,7 @@ def run(given: Namespace) -> int:
         raise SpecError("--shadow is about the passages that the index has: index sources first, without it")
     if given.promote_if_better and given.questions is None:
         raise SpecError("--promote-if-better needs --questions FILE to judge by")
+    cluster = cluster_of(given)
     document: dict[str, Any] = {}
     if given.drop:
         document["dropped"] = drop_shadow(given.index)
@@ -30,7 +32,7 @@ def run(given: Namespace) -> int:
         return _end(given, document)
     if given.encoder is not None:
         with progress_bar() as progress:
-            report = build_shadow(given.index, encoder=given.encoder, progress=progress)
+            report = build_shadow(given.index, encoder=given.encoder, cluster=cluster, progress=progress)
         document["report"] = plain_data(asdict(report))
         _say(
             given,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
+from rag.indexing.encoders import Encoders, Here
 from rag.indexing.labels import Given, access_of, labelled
 from rag.indexing.languages import warn_of_language
 from rag.indexing.legs import Legs, Timings, languages_of
@@ -23,6 +24,7 @@ from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
 from retrievers.index.manifest import Manifest
+from retrievers.index.own_statistics import require_apart
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Holding, SourceRecord, together, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
@@ -39,6 +41,7 @@ class IndexReport:
     all. `ignored`: files of kinds that nothing reads. `n_reused_vectors`: units whose vector was taken from the index
     before. `n_encoded`: texts that went through the encoder; what a killed build had already encoded is in neither.
     `languages`: code -> documents, "" for those of none that is known; empty where nobody looked.
+    `on_cluster`: leg -> texts of these that a Ray cluster read; empty where none did.
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
     part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
     `n_parts`: in which the index lies. `unchanged`: there was nothing to do or to write.
@@ -55,6 +58,7 @@ class IndexReport:
     n_reused_vectors: int = 0
     n_represented: int = 0
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    on_cluster: Mapping[str, int] = field(default_factory=dict)
     languages: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     unread: tuple[str, ...] = ()
@@ -82,6 +86,7 @@ class Build:
         labels: who may read the documents; None: as the index before was given it.
         prune: whatever the index before has and this build does not name may go.
         most_lost: share of the documents before that may go.
+        encoders: where models read texts.
     """
 
     def __init__(
@@ -94,12 +99,13 @@ class Build:
         labels: Given | None = None,
         prune: bool,
         most_lost: float,
+        encoders: Encoders | None = None,
         progress: Progress,
     ) -> None:
         self._select, self._place, self._labels = select, place, labels
         self._settings, self._legs = settings, legs
         self._prune, self._most_lost, self._progress = prune, most_lost, progress
-        self._timings = Timings()
+        self._encoders, self._timings = encoders or Here(), Timings()
 
     def run(self, new: Building) -> IndexReport:
         """Write everything into the folder of `new`.
@@ -118,10 +124,11 @@ class Build:
                     "was built for, or none; or --prune, to drop the leg"
                 )
             place.require(settings, legs)
+            require_apart(settings, legs, name=str(place.address))
             return self._run(new, before, settings, legs)
 
     def _run(self, new: Building, before: Past, settings: IndexSettings, legs: tuple[str, ...]) -> IndexReport:
-        made = Legs(settings, legs, self._timings, self._progress)
+        made = Legs(settings, legs, self._timings, self._progress, encoders=self._encoders)
         with self._timings.timed("read"):
             maker = UnitMaker(settings, made.ruler)
             selection = self._select(before, maker.may_copy)
@@ -171,14 +178,18 @@ class Build:
             labelled=access is not None,
             before=lambda leg, leg_maker: made.before(index, leg, leg_maker) if index else None,
         )
-        return finished(counted(report, written.counts), written.manifest, self._timings)
+        report = replace(counted(report, written.counts), on_cluster=dict(self._encoders.n_elsewhere))
+        return finished(report, written.manifest, self._timings)
 
     def _with_access(self, settings: IndexSettings, before: Past) -> IndexSettings:
         """Settings under which an index whose documents carry labels stays one, whatever graph it is built for."""
-        key = settings.reading.access or before.access or (None if self._labels is None else ACCESS_KEY)
-        if key == settings.reading.access:
+        reading = settings.reading
+        key = reading.access or before.access or (None if self._labels is None else ACCESS_KEY)
+        own = reading.own_statistics or before.own_statistics
+        if (key, own) == (reading.access, reading.own_statistics):
             return settings
-        return settings.model_copy(update={"reading": settings.reading.model_copy(update={"access": key})})
+        kept = reading.model_copy(update={"access": key, "own_statistics": own})
+        return settings.model_copy(update={"reading": kept})
 
     def _access(
         self, documents: Documents, key: str | None, previous: BuiltIndex | None

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from rag.core.cluster import Cluster
 from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport
 from rag.indexing.changes import remove_targets
+from rag.indexing.encoders import encoders_of
 from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import writing
@@ -43,6 +45,7 @@ def build_index(
     labels: str | Path | None = None,
     prune: bool = False,
     most_lost: float = 0.5,
+    cluster: Cluster | None = None,
     progress: Progress = silent,
 ) -> IndexReport:
     """Index files and folders into the directory `path`, or bring what the index there has of them up to date.
@@ -62,13 +65,16 @@ def build_index(
             them, and stays one that shows nothing unasked.
         prune: drop sources that are not named; with none named, those that are no longer there.
         most_lost: share of the index's documents that may go.
+        cluster: a Ray cluster whose actors read the texts with the models of legs. What is written, and when, is as without
+            one. Default: this process reads them.
     Raises:
-        SpecError: no text in the sources, one doc_id in two files, or an unusable transform.
+        SpecError: no text in the sources, one doc_id in two files, an unusable transform, or no cluster there.
         IndexProblem: not a directory; or it is in use or holds something else, or the disk is full.
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
-        MissingModel: the encoder is not there.
+        MissingModel: the encoder is not there, or not on a node of the cluster.
+        StageError: the cluster breaks down for good. What it had encoded is kept, as after a kill.
     """
-    with writing(path) as place:
+    with writing(path) as place, encoders_of(cluster) as encoders:
         select = Update(_paths(sources), name=name, prune=prune, home=place.home)
         build = Build(
             select,
@@ -78,6 +84,7 @@ def build_index(
             labels=None if labels is None else Given.read(Path(labels)),
             prune=prune,
             most_lost=most_lost,
+            encoders=encoders,
             progress=progress,
         )
         return published(place, build.run, progress=progress)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.progress import Progress
+from rag.indexing.encoders import Encoders, Here
 from rag.ingest import word_spans
 from retrievers.index.built import BuiltIndex
 from retrievers.index.digests import describe_files
@@ -23,10 +24,13 @@ from retrievers.index.old_formats import format_of
 from retrievers.index.parts import Parts
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import SourceRecord, corpus_sha256
-from retrievers.legs.protocol import MADE_BY, Before, Built, Job, LegMaker, LegRuler, Merges, maker_reads
+from retrievers.legs.protocol import MADE_BY, Before, Built, Encodes, Job, LegMaker, LegRuler, Merges, maker_reads
+from retrievers.stores.computed import in_this_process
 
 BeforeOf = Callable[[str, LegMaker], Before | None]
 """Name and maker of a leg -> the same leg over other documents, where what it has need not be computed again."""
+
+_HERE = Here()
 
 
 class Timings:
@@ -58,12 +62,22 @@ class Legs:
 
     `ruler`: what chunks are measured in: as the first leg says that says it, else in words.
 
+    `encoders`: where their models read texts.
+
     Raises:
         MissingModel: a model is not here and cannot be fetched.
     """
 
-    def __init__(self, settings: IndexSettings, legs: Sequence[str], timings: Timings, progress: Progress) -> None:
-        self.settings, self._timings, self._progress = settings, timings, progress
+    def __init__(
+        self,
+        settings: IndexSettings,
+        legs: Sequence[str],
+        timings: Timings,
+        progress: Progress,
+        *,
+        encoders: Encoders = _HERE,
+    ) -> None:
+        self.settings, self._timings, self._progress, self._encoders = settings, timings, progress, encoders
         self.makers = {leg: leg_kind(leg).maker(settings) for leg in legs}
         self._described = {leg: maker.describe() for leg, maker in self.makers.items()}
         rulers = (maker.ruler() for maker in self.makers.values())
@@ -154,6 +168,9 @@ class Legs:
             work=work / leg,
             before=before(leg, maker),
             progress=self._progress,
+            apply=self._encoders.apply_of(leg, self._described[leg])
+            if isinstance(leg_kind(leg), Encodes)
+            else in_this_process,
         )
         built = maker.build(job)
         seconds = {leg: time.perf_counter() - start - sum(built.seconds.values()), **built.seconds}

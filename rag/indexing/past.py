@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from retrievers.index.access import LABELS
 from retrievers.index.built import BuiltIndex
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, generations
+from retrievers.index.manifest import read_manifest
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import ROOTS, SOURCES, Holding, Source, SourceRecord, read_roots, read_sources
 
@@ -28,7 +29,7 @@ class Past:
     """`index`: None where there is none, or none whose files can be trusted. `holdings`: then without records.
 
     `access`: the key of the metadata that says who may read a document; also of a damaged index, which must not come back
-    open to all.
+    open to all. `own_statistics`: whoever asks has statistics of their own.
     """
 
     index: BuiltIndex | None = None
@@ -36,6 +37,7 @@ class Past:
     settings: IndexSettings | None = None
     legs: tuple[str, ...] = ()
     access: str | None = None
+    own_statistics: bool = False
 
     @property
     def records(self) -> list[SourceRecord]:
@@ -68,15 +70,18 @@ def past(
         if index is not None:
             settings, legs = index.manifest.settings, index.legs
             index.verify(progress=progress)
-            access = settings.reading.access
-            before = Past(index=index, holdings=holdings_of(index), settings=settings, legs=legs, access=access)
+            access, own = _access_of(settings)
+            holdings = holdings_of(index)
+            before = Past(
+                index=index, holdings=holdings, settings=settings, legs=legs, access=access, own_statistics=own
+            )
     except IndexProblem as problem:
         if index is not None:
             index.close()
-        access = settings.reading.access if settings is not None else _access_of_damaged(home)
+        access, own = _access_of_damaged(home) if settings is None else _access_of(settings)
         if rebuild:
             log.warning("%s; building it from nothing", problem)
-            yield Past(access=access)
+            yield Past(access=access, own_statistics=own)
             return
         sources = _sources_of_damaged(home)
         if not sources:
@@ -85,7 +90,8 @@ def past(
                 "anew from them"
             ) from problem
         log.warning("%s; reading all its sources again", problem)
-        yield Past(holdings=tuple(map(Holding, sources)), settings=settings, legs=legs, access=access)
+        holdings = tuple(map(Holding, sources))
+        yield Past(holdings=holdings, settings=settings, legs=legs, access=access, own_statistics=own)
         return
     with index or nullcontext():
         yield before
@@ -104,9 +110,22 @@ def holdings_of(index: BuiltIndex) -> tuple[Holding, ...]:
     return holdings
 
 
-def _access_of_damaged(home: Path) -> str | None:
-    """The usual key where some generation has labels: which one it was, nobody can say any more."""
-    return ACCESS_KEY if any((generation / LABELS).exists() for generation in generations(home)) else None
+def _access_of(settings: IndexSettings) -> tuple[str | None, bool]:
+    return settings.reading.access, settings.reading.own_statistics
+
+
+def _access_of_damaged(home: Path) -> tuple[str | None, bool]:
+    """As manifests say that can still be read, the newest first; statistics of one's own if any says so.
+
+    Where none names a key, it is the usual one if some generation has labels: which one it was, nobody can say any more.
+    """
+    said = []
+    for generation in reversed(generations(home)):
+        with suppress(IndexProblem):
+            said.append(_access_of(read_manifest(generation, name=str(home)).settings))
+    key = next((key for key, _ in said if key), None)
+    labelled = any((generation / LABELS).exists() for generation in generations(home))
+    return key or (ACCESS_KEY if labelled else None), any(own for _, own in said)
 
 
 def _sources_of_damaged(home: Path) -> Sequence[Source]:

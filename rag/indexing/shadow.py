@@ -12,10 +12,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rag.core.cluster import Cluster
 from rag.core.errors import IndexProblem
 from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport
+from rag.indexing.encoders import encoders_of
 from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import DirectoryWriter
@@ -46,7 +48,9 @@ def shadow_of(path: str | Path) -> Path:
     return home_of(path) / SHADOW
 
 
-def build_shadow(path: str | Path, *, encoder: Any, progress: Progress = silent) -> IndexReport:
+def build_shadow(
+    path: str | Path, *, encoder: Any, cluster: Cluster | None = None, progress: Progress = silent
+) -> IndexReport:
     """Encode the passages of an index with another encoder, beside it; or bring its shadow up to date.
 
     Passages stay as they are cut, so that both are asked the same. What the shadow has encoded, or a killed build of it, is
@@ -54,13 +58,14 @@ def build_shadow(path: str | Path, *, encoder: Any, progress: Progress = silent)
 
     Args:
         encoder: as `index.dense.encoder` of a graph names one.
+        cluster: see `rag.indexing.build_index`.
     Raises:
         IndexProblem: no index, or one without a dense leg; or the disk is full. The index itself is never touched.
         MissingModel: the encoder is not there.
     """
     home = home_of(path)
     shadow = shadow_of(home)
-    with LocalIndex.open(home) as live:
+    with LocalIndex.open(home) as live, encoders_of(cluster) as encoders:
         if "dense" not in live.legs:
             raise IndexProblem(
                 f"index '{home}' has no vectors, so there is no encoder to change. Give it a dense leg first"
@@ -77,6 +82,7 @@ def build_shadow(path: str | Path, *, encoder: Any, progress: Progress = silent)
             labels=Given.before(live) if live.labelled else None,
             prune=True,
             most_lost=1.0,
+            encoders=encoders,
             progress=progress,
         )
         report = published(place, build.run, progress=progress)

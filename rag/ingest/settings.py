@@ -22,12 +22,16 @@ class ReadSettings(BaseModel):
         min_length=1,
         description="Key of the metadata under which documents say who may read them; unset: everybody reads all.",
     )
+    own_statistics: bool = Field(
+        default=False,
+        description="Score words for whoever asks as if there were nothing but what they may read.",
+    )
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `languages` and `access` where nobody looks, so that indexes built before are the same."""
+        """Without what nobody asks for, so that indexes built before are the same."""
         fields: dict[str, Any] = handler(self)
-        for name in ("languages", "access"):
+        for name in ("languages", "access", "own_statistics"):
             if not fields.get(name):
                 fields.pop(name, None)
         return fields

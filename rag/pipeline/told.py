@@ -72,7 +72,7 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
 def _search(pipeline: Pipeline, query: Query, k: int | None) -> tuple[RunResult, Ranking]:
     """The hits of a query, of near-duplicates the best with a count. So more hits are asked for where the index has such."""
     index = pipeline.index
-    folds = k is not None and _has_near_duplicates(index)
+    folds = k is not None and _has_near_duplicates(index, query)
     result = pipeline.run([query], to=pipeline.graph.last_ranking(), k=2 * k if k and folds else k)
     raise_failure(result)
     ranking = result.rankings[0]
@@ -84,8 +84,8 @@ def _search(pipeline: Pipeline, query: Query, k: int | None) -> tuple[RunResult,
     return result, folded
 
 
-def _has_near_duplicates(index: object) -> bool:
-    return isinstance(index, KnowsDuplicates) and len(index.near_duplicates) > 0
+def _has_near_duplicates(index: object, query: Query) -> bool:
+    return isinstance(index, KnowsDuplicates) and len(index.near_duplicates(query.where)) > 0
 
 
 def _warnings(result: RunResult) -> list[str]:

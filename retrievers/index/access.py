@@ -14,6 +14,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from hashlib import blake2b
+from operator import and_
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 
 from rag.core.access import Access, Asker, read_access
 from rag.core.errors import IndexProblem
+from retrievers.legs.protocol import ReadableRows
 from retrievers.stores.arrays import load_array
 
 LABELS, CODES = "access.jsonl", "access.npy"
@@ -57,7 +61,7 @@ class AccessTable:
         self._of_user = _inverted((access.owner, *access.users) for access in open_)
         self._of_group = _inverted(access.groups for access in open_)
         self._of_denied = _inverted(access.deny_users for access in open_)
-        self._kept: OrderedDict[Asker, Mask] = OrderedDict()
+        self._kept: OrderedDict[tuple[Asker, ...], ReadableRows] = OrderedDict()
         self._lock = threading.Lock()
 
     @classmethod
@@ -91,19 +95,21 @@ class AccessTable:
         """Whether every row has the label that it has there."""
         return other is not None and self.labels == other.labels and np.array_equal(self.codes, other.codes)
 
-    def readable(self, asker: Asker) -> Mask:
-        """bool [n]: the rows that somebody may read. Not to be changed. Those who asked last are kept, 64 MiB of them."""
+    def readable(self, *askers: Asker) -> ReadableRows:
+        """The rows that all of these may read. Those who asked last are kept, 64 MiB of them."""
         with self._lock:
-            if asker in self._kept:
-                self._kept.move_to_end(asker)
-                return self._kept[asker]
-        mask = self.allowed(asker)[self.codes]
+            if askers in self._kept:
+                self._kept.move_to_end(askers)
+                return self._kept[askers]
+        allowed = reduce(and_, map(self.allowed, askers))
+        mask = allowed[self.codes]
         mask.setflags(write=False)
+        readable = ReadableRows(blake2b(np.packbits(allowed).tobytes(), digest_size=16).digest(), mask)
         with self._lock:
-            self._kept[asker] = mask
+            self._kept[askers] = readable
             while len(self._kept) > max(1, KEPT_BYTES // max(1, len(mask))):
                 self._kept.popitem(last=False)
-        return mask
+        return readable
 
     def allowed(self, asker: Asker) -> Mask:
         """bool [labels]: those that let somebody in."""

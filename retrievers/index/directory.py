@@ -21,11 +21,13 @@ from retrievers.index.filters import MetadataFilter
 from retrievers.index.generations import Held, hold_current, newest_stamp
 from retrievers.index.manifest import Manifest, read_manifest
 from retrievers.index.opened import OpenedIndex
+from retrievers.index.own_statistics import require_apart
 from retrievers.index.parts import Part, Parts
 from retrievers.index.settings import leg_kind
 from retrievers.index.sources import SOURCES
 from retrievers.index.versions import VersionTable
-from retrievers.legs.protocol import Facts, Leg
+from retrievers.legs.protocol import Facts, Leg, ReadableRows
+from retrievers.stores.kept import Kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +48,7 @@ class LocalIndex(OpenedIndex):
         super().__init__(manifest)
         self.path, self.stored = path, parts
         self._held, self._files = held, files
+        self._groups = Kept["NearDuplicates"](KEPT_BYTES, lambda groups: groups.n_bytes)
         self._last_mask: tuple[Filter | None, NDArray[np.bool_] | None] | None = None
 
     @classmethod
@@ -107,10 +110,15 @@ class LocalIndex(OpenedIndex):
         """All units, by row."""
         return self._once("documents", lambda: self.stored.documents)
 
-    @property
-    def near_duplicates(self) -> NearDuplicates:
-        """Which units say nearly the same. An index from before this was kept has none until it is built again."""
-        return self._once("near-duplicates", lambda: self.stored.near_duplicates(self.documents))
+    def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
+        """Which units say nearly the same; where whoever asks has statistics of their own, of those that they may read.
+
+        An index from before this was kept has none until it is built again.
+        """
+        if not self._keeps_apart:
+            return self._once("near-duplicates", lambda: self.stored.near_duplicates(self.documents))
+        labels, rows = self._readable(where)
+        return self._groups.get(labels, lambda: self.stored.near_duplicates(self.documents, rows))
 
     @property
     def access(self) -> AccessTable | None:
@@ -141,12 +149,22 @@ class LocalIndex(OpenedIndex):
         return kept[1]
 
     def _passing(self, tree: Filter | None) -> NDArray[np.bool_] | None:
-        asked, access = parted(tree), self.access
-        readable = None if access is None else reduce(and_, map(access.readable, asked.askers or (NOBODY,)))
+        asked, readable = parted(tree), self._readable(tree).rows if self.labelled else None
         mask = self._filter.mask(asked.where, among=readable)
         mask = mask if readable is None else readable if mask is None else mask & readable
         tables = [self._once(f"versions {each}", partial(VersionTable, self.documents, each)) for each in asked.newest]
-        return reduce(and_, (table.newest(mask) for table in tables)) if tables else mask
+        known = readable if self._keeps_apart else None
+        return reduce(and_, (table.newest(mask, known) for table in tables)) if tables else mask
+
+    def _readable(self, where: Where | None) -> ReadableRows:
+        """What whoever asks may read, of an index with labels."""
+        assert self.access is not None
+        return self.access.readable(*(parted(where).askers or (NOBODY,)))
+
+    @property
+    def _keeps_apart(self) -> bool:
+        """Whether whoever asks has statistics of their own."""
+        return self.manifest.settings.reading.own_statistics
 
     def rows_of_all(self, where: Where) -> NDArray[np.int64]:
         """Rows that pass a filter of metadata, ascending, whoever may read them: for who keeps the index, not for who asks.
@@ -202,4 +220,7 @@ class LocalIndex(OpenedIndex):
         self._held.close()
 
     def _open_leg(self, name: str, facts: Facts) -> Leg:
-        return self.stored.leg(name, facts, self.mask)
+        if not self._keeps_apart:
+            return self.stored.leg(name, facts, self.mask)
+        require_apart(self.manifest.settings, [name], name=self.name)
+        return self.stored.leg(name, facts, self.mask, self._readable)

@@ -259,13 +259,13 @@ class JoinedLeg:
     def __contains__(self, term: object) -> bool:
         return any(term in part for part in self._parts)
 
-    def n_docs_of(self, term: str) -> int:
+    def n_docs_of(self, term: str, *, where: Where | None = None) -> int:
         """How many documents of all parts might have the term."""
-        return sum(part.n_docs_of(term) for part in self._parts)
+        return sum(part.n_docs_of(term, where=where) for part in self._parts)
 
-    def document_frequency(self, term: str) -> int:
+    def document_frequency(self, term: str, *, where: Where | None = None) -> int:
         """How many documents of all parts have the term."""
-        return sum(part.document_frequency(term) for part in self._parts)
+        return sum(part.document_frequency(term, where=where) for part in self._parts)
 
     def search(self, queries: Any, *, k: int, where: Where | None = None, **more: Any) -> Found:
         """The best k of all parts, by score, ties by row ascending."""
@@ -277,10 +277,10 @@ class JoinedLeg:
         ]
         return merged(found, k=k)
 
-    def impacts(self, query: Mapping[str, float], row: int) -> list[Any]:
+    def impacts(self, query: Mapping[str, float], row: int, *, where: Where | None = None) -> list[Any]:
         """What terms add to a row's score, by the part that has it."""
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        found: list[Any] = self._parts[number].impacts(query, row - self._starts[number])
+        found: list[Any] = self._parts[number].impacts(query, row - self._starts[number], where=where)
         return found
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from retrievers.index.generations import PARTS
 from retrievers.index.manifest import Manifest, PartFacts, read_manifest
 from retrievers.index.near_duplicates import DUPLICATES, KEYS, Keys, NearDuplicates, near_duplicates, read_keys
 from retrievers.index.settings import leg_kind
-from retrievers.legs.protocol import ChainOpening, Chains, Facts, Leg, Mask, Opening
+from retrievers.legs.protocol import ChainOpening, Chains, Facts, Leg, Mask, Opening, Readable
 from retrievers.stores.arrays import load_vector
 from retrievers.stores.chain_rows import ChainRows, Rows
 
@@ -114,18 +114,18 @@ class Parts:
             return self.parts[0].documents
         return ChainedDocuments([part.documents for part in self.parts], self.rows)
 
-    def leg(self, name: str, facts: Facts, mask: Mask) -> Leg:
-        """A leg over all parts, opened. `facts`: of the whole."""
+    def leg(self, name: str, facts: Facts, mask: Mask, readable: Readable | None = None) -> Leg:
+        """A leg over all parts, opened. `facts`: of the whole. `readable`: see `Opening`."""
         kind = leg_kind(name)
         if self.whole:
             folder, own = self.parts[0].leg(name)
-            return kind.open(Opening(folder=folder, facts=own, mask=mask))
+            return kind.open(Opening(folder=folder, facts=own, mask=mask, readable=readable))
         if not isinstance(kind, Chains):
             raise IndexProblem(
                 f"index '{self.parts[0].index}' has parts, and a {name} leg cannot be searched in parts here. "
                 "Build the index again with this version"
             )
-        return kind.open_chain(self.opening(name, facts, mask))
+        return kind.open_chain(replace(self.opening(name, facts, mask), readable=readable))
 
     def facts(self, leg: str) -> dict[str, Any]:
         """Facts of a leg over all parts. Rows are those that are left; other counts are what the parts hold together."""
@@ -148,10 +148,15 @@ class Parts:
             [read_keys(part.checked(KEYS) / KEYS, n=part.manifest.corpus.n_units) for part in self.parts]
         )
 
-    def near_duplicates(self, documents: StoredDocuments) -> NearDuplicates:
-        """Which of its documents say nearly the same. Of one part that was noted; of several it is looked up now."""
-        if not self.whole:
-            return NearDuplicates(near_duplicates(documents, self.keys()))
+    def near_duplicates(self, documents: StoredDocuments, among: NDArray[np.bool_] | None = None) -> NearDuplicates:
+        """Which of its documents say nearly the same. Of one part that was noted; of several it is looked up now.
+
+        Args:
+            among: bool [n], the documents that count, as if there were no others; this is looked up now.
+        """
+        if among is not None or not self.whole:
+            rows = None if among is None else np.flatnonzero(among).astype(np.int32)
+            return NearDuplicates(near_duplicates(documents, self.keys(), rows))
         [part] = self.parts
         if DUPLICATES not in part.manifest.files:
             return NearDuplicates.none()

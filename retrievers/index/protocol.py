@@ -87,8 +87,9 @@ class HoldsContents(Protocol):
 class KnowsDuplicates(Protocol):
     """An index that knows which of its documents say nearly the same."""
 
-    @property
-    def near_duplicates(self) -> NearDuplicates: ...
+    def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
+        """Of all documents; where whoever asks has statistics of their own, of those that they may read."""
+        ...
 
 
 @runtime_checkable

@@ -65,20 +65,28 @@ class VersionTable:
         edges = [(numbers[name], newer) for name, newer in replaced if numbers.get(name, newer) != newer]
         self._steps = _steps(edges, [*numbers])
 
-    def newest(self, mask: Mask | None) -> Mask:
-        """bool [n rows]: those of a mask, or of all, that nothing among them replaces."""
-        seen = np.ones(self._n_documents, dtype=np.bool_)
-        if mask is not None:
-            seen = np.zeros(self._n_documents, dtype=np.bool_)
-            seen[self._of_row[mask]] = True
-        hidden = (self._replaced(seen) | self._outdated(seen))[self._of_row]
+    def newest(self, mask: Mask | None, known: Mask | None = None) -> Mask:
+        """bool [n rows]: those of a mask, or of all, that nothing among them replaces.
+
+        Args:
+            known: bool [n rows], those whose word counts for what replaces what; all, where it is None.
+        """
+        seen = self._with_rows(mask)
+        hidden = (self._replaced(seen, self._with_rows(known)) | self._outdated(seen))[self._of_row]
         return ~hidden if mask is None else mask & ~hidden
 
-    def _replaced(self, seen: Mask) -> Mask:
-        """Documents that one to be seen replaces, directly or over others."""
+    def _with_rows(self, mask: Mask | None) -> Mask:
+        """Documents of which a mask has a row; all, where it is None."""
+        documents = np.full(self._n_documents, mask is None)
+        if mask is not None:
+            documents[self._of_row[mask]] = True
+        return documents
+
+    def _replaced(self, seen: Mask, known: Mask) -> Mask:
+        """Documents that one to be seen replaces, directly or over others that are known."""
         replaced = np.zeros(self._n_documents, dtype=np.bool_)
         for older, newer in self._steps:
-            replaced[older[seen[newer] | replaced[newer]]] = True
+            replaced[older[(seen[newer] | replaced[newer]) & known[newer]]] = True
         return replaced
 
     def _outdated(self, seen: Mask) -> Mask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from rag.core.memory import Need
 from rag.core.progress import Progress
 from rag.core.types import Where
 from retrievers.stores.chain_rows import ChainRows
+from retrievers.stores.computed import Apply, Compute, in_this_process
 
 MADE_BY = "encoder"
 """The fact that says what made a leg: `LegMaker.describe` of the time."""
@@ -31,6 +32,17 @@ READS = "reads"
 
 Mask = Callable[[Where | None], NDArray[np.bool_] | None]
 """A filter -> bool [n rows], the rows that may be hits; None for no filter."""
+
+
+class ReadableRows(NamedTuple):
+    """What somebody may read. `labels`: names the set of labels that let them in. `rows`: bool [n rows], not to be changed."""
+
+    labels: bytes
+    rows: NDArray[np.bool_]
+
+
+Readable = Callable[[Where | None], ReadableRows]
+"""A filter -> what whoever asks by it may read; what else the filter says does not count."""
 
 
 class Sections(Protocol):
@@ -85,7 +97,7 @@ class Job:
     `texts`: a row each; where the maker reads more than text, with what it reads beside it (`rag.core.contents.TextWith`).
     `languages`: of each row what its metadata says, an ISO 639 code; empty where it says none. Read when it is asked for.
     `folder`: the leg's own, empty. `work`: kept while the build is not complete, so that a killed one goes on where it
-    stopped; other legs have theirs.
+    stopped; other legs have theirs. `apply`: where a model reads blocks of texts, for kinds that are `Encodes`.
     """
 
     texts: Sequence[str]
@@ -94,6 +106,7 @@ class Job:
     work: Path
     before: Before | None
     progress: Progress
+    apply: Apply = in_this_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,21 +154,26 @@ class LegMaker(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """A leg on disk. `folder`: its own, every file as it was written."""
+    """A leg on disk. `folder`: its own, every file as it was written.
+
+    `readable`: given where whoever asks has statistics of their own (`KeepsApart`).
+    """
 
     folder: Path
     facts: Facts
     mask: Mask
+    readable: Readable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainOpening:
-    """A leg that lies in several parts. `parts`: folder and facts in each; `facts`: of the whole."""
+    """A leg that lies in several parts. `parts`: folder and facts in each; `facts`: of the whole. `readable`: as above."""
 
     parts: Sequence[tuple[Path, Facts]]
     rows: ChainRows
     facts: Facts
     mask: Mask
+    readable: Readable | None = None
 
     @property
     def folders(self) -> list[Path]:
@@ -237,6 +255,20 @@ class LegKind(Protocol):
 
 
 @runtime_checkable
+class Encodes(Protocol):
+    """A kind of leg whose model reads blocks of texts, each by itself, so that other processes can do it."""
+
+    def block_encoder(self, made_by: Facts) -> Compute:
+        """What `LegMaker.describe` gave -> what that maker computes of a block of texts. Weights load at the first one.
+
+        Raises:
+            IndexMismatch: the model's files here are not those described; names both sides.
+            MissingModel: the model is not here and cannot be fetched.
+        """
+        ...
+
+
+@runtime_checkable
 class Chains(Protocol):
     """A kind of leg that can lie in several parts, and answers then as one built of all of them, to the last bit."""
 
@@ -250,6 +282,15 @@ class Chains(Protocol):
         Raises:
             IndexProblem: a file is damaged, or is not what the facts say.
         """
+        ...
+
+
+@runtime_checkable
+class KeepsApart(Protocol):
+    """A kind of leg that can score for somebody as if there were nothing but what they may read."""
+
+    def why_together(self, settings: Sections) -> str:
+        """Why a leg with these settings cannot: what of it depends on all documents. Empty where it can."""
         ...
 
 

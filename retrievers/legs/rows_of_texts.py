@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.progress import Progress, silent
-from retrievers.stores.computed import Columns, Computed, Row
+from retrievers.stores.computed import Apply, Compute, Computed, Row, in_this_process
 from retrievers.stores.reuse import RowsByText
 
 
@@ -37,10 +37,11 @@ class Rows:
 
 def rows_of_texts(
     texts: Sequence[str],
-    compute: Callable[[list[str]], Columns],
+    compute: Compute,
     *,
     made_by: Mapping[str, object],
     block: int,
+    apply: Apply = in_this_process,
     work: Path,
     before: RowsBefore | None = None,
     step: str,
@@ -50,6 +51,7 @@ def rows_of_texts(
 
     Args:
         block: texts that are kept together: what a killed build loses at most.
+        apply: how blocks are computed, such as by other processes.
         work: a folder that no other build uses; it keeps finished blocks.
         progress: called as (step, texts done, texts in all).
     """
@@ -61,6 +63,6 @@ def rows_of_texts(
         return store[digest] if digest in store or row is None or before is None else before.row(row)
 
     digests, n_read = store.complete(
-        texts, compute, block=block, known=known.__contains__, step=step, progress=progress
+        texts, compute, block=block, apply=apply, known=known.__contains__, step=step, progress=progress
     )
     return Rows(digests, one), n_read

@@ -143,8 +143,7 @@ class ServerIndex(OpenedIndex):
             path.write_bytes(data)
         return path
 
-    @property
-    def near_duplicates(self) -> NearDuplicates:
+    def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
         """Which units say nearly the same."""
         from retrievers.index.near_duplicates import DUPLICATES, NearDuplicates
 

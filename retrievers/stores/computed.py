@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,17 @@ class Ragged:
 
 Columns = Mapping[str, "NDArray[Any] | Ragged"]
 """Of several texts. A plain array has a row per text along its first axis."""
+
+Compute = Callable[[list[str]], Columns]
+"""A block of texts -> what is computed of them."""
+
+Apply = Callable[[Compute, Iterable[list[str]]], Iterable[Columns]]
+"""How a block after the other is computed: as `map` does, or so that the same comes in the same order."""
+
+
+def in_this_process(compute: Compute, blocks: Iterable[list[str]]) -> Iterable[Columns]:
+    """Each block when it is asked for."""
+    return map(compute, blocks)
 
 
 class Computed:
@@ -93,9 +104,10 @@ class Computed:
     def complete(
         self,
         texts: Sequence[str],
-        compute: Callable[[list[str]], Columns],
+        compute: Compute,
         *,
         block: int,
+        apply: Apply = in_this_process,
         known: Callable[[bytes], bool] = lambda digest: False,
         step: str,
         progress: Progress = silent,
@@ -103,7 +115,7 @@ class Computed:
         """Compute what is neither here nor known elsewhere, each different text once, and keep it block by block.
 
         Args:
-            block: texts of a block: what a killed build loses at most.
+            block: texts of a block: what a killed build loses at most, or several where `apply` works ahead.
             known: whether a digest's row is had from elsewhere.
             progress: called as (step, texts done, texts in all).
         Returns:
@@ -117,10 +129,13 @@ class Computed:
         done = len(texts) - len(missing)
         if done:
             progress(step, done, len(texts))
-        for start in range(0, len(missing), block):
-            rows = missing[start : start + block]
-            self.add([digests[row] for row in rows], compute([texts[row] for row in rows]))
-            progress(step, done + start + len(rows), len(texts))
+        blocks = [missing[start : start + block] for start in range(0, len(missing), block)]
+        for rows, columns in zip(
+            blocks, apply(compute, ([texts[row] for row in rows] for rows in blocks)), strict=True
+        ):
+            self.add([digests[row] for row in rows], columns)
+            done += len(rows)
+            progress(step, done, len(texts))
         return digests, len(missing)
 
     def _take(self, file: Path) -> bool:

@@ -28,13 +28,13 @@ def test_one_label_and_all_at_once_give_what_the_rule_says(asker: dict[str, Any]
     who, read = read_asker(asker), [read_access(mark) for mark in marks]
     assert [may_read(who, access) for access in read] == expected
     table = AccessTable.of([Label(access=access) for access in read], range(len(read)))
-    assert table.readable(who).tolist() == expected
+    assert table.readable(who).rows.tolist() == expected
 
 
 def test_a_label_that_nobody_has_lets_nobody_in() -> None:
     assert not may_read(ANN, Access())
     assert not may_read(Asker(user="", tenant=""), Access(tenant="", owner=""))
-    assert not AccessTable.of([Label(), Label(access=Access())], [0, 1, 0]).readable(ANN).any()
+    assert not AccessTable.of([Label(), Label(access=Access())], [0, 1, 0]).readable(ANN).rows.any()
 
 
 def test_a_denial_beats_owning_and_publicity_and_also_binds_who_gives_no_name() -> None:
@@ -161,4 +161,4 @@ def test_those_who_asked_last_are_kept_within_a_bound(monkeypatch: pytest.Monkey
     assert table.readable(Asker(user="u4")) is masks[4]
     assert table.readable(Asker(user="u0")) is not masks[0]
     with pytest.raises(ValueError, match="read-only"):
-        masks[0][0] = False
+        masks[0].rows[0] = False

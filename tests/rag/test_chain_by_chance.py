@@ -87,7 +87,7 @@ def as_records(documents: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any
 def answers(index: LocalIndex) -> dict[str, Any]:
     """All that an index says of what it holds."""
     said: dict[str, Any] = {"documents": list(index.documents), "odd": index.rows({"even": False}).tolist()}
-    said["groups"] = [index.near_duplicates.group(row) for row in range(len(index))]
+    said["groups"] = [index.near_duplicates().group(row) for row in range(len(index))]
     leg = index.leg("lexical")
     said["frequencies"] = {word: (word in leg, leg.document_frequency(word)) for word in (*WORDS, "plum")}
     for way in WAYS:

@@ -326,7 +326,7 @@ def test_near_duplicates_are_known_right_after_an_add(started: Path) -> None:
     add_documents({"id": "b", "text": text + " more"}, started)
     with LocalIndex.open(started) as index:
         rows = [index.documents.row(name) for name in ("a", "b")]
-        assert index.near_duplicates.group(rows[1]) == rows
+        assert index.near_duplicates().group(rows[1]) == rows
 
 
 def test_a_chain_says_its_format_and_a_merged_one_is_what_it_was(started: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rag.core.arguments import require_positive, require_share
-from rag.core.types import NO_USAGE, OK, Document, Outcome, Query, Ranking
+from rag.core.types import NO_USAGE, OK, Document, Outcome, Query, Ranking, Where
 from rag.ingest.language import code_of
 from rag.stages.writing import warn
 from retrievers.each_language import untagged
@@ -44,7 +44,6 @@ class RM3Reformulator:
         require_positive("reformulate.rm3", documents=documents, terms=terms)
         require_share("reformulate.rm3", weight=weight, max_df=max_df)
         self._index, self.documents, self.terms, self.weight, self.max_df = index, documents, terms, weight, max_df
-        self._common: dict[str, bool] = {}
 
     def reformulate(self, queries: Sequence[Query], feedback: Sequence[Ranking]) -> list[Query]:
         """One query per query, in order, with the weights in `terms`. `feedback`: what BM25 found for each."""
@@ -54,7 +53,8 @@ class RM3Reformulator:
 
     def _expanded(self, query: Query, ranking: Ranking) -> Query:
         query = replace(query, outcome=OK, usage=NO_USAGE)
-        usable = [(self._best_of(hit.document), hit.score) for hit in ranking.hits[: self.documents] if hit.score > 0]
+        hits = [hit for hit in ranking.hits[: self.documents] if hit.score > 0]
+        usable = [(self._best_of(hit.document, query.where), hit.score) for hit in hits]
         model = relevance_model([(terms, score) for terms, score in usable if terms], keep=self.terms)
         if not model:
             return replace(query, outcome=Outcome(kind="fallback", detail="no feedback document with usable terms"))
@@ -66,7 +66,7 @@ class RM3Reformulator:
             return query.terms
         return Counter(lexical(self._index).analyzer.terms(query.root.text))
 
-    def _best_of(self, document: Document) -> dict[str, int]:
+    def _best_of(self, document: Document, where: Where | None) -> dict[str, int]:
         """A document's most frequent terms that are neither odd nor common, ties in alphabetical order."""
         analyzer = lexical(self._index).analyzer
         counts = Counter(analyzer.document_terms(document.index_text, code_of(document.metadata)))
@@ -74,18 +74,16 @@ class RM3Reformulator:
         for term, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
             if len(best) == self.terms:
                 break
-            if _PLAIN.fullmatch(untagged(term)[1]) and not self._is_common(term):
+            if _PLAIN.fullmatch(untagged(term)[1]) and not self._is_common(term, where):
                 best[term] = count
         return best
 
-    def _is_common(self, term: str) -> bool:
-        """Whether more than the allowed share of its language's units have the term. Remembered, as terms come again."""
+    def _is_common(self, term: str, where: Where | None) -> bool:
+        """Whether more than the allowed share of its language's units have the term, as far as whoever asks may know."""
         if self.max_df == 1:
             return False
-        if term not in self._common:
-            leg = lexical(self._index)
-            self._common[term] = leg.document_frequency(term) > int(self.max_df * leg.n_docs_of(term))
-        return self._common[term]
+        leg = lexical(self._index)
+        return leg.document_frequency(term, where=where) > int(self.max_df * leg.n_docs_of(term, where=where))
 
 
 def relevance_model(feedback: Sequence[tuple[Mapping[str, float], float]], *, keep: int) -> dict[str, float]:

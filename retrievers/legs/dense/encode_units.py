@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from rag.core.progress import Progress, silent
 from retrievers.sentence_folder import Role
 from retrievers.stores.arrays import load_array
-from retrievers.stores.computed import Computed
+from retrievers.stores.computed import Apply, Columns, Computed, in_this_process
 from retrievers.stores.reserved import reserved_array
 from retrievers.stores.reuse import RowsByText
 
@@ -68,6 +69,7 @@ def encode_units(
     work: Path,
     reuse: Mapping[bytes, NDArray[np.float32]] | PreviousVectors | None = None,
     shard: int = 1024,
+    apply: Apply = in_this_process,
     progress: Progress = silent,
 ) -> Encoded:
     """Encode `texts` as documents, each different text once.
@@ -78,6 +80,7 @@ def encode_units(
     Args:
         work: a folder that no other run uses; it holds the shards and the result, and may be deleted afterwards.
         reuse: sha256 of a text's UTF-8 -> its vector by the same encoder, such as those of the index before.
+        apply: how shards are encoded, such as by other processes.
         progress: called as ("encode", texts done, texts in all).
     Returns:
         The vectors memory-mapped from `work`.
@@ -90,8 +93,9 @@ def encode_units(
     store = Computed(work, made_by=encoder.describe())
     digests, n_encoded = store.complete(
         texts,
-        lambda chosen: {"vector": encoder.encode(chosen, role="document")},
+        partial(encode_block, encoder),
         block=shard,
+        apply=apply,
         known=known.__contains__,
         step="encode",
         progress=progress,
@@ -108,6 +112,11 @@ def encode_units(
             vectors[row] = known[digest]
             n_reused += 1
     return Encoded(vectors=vectors, n_reused=n_reused, n_encoded=n_encoded)
+
+
+def encode_block(encoder: DescribedEncoder, texts: list[str]) -> Columns:
+    """The vectors of texts, as a shard keeps them."""
+    return {"vector": encoder.encode(texts, role="document")}
 
 
 def _empty(path: Path, n: int, dim: int) -> NDArray[np.float32]:

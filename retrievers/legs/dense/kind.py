@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from retrievers.legs.dense.leg import DenseLeg
     from retrievers.legs.dense.search import DenseSearch
     from retrievers.legs.dense.served import ServedEncoder
+    from retrievers.stores.computed import Compute
     from retrievers.stores.vectors import ChainsVectors
 
     def _keeps_the_protocol(leg: LocalDense) -> DenseSearch:
@@ -69,6 +70,19 @@ class DenseKind(LegKind):
         from retrievers.legs.dense.leg import DenseLeg
 
         return LocalDense(DenseLeg.open(opening.folder, opening.facts), opening.facts, opening.mask)
+
+    def why_together(self, settings: Sections) -> str:
+        from retrievers.stores import STRUCTURES
+
+        dense = cast(DenseSettings, settings.section("dense"))
+        if STRUCTURES.get(dense.structure)().exact(dense.storage):
+            return ""
+        return f"vectors as {dense.structure}, {dense.storage} are laid out by all of them; choose flat and float32"
+
+    def block_encoder(self, made_by: Facts) -> Compute:
+        from retrievers.legs.dense.encode_units import encode_block
+
+        return partial(encode_block, _remade(made_by))
 
     def chains(self, facts: Facts) -> bool:
         from retrievers.legs.dense.leg import DenseLeg
@@ -143,6 +157,11 @@ class DenseMaker(LegMaker):
             )
         return self._encoder
 
+    @property
+    def _is_served(self) -> bool:
+        """Whether a server has the model; then that decides how many texts it reads at a time."""
+        return isinstance(self.settings.encoder, ServedEncoderSettings)
+
     def describe(self) -> dict[str, Any]:
         return self.encoder.describe()
 
@@ -151,12 +170,12 @@ class DenseMaker(LegMaker):
 
     def same_as(self, before: Facts) -> bool:
         encoder = self.encoder
-        if isinstance(self.settings.encoder, ServedEncoderSettings):
+        if self._is_served:
             return cast("ServedEncoder", encoder).same_as(before)
         return encoder.describe() == before
 
     def ruler(self) -> LegRuler | None:
-        if isinstance(self.settings.encoder, ServedEncoderSettings):
+        if self._is_served:
             return None
         described = self.describe()
         facts = {"kind": "encoder tokens", **{key: described[key] for key in ("name", "weights_sha256")}}
@@ -166,11 +185,17 @@ class DenseMaker(LegMaker):
     def build(self, job: Job) -> Built:
         from retrievers.legs.dense.encode_units import encode_units
         from retrievers.legs.dense.leg import DenseLeg
+        from retrievers.stores.computed import in_this_process
 
         start = perf_counter()
         _require_room(job.work, n=len(job.texts), dim=self.encoder.dim)
         encoded = encode_units(
-            job.texts, encoder=self.encoder, work=job.work, reuse=_reuse(job.before), progress=job.progress
+            job.texts,
+            encoder=self.encoder,
+            work=job.work,
+            reuse=_reuse(job.before),
+            apply=in_this_process if self._is_served else job.apply,
+            progress=job.progress,
         )
         seconds = perf_counter() - start
         facts = DenseLeg.build(encoded.vectors, job.folder, settings=self.settings, progress=job.progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +21,7 @@ from retrievers.legs.protocol import RECALL, Before, Built, Facts, Job, LegMaker
 if TYPE_CHECKING:
     from retrievers.legs.late_interaction.search import Found, LateInteractionSearch
     from retrievers.legs.rows_of_texts import Rows, RowsBefore
-    from retrievers.stores.computed import Columns, Row
+    from retrievers.stores.computed import Columns, Compute, Row
     from retrievers.stores.residuals import Coded, ResidualCodec
     from retrievers.stores.token_store import TokenStore
     from retrievers.stores.token_vectors import TokenVectors
@@ -68,6 +68,9 @@ class LateInteractionKind(ModelLegKind):
             )
         return LocalLateInteraction(store, facts, opening.mask)
 
+    def block_encoder(self, made_by: Facts) -> Compute:
+        return partial(_encode_block, _remade(made_by))
+
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
         from retrievers.token_encoders import TokenEncoder
 
@@ -97,19 +100,15 @@ class LateInteractionMaker(LegMaker):
 
     def build(self, job: Job) -> Built:
         from retrievers.legs.rows_of_texts import rows_of_texts
-        from retrievers.stores.computed import Ragged
         from retrievers.stores.token_store import TokenStore, TokenWriter
-
-        def compute(texts: list[str]) -> Columns:
-            made = self.encoder.encode(texts, role="document")
-            return {"vectors": Ragged(made.values.astype(np.float16), made.starts)}
 
         codec, before = self._kept(job.before, n=len(job.texts))
         rows, n_read = rows_of_texts(
             job.texts,
-            compute,
+            partial(_encode_block, self.encoder),
             made_by=self.describe(),
             block=BLOCK,
+            apply=job.apply,
             work=job.work,
             before=before,
             step="read tokens",
@@ -170,6 +169,13 @@ class LateInteractionMaker(LegMaker):
             chosen = [np.eye(1, self.encoder.dim, dtype=np.float32)]  # no text has a token to learn from
         sample = np.concatenate(chosen).astype(np.float32)
         return ResidualCodec.learn(sample, n_vectors=max(1, n_vectors), bits=self.settings.bits, dim=self.settings.dim)
+
+
+def _encode_block(encoder: TokenEncoder, texts: list[str]) -> Columns:
+    from retrievers.stores.computed import Ragged
+
+    made = encoder.encode(texts, role="document")
+    return {"vectors": Ragged(made.values.astype(np.float16), made.starts)}
 
 
 def _coded(rows: Sequence[Row], codec: ResidualCodec) -> tuple[Coded, list[int]]:

@@ -2,14 +2,16 @@
 
 A weight depends on all documents, so the parts' own weights are of no use here. The columns that a question asks for are
 weighed when they are first asked for, from counts and lengths, in the order of operations of a build, and kept.
+
+The same holds for some of the rows alone: for somebody who may not read the others, they are weighed as if those were not
+there (`ChainedPostings.among`).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +20,18 @@ from numpy.typing import NDArray
 from retrievers.legs.lexical.counts import Counts
 from retrievers.legs.lexical.impacts import Statistics, Weights
 from retrievers.legs.lexical.settings import LexicalSettings
+from retrievers.legs.protocol import ReadableRows
 from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.hits import Found, Weighted, nothing_found
+from retrievers.stores.kept import Kept
 from retrievers.stores.postings import Columns, impact_of, sum_columns
 
 BUDGET_BYTES = 64 << 20
-"""Weighed columns that are kept, 8 bytes a posting; the one that was asked for the longest ago goes first."""
+"""Weighed columns that are kept, 8 bytes a posting and `_ENTRY_BYTES` each; the one asked for the longest ago goes first."""
+
+_ENTRY_BYTES = 500
+_READERS = 1_000
+"""Sets of labels whose statistics are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +48,10 @@ class _Column(NamedTuple):
 
     rows: NDArray[np.int32]
     impacts: NDArray[np.float32]
-    floor: float
+    floor: float = 0.0
 
-    @property
-    def n_bytes(self) -> int:
-        return self.rows.nbytes + self.impacts.nbytes
+
+_NO_COLUMN = _Column(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 class ChainedPostings:
@@ -61,70 +68,74 @@ class ChainedPostings:
         *,
         budget_bytes: int = BUDGET_BYTES,
     ) -> None:
-        self._parts, self._rows, self._settings, self._budget = parts, rows, settings, budget_bytes
+        self._parts, self._rows, self._settings = parts, rows, settings
         self._lengths = rows.joined([part.counts.lengths for part in parts])
+        self._columns = Kept[_Column](
+            budget_bytes, lambda column: column.rows.nbytes + column.impacts.nbytes + _ENTRY_BYTES
+        )
+        self._means = Kept[Statistics](_READERS, lambda statistics: 1)
         self._statistics = Statistics.of(self._lengths)
-        self._kept: OrderedDict[str, _Column] = OrderedDict()
-        self._kept_bytes = 0
-        self._lock = Lock()
+        self._readable: ReadableRows | None = None
+
+    def among(self, readable: ReadableRows) -> ChainedPostings:
+        """The same as if there were nothing but these rows, under the numbers that they have in the whole.
+
+        Its columns are kept within the budget of all. Hits have to be masked as ever.
+        """
+        view = copy(self)
+        view._readable = readable
+        view._statistics = self._means.get(readable.labels, lambda: Statistics.of(self._lengths[readable.rows]))
+        return view
+
+    def __len__(self) -> int:
+        """How many documents there are."""
+        return self._statistics.n_docs
 
     def __contains__(self, term: object) -> bool:
-        """Whether some document that is left has the term."""
-        return isinstance(term, str) and self._column(term) is not None
+        """Whether some document has the term."""
+        return isinstance(term, str) and self.document_frequency(term) > 0
 
     def document_frequency(self, term: str) -> int:
         """How many documents have the term."""
-        column = self._column(term)
-        return 0 if column is None else len(column.rows)
+        return len(self._column(term).rows)
 
     def impact(self, term: str, row: int) -> tuple[float, bool]:
-        """What a known term adds to a row's score, and whether the row has it. One without adds the floor."""
-        column = self._column(term)
-        return (0.0, False) if column is None else impact_of(row, *column)
+        """What a term adds to a row's score, and whether the row has it. One without adds the floor."""
+        return impact_of(row, *self._column(term))
 
     def search(self, queries: Sequence[Weighted], *, k: int, mask: NDArray[np.bool_] | None) -> Found:
         """At most k rows for each query, all of them with a term of it."""
         rows, scores = nothing_found(len(queries), k)
         for i, query in enumerate(queries):
-            columns = [(*column, weight) for term, weight in query.items() if (column := self._column(term))]
-            summed = [(its_rows, impacts, weight) for its_rows, impacts, _, weight in columns]
+            columns = [(*self._column(term), weight) for term, weight in query.items()]
+            summed = [(its_rows, impacts, weight) for its_rows, impacts, _, weight in columns if len(its_rows)]
             hits, values = sum_columns(summed, n_docs=len(self._rows), k=k, mask=mask)
             floor = np.float32(sum(floor * weight for _, _, floor, weight in columns))
             rows[i, : len(hits)], scores[i, : len(hits)] = hits, values + floor if floor else values
         return rows, scores
 
-    def _column(self, term: str) -> _Column | None:
-        """None where no document that is left has the term."""
-        with self._lock:
-            if term in self._kept:
-                self._kept.move_to_end(term)
-                return self._kept[term]
-        column = self._weighed(term)
-        if column is None:
-            return None
-        with self._lock:
-            if term not in self._kept:
-                self._kept[term] = column
-                self._kept_bytes += column.n_bytes
-            while self._kept_bytes > self._budget:
-                self._kept_bytes -= self._kept.popitem(last=False)[1].n_bytes
-        return column
+    def _column(self, term: str) -> _Column:
+        """An empty one where no document has the term."""
+        if not any(term in part.numbers for part in self._parts):
+            return _NO_COLUMN
+        labels = None if self._readable is None else self._readable.labels
+        return self._columns.get((labels, term), lambda: self._weighed(term))
 
-    def _weighed(self, term: str) -> _Column | None:
+    def _weighed(self, term: str) -> _Column:
         postings = [self._postings(number, term) for number, part in enumerate(self._parts) if term in part.numbers]
-        if not postings:
-            return None
         rows, counts = (np.concatenate(each) for each in zip(*postings, strict=True))
         if not len(rows):
-            return None
+            return _NO_COLUMN
         weights = Weights(np.array([len(rows)]), self._statistics, self._settings)
         impacts = weights(np.zeros(len(rows), dtype=np.int32), counts, self._lengths[rows])
         return _Column(rows, impacts, 0.0 if weights.floor is None else float(weights.floor[0]))
 
     def _postings(self, part: int, term: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Rows of the whole, and counts, of a part's documents that are left and have the term."""
+        """Rows of the whole, and counts, of a part's documents that count and have the term."""
         columns, number = self._parts[part].columns, self._parts[part].numbers[term]
         column = slice(int(columns.starts[number]), int(columns.starts[number + 1]))
         rows, counts = self._rows.rows(part, columns.rows[column]), self._parts[part].counts.of(column)
         left = rows >= 0
+        if self._readable is not None:
+            left &= self._readable.rows[rows]  # row -1 is gone in any case
         return rows[left], counts[left]

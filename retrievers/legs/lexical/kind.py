@@ -26,10 +26,12 @@ from retrievers.legs.protocol import (
     LegMaker,
     Mask,
     Opening,
+    Readable,
     Sections,
     differences_of,
     explicit_differences,
 )
+from retrievers.stores.chain_rows import ChainRows
 
 if TYPE_CHECKING:
     from retrievers.analysis import Analysis
@@ -72,9 +74,22 @@ class LexicalKind(LegKind):
         from retrievers.legs.lexical.by_language import COUNTS, LexicalByLanguage
         from retrievers.legs.lexical.leg import LexicalLeg
 
+        if opening.readable is not None:
+            leg = LexicalLeg.open_chain([opening.folder], [opening.facts], ChainRows([opening.facts["n_docs"]], [None]))
+            return LocalLexical(leg, opening.mask, opening.readable)
         if COUNTS in opening.facts:
             return LocalLexical(LexicalByLanguage.open(opening.folder, opening.facts), opening.mask)
         return LocalLexical(LexicalLeg.open(opening.folder, opening.facts), opening.mask)
+
+    def why_together(self, settings: Sections) -> str:
+        from retrievers.legs.lexical.rank_bm25_leg import VARIANTS
+
+        bm25 = cast(LexicalSettings, settings.section("bm25"))
+        if bm25.variant in VARIANTS:
+            return f"bm25.variant {bm25.variant} counts all documents; choose lucene, robertson, atire, bm25l or bm25+"
+        if cast(AnalyzerSettings, settings.section("analyzer")).language == EACH:
+            return f"analyzer.language {EACH} counts all documents of a language; name the language"
+        return ""
 
     def chains(self, facts: Facts) -> bool:
         from retrievers.legs.lexical.leg import COUNTED
@@ -85,7 +100,7 @@ class LexicalKind(LegKind):
         from retrievers.legs.lexical.leg import LexicalLeg
 
         leg = LexicalLeg.open_chain(opening.folders, [facts for _, facts in opening.parts], opening.rows)
-        return LocalLexical(leg, opening.mask)
+        return LocalLexical(leg, opening.mask, opening.readable)
 
     def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
         from retrievers.legs.lexical.leg import LexicalLeg
@@ -142,10 +157,14 @@ class LexicalMaker(LegMaker):
 
 
 class LocalLexical:
-    """The leg with the filters of its index. Safe to share between threads."""
+    """The leg with the filters of its index. Safe to share between threads.
 
-    def __init__(self, leg: LexicalLeg | LexicalByLanguage, mask: Mask) -> None:
-        self._leg, self._mask = leg, mask
+    Args:
+        readable: given where whoever asks has statistics of their own, which a leg in one language can tell.
+    """
+
+    def __init__(self, leg: LexicalLeg | LexicalByLanguage, mask: Mask, readable: Readable | None = None) -> None:
+        self._leg, self._mask, self._readable = leg, mask, readable
 
     @property
     def analyzer(self) -> Analysis:
@@ -159,13 +178,13 @@ class LocalLexical:
     def __contains__(self, term: object) -> bool:
         return term in self._leg
 
-    def n_docs_of(self, term: str) -> int:
+    def n_docs_of(self, term: str, *, where: Where | None = None) -> int:
         """How many documents might have the term: all, or those in its language."""
-        return self._leg.n_docs_of(term)
+        return self._leg_for(where).n_docs_of(term)
 
-    def document_frequency(self, term: str) -> int:
+    def document_frequency(self, term: str, *, where: Where | None = None) -> int:
         """How many documents have the term."""
-        return self._leg.document_frequency(term)
+        return self._leg_for(where).document_frequency(term)
 
     def warm_up(self) -> None:
         """Get the compiled engine ready, once per process; takes seconds."""
@@ -190,11 +209,15 @@ class LocalLexical:
         self, queries: Sequence[Mapping[str, float]], *, k: int, where: Where | None = None, threads: int = 1
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """See `LexicalLeg.search`."""
-        return self._leg.search(queries, k=k, mask=self._mask(where), threads=threads)
+        return self._leg_for(where).search(queries, k=k, mask=self._mask(where), threads=threads)
 
-    def impacts(self, query: Mapping[str, float], row: int) -> list[Impact]:
+    def impacts(self, query: Mapping[str, float], row: int, *, where: Where | None = None) -> list[Impact]:
         """What each term of a query adds to a row's score."""
-        return self._leg.impacts(query, row)
+        return self._leg_for(where).impacts(query, row)
+
+    def _leg_for(self, where: Where | None) -> LexicalLeg | LexicalByLanguage:
+        """The leg with the statistics of whoever asks."""
+        return self._leg if self._readable is None else self.in_one_language().among(self._readable(where))
 
 
 def _cut_of(facts: Facts) -> str:

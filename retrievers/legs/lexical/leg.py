@@ -29,6 +29,7 @@ from retrievers.legs.lexical.rank_bm25_leg import RankBM25
 from retrievers.legs.lexical.search import Impact
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.lexical.writer import VOCABULARY, LexicalWriter
+from retrievers.legs.protocol import ReadableRows
 from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.hits import Weighted
 from retrievers.stores.postings import REPEATS, Columns, Engine, Postings
@@ -156,6 +157,17 @@ class LexicalLeg:
         engine = ChainedPostings(parts, rows, settings)
         return cls(analyzer, engine, engine, len(rows))
 
+    def among(self, readable: ReadableRows) -> LexicalLeg:
+        """The same as if there were nothing but these rows, under the numbers that they have here.
+
+        Raises:
+            ValueError: the leg was not opened by `open_chain`, and has finished weights of all rows.
+        """
+        if not isinstance(self._engine, ChainedPostings):
+            raise ValueError("a leg with finished weights has one set of statistics")
+        engine = self._engine.among(readable)
+        return LexicalLeg(self.analyzer, engine, engine, self.n_docs)
+
     @classmethod
     def merge(
         cls, folders: Sequence[Path], facts: Sequence[Mapping[str, Any]], rows: ChainRows, folder: Path
@@ -174,7 +186,7 @@ class LexicalLeg:
 
     def n_docs_of(self, term: str) -> int:
         """How many documents might have the term: all."""
-        return self.n_docs
+        return len(self._engine) if isinstance(self._engine, ChainedPostings) else self.n_docs
 
     def document_frequency(self, term: str) -> int:
         """How many documents have the term."""

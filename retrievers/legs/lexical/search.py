@@ -36,11 +36,15 @@ class LexicalSearch(Protocol):
         """Whether some document has this term."""
         ...
 
-    def n_docs_of(self, term: str) -> int:
-        """How many documents might have the term: all, or those in its language."""
+    def n_docs_of(self, term: str, *, where: Where | None = None) -> int:
+        """How many documents might have the term: all, or those in its language.
+
+        Here and below, the documents that count are those that whoever asks by `where` may read, if the index is told so
+        (`reading.own_statistics`), and else all. What else a filter says does not count.
+        """
         ...
 
-    def document_frequency(self, term: str) -> int:
+    def document_frequency(self, term: str, *, where: Where | None = None) -> int:
         """How many documents have the term."""
         ...
 
@@ -57,7 +61,7 @@ class LexicalSearch(Protocol):
         """
         ...
 
-    def impacts(self, query: Mapping[str, float], row: int) -> list[Impact]:
+    def impacts(self, query: Mapping[str, float], row: int, *, where: Where | None = None) -> list[Impact]:
         """What each term of a query adds to a row's score, for each time it is asked; those that add nothing are left out."""
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
     from retrievers.legs.promptreps.search import Best, PromptRepsSearch
     from retrievers.stores.chain_rows import ChainedArray, RowTable
+    from retrievers.stores.computed import Compute
     from retrievers.stores.sums import ChainedSums, Sums
 
     def _keeps_the_protocol(leg: LocalPromptReps) -> PromptRepsSearch:
@@ -46,6 +47,14 @@ class PromptRepsKind(ModelLegKind):
     def open(self, opening: Opening) -> LocalPromptReps:
         units, sums = _read(opening.folder, opening.facts)
         return LocalPromptReps(units.dense, units, sums, opening.facts, opening.mask)
+
+    def why_together(self, settings: Sections) -> str:
+        return ""
+
+    def block_encoder(self, made_by: Facts) -> Compute:
+        from retrievers.legs.promptreps.represent import encode_block
+
+        return partial(encode_block, _remade(made_by))
 
     def chains(self, facts: Facts) -> bool:
         return bool(facts.get("postings"))
@@ -92,7 +101,9 @@ class PromptRepsMaker(LegMaker):
         from retrievers.legs.rows_of_texts import RowsBefore
 
         before = None if job.before is None else RowsBefore(texts=job.before.texts, row=job.before.leg().units.row)
-        rows, n_read = represent(job.texts, self.encoder, work=job.work, before=before, progress=job.progress)
+        rows, n_read = represent(
+            job.texts, self.encoder, work=job.work, before=before, apply=job.apply, progress=job.progress
+        )
         return Built(facts=write_leg(rows, job.folder, n=len(job.texts)), counts={"n_represented": n_read})
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rag.core.progress import Progress, silent
 from retrievers.legs.promptreps.encoder import PromptRepsEncoder
 from retrievers.legs.rows_of_texts import RowsBefore, rows_of_texts
-from retrievers.stores.computed import Columns, Ragged, Row
+from retrievers.stores.computed import Apply, Columns, Ragged, Row, in_this_process
 
 BLOCK = 128
 """Units: what a killed build loses at most."""
@@ -20,6 +21,7 @@ def represent(
     *,
     work: Path,
     before: RowsBefore | None = None,
+    apply: Apply = in_this_process,
     progress: Progress = silent,
 ) -> tuple[Iterable[Row], int]:
     """The representation of each text, in order, and how many texts the model had to read for it.
@@ -27,18 +29,27 @@ def represent(
     Args:
         work: a folder that no other build uses; it keeps finished blocks.
         before: what the same encoder made of other texts.
+        apply: how blocks are represented, such as by other processes.
         progress: called as ("represent", texts done, texts in all).
     """
-
-    def compute(chosen: list[str]) -> Columns:
-        new = encoder.encode(chosen, role="document")
-        return {
-            "dense": new.dense,
-            "tokens": Ragged(new.tokens, new.starts),
-            "weights": Ragged(new.weights, new.starts),
-        }
-
-    made_by = encoder.describe()
     return rows_of_texts(
-        texts, compute, made_by=made_by, block=BLOCK, work=work, before=before, step="represent", progress=progress
+        texts,
+        partial(encode_block, encoder),
+        made_by=encoder.describe(),
+        block=BLOCK,
+        apply=apply,
+        work=work,
+        before=before,
+        step="represent",
+        progress=progress,
     )
+
+
+def encode_block(encoder: PromptRepsEncoder, texts: list[str]) -> Columns:
+    """The representations of texts, as a block keeps them."""
+    new = encoder.encode(texts, role="document")
+    return {
+        "dense": new.dense,
+        "tokens": Ragged(new.tokens, new.starts),
+        "weights": Ragged(new.weights, new.starts),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from retrievers.legs.sparse.encoder import SparseEncoder
     from retrievers.legs.sparse.search import QueryBy, SparseSearch
     from retrievers.stores.chain_rows import RowTable
-    from retrievers.stores.computed import Columns as Computing
-    from retrievers.stores.computed import Row
+    from retrievers.stores.computed import Columns, Compute, Row
     from retrievers.stores.sparse_rows import SparseRows
     from retrievers.stores.sums import ChainedSums, Sums
 
@@ -50,6 +49,12 @@ class SparseKind(ModelLegKind):
 
     def open(self, opening: Opening) -> LocalSparse:
         return LocalSparse(*_read(opening.folder, opening.facts), opening.facts, opening.mask)
+
+    def why_together(self, settings: Sections) -> str:
+        return ""
+
+    def block_encoder(self, made_by: Facts) -> Compute:
+        return partial(_encode_block, _remade(made_by))
 
     def chains(self, facts: Facts) -> bool:
         return True
@@ -89,18 +94,14 @@ class SparseMaker(LegMaker):
 
     def build(self, job: Job) -> Built:
         from retrievers.legs.rows_of_texts import rows_of_texts
-        from retrievers.stores.computed import Ragged
         from retrievers.stores.sparse_rows import SparseWriter
-
-        def compute(texts: list[str]) -> Computing:
-            made = self.encoder.encode(texts, by=self.settings.documents)
-            return {"tokens": Ragged(made.tokens, made.starts), "weights": Ragged(made.weights, made.starts)}
 
         rows, n_read = rows_of_texts(
             job.texts,
-            compute,
+            partial(_encode_block, self.encoder),
             made_by=self.describe(),
             block=BLOCK,
+            apply=job.apply,
             work=job.work,
             before=_rows_before(job.before),
             step="weigh",
@@ -112,6 +113,13 @@ class SparseMaker(LegMaker):
                 writer.add(some)
         facts = {"rows": len(job.texts), "n_weights": writer.n_values}
         return Built(facts=facts, counts={"n_weighed": n_read})
+
+
+def _encode_block(encoder: SparseEncoder, texts: list[str]) -> Columns:
+    from retrievers.stores.computed import Ragged
+
+    made = encoder.encode(texts, by=encoder.settings.documents)
+    return {"tokens": Ragged(made.tokens, made.starts), "weights": Ragged(made.weights, made.starts)}
 
 
 def _read(folder: Path, facts: Facts) -> tuple[SparseRows, Sums]:

@@ -97,11 +97,11 @@ class ServerLexical:
     def __contains__(self, term: object) -> bool:
         return term in self._numbers
 
-    def n_docs_of(self, term: str) -> int:
+    def n_docs_of(self, term: str, *, where: Where | None = None) -> int:
         """How many documents might have the term: all."""
         return self.n_docs
 
-    def document_frequency(self, term: str) -> int:
+    def document_frequency(self, term: str, *, where: Where | None = None) -> int:
         """How many documents have the term."""
         number = self._numbers.get(term)
         return 0 if number is None else int(self._frequencies[number])
@@ -141,7 +141,7 @@ class ServerLexical:
             np.add(scores, floors[:, None], out=scores, where=rows >= 0)
         return rows, scores
 
-    def impacts(self, query: Mapping[str, float], row: int) -> list[Impact]:
+    def impacts(self, query: Mapping[str, float], row: int, *, where: Where | None = None) -> list[Impact]:
         """What each term of a query adds to a row's score, for each time it is asked; those that add nothing are left out."""
         name = ServerLexicalKind.name
         records = self._opening.store.get(self._opening.collection, [row], fields=[name])

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from rag.batch.folder import ANSWERS
-from rag.batch.ray import Cluster, through_ray
+from rag.batch.ray import through_ray
 from rag.batch.run import Forecast, run_batch
 from rag.cli import main
+from rag.core.cluster import Cluster
 from rag.core.errors import MissingDependency, MissingModel, SpecError
 from rag.core.types import Document, Query
 from rag.pipeline import load_pipeline
@@ -139,8 +140,8 @@ def test_a_long_file_is_given_to_the_cluster_in_windows(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from rag.batch.ray import Cluster
 from rag.batch.run import run_batch
+from rag.core.cluster import Cluster
 from rag.pipeline import load_pipeline
 
 def stop(what, done, total):
@@ -197,7 +198,7 @@ CLOSED = {
 def test_ray_does_not_connect_by_itself_behind_a_run_unless_the_program_had_it_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from rag.batch.ray import _stay_disconnected
+    from rag.core.cluster import _stay_disconnected
 
     monkeypatch.setenv("RAY_ENABLE_AUTO_CONNECT", "")  # so that what it was comes back afterwards
     monkeypatch.delenv("RAY_ENABLE_AUTO_CONNECT")

@@ -17,9 +17,9 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.batch.folder import ANSWERS, FAILURES, LEDGER
-from rag.batch.ray import Cluster
 from rag.batch.run import BatchReport, Forecast, run_batch
 from rag.cli import main
+from rag.core.cluster import Cluster
 from rag.core.errors import MissingModel, SpecError
 from rag.core.types import Completion, Document, Prompt, SamplingParams
 from rag.indexing import build_index

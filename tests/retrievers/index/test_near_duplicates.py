@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag.cli import main
 from rag.core.types import Document, Query, Ranking, ScoredDocument
@@ -60,6 +62,16 @@ def test_nearly_all_are_found_and_none_is_wrong() -> None:
     assert len(grouped) >= 97
 
 
+@given(st.lists(st.booleans(), min_size=12, max_size=12))
+def test_of_some_rows_they_are_those_of_these_documents_alone(chosen: list[bool]) -> None:
+    one, two = prose(1), prose(2)
+    texts = [one, edited(one, 3), two, edited(one, 9), edited(two, 5), prose(3)]
+    units = documents(*texts, *(edited(words, 14) for words in texts))
+    rows = np.flatnonzero(chosen).astype(np.int32)
+    alone = near_duplicates([units[row] for row in rows])
+    assert near_duplicates(units, rows=rows).tolist() == rows[alone].tolist()
+
+
 @pytest.mark.parametrize("text", ["", "...", "\ud800", "一二三四五六七八九", "x" * 100_000])
 def test_odd_texts_are_near_themselves_or_nothing(text: str) -> None:
     pairs = near_duplicates([Document(doc_id="a", text=text), Document(doc_id="b", text=text)])
@@ -83,7 +95,7 @@ def test_an_index_without_near_duplicates_has_no_file_for_them(tmp_path: Path) -
     build_index([folder_of(tmp_path / "t", prose(1), prose(2))], tmp_path / "idx", legs=("lexical",))
     with LocalIndex.open(tmp_path / "idx") as index:
         assert DUPLICATES not in index.manifest.files
-        assert len(index.near_duplicates) == 0
+        assert len(index.near_duplicates()) == 0
 
 
 def test_results_keep_the_best_of_a_group_and_say_how_many_others_there_are(tmp_path: Path) -> None:
@@ -92,7 +104,7 @@ def test_results_keep_the_best_of_a_group_and_say_how_many_others_there_are(tmp_
     build_index([texts], tmp_path / "idx", legs=("lexical",))
     with LocalIndex.open(tmp_path / "idx") as index:
         assert len(index) == 4
-        assert len(index.near_duplicates) == 3
+        assert len(index.near_duplicates()) == 3
         rows = [2, 1, 0, 3]
         hits = [ScoredDocument(document=index.documents[row], score=float(-n)) for n, row in enumerate(rows)]
         stray = ScoredDocument(document=Document(doc_id="stray", text=" ".join(one)), score=-9.0)

@@ -123,10 +123,10 @@ class MemoryBM25:
     def __contains__(self, term: object) -> bool:
         return self.document_frequency(str(term)) > 0
 
-    def n_docs_of(self, term: str) -> int:
+    def n_docs_of(self, term: str, *, where: Where | None = None) -> int:
         return self.n_docs
 
-    def document_frequency(self, term: str) -> int:
+    def document_frequency(self, term: str, *, where: Where | None = None) -> int:
         return sum(term in counts for counts in self.counts)
 
     def warm_up(self) -> None: ...

@@ -125,7 +125,7 @@ def test_it_is_what_its_manifest_says(local: LocalIndex, served: ServerIndex) ->
     assert isinstance(served, HasGenerations)
     assert served.newest() == served.generation
     assert isinstance(served, KnowsDuplicates)
-    assert len(served.near_duplicates) == len(local.near_duplicates)
+    assert len(served.near_duplicates()) == len(local.near_duplicates())
 
 
 def test_words_are_counted_alike(local: Index, served: Index) -> None:
