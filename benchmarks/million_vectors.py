@@ -37,7 +37,14 @@ KINDS = [
     ("ivf_pq", "float32"),
     ("rabitq", "float32"),
 ]
-PEERS = ("faiss flat", "faiss hnsw", "faiss ivf_pq, refined", "usearch float32", "usearch int8", "lancedb ivf_pq, refined")
+PEERS = (
+    "faiss flat",
+    "faiss hnsw",
+    "faiss ivf_pq, refined",
+    "usearch float32",
+    "usearch int8",
+    "lancedb ivf_pq, refined",
+)
 
 
 def encoded(options: argparse.Namespace) -> tuple[Path, Path]:
