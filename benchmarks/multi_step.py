@@ -96,28 +96,31 @@ SETS = {
 }
 
 
-def graph(way: str, model: str) -> dict[str, Any]:
-    """The graph of a way."""
+def graph(model: str) -> dict[str, Any]:
+    """One graph with a node for each way, so that all of them share one engine."""
     plain = plain_nodes()
-    follow_up = {
-        "answer": {
-            "use": "generate.follow_up",
-            "with": {"llm": "writer", "answers": "one", "rounds": 2, "questions": 2, "max_tokens": 96},
-        }
-    }
-    chain = {
-        "answer": {
-            "use": "generate.chain",
-            "with": {"llm": "writer", "answers": "one", "steps": 4, "max_tokens": 96},
-        }
-    }
     short = {**plain["answer"]["with"], "prompt": "answer_short", "max_tokens": 32}
     step = {**plain, "answer": {**plain["answer"], "with": short}}
-    closed = {"answer": {"use": "generate.closed_book", "with": {"llm": "writer", "max_tokens": 96}}}
-    nodes = {"closed-book": closed, "plain": plain, "follow-up": follow_up, "chain": chain}[way]
-    asked = {"follow-up": plain, "chain": step}.get(way)
-    inner = {"graphs": {"one": {"nodes": asked, "output": "answer"}}} if asked else {}
-    return {"version": 1, "models": {"writer": vllm_part(model)}, **inner, "nodes": nodes, "output": "answer"}
+    writer = {"llm": "writer", "max_tokens": 96}
+    found = {name: node for name, node in plain.items() if name != "answer"}
+    ways = {
+        "closed-book": {"use": "generate.closed_book", "in": "query", "with": writer},
+        "plain": plain["answer"],
+        "follow-up": {
+            "use": "generate.follow_up",
+            "in": "query",
+            "with": {**writer, "answers": "whole", "rounds": 2, "questions": 2},
+        },
+        "chain": {"use": "generate.chain", "in": "query", "with": {**writer, "answers": "short", "steps": 4}},
+    }
+    inner = {"whole": {"nodes": plain, "output": "answer"}, "short": {"nodes": step, "output": "answer"}}
+    return {
+        "version": 1,
+        "models": {"writer": vllm_part(model)},
+        "graphs": inner,
+        "nodes": {**found, **ways},
+        "output": "plain",
+    }
 
 
 WAYS = ("closed-book", "plain", "follow-up", "chain")
@@ -145,27 +148,21 @@ def judged(item: Item, name: str, answer: Answer) -> tuple[bool, bool]:
 def answer_all(one: Set, ways: Sequence[str], items: Sequence[Item], work: Work, model: str) -> None:
     """Answer what has no line yet."""
     queries = {item["id"]: Query(qid=item["id"], text=item["question"] + one.told(item)) for item in items}
-    for way in ways:
-        spec = graph(way, model)
-        with load_pipeline(spec, index=_index(one, spec)) as pipeline:
-            settings = graph_identity(pipeline.graph)[:16]
+    spec = graph(model)
+    index = cached_index(load_beir(one.folder()), loaded := load_spec(dict(spec)).graph, loaded.index)
+    with load_pipeline(spec, index=index) as pipeline:
+        settings = graph_identity(pipeline.graph)[:16]
+        for way in ways:
             missing = [item for item in items if work.get(way, one.name, item["id"], settings) is None]
             for start in range(0, len(missing), TOGETHER):
                 some = missing[start : start + TOGETHER]
-                result = pipeline.run([queries[item["id"]] for item in some])
+                result = pipeline.run([queries[item["id"]] for item in some], to=way)
                 if result.failures:
                     raise SystemExit(f"multi_step: {result.failures[0]}")
                 for item, line in zip(some, _lines(one, way, settings, some, result), strict=True):
                     work.add(line)
                     print(f"{one.name} {way} {line['right']} {item['id']} {line['text'][:70]!r}", flush=True)
-            pipeline.release()
-
-
-def _index(one: Set, spec: Mapping[str, Any]) -> Any:
-    if "graphs" not in spec and "bm25" not in spec["nodes"]:
-        return None
-    loaded = load_spec(dict(spec)).graph
-    return cached_index(load_beir(one.folder()), loaded, loaded.index)
+        pipeline.release()
 
 
 def _lines(one: Set, way: str, settings: str, items: Sequence[Item], result: RunResult) -> Iterator[Line]:
