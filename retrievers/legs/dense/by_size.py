@@ -1,0 +1,67 @@
+"""`structure: auto`: how vectors are kept, by how many bytes they are. The numbers stand here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from retrievers.legs.protocol import Choice
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """Vectors of up to `most_bytes` as float32, None for any number, and how they are kept. `why`: a sentence's second half."""
+
+    most_bytes: int | None
+    structure: str
+    storage: str
+    why: str
+
+
+BY_SIZE: tuple[Size, ...] = (
+    Size(
+        most_bytes=160_000_000,  # 104,166 vectors of 384 numbers
+        structure="flat",
+        storage="float32",
+        why="a search looks at each of them, and misses none",
+    ),
+    Size(
+        most_bytes=1_600_000_000,  # 1,041,666 vectors of 384 numbers
+        structure="hnsw",
+        storage="float32",
+        why="a search walks from neighbour to neighbour, and looks at few of them",
+    ),
+    Size(
+        most_bytes=None,
+        structure="ivf_pq",
+        storage="float32",
+        why="memory holds a short code of each, and a search reads few vectors from the disk",
+    ),
+)
+"""In order of size; the last one has no bound. First numbers, until `benchmarks.million_vectors` has run.
+
+None is int8: of 5,183 vectors it lost a little (docs/reference/results.md), where hnsw lost nothing."""
+
+
+def by_size(sizes: Sequence[Size], *, rows: int, dim: int) -> Choice:
+    """How so many vectors of so many numbers are kept."""
+    n_bytes = rows * dim * 4
+    bounds = [size.most_bytes for size in sizes[:-1] if size.most_bytes is not None]
+    place = sum(n_bytes > bound for bound in bounds)
+    size = sizes[place]
+    bound = f"up to {_megabytes(bounds[place])}" if place < len(bounds) else f"over {_megabytes(bounds[-1])}"
+    return Choice(
+        facts={"structure": size.structure, "storage": size.storage},
+        why=f"{rows:,} vectors of {dim:,} numbers are {_megabytes(n_bytes)}; {bound}, {size.why}",
+    )
+
+
+def _megabytes(n_bytes: int) -> str:
+    """
+    >>> _megabytes(1_600_000_000), _megabytes(4_096)
+    ('1,600 MB', '0.004 MB')
+    """
+    megabytes = n_bytes / 1e6
+    return f"{megabytes:,.0f} MB" if megabytes >= 10 else f"{megabytes:,.3g} MB"
