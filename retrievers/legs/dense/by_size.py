@@ -12,7 +12,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """Vectors of up to `most_bytes` as float32, None for any number, and how they are kept. `why`: a sentence's second half."""
+    """Vectors of up to `most_bytes` as float32, None for any number, and how they are kept. `why`: half a sentence."""
 
     most_bytes: int | None
     structure: str
@@ -48,13 +48,11 @@ None is int8: of 5,183 vectors it lost a little (docs/reference/results.md), whe
 def by_size(sizes: Sequence[Size], *, rows: int, dim: int) -> Choice:
     """How so many vectors of so many numbers are kept."""
     n_bytes = rows * dim * 4
-    bounds = [size.most_bytes for size in sizes[:-1] if size.most_bytes is not None]
-    place = sum(n_bytes > bound for bound in bounds)
-    size = sizes[place]
-    bound = f"up to {_megabytes(bounds[place])}" if place < len(bounds) else f"over {_megabytes(bounds[-1])}"
+    size = next(size for size in sizes if size.most_bytes is None or n_bytes <= size.most_bytes)
+    bound = "" if size.most_bytes is None else f"up to {_megabytes(size.most_bytes)}, "
     return Choice(
         facts={"structure": size.structure, "storage": size.storage},
-        why=f"{rows:,} vectors of {dim:,} numbers are {_megabytes(n_bytes)}; {bound}, {size.why}",
+        why=f"{rows:,} vectors of {dim:,} numbers are {_megabytes(n_bytes)}; {bound}{size.why}",
     )
 
 
