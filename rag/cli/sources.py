@@ -78,8 +78,8 @@ def say_losses(report: IndexReport) -> None:
 
 def say_chosen(report: IndexReport) -> None:
     """What `auto` came to, and why."""
-    for leg, told in report.chosen.items():
-        say(f"{leg}: {told}")
+    for leg, sentence in report.chosen.items():
+        say(f"{leg}: {sentence}")
 
 
 def with_consent(build: Callable[[float], Done], given: Namespace) -> Done:

@@ -44,7 +44,7 @@ class IndexReport:
     `on_cluster`: leg -> texts of these that a Ray cluster read; empty where none did.
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
     part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
-    `n_parts`: in which the index lies. `chosen`: leg -> what its settings left to the build, what that came to, and why.
+    `n_parts`: in which the index lies. `chosen`: leg -> what it is, and why, where settings leave that to the build.
     `unchanged`: there was nothing to do or to write.
     """
 

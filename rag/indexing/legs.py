@@ -104,12 +104,12 @@ class Legs:
         return same_makers and manifest.settings.counted(legs) == self.settings.counted(legs)
 
     def chosen_alike(self, legs: Mapping[str, Facts]) -> bool:
-        """Whether a build would choose for legs with these facts what they are, where settings leave that to it."""
+        """Whether legs with these facts are what a build would choose, where settings leave that to it."""
         return all(choice.stands_in(legs[leg]) for leg, choice in self._choices(legs))
 
     def chosen(self, legs: Mapping[str, Facts]) -> dict[str, str]:
-        """Leg -> what was left to the build, and what it came to in legs with these facts."""
-        return {leg: choice.told(legs[leg]) for leg, choice in self._choices(legs)}
+        """Leg -> what it is, and why, where settings leave that to the build."""
+        return {leg: choice.sentence(legs[leg]) for leg, choice in self._choices(legs)}
 
     def _choices(self, legs: Mapping[str, Facts]) -> Iterator[tuple[str, Choice]]:
         for leg, maker in self.makers.items():

@@ -124,7 +124,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What settings leave to a build. `facts`: what it comes to, as the leg's facts say it. `why`: a sentence."""
+    """What settings leave to a build. `facts`: what that comes to, as the leg's facts say it. `why`: in words."""
 
     facts: Mapping[str, str]
     why: str
@@ -133,8 +133,8 @@ class Choice:
         """Whether a leg with these facts is as a build would choose."""
         return all(facts.get(name) == value for name, value in self.facts.items())
 
-    def told(self, facts: Facts) -> str:
-        """What a leg with these facts is, and why a build chooses so or otherwise."""
+    def sentence(self, facts: Facts) -> str:
+        """What a leg with these facts is, and why a build chooses that, or what else it would choose."""
         chosen, own = (", ".join(str(each.get(name)) for name in self.facts) for each in (self.facts, facts))
         if self.stands_in(facts):
             return f"{own}: {self.why}"

@@ -42,7 +42,7 @@ BY_SIZE: tuple[Size, ...] = (
 )
 """In order of size; the last one has no bound. First numbers, until `benchmarks.million_vectors` has run.
 
-None is int8: of 5,183 vectors it lost a little (docs/reference/results.md), where hnsw lost nothing."""
+int8 is not among them: of 5,183 vectors it lost a little (docs/reference/results.md), where hnsw lost nothing."""
 
 
 def by_size(sizes: Sequence[Size], *, rows: int, dim: int) -> Choice:
@@ -57,9 +57,10 @@ def by_size(sizes: Sequence[Size], *, rows: int, dim: int) -> Choice:
 
 
 def _megabytes(n_bytes: int) -> str:
-    """
-    >>> _megabytes(1_600_000_000), _megabytes(4_096)
-    ('1,600 MB', '0.004 MB')
+    """Bytes as a sentence says them.
+
+    >>> _megabytes(1_600_000_000), _megabytes(7_961_088)
+    ('1,600 MB', '7.96 MB')
     """
     megabytes = n_bytes / 1e6
     return f"{megabytes:,.0f} MB" if megabytes >= 10 else f"{megabytes:,.3g} MB"

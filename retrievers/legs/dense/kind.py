@@ -213,7 +213,8 @@ class DenseMaker(LegMaker):
             progress=job.progress,
         )
         seconds = perf_counter() - start
-        choice = self.choice({"rows": len(encoded.vectors), "dim": self.encoder.dim})
+        rows, dim = encoded.vectors.shape
+        choice = self.choice({"rows": rows, "dim": dim})
         settings = self.settings.model_copy(update=dict(choice.facts)) if choice else self.settings
         facts = DenseLeg.build(encoded.vectors, job.folder, settings=settings, progress=job.progress)
         if settings.storage != "float32":

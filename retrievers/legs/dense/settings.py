@@ -23,7 +23,7 @@ from retrievers.stores import STRUCTURES
 
 
 def _known(structure: str) -> str:
-    if structure not in _names():
+    if structure != AUTO and structure not in STRUCTURES:
         names = [repr(name) for name in _names()]
         expected = " or ".join((", ".join(names[:-1]), names[-1]))
         raise PydanticCustomError("unknown_structure", "Input should be {expected}", {"expected": expected})

@@ -26,6 +26,8 @@ from rag.indexing import (
 from rag.indexing.shadow import build_shadow, shadow_of
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
+from retrievers.index.joined import joined_address
+from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.by_size import BY_SIZE, Size, by_size
 from retrievers.legs.dense.kind import DenseKind
@@ -244,6 +246,17 @@ def test_auto_is_served_by_an_index_of_any_structure(tmp_path: Path, encoder: Pa
     built(path, 6, encoder, structure=structure)
     with LocalIndex.open(path) as index:
         index.check(settings(encoder, structure="auto"), ["dense"])
+
+
+@pytest.mark.usefixtures("_lowered")
+def test_indexes_on_both_sides_of_a_bound_are_searched_as_one(tmp_path: Path, encoder: Path) -> None:
+    for name, n in (("small", 5), ("large", 6)):
+        built(tmp_path / name, n, encoder)
+    with open_index(joined_address([tmp_path / "small", tmp_path / "large"])) as index:
+        index.check(settings(encoder, structure="auto"), ["dense"])
+        [query] = texts([5])
+        [ranking] = DenseRetriever(index=index).retrieve([Query(qid="q", text=query["text"])], k=1)
+    assert ranking.doc_ids == ("large/r5",)
 
 
 @pytest.mark.usefixtures("_lowered")
