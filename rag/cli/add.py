@@ -11,6 +11,7 @@ from typing import Any
 
 from rag.cli.console import plain_data, say, say_json
 from rag.cli.progress import progress_bar
+from rag.cli.sources import say_chosen
 from rag.core.lines import records, records_of
 from rag.indexing import add_documents, update_documents
 
@@ -29,6 +30,7 @@ def run(given: Namespace) -> int:
         f"{report.n_units:,} passages of {report.n_documents:,} documents in {given.index}, in {report.n_parts:,} "
         f"{'part' if report.n_parts == 1 else 'parts'}; {report.n_encoded:,} passages encoded"
     )
+    say_chosen(report)
     return 0
 
 

@@ -14,7 +14,7 @@ from rag.cli.cluster_parser import cluster_of
 from rag.cli.console import plain_data, say, say_json, warn
 from rag.cli.progress import progress_bar
 from rag.cli.shadow_parser import require_shadow
-from rag.cli.sources import say_losses, with_consent
+from rag.cli.sources import say_chosen, say_losses, with_consent
 from rag.core.cluster import Cluster
 from rag.core.errors import SpecError
 from rag.core.progress import Progress
@@ -100,6 +100,7 @@ def _build(
         say(f"on the cluster: {read_there or 'nothing, as no model had texts left to read'}")
     if report.languages:
         say("languages: " + ", ".join(f"{n:,} {code or 'not known'}" for code, n in report.languages.items()))
+    say_chosen(report)
     say_losses(report)
     for node, n in read.items():
         say(f"{n:,} passages newly read for '{node}'{_in_words(kept[node]) if node in kept else ''}")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rag.cli.console import plain_data, say, say_json
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
-from rag.cli.sources import say_losses, with_consent
+from rag.cli.sources import say_chosen, say_losses, with_consent
 from rag.core.errors import SpecError
 from rag.erasure import Receipt, erase_from_index
 from rag.indexing import remove_from_index
@@ -30,6 +30,7 @@ def run(given: Namespace) -> int:
         return 0
     say_losses(report)
     say(f"{report.n_units:,} passages of {report.n_documents:,} documents are left in {given.index}")
+    say_chosen(report)
     return 0
 
 

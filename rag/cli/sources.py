@@ -76,6 +76,12 @@ def say_losses(report: IndexReport) -> None:
         say(f"  and {len(report.losses) - MOST_NAMES:,} other files")
 
 
+def say_chosen(report: IndexReport) -> None:
+    """What `auto` came to, and why."""
+    for leg, sentence in report.chosen.items():
+        say(f"{leg}: {sentence}")
+
+
 def with_consent(build: Callable[[float], Done], given: Namespace) -> Done:
     """A build that may lose half of the documents; of more, `--yes` or an answer at the terminal says so."""
     if given.yes:

@@ -44,7 +44,8 @@ class IndexReport:
     `on_cluster`: leg -> texts of these that a Ray cluster read; empty where none did.
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
     part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
-    `n_parts`: in which the index lies. `unchanged`: there was nothing to do or to write.
+    `n_parts`: in which the index lies. `chosen`: leg -> what it is, and why, where settings leave that to the build.
+    `unchanged`: there was nothing to do or to write.
     """
 
     path: Path | str
@@ -68,6 +69,7 @@ class IndexReport:
     peak_memory_bytes: int = 0
     size_bytes: int = 0
     n_parts: int = 1
+    chosen: Mapping[str, str] = field(default_factory=dict)
     unchanged: bool = False
 
 
@@ -164,9 +166,10 @@ class Build:
             index
             and holdings == list(before.holdings)
             and made.same_as(index)
+            and made.chosen_alike(index.manifest.legs)
             and (access is None or access.same_as(access_of(index)))
         ):
-            raise UnchangedError(finished(report, index.manifest, self._timings))
+            raise UnchangedError(finished(report, index.manifest, made, self._timings))
         _require_distinct(new.folder, documents, records)
         if access is not None:
             access.write(new.folder)
@@ -179,7 +182,7 @@ class Build:
             before=lambda leg, leg_maker: made.before(index, leg, leg_maker) if index else None,
         )
         report = replace(counted(report, written.counts), on_cluster=dict(self._encoders.n_elsewhere))
-        return finished(report, written.manifest, self._timings)
+        return finished(report, written.manifest, made, self._timings)
 
     def _with_access(self, settings: IndexSettings, before: Past) -> IndexSettings:
         """Settings under which an index whose documents carry labels stays one, whatever graph it is built for."""
@@ -228,7 +231,7 @@ class Build:
         return holdings, problems, writer.shares_metadata
 
 
-def finished(report: IndexReport, manifest: Manifest, timings: Timings) -> IndexReport:
+def finished(report: IndexReport, manifest: Manifest, legs: Legs, timings: Timings) -> IndexReport:
     """The report with what is known in the end."""
     unit = 1 if sys.platform == "darwin" else 1024
     return replace(
@@ -237,6 +240,7 @@ def finished(report: IndexReport, manifest: Manifest, timings: Timings) -> Index
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         size_bytes=sum(fact.size_bytes for fact in manifest.files.values()),
         n_parts=max(1, len(manifest.parts)),
+        chosen=legs.chosen(manifest.legs),
     )
 
 

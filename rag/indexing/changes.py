@@ -223,7 +223,7 @@ def _report(home: Path, legs: Legs, chained: Chained, timings: Timings) -> Index
         problems=chained.problems,
     )
     counts = chained.made.counts if chained.made else {}
-    return finished(counted(report, counts), chained.manifest, timings)
+    return finished(counted(report, counts), chained.manifest, legs, timings)
 
 
 @dataclass(frozen=True, slots=True)

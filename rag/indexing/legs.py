@@ -24,7 +24,19 @@ from retrievers.index.old_formats import format_of
 from retrievers.index.parts import Parts
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import SourceRecord, corpus_sha256
-from retrievers.legs.protocol import MADE_BY, Before, Built, Encodes, Job, LegMaker, LegRuler, Merges, maker_reads
+from retrievers.legs.protocol import (
+    MADE_BY,
+    Before,
+    Built,
+    Choice,
+    Encodes,
+    Facts,
+    Job,
+    LegMaker,
+    LegRuler,
+    Merges,
+    maker_reads,
+)
 from retrievers.stores.computed import in_this_process
 
 BeforeOf = Callable[[str, LegMaker], Before | None]
@@ -90,6 +102,19 @@ class Legs:
             return False
         same_makers = all(maker.same_as(_made_by(index, leg)) for leg, maker in self.makers.items())
         return same_makers and manifest.settings.counted(legs) == self.settings.counted(legs)
+
+    def chosen_alike(self, legs: Mapping[str, Facts]) -> bool:
+        """Whether legs with these facts are what a build would choose, where settings leave that to it."""
+        return all(choice.stands_in(legs[leg]) for leg, choice in self._choices(legs))
+
+    def chosen(self, legs: Mapping[str, Facts]) -> dict[str, str]:
+        """Leg -> what it is, and why, where settings leave that to the build."""
+        return {leg: choice.sentence(legs[leg]) for leg, choice in self._choices(legs)}
+
+    def _choices(self, legs: Mapping[str, Facts]) -> Iterator[tuple[str, Choice]]:
+        for leg, maker in self.makers.items():
+            if choice := maker.choice(legs[leg]):
+                yield leg, choice
 
     def before(self, index: BuiltIndex, leg: str, maker: LegMaker) -> Before | None:
         """The leg of an index, if the same model made it."""

@@ -31,7 +31,8 @@ def require_match(manifest: Manifest, settings: IndexSettings, legs: Sequence[st
             differences += leg_kind(leg).differences(settings, built, manifest.legs.get(leg, {}))
     differences.sort(key=lambda each: each.path.partition(".")[0])
     problems += [
-        f"it was built with {each.path} {_say(each.built)}; the graph asks for {_say(each.wanted)}"
+        f"it was built with {each.path} {_say(each.built)}{each.built_by and f', chosen by {each.built_by}'}; "
+        f"the graph asks for {_say(each.wanted)}"
         for each in differences
         if each.wanted not in ("auto", each.built)
     ]

@@ -59,11 +59,15 @@ class Sections(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that a graph asks for and an index has not. `path`: dotted, from the `index:` section."""
+    """One thing that a graph asks for and an index has not. `path`: dotted, from the `index:` section.
+
+    `built_by`: what chose it, where settings left it to the build.
+    """
 
     path: str
     wanted: Any
     built: Any
+    built_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,25 @@ class Built:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What settings leave to a build. `facts`: what that comes to, as the leg's facts say it. `why`: in words."""
+
+    facts: Mapping[str, str]
+    why: str
+
+    def stands_in(self, facts: Facts) -> bool:
+        """Whether a leg with these facts is as a build would choose."""
+        return all(facts.get(name) == value for name, value in self.facts.items())
+
+    def sentence(self, facts: Facts) -> str:
+        """What a leg with these facts is, and why a build chooses that, or what else it would choose."""
+        chosen, own = (", ".join(str(each.get(name)) for name in self.facts) for each in (self.facts, facts))
+        if self.stands_in(facts):
+            return f"{own}: {self.why}"
+        return f"{own}, as it was; the next build of the whole takes {chosen}: {self.why}"
+
+
 class LegMaker(Protocol):
     """A leg to be, under given settings."""
 
@@ -141,6 +164,10 @@ class LegMaker(Protocol):
 
     def ruler(self) -> LegRuler | None:
         """What chunks are measured in, if the leg brings it."""
+        return None
+
+    def choice(self, facts: Facts) -> Choice | None:
+        """What a build chooses for a leg that holds as much as these facts say; None where settings leave nothing to it."""
         return None
 
     def build(self, job: Job) -> Built:

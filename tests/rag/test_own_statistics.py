@@ -307,6 +307,7 @@ def test_a_graph_that_asks_for_it_is_not_served_by_an_index_without(tmp_path: Pa
         (OWN | {"bm25": {"variant": "okapi"}}, "lexical", "bm25.variant okapi counts all documents"),
         (OWN | {"analyzer": {"language": "each"}}, "lexical", "name the language"),
         (OWN | {"dense": {"storage": "int8"}}, "dense", "choose flat and float32"),
+        (OWN | {"dense": {"structure": "auto"}}, "dense", "structure: auto may .*; choose flat and float32"),
         (OWN, "late_interaction", "it is made of all documents together"),
     ],
 )

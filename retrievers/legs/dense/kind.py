@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.memory import Need
 from rag.core.types import Where
+from retrievers.legs.dense.as_built import AsBuilt
+from retrievers.legs.dense.by_size import AUTO, BY_SIZE, Size, by_size
 from retrievers.legs.dense.settings import DenseSettings, ServedEncoderSettings
 from retrievers.legs.model_leg import ModelLeg
 from retrievers.legs.protocol import (
@@ -23,6 +25,7 @@ from retrievers.legs.protocol import (
     Before,
     Built,
     ChainOpening,
+    Choice,
     Difference,
     Facts,
     Job,
@@ -62,9 +65,11 @@ class DenseKind(LegKind):
     settings = DenseSettings
     joins = True
     graph = "hybrid"
+    sizes: ClassVar[Sequence[Size]] = BY_SIZE
+    """What `structure: auto` chooses from."""
 
     def maker(self, settings: Sections) -> LegMaker:
-        return DenseMaker(cast(DenseSettings, settings.section("dense")))
+        return DenseMaker(cast(DenseSettings, settings.section("dense")), self.sizes)
 
     def open(self, opening: Opening) -> LocalDense:
         from retrievers.legs.dense.leg import DenseLeg
@@ -75,6 +80,8 @@ class DenseKind(LegKind):
         from retrievers.stores import STRUCTURES
 
         dense = cast(DenseSettings, settings.section("dense"))
+        if dense.structure == AUTO:
+            return "structure: auto may lay vectors out by all of them; choose flat and float32"
         if STRUCTURES.get(dense.structure)().exact(dense.storage):
             return ""
         return f"vectors as {dense.structure}, {dense.storage} are laid out by all of them; choose flat and float32"
@@ -103,9 +110,11 @@ class DenseKind(LegKind):
         return dict(opening.facts)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
+        as_built = AsBuilt(built, facts)
         if isinstance(cast(DenseSettings, wanted.section("dense")).encoder, ServedEncoderSettings) or _is_served(facts):
-            return explicit_differences("dense", wanted, built)
-        return model_differences("dense", wanted, built, facts, model="encoder", dtype="compute")
+            return as_built.explained(explicit_differences("dense", wanted, as_built))
+        differences = model_differences("dense", wanted, as_built, facts, model="encoder", dtype="compute")
+        return as_built.explained(differences)
 
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
         from retrievers.encoders import SentenceEncoder
@@ -133,9 +142,10 @@ class DenseKind(LegKind):
 
 @dataclass(slots=True)
 class DenseMaker(LegMaker):
-    """A dense leg to be."""
+    """A dense leg to be. `sizes`: what `structure: auto` chooses from."""
 
     settings: DenseSettings
+    sizes: Sequence[Size] = BY_SIZE
     _encoder: SentenceEncoder | ServedEncoder | None = None
 
     @property
@@ -182,6 +192,11 @@ class DenseMaker(LegMaker):
         encode = partial(self.encoder.encode, role="document")
         return LegRuler(facts=facts, spans=self.encoder.spans, encode=encode)
 
+    def choice(self, facts: Facts) -> Choice | None:
+        if self.settings.structure != AUTO:
+            return None
+        return by_size(self.sizes, rows=int(facts["rows"]), dim=int(facts["dim"]))
+
     def build(self, job: Job) -> Built:
         from retrievers.legs.dense.encode_units import encode_units
         from retrievers.legs.dense.leg import DenseLeg
@@ -198,8 +213,11 @@ class DenseMaker(LegMaker):
             progress=job.progress,
         )
         seconds = perf_counter() - start
-        facts = DenseLeg.build(encoded.vectors, job.folder, settings=self.settings, progress=job.progress)
-        if self.settings.storage != "float32":
+        rows, dim = encoded.vectors.shape
+        choice = self.choice({"rows": rows, "dim": dim})
+        settings = self.settings.model_copy(update=dict(choice.facts)) if choice else self.settings
+        facts = DenseLeg.build(encoded.vectors, job.folder, settings=settings, progress=job.progress)
+        if settings.storage != "float32":
             np.save(job.folder.parent / _ENCODED, encoded.vectors)
         counts = {"n_encoded": encoded.n_encoded, "n_reused_vectors": encoded.n_reused}
         return Built(facts=facts, counts=counts, seconds={"encode": seconds})

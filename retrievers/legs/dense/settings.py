@@ -18,23 +18,28 @@ from pydantic_core import PydanticCustomError
 
 from generators.llm.server_keys import origin_of
 from retrievers.encoding import Encoding
+from retrievers.legs.dense.by_size import AUTO
 from retrievers.stores import STRUCTURES
 
 
 def _known(structure: str) -> str:
-    if structure not in STRUCTURES:
-        names = [repr(name) for name in STRUCTURES]
-        expected = " or ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
+    if structure != AUTO and structure not in STRUCTURES:
+        names = [repr(name) for name in _names()]
+        expected = " or ".join((", ".join(names[:-1]), names[-1]))
         raise PydanticCustomError("unknown_structure", "Input should be {expected}", {"expected": expected})
     return structure
 
 
 def _listed(schema: dict[str, Any]) -> None:
-    schema["enum"] = list(STRUCTURES)
+    schema["enum"] = _names()
+
+
+def _names() -> list[str]:
+    return [AUTO, *STRUCTURES]
 
 
 Structure = Annotated[str, AfterValidator(_known), Field(json_schema_extra=_listed)]
-"""A name of the table `STRUCTURES`."""
+"""A name of the table `STRUCTURES`, or `auto`."""
 
 
 class ServedEncoderSettings(BaseModel):
@@ -71,7 +76,10 @@ class DenseSettings(BaseModel):
         description="A packaged model, a sentence-transformers folder, a hub id, or {url, model} of one behind a server.",
     )
     revision: str | None = Field(default=None, description="Hub revision.")
-    structure: Structure = "flat"
+    structure: Structure = Field(
+        default="flat",
+        description="auto: structure and storage by how many bytes the vectors are, when they are laid out.",
+    )
     storage: Literal["float32", "int8"] = Field(
         default="float32", description="int8: faiss scalar quantisation; recall against float32 is measured when built."
     )
@@ -91,10 +99,24 @@ class DenseSettings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _leaves_both(self) -> DenseSettings:
+        if self.structure == AUTO and "storage" in self.model_fields_set:
+            raise ValueError(
+                f"structure: auto chooses the storage too, so storage: {self.storage} cannot stand beside it. Leave storage "
+                f"out, or name a structure: {', '.join(STRUCTURES)}"
+            )
+        return self
+
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `encoding` where it asks for nothing: graphs and indexes from before it existed keep their identity."""
+        """Without `encoding` where it asks for nothing: graphs and indexes from before it existed keep their identity.
+
+        Without `storage` where auto chooses it.
+        """
         said: dict[str, Any] = handler(self)
+        if self.structure == AUTO:
+            said.pop("storage", None)
         if not self.encoding.said():
             said.pop("encoding", None)
         return said

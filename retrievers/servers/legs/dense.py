@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.types import Where
+from retrievers.legs.dense.by_size import AUTO
 from retrievers.legs.dense.kind import WithEncoder
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.protocol import Sections
@@ -37,6 +38,10 @@ class ServerDenseKind(ServerLegKind):
 
     def refusal(self, settings: Sections) -> str:
         dense = cast(DenseSettings, settings.section("dense"))
+        if dense.structure == AUTO:
+            return (
+                f"index.dense.structure: auto chooses what is made here; on a server choose {' or '.join(_STRUCTURES)}"
+            )
         if dense.structure not in _STRUCTURES:
             return (
                 f"index.dense.structure: {dense.structure} is made here; on a server choose {' or '.join(_STRUCTURES)}"

@@ -182,6 +182,11 @@ def test_its_sources_are_listed(served: ServerIndex, corpus: Path) -> None:
             "index.analyzer.language: each keeps a leg for each",
         ),
         ({"dense": {"storage": "int8"}}, ("dense",), "index.dense.storage: int8 is made here"),
+        (
+            {"dense": {"structure": "auto"}},
+            ("dense",),
+            "index.dense.structure: auto chooses what is made here; on a server choose flat or hnsw",
+        ),
         ({}, ("promptreps",), "a promptreps leg; a server can keep dense, lexical, sparse"),
     ],
 )

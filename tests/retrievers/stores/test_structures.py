@@ -86,8 +86,8 @@ def test_a_structure_of_ones_own_is_built_and_searched(
 
 def test_the_names_are_those_of_the_table() -> None:
     said = graph_schema()["$defs"]["DenseSettings"]["properties"]["structure"]
-    assert said["enum"] == ["flat", "halves", "hnsw", "ivf_pq", "rabitq"]
-    with pytest.raises(ValidationError, match="Input should be 'flat', 'halves', 'hnsw', 'ivf_pq' or 'rabitq'"):
+    assert said["enum"] == ["auto", "flat", "halves", "hnsw", "ivf_pq", "rabitq"]
+    with pytest.raises(ValidationError, match="Input should be 'auto', 'flat', 'halves', 'hnsw', 'ivf_pq' or 'rabitq'"):
         DenseSettings(structure="ivf")
 
 
