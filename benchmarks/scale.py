@@ -226,6 +226,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_busy(parser)
     options = parser.parse_args(given)
     require_ways(parser, options.legs, names)
+    if "static" in (options.legs or names) and not Path(options.static).is_dir():
+        parser.error(
+            f"--static: no folder '{options.static}'. Run: rag models distil all-minilm-l6-v2 --out {options.static}"
+        )
     _prepare(options)
     done = recorded() if options.record else set()
     for way in ways(options.static):

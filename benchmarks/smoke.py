@@ -110,6 +110,7 @@ SMALL = {
         *["all-minilm-l6-v2", "--passages", "300", "--queries", "4"],
         *["--work", "runs/million_smoke"],
     ],
+    "scale": ["bm25", "sparse", "--passages", "40", "--corpus", "300", "--work", "runs/million_smoke"],
     "index_changes": ["--passages", "400", "--changes", "20", "--rounds", "1"],
     "index_servers": ["adi", "--limit", "4"],
     "serve_load": ["--requests", "2", "--clients", "2"],
