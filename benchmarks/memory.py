@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -25,6 +24,10 @@ class Memory:
     anonymous: int
     mapped: int
 
+    @property
+    def resident(self) -> int:
+        return self.anonymous + self.mapped
+
 
 def memory_of(process: int | str = "self") -> Memory:
     """Raises OSError where there is no such process."""
@@ -39,11 +42,11 @@ def memory_of(process: int | str = "self") -> Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """A command that has ended. `peak_bytes`: the most that it and its descendants had together, a page that several of them
-    share counted once; seen every twentieth of a second."""
+    """A command that has ended. `workers_peak_bytes`: the most that the processes which it started held at a time, all
+    together; a page that two of them share counts twice. Seen every twentieth of a second."""
 
     output: str
-    peak_bytes: int
+    workers_peak_bytes: int
 
 
 def watched(command: Sequence[str]) -> Watched:
@@ -58,7 +61,7 @@ def watched(command: Sequence[str]) -> Watched:
     def look() -> None:
         nonlocal peak
         while not ended.wait(_EVERY_S):
-            peak = max(peak, sum(map(_shared_out, _family(process.pid))))
+            peak = max(peak, sum(map(_resident, _started_by(process.pid))))
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -69,25 +72,21 @@ def watched(command: Sequence[str]) -> Watched:
         looking.join()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
-    return Watched(output=output, peak_bytes=peak)
+    return Watched(output=output, workers_peak_bytes=peak)
 
 
-def _family(process: int) -> list[int]:
-    """A process and all that come from it."""
+def _started_by(process: int) -> list[int]:
+    """All that come from a process."""
     try:
-        tasks = os.listdir(_PROC / str(process) / "task")
-        children = [
-            each for task in tasks for each in (_PROC / str(process) / "task" / task / "children").read_text().split()
-        ]
+        threads = [*(_PROC / str(process) / "task").iterdir()]
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
     except OSError:  # it ended while it was looked at
-        return [process]
-    return [process, *(each for child in children for each in _family(int(child)))]
+        return []
+    return [*children, *(each for child in children for each in _started_by(child))]
 
 
-def _shared_out(process: int) -> int:
-    """Resident bytes, of a page that n processes share an n-th."""
+def _resident(process: int) -> int:
     try:
-        lines = (_PROC / str(process) / "smaps_rollup").read_text().splitlines()
+        return memory_of(process).resident
     except OSError:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

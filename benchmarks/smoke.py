@@ -111,6 +111,8 @@ SMALL = {
         *["--work", "runs/million_smoke"],
     ],
     "scale": ["bm25", "sparse", "--passages", "40", "--corpus", "300", "--work", "runs/million_smoke"],
+    "many_files": ["--files", "20", "--legs", "words"],
+    "killed_builds": ["--kills", "1", "--passages", "40", "--corpus", "300", "--work", "runs/million_smoke"],
     "index_changes": ["--passages", "400", "--changes", "20", "--rounds", "1"],
     "index_servers": ["adi", "--limit", "4"],
     "serve_load": ["--requests", "2", "--clients", "2"],
