@@ -73,7 +73,13 @@ def _costs(ways: Sequence[Sequence[Line]]) -> list[str]:
             f"| {line['name']} | {line['kept']} | {n:,} | {_seconds(line, 'encode_s', 3600)} | {_seconds(line, 'leg_s', 60)}"
             f" | {sum(line['files'].values()) / n / 1e3:.2f} | {p50} |"
         )
-    return table
+    return [*table, "", *_where(sizes[0] for sizes in ways)]
+
+
+def _where(lines: Iterable[Line]) -> list[str]:
+    """Machines and commits, one a line."""
+    places = {(line["machine"]["cores"], line["machine"]["cpu"], line["commit"]) for line in lines}
+    return [f"Measured on {cores} cores of {cpu}, commit {commit}." for cores, cpu, commit in sorted(places)]
 
 
 def _memory(ways: Sequence[Sequence[Line]]) -> list[str]:
@@ -159,7 +165,7 @@ def _growth(sizes: Sequence[Line], size_of: Callable[[Line], int]) -> float | No
 
 def _seconds(line: Line, part: str, unit: float, *, passages: float = 1e6) -> str:
     """Of so many passages, in a unit of so many seconds; a dash where a busy machine measured them."""
-    return "-" if line.get("busy") else f"{passages * line[part] / line['passages'] / unit:,.1f}"
+    return "-" if line.get("busy") else f"{passages * line[part] / line['passages'] / unit:,.2f}"
 
 
 def _mib(n_bytes: int) -> str:

@@ -28,6 +28,8 @@ def line(asked: int = 1_000_000, **other: Any) -> dict[str, Any]:
         "hot_bytes": 400 * asked,
         "answer": {"peak": 0, "anonymous": 2 * 2**30, "mapped": 50 * 2**20},
         "p50_s": 0.0025,
+        "commit": "0123456789ab",
+        "machine": {"cpu": "a processor", "cores": 2},
         **other,
     }
 
@@ -53,14 +55,19 @@ def test_a_page_written_twice_is_the_same() -> None:
 
 def test_costs_are_those_of_a_million() -> None:
     [documents, bm25] = rows("costs", line(500_000, encode_s=1800.0, leg_s=30.0, documents_s=60.0))
-    assert documents == ["documents", "", "500,000", "", "2.0", "0.50", ""]
-    assert bm25 == ["bm25", "postings", "500,000", "1.0", "1.0", "0.50", "2.5"]
+    assert documents == ["documents", "", "500,000", "", "2.00", "0.50", ""]
+    assert bm25 == ["bm25", "postings", "500,000", "1.00", "1.00", "0.50", "2.5"]
 
 
 def test_seconds_of_a_busy_machine_are_not_told() -> None:
     [documents, bm25] = rows("costs", line(busy=True))
     assert documents == ["documents", "", "1,000,000", "", "-", "0.50", ""]
     assert bm25 == ["bm25", "postings", "1,000,000", "-", "-", "0.50", "-"]
+
+
+def test_the_machine_and_the_commit_are_named_once() -> None:
+    page = scale_page(PAGE.format("costs"), [line(), line(kept="another")])
+    assert page.count("\nMeasured on 2 cores of a processor, commit 0123456789ab.\n") == 1
 
 
 def test_memory_grows_between_two_sizes() -> None:
@@ -73,9 +80,9 @@ def test_a_later_line_of_the_same_size_takes_the_place_of_the_earlier() -> None:
 
 
 def test_one_machine_ends_where_its_memory_does() -> None:
-    # (22 - 2) GiB / 400 bytes = 53.7 million; times 1,000 bytes with documents = 54 GB; times 10 ms = 6.2 days
+    # (22 - 2) GiB / 400 bytes = 53.7 million; times 1,000 bytes with documents = 54 GB; times 10 ms = 6.21 days
     [cells] = rows("one_machine", line(encode_s=10_000.0))
-    assert cells == ["bm25", "postings", "400", "53.7", "54", "6.2"]
+    assert cells == ["bm25", "postings", "400", "53.7", "54", "6.21"]
 
 
 def test_sums_on_paper() -> None:
