@@ -199,11 +199,11 @@ if not (work / "corpus.jsonl").exists():
         subprocess.run(command, check=True)
 
 
-def recorded() -> set[tuple[str, str, int]]:
-    """Name, way and passages asked for, of the lines that are there."""
+def recorded(*, busy: bool) -> set[tuple[str, str, int]]:
+    """Name, way and passages asked for, of the lines that are there. A busy machine's lines do for a busy run alone."""
     file = RESULTS / f"{NAME}.jsonl"
     lines = map(json.loads, file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
-    return {(line["name"], line["kept"], line["asked"]) for line in lines}
+    return {(line["name"], line["kept"], line["asked"]) for line in lines if busy or not line.get("busy")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -232,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"--static: no folder '{options.static}'. Run: rag models distil all-minilm-l6-v2 --out {options.static}"
         )
     _prepare(options)
-    done = recorded() if options.record else set()
+    done = recorded(busy=options.busy) if options.record else set()
     for way in ways(options.static):
         for n in options.passages or way.sizes:
             if (options.legs and way.name not in options.legs) or (way.name, way.kept, n) in done:
