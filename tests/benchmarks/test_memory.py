@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.memory import memory_of, watched
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+MIB = 2**20
+HOLDS = "import subprocess, sys, time; held = bytearray({} * 2**20); {}"
+
+
+def runs(script: str) -> str:
+    return f"subprocess.run([sys.executable, '-c', {script!r}])"
+
+
+def test_memory_that_is_held_is_anonymous_and_what_was_freed_is_in_the_peak() -> None:
+    before = memory_of()
+    held = bytearray(80 * MIB)
+    during = memory_of()
+    del held
+    after = memory_of()
+    assert during.anonymous - before.anonymous > 75 * MIB
+    assert during.anonymous - after.anonymous > 75 * MIB
+    assert after.peak >= during.resident - 4 * MIB
+
+
+def test_a_process_that_has_ended_holds_nothing() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.read()  # it ends, and its status is not asked for
+    while memory_of(process.pid).resident:
+        pass
+    assert memory_of(process.pid).peak == 0
+    process.communicate()
+
+
+def test_processes_that_a_command_starts_count_together_and_itself_does_not() -> None:
+    command = HOLDS.format(200, runs(HOLDS.format(50, runs(HOLDS.format(70, "time.sleep(1)")))))
+    seen = watched([sys.executable, "-c", f"{command}; print('done')"])
+    assert seen.output == "done\n"
+    assert 115 * MIB < seen.workers_peak_bytes < 190 * MIB
+
+
+def test_a_command_that_fails_is_said_to_have_failed() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        watched([sys.executable, "-c", "raise SystemExit(3)"])
