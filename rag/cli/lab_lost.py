@@ -35,10 +35,11 @@ def run(given: Namespace) -> int:
 
 
 def write_into(out: str | None, name: str, page: str) -> Path | None:
-    """Write a page into the folder of --out, which is there where one is asked for; where it lies."""
+    """Write a page into the folder of --out, where one is asked for; where it lies."""
     if out is None:
         return None
     target = Path(out) / name
+    target.parent.mkdir(parents=True, exist_ok=True)
     write_page(target, page, advice="name another folder with --out")
     return target
 

@@ -28,14 +28,14 @@ def held(path: Path) -> Iterator[None]:
 
 
 def require_writable(path: Path) -> None:
-    """Make the folder if it is not there, before the work that it is for, and return if files can be written in it.
+    """Return if files can be written in the folder, before the work that it is for. A folder that is not there is not made.
 
     Raises:
-        SpecError: nothing can be written there.
+        SpecError: nothing can be written there, or the folder cannot be made.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=path):
+        there = next(each for each in (path, *path.parents) if each.exists())
+        with TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise unwritable(path, error) from None

@@ -298,6 +298,7 @@ def _of(rankings: Sequence[Ranking], qrels: Mapping[str, Any]) -> list[Ranking]:
 
 
 def _write(report: EvalReport, graph: GraphSpec, outputs: Outputs, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     for name in ranking_once(outputs):
         if rankings := outputs.rankings[name]:
             write_run(rankings, out / run_file(name), tag=_file_name(name))
