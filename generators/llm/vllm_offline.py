@@ -25,6 +25,7 @@ from rag.models.identity import weights_signature
 
 _ENGINE_BYTES = 1 << 30  # Python, torch and vLLM in the engine's process, with its buffers
 _BATCH_TOKENS = 4096  # that vLLM reads at a time on a processor, where no window is longer
+_BLOCK = 32  # tokens that vLLM's cache keeps or forgets together on a processor; left alone it takes 128
 _AT_ONCE = 128  # tokens whose log-probabilities vLLM gives for one place
 
 
@@ -222,7 +223,8 @@ class VLLMOfflineLLM:
     def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
         """float32 [n_prompts, n_choices]: log-probability of each whole choice, summed over its tokens.
 
-        What choices begin with in common is read once, and every prompt's own cache is used again.
+        The engine gets one request for each place where choices part, of all prompts together. The first of a prompt reads
+        it; the others find it in the cache, but for the last block that it does not fill.
 
         Raises:
             ValueError: no choices, an empty one, or one that does not fit the context window.
@@ -237,15 +239,15 @@ class VLLMOfflineLLM:
         heads = self._heads(prompts, more=max(map(len, tails)))
         branches = _branches(tails)
         readings = [(list(begun), self._reading(logprob_token_ids=ids)) for begun, ids in branches]
-        # Branch by branch: the first pass reads the prompts, the others find them in the cache.
-        known_of_each: list[dict[tuple[int, ...], float]] = [{} for _ in heads]
-        for (begun, ids), (more, sampling) in zip(branches, readings, strict=True):
-            outputs = self._engine.complete([(head + more, sampling) for head in heads])
-            cached[:] = cached or [output.num_cached_tokens or 0 for output in outputs]
-            for known, output in zip(known_of_each, outputs, strict=True):
+        # Prompt by prompt: the cache need not hold more of them than are read at a time.
+        outputs = self._engine.complete([(head + more, sampling) for head in heads for more, sampling in readings])
+        for row in range(len(heads)):
+            own = outputs[row * len(branches) : (row + 1) * len(branches)]
+            cached.append(own[0].num_cached_tokens or 0)
+            known: dict[tuple[int, ...], float] = {}
+            for (begun, ids), output in zip(branches, own, strict=True):
                 token_logprobs = output.outputs[0].logprobs[0]
                 known.update({(*begun, id_): token_logprobs[id_].logprob for id_ in ids})
-        for row, known in enumerate(known_of_each):
             table[row] = [sum(known[tail[: position + 1]] for position in range(len(tail))) for tail in tails]
         return table
 
@@ -370,6 +372,7 @@ class VLLMOfflineLLM:
             # A prompt that is read in pieces ends the engine on a processor where its sampling has a seed (vLLM 0.32).
             settings |= {
                 "enable_chunked_prefill": False,
+                "block_size": _BLOCK,
                 "max_num_batched_tokens": max(_BATCH_TOKENS, self.context_window),
             }
         if self.kv_cache_gib is not None:

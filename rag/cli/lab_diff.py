@@ -11,6 +11,7 @@ from rag.cli.compare import show as show_measures
 from rag.cli.console import say, say_json
 from rag.cli.lab_lost import write_into
 from rag.core.errors import SpecError
+from rag.core.held_folder import require_writable
 from rag.evaluate.beir import load_beir
 from rag.evaluate.comparison import compare_runs
 from rag.evaluate.measured_runs import is_measured, measured_run
@@ -27,6 +28,8 @@ PAGE = "diff.html"
 def run(given: Namespace) -> int:
     """Follow the relevant documents of two runs, test their measures, and say where they part."""
     require_queries(given.queries)
+    if given.out:
+        require_writable(Path(given.out))
     names = names_of([given.before, given.after])
     places = [Path(given.before), Path(given.after)]
     data = load_beir(given.dataset)

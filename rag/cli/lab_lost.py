@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rag.cli.compare import require_queries
 from rag.cli.console import say, say_json
-from rag.core.errors import SpecError
+from rag.core.held_folder import require_writable
 from rag.evaluate.beir import load_beir
 from rag.evaluate.pages.document import write_page
 from rag.lab.lost.page import lost_page, nodes_told, sources_told, summary
@@ -21,6 +21,8 @@ PAGE = "lost.html"
 def run(given: Namespace) -> int:
     """Follow the relevant documents of a run, and say where they were lost."""
     require_queries(given.queries)
+    if given.out:
+        require_writable(Path(given.out))
     lost = lost_in(Path(given.run), load_beir(given.dataset), split=given.split, k=given.k)
     page = write_into(given.out, PAGE, lost_page(lost, title=f"Lost: {Path(given.run).resolve().name}"))
     if given.json:
@@ -36,13 +38,10 @@ def write_into(out: str | None, name: str, page: str) -> Path | None:
     """Write a page into the folder of --out, where one is asked for; where it lies."""
     if out is None:
         return None
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpecError(f"'{out}' cannot be made ({error.strerror}); name another folder with --out") from None
-    write_page(folder / name, page, advice="name another folder with --out")
-    return folder / name
+    target = Path(out) / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_page(target, page, advice="name another folder with --out")
+    return target
 
 
 def show(lost: Lost, *, queries: int) -> None:

@@ -1,4 +1,4 @@
-"""A folder that one process at a time writes in."""
+"""Folders that can be written in, and are written in by one process at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TextIO
 
 from rag.core.errors import SpecError
@@ -24,6 +25,20 @@ def held(path: Path) -> Iterator[None]:
         except BlockingIOError:
             raise SpecError(f"another process is writing in '{path}'; wait for it, or name another folder") from None
         yield
+
+
+def require_writable(path: Path) -> None:
+    """Return if files can be written in the folder, before the work that it is for. A folder that is not there is not made.
+
+    Raises:
+        SpecError: nothing can be written there, or the folder cannot be made.
+    """
+    try:
+        there = next(each for each in (path, *path.parents) if each.exists())
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from None
 
 
 def unwritable(path: Path, error: OSError) -> SpecError:

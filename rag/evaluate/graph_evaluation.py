@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rag.core.errors import SpecError
+from rag.core.held_folder import require_writable
 from rag.core.progress import Progress, silent
 from rag.core.report import Failure, NodeReport, RunResult
 from rag.core.trec import write_run
@@ -94,7 +95,8 @@ def evaluate_graph(
         calibration, risk, confidence, min_relevance: as `load_pipeline` takes them.
         command: the words that were typed for this, which the report keeps.
     Raises:
-        SpecError: the graph, the split, a measure or a run file is wrong, or the calibration is of another graph.
+        SpecError: the graph, the split, a measure or a run file is wrong, the calibration is of another graph, or `out`
+            cannot be written.
     """
     spec = calibrated(spec, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
     if problems := check(spec).problems:
@@ -102,6 +104,7 @@ def evaluate_graph(
     graph = with_run(spec.graph, run) if run is not None else spec.graph
     asked = Spec(graph=graph, source=spec.source)
     plan = plan_for(dataset, asked, split=split, measures=measures, limit=limit)
+    require_writable(out)
     built_with = settings or graph.index
     bound = cached_index(dataset, graph, built_with, progress=progress) if ranks(graph) else None
     with opened(asked, bound) as pipeline:

@@ -50,7 +50,7 @@ BATCH = 64
 class Pipeline(AsyncTwins):
     """Runs a graph. Safe to share between threads; models and index parts load at first use.
 
-    Use `load_pipeline` to make one. As a context manager it releases its threads at the end.
+    Use `load_pipeline` to make one. As a context manager it is closed at the end. An index that it owns is closed with it.
 
     `instead` says why the graph is not the one that was asked for, where the machine was too small for that; else it is empty.
 
@@ -60,9 +60,18 @@ class Pipeline(AsyncTwins):
 
     _pool: ThreadPoolExecutor | None = None  # also where the constructor failed, and there is nothing to close
 
-    def __init__(self, graph: Graph, *, index: Index | None = None, by_stage: bool = False, instead: str = "") -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        index: Index | None = None,
+        owns_index: bool = False,
+        by_stage: bool = False,
+        instead: str = "",
+    ) -> None:
         self.graph = graph
         self.index = index
+        self._owns_index = owns_index
         self.by_stage = by_stage
         self.instead = instead
         self._turns = Lock()
@@ -277,11 +286,16 @@ class Pipeline(AsyncTwins):
         return as_retriever(self, k=k, asker=asker)
 
     def close(self) -> None:
-        """Let go of the threads. The pipeline can still be used; it makes new ones."""
+        """Let go of the threads, and close the index if `load_pipeline` opened it. An index that was given stays open.
+
+        What is loaded can still be used, with new threads.
+        """
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True)
+        if self._owns_index and self.index is not None:
+            self.index.close()
 
     def __enter__(self) -> Self:
         return self
@@ -432,7 +446,7 @@ def load_pipeline(
     Args:
         graph: a built-in name (`rag list graph`), a YAML file, plain data or a GraphSpec.
         index: an index directory or other address (see `open_index`), a list of them to be searched as one, or an open
-            Index. Graphs that search need one.
+            Index, which stays its owner's to close. Graphs that search need one.
         model, url: another model that writes, in this process or at a server; see `rag.graph.writer.with_writer`.
         calibration: a file of `rag calibrate`: hits get their relevance, and answers that are less sure than it allows are
             refused; see `rag.graph.rewire.with_calibration`.
@@ -459,4 +473,4 @@ def load_pipeline(
         require_local_models(models_loaded(found.graph, bound))
     if found.instead:
         logger.warning("%s", found.instead)
-    return Pipeline(found.graph, index=bound, by_stage=by_stage, instead=found.instead)
+    return Pipeline(found.graph, index=bound, owns_index=bound is not index, by_stage=by_stage, instead=found.instead)

@@ -14,9 +14,11 @@ from rag.core.errors import MissingModel, SpecError, StageError
 from rag.core.types import Answer, Completion, Context, Document, Message, Prompt, Query, SamplingParams
 from rag.graph.build import build
 from rag.graph.load import load_spec
+from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
+from retrievers.index.opening import open_index
 from tests.generators.llm.conftest import save_random_model
-from tests.small_index import small_index
+from tests.small_index import small_index, write_texts
 
 
 def closed_book(*replies: str) -> dict[str, Any]:
@@ -62,6 +64,27 @@ def test_one_query_in_the_place_of_a_list_is_a_type_error(
                 TypeError, match=r"queries must be a list, got the one query 'capital\?': put it in \[\]"
             ):
                 call(one)
+
+
+def test_an_index_that_the_pipeline_opened_is_closed_with_it_and_one_that_was_given_is_not(
+    tmp_path: Path, documents: tuple[Document, ...]
+) -> None:
+    texts, index = write_texts(tmp_path, documents), tmp_path / "idx"
+
+    def generations_after(name: str) -> int:
+        (texts / f"{name}.md").write_text(f"This is {name}.")
+        build_index([texts], index, legs=("lexical",))
+        return len(list(index.glob("generation-*")))
+
+    assert generations_after("first") == 1
+    own = load_pipeline("bm25", index=index)
+    assert generations_after("second") == 2, "a generation that is open stays"
+    own.close()
+    own.close()
+    assert generations_after("third") == 1
+    with open_index(index) as given:
+        load_pipeline("bm25", index=given).close()
+        assert generations_after("fourth") == 2
 
 
 class Silent:

@@ -14,6 +14,7 @@ from rag.lab.gate.verdicts import Requirement, Verdict, judge
 from rag.lab.judge import Agreement, Judge, JudgeReport, Task, judge_answers, read_agreement
 from rag.lab.judge.answers import by_references, read_answers
 from rag.lab.llms import named_llm
+from rag.models import GGUF
 
 NEEDS = "F1"
 """A measure of answers against references: what is judged needs both, so whoever lacks one is told before anything runs."""
@@ -65,7 +66,7 @@ def trusted(suite: Suite, wanted: JudgedMeasures) -> TrustedJudge:
     """
     agreement = read_agreement(suite.place(wanted.agreement))
     graph, mark, name = wanted.judge.partition("#")
-    is_file = graph.endswith((".yaml", ".yml"))
+    is_file = graph.endswith((".yaml", ".yml", GGUF))
     asked = Judge(named_llm(f"{suite.place(graph)}{mark}{name}" if is_file else wanted.judge))
     agreement.require(asked)
     figures = agreement.kinds.get("nuggets")

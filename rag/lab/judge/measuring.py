@@ -34,13 +34,18 @@ def measure(
         sets: name of a data set -> its questions; they are taken in the order of their ids' hashes.
         limit: pairs, and references, of each set at most. n: most nuggets of a reference.
     Raises:
-        SpecError: a set has nothing to measure by.
+        SpecError: a set has nothing to measure by, or the limit leaves nothing of it.
     """
     cases: dict[str, dict[Kind, list[Case]]] = {}
     for name, some in sets.items():
         items = sorted(some, key=lambda item: digest(item.qid))
         pairs, references = pairs_of(items, limit=limit), references_of(items, limit=limit)
         if not pairs and not references:
+            if pairs_of(items):
+                raise SpecError(
+                    f"data set '{name}' gives pairs by two, an answer and a refusal, so a limit of {limit} leaves none; "
+                    "allow 2 or more"
+                )
             raise SpecError(
                 f"data set '{name}' has nothing to measure a judge by: wanted are questions with answers and wrong_answers, "
                 f"with answerable: false, or with references of {LEAST_REFERENCE} words or more in qa.jsonl"

@@ -51,8 +51,13 @@ class Work:
         return self._lines.get(key)
 
     def add(self, lines: Mapping[str, tuple[Line, Mapping[str, Any]]]) -> None:
-        """Commit a line for each key, with what else a reader of the file wants to know; then it is on the disk."""
-        self._log.commit([{"key": key, **more, **asdict(line)} for key, (line, more) in lines.items()])
+        """Commit a line for each key, with what else a reader of the file wants to know; then it is on the disk.
+
+        What failed is kept for this report alone, so it is asked again when the work goes on.
+        """
+        self._log.commit(
+            [{"key": key, **more, **asdict(line)} for key, (line, more) in lines.items() if line.verdict != "failed"]
+        )
         self._lines |= {key: line for key, (line, _) in lines.items()}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rag.core.digests import data_sha256
 from rag.core.errors import SpecError
+from rag.core.held_folder import require_writable
 from rag.core.progress import Progress, silent
 from rag.evaluate import Evaluation, Interval, Plan, compare_runs, mean_interval
 from rag.evaluate.beir import Dataset
@@ -75,13 +76,14 @@ def sweep(
         command: the words that were typed for this, which the report keeps.
     Raises:
         SpecError: a parameter, a value, a measure or a split is not there, the grid is too large, a setting is wrong, or
-            the folder is of another sweep.
+            the folder is of another sweep or cannot be written.
     """
     settings = settings_of(spec, parse_axes(over))
     tuning, reporting = _plans(dataset, spec, split, tune, tune_split, measures)
     measure = _first(tuning, reporting, measures)
     legs = sorted({leg for setting in settings for leg in setting.legs})
     searches = ranks(spec.graph)
+    require_writable(out)
     index = cached_index(dataset, spec.graph, spec.graph.index, legs=legs, progress=progress) if searches else None
     with nullcontext() if index is None else index:
         graphs = _graphs(settings, index)

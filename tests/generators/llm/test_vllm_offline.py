@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,33 @@ def test_given_texts_score_as_with_transformers(llm: VLLMOfflineLLM, here: Trans
         np.testing.assert_allclose(ours, theirs, atol=5e-3)
     choices = ["Paris", "Oslo", "The capital of France is Paris.", "The capital of Norway", "Par"]
     np.testing.assert_allclose(llm.choose(PROMPTS, choices), here.choose(PROMPTS, choices), atol=2e-2)
+
+
+def test_a_prompt_is_read_once_for_all_choices(
+    llm: VLLMOfflineLLM, here: TransformersLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [asked(f"{word} " * 90 + "Which class is this?") for word in ("blue", "river", "town", "music")]
+    choices = [
+        "human",
+        *(f"{one}.{other}" for one in ("number", "human") for other in ("age", "other", "title of a book")),
+    ]
+    llm.forget_prefixes()
+    batches: list[list[Any]] = []
+    complete = llm._engine.complete
+
+    def noted(requests: Sequence[Any]) -> list[Any]:
+        batches.append(complete(requests))
+        return batches[-1]
+
+    monkeypatch.setattr(llm._engine, "complete", noted)
+    table = llm.choose(prompts, choices)
+    [outputs] = batches  # the prompts of a call go through the engine together
+    read = [len(output.prompt_token_ids) - output.num_cached_tokens for output in outputs]
+    block, longest = 32, 8
+    assert len(outputs) > 4 * len(prompts), "the choices part at several places"
+    assert sum(read) < sum(llm.count_tokens(prompts)) + len(outputs) * (block + longest)
+    assert sorted(read)[-len(prompts) - 1] < block + longest < min(llm.count_tokens(prompts)) / 2
+    np.testing.assert_allclose(table, here.choose(prompts, choices), atol=2e-2)
 
 
 def test_more_choices_than_one_request_can_ask_for(llm: VLLMOfflineLLM) -> None:

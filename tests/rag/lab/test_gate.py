@@ -107,6 +107,13 @@ def test_a_check_that_fails_ends_with_one_and_figures_are_those_of_an_evaluation
     assert report["passed"] is check["passed"] is False
 
 
+def test_run_folders_that_cannot_be_kept_are_told(made_up: Path, tmp_path: Path, rag: Command) -> None:
+    (tmp_path / "file").write_text("mine")
+    code, _, told = rag("lab", "gate", "--suite", suite_of(tmp_path, made_up), "--out", tmp_path / "file")
+    assert code == 2
+    assert f"'{tmp_path / 'file' / '01-words'}' is no folder that can be written in" in told
+
+
 def test_what_is_not_shown_does_not_pass(made_up: Path, tmp_path: Path, rag: Command) -> None:
     report = run_gate(load_suite(suite_of(tmp_path, made_up)))
     [verdict] = report.checks[0].verdicts

@@ -102,6 +102,14 @@ def test_limits_keep_sets_even_and_the_draw_is_the_same() -> None:
         measure(Judge(named(Writer(right))), {"bare": [Item(qid="1", question="q", answers=("a",))]})
 
 
+def test_a_limit_below_a_pair_of_each_kind_is_told_as_that() -> None:
+    refused = Item(qid="2", question="Who?", answerable=False, more={"contexts": [{"text": "It is old."}]})
+    data = {"short": [Item(qid="1", question="Which?", answers=("a",)), refused]}
+    with pytest.raises(SpecError, match=r"'short' gives pairs by two, .* so a limit of 1 leaves none; allow 2 or more"):
+        measure(Judge(named(Writer(right))), data, limit=1)
+    assert measure(Judge(named(Writer(right))), data, limit=2).kinds["preference"].questions == 2
+
+
 def test_figures_are_over_questions() -> None:
     cases = [
         Case(qid="a", gold="held", said="held"),

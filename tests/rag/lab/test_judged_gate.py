@@ -79,6 +79,21 @@ def test_a_judged_measure_is_told_with_what_is_known_of_its_judge(place: Path, r
     assert notes["NuggetsWeighted"].startswith("the judge is right in 0.90")
 
 
+def test_the_files_of_a_judge_are_looked_for_beside_the_suite(
+    place: Path, rag: Command, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agree(place)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    other = {**JUDGE, "models": {"judge": {"use": "llm.scripted", "with": {"replies": ["another"]}}}}
+    (elsewhere / "judge.yaml").write_text(yaml.safe_dump(other))
+    monkeypatch.chdir(elsewhere)
+    code, _, told = rag("lab", "gate", "--suite", suite(place, judge="judge.yaml#judge"))
+    assert code == 0, told
+    code, _, told = rag("lab", "gate", "--suite", suite(place, judge="judge.gguf"))
+    assert code != 0
+    assert str(place / "judge.gguf") in told
+
+
 def test_a_judged_measure_can_fail(place: Path, rag: Command) -> None:
     agree(place)
     code, said, _ = rag("lab", "gate", "--suite", suite(place, measures={"NuggetsWeighted": {"at_most": -0.1}}))

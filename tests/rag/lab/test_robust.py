@@ -251,6 +251,22 @@ class TestGoingOn:
         assert kept == [first, *others]
         assert json.loads(again)["key"] == json.loads(second)["key"]
 
+    def test_an_answer_that_failed_is_asked_again(self, questions: Path, tmp_path: Path) -> None:
+        out, said = tmp_path / "out", replies(questions)
+        said[2] = ""
+
+        def verdicts() -> list[str]:
+            [zero, *_] = robust(questions, scripted(said), out=out).rows
+            return [line.verdict for line in zero.tried.lines.values()]
+
+        assert verdicts()[2] == "failed"
+        before = (out / "lines.jsonl").read_bytes()
+        assert verdicts()[2] != "failed", "asked alone, it gets the first reply"
+        kept = (out / "lines.jsonl").read_bytes()
+        assert (kept.startswith(before), len(kept.splitlines())) == (True, len(before.splitlines()) + 1)
+        assert verdicts()[2] != "failed"
+        assert (out / "lines.jsonl").read_bytes() == kept
+
     def test_more_questions_keep_what_fewer_had(self, questions: Path, tmp_path: Path) -> None:
         out = tmp_path / "out"
         few = robust(questions, scripted(["France [1]."]), out=out, limit=1)

@@ -325,6 +325,16 @@ def test_a_line_that_was_edited_is_refused(made_up: Path, lexical_graph: dict[st
         swept(made_up, lexical_graph, tmp_path / "out")
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_the_index_is_built(
+    made_up: Path, lexical_graph: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path / "home"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SpecError, match="is no folder that can be written in"):
+        swept(made_up, lexical_graph, tmp_path / "file" / "below")
+    assert not (tmp_path / "home").exists()
+
+
 def test_lines_that_cannot_be_written(made_up: Path, lexical_graph: dict[str, Any], tmp_path: Path) -> None:
     swept(made_up, lexical_graph, tmp_path / "out")
     (tmp_path / "out" / "lines.jsonl").unlink()

@@ -118,8 +118,8 @@ def test_runs_of_different_queries_are_refused(tmp_path: Path, capsys: pytest.Ca
     ("more", "why"),
     [
         (["--queries", "-1"], "--queries must be 0 or more, got -1"),
-        (["--out", "{file}"], "cannot be made"),
-        (["--out", "{file}/below"], "cannot be made"),
+        (["--out", "{file}"], "is no folder that can be written in"),
+        (["--out", "{file}/below"], "is no folder that can be written in"),
         (["--split", "dev"], "has no split 'dev'"),
     ],
 )
