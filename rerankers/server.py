@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any, Literal, get_args
 
@@ -13,6 +12,7 @@ from generators.llm.server_replies import Malformed
 from rag.core.arguments import require_positive
 from rag.core.errors import SpecError
 from rag.core.ranking import require_k
+from rag.core.side_by_side import side_by_side
 from rag.core.types import Ranking, Usage
 from rerankers.work import Work, warn
 
@@ -79,8 +79,7 @@ class ServerReranker:
         """
         require_k(k, by=_BY)
         works = [Work.of(ranking, self.depth) for ranking in rankings]
-        with ThreadPoolExecutor(self._at_once, thread_name_prefix="rerank") as pool:
-            reranked = list(pool.map(lambda work: self._ordered(work, k), works))
+        reranked = side_by_side(lambda work: self._ordered(work, k), works, threads=self._at_once)
         warn(works, by=_BY)
         return reranked
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,16 @@ from generators.llm.loading import load_tokenizer
 from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
 from rag.core.memory import Need
 from rag.core.optional import need, need_system_library
+from rag.core.side_by_side import side_by_side
+from rag.core.stopping import unwanted
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.models import GGUF, packaged_model, resolve, window_beforehand
 from rag.models.chat import encode_prompt, encode_text, turn_stops
 from rag.models.gguf_facts import GGUFFacts, read_facts
 from rag.models.processor import usable_cores
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class LlamaCppLLM:
@@ -145,16 +149,10 @@ class LlamaCppLLM:
         heads = self._fitting(prompts, params.max_tokens)
         if not heads:
             return []
-        engine, stop, ended = self._loaded, self._stop(params), threading.Event()
-        pool = ThreadPoolExecutor(self.slots, thread_name_prefix="llama")
-        try:
-            writing = [
-                pool.submit(engine.write, ids, params, stop=stop, told=lambda _: not ended.is_set()) for ids in heads
-            ]
-            return [each.result() for each in writing]
-        finally:  # on an error or Ctrl-C nothing more begins, and what is written ends at its next token
-            ended.set()
-            pool.shutdown(cancel_futures=True)
+        engine, stop = self._loaded, self._stop(params)
+        return self._side_by_side(
+            lambda ids: engine.write(ids, params, stop=stop, told=lambda _: not unwanted()), heads
+        )
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion, as they are settled; joined they are `complete`'s text.
@@ -209,8 +207,7 @@ class LlamaCppLLM:
             head, tail = pair
             return engine.score(head, tail) if engine and tail else ([], 0)
 
-        with ThreadPoolExecutor(self.slots, thread_name_prefix="llama") as pool:
-            scored = list(pool.map(one, zip(heads, tails, strict=True)))
+        scored = self._side_by_side(one, list(zip(heads, tails, strict=True)))
         self._last.cached = tuple(cached for _, cached in scored)
         return [scores for scores, _ in scored]
 
@@ -234,10 +231,12 @@ class LlamaCppLLM:
             scored = [engine.score(head, tail) for tail in tails]
             return [sum(scores) for scores, _ in scored], scored[0][1]
 
-        with ThreadPoolExecutor(self.slots, thread_name_prefix="llama") as pool:
-            rows = list(pool.map(row, heads))
+        rows = self._side_by_side(row, heads)
         self._last.cached = tuple(cached for _, cached in rows)
         return np.array([scores for scores, _ in rows], dtype=np.float32)
+
+    def _side_by_side(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        return side_by_side(work, items, threads=self.slots)
 
     def _fitting(self, prompts: Sequence[Prompt], more: int) -> list[list[int]]:
         heads = [encode_prompt(self._tokenizer, prompt) for prompt in prompts]

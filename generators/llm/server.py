@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from generators.llm.server_replies import Malformed
 from generators.llm.server_requests import Dialect, chat_body, continued, ids_body, scoring_body
 from generators.llm.server_text import as_messages, harmless
 from rag.core.errors import MissingModel, RagError, SpecError, did_you_mean
+from rag.core.side_by_side import side_by_side
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.models.chat import encode_prompt, encode_text, end_of_turn, turn_stops
 
@@ -346,13 +346,7 @@ class ServerLLM:
         """`work` on every item, side by side. The first error ends it; what has not begun is not begun."""
         if len(items) < 2:
             return [work(item) for item in items]
-        with ThreadPoolExecutor(min(len(items), self._max_in_flight), thread_name_prefix="llm.server") as pool:
-            waiting = [pool.submit(work, item) for item in items]
-            try:
-                return [done.result() for done in waiting]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        return side_by_side(work, items, threads=self._max_in_flight)
 
     def _known_model(self, request: Callable[[], T]) -> T:
         try:
