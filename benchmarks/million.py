@@ -41,13 +41,13 @@ ASKED = ("scifact", "cranfield", "docs-manpages", "codebase-chunks")
 DEPTHS = (10, 100)
 SHARES = (0.001, 0.01, 0.1, 0.5)
 _BUILD = """
-import json, resource, sys, time
+import json, sys, time
+from benchmarks.memory import memory_of
 from rag.indexing import build_index
 begun = time.perf_counter()
 report = build_index(sys.argv[1], sys.argv[2], legs=("lexical",), prune=True, most_lost=1.0)
 seconds = time.perf_counter() - begun
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"seconds": seconds, "of": dict(report.seconds), "peak_bytes": peak, "bytes": report.size_bytes}))
+print(json.dumps({"seconds": seconds, "of": dict(report.seconds), "peak_bytes": memory_of().peak, "bytes": report.size_bytes}))
 """
 _OPEN = """
 import json, sys, time

@@ -14,7 +14,6 @@ import argparse
 import itertools
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -26,12 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.memory import memory_of
 from benchmarks.million import corpus, queries, timed
 from benchmarks.peer import Peer
-from benchmarks.record import record
+from benchmarks.record import RESULTS, record
 from rag.core.lines import records
 
-K = 10
+NAME, K = "million_vectors", 10
 KINDS = [
     *itertools.product(("flat", "hnsw"), ("float32", "int8")),
     ("ivf_pq", "float32"),
@@ -94,9 +94,8 @@ def build(structure: str, storage: str, vectors: Path, folder: Path) -> dict[str
         np.load(vectors, mmap_mode="r"), folder, settings=DenseSettings(structure=structure, storage=storage)
     )
     seconds = perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return {"seconds": seconds, "peak_bytes": peak, "bytes": size, "facts": facts}
+    return {"seconds": seconds, "peak_bytes": memory_of().peak, "bytes": size, "facts": facts}
 
 
 def search(facts: str, asked: Path, folder: Path) -> dict[str, Any]:
@@ -110,8 +109,7 @@ def search(facts: str, asked: Path, folder: Path) -> dict[str, Any]:
         rows[place] = leg.search(vectors[place : place + 1], k=K)[0][0].tolist()
 
     took = timed(ask, len(vectors))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {**took, "search_peak_bytes": peak, "rows": [rows[place] for place in range(len(vectors))]}
+    return {**took, "search_peak_bytes": memory_of().peak, "rows": [rows[place] for place in range(len(vectors))]}
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -120,7 +118,10 @@ def measure(options: argparse.Namespace) -> None:
     vectors = np.load(files[0], mmap_mode="r")
     right = truth(vectors, np.load(files[1]))
     say = partial(told, options=options, dim=vectors.shape[1])
+    done = recorded(options) if options.record else set()
     for structure, storage in KINDS:
+        if f"{structure} {storage}" in done:
+            continue
         folder = files[0].parent / f"{structure}-{storage}"
         built = _apart("build", structure, storage, files[0], folder, threads=os.cpu_count() or 1)
         facts = built.pop("facts")
@@ -128,17 +129,27 @@ def measure(options: argparse.Namespace) -> None:
         right_rows = recall(found.pop("rows"), right)
         say("way", engine="ragline", way=f"{structure} {storage}", **built, **found, recall=right_rows)
     for way in PEERS if options.peers else ():
+        if way in done:
+            continue
         with Peer(options.peers, "million_vectors_peer.py", way, *map(str, files), quiet=True) as peer:
             answer = peer.ask(k=K)
             right_rows = recall(answer.pop("rows"), right)
             say("way", engine=way.split()[0], way=way, **peer.told, **answer, recall=right_rows)
 
 
+def recorded(options: argparse.Namespace) -> set[str]:
+    """Ways that these vectors were measured in."""
+    file = RESULTS / f"{NAME}.jsonl"
+    lines = map(json.loads, file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
+    wanted = Path(options.encoder).name, options.passages
+    return {line["way"] for line in lines if line["what"] == "way" and (line["encoder"], line["passages"]) == wanted}
+
+
 def told(what: str, options: argparse.Namespace, **line: Any) -> None:
     line = {"encoder": Path(options.encoder).name, "passages": options.passages, **line}
     print(what, json.dumps(line), flush=True)
     if options.record:
-        record("million_vectors", {"what": what, **line})
+        record(NAME, {"what": what, **line})
 
 
 def _apart(step: str, *arguments: object, threads: int) -> dict[str, Any]:
@@ -169,7 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--work", type=Path, default=Path("build/million"))
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with faiss, usearch and lancedb")
-    parser.add_argument("--record", action="store_true", help="append to results/million_vectors.jsonl")
+    parser.add_argument(
+        "--record", action="store_true", help="append to results/million_vectors.jsonl, and skip what is there"
+    )
     measure(parser.parse_args(given))
     return 0
 
