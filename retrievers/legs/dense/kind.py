@@ -69,7 +69,7 @@ class DenseKind(LegKind):
     """What `structure: auto` chooses from."""
 
     def maker(self, settings: Sections) -> LegMaker:
-        return DenseMaker(cast(DenseSettings, settings.section("dense")), self.sizes)
+        return DenseMaker(cast(DenseSettings, settings.section("dense")), sizes=self.sizes)
 
     def open(self, opening: Opening) -> LocalDense:
         from retrievers.legs.dense.leg import DenseLeg
@@ -145,8 +145,8 @@ class DenseMaker(LegMaker):
     """A dense leg to be. `sizes`: what `structure: auto` chooses from."""
 
     settings: DenseSettings
-    sizes: Sequence[Size] = BY_SIZE
     _encoder: SentenceEncoder | ServedEncoder | None = None
+    sizes: Sequence[Size] = BY_SIZE
 
     @property
     def encoder(self) -> SentenceEncoder | ServedEncoder:
