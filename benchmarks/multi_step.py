@@ -37,14 +37,18 @@ from rag.evaluate.answers import words_of
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.evaluate.text_overlap import holds
+from rag.graph.build import build
+from rag.graph.checked import Made
 from rag.graph.load import load_spec
-from rag.pipeline import load_pipeline
+from rag.graph.spec import Spec
 from rag.pipeline.identity import graph_identity
+from rag.pipeline.pipeline import Pipeline
+from retrievers.index.protocol import Index
 
 WORK = RESULTS / "multi_step.jsonl"
 SEED = 20262
 TOGETHER = 16
-MODEL = "qwen2.5-coder-1.5b-instruct"
+MODEL, WRITER = "qwen2.5-coder-1.5b-instruct", "models.writer"
 CORPORA = Path("runs/multi_step")
 ALTERNATIVES = {"pubmedqa": {"yes": "yes", "no": "no", "maybe": "maybe"}}
 _LETTER = re.compile(r"(?:^|\b(?:option|answer is|choose)\s*:?\s*|\()([A-D])(?=[).:,]|\s*$)", re.IGNORECASE)
@@ -96,31 +100,28 @@ SETS = {
 }
 
 
-def graph(model: str) -> dict[str, Any]:
-    """One graph with a node for each way, so that all of them share one engine."""
+def graph(way: str, model: str) -> dict[str, Any]:
+    """The graph of a way."""
     plain = plain_nodes()
+    follow_up = {
+        "answer": {
+            "use": "generate.follow_up",
+            "with": {"llm": "writer", "answers": "one", "rounds": 2, "questions": 2, "max_tokens": 96},
+        }
+    }
+    chain = {
+        "answer": {
+            "use": "generate.chain",
+            "with": {"llm": "writer", "answers": "one", "steps": 4, "max_tokens": 96},
+        }
+    }
     short = {**plain["answer"]["with"], "prompt": "answer_short", "max_tokens": 32}
     step = {**plain, "answer": {**plain["answer"], "with": short}}
-    writer = {"llm": "writer", "max_tokens": 96}
-    found = {name: node for name, node in plain.items() if name != "answer"}
-    ways = {
-        "closed-book": {"use": "generate.closed_book", "in": "query", "with": writer},
-        "plain": plain["answer"],
-        "follow-up": {
-            "use": "generate.follow_up",
-            "in": "query",
-            "with": {**writer, "answers": "whole", "rounds": 2, "questions": 2},
-        },
-        "chain": {"use": "generate.chain", "in": "query", "with": {**writer, "answers": "short", "steps": 4}},
-    }
-    inner = {"whole": {"nodes": plain, "output": "answer"}, "short": {"nodes": step, "output": "answer"}}
-    return {
-        "version": 1,
-        "models": {"writer": vllm_part(model)},
-        "graphs": inner,
-        "nodes": {**found, **ways},
-        "output": "plain",
-    }
+    closed = {"answer": {"use": "generate.closed_book", "with": {"llm": "writer", "max_tokens": 96}}}
+    nodes = {"closed-book": closed, "plain": plain, "follow-up": follow_up, "chain": chain}[way]
+    asked = {"follow-up": plain, "chain": step}.get(way)
+    inner = {"graphs": {"one": {"nodes": asked, "output": "answer"}}} if asked else {}
+    return {"version": 1, "models": {"writer": vllm_part(model)}, **inner, "nodes": nodes, "output": "answer"}
 
 
 WAYS = ("closed-book", "plain", "follow-up", "chain")
@@ -145,24 +146,32 @@ def judged(item: Item, name: str, answer: Answer) -> tuple[bool, bool]:
     return told is not None and told == item.get("answer", item["answers"][0]), told is not None
 
 
-def answer_all(one: Set, ways: Sequence[str], items: Sequence[Item], work: Work, model: str) -> None:
-    """Answer what has no line yet."""
+def answer_all(
+    one: Set, ways: Sequence[str], items: Sequence[Item], work: Work, model: str, kept: dict[str, Made]
+) -> None:
+    """Answer what has no line yet. `kept`: the model, for the graphs to come: an engine is started once for all."""
     queries = {item["id"]: Query(qid=item["id"], text=item["question"] + one.told(item)) for item in items}
-    spec = graph(model)
-    index = cached_index(load_beir(one.folder()), loaded := load_spec(dict(spec)).graph, loaded.index)
-    with load_pipeline(spec, index=index) as pipeline:
-        settings = graph_identity(pipeline.graph)[:16]
-        for way in ways:
+    for way in ways:
+        spec = load_spec(graph(way, model))
+        index = _index(one, spec)
+        with Pipeline(build(spec, index=index, kept=kept), index=index) as pipeline:
+            kept[WRITER] = pipeline.graph.facts[WRITER]
+            settings = graph_identity(pipeline.graph)[:16]
             missing = [item for item in items if work.get(way, one.name, item["id"], settings) is None]
             for start in range(0, len(missing), TOGETHER):
                 some = missing[start : start + TOGETHER]
-                result = pipeline.run([queries[item["id"]] for item in some], to=way)
+                result = pipeline.run([queries[item["id"]] for item in some])
                 if result.failures:
                     raise SystemExit(f"multi_step: {result.failures[0]}")
                 for item, line in zip(some, _lines(one, way, settings, some, result), strict=True):
                     work.add(line)
                     print(f"{one.name} {way} {line['right']} {item['id']} {line['text'][:70]!r}", flush=True)
-        pipeline.release()
+
+
+def _index(one: Set, spec: Spec) -> Index | None:
+    if not spec.graph.graphs and "bm25" not in spec.graph.nodes:
+        return None
+    return cached_index(load_beir(one.folder()), spec.graph, spec.graph.index)
 
 
 def _lines(one: Set, way: str, settings: str, items: Sequence[Item], result: RunResult) -> Iterator[Line]:
@@ -213,8 +222,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print the table")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work = Work(options.work, busy=options.busy)
+    kept: dict[str, Made] = {}
     for name in () if options.table else options.sets:
-        answer_all(SETS[name], options.ways, SETS[name].items(options.n), work, options.model)
+        answer_all(SETS[name], options.ways, SETS[name].items(options.n), work, options.model, kept)
     print(*table(work), sep="\n")
 
 
