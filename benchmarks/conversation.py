@@ -31,7 +31,7 @@ from typing import Any
 from benchmarks.graphs import ENGINES, hybrid_nodes, llm_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import cost_cells, costs, mean_cell, parsed
+from benchmarks.ways import cost_cells, costs, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from rag.core.types import Message, Query, Ranking
 from rag.evaluate.beir import load_beir
@@ -171,9 +171,9 @@ def line_of(way: str, settings: str, turn: Turn, ranking: Ranking) -> Line:
 
 
 def table(work: Work) -> Iterator[str]:
-    """Markdown: a line a way, with 95% intervals and the paired difference to `raw`."""
-    yield "| way | n | nDCG@10 | R@10 | nDCG@10 to raw [95%] | p | calls | tokens |"
-    yield "| --- | ---: | --- | --- | --- | ---: | ---: | ---: |"
+    """Markdown: a line a way, with 95% intervals and the paired differences of nDCG@10 to `raw` and to two others."""
+    yield "| way | n | nDCG@10 | R@10 | nDCG@10 to raw [95%] | p | to appended | to rewritten | calls | tokens |"
+    yield "| --- | ---: | --- | --- | --- | ---: | --- | --- | ---: | ---: |"
     raw = {line["qid"]: line for line in work.latest("raw", SET)}
     ways = {way: lines for way in WAYS if (lines := work.latest(way, SET))}
     tests = {}
@@ -190,8 +190,16 @@ def table(work: Work) -> Iterator[str]:
         if way in tests:
             test = tests[way]
             beside = f"{test.difference:+.3f} [{test.low:+.3f}, {test.high:+.3f}] | {corrected[way]:.4f}"
+        others = " | ".join(_difference(lines, ways.get(other, ())) for other in ("appended", "rewritten"))
         means = " | ".join(mean_cell([line[measure] for line in lines], digits=3) for measure in MEASURES)
-        yield f"| {way} | {len(lines)} | {means} | {beside} | {cost_cells(lines, 'calls', 'tokens')} |"
+        yield f"| {way} | {len(lines)} | {means} | {beside} | {others} | {cost_cells(lines, 'calls', 'tokens')} |"
+
+
+def _difference(lines: Sequence[Line], others: Sequence[Line]) -> str:
+    """Of the follow-ups that both have; empty beside itself."""
+    known = {line["qid"]: line[MEASURES[0]] for line in others}
+    shared = [line for line in lines if line["qid"] in known and lines is not others]
+    return difference_cell([line[MEASURES[0]] for line in shared], [known[line["qid"]] for line in shared], digits=3)
 
 
 def main() -> None:

@@ -161,12 +161,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--record", action="store_true", help="append to results/killed_builds.jsonl")
     add_busy(parser)
     options = parser.parse_args(arguments)
-    if not (options.work / "corpus.jsonl").exists():
-        corpus(argparse.Namespace(work=options.work, passages=options.corpus))
+    passages = corpus(options.work, options.corpus)
     chance, completed = random.Random(SEED), list[Completed]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with (options.work / "corpus.jsonl").open() as lines, (folder / "corpus.jsonl").open("w") as out:
+        with passages.open() as lines, (folder / "corpus.jsonl").open("w") as out:
             out.writelines(islice(lines, options.passages))
         builds = Builds(folder, encoder=options.encoder)
         seconds = builds.whole()

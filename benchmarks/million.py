@@ -95,21 +95,23 @@ def windows(n: int) -> Iterator[str]:
     return itertools.islice((window for window in cut if window), n)
 
 
-def corpus(options: argparse.Namespace) -> None:
-    """Write it."""
-    options.work.mkdir(parents=True, exist_ok=True)
-    number = random.Random(SEED + 1)
-    with (options.work / "corpus.jsonl").open("w") as file:
-        for place, window in enumerate(windows(options.passages)):
-            line = {"_id": f"w{place}", "text": window, "number": number.randrange(1_000)}
-            file.write(json.dumps(line) + "\n")
+def corpus(work: Path, passages: int) -> Path:
+    """The file of the passages, written unless it is there. One that was not written to its end has another name."""
+    whole, part = work / "corpus.jsonl", work / "corpus.part"
+    if not whole.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        number = random.Random(SEED + 1)
+        with part.open("w") as file:
+            for place, window in enumerate(windows(passages)):
+                line = {"_id": f"w{place}", "text": window, "number": number.randrange(1_000)}
+                file.write(json.dumps(line) + "\n")
+        part.replace(whole)
+    return whole
 
 
 def words(options: argparse.Namespace) -> None:
     """BM25: build, memory, and seconds a query at one thread, texts of the hits included and not."""
-    source, place = options.work / "corpus.jsonl", options.work / "idx"
-    if not source.exists():
-        corpus(options)
+    source, place = corpus(options.work, options.passages), options.work / "idx"
     shutil.rmtree(place, ignore_errors=True)
     built = _run(_BUILD, str(source), str(place))
     told("build", options, engine="ragline", **built)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks.memory import memory_of
 from benchmarks.million import corpus, queries, timed
 from benchmarks.peer import Peer
-from benchmarks.record import RESULTS, record
+from benchmarks.record import record, recorded
 from rag.core.lines import records
 
 NAME, K = "million_vectors", 10
@@ -56,9 +56,7 @@ def encoded(options: argparse.Namespace) -> tuple[Path, Path]:
     files = place / "passages.npy", place / "queries.npy"
     if not all(file.exists() for file in files):
         place.mkdir(parents=True, exist_ok=True)
-        if not (options.work / "corpus.jsonl").exists():
-            corpus(options)
-        lines = itertools.islice(records(options.work / "corpus.jsonl"), options.passages)
+        lines = itertools.islice(records(corpus(options.work, options.passages)), options.passages)
         texts = [str(line["text"]) for _, line in lines]
         encoder = SentenceEncoder(model=options.encoder)
         begun = perf_counter()
@@ -118,7 +116,7 @@ def measure(options: argparse.Namespace) -> None:
     vectors = np.load(files[0], mmap_mode="r")
     right = truth(vectors, np.load(files[1]))
     say = partial(told, options=options, dim=vectors.shape[1])
-    done = recorded(options) if options.record else set()
+    done = measured_before(options) if options.record else set()
     for structure, storage in KINDS:
         if f"{structure} {storage}" in done:
             continue
@@ -137,12 +135,10 @@ def measure(options: argparse.Namespace) -> None:
             say("way", engine=way.split()[0], way=way, **peer.told, **answer, recall=right_rows)
 
 
-def recorded(options: argparse.Namespace) -> set[str]:
+def measured_before(options: argparse.Namespace) -> set[str]:
     """Ways that these vectors were measured in."""
-    file = RESULTS / f"{NAME}.jsonl"
-    lines = map(json.loads, file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
-    wanted = Path(options.encoder).name, options.passages
-    return {line["way"] for line in lines if line["what"] == "way" and (line["encoder"], line["passages"]) == wanted}
+    wanted = "way", Path(options.encoder).name, options.passages
+    return {line["way"] for line in recorded(NAME) if (line["what"], line["encoder"], line["passages"]) == wanted}
 
 
 def told(what: str, options: argparse.Namespace, **line: Any) -> None:

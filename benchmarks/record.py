@@ -41,12 +41,15 @@ def commit() -> str:
     return head + ("+" if changed else "")
 
 
-def latest(name: str) -> dict[str, Any] | None:
-    """The newest line of benchmarks/results/NAME.jsonl; None where nothing was recorded."""
+def recorded(name: str) -> list[dict[str, Any]]:
+    """The lines of benchmarks/results/NAME.jsonl, oldest first; none where nothing was recorded."""
     path = RESULTS / f"{name}.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    line: dict[str, Any] | None = json.loads(lines[-1]) if lines else None
-    return line
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def latest(name: str) -> dict[str, Any] | None:
+    """The newest of them; None where nothing was recorded."""
+    return next(reversed(recorded(name)), None)
 
 
 def record(name: str, result: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.memory import memory_of
-from benchmarks.record import RESULTS, record
+from benchmarks.record import record, recorded
 from benchmarks.ways import add_busy, require_ways
 
 NAME = "scale"
@@ -184,25 +184,22 @@ def _step(step: str, name: str, kept: str, static: str, work: str) -> dict[str, 
 
 def _prepare(options: argparse.Namespace) -> None:
     """The corpus and ten questions, where they are not there. What reads all sets is another process."""
-    questions = options.work / "questions.json"
     script = """
-import argparse, json, sys
+import json, sys
 from pathlib import Path
 from benchmarks.million import corpus, queries
 work, n, n_queries = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-if not (work / "corpus.jsonl").exists():
-    corpus(argparse.Namespace(work=work, passages=n))
+corpus(work, n)
 (work / "questions.json").write_text(json.dumps(queries(n_queries)))
 """
-    if not questions.exists() or not (options.work / "corpus.jsonl").exists():
+    if not all((options.work / name).exists() for name in ("questions.json", "corpus.jsonl")):
         command = [sys.executable, "-c", script, str(options.work), str(options.corpus), str(N_QUERIES)]
         subprocess.run(command, check=True)
 
 
-def recorded(*, busy: bool) -> set[tuple[str, str, int]]:
+def measured_before(*, busy: bool) -> set[tuple[str, str, int]]:
     """Name, way and passages asked for, of the lines that are there. A busy machine's lines do for a busy run alone."""
-    file = RESULTS / f"{NAME}.jsonl"
-    lines = map(json.loads, file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
+    lines = recorded(NAME)
     return {(line["name"], line["kept"], line["asked"]) for line in lines if busy or not line.get("busy")}
 
 
@@ -232,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"--static: no folder '{options.static}'. Run: rag models distil all-minilm-l6-v2 --out {options.static}"
         )
     _prepare(options)
-    done = recorded(busy=options.busy) if options.record else set()
+    done = measured_before(busy=options.busy) if options.record else set()
     for way in ways(options.static):
         for n in options.passages or way.sizes:
             if (options.legs and way.name not in options.legs) or (way.name, way.kept, n) in done:

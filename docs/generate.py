@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from docs.scale import recorded, scale_page
+from benchmarks.record import recorded
+from benchmarks.scale import NAME as SCALE
+from docs.scale import scale_page
 from docs.systems import systems_page
 from rag.cli.graphs import component
 from rag.graph.draw import svg
@@ -22,7 +24,7 @@ def pages() -> dict[str, str]:
         "reference/components.md": _components(),
         "graph.schema.json": json.dumps(graph_schema(), indent=1) + "\n",
         "ask.svg": svg(load_spec("ask").graph),
-        "scale.md": scale_page((HERE / "scale.md").read_text(encoding="utf-8"), recorded()),
+        "scale.md": scale_page((HERE / "scale.md").read_text(encoding="utf-8"), recorded(SCALE)),
         "systems.md": systems_page((HERE / "systems.yaml").read_text(encoding="utf-8")),
     }
 

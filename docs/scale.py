@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-LINES = Path(__file__).parents[1] / "benchmarks" / "results" / "scale.jsonl"
 NOT_MEASURED = "*Not measured yet:* `python -m benchmarks.scale --record`."
 DIM = 384
 MACHINE_GIB, LEFT_GIB = 24, 2
@@ -26,11 +23,6 @@ VECTORS: Mapping[str, tuple[str, Callable[[int], float], bool]] = {
 whether the vectors themselves are another 4 d bytes on the disk."""
 
 Line = Mapping[str, Any]
-
-
-def recorded(file: Path = LINES) -> list[Line]:
-    """All lines, in the order of recording; none where nothing was recorded."""
-    return [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
 
 
 def scale_page(page: str, lines: Sequence[Line]) -> str:

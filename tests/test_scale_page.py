@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docs.scale import NOT_MEASURED, VECTORS, recorded, scale_page
+from docs.scale import NOT_MEASURED, VECTORS, scale_page
 
 PAGE = "Before.\n<!-- table: {} -->\nan old table\n<!-- end -->\nAfter.\n"
 
@@ -102,10 +100,3 @@ def test_codes_take_the_bytes_that_the_page_counts(dim: int) -> None:
     product = IvfPq().codes(quantizer, dim, 4).code_size
     bits = faiss.extract_index_ivf(RaBitQ().codes(quantizer, dim, 4)).code_size
     assert (product + 8, bits + 8) == (VECTORS["ivf_pq float32"][1](dim), VECTORS["rabitq float32"][1](dim))
-
-
-def test_lines_are_read_where_there_are_some(tmp_path: Path) -> None:
-    file = tmp_path / "scale.jsonl"
-    assert recorded(file) == []
-    file.write_text(json.dumps(line()) + "\n")
-    assert recorded(file) == [line()]

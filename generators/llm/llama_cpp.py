@@ -5,9 +5,9 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from rag.models import GGUF, packaged_model, resolve, window_beforehand
 from rag.models.chat import encode_prompt, encode_text, turn_stops
 from rag.models.gguf_facts import GGUFFacts, read_facts
 from rag.models.processor import usable_cores
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class LlamaCppLLM:
@@ -150,9 +147,11 @@ class LlamaCppLLM:
         if not heads:
             return []
         engine, stop = self._loaded, self._stop(params)
-        return self._side_by_side(
-            lambda ids: engine.write(ids, params, stop=stop, told=lambda _: not unwanted()), heads
-        )
+
+        def write(ids: list[int]) -> Completion:
+            return engine.write(ids, params, stop=stop, told=lambda _: not unwanted())
+
+        return side_by_side(write, heads, threads=self.slots)
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion, as they are settled; joined they are `complete`'s text.
@@ -207,7 +206,7 @@ class LlamaCppLLM:
             head, tail = pair
             return engine.score(head, tail) if engine and tail else ([], 0)
 
-        scored = self._side_by_side(one, list(zip(heads, tails, strict=True)))
+        scored = side_by_side(one, list(zip(heads, tails, strict=True)), threads=self.slots)
         self._last.cached = tuple(cached for _, cached in scored)
         return [scores for scores, _ in scored]
 
@@ -231,12 +230,9 @@ class LlamaCppLLM:
             scored = [engine.score(head, tail) for tail in tails]
             return [sum(scores) for scores, _ in scored], scored[0][1]
 
-        rows = self._side_by_side(row, heads)
+        rows = side_by_side(row, heads, threads=self.slots)
         self._last.cached = tuple(cached for _, cached in rows)
         return np.array([scores for scores, _ in rows], dtype=np.float32)
-
-    def _side_by_side(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        return side_by_side(work, items, threads=self.slots)
 
     def _fitting(self, prompts: Sequence[Prompt], more: int) -> list[list[int]]:
         heads = [encode_prompt(self._tokenizer, prompt) for prompt in prompts]

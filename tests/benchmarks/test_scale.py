@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale
+from benchmarks import record, scale
 from retrievers import RETRIEVERS
 from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS
@@ -22,12 +22,12 @@ def test_every_way_is_of_a_leg_and_settings_that_there_are() -> None:
 
 
 def test_a_busy_line_does_for_a_busy_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scale, "RESULTS", tmp_path)
-    assert scale.recorded(busy=False) == set()
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    assert scale.measured_before(busy=False) == set()
     lines = [{"name": "bm25", "kept": "postings", "asked": n, **busy} for n, busy in ((10, {}), (20, {"busy": True}))]
     (tmp_path / "scale.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert scale.recorded(busy=False) == {("bm25", "postings", 10)}
-    assert scale.recorded(busy=True) == {("bm25", "postings", 10), ("bm25", "postings", 20)}
+    assert scale.measured_before(busy=False) == {("bm25", "postings", 10)}
+    assert scale.measured_before(busy=True) == {("bm25", "postings", 10), ("bm25", "postings", 20)}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
