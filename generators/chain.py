@@ -17,6 +17,7 @@ from rag.stages.markers import without_markers
 from rag.stages.writing import Written, require_sampling, write
 
 _REFERENCE = re.compile(r"#(\d{1,2})\b")
+_LABEL = re.compile(r"^#\d{1,2}\s*[:.)]\s*")  # "#1: Which team won?" numbers a step as it is referred to
 _LONGEST = 160  # characters of an answer that stands in another question
 
 
@@ -28,10 +29,10 @@ class _Steps(Notes):
     told: dict[int, str | None] = field(default_factory=dict)
 
     def planned(self, written: Written, n: int) -> None:
-        """Take the steps of a reply; the question itself where it has none."""
+        """Take the steps of a reply; the question itself where it has none that can be asked first."""
         self.usage += written.usage
-        self.steps = parse_wordings("".join(written.texts), n=n, but_not="")
-        if not self.steps:
+        self.steps = [_LABEL.sub("", step) for step in parse_wordings("".join(written.texts), n=n, but_not="")]
+        if all(self._needed(step) for step in range(len(self.steps))):  # none, or none that can be the first
             self.counts["unplanned"] += 1
             self.steps = [self.query.asked]
 
@@ -72,7 +73,7 @@ class ChainGenerator:
     most. Steps of all queries of a batch that are ready are one batch of the inner graph.
 
     A step that refers to one without an answer is left out and counted; so is one that refers to itself or to a later
-    one. Where the model plans nothing, the inner graph is asked the question itself, outcome `fallback`.
+    one. Where the model plans nothing that can be asked first, the inner graph is asked the question itself, outcome `fallback`.
 
     Args:
         llm: the model that plans, and answers in the end.

@@ -56,8 +56,15 @@ def test_what_refers_to_a_step_without_an_answer_is_left_out() -> None:
     assert "Question: Who is D?\nAnswer: Nothing was found." in llm.read[-1]
 
 
-def test_without_a_plan_the_question_itself_is_asked() -> None:
-    generator, _, inner = made(["--", "I don't know."])
+def test_a_step_may_be_labelled_as_it_is_referred_to() -> None:
+    generator, _, inner = made(["#1: Who publishes J?\n#2: Who was the first president of #1?", "Hall. [2]"])
+    generator.generate([QUESTION])
+    assert inner.asked == [["Who publishes J?"], ["Who was the first president of The Society?"]]
+
+
+@pytest.mark.parametrize("plan", ["--", "Who is #1?\nWhere was #1 born?"])
+def test_without_a_step_that_can_be_asked_first_the_question_itself_is_asked(plan: str) -> None:
+    generator, _, inner = made([plan, "I don't know."])
     [answer] = generator.generate([QUESTION])
     assert inner.asked == [[QUESTION.text]]
     assert answer.outcome.kind == "fallback"
