@@ -73,7 +73,8 @@ class ChainGenerator:
     most. Steps of all queries of a batch that are ready are one batch of the inner graph.
 
     A step that refers to one without an answer is left out and counted; so is one that refers to itself or to a later
-    one. Where the model plans nothing that can be asked first, the inner graph is asked the question itself, outcome `fallback`.
+    one. Where the model plans nothing that can be asked first, the inner graph is asked the question itself, outcome
+    `fallback`.
 
     Args:
         llm: the model that plans, and answers in the end.
