@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "faiss", "vllm", "langchain_core", "numba", "bm25s")
+HEAVY = ("torch", "transformers", "faiss", "vllm", "langchain_core", "numba")
 HELP = "from rag.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass"
 
 

@@ -26,7 +26,6 @@ _CORE = (
     "torch",
     "transformers",
     "faiss-cpu",
-    "bm25s",
     "numba",
     "rank-bm25",
     "PyStemmer",

@@ -44,7 +44,6 @@ SURROUNDINGS = ("libraries", "machine", COMPUTE)
 """Sections that say what ran it."""
 
 LIBRARIES = (
-    "bm25s",
     "faiss-cpu",
     "faiss-gpu",
     "gguf",

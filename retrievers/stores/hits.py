@@ -34,10 +34,10 @@ def best(rows: NDArray[np.int32], scores: NDArray[np.float32], *, k: int) -> Fou
 def best_first(rows: NDArray[np.int32], scores: NDArray[np.float32]) -> Found:
     """A batch [n_queries, k] of hits in any order, scores not negative, put in rank order.
 
-    A row with score 0 is no hit. The bits of floats that are not negative sort as integers do, so score and
+    A row with score 0 is no hit, whatever its number. The bits of floats that are not negative sort as integers do, so score and
     row fit in one integer, and one call sorts the batch."""
     keys = scores.view(np.int32).astype(np.int64) << 32
-    keys |= _LAST_ROW - rows
+    keys |= _LAST_ROW - np.maximum(rows, 0)
     keys = np.sort(keys, axis=1)[:, ::-1]
     ordered = (keys >> 32).astype(np.int32).view(np.float32)
     return np.where(ordered > 0, _LAST_ROW - (keys & _LAST_ROW), -1).astype(np.int32), ordered

@@ -12,34 +12,25 @@ analyzer.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
+from rag.core.side_by_side import side_by_side
 from retrievers.stores.arrays import load_vector
-from retrievers.stores.hits import Found, Weighted, best, best_first, nothing_found
+from retrievers.stores.compiled import REPEATS, Column, CompiledSearch, Engine, EngineChoice
+from retrievers.stores.hits import Found, Weighted, best, nothing_found
 
-Engine = Literal["auto", "numba", "numpy"]
-
-REPEATS = frozenset(range(1, 17))
-"""Weights that are scored as so many repetitions of the term, which is all that bm25s knows of weights."""
-
-_COMPILE_S = 4.0
-"""Seconds that the first use of bm25s' numba backend costs: 0.4 to import it, 3.3 to compile (2 cores, bm25s
-0.3, numba 0.68). Numpy takes 70 us for a SciFact query and compiled code 27; 430 and 180 us over 167,000
-documents. One question, and even 1,000, are answered sooner without the compiler. It is called once numpy has
-been busy for as long as compiling takes: nobody waits more than twice as long as with the choice that was better
-in hindsight."""
+_LEAST = 1e-6
+"""Weights from here on leave no impact at 0, so a score above 0 shows that a document has a term."""
 
 _PARTS_PER_THREAD = 4
+"""While one thread is in Python, holding the interpreter, another is in compiled code."""
 
 _BLOCK = 1024
 """Queries per call, so that a long batch can change engines on its way."""
@@ -77,7 +68,7 @@ class Columns:
         return np.concatenate(([0], np.cumsum(sizes))).astype(np.int64), terms[order], np.asarray(self.impacts)[order]
 
     def require_rows(self, n_docs: int) -> None:
-        """Before compiled code, which does not check bounds.
+        """Before code that does not check bounds.
 
         Raises:
             IndexProblem: a posting is of a row that the index has not.
@@ -117,7 +108,7 @@ class Columns:
 
 
 class Postings:
-    """Scores queries over postings, with bm25s' numba backend or in numpy. Both give the same bits.
+    """Scores queries over postings, compiled or in numpy. Both give the same bits.
 
     Safe to share between threads.
 
@@ -129,9 +120,7 @@ class Postings:
         self._numbers, self._n_docs = numbers, n_docs
         self._impacts, self._rows, self._starts = columns.impacts, columns.rows, columns.starts
         self._floor, self._columns = columns.floor, columns
-        self._compiled: Any = None
-        self._numpy_s = 0.0
-        self._lock = threading.Lock()
+        self._engine = EngineChoice(n_docs)
 
     @property
     def columns(self) -> Columns:
@@ -150,23 +139,8 @@ class Postings:
         return impact_of(row, *self._column(number), floor)
 
     def compile(self) -> None:
-        """Get bm25s' numba backend ready, which takes seconds once per process. Later batches use it."""
-        with self._lock:
-            if self._compiled is None:
-                self._compiled = self._engine()
-
-    def _engine(self) -> Any:
-        import bm25s
-
-        self._columns.require_rows(self._n_docs)
-        engine = bm25s.BM25(backend="numba")  # its formula is for building alone: here it sums what is given
-        arrays = {"data": self._impacts, "indices": self._rows, "indptr": self._starts}
-        engine.scores = {**arrays, "num_docs": self._n_docs}
-        engine.vocab_dict = self._numbers
-        engine.nonoccurrence_array = None  # a floor would make hits of documents without any query term
-        if self._numbers:
-            engine.retrieve([[next(iter(self._numbers))]], k=1, sorted=False, show_progress=False, n_threads=1)
-        return engine
+        """Get the compiled engine ready, which takes seconds once per process. Later batches use it."""
+        self._engine.compile()
 
     def search(
         self,
@@ -177,59 +151,65 @@ class Postings:
         engine: Engine,
         threads: int,
     ) -> Found:
-        """At most k rows for each query, all of them with a term of it."""
+        """At most k rows for each query, all of them with a term of it.
+
+        Raises:
+            IndexProblem: a posting is of a row that the index has not.
+        """
         rows, scores = nothing_found(len(queries), k)
         for first in range(0, len(queries), _BLOCK):
             block = slice(first, first + _BLOCK)
             part, out = queries[block], (rows[block], scores[block])
-            left: Iterable[int] = range(len(part))
-            if mask is None and self._use_numba(engine):
-                left = self._search_numba(part, out, k=k, threads=threads)
-            begun = perf_counter()
-            for i in left:
-                hits, values = self._search_numpy(part[i], k=k, mask=mask)
-                out[0][i, : len(hits)], out[1][i, : len(hits)] = hits, values
-            self._numpy_s += perf_counter() - begun
+            compiled = self._engine.compiled(engine)
+            if compiled is not None:
+                self._search_compiled(compiled, part, out, mask=mask, threads=threads)
+            else:
+                with self._engine.busy():
+                    self._search_numpy(part, out, mask=mask)
         if self._floor is not None:
             floors = np.array([self._floor_of(query) for query in queries], dtype=np.float32)
             np.add(scores, floors[:, None], out=scores, where=rows >= 0)
         return rows, scores
 
-    def _use_numba(self, engine: Engine) -> bool:
-        if engine == "numba" or (engine == "auto" and self._numpy_s > _COMPILE_S):
-            self.compile()
-        return engine != "numpy" and self._compiled is not None and len(self._numbers) > 0
+    def _search_compiled(
+        self,
+        compiled: CompiledSearch,
+        queries: Sequence[Weighted],
+        out: Found,
+        *,
+        mask: NDArray[np.bool_] | None,
+        threads: int,
+    ) -> None:
+        size = -(-len(queries) // (_PARTS_PER_THREAD * threads)) if threads > 1 else len(queries)
+        table = self._rows, self._impacts, self._starts
 
-    def _search_numba(self, queries: Sequence[Weighted], out: Found, *, k: int, threads: int) -> Iterable[int]:
-        """Fill `out` where bm25s can say what is asked. Gives the queries that are left."""
-        able = [i for i, query in enumerate(queries) if query and REPEATS.issuperset(query.values())]
-        terms = [_repeated(queries[i]) for i in able]
-        # Several parts per thread: while one is in Python, holding the GIL, another is in compiled code.
-        n_parts = min(len(able), _PARTS_PER_THREAD * threads if threads > 1 else 1)
-        depth = min(k + 1, self._n_docs)  # one more than asked for, so that a tie at the cut can be seen
+        def work(first: int) -> None:
+            part = slice(first, first + size)
+            terms, weights, bounds, left = list[int](), list[float](), [0], list[int]()
+            for place, query in enumerate(queries[part]):
+                if query and min(query.values()) < _LEAST:
+                    left.append(first + place)
+                else:
+                    for term, weight in query.items():
+                        if (number := self._numbers.get(term)) is not None:
+                            terms.append(number)
+                            weights.append(weight)
+                bounds.append(len(terms))
+            compiled.search_columns(table, terms, weights, bounds, (out[0][part], out[1][part]), mask=mask)
+            for place in left:
+                only = slice(place, place + 1)
+                self._search_numpy(queries[only], (out[0][only], out[1][only]), mask=mask)
 
-        def retrieve(part: int) -> Found:
-            # numba's own threads may not be entered from two of ours; its serial code lets go of the GIL.
-            ours = terms[part::n_parts]
-            return best_first(*self._compiled.retrieve(ours, k=depth, sorted=False, show_progress=False, n_threads=1))
-
-        parts = range(n_parts)
-        if threads > 1 and n_parts > 1:
-            with ThreadPoolExecutor(max_workers=threads) as pool:
-                results = list(pool.map(retrieve, parts))
+        if threads == 1:
+            work(0)
         else:
-            results = [retrieve(part) for part in parts]
-        left = set(range(len(queries))).difference(able)
-        for part, (rows, scores) in zip(parts, results, strict=True):
-            places = np.array(able[part::n_parts])
-            out[0][places, : min(k, depth)], out[1][places, : min(k, depth)] = rows[:, :k], scores[:, :k]
-            if depth > k:  # which of equal rows bm25s keeps depends on its heap
-                left.update(places[(rows[:, k] >= 0) & (scores[:, k] == scores[:, k - 1])].tolist())
-        return left
+            side_by_side(work, range(0, len(queries), size), threads=threads)
 
-    def _search_numpy(self, query: Weighted, *, k: int, mask: NDArray[np.bool_] | None) -> Found:
-        columns = [(*self._column(number), weight) for number, weight in self._known(query)]
-        return sum_columns(columns, n_docs=self._n_docs, k=k, mask=mask)
+    def _search_numpy(self, queries: Sequence[Weighted], out: Found, *, mask: NDArray[np.bool_] | None) -> None:
+        for query, rows, scores in zip(queries, *out, strict=True):
+            columns = [Column(*self._column(number), weight) for number, weight in self._known(query)]
+            hits, values = sum_columns(columns, n_docs=self._n_docs, k=len(rows), mask=mask)
+            rows[: len(hits)], scores[: len(hits)] = hits, values
 
     def _column(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         column = slice(self._starts[number], self._starts[number + 1])
@@ -251,19 +231,24 @@ def impact_of(row: int, rows: NDArray[np.int32], impacts: NDArray[np.float32], f
     return floor + (float(impacts[place]) if there else 0.0), there
 
 
-def sum_columns(
-    columns: Sequence[tuple[NDArray[np.int32], NDArray[np.float32], float]],
-    *,
-    n_docs: int,
-    k: int,
-    mask: NDArray[np.bool_] | None,
-) -> Found:
-    """The k best rows by the sum of weight times impact, in numpy. `columns`: rows, impacts and weight of each term."""
+def search_columns(
+    choice: EngineChoice, columns: Sequence[Column], out: Found, *, mask: NDArray[np.bool_] | None, engine: Engine
+) -> None:
+    """Fill `out`, [1, k] each, with the best rows by the sum of weight times impact; for columns that lie anywhere."""
+    compiled = choice.compiled(engine)
+    if compiled is not None and all(column.weight >= _LEAST for column in columns):
+        compiled.search([columns], out, mask=mask)
+        return
+    with choice.busy():
+        hits, values = sum_columns(columns, n_docs=choice.n_docs, k=out[0].shape[1], mask=mask)
+        out[0][0, : len(hits)], out[1][0, : len(hits)] = hits, values
+
+
+def sum_columns(columns: Sequence[Column], *, n_docs: int, k: int, mask: NDArray[np.bool_] | None) -> Found:
+    """The k best rows by the sum of weight times impact, in numpy."""
     scores = np.zeros(n_docs, dtype=np.float32)
-    # A score above zero shows that a document has a term, unless weights are negative or so small that
-    # impacts vanish.
-    least = min((weight for _, _, weight in columns), default=1.0)
-    touched = None if least > 1e-6 else np.zeros(n_docs, dtype=np.bool_)
+    least = min((column.weight for column in columns), default=1.0)
+    touched = None if least >= _LEAST else np.zeros(n_docs, dtype=np.bool_)
     for rows, impacts, weight in columns:
         if weight in REPEATS:
             for _ in range(int(weight)):
@@ -277,9 +262,3 @@ def sum_columns(
         hits &= mask
     rows = np.flatnonzero(hits).astype(np.int32)
     return best(rows, scores[rows], k=k)
-
-
-def _repeated(query: Weighted) -> list[str]:
-    if len(query) == sum(query.values()):
-        return list(query)
-    return [term for term, weight in query.items() for _ in range(int(weight))]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from retrievers.stores.chain_rows import ChainRows
+from retrievers.stores.compiled import Engine
 from retrievers.stores.hits import tied
-from retrievers.stores.postings import Columns, Engine
+from retrievers.stores.postings import Columns
 
 _COMPILE_S = 1.5
 """Seconds: more than compiling takes on a quiet core (0.6, `benchmarks.sparse_speed`). It is done once numpy has been busy

@@ -33,8 +33,8 @@ from retrievers.legs.lexical.search import Impact
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.lexical.writer import LexicalWriter
 from retrievers.stores.arrays import load_vector
+from retrievers.stores.compiled import Engine
 from retrievers.stores.hits import Found, merged
-from retrievers.stores.postings import Engine
 
 VERSION = 2
 """Above that of a leg of one language, so that a ragline from before there was this kind says what it cannot read."""

@@ -22,9 +22,10 @@ from retrievers.legs.lexical.impacts import Statistics, Weights
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.protocol import ReadableRows
 from retrievers.stores.chain_rows import ChainRows
+from retrievers.stores.compiled import Column, Engine, EngineChoice
 from retrievers.stores.hits import Found, Weighted, nothing_found
 from retrievers.stores.kept import Kept
-from retrievers.stores.postings import Columns, impact_of, sum_columns
+from retrievers.stores.postings import Columns, impact_of, search_columns
 
 BUDGET_BYTES = 64 << 20
 """Weighed columns that are kept, 8 bytes a posting and `_ENTRY_BYTES` each; the one asked for the longest ago goes first."""
@@ -76,6 +77,7 @@ class ChainedPostings:
         self._means = Kept[Statistics](_READERS, lambda statistics: 1)
         self._statistics = Statistics.of(self._lengths)
         self._readable: ReadableRows | None = None
+        self._engine = EngineChoice(len(rows))
 
     def among(self, readable: ReadableRows) -> ChainedPostings:
         """The same as if there were nothing but these rows, under the numbers that they have in the whole.
@@ -103,15 +105,22 @@ class ChainedPostings:
         """What a term adds to a row's score, and whether the row has it. One without adds the floor."""
         return impact_of(row, *self._column(term))
 
-    def search(self, queries: Sequence[Weighted], *, k: int, mask: NDArray[np.bool_] | None) -> Found:
+    def compile(self) -> None:
+        """Get the compiled engine ready, which takes seconds once per process. Later batches use it."""
+        self._engine.compile()
+
+    def search(
+        self, queries: Sequence[Weighted], *, k: int, mask: NDArray[np.bool_] | None, engine: Engine = "auto"
+    ) -> Found:
         """At most k rows for each query, all of them with a term of it."""
         rows, scores = nothing_found(len(queries), k)
-        for i, query in enumerate(queries):
-            columns = [(*self._column(term), weight) for term, weight in query.items()]
-            summed = [(its_rows, impacts, weight) for its_rows, impacts, _, weight in columns if len(its_rows)]
-            hits, values = sum_columns(summed, n_docs=len(self._rows), k=k, mask=mask)
-            floor = np.float32(sum(floor * weight for _, _, floor, weight in columns))
-            rows[i, : len(hits)], scores[i, : len(hits)] = hits, values + floor if floor else values
+        for place, query in enumerate(queries):
+            weighed = [(self._column(term), weight) for term, weight in query.items()]
+            columns = [Column(each.rows, each.impacts, weight) for each, weight in weighed if len(each.rows)]
+            only = slice(place, place + 1)
+            search_columns(self._engine, columns, (rows[only], scores[only]), mask=mask, engine=engine)
+            if floor := np.float32(sum(each.floor * weight for each, weight in weighed)):
+                scores[place, rows[place] >= 0] += floor
         return rows, scores
 
     def _column(self, term: str) -> _Column:

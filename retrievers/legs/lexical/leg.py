@@ -31,8 +31,9 @@ from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.lexical.writer import VOCABULARY, LexicalWriter
 from retrievers.legs.protocol import ReadableRows
 from retrievers.stores.chain_rows import ChainRows
+from retrievers.stores.compiled import REPEATS, Engine
 from retrievers.stores.hits import Weighted
-from retrievers.stores.postings import REPEATS, Columns, Engine, Postings
+from retrievers.stores.postings import Columns, Postings
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ class LexicalLeg:
 
     def warm_up(self) -> None:
         """Get the compiled engine ready, once per process; takes seconds."""
-        if isinstance(self._engine, Postings):
+        if not isinstance(self._engine, RankBM25):
             self._engine.compile()
 
     def search(
@@ -250,6 +251,8 @@ class LexicalLeg:
         checked = [_checked(query) for query in queries]
         if isinstance(self._engine, Postings):
             return self._engine.search(checked, k=k, mask=mask, engine=engine, threads=threads)
+        if isinstance(self._engine, ChainedPostings):
+            return self._engine.search(checked, k=k, mask=mask, engine=engine)
         return self._engine.search(checked, k=k, mask=mask)
 
     def impacts(self, terms: Iterable[str], row: int) -> list[Impact]:

@@ -13,7 +13,7 @@ class LexicalSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     variant: Literal["lucene", "robertson", "atire", "bm25l", "bm25+", "okapi", "l", "plus"] = Field(
         default="lucene",
-        description="bm25s computes the first five; okapi, l and plus are rank-bm25's classes.",
+        description="The first five are weighed as in bm25s; okapi, l and plus are rank-bm25's classes.",
     )
     k1: float = Field(default=0.9, gt=0)
     b: float = Field(default=0.4, ge=0, le=1)

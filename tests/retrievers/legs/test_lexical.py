@@ -152,24 +152,6 @@ def test_a_batch_may_mix_all_kinds_of_queries(engine: Any, tmp_path: Path) -> No
         assert scores[i].tolist() == one_scores[0].tolist()
 
 
-def test_compiled_code_takes_over_when_numpy_was_busy_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leg = _leg(tmp_path)
-    called: list[str] = []
-    real = Postings._search_numba
-
-    def noted(self: Postings, *given: Any, **more: Any) -> Any:
-        called.append("numba")
-        return real(self, *given, **more)
-
-    monkeypatch.setattr(Postings, "_search_numba", noted)
-    before = leg.search([{"red": 1}], k=3)
-    assert not called
-    monkeypatch.setattr("retrievers.stores.postings._COMPILE_S", 0.0)
-    after = leg.search([{"red": 1}], k=3)
-    assert called == ["numba"]
-    assert before[0].tolist() == after[0].tolist()
-
-
 def test_threads_may_search_one_leg(tmp_path: Path) -> None:
     leg = _leg(tmp_path, [f"word{n % 7} word{n % 5} word{n % 3}" for n in range(200)])
     leg.warm_up()
@@ -202,10 +184,10 @@ def test_a_query_of_100_000_characters_takes_a_moment(tmp_path: Path) -> None:
     leg = _leg(tmp_path)
     text = " ".join(f"red{n}" for n in range(9_000)) + " green" * 5_000
     assert len(text) > 100_000
-    begun = time.perf_counter()
+    begun = time.thread_time()  # of this thread alone: the machine may be busy
     rows = _rows(leg, Counter(leg.analyzer.terms(text)))
     assert rows[0] == 4
-    assert time.perf_counter() - begun < 1
+    assert time.thread_time() - begun < 1
 
 
 def test_facts_say_how_the_leg_was_made(tmp_path: Path) -> None:
@@ -269,13 +251,14 @@ def test_damaged_files_are_refused(variant: str, damage: str, tmp_path: Path) ->
             LexicalLeg.open_chain([folder], [facts], rows) if chained else LexicalLeg.open(folder, facts)
 
 
-def test_a_row_that_the_index_has_not_never_reaches_compiled_code(tmp_path: Path) -> None:
+def test_a_row_that_the_index_has_not_is_found_by_compiled_code(tmp_path: Path) -> None:
     facts = _build(tmp_path)
     rows = np.load(tmp_path / "rows.npy")
     rows[0] = 1_000_000
     np.save(tmp_path / "rows.npy", rows)
-    with pytest.raises(IndexProblem, match="row that is not in the index"):
-        LexicalLeg.open(tmp_path, facts).warm_up()
+    leg = LexicalLeg.open(tmp_path, facts)
+    with pytest.raises(IndexProblem, match="a row or a column that is not in the index"):
+        leg.search([dict.fromkeys(leg.vocabulary, 1.0)], k=3, engine="numba")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""Compiled search over postings: the hits and the bits of numpy, and never beyond the arrays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.core.errors import IndexProblem
+from retrievers.stores import compiled
+from retrievers.stores.compiled import Column, CompiledSearch, EngineChoice
+from retrievers.stores.postings import Columns, Postings, search_columns, sum_columns
+
+N_TERMS = 6
+NUMBERS = {f"t{term}": term for term in range(N_TERMS)}
+WEIGHTS = st.one_of(st.integers(1, 20).map(float), st.floats(2e-6, 1e6), st.floats(-3, 1e-6).filter(bool))
+QUERIES = st.lists(st.dictionaries(st.sampled_from([*NUMBERS, "unknown"]), WEIGHTS, max_size=5), max_size=9)
+
+
+def postings_of(seed: int, n_docs: int, *, levels: int) -> Postings:
+    """Each document has some of the terms, with one of so many impacts: with few levels there are many ties."""
+    chance = np.random.default_rng(seed)
+    rows, terms = np.nonzero(chance.random((n_docs, N_TERMS)) < chance.random(N_TERMS) ** 3)
+    impacts = (chance.integers(1, levels + 1, len(rows)) / 7).astype(np.float32)
+    starts = np.searchsorted(rows, np.arange(n_docs + 1)).astype(np.int64)
+    columns = Columns.of_rows(terms.astype(np.int32), impacts, starts)
+    missing = N_TERMS + 1 - len(columns.starts)  # terms that no document has
+    columns = replace(columns, starts=np.append(columns.starts, np.full(missing, columns.starts[-1])))
+    return Postings(columns, numbers=NUMBERS, n_docs=n_docs)
+
+
+@given(
+    seed=st.integers(0, 1_000),
+    n_docs=st.sampled_from([1, 63, 64, 65, 1_000, 5_000]),
+    levels=st.sampled_from([1, 3, 10_000]),
+    k=st.sampled_from([1, 2, 7, 100]),
+    share=st.sampled_from([None, 0.0, 0.01, 0.5]),
+    queries=QUERIES,
+    threads=st.integers(1, 2),
+)
+def test_hits_and_bits_are_those_of_numpy(
+    seed: int,
+    n_docs: int,
+    levels: int,
+    k: int,
+    share: float | None,
+    queries: list[dict[str, float]],
+    threads: int,
+) -> None:
+    postings = postings_of(seed, n_docs, levels=levels)
+    mask = None if share is None else np.random.default_rng(seed).random(n_docs) < share
+    fast, plain = (
+        postings.search(queries, k=k, mask=mask, engine=engine, threads=threads)  # type: ignore[arg-type]
+        for engine in ("numba", "numpy")
+    )
+    assert fast[0].tolist() == plain[0].tolist()
+    assert fast[1].tobytes() == plain[1].tobytes()
+
+
+@given(
+    seed=st.integers(0, 1_000),
+    n_docs=st.sampled_from([64, 3_000]),
+    query=st.dictionaries(st.sampled_from([*NUMBERS]), WEIGHTS),
+)
+def test_columns_that_lie_anywhere_give_the_same(seed: int, n_docs: int, query: dict[str, float]) -> None:
+    postings = postings_of(seed, n_docs, levels=50)
+    columns = [Column(*postings._column(NUMBERS[term]), weight) for term, weight in query.items()]
+    rows, scores = np.full((1, 9), -1, dtype=np.int32), np.zeros((1, 9), dtype=np.float32)
+    search_columns(EngineChoice(n_docs), columns, (rows, scores), mask=None, engine="numba")
+    hits, values = sum_columns(columns, n_docs=n_docs, k=9, mask=None)
+    assert rows[0, : len(hits)].tolist() == hits.tolist()
+    assert scores[0, : len(hits)].tobytes() == values.tobytes()
+    assert set(rows[0, len(hits) :].tolist()) <= {-1}
+
+
+def test_numpy_answers_until_it_was_busy_for_as_long_as_compiling_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "is_compiled", lambda: False)
+    choice = EngineChoice(5)
+    assert choice.compiled("auto") is None
+    choice._numpy_s = 1e9
+    assert choice.compiled("numpy") is None
+    assert choice.compiled("auto") is choice.compiled("numba") is not None
+
+
+def test_what_one_index_had_compiled_another_uses_at_once() -> None:
+    EngineChoice(5).compile()
+    assert EngineChoice(9).compiled("auto") is not None
+
+
+def test_compiled_code_never_reads_or_writes_beyond_the_arrays() -> None:
+    whole = postings_of(3, 200, levels=9)
+    query = dict.fromkeys(NUMBERS, 1.0)
+    few = Postings(whole.columns, numbers=NUMBERS, n_docs=20)
+    with pytest.raises(IndexProblem, match="a row or a column that is not in the index"):
+        few.search([query], k=3, mask=None, engine="numba", threads=1)
+    for starts in ([0, 5, 3, 9, 9, 9, 9], [0, 1, 2, 3, 4, 5, 10**6], [-4, 1, 2, 3, 4, 5, 6]):
+        broken = Postings(replace(whole.columns, starts=np.array(starts, dtype=np.int64)), numbers=NUMBERS, n_docs=200)
+        with pytest.raises(IndexProblem, match="Build the index again"):
+            broken.search([query], k=3, mask=None, engine="numba", threads=1)
+    negative = replace(whole.columns, rows=np.full_like(whole.columns.rows, -1))
+    with pytest.raises(IndexProblem, match="Build the index again"):
+        Postings(negative, numbers=NUMBERS, n_docs=200).search([query], k=3, mask=None, engine="numba", threads=1)
+
+
+def test_a_fault_leaves_nothing_behind() -> None:
+    """Scores of a search that failed midway are not found by the next one."""
+    search = CompiledSearch(100)
+    good = Column(np.arange(50, dtype=np.int32), np.ones(50, dtype=np.float32), 1.0)
+    bad = Column(np.array([500], dtype=np.int32), np.ones(1, dtype=np.float32), 1.0)
+    out = np.full((1, 5), -1, dtype=np.int32), np.zeros((1, 5), dtype=np.float32)
+    with pytest.raises(IndexProblem):
+        search.search([[good, bad]], out, mask=None)
+    search.search([[]], out, mask=None)
+    assert out[0].tolist() == [[-1] * 5]
+    search.search([[good]], out, mask=None)
+    assert out[0].tolist() == [[0, 1, 2, 3, 4]]
