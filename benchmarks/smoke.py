@@ -1,4 +1,6 @@
-"""A small size of every benchmark, one after the other: do they still run? The figures mean nothing.
+"""A small size of every benchmark, two at a time: do they still run? The figures mean nothing.
+
+Benchmarks of one work folder run one after the other, in the order in which they stand here.
 
 Needs the folder that RAGLINE_EVAL_DATA names; without it this says so and does nothing.
 
@@ -10,9 +12,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
-SMALL = {
+SMALL = {  # the longest first, so that nothing long is left at the end
+    "methods": ["--sets", "cranfield", "--limit", "1", "--lines", "runs/methods_smoke.jsonl"],
+    "attention_profile": ["--documents", "6", "--memory", "4", "8"],
+    "serve_load": ["--requests", "2", "--clients", "2"],
     "graph_overhead": ["--runs", "100"],
     "bm25_quality": ["adi", "xquad/zh"],
     "bm25_speed": ["--rounds", "2"],
@@ -34,7 +41,6 @@ SMALL = {
     "leg_weights": ["adi", "--limit", "5", "--work", "runs/legs_smoke"],
     "late_interaction": ["adi", "--queries", "5", "--rounds", "1", "--work", "runs/late_smoke"],
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
-    "attention_profile": ["--documents", "6", "--memory", "4", "8"],
     "attention_invariance": ["--documents", "6", "--queries", "1"],
     "everyday": ["--megabytes", "1", "--runs", "1"],
     "hidden_instructions": ["--limit", "3"],
@@ -115,9 +121,29 @@ SMALL = {
     "killed_builds": ["--kills", "1", "--passages", "40", "--corpus", "300", "--work", "runs/million_smoke"],
     "index_changes": ["--passages", "400", "--changes", "20", "--rounds", "1"],
     "index_servers": ["adi", "--limit", "4"],
-    "serve_load": ["--requests", "2", "--clients", "2"],
-    "methods": ["--sets", "cranfield", "--limit", "2", "--lines", "runs/methods_smoke.jsonl"],
 }
+
+
+def folder(name: str) -> str:
+    """Return the work folder of a benchmark; its name, where it has none of its own."""
+    arguments = SMALL[name]
+    return arguments[arguments.index("--work") + 1] if "--work" in arguments else name
+
+
+def run(names: list[str]) -> list[str]:
+    """Run benchmarks one after the other, with a thread of numbers each, and return those that failed."""
+    failed = []
+    for name in names:
+        begun = perf_counter()
+        command = [sys.executable, "-m", f"benchmarks.{name}", *SMALL[name]]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+        print(f"{name:<20} {'FAILED' if done.returncode else 'ok'} {perf_counter() - begun:6.1f} s", flush=True)
+        if done.returncode:
+            failed.append(name)
+            print(done.stdout[-2000:], done.stderr[-4000:], sep="\n", flush=True)
+    return failed
 
 
 def main() -> int:
@@ -125,15 +151,11 @@ def main() -> int:
     if not os.environ.get("RAGLINE_EVAL_DATA"):
         print("benchmarks: not run, RAGLINE_EVAL_DATA does not name a folder of evaluation sets")
         return 0
-    failed = []
-    for name, arguments in SMALL.items():
-        begun = perf_counter()
-        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        print(f"{name:<16} {'ok' if done.returncode == 0 else 'FAILED'} {perf_counter() - begun:6.1f} s", flush=True)
-        if done.returncode:
-            failed.append(name)
-            print(done.stdout[-2000:], done.stderr[-4000:], sep="\n", flush=True)
+    chains: dict[str, list[str]] = defaultdict(list)
+    for name in SMALL:
+        chains[folder(name)].append(name)
+    with ThreadPoolExecutor(2) as pool:
+        failed = [name for some in pool.map(run, chains.values()) for name in some]
     return 1 if failed else 0
 
 
