@@ -142,7 +142,7 @@ def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str
 
 def test_every_signal_has_a_threshold() -> None:
     assert set(LEAST) == set(get_args(Signal))
-    assert CheckedReformulator(index=Plane()).least == LEAST["words"]  # type: ignore[arg-type]
+    assert CheckedReformulator(index=Plane()).least == LEAST["agreement"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("least", "counts"), [(0.0, {"kept": 1}), (1.0, {"dropped": 1})])
