@@ -165,12 +165,17 @@ def test_a_source_without_bounds_is_refused(index: LocalIndex) -> None:
         retriever.retrieve([Query(qid="q", text="why")], k=1)
 
 
-def test_the_calls_and_the_graphs_of_the_page_are_right() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "prompt_first_stages.md").read_text(encoding="utf-8")
-    graphs = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(graphs) == 2
-    for text in graphs:
-        assert check(load_spec(parse_yaml(text, name="prompt_first_stages.md").data)).problems == []
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.mark.parametrize("page", ["recipes/backtracing.md", "prompt_first_stages.md"])
+def test_the_graphs_of_the_pages_are_right(page: str) -> None:
+    [text] = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert check(load_spec(parse_yaml(text, name=page).data)).problems == []
+
+
+def test_the_calls_of_the_page_are_right() -> None:
+    page = (DOCS / "recipes" / "backtracing.md").read_text(encoding="utf-8")
     told = dict(re.findall(r"^\| `(\w+)` \|.*\| (n.*?) \| ", page, re.MULTILINE))
     for form in get_args(Form):
         for n, w in ((1, 1), (7, 3), (6, 6), (20, 20), (41, 20)):
