@@ -27,6 +27,9 @@ Engine = Literal["auto", "numba", "numpy"]
 REPEATS = frozenset(range(1, 17))
 """Weights that are scored as so many repetitions of the term: exact, where a product would be rounded."""
 
+LARGEST = 1e30
+"""Of an impact times its weight: so many are added that float32 holds the sum."""
+
 STEPS = 1024
 _MOST_BLOCKS = 1 << 14
 _LEAST_BITS = 4
@@ -77,7 +80,7 @@ class CompiledSearch:
         """Fill `out`, [n_queries, k] each, with the hits of queries whose columns lie anywhere.
 
         Raises:
-            IndexProblem: a posting is of a row that there is not.
+            IndexProblem: a posting is of a row that there is not, or its impact is negative, too large or no number.
         """
         allowed, scratch = _mask(mask), self._taken()
         for columns, rows, scores in zip(queries, *out, strict=True):
@@ -188,7 +191,9 @@ def _put_in_order(out: Found) -> None:
 
 def _require(sound: bool) -> None:
     if not sound:
-        raise IndexProblem("a weight belongs to a row or a column that is not in the index. Build the index again")
+        raise IndexProblem(
+            "a weight is broken, or belongs to a row or a column that is not in the index. Build the index again"
+        )
 
 
 class _Kernel(NamedTuple):
@@ -204,26 +209,24 @@ def kernel() -> _Kernel:
 
     @njit(nogil=True)
     def add(rows, impacts, weight, mask, scratch):  # type: ignore[no-untyped-def]
-        """Add a column to the scores; false if it has a row that there is not."""
+        """Add a column to the scores; false if it has a row that there is not, or an impact that is no number to add."""
         times, factor = np.int64(1), np.float32(weight)
         if weight <= 16 and weight == np.int64(weight):
             times, factor = np.int64(weight), np.float32(1)
         scores, tops, _, _, _, bits = scratch
         n, shift, masked = np.uint64(len(scores)), np.uint64(bits), len(mask) > 0
         for place in range(len(rows)):
-            row = np.uint64(np.uint32(rows[place]))
-            if row >= n:
+            row, impact = np.uint64(np.uint32(rows[place])), impacts[place] * factor
+            if row >= n or not 0 <= impact <= np.float32(LARGEST):
                 return False
             if masked and not mask[row]:
                 continue
-            impact = impacts[place] * factor
             score = scores[row] + impact
             for _ in range(1, times):
                 score += impact
             scores[row] = score
-            tops[row >> shift] = max(
-                tops[row >> shift], score
-            )  # no branch: it could not be foreseen, and cost most of the time
+            block = row >> shift
+            tops[block] = max(tops[block], score)  # no branch: it could not be foreseen, and cost most of the time
         return True
 
     @njit(nogil=True)
@@ -273,7 +276,7 @@ def kernel() -> _Kernel:
             peak = max(peak, tops[block])
         if peak == 0:
             return
-        scale, least = np.float32(STEPS - 1) / peak, np.float32(0)
+        scale, least = min(np.float32(STEPS - 1) / peak, np.float32(LARGEST)), np.float32(0)
         if len(tops) > k:
             for block in range(len(tops)):
                 if tops[block] > 0:

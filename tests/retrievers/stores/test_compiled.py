@@ -20,11 +20,11 @@ WEIGHTS = st.one_of(st.integers(1, 20).map(float), st.floats(2e-6, 1e6), st.floa
 QUERIES = st.lists(st.dictionaries(st.sampled_from([*NUMBERS, "unknown"]), WEIGHTS, max_size=5), max_size=9)
 
 
-def postings_of(seed: int, n_docs: int, *, levels: int) -> Postings:
+def postings_of(seed: int, n_docs: int, *, levels: int, unit: float = 1 / 7) -> Postings:
     """Each document has some of the terms, with one of so many impacts: with few levels there are many ties."""
     chance = np.random.default_rng(seed)
     rows, terms = np.nonzero(chance.random((n_docs, N_TERMS)) < chance.random(N_TERMS) ** 3)
-    impacts = (chance.integers(1, levels + 1, len(rows)) / 7).astype(np.float32)
+    impacts = (chance.integers(1, levels + 1, len(rows)) * unit).astype(np.float32)
     starts = np.searchsorted(rows, np.arange(n_docs + 1)).astype(np.int64)
     columns = Columns.of_rows(terms.astype(np.int32), impacts, starts)
     missing = N_TERMS + 1 - len(columns.starts)  # terms that no document has
@@ -36,6 +36,7 @@ def postings_of(seed: int, n_docs: int, *, levels: int) -> Postings:
     seed=st.integers(0, 1_000),
     n_docs=st.sampled_from([1, 63, 64, 65, 1_000, 5_000]),
     levels=st.sampled_from([1, 3, 10_000]),
+    unit=st.sampled_from([1e-40, 1e-37, 1 / 7, 1e19]),
     k=st.sampled_from([1, 2, 7, 100]),
     share=st.sampled_from([None, 0.0, 0.01, 0.5]),
     queries=QUERIES,
@@ -45,12 +46,13 @@ def test_hits_and_bits_are_those_of_numpy(
     seed: int,
     n_docs: int,
     levels: int,
+    unit: float,
     k: int,
     share: float | None,
     queries: list[dict[str, float]],
     threads: int,
 ) -> None:
-    postings = postings_of(seed, n_docs, levels=levels)
+    postings = postings_of(seed, n_docs, levels=levels, unit=unit)
     mask = None if share is None else np.random.default_rng(seed).random(n_docs) < share
     fast, plain = (
         postings.search(queries, k=k, mask=mask, engine=engine, threads=threads)  # type: ignore[arg-type]
@@ -99,6 +101,11 @@ def test_compiled_code_never_reads_or_writes_beyond_the_arrays() -> None:
     for starts in ([0, 5, 3, 9, 9, 9, 9], [0, 1, 2, 3, 4, 5, 10**6], [-4, 1, 2, 3, 4, 5, 6]):
         broken = Postings(replace(whole.columns, starts=np.array(starts, dtype=np.int64)), numbers=NUMBERS, n_docs=200)
         with pytest.raises(IndexProblem, match="Build the index again"):
+            broken.search([query], k=3, mask=None, engine="numba", threads=1)
+    for value in (np.nan, np.inf, -1.0):
+        impacts = np.where(np.arange(len(whole.columns.impacts)) == 7, value, whole.columns.impacts).astype(np.float32)
+        broken = Postings(replace(whole.columns, impacts=impacts), numbers=NUMBERS, n_docs=200)
+        with pytest.raises(IndexProblem, match="a weight is broken"):
             broken.search([query], k=3, mask=None, engine="numba", threads=1)
     negative = replace(whole.columns, rows=np.full_like(whole.columns.rows, -1))
     with pytest.raises(IndexProblem, match="Build the index again"):
