@@ -111,7 +111,10 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["answer", "xquad", "--n", "2", "--model", "smollm2-135m-instruct"],
         *["--lines", "runs/risk_smoke.jsonl"],
     ],
-    "million": ["words", "--passages", "300", "--queries", "4", "--work", "runs/million_smoke"],
+    "million": [
+        *["words", "opening", "filters", "changes", "--passages", "300", "--queries", "4"],
+        *["--work", "runs/million_smoke"],
+    ],
     "million_vectors": [
         *["all-minilm-l6-v2", "--passages", "300", "--queries", "4"],
         *["--work", "runs/million_smoke"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
+from rag.core.side_by_side import side_by_side
 
 CHECKED_AT_OPEN_BYTES = 1_000_000_000
 """Indexes up to this size are checked whole when opened; of larger ones, each file when it is first used."""
+THREADS = 2
+"""Files read at once when they are checked: an index of a million passages is then open in little more than half the time."""
 
 
 class FileFacts(BaseModel):
@@ -67,7 +70,11 @@ class CheckedFiles:
 
     def verify(self, *, progress: Progress = silent) -> None:
         """Check every file again, also those that were good before."""
-        self._refuse(self._wrong_sizes() or self._wrong_digests(list(self._facts), progress=progress))
+        problems = self._wrong_sizes()
+        for done, name in enumerate(() if problems else self._facts, start=1):
+            problems += self._wrong_digests([name])
+            progress("check", done, len(self._facts))
+        self._refuse(problems)
 
     def _wrong_sizes(self) -> list[str]:
         problems = []
@@ -83,18 +90,18 @@ class CheckedFiles:
                 problems.append(f"{name}: {status.st_size:,} bytes, written were {fact.size_bytes:,}")
         return problems
 
-    def _wrong_digests(self, names: list[str], *, progress: Progress = silent) -> list[str]:
-        problems = []
-        for done, name in enumerate(names, start=1):
-            try:
-                digest = file_sha256(self._folder / name)
-            except OSError as cause:
-                problems.append(f"{name}: {cause.strerror}")
-                continue
-            if digest != self._facts[name].sha256:
-                problems.append(f"{name}: content changed (sha256 {digest[:8]}, was {self._facts[name].sha256[:8]})")
-            progress("check", done, len(names))
-        return problems
+    def _wrong_digests(self, names: Sequence[str]) -> list[str]:
+        largest_first = sorted(names, key=lambda name: -self._facts[name].size_bytes)
+        found = dict(zip(largest_first, side_by_side(self._wrong_digest, largest_first, threads=THREADS), strict=True))
+        return [problem for name in names if (problem := found[name])]
+
+    def _wrong_digest(self, name: str) -> str | None:
+        try:
+            digest = file_sha256(self._folder / name)
+        except OSError as cause:
+            return f"{name}: {cause.strerror}"
+        written = self._facts[name].sha256
+        return None if digest == written else f"{name}: content changed (sha256 {digest[:8]}, was {written[:8]})"
 
     def _refuse(self, problems: list[str]) -> None:
         if problems:
