@@ -22,17 +22,15 @@ from rag.core.progress import Progress
 from retrievers.stores.faiss_store import faiss_library, row_selector
 from retrievers.stores.hits import best
 from retrievers.stores.structures import Flat
-from retrievers.stores.vectors import Hits, VectorStore
+from retrievers.stores.vectors import Hits, VectorStore, is_scanned
 
 _FILE = "codes.faiss"
 _BLOCK = 32768
 _MOST_CELLS = 4096
 _TRAINED_ON = 64
 """Vectors for each cell that k-means is shown."""
-_PROBES = 32
-"""Cells that are looked into; of more than 512 cells a sixteenth of them."""
-_SPARSE = 0.2
-"""Share of rows that a filter leaves, below which all that are left are looked at."""
+_PROBES, _PROBED = 32, 1 / 6
+"""Cells that are looked into, and of many cells which share of them."""
 
 
 class InCells(ABC):
@@ -123,9 +121,9 @@ class CoarseStore:
     def search(self, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None) -> Hits:
         n_allowed = self.shape[0] if mask is None else int(mask.sum())
         wanted = max(self._cells.least, self._cells.per_hit * k)
-        if n_allowed <= max(wanted, _SPARSE * self.shape[0] if mask is not None else 0):
+        if n_allowed <= wanted or (mask is not None and is_scanned(n_allowed, self.shape[0])):
             return self._vectors.search(queries, k=k, mask=mask)
-        probes = min(self._n_cells, max(_PROBES, self._n_cells // 16))
+        probes = min(self._n_cells, max(_PROBES, int(self._n_cells * _PROBED)))
         parameters = self._cells.parameters(probes=probes, selector=row_selector(mask))
         _, candidates = self._index.search(queries, wanted, params=parameters)
         rows = np.full((len(queries), k), -1, dtype=np.int32)

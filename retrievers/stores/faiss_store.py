@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
+from retrievers.stores.vectors import is_scanned
 
 _FILE = "index.faiss"
 _BLOCK = 32768
 _TRAIN_ROWS = 65536
 _LINKS = 32
 _BUILD_BREADTH = 200
-_SEARCH_BREADTH = 128
-# Below this share of allowed rows a walk through the graph meets too few of them; looking at each is cheap then.
-_SPARSE = 0.2
+_SEARCH_BREADTH = 256
 
 
 def write(
@@ -78,10 +77,9 @@ class FaissStore:
         self, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         n_allowed = self.shape[0] if mask is None else int(mask.sum())
-        share = n_allowed / self.shape[0]
-        if not self._graph or share < _SPARSE:
+        if not self._graph or (mask is not None and is_scanned(n_allowed, self.shape[0])):
             return self._scan(queries, k, mask)
-        rows, scores = self._walk(queries, k, mask, share)
+        rows, scores = self._walk(queries, k, mask, share=n_allowed / self.shape[0])
         # The walk may end early, with allowed rows still unseen: such queries look at all.
         short = np.flatnonzero((rows >= 0).sum(axis=1) < min(k, n_allowed))
         if len(short):

@@ -7,11 +7,12 @@ import random
 import shutil
 import signal
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ SOME = Query(qid="3", text="the lost wheel", where={"even": True})
 
 Documents = dict[str, dict[str, Any]]
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join)
-steps = st.integers(1, 60)
+steps = st.integers(1, 60) | st.integers(1, 8)
 
 
 class Stopped(Exception):
@@ -106,6 +107,8 @@ class Changes(RuleBasedStateMachine):
     first: tuple[Path, Documents, IndexSettings]
     place: Path
     numbers = count()
+    kills: ClassVar = Counter[str]()
+    """How often each change was killed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,13 +192,28 @@ class Changes(RuleBasedStateMachine):
     @rule(new=st.lists(texts, min_size=1, max_size=2), step=steps)
     def kill_an_add(self, new: list[str], step: int) -> None:
         documents = self.added(new)
-        self.tried(
-            lambda: killed(step, lambda: add_documents(as_records(documents), self.home)), self.documents | documents
-        )
+        self.killed("add", step, lambda: add_documents(as_records(documents), self.home), self.documents | documents)
+
+    @rule(data=st.data(), text=texts, step=steps)
+    def kill_an_update(self, data: st.DataObject, text: str, step: int) -> None:
+        name = data.draw(st.sampled_from(sorted(self.documents)))
+        changed = {name: self.documents[name] | {"text": text}}
+        left = {each: document for each, document in self.documents.items() if each != name}
+        self.killed("update", step, lambda: update_documents(as_records(changed), self.home), left | changed)
+
+    @precondition(lambda self: len(self.documents) > 4)
+    @rule(data=st.data(), step=steps)
+    def kill_a_removal(self, data: st.DataObject, step: int) -> None:
+        name = data.draw(st.sampled_from(sorted(self.documents)))
+        left = {each: document for each, document in self.documents.items() if each != name}
+        self.killed("remove", step, lambda: remove_documents(self.home, ids=[name]), left)
 
     @rule(step=steps)
     def kill_a_merge(self, step: int) -> None:
-        self.tried(lambda: killed(step, lambda: merge_index(self.home)), self.documents)
+        self.killed("merge", step, lambda: merge_index(self.home), self.documents)
+
+    def killed(self, name: str, step: int, change: Callable[[], Any], then: Documents) -> None:
+        self.tried(lambda: self.kills.update({name: int(killed(step, change))}), then)
 
     # --- what holds ---
 
@@ -252,7 +270,7 @@ class failing:  # noqa: N801 - reads as a sentence
         generations._sync, os.replace = self.sync, self.replace
 
 
-def killed(step: int, change: Callable[[], Any]) -> None:
+def killed(step: int, change: Callable[[], Any]) -> bool:
     """In a process of its own, which is killed when it brings its nth file to the disk; or finishes, if that is sooner."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork: the child writes files, no more
@@ -266,11 +284,16 @@ def killed(step: int, change: Callable[[], Any]) -> None:
             os._exit(0)
     _, status = os.waitpid(child, 0)
     assert status in (0, signal.SIGKILL)
+    return status == signal.SIGKILL
 
 
 def test_changes_by_chance(
-    first: tuple[Path, Documents, IndexSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: tuple[Path, Documents, IndexSettings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
+    """RAGLINE_CHAIN_EXAMPLES asks for more sequences; `--junitxml=FILE` says how many changes were killed."""
     monkeypatch.setattr(Changes, "first", first, raising=False)
     monkeypatch.setattr(Changes, "place", tmp_path, raising=False)
     run_state_machine_as_test(
@@ -283,3 +306,4 @@ def test_changes_by_chance(
             phases=[Phase.generate],  # to make a failing sequence shorter takes minutes
         ),
     )
+    record_property("killed", dict(Changes.kills))

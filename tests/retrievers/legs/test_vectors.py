@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rag.core.errors import IndexProblem
 from retrievers.legs.dense.leg import DenseLeg
 from retrievers.legs.dense.settings import DenseSettings
-from retrievers.stores import flat
+from retrievers.stores import flat, vectors
 
 KINDS = [(structure, storage) for structure in ("flat", "hnsw", "ivf_pq", "rabitq") for storage in ("float32", "int8")]
 N, DIM = 1500, 24
@@ -115,8 +115,13 @@ def test_recall_of_a_poor_index_is_reported_as_poor(tmp_path: Path) -> None:
     assert facts["recall_at_10"] < 0.3
 
 
+@pytest.mark.parametrize("scanned", [0, 2_000])
 @pytest.mark.parametrize("allowed", [0, 1, 5, 300, 1499])
-def test_a_mask_is_never_crossed_and_k_is_filled_from_it(leg: DenseLeg, allowed: int) -> None:
+def test_a_mask_is_never_crossed_and_k_is_filled_from_it(
+    monkeypatch: pytest.MonkeyPatch, leg: DenseLeg, allowed: int, scanned: int
+) -> None:
+    """With 0 no filter is too narrow for the structure's own search."""
+    monkeypatch.setattr(vectors, "_SCANNED", scanned)
     mask = np.zeros(N, dtype=bool)
     mask[np.random.default_rng(3).permutation(N)[:allowed]] = True
     rows, scores = leg.search(QUERIES, k=10, mask=mask)
