@@ -19,6 +19,8 @@ from retrievers.stores.reserved import reserved_array
 
 _FILE = "vectors.npy"
 _BLOCK = 32768  # rows: 48 MiB at 384 numbers, what a filter copies at once
+_MOST_COPIED, _FEW, _SPARE = 0.2, 4, 16
+"""Share of a block's rows that a filter copies at most for few queries; hits asked for beyond twice those expected to do."""
 
 
 def write(vectors: NDArray[np.float32] | ChainedArray, folder: Path, *, progress: Progress = silent) -> None:
@@ -89,23 +91,36 @@ class MappedStore:
     def _in_block(
         self, start: int, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
-        import faiss
-
         block = self._vectors[start : start + _BLOCK]
-        allowed = None if mask is None else np.flatnonzero(mask[start : start + _BLOCK])
-        if allowed is not None and len(allowed) < len(block):
-            block = block[allowed]
-        else:
-            allowed = None
-        if len(block) == 0:
+        if mask is None:
+            places, scores = _nearest(queries, block, k=k)
+            return start + places, scores
+        allowed = mask[start : start + _BLOCK]
+        kept = np.flatnonzero(allowed)
+        if len(kept) == 0:
             return None
-        scores, places = faiss.knn(
-            queries, np.ascontiguousarray(block), min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
-        )
-        return start + (places if allowed is None else allowed[places]), scores
+        if len(kept) > _MOST_COPIED * len(block) and len(queries) <= _FEW:
+            # For few queries it takes longer to copy these than to look at all, for so many hits that enough are allowed.
+            places, scores = _nearest(queries, block, k=_SPARE + 2 * k * len(block) // len(kept))
+            scores = np.where(allowed[places], scores, -np.inf).astype(np.float32)
+            if (np.isfinite(scores).sum(axis=1) >= min(k, len(kept))).all():
+                return start + places, scores
+        places, scores = _nearest(queries, block[kept], k=k)
+        return start + kept[places], scores
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         return np.array(self._vectors[rows], dtype=np.float32)
+
+
+def _nearest(
+    queries: NDArray[np.float32], block: NDArray[np.float32], *, k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Places in the block and scores, [n_queries, k or as many as there are]."""
+    import faiss
+
+    metric = faiss.METRIC_INNER_PRODUCT
+    scores, places = faiss.knn(queries, np.ascontiguousarray(block), min(k, len(block)), metric=metric)
+    return places, scores
 
 
 def _best(

@@ -55,17 +55,18 @@ def leg(kind: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Dens
 
 
 @pytest.mark.parametrize("block", [128, 100_000])
-@pytest.mark.parametrize("share", [None, 0.5, 0.01])
+@pytest.mark.parametrize("share", [None, 0.9, 0.5, 0.25, 0.01])
 def test_flat_search_equals_sorting_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, share: float | None
 ) -> None:
     monkeypatch.setattr(flat, "_BLOCK", block)
     leg, _ = built(tmp_path, ("flat", "float32"))
     mask = None if share is None else np.random.default_rng(2).random(N) < share
-    rows, scores = leg.search(QUERIES, k=10, mask=mask)
-    expected_rows, expected_scores = exact(QUERIES, k=10, mask=mask)
-    np.testing.assert_array_equal(rows, expected_rows)
-    np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
+    for queries in (QUERIES, QUERIES[:2]):  # many and few are searched in other ways
+        rows, scores = leg.search(queries, k=10, mask=mask)
+        expected_rows, expected_scores = exact(queries, k=10, mask=mask)
+        np.testing.assert_array_equal(rows, expected_rows)
+        np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
     assert rows.dtype == np.int32
     assert scores.dtype == np.float32
 
@@ -125,7 +126,10 @@ def test_a_mask_is_never_crossed_and_k_is_filled_from_it(
     mask = np.zeros(N, dtype=bool)
     mask[np.random.default_rng(3).permutation(N)[:allowed]] = True
     rows, scores = leg.search(QUERIES, k=10, mask=mask)
+    few = leg.search(QUERIES[:1], k=10, mask=mask)[0][0]
+    assert set(few.tolist()) - {-1} <= set(np.flatnonzero(mask).tolist())
     n_hits = min(10, allowed)
+    assert (few >= 0).sum() == n_hits
     assert ((rows >= 0).sum(axis=1) == n_hits).all()
     assert mask[rows[:, :n_hits]].all()
     assert (rows[:, n_hits:] == -1).all()
