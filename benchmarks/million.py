@@ -31,6 +31,7 @@ import numpy as np
 from benchmarks.make_samples import data_folder
 from benchmarks.peer import Peer
 from benchmarks.record import record
+from benchmarks.turns import timed
 from rag.core.lines import records
 from rag.evaluate.beir import load_beir
 from retrievers.index.directory import LocalIndex
@@ -211,18 +212,6 @@ def filters(options: argparse.Namespace) -> None:
                 found = [int(row) for row in leg.search([terms], k=10, where=where)[0][0] if row >= 0]
                 right += found == wanted
             told("filter", options, share=share, mask_s=mask_s, **kept, right=right, of=len(every))
-
-
-def timed(search: Callable[[int], object], n: int) -> dict[str, float]:
-    """p50 and p95 of the fastest of three turns of each query, in seconds."""
-    turns = np.empty((3, n))
-    for turn in range(3):
-        for place in range(n):
-            begun = perf_counter()
-            search(place)
-            turns[turn, place] = perf_counter() - begun
-    best = turns.min(axis=0)
-    return {"p50_s": float(np.quantile(best, 0.5)), "p95_s": float(np.quantile(best, 0.95))}
 
 
 def told(what: str, options: argparse.Namespace, **line: Any) -> None:

@@ -10,9 +10,10 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from time import perf_counter
 from typing import Any
+
+from turns import peak_bytes, timed
 
 
 def texts(corpus: str) -> Iterator[str]:
@@ -69,12 +70,6 @@ def with_tantivy(corpus: str) -> Callable[[Any, int], list[int]]:
     return search
 
 
-def peak_bytes() -> int:
-    """The most that was resident. `ru_maxrss` begins with that of the process that started this one."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def main() -> None:
     begun = perf_counter()
     search = {"bm25s": with_bm25s, "tantivy": with_tantivy}[sys.argv[1]](sys.argv[2])
@@ -82,19 +77,13 @@ def main() -> None:
     peak = peak_bytes()
     print(json.dumps({"seconds": seconds, "peak_bytes": peak}), flush=True)
     for line in sys.stdin:
-        asked = json.loads(line)
-        best, rows = [], []
-        for query in asked["queries"]:
-            took = []
-            for _ in range(3):
-                begun = perf_counter()
-                hits = search(query, asked["k"])
-                took.append(perf_counter() - begun)
-            best.append(min(took))
-            rows.append(hits)
-        best.sort()
-        quantiles = {"p50_s": best[len(best) // 2], "p95_s": best[int(len(best) * 0.95)]}
-        print(json.dumps({**quantiles, "rows": rows}), flush=True)
+        asked, rows = json.loads(line), {}
+
+        def ask(place: int, asked: Any = asked, rows: dict[int, list[int]] = rows) -> None:
+            rows[place] = search(asked["queries"][place], asked["k"])
+
+        took = timed(ask, len(asked["queries"]))
+        print(json.dumps({**took, "rows": [rows[place] for place in range(len(rows))]}), flush=True)
 
 
 main()

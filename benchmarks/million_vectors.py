@@ -27,9 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.memory import memory_of
-from benchmarks.million import SHARES, corpus, queries, timed
+from benchmarks.million import SHARES, corpus, queries
 from benchmarks.peer import Peer
 from benchmarks.record import record, recorded
+from benchmarks.turns import timed
 from rag.core.lines import records
 
 NAME, K = "million_vectors", 10

@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from turns import peak_bytes, timed
 
 Search = Callable[[Any, int], list[int]]
 CELLS_ASKED = 1 / 16
@@ -85,12 +86,6 @@ def with_lancedb(way: str, vectors: Any, place: Path) -> Search:
     return search
 
 
-def peak_bytes() -> int:
-    """The most that was resident. `ru_maxrss` begins with that of the process that started this one."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def main() -> None:
     way, passages, queries = sys.argv[1:]
     vectors = np.load(passages, mmap_mode="r")
@@ -103,18 +98,14 @@ def main() -> None:
         peak = peak_bytes()
         print(json.dumps({"seconds": seconds, "peak_bytes": peak, "bytes": size}), flush=True)
         for line in sys.stdin:
-            k, best, rows = json.loads(line)["k"], [], []
-            for query in np.load(queries):
-                took = []
-                for _ in range(3):
-                    begun = perf_counter()
-                    hits = search(query, k)
-                    took.append(perf_counter() - begun)
-                best.append(min(took))
-                rows.append(hits)
-            best.sort()
-            quantiles = {"p50_s": best[len(best) // 2], "p95_s": best[int(len(best) * 0.95)]}
-            print(json.dumps({**quantiles, "rows": rows}), flush=True)
+            k, asked, rows = json.loads(line)["k"], np.load(queries), {}
+
+            def ask(place: int, k: int = k, asked: Any = asked, rows: dict[int, list[int]] = rows) -> None:
+                rows[place] = search(asked[place], k)
+
+            print(
+                json.dumps({**timed(ask, len(asked)), "rows": [rows[place] for place in range(len(asked))]}), flush=True
+            )
 
 
 main()
