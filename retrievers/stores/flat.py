@@ -92,10 +92,10 @@ class MappedStore:
         self, start: int, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
         block = self._vectors[start : start + _BLOCK]
-        if mask is None:
+        allowed = None if mask is None else mask[start : start + _BLOCK]
+        if allowed is None or allowed.all():
             places, scores = _nearest(queries, block, k=k)
             return start + places, scores
-        allowed = mask[start : start + _BLOCK]
         kept = np.flatnonzero(allowed)
         if len(kept) == 0:
             return None
