@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rag.cli import main
 from rag.core.cluster import Cluster
@@ -80,6 +81,15 @@ class Nodes:
 
     def end(self) -> None:
         self._processes.shutdown()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_many_threads_as_an_actor() -> Iterator[None]:
+    """One: on some processors two round otherwise, and here bytes are compared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
