@@ -293,7 +293,8 @@ def test_changes_by_chance(
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """RAGLINE_CHAIN_EXAMPLES asks for more sequences; `--junitxml=FILE` says how many changes were killed."""
+    """RAGLINE_CHAIN_EXAMPLES asks for more sequences; `--junitxml=FILE -o junit_family=legacy` says how many
+    changes were killed."""
     monkeypatch.setattr(Changes, "first", first, raising=False)
     monkeypatch.setattr(Changes, "place", tmp_path, raising=False)
     run_state_machine_as_test(
