@@ -175,9 +175,10 @@ class Changes(RuleBasedStateMachine):
         """A change that was stopped is there whole, or not at all."""
         change()
         with LocalIndex.open(self.home) as index:
-            ids = [document.doc_id for document in index.documents]
-        assert ids in ([*self.documents], [*then])
-        self.documents = then if ids == [*then] else self.documents
+            held = [(document.doc_id, document.text) for document in index.documents]
+        before, after = ([(name, each["text"]) for name, each in some.items()] for some in (self.documents, then))
+        assert held in (before, after)
+        self.documents = then if held == after else self.documents
 
     @rule(new=st.lists(texts, min_size=1, max_size=2), step=steps)
     def stop_an_add(self, new: list[str], step: int) -> None:
