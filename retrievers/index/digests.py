@@ -72,7 +72,8 @@ class CheckedFiles:
         """Check every file again, also those that were good before."""
         problems = self._wrong_sizes()
         for done, name in enumerate(() if problems else self._facts, start=1):
-            problems += self._wrong_digests([name])
+            if problem := self._wrong_digest(name):
+                problems.append(problem)
             progress("check", done, len(self._facts))
         self._refuse(problems)
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from rag.cli import main
 from rag.core.cluster import Cluster
@@ -31,6 +30,7 @@ from retrievers.legs.protocol import Encodes
 from retrievers.stores.computed import Apply
 from tests.retrievers.tiny_encoders import tiny_static
 from tests.small_legs import SmallModels, Way, usual_settings, ways
+from tests.threads import one_thread
 
 # Ray warns of its own settings, and leaves pipes of the processes it started to the garbage collector.
 pytestmark = [
@@ -86,10 +86,8 @@ class Nodes:
 @pytest.fixture(scope="module", autouse=True)
 def _as_many_threads_as_an_actor() -> Iterator[None]:
     """One: on some processors two round otherwise, and here bytes are compared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rag.models.chat import encode_text, user_turn
 from rerankers.attention.icr.reranker import rank_texts
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
+from tests.threads import one_thread
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "ministral", "gemma2", "gemma3")
 TOLERANCE = 1e-4
@@ -34,12 +35,8 @@ TEXTS = (
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """Models this small lose more to threads that wait for one another than they gain."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @functools.cache

@@ -15,17 +15,14 @@ from rag.core.ranking import in_this_order
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rerankers.attention.icr.reranker import ICRReranker, rank_texts
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
+from tests.threads import one_thread
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """Models this small lose more to threads that wait for one another than they gain."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

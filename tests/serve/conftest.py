@@ -12,6 +12,7 @@ from rag.core.types import Document
 from tests.generators.llm.conftest import save_random_model
 from tests.serve.walled import graph
 from tests.small_index import small_index
+from tests.threads import one_thread
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +40,5 @@ def tiny_graph(tiny_model: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
     """Models this small are slower on two threads than on one, and much slower when the machine is busy."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield

@@ -8,6 +8,7 @@ import pytest
 
 from generators.llm.transformers import TransformersLLM
 from tests.rag.tiny_tokenizers import tiny_tokenizer
+from tests.threads import one_thread
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -42,12 +43,8 @@ def save_random_model(folder: Path, family: str = "llama", **changes: Any) -> Pa
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
     """Models this small are slower on two threads than on one, and much slower when the machine is busy."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +32,7 @@ from tests.explained import require_sums
 from tests.rag.random_filters import filters, random_metadata
 from tests.retrievers.tiny_encoders import WORDS
 from tests.small_legs import BLOCK, SmallModels, Way, answers, small_blocks, usual_settings, ways
+from tests.threads import one_thread
 
 N_DOCS = 40
 KEYS = ("a", "b", "c")
@@ -42,10 +42,8 @@ QUERY = "paid leave of a lost laptop frame"
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
     """A sum that two threads share may be rounded otherwise, and files are compared here to the byte."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module", params=ways(), ids=str)
