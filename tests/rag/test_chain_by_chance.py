@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -29,6 +28,7 @@ from retrievers.index.settings import IndexSettings
 from retrievers.stores.computed import Computed
 from tests.retrievers.tiny_encoders import WORDS
 from tests.small_legs import SmallModels, Way
+from tests.threads import one_thread
 
 LEGS = ("lexical", "dense", "promptreps", "sparse")
 WAYS = [Way(leg="lexical", name="lucene"), Way(leg="dense", name="static")]
@@ -51,16 +51,15 @@ class Stopped(Exception):
 @pytest.fixture(scope="module", autouse=True)
 def _alone() -> Iterator[None]:
     """A text is computed alone: beside others it may be rounded otherwise, and scores are compared to the bit."""
-    threads, complete = torch.get_num_threads(), Computed.complete
-    torch.set_num_threads(1)
+    complete = Computed.complete
 
     def one_by_one(self: Computed, *given: Any, block: int, **more: Any) -> Any:
         return complete(self, *given, block=1, **more)
 
     Computed.complete = one_by_one  # type: ignore[method-assign]
-    yield
+    with one_thread():
+        yield
     Computed.complete = complete  # type: ignore[method-assign]
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

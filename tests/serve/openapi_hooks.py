@@ -1,7 +1,8 @@
 """What schemathesis cannot know when it makes requests: the model's name, what a conversation is like, the graph's limits.
 
 Loaded by its command through SCHEMATHESIS_HOOKS. Only values of the right type are changed, so that wrong types reach the
-server as they were made; every other request is left as it is, so that these refusals are tried too.
+server as they were made; every other request is left as it is, so that these refusals are tried too. What is so large
+that no refusal is promised has its texts cut.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any
 
 import schemathesis
 
+from rag.service.settings import ServeSettings
+from rag.service.walls import _DROPPED
 from tests.serve.walled import MODEL
 
-MOST_BYTES = 16 * 2**20
-"""A server reads so much of a body that is too large, four times what it takes, so that its refusal is seen. Of a larger
-one it closes the connection in the middle, and whether the client sees the refusal or the end hangs on the moment."""
+MOST_BYTES = _DROPPED * ServeSettings().max_request_bytes
+"""A server reads so much of a body that is too large, so that its refusal is seen. Of a larger one it closes the
+connection in the middle, and whether the client sees the refusal or the end hangs on the moment."""
 _calls = count()
 
 
