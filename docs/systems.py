@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rag.cli.parser import parser
 from rag.core.errors import SpecError
+from rag.core.recipe import recipe_of
 from rag.core.yaml_source import parse_yaml
 from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec
@@ -43,7 +44,7 @@ def systems_page(text: str) -> str:
     """The page of what `systems.yaml` says.
 
     Raises:
-        SpecError: an entry names what there is not, or a graph's own recipe is in no entry or said otherwise.
+        SpecError: an entry names what there is not, or the recipe that a graph or a component says it is has no entry with it.
     """
     systems = [System.model_validate(entry) for entry in parse_yaml(text, name="systems.yaml").data]
     if problems := [*_unlisted(systems), *(f"systems.yaml: {one.system}: {p}" for one in systems for p in _wrong(one))]:
@@ -92,12 +93,13 @@ def _wrong(one: System) -> Iterator[str]:
 
 
 def _unlisted(systems: Sequence[System]) -> Iterator[str]:
-    """Built-in graphs that say that they are a system which no entry has with them."""
+    """Built-in graphs and components that say that they are a system which no entry has with them."""
     known = {(one.system, part) for one in systems for part in one.parts}
-    for name in builtin_names():
-        recipe = load_spec(name).graph.recipe
-        if recipe is not None and (recipe.system, f"graph {name}") not in known:
-            yield f"systems.yaml: no entry '{recipe.system}' has the part 'graph {name}', which says that it is one"
+    said = {f"graph {name}": load_spec(name).graph.recipe for name in builtin_names()}
+    said |= {f"{stage}.{name}": recipe_of(table.get(name)) for stage, (table, _) in TABLES.items() for name in table}
+    for part, recipe in said.items():
+        if recipe is not None and (recipe.system, part) not in known:
+            yield f"systems.yaml: no entry '{recipe.system}' has the part '{part}', which says that it is one"
 
 
 def _commands(of: argparse.ArgumentParser | None = None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from generators.choosing import chosen, require_several
 from rag.core.arguments import require_positive
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
+from rag.core.recipe import Recipe
 from rag.core.replies import parse_passage
 from rag.core.types import NO_USAGE, Answer, Context, Document, Outcome, Prompt, SamplingParams, Usage
 from rag.core.words import first_words, in_one_line
@@ -56,6 +58,8 @@ class ForecastGenerator:
         summary: name or path of a prompt with the variables question and passage, such as forecast_summary; null writes none.
         summary_tokens: most tokens of a summary.
     """
+
+    recipe: ClassVar[Recipe] = Recipe(system="AutoCast++", source="Yan et al., ICLR 2024, arXiv 2310.01880")
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from generators.choosing import chosen, require_several
 from rag.core.arguments import require_positive
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
+from rag.core.recipe import Recipe
 from rag.core.types import Answer, Context, Outcome, Prompt, ScoredDocument
 from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
@@ -37,6 +39,8 @@ class LabelGenerator:
         examples: how many are shown; 0 shows none.
         max_words: words of an example.
     """
+
+    recipe: ClassVar[Recipe] = Recipe(system="RAG4RE", source="Efeoglu and Paschke, arXiv 2404.13397")
 
     def __init__(
         self,

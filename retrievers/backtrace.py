@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import prompts
 from rag.core.arguments import require_one_of, require_positive
@@ -15,6 +15,7 @@ from rag.core.completions import cached_tokens
 from rag.core.filters import WhereData, both, parse_where
 from rag.core.protocols import ScoringLLM
 from rag.core.ranking import ranked, require_k
+from rag.core.recipe import Recipe
 from rag.core.replies import folded
 from rag.core.types import Document, Message, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
 from retrievers.index.protocol import Index
@@ -55,6 +56,10 @@ class BacktraceRetriever:
         prompt: name or path of a prompt with the variable source, which the question follows.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
     """
+
+    recipe: ClassVar[Recipe] = Recipe(
+        system="Backtracing", source="Wang et al., Findings of EACL 2024, arXiv 2403.03956"
+    )
 
     def __init__(
         self,

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rag.cli.console import say, say_json, warn
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.powers import POWERS
+from rag.core.recipe import Recipe, recipe_of
 from rag.graph.check import check
 from rag.graph.draw import draw
 from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec
 from rag.graph.schema import graph_schema
 from rag.graph.signature import REQUIRED, Param, core_of, signature
-from rag.graph.spec import GraphSpec
 from rag.pipeline.memory_plan import MemoryPlan, plan_turns, require_room
 
 RECIPES = "recipes"
-"""What `rag list` is asked for graphs that are a system of a paper."""
+"""What `rag list` is asked for graphs and components that are a system of a paper."""
 
 
 def run(args: Namespace) -> int:
@@ -86,11 +87,12 @@ def _list(args: Namespace) -> int:
     listing = [
         component(stage, name)
         for stage, (registry, _) in TABLES.items()
-        if args.stage in (None, stage)
+        if args.stage in (None, stage, RECIPES)
         for name in registry
+        if args.stage != RECIPES or recipe_of(registry.get(name))
     ]
     graphs = [
-        {"name": name, "description": graph.description, **_recipe(graph)}
+        {"name": name, "description": graph.description, **_said(graph.recipe)}
         for name, graph in ((name, load_spec(name).graph) for name in builtin_names())
         if args.stage in (None, "graph") or (args.stage == RECIPES and graph.recipe)
     ]
@@ -99,6 +101,9 @@ def _list(args: Namespace) -> int:
         return 0
     for entry in listing:
         say(f"{entry['use']}\n    {entry['summary']}")
+        _say_system(entry)
+        if args.stage == RECIPES:
+            continue
         if entry["powers"]:
             say(f"    can: {'; '.join(entry['powers'])}")
         for p in entry["parameters"]:
@@ -106,23 +111,28 @@ def _list(args: Namespace) -> int:
             say(f"      {p['name']}: {p['type']} ({default}) {p['description']}".rstrip())
     for graph in graphs:
         say(f"graph {graph['name']}\n    {graph['description']}")
-        if "source" in graph:
-            say(f"    {graph['system']}: {graph['source']}")
+        _say_system(graph)
     return 0
 
 
-def _recipe(graph: GraphSpec) -> dict[str, str]:
-    """Which system a graph is, where it is one."""
-    return {} if graph.recipe is None else graph.recipe.model_dump()
+def _say_system(entry: Mapping[str, Any]) -> None:
+    if "source" in entry:
+        say(f"    {entry['system']}: {entry['source']}")
+
+
+def _said(recipe: Recipe | None) -> dict[str, str]:
+    """Which system a graph or a component is, where it is one."""
+    return {} if recipe is None else asdict(recipe)
 
 
 def component(stage: str, name: str) -> dict[str, Any]:
-    """A component as plain data: use, summary with its source, parameters."""
+    """A component as plain data: use, summary with its source, the system that it is, parameters."""
     registry, method = TABLES[stage]
     signed = signature(registry.get(name), method)
     return {
         "use": f"{stage}.{name}",
         "summary": signed.summary,
+        **_said(recipe_of(registry.get(name))),
         "powers": [power.words for power in POWERS.values() if power.kept_by(registry.get(name))],
         "parameters": [_parameter(p) for p in signed.params],
     }

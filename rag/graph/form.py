@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -9,6 +10,9 @@ from pydantic import BaseModel, ValidationError
 from rag.core.errors import did_you_mean
 from rag.core.yaml_source import Place, Source
 from retrievers.index.settings import IndexSettings, settings_form
+
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""How pydantic calls a key that a model does not have, and one that a dataclass does not."""
 
 
 def form_problems(source: Source, error: ValidationError, form: type[BaseModel], *, whole: str) -> list[str]:
@@ -19,7 +23,7 @@ def form_problems(source: Source, error: ValidationError, form: type[BaseModel],
 def _problem(source: Source, error: Any, form: type[BaseModel], whole: str) -> str:
     place = tuple(error["loc"])
     path = ".".join(map(str, place)) or whole
-    if error["type"] == "extra_forbidden":
+    if error["type"] in _UNKNOWN:
         known = _keys_at(form, place[:-1])
         message = f"unknown key. {did_you_mean(str(place[-1]), known)}" if known else "unknown key"
     elif error["type"] == "missing":
@@ -41,7 +45,10 @@ def _keys_at(form: type[BaseModel], place: Place) -> list[str]:
             if next(steps, None) is None:
                 return []
             kind = get_args(kind)[1]
-        forms = [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, BaseModel)]
+        kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
+        if records := [each for each in kinds if is_dataclass(each)]:
+            return [field.name for field in fields(records[0])]
+        forms = [each for each in kinds if issubclass(each, BaseModel)]
         if not forms:
             return []
         form = settings_form() if forms[0] is IndexSettings else forms[0]

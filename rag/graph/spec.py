@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
+from rag.core.recipe import Recipe
 from rag.core.yaml_source import Source
 from retrievers.index.settings import IndexSettings
 
@@ -61,13 +62,6 @@ class InnerGraph(Body):
     """A graph inside a graph: a component may be given it by name. It shares the models and the index."""
 
     budget: Budget = Budget()
-
-
-class Recipe(_Frozen):
-    """Which system of the literature a graph is."""
-
-    system: str = Field(description="Its name.")
-    source: str = Field(description="Authors, venue, number of the paper.")
 
 
 class GraphSpec(_Frozen):

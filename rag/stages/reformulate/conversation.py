@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import prompts
 from rag.core.arguments import require_positive
 from rag.core.protocols import LLM
+from rag.core.recipe import Recipe
 from rag.core.replies import folded, parse_question
 from rag.core.types import NO_USAGE, OK, Message, Outcome, Prompt, Query, SamplingParams
 from rag.core.words import first_words, in_one_line
@@ -42,6 +44,8 @@ class ConversationReformulator:
             known to be English goes to the model.
         max_tokens: most tokens of a reply.
     """
+
+    recipe: ClassVar[Recipe] = Recipe(system="CANARD", source="Elgohary et al., EMNLP 2019")
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from rag.cli import main
 from rag.core.ranking import in_this_order
 from rag.core.types import Ranking
 from rerankers import RERANKERS
+
+RECIPES = Path(__file__).parents[3] / "docs" / "recipes" / "README.md"
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -421,6 +424,23 @@ def test_list_shows_parameters_and_check_prints_a_schema(capsys: pytest.CaptureF
     assert "rerank.icr" in run(capsys, "list", "rerank")[1]
     schema = json.loads(run(capsys, "check", "--schema")[1])
     assert "rerank.icr" in schema["$defs"]["Node"]["properties"]["use"]["enum"]
+
+
+def test_recipes_are_listed_with_their_sources_graphs_and_components(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = json.loads(run(capsys, "list", "recipes", "--json")[1])
+    systems = {entry["system"]: entry["source"] for entry in (*listed["components"], *listed["graphs"])}
+    page = RECIPES.read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| [")]
+    assert len(rows) >= 14
+    for row in rows:
+        parts = set(re.findall(r"`([^`]+)`", row))
+        there = {entry["use"] for entry in listed["components"]} | {entry["name"] for entry in listed["graphs"]}
+        assert parts & there, row
+    assert systems["RAG4RE"] == "Efeoglu and Paschke, arXiv 2404.13397"
+    assert all(systems.values())
+    lines = run(capsys, "list", "recipes")[1].splitlines()
+    assert "    Knowledge Solver: Feng et al., arXiv 2309.03118" in lines
+    assert not any("default" in line for line in lines), "parameters are for `rag list STAGE`"
 
 
 def test_check_and_draw(capsys: pytest.CaptureFixture[str], tmp_path: Path, lexical_index: Path) -> None:

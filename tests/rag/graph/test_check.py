@@ -82,6 +82,11 @@ CASES = {
         "output: best\nmodel: {}",
         "g.yaml:10: model: unknown key. Did you mean 'models'",
     ),
+    "unknown key of the recipe": (
+        "output: best",
+        "output: best\nrecipe: {system: S, sources: P}",
+        "g.yaml:10: recipe.sources: unknown key. Did you mean 'source'",
+    ),
     "unknown node key": ("k: 2", "top_k: 2", "nodes.best.top_k: unknown key"),
     "no version": ("version: 1\n", "", "version: is missing"),
     "other version": ("version: 1", "version: 2", "g.yaml:1: version: input should be 1, got '2'"),
