@@ -68,6 +68,10 @@ class TripleGraph:
         except UnicodeDecodeError as error:
             raise SpecError(f"{path.name}: not UTF-8 at byte {error.start:,}. Save it as UTF-8") from error
 
+    def triples(self) -> Iterator[Triple]:
+        """All, by their heads."""
+        return (triple for by in self.forward.values() for triples in by.values() for triple in triples)
+
     def named_in(self, text: str) -> list[str]:
         """Entities whose names stand in a text, in its order; a longer name covers the shorter ones within it."""
         words, place, found = _words(text), 0, list[str]()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,12 @@ from rag.core.inputs import input_file
 from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM
 from rag.core.ranking import require_k
+from rag.core.recipe import Recipe
 from rag.core.types import NO_USAGE, Document, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
 from retrievers.triples import Triple, TripleGraph
 
 STOP = "stop here"
+_TOLD = 20  # relations that a message names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,8 @@ class WalkRetriever:
         where: a filter that holds beside the query's own: {"relation": ["spouse", "parents"]}, or text.
     """
 
+    recipe: ClassVar[Recipe] = Recipe(system="Knowledge Solver", source="Feng et al., arXiv 2309.03118")
+
     def __init__(
         self,
         *,
@@ -125,7 +130,7 @@ class WalkRetriever:
             if not asked:
                 break
             self._step(walks, asked)
-        return [_ranking(walk, k) for walk in walks]
+        return [_ranking(walk, k, graph) for walk in walks]
 
     def _step(self, walks: Sequence[_Walk], asked: Sequence[tuple[_Walk, Path, dict[str, list[Triple]]]]) -> None:
         """Take one step on every way that can go on, and keep the best of each query."""
@@ -214,11 +219,10 @@ def _shown(entities: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _ranking(walk: _Walk, k: int) -> Ranking:
+def _ranking(walk: _Walk, k: int, graph: TripleGraph) -> Ranking:
     best = next((path for path in walk.paths if path.steps), None)
     if best is None:
-        why = "nothing leads on from what it names" if walk.paths else "the question names no entity of the graph"
-        return Ranking(query=walk.query, outcome=Outcome(kind="empty", detail=why), usage=walk.usage)
+        return Ranking(query=walk.query, outcome=Outcome(kind="empty", detail=_why(walk, graph)), usage=walk.usage)
     hits: list[ScoredDocument] = []
     for hop, (move, triples) in enumerate(zip(best.moves, best.steps, strict=True), start=1):
         for triple in triples:
@@ -230,3 +234,12 @@ def _ranking(walk: _Walk, k: int) -> Ranking:
             hits.append(ScoredDocument(document=document, score=1.0 / (len(hits) + 1)))
     outcome = Outcome(counts={"steps": walk.steps, "hops": len(best.steps)})
     return Ranking(query=walk.query, hits=tuple(hits[:k]), outcome=outcome, usage=walk.usage)
+
+
+def _why(walk: _Walk, graph: TripleGraph) -> str:
+    """Why a walk has not begun. A filter may name a relation that there is not, so the relations are told."""
+    if walk.where is not None and not any(_passes(triple, walk.where) for triple in graph.triples()):
+        relations = sorted({triple.relation for triple in graph.triples()})
+        told = ", ".join(relations[:_TOLD]) + (f" and {len(relations) - _TOLD} more" if len(relations) > _TOLD else "")
+        return f"the filter lets no fact of the graph through; its relations are {told}"
+    return "nothing leads on from what it names" if walk.paths else "the question names no entity of the graph"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rag.core.types import Prompt, Query, Ranking
 from retrievers.triples import Triple, TripleGraph
 from retrievers.walk import STOP, WalkRetriever
 
+PAGE = Path(__file__).parents[2] / "docs" / "recipes" / "walk.md"
 TRIPLES = """head\trelation\ttail
 anna_of_x\tspouse\tbert
 anna_of_x\tchildren\tcarl
@@ -134,3 +136,23 @@ def test_a_graph_with_circles_ends(tmp_path: Path) -> None:
         [Query(qid="q", text="a")], k=9
     )
     assert [hit.document.text for hit in ranking.hits] == ["a r b"]
+
+
+def test_a_filter_on_a_relation_that_there_is_not_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    [ranking], llm = walked(tmp_path, {}, "the spouse of anna of x", where={"relation": "spouze"})
+    assert (ranking.hits, llm.calls, ranking.outcome.kind) == ((), [], "empty")
+    assert ranking.outcome.detail == (
+        "the filter lets no fact of the graph through; its relations are children, nationality, spouse"
+    )
+    [ranking], _ = walked(tmp_path, {}, "the spouse of italy", where={"relation": "spouse"})
+    assert ranking.outcome.detail == "nothing leads on from what it names"
+
+
+def test_a_graph_of_networkx_is_written_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [example] = re.findall(r"```python\n(import networkx.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, PAGE.name, "exec"), {})
+    [ranking] = WalkRetriever(llm=Liking({"spouse": 0.9}), triples="family.tsv").retrieve(
+        [Query(qid="q", text="the spouse of anna of x")], k=9
+    )
+    assert [hit.document.text for hit in ranking.hits] == ["anna of x spouse bert"]
