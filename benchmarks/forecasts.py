@@ -8,7 +8,7 @@
     summed    the same five, of each of which the model first writes what bears on the question
 
 Passages later than the cut-off are counted, and there must be none. Every forecast is one line in a work file. Ten even bins
-give the calibration. The model runs in vLLM, so this wants its Python.
+give the calibration curve. The model runs in vLLM, so this wants its Python.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.forecasts [WAY ...] [--n 150] [--model NAME]
 """
@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import hybrid_nodes, vllm_part
+from benchmarks.graphs import hybrid_nodes, writer_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
@@ -61,7 +61,7 @@ def graph(way: str, model: str) -> dict[str, Any]:
     nodes["answer"] = {"use": "generate.forecast", "in": "context", "with": {"llm": "writer"}}
     if way == "summed":
         nodes["answer"]["with"]["summary"] = "forecast_summary"
-    return {"version": 1, "models": {"writer": vllm_part(model)}, "nodes": nodes, "output": "answer"}
+    return {"version": 1, "models": {"writer": writer_part(model)}, "nodes": nodes, "output": "answer"}
 
 
 def asked(way: str, item: Item) -> Query:
@@ -119,15 +119,36 @@ def brier(line: Line) -> float:
     return float((line["p"] - line["true"]) ** 2)
 
 
-def calibration(lines: Sequence[Line]) -> float:
-    """The mean distance of what was said and what came true, over ten even bins, weighed by their size."""
+def curve(lines: Sequence[Line]) -> dict[int, tuple[int, float, float]]:
+    """The calibration curve: for each of ten even bins that is not empty how many forecasts are in it, the mean of what they
+    said, and the share that came true."""
     bins: dict[int, list[Line]] = {}
     for line in lines:
         bins.setdefault(min(BINS - 1, int(line["p"] * BINS)), []).append(line)
-    return sum(
-        len(some) * abs(fmean(line["p"] for line in some) - fmean(line["true"] for line in some))
-        for some in bins.values()
-    ) / len(lines)
+    return {
+        number: (len(some), fmean(line["p"] for line in some), fmean(line["true"] for line in some))
+        for number, some in sorted(bins.items())
+    }
+
+
+def calibration(lines: Sequence[Line]) -> float:
+    """The mean distance of what was said and what came true, over the bins of the curve, weighed by their size."""
+    return sum(n * abs(said - true) for n, said, true in curve(lines).values()) / len(lines)
+
+
+def curve_table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
+    """Markdown: the calibration curve of each way, a row a bin. A cell: the share that came true, of how many."""
+    curves = {way: curve(lines) for way in WAYS if (lines := _lines(work, way, items, model))}
+    yield "| said | " + " | ".join(curves) + " |"
+    yield "| --- |" + " --- |" * len(curves)
+    for number in range(BINS):
+        cells = (f"{of[number][2]:.2f} of {of[number][0]}" if number in of else "" for of in curves.values())
+        yield f"| {number / BINS:.1f} to {(number + 1) / BINS:.1f} | " + " | ".join(cells) + " |"
+
+
+def _lines(work: Work, way: str, items: Sequence[Item], model: str) -> list[Line]:
+    settings = "no model" if way in ("base", "crowd") else model
+    return [line for item in items if (line := work.get(way, "forecast", item["id"], settings))]
 
 
 def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
@@ -136,8 +157,7 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
     yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
     base = {line["qid"]: line for line in work.of("no-news", "forecast", model)}
     for way in WAYS:
-        settings = "no model" if way in ("base", "crowd") else model
-        lines = [line for item in items if (line := work.get(way, "forecast", item["id"], settings))]
+        lines = _lines(work, way, items, model)
         if not lines:
             continue
         shared = [line for line in lines if line["qid"] in base and way != "no-news"]
@@ -156,7 +176,7 @@ def main() -> int:
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, items = Work(options.work, busy=options.busy), drawn()[: options.n]
     forecast_all(options.ways, items, work, options.model)
-    print(*table(work, items, options.model), sep="\n")
+    print(*table(work, items, options.model), "", *curve_table(work, items, options.model), sep="\n")
     return int(any(line["late"] for way in WAYS for line in work.latest(way, "forecast")))
 
 
