@@ -4,6 +4,7 @@
     switched   its words in the passages' language where the dictionary has them; the question as it is where it has none
     fused      both, fused: by RRF over one leg, by the weights of `hybrid` over both legs
     split      over both legs: BM25 by the switched question, vectors by the question as it is
+    texts      the question as it is; passages indexed with their words in English behind them (`transform.code_switch`)
     own        the question in the passages' language: the line above
 
 Dictionaries:
@@ -13,10 +14,13 @@ Dictionaries:
                nor from one about the same article. Titles are no source: xquad has them in English alone
     FILE       --dictionary: any that `reformulate.code_switch` reads
 
+Passages are switched by the same dictionaries, read from their targets to their sources.
+
 Ways of a leg are compared with its `plain` by paired randomisation, p corrected over the ways of all legs of a language (Holm).
+Over both legs `texts` is compared with `split` too.
 Needs the folder that RAGLINE_EVAL_DATA names.
 
-    python -m benchmarks.code_switch [de | zh] [--dictionary FILE] [--record]
+    python -m benchmarks.code_switch [de | zh] [--dictionary FILE] [--limit N] [--record]
 """
 
 from __future__ import annotations
@@ -24,7 +28,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,12 +44,13 @@ from rag.evaluate.significance import holm, mean_interval
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
 from rag.stages.reformulate.code_switch import CodeSwitchReformulator
-from rag.stages.reformulate.names import dictionary_lines
+from rag.stages.reformulate.names import dictionary_lines, read_dictionary
 from rag.train.dictionary import Made, dictionary_of
 
 LANGUAGES = ("de", "zh")
 LEGS = ("bm25", "dense", "hybrid")
-WAYS = ("plain", "switched", "fused", "split", "own")
+WAYS = ("plain", "switched", "fused", "split", "texts", "own")
+FILES = Path("runs/code_switch")
 MEASURE = "nDCG@10"
 SEED = 20263
 
@@ -82,9 +86,20 @@ def written(made: Made, language: str, path: Path) -> Path:
     return path
 
 
+def turned(dictionary: Path, language: str) -> Path:
+    """The dictionary the other way round, to English, beside it. Of several names with one counterpart the first is kept."""
+    names: dict[str, str] = {}
+    for name, counterparts in read_dictionary(dictionary).names.items():
+        if language in counterparts:
+            names.setdefault(counterparts[language], name)
+    path = FILES / f"{dictionary.stem}-turned.tsv"
+    path.write_text(dictionary_lines(names.items(), "en"), encoding="utf-8")
+    return path
+
+
 def graph(leg: str, way: str, language: str, dictionary: Path) -> dict[str, Any]:
     """A way over a leg."""
-    nodes = hybrid_nodes(100)
+    nodes, index = hybrid_nodes(100), dict[str, Any]({"analyzer": {"language": language}})
     fused = nodes.pop("fused")
     if way in ("switched", "fused", "split"):
         params = {"dictionary": str(dictionary), "languages": [language], "keep_original": way == "fused"}
@@ -94,12 +109,15 @@ def graph(leg: str, way: str, language: str, dictionary: Path) -> dict[str, Any]
             **switch,
             **{name: {**node, **({"in": "switch"} if name in asked else {})} for name, node in nodes.items()},
         }
+    if way == "texts":
+        params = {"dictionary": str(turned(dictionary, language)), "languages": ["en"]}
+        index["transforms"] = [{"use": "code_switch", "with": params}]
     if leg == "hybrid":
         nodes["fused"] = fused
     else:
         nodes.pop({"bm25": "dense", "dense": "bm25"}[leg])
         nodes["fused"] = {"use": "fuse.rrf", "in": [leg], "k": 100}
-    return {"version": 1, "index": {"analyzer": {"language": language}}, "nodes": nodes, "output": "fused"}
+    return {"version": 1, "index": index, "nodes": nodes, "output": "fused"}
 
 
 def run(leg: str, way: str, language: str, folders: Mapping[Path, Sequence[Query]]) -> list[Ranking]:
@@ -123,40 +141,42 @@ def coverage(queries: Mapping[Path, Sequence[Query]], language: str) -> dict[str
     return {"questions": sum(map(len, queries.values())), "switched": switched}
 
 
-def compared(language: str, dictionary: Path | None) -> Iterator[dict[str, Any]]:
-    """A line on the dictionaries, and one for every leg and way."""
+def compared(language: str, dictionary: Path | None, limit: int | None) -> Iterator[dict[str, Any]]:
+    """A line on the dictionaries, and one for every leg and way. `limit`: questions that each dictionary is used for."""
     english, own = texts("en"), texts(language)
-    qrels = load_beir(data_folder() / "xquad" / language).qrels()
     name = "halves" if dictionary is None else dictionary.name
-    with tempfile.TemporaryDirectory() as folder:
-        files: dict[Path, frozenset[str]] = {}
-        if dictionary is not None:
-            files[dictionary] = frozenset(english)
-        else:
-            one, other = halves()
-            for number, (source, target) in enumerate(((one, other), (other, one))):
-                made = learned(language, source)
-                path = written(made, language, Path(folder) / f"{number}.tsv")
-                files[path] = target
-                yield {
-                    "language": language,
-                    "dictionary": name,
-                    "made_from": len(source),
-                    "entries": len(made.entries),
-                    "ambiguous": made.ambiguous,
-                    "sample": [
-                        f"{each.source} = {each.target}" for each in made.entries[:: max(1, len(made.entries) // 8)]
-                    ],
-                }
-        asked = {path: [Query(qid=qid, text=english[qid]) for qid in sorted(qids)] for path, qids in files.items()}
-        theirs = {path: [Query(qid=qid, text=own[qid]) for qid in sorted(qids)] for path, qids in files.items()}
-        yield {"language": language, "dictionary": name, **coverage(asked, language)}
-        evaluations = {
-            (leg, way): evaluate(run(leg, way, language, theirs if way == "own" else asked), qrels, [MEASURE])
-            for leg in LEGS
-            for way in WAYS
-            if way != "split" or leg == "hybrid"
-        }
+    FILES.mkdir(parents=True, exist_ok=True)
+    files: dict[Path, frozenset[str]] = {}
+    if dictionary is not None:
+        files[dictionary] = frozenset(english)
+    else:
+        one, other = halves()
+        for number, (source, target) in enumerate(((one, other), (other, one))):
+            made = learned(language, source)
+            path = written(made, language, FILES / f"{language}-{number}.tsv")
+            files[path] = target
+            yield {
+                "language": language,
+                "dictionary": name,
+                "made_from": len(source),
+                "entries": len(made.entries),
+                "ambiguous": made.ambiguous,
+                "sample": [
+                    f"{each.source} = {each.target}" for each in made.entries[:: max(1, len(made.entries) // 8)]
+                ],
+            }
+    asked = {path: [Query(qid=qid, text=english[qid]) for qid in sorted(qids)[:limit]] for path, qids in files.items()}
+    theirs = {path: [Query(qid=qid, text=own[qid]) for qid in sorted(qids)[:limit]] for path, qids in files.items()}
+    yield {"language": language, "dictionary": name, **coverage(asked, language)}
+    judged = {query.qid for queries in asked.values() for query in queries}
+    everything = load_beir(data_folder() / "xquad" / language).qrels()
+    qrels = {qid: grades for qid, grades in everything.items() if qid in judged}
+    evaluations = {
+        (leg, way): evaluate(run(leg, way, language, theirs if way == "own" else asked), qrels, [MEASURE])
+        for leg in LEGS
+        for way in WAYS
+        if way != "split" or leg == "hybrid"
+    }
     yield from lines(language, name, evaluations)
 
 
@@ -186,6 +206,9 @@ def lines(language: str, name: str, evaluations: Mapping[tuple[str, str], Evalua
         if (leg, way) in tests:
             test = tests[leg, way]
             line |= {"to_plain": test.difference, "low": test.low, "high": test.high, "p": corrected[leg, way]}
+        if (leg, way) == ("hybrid", "texts"):
+            [beside] = compare_runs(evaluations[leg, "split"], {way: evaluation}, measures=[MEASURE])[way]
+            line |= {"to_split": beside.test.difference, "split_low": beside.test.low, "split_high": beside.test.high}
         yield line
 
 
@@ -204,6 +227,8 @@ def show(line: Mapping[str, Any]) -> None:
         beside = ""
         if "p" in line:
             beside = f"{line['to_plain']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}] p {line['p']:.4f}"
+        if "to_split" in line:
+            beside += f"  to split {line['to_split']:+.4f} [{line['split_low']:+.4f}, {line['split_high']:+.4f}]"
         print(f"{line['language']} {line['leg']:6} {line['way']:8} {mean}  {beside}", flush=True)
 
 
@@ -214,12 +239,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "languages", nargs="*", metavar="LANGUAGE", help=f"of {', '.join(LANGUAGES)}; both when left out"
     )
     parser.add_argument("--dictionary", type=Path, metavar="FILE", help="a dictionary of another source")
+    parser.add_argument(
+        "--limit", type=int, help="questions that each dictionary is used for; all of them when left out"
+    )
     parser.add_argument("--record", action="store_true", help="append to results/code_switch.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.languages) - set(LANGUAGES):
         parser.error(f"not one of the languages: {', '.join(sorted(unknown))}")
     for language in options.languages or LANGUAGES:
-        for line in compared(language, options.dictionary):
+        for line in compared(language, options.dictionary, options.limit):
             show(line)
             if options.record:
                 record("code_switch", line)

@@ -46,6 +46,7 @@ CHECKERS = Registry(
 TRANSFORMS = Registry(
     "transform",
     {
+        "code_switch": "rag.stages.transform.code_switch:CodeSwitchTransform",
         "context": "rag.stages.transform.context:ContextTransform",
         "identifiers": "rag.stages.transform.identifiers:IdentifierTransform",
         "rewrite_code": "rag.stages.transform.rewrite_code:RewriteCodeTransform",

@@ -46,6 +46,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "reformulate.step_back": {"max_tokens": 16},
     "reformulate.think": {"n": 2, "max_tokens": 8},
     "reformulate.tool_query": {"max_tokens": 16},
+    "transform.code_switch": {"languages": ["de"]},
     "transform.rewrite_code": {"n": 2, "max_tokens": 8, "purpose_tokens": 8},
     "retrieve.collection": {"vector": "v", "text": "body", "metadata": ["source"]},
     "retrieve.mentions": {"batch": 2, "most": 4, "max_tokens": 8, "max_words": 8},

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import random
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from rag.core.arguments import require_positive
 from rag.core.inputs import input_file
-from rag.core.replies import folded
+from rag.core.recipe import Recipe
 from rag.core.types import NO_USAGE, OK, Outcome, Query
-from rag.stages.reformulate.names import Counterparts, Dictionary, read_dictionary
+from rag.stages.reformulate.names import Dictionary, Entity, read_dictionary
 
 _ENGLISH = "en"
-_WORD = re.compile(r"\w+")
-
-Entity = tuple[int, int, Counterparts]
-"""Start and end of a name in a text, and its counterparts by language."""
 
 
 class CodeSwitchReformulator:
@@ -29,10 +25,10 @@ class CodeSwitchReformulator:
     switched and nothing is trained, links are names of a dictionary, and names stay in their basic form.
 
     The dictionary is a file: JSON, `{"Germany": {"de": "Deutschland", ...}}`, or `.tsv` or `.jsonl` with source, target and
-    language; `rag dictionary` makes one from pairs of texts. Entities are found as whole words in any letter
-    case, longest first. A version is in one language and switches all entities, so only languages that every entity of
-    the query has are used. A disambiguator such as "(film)" is no part of a name. A query without a known entity stays
-    alone, outcome `empty`.
+    language; `rag dictionary` makes one from pairs of texts. Entities are found as whole words in any letter case, longest
+    first; in text without spaces between words, wherever their letters stand. A version is in one language and switches all
+    entities, so only languages that every entity of the query has are used. A disambiguator such as "(film)" is no part of a
+    name. A query without a known entity stays alone, outcome `empty`.
 
     Args:
         dictionary: path of the file; read at the first call.
@@ -41,6 +37,10 @@ class CodeSwitchReformulator:
         keep_original: the query as it came is the first of the queries.
         seed: of the draw.
     """
+
+    recipe: ClassVar[Recipe] = Recipe(
+        system="EntityCS", source="Whitehouse et al., Findings of EMNLP 2022, arXiv 2210.12540"
+    )
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class CodeSwitchReformulator:
         return [variant for query in queries for variant in self._family(query)]
 
     def _family(self, query: Query) -> list[Query]:
-        spans = entities(query.text, self._loaded())
+        spans = self._loaded().entities(query.text)
         texts = [switched(query.text, spans, language) for language in self._drawn(spans, query.qid)]
         texts = [text for text in dict.fromkeys(texts) if text != query.text]
         if not texts:
@@ -93,24 +93,10 @@ class CodeSwitchReformulator:
             return self._dictionary
 
 
-def entities(text: str, dictionary: Dictionary) -> list[Entity]:
-    """Names in the text from left to right, the longest at each place, none inside another."""
-    words = list(_WORD.finditer(text))
-    spans: list[Entity] = []
-    first = 0
-    while first < len(words):
-        for last in range(min(first + dictionary.longest, len(words)) - 1, first - 1, -1):
-            start, end = words[first].start(), words[last].end()
-            if counterparts := dictionary.names.get(folded(text[start:end])):
-                spans.append((start, end, counterparts))
-                first = last
-                break
-        first += 1
-    return spans
-
-
 def switched(text: str, spans: Sequence[Entity], language: str) -> str:
-    """The text with every entity in the language."""
+    """The text with every entity in the language; with a space where it stood in text without any, to be a word there."""
     for start, end, names in reversed(spans):
-        text = text[:start] + names[language] + text[end:]
+        before = " " if text[:start][-1:].isalnum() else ""
+        behind = " " if text[end : end + 1].isalnum() else ""
+        text = f"{text[:start]}{before}{names[language]}{behind}{text[end:]}"
     return text

@@ -1,4 +1,5 @@
-"""A dictionary of names in a file -> name, language, name. What it says is checked line by line, and bounded."""
+"""A dictionary of names in a file -> name, language, name; and where its names stand in a text. What the file says is
+checked line by line, and bounded."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Any
 from rag.core.errors import SpecError
 from rag.core.lines import numbered, records
 from rag.core.replies import folded
+from retrievers.unspaced import CUTS
 
 Counterparts = Mapping[str, str]
 """Language -> the name there."""
@@ -24,12 +26,35 @@ LONGEST = 200
 """Characters of a name; longer ones are no names, and a text is compared with as many words as the longest has."""
 
 
+Entity = tuple[int, int, Counterparts]
+"""Start and end of a name in a text, and its counterparts by language."""
+
+_UNSPACED = CUTS["bigrams"][0]
+_UNIT = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
+"""A word, or a letter of text without spaces between words. Names are whole units, one or several."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dictionary:
-    """`names`: folded name -> its counterparts. `longest`: words of the longest name."""
+    """`names`: folded name -> its counterparts. `longest`: units of the longest name, words or unspaced letters."""
 
     names: Mapping[str, Counterparts]
     longest: int
+
+    def entities(self, text: str) -> list[Entity]:
+        """Names in the text from left to right, in any letter case, the longest at each place, none inside another."""
+        units = list(_UNIT.finditer(text))
+        found: list[Entity] = []
+        first = 0
+        while first < len(units):
+            for last in range(min(first + self.longest, len(units)) - 1, first - 1, -1):
+                start, end = units[first].start(), units[last].end()
+                if counterparts := self.names.get(folded(text[start:end])):
+                    found.append((start, end, counterparts))
+                    first = last
+                    break
+            first += 1
+        return found
 
 
 def read_dictionary(path: Path) -> Dictionary:
@@ -59,7 +84,7 @@ def read_dictionary(path: Path) -> Dictionary:
             names.setdefault(key, {}).setdefault(language, name)
         if len(names) > _MOST_NAMES:
             raise SpecError(f"{place}: a dictionary has at most {_MOST_NAMES:,} names. Split it by language")
-    return Dictionary(names=names, longest=max((name.count(" ") + 1 for name in names), default=0))
+    return Dictionary(names=names, longest=max((len(_UNIT.findall(name)) for name in names), default=0))
 
 
 def dictionary_lines(names: Iterable[tuple[str, str]], language: str) -> str:

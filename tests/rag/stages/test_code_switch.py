@@ -120,3 +120,20 @@ def test_an_absent_dictionary_and_no_version_are_refused(dictionary: str) -> Non
         CodeSwitchReformulator(dictionary="absent.json")
     with pytest.raises(ValueError, match="n must be at least 1"):
         CodeSwitchReformulator(dictionary=dictionary, n=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "switched"),
+    [
+        ("北京大学在哪里？", "Peking University in 哪里？"),  # the longest name, then a name of one letter
+        ("去东京都", "去 Tokyo 都"),
+        ("Berlin在哪", "Berlin in 哪"),
+    ],
+)
+def test_text_without_spaces_is_switched_wherever_the_letters_of_a_name_stand(
+    tmp_path: Path, text: str, switched: str
+) -> None:
+    path = tmp_path / "names.tsv"
+    lines = ("北京\tPeking\ten", "北京大学\tPeking University\ten", "东京\tTokyo\ten", "在\tin\ten")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert texts(str(path), text, languages=("en",), keep_original=False) == [switched]
