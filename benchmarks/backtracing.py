@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from benchmarks.graphs import vllm
+from benchmarks.graphs import writer
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work = Work(options.work, busy=options.busy)
-    llm = vllm(options.model) if options.engine == "vllm" else TransformersLLM(model=options.model)
+    llm = writer(options.model) if options.engine == "vllm" else TransformersLLM(model=options.model)
     for name in options.sets:
         trace_all(name, options.ways, options.n, work, llm, options.model)
     print(*table(work, options.n, options.model), sep="\n")

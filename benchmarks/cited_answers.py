@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.graphs import vllm_part
+from benchmarks.graphs import writer_part
 from benchmarks.make_samples import SAMPLES, data_folder
 from benchmarks.record import record
 from benchmarks.work_lines import Line, Work
@@ -201,7 +201,7 @@ def cited(
 
 def in_vllm(spec: Spec, model: str) -> Spec:
     """The graph with this model run by vLLM in this process."""
-    part = Part.model_validate(vllm_part(model))
+    part = Part.model_validate(writer_part(model))
     models = {name: part for name, own in spec.graph.models.items() if own.params.get("model") == model}
     graph = spec.graph.model_copy(update={"models": {**spec.graph.models, **models}})
     return spec.model_copy(update={"graph": graph})

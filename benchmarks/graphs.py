@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from generators.llm import LLMS
+from generators.llm.scripted import ScriptedLLM
 from generators.llm.vllm_offline import VLLMOfflineLLM
 from rag.core.protocols import LLM
 from rag.lab.llms import NamedLLM
@@ -12,26 +13,40 @@ from rag.models.identity import model_identity
 
 ENGINES = ("vllm_offline", "transformers", "llama_cpp")
 VLLM: dict[str, Any] = {"max_model_len": 4096, "kv_cache_gib": 2}
+SCRIPTED = "scripted"
+"""`--model scripted`: none. The figures mean nothing."""
+SCRIPT: dict[str, Any] = {"replies": ("It is as passage [1] says.",), "context_window": 8192}
 
 
-def vllm(model: str) -> VLLMOfflineLLM:
-    """A model in vLLM; the engine starts at the first request."""
-    return VLLMOfflineLLM(model=model, **VLLM)
+class Scripted(ScriptedLLM):
+    """No model, to see whether a benchmark runs: it says the same to all, and what it finds likely is chance."""
+
+    def close(self) -> None:
+        """As an engine in vLLM, which holds memory."""
 
 
-def vllm_part(model: str) -> dict[str, Any]:
+def writer(model: str) -> VLLMOfflineLLM | Scripted:
+    """A model in vLLM; the engine starts at the first request. `scripted` is none."""
+    return Scripted(**SCRIPT) if model == SCRIPTED else VLLMOfflineLLM(model=model, **VLLM)
+
+
+def writer_part(model: str) -> dict[str, Any]:
     """The same as a part of a graph."""
     return llm_part(model, "vllm_offline")
 
 
 def llm(model: str, engine: str) -> LLM:
     """A model in one of `llm`'s engines."""
+    if model == SCRIPTED:
+        return Scripted(**SCRIPT)
     made: LLM = LLMS.get(engine)(model=model, **_settings(engine))
     return made
 
 
 def llm_part(model: str, engine: str) -> dict[str, Any]:
     """A model in an engine, as a part of a graph."""
+    if model == SCRIPTED:
+        return {"use": f"llm.{SCRIPTED}", "with": SCRIPT}
     return {"use": f"llm.{engine}", "with": {"model": model, **_settings(engine)}}
 
 

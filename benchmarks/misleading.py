@@ -28,7 +28,7 @@ from statistics import fmean
 from time import perf_counter
 from typing import Any
 
-from benchmarks.graphs import vllm
+from benchmarks.graphs import writer
 from benchmarks.make_samples import SEED, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import mean_cell, require_ways
@@ -87,7 +87,7 @@ def engine(model: str) -> Any:
     """What runs the model."""
     if model.endswith(GGUF):
         return LLMS.get("llama_cpp")(model=model, context_window=4096)
-    return vllm(model)
+    return writer(model)
 
 
 def items(limit: int) -> list[Item]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import plain_nodes, vllm_part
+from benchmarks.graphs import plain_nodes, writer_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, costs, difference_cell, mean_cell, parsed
@@ -121,7 +121,7 @@ def graph(way: str, model: str) -> dict[str, Any]:
     nodes = {"closed-book": closed, "plain": plain, "follow-up": follow_up, "chain": chain}[way]
     asked = {"follow-up": plain, "chain": step}.get(way)
     inner = {"graphs": {"one": {"nodes": asked, "output": "answer"}}} if asked else {}
-    return {"version": 1, "models": {"writer": vllm_part(model)}, **inner, "nodes": nodes, "output": "answer"}
+    return {"version": 1, "models": {"writer": writer_part(model)}, **inner, "nodes": nodes, "output": "answer"}
 
 
 WAYS = ("closed-book", "plain", "follow-up", "chain")

@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import hybrid_nodes, vllm
+from benchmarks.graphs import hybrid_nodes, writer
 from benchmarks.make_samples import records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
@@ -88,7 +88,7 @@ def persuade_all(ways: Sequence[str], some: Sequence[Query], work: Work, model: 
     missing = {way: [query for query in some if work.get(way, SET, query.qid, model) is None] for way in ways}
     if not any(missing.values()):
         return
-    search, llm = Search(), vllm(model)
+    search, llm = Search(), writer(model)
     generator = PersuadeGenerator(llm=llm, evidence=search, facts=search, goal=GOAL, passages=PASSAGES)
     for way, queries in missing.items():
         for start in range(0, len(queries), TOGETHER):

@@ -22,7 +22,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.graphs import hybrid_nodes, vllm
+from benchmarks.graphs import hybrid_nodes, writer
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
@@ -112,7 +112,7 @@ def extract_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: s
         missing = [item for item in items if work.get(way, SET, item["id"], settings) is None]
         reranker = None
         if way in ("zero", "shots") and missing:
-            llm = llm or vllm(model)
+            llm = llm or writer(model)
             reranker = SnippetsReranker(llm=llm, depth=DEPTH, shots="snippets" if way == "shots" else None)
         for start in range(0, len(missing), TOGETHER):
             some = missing[start : start + TOGETHER]

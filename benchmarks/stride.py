@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import vllm
+from benchmarks.graphs import writer
 from benchmarks.make_samples import data_folder
 from benchmarks.record import RESULTS
 from benchmarks.work_lines import Line, Work
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
     work = Work(options.work)
-    llm = vllm(options.model) if options.engine == "vllm" else TransformersLLM(model=options.model)
+    llm = writer(options.model) if options.engine == "vllm" else TransformersLLM(model=options.model)
     measure(llm, work, options)
     print(*table(work, options), sep="\n")
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from benchmarks.graphs import hybrid_nodes, vllm
+from benchmarks.graphs import hybrid_nodes, writer
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100, help="questions of each set")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, ways = Work(options.work, busy=options.busy), options.ways
-    llm = vllm(options.model) if set(ways) - {"majority"} else None
+    llm = writer(options.model) if set(ways) - {"majority"} else None
     if checked := [way for way in ways if way in FORMS]:
         forms(checked, options.n, work, options.model, llm)
     if asked := [way for way in ways if way in ACCURACY]:

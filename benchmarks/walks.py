@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.graphs import vllm
+from benchmarks.graphs import writer
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, mean_cell, parsed
@@ -97,7 +97,7 @@ def walk_all(ways: Sequence[str], some: Sequence[Item], work: Work, *, model: st
         settings = f"{'no model' if way in ('chance', 'words') else model} hops {hops} beam {beam}"
         missing = [item for item in some if work.get(way, "pathquestion", item["id"], settings) is None]
         if way in ("walk", "shown") and missing and running is None:
-            running = vllm(model)
+            running = writer(model)
         llm = running if way in ("walk", "shown") and running else Unread(by_words=way == "words")
         prompt = "walk_examples" if way == "shown" else "walk"
         retriever = WalkRetriever(llm=llm, triples=triples, hops=hops, beam=beam, prompt=prompt)
