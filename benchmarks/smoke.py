@@ -1,6 +1,6 @@
 """A small size of every benchmark, two at a time: do they still run? The figures mean nothing.
 
-Benchmarks of one work folder run one after the other, in the order in which they stand here.
+Benchmarks of one work folder, or of one index, run one after the other, in the order in which they stand here.
 
 Needs the folder that RAGLINE_EVAL_DATA names; without it this says so and does nothing.
 
@@ -135,9 +135,13 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "index_servers": ["adi", "--limit", "4"],
 }
 
+SAME_INDEX = {"conversation": "multi_step", "counting": "forecasts", "typed": "multi_step"}
+"""Benchmark -> one that builds the same index, behind which it runs: an index is built by one process at a time."""
+
 
 def folder(name: str) -> str:
     """Return the work folder of a benchmark; its name, where it has none of its own."""
+    name = SAME_INDEX.get(name, name)
     arguments = SMALL[name]
     return arguments[arguments.index("--work") + 1] if "--work" in arguments else name
 
