@@ -36,10 +36,10 @@ _UNIT = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dictionary:
-    """`names`: folded name -> its counterparts. `longest`: units of the longest name, words or unspaced letters."""
+    """`names`: folded name -> its counterparts. `longest`: folded first unit -> units of the longest name that begins so."""
 
     names: Mapping[str, Counterparts]
-    longest: int
+    longest: Mapping[str, int]
 
     def entities(self, text: str) -> list[Entity]:
         """Names in the text from left to right, in any letter case, the longest at each place, none inside another."""
@@ -47,7 +47,8 @@ class Dictionary:
         found: list[Entity] = []
         first = 0
         while first < len(units):
-            for last in range(min(first + self.longest, len(units)) - 1, first - 1, -1):
+            reach = first + self.longest.get(folded(units[first][0]), 0)
+            for last in range(min(reach, len(units)) - 1, first - 1, -1):
                 start, end = units[first].start(), units[last].end()
                 if counterparts := self.names.get(folded(text[start:end])):
                     found.append((start, end, counterparts))
@@ -76,15 +77,17 @@ def read_dictionary(path: Path) -> Dictionary:
         )
     read = {".tsv": _columns, ".jsonl": _objects}.get(path.suffix, _mapping)
     names: dict[str, dict[str, str]] = {}
+    longest: dict[str, int] = {}
     for place, source, target, language in read(path):
         if max(len(source), len(target)) > LONGEST:
             raise SpecError(f"{place}: a name has at most {LONGEST} characters")
-        key, name = folded(_plain(source)), _plain(target)
-        if key and name:
+        key, name, units = folded(_plain(source)), _plain(target), _UNIT.findall(_plain(source))
+        if key and name and units:
             names.setdefault(key, {}).setdefault(language, name)
+            longest[folded(units[0])] = max(len(units), longest.get(folded(units[0]), 0))
         if len(names) > _MOST_NAMES:
             raise SpecError(f"{place}: a dictionary has at most {_MOST_NAMES:,} names. Split it by language")
-    return Dictionary(names=names, longest=max((len(_UNIT.findall(name)) for name in names), default=0))
+    return Dictionary(names=names, longest=longest)
 
 
 def dictionary_lines(names: Iterable[tuple[str, str]], language: str) -> str:

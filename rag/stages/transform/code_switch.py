@@ -22,12 +22,12 @@ class CodeSwitchTransform:
 
     Every time that a name of the dictionary stands in the text, its counterparts are added behind the text, so that a word
     which comes often comes as often in the other language. Text and prompts do not change. A document that names nothing of
-    the dictionary stays as it is. No model is asked. `reformulate.code_switch` does the same for queries: one of the two
-    is enough, and this one costs nothing when somebody asks.
+    the dictionary stays as it is. No model is asked. `reformulate.code_switch` does the same for queries: take one of the two.
+    This one costs nothing when somebody asks.
 
     The paper writes each sentence anew with its entities switched, in up to five languages that are drawn, and trains an
-    encoder on them. Here the text is indexed once, in its own words, with the names behind it; encoders that read only the
-    beginning of a long text do not see them, so this is a form for lexical legs.
+    encoder on them. Here the text is indexed once, in its own words, with the names behind it. An encoder that reads only
+    the beginning of a long text may not see them.
 
     Args:
         dictionary: path of the file, from the language of the documents, as `reformulate.code_switch` reads it.

@@ -122,6 +122,14 @@ def test_an_absent_dictionary_and_no_version_are_refused(dictionary: str) -> Non
         CodeSwitchReformulator(dictionary=dictionary, n=0)
 
 
+def test_names_of_odd_letters_harm_nothing(tmp_path: Path) -> None:
+    """A mark that is a letter in lower case alone, a letter that becomes two, and a long name that begins as a short one."""
+    path = tmp_path / "names.tsv"
+    names = ("\u0345", "\u0130stanbul", "A", "a b c d e f", "_")
+    path.write_text("\n".join(f"{name}\tx{n}\tde" for n, name in enumerate(names)), encoding="utf-8")
+    assert texts(str(path), "\u0345 \u0130STANBUL a b c _", keep_original=False) == ["\u0345 x1 x2 b c x4"]
+
+
 @pytest.mark.parametrize(
     ("text", "switched"),
     [
