@@ -29,6 +29,7 @@ import argparse
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,9 @@ def written(made: Made, language: str, path: Path) -> Path:
     return path
 
 
+@cache  # all legs ask for it
 def turned(dictionary: Path, language: str) -> Path:
-    """The dictionary the other way round, to English, beside it. Of several names with one counterpart the first is kept."""
+    """The dictionary the other way round, to English. Of several names with one counterpart the first is kept."""
     names: dict[str, str] = {}
     for name, counterparts in read_dictionary(dictionary).names.items():
         if language in counterparts:
@@ -99,8 +101,9 @@ def turned(dictionary: Path, language: str) -> Path:
 
 def graph(leg: str, way: str, language: str, dictionary: Path) -> dict[str, Any]:
     """A way over a leg."""
-    nodes, index = hybrid_nodes(100), dict[str, Any]({"analyzer": {"language": language}})
+    nodes = hybrid_nodes(100)
     fused = nodes.pop("fused")
+    index: dict[str, Any] = {"analyzer": {"language": language}}
     if way in ("switched", "fused", "split"):
         params = {"dictionary": str(dictionary), "languages": [language], "keep_original": way == "fused"}
         switch = {"switch": {"use": "reformulate.code_switch", "with": params}}

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.graphs import hybrid_nodes, writer
+from benchmarks.graphs import SCRIPTED, hybrid_nodes, writer
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.snippets import snippets_of
@@ -100,7 +100,7 @@ def asked(way: str, item: Item) -> Query:
 
 
 def model_named(name: str) -> LLM:
-    return Capitals() if name == "scripted" else writer(name)
+    return Capitals() if name == SCRIPTED else writer(name)
 
 
 def list_all(ways: Sequence[str], items: Sequence[Item], work: Work, *, model: str, most: int) -> None:

@@ -12,6 +12,7 @@ from rag.core.filters import Filter, WhereData, both, newest_of, scope_of
 from rag.core.ranking import ranked, require_k
 from rag.core.types import Outcome, Query, Ranking, ScoredDocument, ScorePart
 from rag.core.versions import VersionsData
+from rag.core.words import first_of
 from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index, is_labelled
 from retrievers.legs.lexical.search import lexical
@@ -137,14 +138,13 @@ class BM25Retriever:
             return "no document passes the filter", "no document passes the filter"
         if any(term in leg for term in terms) and self._knows(terms, where):
             return None
-        shown = ", ".join(repr(term[:_SHOWN_CHARACTERS]) for term in list(terms)[:_SHOWN])
-        more = f" and {len(terms) - _SHOWN:,} more" if len(terms) > _SHOWN else ""
+        shown = first_of([repr(term[:_SHOWN_CHARACTERS]) for term in terms], _SHOWN)
         scripts = _foreign_scripts("".join(list(terms)[:100]))
         written = f"; it is written in {', '.join(scripts)} characters" if scripts else ""
         language = leg.analyzer.language
         analysed = f"analysed as '{language}'{written}"
         missing = "no document has any of its terms"
-        return f"{missing}, {analysed}", f"{missing} ({shown}{more}), {analysed}"
+        return f"{missing}, {analysed}", f"{missing} ({shown}), {analysed}"
 
     def _knows(self, terms: Mapping[str, float], where: Filter | None) -> bool:
         """Whether whoever asks may know of a document with one of these terms: else they are terms that none has."""

@@ -21,6 +21,7 @@ from rag.core.protocols import ChoosingLLM
 from rag.core.ranking import require_k
 from rag.core.recipe import Recipe
 from rag.core.types import NO_USAGE, Document, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
+from rag.core.words import first_of
 from retrievers.triples import Triple, TripleGraph
 
 STOP = "stop here"
@@ -216,7 +217,7 @@ def _end(triple: Triple, move: str) -> str:
 
 def _shown(entities: Sequence[str]) -> str:
     names = [entity.replace("_", " ") for entity in entities]
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return first_of(names, 5)
 
 
 def _ranking(walk: _Walk, k: int, graph: TripleGraph) -> Ranking:
@@ -238,8 +239,9 @@ def _ranking(walk: _Walk, k: int, graph: TripleGraph) -> Ranking:
 
 def _why(walk: _Walk, graph: TripleGraph) -> str:
     """Why a walk has not begun. A filter may name a relation that there is not, so the relations are told."""
-    if walk.where is not None and not any(_passes(triple, walk.where) for triple in graph.triples()):
-        relations = sorted({triple.relation for triple in graph.triples()})
-        told = ", ".join(relations[:_TOLD]) + (f" and {len(relations) - _TOLD} more" if len(relations) > _TOLD else "")
-        return f"the filter lets no fact of the graph through; its relations are {told}"
-    return "nothing leads on from what it names" if walk.paths else "the question names no entity of the graph"
+    if not walk.paths:
+        return "the question names no entity of the graph"
+    if any(_passes(triple, walk.where) for triple in graph.triples()):
+        return "nothing leads on from what it names"
+    relations = sorted({triple.relation for triple in graph.triples()})
+    return f"the filter lets no fact of the graph through; its relations are {first_of(relations, _TOLD)}"

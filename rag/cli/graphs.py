@@ -102,7 +102,7 @@ def _list(args: Namespace) -> int:
     for entry in listing:
         say(f"{entry['use']}\n    {entry['summary']}")
         _say_system(entry)
-        if args.stage == RECIPES:
+        if args.stage == RECIPES:  # what they can do and take is for those who ask for their stage
             continue
         if entry["powers"]:
             say(f"    can: {'; '.join(entry['powers'])}")
@@ -128,12 +128,13 @@ def _said(recipe: Recipe | None) -> dict[str, str]:
 def component(stage: str, name: str) -> dict[str, Any]:
     """A component as plain data: use, summary with its source, the system that it is, parameters."""
     registry, method = TABLES[stage]
-    signed = signature(registry.get(name), method)
+    made_of = registry.get(name)
+    signed = signature(made_of, method)
     return {
         "use": f"{stage}.{name}",
         "summary": signed.summary,
-        **_said(recipe_of(registry.get(name))),
-        "powers": [power.words for power in POWERS.values() if power.kept_by(registry.get(name))],
+        **_said(recipe_of(made_of)),
+        "powers": [power.words for power in POWERS.values() if power.kept_by(made_of)],
         "parameters": [_parameter(p) for p in signed.params],
     }
 

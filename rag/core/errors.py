@@ -20,6 +20,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from rag.core.words import first_of
+
 
 class RagError(Exception):
     """Base of all errors above. `exit_code` is what the `rag` command returns for it."""
@@ -103,5 +105,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         beginnings = {each[: len(name) + 1]: each for each in reversed(names)}
         near = [beginnings[each] for each in difflib.get_close_matches(name, beginnings, n=2, cutoff=0.8)]
     hint = f"Did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
-    rest = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
-    return f"{hint}Known: {', '.join(names[:MOST_NAMES]) or 'none'}{rest}."
+    return f"{hint}Known: {first_of(names, MOST_NAMES) or 'none'}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _WORD = re.compile(r"\S+")
 
@@ -25,3 +26,12 @@ def in_one_line(text: str) -> str:
 def printed_line(text: str) -> str:
     """The text on one line, with nothing in it that cannot be printed or turns text round: that becomes U+FFFD."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Names with commas between, the first so many of them.
+
+    >>> first_of(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

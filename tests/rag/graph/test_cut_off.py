@@ -1,4 +1,6 @@
-"""A forecast's cut-off: whatever day is asked for, no text of a later day, and none without a day, is read by any node."""
+"""A forecast's cut-off: whatever day is asked for, no text of a later day is read, and none without a day.
+
+Every node keeps all that it gets, so what the forecast reads is all that any of them did."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from rag.core.errors import SpecError
 from rag.core.types import Query
 from rag.stages.reformulate.code_switch import CodeSwitchReformulator
+from tests.rag.stages.names import names_file
 
 NAMES: dict[str, Any] = {
     "Germany": {"de": "Deutschland", "fr": "Allemagne", "it": "Germania"},
@@ -21,9 +21,7 @@ NAMES: dict[str, Any] = {
 
 @pytest.fixture
 def dictionary(tmp_path: Path) -> str:
-    path = tmp_path / "names.json"
-    path.write_text(json.dumps(NAMES), encoding="utf-8")
-    return str(path)
+    return str(names_file(tmp_path, NAMES))
 
 
 def texts(dictionary: str, text: str, **arguments: Any) -> list[str]:
@@ -43,8 +41,7 @@ def test_a_version_per_language_follows_the_query(dictionary: str) -> None:
 
 
 def test_english_is_switched_to_only_if_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "names.json").write_text(json.dumps({"Deutschland": {"en": "Germany", "fr": "Allemagne"}}))
-    path = str(tmp_path / "names.json")
+    path = str(names_file(tmp_path, {"Deutschland": {"en": "Germany", "fr": "Allemagne"}}))
     assert texts(path, "Deutschland", keep_original=False) == ["Allemagne"]
     assert texts(path, "Deutschland", keep_original=False, languages=("en",)) == ["Germany"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from rag.graph.load import load_spec
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from rag.stages.transform.code_switch import CodeSwitchTransform
+from tests.rag.stages.names import names_file
 
 NAMES = {
     "Haus": {"en": "house", "fr": "maison"},
@@ -25,9 +25,7 @@ NAMES = {
 
 @pytest.fixture
 def dictionary(tmp_path: Path) -> Path:
-    path = tmp_path / "names.json"
-    path.write_text(json.dumps(NAMES), encoding="utf-8")
-    return path
+    return names_file(tmp_path, NAMES)
 
 
 def indexed(dictionary: Path, text: str, *languages: str, **fields: Any) -> str:
@@ -90,6 +88,6 @@ def test_an_english_question_finds_a_german_text_and_an_edited_dictionary_indexe
     unchanged: list[bool] = []
     assert found("house") == ["Ein Haus am Wald."]
     assert found("boat") == []
-    dictionary.write_text(json.dumps({**NAMES, "Boot": {"en": "boat"}}), encoding="utf-8")
+    names_file(tmp_path, {**NAMES, "Boot": {"en": "boat"}})
     assert found("boat") == ["Ein Boot am See."]
     assert unchanged == [False, True, False]
