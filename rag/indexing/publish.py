@@ -14,6 +14,7 @@ from rag.core.errors import IndexProblem
 from rag.core.progress import Progress
 from rag.indexing.build import IndexReport, UnchangedError
 from retrievers.index.built import IndexWriter
+from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import Building, building
 from retrievers.index.opening import scheme_of
 
@@ -34,9 +35,9 @@ def home_of(path: str | Path) -> Path:
 
 def published(place: IndexWriter, write: Callable[[Building], IndexReport], *, progress: Progress) -> IndexReport:
     """Write a generation and let readers have it. UnchangedError leaves the one that is there."""
-    with _explained(place):
+    with explained(place):
         try:
-            with building(place.home) as new:
+            with verified(place.home) as new:
                 report, start = write(new), time.perf_counter()
         except UnchangedError as unchanged:
             place.publish(progress=progress)  # a draft that a kill kept from readers
@@ -46,7 +47,25 @@ def published(place: IndexWriter, write: Callable[[Building], IndexReport], *, p
 
 
 @contextmanager
-def _explained(place: IndexWriter) -> Iterator[None]:
+def verified(home: Path) -> Iterator[Building]:
+    """Write the next generation. It is opened and verified before it takes the place of the one that is there.
+
+    Raises:
+        IndexProblem: it does not read back as it was written; and as `building`. The one that is there stays.
+    """
+    with building(home) as new:
+        yield new
+        try:
+            LocalIndex.require_written(new)
+        except IndexProblem as problem:
+            raise IndexProblem(
+                f"index '{home}' was not changed: what was written for it does not read back as it was written, so look at "
+                f"the disk, then run again ({problem})"
+            ) from problem
+
+
+@contextmanager
+def explained(place: IndexWriter) -> Iterator[None]:
     """Say what a stop in the middle means for the index."""
     kept = "The index that was there is as it was" if place.exists else "There is no index yet"
     try:

@@ -1,14 +1,14 @@
 """A second index inside an index, with another encoder: built while the first one serves, and put in its place in one step.
 
     DIR/shadow/       an index directory of its own, of the same passages
-    DIR/shadow/of     the generation of DIR that it was made of
+    DIR/shadow/of     two lines: the generation of DIR that it was made of, and that of its own which was made
 
 Every generation is of one encoder, and readers open one generation, so no answer is ever from two spaces.
 """
 
 from __future__ import annotations
 
-import shutil
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,14 @@ from rag.indexing.encoders import encoders_of
 from rag.indexing.labels import Given
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import DirectoryWriter
-from rag.indexing.publish import home_of, published
+from rag.indexing.publish import explained, home_of, published, verified
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from retrievers.index.directory import LocalIndex
-from retrievers.index.generations import CURRENT, building, hold_current, newest_stamp
+from retrievers.index.generations import CURRENT, Building, newest_stamp, only_builder, remove_whole
+from retrievers.index.manifest import write_manifest
 from retrievers.index.settings import IndexSettings
+
+log = logging.getLogger(__name__)
 
 SHADOW = "shadow"
 _OF = "of"
@@ -71,8 +74,6 @@ def build_shadow(
                 f"index '{home}' has no vectors, so there is no encoder to change. Give it a dense leg first"
             )
         settings = _with_encoder(live.manifest.settings, encoder)
-        shadow.mkdir(exist_ok=True)
-        (shadow / _OF).unlink(missing_ok=True)  # it is of nothing, until it is whole
         place = DirectoryWriter(shadow)
         build = Build(
             _TakeOver(live),
@@ -85,29 +86,45 @@ def build_shadow(
             encoders=encoders,
             progress=progress,
         )
-        report = published(place, build.run, progress=progress)
-        write_atomically(shadow / _OF, f"{live.generation}\n")
+        made = ""
+
+        def write(new: Building) -> IndexReport:
+            nonlocal made
+            made = "" if new.previous is None else newest_stamp(shadow)  # if there is nothing to write
+            report = build.run(new)
+            made = new.stamp
+            return report
+
+        with explained(place):
+            (shadow / _OF).unlink(missing_ok=True)  # it is of nothing, until it is whole
+            report = published(place, write, progress=progress)
+            write_atomically(shadow / _OF, f"{live.generation}\n{made}\n")
     return report
 
 
 def require_fresh(path: str | Path) -> None:
-    """Return if there is a shadow, and it is of the index as it is now.
+    """Return if there is a shadow, it is of the index as it is now, and nobody has changed it since.
 
     Raises:
-        IndexProblem: it is not.
+        IndexProblem: it is not so.
     """
     home = home_of(path)
     shadow = shadow_of(home)
     if not (shadow / CURRENT).exists():
         raise IndexProblem(f"index '{home}' has no shadow. Build it: rag index --index {home} --shadow --encoder NAME")
     try:
-        of = (shadow / _OF).read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        of = ""
+        of, made = (shadow / _OF).read_text("ascii").splitlines()
+    except (OSError, ValueError):
+        of = made = ""
+    again = f"which encodes only what is new: rag index --index {home} --shadow --encoder NAME"
     if of != newest_stamp(home):
         raise IndexProblem(
-            f"the shadow of index '{home}' is of an older state of it, or not whole. Bring it up to date, which encodes "
-            f"only what is new: rag index --index {home} --shadow --encoder NAME"
+            f"the shadow of index '{home}' is of an older state of it, or not whole. Bring it up to date, {again}"
+        )
+    if made != newest_stamp(shadow):
+        raise IndexProblem(
+            f"the shadow of index '{home}' was changed after it was built, so it does not hold what the index holds. "
+            f"Both stay as they are. Change the index itself, then bring its shadow up to date, {again}"
         )
 
 
@@ -115,32 +132,47 @@ def promote_shadow(path: str | Path) -> None:
     """Put the shadow in the place of the index, in one step that readers see whole; then it is gone.
 
     Raises:
-        IndexProblem: there is none, it is of an older state, it is damaged, or another process builds here. The index is
-            as it was.
+        IndexProblem: there is none, it is of an older state, somebody changed it, it is damaged, another process builds
+            either, or the disk is full. Both are as they were.
     """
     home = home_of(path)
     shadow = shadow_of(home)
     require_fresh(home)
-    with LocalIndex.open(shadow) as index:
-        index.verify()
-    with building(home) as new:
-        require_fresh(home)  # nobody else can build here any more
-        held = hold_current(shadow)
+    with explained(DirectoryWriter(home)), only_builder(shadow):
+        with LocalIndex.open(shadow) as index, verified(home) as new:
+            require_fresh(home)  # nobody else can build either any more
+            index.verify()
+            new.fill(index.folder)
+            if index.manifest.parts:
+                _take_parts(index, new)
         try:
-            new.fill(held.folder)
-        finally:
-            held.close()
-    drop_shadow(home)
+            remove_whole(shadow)
+        except IndexProblem as problem:
+            log.warning("the shadow is the index now; %s", problem)
 
 
 def drop_shadow(path: str | Path) -> bool:
-    """Delete the shadow; whether there was one."""
+    """Delete the shadow; whether there was one.
+
+    Raises:
+        IndexBusy: another process builds it.
+        IndexProblem: something in it cannot be deleted.
+    """
     shadow = shadow_of(path)
     if not shadow.exists():
         return False
-    (shadow / _OF).unlink(missing_ok=True)  # first: what is left of it, if this is killed, is of nothing
-    shutil.rmtree(shadow)
+    with only_builder(shadow):
+        remove_whole(shadow)
     return True
+
+
+def _take_parts(index: LocalIndex, new: Building) -> None:
+    """Parts are named by where they lie, so they get other names here."""
+    names = [new.adopt(part.folder).name for part in index.stored.parts]
+    parts = tuple(
+        part.model_copy(update={"name": name}) for part, name in zip(index.manifest.parts, names, strict=True)
+    )
+    write_manifest(new.folder, index.manifest.model_copy(update={"parts": parts}))
 
 
 def _with_encoder(settings: IndexSettings, encoder: Any) -> IndexSettings:

@@ -18,7 +18,7 @@ from retrievers.index.access import CODES, KEPT_BYTES, LABELS, AccessTable
 from retrievers.index.digests import CheckedFiles
 from retrievers.index.documents import TABLES, StoredDocuments
 from retrievers.index.filters import MetadataFilter
-from retrievers.index.generations import Held, hold_current, newest_stamp
+from retrievers.index.generations import Building, Held, hold_current, newest_stamp, parts_of
 from retrievers.index.manifest import Manifest, read_manifest
 from retrievers.index.opened import OpenedIndex
 from retrievers.index.own_statistics import require_apart
@@ -59,7 +59,10 @@ class LocalIndex(OpenedIndex):
             IndexProblem: absent, damaged or of a newer format.
         """
         path = Path(path)
-        held = hold_current(path)
+        return cls._held_open(path, hold_current(path))
+
+    @classmethod
+    def _held_open(cls, path: Path, held: Held) -> Self:
         try:
             manifest = read_manifest(held.folder, name=str(path), sha256=held.sha256)
             if not manifest.parts:
@@ -86,6 +89,11 @@ class LocalIndex(OpenedIndex):
     def address(self) -> str:
         """Its absolute path."""
         return str(self.path.absolute())
+
+    @property
+    def folder(self) -> Path:
+        """Where the generation that is open lies. Its parts lie elsewhere."""
+        return self._held.folder
 
     @property
     def generation(self) -> str:
@@ -196,6 +204,22 @@ class LocalIndex(OpenedIndex):
         self._files.verify(progress=progress)
         if self.manifest.parts:
             self.stored.verify(progress=progress)
+
+    @classmethod
+    def require_written(cls, new: Building) -> None:
+        """Return if a generation that is written, and not published, opens, and all that is new in it is as it was written.
+
+        Parts that the generation before lists too are opened, and not read again: they stay as they are.
+
+        Raises:
+            IndexProblem: it does not, or a file differs.
+        """
+        known = () if new.previous is None else parts_of(new.previous) or ()
+        with cls._held_open(new.home, new.hold()) as index:
+            index._files.require("")
+            for part in index.stored.parts:
+                if part.folder.name not in known:
+                    part.files.require("")
 
     def health(self, leg: str) -> list[str]:
         """Sentences on what a leg needs beside its files, where that is here."""

@@ -8,8 +8,9 @@
     DIR/work                what a killed build keeps for the next one; removed when a build succeeds
 
 A generation becomes current in one rename, after everything in it has reached the disk. A reader holds a
-shared lock on its generation, and a builder removes only generations that nobody holds, and parts that no generation
-lists. Of what is inside one, this module knows that list alone.
+shared lock on its generation. A builder removes the ones before only when it has published the next, and of these only
+what nobody holds, and parts that no generation lists. Of what is inside one, this module knows that list alone; who
+writes one has it opened and verified before (`rag.indexing.publish`).
 """
 
 from __future__ import annotations
@@ -65,15 +66,24 @@ class Building:
         part.mkdir()
         return part
 
-    def adopt(self, generation: Path) -> Path:
-        """A part with the files of a generation."""
+    def adopt(self, folder: Path) -> Path:
+        """A part with the files of a generation, or of another index's part."""
         part = self.new_part()
-        _link_files(generation, part)
+        _link_files(folder, part)
         return part
 
     def fill(self, generation: Path) -> None:
         """The files of another generation, as this one's own."""
         _link_files(generation, self.folder)
+
+    def hold(self) -> Held:
+        """This generation, to be opened before readers have it."""
+        return Held(self.folder, os.open(self.folder / HOLD, os.O_RDONLY | os.O_NOFOLLOW), None)
+
+    @property
+    def stamp(self) -> str:
+        """What `newest_stamp` will say of it, once it is whole."""
+        return _stamp(_published(self.folder).name, file_sha256(self.folder / HOLD))
 
 
 class Held:
@@ -137,24 +147,23 @@ def building(home: Path) -> Iterator[Building]:
     Raises:
         IndexProblem: another process builds here, or the folder holds something else than an index.
     """
-    with _only_builder(home):
+    with only_builder(home):
         previous = current_or_none(home)
-        _remove(home, keep=previous)
+        _remove_unpublished(home, current=previous)
         number = 1 + max((int(m[1]) for m in map(_GENERATION.fullmatch, os.listdir(home)) if m), default=0)
         draft, work = home / f"building-{number:06d}", home / "work"
         draft.mkdir()
         try:
             work.mkdir(exist_ok=True)
             yield Building(home=home, folder=draft, work=work, previous=previous)
-            published = home / f"generation-{number:06d}"
-            _publish(home, draft, published)
+            published = _publish(home, draft)
         except BaseException:
-            _remove(home, keep=current_or_none(home))
+            _remove_unpublished(home, current=current_or_none(home))
             with suppress(OSError):
                 work.rmdir()  # unless something is kept there
             raise
         shutil.rmtree(work, ignore_errors=True)
-        _remove(home, keep=published)
+        _remove_older(home, current=published)
 
 
 def tidy(home: Path) -> list[str]:
@@ -163,10 +172,32 @@ def tidy(home: Path) -> list[str]:
     Raises:
         IndexProblem: another process builds here.
     """
-    with _only_builder(home):
+    with only_builder(home):
         current = current_or_none(home)
-        _remove(home, keep=current)
+        _remove_unpublished(home, current=current)
+        if current is not None:
+            _remove_older(home, current=current)
         return [generation.name for generation in generations(home) if generation != current]
+
+
+def remove_whole(home: Path) -> None:
+    """Delete an index directory, by its only builder. What a kill leaves of it is no index; build or delete it again.
+
+    Raises:
+        IndexProblem: something in it cannot be deleted.
+    """
+    try:
+        (home / CURRENT).unlink(missing_ok=True)
+        for entry in list(home.iterdir()):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != LOCK:  # it says what the folder is, so it goes last
+                entry.unlink()
+        shutil.rmtree(home)
+    except OSError as cause:
+        raise IndexProblem(
+            f"'{home}' cannot be deleted whole ({cause.strerror}: {cause.filename}); delete the rest by hand"
+        ) from cause
 
 
 def current_or_none(home: Path) -> Path | None:
@@ -204,7 +235,13 @@ def _current(home: Path) -> tuple[str, str | None]:
 
 
 @contextmanager
-def _only_builder(home: Path) -> Iterator[None]:
+def only_builder(home: Path) -> Iterator[None]:
+    """Nobody else writes in `home` until the block ends. Readers come and go.
+
+    Raises:
+        IndexBusy: another process builds here.
+        IndexProblem: the folder holds something else than an index, or cannot be written.
+    """
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / LOCK).exists() and any(home.iterdir()):
@@ -221,17 +258,24 @@ def _only_builder(home: Path) -> Iterator[None]:
                 f"'{home}' is being built by another process (pid {holder}). Wait for it, or end it and try "
                 "again; what it has encoded so far is kept"
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a full disk has no room for a number, and has to let a shadow be deleted
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
 
 
-def _publish(home: Path, draft: Path, published: Path) -> None:
+def _published(draft: Path) -> Path:
+    """The folder of a generation that was written as a draft."""
+    return draft.with_name(draft.name.replace("building", "generation"))
+
+
+def _publish(home: Path, draft: Path) -> Path:
     """Everything to disk, then two renames. Readers see the old generation until the second, then the new."""
+    published = _published(draft)
     _sync_all(draft)
-    for part in _parts_of(draft) or ():
+    for part in parts_of(draft) or ():
         _sync_all(home / PARTS / part)
     if (home / PARTS).exists():
         _sync(home / PARTS)
@@ -242,18 +286,38 @@ def _publish(home: Path, draft: Path, published: Path) -> None:
     _sync(proposal)
     os.replace(proposal, home / CURRENT)
     _sync(home)
+    return published
 
 
-def _remove(home: Path, *, keep: Path | None) -> None:
-    """Remove drafts and, if it is known what to keep, other generations that no reader holds, and parts that none lists."""
+def _remove_unpublished(home: Path, *, current: Path | None) -> None:
+    """Remove what no reader ever had: drafts and, if it is known which is current, generations behind it and their parts."""
     for entry in list(home.iterdir()):
         if _BUILDING.fullmatch(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
-        elif keep and _GENERATION.fullmatch(entry.name) and entry != keep:
-            _remove_unless_held(entry)
-    if not keep or not (home / PARTS).exists():
+    if current is not None:
+        for generation in generations(home):
+            if _number(generation) > _number(current):
+                _remove_unless_held(generation)
+        _remove_unlisted(home)
+
+
+def _remove_older(home: Path, *, current: Path) -> None:
+    """Remove generations that the current one took the place of, which no reader holds, and their parts."""
+    for generation in generations(home):
+        if generation != current:
+            _remove_unless_held(generation)
+    _remove_unlisted(home)
+
+
+def _number(generation: Path) -> int:
+    return int(generation.name.rpartition("-")[2])
+
+
+def _remove_unlisted(home: Path) -> None:
+    """Remove parts that no generation lists, if all of them can be read."""
+    if not (home / PARTS).exists():
         return
-    listed = [_parts_of(generation) for generation in generations(home)]
+    listed = [parts_of(generation) for generation in generations(home)]
     if None not in listed:
         named = {name for names in listed for name in names or ()}
         for entry in list((home / PARTS).iterdir()):
@@ -263,7 +327,7 @@ def _remove(home: Path, *, keep: Path | None) -> None:
             (home / PARTS).rmdir()  # unless some part is there
 
 
-def _parts_of(generation: Path) -> list[str] | None:
+def parts_of(generation: Path) -> list[str] | None:
     """Names of the parts that a generation lists; None where it cannot be read."""
     try:
         parts = json.loads((generation / HOLD).read_bytes()).get(PARTS, [])
@@ -291,8 +355,11 @@ def _link(source: str, target: str) -> None:
 def _remove_unless_held(generation: Path) -> None:
     try:
         descriptor = os.open(generation / HOLD, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:  # a removal that was killed half-way
+    except FileNotFoundError:  # a removal that was killed half-way
         shutil.rmtree(generation, ignore_errors=True)
+        return
+    except OSError as cause:  # whether somebody holds it cannot be known
+        log.warning("%s cannot be removed (%s); the next build tries again", generation, cause.strerror)
         return
     try:
         if not _lock(descriptor, fcntl.LOCK_EX):

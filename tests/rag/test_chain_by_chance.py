@@ -239,7 +239,7 @@ class Changes(RuleBasedStateMachine):
         """What a kill left goes with the next write."""
         last = [*self.documents][-1]
         update_documents(as_records({last: self.documents[last]}), self.home)
-        listed = {name for each in generations.generations(self.home) for name in generations._parts_of(each) or ()}
+        listed = {name for each in generations.generations(self.home) for name in generations.parts_of(each) or ()}
         there = self.home / "parts"
         assert {entry.name for entry in there.iterdir()} == listed if there.exists() else not listed
 

@@ -25,33 +25,20 @@ from rag.lab.shadow import judge_shadow
 from rag.pipeline.questions import read_questions
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
-from retrievers.index.settings import IndexSettings
+from tests.rag.shadows import encoder_of, make, some_texts, two_encoders
 from tests.rag.static_encoders import WORDS, static_encoder
 
 GRAPH: dict[str, Any] = {"version": 1, "nodes": {"hits": {"use": "retrieve.dense", "k": 10}}, "output": "hits"}
 
 
-def encoder_of(index: LocalIndex) -> str:
-    """Name of the folder that its vectors were made with; their length says the same."""
-    name = str(index.manifest.settings.section("dense").model_dump()["encoder"])
-    assert index.leg("dense").dim == (2 if name.endswith("poor") else len(WORDS))
-    return name
-
-
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """`good` tells words apart; `poor` takes every word for one of two."""
-    folder = tmp_path_factory.mktemp("encoders")
-    good = np.eye(len(WORDS), dtype=np.float32)
-    poor = good[:, :2].copy()
-    poor[np.arange(len(WORDS)), np.arange(len(WORDS)) % 2] = 1
-    return {name: str(static_encoder(folder / name, table)) for name, table in (("good", good), ("poor", poor))}
+    return two_encoders(tmp_path_factory.mktemp("encoders"))
 
 
 @pytest.fixture
 def texts() -> list[str]:
-    chance = random.Random(3)
-    return [" ".join(chance.sample(WORDS, 5)) for _ in range(60)]
+    return some_texts()
 
 
 @pytest.fixture
@@ -63,14 +50,6 @@ def questions(tmp_path: Path, texts: list[str]) -> Path:
     (tmp_path / "qrels.tsv").write_text("".join(f"q{i} 0 d{i} 1\n" for i in range(len(texts))))
     (tmp_path / "graph.yaml").write_text(json.dumps(GRAPH))
     return file
-
-
-def make(folder: Path, texts: list[str], encoder: str) -> Path:
-    corpus = folder / "corpus.jsonl"
-    corpus.write_text("".join(json.dumps({"_id": f"d{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
-    settings = IndexSettings.model_validate({"dense": {"encoder": encoder}})
-    build_index(corpus, folder / "idx", settings=settings, legs=("lexical", "dense"))
-    return folder / "idx"
 
 
 def judge(index: Path, questions: Path, *options: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import textwrap
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +111,48 @@ def test_the_lock_of_a_killed_builder_is_free(tmp_path: Path) -> None:
     publish(tmp_path, "a")
     assert current(tmp_path) == "aa"
     assert generations(tmp_path) == ["generation-000001"]
+
+
+def test_what_is_replaced_goes_only_once_the_next_is_published(tmp_path: Path) -> None:
+    """It may be the last that can be read, if the disk has damaged the current one."""
+    publish(tmp_path, "a")
+    reader = hold_current(tmp_path)
+    publish(tmp_path, "b")
+    reader.close()
+    fail(tmp_path)
+    assert {"generation-000001", "generation-000002"} <= {*generations(tmp_path)}
+    publish(tmp_path, "c")
+    assert generations(tmp_path) == ["generation-000003"]
+
+
+def test_what_a_kill_left_before_it_was_published_goes_at_once(tmp_path: Path) -> None:
+    publish(tmp_path, "a")
+    (tmp_path / "generation-000002").mkdir()
+    (tmp_path / "generation-000002" / HOLD).write_text("never current")
+    fail(tmp_path)
+    assert current(tmp_path) == "aa"
+    assert generations(tmp_path) == ["generation-000001", "work"]
+
+
+def test_a_generation_that_cannot_be_asked_for_its_readers_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path, "a")
+    reader, real = hold_current(tmp_path), os.open
+
+    def refused(path: Path, *given: int, **named: Any) -> int:
+        if str(path).endswith(f"generation-000001/{HOLD}"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(path, *given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refused)
+        publish(tmp_path, "b")
+    assert "Too many open files" in caplog.text
+    assert (reader.folder / HOLD).read_text() == "a"
+    reader.close()
+    publish(tmp_path, "c")
+    assert generations(tmp_path) == ["generation-000003"]
 
 
 KILLED_AT_EACH_STEP = """

@@ -1,0 +1,56 @@
+"""A change of files that is stopped at its nth step: by a kill, or by an error of the disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+STEPS = ("open", "mkdir", "link", "pwrite", "ftruncate", "fsync", "rename", "replace", "unlink", "rmdir")
+"""Functions of `os` that change a folder, or come before what does."""
+
+
+@contextmanager
+def failing_at(step: int, stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """`stop` is called in the place of the nth step. Gives whether there were as many."""
+    left = step
+    real = {name: getattr(os, name) for name in STEPS}
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*given: Any, **named: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                stop()
+            return call(*given, **named)
+
+        return counting
+
+    for name, call in real.items():
+        setattr(os, name, counted(call))
+    try:
+        yield lambda: left <= 0
+    finally:
+        for name, call in real.items():
+            setattr(os, name, call)
+
+
+def killed_at(step: int, change: Callable[[], Any]) -> bool:
+    """The change in a process of its own, killed at its nth step; whether it had as many."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork: the child writes files, no more
+        child = os.fork()
+    if not child:
+        try:
+            signal.alarm(60)
+            with failing_at(step, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+                change()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, signal.SIGKILL), "the change failed by itself"
+    return status == signal.SIGKILL
