@@ -11,8 +11,7 @@ from rag.ingest.types import Note, ReadError
 _BREAKS = re.compile("\r\n?|[\f\v\x1c-\x1e\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_SIGN = "[¶🔗\ufe0f\u200b]"
-_PERMALINK = re.compile(rf"^(?:\s*(?:{_SIGN}+|#+(?=\s)))+\s*|(?:\s*{_SIGN}+|\s+#+)+\s*$")
+_PERMALINK = re.compile(r"\A\s*+(?:[¶🔗\ufe0f\u200b]++\s*+|#++\s++)++")
 _BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -20,6 +19,8 @@ _BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_NOT_WRITTEN = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined"})
+"""Names that Python takes for encodings and no text is written in. Some take time by the square of the length."""
 _BINARY = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\b"))
 _SAMPLE = 1 << 16
 _PIECE = 1 << 20
@@ -31,7 +32,9 @@ def without_permalink(heading: str) -> str:
     >>> without_permalink("Install ¶"), without_permalink("# C#"), without_permalink("Use 🔗")
     ('Install', 'C#', 'Use')
     """
-    return _PERMALINK.sub("", heading)
+    for _ in ("before", "behind"):  # the same signs, so that the second time it is read backwards
+        heading = _PERMALINK.sub("", heading)[::-1]
+    return heading
 
 
 class Cleaner:
@@ -68,6 +71,16 @@ class Cleaner:
 def decode(data: bytes, note: Note) -> str:
     """The text of a file, at once. See `decoded`."""
     return "".join(decoded(data, note))
+
+
+def decoded_as(data: bytes, encoding: str) -> str | None:
+    """The text in an encoding that a file declares; None where there is no such encoding or the text is not in it."""
+    try:
+        if codecs.lookup(encoding).name.replace("-", "_") in _NOT_WRITTEN:
+            return None
+        return data.decode(encoding)
+    except (LookupError, UnicodeError, ValueError):
+        return None
 
 
 def decoded(data: bytes, note: Note) -> Iterator[str]:

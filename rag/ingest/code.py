@@ -11,7 +11,7 @@ from rag.ingest.layout import LINE
 from rag.ingest.types import Block, Note, ParsedDocument
 
 _DEFINITION = re.compile(
-    r"(?P<indent>[ ]{0,4}|\t)"
+    r"\A(?P<indent>[ ]{0,4}|\t)"
     r"(?:(?:export|default|public|private|protected|internal|static|final|abstract|async|pub(?:\([a-z]+\))?"
     r"|unsafe|virtual|override|inline|extern|sealed|data)[ ]+)*"
     r"(?:def|class|func|fn|function|interface|struct|impl|trait|enum|module|namespace|object|sub|defmodule"

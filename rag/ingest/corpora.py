@@ -134,18 +134,18 @@ def _open(path: Path) -> io.BufferedReader:
 
 
 class _Clock:
-    """How long no document has come."""
+    """How much of the processor's time passed without a document."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.restart()
 
     def restart(self) -> None:
-        self._start = time.monotonic()
+        self._start = time.thread_time()
 
     def check(self) -> None:
-        if time.monotonic() - self._start > self._seconds:
-            raise ReadError(f"not one document within {self._seconds:g} s")
+        if time.thread_time() - self._start > self._seconds:
+            raise ReadError(f"not one document within {self._seconds:g} s of the processor's time")
 
 
 class _Tally:

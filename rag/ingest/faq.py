@@ -24,6 +24,7 @@ MOST = 1_000
 """Questions of a page. What declares more was made to rank, or to harm."""
 CLAIM = "FAQPage"
 _MARKUP = re.compile(r"<[A-Za-z/!]")
+_NAMESPACE = re.compile("[/:#]")
 _TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
 
 
@@ -233,7 +234,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _is(types: Any, name: str) -> bool:
     """Whether a type is among those given: `FAQPage`, `schema:FAQPage` or `https://schema.org/FAQPage`."""
-    return any(isinstance(each, str) and re.split("[/:#]", each)[-1] == name for each in _listed(types))
+    return any(isinstance(each, str) and _NAMESPACE.split(each)[-1] == name for each in _listed(types))
 
 
 def _is_json_ld(kind: str | None) -> bool:

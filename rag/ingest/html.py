@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rag.ingest.clean import Cleaner, decode, without_permalink
+from rag.ingest.clean import Cleaner, decode, decoded_as, without_permalink
 from rag.ingest.faq import CLAIM, Asked, declared
 from rag.ingest.layout import Layout
 from rag.ingest.markup import HEADINGS, soup_of, walk
@@ -63,9 +63,10 @@ def _write(
     for anchor in soup.select(", ".join(f"{heading} a[href^='#']" for heading in HEADINGS)):
         if not any(map(str.isalnum, anchor.get_text())):
             anchor.decompose()
-    headings = [heading.get_text(" ", strip=True) for heading in soup.find_all("h1")]
+    headings = soup.find_all("h1", limit=2)
+    title = without_permalink(headings[0].get_text(" ", strip=True)) if len(headings) == 1 else page_title
     walk(part(soup), layout, said=said)
-    return without_permalink(headings[0]) if len(headings) == 1 else page_title
+    return title
 
 
 def _answered(asked: Asked, name: str, number: int, clean: Cleaner) -> ParsedDocument:
@@ -87,10 +88,9 @@ def _text(data: bytes, note: Note) -> str:
 
     declared = EncodingDetector.find_declared_encoding(data, is_html=True)
     if declared and declared.lower() not in ("utf-8", "utf8"):
-        try:
-            return data.decode(declared)
-        except (LookupError, UnicodeError):
-            note(f"declares the encoding {declared[:40]!r} but is not in it")
+        if (text := decoded_as(data, declared)) is not None:
+            return text
+        note(f"declares the encoding {declared[:40]!r} but is not in it")
     return decode(data, note)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from email.utils import parsedate_to_datetime
-from typing import cast
+from typing import Any, cast
 
-from rag.ingest.clean import decode
+from rag.ingest.clean import decode, decoded_as
 from rag.ingest.html import write
 from rag.ingest.layout import Layout
 from rag.ingest.types import Note, ParsedDocument, ReadError, own_fields
@@ -16,6 +17,20 @@ from rag.ingest.types import Note, ParsedDocument, ReadError, own_fields
 _HEADERS = {"From": "from", "To": "to", "Cc": "cc", "Date": "date", "Message-ID": "message_id"}
 _DEEPEST = 8
 """Mails within mails that are read."""
+_HEADER = 4_096
+"""Characters of a header that are read. The email package takes time by the square of them."""
+
+
+def _policy(cut: set[str]) -> EmailPolicy:
+    """The package's own, of headers that are not endless. Names of those that were go to `cut`."""
+
+    class _Short(EmailPolicy):
+        def header_fetch_parse(self, name: str, value: str) -> Any:
+            if len(value) > _HEADER:
+                cut.add(name)
+            return super().header_fetch_parse(name, value[:_HEADER])
+
+    return _Short()
 
 
 def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
@@ -25,7 +40,8 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
         ReadError: it has no header of a mail.
     """
     layout = Layout()
-    mail = message_from_bytes(data.lstrip(), policy=policy.default)
+    cut = set[str]()
+    mail = cast(EmailMessage, message_from_bytes(data.lstrip(), policy=_policy(cut)))
     metadata = {key: layout.clean.line(_header(mail, header)) for header, key in _HEADERS.items()}
     sent = _moment(metadata["date"])
     subject = layout.clean.line(_header(mail, "Subject"))
@@ -36,6 +52,8 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
         value = metadata[_HEADERS[header]]
         layout.block(f"{header}: {value}" if value else "", tight=True)
     _body(mail, layout, note, depth=0)
+    if cut:
+        note(f"headers cut after {_HEADER:,} characters: {', '.join(sorted(cut))[:200]}", lost=True)
     layout.clean.tell(note)
     said = {key: value for key, value in {**metadata, "date": sent}.items() if value}
     return [layout.document(name, title=subject, metadata=own_fields(said))]
@@ -90,10 +108,8 @@ def _text(part: EmailMessage, note: Note) -> str:
     content = part.get_payload(decode=True)
     if not isinstance(content, bytes):
         return ""
-    try:
-        return content.decode(part.get_content_charset() or "utf-8")
-    except (LookupError, UnicodeError):
-        return decode(content, note) if content.strip() else ""
+    text = decoded_as(content, part.get_content_charset() or "utf-8")
+    return text if text is not None else decode(content, note) if content.strip() else ""
 
 
 def _header(mail: EmailMessage, name: str) -> str:

@@ -30,7 +30,7 @@ _MDOC = frozenset({
     "No", "Ns", "Nx", "Op", "Oo", "Oc", "Ot", "Ox", "Pa", "Pf", "Po", "Pc", "Pq", "Ql", "Qo", "Qc", "Qq", "Rv",
     "Sc", "So", "Sq", "St", "Sx", "Sy", "Tn", "Ux", "Va", "Vt", "Xo", "Xc", "Xr",
 })  # fmt: skip
-_CONTROL = re.compile(r"[.'][ \t]*([^\s\\]*)[ \t]*(.*)$")
+_CONTROL = re.compile(r"\A[.'][ \t]*([^\s\\]*)[ \t]*(.*)")
 
 
 def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:

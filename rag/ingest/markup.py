@@ -24,7 +24,6 @@ _BLOCKS = frozenset({
     "thead", "tr", "ul",
 })  # fmt: skip
 _SPACE = re.compile(r"[ \t\n]+")
-_AROUND_BREAK = re.compile(r"[ ]*\n[ ]*")
 
 
 def soup_of(text: str) -> BeautifulSoup:
@@ -60,13 +59,14 @@ def _strings(root: Tag) -> Iterator[tuple[Tag, str | None]]:
     """Strings in reading order, each with its nearest block element. A table of data is (table, None)."""
     from bs4.element import NavigableString, Tag
 
+    tables = _data_tables(root)
     todo: list[tuple[Tag, Tag | NavigableString]] = [(root, root)]
     while todo:
         owner, node = todo.pop()
         if isinstance(node, Tag):
             if node.name == "br":
                 yield owner, "\n"
-            elif node.name == "table" and _holds_data(node):
+            elif id(node) in tables:
                 yield node, None
             else:
                 inner = node if node.name in _BLOCKS else owner
@@ -75,9 +75,21 @@ def _strings(root: Tag) -> Iterator[tuple[Tag, str | None]]:
             yield owner, str(node) if owner.name == "pre" else _SPACE.sub(" ", node)
 
 
-def _holds_data(table: Tag) -> bool:
-    """Not a table that only lays out the page."""
-    return bool(table.find("tr")) and not table.find(["table", *HEADINGS])
+def _data_tables(root: Tag) -> set[int]:
+    """Every table by the id() of its element, without those that only lay out the page: with a table or heading in them."""
+    from bs4.element import Tag
+
+    with_rows, layouts = set[int](), set[int]()
+    todo: list[tuple[Tag, int]] = [(root, 0)]
+    while todo:
+        tag, table = todo.pop()
+        if tag.name == "tr":
+            with_rows.add(table)
+        elif tag.name == "table" or tag.name in HEADINGS:
+            layouts.add(table)
+        inner = id(tag) if tag.name == "table" else table
+        todo.extend((child, inner) for child in tag.contents if isinstance(child, Tag))
+    return with_rows - layouts - {0}
 
 
 def _add(block: Tag, text: str, layout: Layout, said: Callable[[str], bool]) -> None:
@@ -88,6 +100,6 @@ def _add(block: Tag, text: str, layout: Layout, said: Callable[[str], bool]) -> 
     elif block.name == "pre":
         layout.block(text, lines=True)
     else:
-        text = _AROUND_BREAK.sub("\n", text).strip()
+        text = "\n".join(line.strip(" ") for line in text.split("\n")).strip()
         item = block.name == "li" and text
         layout.block(f"- {text}" if item else text, tight=bool(item))

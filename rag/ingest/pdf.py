@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from rag.ingest.ocr import PageReader
 
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xad": ""})
-_HYPHENATED = re.compile(r"[a-zß-ÿ]-[a-zß-ÿ]$")
+_HYPHENATED = re.compile(r"[a-zß-ÿ]-[a-zß-ÿ]")
 _NARROW = 40  # characters; narrower text is a table or a list of names, where every line stands for itself
-_MARKER = re.compile(r"\s*(?:[-*•‣–·▪]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
+_MARKER = re.compile(r"\A\s*(?:[-*•‣–·▪]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
 _MANY_SHORT_LINES = re.compile(r"(?:(?:^|\n)[^\n]{1,40}(?=\n)){6}")
 _GAP = re.compile(r" {3,}")
 _CELLS = " | "
-_NUMBERING = re.compile(r"^(?:\d+[.)]?)+\s+")
-_NO_TITLE = re.compile(r"(?i)untitled|microsoft word|.*\.(?:docx?|pdf|tex|dvi|indd|odt|qxd)$|\W*$")
+_NUMBERING = re.compile(r"\A(?:\d++[.)]?)++\s++")
+_NO_TITLE = re.compile(r"(?i)\A(?:untitled|microsoft word|.*\.(?:docx?|pdf|tex|dvi|indd|odt|qxd)$|\W*$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,15 +179,17 @@ def _paragraphs(lines: Sequence[str], number: int, layout: Layout) -> None:
     """A line as wide as the page's text goes on in the next one, unless that begins a list item."""
     widths = sorted(len(line) for line in lines if line)
     full = max(_NARROW, 0.75 * widths[len(widths) * 9 // 10]) if widths else 0
-    paragraph, goes_on = "", False
+    paragraph, goes_on = [""], False
     for line in lines:
-        if paragraph and line and goes_on and _CELLS not in line and not _MARKER.match(line):
-            paragraph = paragraph[:-1] + line if _HYPHENATED.search(paragraph + line[0]) else f"{paragraph} {line}"
+        if paragraph[-1] and line and goes_on and _CELLS not in line and not _MARKER.match(line):
+            hyphenated = _HYPHENATED.match(paragraph[-1][-2:] + line[0])
+            paragraph[-1] = paragraph[-1][:-1] if hyphenated else f"{paragraph[-1]} "
+            paragraph.append(line)
         else:
-            _add(paragraph, number, layout)
-            paragraph = line
+            _add("".join(paragraph), number, layout)
+            paragraph = [line]
         goes_on = len(line) >= full and _CELLS not in line
-    _add(paragraph, number, layout)
+    _add("".join(paragraph), number, layout)
 
 
 def _add(paragraph: str, number: int, layout: Layout) -> None:

@@ -14,9 +14,12 @@ from rag.ingest.types import Block, ParsedDocument
 Ruler = Callable[[Sequence[str]], list[list[tuple[int, int]]]]
 """Texts -> the character spans of each one's tokens, in order."""
 
+Finer = Callable[[str, int, int], Iterator[tuple[int, int]]]
+"""A text and a range of it -> spans of smaller pieces there, in order."""
+
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORDS = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
-_LINE = re.compile(r"[^\n]*\S")
+_LINE = re.compile(r"[^\n]+")
 _WORD = re.compile(r"\S+")
 _LONGEST_TOKEN = 20
 _LONGEST_PIECE = 4000
@@ -58,7 +61,7 @@ def _candidates(document: ParsedDocument) -> Iterator[tuple[int, int, int]]:
 
 def _natural(text: str, block: Block) -> Iterator[tuple[int, int]]:
     if block.lines:
-        return (match.span() for match in _LINE.finditer(text, block.start, block.end))
+        return _lines(text, block.start, block.end)
     return ((block.start + s, block.start + e) for s, e in sentences(text[block.start : block.end]))
 
 
@@ -100,21 +103,32 @@ def _virtual_ends(text: str, start: int, end: int) -> list[int]:
     return ends
 
 
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Lines with anything in them, without the space behind them."""
+    for line in _LINE.finditer(text, start, end):
+        if kept := line[0].rstrip():
+            yield line.start(), line.start() + len(kept)
+
+
+def _words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    return (word.span() for word in _WORD.finditer(text, start, end))
+
+
 def _fitting(
     text: str,
     start: int,
     end: int,
     ends: Sequence[int],
     limit: int,
-    finer: Sequence[re.Pattern[str]] = (_LINE, _WORD),
+    finer: Sequence[Finer] = (_lines, _words),
 ) -> Iterator[tuple[int, int, int]]:
     """(start, end, tokens) of the whole if it fits, else of its lines, their words, or groups of tokens."""
     first, last = bisect_right(ends, start), bisect_right(ends, end)
     if last - first <= limit:
         yield start, end, max(1, last - first)
     elif finer:
-        for match in finer[0].finditer(text, start, end):
-            yield from _fitting(text, *match.span(), ends, limit, finer[1:])
+        for first_char, last_char in finer[0](text, start, end):
+            yield from _fitting(text, first_char, last_char, ends, limit, finer[1:])
     else:
         inner = sorted({*ends[first + limit // 4 - 1 : last : limit // 4], end})
         for stop in inner:

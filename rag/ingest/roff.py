@@ -15,16 +15,17 @@ _NAMED = {
 _ESCAPE = re.compile(
     r"""\\(?:
       "[^\n]*                                  # a comment
-    | f(?:\(..|\[[^\]]*\]|.)                   # a font
-    | s[-+]?(?:\(\d\d|\[[^\]]*\]|\d{1,2}|'[^']*')   # a size
-    | [mMFYVn][-+]?(?:\(..|\[[^\]]*\]|.)       # a colour, a register
-    | [hvwloLDbXZRSAB]'[^']*'                  # a movement or a drawing
-    | \*(?:\(|\[)?(?P<string>(?<=\()..|(?<=\[)[^\]]*|.)\]?
+    | f(?:\(..|\[[^\]]{0,200}\]|.)                   # a font
+    | s[-+]?(?:\(\d\d|\[[^\]]{0,200}\]|\d{1,2}|'[^']{0,200}')   # a size
+    | [mMFYVn][-+]?(?:\(..|\[[^\]]{0,200}\]|.)       # a colour, a register
+    | [hvwloLDbXZRSAB]'[^']{0,200}'                  # a movement or a drawing
+    | \*(?:\(|\[)?(?P<string>(?<=\()..|(?<=\[)[^\]]{0,200}|.)\]?
     | N'(?P<code>\d{1,7})'
-    | \((?P<two>..) | \[(?P<long>[^\]]*)\] | (?P<one>.)
+    | \((?P<two>..) | \[(?P<long>[^\]]{0,200})\] | (?P<one>.)
     )""",
     re.VERBOSE,
 )
+_CODE_POINT = re.compile("u[0-9A-F]{4,6}")
 _ONE = {"-": "-", "e": "\\", "\\": "\\", "~": " ", " ": " ", "0": " ", "'": "'", "`": "`", ".": ".", "t": " "}
 _ARGUMENT = re.compile(r'"((?:[^"]|"")*)(?:"|$)|((?:\\.|[^\s\\]|\\$)+)')
 
@@ -44,7 +45,7 @@ def _character(match: re.Match[str]) -> str:
         return chr(int(code)) if 31 < int(code) < 0x110000 else ""
     name = match["two"] or match["long"] or match["string"]
     if name is not None:
-        if re.fullmatch(r"u[0-9A-F]{4,6}", name) and int(name[1:], 16) < 0x110000:
+        if _CODE_POINT.fullmatch(name) and int(name[1:], 16) < 0x110000:
             return chr(int(name[1:], 16))
         return _NAMED.get(name, "")
     return _ONE.get(match["one"] or "", "")

@@ -14,24 +14,25 @@ from rag.ingest.layout import Layout
 from rag.ingest.stretches import texts
 from rag.ingest.types import Note, ParsedDocument
 
-_RULE = re.compile(r"([!-/:-@[-`{-~])\1{2,} *$")
-_DIRECTIVE = re.compile(r"\.\. +(?:\|[^|]+\| +)?(?P<name>[\w:+.-]+):: *(?P<rest>.*)$")
-_FOOTNOTE = re.compile(r"\.\. +(?P<mark>\[[^\]]+\]) +(?P<rest>.*)$")
-_OPTION = re.compile(r" +:[\w-]+:")
-_ROWS = re.compile(r" *(?:\+[-=+]{3,}|={2,} +=[= ]+|[-*+•] |\(?(?:\d{1,3}|[a-z#])[.)] |:[\w ]+:|\| )")
+_RULE = re.compile(r"\A([!-/:-@[-`{-~])\1{2,} *$")
+_DIRECTIVE = re.compile(r"\A\.\. +(?:\|[^|]+\| +)?(?P<name>[\w:+.-]+):: *(?P<rest>.*)")
+_FOOTNOTE = re.compile(r"\A\.\. +(?P<mark>\[[^\]]+\]) +(?P<rest>.*)")
+_OPTION = re.compile(r"\A +:[\w-]+:")
+_ROWS = re.compile(r"\A *(?:\+[-=+]{3,}|={2,} +=[= ]+|[-*+•] |\(?(?:\d{1,3}|[a-z#])[.)] |:[\w ]+:|\| )")
 _LISTINGS = frozenset(
     {"code", "code-block", "sourcecode", "parsed-literal", "math", "testcode", "doctest", "csv-table"}
 )
 _WITHOUT_TEXT = frozenset(
     {"image", "figure", "include", "literalinclude", "raw", "contents", "toctree", "index", "highlight", "meta"}
 )
+_TEXT = r"[^`<\s]++(?:\s++[^`<\s]++)*+"
 _MARKUP = tuple(
     (re.compile(pattern), by)
     for pattern, by in (
-        (r":[\w:+.-]+:`~?!?([^`<]*?)(?:\s*<[^`>]*>)?`", r"\1"),
+        (rf":[\w:+.-]{{1,60}}:`~?!?({_TEXT}|)\s*+(?:<[^`>]*+>)?`", r"\1"),
         (r"``([^`]+)``", r"\1"),
-        (r"`([^`<]+?)(?:\s*<[^`>]*>)?`_{0,2}", r"\1"),
-        (r"(?<!\w)([A-Za-z][\w.+-]*?)__?(?!\w)", r"\1"),
+        (rf"`({_TEXT})\s*+(?:<[^`>]*+>)?`_{{0,2}}", r"\1"),
+        (r"(?<!\w)([A-Za-z][\w.+-]*?)(?:__?(?!\w)|(?![\w.+-]))", r"\1"),  # or a word without, as a whole
         (r"\*\*([^*\n]+)\*\*", r"\1"),
         (r"(?<![\w*])\*([^*\s](?:[^*\n]*[^*\s])?)\*(?![\w*])", r"\1"),
     )

@@ -1,4 +1,4 @@
-"""A parsing process seen from outside: ask it, wait so long and no longer, kill it when it does not answer.
+"""A parsing process seen from outside: ask it, give it so much of the processor's time, kill it when it does not answer.
 
 It is a fresh interpreter rather than a fork, so that it starts small, runs no part of the user's script
 again, and can be bounded in memory.
@@ -7,7 +7,6 @@ again, and can be bounded in memory.
 from __future__ import annotations
 
 import json
-import math
 import os
 import select
 import signal
@@ -23,6 +22,9 @@ from rag.ingest.types import Limits, ReadError
 
 _START = "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); from rag.ingest.worker import main; main()"
 _STARTING_S = 30.0
+_PATIENCE = 20
+"""How many times its time a process may take by the clock: on a busy machine it gets little of the processor at once.
+One that takes longer waits for something, such as a disk that does not answer."""
 _FRAME_BYTES = 1 << 28
 """No honest frame is so long: a record of the largest size, every character of it as an escape."""
 
@@ -47,18 +49,18 @@ class Worker:
         """The frames of an answer, as `rag.ingest.worker` gives them, each asked for as it is needed.
 
         Args:
-            seconds: how long to wait for all of them together; what the caller does in between does not count. Each page
-                that is read as a picture adds to it, as the limits say.
+            seconds: of the processor's time for all of them together. Each page that is read as a picture adds to it, as
+                the limits say. By the clock they may take 20 times as long; what the caller does in between does not count.
         Raises:
             ReadError: no answer in time, out of memory, or the process died.
         """
         complete = False
         try:
-            self._send({**request, "seconds": math.ceil(seconds)})
+            self._send({**request, "seconds": seconds})
             waited, pages = 0.0, 0
             while not complete:
                 start = time.monotonic()
-                frame: dict[str, Any] = json.loads(self._line(seconds, "parsed", waited=waited))
+                frame: dict[str, Any] = json.loads(self._line(seconds, waited=waited))
                 waited += time.monotonic() - start
                 if frame.get("page"):
                     pages += 1
@@ -85,19 +87,19 @@ class Worker:
         stdin = self._process.stdin
         assert stdin is not None
         if not self._started:
-            self._line(_STARTING_S, "started")
+            self._line(_STARTING_S)
             self._started = True
         try:
             stdin.write(json.dumps(request).encode() + b"\n")
             stdin.flush()
         except BrokenPipeError:
-            raise self._died() from None
+            raise self._died(0) from None
 
-    def _line(self, seconds: float, done: str, *, waited: float = 0.0) -> bytes:
-        """The next line that the process writes."""
+    def _line(self, seconds: float, *, waited: float = 0.0) -> bytes:
+        """The next line that the process writes, which has so much of the processor's time, and has waited so long."""
         stdout = self._process.stdout
         assert stdout is not None
-        deadline = time.monotonic() + seconds - waited
+        deadline = time.monotonic() + _PATIENCE * seconds - waited
         waiting = select.poll()
         waiting.register(stdout, select.POLLIN | select.POLLHUP)
         searched = 0
@@ -107,17 +109,21 @@ class Worker:
                 raise ReadError(f"the parser sent more than {_FRAME_BYTES:,} bytes at once")
             left = deadline - time.monotonic()
             if left <= 0 or not waiting.poll(left * 1000):
-                raise ReadError(f"not {done} within {seconds:g} s")
+                raise ReadError(f"no answer from its parser within {_PATIENCE * seconds:g} s; is its disk there?")
             piece = os.read(stdout.fileno(), 1 << 20)
             if not piece:
-                raise self._died()
+                raise self._died(seconds)
             self._unread += piece
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
         return line
 
-    def _died(self) -> ReadError:
+    def _died(self, seconds: float) -> ReadError:
         code = self._process.wait()
+        if code == -signal.SIGPROF:
+            return ReadError(
+                f"not parsed within {seconds:g} s of the processor's time; split it, if it is what it should be"
+            )
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return ReadError(f"the parser died on it ({how})")
 

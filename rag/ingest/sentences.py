@@ -12,7 +12,7 @@ _CANDIDATE = re.compile(
     r"""|\n(?=[^\S\n]*(?:[-*•‣–·▪+]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s)"""  # a list item
 )
 _WORD_BEFORE = re.compile(r"(?:^|[\s(\[\"'“‘])([\w.]{1,12})$")
-_NEXT = re.compile(r"\s+[\"'“‘(\[]*(\S)")
+_NEXT = re.compile(r"(?<!\s)\s+[\"'“‘(\[]*(\S)")
 _NEVER_LAST = frozenset(
     {
         "mr",

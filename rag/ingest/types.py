@@ -15,8 +15,8 @@ class Limits:
     """What one source file may cost. A file over a limit is an IngestError, never a dead process.
 
     `file_bytes`: of a file that is read at once. `corpus_bytes`: of a corpus file, unpacked;
-    corpora are streamed, so this is not memory. `record_bytes`: of one JSONL line. `seconds`: wall clock of
-    waiting for the parser of one file, and one more for each megabyte of it. `memory_bytes`: address space of the
+    corpora are streamed, so this is not memory. `record_bytes`: of one JSONL line. `seconds`: of the processor's
+    time for one file, and one more for each megabyte of it. `memory_bytes`: address space of the
     process that parses. `unpacked_ratio`: bytes that may come of one byte of a packed file of more than a few.
     A corpus has `seconds` between one document and the next. `ocr_pages`: of a file, that are read as pictures.
     `ocr_seconds`: that each of those adds.

@@ -70,11 +70,12 @@ def main() -> None:
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Each request: `path`, `name`, `layout`, `parser` (a key of `MODULES`), `limits`, `ocr` and whole `seconds`."""
+    """Each request: `path`, `name`, `layout`, `parser` (a key of `MODULES`), `limits`, `ocr` and `seconds`
+    of the processor's time."""
     for line in requests:
         request = json.loads(line)
-        # The asking process kills sooner; this is for when it is gone. Waiting for it takes none of this time.
-        signal.setitimer(signal.ITIMER_PROF, request["seconds"] + 5)
+        # The processor's time, which neither waiting nor a busy machine takes. At its end the system ends this process.
+        signal.setitimer(signal.ITIMER_PROF, request["seconds"])
         for frame in _frames(request, partial(_page_begins, request, answers)):
             _send(frame, answers)
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -86,8 +87,9 @@ def _send(frame: str, answers: TextIO) -> None:
 
 
 def _page_begins(request: Mapping[str, Any], answers: TextIO) -> None:
-    """Tell the other side, which gives time for it, and give as much here."""
-    signal.setitimer(signal.ITIMER_PROF, request["seconds"] + request["limits"]["ocr_seconds"] + 5)
+    """Give time for it, and tell the other side, which waits longer then."""
+    left, _ = signal.getitimer(signal.ITIMER_PROF)
+    signal.setitimer(signal.ITIMER_PROF, left + request["limits"]["ocr_seconds"])
     _send(json.dumps({"page": True}), answers)
 
 

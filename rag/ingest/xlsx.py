@@ -24,7 +24,8 @@ _COLUMN = re.compile(r"[A-Z]{1,3}")
 _ROWS = 50
 """Rows of a block."""
 _DATES = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})  # built-in formats
-_NOT_DATE = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|General', re.IGNORECASE)
+_DATE_LETTERS = re.compile("[ymdhs]", re.IGNORECASE)
+_NOT_DATE = re.compile(r'"[^"]*"|\\.|\[[^\[\]]*\]|General', re.IGNORECASE)
 
 
 def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
@@ -161,5 +162,5 @@ def _date_styles(styles: Element) -> frozenset[int]:
     return frozenset(
         place
         for place, number in enumerate(numbers)
-        if (number.isdecimal() and int(number) in _DATES) or re.search("[ymdhs]", custom.get(number, ""), re.IGNORECASE)
+        if (number.isdecimal() and int(number) in _DATES) or _DATE_LETTERS.search(custom.get(number, ""))
     )
