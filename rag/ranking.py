@@ -1,5 +1,5 @@
 """Order, cuts and groups of hits, by their short name."""
 
-from rag.core.ranking import by_qid, in_this_order, ranked, ranked_before, require_k, split_at
+from rag.core.ranking import by_qid, completed, in_this_order, ranked, ranked_before, require_k, split_at
 
-__all__ = ["by_qid", "in_this_order", "ranked", "ranked_before", "require_k", "split_at"]
+__all__ = ["by_qid", "completed", "in_this_order", "ranked", "ranked_before", "require_k", "split_at"]

@@ -8,9 +8,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from rag.core.filters import Filter, WhereData, both, newest_of, scope_of
 from rag.core.ranking import ranked, require_k
-from rag.core.types import Outcome, Query, Ranking, ScoredDocument, ScorePart
+from rag.core.types import Outcome, Population, Query, Ranking, ScoredDocument, ScorePart
 from rag.core.versions import VersionsData
 from rag.core.words import first_of
 from retrievers.by_filter import by_filter
@@ -75,6 +77,23 @@ class BM25Retriever:
         results = [ranking for ranking in rankings if ranking is not None]
         _warn([(queries[i].qid, kind) for i, kind in sorted(kinds.items())], len(results))
         return results
+
+    def scores(self, queries: Sequence[Query], doc_ids: Sequence[Sequence[str]]) -> list[list[float | None]]:
+        """For each query the BM25 scores of its documents, in order; of one without a term of it too.
+
+        Raises:
+            KeyError: a document is of another index.
+        """
+        leg, found = lexical(self._index), list[list[float | None]]()
+        for query, ids in zip(queries, doc_ids, strict=True):
+            rows, where = np.array(self._index.documents.rows_many(ids), dtype=np.int64), both(self._where, query.where)
+            found.append(leg.scores(self._terms(query), rows, where=where).tolist() if ids else [])
+        return found
+
+    def populations(self, queries: Sequence[Query]) -> list[Population | None]:
+        """For each query what its scores come to over all documents that whoever asks may read; None on a server."""
+        leg = lexical(self._index)
+        return [leg.population(self._terms(query), where=both(self._where, query.where)) for query in queries]
 
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
         """For each hit what each term of the query adds to its score. By bm25l and bm25+ terms that it lacks add too.

@@ -11,16 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.contents import beside, with_contents
-from rag.core.filters import WhereData, newest_of
+from rag.core.filters import WhereData, both, newest_of
 from rag.core.ranking import ranked, require_k
-from rag.core.types import OK, Outcome, Query, QueryPart, Ranking, ScoredDocument, ScorePart, Usage
+from rag.core.types import OK, Outcome, Population, Query, QueryPart, Ranking, ScoredDocument, ScorePart, Usage
 from rag.core.versions import VersionsData
 from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index
+from retrievers.language_fit import LanguageFit
 from retrievers.legs.dense.search import dense
 from retrievers.legs.protocol import leg_reads
+from retrievers.stores.kept import Kept
 
 logger = logging.getLogger(__name__)
+
+_KEPT_BYTES = 1 << 20
+"""Of the vectors of questions that were asked last."""
 
 _EMPTY = Outcome(kind="empty", detail="the query has no text to encode")
 
@@ -42,6 +47,8 @@ class DenseRetriever:
 
     def __init__(self, *, index: Index, where: WhereData | None = None, versions: VersionsData = "all") -> None:
         self._index, self._where = index, newest_of(versions, where)
+        self._fit = LanguageFit(index, self.leg, by="retrieve.dense")
+        self._kept = Kept[NDArray[np.float32]](_KEPT_BYTES, lambda vector: vector.nbytes)
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order, at most `k` hits; scores are inner products and may be negative.
@@ -72,6 +79,34 @@ class DenseRetriever:
             for query, query_parts, query_hits in zip(queries, parts, hits, strict=True)
         ]
 
+    def scores(self, queries: Sequence[Query], doc_ids: Sequence[Sequence[str]]) -> list[list[float | None]]:
+        """For each query the inner products with its documents, in order; None where a query has no text to encode.
+
+        Raises:
+            KeyError: a document is of another index.
+        """
+        parts, leg = [self._parts(query) for query in queries], dense(self._index)
+        found = list[list[float | None]]()
+        for query, own, vector, ids in zip(queries, parts, self._vectors(parts), doc_ids, strict=True):
+            if not (own and ids):
+                found.append([None] * len(ids))
+                continue
+            rows, where = np.array(self._index.documents.rows_many(ids)), both(self._where, query.where)
+            found.append(leg.scores(vector, rows, where=where).tolist())
+        return found
+
+    def populations(self, queries: Sequence[Query]) -> list[Population | None]:
+        """For each query what inner products come to over all documents that whoever asks may read.
+
+        None where the query has no text to encode, or the index cannot tell.
+        """
+        parts, leg = [self._parts(query) for query in queries], dense(self._index)
+        found = list[Population | None]()
+        for query, own, vector in zip(queries, parts, self._vectors(parts), strict=True):
+            where = both(self._where, query.where)
+            found.append(self._fit.told(leg.population(vector, where=where), where) if own else None)
+        return found
+
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
         """For each hit the inner product with each text that the query averages. A query of one text is one part.
 
@@ -83,7 +118,7 @@ class DenseRetriever:
         if not hits or not (averaged := self._parts(query)):
             return [[] for _ in hits]
         total = sum(abs(part.weight) for part in averaged)
-        alone = self._vectors([[replace(part, weight=1.0)] for part in averaged])
+        alone = self._vectors([(replace(part, weight=1.0),) for part in averaged])
         kept = dense(self._index).vectors(np.array([self._index.documents.row(hit.doc_id) for hit in hits]))
         shares = [part.weight / total for part in averaged]
         parts = [
@@ -100,10 +135,14 @@ class DenseRetriever:
         ]
         return [sorted(of_hit, key=lambda part: -part.score) for of_hit in parts]
 
-    def _vectors(self, parts: Sequence[Sequence[QueryPart]]) -> NDArray[np.float32]:
-        """float32 [n_queries, dim]; each text is encoded once per role, all of a role in one batch."""
+    def _vectors(self, parts: Sequence[tuple[QueryPart, ...]]) -> NDArray[np.float32]:
+        """float32 [n_queries, dim]. The last ones are kept: what was searched with is scored with next."""
         if not any(parts):
             return np.zeros((len(parts), 0), dtype=np.float32)
+        return np.array(self._kept.many(parts, lambda places: list(self._means([parts[place] for place in places]))))
+
+    def _means(self, parts: Sequence[Sequence[QueryPart]]) -> NDArray[np.float32]:
+        """float32 [n_queries, dim]; each text is encoded once per role, all of a role in one batch."""
         encoder = dense(self._index).encoder
         encoded: dict[tuple[str, str], NDArray[np.float32]] = {}
         for role in ("query", "document"):

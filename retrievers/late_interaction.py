@@ -6,14 +6,22 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rag.core.arguments import require_positive
 from rag.core.filters import WhereData, both, newest_of
 from rag.core.ranking import require_k
-from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, ScorePart, Usage
+from rag.core.types import OK, Outcome, Population, Query, Ranking, ScoredDocument, ScorePart, Usage
 from rag.core.versions import VersionsData
 from retrievers.best_documents import best_documents
 from retrievers.index.protocol import Index
+from retrievers.language_fit import LanguageFit
 from retrievers.legs.late_interaction.search import late_interaction
+from retrievers.stores.kept import Kept
+
+_KEPT_BYTES = 4 << 20
+"""Of the tokens of questions that were asked last."""
 
 _BLANK = Outcome(kind="empty", detail="the query has no tokens")
 
@@ -50,6 +58,8 @@ class LateInteractionRetriever:
         require_positive("retrieve.late_interaction", probes=probes, rescored=rescored)
         self.probes, self.rescored = probes, rescored
         self._index, self._where = index, newest_of(versions, where)
+        self._fit = LanguageFit(index, self.leg, by="retrieve.late_interaction")
+        self._kept = Kept[NDArray[np.float32]](_KEPT_BYTES, lambda tokens: tokens.nbytes)
 
     def warm_up(self) -> None:
         """Open the leg and load the model now instead of at the first call."""
@@ -61,12 +71,11 @@ class LateInteractionRetriever:
         if not queries:
             return []
         started = perf_counter()
-        leg = late_interaction(self._index)
-        read = leg.read([query.text for query in queries])
+        leg, read = late_interaction(self._index), self._read(queries)
         hits: list[tuple[ScoredDocument, ...]] = []
-        for place, query in enumerate(queries):
+        for query, tokens in zip(queries, read, strict=True):
             where = both(self._where, query.where)
-            found = leg.search(read.row(place), k=k, probes=self.probes, rescored=self.rescored, where=where)
+            found = leg.search(tokens, k=k, probes=self.probes, rescored=self.rescored, where=where)
             hits.append(best_documents(self._index, *found, k=k))
         usage = Usage(seconds=(perf_counter() - started) / len(queries))
         return [
@@ -74,11 +83,39 @@ class LateInteractionRetriever:
                 query=query,
                 hits=found,
                 source="late_interaction",
-                outcome=OK if len(read.row(place)) else _BLANK,
+                outcome=OK if len(tokens) else _BLANK,
                 usage=usage,
             )
-            for place, (query, found) in enumerate(zip(queries, hits, strict=True))
+            for query, tokens, found in zip(queries, read, hits, strict=True)
         ]
+
+    def scores(self, queries: Sequence[Query], doc_ids: Sequence[Sequence[str]]) -> list[list[float | None]]:
+        """For each query the scores of its documents by all their tokens, in order; 0 for one without a token.
+
+        Raises:
+            KeyError: a document is of another index.
+        """
+        leg = late_interaction(self._index)
+        rows = [np.array(self._index.documents.rows_many(ids), dtype=np.int64) for ids in doc_ids]
+        return [leg.scores(tokens, own).tolist() for tokens, own in zip(self._read(queries), rows, strict=True)]
+
+    def populations(self, queries: Sequence[Query]) -> list[Population | None]:
+        """For each query what its scores come to over all documents that whoever asks may read, told by 1,000 of them."""
+        leg, found = late_interaction(self._index), list[Population | None]()
+        for query, tokens in zip(queries, self._read(queries), strict=True):
+            where = both(self._where, query.where)
+            found.append(self._fit.told(leg.population(tokens, where=where), where))
+        return found
+
+    def _read(self, queries: Sequence[Query]) -> list[NDArray[np.float32]]:
+        """float32 [tokens, dim] of each query. Those of the last ones are kept: what was searched with is scored with next."""
+        texts, leg = [query.text for query in queries], late_interaction(self._index)
+
+        def read(places: list[int]) -> list[NDArray[np.float32]]:
+            made = leg.read([texts[place] for place in places])
+            return [made.row(number) for number in range(len(places))]
+
+        return self._kept.many(texts, read)
 
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
         """For each hit the token of the document that is nearest to each token of the query, the nearest first.

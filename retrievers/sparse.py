@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import ClassVar, get_args
 
+import numpy as np
+
 from rag.core.arguments import require_one_of
 from rag.core.filters import WhereData, both, newest_of
 from rag.core.ranking import require_k
-from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, ScorePart, Usage
+from rag.core.types import OK, Outcome, Population, Query, Ranking, ScoredDocument, ScorePart, Usage
 from rag.core.versions import VersionsData
 from retrievers.best_documents import best_documents
 from retrievers.index.protocol import Index
+from retrievers.language_fit import LanguageFit
 from retrievers.legs.sparse.search import QueryBy, sparse
+from retrievers.stores.kept import Kept
+
+_KEPT = 100_000
+"""Terms of the questions that were asked last."""
 
 _BLANK = Outcome(kind="empty", detail="the query has no terms")
 
@@ -41,6 +48,8 @@ class SparseRetriever:
     ) -> None:
         require_one_of("retrieve.sparse", get_args(QueryBy), query=query)
         self.query, self._index, self._where = query, index, newest_of(versions, where)
+        self._fit = LanguageFit(index, self.leg, by="retrieve.sparse")
+        self._kept = Kept[dict[int, float]](_KEPT, len)
 
     def warm_up(self) -> None:
         """Open the leg and load the model now instead of at the first call."""
@@ -52,8 +61,7 @@ class SparseRetriever:
         if not queries:
             return []
         started = perf_counter()
-        leg = sparse(self._index)
-        weighed = leg.weigh([query.text for query in queries], by=self.query)
+        leg, weighed = sparse(self._index), self._weighed(queries)
         hits = []
         for query, terms in zip(queries, weighed, strict=True):
             found = leg.search(terms, k=k, where=both(self._where, query.where))
@@ -63,6 +71,31 @@ class SparseRetriever:
             Ranking(query=query, hits=found, source="sparse", outcome=OK if terms else _BLANK, usage=usage)
             for query, terms, found in zip(queries, weighed, hits, strict=True)
         ]
+
+    def scores(self, queries: Sequence[Query], doc_ids: Sequence[Sequence[str]]) -> list[list[float | None]]:
+        """For each query the scores of its documents, in order; 0 for one that shares no term.
+
+        Raises:
+            KeyError: a document is of another index.
+        """
+        leg = sparse(self._index)
+        return [
+            leg.scores(terms, np.array(self._index.documents.rows_many(ids), dtype=np.int64)).tolist()
+            for terms, ids in zip(self._weighed(queries), doc_ids, strict=True)
+        ]
+
+    def populations(self, queries: Sequence[Query]) -> list[Population | None]:
+        """For each query what its scores come to over all documents that whoever asks may read; None on a server."""
+        leg, found = sparse(self._index), list[Population | None]()
+        for query, terms in zip(queries, self._weighed(queries), strict=True):
+            where = both(self._where, query.where)
+            found.append(self._fit.told(leg.population(terms, where=where), where))
+        return found
+
+    def _weighed(self, queries: Sequence[Query]) -> list[dict[int, float]]:
+        """The terms of queries. Those of the last ones are kept: what was searched with is scored with next."""
+        texts, leg = [query.text for query in queries], sparse(self._index)
+        return self._kept.many(texts, lambda places: leg.weigh([texts[place] for place in places], by=self.query))
 
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
         """For each hit what each shared term adds to its score: the query's weight times the document's.

@@ -20,6 +20,7 @@ from rag.core.types import (
     Completion,
     Context,
     Document,
+    Population,
     Prompt,
     Query,
     Ranking,
@@ -50,6 +51,25 @@ class Retriever(Protocol):
     """One ranking per query, in input order, at most `k` hits each."""
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]: ...
+
+
+@runtime_checkable
+class ScoresDocuments(Protocol):
+    """A retriever that can score any document of its index, whether or not it finds it."""
+
+    def scores(self, queries: Sequence[Query], doc_ids: Sequence[Sequence[str]]) -> list[list[float | None]]:
+        """For each query the scores of its documents, in order, as `retrieve` gives them. None for one that cannot be had.
+
+        Args:
+            doc_ids: of each query; those of hits that whoever asks was given.
+        Raises:
+            KeyError: a document is of another index.
+        """
+        ...
+
+    def populations(self, queries: Sequence[Query]) -> list[Population | None]:
+        """For each query what its scores come to over all documents that whoever asks may read. None where that is not known."""
+        ...
 
 
 class Fuser(Protocol):
@@ -204,6 +224,16 @@ class CanStreamTogether(CanStream, Protocol):
 
 
 @runtime_checkable
+class JoinsCalls(Protocol):
+    """An LLM that works on the calls of several threads in one batch: many calls cost no more than one of many prompts."""
+
+    @property
+    def joins_calls(self) -> bool:
+        """Whether this instance does. Asks nobody and loads nothing."""
+        ...
+
+
+@runtime_checkable
 class CanScore(Protocol):
     """An LLM that says how likely given continuations are."""
 
@@ -331,6 +361,16 @@ class ExplainsHits(Protocol):
         Raises:
             KeyError: a hit is of another index.
         """
+        ...
+
+
+@runtime_checkable
+class WantsScores(Protocol):
+    """A fuser that may want its lists completed before it fuses them (`rag.ranking.completed`)."""
+
+    @property
+    def wants_scores(self) -> bool:
+        """Whether it does. A graph then completes them, and refuses lists that no retriever gives it directly."""
         ...
 
 

@@ -1,9 +1,11 @@
-"""Order, cuts and groups of hits: the only place that decides ties."""
+"""Order, cuts and groups of hits, and lists completed for a fusion: the only place that decides ties."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from rag.core.protocols import ScoresDocuments
 from rag.core.types import Document, Ranking, ScoredDocument
 
 
@@ -43,6 +45,31 @@ def by_qid(rankings: Iterable[Ranking]) -> dict[str, list[Ranking]]:
     for ranking in rankings:
         groups.setdefault(ranking.query.qid, []).append(ranking)
     return groups
+
+
+def completed(rankings: Sequence[Ranking], scorers: Mapping[str, ScoresDocuments]) -> list[Ranking]:
+    """The same lists, each with the true scores of what the other lists of its qid found, and its population.
+
+    So a fusion has to invent no score for a document that a list did not return.
+
+    Args:
+        scorers: source -> the retriever that made its lists. Lists of other sources stay as they are.
+    """
+    found = {
+        qid: dict.fromkeys(doc_id for ranking in group for doc_id in ranking.doc_ids)
+        for qid, group in by_qid(rankings).items()
+    }
+    whole = list(rankings)
+    for source, scorer in scorers.items():
+        places = [place for place, ranking in enumerate(rankings) if ranking.source == source]
+        lists = [rankings[place] for place in places]
+        queries = [ranking.query for ranking in lists]
+        missing = [[i for i in found[each.qid] if i not in own] for each in lists for own in [{*each.doc_ids}]]
+        populations, scores = scorer.populations(queries), scorer.scores(queries, missing)
+        for place, doc_ids, population, given in zip(places, missing, populations, scores, strict=True):
+            known = {i: score for i, score in zip(doc_ids, given, strict=True) if score is not None}
+            whole[place] = replace(rankings[place], population=population, other_scores=known)
+    return whole
 
 
 def require_k(k: int, *, by: str) -> None:

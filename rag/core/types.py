@@ -206,14 +206,35 @@ class ScoredDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """What a query's scores come to over all documents of an index that whoever asks may read, found or not.
+
+    A filter of the query does not change it. `n`: documents. `mean` and `deviation`: of their scores, where a document
+    without a word of the question has what its leg gives such documents, most often 0. `fit`: the part of them, 0 to 1,
+    that is in a language which the leg's model was made for; 1 where nothing is known of that.
+    """
+
+    n: int
+    mean: float
+    deviation: float
+    fit: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Hits of one query in rank order. `source` is the node that made it. Iterates and indexes like its hits."""
+    """Hits of one query in rank order. `source` is the node that made it. Iterates and indexes like its hits.
+
+    `population` and `other_scores` are there once the list is completed for a fusion (`rag.ranking.completed`):
+    `other_scores` has the true scores, by doc_id, of documents that are no hits of this list and are hits of another.
+    """
 
     query: Query
     hits: tuple[ScoredDocument, ...] = ()
     source: str = ""
     outcome: Outcome = OK
     usage: Usage = NO_USAGE
+    population: Population | None = None
+    other_scores: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def qid(self) -> str:

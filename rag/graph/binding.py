@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+
 from rag.core.node import BoundNode
-from rag.core.protocols import LeavesOut
+from rag.core.protocols import Fuser, LeavesOut, ScoresDocuments, WantsScores
+from rag.core.ranking import completed
+from rag.core.types import Ranking
 from rag.graph.checked import Checked, Made
 from rag.graph.inner import RANKINGS
 from rag.graph.kinds import STAGES
@@ -21,9 +27,19 @@ def bound_nodes(checked: Checked, *, prefix: str = "") -> tuple[BoundNode, ...]:
                 source if source == QUERY else f"{prefix}{source}" for source in checked.body.nodes[name].inputs
             ),
             k=checked.body.nodes[name].k,
+            scorers=_scorers(checked, name),
         )
         for name in checked.order
     )
+
+
+def _scorers(checked: Checked, name: str) -> Mapping[str, ScoresDocuments]:
+    """By what the lists of a node are completed, by source; none for a node that does not want it."""
+    part = checked.made[name].part
+    if not (isinstance(part, WantsScores) and part.wants_scores):
+        return MappingProxyType({})
+    feeders = {source: checked.made[source].part for source in checked.body.nodes[name].inputs}
+    return {source: feeder for source, feeder in feeders.items() if isinstance(feeder, ScoresDocuments)}
 
 
 def lone_node(facts: Made, *, name: str) -> BoundNode:
@@ -32,7 +48,15 @@ def lone_node(facts: Made, *, name: str) -> BoundNode:
     return _bound(facts, name=name, source=name, inputs=inputs, k=None)
 
 
-def _bound(facts: Made, *, name: str, source: str, inputs: tuple[str, ...], k: int | None) -> BoundNode:
+def _bound(
+    facts: Made,
+    *,
+    name: str,
+    source: str,
+    inputs: tuple[str, ...],
+    k: int | None,
+    scorers: Mapping[str, ScoresDocuments] = MappingProxyType({}),
+) -> BoundNode:
     stage = facts.use.partition(".")[0]
     kind = STAGES[stage]
     return BoundNode(
@@ -41,9 +65,16 @@ def _bound(facts: Made, *, name: str, source: str, inputs: tuple[str, ...], k: i
         use=facts.use,
         stage=stage,
         inputs=inputs,
-        work=getattr(facts.part, kind.method),
+        work=partial(_fuse_completed, facts.part, scorers) if scorers else getattr(facts.part, kind.method),
         gathers=kind.gathers,
         k=k,
         runs_inner=facts.runs_inner,
         leaves_out=facts.part.leaves_out if isinstance(facts.part, LeavesOut) else (),
+        scorers=scorers,
     )
+
+
+def _fuse_completed(
+    fuser: Fuser, scorers: Mapping[str, ScoresDocuments], rankings: Sequence[Ranking], *, k: int
+) -> list[Ranking]:
+    return fuser.fuse(completed(rankings, scorers), k=k)

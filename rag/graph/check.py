@@ -15,6 +15,7 @@ from typing import Any
 
 from rag.core.connecting import without_connections
 from rag.core.errors import MissingModel, SpecError, did_you_mean
+from rag.core.powers import POWERS
 from rag.core.protocols import (
     CapsTokens,
     ChecksSources,
@@ -24,6 +25,7 @@ from rag.core.protocols import (
     NeedsPowers,
     SearchesLeg,
     StandsInAFile,
+    WantsScores,
 )
 from rag.core.yaml_source import Place
 from rag.graph.binding import bound_nodes, lone_node
@@ -339,6 +341,22 @@ def _check_sources(checked: Checked) -> None:
                 part.require_sources(checked.body.nodes[name].inputs)
             except ValueError as error:
                 checked.complain(("nodes", name, "with", "weights"), str(error))
+        if isinstance(part, WantsScores) and part.wants_scores:
+            _check_scorers(checked, name)
+
+
+def _check_scorers(checked: Checked, name: str) -> None:
+    """What a fuser wants scores of has to be retrievers that can score any document."""
+    node = checked.body.nodes[name]
+    for source in node.inputs:
+        feeder = checked.classes.get(source)
+        if isinstance(feeder, type) and not POWERS["score documents"].kept_by(feeder):
+            checked.complain(
+                ("nodes", name, "in"),
+                f"{node.use} compares scores over the whole index, and its input '{source}' "
+                f"({checked.body.nodes[source].use}) cannot score documents that it did not give. Take its lists straight "
+                "from retrievers of an index, or another norm, such as norm: z_score",
+            )
 
 
 def _check_budgets(checked: Checked) -> None:

@@ -138,6 +138,7 @@ class Build:
             taken_from = selection.index or before.index
             holdings, more_problems, shared = self._write_documents(new, selection, planned, maker, taken_from)
         records = [record for holding in holdings for record in holding.records]
+        _require_text([*selection.problems, *problems, *more_problems], selection, holdings)
         documents = Documents(new.folder)
         access, no_labels = self._access(documents, settings.reading.access, taken_from)
         notices = (*selection.problems, *problems, *more_problems, *no_labels)
@@ -158,8 +159,7 @@ class Build:
             ),
             ignored=selection.ignored,
         )
-        warn_of_language(settings, legs, report.languages)
-        _require_text(report, selection, holdings)
+        warn_of_language(settings, legs, report.languages, documents.index_texts)
         require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._place.address))
         index = before.index
         if (
@@ -244,14 +244,15 @@ def finished(report: IndexReport, manifest: Manifest, legs: Legs, timings: Timin
     )
 
 
-def _require_text(report: IndexReport, selection: Selection, holdings: Sequence[Holding]) -> None:
+def _require_text(problems: Sequence[Problem], selection: Selection, holdings: Sequence[Holding]) -> None:
     """Refuse an index without text, and sources that add none to one."""
     named = [holding for chosen, holding in zip(selection.chosen, holdings, strict=True) if chosen.named]
-    if report.n_units and (not named or any(record.n_units for holding in named for record in holding.records)):
+    if any(record.n_units for holding in named or holdings for record in holding.records):
         return
     where = ", ".join(f"'{holding.source.root}'" for holding in named) or "no sources"
-    problems = [f"  {problem}" for problem in report.problems[:10]]
-    raise SpecError(f"nothing to index in {where}: no text in any of its files", *problems)
+    raise SpecError(
+        f"nothing to index in {where}: no text in any of its files", *(f"  {problem}" for problem in problems[:10])
+    )
 
 
 def counted(report: IndexReport, counts: Mapping[str, Mapping[str, int]]) -> IndexReport:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from rag.ingest.common_words import seeming_language
 from rag.models.table import PACKAGED
 from retrievers.analyzer_settings import EACH
 from retrievers.index.settings import IndexSettings, leg_kind
@@ -12,14 +14,22 @@ from retrievers.index.settings import IndexSettings, leg_kind
 log = logging.getLogger(__name__)
 
 
-def warn_of_language(settings: IndexSettings, legs: Sequence[str], counts: Mapping[str, int]) -> None:
+_LOOKED_AT = 100
+"""Texts that are looked at for their language, evenly over all."""
+
+
+def warn_of_language(
+    settings: IndexSettings, legs: Sequence[str], counts: Mapping[str, int], texts: Sequence[str]
+) -> None:
     """Say which models of an index were made for other languages than its texts are in.
 
     Args:
-        counts: language -> documents, where somebody looked; the language of most of them counts, else the analyzer's.
+        counts: language -> documents, where somebody looked; the language of most of them counts.
+        texts: what is indexed, by row. Where nobody looked, the language counts that most of some of them seem to be in, and
+            where they show none, the analyzer's.
     """
-    told = max(counts, key=lambda code: counts[code], default="") or settings.analyzer.language
-    if told == EACH:  # nobody looked
+    told = _most(counts) or _most(_seen(texts)) or settings.analyzer.language
+    if told == EACH:
         return
     foreign = [
         f"{name} ({leg}, for {', '.join(known.languages)})"
@@ -29,9 +39,18 @@ def warn_of_language(settings: IndexSettings, legs: Sequence[str], counts: Mappi
     ]
     if foreign:
         log.warning(
-            "the texts are in '%s', and these models were made for other languages: %s. Over Polish and Chinese, fusions with "
-            "them found less than BM25 alone. Name a multilingual encoder, search by --graph bm25, or let rag weigh say what "
-            "each list is worth",
+            "the texts are in '%s', and these models were made for other languages: %s. In hybrid searches vectors count for "
+            "the part of the texts that their model was made for, here next to nothing. Name a multilingual encoder, or let "
+            "rag weigh say what each list is worth",
             told,
             "; ".join(foreign),
         )
+
+
+def _most(counts: Mapping[str, int]) -> str:
+    return max(counts, key=lambda code: counts[code], default="")
+
+
+def _seen(texts: Sequence[str]) -> Counter[str]:
+    step = max(1, len(texts) // _LOOKED_AT)
+    return Counter(filter(None, (seeming_language(texts[row]) for row in range(0, len(texts), step))))

@@ -8,6 +8,7 @@ from typing import Any
 
 from rag.core.node import BoundNode
 from rag.core.protocols import ExplainsFusion, ExplainsHits
+from rag.core.ranking import completed
 from rag.core.types import Ranking, ScoredDocument, ScorePart
 from rag.graph.build import RANKING_STAGES, Graph
 
@@ -66,7 +67,8 @@ def _stages(graph: Graph, last: str) -> Iterator[BoundNode]:
 
 
 def _given(node: BoundNode, records: Mapping[str, Sequence[Any]]) -> list[Ranking]:
-    return [record for name in node.inputs for record in records.get(name, ()) if isinstance(record, Ranking)]
+    given = [record for name in node.inputs for record in records.get(name, ()) if isinstance(record, Ranking)]
+    return completed(given, node.scorers)
 
 
 def _passed_on(node: BoundNode, hit: ScoredDocument, before: Sequence[Ranking]) -> bool:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import get_args
 
 from rag.core.arguments import require_one_of
 from rag.core.errors import ContractError
-from rag.core.norms import NORMS
 from rag.core.ranking import by_qid, ranked, require_k
 from rag.core.types import OK, Document, Outcome, Ranking, ScoredDocument, ScorePart
+from rag.stages.scaling import CORPUS, Norm, Scaled, scaled_scores
 from rag.stages.shares import Share, parts_of
-
-Norm = Literal["min_max", "z_score", "max", "sum", "rank"]
 
 
 class RRFFuser:
@@ -69,16 +68,22 @@ class RRFFuser:
 
 
 class WeightedFuser:
-    """Weighted sum of normalised scores (Fox and Shaw's CombSUM, TREC-2 1994, with a weight per source).
+    """Weighted sum of scaled scores (Fox and Shaw's CombSUM, TREC-2 1994, with a weight per source).
 
-    score(d) = sum over sources of weight * norm(score of d), weights scaled to sum to 1. Scores are
-    normalised within each list of each query, so the depth of the lists changes them: keep it fixed. Several
-    lists of one source, such as those of query variants, share its weight evenly.
+    score(d) = sum over sources of weight * scaled score of d, weights scaled to sum to 1. Several lists of one source, such
+    as those of query variants, share its weight evenly.
+
+    By `corpus` a score is scaled by what the source's scores come to over the whole index, (s - mean) / deviation, and a
+    document has its true score from every list, found there or not (`rag.ranking.completed`; a graph does that). So a word
+    that one document alone has weighs what it is worth. A list that nobody completed is scaled as by z_score. A source's
+    weight counts for the part of the documents whose language its model was made for (`Population.fit`).
+
+    By the other norms a score is scaled within its list, so the depth of the lists changes it: keep it fixed.
 
     Args:
         weights: source (node name) to weight, naming every source; without it all count the same.
-        norm: min_max (a list without d adds 0), z_score (adds the list's lowest), max, sum (Montague and
-            Aslam, CIKM 2001) or rank (1 - (rank - 1) / n).
+        norm: corpus; or min_max (a list without d adds 0), z_score (adds the list's lowest, and says so), max, sum (Montague
+            and Aslam, CIKM 2001) or rank (1 - (rank - 1) / n).
     """
 
     def __init__(self, *, weights: dict[str, float] | None = None, norm: Norm = "min_max") -> None:
@@ -86,8 +91,15 @@ class WeightedFuser:
         self.weights = checked_weights(weights, by="fuse.weighted")
         self.norm = norm
 
+    @property
+    def wants_scores(self) -> bool:
+        """Whether lists are to be completed first: by `corpus`."""
+        return self.norm == CORPUS
+
     def fuse(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """One ranking per distinct qid, in first-seen order, at most `k` hits, of the root query.
+
+        Where documents got the lowest score of a list that has none for them, the outcome counts them as `scored_as_lowest`.
 
         Raises:
             ValueError: k is below 1, or the sources and those of the weights are not the same.
@@ -107,28 +119,41 @@ class WeightedFuser:
             )
 
     def explain_fusion(self, rankings: Sequence[Ranking], hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
-        """For each hit what every list added, and at which rank it stood there.
-
-        With z-scores a list without the hit counts too, by the lowest value that it gives.
-        """
-        return parts_of(self._shares(rankings), rankings, hits)
+        """For each hit what every list added, and at which rank it stood there; where it is no hit there, what stood for it."""
+        found = {hit.doc_id: hit.document for hit in hits}
+        lists = [*zip(rankings, self._weights(rankings), self._scaled(rankings), strict=True)]
+        shares = [
+            Share(place, document, weight * scaled.of(doc_id), rank_in(ranking, doc_id), scaled.how(doc_id))
+            for place, (ranking, weight, scaled) in enumerate(lists)
+            for doc_id, document in found.items()
+        ]
+        return parts_of(shares, rankings, hits)
 
     def _fuse(self, group: Sequence[Ranking], k: int) -> Ranking:
-        return earned(self._shares(group)).ranking(group, k)
-
-    def _shares(self, group: Sequence[Ranking]) -> Iterator[Share]:
-        total = math.fsum(self.weights.values()) if self.weights else len({r.source for r in group})
-        lists = [ranking.source for ranking in group]
+        sums, lowest = Earned(), 0
         everyone = {hit.doc_id: hit.document for ranking in group for hit in ranking.hits}
-        for place, ranking in enumerate(group):
-            require_scores(ranking, finite=True)
-            weight = self.weights.get(ranking.source, 1.0) / total / lists.count(ranking.source)
-            hits = distinct(ranking)
-            values, missing = NORMS[self.norm]([hit.score for hit in hits])
-            found = {hit.doc_id: (value, rank) for rank, (hit, value) in enumerate(zip(hits, values, strict=True), 1)}
+        for weight, scaled in zip(self._weights(group), self._scaled(group), strict=True):
             for doc_id, document in everyone.items():
-                value, rank = found.get(doc_id, (missing, None))
-                yield Share(place, document, weight * value, rank)
+                sums.add(document, weight * scaled.of(doc_id))
+                lowest += scaled.invents(doc_id)
+        fused = sums.ranking(group, k)
+        return replace(fused, outcome=replace(fused.outcome, counts={"scored_as_lowest": lowest})) if lowest else fused
+
+    def _scaled(self, group: Sequence[Ranking]) -> list[Scaled]:
+        """The scores of each list, scaled."""
+        for ranking in group:
+            require_scores(ranking, finite=True)
+        return [scaled_scores(ranking, distinct(ranking), self.norm) for ranking in group]
+
+    def _weights(self, group: Sequence[Ranking]) -> list[float]:
+        """Of each list. All sources that have a list here sum to 1, unless none of them fits the documents."""
+        fits = {r.source: 1.0 if r.population is None or not self.wants_scores else r.population.fit for r in group}
+        if not any(fits.values()):
+            fits = dict.fromkeys(fits, 1.0)
+        given = self.weights or dict.fromkeys(fits, 1.0)
+        total = math.fsum(weight * fits.get(source, 1.0) for source, weight in given.items())
+        lists = [ranking.source for ranking in group]
+        return [given[source] * fits[source] / total / lists.count(source) if total else 0.0 for source in lists]
 
 
 class Earned:
@@ -165,6 +190,11 @@ def distinct(ranking: Ranking) -> list[ScoredDocument]:
     for hit in ranking.hits:
         first.setdefault(hit.doc_id, hit)
     return list(first.values())
+
+
+def rank_in(ranking: Ranking, doc_id: str) -> int | None:
+    """The rank of a document in a list, each document counted once; None where it is not in it."""
+    return next((rank for rank, hit in enumerate(distinct(ranking), start=1) if hit.doc_id == doc_id), None)
 
 
 def checked_weights(weights: Mapping[str, float] | None, *, by: str) -> Mapping[str, float]:

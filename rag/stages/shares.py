@@ -9,12 +9,16 @@ from rag.core.types import Document, Ranking, ScoredDocument, ScorePart
 
 
 class Share(NamedTuple):
-    """What one list adds to one document. `place`: of the list. `rank`: of the document in it; None where it is not in it."""
+    """What one list adds to one document. `place`: of the list. `rank`: of the document in it; None where it is not in it.
+
+    `how`: how the amount came about, in words.
+    """
 
     place: int
     document: Document
     score: float
     rank: int | None
+    how: str = ""
 
 
 def parts_of(
@@ -26,7 +30,7 @@ def parts_of(
     for share in shares:
         if share.document.doc_id in parts and (share.rank is not None or share.score):
             found = f"rank {share.rank}" if share.rank is not None else ""
-            part = ScorePart(of_query=names[share.place], of_document=found, score=share.score)
+            part = ScorePart(of_query=names[share.place], of_document=found, score=share.score, how=share.how)
             parts[share.document.doc_id].append(part)
     return [sorted(parts[hit.doc_id], key=lambda part: -part.score) for hit in hits]
 

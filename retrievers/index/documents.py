@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.core.contents import TEXT_ALONE, read_content, with_contents
 from rag.core.errors import IndexProblem
@@ -37,6 +38,26 @@ _PASSED = 8 << 20
 def key_of(doc_id: str) -> int:
     """The 64-bit hash that a doc_id is found by."""
     return int.from_bytes(hashlib.blake2b(doc_id.encode(), digest_size=8).digest(), "little")
+
+
+def known_rows(doc_ids: Sequence[str], rows: NDArray[np.int32]) -> list[int]:
+    """The rows of documents, all of which have to be there.
+
+    Raises:
+        KeyError: one is not, its row is -1.
+    """
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
+        raise KeyError(doc_ids[int(missing[0])])
+    return rows.tolist()  # type: ignore[no-any-return]
+
+
+def _key_if_written(doc_id: str) -> int:
+    """The hash of a doc_id; of one with lone surrogates, which is never written, that of nothing that is looked for."""
+    try:
+        return key_of(doc_id)
+    except UnicodeEncodeError:
+        return 0
 
 
 def document_of(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Document:
@@ -133,17 +154,34 @@ class Documents(StoredDocuments):
         Raises:
             KeyError: no such doc_id.
         """
-        try:
-            key = np.uint64(key_of(doc_id))
-        except UnicodeEncodeError:  # lone surrogates: never written, so never found
-            raise KeyError(doc_id) from None
-        for place in range(int(np.searchsorted(self._keys, key)), len(self)):
-            if self._keys[place] != key:
-                break
+        return self.rows_many([doc_id])[0]
+
+    def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
+        """Rows of documents, in the order given.
+
+        Raises:
+            KeyError: no such doc_id.
+        """
+        return known_rows(doc_ids, self.find(doc_ids))
+
+    def find(self, doc_ids: Sequence[str]) -> NDArray[np.int32]:
+        """int32 [n]: rows of documents, in the order given; -1 where there is none of this doc_id."""
+        keys = np.array([_key_if_written(doc_id) for doc_id in doc_ids], dtype=np.uint64)
+        places = np.searchsorted(self._keys, keys).tolist()
+        rows = [self._row_from(*each) for each in zip(places, keys.tolist(), doc_ids, strict=True)]
+        return np.array(rows, dtype=np.int32)
+
+    def _row_from(self, place: int, key: int, doc_id: str) -> int:
+        """The row of a document whose hash begins at a place of the table; -1 where there is none."""
+        begins = f'{{"doc_id":{json.dumps(doc_id, ensure_ascii=False)}'.encode(errors="replace")
+        while place < len(self) and int(self._keys[place]) == key:
             row = int(self._rows[place])
-            if self.at(row).doc_id == doc_id:
+            first = int(self._offsets[row])
+            # most often the line shows it unread
+            if self._lines[first : first + len(begins)] == begins or self.at(row).doc_id == doc_id:
                 return row
-        raise KeyError(doc_id)
+            place += 1
+        return -1
 
     def line(self, row: int) -> bytes:
         """The stored line of a row, with its line feed."""

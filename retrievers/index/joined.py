@@ -16,12 +16,13 @@ from rag.core.digests import data_sha256
 from rag.core.errors import IndexMismatch, IndexProblem, SpecError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
-from rag.core.types import Document, Where
+from rag.core.types import Document, Population, Where
 from retrievers.each_language import differ, together
 from retrievers.index.protocol import DocumentTable, Index, is_labelled, kinds_held
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.legs.protocol import MADE_BY
 from retrievers.stores.hits import Found, merged
+from retrievers.stores.population import merged_population
 
 SCHEME = "joined"
 
@@ -217,14 +218,32 @@ class JoinedDocuments(DocumentTable):
         Raises:
             KeyError: no such doc_id.
         """
-        name, _, own = doc_id.partition("/")
+        return self.rows_many([doc_id])[0]
+
+    def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
+        """Rows of documents, in the order given.
+
+        Raises:
+            KeyError: no such doc_id.
+        """
+        rows = np.zeros(len(doc_ids), dtype=np.int64)
+        numbers = np.array([self._number(doc_id) for doc_id in doc_ids], dtype=np.int64)
+        for number in set(numbers.tolist()):
+            places = np.flatnonzero(numbers == number)
+            own = [doc_ids[place].partition("/")[2] for place in places.tolist()]
+            try:
+                rows[places] = np.array(self._parts[number].rows_many(own)) + self._starts[number]
+            except KeyError as error:
+                raise KeyError(f"{self._names[number]}/{error.args[0]}") from None
+        found: list[int] = rows.tolist()
+        return found
+
+    def _number(self, doc_id: str) -> int:
+        """The part that a document is of, by its doc_id."""
+        name = doc_id.partition("/")[0]
         if name not in self._names:
             raise KeyError(doc_id)
-        number = self._names.index(name)
-        try:
-            return self._starts[number] + self._parts[number].row(own)
-        except KeyError:
-            raise KeyError(doc_id) from None
+        return self._names.index(name)
 
 
 class JoinedLeg:
@@ -285,13 +304,34 @@ class JoinedLeg:
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows."""
+        vectors = np.zeros((len(rows), self.dim), np.float32)
+        for part, mine, own in self._split(rows):
+            vectors[mine] = part.vectors(own)
+        return vectors
+
+    def scores(self, query: Any, rows: NDArray[np.integer[Any]], *, where: Where | None = None) -> NDArray[np.float32]:
+        """float32 [len(rows)]: scores of these rows, each by the part that has it."""
+        scores = np.zeros(len(rows), np.float32)
+        for part, mine, own in self._split(rows):
+            scores[mine] = part.scores(query, own, where=where)
+        return scores
+
+    def population(self, query: Any, *, where: Where | None = None) -> Population | None:
+        """What scores come to over all documents of all parts; None where a part cannot tell."""
+        told = [part.population(query, where=where) for part in self._parts]
+        known = [each for each in told if each is not None]
+        return merged_population(known) if len(known) == len(told) else None
+
+    def _split(
+        self, rows: NDArray[np.integer[Any]]
+    ) -> Iterator[tuple[Any, NDArray[np.bool_], NDArray[np.integer[Any]]]]:
+        """Each part, which of these rows it has, and their numbers there."""
         rows = np.asarray(rows)
         numbers = np.searchsorted(self._starts, rows, side="right") - 1
-        vectors = np.zeros((len(rows), self.dim), np.float32)
         for number, part in enumerate(self._parts):
             mine = numbers == number
-            vectors[mine] = part.vectors(rows[mine] - self._starts[number])
-        return vectors
+            if mine.any():
+                yield part, mine, rows[mine] - self._starts[number]
 
     def warm_up(self) -> None:
         """Load what the first query would load."""

@@ -15,7 +15,7 @@ from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.core.types import Document
 from retrievers.index.digests import CheckedFiles
-from retrievers.index.documents import TABLES, Documents, StoredDocuments
+from retrievers.index.documents import TABLES, Documents, StoredDocuments, known_rows
 from retrievers.index.generations import PARTS
 from retrievers.index.manifest import Manifest, PartFacts, read_manifest
 from retrievers.index.near_duplicates import DUPLICATES, KEYS, Keys, NearDuplicates, near_duplicates, read_keys
@@ -197,15 +197,20 @@ class ChainedDocuments(StoredDocuments):
         Raises:
             KeyError: no such doc_id, or it is gone.
         """
+        return self.rows_many([doc_id])[0]
+
+    def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
+        """Rows of documents, in the order given.
+
+        Raises:
+            KeyError: no such doc_id, or it is gone.
+        """
+        rows = np.full(len(doc_ids), -1, dtype=np.int32)
         for number, part in enumerate(self._parts):
-            try:
-                own = part.row(doc_id)
-            except KeyError:
-                continue
-            row = int(self._chain.rows(number, np.array([own], dtype=np.int32))[0])
-            if row >= 0:  # else a later part may hold what replaced it
-                return row
-        raise KeyError(doc_id)
+            places = np.flatnonzero(rows < 0)  # one that is gone from a part may be in a later one, which replaced it
+            own = part.find([doc_ids[place] for place in places.tolist()])
+            rows[places[own >= 0]] = self._chain.rows(number, own[own >= 0])
+        return known_rows(doc_ids, rows)
 
     def line(self, row: int) -> bytes:
         """The stored line of a row, with its line feed. What it shares it shares with rows of its own document."""

@@ -50,6 +50,14 @@ class DocumentTable(Sequence[Document]):
             KeyError: no such doc_id.
         """
 
+    def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
+        """Rows of documents, in the order given.
+
+        Raises:
+            KeyError: no such doc_id.
+        """
+        return [self.row(doc_id) for doc_id in doc_ids]
+
     def rows_of(self, doc_id: str) -> range:
         """Rows of a document that is cut into passages, or the one row of a passage or of a document that is whole.
 

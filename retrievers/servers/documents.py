@@ -23,6 +23,9 @@ LINE, DOC = "line", "doc"
 LONG = "long-lines.json"
 """A file beside the points: row -> line, of those that no field can hold."""
 
+_REMEMBERED = 10_000
+"""Rows of hits that are known without a question to the server."""
+
 FIELD_BYTES = 60_000
 """Longest line of a field."""
 
@@ -34,6 +37,7 @@ class ServerDocuments(StoredDocuments):
         self._store, self._collection, self._parts = store, collection, parts
         self._n, self._name = n, name
         self._ahead = ReadAhead(self._lines, n)
+        self._rows: dict[str, int] = {}
 
     def __len__(self) -> int:
         return self._n
@@ -63,7 +67,15 @@ class ServerDocuments(StoredDocuments):
         missing = {base for base in shared.values() if base not in lines}
         bases = lines | {row: json.loads(line) for row, line in self._lines(sorted(missing)).items()}
         metadata = {row: bases[base].get("metadata", {}) for row, base in shared.items()}
-        return [self._document(row, lines[row], metadata.get(row, {})) for row in rows]
+        documents = [self._document(row, lines[row], metadata.get(row, {})) for row in rows]
+        self._remember(zip(documents, rows, strict=True))
+        return documents
+
+    def _remember(self, found: Iterable[tuple[Document, int]]) -> None:
+        """A hit's row is asked for again, to score it by another leg."""
+        if len(self._rows) > _REMEMBERED:
+            self._rows = {}
+        self._rows.update((document.doc_id, row) for document, row in found)
 
     def row(self, doc_id: str) -> int:
         """The row of a document.
@@ -71,6 +83,8 @@ class ServerDocuments(StoredDocuments):
         Raises:
             KeyError: no such doc_id.
         """
+        if doc_id in (seen := self._rows):
+            return seen[doc_id]
         try:
             key = doc_key(doc_id)
         except UnicodeEncodeError:

@@ -207,6 +207,7 @@ class ServerIndex(OpenedIndex):
                 n=len(self),
                 filter=self._filter,
                 file=self._files.read,
+                has=self._files.__contains__,
             )
         )
 

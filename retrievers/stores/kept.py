@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -25,15 +25,26 @@ class Kept(Generic[Value]):
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value of a key, made if it is not there. Two threads may make it at once; either is given."""
+        return self.many([key], lambda _: [make()])[0]
+
+    def many(self, keys: Sequence[Hashable], make: Callable[[list[int]], Sequence[Value]]) -> list[Value]:
+        """The values of keys, in order. `make`: places of keys that are not there -> their values, made together."""
         with self._lock:
-            if key in self._values:
+            values = {key: self._values[key] for key in keys if key in self._values}
+            for key in values:
                 self._values.move_to_end(key)
-                return self._values[key]
-        value = make()
-        with self._lock:
-            if key not in self._values:
-                self._values[key] = value
-                self.size += self._size_of(value)
-            while self.size > self._budget:
-                self.size -= self._size_of(self._values.popitem(last=False)[1])
-        return value
+        missing = {key: place for place, key in reversed(list(enumerate(keys))) if key not in values}
+        if missing:
+            made = dict(zip(missing, make(list(missing.values())), strict=True))
+            values |= made
+            with self._lock:
+                for key, value in made.items():
+                    self._keep(key, value)
+        return [values[key] for key in keys]
+
+    def _keep(self, key: Hashable, value: Value) -> None:
+        if key not in self._values:
+            self._values[key] = value
+            self.size += self._size_of(value)
+        while self.size > self._budget:
+            self.size -= self._size_of(self._values.popitem(last=False)[1])

@@ -22,12 +22,16 @@ from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from rag.core.side_by_side import side_by_side
+from rag.core.types import Population
 from retrievers.stores.arrays import load_vector
 from retrievers.stores.compiled import REPEATS, Column, CompiledSearch, Engine, EngineChoice
 from retrievers.stores.hits import Found, Weighted, best, nothing_found
+from retrievers.stores.population import population_of
 
 _LEAST = 1e-6
 """Weights from here on leave no impact at 0, so a score above 0 shows that a document has a term."""
+
+_NO_FLOOR = np.float32(0)
 
 _PARTS_PER_THREAD = 4
 """While one thread is in Python, holding the interpreter, another is in compiled code."""
@@ -171,6 +175,16 @@ class Postings:
             np.add(scores, floors[:, None], out=scores, where=rows >= 0)
         return rows, scores
 
+    def scores(self, query: Weighted, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """float32 [len(rows)]: what these rows score."""
+        floor = _NO_FLOOR if self._floor is None else np.float32(self._floor_of(query))
+        return scores_of(self._weighed(query), rows, floor=floor)
+
+    def population(self, query: Weighted, *, among: NDArray[np.bool_] | None) -> Population:
+        """What scores come to over all rows, or over those that count."""
+        floor = 0.0 if self._floor is None else self._floor_of(query)
+        return population_over(self._weighed(query), self._n_docs, among=among, floor=floor)
+
     def _search_compiled(
         self,
         compiled: CompiledSearch,
@@ -207,9 +221,12 @@ class Postings:
 
     def _search_numpy(self, queries: Sequence[Weighted], out: Found, *, mask: NDArray[np.bool_] | None) -> None:
         for query, rows, scores in zip(queries, *out, strict=True):
-            columns = [Column(*self._column(number), weight) for number, weight in self._known(query)]
+            columns = self._weighed(query)
             hits, values = sum_columns(columns, n_docs=self._n_docs, k=len(rows), mask=mask)
             rows[: len(hits)], scores[: len(hits)] = hits, values
+
+    def _weighed(self, query: Weighted) -> list[Column]:
+        return [Column(*self._column(number), weight) for number, weight in self._known(query)]
 
     def _column(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         column = slice(self._starts[number], self._starts[number + 1])
@@ -222,6 +239,50 @@ class Postings:
     def _known(self, query: Weighted) -> list[tuple[int, float]]:
         numbers = self._numbers
         return [(numbers[term], weight) for term, weight in query.items() if term in numbers]
+
+
+def scores_of(
+    columns: Sequence[Column], rows: NDArray[np.integer[Any]], *, floor: np.float32 = _NO_FLOOR
+) -> NDArray[np.float32]:
+    """float32 [len(rows)]: sums of weight times impact of these rows, to the bit those of a search. `floor`: added to each."""
+    scores = np.zeros(len(rows), dtype=np.float32)
+    for own_rows, impacts, weight in columns:
+        if not len(own_rows):
+            continue
+        places = np.minimum(np.searchsorted(own_rows, rows), len(own_rows) - 1)
+        there = np.flatnonzero(own_rows[places] == rows)
+        add_weighed(scores, there, impacts[places[there]], weight)
+    return scores + floor
+
+
+def population_over(
+    columns: Sequence[Column], n_rows: int, *, among: NDArray[np.bool_] | None = None, floor: float = 0.0
+) -> Population:
+    """What sums of weight times impact come to over all rows, or over those that count; 0 where a row has no term.
+
+    Args:
+        n_rows: rows that there are, or `among`: bool [as many as rows have numbers], those that count.
+        floor: added to each.
+    """
+    sums: NDArray[np.float64] = np.zeros(0)
+    if columns:
+        values = np.concatenate([each.impacts.astype(np.float64) * each.weight for each in columns])
+        rows = np.concatenate([each.rows for each in columns])
+        sums = np.bincount(rows, weights=values).astype(np.float64, copy=False)
+    if among is not None:
+        sums, n_rows = sums[among[: len(sums)]], int(np.count_nonzero(among))
+    return population_of(n_rows, float(sums.sum()), float(sums @ sums), floor=floor)
+
+
+def add_weighed(
+    scores: NDArray[np.float32], rows: NDArray[np.integer[Any]], impacts: NDArray[np.float32], weight: float
+) -> None:
+    """Add weight times impact to the scores of some rows, each once. A small whole weight is so many repetitions."""
+    if weight in REPEATS:
+        for _ in range(int(weight)):
+            scores[rows] += impacts
+    else:
+        scores[rows] += impacts * np.float32(weight)
 
 
 def impact_of(row: int, rows: NDArray[np.int32], impacts: NDArray[np.float32], floor: float) -> tuple[float, bool]:
@@ -250,11 +311,7 @@ def sum_columns(columns: Sequence[Column], *, n_docs: int, k: int, mask: NDArray
     least = min((column.weight for column in columns), default=1.0)
     touched = None if least >= _LEAST else np.zeros(n_docs, dtype=np.bool_)
     for rows, impacts, weight in columns:
-        if weight in REPEATS:
-            for _ in range(int(weight)):
-                scores[rows] += impacts
-        else:
-            scores[rows] += impacts * np.float32(weight)
+        add_weighed(scores, rows, impacts, weight)
         if touched is not None:
             touched[rows] = True
     hits = scores > 0 if touched is None else touched

@@ -93,7 +93,11 @@ class ChainedSums:
         self, query: Mapping[int, float], *, k: int, mask: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """See `Sums.best`."""
-        return _best(self._rows.joined([part.of(query) for part in self._parts]), k=k, mask=mask)
+        return _best(self.of(query), k=k, mask=mask)
+
+    def of(self, query: Mapping[int, float]) -> NDArray[np.float64]:
+        """See `Sums.of`."""
+        return self._rows.joined([part.of(query) for part in self._parts])
 
 
 def _best(

@@ -85,6 +85,14 @@ class TokenStore:
         """
         return self.nearest(self.codec.turn(query), k=k, probes=probes, rescored=rescored, mask=mask)
 
+    def score(self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """float64 [len(rows)]: what rows, ascending and each once, score by all their tokens; 0 for one without a token."""
+        turned, scores = self.codec.turn(query), np.zeros(len(rows))
+        there = np.flatnonzero(self.filled[rows])
+        if len(turned) and len(there):
+            scores[there] = self._scores(turned, self.codec.centroids @ turned.T, rows[there].astype(np.int64))
+        return scores
+
     def nearest(
         self,
         turned: NDArray[np.float32],

@@ -62,6 +62,8 @@ class ChainsVectors(Protocol):
 
     def exact(self, storage: str) -> bool: ...
 
+    def open(self, folder: Path, *, storage: str) -> VectorStore: ...
+
     def open_chain(self, folders: Sequence[Path], rows: ChainRows) -> VectorStore:
         """What `write` wrote into each folder, as one, over the rows that are left.
 

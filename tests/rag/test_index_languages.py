@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,18 @@ from retrievers.legs.dense.settings import DenseSettings
 POLISH = IndexSettings(analyzer=AnalyzerSettings(language="pl"))
 
 
-def told(caplog: pytest.LogCaptureFixture, settings: IndexSettings, legs: tuple[str, ...], **counts: int) -> str:
+POLISH_TEXTS = ["Zamek został zbudowany w roku 1400 na wzgórzu, które jest dziś w środku miasta.", "x = 12"]
+
+
+def told(
+    caplog: pytest.LogCaptureFixture,
+    settings: IndexSettings,
+    legs: tuple[str, ...],
+    texts: Sequence[str] = (),
+    **counts: int,
+) -> str:
     with caplog.at_level(logging.WARNING):
-        warn_of_language(settings, legs, counts)
+        warn_of_language(settings, legs, counts, texts)
     return caplog.text
 
 
@@ -51,6 +61,10 @@ def test_the_language_of_most_documents_counts(caplog: pytest.LogCaptureFixture)
     assert "the texts are in 'de'" in told(caplog, IndexSettings(), ("dense",), en=2, de=3)
     caplog.clear()
     assert told(caplog, POLISH, ("dense",), en=5, pl=1) == ""
+
+
+def test_where_nobody_looked_the_texts_themselves_count(caplog: pytest.LogCaptureFixture) -> None:
+    assert "the texts are in 'pl'" in told(caplog, IndexSettings(), ("dense",), POLISH_TEXTS)
 
 
 def test_a_language_that_is_no_code_is_refused_in_words() -> None:

@@ -9,7 +9,17 @@ from rag.core.filters.limits import ANY_SIZE, REQUEST, Limits
 from rag.core.filters.nodes import AllOf, AnyOf, Condition, Filter, Not, Operator, conditions, fold
 from rag.core.filters.operators import OPERATORS
 from rag.core.filters.reading import Where, WhereData, both, parse_where
-from rag.core.filters.scope import NewestOf, ReadableBy, asked_by, newest_of, of_metadata, on_a_server, parted, scope_of
+from rag.core.filters.scope import (
+    NewestOf,
+    ReadableBy,
+    asked_by,
+    newest_of,
+    of_metadata,
+    on_a_server,
+    parted,
+    readers_of,
+    scope_of,
+)
 from rag.core.filters.structured import as_mapping
 from rag.core.filters.truth import matches
 
@@ -39,5 +49,6 @@ __all__ = [
     "on_a_server",
     "parse_where",
     "parted",
+    "readers_of",
     "scope_of",
 ]

@@ -110,6 +110,12 @@ def scope_of(where: Where | None) -> Filter | None:
     return all_of(scopes) if scopes else None
 
 
+def readers_of(where: Where | None) -> Filter | None:
+    """What is left of a filter without all but who asks."""
+    askers = parted(where).askers
+    return all_of([ReadableBy(asker) for asker in askers]) if askers else None
+
+
 def _beside(tree: Filter) -> list[Filter]:
     """The parts that all have to hold."""
     return [each for part in tree.parts for each in _beside(part)] if isinstance(tree, AllOf) else [tree]

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.filters import readers_of
 from rag.core.memory import Need
-from rag.core.types import Where
+from rag.core.types import Population, Where
 from retrievers.legs.dense.as_built import AsBuilt
 from retrievers.legs.dense.by_size import AUTO, BY_SIZE, Size, by_size
 from retrievers.legs.dense.settings import DenseSettings, ServedEncoderSettings
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from retrievers.legs.dense.search import DenseSearch
     from retrievers.legs.dense.served import ServedEncoder
     from retrievers.stores.computed import Compute
-    from retrievers.stores.vectors import ChainsVectors
+    from retrievers.stores.moments import Moments
 
     def _keeps_the_protocol(leg: LocalDense) -> DenseSearch:
         return leg
@@ -103,10 +104,9 @@ class DenseKind(LegKind):
         return LocalDense(leg, opening.facts, opening.mask)
 
     def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
-        from retrievers.stores import STRUCTURES
+        from retrievers.legs.dense.leg import DenseLeg
 
-        structure: ChainsVectors = STRUCTURES.get(str(opening.facts["structure"]))()
-        structure.merge(opening.folders, opening.rows, folder)
+        DenseLeg.merge(opening.folders, opening.facts, opening.rows, folder)
         return dict(opening.facts)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
@@ -273,6 +273,20 @@ class LocalDense(WithEncoder):
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
         return self._leg.vectors(rows)
+
+    def scores(
+        self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]], *, where: Where | None = None
+    ) -> NDArray[np.float32]:
+        """float32 [len(rows)]: inner products of these rows with a query vector."""
+        return self._leg.vectors(rows) @ query
+
+    def population(self, query: NDArray[np.float32], *, where: Where | None = None) -> Population:
+        """What inner products with a query vector come to over all that whoever asks may read."""
+        return self._leg.population(query, among=self._mask(readers_of(where)))
+
+    def moments(self) -> Moments:
+        """The sums that populations are told by, for whoever keeps the vectors elsewhere."""
+        return self._leg.moments()
 
 
 def _is_served(facts: Facts) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,31 @@ from numpy.typing import NDArray
 from rag.core.errors import IndexProblem
 from rag.core.optional import need
 from rag.core.progress import Progress, silent
+from rag.core.types import Population
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.protocol import RECALL
 from retrievers.stores import STRUCTURES
 from retrievers.stores.chain_rows import ChainRows
+from retrievers.stores.kept import Kept
+from retrievers.stores.moments import LEAST_KEPT, Moments
 from retrievers.stores.vectors import ChainsVectors, Hits, VectorStore, VectorStructure
 
+_MOMENTS_BYTES = 64 << 20
+"""Of sums that are kept: of all vectors, and of those that askers may read."""
 _RECALL_AT = 10
 _RECALL_SAMPLE = 200
 
 
 class DenseLeg:
-    """Nearest neighbours among the vectors of a corpus."""
+    """Nearest neighbours among the vectors of a corpus. Safe to share between threads.
 
-    def __init__(self, store: VectorStore) -> None:
-        self._store = store
+    Args:
+        moments: adds up the vectors; called once, by whoever first asks for a population.
+    """
+
+    def __init__(self, store: VectorStore, moments: Callable[[], Moments]) -> None:
+        self._store, self._all = store, moments
+        self._moments = Kept[Moments](_MOMENTS_BYTES, lambda moments: moments.n_bytes)
 
     @classmethod
     def build(
@@ -52,6 +63,8 @@ class DenseLeg:
         folder.mkdir(parents=True, exist_ok=True)
         structure: VectorStructure = STRUCTURES.get(settings.structure)()
         structure.write(vectors, folder, storage=settings.storage, progress=progress)
+        if len(vectors) >= LEAST_KEPT:
+            Moments.of_vectors(vectors).write(folder)
         facts: dict[str, Any] = {
             "structure": settings.structure,
             "storage": settings.storage,
@@ -70,7 +83,13 @@ class DenseLeg:
             IndexProblem: a file is absent, cannot be read, or is not what `facts` say.
         """
         structure: VectorStructure = STRUCTURES.get(str(facts.get("structure")))()
-        return cls._checked(partial(structure.open, folder, storage=str(facts.get("storage"))), folder, facts)
+
+        def open_store() -> tuple[VectorStore, Callable[[], Moments]]:
+            store = structure.open(folder, storage=str(facts.get("storage")))
+            kept = Moments.read(folder, store.shape[0])
+            return store, lambda: kept or Moments.of_rows(store)
+
+        return cls._checked(open_store, folder, facts)
 
     @staticmethod
     def chains(facts: Mapping[str, Any]) -> bool:
@@ -86,13 +105,38 @@ class DenseLeg:
             IndexProblem: a file is absent, cannot be read, or is not what `facts` say.
         """
         structure: ChainsVectors = STRUCTURES.get(str(facts.get("structure")))()
-        return cls._checked(partial(structure.open_chain, folders, rows), folders[0], facts)
+
+        def open_store() -> tuple[VectorStore, Callable[[], Moments]]:
+            store = structure.open_chain(folders, rows)
+            parts = [structure.open(folder, storage=str(facts.get("storage"))) for folder in folders]
+            kept = [Moments.read(folder, size) for folder, size in zip(folders, rows.sizes, strict=True)]
+            return store, partial(_moments_of_parts, parts, kept, rows)
+
+        return cls._checked(open_store, folders[0], facts)
 
     @classmethod
-    def _checked(cls, open_store: Callable[[], VectorStore], folder: Path, facts: Mapping[str, Any]) -> DenseLeg:
+    def merge(cls, folders: Sequence[Path], facts: Mapping[str, Any], rows: ChainRows, folder: Path) -> None:
+        """Write what is left of the legs of parts as one.
+
+        Raises:
+            IndexProblem: as `open_chain`.
+            OSError: the disk is full.
+        """
+        structure: ChainsVectors = STRUCTURES.get(str(facts.get("structure")))()
+        structure.merge(folders, rows, folder)
+        if len(rows) >= LEAST_KEPT:
+            cls.open_chain(folders, facts, rows).moments().write(folder)
+
+    @classmethod
+    def _checked(
+        cls,
+        open_store: Callable[[], tuple[VectorStore, Callable[[], Moments]]],
+        folder: Path,
+        facts: Mapping[str, Any],
+    ) -> DenseLeg:
         need("faiss", by="the dense leg")
         try:
-            store = open_store()
+            store, moments = open_store()
         except (OSError, EOFError, ValueError, RuntimeError) as cause:
             raise IndexProblem(f"dense leg '{folder}' cannot be read ({cause}). Rebuild the index.") from cause
         if store.shape != (facts.get("rows"), facts.get("dim")):
@@ -100,7 +144,7 @@ class DenseLeg:
                 f"dense leg '{folder}' has {store.shape[0]} vectors of {store.shape[1]} numbers, but the manifest says"
                 f" {facts.get('rows')} of {facts.get('dim')}. Rebuild the index."
             )
-        return cls(store)
+        return cls(store, moments)
 
     def __len__(self) -> int:
         return self._store.shape[0]
@@ -137,6 +181,39 @@ class DenseLeg:
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
         return self._store.vectors(np.asarray(rows))
+
+    def population(self, query: NDArray[np.float32], *, among: NDArray[np.bool_] | None = None) -> Population:
+        """What inner products with a query vector, float32 [dim], come to over all rows.
+
+        Args:
+            among: bool [rows of the index]: the rows that count, as if there were no others. The first question that asks
+                so reads these rows, or the others where they are fewer; later ones find the sums kept.
+        """
+        if among is None or among.all():
+            return self.moments().population(query)
+        key = blake2b(np.packbits(among).tobytes(), digest_size=16).digest()
+        return self._moments.get(key, lambda: self._moments_among(among)).population(query)
+
+    def moments(self) -> Moments:
+        """Sums over all vectors."""
+        return self._moments.get(b"", self._all)
+
+    def _moments_among(self, among: NDArray[np.bool_]) -> Moments:
+        counted, others = np.flatnonzero(among), np.flatnonzero(~among)
+        if len(counted) <= len(others):
+            return Moments.of_rows(self._store, counted)
+        return self.moments() - Moments.of_rows(self._store, others)
+
+
+def _moments_of_parts(parts: Sequence[VectorStore], kept: Sequence[Moments | None], rows: ChainRows) -> Moments:
+    """Of what is left of the vectors of all parts. What a part keeps is of all that it had."""
+    total = Moments.none(parts[0].shape[1])
+    for store, known, left, gone in zip(parts, kept, rows.left, rows.removed, strict=True):
+        if known is None or (gone is not None and left is not None and len(left) < len(gone)):
+            total += Moments.of_rows(store, left)
+        else:
+            total += known if gone is None else known - Moments.of_rows(store, gone)
+    return total
 
 
 def _recall(leg: DenseLeg, vectors: NDArray[np.float32], *, progress: Progress) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
-from rag.core.types import Where
+from rag.core.types import Population, Where
 from retrievers.legs.protocol import HasLegs
 from retrievers.sentence_folder import Role
 from retrievers.stores.vectors import Hits
@@ -53,6 +53,19 @@ class DenseSearch(Protocol):
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
+        ...
+
+    def scores(
+        self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]], *, where: Where | None = None
+    ) -> NDArray[np.float32]:
+        """float32 [len(rows)]: inner products of these rows with a query vector, float32 [dim]."""
+        ...
+
+    def population(self, query: NDArray[np.float32], *, where: Where | None = None) -> Population | None:
+        """What inner products with a query vector come to over all documents that whoever asks by `where` may read.
+
+        What else a filter says does not count. None where the index cannot tell.
+        """
         ...
 
 

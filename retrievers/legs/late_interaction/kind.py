@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
+from rag.core.filters import readers_of
 from rag.core.memory import Need
-from rag.core.types import ScorePart, Where
+from rag.core.types import Population, ScorePart, Where
 from retrievers.legs.late_interaction.settings import LateInteractionSettings
 from retrievers.legs.model_leg import ModelLeg, ModelLegKind
 from retrievers.legs.protocol import RECALL, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.stores.population import population_of
 
 if TYPE_CHECKING:
     from retrievers.legs.late_interaction.search import Found, LateInteractionSearch
@@ -40,6 +42,8 @@ _LARGEST_SAMPLE = 1 << 20
 _GROWN = 2
 """By how much a corpus may grow or shrink before its codec is learned again."""
 _RECALL_AT, _RECALL_TOKENS = 10, 32
+_TELLING = 1_000
+"""Rows by whose scores those of all are told."""
 _LEAST_SAMPLE, _MOST_SAMPLE, _MOST_SCORED = 5, 50, 1 << 25
 """Rows that recall is measured with, such that at most so many tokens are scored: some ten seconds of a processor."""
 
@@ -261,6 +265,20 @@ class LocalLateInteraction(ModelLeg["TokenEncoder"]):
         return Found(
             *self.store.search(query, k=k, probes=probes or few, rescored=rescored or many, mask=self._mask(where))
         )
+
+    def scores(self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """float64 [len(rows)]: what these rows score by all their tokens."""
+        ascending, places = np.unique(rows, return_inverse=True)
+        return self.store.score(query, ascending)[places]
+
+    def population(self, query: NDArray[np.float32], *, where: Where | None = None) -> Population:
+        """What scores come to over all that whoever asks may read, told by some of them."""
+        among = self._mask(readers_of(where))
+        rows = np.arange(len(self.store)) if among is None else np.flatnonzero(among)
+        drawn = np.sort(np.random.default_rng(0).permutation(len(rows))[:_TELLING])
+        scores = self.store.score(query, rows[drawn])
+        told = population_of(len(scores), float(scores.sum()), float(scores @ scores))
+        return replace(told, n=len(rows))
 
     def parts(self, query: str, rows: Sequence[int], texts: Sequence[str]) -> list[list[ScorePart]]:
         """The nearest token of each row to each token of a query."""

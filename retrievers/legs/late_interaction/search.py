@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.types import ScorePart, Where
+from rag.core.types import Population, ScorePart, Where
 from retrievers.legs.protocol import HasLegs
 from retrievers.stores.token_vectors import TokenVectors
 
@@ -45,6 +45,17 @@ class LateInteractionSearch(Protocol):
         Args:
             query: float32 [tokens, dim].
             probes, rescored: see `retrievers.stores.token_store.TokenStore.search`; None leaves them to the leg.
+        """
+        ...
+
+    def scores(self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """float64 [len(rows)]: what these rows score for a query, float32 [tokens, dim]; 0 for one without a token."""
+        ...
+
+    def population(self, query: NDArray[np.float32], *, where: Where | None = None) -> Population:
+        """What scores come to over all documents that whoever asks by `where` may read, told by 1,000 of them.
+
+        They are drawn without looking, always the same. What else a filter says does not count.
         """
         ...
 

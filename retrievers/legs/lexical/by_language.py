@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
+from rag.core.types import Population
 from retrievers.analysis import Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.each_language import UNKNOWN, EachLanguage, analyzer_of, tagged, untagged
@@ -35,6 +36,7 @@ from retrievers.legs.lexical.writer import LexicalWriter
 from retrievers.stores.arrays import load_vector
 from retrievers.stores.compiled import Engine
 from retrievers.stores.hits import Found, merged
+from retrievers.stores.population import merged_population, scaled_population
 
 VERSION = 2
 """Above that of a leg of one language, so that a ragline from before there was this kind says what it cannot read."""
@@ -177,6 +179,26 @@ class LexicalByLanguage:
             hits = np.where(rows >= 0, part.rows[rows], -1).astype(np.int32)
             found.append((hits, (scores / weights).astype(np.float32)))
         return merged(found, k=k)
+
+    def scores(self, query: Mapping[str, float], rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """float32 [len(rows)]: what these rows score for a query, as `search` gives it."""
+        split, scores = _by_language(query), np.zeros(len(rows), np.float32)
+        for number, part in enumerate(self._parts.values()):
+            mine = np.flatnonzero(self._part_of[rows] == number)
+            if own := split.get(part.code):
+                places = np.searchsorted(part.rows, rows[mine])
+                scores[mine] = part.leg.scores(own, places) / np.float32(_weight(part.leg, own))
+        return scores
+
+    def population(self, query: Mapping[str, float], *, among: NDArray[np.bool_] | None = None) -> Population:
+        """What scores of a query come to over all rows of all languages, or over those that count: bool [n_docs]."""
+        require_mask(among, self.n_docs)
+        split, populations = _by_language(query), list[Population]()
+        for part in self._parts.values():
+            own = split.get(part.code, {})
+            found = part.leg.population(own, among=None if among is None else among[part.rows])
+            populations.append(scaled_population(found, 1 / _weight(part.leg, own)))
+        return merged_population(populations)
 
     def impacts(self, query: Mapping[str, float], row: int) -> list[Impact]:
         """What each term of the query adds to a row's score, each time; those that add nothing are left out."""

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.types import Population
 from retrievers.legs.lexical.counts import Counts
 from retrievers.legs.lexical.impacts import Statistics, Weights
 from retrievers.legs.lexical.settings import LexicalSettings
@@ -25,7 +26,7 @@ from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.compiled import Column, Engine, EngineChoice
 from retrievers.stores.hits import Found, Weighted, nothing_found
 from retrievers.stores.kept import Kept
-from retrievers.stores.postings import Columns, impact_of, search_columns
+from retrievers.stores.postings import Columns, impact_of, population_over, scores_of, search_columns
 
 BUDGET_BYTES = 64 << 20
 """Weighed columns that are kept, 8 bytes a posting and `_ENTRY_BYTES` each; the one asked for the longest ago goes first."""
@@ -115,13 +116,28 @@ class ChainedPostings:
         """At most k rows for each query, all of them with a term of it."""
         rows, scores = nothing_found(len(queries), k)
         for place, query in enumerate(queries):
-            weighed = [(self._column(term), weight) for term, weight in query.items()]
-            columns = [Column(each.rows, each.impacts, weight) for each, weight in weighed if len(each.rows)]
+            columns, floor = self._weighed_query(query)
             only = slice(place, place + 1)
             search_columns(self._engine, columns, (rows[only], scores[only]), mask=mask, engine=engine)
-            if floor := np.float32(sum(each.floor * weight for each, weight in weighed)):
-                scores[place, rows[place] >= 0] += floor
+            if floor:
+                scores[place, rows[place] >= 0] += np.float32(floor)
         return rows, scores
+
+    def scores(self, query: Weighted, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """float32 [len(rows)]: what these rows score."""
+        columns, floor = self._weighed_query(query)
+        return scores_of(columns, rows, floor=np.float32(floor))
+
+    def population(self, query: Weighted, *, among: NDArray[np.bool_] | None) -> Population:
+        """What scores come to over all rows that there are here, or over those that count."""
+        columns, floor = self._weighed_query(query)
+        return population_over(columns, len(self), among=among, floor=floor)
+
+    def _weighed_query(self, query: Weighted) -> tuple[list[Column], float]:
+        """The columns of a query, and what it adds to documents without its terms."""
+        weighed = [(self._column(term), weight) for term, weight in query.items()]
+        columns = [Column(each.rows, each.impacts, weight) for each, weight in weighed if len(each.rows)]
+        return columns, sum(each.floor * weight for each, weight in weighed)
 
     def _column(self, term: str) -> _Column:
         """An empty one where no document has the term."""

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
+from rag.core.filters import readers_of
 from rag.core.memory import Need
-from rag.core.types import Where
+from rag.core.types import Population, Where
 from retrievers.analyzer_settings import EACH, AnalyzerSettings
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.protocol import (
@@ -210,6 +211,18 @@ class LocalLexical:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """See `LexicalLeg.search`."""
         return self._leg_for(where).search(queries, k=k, mask=self._mask(where), threads=threads)
+
+    def scores(
+        self, query: Mapping[str, float], rows: NDArray[np.integer[Any]], *, where: Where | None = None
+    ) -> NDArray[np.float32]:
+        """See `LexicalLeg.scores`."""
+        return self._leg_for(where).scores(query, rows)
+
+    def population(self, query: Mapping[str, float], *, where: Where | None = None) -> Population:
+        """What scores of a query come to over all that whoever asks may read."""
+        if self._readable is not None:  # that is all that their leg has
+            return self._leg_for(where).population(query)
+        return self._leg.population(query, among=self._mask(readers_of(where)))
 
     def impacts(self, query: Mapping[str, float], row: int, *, where: Where | None = None) -> list[Impact]:
         """What each term of a query adds to a row's score."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
+from rag.core.types import Population
 from retrievers.analysis import Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.legs.lexical.chain import ChainedPostings, CountedPart
@@ -254,6 +255,15 @@ class LexicalLeg:
         if isinstance(self._engine, ChainedPostings):
             return self._engine.search(checked, k=k, mask=mask, engine=engine)
         return self._engine.search(checked, k=k, mask=mask)
+
+    def scores(self, query: Mapping[str, float], rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """float32 [len(rows)]: what these rows score for a query, as `search` gives it; one without its terms too."""
+        return self._engine.scores(_checked(query), rows)
+
+    def population(self, query: Mapping[str, float], *, among: NDArray[np.bool_] | None = None) -> Population:
+        """What scores of a query come to over all rows, or over those that count: bool [n_docs]."""
+        require_mask(among, self.n_docs)
+        return self._engine.population(_checked(query), among=among)
 
     def impacts(self, terms: Iterable[str], row: int) -> list[Impact]:
         """What each of these terms adds to a row's score; those that add nothing are left out."""

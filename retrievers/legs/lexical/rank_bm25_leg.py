@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
+from rag.core.types import Population
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.lexical.tokens import Tokens
 from retrievers.stores.arrays import VectorFile, load_vector
 from retrievers.stores.hits import Found, Weighted, best, nothing_found
+from retrievers.stores.population import population_of
 
 VARIANTS = ("okapi", "l", "plus")
 
@@ -87,6 +89,23 @@ class RankBM25:
                 hits, values = self._search(known, k=k, mask=mask)
                 rows[i, : len(hits)], scores[i, : len(hits)] = hits, values
         return rows, scores
+
+    def scores(self, query: Weighted, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """float32 [len(rows)]: what these rows score."""
+        return self._sums(query, rows.tolist()).astype(np.float32)
+
+    def population(self, query: Weighted, *, among: NDArray[np.bool_] | None) -> Population:
+        """What scores come to over all rows, or over those that count. A reference: it scores each of them."""
+        rows = range(len(self._tokens)) if among is None else np.flatnonzero(among).tolist()
+        sums = self._sums(query, rows)
+        return population_of(len(sums), float(sums.sum()), float(sums @ sums))
+
+    def _sums(self, query: Weighted, rows: Sequence[int]) -> NDArray[np.float64]:
+        scores = np.zeros(len(rows))
+        for term, weight in query.items() if rows else ():
+            if term in self._numbers:
+                scores += weight * np.asarray(self._engine().get_batch_scores([self._numbers[term]], rows))
+        return scores
 
     def _search(self, query: Mapping[int, float], *, k: int, mask: NDArray[np.bool_] | None) -> Found:
         engine = self._engine()

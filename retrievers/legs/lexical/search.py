@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.types import Where
+from rag.core.types import Population, Where
 from retrievers.analysis import Analysis
 from retrievers.legs.protocol import HasLegs
 
@@ -58,6 +58,19 @@ class LexicalSearch(Protocol):
         Returns:
             Rows, int32 [n_queries, k], best first, ties by row ascending also at the cut, filled up with -1; and their
             scores, float32 [n_queries, k], filled up with 0.
+        """
+        ...
+
+    def scores(
+        self, query: Mapping[str, float], rows: NDArray[np.integer[Any]], *, where: Where | None = None
+    ) -> NDArray[np.float32]:
+        """float32 [len(rows)]: what these rows score for a query, as `search` gives it; one without its terms too."""
+        ...
+
+    def population(self, query: Mapping[str, float], *, where: Where | None = None) -> Population | None:
+        """What scores of a query come to over all documents that whoever asks by `where` may read, 0 without its terms.
+
+        What else a filter says does not count. None where the index cannot tell.
         """
         ...
 

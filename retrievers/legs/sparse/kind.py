@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.filters import readers_of
 from rag.core.memory import Need
-from rag.core.types import ScorePart, Where
+from rag.core.types import Population, ScorePart, Where
 from retrievers.legs.model_leg import ModelLeg, ModelLegKind
 from retrievers.legs.protocol import Before, Built, ChainOpening, Facts, Job, LegMaker, Mask, Opening, Sections
 from retrievers.legs.sparse.settings import SparseSettings
+from retrievers.stores.population import population_of
 
 if TYPE_CHECKING:
     from retrievers.legs.rows_of_texts import RowsBefore
@@ -195,3 +197,14 @@ class LocalSparse(WeighedTerms):
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """By the sum over shared terms of the product of weights; who shares none is no hit."""
         return self._sums.best(query, k=k, mask=self._mask(where))
+
+    def scores(self, query: Mapping[int, float], rows: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """float64 [len(rows)]: what these rows score."""
+        scores: NDArray[np.float64] = self._sums.of(query)[rows]
+        return scores
+
+    def population(self, query: Mapping[int, float], *, where: Where | None = None) -> Population:
+        """What scores come to over all that whoever asks may read."""
+        sums, among = self._sums.of(query), self._mask(readers_of(where))
+        counted = sums if among is None else sums[among]
+        return population_of(len(counted), float(counted.sum()), float(counted @ counted))

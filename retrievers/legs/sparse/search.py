@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.types import ScorePart, Where
+from rag.core.types import Population, ScorePart, Where
 from retrievers.legs.protocol import HasLegs
 
 QueryBy = Literal["auto", "model", "words", "table"]
@@ -31,6 +31,17 @@ class SparseSearch(Protocol):
         """Rows, ascending, and their scores: the k best, and all that tie with the last of them.
 
         A score is the sum over shared terms of the product of weights; who shares none is no hit.
+        """
+        ...
+
+    def scores(self, query: Mapping[int, float], rows: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """float64 [len(rows)]: what these rows score for a query; 0 for one that shares no term."""
+        ...
+
+    def population(self, query: Mapping[int, float], *, where: Where | None = None) -> Population | None:
+        """What scores come to over all documents that whoever asks by `where` may read, 0 for those that share no term.
+
+        What else a filter says does not count. None where the index cannot tell.
         """
         ...
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.types import Where
+from rag.core.types import Population, Where
 from retrievers.legs.dense.by_size import AUTO
 from retrievers.legs.dense.kind import WithEncoder
 from retrievers.legs.dense.settings import DenseSettings
@@ -17,6 +18,7 @@ from retrievers.servers.ahead import ReadAhead
 from retrievers.servers.hits import as_batch, best_of
 from retrievers.servers.legs.protocol import ServerLegKind, ServerOpening, Upload
 from retrievers.servers.store import Record
+from retrievers.stores.moments import Moments
 from retrievers.stores.vectors import Hits
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     def _keeps_the_protocol(leg: ServerDense) -> DenseSearch:
         return leg
 
+
+MOMENTS = "dense/moments.npy"
 
 _STRUCTURES = {"flat": True, "hnsw": False}
 """What a server can be told -> whether it looks at every vector."""
@@ -55,6 +59,7 @@ class ServerDenseKind(ServerLegKind):
             vectors=lambda first, last: list(leg.vectors(np.arange(first, last))),
             dim=leg.dim,
             exact=_STRUCTURES[leg.structure],
+            files={MOMENTS: lambda: leg.moments().packed()},
         )
 
     def open(self, opening: ServerOpening) -> ServerDense:
@@ -102,6 +107,20 @@ class ServerDense(WithEncoder):
             return self._vectors[int(rows[0])][None]
         found = self._fetch(rows.tolist())
         return np.array([found[row] for row in rows.tolist()], dtype=np.float32).reshape(len(rows), self.dim)
+
+    def scores(
+        self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]], *, where: Where | None = None
+    ) -> NDArray[np.float32]:
+        """float32 [len(rows)]: inner products of these rows with a query vector."""
+        return self.vectors(rows) @ query if len(rows) else np.zeros(0, np.float32)
+
+    def population(self, query: NDArray[np.float32], *, where: Where | None = None) -> Population | None:
+        """What inner products come to over all vectors; None where an older ragline uploaded them."""
+        return None if self._moments is None else self._moments.population(query)
+
+    @cached_property
+    def _moments(self) -> Moments | None:
+        return Moments.unpacked(self._opening.file(MOMENTS), self._opening.n) if self._opening.has(MOMENTS) else None
 
     def _fetch(self, rows: Sequence[int]) -> Mapping[int, NDArray[np.float32]]:
         opening, name = self._opening, ServerDenseKind.name

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
-from rag.core.types import Where
+from rag.core.types import Population, Where
 from retrievers.analyzer_settings import EACH, AnalyzerSettings
 from retrievers.legs.lexical.impacts import WITH_FLOOR
 from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
@@ -141,12 +141,23 @@ class ServerLexical:
             np.add(scores, floors[:, None], out=scores, where=rows >= 0)
         return rows, scores
 
+    def scores(
+        self, query: Mapping[str, float], rows: NDArray[np.integer[Any]], *, where: Where | None = None
+    ) -> NDArray[np.float32]:
+        """See `LexicalSearch.scores`. The rows are one question to the server."""
+        asked, kept = self._vector(query), self._kept(rows.tolist())
+        floor = 0.0 if self._floor is None else self._floor_of(asked)
+        pairs = [*zip(asked.places.tolist(), asked.weights.tolist(), strict=True)]
+        sums = [sum(weight * kept[row].get(place, 0.0) for place, weight in pairs) for row in rows.tolist()]
+        return np.array(sums, dtype=np.float32) + np.float32(floor)
+
+    def population(self, query: Mapping[str, float], *, where: Where | None = None) -> Population | None:
+        """None: a server tells of the best, and not of all."""
+        return None
+
     def impacts(self, query: Mapping[str, float], row: int, *, where: Where | None = None) -> list[Impact]:
         """What each term of a query adds to a row's score, for each time it is asked; those that add nothing are left out."""
-        name = ServerLexicalKind.name
-        records = self._opening.store.get(self._opening.collection, [row], fields=[name])
-        vector: Sparse = records[0].fields[name]
-        weights = dict(zip(vector.places.tolist(), vector.weights.tolist(), strict=True))
+        weights = self._kept([row])[row]
         parts = []
         for term in query:
             number = self._numbers.get(term)
@@ -157,6 +168,15 @@ class ServerLexical:
             if impact or number in weights:
                 parts.append(Impact(term, impact, number in weights))
         return parts
+
+    def _kept(self, rows: Sequence[int]) -> dict[int, dict[int, float]]:
+        """Row -> term number -> what it adds to that row's score."""
+        name, opening = ServerLexicalKind.name, self._opening
+        records = opening.store.get(opening.collection, list(rows), fields=[name]) if rows else []
+        vectors: dict[int, Sparse] = {int(record.id): record.fields[name] for record in records}
+        return {
+            row: dict(zip(each.places.tolist(), each.weights.tolist(), strict=True)) for row, each in vectors.items()
+        }
 
     def _vector(self, query: Mapping[str, float]) -> Sparse:
         numbers = self._numbers

@@ -28,7 +28,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOpening:
-    """A leg on a server. `filter`: one over metadata as one over fields of points. `file`: of those that were uploaded."""
+    """A leg on a server. `filter`: one over metadata as one over fields of points. `file`: of those that were uploaded.
+
+    `has`: whether there is such a file: an older ragline uploaded fewer.
+    """
 
     store: CollectionStore
     collection: str
@@ -36,6 +39,7 @@ class ServerOpening:
     n: int
     filter: Callable[[Where | None], Filter | None]
     file: Callable[[str], bytes]
+    has: Callable[[str], bool]
 
 
 class ServerLegKind(Protocol):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.types import Where
+from rag.core.types import Population, Where
 from retrievers.legs.sparse.kind import WeighedTerms
 from retrievers.servers.ahead import ReadAhead
 from retrievers.servers.hits import best_of
@@ -70,10 +70,24 @@ class ServerSparse(WeighedTerms):
         order = np.argsort(rows)
         return rows[order], scores[order]
 
+    def scores(self, query: Mapping[int, float], rows: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """float64 [len(rows)]: what these rows score. They are one question to the server."""
+        kept = self._fetch(rows.tolist()) if len(rows) else {}
+        return np.array([_product(query, kept[row]) for row in rows.tolist()], dtype=np.float64)
+
+    def population(self, query: Mapping[int, float], *, where: Where | None = None) -> Population | None:
+        """None: a server tells of the best, and not of all."""
+        return None
+
     def _fetch(self, rows: Sequence[int]) -> Mapping[int, Row]:
         opening, name = self._opening, ServerSparseKind.name
         records = opening.store.get(opening.collection, list(rows), fields=[name])
         return {int(record.id): _row(record.fields[name]) for record in records}
+
+
+def _product(query: Mapping[int, float], row: Row) -> float:
+    pairs = zip(row["tokens"].tolist(), row["weights"].tolist(), strict=True)
+    return float(sum(query[term] * weight for term, weight in pairs if term in query))
 
 
 def _row(vector: Sparse) -> Row:
