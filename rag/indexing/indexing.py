@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from rag.core.cluster import Cluster
 from rag.core.digests import file_sha256
-from rag.core.errors import IndexProblem
+from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport
 from rag.indexing.changes import remove_targets
@@ -68,14 +68,20 @@ def build_index(
         cluster: a Ray cluster whose actors read the texts with the models of legs. What is written, and when, is as without
             one. Default: this process reads them.
     Raises:
-        SpecError: no text in the sources, one doc_id in two files, an unusable transform, or no cluster there.
+        SpecError: no source, or no text in the sources, one doc_id in two files, an unusable transform, or no cluster there.
         IndexProblem: not a directory; or it is in use or holds something else, or the disk is full.
         TooMuchLost: more would go than `most_lost`. Nothing was changed.
         MissingModel: the encoder is not there, or not on a node of the cluster.
         StageError: the cluster breaks down for good. What it had encoded is kept, as after a kill.
     """
+    paths = _paths(sources)
     with writing(path) as place, encoders_of(cluster) as encoders:
-        select = Update(_paths(sources), name=name, prune=prune, home=place.home)
+        if not paths and not place.exists:
+            raise SpecError(
+                f"no source is given, and there is no index at '{place.address}' that has some. Say what to index: "
+                f"rag index SRC --index {place.address}"
+            )
+        select = Update(paths, name=name, prune=prune, home=place.home)
         build = Build(
             select,
             place,

@@ -23,7 +23,7 @@ import os
 import re
 import shutil
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,28 +242,57 @@ def only_builder(home: Path) -> Iterator[None]:
         IndexBusy: another process builds here.
         IndexProblem: the folder holds something else than an index, or cannot be written.
     """
+    made = [folder for folder in (home, *home.parents) if not folder.exists()]
+    descriptor = _only_lock(home)
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        if not (home / LOCK).exists() and any(home.iterdir()):
-            raise IndexProblem(
-                f"'{home}' is not empty and is no index directory; choose a new or empty folder for --index"
+        yield
+    finally:
+        _remove_if_bare(home, made)
+        os.close(descriptor)
+
+
+def _only_lock(home: Path) -> int:
+    """The lock file of `home`, opened and locked."""
+    for left in reversed(range(100)):
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            if (names := os.listdir(home)) and LOCK not in names:  # in one look: others begin and end beside us
+                raise IndexProblem(
+                    f"'{home}' is not empty and is no index directory; choose a new or empty folder for --index"
+                )
+            descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except OSError as cause:
+            came_or_went = isinstance(cause, FileNotFoundError | FileExistsError) and (
+                home.is_dir() or not home.exists()
             )
-        descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    except OSError as cause:
-        raise IndexProblem(f"cannot write an index at '{home}': {cause.strerror}; choose another --index") from cause
-    try:
+            if came_or_went and left:  # somebody else began here, or ended, between two of our steps
+                continue
+            raise IndexProblem(
+                f"cannot write an index at '{home}': {cause.strerror}; choose another --index"
+            ) from cause
         if not _lock(descriptor, fcntl.LOCK_EX):
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
             raise IndexBusy(
                 f"'{home}' is being built by another process (pid {holder}). Wait for it, or end it and try "
                 "again; what it has encoded so far is kept"
             )
-        with suppress(OSError):  # a full disk has no room for a number, and has to let a shadow be deleted
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
+        if os.fstat(descriptor).st_nlink:
+            with suppress(OSError):  # a full disk has no room for a number, and has to let a shadow be deleted
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            return descriptor
+        os.close(descriptor)  # it was removed while we waited
+    raise IndexProblem(f"'{home}' is made and removed faster than it can be written; try again later")
+
+
+def _remove_if_bare(home: Path, made: Sequence[Path]) -> None:
+    """Leave no trace of a build that left nothing. `made`: folders that it made, the deepest first."""
+    with suppress(OSError):
+        if [entry.name for entry in home.iterdir()] == [LOCK]:
+            (home / LOCK).unlink()
+            for folder in made:
+                folder.rmdir()
 
 
 def _published(draft: Path) -> Path:

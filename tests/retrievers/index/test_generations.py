@@ -155,6 +155,42 @@ def test_a_generation_that_cannot_be_asked_for_its_readers_stays(
     assert generations(tmp_path) == ["generation-000003"]
 
 
+def test_a_build_that_leaves_nothing_leaves_no_folder_that_it_made(tmp_path: Path) -> None:
+    for home in (tmp_path / "a" / "b", tmp_path):
+        with suppress(ZeroDivisionError), building(home):
+            raise ZeroDivisionError
+        assert [*tmp_path.iterdir()] == []
+
+
+def test_builders_that_come_and_go_never_write_under_a_lock_that_was_removed(tmp_path: Path) -> None:
+    """Each of them removes what it made, or publishes; a lock that is gone holds nobody off."""
+    inside, most, errors, gate = 0, 0, list[Exception](), threading.Lock()
+
+    def build() -> None:
+        nonlocal inside, most
+        for _ in range(60):
+            try:
+                with suppress(IndexBusy, ZeroDivisionError), building(tmp_path / "index"):
+                    with gate:
+                        inside += 1
+                        most = max(most, inside)
+                    with gate:
+                        inside -= 1
+                    raise ZeroDivisionError
+            except Exception as error:
+                errors.append(error)
+
+    builders = [threading.Thread(target=build) for _ in range(4)]
+    for builder in builders:
+        builder.start()
+    for builder in builders:
+        builder.join()
+    assert not errors
+    assert most == 1
+    publish(tmp_path / "index", "a")
+    assert current(tmp_path / "index") == "aa"
+
+
 KILLED_AT_EACH_STEP = """
     import os, signal, sys
     from pathlib import Path
