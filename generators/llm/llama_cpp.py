@@ -96,6 +96,11 @@ class LlamaCppLLM:
         return True
 
     @property
+    def joins_calls(self) -> bool:
+        """Each prompt takes a slot, whoever calls."""
+        return True
+
+    @property
     def last_cached(self) -> tuple[int, ...]:
         """Tokens of each prompt of this thread's last `score` or `choose` that a slot still held."""
         return tuple(self._last.cached)

@@ -203,6 +203,11 @@ class ServerLLM:
         """Servers batch what is open at a time, streamed or not; `max_in_flight` bounds it."""
         return True
 
+    @property
+    def joins_calls(self) -> bool:
+        """Every prompt is a request, and servers batch those that are open."""
+        return True
+
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion; the generator's return value is the Completion. Closing it stops the server.
 

@@ -187,6 +187,11 @@ class VLLMOfflineLLM:
         """The engine batches all that is open at a time."""
         return True
 
+    @property
+    def joins_calls(self) -> bool:
+        """The engine has one running batch for all that is asked of it."""
+        return True
+
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion; the generator's return value is the Completion. Closing it stops the engine.
 

@@ -1,4 +1,4 @@
-"""What is left of a batch of questions when the graph is through with it: the lines to commit, and what they cost."""
+"""What is left of questions when the graph is through with them: the lines to commit, and what they cost."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ from rag.pipeline.identity import Identities
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchDone:
-    """Lines of answers and of failures, in the order of the questions; what each node did; wall seconds."""
+    """Lines of answers and of failures, in the order of the questions, and what each node did for them."""
 
-    answers: Sequence[dict[str, Any]]
-    failures: Sequence[dict[str, Any]]
-    nodes: tuple[NodeReport, ...]
-    seconds: float
+    answers: Sequence[dict[str, Any]] = ()
+    failures: Sequence[dict[str, Any]] = ()
+    nodes: tuple[NodeReport, ...] = ()
 
 
-def batch_done(result: RunResult, identities: Identities) -> BatchDone:
-    """The lines of a batch that went through the whole graph."""
+def batch_done(result: RunResult, identities: Identities, *, told: int = 0) -> BatchDone:
+    """The lines of questions that went through the whole graph. `told`: reports at the beginning that were given before."""
     keys = {query.qid: identities.key(query) for query in result.queries}
     return BatchDone(
         answers=answer_lines(result, keys),
         failures=failure_lines(result.failures, keys),
-        nodes=result.nodes,
-        seconds=result.seconds,
+        nodes=result.nodes[told:],
     )

@@ -1,15 +1,13 @@
-"""A file of questions through a graph: batches in flight, commits in order, a forecast and a ledger."""
+"""A file of questions through a graph: batches in flight, a commit as soon as an answer is there, a forecast and a ledger."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
@@ -20,20 +18,22 @@ from rag.batch.done import BatchDone, batch_done
 from rag.batch.folder import LEDGER, RunFolder, open_folder
 from rag.batch.ray import through_ray
 from rag.core.access import Asker
+from rag.core.as_they_come import as_they_come
 from rag.core.cluster import Cluster
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent
-from rag.core.report import NodeReport, RunResult
+from rag.core.report import NodeReport, reports_of
 from rag.core.types import Query, Where
 from rag.pipeline import BATCH, Pipeline
 from rag.pipeline.provenance import PROVENANCE, UNKNOWN, Provenance, provenance_of, read_provenance, write_provenance
 from rag.pipeline.questions import numbered_questions
+from rag.pipeline.side_by_side import writes_side_by_side, written_side_by_side
 
 logger = logging.getLogger(__name__)
 
 FIRST_BATCH = 20
-"""Questions that the forecast is made from; by stage, all of the first batch."""
+"""Questions of the first batch, so that the forecast comes soon; by stage it is as large as the others."""
 BATCH_BY_STAGE = 1024
 WORKERS = 2
 """Batches in the graph at a time, where nobody says how many; by stage it is one."""
@@ -41,10 +41,10 @@ WORKERS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What is left to do, judged by the first batch as if batches went one after another.
+    """What is left to do, judged by the first answers: as many as the first batch has questions.
 
-    Others began beside it: they slowed it down, and what they have done by then is not counted. So `seconds` errs on the
-    long side, the more so the more workers there are. `tokens` errs only as far as the first questions are unlike the rest.
+    Others were being written beside them: they slowed them down, and are not counted. So `seconds` errs on the long side.
+    `tokens` errs only as far as the first questions are unlike the rest.
     """
 
     n_left: int
@@ -62,6 +62,11 @@ class BatchReport:
     n_failed: int = 0
     seconds: float = 0.0
     nodes: tuple[NodeReport, ...] = ()
+
+    @property
+    def n_new(self) -> int:
+        """Questions that came to their end in this call."""
+        return self.n_answered + self.n_failed
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -90,7 +95,10 @@ def run_batch(
     progress: Progress = silent,
     forecast: Callable[[Forecast], None] | None = None,
 ) -> BatchReport:
-    """Answer every question of a file and commit each answer once (docs/decisions/0003-batch.md).
+    """Answer every question of a file and commit each answer once, as soon as it is there (docs/decisions/0003-batch.md).
+
+    Questions of a batch are searched for together. Where the model puts into one batch what several threads ask of it
+    (`rag.pipeline.side_by_side`), each is then answered for itself, beside the others; else they are answered in one call.
 
     Args:
         resume: go on with the run in `out`; what is committed there is neither asked nor written again.
@@ -101,13 +109,14 @@ def run_batch(
         limit: only the first questions of the file.
         where: a metadata filter for all questions, beside those of their lines.
         asker: who asks the questions whose lines do not say it (`asker`).
-        cluster: work on Ray; lines are still committed by this process, in order. Default: work in this process.
-        forecast: is told once, after the first batch.
+        cluster: work on Ray; lines are still committed by this process. Default: work in this process.
+        progress: is told at the start, and whenever answers were committed.
+        forecast: is told once, after the first answers.
     Raises:
         SpecError: the file, the folder or the graph is not fit for this; see `open_folder` and
             `read_questions`. A bad line is told before the first question is asked.
         MissingModel, IndexProblem, ...: what would hit all questions alike ends the run; committed answers stay, and
-            those of batches that were in the graph beside it are committed first.
+            those that were being written beside it are committed first.
     """
     workers, batch = _sizes(pipeline.by_stage, workers, batch)
     if pipeline.by_stage and cluster is not None:
@@ -127,7 +136,7 @@ def run_batch(
         try:
             run.work((query for _, query in questions_of()), workers=workers, batch=batch, cluster=cluster)
         except KeyboardInterrupt:
-            kept = f"{len(folder.answers.keys):,} answers are kept in '{out}'; go on with --resume"
+            kept = f"{len(folder.answers):,} answers are kept in '{out}'; go on with --resume"
             raise KeyboardInterrupt(f"interrupted: {kept}") from None
         finally:
             _write_ledger(folder.path / LEDGER, run.report)
@@ -179,43 +188,64 @@ class _Run:
         if first is None:
             return
         batches = chain([first], later)
+        self._show()
         if cluster is None:
             self._pipeline.warm_up()
         begun = perf_counter()
-        done = self._here(batches, workers) if cluster is None else self._on(cluster, batches)
-        for number, finished in enumerate(done):
-            self._commit(finished)
-            if number == 0:
-                self._tell_forecast(perf_counter() - begun)
-                self._keep_provenance(cluster)
-        self.report = replace(self.report, seconds=perf_counter() - begun)
+        # Closed here: who is interrupted waits for what was begun, before its models and its index go.
+        with closing(self._here(batches, workers) if cluster is None else self._on(cluster, batches)) as done:
+            for finished in done:
+                before = self.report.n_new
+                self._commit(finished, seconds=perf_counter() - begun)
+                if before == 0 < self.report.n_new:
+                    self._keep_provenance(cluster)
+                if before < len(first) <= self.report.n_new:
+                    self._tell_forecast()
 
-    def _here(self, batches: Iterable[list[Query]], workers: int) -> Iterator[BatchDone]:
+    def _here(self, batches: Iterable[list[Query]], workers: int) -> Generator[list[BatchDone], None, None]:
         """In this process. The first batch is small, so that the forecast comes soon, but no engine waits for it."""
-        for result in _in_order(batches, self._pipeline.run, workers):
-            yield batch_done(result, self._folder.identities)
+        return as_they_come(self._done, batches, threads=workers)
 
-    def _on(self, cluster: Cluster, batches: Iterable[list[Query]]) -> Iterator[BatchDone]:
-        return through_ray(batches, self._pipeline, self._folder.identities, cluster)
+    def _done(self, batch: list[Query]) -> Iterator[BatchDone]:
+        """What a batch comes to: at once, or what its search cost and then a piece for every answer."""
+        pipeline, identities = self._pipeline, self._folder.identities
+        if not writes_side_by_side(pipeline):
+            yield batch_done(pipeline.run(batch, batch=len(batch)), identities)
+            return
+        prepared = pipeline.prepare(batch)
+        searched = reports_of(prepared)
+        yield BatchDone(nodes=searched)
+        for written in written_side_by_side(pipeline, prepared):
+            for one in written:
+                yield batch_done(one, identities, told=len(searched))
+
+    def _on(self, cluster: Cluster, batches: Iterable[list[Query]]) -> Generator[list[BatchDone], None, None]:
+        for done in through_ray(batches, self._pipeline, self._folder.identities, cluster):
+            yield [done]
 
     def _unfinished(self, questions: Iterator[Query]) -> Iterator[Query]:
         is_finished = self._folder.is_finished
         return (query for query in questions if not is_finished(query, retry_failed=self._retry_failed))
 
-    def _commit(self, done: BatchDone) -> None:
-        self._folder.answers.commit(done.answers)
+    def _commit(self, finished: Sequence[BatchDone], *, seconds: float) -> None:
+        answers = [line for done in finished for line in done.answers]
+        failures = [line for done in finished for line in done.failures]
+        self._folder.answers.commit(answers)
         # One that fails again keeps the line of its first failure.
-        self._folder.failures.commit([line for line in done.failures if line["key"] not in self._folder.failures.keys])
+        self._folder.failures.commit([line for line in failures if line["key"] not in self._folder.failures.keys])
         before = self.report
         self.report = replace(
             before,
-            n_answered=before.n_answered + len(done.answers),
-            n_failed=before.n_failed + len(done.failures),
-            seconds=before.seconds + done.seconds,
-            nodes=_added(before.nodes, done.nodes),
+            n_answered=before.n_answered + len(answers),
+            n_failed=before.n_failed + len(failures),
+            seconds=seconds,
+            nodes=reduce(_added, (done.nodes for done in finished), before.nodes),
         )
-        n_done = self.report.n_kept + self.report.n_answered + self.report.n_failed
-        self._progress("questions", n_done, self._n_questions)
+        if self.report.n_new > before.n_new:
+            self._show()
+
+    def _show(self) -> None:
+        self._progress("questions", self.report.n_kept + self.report.n_new, self._n_questions)
 
     def _keep_provenance(self, cluster: Cluster | None) -> None:
         """Write which facts the first answers of this call were made with, now that the models have worked."""
@@ -227,38 +257,13 @@ class _Run:
         except OSError as error:
             logger.warning("%s was not written: %s", self._folder.path / PROVENANCE, error.strerror)
 
-    def _tell_forecast(self, seconds: float) -> None:
-        n_first = self.report.n_answered + self.report.n_failed
-        n_left = self._n_questions - self.report.n_kept - n_first
+    def _tell_forecast(self) -> None:
+        n_left = self._n_questions - self.report.n_kept - self.report.n_new
         if self._forecast is None or n_left <= 0:
             return
         tokens = sum(node.usage.prompt_tokens + node.usage.new_tokens for node in self.report.nodes)
-        share = n_left / n_first
-        self._forecast(Forecast(n_left=n_left, seconds=seconds * share, tokens=round(tokens * share)))
-
-
-def _in_order(
-    batches: Iterable[list[Query]], work: Callable[[list[Query]], RunResult], workers: int
-) -> Iterator[RunResult]:
-    """`work` on batches, at most `workers` of them begun and not yet given out; results in the order of the batches.
-
-    Where one raises, no other is begun, and the error comes last: results of those that were begun beside it come before,
-    so that what is given out does not hang on which of them was sooner.
-    """
-    running: deque[Future[RunResult]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="batch") as pool:
-        try:
-            for batch in batches:
-                if len(running) == workers:
-                    yield running.popleft().result()
-                running.append(pool.submit(copy_context().run, work, batch))  # the caller's trace goes along
-            while running:
-                yield running.popleft().result()
-        except Exception:
-            yield from (beside.result() for beside in running if beside.exception() is None)
-            raise
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        share = n_left / self.report.n_new
+        self._forecast(Forecast(n_left=n_left, seconds=self.report.seconds * share, tokens=round(tokens * share)))
 
 
 def _batches(questions: Iterator[Query], *, first: int, size: int) -> Iterator[list[Query]]:
@@ -270,4 +275,6 @@ def _batches(questions: Iterator[Query], *, first: int, size: int) -> Iterator[l
 
 def _added(before: Sequence[NodeReport], now: Sequence[NodeReport]) -> tuple[NodeReport, ...]:
     known = {report.name: report for report in before}
-    return tuple(known[report.name] + report if report.name in known else report for report in now)
+    for report in now:
+        known[report.name] = known[report.name] + report if report.name in known else report
+    return tuple(known.values())

@@ -9,6 +9,7 @@ from rag.batch.folder import FAILURES
 from rag.batch.run import WORKERS, BatchReport, Forecast, run_batch
 from rag.cli.asking import asker_of
 from rag.cli.console import say, say_json, warn
+from rag.cli.ending import told_to_end
 from rag.cli.progress import progress_bar
 from rag.core.cluster import Cluster
 from rag.core.filters import both
@@ -29,7 +30,7 @@ def run(args: Namespace) -> int:
         offline=args.offline,
         by_stage=args.by_stage,
     )
-    with loaded as pipeline, progress_bar() as progress:
+    with loaded as pipeline, progress_bar() as progress, told_to_end():
         report = run_batch(
             args.questions,
             pipeline,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 from rag.core.types import NO_USAGE, Answer, Query, Ranking, Usage
@@ -196,6 +198,13 @@ def apart(result: RunResult) -> list[RunResult]:
         )
         for query, output in zip(result.queries, result.outputs, strict=True)
     ]
+
+
+def reports_of(parts: Sequence[RunResult]) -> tuple[NodeReport, ...]:
+    """The reports of the batch that `apart` made these results of."""
+    first = parts[0].nodes
+    sums = [reduce(add, reports) for reports in zip(*(part.nodes for part in parts), strict=True)]
+    return tuple(replace(one, seconds=of.seconds, n_in=of.n_in) for one, of in zip(sums, first, strict=True))
 
 
 def merged(results: Sequence[RunResult]) -> RunResult:

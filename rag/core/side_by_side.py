@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from rag.core.stopping import Stop, stopping
+from rag.core.stopping import Stop, stopping, when_unwanted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,7 +22,7 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], *, threa
     """`work` on every item, by at most so many threads; results in the order of the items.
 
     The first error, or Ctrl-C, is raised here: nothing more begins, and what has begun is waited for. It ends sooner where
-    it asks `rag.core.stopping` whether it is unwanted.
+    it asks `rag.core.stopping` whether it is unwanted, as it is too when the caller's own work is.
     """
     asked, done = SimpleQueue[tuple[int, Item]](), SimpleQueue[tuple[int, Result] | BaseException]()
     ended, stop, running = SimpleQueue[None](), Stop(), 0
@@ -45,15 +45,16 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], *, threa
 
     results: dict[int, Result] = {}
     try:
-        while running < min(threads, len(items)):
-            start_new_thread(take, ())
-            running += 1
-        while len(results) < len(items):
-            one = done.get()
-            if isinstance(one, BaseException):
-                raise one
-            place, result = one
-            results[place] = result
+        with when_unwanted(stop.say):
+            while running < min(threads, len(items)):
+                start_new_thread(take, ())
+                running += 1
+            while len(results) < len(items):
+                one = done.get()
+                if isinstance(one, BaseException):
+                    raise one
+                place, result = one
+                results[place] = result
     finally:
         stop.say()
         for _ in range(running):

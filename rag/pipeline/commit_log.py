@@ -47,6 +47,11 @@ class CommitLog:
             self._file.close()
             raise
 
+    def __len__(self) -> int:
+        """Whole lines in the file, one that was being committed when somebody interrupted included."""
+        with self.path.open("rb") as lines:
+            return sum(line.endswith(b"\n") for line in lines)
+
     def records(self) -> Iterator[dict[str, Any]]:
         """What was committed, in order."""
         with self.path.open("rb") as lines:

@@ -89,9 +89,10 @@ def questions(folder: Path, n: int) -> Path:
 
 
 def stripped(out: Path) -> list[dict[str, Any]]:
-    """Committed lines in order, without what may differ between two runs."""
+    """Committed lines by id, without what may differ between two runs."""
     lines = [json.loads(line) for line in (out / ANSWERS).read_text(encoding="utf-8").splitlines()]
-    return [{name: value for name, value in line.items() if name != "cost"} for line in lines]
+    kept = [{name: value for name, value in line.items() if name != "cost"} for line in lines]
+    return sorted(kept, key=lambda line: str(line["id"]))
 
 
 @pytest.mark.slow
