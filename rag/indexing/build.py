@@ -136,7 +136,7 @@ class Build:
             selection = self._select(before, maker.may_copy)
             planned, problems = plan(selection, maker, before=before.records, progress=self._progress)
             taken_from = selection.index or before.index
-            holdings, more_problems, shared = self._write_documents(new, selection, planned, maker, taken_from)
+            holdings, more_problems = self._write_documents(new, selection, planned, maker, taken_from)
         records = [record for holding in holdings for record in holding.records]
         _require_text([*selection.problems, *problems, *more_problems], selection, holdings)
         documents = Documents(new.folder)
@@ -177,8 +177,6 @@ class Build:
             new.folder,
             new.work,
             records,
-            shared_metadata=shared,
-            labelled=access is not None,
             before=lambda leg, leg_maker: made.before(index, leg, leg_maker) if index else None,
         )
         report = replace(counted(report, written.counts), on_cluster=dict(self._encoders.n_elsewhere))
@@ -210,8 +208,8 @@ class Build:
         planned: Sequence[Planned],
         maker: UnitMaker,
         previous: BuiltIndex | None,
-    ) -> tuple[list[Holding], list[Problem], bool]:
-        """What the sources gave, what could not be read, and whether units share metadata."""
+    ) -> tuple[list[Holding], list[Problem]]:
+        """What the sources gave, and what could not be read."""
         with DocumentsWriter(new.folder) as writer:
             records, problems = write_units(
                 planned,
@@ -228,7 +226,7 @@ class Build:
             source = chosen.source.model_copy(update={"n_files": len(mine)})
             holdings.append(Holding(source, tuple(mine)))
         write_sources(new.folder, holdings)
-        return holdings, problems, writer.shares_metadata
+        return holdings, problems
 
 
 def finished(report: IndexReport, manifest: Manifest, legs: Legs, timings: Timings) -> IndexReport:

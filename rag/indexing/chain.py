@@ -87,8 +87,8 @@ class ChainWriter:
             return self._list(parts, removed, holdings)
         folder = self._new.new_part()
         with self._timings.timed("read"):
-            record, problems, shared = self._read(given, folder, name=given_name(before))
-        made = self._legs.write(folder, self._new.work, [record], shared_metadata=shared, before=lambda *_: None)
+            record, problems = self._read(given, folder, name=given_name(before))
+        made = self._legs.write(folder, self._new.work, [record], before=lambda *_: None)
         if any(settled(facts) != settled(index.facts(leg)) for leg, facts in made.manifest.legs.items()):
             return None
         part = Part.of(folder, made.manifest, index=index.name)
@@ -113,7 +113,7 @@ class ChainWriter:
             removed.append(before if not len(more) else np.union1d(more, [] if before is None else before))
         return parts, [None if each is None else each.astype(np.int32) for each in removed]
 
-    def _read(self, given: Path, folder: Path, *, name: str) -> tuple[SourceRecord, list[Problem], bool]:
+    def _read(self, given: Path, folder: Path, *, name: str) -> tuple[SourceRecord, list[Problem]]:
         file = SourceFile(path=given, name=name, size=given.stat().st_size, layout="corpus")
         planned = Planned(
             name=name,
@@ -126,7 +126,7 @@ class ChainWriter:
             [record], problems = write_units([planned], self._maker, writer, previous=None, progress=self._progress)
         if record is None:
             raise SpecError("nothing to index in what was given", *(f"  {problem}" for problem in problems[:10]))
-        return record, problems, writer.shares_metadata
+        return record, problems
 
     def _require_new(self, part: Part, gone: Rows) -> None:
         """Passages are named by their document and a number; a whole document may have such a name too."""
@@ -234,8 +234,7 @@ class ChainWriter:
                 file=lambda name: None,
             )
 
-        shared = writer.shares_metadata
-        return self._legs.write(folder, self._new.work, records, shared_metadata=shared, before=before, parts=parts)
+        return self._legs.write(folder, self._new.work, records, before=before, parts=parts)
 
 
 def _with(holdings: Sequence[Holding], record: SourceRecord) -> list[Holding]:

@@ -25,8 +25,7 @@ from rag.ingest import INGEST_VERSION
 from retrievers.index import WRITERS
 from retrievers.index.built import BuiltIndex
 from retrievers.index.directory import LocalIndex
-from retrievers.index.manifest import ragline_version
-from retrievers.index.old_formats import format_of
+from retrievers.index.manifest import FORMAT_VERSION, ragline_version
 from retrievers.index.opening import open_index, scheme_of
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import Holding, corpus_sha256
@@ -178,7 +177,7 @@ def index_key(
         "corpus": corpus_sha256((file.name, file_sha256(file.path)) for file in files),
         "settings": settings.model_dump(mode="json", include={"reading", "chunking", "transforms"}),
         "legs": {leg: leg_kind(leg).maker(settings).key() for leg in names},
-        "version": [ragline_version(), format_of(names), INGEST_VERSION],
+        "version": [ragline_version(), FORMAT_VERSION, INGEST_VERSION],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -18,9 +18,8 @@ from rag.ingest import word_spans
 from retrievers.index.built import BuiltIndex
 from retrievers.index.digests import describe_files
 from retrievers.index.documents import Documents, StoredDocuments
-from retrievers.index.manifest import MANIFEST, CorpusFacts, Manifest, ragline_version, write_manifest
+from retrievers.index.manifest import FORMAT_VERSION, MANIFEST, CorpusFacts, Manifest, ragline_version, write_manifest
 from retrievers.index.near_duplicates import write_duplicates
-from retrievers.index.old_formats import format_of
 from retrievers.index.parts import Parts
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.index.sources import SourceRecord, corpus_sha256
@@ -136,15 +135,12 @@ class Legs:
         work: Path,
         records: Sequence[SourceRecord],
         *,
-        shared_metadata: bool,
-        labelled: bool = False,
         before: BeforeOf,
         parts: Parts | None = None,
     ) -> Made:
         """Write all into a folder that has its documents and sources.
 
         Args:
-            labelled: the documents say who may read them.
             parts: in which the same documents lie already.
         """
         documents = Documents(folder)
@@ -162,7 +158,7 @@ class Legs:
             counts |= {leg: built.counts} if built.counts else {}
         with self._timings.timed("digests"):
             manifest = Manifest(
-                format_version=format_of(facts, shared_metadata=shared_metadata, labelled=labelled),
+                format_version=FORMAT_VERSION,
                 ragline_version=ragline_version(),
                 created=now(),
                 legs=json.loads(json.dumps(facts)),

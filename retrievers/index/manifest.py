@@ -19,9 +19,15 @@ from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import ROOTS
 from retrievers.legs import LEGS
 
-FORMAT_VERSION = 5
-"""The newest that this version reads. 4 is 3 with units that share metadata (`retrievers.index.shared`), 5 is 4 with labels
-that say who may read them (`retrievers.index.access`), or with documents and legs in parts (`retrievers.index.parts`)."""
+FORMAT_VERSION = 6
+"""What this version writes, and the newest that it reads.
+
+Whoever changes what a manifest may say, or a table of sources, raises it, so that an older version says that the index is
+newer, and never that it is damaged. A test holds the form against the number. 4 is 3 with units that share metadata
+(`retrievers.index.shared`), 5 is 4 with labels that say who may read them (`retrievers.index.access`), or with documents
+and legs in parts (`retrievers.index.parts`), 6 is 5 with all that settings came to say meanwhile."""
+
+FormatVersion = Annotated[int, Field(ge=1)]
 
 MANIFEST = "manifest.json"
 _LARGEST_MANIFEST_BYTES = 16_000_000
@@ -58,7 +64,7 @@ class Manifest(_Facts):
     part has its share, removed rows too.
     """
 
-    format_version: int
+    format_version: FormatVersion
     ragline_version: str
     created: str
     legs: Annotated[dict[str, dict[str, JsonValue]], Field(min_length=1)]
@@ -112,7 +118,7 @@ class Manifest(_Facts):
 
 
 class _Header(BaseModel):
-    format_version: int
+    format_version: FormatVersion
     ragline_version: str = "unknown"
     legs: Any = ()
 

@@ -1,12 +1,11 @@
 """Manifests of formats 1 and 2: a list of legs, and a field for the facts of each of the three that there were.
 
-They are still written where they can say it all, so that older versions read what they can, and an index that is built
-again is the index that it was.
+None is written any more. They are read, and said again as they were, so that such an index is the index that it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from retrievers.legs.protocol import MADE_BY
@@ -30,11 +29,6 @@ _ORDER = (
     "files",
 )
 _SECTIONS = ("analyzer", "bm25", "dense", "promptreps", "reading", "chunking", "transforms")
-
-
-def format_of(legs: Collection[str], *, shared_metadata: bool = False, labelled: bool = False) -> int:
-    """The oldest format that can say what an index with these legs is, whether units share metadata, and who may read them."""
-    return max((5 if labelled else 4 if shared_metadata else 1, *(_LEGS.get(leg, 3) for leg in legs)))
 
 
 def read(data: Mapping[str, Any]) -> dict[str, Any]:

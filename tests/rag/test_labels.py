@@ -70,7 +70,6 @@ def test_an_index_without_labels_is_what_it_was(tmp_path: Path) -> None:
     with LocalIndex.open(tmp_path / "i") as index:
         assert not index.labelled
         assert index.mask(None) is None
-        assert index.manifest.format_version == 1
         assert "access" not in str(index.manifest.settings.counted(index.legs))
 
 
@@ -115,7 +114,6 @@ def test_other_labels_alone_are_a_change(tmp_path: Path) -> None:
     assert read_by(tmp_path / "i", None) == {"b"}
     with LocalIndex.open(tmp_path / "i") as index:
         assert index.identity != before
-        assert index.manifest.format_version == 5
 
 
 def test_every_passage_has_the_label_of_its_document(tmp_path: Path) -> None:

@@ -180,7 +180,6 @@ def test_it_is_built_and_the_manifest_says_so(place: Path) -> None:
         written = json.loads(index.manifest.as_json())
         assert "toy/words.json" in index.manifest.files
         index.verify()
-    assert written["format_version"] == 3
     assert written["settings"]["toy_words"] == {"shortest": 4}
     assert "dense" not in written["settings"]
 
