@@ -44,7 +44,7 @@ def _blocks(text: str) -> Iterator[Block]:
         lines = text[start:end].split("\n")
         opened = next((match for match in map(_DEFINITION.match, lines) if match), None)
         inside = lines[0][:1] in (" ", "\t")
-        name = opened["name"][:LINE] if opened else ""
+        name = opened["name"][: LINE // 2] if opened else ""
         if opened and inside and outer:
             headings: tuple[str, ...] = (outer, name)
         elif opened:

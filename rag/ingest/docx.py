@@ -9,6 +9,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
+from rag.ingest.columns import NAME
 from rag.ingest.layout import Layout
 from rag.ingest.office import COMPOUND
 from rag.ingest.types import DEFAULT_LIMITS, Note, ParsedDocument, ReadError
@@ -41,7 +42,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
             layout.block(title)
         else:
             _paragraph(item, layout)
-    layout.clean.tell(note)
+    layout.tell(note)
     return [layout.document(name, title=title or layout.first_heading or word.core_properties.title)]
 
 
@@ -87,16 +88,28 @@ def _is_item(paragraph: Paragraph) -> bool:
 
 def _table(table: Table, layout: Layout) -> None:
     """Its first row is a header when marked to repeat on every page, or when all of it is bold."""
-    rows = []
-    for row in table.rows:
-        cells = list({id(cell._tc): cell.text for cell in row.cells}.values())  # a merged cell comes repeatedly
-        rows.append([" ".join(text.split()) for text in cells])
+    from docx.table import _Cell
+
+    rows, above = list[list[str]](), dict[int, str]()
+    for tr in table._tbl.tr_lst:
+        column, row = tr.grid_before, list[str]()
+        for tc in tr.tc_lst:
+            if tc.vMerge == "continue":  # of the cell above, whose text says what the row is about
+                row.append(above.get(column, "")[:NAME])
+            else:
+                row.append(" ".join(_Cell(tc, table).text.split()))
+                above[column] = row[-1]
+            column += tc.grid_span
+        rows.append(row)
     layout.table(rows, header=bool(rows) and _is_header(table))
 
 
 def _is_header(table: Table) -> bool:
-    first = table.rows[0]
-    if first._tr.xpath("./w:trPr/w:tblHeader"):
+    from docx.table import _Cell
+
+    first = table._tbl.tr_lst[0]
+    if first.xpath("./w:trPr/w:tblHeader"):
         return True
-    runs = [run for cell in first.cells for paragraph in cell.paragraphs for run in paragraph.runs if run.text.strip()]
+    cells = [_Cell(tc, table) for tc in first.tc_lst]
+    runs = [run for cell in cells for paragraph in cell.paragraphs for run in paragraph.runs if run.text.strip()]
     return bool(runs) and all(run.bold for run in runs)

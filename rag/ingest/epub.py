@@ -54,7 +54,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
             write(layout.clean(decode(content, note)), layout, book=True)
     if missing:
         note(f"{len(missing)} chapters are not in it; first: {missing[0][:80]!r}", lost=True)
-    layout.clean.tell(note)
+    layout.tell(note)
     yield layout.document(name, title=title, metadata=metadata)
 
 

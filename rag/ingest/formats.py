@@ -32,8 +32,8 @@ NAMES = {
 """Names of files without a suffix, lower case -> parser."""
 
 VERSIONS = {
-    "csv": 2, "jsonl": 2, "json": 2, "xml": 2, "rst": 3, "tex": 2, "html": 3, "markdown": 2, "pdf": 2, "epub": 2, "mail": 2,
-    "msg": 2, "notebook": 2,
+    "csv": 3, "jsonl": 2, "json": 2, "xml": 2, "rst": 4, "tex": 2, "html": 4, "markdown": 3, "pdf": 2, "epub": 3, "mail": 3,
+    "msg": 3, "notebook": 3, "docx": 2, "xlsx": 2, "odt": 2, "pptx": 2, "man": 2,
 }  # fmt: skip
 """Parsers that give other units than their files first gave, each with a number that is raised when that happens again.
 Only files that they read are read anew. `INGEST_VERSION` is for what changes the units of all."""

@@ -40,7 +40,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
         answers = [each for each in answers if each.text]
     told = {sentence for each in answers for text in (each.title, each.text) for sentence in _plain(text)}
     title = _write(soup, layout, _main, said=lambda text: bool(told) and told.issuperset(_plain(text)))
-    layout.clean.tell(note)
+    layout.tell(note)
     page = layout.document(name, title=title)
     return [page, *answers] if page.text or not answers else answers
 

@@ -24,5 +24,5 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
         for heading, body in zip(sections[::2], sections[1::2], strict=True):
             layout.open(1, heading.strip())
             layout.block(f"[{heading}]{body}", lines=True)
-    layout.clean.tell(note)
+    layout.tell(note)
     yield layout.document(name, title=name)

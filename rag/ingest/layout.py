@@ -7,12 +7,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from rag.ingest.clean import Cleaner
+from rag.ingest.columns import Columns, Repeated
 from rag.ingest.formats import unpacked_name
 from rag.ingest.stretches import BLOCKS, LENGTH
-from rag.ingest.types import Block, ParsedDocument
+from rag.ingest.types import Block, Note, ParsedDocument
 
 LINE = 1_000
-"""Characters of a title, a heading or an id that go on with every chunk."""
+"""Characters of a title, an id or all headings of a path together that go on with every chunk."""
 
 
 class Layout:
@@ -20,6 +21,7 @@ class Layout:
 
     def __init__(self, clean: Cleaner | None = None) -> None:
         self.clean = clean or Cleaner()
+        self.repeated = Repeated()
         self.first_heading = ""
         self._parts: list[str] = []
         self._length = 0
@@ -49,8 +51,10 @@ class Layout:
             self._path.pop()
         self._path.append((level, text[:LINE]))
 
-    def block(self, text: str, *, page: int | None = None, lines: bool = False, tight: bool = False) -> None:
-        """Add text as it stands. Where `lines`, its first line keeps its indentation."""
+    def block(
+        self, text: str, *, page: int | None = None, lines: bool = False, tight: bool = False, under: str = ""
+    ) -> None:
+        """Add text as it stands. Where `lines`, its first line keeps its indentation. `under`: a heading of this block alone."""
         text = self.clean(text)
         text = text.strip("\n").rstrip() if lines else text.strip()
         if not text.strip():
@@ -62,18 +66,23 @@ class Layout:
         self._tight = tight
         self._parts.append(text)
         start, self._length = self._length, self._length + len(text)
-        headings = tuple(heading for _, heading in self._path)
+        path = [*(heading for _, heading in self._path), *([under] if under else [])]
+        headings = tuple(heading[: LINE // len(path)] for heading in path)
         self._blocks.append(Block(start=start, end=self._length, headings=headings, page=page, lines=lines))
 
     def table(self, rows: Sequence[Sequence[str]], *, header: bool, page: int | None = None) -> None:
         """One line a row; below a header row `column: value; column: value`, which is understood alone."""
-        rows = [[self.clean.line(cell) for cell in row] for row in rows]
+        names: Sequence[str] = ()
         if header and len(rows) > 1:
             names, *rows = rows
-            lines = [fields(named(names, row), "; ") for row in rows]
-        else:
-            lines = [" | ".join(cell for cell in row if cell) for row in rows]
-        self.block("\n".join(line for line in lines if line), page=page, lines=True)
+        columns = Columns([self.clean.line(name) for name in names], self.repeated)
+        for under, lines in columns.blocks(enumerate(map(self.clean.line, row)) for row in rows):
+            self.block("\n".join(lines), page=page, lines=True, under=under)
+
+    def tell(self, note: Note) -> None:
+        """Say what was mended in the text, and what was left out of tables."""
+        self.clean.tell(note)
+        self.repeated.tell(note)
 
     def document(
         self, name: str, *, title: str = "", doc_id: str = "", metadata: Mapping[str, Any] | None = None
@@ -97,11 +106,6 @@ class Layout:
         self._title, self._offset = document.title, self._offset + len(document.text)
         self._parts, self._blocks, self._length, self._tight = [], [], 0, False
         return document
-
-
-def named(names: Sequence[str], row: Sequence[str]) -> list[tuple[str, str]]:
-    """Column name and cell; a cell beyond the header has no name."""
-    return [(names[i] if i < len(names) else "", cell) for i, cell in enumerate(row)]
 
 
 def fields(pairs: Sequence[tuple[str, str]], joint: str) -> str:

@@ -54,7 +54,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     _body(mail, layout, note, depth=0)
     if cut:
         note(f"headers cut after {_HEADER:,} characters: {', '.join(sorted(cut))[:200]}", lost=True)
-    layout.clean.tell(note)
+    layout.tell(note)
     said = {key: value for key, value in {**metadata, "date": sent}.items() if value}
     return [layout.document(name, title=subject, metadata=own_fields(said))]
 

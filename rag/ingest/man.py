@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from rag.ingest import plain
 from rag.ingest.clean import decoded
+from rag.ingest.columns import NAME
 from rag.ingest.layout import Layout
 from rag.ingest.roff import arguments, words
 from rag.ingest.stretches import lines
@@ -44,7 +45,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
         if page.layout.full:
             yield page.layout.stretch(name, title=page.title)
     page.end_block()
-    page.layout.clean.tell(note)
+    page.layout.tell(note)
     yield page.layout.document(name, title=page.title)
 
 
@@ -146,6 +147,6 @@ class _Page:
             elif part in ",.;:)" and said:
                 said[-1] += part
             else:
-                self._name = self._name or (part if before == "Nm" else "")
+                self._name = self._name or (part[:NAME] if before == "Nm" else "")
                 said.append(part)
         return (" ".join(said) + closing).replace("[ ", "[")

@@ -32,7 +32,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
         elif layout.full:
             yield layout.stretch(name, title=str(front.get("title", "")), metadata=_fields(front))
         _walk(parser.parse(text), layout)
-    layout.clean.tell(note)
+    layout.tell(note)
     front = front or {}
     yield layout.document(name, title=str(front.get("title", "")), metadata=_fields(front))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag.ingest.clean import without_permalink
 from rag.ingest.layout import Layout
@@ -47,9 +47,9 @@ def walk(root: Tag, layout: Layout, *, said: Callable[[str], bool] = lambda text
             _add(block, "".join(pieces), layout, said)
             block, pieces = owner, []
         if piece is None:
-            rows = [[cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])] for row in owner("tr")]
-            first = owner("tr")[0]
-            layout.table(rows, header=not first.find("td") or first.find_parent("thead") is not None)
+            first = owner.find("tr")
+            header = first is not None and (not first.find("td") or first.find_parent("thead") is not None)
+            layout.table(_rows(owner), header=header)
         else:
             pieces.append(piece)
     _add(block, "".join(pieces), layout, said)
@@ -73,6 +73,26 @@ def _strings(root: Tag) -> Iterator[tuple[Tag, str | None]]:
                 todo.extend((inner, child) for child in reversed(node.contents))  # type: ignore[misc]
         elif type(node) is NavigableString:  # comments and declarations are subclasses
             yield owner, str(node) if owner.name == "pre" else _SPACE.sub(" ", node)
+
+
+def _rows(table: Tag) -> list[list[str]]:
+    """Texts of the cells, row by row. What stands in a cell within a cell is of the inner one alone."""
+    from bs4.element import NavigableString, Tag
+
+    rows = list[list[list[str]]]()
+    todo: list[tuple[Any, list[str] | None]] = [(table, None)]
+    while todo:
+        node, cell = todo.pop()
+        if isinstance(node, Tag):
+            if node.name == "tr":
+                rows.append([])
+            elif node.name in ("th", "td") and rows:
+                cell = []
+                rows[-1].append(cell)
+            todo.extend((child, cell) for child in reversed(node.contents))
+        elif type(node) is NavigableString and cell is not None and (text := node.strip()):
+            cell.append(text)
+    return [[" ".join(cell) for cell in row] for row in rows]
 
 
 def _data_tables(root: Tag) -> set[int]:

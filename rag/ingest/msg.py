@@ -53,7 +53,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
             layout.block(f"{head}: {value}" if value else "", tight=True)
         layout.block(f"Date: {metadata['date']}" if "date" in metadata else "", tight=True)
         _write(mail, layout, note, depth=0)
-    layout.clean.tell(note)
+    layout.tell(note)
     return [layout.document(name, title=subject, metadata=own_fields(metadata))]
 
 

@@ -41,7 +41,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
                 n_cut += len(output) > _OUTPUT
     if n_cut:
         note(f"{n_cut} outputs cut after {_OUTPUT:,} characters", lost=True)
-    layout.clean.tell(note)
+    layout.tell(note)
     metadata = notebook.get("metadata")
     title = metadata.get("title", "") if isinstance(metadata, dict) else ""
     return [layout.document(name, title=title if isinstance(title, str) else "")]

@@ -52,7 +52,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
             todo.extend((child, item or kind == "list-item", depth + 1) for child in reversed(element))
     if n_deep:
         note(f"{n_deep} parts nested more than {_DEEPEST} deep left out", lost=True)
-    layout.clean.tell(note)
+    layout.tell(note)
     return [layout.document(name, title=_title(package))]
 
 

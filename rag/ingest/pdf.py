@@ -66,7 +66,7 @@ def parse(data: bytes, name: str, note: Note, *, ocr: PageReader | None = None) 
         note(few if len(silent) == 1 else f"{len(silent)} pages have no text: scans? Pages {numbers}", lost=True)
     if running.removed:
         note(f"{running.removed} repeated headers and footers of pages left out")
-    layout.clean.tell(note)
+    layout.tell(note)
     yield _marked(layout.document(name, title=title), pictures)
 
 

@@ -21,5 +21,5 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
             if layout.full:
                 yield layout.stretch(name)
             layout.block(paragraph)
-    layout.clean.tell(note)
+    layout.tell(note)
     yield layout.document(name)

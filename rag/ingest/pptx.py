@@ -25,7 +25,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     package, layout = Package(data), Layout()
     targets = package.targets(_DECK)
     slides = [targets.get(relation(each), "") for each in below(package.tree(_DECK), "sldId")]
-    for number, part in enumerate(slides, start=1):
+    for number, part in enumerate(dict.fromkeys(slides), start=1):  # a listing may name one slide a million times
         title, rest = _shapes(package.tree(part))
         if title:
             layout.heading(1, title, page=number)
@@ -36,7 +36,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
         for target in package.targets(part).values():
             if target.startswith("ppt/notesSlides/") and target in package.names:
                 _notes(package.tree(target), number, layout)
-    layout.clean.tell(note)
+    layout.tell(note)
     return [layout.document(name, title=_title(package))]
 
 

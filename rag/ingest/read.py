@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from rag.core.errors import IngestError
 from rag.ingest import corpora
+from rag.ingest.bounds import bounded
 from rag.ingest.formats import parser_of, suffix
 from rag.ingest.metadata import capped
 from rag.ingest.sandbox import Worker
@@ -93,7 +94,8 @@ class Reader:
             size = _check(file, self._limits)
             if file.layout == "corpus" and suffix(file.path.name) != ".json":
                 documents = corpora.stream(file, limits=self._limits, note=note)
-                yield from capped(documents, note) if self._cuts_corpora else documents
+                documents = capped(documents, note) if self._cuts_corpora else documents
+                yield from bounded(documents, size_bytes=size, limits=self._limits, note=note)
                 return
             for frame in self._ask(file, self._limits.seconds + size // _BYTES_A_SECOND):
                 yield from map(unpack, frame.get("documents", ()))

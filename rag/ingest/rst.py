@@ -46,7 +46,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
         if layout.full:
             yield layout.stretch(name)
         _walk([*text.expandtabs().split("\n"), "", ""], layout, levels)
-    layout.clean.tell(note)
+    layout.tell(note)
     yield layout.document(name)
 
 

@@ -50,7 +50,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     for paragraph in text.split("\n"):
         row = " | " in paragraph
         layout.block(paragraph.strip().removesuffix("|").rstrip(), lines=row, tight=row)
-    layout.clean.tell(note)
+    layout.tell(note)
     return [layout.document(name)]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from rag.ingest.clean import Cleaner, decoded
+from rag.ingest.columns import Repeated
 from rag.ingest.formats import unpacked_name
 from rag.ingest.records import DistinctIds, file_document
 from rag.ingest.stretches import lines
@@ -19,14 +20,14 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     Raises:
         ReadError: no row below the header, or quotes that never close.
     """
-    clean, ids = Cleaner(), DistinctIds()
+    clean, ids, repeated = Cleaner(), DistinctIds(), Repeated()
     csv.field_size_limit(max(1, len(data)))  # this process only parses, so nobody else sees it
     position = 0
     try:
         columns = _Columns()
         for row in _rows(lines(map(clean, decoded(data, note))), name):
             if not columns.names:
-                columns.header(row)
+                columns.header(map(repeated.cut, map(str.strip, row)))
                 continue
             position += 1
             columns.widen(len(row))
@@ -39,6 +40,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     if not position:
         raise ReadError("no row below the header line")
     clean.tell(note)
+    repeated.tell(note)
     ids.tell(note)
 
 
@@ -56,8 +58,8 @@ class _Columns:
         self.names: list[str] = []
         self._distinct = DistinctNames()
 
-    def header(self, row: list[str]) -> None:
-        self.names = [self._distinct(cell.strip() or f"column {i}") for i, cell in enumerate(row, start=1)]
+    def header(self, row: Iterable[str]) -> None:
+        self.names = [self._distinct(cell or f"column {i}") for i, cell in enumerate(row, start=1)]
 
     def widen(self, width: int) -> None:
         self.names += [self._distinct(f"column {i}") for i in range(len(self.names) + 1, width + 1)]

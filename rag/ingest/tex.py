@@ -42,7 +42,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
         if not title and (match := _TITLE.search(text)):
             title = _words(match[1])
         _write(text, layout)
-    layout.clean.tell(note)
+    layout.tell(note)
     yield layout.document(name, title=title)
 
 

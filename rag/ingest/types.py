@@ -18,6 +18,7 @@ class Limits:
     corpora are streamed, so this is not memory. `record_bytes`: of one JSONL line. `seconds`: of the processor's
     time for one file, and one more for each megabyte of it. `memory_bytes`: address space of the
     process that parses. `unpacked_ratio`: bytes that may come of one byte of a packed file of more than a few.
+    `text_ratio`: characters of text that may come of one byte of a file that gives more than a million.
     A corpus has `seconds` between one document and the next. `ocr_pages`: of a file, that are read as pictures.
     `ocr_seconds`: that each of those adds.
     """
@@ -28,6 +29,7 @@ class Limits:
     seconds: float = 60.0
     memory_bytes: int = 2_000_000_000
     unpacked_ratio: int = 200
+    text_ratio: int = 100
     ocr_pages: int = 1_000
     ocr_seconds: float = 30.0
 

@@ -22,6 +22,7 @@ from typing import Any, TextIO
 
 from rag.core.contents import content_json, read_content
 from rag.ingest import corpora
+from rag.ingest.bounds import bounded
 from rag.ingest.formats import unpacked_name
 from rag.ingest.metadata import capped
 from rag.ingest.ocr import PageReader
@@ -113,7 +114,8 @@ def parse(
         more = {"ocr": PageReader(data, limits, page_begins)} if parser == "pdf" and page_begins else {}
         documents = import_module(f"rag.ingest.{MODULES[parser]}").parse(data, file.name, note, **more)
     any_text = False
-    for document in stretched(capped(documents, note)):
+    size = file.path.stat().st_size
+    for document in bounded(stretched(capped(documents, note)), size_bytes=size, limits=limits, note=note):
         any_text = any_text or bool(document.text.strip())
         yield document
     if not any_text:

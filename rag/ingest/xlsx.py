@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from rag.ingest.layout import Layout, fields
+from rag.ingest.columns import Cell, Columns, Repeated
+from rag.ingest.layout import Layout
 from rag.ingest.office import Package, attribute, below, first, relation
 from rag.ingest.types import Note, ParsedDocument, ReadError
 from rag.ingest.xml_tree import local
@@ -37,16 +39,20 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     package, layout = Package(data), Layout()
     book, targets = package.tree(_BOOK), package.targets(_BOOK)
     values = _Values(package, book)
+    sheets: dict[str, str] = {}
     for sheet in below(book, "sheet"):
-        part = targets.get(relation(sheet), "")
+        sheets.setdefault(
+            targets.get(relation(sheet), ""), attribute(sheet, "name")
+        )  # a part may be listed a million times
+    for part, sheet_name in sheets.items():
         if not part.startswith("xl/worksheets/"):
             continue  # a chart
-        layout.heading(1, attribute(sheet, "name"))
-        for lines in _blocks(_rows(package.read(part), values)):
-            layout.block("\n".join(lines), lines=True, tight=True)
+        layout.heading(1, sheet_name)
+        for under, lines in _blocks(_rows(package.read(part), values), layout.repeated):
+            layout.block("\n".join(lines), lines=True, tight=True, under=under)
             if layout.full:
                 yield layout.stretch(name)
-    layout.clean.tell(note)
+    layout.tell(note)
     yield layout.document(name)
 
 
@@ -54,25 +60,20 @@ Row = dict[int, tuple[str, bool]]
 """Column from 0 -> value, and whether it is text."""
 
 
-def _blocks(rows: Iterator[Row]) -> Iterator[list[str]]:
+def _blocks(rows: Iterator[Row], repeated: Repeated) -> Iterator[tuple[str, list[str]]]:
     """Lines of up to 50 rows. A first row of two or more texts and nothing else names the columns."""
     head = next(rows, {})
     named = len(head) > 1 and all(is_text for _, is_text in head.values())
-    names: Mapping[int, str] = {column: " ".join(value.split()) for column, (value, _) in head.items()} if named else {}
-    lines = [] if named else [_line(head, {})]
-    alone = True
-    for row in rows:
-        alone = False
-        lines.append(_line(row, names))
-        if len(lines) >= _ROWS:
-            yield lines
-            lines = []
-    yield [" | ".join(names.values())] if named and alone else lines
+    after = next(rows, None)
+    if not named or after is None:  # a row of names alone is one
+        columns, rows = Columns({}, repeated), chain([head], [after] if after else [], rows)
+    else:
+        columns, rows = Columns(dict(_cells(head)), repeated), chain([after], rows)
+    yield from columns.blocks(map(_cells, rows), most=_ROWS)
 
 
-def _line(row: Row, names: Mapping[int, str]) -> str:
-    pairs = [(names.get(column, ""), " ".join(value.split())) for column, (value, _) in sorted(row.items())]
-    return fields(pairs, "; " if names else " | ")
+def _cells(row: Row) -> list[Cell]:
+    return [(column, " ".join(value.split())) for column, (value, _) in sorted(row.items())]
 
 
 def _rows(sheet: bytes, values: _Values) -> Iterator[Row]:

@@ -40,7 +40,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
         else:
             _data(element, layout)
             todo.extend((child, depth + 1) for child in reversed(element))
-    layout.clean.tell(note)
+    layout.tell(note)
     return [layout.document(name, title="" if layout.first_heading else name)]
 
 
