@@ -7,6 +7,7 @@
     ├── MissingModel         a model folder or file is not there                       exit 3
     ├── IndexProblem         an index is absent, damaged or of another format          exit 4
     │   ├── IndexMismatch    an index was built another way than it is asked to serve  exit 4
+    │   ├── NewerIndex       an index is of a newer version's format                   exit 4
     │   └── IndexBusy        another process builds the index                          exit 4
     ├── IngestError          one source file cannot be read                            exit 2
     ├── ContractError        a component broke its protocol                            exit 5
@@ -59,6 +60,10 @@ class IndexProblem(RagError):
     """An index is absent, damaged, or of a format that this version cannot read."""
 
     exit_code = 4
+
+
+class NewerIndex(IndexProblem):
+    """An index of a format that only a newer version reads. Nothing is wrong with it."""
 
 
 class IndexMismatch(IndexProblem):

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.core.errors import IndexProblem
+from rag.core.errors import IndexProblem, NewerIndex
 from rag.core.progress import Progress
 from retrievers.index.access import LABELS
 from retrievers.index.built import BuiltIndex
@@ -59,7 +59,7 @@ def past(
         elsewhere: gives the index that is brought up to date where `home` holds none.
         rebuild: of a damaged one, nothing.
     Raises:
-        IndexProblem: it is damaged, and nobody can say any more what it held.
+        IndexProblem: it is damaged, and nobody can say any more what it held; or it is of a newer version.
     """
     index: BuiltIndex | None = None
     settings: IndexSettings | None = None
@@ -78,6 +78,8 @@ def past(
     except IndexProblem as problem:
         if index is not None:
             index.close()
+        if isinstance(problem, NewerIndex) and not rebuild:  # it is whole, and what it says more would be lost
+            raise
         access, own = _access_of_damaged(home) if settings is None else _access_of(settings)
         if rebuild:
             log.warning("%s; building it from nothing", problem)

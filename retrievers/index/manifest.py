@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic_core import to_json
 
-from rag.core.errors import IndexProblem, did_you_mean
+from rag.core.errors import IndexProblem, NewerIndex, did_you_mean
 from retrievers.index import old_formats
 from retrievers.index.digests import FileFacts
 from retrievers.index.generations import PART
@@ -154,11 +154,11 @@ def read_manifest(folder: Path, *, name: str, sha256: str | None = None) -> Mani
     try:
         header = _Header.model_validate_json(raw)
         if header.format_version > FORMAT_VERSION:
-            raise IndexProblem(
+            raise NewerIndex(
                 f"index '{name}' has format {header.format_version}, written by ragline "
                 f"{header.ragline_version}; this is ragline {ragline_version()}, which reads up to "
-                f"{FORMAT_VERSION}. "
-                "Upgrade ragline, or build the index again with this version"
+                f"{FORMAT_VERSION}. Upgrade ragline, or build the index anew from its sources with this version: "
+                f"rag index SRC --index {name} --prune"
             )
         if isinstance(header.legs, dict) and (unknown := sorted(set(header.legs) - set(LEGS))):
             raise IndexProblem(
