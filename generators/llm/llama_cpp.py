@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from generators.llm.llama_engine import LlamaEngine
 from generators.llm.loading import load_tokenizer
 from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
+from rag.core.load import Load
 from rag.core.memory import Need
 from rag.core.optional import need, need_system_library
 from rag.core.side_by_side import side_by_side
-from rag.core.stopping import unwanted
+from rag.core.stopping import Stop, stopping, when_unwanted
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.models import GGUF, packaged_model, resolve, window_beforehand
 from rag.models.chat import encode_prompt, encode_text, turn_stops
@@ -132,6 +133,11 @@ class LlamaCppLLM:
         """Load now instead of at the first call."""
         _ = self._loaded
 
+    def load(self) -> Load:
+        """Requests in its slots, and those that wait for one."""
+        engine = self._engine
+        return engine.load() if engine is not None else Load(busy=0, waiting=0, places=self.slots)
+
     def release(self) -> None:
         """Let go of the weights and slots. The next call loads them again."""
         with self._lock:
@@ -154,14 +160,16 @@ class LlamaCppLLM:
         engine, stop = self._loaded, self._stop(params)
 
         def write(ids: list[int]) -> Completion:
-            return engine.write(ids, params, stop=stop, told=lambda _: not unwanted())
+            return engine.write(ids, params, stop=stop, told=lambda _: None)
 
         return side_by_side(write, heads, threads=self.slots)
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
         """The pieces of one completion, as they are settled; joined they are `complete`'s text.
 
-        The generator's return value is the Completion. Closing it ends the writing at the next token.
+        The generator's return value is the Completion. Closing it ends the work: at once where it waits for a slot, else
+        at the next token, or the next 512 of the prompt. So does what makes the reader's work unwanted
+        (`rag.core.stopping`).
 
         Raises:
             ValueError: as `complete`, before the first piece.
@@ -172,25 +180,23 @@ class LlamaCppLLM:
 
     def _stream(self, head: list[int], params: SamplingParams) -> Generator[str, None, Completion]:
         pieces: queue.SimpleQueue[str | Completion | BaseException] = queue.SimpleQueue()
-        engine, stop, ended = self._loaded, self._stop(params), threading.Event()
-
-        def told(piece: str) -> bool:
-            if piece:
-                pieces.put(piece)
-            return not ended.is_set()
+        engine, stop, closed = self._loaded, self._stop(params), Stop()
 
         def work() -> None:
             try:
-                pieces.put(engine.write(head, params, stop=stop, told=told))
+                with stopping(closed):
+                    pieces.put(engine.write(head, params, stop=stop, told=pieces.put))
             except BaseException as error:  # told to whoever reads the stream
                 pieces.put(error)
 
         threading.Thread(target=work, name="llama-stream").start()
         try:
-            while isinstance(piece := pieces.get(), str):
-                yield piece
+            with when_unwanted(closed.say):
+                while isinstance(piece := pieces.get(), str):
+                    if piece:
+                        yield piece
         finally:
-            ended.set()
+            closed.say()
         if isinstance(piece, BaseException):
             raise piece
         return piece

@@ -15,14 +15,24 @@ from typing import Any
 
 import regex
 
+from generators.llm.places import Places
 from rag.core.errors import MissingModel, StageError
+from rag.core.load import Load
+from rag.core.stopping import unwanted
 from rag.core.types import Completion, SamplingParams
 
 Chunk = Mapping[str, Any]
 
+_READ_AT_ONCE = 512
+"""Tokens of prompts that are read in one step. Between two steps it is asked whether the request is still wanted; so many
+go through the model together anyway."""
+
 
 class LlamaEngine:
     """A loaded GGUF file with `slots` places for requests, each of `window` tokens. More requests wait for a slot.
+
+    A request that is not wanted any more (`rag.core.stopping`) leaves: from the line at once, from its slot before the next
+    token is written, or the next piece of its prompt read.
 
     Raises:
         MissingModel: llama.cpp cannot load the file.
@@ -34,10 +44,13 @@ class LlamaEngine:
         settings = xllamacpp.CommonParams()
         settings.model.path = str(path)
         settings.n_ctx, settings.n_parallel = window * slots, slots
+        settings.n_batch = _READ_AT_ONCE
+        settings.endpoint_metrics = True
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
         settings.cache_ram_mib = 0  # prompts of other slots are not kept beside the slots: memory has a bound
         settings.ctx_shift = False
         settings.warmup, settings.ui, settings.verbosity = False, False, 0
+        self._places = Places(slots)
         with tempfile.TemporaryDirectory(prefix="ragline-") as private:
             settings.hostnames = [f"{private}/llama.sock"]
             try:
@@ -48,10 +61,19 @@ class LlamaEngine:
                     f" know, or larger than the memory ({cause})"
                 ) from cause
 
+    def load(self) -> Load:
+        """Requests in slots, and those that wait."""
+        return self._places.load()
+
+    def tokens(self) -> tuple[int, int]:
+        """Tokens of prompts that were read, and tokens that were written, since the file was loaded."""
+        counted = dict(line.split() for line in self._server.handle_metrics().splitlines() if not line.startswith("#"))
+        return int(counted["llamacpp:prompt_tokens_total"]), int(counted["llamacpp:tokens_predicted_total"])
+
     def write(
-        self, ids: Sequence[int], params: SamplingParams, *, stop: Sequence[str], told: Callable[[str], bool]
+        self, ids: Sequence[int], params: SamplingParams, *, stop: Sequence[str], told: Callable[[str], object]
     ) -> Completion:
-        """Write after a prompt. `told` gets each piece of text and says whether to go on.
+        """Write after a prompt; `told` gets each piece of text. What is not wanted any more ends with reason `abort`.
 
         Raises:
             StageError: llama.cpp refuses the request; says why.
@@ -66,6 +88,7 @@ class LlamaEngine:
             "n_probs": params.logprobs,
             "stream": True,
             "stream_options": {"include_usage": True},
+            "return_progress": True,
             **_PLAIN,
             **_form(params),
         }
@@ -76,6 +99,8 @@ class LlamaEngine:
             if "error" in chunk:
                 last.update(chunk)
                 return True
+            if "prompt_progress" in chunk:
+                return unwanted()
             try:
                 [choice] = chunk["choices"]
                 pieces.append(choice["text"])
@@ -83,12 +108,14 @@ class LlamaEngine:
                     _candidates(place, params.logprobs) for place in (choice["logprobs"] or {}).get("content", ())
                 )
                 last.update(chunk, finish_reason=choice["finish_reason"])
-                return not told(choice["text"])
+                told(choice["text"])
+                return unwanted()
             except BaseException as error:  # it would be lost in the binding
                 failed.append(error)
                 return True
 
-        refused = self._server.handle_completions(request, take)
+        with self._places.taken() as going:
+            refused = self._server.handle_completions(request, take) if going else None
         if failed:
             raise failed[0]
         _require_served(refused if isinstance(refused, Mapping) else last)
@@ -113,16 +140,18 @@ class LlamaEngine:
         Raises:
             StageError: llama.cpp refuses the request; says why.
         """
-        reply = self._server.handle_completions(
-            {
-                "prompt": list(ids),
-                "n_predict": len(tail),
-                "temperature": 0,
-                "n_probs": 1,
-                "grammar": "root ::= " + " ".join(f"<[{id_}]>" for id_ in tail),
-                **_PLAIN,
-            }
-        )
+        request = {
+            "prompt": list(ids),
+            "n_predict": len(tail),
+            "temperature": 0,
+            "n_probs": 1,
+            "grammar": "root ::= " + " ".join(f"<[{id_}]>" for id_ in tail),
+            **_PLAIN,
+        }
+        with self._places.taken() as going:
+            if not going:
+                raise StageError("llm.llama_cpp: nobody wants these scores any more")
+            reply = self._server.handle_completions(request)
         _require_served(reply)
         places = reply["choices"][0]["logprobs"]["content"]
         if [place["id"] for place in places] != list(tail):

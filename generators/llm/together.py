@@ -10,8 +10,12 @@ from contextlib import suppress
 from generators.llm.decoding import Batch
 from generators.llm.turns import TurnLock
 from generators.llm.writing import Writer
-from rag.core.stopping import unwanted
+from rag.core.load import Load
+from rag.core.stopping import unwanted, when_unwanted
 from rag.core.types import Completion
+
+_READ_AT_ONCE = 4096
+"""Tokens of prompts, padding included, that are read in one pass, so that who leaves meanwhile is not read in the next."""
 
 
 class Together:
@@ -19,7 +23,8 @@ class Together:
 
     A stream that begins joins the others at their next pass. Where the model's cache cannot be joined
     (`generators.llm.joining`), it waits for their end, and those that wait are written together then. A row leaves the
-    batch when it is done, and at the next pass after its stream was closed. What a slow reader has not fetched waits
+    batch when it is done, and at the next pass after its stream was closed or its reader's work became unwanted
+    (`rag.core.stopping`); one that was not read yet is never read then. What a slow reader has not fetched waits
     for it, to the end of its completion at most.
 
     Args:
@@ -32,6 +37,7 @@ class Together:
         self._start, self._tokens = start, tokens
         self._turn = TurnLock()
         self._coming: list[_Row] = []
+        self._joins = True  # until a batch says that no other can join it
         # Only streams hold on to their cohort, so that it goes with the last of them, and the weights with it.
         self._cohort: Callable[[], _Cohort | None] = lambda: None
 
@@ -44,21 +50,27 @@ class Together:
         row = _Row(ids, writer, most)
         self._coming.append(row)
         try:
-            while True:
-                ended = row.ended  # before its pieces are looked at: none comes after it
-                while row.pieces:
-                    yield row.pieces.popleft()
-                if row.error is not None and ended:
-                    raise row.error
-                if ended or unwanted():
-                    return writer.completion()
-                with self._turn:
-                    if not (row.pieces or row.ended):
-                        self._pass()
+            with when_unwanted(row.leave):
+                while True:
+                    ended = row.ended  # before its pieces are looked at: none comes after it
+                    while row.pieces:
+                        yield row.pieces.popleft()
+                    if row.error is not None and ended:
+                        raise row.error
+                    if ended or unwanted():
+                        return writer.completion()
+                    with self._turn:
+                        if not (row.pieces or row.ended or row.gone):
+                            self._pass()
         finally:
             row.gone, row.cohort = True, None
             with suppress(ValueError):
                 self._coming.remove(row)
+
+    def load(self) -> Load:
+        """Rows that are written, and those that wait to be read."""
+        cohort = self._cohort()
+        return Load(busy=0 if cohort is None else len(cohort.rows), waiting=len(self._coming))
 
     def _pass(self) -> None:
         """One more token for every row, those included that join now."""
@@ -87,16 +99,18 @@ class Together:
                     row.alone = True
                 continue
             cohort.add(rows, batch)
+            self._joins = batch.can_join
             for row in rows:
                 self._coming.remove(row)
 
     def _next(self, rows: Sequence[_Row]) -> list[_Row]:
-        """Waiting rows that may join these rows, first come first."""
+        """Waiting rows that may join these rows and that somebody waits for, first come first."""
         chosen: list[_Row] = []
-        for row in list(self._coming):
-            beside = [*rows, *chosen, row]
+        for row in [row for row in self._coming if not row.gone]:
+            beside, read = [*rows, *chosen, row], [*chosen, row]
             over = len(beside) * max(one.most for one in beside) > self._tokens
-            if (len(beside) > 1 and over) or (chosen and (row.alone or chosen[0].alone)):
+            long = self._joins and len(read) * max(len(one.ids) for one in read) > _READ_AT_ONCE
+            if (len(beside) > 1 and over) or (chosen and (long or row.alone or chosen[0].alone)):
                 break
             chosen.append(row)
         return chosen
@@ -112,6 +126,10 @@ class _Row:
         self.cohort: _Cohort | None = None
         self.gone = self.ended = self.alone = False
         self.error: Exception | None = None
+
+    def leave(self) -> None:
+        """Nobody waits for it any more."""
+        self.gone = True
 
     def end(self, error: Exception | None = None) -> None:
         self.error, self.ended = error, True

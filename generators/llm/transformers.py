@@ -22,8 +22,11 @@ from generators.llm.prefixes import BLOCK, PrefixStore
 from generators.llm.sharing import Portion, portions
 from generators.llm.together import Together
 from generators.llm.writing import Writer, write_all
+from rag.core.errors import StageError
+from rag.core.load import Load
 from rag.core.memory import Need, place
 from rag.core.optional import need
+from rag.core.stopping import unwanted
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.models.chat import encode_prompt, encode_text, turn_stops
 from rag.models.identity import weights_signature
@@ -198,6 +201,8 @@ class TransformersLLM:
         self._require_room(heads, params.max_tokens)
         done: dict[int, Completion] = {}
         for batch in groups(list(map(len, heads)), extra=params.max_tokens, tokens=self.max_batch_tokens):
+            if unwanted():
+                raise StageError("llm.transformers: nobody wants these completions any more")
             rows = [heads[position] for position in batch]
             written = write_all(self._batch(rows), [self._writer(row, params) for row in rows])
             done.update(zip(batch, written, strict=True))
@@ -216,6 +221,10 @@ class TransformersLLM:
         heads = self._encode([prompt])
         self._require_room(heads, params.max_tokens)
         return self._together.write(heads[0], self._writer(heads[0], params), most=params.max_tokens)
+
+    def load(self) -> Load:
+        """Open streams: those that are written, and those whose prompt is not read yet."""
+        return self._together.load()
 
     @property
     def streams_together(self) -> bool:

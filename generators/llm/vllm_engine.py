@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from generators.llm import vllm_guard
 from rag.core.errors import MissingDependency, MissingModel, StageError
 from rag.core.quiet import USAGE_REPORTS_OFF
+from rag.core.stopping import unwanted, when_unwanted
 from rag.models.processor import usable_core_ids
 
 T = TypeVar("T")
@@ -112,13 +113,21 @@ class Engine:
         return self._wait(self._all(requests))
 
     def stream(self, request: Request) -> Iterator[Any]:
-        """The outputs of one request as they come. Closing this aborts it."""
+        """The outputs of one request as they come. Closing this aborts it, waiting and while its prompt is read too; and so
+        does what makes the reader's work unwanted (`rag.core.stopping`)."""
         outputs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         feeding = asyncio.run_coroutine_threadsafe(self._feed(request, outputs), self._loop)
+
+        def leave() -> None:
+            feeding.cancel()
+            outputs.put(None)  # one that is cancelled before it began says nothing itself
+
         try:
-            while (output := outputs.get()) is not None:
-                yield output
-            self._result(feeding)
+            with when_unwanted(leave):
+                while (output := outputs.get()) is not None:
+                    yield output
+            if not unwanted():
+                self._result(feeding)
         finally:
             feeding.cancel()
 
@@ -159,8 +168,13 @@ class Engine:
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
+
+        def cancel() -> None:
+            future.cancel()
+
         try:
-            return self._result(future)
+            with when_unwanted(cancel):
+                return self._result(future)
         except BaseException:  # such as Ctrl-C: what is running is aborted
             future.cancel()
             raise

@@ -271,6 +271,8 @@ class VLLMOfflineLLM:
             if piece := last.outputs[0].text:
                 pieces.append(piece)
                 yield piece
+        if last is None:  # nobody wanted it any more before the engine wrote
+            return Completion(text="", prompt_tokens=len(head), completion_tokens=0, finish_reason="abort")
         return completion(last, params, text="".join(pieces), written=written, noted=noted)
 
     def _sampling(self, params: SamplingParams, *, streamed: bool) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from generators.llm.decoding import Batch, Picker, most_likely
 from generators.llm.text import TextTail
+from rag.core.stopping import unwanted
 from rag.core.types import Completion, SamplingParams
 
 if TYPE_CHECKING:
@@ -82,12 +83,12 @@ class Writer:
 
 
 def write_all(batch: Batch, writers: Sequence[Writer]) -> list[Completion]:
-    """Write every row to its end; rows leave the batch as they are done."""
+    """Write every row to its end, or as far as it is wanted (`rag.core.stopping`); rows leave the batch as they are done."""
     live = list(writers)
     while True:
         tokens = [writer.take(logits)[0] for writer, logits in zip(live, batch.logits, strict=True)]
         going = [place for place, writer in enumerate(live) if not writer.reason]
-        if not going:
+        if not going or unwanted():
             return [writer.completion() for writer in writers]
         if len(going) < len(live):
             batch.keep(going)

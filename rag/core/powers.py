@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from rag.core import protocols
 from rag.core.contents import TEXT_ALONE
+from rag.core.load import TellsLoad
 from rag.core.memory import TellsMemory
 from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM, KnowsItsLimits, ScoringLLM
 
@@ -61,6 +62,7 @@ POWERS = {
     "warm up": Power(protocol=protocols.CanWarmUp, words="load before the first call"),
     "release": Power(protocol=protocols.CanRelease, words="give back its memory"),
     "tell memory": Power(protocol=TellsMemory, words="say what memory it needs"),
+    "tell load": Power(protocol=TellsLoad, words="say what it works on now"),
     "describe": Power(protocol=protocols.CanDescribe, words="say what its output depends on beside its parameters"),
     "load models": Power(protocol=protocols.LoadsModels, words="name the models that it loads"),
     "sign": Power(protocol=protocols.SignsItsWork, words="say which weights wrote a text"),

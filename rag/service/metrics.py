@@ -6,7 +6,8 @@ Nothing that a client sends becomes a label. Every application has a registry of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any, get_args, get_type_hints
@@ -16,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rag.core.load import Load, TellsLoad
 from rag.core.report import RunResult
 from rag.core.types import Outcome
 from rag.service.service import ANSWERING, CHAT_PATH, Service, Watch
@@ -67,6 +69,12 @@ class Metrics:
         )
         self._tokens = Counter("ragline_tokens", "Tokens by kind: prompt, cached, new.", ["node", "kind"], registry=own)
         self._outcomes = Counter("ragline_outcomes", "Records by outcome.", ["node", "kind"], registry=own)
+        self._slots = Gauge(
+            "ragline_model_requests",
+            "Requests that a model in this process has: busy, waiting, and how many it takes at a time (places).",
+            ["model", "state"],
+            registry=own,
+        )
         self._degraded = Gauge("ragline_degraded", "1 while a part does not answer.", ["part"], registry=own)
 
     def batch(self, part: str, n: int) -> None:
@@ -104,6 +112,10 @@ class Metrics:
         rooms |= {service.checks.name: service.checks, "stream": service.streams, "whole": service.wholes}
         for name, room in rooms.items():
             self._waiting.labels(called(name)).set_function(partial(getattr, room, "waiting"))
+        for name, model in service.pipeline.graph.models.items():
+            if isinstance(model, TellsLoad):
+                for state, of in _STATES.items():
+                    self._slots.labels(called(name), state).set_function(partial(_asked, model, of))
         for part in (*service.ranking_nodes, ANSWERING):
             self._degraded.labels(called(part)).set_function(partial(service.down.__contains__, part))
 
@@ -123,6 +135,19 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, in Prometheus' text form."""
         return generate_latest(self.registry)
+
+
+_STATES: Mapping[str, Callable[[Load], int | None]] = {
+    "busy": lambda load: load.busy,
+    "waiting": lambda load: load.waiting,
+    "places": lambda load: load.places,
+}
+
+
+def _asked(model: TellsLoad, of: Callable[[Load], int | None]) -> float:
+    """What a model says now; without end where it has no bound."""
+    value = of(model.load())
+    return math.inf if value is None else value
 
 
 class _Followed(Watch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -106,6 +107,27 @@ def test_who_leaves_is_written_no_further_streamed_or_not(index: Path, tiny_grap
         assert answer.usage.completion_tokens == LONG
     assert left_after < LONG / 2
     assert set(passes[left_after + 1 :]) == {1}
+
+
+def test_metrics_tell_what_the_model_has_and_who_has_left_is_not_in_it(index: Path, tiny_graph: dict[str, Any]) -> None:
+    with load_pipeline(tiny_graph, index=index) as pipeline, serving(pipeline) as (_, url, _):
+        llm: Any = pipeline.graph.models["small"]
+
+        def said(state: str) -> float:
+            lines = httpx2.get(f"{url}/metrics").text.splitlines()
+            wanted = f'ragline_model_requests{{model="small",state="{state}"}} '
+            return next(float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))
+
+        llm.warm_up()
+        with llm.weights():  # nobody begins
+            leaving = [
+                posted(url, "/v1/chat/completions", asked(question) | {"stream": True}) for question in QUESTIONS[:3]
+            ]
+            until(lambda: (said("busy"), said("waiting")) == (0.0, 3.0))
+            for one in leaving:
+                one.close()
+        until(lambda: (said("busy"), said("waiting")) == (0.0, 0.0))
+        assert said("places") == math.inf
 
 
 def test_who_leaves_ends_the_request_to_a_server_of_models_too(index: Path, tiny_graph: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ import pytest
 from generators.llm.llama_cpp import LlamaCppLLM
 from generators.llm.transformers import TransformersLLM
 from rag.core.errors import MissingModel, StageError
+from rag.core.load import Load
 from rag.core.protocols import LLM, CanChoose, CanKeepForms, CanScore, CanStreamTogether
+from rag.core.stopping import Stop, stopping
 from rag.core.types import Message, Prompt, SamplingParams
 from rag.models.gguf import convert
 from tests.rag.test_models_gguf import write
@@ -328,3 +331,48 @@ def test_ctrl_c_while_a_slot_writes_ends_the_call(gguf: Path, tmp_path: Path) ->
         asking.send_signal(signal.SIGINT)
         line = asking.stdout.readline()
         assert (line, asking.wait(60)) == ("interrupted True\n", 0)
+
+
+def test_closing_a_stream_ends_its_reading_and_one_that_waits_is_never_read(tmp_path: Path) -> None:
+    """24 streams of one prompt each, closed while the first is read: counted is what the engine read, not how long it took."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAGLINE_HOME", str(tmp_path / "home"))
+        file = write(tmp_path / "wide.gguf", floats=True, window=16384)
+        llm = LlamaCppLLM(model=str(file), context_window=16384, slots=1, threads=1)
+        llm.warm_up()
+        prompts = [asked(f"{number} " + "long " * 2000) for number in range(24)]
+        [tokens, *_] = llm.count_tokens(prompts[:1])
+        assert tokens > 8000
+        streams = [Reading(llm, prompt) for prompt in prompts]
+        wait_until(lambda: llm.load() == Load(busy=1, waiting=23, places=1))
+        for stream in streams:
+            stream.stop.say()
+        for stream in streams:
+            stream.thread.join(60)
+        wait_until(lambda: llm.load() == Load(busy=0, waiting=0, places=1))
+        assert llm.complete([asked("zebra")], SHORT)[0].completion_tokens == 12
+        read, written = llm._loaded.tokens()
+        assert read < 0.75 * tokens, "no prompt was read to its end"
+        assert written <= 12
+        llm.release()
+
+
+class Reading:
+    """A stream that is read by a thread of its own, as a server does it."""
+
+    def __init__(self, llm: Any, prompt: Prompt) -> None:
+        self.stop = Stop()
+        self.thread = threading.Thread(target=self._read, args=(llm.stream(prompt, SHORT),))
+        self.thread.start()
+
+    def _read(self, pieces: Iterator[str]) -> None:
+        with stopping(self.stop):
+            for _ in pieces:
+                pass
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from generators.llm import together
 from generators.llm.together import Together
 from generators.llm.transformers import TransformersLLM
 from generators.llm.writing import Writer
+from rag.core.errors import StageError
+from rag.core.load import Load
 from rag.core.stopping import Stop, stopping
 from rag.core.types import Message, SamplingParams
 from rag.models.chat import encode_prompt
@@ -145,6 +148,41 @@ def test_a_row_that_nobody_wants_ends_at_the_next_pass_though_it_says_nothing(ti
         next(stream)
     assert len(passes) == 5
     assert (end.value.value.finish_reason, end.value.value.completion_tokens) == ("abort", 5)
+
+
+def test_streams_that_nobody_wants_any_more_are_never_read(
+    tiny_llm: TransformersLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 wait for the model, one of them with its prompt in hand, when their readers leave: that one is read, no other."""
+    monkeypatch.setattr(together, "_READ_AT_ONCE", 1)
+    stops = [Stop() for _ in MANY]
+
+    def read(at: int) -> None:
+        with stopping(stops[at]):
+            list(tiny_llm.stream(MANY[at], LONG))
+
+    tiny_llm.warm_up()
+    with watched(tiny_llm) as passes, ThreadPoolExecutor(len(MANY)) as pool:
+        with tiny_llm.weights():
+            reading = [pool.submit(read, at) for at in range(len(MANY))]
+            while tiny_llm.load().waiting < len(MANY):
+                assert not any(one.done() for one in reading)
+            for stop in stops:
+                stop.say()
+        for one in reading:
+            one.result(DEADLINE_S)
+    assert len(passes) <= 1
+    assert all(rows == 1 for rows, _ in passes)
+    assert tiny_llm.load() == Load(busy=0, waiting=0)
+
+
+def test_a_batch_of_completions_that_nobody_wants_any_more_ends_at_the_next_token(tiny_llm: TransformersLLM) -> None:
+    unwanted = Stop()
+    with watched(tiny_llm) as passes, stopping(unwanted):
+        unwanted.say()
+        with pytest.raises(StageError, match="nobody wants"):
+            tiny_llm.complete(MANY, LONG)
+    assert passes == []
 
 
 def test_closed_streams_let_go_of_their_batch(tiny_folder: Path) -> None:

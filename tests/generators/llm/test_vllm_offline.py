@@ -19,6 +19,7 @@ from generators.llm.transformers import TransformersLLM
 from generators.llm.vllm_engine import require_loadable
 from generators.llm.vllm_offline import VLLMOfflineLLM
 from rag.core.protocols import LLM, CanChoose, CanScore, CanStream
+from rag.core.stopping import Stop, stopping
 from rag.core.types import Completion, Document, Message, Query, Ranking, SamplingParams, ScoredDocument
 from rag.graph.check import check
 from rag.graph.load import load_spec
@@ -155,6 +156,27 @@ def test_a_closed_stream_stops_the_engine(llm: VLLMOfflineLLM) -> None:
     while busy() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not busy()
+
+
+def test_streams_that_nobody_wants_any_more_write_nothing(llm: VLLMOfflineLLM) -> None:
+    """Their readers leave before the first token: counted is what the engine wrote for them."""
+    llm.warm_up()
+    stops, said = [Stop() for _ in range(24)], list[Completion]()
+
+    def read(stop: Stop) -> None:
+        with stopping(stop):
+            said.append(drained(llm.stream(asked("word " * 1000), SamplingParams(max_tokens=500)))[1])
+
+    threads = [threading.Thread(target=read, args=(stop,)) for stop in stops]
+    for stop, thread in zip(stops, threads, strict=True):
+        thread.start()
+        stop.say()
+    for thread in threads:
+        thread.join(60)
+    assert len(said) == 24
+    assert {one.finish_reason for one in said} == {"abort"}
+    assert sum(one.completion_tokens for one in said) < 24 * 50
+    assert not llm._engine._engine.output_processor.has_unfinished_requests()
 
 
 def test_streams_and_batches_of_many_threads_share_the_engine(llm: VLLMOfflineLLM) -> None:
