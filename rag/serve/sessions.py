@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rag.core.errors import SpecError
@@ -79,15 +79,23 @@ class Sessions:
         return session
 
     def turns(self, session: str, owner: str) -> tuple[Message, ...]:
-        """What was said so far, oldest first.
+        """What was said so far, oldest first. On a full disk too, where its use is not noted.
 
         Raises:
             UnknownSession: it is not there, too old, or another owner's.
         """
-        with self._transaction() as database:
+        now = self._clock()
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT role, content FROM sessions LEFT JOIN turns ON session = id"
+                " WHERE id = ? AND owner = ? AND used_s > ? ORDER BY position",
+                (session, owner, now - self._max_age_s),
+            ).fetchall()
+        if not rows:
+            raise UnknownSession
+        with suppress(sqlite3.OperationalError), self._transaction():
             self._require(session, owner)
-            rows = database.execute("SELECT role, content FROM turns WHERE session = ? ORDER BY position", (session,))
-            return tuple(Message(role=role, content=content) for role, content in rows)
+        return tuple(Message(role=role, content=content) for role, content in rows if role is not None)
 
     def add(self, session: str, owner: str, question: str, answer: str) -> None:
         """Append a question and its answer. Two at the same time both stay whole, one after the other.
@@ -170,6 +178,11 @@ def _opened(path: Path) -> sqlite3.Connection:
         raise SpecError(f"'{path}' cannot be opened for conversations; name a file in a folder that exists") from None
     try:
         _prepare(database, path)
+    except sqlite3.OperationalError as cause:
+        database.close()
+        raise SpecError(
+            f"'{path}' cannot be written as a file of conversations ({cause}). Make room there, or name another file"
+        ) from None
     except sqlite3.Error:
         database.close()
         raise SpecError(f"'{path}' is no file of conversations; name another file") from None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import sqlite3
 import stat
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,68 @@ def test_a_failed_write_leaves_nothing_behind(sessions: Sessions) -> None:
         sessions.add(session, ADA, "a question", "too much")
     assert sessions.turns(session, ADA) == ()
     sessions.add(session, ADA, "next", "fine")
+
+
+@contextmanager
+def files_of_at_most(n_bytes: int) -> Iterator[None]:
+    """A full disk: this process may write files of so many bytes."""
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, room[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+
+
+@pytest.mark.parametrize("room", [0, 20_000, 60_000])
+def test_a_full_disk_loses_nothing_and_what_was_said_is_read(tmp_path: Path, room: int) -> None:
+    sessions = Sessions(tmp_path / "sessions.db")
+    session = sessions.start(ADA)
+    sessions.add(session, ADA, "How many days?", "Thirty.")
+    said = sessions.turns(session, ADA)
+    with files_of_at_most(room):
+        with pytest.raises(sqlite3.OperationalError):
+            for _ in range(50):
+                sessions.add(session, ADA, "x" * 3_000, "y" * 3_000)
+        with pytest.raises(sqlite3.OperationalError):
+            for _ in range(500):
+                sessions.start(BOB)
+        assert sessions.turns(session, ADA)[: len(said)] == said
+        with pytest.raises(UnknownSession):
+            sessions.turns(session, BOB)
+    before = sessions.turns(session, ADA)
+    sessions.add(session, ADA, "And now?", "There is room.")
+    sessions.close()
+    assert [turn.content for turn in Sessions(tmp_path / "sessions.db").turns(session, ADA)] == [
+        *(turn.content for turn in before),
+        "And now?",
+        "There is room.",
+    ]
+
+
+def test_a_full_disk_is_told_at_the_start(tmp_path: Path) -> None:
+    with (
+        files_of_at_most(0),
+        pytest.raises(SpecError, match=r"cannot be written as a file of conversations .*Make room"),
+    ):
+        Sessions(tmp_path / "sessions.db")
+    Sessions(tmp_path / "sessions.db").close()
+
+
+def test_a_clock_that_is_set_back_costs_no_conversation(sessions: Sessions, clock: Clock) -> None:
+    session, other = sessions.start(ADA), sessions.start(ADA)
+    sessions.add(session, ADA, "How many days?", "Thirty.")
+    clock.now -= 900
+    assert [turn.content for turn in sessions.turns(session, ADA)] == ["How many days?", "Thirty."]
+    sessions.add(session, ADA, "And then?", "None.")
+    assert sessions.turns(other, ADA) == ()
+    third = sessions.start(BOB)
+    clock.now += 99
+    assert len(sessions.turns(session, ADA)) == 4
+    assert sessions.turns(third, BOB) == ()
+    clock.now += 101
+    with pytest.raises(UnknownSession):  # by the clock as it is now
+        sessions.turns(session, ADA)
 
 
 def test_exchanges_of_many_threads_stay_whole(tmp_path: Path) -> None:
