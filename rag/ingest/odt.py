@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rag.ingest.layout import Layout
-from rag.ingest.office import Package, attribute, below, first
+from rag.ingest.office import Package, attribute, first, outermost
 from rag.ingest.types import Note, ParsedDocument, ReadError
 from rag.ingest.xml_tree import local
 
@@ -59,8 +59,8 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
 def _table(table: Element, layout: Layout) -> None:
     header = first(table, "table-header-rows") is not None
     rows = [
-        [" ".join(_text(part) for part in below(cell, "p", "h")) for cell in row if local(cell) == "table-cell"]
-        for row in below(table, "table-row")
+        [" ".join(_text(part) for part in outermost(cell, "p", "h")) for cell in row if local(cell) == "table-cell"]
+        for row in outermost(table, "table-row")
     ]
     layout.table(rows, header=header)
 

@@ -65,6 +65,17 @@ def below(element: Element, *names: str) -> Iterator[Element]:
     return (each for each in element.iterdescendants() if local(each) in names)
 
 
+def outermost(element: Element, *names: str) -> Iterator[Element]:
+    """The same without those that stand within another of them, so that no text is met twice."""
+    todo = [*reversed(element)]
+    while todo:
+        each = todo.pop()
+        if local(each) in names:
+            yield each
+        else:
+            todo.extend(reversed(each))
+
+
 def first(element: Element, name: str) -> Element | None:
     """The first one below."""
     return next(below(element, name), None)

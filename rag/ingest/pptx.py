@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rag.ingest.layout import Layout
-from rag.ingest.office import Package, attribute, below, first, relation
+from rag.ingest.office import Package, attribute, below, first, outermost, relation
 from rag.ingest.types import Note, ParsedDocument
 from rag.ingest.xml_tree import local
 
@@ -44,7 +44,7 @@ def _shapes(slide: Element) -> tuple[str, list[Element]]:
     """The title, and shapes and tables beside it, in the order of the file."""
     title = ""
     rest: list[Element] = []
-    for shape in below(slide, "sp", "tbl"):
+    for shape in outermost(slide, "sp", "tbl"):
         kind = _placeholder(shape)
         if local(shape) == "sp" and kind in ("title", "ctrTitle") and not title:
             title = " ".join(_paragraphs(shape))
@@ -55,7 +55,7 @@ def _shapes(slide: Element) -> tuple[str, list[Element]]:
 
 def _write(shape: Element, number: int, layout: Layout) -> None:
     if local(shape) == "tbl":
-        rows = [[" ".join(_paragraphs(cell)) for cell in below(row, "tc")] for row in below(shape, "tr")]
+        rows = [[" ".join(_paragraphs(cell)) for cell in outermost(row, "tc")] for row in outermost(shape, "tr")]
         properties = first(shape, "tblPr")
         styled = properties is not None and attribute(properties, "firstRow") in ("1", "true")
         layout.table(rows, header=styled and _names_columns(rows), page=number)
@@ -87,7 +87,7 @@ def _placeholder(shape: Element) -> str:
 def _paragraphs(element: Element) -> list[str]:
     return [
         "".join("\n" if local(run) == "br" else run.text or "" for run in below(paragraph, "t", "br"))
-        for paragraph in below(element, "p")
+        for paragraph in outermost(element, "p")
     ]
 
 

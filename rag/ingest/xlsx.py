@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rag.ingest.columns import Cell, Columns, Repeated
 from rag.ingest.layout import Layout
-from rag.ingest.office import Package, attribute, below, first, relation
+from rag.ingest.office import Package, attribute, below, first, outermost, relation
 from rag.ingest.types import Note, ParsedDocument, ReadError
 from rag.ingest.xml_tree import local
 
@@ -117,7 +117,7 @@ class _Values:
 
     def __init__(self, package: Package, book: Element) -> None:
         shared = "xl/sharedStrings.xml"
-        items = below(package.tree(shared), "si") if shared in package.names else ()
+        items = outermost(package.tree(shared), "si") if shared in package.names else ()
         self._texts = ["".join(part.text or "" for part in below(item, "t")) for item in items]
         self._dates = _date_styles(package.tree("xl/styles.xml")) if "xl/styles.xml" in package.names else frozenset()
         properties = first(book, "workbookPr")
