@@ -13,6 +13,7 @@ from rag.core.contents import content_json
 from rag.core.types import Document
 from retrievers.index.documents import KEYS, LINES, OFFSETS, ROWS, Documents, key_of
 from retrievers.index.shared import BEGIN, SHARED, Base
+from retrievers.stores.arrays import load_array
 
 
 class DocumentsWriter:
@@ -106,7 +107,7 @@ def _whole(text: str) -> str:
 
 def first_duplicate(folder: Path, documents: Documents) -> tuple[int, int] | None:
     """Two rows that share a doc_id, in row order, or None."""
-    keys, rows = np.load(folder / KEYS), np.load(folder / ROWS)
+    keys, rows = load_array(folder / KEYS), load_array(folder / ROWS)
     starts = np.flatnonzero(keys[1:] == keys[:-1])
     for start in starts:
         first = int(rows[start])

@@ -2,13 +2,66 @@
 
 from __future__ import annotations
 
+import math
+import re
+import struct
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from rag.core.errors import IndexProblem
+
+_HEADER = re.compile(rb"\{'descr': '([<>|]?[a-z]\d+)', 'fortran_order': (False|True), 'shape': \(([\d, ]*)\), \}\s*")
+_LENGTHS = {1: "<H", 2: "<I"}
+"""Version of the format -> how the length of its header is written, behind eight bytes of magic."""
+
+
+class _Form(NamedTuple):
+    """What the header of an .npy file says, and where its numbers begin."""
+
+    kind: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    begins: int
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """The array of an .npy file, memory-mapped for reading. An empty one cannot be mapped, and is made.
+
+    numpy's own `load` reads headers by Python's parser, which now and then fails where several threads open files at once.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no .npy file as `np.save` writes one, or is cut off.
+    """
+    with path.open("rb") as stream:
+        form = _form(stream)
+    if 0 in form.shape:
+        return np.zeros(form.shape, form.kind)
+    return np.memmap(path, dtype=form.kind, mode="r", offset=form.begins, shape=form.shape, order=form.order)
+
+
+def read_npy(stream: BinaryIO) -> NDArray[Any]:
+    """The array of an .npy file, in memory. Raises as `map_npy` does."""
+    form = _form(stream)
+    data = stream.read(form.kind.itemsize * math.prod(form.shape))
+    return np.frombuffer(data, form.kind, count=math.prod(form.shape)).reshape(form.shape, order=form.order)
+
+
+def _form(stream: BinaryIO) -> _Form:
+    magic = stream.read(8)
+    if magic[:6] != b"\x93NUMPY" or len(magic) < 8 or magic[6] not in _LENGTHS:
+        raise ValueError("it is no .npy file")
+    packed = _LENGTHS[magic[6]]
+    size = stream.read(struct.calcsize(packed))
+    header = stream.read(struct.unpack(packed, size)[0]) if len(size) == struct.calcsize(packed) else b""
+    found = _HEADER.fullmatch(header)
+    if found is None:
+        raise ValueError(f"its header is not one that is written here: {header[:80]!r}")
+    shape = tuple(int(number) for number in found[3].split(b",") if number.strip())
+    return _Form(np.dtype(found[1].decode()), shape, "F" if found[2] == b"True" else "C", stream.tell())
 
 
 def load_array(path: Path) -> NDArray[Any]:
@@ -18,8 +71,8 @@ def load_array(path: Path) -> NDArray[Any]:
         IndexProblem: not an npy file, or cut off.
     """
     try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as cause:
+        return np.asarray(map_npy(path))
+    except (OSError, ValueError) as cause:
         raise IndexProblem(f"'{path}' cannot be read: {cause}. Build the index again") from cause
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
+from retrievers.stores.arrays import map_npy
 from retrievers.stores.chain_rows import ChainedArray, ChainRows
 from retrievers.stores.reserved import reserved_array
 
@@ -57,12 +58,7 @@ def chained(folders: Sequence[Path], rows: ChainRows) -> ChainedArray:
 
 
 def _load(folder: Path) -> NDArray[np.float32]:
-    path = folder / _FILE
-    try:
-        vectors: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:  # an empty array cannot be mapped
-        vectors = np.load(path, allow_pickle=False)
-    return vectors
+    return map_npy(folder / _FILE)
 
 
 class MappedStore:

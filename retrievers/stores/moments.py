@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.types import Population
+from retrievers.stores.arrays import read_npy
 from retrievers.stores.population import population_of
 
 FILE = "moments.npy"
@@ -82,7 +83,7 @@ class Moments:
         Raises:
             ValueError: it is not what that gives.
         """
-        sums: NDArray[np.float64] = np.load(BytesIO(data), allow_pickle=False)
+        sums: NDArray[np.float64] = read_npy(BytesIO(data))
         if sums.dtype != np.float64 or sums.ndim != 2 or sums.shape[0] != sums.shape[1] + 1:
             raise ValueError(f"{FILE} is {sums.dtype} {list(sums.shape)}, not float64 [dim + 1, dim]")
         return cls(n, sums[0], sums[1:])

@@ -68,7 +68,7 @@ def read_rows(folder: Path, *, n: int, n_weights: int, kind: type[np.int32] | ty
         "weights": (kind, n_weights),
         "starts": (np.int64, n + 1),
     }
-    read = {name: load_column(folder / f"{name}.npy") for name in kinds}
+    read = {name: load_array(folder / f"{name}.npy") for name in kinds}
     for name, (wanted, size) in kinds.items():
         if read[name].dtype != wanted or read[name].shape != (size,):
             raise IndexProblem(
@@ -91,14 +91,3 @@ def read_postings(folder: Path, rows: SparseRows) -> Columns:
     if len(columns.rows) != len(rows.tokens):
         raise IndexProblem(f"'{folder / POSTINGS}': its arrays do not fit together. Build the index again")
     return columns
-
-
-def load_column(file: Path) -> NDArray[Any]:
-    """Mapped, unless it is empty: then there is nothing to map."""
-    try:
-        return load_array(file)
-    except IndexProblem:
-        whole: NDArray[Any] = np.load(file, allow_pickle=False)
-        if whole.size:
-            raise
-        return whole

@@ -24,12 +24,11 @@ from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
 from rag.models.processor import multiplies_int8
-from retrievers.stores.arrays import load_vector
+from retrievers.stores.arrays import load_array, load_vector
 from retrievers.stores.hits import tied
 from retrievers.stores.postings import Columns
 from retrievers.stores.ragged_writer import POSTINGS, RaggedWriter
 from retrievers.stores.residuals import Coded, ResidualCodec
-from retrievers.stores.sparse_rows import load_column
 
 _FILES: dict[str, Any] = {"codes": np.int32, "left": np.uint8, "lengths": np.float16}
 _TOKENS_AT_ONCE = 1 << 16
@@ -177,7 +176,7 @@ class TokenStore:
         """
         codec = ResidualCodec.read(folder, turned=turned)
         starts = load_vector(folder / "starts.npy", np.int64)
-        arrays = {name: load_column(folder / f"{name}.npy") for name in _FILES}
+        arrays = {name: load_array(folder / f"{name}.npy") for name in _FILES}
         n_tokens = int(starts[-1]) if len(starts) else -1
         width = codec.bytes_per_vector
         sizes = {"codes": n_tokens, "left": n_tokens * width, "lengths": n_tokens}

@@ -17,10 +17,11 @@ import numpy as np
 
 from rag.core.errors import IndexProblem
 from retrievers.legs.promptreps.encoder import Representations
+from retrievers.stores.arrays import load_array
 from retrievers.stores.computed import Row
 from retrievers.stores.postings import Columns
 from retrievers.stores.reserved import reserved_array
-from retrievers.stores.sparse_rows import SparseRows, SparseWriter, load_column, read_postings, read_rows
+from retrievers.stores.sparse_rows import SparseRows, SparseWriter, read_postings, read_rows
 
 _TOGETHER = 1024
 """Units whose postings are put aside together; the words of a unit are some tens."""
@@ -62,7 +63,7 @@ def open_leg(folder: Path, facts: Mapping[str, Any]) -> Representations:
     """
     n, dim = int(facts.get("rows") or 0), facts.get("dim")
     rows = read_rows(folder, n=n, n_weights=int(facts.get("n_weights") or 0), kind=np.int32)
-    dense = load_column(folder / "dense.npy")
+    dense = load_array(folder / "dense.npy")
     if dense.dtype != np.float32 or dense.shape != (n, dim):
         raise IndexProblem(
             f"'{folder / 'dense.npy'}' is {dense.dtype} {list(dense.shape)}, not float32 {[n, dim]}. Build the index again"

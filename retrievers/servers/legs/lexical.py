@@ -22,6 +22,7 @@ from retrievers.legs.protocol import Sections
 from retrievers.servers.hits import as_batch, best_of
 from retrievers.servers.legs.protocol import ServerLegKind, ServerOpening, Upload
 from retrievers.servers.store import Record, Sparse
+from retrievers.stores.arrays import read_npy
 from retrievers.stores.hits import nothing_found
 
 if TYPE_CHECKING:
@@ -220,5 +221,4 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def _array(data: bytes) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
-    return array
+    return read_npy(io.BytesIO(data))

@@ -154,21 +154,21 @@ def test_mapped_files_answer_as_files_that_are_read_into_memory(
     way: Way, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mapped = opened_anew(way, index.path)
-    load, read_index = np.load, faiss.read_index
+    memmap, read_index = np.memmap, faiss.read_index
     own = f"{os.sep}{way.leg}{os.sep}"
     n_mapped = 0
 
-    def loaded(file: Any, mmap_mode: str | None = None, **more: Any) -> Any:
+    def loaded(file: Any, **more: Any) -> Any:
         nonlocal n_mapped
-        n_mapped += mmap_mode is not None and own in str(file)
-        return load(file, **more)
+        n_mapped += own in str(file)
+        return np.array(memmap(file, **more))
 
     def read(file: str, flags: int = 0) -> Any:
         nonlocal n_mapped
         n_mapped += flags == faiss.IO_FLAG_MMAP_IFC and own in file
         return read_index(file)
 
-    monkeypatch.setattr(np, "load", loaded)
+    monkeypatch.setattr(np, "memmap", loaded)
     monkeypatch.setattr(faiss, "read_index", read)
     assert opened_anew(way, index.path) == mapped
     says_so = any(need.mapped for need in leg_kind(way.leg).memory(index.facts(way.leg), 1))
