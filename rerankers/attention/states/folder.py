@@ -163,9 +163,9 @@ class StateFolder:
         return self._writer
 
     def _carried_on(self, needed: int) -> SegmentWriter | None:
-        """A writer of an unfinished segment. Empty ones are left alone: their maker may not have locked them yet."""
+        """A writer of an unfinished segment, if there is one."""
         for name, files in segments_in(self._folder).items():
-            if files.n_entries and files.n_bytes + needed <= self._full:
+            if files.n_bytes + needed <= self._full:
                 writer = SegmentWriter.carry_on(self._folder, name)
                 if writer:
                     return writer

@@ -211,16 +211,21 @@ class SegmentWriter:
         Raises:
             OSError: it cannot be made.
         """
-        name = secrets.token_hex(16)
-        opened = _open_both(folder, name, os.O_CREAT | os.O_EXCL)
-        _lock(opened[1])
-        return cls(folder, name, *opened)
+        while True:
+            name = secrets.token_hex(16)
+            opened = _open_both(folder, name, os.O_CREAT | os.O_EXCL)
+            if _lock(opened[1]) is not False:
+                return cls(folder, name, *opened)
+            _close(*opened)  # before it was locked, another process took it for one that was left, and carries it on
 
     @classmethod
     def carry_on(cls, folder: Path, name: str) -> SegmentWriter | None:
-        """A segment that nobody writes to any more; None where somebody does, or it is gone or cannot be opened."""
+        """A segment that nobody writes to any more; None where somebody does, or it is gone or cannot be opened.
+
+        Its maker may have been killed at any step: before it had a second file, or before it had an entry.
+        """
         try:
-            opened = _open_both(folder, name, 0)
+            opened = _open_both(folder, name, os.O_CREAT)
         except OSError:
             return None
         if _lock(opened[1]):
@@ -272,12 +277,14 @@ def _open_both(folder: Path, name: str, flags: int) -> tuple[int, int]:
         raise
 
 
-def _lock(descriptor: int) -> bool:
-    """Whether the lock was free. Where a file system has no locks, nothing is carried on."""
+def _lock(descriptor: int) -> bool | None:
+    """Whether the lock was free; None where a file system has no locks, and nothing is carried on."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:
+        return None
     return True
 
 

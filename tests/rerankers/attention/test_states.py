@@ -655,8 +655,8 @@ def test_a_kill_at_any_moment_leaves_right_states_without_a_hole(tmp_path: Path)
         assert fresh.report().damaged == seen.report().damaged == 0
         kept = len(now)
     assert kept >= 10
-    # Each process carried on where the one before was killed. One that was killed before it had an index left nothing.
-    assert len(files(tmp_path, "index")) == 1
+    # Each process carried on where the one before was killed, at whatever step.
+    assert len(files(tmp_path, "index")) == len(files(tmp_path, "states")) == 1
 
 
 def wanted(seed: int) -> list[range]:
@@ -693,7 +693,22 @@ def test_processes_fill_read_and_evict_in_one_folder(room: int, tmp_path: Path) 
         assert store.report().bytes <= budget + 3 * RECORD_BYTES  # each may be one state ahead of the others
 
 
-def test_a_segment_that_is_being_made_is_not_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kinds", [("states",), ("states", "index"), ("index",)])
+def test_what_a_kill_left_without_an_entry_is_taken_up(kinds: Sequence[str], tmp_path: Path) -> None:
+    fill(opened(tmp_path), range(1))
+    for kind in ("states", "index"):
+        files(tmp_path, kind)[0].unlink()
+    for kind in kinds:  # files are made in this order, and locked then
+        (tmp_path / f"{'0' * 32}.{kind}").touch()
+    store = opened(tmp_path)
+    fill(store, range(3))
+    assert found(store, range(3)) == found(opened(tmp_path), range(3)) == [0, 1, 2]
+    assert [len(files(tmp_path, kind)) for kind in ("states", "index")] == [1, 1]
+
+
+def test_a_segment_that_is_being_made_is_left_to_whoever_locks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the moments when its files are there and when they are locked, another store begins to write."""
     store, other, lock = opened(tmp_path), opened(tmp_path), state_segments._lock
 
