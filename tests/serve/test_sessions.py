@@ -9,9 +9,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,11 @@ def files_of_at_most(n_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, room)
 
 
+def many_times(change: Callable[[], object]) -> None:
+    for _ in range(500):
+        change()
+
+
 @pytest.mark.parametrize("room", [0, 20_000, 60_000])
 def test_a_full_disk_loses_nothing_and_what_was_said_is_read(tmp_path: Path, room: int) -> None:
     sessions = Sessions(tmp_path / "sessions.db")
@@ -179,12 +185,12 @@ def test_a_full_disk_loses_nothing_and_what_was_said_is_read(tmp_path: Path, roo
     sessions.add(session, ADA, "How many days?", "Thirty.")
     said = sessions.turns(session, ADA)
     with files_of_at_most(room):
-        with pytest.raises(sqlite3.OperationalError):
-            for _ in range(50):
-                sessions.add(session, ADA, "x" * 3_000, "y" * 3_000)
-        with pytest.raises(sqlite3.OperationalError):
-            for _ in range(500):
-                sessions.start(BOB)
+        for change in (
+            partial(sessions.add, session, ADA, "x" * 3_000, "y" * 3_000),
+            partial(sessions.start, BOB),
+        ):
+            with pytest.raises(sqlite3.OperationalError):
+                many_times(change)
         assert sessions.turns(session, ADA)[: len(said)] == said
         with pytest.raises(UnknownSession):
             sessions.turns(session, BOB)

@@ -1,0 +1,42 @@
+"""A server whose disk is full: it goes on answering, says why it cannot write, and writes when there is room."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rag.service.keys import add_key
+from tests.serve.walled import walled
+from tests.small_index import small_index
+
+ZEBRA = {"id": "zebra", "text": "The zebrafish lives in the tank by the door."}
+
+
+@contextmanager
+def files_of_at_most(n_bytes: int) -> Iterator[None]:
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, room[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+
+
+def test_documents_are_refused_with_the_reason_and_come_in_later(tmp_path: Path, documents: Any) -> None:
+    index, key = small_index(tmp_path, documents), add_key(tmp_path / "keys", "writer", writes=True)
+    by = {"Authorization": f"Bearer {key}"}
+    with walled(index, keys_file=tmp_path / "keys", follow_s=0.05) as client:
+        for path, body, n_documents in (("", {"documents": [ZEBRA]}, 13), ("/remove", {"ids": ["zebra"]}, 12)):
+            with files_of_at_most(0):
+                reply = client.post(f"/v1/documents{path}", json=body, headers=by)
+                asked = client.post("/v1/search", json={"query": "paid leave"}, headers=by)
+            assert reply.status_code >= 400
+            assert "no room to write the index" in reply.json()["error"]["message"]
+            assert str(tmp_path) not in reply.text
+            assert asked.status_code == 200
+            assert asked.json()["hits"]
+            reply = client.post(f"/v1/documents{path}", json=body, headers=by)
+            assert (reply.status_code, reply.json()["documents"]) == (200, n_documents)
