@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.attention import WORK, ndcg_by_weight
 from benchmarks.first_stage import prepare
 from benchmarks.make_samples import JUDGEMENTS
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from benchmarks.work_lines import Work
 
 WEIGHTS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, default=40)
     parser.add_argument("--limit", type=int, default=40)
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_fusion.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/attention_fusion.jsonl")
     options = parser.parse_args()
     work = Work(WORK)
     heading = " | ".join(f"{weight:g}" for weight in WEIGHTS)

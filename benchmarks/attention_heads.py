@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.first_stage import hybrid_index, prepare
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS, SEED, load, read_sample
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.protocols import LocalLLM
 from rerankers.attention.finding.case_scores import CaseScores
 from rerankers.attention.finding.pseudo import Case, pseudo_cases, unjudged_cases
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--ship", action="store_true", help="write all.json into the package too")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--record", action=Record)
     options = parser.parse_args()
     if options.ship and "asked" not in options.on:
         parser.error("--ship writes what is found on asked queries; add asked to --on")

@@ -15,7 +15,7 @@ from itertools import combinations
 
 from benchmarks.attention import backwards, same
 from benchmarks.first_stage import prepare, shuffled
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from generators.llm import LLMS
 from rag.core.types import Ranking
 from rerankers.attention.reranker import AttentionReranker
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=40)
     parser.add_argument("--queries", type=int, default=5)
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_invariance.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/attention_invariance.jsonl")
     options = parser.parse_args()
     rankings = prepare("cranfield", depth=options.documents, limit=options.queries).rankings
     for dtype in ("float32", "bfloat16"):

@@ -21,7 +21,7 @@ from dataclasses import replace
 from benchmarks.attention import WORDS
 from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm, prompt_ids
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.protocols import LocalLLM, Reranker
 from rag.core.types import Ranking
 from rag.core.words import first_words
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--baselines", action="store_true", help="also time listwise and eager attention")
     parser.add_argument("--eager", type=int, default=20, help="documents that eager attention reads")
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_latency.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/attention_latency.jsonl")
     options = parser.parse_args()
     llm = default_llm(options.model)
     rankings = prepare("cranfield", depth=max([options.documents, *options.growth]), limit=options.queries).rankings

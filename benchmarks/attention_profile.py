@@ -23,7 +23,7 @@ from time import perf_counter
 from benchmarks.attention_latency import median_of, seconds
 from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.protocols import LocalLLM
 from rag.core.types import Ranking
 from rerankers.attention.reranker import AttentionReranker
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--memory", type=int, nargs="*", default=[20, 80, 320], help="depths whose memory is measured")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--compiled", action="store_true", help="the same once more with compiled layers")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_profile.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/attention_profile.jsonl")
     options = parser.parse_args()
     ranking, llm = candidates(options.documents), default_llm(options.model)
     reranker = warmed(llm, ranking)

@@ -27,7 +27,7 @@ from benchmarks.attention_heads import MAX_TOKENS, SHIPPED, others, read_scores
 from benchmarks.first_stage import Job, prepare
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.protocols import LocalLLM
 from rag.core.types import Ranking
 from rag.evaluate.measures import evaluate
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--report", type=int, nargs="*", default=[], help="tell of the first so many too")
     parser.add_argument("--limit", type=int, default=40, help="queries per set, the first of its sample")
     parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--record", action="store_true", help="append to results/attention_sizes.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/attention_sizes.jsonl")
     parser.add_argument("--ship", action="store_true", help="write the heads into the package")
     given = parser.parse_args()
     jobs = {name: prepare(name, depth=given.depth, limit=given.limit, stage="hybrid") for name in given.sets}

@@ -23,7 +23,7 @@ from benchmarks.attention_latency import seconds
 from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm
 from benchmarks.make_samples import JUDGEMENTS
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.protocols import LocalLLM, Reranker
 from rag.core.types import Ranking
 from rerankers.attention.finding.case_scores import CaseScores
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=40, help="queries per set, for quality")
     parser.add_argument("--sets", nargs="+", choices=list(JUDGEMENTS), default=list(JUDGEMENTS))
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_steps.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/attention_steps.jsonl")
     options = parser.parse_args()
     llm, scores, unjudged = default_llm(options.model), dict[str, list[CaseScores]](), dict[str, list[CaseScores]]()
     for name in options.sets:

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.attention_heads import WORK, asked_folder, free_folder, others, read_scores
 from benchmarks.make_samples import JUDGEMENTS
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rerankers.attention.finding.weighings import PENALTIES, Example, fit, ndcg, scored
 
 HEADS_PER_LAYER = 9  # of smollm2-135m-instruct
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--last-layer", type=int, default=9)
     parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/attention_teachers.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/attention_teachers.jsonl")
     options = parser.parse_args()
     n_heads = HEADS_PER_LAYER * (options.last_layer + 1)
     judged = {name: kept(options.work / f"{name}-40", n_heads=n_heads) for name in JUDGEMENTS}

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.types import Query
 from rag.evaluate.beir import load_beir
 from rag.train.bitext import LEAST
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--encoder", default="all-minilm-l6-v2", metavar="NAME")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N texts")
-    parser.add_argument("--record", action="store_true", help="append to results/bitext.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/bitext.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.languages) - set(LANGUAGES):
         parser.error(f"not one of the languages: {', '.join(sorted(unknown))}")

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.filters import matches, parse_where
 from rag.core.trec import strictly_falling
 from rag.core.types import Document, Query
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", help="names of the table; all of them when left out")
     parser.add_argument("--identifiers", action="store_true", help="index parts of identifiers too")
-    parser.add_argument("--record", action="store_true", help="append to results/bm25_quality.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/bm25_quality.jsonl")
     options = parser.parse_args(arguments)
     data = data_folder()
     table = published(data)

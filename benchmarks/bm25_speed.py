@@ -19,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.evaluate.beir import load_beir
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print microseconds a query and the ratio. --strict exits with 1 if slower with one thread each, beyond noise."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--record", action="store_true", help="append to results/bm25_speed.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/bm25_speed.jsonl")
     parser.add_argument(
         "--strict", action="store_true", help="fail if bm25s is faster; a busy machine may say anything"
     )

@@ -23,7 +23,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from generators.llm.transformers import TransformersLLM
 from rag.core.protocols import Transform
 from rag.core.types import Document, Query, Ranking
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="only the first N documents, and the queries that they answer")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=USUAL, help="beside headings; all but written")
     parser.add_argument("--work", type=Path, default=Path("build/chunking"), help="where indexes are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/chunking.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/chunking.jsonl")
     options = parser.parse_args(arguments)
     data = data_folder()
     if unknown := set(options.sets) - set(SETS):

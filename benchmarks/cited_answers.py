@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.graphs import writer_part
 from benchmarks.make_samples import SAMPLES, data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from benchmarks.work_lines import Line, Work
 from rag.core.types import Answer, Citation, Context, Outcome, Query
 from rag.evaluate import evaluate_answers
@@ -252,7 +252,7 @@ def main() -> None:
     arguments.add_argument("--closed-book", action="store_true", help="also ask the answerable ones without passages")
     arguments.add_argument("--batch", type=int, default=20)
     arguments.add_argument("--work", type=Path, default=Path("runs/cited_answers.jsonl"), help="where answers are kept")
-    arguments.add_argument("--record", action="store_true", help="append to results/cited_answers.jsonl")
+    arguments.add_argument("--record", action=Record, help="append to results/cited_answers.jsonl")
     given = arguments.parse_args()
     if given.vllm and not given.model:
         arguments.error("--vllm: give --model NAME, the model that vLLM runs")

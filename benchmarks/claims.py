@@ -20,7 +20,7 @@ import numpy as np
 import prompts
 from benchmarks.graphs import VLLM
 from benchmarks.make_samples import SEED, records
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from benchmarks.ways import mean_cell
 from generators.llm import LLMS
 from rag.core.completions import choose_each
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct")
     parser.add_argument("--engine", choices=("vllm_offline", "transformers"), default="vllm_offline")
     parser.add_argument("--n", type=int, default=400)
-    parser.add_argument("--record", action="store_true", help="append to results/claims.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/claims.jsonl")
     options = parser.parse_args()
     claims = drawn(options.n)
     llm = LLMS.get(options.engine)(model=options.model, **(VLLM if options.engine == "vllm_offline" else {}))

@@ -35,7 +35,7 @@ from typing import Any
 
 from benchmarks.graphs import hybrid_nodes
 from benchmarks.make_samples import data_folder, records
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.types import Query, Ranking
 from rag.evaluate import Evaluation, evaluate
 from rag.evaluate.beir import load_beir
@@ -245,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--limit", type=int, help="questions that each dictionary is used for; all of them when left out"
     )
-    parser.add_argument("--record", action="store_true", help="append to results/code_switch.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/code_switch.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.languages) - set(LANGUAGES):
         parser.error(f"not one of the languages: {', '.join(sorted(unknown))}")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.encoded import MEASURE, Drawn, beside, drawn, judged, nearest, texts_of
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.evaluate import Evaluation
 from retrievers.encoders import SentenceEncoder
 from retrievers.encoding import Encoding
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--documents", type=int, default=300, help="of each set; those that are relevant come first")
     parser.add_argument("--queries", type=int, default=50, help="the first N of each set")
     parser.add_argument("--tokens", type=int, default=_LONGEST, help="of a text that are read")
-    parser.add_argument("--record", action="store_true", help="append to results/decoder_encoders.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/decoder_encoders.jsonl")
     options = parser.parse_args(arguments)
     logging.getLogger("retrievers.sentence_folder").setLevel(logging.ERROR)  # that the folder is silent is the point
     for name in options.sets or SETS:

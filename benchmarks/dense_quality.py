@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.ranking import ranked
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.evaluate.beir import load_beir
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--compute", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--limit", type=int, help="only the first N documents; then nothing is compared")
     parser.add_argument("--reference", action="store_true", help="also with sentence-transformers")
-    parser.add_argument("--record", action="store_true", help="append to results/dense_quality.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/dense_quality.jsonl")
     options = parser.parse_args(arguments)
     data = data_folder() / options.set
     dataset = load_beir(data)

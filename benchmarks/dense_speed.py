@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.evaluate.beir import load_beir
 from rag.models import resolve
 from retrievers.encoders import SentenceEncoder
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--documents", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--record", action="store_true", help="append to results/dense_speed.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/dense_speed.jsonl")
     parser.add_argument("--strict", action="store_true", help="fail if a target is missed; a busy machine may miss any")
     options = parser.parse_args(arguments)
     data = data_folder() / "scifact"

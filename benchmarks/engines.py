@@ -32,7 +32,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.make_samples import SAMPLES, data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.types import Completion, Message, Prompt, SamplingParams
 from rag.evaluate.beir import load_beir
 from rag.evaluate.text_overlap import best_of, rouge_l, token_f1
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--alone", type=int, default=4, help="questions that are asked one by one")
     parser.add_argument("--tokens", type=int, default=64, help="most tokens of an answer")
     parser.add_argument("--vllm-python", default=sys.executable, help="interpreter of an environment with vLLM")
-    parser.add_argument("--record", action="store_true", help="append to results/engines.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/engines.jsonl")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if unknown := set(given.engines) - set(ENGINES):

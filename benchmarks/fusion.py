@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.legs import LANGUAGES, SETS, folder_of
 from benchmarks.make_samples import JUDGEMENTS, data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.protocols import Fuser
 from rag.core.ranking import completed
 from rag.core.types import Document, Query, Ranking
@@ -111,8 +111,8 @@ def fused(legs: Legs, fuser: Fuser, depth: int) -> list[Ranking]:
 
 def measured(legs: Legs, qrels: Qrels, named: Mapping[str, Fuser], *, depth: int) -> dict[str, Evaluation]:
     """Every leg and every fusion of both, by name."""
-    runs = dict(legs) | {name: fused(legs, fuser, depth) for name, fuser in named.items()}
-    return {name: evaluate(run, qrels, [MEASURE]) for name, run in runs.items()}
+    alone = {name: evaluate(run, qrels, [MEASURE]) for name, run in legs.items()}
+    return alone | {name: evaluate(fused(legs, fuser, depth), qrels, [MEASURE]) for name, fuser in named.items()}
 
 
 def choose(tables: Mapping[str, Mapping[str, Evaluation]], names: Sequence[str]) -> str:
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--depth", type=int, default=100, help="hits per leg: 100, as the built-in graph, or 1000")
     parser.add_argument("--limit", type=int, help="only the first N queries of each split")
     parser.add_argument("--work", type=Path, default=Path("build/fusion"), help="where indexes are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/fusion.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/fusion.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.sets) - set(SETS):
         parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.types import Query, Ranking
 from rag.graph.build import build
 from rag.graph.load import load_spec
@@ -99,7 +99,7 @@ def langgraph() -> Callable[[], Any]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--runs", type=int, default=1000)
-    arguments.add_argument("--record", action="store_true")
+    arguments.add_argument("--record", action=Record)
     given = arguments.parse_args()
     makers = {"ragline": (ours, "rag"), "haystack": (haystack, "haystack")}
     makers |= {"langchain": (langchain, "langchain_core"), "langgraph": (langgraph, "langgraph")}

@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Any
 
 from benchmarks.make_samples import load
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from generators.llm import LLMS
 from rag.core.protocols import LocalLLM, Weights
 from rag.core.words import first_words
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, nargs="+", default=[20, 40], help="documents per prompt")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/icr_cost.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/icr_cost.jsonl")
     options = parser.parse_args()
     dataset, _ = load("cranfield")
     abstracts = (document.text for document in dataset.documents() if len(document.text.split()) > WORDS)

@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.first_stage import Job, prepare, shuffled
 from benchmarks.icr_cost import default_llm, plain_seconds
 from benchmarks.make_samples import JUDGEMENTS
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.types import Ranking
 from rag.evaluate.measures import evaluate
 from rag.evaluate.significance import paired_randomisation
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--timed", type=int, default=5, help="queries per set that also time a plain forward")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--work", type=Path, default=WORK, help="where results are kept between runs")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/icr_quality.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/icr_quality.jsonl")
     options = parser.parse_args()
     if unknown := set(options.sets) - set(JUDGEMENTS):
         parser.error(f"no set named {', '.join(sorted(unknown))}; there are {', '.join(JUDGEMENTS)}")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.evaluate.beir import load_beir
 from rag.indexing import IndexReport, add_documents, merge_index, remove_documents, update_documents
 from retrievers.index.directory import LocalIndex
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--changes", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--record", action="store_true", help="append to results/index_changes.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/index_changes.jsonl")
     options = parser.parse_args(arguments)
     dataset = load_beir(data_folder() / "scifact")
     texts = [document.index_text for document in dataset.documents()]

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 
 SETS = ("docs-python", "docs-linux-kernel")
 CHANGED_EVERY = 50
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--legs", default="lexical,dense", help="default: lexical,dense")
     parser.add_argument("--limit", type=int, help="documents per set")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="that the encoder may use")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/indexing.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/indexing.jsonl")
     options = parser.parse_args(arguments)
     data = data_folder()
     for name in options.sets or SETS:

@@ -19,7 +19,7 @@ from time import perf_counter
 
 from benchmarks.graphs import ENGINES, named
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, for_folder, record
 from rag.evaluate.beir import load_beir
 from rag.lab.judge import Judge, measure, write_agreement
 
@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", choices=ENGINES, default="vllm_offline")
     parser.add_argument("--n", type=int, default=60, help="pairs, and references, of each set")
     parser.add_argument("--nuggets", type=int, default=10, help="most nuggets of a reference")
-    parser.add_argument("--out", type=Path, default=Path("runs/judges"), help="folder of agreement files")
-    parser.add_argument("--record", action="store_true", help="append to results/judges.jsonl")
+    parser.add_argument("--out", type=for_folder, default=Path("runs/judges"), help="folder of agreement files")
+    parser.add_argument("--record", action=Record, help="append to results/judges.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.sets) - set(SETS):
         parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")

@@ -27,7 +27,7 @@ from time import perf_counter
 
 from benchmarks.memory import memory_of
 from benchmarks.million import corpus
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from benchmarks.ways import add_busy
 from retrievers.index.directory import LocalIndex
 
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--corpus", type=int, default=1_000_000, help="passages to be written, where there are none yet"
     )
     parser.add_argument("--work", type=Path, default=Path("build/million"), help="where the passages are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/killed_builds.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/killed_builds.jsonl")
     add_busy(parser)
     options = parser.parse_args(arguments)
     passages = corpus(options.work, options.corpus)

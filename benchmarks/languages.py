@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.language_detectors import detected
 from benchmarks.language_systems import SYSTEMS, System, word_of
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.ranking import ranked
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.evaluate import Evaluation, evaluate
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     choices = (*SYSTEMS, DETECTION)
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(choices)}; all of them when left out")
-    parser.add_argument("--record", action="store_true", help="append to results/languages.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/languages.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.sets) - set(choices):
         parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")

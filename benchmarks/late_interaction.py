@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.make_samples import data_folder
 from benchmarks.peer import Peer
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.trec import Qrels
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.evaluate import evaluate
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of each search; the fastest is told")
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has fast-plaid")
     parser.add_argument("--work", type=Path, default=Path("build/late"))
-    parser.add_argument("--record", action="store_true", help="append to results/late_interaction.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/late_interaction.jsonl")
     options = parser.parse_args(arguments)
     one = case(options.set, options.work, limit=options.queries)
     best = exact(one)

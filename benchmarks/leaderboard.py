@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.attention import WORK as RECORDED
 from benchmarks.legs import LEGS, SETS, folder_of, runs_of, searched
 from benchmarks.make_samples import JUDGEMENTS
+from benchmarks.record import for_folder
 from benchmarks.work_lines import Work
 from rag.cli import main as rag
 from rag.core.trec import Qrels, write_run
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="only the first N queries of each set")
     parser.add_argument("--work", type=Path, default=Path("build/legs"), help="where indexes are kept")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/leaderboard"), help="where runs and the page are written"
+        "--out", type=for_folder, default=Path("runs/leaderboard"), help="where runs and the page are written"
     )
     parser.add_argument("--page", action="store_true", help="only the page, of the runs that are there")
     options = parser.parse_args(arguments)

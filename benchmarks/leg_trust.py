@@ -19,7 +19,7 @@ from statistics import fmean
 from benchmarks.leg_weights import DEPTH, JUDGE
 from benchmarks.legs import LEGS, MEASURE, SETS, folder_of
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.errors import SpecError
 from rag.core.trec import read_run
 from rag.core.types import Document, Query, Ranking, ScoredDocument
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; those that have runs when left out"
     )
     parser.add_argument("--runs", type=Path, default=Path("runs/leaderboard"))
-    parser.add_argument("--record", action="store_true", help="append to results/leg_trust.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/leg_trust.jsonl")
     options = parser.parse_args(arguments)
     gains: dict[str, list[float]] = {}
     for name in options.sets or [each for each in SETS if (options.runs / folder_of(each) / "sparse").is_dir()]:

@@ -21,7 +21,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.legs import LEGS, MEASURE, SETS, searched
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.trec import Qrels
 from rag.core.types import Ranking
 from rag.evaluate import Evaluation, evaluate
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"two at least of {', '.join(SETS)}; all when left out")
     parser.add_argument("--limit", type=int, help="only the first N queries of each set")
     parser.add_argument("--work", type=Path, default=Path("build/legs"), help="where indexes are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/leg_weights.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/leg_weights.jsonl")
     options = parser.parse_args(arguments)
     cases = []
     for name in options.sets or SETS:

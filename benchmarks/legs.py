@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.make_samples import JUDGEMENTS, data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.protocols import Fuser, Retriever
 from rag.core.trec import Qrels
 from rag.core.types import Query, Ranking
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--depth", type=int, default=100, help="hits of each leg")
     parser.add_argument("--limit", type=int, help="only the first N queries of each set")
     parser.add_argument("--work", type=Path, default=Path("build/legs"), help="where indexes are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/legs.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/legs.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.sets) - set(SETS):
         parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")

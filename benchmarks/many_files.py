@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.memory import watched
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from benchmarks.ways import add_busy
 
 NAME, SEED, IN_A_FOLDER = "many_files", 17, 1_000
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--legs", nargs="+", choices=list(GRAPHS), default=list(GRAPHS))
-    parser.add_argument("--record", action="store_true", help="append to results/many_files.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/many_files.jsonl")
     add_busy(parser)
     options = parser.parse_args(arguments)
     if options.files < 10:

@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.make_samples import data_folder
 from benchmarks.peer import Peer
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from benchmarks.turns import timed
 from rag.core.lines import records
 from rag.evaluate.beir import load_beir
@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--queries", type=int, default=200, help="how many are asked one by one")
     parser.add_argument("--work", type=Path, default=Path("build/million"))
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with bm25s[core], PyStemmer and tantivy")
-    parser.add_argument("--record", action="store_true", help="append to results/million.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/million.jsonl")
     options = parser.parse_args(arguments)
     for part in options.parts:
         parts[part](options)

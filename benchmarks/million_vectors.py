@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.memory import memory_of
 from benchmarks.million import SHARES, corpus, queries
 from benchmarks.peer import Peer
-from benchmarks.record import record, recorded
+from benchmarks.record import Record, record, recorded
 from benchmarks.turns import timed
 from rag.core.lines import records
 
@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("build/million"))
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with faiss, usearch and lancedb")
     parser.add_argument(
-        "--record", action="store_true", help="append to results/million_vectors.jsonl, and skip what is there"
+        "--record", action=Record, help="append to results/million_vectors.jsonl, and skip what is there"
     )
     measure(parser.parse_args(given))
     return 0

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.ranking import ranked
 from rag.core.trec import Qrels
 from rag.core.types import Document, Query, Ranking, ScoredDocument
@@ -239,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", nargs="*", metavar="CORPUS", help=f"of {', '.join(CORPORA)}; both when left out")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions of each set")
-    parser.add_argument("--record", action="store_true", help="append to results/mixed_languages.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/mixed_languages.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.corpora) - set(CORPORA):
         parser.error(f"not one of the corpora: {', '.join(sorted(unknown))}")

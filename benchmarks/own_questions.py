@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.graphs import ENGINES, hybrid_nodes, named
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.errors import SpecError
 from rag.core.trec import Qrels
 from rag.core.types import Query
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--n", type=int, default=100, help="questions of each set")
     parser.add_argument("--answerable-check", action="store_true", help="as rag lab questions has it")
     parser.add_argument("--work", type=Path, default=Path("runs/own_questions"), help="where questions are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/own_questions.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/own_questions.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.sets) - set(SETS):
         parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")

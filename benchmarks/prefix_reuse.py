@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.graphs import VLLM
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from benchmarks.ways import require_ways
 from generators.cited import CitedGenerator
 from generators.llm.vllm_offline import VLLMOfflineLLM
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("ways", nargs="*", metavar="WAY", help="all of them when left out")
     parser.add_argument("--questions", type=int, default=16)
     parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct")
-    parser.add_argument("--record", action="store_true", help="append to results/prefix_reuse.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/prefix_reuse.jsonl")
     options = parser.parse_args()
     llm = Forgetful(model=options.model, **VLLM)
     known = ways(llm)  # nothing is loaded yet

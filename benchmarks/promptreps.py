@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.legs import MEASURE, Searched, show, timed, told
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.trec import Qrels
 from rag.core.types import Ranking
 from rag.evaluate import Evaluation, evaluate
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--depth", type=int, default=100, help="hits of each list")
     parser.add_argument("--limit", type=int, help="only the first N queries of each set")
     parser.add_argument("--work", type=Path, default=Path("build/promptreps"), help="where indexes are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/promptreps.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/promptreps.jsonl")
     options = parser.parse_args(arguments)
     for name in options.sets or SETS:
         found, qrels = searched(name, options.model, options.work, limit=options.limit, depth=options.depth)

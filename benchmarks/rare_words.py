@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fusion import BEFORE, BUILT_IN, Searcher, fused
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.types import Document, Query, Ranking
 
 SETS = ("cranfield", "cacm", "scifact", "docs-manpages", "codebase-chunks", "poquad", "xquad/de", "xquad/en")
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--n", type=int, default=100, help="things of each kind")
     parser.add_argument("--depth", type=int, default=100, help="hits per leg")
     parser.add_argument("--work", type=Path, default=Path("build/fusion"), help="where indexes are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/rare_words.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/rare_words.jsonl")
     options = parser.parse_args(arguments)
     columns = ("bm25", "dense", "before", "hybrid")
     print(f"{'first / in ten':18}{'kind':9}{'n':>5}" + "".join(f"{name:>14}" for name in columns))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rag.core.errors import SpecError
+from rag.core.held_folder import require_writable
 from rag.models.processor import processor_name
 
 RESULTS = Path(__file__).parent / "results"
@@ -50,6 +54,36 @@ def recorded(name: str) -> list[dict[str, Any]]:
 def latest(name: str) -> dict[str, Any] | None:
     """The newest of them; None where nothing was recorded."""
     return next(reversed(recorded(name)), None)
+
+
+class Record(argparse.Action):
+    """`--record`: whether results are kept. Refused at once where they could not be, before hours of work."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=False, help=help)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: object, option: str | None = None
+    ) -> None:
+        try:
+            require_writable(RESULTS)
+        except SpecError as error:
+            parser.error(f"{option}: {error}")
+        setattr(namespace, self.dest, True)
+
+
+def for_folder(given: str | Path) -> Path:
+    """The type of an argument that names a folder to write: where that cannot be, it is told before the work.
+
+    Raises:
+        argparse.ArgumentTypeError: nothing can be written there.
+    """
+    path = Path(given)
+    try:
+        require_writable(path)
+    except SpecError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return path
 
 
 def record(name: str, result: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from benchmarks.risk import index_of
 from benchmarks.risk_sets import SETS
 from rag.core.types import Query, Ranking
@@ -119,7 +119,7 @@ def measured(
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     arguments.add_argument("--n", type=int, default=400, help="questions")
-    arguments.add_argument("--record", action="store_true", help="append to results/relevance.jsonl")
+    arguments.add_argument("--record", action=Record, help="append to results/relevance.jsonl")
     given = arguments.parse_args()
     one = SETS["xquad"](given.n)
     items = [replace(a.item, more={**a.item.more, "where": a.query.where}) for a in one.asked]

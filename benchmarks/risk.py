@@ -25,7 +25,7 @@ import numpy as np
 
 import prompts
 from benchmarks.graphs import hybrid_nodes
-from benchmarks.record import RESULTS, record
+from benchmarks.record import RESULTS, Record, record
 from benchmarks.risk_sets import SETS, Asked, RiskSet
 from benchmarks.verdicts import auroc
 from benchmarks.work_lines import Line, Work
@@ -305,7 +305,7 @@ def main() -> None:
     answering.add_argument("--engine", choices=tuple(ENGINES), default="vllm" if find_spec("vllm") else "llama.cpp")
     table = actions.add_parser("table")
     table.add_argument("--sets", nargs="+", choices=tuple(SETS), default=list(SETS))
-    table.add_argument("--record", action="store_true", help="append to results/risk.jsonl")
+    table.add_argument("--record", action=Record, help="append to results/risk.jsonl")
     for action in (answering, table):
         action.add_argument("--n", type=int, default=100)
         action.add_argument("--model", default=MODEL)

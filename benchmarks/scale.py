@@ -25,7 +25,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.memory import memory_of
-from benchmarks.record import record, recorded
+from benchmarks.record import Record, record, recorded
 from benchmarks.ways import add_busy, require_ways
 
 NAME = "scale"
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--static", default="build/minilm-static", help="static vectors, as `rag models distil` writes them"
     )
     parser.add_argument("--work", type=Path, default=Path("build/million"), help="where the passages are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/scale.jsonl, and skip what is there")
+    parser.add_argument("--record", action=Record, help="append to results/scale.jsonl, and skip what is there")
     add_busy(parser)
     options = parser.parse_args(given)
     require_ways(parser, options.legs, names)

@@ -35,7 +35,7 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.types import Answer, Query
 from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
@@ -294,7 +294,7 @@ def main() -> int:
     arguments.add_argument("--questions", type=Path, help="JSONL as for `rag batch`")
     arguments.add_argument("--requests", type=int, default=64, help="questions, each asked once per row")
     arguments.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
-    arguments.add_argument("--record", action="store_true")
+    arguments.add_argument("--record", action=Record)
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         index = given.index or Path(folder) / "index"

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from benchmarks.first_stage import prepare
 from benchmarks.methods_list import METHODS, Method
 from benchmarks.methods_study import SMALL
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from generators.llm.transformers import TransformersLLM
 from rag.core.protocols import LLM, Reranker
 from rag.core.types import Completion, Prompt, Ranking, SamplingParams
@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--methods", nargs="+", default=[], metavar="WORD", help="only those with a word in their name")
     parser.add_argument("--strict", action="store_true", help=f"exit with 1 if a share of throughput is below {AIM}")
-    parser.add_argument("--record", action="store_true", help="append to results/sharing.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/sharing.jsonl")
     options = parser.parse_args(arguments)
     rankings = prepare("scifact", depth=options.depth, limit=options.queries).rankings
     llm = TransformersLLM(model=MODEL)

@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.make_samples import data_folder
 from benchmarks.peer import Peer
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.evaluate.beir import load_beir
 from retrievers.legs.sparse.encoder import SparseEncoder
 from retrievers.legs.sparse.settings import SparseSettings
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has pyseismic-lsr")
     parser.add_argument("--work", type=Path, default=Path("build/sparse_speed"), help="where weights are kept")
-    parser.add_argument("--record", action="store_true", help="append to results/sparse_speed.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/sparse_speed.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.sets) - set(SETS):
         parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")

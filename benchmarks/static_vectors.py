@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.encoded import MEASURE, Drawn, beside, drawn, judged, nearest, texts_of
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.core.types import Ranking
 from rag.indexing import build_index
 from rag.stages.fuse import WeightedFuser
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", help="static vectors, as `rag models distil` writes them")
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"{', '.join(SETS)} when left out")
     parser.add_argument("--limit", type=int, help="only so many documents of each set")
-    parser.add_argument("--record", action="store_true", help="append to results/static_vectors.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/static_vectors.jsonl")
     options = parser.parse_args(arguments)
     for name in options.sets or SETS:
         some = drawn(name, documents=options.limit)

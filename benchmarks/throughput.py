@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.make_samples import data_folder
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from rag.batch.run import run_batch
 from rag.core.types import Completion, Message, Prompt, Query, SamplingParams
 from rag.evaluate.beir import load_beir
@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--alone", type=int, default=12, help="questions asked one at a time")
     parser.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/results/throughput.jsonl")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/throughput.jsonl")
     options = parser.parse_args()
     dataset = load_beir(data_folder() / "clapnq")
     queries = list(dataset.queries)

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from benchmarks.record import record
+from benchmarks.record import Record, record
 from benchmarks.verdicts_cases import Case, ramdocs, wice
 from benchmarks.work_lines import Line, Work
 from generators.llm.llama_cpp import LlamaCppLLM
@@ -278,7 +278,7 @@ def main() -> None:
     parser.add_argument("--wice", type=int, default=70, help="claims; 0 takes all")
     parser.add_argument("--ramdocs", type=int, default=40, help="questions; 0 takes all")
     parser.add_argument("--lines", type=Path, default=Path("runs/verdicts.jsonl"))
-    parser.add_argument("--record", action="store_true", help="append to results/verdicts.jsonl")
+    parser.add_argument("--record", action=Record, help="append to results/verdicts.jsonl")
     given = parser.parse_args()
     sets = {"ramdocs": ramdocs(given.ramdocs or None), "wice": wice(given.wice or None)}
     work = Work(given.lines)

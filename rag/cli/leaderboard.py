@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from rag.cli.console import say, say_json, warn
+from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.evaluate.answers import answer_measure_name
 from rag.evaluate.leaderboard import Board, board_of, facts_of, find_runs, page, read_published
@@ -20,6 +21,8 @@ def run(given: Namespace) -> int:
     """Read and measure the runs of a folder, test them, and write the page."""
     folder = Path(given.folder)
     target = Path(given.output) if given.output else folder / "leaderboard.html"
+    if given.output or not given.json:
+        writable(str(target), option="--output")
     found = find_runs(folder)
     for place in found.left_out:
         if place.absolute() != target.absolute():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from errno import EISDIR
+from os import strerror
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TextIO
@@ -27,18 +30,28 @@ def held(path: Path) -> Iterator[None]:
         yield
 
 
-def require_writable(path: Path) -> None:
-    """Return if files can be written in the folder, before the work that it is for. A folder that is not there is not made.
+def require_writable(path: Path, *, files: Iterable[str] = ()) -> None:
+    """Return if files can be written in the folder, before the work that it is for. One that is not there is not left there.
 
+    Args:
+        files: names in it that are to be written, or written over.
     Raises:
-        SpecError: nothing can be written there, or the folder cannot be made.
+        SpecError: nothing can be written there, the folder cannot be made, or a folder has the name of a file.
     """
+    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
     try:
-        there = next(each for each in (path, *path.parents) if each.exists())
-        with TemporaryFile(dir=there):
+        path.mkdir(parents=True, exist_ok=True)  # some names and places show only then that they are none
+        with TemporaryFile(dir=path):
             pass
+        for name in files:
+            if (path / name).is_dir():
+                raise IsADirectoryError(EISDIR, f"{name}: {strerror(EISDIR)}")
     except OSError as error:
         raise unwritable(path, error) from None
+    finally:
+        for each in missing:
+            with suppress(OSError):  # not made, or somebody wrote in it meanwhile
+                each.rmdir()
 
 
 def unwritable(path: Path, error: OSError) -> SpecError:

@@ -51,12 +51,14 @@ from rag.pipeline.answer_lines import answer_lines
 from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
-from rag.pipeline.provenance import provenance_of, write_provenance
+from rag.pipeline.provenance import PROVENANCE, provenance_of, write_provenance
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS, PLAIN
 
+FILES = (GRAPH, PROVENANCE, ANSWERS, TRAILS, PER_QUERY, REPORT, "risk.svg")
+"""What a run folder gets beside the runs of its nodes."""
 BATCH = 16
 """Queries that go through a graph at a time."""
 
@@ -104,7 +106,7 @@ def evaluate_graph(
     graph = with_run(spec.graph, run) if run is not None else spec.graph
     asked = Spec(graph=graph, source=spec.source)
     plan = plan_for(dataset, asked, split=split, measures=measures, limit=limit)
-    require_writable(out)
+    require_writable(out, files=[*FILES, *map(run_file, graph.nodes)])
     built_with = settings or graph.index
     bound = cached_index(dataset, graph, built_with, progress=progress) if ranks(graph) else None
     with opened(asked, bound) as pipeline:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.core.errors import SpecError
+from rag.core.held_folder import require_writable
 from rag.core.optional import need
 from rag.models import resolve
 
@@ -35,6 +36,7 @@ def distil_static(
         need(module, by="distilling static vectors", extra="static")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SpecError(f"'{out}' is there already, and not empty. Name another folder, or empty it.")
+    require_writable(out)
     from model2vec.distill import distill_from_model
     from model2vec.persistence import save_pretrained
 

@@ -10,11 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rag.core.errors import SpecError
+from rag.core.held_folder import require_writable
 from rag.core.progress import Progress, silent
 from rag.evaluate.beir import Dataset, load_beir
 from rag.evaluate.eval_report import EvalReport
 from rag.evaluate.fingerprint import fingerprint
-from rag.evaluate.graph_evaluation import evaluate_graph, plan_for
+from rag.evaluate.graph_evaluation import FILES, evaluate_graph, plan_for
 from rag.evaluate.scope import measure_name
 from rag.graph.check import check as check_graph
 from rag.graph.load import load_spec
@@ -124,11 +125,13 @@ def run_gate(suite: Suite, *, out: Path | None = None, accept: bool = False, pro
                 for name, parts in changed.items()
             )
         )
+    if fingerprints != before:
+        require_writable(lock.parent, files=[lock.name])
     with _folders(out) as folder:
-        reports = tuple(
-            _report(suite, each, folder / _folder_name(number, each.name), progress)
-            for number, each in enumerate(ready, start=1)
-        )
+        folders = [folder / _folder_name(number, each.name) for number, each in enumerate(ready, start=1)]
+        for each in folders:
+            require_writable(each, files=FILES)
+        reports = tuple(_report(suite, each, place, progress) for each, place in zip(ready, folders, strict=True))
     if fingerprints != before:
         write_lock(lock, fingerprints)
     return GateReport(suite=str(suite.path), checks=reports, accepted=changed)

@@ -222,11 +222,12 @@ def test_the_command_prints_answers_costs_and_comparison(
     assert main([*after, "--measures", "EM", "--max-failures", "0.2"]) == 5
 
 
-@pytest.mark.parametrize("out", ["file", "file/below"])
+@pytest.mark.parametrize("out", ["file", "file/below", "a" * 300, "taken"])
 def test_a_folder_that_cannot_be_written_is_told_before_the_work(
     out: str, rivers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("mine")
+    (tmp_path / "taken" / "report.json").mkdir(parents=True)
     assert main(["eval", str(rivers), "--graph", "bm25", "--out", str(tmp_path / out)]) == 2
     assert f"'{tmp_path / out}' is no folder that can be written in" in capsys.readouterr().err
     assert not (tmp_path / "home").exists(), "no index was built"

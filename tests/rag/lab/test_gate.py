@@ -272,6 +272,17 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_runs(
     assert not (tmp_path / "gate.lock.json").exists()
 
 
+def test_a_folder_or_lock_that_cannot_be_written_is_told_before_anything_runs(
+    made_up: Path, tmp_path: Path, rag: Command
+) -> None:
+    suite = suite_of(tmp_path, made_up)
+    (tmp_path / "file").write_text("mine")
+    code, _, told = rag("lab", "gate", "--suite", suite, "--out", tmp_path / "file")
+    assert code == 2
+    assert "no folder that can be written in" in told
+    assert not (tmp_path / "gate.lock.json").exists()
+
+
 def test_hostile_names_stay_names_in_xml_and_markdown(made_up: Path, tmp_path: Path, rag: Command) -> None:
     name = '"><failure/>|[x](http:y)`\u202e\n../../up'
     good = {"dataset": str(made_up), "graph": "bm25", "measures": {"AP": {"at_least": 1.0}, "R@5": {"at_least": 0.0}}}

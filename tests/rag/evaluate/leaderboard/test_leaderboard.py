@@ -309,9 +309,14 @@ class TestCommand:
         assert main(["leaderboard", str(runs)]) == 2
         assert "report.json cannot be read" in capsys.readouterr().err
 
-    def test_a_page_that_cannot_be_written_is_named(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["leaderboard", str(runs), "-o", str(runs / "nowhere" / "x.html")]) == 2
-        assert "name another file with --output" in capsys.readouterr().err
+    def test_a_page_that_cannot_be_written_is_told_before_the_work(
+        self, runs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (runs / "file").write_text("mine")
+        assert main(["leaderboard", str(runs), "-o", str(runs / "file" / "x.html")]) == 2
+        told = capsys.readouterr()
+        assert f"--output '{runs / 'file' / 'x.html'}' cannot be written" in told.err
+        assert told.out == "", "nothing was measured"
 
 
 def test_an_evaluation_keeps_the_command_that_made_it(
