@@ -65,13 +65,15 @@ def found_at(rankings: Sequence[Ranking], wanted: Mapping[str, str], depth: int)
     return sum(wanted[ranking.qid] in ranking.doc_ids[:depth] for ranking in rankings)
 
 
-def measured(searcher: Searcher, kind: str, *, n: int, depth: int) -> dict[str, Any]:
-    """How many are first, and among ten, by every system."""
+def measured(searcher: Searcher, kind: str, *, n: int, depth: int) -> dict[str, Any] | None:
+    """How many are first, and among ten, by every system; None where the corpus has nothing of this kind."""
     things = drawn(searcher.documents, KINDS[kind], n=n, seed=f"{SEED}/{searcher.name}/{kind}")
+    if not things:
+        return None
     queries = [Query(qid=str(place), text=thing) for place, (thing, _) in enumerate(things)]
     wanted = {str(place): doc_id for place, (_, doc_id) in enumerate(things)}
-    legs = searcher.legs(queries, depth=depth) if queries else {}
-    runs = {**legs, **{name: fused(legs, fuser, depth) for name, fuser in (("before", BEFORE), ("hybrid", BUILT_IN))}}
+    legs = searcher.legs(queries, depth=depth)
+    runs = {**legs, "before": fused(legs, BEFORE, depth), "hybrid": fused(legs, BUILT_IN, depth)}
     return {
         "set": searcher.name,
         "kind": kind,
@@ -96,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         searcher = Searcher(name, options.work)
         for kind in KINDS:
             line = measured(searcher, kind, n=options.n, depth=options.depth)
-            if not line["n"]:
+            if line is None:
                 continue
             cells = "".join(f"{line['first'][each]:>8} / {line['in_ten'][each]:<3}" for each in columns)
             print(f"{name:18}{kind:9}{line['n']:5}{cells}", flush=True)

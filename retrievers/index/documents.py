@@ -166,19 +166,28 @@ class Documents(StoredDocuments):
 
     def find(self, doc_ids: Sequence[str]) -> NDArray[np.int32]:
         """int32 [n]: rows of documents, in the order given; -1 where there is none of this doc_id."""
+        if not len(doc_ids):
+            return np.zeros(0, dtype=np.int32)
         keys = np.array([_key_if_written(doc_id) for doc_id in doc_ids], dtype=np.uint64)
-        places = np.searchsorted(self._keys, keys).tolist()
-        rows = [self._row_from(*each) for each in zip(places, keys.tolist(), doc_ids, strict=True)]
-        return np.array(rows, dtype=np.int32)
+        places = np.searchsorted(self._keys, keys)
+        known = np.minimum(places, len(self) - 1)
+        rows = np.where(self._keys[known] == keys, self._rows[known], -1)
+        begins = np.asarray(self._offsets[rows]).tolist()
+        for number, (row, begin) in enumerate(zip(rows.tolist(), begins, strict=True)):
+            if row >= 0 and not self._begins_with(begin, doc_ids[number]):  # most often the line shows it unread
+                rows[number] = self._among_equals(int(places[number]), int(keys[number]), doc_ids[number])
+        return rows.astype(np.int32)
 
-    def _row_from(self, place: int, key: int, doc_id: str) -> int:
-        """The row of a document whose hash begins at a place of the table; -1 where there is none."""
-        begins = f'{{"doc_id":{json.dumps(doc_id, ensure_ascii=False)}'.encode(errors="replace")
+    def _begins_with(self, begin: int, doc_id: str) -> bool:
+        """Whether the line that begins there is that of a document."""
+        wanted = f'{{"doc_id":{json.dumps(doc_id, ensure_ascii=False)}'.encode(errors="replace")
+        return self._lines[begin : begin + len(wanted)] == wanted
+
+    def _among_equals(self, place: int, key: int, doc_id: str) -> int:
+        """The row of a document among those of its hash, the first of which stands at `place`; -1 where there is none."""
         while place < len(self) and int(self._keys[place]) == key:
             row = int(self._rows[place])
-            first = int(self._offsets[row])
-            # most often the line shows it unread
-            if self._lines[first : first + len(begins)] == begins or self.at(row).doc_id == doc_id:
+            if self.at(row).doc_id == doc_id:
                 return row
             place += 1
         return -1

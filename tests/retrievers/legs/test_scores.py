@@ -141,6 +141,20 @@ def of_all(place: Path | str) -> dict[str, tuple[Any, Population]]:
         return {name: all_scores(retriever, index) for name, retriever in retrievers.items()}
 
 
+@pytest.mark.parametrize("structure", ["hnsw", "rabitq", "ivf_pq"])
+def test_however_vectors_are_laid_out(tmp_path: Path, small_models: SmallModels, structure: str) -> None:
+    section = {"dense": {"encoder": str(small_models.static), "structure": structure}}
+    settings, corpus = IndexSettings.model_validate(section), write(tmp_path, random_texts(N_DOCS))
+    build_index([corpus], tmp_path / "index", settings=settings, legs=("dense",))
+    with LocalIndex.open(tmp_path / "index") as index:
+        retriever = DenseRetriever(index=index)
+        scores, population = all_scores(retriever, index)
+        require_told(population, [*scores.values()])
+        assert dict(ranked(retriever)) == {
+            i: pytest.approx(scores[i], rel=1e-5, abs=1e-6) for i, _ in ranked(retriever)
+        }
+
+
 @pytest.mark.parametrize("kept", [4096, 1])
 def test_parts_that_lost_rows_tell_what_one_build_tells(
     tmp_path: Path, settings: IndexSettings, kept: int, monkeypatch: pytest.MonkeyPatch
