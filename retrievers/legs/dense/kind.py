@@ -119,11 +119,15 @@ class DenseKind(LegKind):
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
         from retrievers.encoders import SentenceEncoder
 
-        made_by = facts[MADE_BY]
+        made_by, dim = facts[MADE_BY], int(facts["dim"])
+        own = [
+            Need(what="vectors", n_bytes=n_bytes, mapped=True),
+            Need(what="sums over vectors", n_bytes=8 * dim * (dim + 1)),
+        ]
         if _is_served(facts):
-            return [Need(what="vectors", n_bytes=n_bytes, mapped=True)]
+            return own
         encoder = SentenceEncoder(model=made_by["name"], revision=made_by["revision"], compute=made_by["compute"])
-        return [Need(what="vectors", n_bytes=n_bytes, mapped=True), *encoder.memory()]
+        return [*own, *encoder.memory()]
 
     def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
         made_by = facts.get(MADE_BY)
