@@ -45,7 +45,7 @@ class IndexReport:
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
     part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
     `n_parts`: in which the index lies. `chosen`: leg -> what it is, and why, where settings leave that to the build.
-    `unchanged`: there was nothing to do or to write.
+    `ids`: of documents that were handed over, in their order. `unchanged`: there was nothing to do or to write.
     """
 
     path: Path | str
@@ -69,6 +69,7 @@ class IndexReport:
     peak_memory_bytes: int = 0
     size_bytes: int = 0
     n_parts: int = 1
+    ids: tuple[str, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
     unchanged: bool = False
 

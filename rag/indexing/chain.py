@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.core.digests import data_sha256, file_sha256
 from rag.core.errors import IndexProblem, SpecError
@@ -265,13 +266,15 @@ def unchanged(index: LocalIndex) -> Chained:
     return Chained(holdings_of(index), index.manifest)
 
 
-def require_left(index: LocalIndex, gone: Rows) -> None:
+def require_left(index: LocalIndex, gone: Rows, readable: NDArray[np.bool_] | None = None) -> None:
     """Refuse to take everything out.
 
+    Args:
+        readable: bool [n], rows that there are for whoever asks; None for all.
     Raises:
         IndexProblem: nothing would be left.
     """
-    if len(gone) == len(index):
+    if len(gone) == (len(index) if readable is None else np.count_nonzero(readable)):
         raise IndexProblem(
             f"nothing would be left in index '{index.name}'. Nothing was changed. To drop it whole, delete its folder"
         )

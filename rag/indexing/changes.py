@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rag.core.access import Asker
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress, silent
 from rag.core.types import Where
@@ -22,6 +23,7 @@ from rag.indexing.publish import home_of, published
 from rag.indexing.removal import Removed, are_documents, removed_by
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from rag.indexing.units import UnitMaker
+from rag.indexing.writers import readable_by, settling, told_to
 from rag.ingest import SourceFile, printable
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, Building
@@ -38,6 +40,7 @@ def add_documents(
     *,
     settings: IndexSettings | None = None,
     legs: Sequence[str] | None = None,
+    asker: Asker | None = None,
     progress: Progress = silent,
 ) -> IndexReport:
     """Add documents to the index directory `path`, or make an index of them. What the index has is not read again.
@@ -48,9 +51,12 @@ def add_documents(
     Args:
         documents: see `rag.indexing.given.Given`; a generator is read once, and not held.
         settings, legs: of a new index; an index that is there has its own, and these have to be the same.
+        asker: who adds them; None for whoever keeps the index. Where its documents say who may read them, somebody adds
+            what they may read themselves, under ids that the report names, and it counts what they may read alone
+            (`rag.indexing.writers`).
     Raises:
         SpecError: no text in them, one cannot be read as a document, or an id that the index has or that comes twice; or
-            the index has other settings or legs.
+            the index has other settings or legs; or `asker` may not add one.
         IndexProblem: not a directory; or it is in use, damaged or holds something else, or the disk is full.
         MissingModel: the encoder is not there.
     """
@@ -67,29 +73,45 @@ def add_documents(
             )
         return NOTHING
 
-    return _changed(path, none_go, documents, settings=settings, legs=legs, progress=progress)
+    return _changed(path, none_go, documents, asker=asker, settings=settings, legs=legs, progress=progress)
 
 
-def update_documents(documents: Given, path: str | Path, *, progress: Progress = silent) -> IndexReport:
+def update_documents(
+    documents: Given, path: str | Path, *, asker: Asker | None = None, progress: Progress = silent
+) -> IndexReport:
     """Put documents in the place of those with the same ids. They are then the last of the index.
 
     One that came from a file stays out when that file is read again.
 
+    Args:
+        asker: who does; None for whoever keeps the index. For somebody there are only the documents that they may read,
+            and one that comes without a label keeps the label that it had.
     Raises:
         IndexProblem: no index, or it has no document of some id; and as `add_documents`.
         SpecError: as `add_documents`.
     """
-    return _changed(_there(path), rows_of, documents, progress=progress)
+
+    def these_go(index: LocalIndex, ids: Sequence[str]) -> Rows:
+        return rows_of(index, ids, readable_by(index, asker))
+
+    return _changed(_there(path), these_go, documents, asker=asker, update=True, progress=progress)
 
 
 def remove_documents(
-    path: str | Path, *, ids: Iterable[str] | None = None, where: Where | None = None, progress: Progress = silent
+    path: str | Path,
+    *,
+    ids: Iterable[str] | None = None,
+    where: Where | None = None,
+    asker: Asker | None = None,
+    progress: Progress = silent,
 ) -> IndexReport:
     """Take documents out of an index: those with these ids, or those of which a passage passes a filter.
 
     No search finds them any more. Their bytes go when their part is merged (`merge_index`). One that came from a file
     stays out when that file is read again.
 
+    Args:
+        asker: who does; None for whoever keeps the index. For somebody there are only the documents that they may read.
     Raises:
         IndexProblem: no index, it has no document of some id, or nothing would be left; or it is in use or damaged.
         SpecError: neither or both are given, or the filter names something that no document has.
@@ -99,11 +121,12 @@ def remove_documents(
     wanted = [ids] if isinstance(ids, str) else list(ids or ())
 
     def these_go(index: LocalIndex, _: Sequence[str]) -> Rows:
-        gone = rows_of(index, wanted) if where is None else rows_where(index, where)
-        require_left(index, gone)
+        readable = readable_by(index, asker)
+        gone = rows_of(index, wanted, readable) if where is None else rows_where(index, where, asker)
+        require_left(index, gone, readable)
         return gone
 
-    return _changed(_there(path), these_go, progress=progress)
+    return _changed(_there(path), these_go, asker=asker, progress=progress)
 
 
 def remove_targets(
@@ -162,18 +185,21 @@ def _changed(
     gone_of: GoneOf,
     documents: Given | None = None,
     *,
+    asker: Asker | None = None,
+    update: bool = False,
     settings: IndexSettings | None = None,
     legs: Sequence[str] | None = None,
     progress: Progress,
 ) -> IndexReport:
     home = home_of(path)
-    place = DirectoryWriter(home)
+    place, ids = DirectoryWriter(home), list[str]()
 
     def write(new: Building) -> IndexReport:
-        given, ids = new.work / CORPUS, list[str]()
+        given = new.work / CORPUS
         try:
             if documents is not None:
-                ids = write_given(documents, given)
+                with settling(home, asker if new.previous else None, update=update) as settle:
+                    ids[:] = write_given(documents, given, settle)
             file = given if documents is not None else None
             report = None
             if new.previous is not None:
@@ -189,7 +215,8 @@ def _changed(
         finally:
             given.unlink(missing_ok=True)
 
-    return published(place, write, progress=progress)
+    report = replace(published(place, write, progress=progress), ids=tuple(ids))
+    return report if asker is None else told_to(asker, report, home)
 
 
 def _chained(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,9 +38,24 @@ Given = Iterable[Document | str | Mapping[str, Any]] | Document | str | Mapping[
 records; or one of them. A text, and a record without an id, is named by its content."""
 
 
-def write_given(documents: Given, file: Path) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A document as it was given: its number, from 1, and its id. `own`: it came with that id."""
+
+    place: int
+    doc_id: str
+    own: bool
+
+
+Settle = Callable[[Named, dict[str, Any]], tuple[str, dict[str, Any]]]
+"""A document and its fields beside the id -> the id and the fields that are written."""
+
+
+def write_given(documents: Given, file: Path, settle: Settle | None = None) -> list[str]:
     """Write them, one a line, as they come. Gives the ids that they will have.
 
+    Args:
+        settle: says what is written of each; None for what was given.
     Raises:
         SpecError: one is none of what may be given, is no JSON, or comes twice; or there is none.
     """
@@ -47,14 +63,16 @@ def write_given(documents: Given, file: Path) -> list[str]:
     with file.open("w", encoding="utf-8") as stream:
         for place, each in enumerate(_listed(documents), start=1):
             record = _record(each, place)
-            doc_id = _id_of(record, clean)
+            own = _id_in(record, clean)
+            doc_id, rest = own or _id_by_content(record), {n: value for n, value in record.items() if n not in IDS}
+            if settle is not None:
+                doc_id, rest = settle(Named(place, doc_id, bool(own)), rest)
             if doc_id in places:
                 raise SpecError(
                     f"document {place}: its id {printable(doc_id)!r} is that of document {places[doc_id]}. Ids must be "
                     "distinct: give each once"
                 )
             places[doc_id] = place
-            rest = {name: value for name, value in record.items() if name not in IDS}
             try:
                 stream.write(json.dumps({"_id": doc_id, **rest}, default=_plain) + "\n")
             except (TypeError, ValueError, RecursionError) as cause:
@@ -90,11 +108,14 @@ def _record(given: Any, place: int) -> dict[str, Any]:
     raise SpecError(_wanted(f"document {place} is {type(given).__name__}"))
 
 
-def _id_of(record: Mapping[str, Any], clean: Cleaner) -> str:
-    """The id that reading the record gives, so that it can be looked up before."""
+def _id_in(record: Mapping[str, Any], clean: Cleaner) -> str:
+    """The id that reading the record gives, so that it can be looked up before; empty where it has none."""
     own = next((record[name] for name in IDS if name in record and record[name] is not None), "")
-    doc_id = clean(str(own)).replace("\n", " ").replace("\t", " ")
-    return doc_id or "text-" + text_sha256(json.dumps(record, sort_keys=True, default=_plain))[:16]
+    return clean(str(own)).replace("\n", " ").replace("\t", " ")
+
+
+def _id_by_content(record: Mapping[str, Any]) -> str:
+    return "text-" + text_sha256(json.dumps(record, sort_keys=True, default=_plain))[:16]
 
 
 def _without_gaps(row: Mapping[str, Any]) -> dict[str, Any]:

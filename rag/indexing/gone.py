@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.access import Asker
 from rag.core.digests import data_sha256
 from rag.core.errors import IndexProblem
+from rag.core.filters import asked_by
 from rag.core.types import Where
 from rag.indexing.units import UnitMaker, made_without
 from rag.ingest import printable
@@ -22,9 +24,11 @@ from retrievers.index.sources import Holding, Source, SourceRecord, with_removed
 Rows = NDArray[np.int64]
 
 
-def rows_of(index: LocalIndex, ids: Iterable[str]) -> Rows:
+def rows_of(index: LocalIndex, ids: Iterable[str], readable: NDArray[np.bool_] | None = None) -> Rows:
     """All rows of these documents, ascending.
 
+    Args:
+        readable: bool [n], rows that there are for whoever asks; None for all. Passages go with their document.
     Raises:
         IndexProblem: the index has no such document, or an id is that of a passage.
     """
@@ -32,6 +36,8 @@ def rows_of(index: LocalIndex, ids: Iterable[str]) -> Rows:
     for doc_id in ids:
         try:
             own = index.documents.rows_of(doc_id)
+            if readable is not None and not readable[own[0]]:
+                raise KeyError(doc_id)
         except KeyError:
             raise IndexProblem(
                 f"index '{index.name}' has no document {printable(str(doc_id)[:200])!r}. Nothing was changed"
@@ -45,13 +51,16 @@ def rows_of(index: LocalIndex, ids: Iterable[str]) -> Rows:
     return np.array(sorted(rows), dtype=np.int64)
 
 
-def rows_where(index: LocalIndex, where: Where) -> Rows:
+def rows_where(index: LocalIndex, where: Where, asker: Asker | None = None) -> Rows:
     """All rows of the documents of which some passage passes a filter.
 
+    Args:
+        asker: for whom there is what they may read alone; None for all.
     Raises:
         SpecError: the filter names something that no document has.
     """
-    parents = dict.fromkeys(index.documents[int(row)].parent for row in index.rows_of_all(where))
+    passing = index.rows_of_all(where) if asker is None else index.rows(asked_by(asker, where))
+    parents = dict.fromkeys(index.documents[int(row)].parent for row in passing)
     return rows_of(index, parents)
 
 

@@ -9,8 +9,10 @@ from pathlib import PurePath
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from rag.core.access import Asker
 from rag.core.errors import IndexBusy, IndexProblem, SpecError
 from rag.indexing import IndexReport, add_documents, remove_documents, update_documents
+from rag.service.askers import writer_of
 from rag.service.errors import ApiError, explained
 from rag.service.replies import JSONReply
 from rag.service.services import Services
@@ -24,14 +26,17 @@ def router(services: Services) -> APIRouter:
     """The endpoints over the services. One change at a time; the others wait for it."""
     routes, turn = APIRouter(tags=["documents"]), asyncio.Lock()
 
-    async def changed(request: Request, model: str | None, change: Callable[[str], IndexReport]) -> Response:
+    async def changed(
+        request: Request, model: str | None, change: Callable[[str, Asker | None], IndexReport]
+    ) -> Response:
         _require_right(request)
+        writer = writer_of(request.scope)
         index = services.serving(request, model).pipeline.index
         if not isinstance(index, LocalIndex):
             raise ApiError(400, "The index of this graph cannot be changed here.", code="fixed_index")
         try:
             async with turn:
-                report = await asyncio.to_thread(change, index.name)
+                report = await asyncio.to_thread(change, index.name, writer)
         except (SpecError, IndexProblem) as error:
             said = str(error).replace(index.name, PurePath(index.name).name)
             if isinstance(error, IndexBusy):
@@ -44,7 +49,8 @@ def router(services: Services) -> APIRouter:
                 "documents": report.n_documents,
                 "passages": report.n_units,
                 "parts": report.n_parts,
-                "encoded": report.n_encoded,
+                "encoded": report.n_encoded if writer is None else None,  # see `rag.indexing.writers.told_to`
+                "ids": report.ids,
                 "generation": newest_stamp(index.path),
             }
         )
@@ -57,7 +63,7 @@ def router(services: Services) -> APIRouter:
     )
     async def come(body: DocumentsRequest, request: Request) -> Response:
         put = update_documents if body.update else add_documents
-        return await changed(request, body.model, lambda index: put(body.documents, index))
+        return await changed(request, body.model, lambda index, writer: put(body.documents, index, asker=writer))
 
     @routes.post(
         "/v1/documents/remove",
@@ -69,7 +75,7 @@ def router(services: Services) -> APIRouter:
         return await changed(
             request,
             body.model,
-            lambda index: remove_documents(index, ids=body.ids, where=body.where),
+            lambda index, writer: remove_documents(index, ids=body.ids, where=body.where, asker=writer),
         )
 
     return routes

@@ -46,6 +46,12 @@ def asker_of(scope: Scope) -> Asker | None:
     return asker
 
 
+def writer_of(scope: Scope) -> Asker | None:
+    """Who writes; None for whoever keeps the index, whose key is for nobody where no header says who asks."""
+    writer: Asker | None = scope.get("state", {}).get("writer")
+    return writer
+
+
 def asked_in(request: Request, where: Where | None) -> Filter | None:
     """A request's filter, with who asks."""
     return asked_by(asker_of(request.scope), where)

@@ -18,6 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rag.core.access import NOBODY
 from rag.service.askers import asker_in
 from rag.service.errors import ApiError, explained
 from rag.service.gather import Overloaded
@@ -172,7 +173,8 @@ class KeyWall:
 
     `request.state.owner` is the hash of the key, or empty where the server has no keys; `request.state.asker` whom the
     key is for, else whom the proxy's header names (`rag.service.askers`), else None. `request.state.writes`: whether the
-    key may change documents.
+    key may change documents, and `request.state.writer` for whom: where a header says who asks and is missing, for nobody
+    in particular, and None, for whoever keeps the index, where none was named.
     """
 
     def __init__(self, app: ASGIApp, *, keys: Keys, asker_header: str | None = None) -> None:
@@ -196,7 +198,8 @@ class KeyWall:
                 return
             writes = known is not None and known.writes
             owner = known.owner if known is not None else ""
-            scope.setdefault("state", {}).update(owner=owner, asker=asker, writes=writes)
+            writer = asker or (None if self._asker_header is None else NOBODY)
+            scope.setdefault("state", {}).update(owner=owner, asker=asker, writes=writes, writer=writer)
         await self._app(scope, receive, send)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from rag.core.access import Asker
+from rag.core.access import Asker, read_asker
 from rag.core.errors import SpecError
+from rag.indexing import build_index
 from rag.service.keys import add_key, load_keys
+from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import building
+from retrievers.index.settings import IndexSettings
 from tests.serve.walled import walled
 from tests.small_index import small_index
 
@@ -122,3 +126,101 @@ def test_the_right_is_in_the_file_of_keys(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace(" write", " wrote"))
     with pytest.raises(SpecError, match="not a name, a salt and a hash"):
         load_keys(file, environment={})
+
+
+# --- a key that is for somebody ---
+
+ANN: dict[str, Any] = {"user": "ann", "tenant": "north", "groups": ["finance"]}
+SECRET = "zanzibarquux"
+"""In id, text and keys of what ann may not read."""
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    of_bob = {"tenant": "north", "owner": "bob"}
+    records: list[dict[str, Any]] = [
+        {"_id": SECRET, "text": f"The {SECRET} is locked.", f"{SECRET}_key": 1, "year": 2020, "acl": of_bob},
+        {"_id": "open", "text": "The zebrafish is public.", "year": 2020, "acl": {"public": True}},
+        {"_id": "ours", "text": "The tank is ours.", "year": 2021, "acl": {"tenant": "north", "groups": ["finance"]}},
+    ]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    settings = IndexSettings.model_validate({"reading": {"access": "acl"}})
+    build_index(tmp_path / "corpus.jsonl", tmp_path / "idx", legs=("lexical",), settings=settings)
+    return tmp_path / "idx"
+
+
+def secret_of(place: Path) -> tuple[Any, ...]:
+    """All that is kept of what ann may not read."""
+    with LocalIndex.open(place) as index:
+        [row] = index.documents.rows_of(SECRET)
+        document = index.documents[row]
+        assert index.access is not None
+        return document.text, document.metadata, index.access.labels[index.access.codes[row]]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/documents", {"documents": [{"id": SECRET, "text": "x"}]}),
+        ("/v1/documents", {"documents": [{"id": SECRET, "text": "x"}], "update": True}),
+        ("/v1/documents", {"documents": [{"id": SECRET, "text": "x", "acl": {"public": True}}], "update": True}),
+        ("/v1/documents/remove", {"ids": [SECRET]}),
+        ("/v1/documents/remove", {"ids": ["open", SECRET]}),
+        ("/v1/documents/remove", {"where": f"{SECRET}_key = 1"}),
+        ("/v1/documents/remove", {"where": {f"{SECRET}_key": {"gte": 0}}}),
+    ],
+)
+def test_what_a_writer_may_not_read_is_what_is_not_there(
+    tmp_path: Path, labelled: Path, path: str, body: dict[str, Any]
+) -> None:
+    key, before = add_key(tmp_path / "keys", "ann", read_asker(ANN), writes=True), secret_of(labelled)
+    with walled(labelled, keys_file=tmp_path / "keys") as client:
+        absent = json.loads(json.dumps(body).replace(SECRET, "nowhere"))
+        replies = [client.post(path, json=each, headers=by(key)) for each in (body, absent)]
+    assert [reply.status_code for reply in replies] == [400, 400]
+    assert replies[0].text.replace(SECRET, "nowhere") == replies[1].text
+    assert secret_of(labelled) == before
+
+
+def test_a_writer_is_told_of_what_they_may_read_and_finds_what_they_added(tmp_path: Path, labelled: Path) -> None:
+    key = add_key(tmp_path / "keys", "ann", read_asker(ANN), writes=True)
+    stranger = add_key(tmp_path / "keys", "dan", Asker(user="dan", tenant="north"))
+    before = secret_of(labelled)
+    with walled(labelled, keys_file=tmp_path / "keys", follow_s=0.05) as client:
+        unknown = client.post("/v1/documents/remove", json={"where": "nothing = 1"}, headers=by(key))
+        assert SECRET not in unknown.text
+        added = client.post("/v1/documents", json={"documents": [{"text": "A zebrafish of mine."}]}, headers=by(key))
+        assert added.status_code == 200, added.text
+        [mine] = added.json()["ids"]
+        assert {name: added.json()[name] for name in ("documents", "passages", "parts", "encoded")} == {
+            "documents": 3,
+            "passages": 3,
+            "parts": 1,
+            "encoded": None,
+        }
+        end = time.monotonic() + 60
+        while mine not in found(client, key) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert set(found(client, key)) == {mine, "open"}
+        assert found(client, stranger) == ["open"]
+        gone = client.post("/v1/documents/remove", json={"where": "year = 2020"}, headers=by(key))
+        assert gone.json()["documents"] == 2, "ours and mine; the secret of that year stays"
+        rest = client.post("/v1/documents/remove", json={"ids": ["ours", mine]}, headers=by(key))
+        assert "nothing would be left" in rest.text
+    assert secret_of(labelled) == before
+
+
+def test_where_a_header_says_who_writes_a_shared_key_is_nobodys(tmp_path: Path, labelled: Path) -> None:
+    proxy, before = add_key(tmp_path / "keys", "proxy", writes=True), secret_of(labelled)
+    change: dict[str, Any] = {"ids": ["ours"]}
+    with walled(labelled, keys_file=tmp_path / "keys", asker_header="X-Asker") as client:
+
+        def removed(body: dict[str, Any], **headers: str) -> int:
+            return client.post("/v1/documents/remove", json=body, headers={**by(proxy), **headers}).status_code
+
+        assert removed(change) == 400, "who is nobody reads what is public"
+        assert removed({"ids": [SECRET]}, **{"X-Asker": json.dumps(ANN)}) == 400
+        assert removed(change, **{"X-Asker": json.dumps(ANN)}) == 200
+    assert secret_of(labelled) == before
+    with walled(labelled, keys_file=tmp_path / "keys") as client:
+        assert client.post("/v1/documents/remove", json={"ids": [SECRET]}, headers=by(proxy)).status_code == 200

@@ -28,10 +28,13 @@ class RemovalRequest(Form):
 
 
 class DocumentsReply(BaseModel):
-    """What the index holds now. `generation`: the one that searches find the change in, once the server has opened it."""
+    """What the index holds now, of what the writer may read. `ids`: of what was given, in its order. `encoded`: null where
+    the key is for somebody. `generation`: the one that searches find the change in, once the server has opened it.
+    """
 
     documents: int
     passages: int
     parts: int
-    encoded: int
+    encoded: int | None
+    ids: list[str]
     generation: str
