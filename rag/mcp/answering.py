@@ -8,11 +8,14 @@ from typing import Any, Self
 
 import anyio
 from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError
 from pydantic import ValidationError
+
+from rag.mcp.arguments import refused
 
 SHOWN_CHARS = 80
 
@@ -23,6 +26,25 @@ class ToolServer(MCPServer[Any]):
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:
         """There is none. The library would answer too, but print a traceback as well."""
         raise MCPError(code=INVALID_PARAMS, message=f"no prompt {name[:SHOWN_CHARS]!r}: this server offers tools alone")
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        """Call a tool. Its refusals come as it words them, and those of arguments and names as ours.
+
+        Raises:
+            ToolError: the tool is not there, cannot take the arguments, or failed.
+        """
+        tools = {tool.name: tool for tool in self._tool_manager.list_tools()}
+        if name not in tools:
+            raise ToolError(f"there is no tool {name[:SHOWN_CHARS]!r}. Call one of these: {', '.join(tools)}")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except UnexpectedToolError:
+            raise
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                known = list(tools[name].parameters["properties"])
+                raise ToolError(refused(name, known, error.__cause__)) from None
+            raise ToolError(str(error.__cause__ or error)) from None
 
     async def run_stdio_async(self) -> None:
         """Serve on stdin and stdout. The library drops a line that is no message; here it is answered."""

@@ -137,12 +137,57 @@ def test_hostile_passages_are_data(server: MCPServer[Any]) -> None:
     assert hit["text"] == HOSTILE
 
 
+ARGUMENTS = "Its arguments are query, k, where; its input schema says what each takes"
+LONG = "x" * 20_001
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [{"query": ""}, {"query": "x", "k": 0}, {"query": "x", "k": 101}, {"query": "x" * 20_001}, {}, {"query": 3}],
+    ("arguments", "why"),
+    [
+        ({}, "query: it is missing; give it"),
+        ({"query": ""}, "query: it is too short; give at least 1 character"),
+        ({"query": LONG}, "query: it is too long; give at most 20,000 characters"),
+        ({"query": 3}, "query: it is no text; give a text"),
+        ({"query": "x", "k": 0}, "k: it is too small; give at least 1"),
+        ({"query": "x", "k": 101}, "k: it is too large; give at most 100"),
+        ({"query": "x", "k": "many"}, "k: it is no whole number; give one"),
+        ({"query": "x", "k": 1.5}, "k: it is no whole number; give one"),
+        ({"query": "x", "k": None}, "k: it is no whole number; give one"),
+        ({"query": 3, "k": 0}, "query: it is no text; give a text. k: it is too small; give at least 1"),
+        ({"query": "x", "where": 3}, "where: it is neither a text nor an object; give one of them"),
+        ({"query": "x", "where": {"a": {"gtee": 3}}}, "where: a: no operator 'gtee'"),
+    ],
 )
-def test_arguments_outside_the_schema_are_refused(server: MCPServer[Any], arguments: dict[str, Any]) -> None:
-    assert "validation error" in refused(server, "search", **arguments)
+def test_arguments_outside_the_schema_are_refused_in_the_form_of_our_errors(
+    server: MCPServer[Any], arguments: dict[str, Any], why: str
+) -> None:
+    told = refused(server, "search", **arguments)
+    assert told.startswith(f"search was not run. {why}")
+    assert told.endswith(ARGUMENTS)
+    assert not any(name in told for name in ("pydantic", "http", "validation", "searchArguments", "Input should"))
+
+
+@pytest.mark.parametrize(
+    ("history", "why"),
+    [
+        ("x", "history: it is no list"),
+        (["x"], "history.0: it is no object"),
+        ([{"role": "user"}], "history.0.content: it is missing"),
+        (
+            [{"role": "system", "content": "x"}],
+            "history.0.role: it is none of what is known; give 'user' or 'assistant'",
+        ),
+        ([{"role": "user", "content": "x", "name": "y"}], "history.0.name: there is no such field; leave it out"),
+        ([{"role": "user", "content": LONG}], "history.0.content: it is too long; give at most 20,000 characters"),
+        ([{"role": "user", "content": "x"}] * 101, "history: it has too many items; give at most 100"),
+    ],
+)
+def test_turns_outside_the_schema_are_refused_by_their_place(server: MCPServer[Any], history: Any, why: str) -> None:
+    assert refused(server, "answer", question="x", history=history).startswith(f"answer was not run. {why}")
+
+
+def test_an_unknown_tool_is_refused_with_those_that_are_there(server: MCPServer[Any]) -> None:
+    assert refused(server, "find") == "there is no tool 'find'. Call one of these: search, answer, get_document"
 
 
 @pytest.mark.parametrize(
