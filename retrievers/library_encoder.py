@@ -20,6 +20,8 @@ from retrievers.sentence_folder import Role, module_classes, sentence_options
 from retrievers.text_tokens import readable
 
 _TEXTS_PER_BATCH = 32
+_OF_TEXTS = ("text", "message")
+"""What sentence-transformers calls a text, and a text in a chat template."""
 
 
 class LibraryEncoder:
@@ -138,10 +140,11 @@ def library_facts(folder: Path, suffixes: Collection[str] = (".json",)) -> dict[
 
 
 def load_by_library(folder: Path, model_type: str) -> Any:
-    """A model of sentence-transformers, by the name of its class. Code that the folder brings along is never run.
+    """A model of sentence-transformers, by the name of its class, which takes every string as a text. Code that the folder
+    brings along is never run.
 
     Raises:
-        SpecError: the library cannot load it.
+        SpecError: the library cannot load it, or it reads no texts.
     """
     import sentence_transformers
 
@@ -150,6 +153,24 @@ def load_by_library(folder: Path, model_type: str) -> Any:
     loader = getattr(sentence_transformers, model_type)
     with no_progress_bar():
         try:
-            return loader(str(folder), device=device(), local_files_only=True, trust_remote_code=False)
+            model = loader(str(folder), device=device(), local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as cause:
             raise SpecError(f"model folder '{folder}': sentence-transformers cannot load it ({cause})") from cause
+    _read_texts_alone(model)
+    if "text" not in model.modalities:
+        raise SpecError(f"model folder '{folder}' reads no texts. Choose another model.")
+    return model
+
+
+def _read_texts_alone(model: Any) -> None:
+    """Take the ways for pictures, sound and video out of a model.
+
+    The library opens a string that is the path or the address of a picture, if the model reads pictures: whoever asks a
+    question would choose what this process reads and whom it connects to. A model without that way takes it as a text.
+    """
+    from sentence_transformers.base.modules import Transformer
+
+    for module in model.modules():
+        if isinstance(module, Transformer):  # no other module of the library has more than one way
+            module.modality_config = {kind: way for kind, way in module.modality_config.items() if kind in _OF_TEXTS}
+            module.input_formatter.supported_modalities = list(module.modality_config)

@@ -128,6 +128,40 @@ def tiny_colbert(folder: Path, family: str = "Bert", *, seed: int = 0, attend: b
     return folder
 
 
+def tiny_towers(folder: Path, *, several: bool = False) -> Path:
+    """A random CLIP, one tower for texts and one for pictures of eight by eight pixels, as sentence-transformers saves it.
+
+    `several`: as a folder that gives a vector for each token or patch.
+    """
+    import sentence_transformers
+    import transformers
+    from sentence_transformers.base.modules import Transformer
+
+    bare = folder.with_name(f"{folder.name}-bare")
+    n_words = _save_tokenizer(bare)
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    special = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+    texts = {"vocab_size": n_words, "max_position_embeddings": MAX_LENGTH, "initializer_range": 0.4, **size, **special}
+    library: Any = transformers
+    config = library.CLIPConfig(
+        text_config=texts, vision_config={"image_size": 8, "patch_size": 4, **size}, projection_dim=8
+    )
+    library.CLIPModel(config).save_pretrained(bare)
+    pictures = library.CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+    library.CLIPProcessor(pictures, library.AutoTokenizer.from_pretrained(bare)).save_pretrained(bare)
+    if several:
+        ways = {
+            kind: {"method": f"get_{kind}_features", "method_output_name": "last_hidden_state"}
+            for kind in ("text", "image")
+        }
+        reader = Transformer(str(bare), modality_config=ways, module_output_name="token_embeddings")
+        sentence_transformers.MultiVectorEncoder(modules=[reader], device="cpu").save_pretrained(str(folder))
+    else:
+        modules = [Transformer(str(bare))]
+        sentence_transformers.SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder))
+    return folder
+
+
 def tiny_static(folder: Path, *, seed: int = 0) -> Path:
     """Random static vectors of the same vocabulary, as model2vec saves them."""
     import numpy as np
