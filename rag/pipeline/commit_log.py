@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -65,25 +67,39 @@ class CommitLog:
         """Append records; when this returns they are on the disk. Each key may be committed once.
 
         Raises:
-            SpecError: they cannot be written. The file is as it was before.
+            SpecError: they cannot all be written. Those that were written whole are committed; nothing of another stays.
         """
         if not records:
             return
         keys = [record["key"] for record in records]
         if len(set(keys)) < len(keys) or any(key in self.keys for key in keys):
             raise ValueError(f"{self.path}: a key is committed once")
-        data = b"".join(_line({**record, DIGEST: _digest(record)}) + b"\n" for record in records)
+        lines = [_line({**record, DIGEST: _digest(record)}) + b"\n" for record in records]
+        trouble: OSError | None = None
         try:
-            self._append(data)
+            self._append(b"".join(lines))
         except OSError as error:
-            os.truncate(self.path, self._length)
-            raise SpecError(
-                f"{self.path} cannot be written ({error.strerror}). The {len(self.keys):,} lines that are there are whole: "
-                f"make room, then {self._again}"
-            ) from error
-        self._length += len(data)
-        for record in records:
+            trouble, lines = error, self._written_whole(lines)
+        for record, line in zip(records, lines, strict=False):
+            self._length += len(line)
             self._note(record)
+        if trouble is not None:
+            raise SpecError(
+                f"{self.path} cannot be written ({trouble.strerror}). The {len(self.keys):,} lines that are there are "
+                f"whole: make room, then {self._again}"
+            ) from trouble
+
+    def _written_whole(self, lines: Sequence[bytes]) -> list[bytes]:
+        """Those that are in the file whole, and on the disk now. What follows them is cut off."""
+        ends = list(accumulate(map(len, lines), initial=self._length))
+        n = bisect_right(ends, self.path.stat().st_size) - 1
+        os.truncate(self.path, ends[n])
+        try:
+            os.fsync(self._file.fileno())
+        except OSError:  # nobody knows which of them the disk has
+            os.truncate(self.path, self._length)
+            return []
+        return list(lines[:n])
 
     def _append(self, data: bytes) -> None:
         left = memoryview(data)

@@ -137,3 +137,26 @@ with CommitLog(Path({str(path)!r})) as log:
     with CommitLog(path) as log:
         log.commit([{"key": "b"}])
         assert [record["key"] for record in log.records()] == ["a", "b"]
+
+
+def test_lines_of_one_commit_that_still_fit_a_full_disk_stay(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    script = f"""
+import resource
+from pathlib import Path
+from rag.pipeline.commit_log import CommitLog
+from rag.core.errors import SpecError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+with CommitLog(Path({str(path)!r})) as log:
+    try:
+        log.commit([{{"key": key, "text": "x" * 2000}} for key in "abcd"])
+    except SpecError as error:
+        print(error)
+    print([key in log.keys for key in "abcd"])
+"""
+    printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    said = f"{path} cannot be written (File too large). The 2 lines that are there are whole: make room, then "
+    assert printed == said + "go on with --resume\n[True, True, False, False]\n"
+    with CommitLog(path) as log:
+        assert [record["key"] for record in log.records()] == ["a", "b"]
