@@ -57,6 +57,11 @@ def _say_receipt(receipt: Receipt) -> None:
     say(
         f"{n:,} {'document' if n == 1 else 'documents'} taken out; {receipt.n_marks:,} stretches of their bytes looked for"
     )
+    if receipt.gone_before:
+        say(
+            f"  {len(receipt.gone_before):,} were removed earlier, and the index does not know any more what they said: "
+            "they are looked for by their ids alone"
+        )
     for place in receipt.places:
         say(f"  {place.path} ({place.kind}): {place.done}; {place.n_files:,} files, {place.n_bytes:,} bytes read")
         for name, marks in place.left.items():

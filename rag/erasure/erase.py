@@ -12,25 +12,28 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
+from rag.core.types import Document
 from rag.core.version import VERSION
 from rag.erasure.keeper import KEEPERS, Keeper
 from rag.erasure.leaving import Leaving
 from rag.erasure.looking import look_through
 from rag.erasure.marks import marks_of
 from rag.erasure.receipt import Erased, Receipt
+from rag.erasure.selecting import Erasure, removed_documents, removed_earlier
 from rag.erasure.vectors import vector_marks
-from rag.indexing import remove_from_index
+from rag.indexing import merge_index
+from rag.indexing.build import Build
 from rag.indexing.past import past
-from rag.indexing.publish import home_of
+from rag.indexing.place import DirectoryWriter
+from rag.indexing.publish import home_of, published
 from rag.indexing.removal import removed_by
 from rag.indexing.shadow import drop_shadow
 from rag.models.folder import home as cache_home
 from retrievers.index.directory import LocalIndex
-from retrievers.index.generations import newest_stamp, tidy
+from retrievers.index.generations import CURRENT, newest_stamp, tidy
 
 NOT_SEARCHED = (
     "the files that the index was made from",
@@ -46,6 +49,7 @@ class _Plan:
 
     generation: str
     documents: tuple[Erased, ...]
+    gone_before: tuple[str, ...]
     leaving: Leaving
 
 
@@ -65,7 +69,7 @@ def erase_from_index(
     itself comes last, so that after a kill the same command does what is left.
 
     Args:
-        targets: as `remove_from_index` takes them.
+        targets: as `remove_from_index` takes them; also ids of documents and names of files that were removed earlier.
         also: more places: files of conversations, folders of `rag batch`, traces. Others are looked through, and left to
             their owners.
         wait_s: for readers to let go of older generations.
@@ -78,12 +82,14 @@ def erase_from_index(
     for place in places:
         if not place.exists():
             raise SpecError(f"'{place}' is not there, so nothing can be taken out of it. Nothing was changed")
+    if (home / CURRENT).exists():
+        tidy(home)  # what a kill left of an erasure, should the index not know its targets any more
     plan = _planned(targets, home, most_lost, progress)
     done = _empty_caches(plan.leaving)
     for place in places:
         done |= _erase(place, plan.leaving)
     drop_shadow(home)  # an encoder that is only tried is no reason to keep what has to go
-    remove_from_index(targets, home, most_lost=most_lost, rewrite=True, progress=progress)
+    _take_out(targets, home, most_lost, progress)
     held = _wait_for_readers(home, wait_s)
     looked = [look_through(home, plan.leaving, kind="index", done="documents taken out", progress=progress)]
     looked += [
@@ -99,6 +105,7 @@ def erase_from_index(
         generation_before=plan.generation,
         generation_after=newest_stamp(home),
         documents=plan.documents,
+        gone_before=plan.gone_before,
         n_marks=len(plan.leaving.marks.windows),
         unmarked=plan.leaving.marks.unmarked,
         places=tuple(looked),
@@ -109,28 +116,48 @@ def erase_from_index(
 
 def _planned(targets: Sequence[str], home: Path, most_lost: float, progress: Progress) -> _Plan:
     with past(home, rebuild=False, progress=progress) as before:
-        gone = removed_by(targets, before, most_lost=most_lost).rows
+        earlier = removed_earlier(targets, before)
+        gone = removed_by([each for each in targets if each not in earlier], before, most_lost=most_lost).rows
         opened = before.index
         assert isinstance(opened, LocalIndex)  # nothing is elsewhere
         stays = np.setdiff1d(np.arange(len(opened)), gone, assume_unique=True)
         documents = opened.documents
-        marks = marks_of((documents[int(row)] for row in gone), (documents[int(row)] for row in stays))
-        windows = marks.windows | vector_marks(opened, gone, stays)
+        going = [documents[int(row)] for row in gone]
+        named = {*targets, *(passage.parent for passage in going)}
+        going += [passage for passage in removed_documents(before) if passage.parent in named]
+        gone_before = tuple(sorted(earlier.difference(passage.parent for passage in going)))
+        marks = marks_of(going, (documents[int(row)] for row in stays))
         return _Plan(
             generation=opened.generation,
-            documents=tuple(_erased(opened, gone)),
-            leaving=Leaving(replace(marks, windows=windows)),
+            documents=tuple(_erased(going)),
+            gone_before=gone_before,
+            leaving=Leaving(
+                replace(
+                    marks,
+                    windows=marks.windows | vector_marks(opened, gone, stays),
+                    doc_ids=marks.doc_ids.union(gone_before),
+                )
+            ),
         )
 
 
-def _erased(index: LocalIndex, rows: NDArray[np.int64]) -> list[Erased]:
-    passages = (index.documents[int(row)] for row in rows)
+def _erased(going: Sequence[Document]) -> list[Erased]:
     erased = []
-    for doc_id, several in groupby(passages, key=lambda passage: passage.parent):
+    for doc_id, several in groupby(going, key=lambda passage: passage.parent):
         texts = [passage.text.encode() + b"\0" for passage in several]
         digest = hashlib.sha256(b"".join(texts)).hexdigest()
         erased.append(Erased(doc_id=doc_id, n_passages=len(texts), sha256=digest))
     return erased
+
+
+def _take_out(targets: Sequence[str], home: Path, most_lost: float, progress: Progress) -> None:
+    """Write the index anew without its targets, and without the bytes of all that was removed earlier."""
+    place = DirectoryWriter(home)
+    build = Build(
+        Erasure(targets), place, settings=None, legs=None, prune=False, most_lost=most_lost, progress=progress
+    )
+    if published(place, build.run, progress=progress).unchanged:  # it said nothing of them, but its parts may hold them
+        merge_index(home, progress=progress)
 
 
 Done = dict[Path, tuple[str, str]]

@@ -39,7 +39,8 @@ def marks_of(gone: Iterable[Document], stays: Iterable[Document]) -> Marks:
     own: dict[str, set[bytes]] = {}
     doc_ids = set[str]()
     for document in gone:
-        own[document.doc_id] = set(chain.from_iterable(map(_windows, _strings(document))))
+        said = chain.from_iterable(map(_windows, _strings(document)))
+        own.setdefault(document.doc_id, set()).update(said)  # an id may have said several things, one after the other
         doc_ids |= {document.doc_id, document.parent}
     finder = Finder(chain.from_iterable(own.values()))
     shared = set[bytes]()

@@ -43,6 +43,7 @@ class Receipt:
     """`generation_before`, `generation_after`: of the index, as name and digest of its manifest.
 
     `n_marks`: stretches of bytes that were looked for. `unmarked`: passages that no such stretch tells from what stays.
+    `gone_before`: what was removed earlier, and whose text is not in the index any more: it is looked for by its id alone.
     `held`: generations that a reader still had open at the end. `not_searched`: places that nobody can look into here.
     """
 
@@ -54,6 +55,7 @@ class Receipt:
     generation_before: str
     generation_after: str
     documents: tuple[Erased, ...]
+    gone_before: tuple[str, ...]
     n_marks: int
     unmarked: tuple[str, ...]
     places: tuple[Place, ...]

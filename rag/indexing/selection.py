@@ -11,10 +11,10 @@ from rag.core.errors import SpecError
 from rag.indexing.past import Past
 from rag.ingest import Discovery, Problem, SourceFile, discover, distinct, printable
 from retrievers.index.built import BuiltIndex
-from retrievers.index.sources import Source, SourceRecord
+from retrievers.index.sources import Source, SourceRecord, with_readmitted
 
 MayCopy = Callable[[SourceRecord, tuple[str, ...]], bool]
-"""A record, and the ids that stay out of its file -> whether a build would make the same units of the same bytes."""
+"""A record, and digests of ids that stay out of its file -> whether a build would make the same units of the same bytes."""
 
 Removed = Mapping[str, tuple[str, ...]]
 
@@ -143,8 +143,7 @@ class Update:
             files = [file for file in self._discovery(Path(source.root)).files if file.path.is_relative_to(root)]
             if files:
                 back = {source.file_name(_relative(file, source)) for file in files}
-                removed = {name: ids for name, ids in source.removed.items() if name not in back}
-                entry.source = source.model_copy(update={"removed": removed})
+                entry.source = with_readmitted(source, back)
                 return entry
         return None
 
@@ -187,7 +186,7 @@ class Update:
                 continue
             mine = {record.name for record in entry.records}
             stale = len(entry.records) < entry.source.n_files or any(
-                not may_copy(record, entry.source.removed.get(record.name, ())) for record in entry.records
+                not may_copy(record, entry.source.ids_left_out(record.name)) for record in entry.records
             )
             if self._named and not entry.named and not stale:
                 yield Chosen(source=entry.source, kept=entry.records)
@@ -197,7 +196,7 @@ class Update:
                 files = [
                     file
                     for file in self._files(entry.source, taken - mine)
-                    if holders.setdefault(file.path, entry) is entry and entry.source.removed.get(file.name) != ()
+                    if holders.setdefault(file.path, entry) is entry and not entry.source.leaves_out(file.name)
                 ]
                 taken |= {file.name for file in files}
                 kept = self._unread(entry, {file.name for file in files})

@@ -26,7 +26,7 @@ from rag.ingest.types import ParsedDocument
 from retrievers.index.documents import StoredDocuments
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
-from retrievers.index.sources import Source, SourceRecord
+from retrievers.index.sources import Source, SourceRecord, digested
 from retrievers.index.writer import DocumentsWriter
 from retrievers.legs.protocol import LegRuler
 
@@ -41,8 +41,8 @@ _UNITS_VERSION = 1
 class Planned:
     """A file to index. `file`: None for rows that are taken over without reading. `source`: the number of its source.
 
-    `before`: its rows in the index before, if the same bytes were read the same way. `removed`: ids of documents that
-    stay out.
+    `before`: its rows in the index before, if the same bytes were read the same way. `removed`: documents that stay out,
+    of a file that is read digests of their ids, of rows that are taken over their ids.
     """
 
     name: str
@@ -136,7 +136,7 @@ class UnitMaker:
     def units(
         self, file: SourceFile, reader: Reader, removed: tuple[str, ...] = ()
     ) -> Iterator[tuple[Counter[str], list[Document]]]:
-        """(documents by language, their units), batch by batch, without the documents `removed`.
+        """(documents by language, their units), batch by batch, without the documents `removed`, digests of ids.
 
         Without `reading.languages` all documents are of the language "".
 
@@ -162,7 +162,7 @@ class UnitMaker:
         told: dict[str, Any] = {}
         try:
             for stretch in reader.stream(file):
-                if stretch.doc_id in removed:
+                if removed and digested(stretch.doc_id) in removed:
                     continue
                 if not stretch.offset:
                     number = line = 1
@@ -213,7 +213,7 @@ def plan(
     for number, chosen in enumerate(selection.chosen):
         mine = [_taken_over(record, number, chosen.source, selection.without, maker) for record in chosen.kept]
         for file in chosen.files:
-            removed = chosen.source.removed.get(file.name, ())
+            removed = chosen.source.ids_left_out(file.name)
             record, made_by = known.get(file.name), maker.made_by(file.name, file.layout, removed)
             done += 1
             progress("compare", done, total)
@@ -263,8 +263,8 @@ def made_without(record: SourceRecord, ids: Collection[str], source: Source, mak
     """
     if not ids or source.given:
         return record.made_by
-    removed = source.removed.get(record.name, ())
-    former = tuple(sorted(set(removed) - set(ids)))
+    removed = source.ids_left_out(record.name)
+    former = tuple(sorted(set(removed) - set(map(digested, ids))))
     same = [layout for layout in LAYOUTS if maker.made_by(record.name, layout, former) == record.made_by]
     return maker.made_by(record.name, same[0], removed) if same else record.made_by
 

@@ -7,8 +7,9 @@ roots.json    the sources, in the order of their rows: where each lies, and how 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,22 @@ GIVEN = "given"
 
 EARLIER = "earlier"
 """Name of what an index of a version before this one held, until a build finds where it lies."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def digested(name: str) -> str:
+    """A name that must not be read any more, in a form by which it is known when it is met again."""
+    return f"sha256:{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def _as_digest(kept: str) -> str:
+    return kept if _DIGEST.fullmatch(kept) else digested(kept)
+
+
+def _as_kept(name: str) -> str:
+    """A name as it is, unless it looks like a digest: that would be taken for another's."""
+    return digested(name) if _DIGEST.fullmatch(name) else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +82,8 @@ class Source(BaseModel):
     `root`: its absolute path; None where an index of an older version does not say. Names of its files are
     `name/relative path`, that of a source which is a file is `name`. `bare`: without the name in front, as older
     versions had them. `removed`: file -> ids of its documents that stay out whatever the source holds; none for the
-    whole file. `given`: its documents were handed over in Python, so there is no place to read them again from.
+    whole file. What was erased is there by its digest (`digested`), as the name of a file may say who it is about.
+    `given`: its documents were handed over in Python, so there is no place to read them again from.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,6 +105,18 @@ class Source(BaseModel):
         if relative == ".":
             return Path(self.root or self.name).name if self.bare else self.name
         return relative if self.bare else f"{self.name}/{relative}"
+
+    def leaves_out(self, file_name: str) -> bool:
+        """Whether a whole file stays out."""
+        return () in self._removed_of(file_name)
+
+    def ids_left_out(self, file_name: str) -> tuple[str, ...]:
+        """Digests of the ids of a file's documents that stay out, in order; none too where the whole file does."""
+        return tuple(sorted({_as_digest(each) for ids in self._removed_of(file_name) for each in ids}))
+
+    def _removed_of(self, file_name: str) -> list[tuple[str, ...]]:
+        names = {_as_kept(file_name), digested(file_name)} if self.removed else ()
+        return [self.removed[name] for name in names if name in self.removed]
 
     def path(self, file_name: str) -> Path | None:
         """Where a file of that name lies, or lay; None where that is not known."""
@@ -195,8 +225,37 @@ def with_removed(source: Source, more: Mapping[str, Iterable[str]]) -> Source:
     if source.given:
         return source
     removed = dict(source.removed)
-    for name, ids in more.items():
-        ids = tuple(ids)
+    for file, out in more.items():
+        name, ids = _as_kept(file), tuple(map(_as_kept, out))
         whole = not ids or removed.get(name) == ()
         removed[name] = () if whole else tuple(sorted({*removed.get(name, ()), *ids}))
     return source.model_copy(update={"removed": dict(sorted(removed.items()))})
+
+
+def with_readmitted(source: Source, files: Iterable[str]) -> Source:
+    """The source of which these files, and all that is in them, stay out no more."""
+    back = {form for file in files for form in (_as_kept(file), digested(file))}
+    removed = {name: ids for name, ids in source.removed.items() if name not in back}
+    return source.model_copy(update={"removed": removed})
+
+
+def with_digests(source: Source, names: Collection[str], *, left: Collection[str]) -> Source:
+    """The source that tells of these files and ids, where they stay out, by their digests alone.
+
+    Args:
+        left: files of which the index holds something. They keep their names.
+    """
+    removed = dict[str, tuple[str, ...]]()
+    for file, ids in source.removed.items():
+        concerned = file in names or not set(ids).isdisjoint(names)
+        name = _as_digest(file) if concerned and file not in left else file
+        kept = {_as_digest(each) if each in names else each for each in ids}
+        before = removed.get(name)
+        removed[name] = () if not ids or before == () else tuple(sorted(kept.union(before or ())))
+    return source.model_copy(update={"removed": dict(sorted(removed.items()))})
+
+
+def is_left_out(name: str, source: Source) -> bool:
+    """Whether a file of that name, or a document of that id, stays out of a source."""
+    names = {_as_kept(name), digested(name)}
+    return any(file in names or not names.isdisjoint(ids) for file, ids in source.removed.items())
