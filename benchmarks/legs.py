@@ -1,9 +1,9 @@
 """Every leg of an index and their fusions, side by side: nDCG@10, seconds a query, bytes a document, documents a second.
 
-One index of a set has all legs, made by their defaults. Fusions: RRF of all pairs and of all three, z-scores of the same
-with even weights, and the built-in hybrid, which compares scores over the index. Each is compared with BM25 by a paired randomisation test,
-corrected over all systems of a set (Holm). Indexes are kept in the work folder, so a second run searches alone; a build's
-seconds are told by the run that built it.
+One index of a set has all legs, made by their defaults. Fusions: RRF of all pairs and of all three, z-scores of the
+same with even weights, and the built-in hybrid, which compares scores over the index. Each is compared with BM25 by a
+paired randomisation test, corrected over all systems of a set (Holm). Indexes are kept in the work folder, so a
+second run searches alone; a build's seconds are told by the run that built it.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.legs [SET ...] [--legs bm25 sparse ...] [--limit N] [--record]
 """
