@@ -16,7 +16,11 @@ class Keeper(Protocol):
     name: ClassVar[str]
 
     def recognises(self, path: Path) -> bool:
-        """Whether a path is of this kind. Reads little, and changes nothing."""
+        """Whether a path is of this kind. Reads little, and changes nothing.
+
+        Raises:
+            RagError: that cannot be told now.
+        """
         ...
 
     def places(self, path: Path) -> Sequence[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,12 +29,16 @@ class Leaving:
         """Whether a text quotes them."""
         return bool(self.finder.present(text.encode("utf-8", "replace")))
 
+    def names_any(self, ids: Iterable[str]) -> bool:
+        """Whether one of these ids is of a document that goes, or of a passage of one."""
+        return not self.marks.doc_ids.isdisjoint(ids)
+
     def in_line(self, line: bytes) -> bool:
         """Whether a line of JSON quotes them, or names one by its id. A line that is no JSON can only quote."""
         if self.finder.present(line):
             return True
         try:
-            return any(name in self.marks.doc_ids for name in _names(json.loads(line), named=False))
+            return self.names_any(_names(json.loads(line), named=False))
         except (ValueError, RecursionError):
             return False
 

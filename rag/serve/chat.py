@@ -62,7 +62,9 @@ class _Turn:
     async def keep(self, answer: Answer) -> None:
         """Write the exchange down, if it belongs to a conversation."""
         if self.kept is not None:
-            await self.kept.add(self.query.asked, answer.text)
+            documents = [answer.context.passages[each.marker - 1].document for each in answer.citations]
+            cited = sorted({name for document in documents for name in (document.doc_id, document.parent)})
+            await self.kept.add(self.query.asked, answer.text, cited=cited)
 
 
 def router(services: Services, sessions: Sessions | None) -> APIRouter:

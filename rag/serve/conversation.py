@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
@@ -48,15 +50,15 @@ class Conversation:
             logger.error("a conversation was not begun: %s", type(error).__name__)
             return self
 
-    async def add(self, question: str, answer: str) -> None:
-        """Write down an exchange, unless the conversation was deleted meanwhile.
+    async def add(self, question: str, answer: str, *, cited: Sequence[str]) -> None:
+        """Write down an exchange, and the ids that its answer cites, unless the conversation was deleted meanwhile.
 
         Where the file cannot be written the log says so: the answer has been paid for, and is given all the same.
         """
         if self.id is None:
             return
         try:
-            await run_sync(self.sessions.add, self.id, self.owner, question, answer)
+            await run_sync(partial(self.sessions.add, self.id, self.owner, question, answer, cited=cited))
         except UnknownSession:
             return
         except sqlite3.Error as error:
@@ -97,7 +99,7 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
         "/v1/sessions/{session}",
         summary="Forget a conversation",
         status_code=204,
-        responses={404: {"model": Error}},
+        responses={404: {"model": Error}, 503: {"model": Error}},
     )
     async def forget(session: str, request: Request) -> Response:
         try:
@@ -106,6 +108,13 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
             await services.first.checks(sessions.delete, session, owner_of(request))
         except UnknownSession:
             raise _unknown() from None
+        except sqlite3.Error as error:
+            logger.error("a conversation was not forgotten: %s", type(error).__name__)
+            raise ApiError(
+                503,
+                "The file of conversations cannot be written now, so this one is still there. Try again later.",
+                code="sessions_unavailable",
+            ) from None
         return Response(status_code=204)
 
     return routes

@@ -6,25 +6,29 @@ is killed in the middle.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rag.core.errors import SpecError
 from rag.core.types import Message
 
-FORMAT = 1
+FORMAT = 2
+_CITED = "ALTER TABLE turns ADD COLUMN cited TEXT NOT NULL DEFAULT '[]'"
+"""What format 2 has more than 1: of an answer the ids that it cites. Of answers from before nobody knows them."""
 _TABLES = (
     "CREATE TABLE sessions (id TEXT PRIMARY KEY, owner TEXT NOT NULL, used_s REAL NOT NULL) WITHOUT ROWID",
     "CREATE INDEX sessions_by_owner ON sessions (owner, used_s)",
     "CREATE TABLE turns (position INTEGER PRIMARY KEY AUTOINCREMENT, role TEXT NOT NULL, content TEXT NOT NULL,"
     " session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE)",
     "CREATE INDEX turns_by_session ON turns (session, position)",
+    _CITED,
     f"PRAGMA user_version = {FORMAT}",
 )
 
@@ -97,16 +101,22 @@ class Sessions:
             self._require(session, owner)
         return tuple(Message(role=role, content=content) for role, content in rows if role is not None)
 
-    def add(self, session: str, owner: str, question: str, answer: str) -> None:
+    def add(self, session: str, owner: str, question: str, answer: str, *, cited: Sequence[str] = ()) -> None:
         """Append a question and its answer. Two at the same time both stay whole, one after the other.
 
+        Args:
+            cited: ids of the passages that the answer cites, and of their documents. They are kept to find it by
+                (`forget`), and shown to nobody.
         Raises:
             UnknownSession: it is not there (any more), too old, or another owner's.
         """
         with self._transaction() as database:
             self._require(session, owner)
-            said = [(session, "user", _storable(question)), (session, "assistant", _storable(answer))]
-            database.executemany("INSERT INTO turns (session, role, content) VALUES (?, ?, ?)", said)
+            said = [
+                (session, "user", _storable(question), "[]"),
+                (session, "assistant", _storable(answer), json.dumps(cited)),
+            ]
+            database.executemany("INSERT INTO turns (session, role, content, cited) VALUES (?, ?, ?, ?)", said)
             database.execute(
                 "DELETE FROM turns WHERE position IN"
                 " (SELECT position FROM turns WHERE session = ? ORDER BY position DESC LIMIT -1 OFFSET ?)",
@@ -123,24 +133,28 @@ class Sessions:
             self._require(session, owner)
             database.execute("DELETE FROM sessions WHERE id = ?", (session,))
 
-    def forget(self, matches: Callable[[str], bool]) -> int:
+    def forget(self, matches: Callable[[str, Sequence[str]], bool]) -> int:
         """Forget every conversation, whoever's, with a turn that matches; how many. The file keeps no copy of them.
 
+        Args:
+            matches: the text of a turn, and the ids that it cites -> whether its conversation goes.
         Raises:
-            SpecError: another process holds the file for too long.
+            SpecError: another process holds the file for too long, or there is no room to write it again. What was not
+                forgotten is still there.
         """
-        with self._transaction() as database:
-            rows = database.execute("SELECT session, content FROM turns")
-            going = {session for session, content in rows if matches(content)}
-            database.executemany("DELETE FROM sessions WHERE id = ?", [(session,) for session in going])
-        with self._lock:
-            try:
+        try:
+            with self._transaction() as database:
+                rows = database.execute("SELECT session, content, cited FROM turns")
+                going = {session for session, content, cited in rows if matches(content, json.loads(cited))}
+                database.executemany("DELETE FROM sessions WHERE id = ?", [(session,) for session in going])
+            with self._lock:
                 self._database.execute("VACUUM")
                 busy = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            except sqlite3.OperationalError as cause:
-                raise SpecError(
-                    f"the file of conversations is in use ({cause}). Stop the server, and try again"
-                ) from None
+        except sqlite3.OperationalError as cause:
+            raise SpecError(
+                f"the file of conversations cannot be written again without what goes ({cause}). Stop the server, or make "
+                "room for a copy of the file, and try again"
+            ) from None
         if busy:
             raise SpecError("the file of conversations is in use. Stop the server, and try again")
         return len(going)
@@ -199,6 +213,9 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         if (version, n_tables) == (0, 0):
             for statement in _TABLES:
                 database.execute(statement)
+        elif version == 1:
+            database.execute(_CITED)
+            database.execute(f"PRAGMA user_version = {FORMAT}")
         elif version != FORMAT:
             raise SpecError(f"'{path}' holds something else than conversations of this version; name another file")
     database.execute("PRAGMA journal_mode = WAL")  # readers of other processes do not wait for a writer

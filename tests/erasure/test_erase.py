@@ -127,7 +127,7 @@ def test_a_thousand_planted_documents_are_nowhere_any_more(tmp_path: Path, home:
         "traces",
     }
     sessions = Sessions(kept["sessions"])
-    assert sessions.forget(lambda text: True) == 5, "conversations about others stay"
+    assert sessions.forget(lambda text, cited: True) == 5, "conversations about others stay"
     sessions.close()
     assert len((kept["run"] / "answers.jsonl").read_text().splitlines()) == 5
     assert len(kept["traces"].read_text().splitlines()) == 5

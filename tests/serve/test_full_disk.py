@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.service.keys import add_key
-from tests.serve.walled import walled
+from tests.serve.walled import question, walled
 from tests.small_index import small_index
 
 ZEBRA = {"id": "zebra", "text": "The zebrafish lives in the tank by the door."}
@@ -40,3 +40,17 @@ def test_documents_are_refused_with_the_reason_and_come_in_later(tmp_path: Path,
             assert asked.json()["hits"]
             reply = client.post(f"/v1/documents{path}", json=body, headers=by)
             assert (reply.status_code, reply.json()["documents"]) == (200, n_documents)
+
+
+def test_a_conversation_that_cannot_be_forgotten_is_told_and_is_forgotten_later(tmp_path: Path, documents: Any) -> None:
+    index, file = small_index(tmp_path, documents), tmp_path / "sessions.db"
+    with walled(index, sessions_file=file) as client:
+        body = question(ragline={"session": "new"})
+        session = client.post("/v1/chat/completions", json=body).json()["ragline"]["session"]
+        with files_of_at_most(0):
+            reply = client.delete(f"/v1/sessions/{session}")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (503, "sessions_unavailable")
+        assert "still there" in reply.json()["error"]["message"]
+        assert str(tmp_path) not in reply.text
+        assert client.delete(f"/v1/sessions/{session}").status_code == 204
+        assert client.delete(f"/v1/sessions/{session}").status_code == 404

@@ -435,7 +435,7 @@ def test_an_answer_is_given_also_where_it_cannot_be_written_down(
     asking, _ = serving
     session = say(asking, "How many days of paid leave?", "new").json()["ragline"]["session"]
 
-    def full(*given: Any) -> Any:
+    def full(*given: Any, **named: Any) -> Any:
         raise sqlite3.OperationalError("database or disk is full: /secret/place")
 
     monkeypatch.setattr(Sessions, "add", full)
