@@ -99,7 +99,8 @@ class WeightedFuser:
     def fuse(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """One ranking per distinct qid, in first-seen order, at most `k` hits, of the root query.
 
-        Where documents got the lowest score of a list that has none for them, the outcome counts them as `scored_as_lowest`.
+        The outcome counts as `scored_as_lowest` documents that got the lowest score of a list that has none for them, and as
+        `scaled_by_itself` lists that should be compared over an index that cannot tell their mean, such as BM25's on a server.
 
         Raises:
             ValueError: k is below 1, or the sources and those of the weights are not the same.
@@ -137,7 +138,10 @@ class WeightedFuser:
                 sums.add(document, weight * scaled.of(doc_id))
                 lowest += scaled.invents(doc_id)
         fused = sums.ranking(group, k)
-        return replace(fused, outcome=replace(fused.outcome, counts={"scored_as_lowest": lowest})) if lowest else fused
+        alone = sum(self.wants_scores and ranking.population is None and bool(ranking.hits) for ranking in group)
+        said = {"scored_as_lowest": lowest, "scaled_by_itself": alone}
+        counts = {name: n for name, n in said.items() if n}
+        return replace(fused, outcome=replace(fused.outcome, counts=counts)) if counts else fused
 
     def _scaled(self, group: Sequence[Ranking]) -> list[Scaled]:
         """The scores of each list, scaled."""
