@@ -16,6 +16,10 @@ from rag.core.types import Document, Query, Ranking, ScoredDocument
 if TYPE_CHECKING:
     from tests.small_legs import SmallModels
 
+# gRPC, which Milvus Lite brings, writes a line for every fork of a process in which it runs. It does so for children that go on
+# to speak gRPC; here a child starts another program, or ends.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # What a property test takes says how busy the machine is, not whether the property holds.
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("any machine")

@@ -54,6 +54,9 @@ _LONGER = 20
 _AT_ONCE = 256
 """Points that are read in one answer, all fields with them: at most 15 MB, where a server sends up to 64."""
 
+_NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": False}
+"""Milvus Lite is in this process, and ends the connection of a client that asks too often whether it is there."""
+
 T = TypeVar("T")
 
 
@@ -76,9 +79,9 @@ class MilvusStore(CollectionStore):
 
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
         place = str(address.path) if address.path else address.url(PORT)
-        key = {} if address.path else {"token": address.key(PORT) or ""}
+        more: dict[str, Any] = {"grpc_options": _NO_PINGS} if address.path else {"token": address.key(PORT) or ""}
         try:
-            client = MilvusClient(place, timeout=min(timeout_s, 10.0), **key)
+            client = MilvusClient(place, timeout=min(timeout_s, 10.0), **more)
             version = str(client.get_server_version())
         except Exception as cause:
             raise unreachable(address, cause) from cause
