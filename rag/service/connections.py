@@ -14,9 +14,10 @@ import resource
 from dataclasses import dataclass, field
 from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from rag.service.errors import ApiError
+from rag.service.strict_lines import StrictLines
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class BoundedConnection(H11Protocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.conn._receive_buffer = StrictLines()
         self._deadline: asyncio.TimerHandle | None = None
         self._awaits_head = False
         self._reader_deadline: asyncio.TimerHandle | None = None
@@ -79,7 +81,7 @@ class BoundedConnection(H11Protocol):
         if self.places.enter(self):
             self._expect_head()
         else:
-            transport.write(_REFUSAL)
+            transport.write(_NO_PLACE)
             self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -99,6 +101,18 @@ class BoundedConnection(H11Protocol):
             self._expect_nothing()  # the body has a deadline of its own, which can answer 408
         elif not self._awaits_head:
             self._expect_head()
+
+    def send_400_response(self, msg: str) -> None:
+        """Tell what was no request so, in the usual form of errors, unless an answer has begun; and end the connection."""
+        if self._request_is_open:
+            begun = self.cycle.response_started
+            self.cycle.disconnected = True  # nothing of it may follow on what is written here
+            self.cycle.message_event.set()
+            if begun:
+                self.transport.abort()
+                return
+        self.transport.write(_MALFORMED)
+        self._close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -160,14 +174,34 @@ def affordable(most: int) -> int:
     return most if files == resource.RLIM_INFINITY else max(1, min(most, files // 2))
 
 
-def _refusal() -> bytes:
-    error = ApiError(503, "The server has no connection left. Try again later.", code="overloaded")
+def _written(error: ApiError) -> bytes:
+    """A reply that no application is asked for, and that ends its connection."""
     body = json.dumps(error.as_dict()).encode("ascii")
-    head = (
-        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Retry-After: {_RETRY_AFTER_S}\r\nConnection: close\r\n\r\n"
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "X-Content-Type-Options": "nosniff",
+        "Connection": "close",
+        **error.headers,
+    }
+    lines = [f"HTTP/1.1 {error.status} {STATUS_PHRASES[error.status].decode()}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+
+_NO_PLACE = _written(
+    ApiError(
+        503,
+        "The server has no connection left. Try again later.",
+        code="overloaded",
+        headers={"Retry-After": str(_RETRY_AFTER_S)},
     )
-    return head.encode("ascii") + body
-
-
-_REFUSAL = _refusal()
+)
+_MALFORMED = _written(
+    ApiError(
+        400,
+        "This is no request of HTTP/1.1: its head is malformed or too large, or its body is not as its head says. Each"
+        " line of a head ends with CR LF, and none goes on in the next.",
+        code="malformed_request",
+    )
+)

@@ -99,6 +99,64 @@ def test_a_length_that_is_no_number_is_refused(url: str, length: bytes) -> None:
     assert statuses(sent(url, search(b"Content-Length: " + length, body=GOOD))) == [400]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        HEALTH.replace(b"\r\n", b"\n"),
+        b"GET /health HTTP/1.1\n" + HOST + b"\r\n",
+        b"GET /health HTTP/1.1\r\n" + HOST + b"X: 1\n\r\n",
+        b"GET /health HTTP/1.1\r\n" + HOST + b"\n",
+        b"GET /health HTTP/1.1\r\n" + HOST + b"X: 1\r\n folded\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n" + HOST + b"X: 1\r\n\tfolded\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n" + HOST + b"X: a\rY: b\r\n\r\n",
+        search(b"Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\nX: 1\n\r\n"),
+    ],
+    ids=lambda said: repr(said[-24:]),
+)
+def test_a_line_that_ends_without_cr_or_goes_on_in_the_next_is_refused(url: str, said: bytes) -> None:
+    """A proxy in front may read such a head otherwise, and the rest of it as another client's request."""
+    assert statuses(sent(url, said)) == [400]
+    assert statuses(sent(url, HEALTH + said)) == [200, 400], "also of a connection that was used before"
+
+
+def test_a_head_that_comes_byte_by_byte_is_held_to_the_same(url: str) -> None:
+    place = urlsplit(url)
+    for said, status in ((HEALTH, 200), (HEALTH.replace(b"\r\n", b"\n"), 400)):
+        with socket.create_connection((place.hostname, place.port), timeout=DEADLINE_S) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for at in range(len(said)):
+                connection.sendall(said[at : at + 1])
+            assert statuses(connection.recv(65536)) == [status]
+
+
+def test_lines_of_a_body_end_as_they_like(url: str) -> None:
+    body = b'{\n "query":\n "warranty"\r\n}'
+    said = search(b"Content-Length: %d" % len(body), b"Connection: close", body=body)
+    assert statuses(sent(url, said, hang_up=False)) == [200]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x00\xff\xfe" * 100,
+        b"GET\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 200_000,
+        search(b"Transfer-Encoding: chunked", body=b"zz\r\n" + GOOD),
+    ],
+    ids=["noise", "no target", "long head", "no chunk"],
+)
+def test_what_is_no_request_is_refused_in_the_form_of_errors(url: str, said: bytes) -> None:
+    head, _, body = sent(url, said).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"Content-Type: application/json\r\n" in head
+    assert b"Connection: close" in head
+    assert int(re.findall(rb"Content-Length: (\d+)", head)[0]) == len(body)
+    told = json.loads(body)["error"]
+    assert told["code"] == "malformed_request"
+    assert told["type"] == "invalid_request_error"
+    assert "CR LF" in told["message"]
+
+
 def test_a_length_and_chunks_together_smuggle_nothing(url: str) -> None:
     """Whichever of both counts for a proxy in front, no second request may be read out of the first one's body."""
     hidden = b"GET /hidden HTTP/1.1\r\n" + HOST + b"\r\n"
