@@ -43,7 +43,13 @@ def _with_receipt(given: Namespace) -> int:
             ),
             given,
         )
-    receipt.write(out)
+    try:
+        receipt.write(out)
+    except OSError as cause:
+        say_json(plain_data(asdict(receipt)))
+        raise SpecError(
+            f"--receipt '{out}' cannot be written ({cause.strerror}): it is printed here instead. What it tells is done"
+        ) from cause
     if given.json:
         say_json(plain_data(asdict(receipt)))
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -33,7 +34,7 @@ from rag.indexing.removal import removed_by
 from rag.indexing.shadow import drop_shadow
 from rag.models.folder import home as cache_home
 from retrievers.index.directory import LocalIndex
-from retrievers.index.generations import CURRENT, newest_stamp, tidy
+from retrievers.index.generations import CURRENT, newest_stamp, only_builder, tidy
 
 NOT_SEARCHED = (
     "the files that the index was made from",
@@ -74,7 +75,7 @@ def erase_from_index(
             their owners.
         wait_s: for readers to let go of older generations.
     Raises:
-        SpecError: a place of `also` is not there.
+        SpecError: a place of `also` is not there, or cannot be changed.
         IndexProblem, TooMuchLost: as `remove_from_index`. Nothing was changed, but where the disk is full.
     """
     home, begun = home_of(index), _now()
@@ -158,6 +159,8 @@ def _take_out(targets: Sequence[str], home: Path, most_lost: float, progress: Pr
     )
     if published(place, build.run, progress=progress).unchanged:  # it said nothing of them, but its parts may hold them
         merge_index(home, progress=progress)
+    with only_builder(home):
+        shutil.rmtree(home / "work", ignore_errors=True)  # vectors that a killed build had finished, maybe theirs
 
 
 Done = dict[Path, tuple[str, str]]
@@ -169,7 +172,8 @@ def _erase(path: Path, leaving: Leaving) -> Done:
     for name in KEEPERS:
         keeper: Keeper = KEEPERS.get(name)()
         if keeper.recognises(path):
-            what = keeper.erase(path, leaving)
+            with _explained(path):
+                what = keeper.erase(path, leaving)
             return {place: (name, what) for place in keeper.places(path) if place == path or place.exists()}
     return {path: ("other", "only looked through")}
 
@@ -179,14 +183,28 @@ def _empty_caches(leaving: Leaving) -> Done:
     done: Done = {}
     states, indexes = cache_home() / "states", cache_home() / "indexes"
     if states.is_dir():
-        shutil.rmtree(states)
+        with _explained(states):
+            shutil.rmtree(states)
         done[states] = "states", "all kept attention states taken out"
     if indexes.is_dir():
         holding = [each for each in sorted(indexes.iterdir()) if _holds(each, leaving)]
         for each in holding:
-            shutil.rmtree(each)
+            with _explained(each):
+                shutil.rmtree(each)
         done[indexes] = "cached indexes", f"{len(holding):,} cached indexes taken out"
     return done
+
+
+@contextmanager
+def _explained(place: Path) -> Iterator[None]:
+    """Say what a place that cannot be changed means for the rest."""
+    try:
+        yield
+    except OSError as cause:
+        raise SpecError(
+            f"'{place}' cannot be changed ({cause.strerror}), so the index was left as it is. Make room there, or make it "
+            "writable, and give the command again: what is done stays done"
+        ) from cause
 
 
 def _holds(folder: Path, leaving: Leaving) -> bool:

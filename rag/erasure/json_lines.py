@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from glob import escape
 from pathlib import Path
 
 from rag.erasure.leaving import Leaving
@@ -15,7 +16,10 @@ def erase_lines(path: Path, leaving: Leaving) -> int:
     Raises:
         OSError: it cannot be read, or there is no room for a copy beside it.
     """
-    descriptor, copy = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    copies = f".{path.name}-erasing-"
+    for left in path.parent.glob(f"{escape(copies)}*"):  # by a kill; what stayed then may have to go now
+        left.unlink(missing_ok=True)
+    descriptor, copy = tempfile.mkstemp(dir=path.parent, prefix=copies)
     try:
         with path.open("rb") as before, os.fdopen(descriptor, "wb") as after:
             n_gone = 0
