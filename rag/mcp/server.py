@@ -172,11 +172,11 @@ def _known(where: OwnFilter | None, pipeline: Pipeline) -> OwnFilter | None:
 
 
 def _document(index: Index, doc_id: str, where: OwnFilter | None) -> DocumentResult:
-    documents, row, passing = index.documents, -1, list[int]()
+    documents, row = index.documents, -1
     with suppress(KeyError):
         row = documents.row(doc_id)
-        passing = let_through(index, range(max(0, row - 1), min(len(documents), row + 2)), where)
-    if row not in passing:  # absent, and not to be read, look the same
+    passing = let_through(index, range(max(0, row - 1), min(len(documents), row + 2)), where)
+    if row not in passing:  # absent, and not to be read, look the same, and take as long
         raise ToolError(
             f"there is no passage with doc_id {doc_id!r}. Give one that search or answer returned, as it was"
         )

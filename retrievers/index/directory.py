@@ -193,7 +193,8 @@ class LocalIndex(OpenedIndex):
 
     @property
     def _filter(self) -> MetadataFilter:
-        return self._once("filter", lambda: MetadataFilter(self.documents))
+        labels = None if self.access is None else self.access.codes
+        return self._once("filter", lambda: MetadataFilter(self.documents, labels))
 
     def verify(self, *, progress: Progress = silent) -> None:
         """Compare every file with its digest, whatever the size of the index.

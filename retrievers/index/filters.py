@@ -27,12 +27,15 @@ class MetadataFilter:
 
     The first filter on a key reads all documents once (about 70 MB/s) and keeps 4 bytes per row and each
     distinct value; later ones cost what their matches cost. What a filter means says `rag.core.filters.matches`.
+
+    Args:
+        labels: int32 [n], alike for rows that the same people may read; None where everybody may read all.
     """
 
-    def __init__(self, documents: StoredDocuments) -> None:
-        self._documents = documents
+    def __init__(self, documents: StoredDocuments, labels: NDArray[np.int32] | None = None) -> None:
+        self._documents, self._labels = documents, labels
         self._columns: dict[str, Column] = {}
-        self._known: frozenset[str] | None = None
+        self._known: dict[str, list[int]] | None = None
         self._lock = threading.Lock()
 
     def mask(self, where: Where | None, *, among: Mask | None = None) -> Mask | None:
@@ -47,8 +50,8 @@ class MetadataFilter:
         if tree is None:
             return None
         keys = list(dict.fromkeys(condition.key for condition in conditions(tree)))
-        self._read(keys)
-        if unknown := [key for key in keys if not self._has(key, among)]:
+        self._read(keys, among)
+        if unknown := [key for key in keys if not self._may_know(key, among)]:
             raise SpecError(*_problems(unknown, self._known or () if among is None else ()))
         return fold(tree, condition=self._mask_of, all_of=_all, any_of=_any, negation=_not)
 
@@ -57,25 +60,32 @@ class MetadataFilter:
         mask[self._columns[condition.key].rows_where(condition.operator)] = True
         return mask
 
-    def _has(self, key: str, among: Mask | None) -> bool:
-        """Whether one of these documents has a key."""
-        column = self._columns.get(key)
-        return column is not None and (among is None or bool(among[column.rows].any()))
+    def _read(self, keys: Sequence[str], among: Mask | None) -> None:
+        """Make the columns of these keys; none where one of them is known to be no document's that somebody may know of.
 
-    def _read(self, keys: Sequence[str]) -> None:
-        """Make the columns of these keys; none where one of them is known to be no document's."""
+        So the time that a question takes does not tell which keys only others have.
+        """
         with self._lock:
             missing = [key for key in keys if key not in self._columns]
-            if missing and (self._known is None or self._known.issuperset(missing)):
+            if missing and self._known is None and among is not None:
+                self._scan([])  # reading a column at once would take longer for a key that others have
+            if missing and (self._known is None or all(self._may_know(key, among) for key in missing)):
                 self._columns |= self._scan(missing)
+
+    def _may_know(self, key: str, among: Mask | None) -> bool:
+        """Whether one of these documents has a key: a look at a row of each label that has it."""
+        rows = (self._known or {}).get(key, [])
+        return bool(rows) if among is None else bool(among[rows].any())
 
     def _scan(self, keys: list[str]) -> dict[str, Column]:
         """Columns of those `keys` that some document has."""
         codes: dict[str, dict[str, int]] = {key: {} for key in keys}
         pairs = {key: (array("i"), array("i")) for key in keys}
-        seen: set[str] = set()
-        for row, document in enumerate(self._documents):
-            seen.update(document.metadata)
+        labels = [0] * len(self._documents) if self._labels is None else self._labels.tolist()
+        first, seen = dict[int, int](), dict[int, set[str]]()
+        for row, (label, document) in enumerate(zip(labels, self._documents, strict=True)):
+            first.setdefault(label, row)
+            seen.setdefault(label, set()).update(document.metadata)
             for key in keys:
                 if key not in document.metadata:
                     continue
@@ -83,8 +93,12 @@ class MetadataFilter:
                 for one in value if isinstance(value, list) else (value,):
                     pairs[key][0].append(codes[key].setdefault(name_of(one), len(codes[key])))
                     pairs[key][1].append(row)
-        self._known = frozenset(seen)
-        return {key: Column(codes[key], *pairs[key]) for key in keys if key in seen}
+        known: dict[str, list[int]] = {}  # key -> a row of each label under which a document has it
+        for label, names in seen.items():
+            for name in names:
+                known.setdefault(name, []).append(first[label])
+        self._known = known
+        return {key: Column(codes[key], *pairs[key]) for key in keys if key in known}
 
 
 def _problems(unknown: Sequence[str], known: Iterable[str]) -> list[str]:

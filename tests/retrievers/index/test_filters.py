@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +84,35 @@ def test_many_long_unknown_keys_get_few_and_short_lines(tmp_path: Path) -> None:
 def test_documents_without_metadata_know_no_key(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="Known: none"):
         filter_over(tmp_path, [{}, {}]).mask({"group": "a"})
+
+
+class Counting(Documents):
+    """Counts how often all documents are read."""
+
+    n_read = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        self.n_read += 1
+        return super().__iter__()
+
+
+def test_a_key_that_only_others_have_is_read_no_more_often_than_one_that_nobody_has(tmp_path: Path) -> None:
+    """Else the time that the answer takes tells of it."""
+    filter_over(tmp_path, [{"year": 1}, {"secret": 1, "year": 2}, {"year": 3}, {"secret": 2}])
+    mine, theirs = np.array([True, False, True, False]), np.array([False, True, False, True])
+    for first in ("secret", "nothing", "year"):
+        documents = Counting(tmp_path)
+        filters = MetadataFilter(documents, np.array([0, 1, 0, 1], dtype=np.int32))
+        for key in (first, "secret", "nothing", "secret"):
+            before = documents.n_read
+            with suppress(SpecError):
+                filters.mask({key: 1}, among=mine)
+            assert documents.n_read == before + (0 if before else 1 + (key == "year"))
+    mask = filters.mask({"secret": [1, 2]}, among=theirs)
+    assert mask is not None
+    assert mask.tolist() == [False, True, False, True]
+    with pytest.raises(SpecError, match="no document has metadata 'secret'"):
+        filters.mask({"secret": 1}, among=mine)
 
 
 @given(
