@@ -56,9 +56,10 @@ def _form(stream: BinaryIO) -> _Form:
         raise ValueError("it is no .npy file")
     packed = _LENGTHS[magic[6]]
     size = stream.read(struct.calcsize(packed))
-    header = stream.read(struct.unpack(packed, size)[0]) if len(size) == struct.calcsize(packed) else b""
+    length = struct.unpack(packed, size)[0] if len(size) == struct.calcsize(packed) else 0
+    header = stream.read(length)
     found = _HEADER.fullmatch(header)
-    if found is None:
+    if found is None or len(header) < length:
         raise ValueError(f"its header is not one that is written here: {header[:80]!r}")
     shape = tuple(int(number) for number in found[3].split(b",") if number.strip())
     return _Form(np.dtype(found[1].decode()), shape, "F" if found[2] == b"True" else "C", stream.tell())

@@ -213,29 +213,45 @@ class SegmentWriter:
         """
         while True:
             name = secrets.token_hex(16)
-            opened = _open_both(folder, name, os.O_CREAT | os.O_EXCL)
-            if _lock(opened[1]) is not False:
-                return cls(folder, name, *opened)
-            _close(*opened)  # before it was locked, another process took it for one that was left, and carries it on
+            index = _open(folder / f"{name}.index", os.O_CREAT | os.O_EXCL)
+            if _lock(index) is not False:
+                return cls._with_states(folder, name, index)
+            os.close(index)  # before it was locked, another process took it for one that was left, and carries it on
 
     @classmethod
     def carry_on(cls, folder: Path, name: str) -> SegmentWriter | None:
         """A segment that nobody writes to any more; None where somebody does, or it is gone or cannot be opened.
 
-        Its maker may have been killed at any step: before it had a second file, or before it had an entry.
+        Its maker may have been killed at any step: before it had an entry, or the file for states.
         """
         try:
-            opened = _open_both(folder, name, os.O_CREAT)
+            index = _open(folder / f"{name}.index", 0)
         except OSError:
             return None
-        if _lock(opened[1]):
-            writer = cls(folder, name, *opened)
-            if writer.usable:
-                return writer
-            writer.close()
+        if not _lock(index) or not os.fstat(index).st_nlink:
+            os.close(index)
             return None
-        _close(*opened)
+        try:
+            writer = cls._with_states(folder, name, index)
+        except OSError:
+            return None
+        if writer.usable:
+            return writer
+        writer.close()
         return None
+
+    @classmethod
+    def _with_states(cls, folder: Path, name: str, index: int) -> SegmentWriter:
+        """The writer of a segment whose index is open and locked. Closes that where the other file cannot be opened."""
+        path = folder / f"{name}.states"
+        try:
+            states = _open(path, os.O_CREAT)
+        except OSError:
+            os.close(index)
+            raise
+        if not os.fstat(index).st_nlink:  # removed meanwhile: the file may be one that was just made
+            path.unlink(missing_ok=True)
+        return cls(folder, name, states, index)
 
     @property
     def usable(self) -> bool:
@@ -267,14 +283,8 @@ def _open_regular(path: Path) -> int:
     return descriptor
 
 
-def _open_both(folder: Path, name: str, flags: int) -> tuple[int, int]:
-    flags |= os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    states = os.open(folder / f"{name}.states", flags, 0o644)
-    try:
-        return states, os.open(folder / f"{name}.index", flags, 0o644)
-    except OSError:
-        os.close(states)
-        raise
+def _open(path: Path, flags: int) -> int:
+    return os.open(path, flags | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
 
 
 def _lock(descriptor: int) -> bool | None:
