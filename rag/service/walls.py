@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rag.core.access import NOBODY
 from rag.service.askers import asker_in
 from rag.service.errors import ApiError, explained
+from rag.service.freed import Freed
 from rag.service.gather import Overloaded
 from rag.service.gone import ClientGone
 from rag.service.keys import Keys, bearer
@@ -228,7 +229,7 @@ class SizeWall:
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, max_held_bytes: int, timeout_s: float) -> None:
         self._app, self._max_bytes, self._timeout_s = app, max_bytes, timeout_s
-        self._held = Held(max_held_bytes)
+        self._held, self._freed = Held(max_held_bytes), Freed()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _BODILESS:
@@ -245,6 +246,7 @@ class SizeWall:
             await self._within(take, scope, receive, send)
         finally:
             self._held.give_back(taken)
+            self._freed.add(taken)
 
     async def _within(self, take: Callable[[int], None], scope: Scope, receive: Receive, send: Send) -> None:
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), None)

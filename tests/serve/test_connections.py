@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import platform
 import re
 import resource
 import socket
@@ -264,6 +265,37 @@ def test_more_connections_than_files_stop_nothing_and_fill_no_log(index: Path, t
     assert text.count("\n") < 10
     assert "all 128 connections are in" in text
     assert str(Path(__file__).parents[2]) not in text
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator gives memory back by itself, or never")
+def test_memory_of_bodies_that_were_cut_off_is_given_back(index: Path, tmp_path: Path) -> None:
+    searches = {"version": 1, "nodes": {"bm25": {"use": "retrieve.bm25", "k": 3}}, "output": "bm25"}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(searches))
+    options = ["--graph", str(tmp_path / "small.yaml"), "--index", str(index), "--port", "0"]
+    log, n_bytes = tmp_path / "log", 4 * 10**6
+    head = HALF_A_BODY.replace(b"99", b"%d" % (n_bytes + 1))
+    with (
+        log.open("w") as said,
+        subprocess.Popen([sys.executable, "-m", "rag", "serve", *options], stderr=said) as running,
+        ExitStack() as stack,
+    ):
+        until(lambda: "Ctrl-C" in log.read_text())
+        [url] = re.findall(r"at (http://127\.0\.0\.1:\d+)", log.read_text())
+        try:
+            until(lambda: httpx2.get(f"{url}/ready", timeout=DEADLINE_S).status_code == 200)
+            before = resident_mb(running.pid)
+            cut_off = [connected(stack, url, head + b"a" * (n_bytes - 1)) for _ in range(60)]
+            until(lambda: resident_mb(running.pid) > before + 150)
+            for connection in cut_off:
+                connection.close()
+            until(lambda: resident_mb(running.pid) < before + 60)
+        finally:
+            running.terminate()
+
+
+def resident_mb(process: int) -> int:
+    [kib] = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    return int(kib) // 1024
 
 
 def test_half_of_the_files_are_for_connections() -> None:
