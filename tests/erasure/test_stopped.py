@@ -108,8 +108,12 @@ def statements_counted() -> Iterator[None]:
 
     class Counting(sqlite3.Connection):
         def execute(self, *given: Any) -> sqlite3.Cursor:
-            with suppress(FileNotFoundError):
+            try:
                 os.rmdir("/nothing")
+            except FileNotFoundError:
+                pass
+            except OSError as cause:  # as SQLite says it
+                raise sqlite3.OperationalError("database or disk is full") from cause
             return super().execute(*given)
 
     real = sqlite3.connect
@@ -156,11 +160,9 @@ def test_a_stop_at_any_step_leaves_the_index_whole_and_the_erasure_is_given_agai
         assert left_of(folder, number) == [], step
         assert not shadow_of(folder / "idx").exists()
         assert not list(folder.rglob("*-erasing-*")), step
-        assert {path.name.partition("-")[0] for path in (folder / "idx").iterdir()} <= {
-            "CURRENT",
-            "generation",
-            "ragline.lock",
-        }
+        names = {path.name.partition("-")[0] for path in (folder / "idx").iterdir()}
+        refused = {"work"} if number == 100 else set()  # finished vectors of what stays, for the next build
+        assert names - refused == {"CURRENT", "generation", "ragline.lock"}, step
         shutil.rmtree(folder)
         if not reached:
             break
