@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rag.cli.listening import listen
 from rag.service.running import BoundedServer
 from rag.service.settings import ServeSettings
 
@@ -68,7 +69,7 @@ def served(app: Any, settings: ServeSettings | None = None) -> Iterator[Served]:
 
     The socket listens before the server runs, so a first request waits instead of being refused.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen("127.0.0.1", 0) as listening:
         running = Served(BoundedServer(app, settings or ServeSettings()), listening)
         try:
             yield running
