@@ -30,6 +30,25 @@ $(VENV)/.serving: pyproject.toml | $(VENV)/.installed
 	@$(PIP) install $(INDEX_FLAGS) -e '.[serve]'
 	@touch $@
 
+# Tools of their own environment: what they need is no part of what they lock.
+LOCK_TOOLS := build/locking
+LOCKED := bench encoders languages milvus ocr qdrant ray serve static test watch
+$(LOCK_TOOLS)/.ready:
+	@rm -rf $(LOCK_TOOLS) && $(or $(PYTHON),python3.11) -m venv $(LOCK_TOOLS)
+	@$(LOCK_TOOLS)/bin/python -m pip --quiet --disable-pip-version-check install 'uv>=0.9' 'pip-audit>=2.9'
+	@touch $@
+
+# The versions that are installed here, and so were tested; torch's builds for one kind of machine have a label that goes.
+lock: $(VENV)/.tested $(LOCK_TOOLS)/.ready ## requirements.lock again: the versions that are tested here, with hashes
+	@$(PIP) list --format=freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' >build/tested.txt
+	@$(LOCK_TOOLS)/bin/uv pip compile --quiet pyproject.toml $(LOCKED:%=--extra %) -c build/tested.txt \
+	  --python-version 3.11.5 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-annotate \
+	  --custom-compile-command "make lock" --output-file requirements.lock >/dev/null
+
+# Strict: what the database does not know fails, for a report on nothing would read like a good one.
+audit: $(LOCK_TOOLS)/.ready ## known faults of what is in requirements.lock, from the index's database
+	@$(LOCK_TOOLS)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r requirements.lock
+
 install: $(VENV)/.installed ## make .venv and install ragline into it
 
 lint: $(VENV)/.tested ## format check, lint, imports, types
