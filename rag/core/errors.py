@@ -74,6 +74,10 @@ class IndexBusy(IndexProblem):
     """Another process builds the index; once it is done, the same can be tried again."""
 
 
+class NoRoom(IndexProblem):
+    """The disk is full; the index is as it was, and once there is room the same can be tried again."""
+
+
 class IngestError(RagError):
     """One source file cannot be read; the others still are."""
 

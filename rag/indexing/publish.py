@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from rag.core.errors import IndexProblem
+from rag.core.errors import IndexProblem, NoRoom
 from rag.core.progress import Progress
 from rag.indexing.build import IndexReport, UnchangedError
 from retrievers.index.built import IndexWriter
@@ -77,7 +77,7 @@ def explained(place: IndexWriter) -> Iterator[None]:
     except (OSError, RuntimeError) as cause:
         if not _disk_is_full(cause):
             raise
-        raise IndexProblem(
+        raise NoRoom(
             f"no room to write the index '{place.home}': {cause}. {kept}. Free some space there, or choose another "
             "--index, and run again; finished vectors are kept"
         ) from cause

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from rag.core.access import Asker
-from rag.core.errors import IndexBusy, IndexProblem, SpecError
+from rag.core.errors import IndexBusy, IndexProblem, NoRoom, SpecError
 from rag.indexing import IndexReport, add_documents, remove_documents, update_documents
 from rag.service.askers import writer_of
 from rag.service.errors import ApiError, explained
@@ -41,6 +41,8 @@ def router(services: Services) -> APIRouter:
             said = str(error).replace(index.name, PurePath(index.name).name)
             if isinstance(error, IndexBusy):
                 raise ApiError(409, said, code="index_busy") from error
+            if isinstance(error, NoRoom):
+                raise ApiError(507, said, code="no_room") from error
             raise ApiError(400, said, code="documents_refused") from error
         except Exception as error:
             raise explained(error) from error
@@ -59,7 +61,7 @@ def router(services: Services) -> APIRouter:
         "/v1/documents",
         summary="Add documents, or put them in the place of others",
         response_model=DocumentsReply,
-        responses=refusals(400, 403, 404, 409, 500, 503),
+        responses=refusals(400, 403, 404, 409, 500, 503, 507),
     )
     async def come(body: DocumentsRequest, request: Request) -> Response:
         put = update_documents if body.update else add_documents
@@ -69,7 +71,7 @@ def router(services: Services) -> APIRouter:
         "/v1/documents/remove",
         summary="Remove documents by their ids or by a filter",
         response_model=DocumentsReply,
-        responses=refusals(400, 403, 404, 409, 500, 503),
+        responses=refusals(400, 403, 404, 409, 500, 503, 507),
     )
     async def go(body: RemovalRequest, request: Request) -> Response:
         return await changed(
