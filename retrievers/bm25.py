@@ -18,10 +18,12 @@ from rag.core.words import first_of
 from retrievers.by_filter import by_filter
 from retrievers.index.protocol import Index, is_labelled
 from retrievers.legs.lexical.search import lexical
+from retrievers.stores.kept import Kept
 
 logger = logging.getLogger(__name__)
 
 _MOST_TIES = 1000
+_KEPT_TERMS = 100_000
 _MOST_THREADS = 64
 _SHOWN = 3
 _SHOWN_CHARACTERS = 40
@@ -53,6 +55,7 @@ class BM25Retriever:
             raise ValueError(f"retrieve.bm25: threads must be from 1 to {_MOST_THREADS}, got {threads}")
         self._index, self._where = index, newest_of(versions, where)
         self._threads = min(threads, os.cpu_count() or 1)
+        self._kept = Kept[Mapping[str, float]](_KEPT_TERMS, len)
 
     def warm_up(self) -> None:
         """Open the leg and get its compiled code ready, which takes seconds: for thousands of questions."""
@@ -119,7 +122,10 @@ class BM25Retriever:
         return sorted(parts, key=lambda part: (-part.score, part.of_query))
 
     def _terms(self, query: Query) -> Mapping[str, float]:
-        return query.terms or Counter(lexical(self._index).analyzer.terms(query.text))
+        """Those of the last questions are kept: what was searched with is scored with next."""
+        if query.terms:
+            return query.terms
+        return self._kept.get(query.text, lambda: Counter(lexical(self._index).analyzer.terms(query.text)))
 
     def _search(
         self, terms: Sequence[Mapping[str, float]], *, k: int, where: Filter | None

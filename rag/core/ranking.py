@@ -55,16 +55,15 @@ def completed(rankings: Sequence[Ranking], scorers: Mapping[str, ScoresDocuments
     Args:
         scorers: source -> the retriever that made its lists. Lists of other sources stay as they are.
     """
-    found = {
-        qid: dict.fromkeys(doc_id for ranking in group for doc_id in ranking.doc_ids)
-        for qid, group in by_qid(rankings).items()
-    }
+    ids = [dict.fromkeys(ranking.doc_ids) for ranking in rankings]
+    found: dict[str, dict[str, None]] = {}
+    for ranking, own in zip(rankings, ids, strict=True):
+        found.setdefault(ranking.qid, {}).update(own)
     whole = list(rankings)
     for source, scorer in scorers.items():
         places = [place for place, ranking in enumerate(rankings) if ranking.source == source]
-        lists = [rankings[place] for place in places]
-        queries = [ranking.query for ranking in lists]
-        missing = [[i for i in found[each.qid] if i not in own] for each in lists for own in [{*each.doc_ids}]]
+        queries = [rankings[place].query for place in places]
+        missing = [[i for i in found[rankings[place].qid] if i not in ids[place]] for place in places]
         populations, scores = scorer.populations(queries), scorer.scores(queries, missing)
         for place, doc_ids, population, given in zip(places, missing, populations, scores, strict=True):
             known = {i: score for i, score in zip(doc_ids, given, strict=True) if score is not None}

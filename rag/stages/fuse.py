@@ -131,13 +131,13 @@ class WeightedFuser:
         return parts_of(shares, rankings, hits)
 
     def _fuse(self, group: Sequence[Ranking], k: int) -> Ranking:
-        sums, lowest = Earned(), 0
         everyone = {hit.doc_id: hit.document for ranking in group for hit in ranking.hits}
-        for weight, scaled in zip(self._weights(group), self._scaled(group), strict=True):
-            for doc_id, document in everyone.items():
-                sums.add(document, weight * scaled.of(doc_id))
-                lowest += scaled.invents(doc_id)
+        lists, sums = self._scaled(group), Earned()
+        for weight, scaled in zip(self._weights(group), lists, strict=True):
+            values, absent = scaled.values, scaled.absent
+            sums.add_all(everyone, [weight * values.get(doc_id, absent) for doc_id in everyone])
         fused = sums.ranking(group, k)
+        lowest = sum(len(everyone) - len(scaled.values.keys() & everyone.keys()) for scaled in lists if scaled.absent)
         alone = sum(self.wants_scores and ranking.population is None and bool(ranking.hits) for ranking in group)
         said = {"scored_as_lowest": lowest, "scaled_by_itself": alone}
         counts = {name: n for name, n in said.items() if n}
@@ -170,6 +170,12 @@ class Earned:
     def add(self, document: Document, score: float) -> None:
         self._documents.setdefault(document.doc_id, document)
         self._scores.setdefault(document.doc_id, []).append(score)
+
+    def add_all(self, documents: Mapping[str, Document], scores: Iterable[float]) -> None:
+        """The same for a score of each document, in order."""
+        self._documents = {**documents, **self._documents}
+        for doc_id, score in zip(documents, scores, strict=True):
+            self._scores.setdefault(doc_id, []).append(score)
 
     def ranking(self, group: Sequence[Ranking], k: int) -> Ranking:
         hits = (
@@ -220,6 +226,8 @@ def require_named(weights: Mapping[str, float], sources: Collection[str], *, by:
 
 def require_scores(ranking: Ranking, *, finite: bool) -> None:
     """Raise ContractError at the first score that is NaN or, if `finite`, infinite."""
+    if all(map(math.isfinite, [hit.score for hit in ranking.hits])):
+        return
     for hit in ranking.hits:
         if math.isnan(hit.score) or (finite and math.isinf(hit.score)):
             raise ContractError(

@@ -61,7 +61,7 @@ def scaled_scores(ranking: Ranking, hits: Sequence[ScoredDocument], norm: Norm) 
         values=dict(zip(known, values, strict=True)),
         absent=absent,
         scores=known,
-        beside=ranking.other_scores.keys() - own.keys(),
+        beside=ranking.other_scores,
     )
 
 

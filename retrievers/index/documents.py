@@ -12,7 +12,7 @@ import hashlib
 import json
 import mmap
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -24,6 +24,7 @@ from rag.core.errors import IndexProblem
 from rag.core.types import Document
 from rag.ingest.language import code_of
 from retrievers.index.protocol import DocumentTable
+from retrievers.index.recent_rows import RecentRows
 from retrievers.index.shared import SHARED, base_row, merged
 from retrievers.stores.arrays import load_array
 
@@ -80,6 +81,43 @@ def document_of(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Document:
 class StoredDocuments(DocumentTable):
     """Documents as a build wrote them, wherever their lines are."""
 
+    def __init__(self) -> None:
+        self.recent = RecentRows()
+
+    @abstractmethod
+    def look_up(self, doc_ids: Sequence[str]) -> list[int]:
+        """Rows of documents that were not given out lately, in the order given.
+
+        Raises:
+            KeyError: no such doc_id.
+        """
+
+    def many(self, rows: Iterable[int]) -> list[Document]:
+        """Documents of these rows, in the order given."""
+        wanted = [int(row) for row in rows]
+        documents = [self[row] for row in wanted]
+        self.recent.remember(documents, wanted)
+        return documents
+
+    def row(self, doc_id: str) -> int:
+        """The row of a document.
+
+        Raises:
+            KeyError: no such doc_id.
+        """
+        return self.rows_many([doc_id])[0]
+
+    def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
+        """Rows of documents, in the order given.
+
+        Raises:
+            KeyError: no such doc_id.
+        """
+        known = self.recent.of(doc_ids)
+        missing = [doc_id for doc_id, row in zip(doc_ids, known, strict=True) if row is None]
+        looked_up = iter(self.look_up(missing)) if missing else iter(())
+        return [next(looked_up) if row is None else row for row in known]
+
     @abstractmethod
     def line(self, row: int) -> bytes:
         """The stored line of a row, with its line feed."""
@@ -107,6 +145,7 @@ class Documents(StoredDocuments):
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self._path = folder / LINES
         self._offsets, self._keys, self._rows = (load_array(folder / name) for name in (OFFSETS, KEYS, ROWS))
         try:
@@ -148,26 +187,12 @@ class Documents(StoredDocuments):
                 self._lines.madvise(mmap.MADV_DONTNEED, begin, n)
                 begin += n
 
-    def row(self, doc_id: str) -> int:
-        """The row of a document.
-
-        Raises:
-            KeyError: no such doc_id.
-        """
-        return self.rows_many([doc_id])[0]
-
-    def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
-        """Rows of documents, in the order given.
-
-        Raises:
-            KeyError: no such doc_id.
-        """
+    def look_up(self, doc_ids: Sequence[str]) -> list[int]:
+        """Rows of documents, by the hashes of their ids."""
         return known_rows(doc_ids, self.find(doc_ids))
 
     def find(self, doc_ids: Sequence[str]) -> NDArray[np.int32]:
         """int32 [n]: rows of documents, in the order given; -1 where there is none of this doc_id."""
-        if not len(doc_ids):
-            return np.zeros(0, dtype=np.int32)
         keys = np.array([_key_if_written(doc_id) for doc_id in doc_ids], dtype=np.uint64)
         places = np.searchsorted(self._keys, keys)
         known = np.minimum(places, len(self) - 1)

@@ -177,6 +177,7 @@ class ChainedDocuments(StoredDocuments):
     """What is left of the documents of all parts, by row of the whole."""
 
     def __init__(self, parts: Sequence[Documents], rows: ChainRows) -> None:
+        super().__init__()
         self._parts, self._chain = parts, rows
 
     def __len__(self) -> int:
@@ -191,20 +192,8 @@ class ChainedDocuments(StoredDocuments):
         for part, left in zip(self._parts, self._chain.left, strict=True):
             yield from part if left is None else (part.at(int(own)) for own in left)
 
-    def row(self, doc_id: str) -> int:
-        """The row of a document.
-
-        Raises:
-            KeyError: no such doc_id, or it is gone.
-        """
-        return self.rows_many([doc_id])[0]
-
-    def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
-        """Rows of documents, in the order given.
-
-        Raises:
-            KeyError: no such doc_id, or it is gone.
-        """
+    def look_up(self, doc_ids: Sequence[str]) -> list[int]:
+        """Rows of documents, by the hashes of their ids; one that is gone has none."""
         rows = np.full(len(doc_ids), -1, dtype=np.int32)
         for number, part in enumerate(self._parts):
             places = np.flatnonzero(rows < 0)  # one that is gone from a part may be in a later one, which replaced it

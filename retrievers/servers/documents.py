@@ -23,9 +23,6 @@ LINE, DOC = "line", "doc"
 LONG = "long-lines.json"
 """A file beside the points: row -> line, of those that no field can hold."""
 
-_REMEMBERED = 10_000
-"""Rows of hits that are known without a question to the server."""
-
 FIELD_BYTES = 60_000
 """Longest line of a field."""
 
@@ -34,10 +31,10 @@ class ServerDocuments(StoredDocuments):
     """All units of an index, by row. What a search needs is fetched in one or two questions."""
 
     def __init__(self, store: CollectionStore, collection: str, parts: Parts, *, n: int, name: str) -> None:
+        super().__init__()
         self._store, self._collection, self._parts = store, collection, parts
         self._n, self._name = n, name
         self._ahead = ReadAhead(self._lines, n)
-        self._rows: dict[str, int] = {}
 
     def __len__(self) -> int:
         return self._n
@@ -68,23 +65,14 @@ class ServerDocuments(StoredDocuments):
         bases = lines | {row: json.loads(line) for row, line in self._lines(sorted(missing)).items()}
         metadata = {row: bases[base].get("metadata", {}) for row, base in shared.items()}
         documents = [self._document(row, lines[row], metadata.get(row, {})) for row in rows]
-        self._remember(zip(documents, rows, strict=True))
+        self.recent.remember(documents, rows)
         return documents
 
-    def _remember(self, found: Iterable[tuple[Document, int]]) -> None:
-        """A hit's row is asked for again, to score it by another leg."""
-        if len(self._rows) > _REMEMBERED:
-            self._rows = {}
-        self._rows.update((document.doc_id, row) for document, row in found)
+    def look_up(self, doc_ids: Sequence[str]) -> list[int]:
+        """Rows of documents, by the hashes of their ids: a question to the server for each."""
+        return [self._found(doc_id) for doc_id in doc_ids]
 
-    def row(self, doc_id: str) -> int:
-        """The row of a document.
-
-        Raises:
-            KeyError: no such doc_id.
-        """
-        if doc_id in (seen := self._rows):
-            return seen[doc_id]
+    def _found(self, doc_id: str) -> int:
         try:
             key = doc_key(doc_id)
         except UnicodeEncodeError:

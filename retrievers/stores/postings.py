@@ -264,13 +264,15 @@ def population_over(
         n_rows: rows that there are, or `among`: bool [as many as rows have numbers], those that count.
         floor: added to each.
     """
-    sums: NDArray[np.float64] = np.zeros(0)
-    if columns:
-        values = np.concatenate([each.impacts.astype(np.float64) * each.weight for each in columns])
-        rows = np.concatenate([each.rows for each in columns])
-        sums = np.bincount(rows, weights=values).astype(np.float64, copy=False)
     if among is not None:
-        sums, n_rows = sums[among[: len(sums)]], int(np.count_nonzero(among))
+        n_rows = int(np.count_nonzero(among))
+    if not columns:
+        return population_of(n_rows, 0.0, 0.0, floor=floor)
+    values = np.concatenate([each.impacts if each.weight == 1 else each.impacts * each.weight for each in columns])
+    sums = np.bincount(np.concatenate([each.rows for each in columns]), weights=values)
+    if among is None:  # fewer values than rows, so they are sooner added up
+        return population_of(n_rows, float(values.sum(dtype=np.float64)), float(sums @ sums), floor=floor)
+    sums = sums[among[: len(sums)]]
     return population_of(n_rows, float(sums.sum()), float(sums @ sums), floor=floor)
 
 

@@ -112,6 +112,8 @@ def scope_of(where: Where | None) -> Filter | None:
 
 def readers_of(where: Where | None) -> Filter | None:
     """What is left of a filter without all but who asks."""
+    if where is None:
+        return None
     askers = parted(where).askers
     return all_of([ReadableBy(asker) for asker in askers]) if askers else None
 
