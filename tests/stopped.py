@@ -1,8 +1,10 @@
-"""A change of files that is stopped at its nth step: by a kill, or by an error of the disk."""
+"""A change of files that is stopped at its nth step, by a kill or by an error of the disk; and a disk that is full."""
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -54,3 +56,19 @@ def killed_at(step: int, change: Callable[[], Any]) -> bool:
     _, status = os.waitpid(child, 0)
     assert status in (0, signal.SIGKILL), "the change failed by itself"
     return status == signal.SIGKILL
+
+
+def disk_full() -> None:
+    """What a full disk says."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextmanager
+def files_of_at_most(n_bytes: int) -> Iterator[None]:
+    """A full disk: this process may write files of so many bytes."""
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, room[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)

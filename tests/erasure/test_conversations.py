@@ -15,9 +15,9 @@ from rag.erasure import erase_from_index
 from rag.indexing import build_index, remove_from_index
 from rag.serve.sessions import Sessions, UnknownSession
 from tests.erasure.test_erase import home  # noqa: F401
-from tests.serve.test_sessions import files_of_at_most
 from tests.serve.walled import question, walled
 from tests.small_index import small_index
+from tests.stopped import files_of_at_most
 
 ADA = "a" * 64
 OLDER = """

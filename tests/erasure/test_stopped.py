@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import random
@@ -24,8 +23,7 @@ from rag.indexing.shadow import build_shadow, shadow_of
 from retrievers.index.directory import LocalIndex
 from tests.erasure.test_erase import files_with, made_index, made_of, planted, text_of
 from tests.retrievers.tiny_encoders import tiny_static
-from tests.serve.test_sessions import files_of_at_most
-from tests.stopped import failing_at, killed_at
+from tests.stopped import disk_full, failing_at, files_of_at_most, killed_at
 
 N = 12
 GONE = {"files": 3, "in parts": 3, "removed earlier": 4, "handed over": 100, "with a shadow": 3}
@@ -169,10 +167,6 @@ def test_a_stop_at_any_step_leaves_the_index_whole_and_the_erasure_is_given_agai
         n += 1
     record_property("stops", n)
     assert n
-
-
-def disk_full() -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.fixture

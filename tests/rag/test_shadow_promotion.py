@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import random
-import resource
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from rag.indexing.shadow import build_shadow, drop_shadow, promote_shadow, shado
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import Building
 from tests.rag.shadows import encoder_of, make, some_texts, two_encoders
-from tests.stopped import failing_at, killed_at
+from tests.stopped import disk_full, failing_at, files_of_at_most, killed_at
 
 TEXTS = some_texts()
 MORE = {"id": "more", "text": "wordz wordy wordx"}
@@ -208,10 +206,6 @@ def test_a_stop_at_any_step_leaves_the_index_whole_and_the_change_is_done_again(
     assert n
 
 
-def disk_full() -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 @pytest.mark.parametrize("room", [0, 200, 2_000])
 def test_a_full_disk_is_told_and_leaves_both(index: Path, room: int, encoders: dict[str, str]) -> None:
     """A real limit: this process may write files of so many bytes."""
@@ -235,13 +229,3 @@ def test_a_shadow_that_finds_no_room_leaves_the_index_and_is_built_later(
     build_shadow(index, encoder=encoders["good"])
     promote_shadow(index)
     assert state_of(index, ALL) == encoders["good"]
-
-
-@contextmanager
-def files_of_at_most(n_bytes: int) -> Iterator[None]:
-    room = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, room[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, room)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rag.service.keys import add_key
 from tests.serve.walled import question, walled
 from tests.small_index import small_index
+from tests.stopped import files_of_at_most
 
 ZEBRA = {"id": "zebra", "text": "The zebrafish lives in the tank by the door."}
-
-
-@contextmanager
-def files_of_at_most(n_bytes: int) -> Iterator[None]:
-    room = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, room[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, room)
 
 
 def test_documents_are_refused_with_the_reason_and_come_in_later(tmp_path: Path, documents: Any) -> None:

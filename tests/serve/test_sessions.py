@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import signal
 import sqlite3
 import stat
@@ -11,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from rag.pipeline import load_pipeline
 from rag.serve.sessions import Sessions, UnknownSession
 from rag.service.keys import new_key
 from tests.serve.walled import MODEL, client, graph, question, walled
+from tests.stopped import files_of_at_most
 
 ADA, BOB = "a" * 64, "b" * 64
 
@@ -160,17 +159,6 @@ def test_a_failed_write_leaves_nothing_behind(sessions: Sessions) -> None:
         sessions.add(session, ADA, "a question", "too much")
     assert sessions.turns(session, ADA) == ()
     sessions.add(session, ADA, "next", "fine")
-
-
-@contextmanager
-def files_of_at_most(n_bytes: int) -> Iterator[None]:
-    """A full disk: this process may write files of so many bytes."""
-    room = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, room[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, room)
 
 
 def many_times(change: Callable[[], object]) -> None:
