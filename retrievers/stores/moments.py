@@ -108,12 +108,27 @@ class Moments:
     def __sub__(self, other: Moments) -> Moments:
         return Moments(self.n - other.n, self.total - other.total, self.products - other.products)
 
+    def spread(self) -> Spread:
+        """What populations are told by."""
+        mean = self.total / max(self.n, 1)
+        return Spread(self.n, mean, (self.products / max(self.n, 1) - np.outer(mean, mean)).astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How `n` vectors lie: `mean` float64 [dim]; `covariance` float32 [dim, dim], rounded once all is added up."""
+
+    n: int
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float32]
+
     @property
     def n_bytes(self) -> int:
         """In memory."""
-        return self.total.nbytes + self.products.nbytes
+        return self.mean.nbytes + self.covariance.nbytes
 
     def population(self, query: NDArray[np.float32]) -> Population:
-        """What inner products with a query vector come to over all of these."""
-        exact = query.astype(np.float64)
-        return population_of(self.n, float(exact @ self.total), float(exact @ self.products @ exact))
+        """What inner products with a query vector, float32 [dim], come to over all of these."""
+        mean, own = float(self.mean @ query), query.astype(np.float32)
+        variance = float((self.covariance @ own).astype(np.float64) @ own)
+        return population_of(self.n, self.n * mean, self.n * (variance + mean * mean))

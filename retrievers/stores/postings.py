@@ -12,7 +12,7 @@ analyzer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,15 @@ from rag.core.types import Population
 from retrievers.stores.arrays import load_vector
 from retrievers.stores.compiled import REPEATS, Column, CompiledSearch, Engine, EngineChoice
 from retrievers.stores.hits import Found, Weighted, best, nothing_found
+from retrievers.stores.kept import Kept
 from retrievers.stores.population import population_of
 
 _LEAST = 1e-6
 """Weights from here on leave no impact at 0, so a score above 0 shows that a document has a term."""
 
 _NO_FLOOR = np.float32(0)
+_KEPT_BYTES = 4 << 20
+"""Of scores of all rows, by question; of a million rows one question's."""
 
 _PARTS_PER_THREAD = 4
 """While one thread is in Python, holding the interpreter, another is in compiled code."""
@@ -124,7 +127,7 @@ class Postings:
         self._numbers, self._n_docs = numbers, n_docs
         self._impacts, self._rows, self._starts = columns.impacts, columns.rows, columns.starts
         self._floor, self._columns = columns.floor, columns
-        self._engine = EngineChoice(n_docs)
+        self._engine, self._all = EngineChoice(n_docs), AllScores(n_docs)
 
     @property
     def columns(self) -> Columns:
@@ -178,12 +181,16 @@ class Postings:
     def scores(self, query: Weighted, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows)]: what these rows score."""
         floor = _NO_FLOOR if self._floor is None else np.float32(self._floor_of(query))
-        return scores_of(self._weighed(query), rows, floor=floor)
+        scores: NDArray[np.float32] = self._sums(query)[rows] + floor
+        return scores
 
     def population(self, query: Weighted, *, among: NDArray[np.bool_] | None) -> Population:
         """What scores come to over all rows, or over those that count."""
         floor = 0.0 if self._floor is None else self._floor_of(query)
-        return population_over(self._weighed(query), self._n_docs, among=among, floor=floor)
+        return population_over(self._sums(query), self._n_docs, among=among, floor=floor)
+
+    def _sums(self, query: Weighted) -> NDArray[np.float32]:
+        return self._all.sums(tuple(query.items()), lambda: self._weighed(query))
 
     def _search_compiled(
         self,
@@ -241,50 +248,50 @@ class Postings:
         return [(numbers[term], weight) for term, weight in query.items() if term in numbers]
 
 
-def scores_of(
-    columns: Sequence[Column], rows: NDArray[np.integer[Any]], *, floor: np.float32 = _NO_FLOOR
-) -> NDArray[np.float32]:
-    """float32 [len(rows)]: sums of weight times impact of these rows, to the bit those of a search. `floor`: added to each."""
-    scores = np.zeros(len(rows), dtype=np.float32)
-    for own_rows, impacts, weight in columns:
-        if not len(own_rows):
-            continue
-        places = np.minimum(np.searchsorted(own_rows, rows), len(own_rows) - 1)
-        there = np.flatnonzero(own_rows[places] == rows)
-        add_weighed(scores, there, impacts[places[there]], weight)
-    return scores + floor
+class AllScores:
+    """What every row scores for the questions that were asked last: `scores` and `population` are read from the same sums.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self._n_rows = n_rows
+        self._kept = Kept[NDArray[np.float32]](_KEPT_BYTES, lambda sums: sums.nbytes)
+
+    def sums(self, key: Hashable, columns: Callable[[], Sequence[Column]]) -> NDArray[np.float32]:
+        """float32 [n_rows]: sums of weight times impact, to the bit those of a search; 0 where a row has no term.
+
+        Not to be changed. `key`: names the columns.
+        """
+        return self._kept.get(key, lambda: all_sums(columns(), self._n_rows))
+
+
+def all_sums(columns: Sequence[Column], n_rows: int) -> NDArray[np.float32]:
+    """float32 [n_rows]: the sum of weight times impact of every row."""
+    sums = np.zeros(n_rows, dtype=np.float32)
+    for rows, impacts, weight in columns:
+        if weight in REPEATS:  # exact, where a product would be rounded
+            for _ in range(int(weight)):
+                sums[rows] += impacts
+        else:
+            sums[rows] += impacts * np.float32(weight)
+    return sums
 
 
 def population_over(
-    columns: Sequence[Column], n_rows: int, *, among: NDArray[np.bool_] | None = None, floor: float = 0.0
+    sums: NDArray[np.float32], n_rows: int, *, among: NDArray[np.bool_] | None = None, floor: float = 0.0
 ) -> Population:
-    """What sums of weight times impact come to over all rows, or over those that count; 0 where a row has no term.
+    """What sums of all rows come to.
 
     Args:
         n_rows: rows that there are, or `among`: bool [as many as rows have numbers], those that count.
         floor: added to each.
     """
+    found = sums != 0
     if among is not None:
-        n_rows = int(np.count_nonzero(among))
-    if not columns:
-        return population_of(n_rows, 0.0, 0.0, floor=floor)
-    values = np.concatenate([each.impacts if each.weight == 1 else each.impacts * each.weight for each in columns])
-    sums = np.bincount(np.concatenate([each.rows for each in columns]), weights=values)
-    if among is None:  # fewer values than rows, so they are sooner added up
-        return population_of(n_rows, float(values.sum(dtype=np.float64)), float(sums @ sums), floor=floor)
-    sums = sums[among[: len(sums)]]
-    return population_of(n_rows, float(sums.sum()), float(sums @ sums), floor=floor)
-
-
-def add_weighed(
-    scores: NDArray[np.float32], rows: NDArray[np.integer[Any]], impacts: NDArray[np.float32], weight: float
-) -> None:
-    """Add weight times impact to the scores of some rows, each once. A small whole weight is so many repetitions."""
-    if weight in REPEATS:
-        for _ in range(int(weight)):
-            scores[rows] += impacts
-    else:
-        scores[rows] += impacts * np.float32(weight)
+        found, n_rows = found & among, int(np.count_nonzero(among))
+    exact = sums[np.flatnonzero(found)].astype(np.float64)  # of most rows it is 0
+    return population_of(n_rows, float(exact.sum()), float(exact @ exact), floor=floor)
 
 
 def impact_of(row: int, rows: NDArray[np.int32], impacts: NDArray[np.float32], floor: float) -> tuple[float, bool]:
@@ -309,14 +316,12 @@ def search_columns(
 
 def sum_columns(columns: Sequence[Column], *, n_docs: int, k: int, mask: NDArray[np.bool_] | None) -> Found:
     """The k best rows by the sum of weight times impact, in numpy."""
-    scores = np.zeros(n_docs, dtype=np.float32)
-    least = min((column.weight for column in columns), default=1.0)
-    touched = None if least >= _LEAST else np.zeros(n_docs, dtype=np.bool_)
-    for rows, impacts, weight in columns:
-        add_weighed(scores, rows, impacts, weight)
-        if touched is not None:
-            touched[rows] = True
-    hits = scores > 0 if touched is None else touched
+    scores = all_sums(columns, n_docs)
+    hits = scores > 0
+    if min((column.weight for column in columns), default=1.0) < _LEAST:
+        hits = np.zeros(n_docs, dtype=np.bool_)
+        for rows, _, _ in columns:
+            hits[rows] = True
     if mask is not None:
         hits &= mask
     rows = np.flatnonzero(hits).astype(np.int32)

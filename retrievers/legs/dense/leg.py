@@ -20,11 +20,11 @@ from retrievers.legs.protocol import RECALL
 from retrievers.stores import STRUCTURES
 from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.kept import Kept
-from retrievers.stores.moments import LEAST_KEPT, Moments
+from retrievers.stores.moments import LEAST_KEPT, Moments, Spread
 from retrievers.stores.vectors import ChainsVectors, Hits, VectorStore, VectorStructure
 
-_MOMENTS_BYTES = 64 << 20
-"""Of sums that are kept: of all vectors, and of those that askers may read."""
+_SPREAD_BYTES = 64 << 20
+"""How vectors lie, that is kept: of all, and of those that askers may read."""
 _RECALL_AT = 10
 _RECALL_SAMPLE = 200
 
@@ -33,12 +33,12 @@ class DenseLeg:
     """Nearest neighbours among the vectors of a corpus. Safe to share between threads.
 
     Args:
-        moments: adds up the vectors; called once, by whoever first asks for a population.
+        moments: adds up the vectors; called by whoever first asks for a population.
     """
 
     def __init__(self, store: VectorStore, moments: Callable[[], Moments]) -> None:
         self._store, self._all = store, moments
-        self._moments = Kept[Moments](_MOMENTS_BYTES, lambda moments: moments.n_bytes)
+        self._spreads = Kept[Spread](_SPREAD_BYTES, lambda spread: spread.n_bytes)
 
     @classmethod
     def build(
@@ -190,13 +190,13 @@ class DenseLeg:
                 so reads these rows, or the others where they are fewer; later ones find the sums kept.
         """
         if among is None or among.all():
-            return self.moments().population(query)
+            return self._spreads.get(b"", lambda: self._all().spread()).population(query)
         key = blake2b(np.packbits(among).tobytes(), digest_size=16).digest()
-        return self._moments.get(key, lambda: self._moments_among(among)).population(query)
+        return self._spreads.get(key, lambda: self._moments_among(among).spread()).population(query)
 
     def moments(self) -> Moments:
-        """Sums over all vectors."""
-        return self._moments.get(b"", self._all)
+        """Sums over all vectors. Those that the leg does not keep are added up each time."""
+        return self._all()
 
     def _moments_among(self, among: NDArray[np.bool_]) -> Moments:
         counted, others = np.flatnonzero(among), np.flatnonzero(~among)

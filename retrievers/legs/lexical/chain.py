@@ -26,7 +26,7 @@ from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.compiled import Column, Engine, EngineChoice
 from retrievers.stores.hits import Found, Weighted, nothing_found
 from retrievers.stores.kept import Kept
-from retrievers.stores.postings import Columns, impact_of, population_over, scores_of, search_columns
+from retrievers.stores.postings import AllScores, Columns, impact_of, population_over, search_columns
 
 BUDGET_BYTES = 64 << 20
 """Weighed columns that are kept, 8 bytes a posting and `_ENTRY_BYTES` each; the one asked for the longest ago goes first."""
@@ -78,7 +78,7 @@ class ChainedPostings:
         self._means = Kept[Statistics](_READERS, lambda statistics: 1)
         self._statistics = Statistics.of(self._lengths)
         self._readable: ReadableRows | None = None
-        self._engine = EngineChoice(len(rows))
+        self._engine, self._all = EngineChoice(len(rows)), AllScores(len(rows))
 
     def among(self, readable: ReadableRows) -> ChainedPostings:
         """The same as if there were nothing but these rows, under the numbers that they have in the whole.
@@ -125,13 +125,20 @@ class ChainedPostings:
 
     def scores(self, query: Weighted, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows)]: what these rows score."""
-        columns, floor = self._weighed_query(query)
-        return scores_of(columns, rows, floor=np.float32(floor))
+        sums, floor = self._sums(query)
+        scores: NDArray[np.float32] = sums[rows] + np.float32(floor)
+        return scores
 
     def population(self, query: Weighted, *, among: NDArray[np.bool_] | None) -> Population:
         """What scores come to over all rows that there are here, or over those that count."""
+        sums, floor = self._sums(query)
+        return population_over(sums, len(self), among=among, floor=floor)
+
+    def _sums(self, query: Weighted) -> tuple[NDArray[np.float32], float]:
+        """What all rows score, and what is added to each."""
         columns, floor = self._weighed_query(query)
-        return population_over(columns, len(self), among=among, floor=floor)
+        labels = None if self._readable is None else self._readable.labels
+        return self._all.sums((labels, *query.items()), lambda: columns), floor
 
     def _weighed_query(self, query: Weighted) -> tuple[list[Column], float]:
         """The columns of a query, and what it adds to documents without its terms."""

@@ -18,7 +18,7 @@ from retrievers.servers.ahead import ReadAhead
 from retrievers.servers.hits import as_batch, best_of
 from retrievers.servers.legs.protocol import ServerLegKind, ServerOpening, Upload
 from retrievers.servers.store import Record
-from retrievers.stores.moments import Moments
+from retrievers.stores.moments import Moments, Spread
 from retrievers.stores.vectors import Hits
 
 if TYPE_CHECKING:
@@ -116,11 +116,12 @@ class ServerDense(WithEncoder):
 
     def population(self, query: NDArray[np.float32], *, where: Where | None = None) -> Population | None:
         """What inner products come to over all vectors; None where an older ragline uploaded them."""
-        return None if self._moments is None else self._moments.population(query)
+        return None if self._spread is None else self._spread.population(query)
 
     @cached_property
-    def _moments(self) -> Moments | None:
-        return Moments.unpacked(self._opening.file(MOMENTS), self._opening.n) if self._opening.has(MOMENTS) else None
+    def _spread(self) -> Spread | None:
+        opening = self._opening
+        return Moments.unpacked(opening.file(MOMENTS), opening.n).spread() if opening.has(MOMENTS) else None
 
     def _fetch(self, rows: Sequence[int]) -> Mapping[int, NDArray[np.float32]]:
         opening, name = self._opening, ServerDenseKind.name
