@@ -689,8 +689,8 @@ def test_processes_fill_read_and_evict_in_one_folder(room: int, tmp_path: Path) 
         assert kept == sorted({i for seed in range(3) for numbers in wanted(seed) for i in numbers})
         assert len(files(tmp_path, "states")) == 3
     else:
-        assert 20 < len(kept) <= room
-        assert store.report().bytes <= budget + 3 * RECORD_BYTES  # each may be one state ahead of the others
+        assert 20 < len(kept) <= room + 3  # each may be one state ahead of the others
+        assert store.report().bytes <= budget + 3 * RECORD_BYTES
 
 
 @pytest.mark.parametrize("kinds", [("index",), ("index", "states")])
