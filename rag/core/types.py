@@ -246,7 +246,7 @@ class Ranking:
 
     @property
     def doc_ids(self) -> tuple[str, ...]:
-        return tuple(hit.document.doc_id for hit in self.hits)
+        return tuple([hit.document.doc_id for hit in self.hits])
 
     def __iter__(self) -> Iterator[ScoredDocument]:
         return iter(self.hits)

@@ -23,5 +23,4 @@ class RecentRows:
 
     def of(self, doc_ids: Sequence[str]) -> list[int | None]:
         """The row of each document; None where it is not kept."""
-        rows = self._rows
-        return [rows.get(doc_id) for doc_id in doc_ids]
+        return list(map(self._rows.get, doc_ids))

@@ -63,6 +63,14 @@ class _Scratch(NamedTuple):
     bits: int
 
 
+class Summed(NamedTuple):
+    """What every row scores, float32 [n_rows], not to be changed; the sum of that, and of its squares."""
+
+    scores: NDArray[np.float32]
+    total: float
+    squares: float
+
+
 class CompiledSearch:
     """Searches queries over documents with compiled code. Safe to share between threads, each of which takes 4 bytes a document,
     and up to 12 where most documents score alike.
@@ -123,6 +131,20 @@ class CompiledSearch:
         _require(sound)
         self._scratch.append(scratch)
         _put_in_order(out)
+
+    def summed(self, columns: Sequence[Column]) -> Summed:
+        """What every row scores, to the bit as in a search.
+
+        Raises:
+            IndexProblem: see `search`.
+        """
+        scores, total, squares = np.zeros(self._n_docs, dtype=np.float32), 0.0, 0.0
+        for column in columns:
+            arrays = _frozen(column.rows), _frozen(column.impacts)
+            sound, more, more_squares = self._kernel.add_to_all(*arrays, float(column.weight), scores)
+            _require(sound)
+            total, squares = total + more, squares + more_squares
+        return Summed(scores, total, squares)
 
     def _taken(self) -> _Scratch:
         """Zeros, as every call leaves them. One that a fault left half filled is not used again."""
@@ -200,6 +222,7 @@ class _Kernel(NamedTuple):
     search: Any
     add: Any
     take: Any
+    add_to_all: Any
 
 
 @cache
@@ -228,6 +251,27 @@ def kernel() -> _Kernel:
             block = row >> shift
             tops[block] = max(tops[block], score)  # no branch: it could not be foreseen, and cost most of the time
         return True
+
+    @njit(nogil=True)
+    def add_to_all(rows, impacts, weight, scores):  # type: ignore[no-untyped-def]
+        """The same for the scores of all, and by how much their sum and the sum of their squares grow, in float64."""
+        times, factor = np.int64(1), np.float32(weight)
+        if weight <= 16 and weight == np.int64(weight):
+            times, factor = np.int64(weight), np.float32(1)
+        n, total, squares = np.uint64(len(scores)), 0.0, 0.0
+        for place in range(len(rows)):
+            row, impact = np.uint64(np.uint32(rows[place])), impacts[place] * factor
+            if row >= n or not 0 <= impact <= np.float32(LARGEST):
+                return False, 0.0, 0.0
+            before = scores[row]
+            score = before + impact
+            for _ in range(1, times):
+                score += impact
+            scores[row] = score
+            old, new = np.float64(before), np.float64(score)
+            total += new - old
+            squares += new * new - old * old
+        return True, total, squares
 
     @njit(nogil=True)
     def cut(counts, k):  # type: ignore[no-untyped-def]
@@ -328,4 +372,4 @@ def kernel() -> _Kernel:
             take(scratch, found_rows[query], found_scores[query])
         return True
 
-    return _Kernel(search, add, take)
+    return _Kernel(search, add, take, add_to_all)

@@ -24,7 +24,7 @@ from rag.core.errors import IndexProblem
 from rag.core.side_by_side import side_by_side
 from rag.core.types import Population
 from retrievers.stores.arrays import load_vector
-from retrievers.stores.compiled import REPEATS, Column, CompiledSearch, Engine, EngineChoice
+from retrievers.stores.compiled import REPEATS, Column, CompiledSearch, Engine, EngineChoice, Summed
 from retrievers.stores.hits import Found, Weighted, best, nothing_found
 from retrievers.stores.kept import Kept
 from retrievers.stores.population import population_of
@@ -127,7 +127,8 @@ class Postings:
         self._numbers, self._n_docs = numbers, n_docs
         self._impacts, self._rows, self._starts = columns.impacts, columns.rows, columns.starts
         self._floor, self._columns = columns.floor, columns
-        self._engine, self._all = EngineChoice(n_docs), AllScores(n_docs)
+        self._engine = EngineChoice(n_docs)
+        self._all = AllScores(self._engine)
 
     @property
     def columns(self) -> Columns:
@@ -181,16 +182,16 @@ class Postings:
     def scores(self, query: Weighted, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows)]: what these rows score."""
         floor = _NO_FLOOR if self._floor is None else np.float32(self._floor_of(query))
-        scores: NDArray[np.float32] = self._sums(query)[rows] + floor
+        scores: NDArray[np.float32] = self._summed(query).scores[rows] + floor
         return scores
 
     def population(self, query: Weighted, *, among: NDArray[np.bool_] | None) -> Population:
         """What scores come to over all rows, or over those that count."""
         floor = 0.0 if self._floor is None else self._floor_of(query)
-        return population_over(self._sums(query), self._n_docs, among=among, floor=floor)
+        return population_over(self._summed(query), self._n_docs, among=among, floor=floor)
 
-    def _sums(self, query: Weighted) -> NDArray[np.float32]:
-        return self._all.sums(tuple(query.items()), lambda: self._weighed(query))
+    def _summed(self, query: Weighted) -> Summed:
+        return self._all.of(tuple(query.items()), lambda: self._weighed(query))
 
     def _search_compiled(
         self,
@@ -254,16 +255,24 @@ class AllScores:
     Safe to share between threads.
     """
 
-    def __init__(self, n_rows: int) -> None:
-        self._n_rows = n_rows
-        self._kept = Kept[NDArray[np.float32]](_KEPT_BYTES, lambda sums: sums.nbytes)
+    def __init__(self, engine: EngineChoice) -> None:
+        self._engine = engine
+        self._kept = Kept[Summed](_KEPT_BYTES, lambda summed: summed.scores.nbytes)
 
-    def sums(self, key: Hashable, columns: Callable[[], Sequence[Column]]) -> NDArray[np.float32]:
-        """float32 [n_rows]: sums of weight times impact, to the bit those of a search; 0 where a row has no term.
+    def of(self, key: Hashable, columns: Callable[[], Sequence[Column]]) -> Summed:
+        """Sums of weight times impact, to the bit those of a search; 0 where a row has no term. `key`: names the columns."""
+        return self._kept.get(key, lambda: summed(self._engine, columns()))
 
-        Not to be changed. `key`: names the columns.
-        """
-        return self._kept.get(key, lambda: all_sums(columns(), self._n_rows))
+
+def summed(choice: EngineChoice, columns: Sequence[Column], *, engine: Engine = "auto") -> Summed:
+    """What every row scores: the sum of weight times impact."""
+    compiled = choice.compiled(engine)
+    if compiled is not None and all(column.weight >= _LEAST for column in columns):
+        return compiled.summed(columns)
+    with choice.busy():
+        scores = all_sums(columns, choice.n_docs)
+        exact = scores[np.flatnonzero(scores)].astype(np.float64)  # of most rows it is 0
+        return Summed(scores, float(exact.sum()), float(exact @ exact))
 
 
 def all_sums(columns: Sequence[Column], n_rows: int) -> NDArray[np.float32]:
@@ -279,19 +288,18 @@ def all_sums(columns: Sequence[Column], n_rows: int) -> NDArray[np.float32]:
 
 
 def population_over(
-    sums: NDArray[np.float32], n_rows: int, *, among: NDArray[np.bool_] | None = None, floor: float = 0.0
+    summed: Summed, n_rows: int, *, among: NDArray[np.bool_] | None = None, floor: float = 0.0
 ) -> Population:
-    """What sums of all rows come to.
+    """What the scores of all rows come to.
 
     Args:
         n_rows: rows that there are, or `among`: bool [as many as rows have numbers], those that count.
         floor: added to each.
     """
-    found = sums != 0
-    if among is not None:
-        found, n_rows = found & among, int(np.count_nonzero(among))
-    exact = sums[np.flatnonzero(found)].astype(np.float64)  # of most rows it is 0
-    return population_of(n_rows, float(exact.sum()), float(exact @ exact), floor=floor)
+    if among is None:
+        return population_of(n_rows, summed.total, summed.squares, floor=floor)
+    exact = summed.scores[among].astype(np.float64)
+    return population_of(len(exact), float(exact.sum()), float(exact @ exact), floor=floor)
 
 
 def impact_of(row: int, rows: NDArray[np.int32], impacts: NDArray[np.float32], floor: float) -> tuple[float, bool]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rag.core.errors import IndexProblem
 from retrievers.stores import compiled
 from retrievers.stores.compiled import Column, CompiledSearch, EngineChoice
-from retrievers.stores.postings import Columns, Postings, search_columns, sum_columns
+from retrievers.stores.population import population_of
+from retrievers.stores.postings import Columns, Postings, search_columns, sum_columns, summed
 
 N_TERMS = 6
 NUMBERS = {f"t{term}": term for term in range(N_TERMS)}
@@ -78,6 +79,25 @@ def test_columns_that_lie_anywhere_give_the_same(seed: int, n_docs: int, query: 
     assert set(rows[0, len(hits) :].tolist()) <= {-1}
 
 
+@given(
+    seed=st.integers(0, 1_000),
+    n_docs=st.sampled_from([1, 64, 3_000]),
+    levels=st.sampled_from([1, 3, 10_000]),
+    query=st.dictionaries(st.sampled_from([*NUMBERS]), WEIGHTS),
+)
+def test_scores_of_all_rows_and_what_they_sum_to_are_those_of_numpy(
+    seed: int, n_docs: int, levels: int, query: dict[str, float]
+) -> None:
+    postings = postings_of(seed, n_docs, levels=levels)
+    columns = [Column(*postings._column(NUMBERS[term]), weight) for term, weight in query.items()]
+    fast, plain = (summed(EngineChoice(n_docs), columns, engine=engine) for engine in ("numba", "numpy"))  # type: ignore[arg-type]
+    assert fast.scores.tobytes() == plain.scores.tobytes()
+    told = [population_of(n_docs, each.total, each.squares) for each in (fast, plain)]
+    exact = plain.scores.astype(np.float64)
+    assert [each.mean for each in told] == pytest.approx([exact.mean()] * 2, rel=1e-6)
+    assert [each.deviation for each in told] == pytest.approx([exact.std()] * 2, rel=1e-6, abs=1e-6 * abs(exact).max())
+
+
 def test_numpy_answers_until_it_was_busy_for_as_long_as_compiling_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "is_compiled", lambda: False)
     choice = EngineChoice(5)
@@ -102,6 +122,9 @@ def test_compiled_code_never_reads_or_writes_beyond_the_arrays() -> None:
         broken = Postings(replace(whole.columns, starts=np.array(starts, dtype=np.int64)), numbers=NUMBERS, n_docs=200)
         with pytest.raises(IndexProblem, match="Build the index again"):
             broken.search([query], k=3, mask=None, engine="numba", threads=1)
+    beyond = [Column(np.array([200], dtype=np.int32), np.ones(1, dtype=np.float32), 1.0)]
+    with pytest.raises(IndexProblem, match="Build the index again"):
+        summed(EngineChoice(200), beyond, engine="numba")
     for value in (np.nan, np.inf, -1.0):
         impacts = np.where(np.arange(len(whole.columns.impacts)) == 7, value, whole.columns.impacts).astype(np.float32)
         broken = Postings(replace(whole.columns, impacts=impacts), numbers=NUMBERS, n_docs=200)
