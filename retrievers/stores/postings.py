@@ -125,10 +125,10 @@ class Postings:
 
     def __init__(self, columns: Columns, *, numbers: Mapping[str, int], n_docs: int) -> None:
         self._numbers, self._n_docs = numbers, n_docs
-        self._impacts, self._rows, self._starts = columns.impacts, columns.rows, columns.starts
+        # Plain views: a memory map's own slices take ten times as long.
+        self._impacts, self._rows, self._starts = map(np.asarray, (columns.impacts, columns.rows, columns.starts))
         self._floor, self._columns = columns.floor, columns
-        self._engine = EngineChoice(n_docs)
-        self._all = AllScores(self._engine)
+        self._engine, self._all = EngineChoice(n_docs), AllScores()
 
     @property
     def columns(self) -> Columns:
@@ -191,7 +191,15 @@ class Postings:
         return population_over(self._summed(query), self._n_docs, among=among, floor=floor)
 
     def _summed(self, query: Weighted) -> Summed:
-        return self._all.of(tuple(query.items()), lambda: self._weighed(query))
+        return self._all.of(tuple(query.items()), lambda: self._sum(query))
+
+    def _sum(self, query: Weighted) -> Summed:
+        compiled = self._engine.compiled("auto")
+        if compiled is None or min(query.values(), default=1.0) < _LEAST:
+            return summed(self._engine, self._weighed(query))
+        known = self._known(query)
+        table = self._rows, self._impacts, self._starts
+        return compiled.summed_columns(table, [number for number, _ in known], [weight for _, weight in known])
 
     def _search_compiled(
         self,
@@ -255,13 +263,12 @@ class AllScores:
     Safe to share between threads.
     """
 
-    def __init__(self, engine: EngineChoice) -> None:
-        self._engine = engine
-        self._kept = Kept[Summed](_KEPT_BYTES, lambda summed: summed.scores.nbytes)
+    def __init__(self) -> None:
+        self._kept = Kept[Summed](_KEPT_BYTES, lambda whole: whole.scores.nbytes)
 
-    def of(self, key: Hashable, columns: Callable[[], Sequence[Column]]) -> Summed:
-        """Sums of weight times impact, to the bit those of a search; 0 where a row has no term. `key`: names the columns."""
-        return self._kept.get(key, lambda: summed(self._engine, columns()))
+    def of(self, key: Hashable, make: Callable[[], Summed]) -> Summed:
+        """Sums of weight times impact, to the bit those of a search; 0 where a row has no term. `key`: names the question."""
+        return self._kept.get(key, make)
 
 
 def summed(choice: EngineChoice, columns: Sequence[Column], *, engine: Engine = "auto") -> Summed:
@@ -288,7 +295,7 @@ def all_sums(columns: Sequence[Column], n_rows: int) -> NDArray[np.float32]:
 
 
 def population_over(
-    summed: Summed, n_rows: int, *, among: NDArray[np.bool_] | None = None, floor: float = 0.0
+    whole: Summed, n_rows: int, *, among: NDArray[np.bool_] | None = None, floor: float = 0.0
 ) -> Population:
     """What the scores of all rows come to.
 
@@ -297,8 +304,8 @@ def population_over(
         floor: added to each.
     """
     if among is None:
-        return population_of(n_rows, summed.total, summed.squares, floor=floor)
-    exact = summed.scores[among].astype(np.float64)
+        return population_of(n_rows, whole.total, whole.squares, floor=floor)
+    exact = whole.scores[among].astype(np.float64)
     return population_of(len(exact), float(exact.sum()), float(exact @ exact), floor=floor)
 
 

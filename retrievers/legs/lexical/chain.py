@@ -26,7 +26,7 @@ from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.compiled import Column, Engine, EngineChoice, Summed
 from retrievers.stores.hits import Found, Weighted, nothing_found
 from retrievers.stores.kept import Kept
-from retrievers.stores.postings import AllScores, Columns, impact_of, population_over, search_columns
+from retrievers.stores.postings import AllScores, Columns, impact_of, population_over, search_columns, summed
 
 BUDGET_BYTES = 64 << 20
 """Weighed columns that are kept, 8 bytes a posting and `_ENTRY_BYTES` each; the one asked for the longest ago goes first."""
@@ -78,8 +78,7 @@ class ChainedPostings:
         self._means = Kept[Statistics](_READERS, lambda statistics: 1)
         self._statistics = Statistics.of(self._lengths)
         self._readable: ReadableRows | None = None
-        self._engine = EngineChoice(len(rows))
-        self._all = AllScores(self._engine)
+        self._engine, self._all = EngineChoice(len(rows)), AllScores()
 
     def among(self, readable: ReadableRows) -> ChainedPostings:
         """The same as if there were nothing but these rows, under the numbers that they have in the whole.
@@ -126,20 +125,20 @@ class ChainedPostings:
 
     def scores(self, query: Weighted, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows)]: what these rows score."""
-        summed, floor = self._summed(query)
-        scores: NDArray[np.float32] = summed.scores[rows] + np.float32(floor)
+        whole, floor = self._summed(query)
+        scores: NDArray[np.float32] = whole.scores[rows] + np.float32(floor)
         return scores
 
     def population(self, query: Weighted, *, among: NDArray[np.bool_] | None) -> Population:
         """What scores come to over all rows that there are here, or over those that count."""
-        summed, floor = self._summed(query)
-        return population_over(summed, len(self), among=among, floor=floor)
+        whole, floor = self._summed(query)
+        return population_over(whole, len(self), among=among, floor=floor)
 
     def _summed(self, query: Weighted) -> tuple[Summed, float]:
         """What all rows score, and what is added to each."""
         columns, floor = self._weighed_query(query)
         labels = None if self._readable is None else self._readable.labels
-        return self._all.of((labels, *query.items()), lambda: columns), floor
+        return self._all.of((labels, *query.items()), lambda: summed(self._engine, columns)), floor
 
     def _weighed_query(self, query: Weighted) -> tuple[list[Column], float]:
         """The columns of a query, and what it adds to documents without its terms."""
