@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 
 PARSERS = {
@@ -49,6 +50,9 @@ LANGUAGES = {
     ".tsx": "typescript", ".vue": "vue", ".xml": "xml", ".yaml": "yaml", ".yml": "yaml", ".zig": "zig",
 }  # fmt: skip
 
+_LIBRARY = re.compile(r"\.so(?:\.\d{1,9})+\Z")
+"""A library of a version, which ends as a manual page does. Libraries are not packed, pages are: `ld.so.8.gz` is one."""
+
 
 def suffix(name: str) -> str:
     """The suffix that decides, lower case; `.jsonl.gz` counts as one."""
@@ -65,6 +69,6 @@ def parser_of(name: str) -> str | None:
     """The parser's name, or None where nothing here reads such files."""
     inner = PurePath(unpacked_name(name)).name.lower()
     ending = PurePath(inner).suffix
-    if ".so." in inner:  # a library of a version, which ends as a manual page does
+    if _LIBRARY.search(name.lower()):
         return None
     return NAMES.get(inner) or PARSERS.get(ending) or ("code" if ending in LANGUAGES else None)

@@ -42,6 +42,8 @@ def outline(document: ParsedDocument) -> list[tuple[Sequence[str], str]]:
         ("README.Debian", "plain"), ("changelog.gz", "plain"), ("changelog.Debian.gz", "plain"), ("notes.TXT.GZ", "plain"),
         ("page.html.gz", "html"), ("tar.1", "man"), ("tar.1.gz", "man"), ("fs.8", "man"), ("rows.csv.gz", "csv"),
         ("rows.jsonl.gz", "jsonl"), ("setup.py.gz", "code"), ("deck.pptx", "pptx"), ("a.json", "json"), ("my.cfg", "ini"),
+        ("ld.so.8.gz", "man"), ("LD.SO.8.GZ", "man"), ("ld.so.conf.5", "man"), ("libfoo.so.6-gdb.py", "code"),
+        ("libfoo.so", None), ("ld.so.8", None),
         ("a.pdf.gz", "pdf"), ("a.DOCX.gz", "docx"), ("a.tar.gz", None), ("photo.jpg", None), ("binary", None),
         ("libfoo.so.6", None), ("libfoo.so.6.1", None), (".gz", None), ("a.0", None), ("makefile.jpg", None), ("gz", None),
     ],
@@ -71,6 +73,13 @@ def test_a_packed_file_is_read_as_what_it_holds(read: Read) -> None:
     assert row.text == "A wheel."
     (notes,) = read("on-call.txt.gz", gzip.compress(b"x"))
     assert notes.title == "on call"
+
+
+def test_a_manual_page_about_a_library_is_read_and_a_library_of_such_a_name_is_not(read: Read) -> None:
+    (page,) = read("ld.so.8.gz", gzip.compress(b".TH ld.so 8\n.SH NAME\nld.so \\- dynamic linker\n"))
+    assert (page.title, page.text) == ("ld.so(8)", "NAME\n\nld.so - dynamic linker")
+    with pytest.raises(IngestError, match=r"libfoo.so.6.gz: binary, not text"):
+        read("libfoo.so.6.gz", gzip.compress(b"\x7fELF" + bytes(1000)))
 
 
 def test_a_packed_file_that_is_none_says_so(read: Read) -> None:
