@@ -22,6 +22,8 @@ from rag.core.protocols import KeepsStates
 from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.indexing import IndexReport, build_index, index_exists, index_settings
+from rag.indexing.told import told
+from rag.ingest import Problem
 from rag.ingest.formats import suffix
 from rag.pipeline import load_pipeline
 from rag.pipeline.read_ahead import read_ahead
@@ -132,12 +134,13 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
 
 
 def _left_out(report: IndexReport) -> Iterator[str]:
-    """What is not in the index, or was mended on its way there, a line each."""
-    for problem in report.problems:
-        if problem.name in report.unread:
-            yield f"not indexed: {problem}"
-        else:
-            yield f"{'read in part' if problem.lost else 'note'}: {problem}"
+    """What is not in the index, or was mended on its way there, a line for each reason."""
+    unread = frozenset(report.unread)
+
+    def how(problem: Problem) -> str:
+        return "not indexed: " if problem.name in unread else "read in part: " if problem.lost else "note: "
+
+    yield from told(report.problems, how)
     if report.ignored:
         kinds = Counter(suffix(name) or "without a suffix" for name in report.ignored).most_common()
         counts = [f"{n:,} {kind}" for kind, n in kinds[:MOST_KINDS]]

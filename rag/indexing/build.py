@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from rag.core.errors import IndexProblem, SpecError
@@ -17,6 +18,7 @@ from rag.indexing.legs import Legs, Timings, languages_of
 from rag.indexing.losses import Loss, losses_of, require_kept
 from rag.indexing.past import ACCESS_KEY, Past, past
 from rag.indexing.selection import Select, Selection
+from rag.indexing.told import MOST_TOLD, told
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem
 from retrievers.index.access import AccessTable
@@ -249,9 +251,8 @@ def _require_text(problems: Sequence[Problem], selection: Selection, holdings: S
     if any(record.n_units for holding in named or holdings for record in holding.records):
         return
     where = ", ".join(f"'{holding.source.root}'" for holding in named) or "no sources"
-    raise SpecError(
-        f"nothing to index in {where}: no text in any of its files", *(f"  {problem}" for problem in problems[:10])
-    )
+    lines = islice(told(problems), MOST_TOLD)
+    raise SpecError(f"nothing to index in {where}: no text in any of its files", *(f"  {line}" for line in lines))
 
 
 def counted(report: IndexReport, counts: Mapping[str, Mapping[str, int]]) -> IndexReport:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from rag.core.errors import SpecError
 from rag.indexing.past import Past
+from rag.indexing.told import MOST_TOLD, told
 from rag.ingest import Discovery, Problem, SourceFile, discover, distinct, printable
 from retrievers.index.built import BuiltIndex
 from retrievers.index.sources import Source, SourceRecord, with_readmitted
@@ -97,10 +99,10 @@ class Update:
             self._enter(path, entries)
         entries = sorted(self._settled(entries), key=lambda entry: entry.source.given)  # what is added comes last
         if self._named and not any(entry.named for entry in entries):
-            raise SpecError(f"nothing to index in {self._told()}", *(f"  {problem}" for problem in self._problems))
+            raise SpecError(f"nothing to index in {self._told()}", *(f"  {line}" for line in told(self._problems)))
         chosen = tuple(self._choose(entries, may_copy))
         if self._named and not any(each.files for each in chosen if each.named):
-            problems = [f"  {problem}" for problem in self._problems[:10]]
+            problems = [f"  {line}" for line in islice(told(self._problems), MOST_TOLD)]
             if self._ignored:
                 problems.append(f"  {len(self._ignored)} files of unknown kinds, such as {self._ignored[0]}")
             raise SpecError(f"nothing to index in {self._told()}: no file that can be read", *problems)

@@ -43,7 +43,7 @@ def discover(source: Path) -> Discovery:
         return Discovery(missing="not a regular file")
     return Discovery(
         files=tuple(findings.files),
-        problems=tuple(findings.problems),
+        problems=tuple(sorted(findings.problems, key=lambda problem: problem.name)),
         ignored=tuple(findings.ignored),
         unread=tuple(findings.unread),
     )
