@@ -1,4 +1,7 @@
-"""Pipelines as langchain-core objects, and a langchain-core retriever as one of ours. Imported on call."""
+"""Pipelines as langchain-core objects, a langchain-core retriever as one of ours, and a chat model that keeps sources.
+
+LangChain is imported on call.
+"""
 
 from __future__ import annotations
 
@@ -125,6 +128,38 @@ def as_retriever(pipeline: PipelineLike, *, k: int | None = None, asker: Asker |
             ]
 
     return PipelineRetriever()
+
+
+def keeps_sources(chat: type[Any]) -> type[Any]:
+    """A subclass of LangChain's ChatOpenAI for `rag serve`: what the model cites stays with the message.
+
+    ChatOpenAI reads role, content and calls of a chat's message and drops the rest, so also `annotations`. Here they are
+    in `additional_kwargs["annotations"]`, of a stream with its last chunk, in the form in which OpenAI gives them.
+
+    Args:
+        chat: ChatOpenAI, or a class made from it.
+    """
+
+    class ChatWithSources(chat):  # type: ignore[misc]
+        def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> Any:
+            result = super()._create_chat_result(response, generation_info)
+            plain = response if isinstance(response, dict) else response.model_dump()
+            for generation, choice in zip(result.generations, plain["choices"], strict=True):
+                _annotate(generation.message, choice["message"])
+            return result
+
+        def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *rest: Any) -> Any:
+            made = super()._convert_chunk_to_generation_chunk(chunk, *rest)
+            for choice in chunk.get("choices") or () if made is not None else ():
+                _annotate(made.message, choice["delta"])
+            return made
+
+    return ChatWithSources
+
+
+def _annotate(message: Any, said: Mapping[str, Any]) -> None:
+    if annotations := said.get("annotations"):
+        message.additional_kwargs["annotations"] = annotations
 
 
 def from_langchain(retriever: BaseRetriever) -> LangChainRetriever:

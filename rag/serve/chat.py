@@ -16,8 +16,9 @@ from rag.core.report import RunResult
 from rag.core.side_thread import Reader
 from rag.core.types import Answer, AnswerDelta, Query
 from rag.pipeline.streaming import AnswerStream
+from rag.serve.annotations import annotations_json
 from rag.serve.conversation import Conversation, conversation
-from rag.serve.extension import begun_json, sources_json, whole_json
+from rag.serve.extension import begun_json, passages_of, sources_json, whole_json
 from rag.serve.honoured import Honoured, honoured
 from rag.serve.search import require_filter
 from rag.serve.sessions import Sessions
@@ -43,11 +44,12 @@ SOURCES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Turn:
-    """A request, understood."""
+    """A request, understood. `page`: the address of this server's page, as whoever asks calls it."""
 
     query: Query
     honoured: Honoured
     kept: Conversation | None
+    page: str
     begun: float
 
     async def started(self) -> _Turn:
@@ -109,6 +111,7 @@ async def _understood(body: ChatRequest, request: Request, service: Service, kep
         query=service.query(said.question, history=turns, wishes=said.wishes, where=where, contents=contents),
         honoured=honoured(body, service),
         kept=kept,
+        page=str(request.base_url),
         begun=begun,
     )
 
@@ -154,13 +157,14 @@ async def _whole(body: ChatRequest, turn: _Turn, prepared: RunResult, service: S
     answer = result.answers[0]
     turn = await turn.started()
     await turn.keep(answer)
+    message = {"role": "assistant", "content": answer.text, "refusal": None}
     return JSONReply(
         {
             **_head("chat.completion", service),
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                    "message": message | {"annotations": _annotations(result, turn, service)},
                     "logprobs": None,
                     "finish_reason": _finish_reason(answer),
                 }
@@ -220,8 +224,11 @@ async def _events(
     service.done(result)
     answer = result.answers[0]
     await turn.keep(answer)
+    annotations = _annotations(result, turn, service)
     yield chunk(
-        {}, _finish_reason(answer), ragline=whole_json(result, graph, session=turn.session, notes=turn.honoured.notes)
+        {"annotations": annotations} if annotations else {},
+        _finish_reason(answer),
+        ragline=whole_json(result, graph, session=turn.session, notes=turn.honoured.notes),
     )
     if include_usage:
         yield event({**head, "choices": [], "usage": _usage(answer)})
@@ -235,6 +242,11 @@ def _head(kind: str, service: Service) -> dict[str, Any]:
         "created": int(time.time()),
         "model": service.settings.model,
     }
+
+
+def _annotations(result: RunResult, turn: _Turn, service: Service) -> list[dict[str, Any]]:
+    passages = passages_of(result)
+    return annotations_json(result.answers[0], passages, page=turn.page, model=service.settings.model)
 
 
 def _finish_reason(answer: Answer) -> str:

@@ -33,7 +33,9 @@ def url(index: Path) -> Iterator[str]:
 def test_the_code_for_the_official_client_works(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     [code] = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     exec(compile(code.replace(ADDRESS, url), "clients.md", "exec"), {})
-    assert capsys.readouterr().out.splitlines() == ["It is so [1].", "1 Warranty"]
+    answer, source, cited = capsys.readouterr().out.splitlines()
+    assert [answer, source] == ["It is so [1].", "1 Warranty"]
+    assert cited.startswith(f"Warranty {url}/#model=chat&passage=")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -58,10 +58,28 @@ class ChatReport(BaseModel):
     stages: list[Stage]
 
 
+class UrlCitation(BaseModel):
+    """`start_index` and `end_index`: the marker, as characters of the answer; the second is one past its last. `url`: the web
+    address that the document names, else where this server's page shows the passage."""
+
+    start_index: int
+    end_index: int
+    url: str
+    title: str
+
+
+class Annotation(BaseModel):
+    type: Literal["url_citation"]
+    url_citation: UrlCitation
+
+
 class ReplyMessage(BaseModel):
     role: Literal["assistant"]
     content: str
     refusal: None
+    annotations: list[Annotation] = Field(
+        description="The model's citations in OpenAI's form; in a stream they come with the last chunk's delta, if any."
+    )
 
 
 class Choice(BaseModel):
