@@ -7,8 +7,9 @@ before them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 from typing import Any
@@ -36,7 +37,7 @@ from rag.graph.kinds import MODELS, STAGES, TABLES
 from rag.graph.making import Complain, Supplied, as_part, fitting_model, make
 from rag.graph.signature import RECORDS, Param, core_of, needed_powers, signature
 from rag.graph.spec import QUERY, Budget, InnerGraph, Part, Spec
-from rag.graph.uses import graphs_used
+from rag.graph.uses import graphs_used, is_known
 from rag.graph.wiring import ancestors, check_wiring
 from rag.models import require_meaning
 from retrievers.index.protocol import Index
@@ -46,20 +47,26 @@ WASTED = 8
 
 
 def check(
-    spec: Spec, *, index: Index | None = None, connect: bool = False, kept: Mapping[str, Made] = MappingProxyType({})
+    spec: Spec,
+    *,
+    index: Index | None = None,
+    connect: bool = False,
+    kept: Mapping[str, Made] = MappingProxyType({}),
+    unread: Sequence[Place] = (),
 ) -> Checked:
     """All problems of a graph, in `Checked.problems`. Loads no weights.
 
     Without an index, parts that search one are not made; their parameters are checked all the same. `connect`: ask the
     servers that the graph names what they can read; else nothing is connected to. `kept`: facts of the same graph over
-    another index; its models, and its parts that search no index, are not made again.
+    another index; its models, and its parts that search no index, are not made again. `unread`: places whose form is wrong, which
+    was said elsewhere.
     """
     with nullcontext() if connect else without_connections():
-        return _checked(spec, index, kept)
+        return _checked(Checked(spec=spec, body=spec.graph, index=index, kept=kept, unread=unread))
 
 
-def _checked(spec: Spec, index: Index | None, kept: Mapping[str, Made]) -> Checked:
-    checked = Checked(spec=spec, body=spec.graph, index=index, kept=kept)
+def _checked(checked: Checked) -> Checked:
+    spec = checked.spec
     _make_models(checked)
     _note_unknown_names(checked, "models", checked.made_models)
     for name in _inner_order(checked):
@@ -67,8 +74,9 @@ def _checked(spec: Spec, index: Index | None, kept: Mapping[str, Made]) -> Check
             spec=spec,
             body=spec.graph.graphs[name],
             place=("graphs", name),
-            index=index,
-            kept=kept,
+            index=checked.index,
+            kept=checked.kept,
+            unread=checked.unread,
             found=checked.found,
             notes=checked.notes,
             made_models=checked.made_models,
@@ -161,7 +169,14 @@ def _make_nodes(checked: Checked) -> None:
 
         method = STAGES[node.use.partition(".")[0]].method
         made = checked.made_before(name)
-        made = made or make(node, checked.classes[name], method, supply, _below(checked, ("nodes", name)))
+        made = made or make(
+            node,
+            checked.classes[name],
+            method,
+            supply,
+            _below(checked, ("nodes", name)),
+            tried=partial(checked.tried.__setitem__, name),
+        )
         if made is not None:
             checked.made[name] = made
 
@@ -299,8 +314,9 @@ def _check_use_of_inner(checked: Checked) -> None:
     graphs = checked.spec.graph.graphs
     bodies = [checked.spec.graph.nodes, *(graph.nodes for graph in graphs.values())]
     used = {name for nodes in bodies for name in graphs_used(nodes.values(), graphs)}
+    all_read = not checked.unread and all(is_known(node) for nodes in bodies for node in nodes.values())
     for name in graphs:
-        if name not in used:
+        if name not in used and all_read:  # else a node that cannot be read may be given it
             checked.complain(("graphs", name), "no node is given it; use it or remove it")
         if name in STAGES["retrieve"].registry or name in STAGES["rerank"].registry:
             checked.complain(("graphs", name), f"'{name}' is also the name of a component; choose another name")
@@ -335,7 +351,7 @@ def _note_unknown_names(checked: Checked, section: str, parts: Mapping[str, Made
 
 def _check_sources(checked: Checked) -> None:
     """A fuser's parameters may name the nodes that it fuses, and no others."""
-    for name, part in checked.parts.items():
+    for name, part in {**checked.parts, **checked.tried}.items():
         if isinstance(part, ChecksSources):
             try:
                 part.require_sources(checked.body.nodes[name].inputs)

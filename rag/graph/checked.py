@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,11 @@ class Problem:
 
     line: int
     message: str
+
+
+def in_order(problems: Iterable[Problem]) -> list[str]:
+    """What is wrong, by line."""
+    return [problem.message for problem in sorted(problems, key=lambda problem: problem.line)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +52,9 @@ class Checked:
     """What checking learnt of one graph, or of one inner graph: then `place` says where it stands.
 
     `kept`: what was made of the same graph before, under the names of `facts`; what searches no index is taken from
-    there. `order` is topological; `made` holds the nodes that could be made, `inner_made` those of inner graphs. Problems, notes
-    and models are those of the whole.
+    there. `unread`: places whose form is wrong, which was said: nothing is complained of there. `order` is topological;
+    `made` holds the nodes that could be made, `inner_made` those of inner graphs, `tried` the parts that were made without
+    what is wrong or missing, to find what else is wrong. Problems, notes and models are those of the whole.
     """
 
     spec: Spec
@@ -56,6 +62,7 @@ class Checked:
     place: Place = ()
     index: Index | None = None
     kept: Mapping[str, Made] = field(default_factory=dict)
+    unread: Sequence[Place] = ()
     found: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     order: tuple[str, ...] = ()
@@ -63,6 +70,7 @@ class Checked:
     signatures: dict[str, Signature] = field(default_factory=dict)
     made_models: dict[str, Made] = field(default_factory=dict)
     made: dict[str, Made] = field(default_factory=dict)
+    tried: dict[str, Any] = field(default_factory=dict)
     inner: dict[str, Checked] = field(default_factory=dict)
     inner_made: dict[str, Made] = field(default_factory=dict)
     leg_names: set[str] = field(default_factory=set)
@@ -75,7 +83,7 @@ class Checked:
     @property
     def problems(self) -> list[str]:
         """All that is wrong, in the order of lines."""
-        return [problem.message for problem in sorted(self.found, key=lambda problem: problem.line)]
+        return in_order(self.found)
 
     @property
     def models(self) -> dict[str, Any]:
@@ -106,6 +114,8 @@ class Checked:
     def complain(self, place: Place, message: str) -> None:
         """Add a problem at a place of this graph."""
         where = (*self.place, *place)
+        if any(where[: len(unread)] == unread for unread in self.unread):
+            return
         names = {"nodes": "node", "models": "model", "graphs": "graph"}
         who = "".join(
             f"{names[str(section)]} '{name}': "

@@ -1,4 +1,7 @@
-"""Reads a graph: a built-in one, a file, or plain data. Form is checked here, meaning by `rag.graph.check`."""
+"""Reads a graph: a built-in one, a file, or plain data. Form is checked here, meaning by `rag.graph.check`.
+
+Where the form is wrong, what can be read is checked for its meaning all the same, so that all mistakes come at once.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from pydantic import ValidationError
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.yaml_source import Source, parse_yaml
-from rag.graph.form import form_problems
 from rag.graph.spec import GraphSpec, Spec
 from rag.graph.transforms import with_models
 
@@ -67,10 +69,17 @@ def spec_of(source: Source) -> Spec:
     try:
         graph = GraphSpec.model_validate(source.data)
     except ValidationError as error:
-        raise SpecError(*form_problems(source, error, GraphSpec, whole="the graph")) from None
+        from rag.graph.unread import all_problems  # it reads all tables of components
+
+        raise SpecError(*all_problems(source, error)) from None
     return _checked(graph, source)
 
 
 def _checked(graph: GraphSpec, source: Source) -> Spec:
     """With the models that transforms name put where they are named, so that the index section stands alone."""
-    return Spec(graph=with_models(graph, source), source=source)
+    try:
+        return Spec(graph=with_models(graph, source), source=source)
+    except SpecError as error:
+        from rag.graph.check import check
+
+        raise SpecError(*error.problems, *check(Spec(graph=graph, source=source)).problems) from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.inputs import noted
@@ -20,8 +20,9 @@ from rag.core.powers import LLM_POWERS, LacksPower, in_words, lacking
 from rag.core.yaml_source import Place
 from rag.graph.checked import Made
 from rag.graph.kinds import MODELS
-from rag.graph.signature import InlinePart, Param, needed_powers, parameters_model, signature
+from rag.graph.signature import REQUIRED, InlinePart, Param, needed_powers, parameters_model, signature
 from rag.graph.spec import Part
+from rag.graph.unmade import Unmade
 
 Complain = Callable[[Place, str], None]
 """Is told a place below the part, and what is wrong there."""
@@ -42,33 +43,35 @@ Supply = Callable[[Param, Any, Complain], Supplied]
 """Finds the resource for a parameter. It gets the parameter, its value in the file, and a function that takes complaints."""
 
 
-def make(part: Part, component: type[Any], method: str | None, supply: Supply, complain: Complain) -> Made | None:
-    """Make a part. None if something is wrong with it, after complaining, or if a resource is missing."""
+def make(
+    part: Part,
+    component: type[Any],
+    method: str | None,
+    supply: Supply,
+    complain: Complain,
+    *,
+    tried: Callable[[Any], None] = lambda _: None,
+) -> Made | None:
+    """Make a part. None if something is wrong with it, after complaining, or if a resource is missing.
+
+    A wrong parameter hides no other: the rest is looked up, and the constructor is tried, all the same.
+
+    Args:
+        tried: is given a part that was made without what is wrong or missing, to find what else is wrong with it.
+    """
     model = parameters_model(component, method)
     try:
-        parameters = model.model_validate_json(json.dumps(part.params), strict=True)
+        parameters, wrong = _read(model, part, complain)
     except TypeError as error:
         complain(("with",), f"{part.use}: parameters must be plain data ({error})")
         return None
-    except ValidationError as error:
-        for each in error.errors():
-            _complain_parameter(part.use, each, list(model.model_fields), complain)
-        return None
-    values: dict[str, Any] = {name: getattr(parameters, name) for name in model.model_fields}
-    supplied: list[Supplied] = []
-    complete = True
     params = signature(component, method).params
-    for param in params:
-        if param.parameters_of is not None and (more := values.pop(param.name)):
-            values[param.parameters_of] = as_part(values[param.parameters_of], str(_stage(params, param)), more)
-    for param in params:
-        if param.resource is None or (param.resource != "index" and values.get(param.name) is None):
-            continue
-        resource = supply(param, values.get(param.name), complain)
-        values[param.name] = resource.thing
-        complete &= resource.thing is not None
-        supplied.append(resource)
-    if not complete or not _filters_are_known(params, values, complain):
+    values: dict[str, Any] = {name: getattr(parameters, name) for name in model.model_fields}
+    supplied = _fill(values, params, wrong, supply, complain)
+    if wrong or any(each.thing is None for each in supplied):
+        _try(component, params, values, wrong, complain, tried)
+        return None
+    if not _filters_are_known(params, values, complain):
         return None
     try:
         with noted() as inputs:
@@ -90,6 +93,67 @@ def make(part: Part, component: type[Any], method: str | None, supply: Supply, c
         runs_inner=any(each.runs_inner for each in supplied),
         inline=tuple(facts for each in supplied for facts in each.inline),
     )
+
+
+def _read(model: type[BaseModel], part: Part, complain: Complain) -> tuple[BaseModel, frozenset[str]]:
+    """The parameters, and the names of those that are wrong, after complaining; these have their defaults then."""
+    try:
+        return model.model_validate_json(json.dumps(part.params), strict=True), frozenset()
+    except ValidationError as error:
+        for each in error.errors():
+            _complain_parameter(part.use, each, list(model.model_fields), complain)
+        wrong = frozenset(str(each["loc"][0]) for each in error.errors() if each["loc"])
+    given = {name: value for name, value in part.params.items() if name not in wrong}
+    free: dict[str, Any] = {
+        name: (Any, None if field.is_required() else field.default)
+        for name, field in model.model_fields.items()
+        if name in wrong
+    }
+    lenient = create_model(model.__name__, __base__=model, **free)
+    return lenient.model_validate_json(json.dumps(given), strict=True), wrong
+
+
+def _fill(
+    values: dict[str, Any], params: Sequence[Param], wrong: frozenset[str], supply: Supply, complain: Complain
+) -> list[Supplied]:
+    """Put what the graph supplies into `values`, and a stand-in where it cannot."""
+    for param in params:
+        of = param.parameters_of
+        if of is not None and (more := values.pop(param.name)) and of not in wrong:
+            values[of] = as_part(values[of], str(_stage(params, param)), more)
+    supplied: list[Supplied] = []
+    for param in params:
+        if param.resource is not None and param.name in wrong:
+            values[param.name] = Unmade()
+        elif param.resource == "index" or (param.resource is not None and values[param.name] is not None):
+            resource = supply(param, values.get(param.name), complain)
+            values[param.name] = Unmade() if resource.thing is None else resource.thing
+            supplied.append(resource)
+    return supplied
+
+
+def _try(
+    component: type[Any],
+    params: Sequence[Param],
+    values: Mapping[str, Any],
+    wrong: frozenset[str],
+    complain: Complain,
+    tried: Callable[[Any], None],
+) -> None:
+    """Complain of what the constructor refuses, though something is wrong or missing already.
+
+    What it asks of a stand-in is not known, so whatever comes of that is told to nobody.
+    """
+    if any(param.name in wrong and param.default is REQUIRED and param.resource is None for param in params):
+        return
+    try:
+        tried(component(**values))
+    except LacksPower:
+        return
+    except (SpecError, ValueError) as error:
+        complain(("with",), str(error))
+    except Exception:
+        return
 
 
 def _filters_are_known(params: Sequence[Param], values: Mapping[str, Any], complain: Complain) -> bool:

@@ -10,14 +10,20 @@ from rag.graph.signature import INNER, signature
 from rag.graph.spec import InnerGraph, Part
 
 
+def is_known(part: Part) -> bool:
+    """Whether there is such a component."""
+    stage, _, name = part.use.partition(".")
+    return stage in STAGES and name in STAGES[stage].registry
+
+
 def inner_uses(part: Part, known: Collection[str]) -> Iterator[tuple[str, str | Part]]:
     """(parameter, name of an inner graph or a component written there) of every parameter that takes one.
 
     What cannot be read, such as a component that does not exist, is given nothing; checking says so.
     """
-    stage, _, name = part.use.partition(".")
-    if stage not in STAGES or name not in STAGES[stage].registry:
+    if not is_known(part):
         return
+    stage, _, name = part.use.partition(".")
     try:
         params = signature(STAGES[stage].registry.get(name), STAGES[stage].method).params
     except (SpecError, TypeError):

@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from rag.core.errors import did_you_mean
 from rag.core.protocols import WritesOnePerQuery
 from rag.core.types import Context, Query, Ranking
+from rag.core.yaml_source import Place
 from rag.graph.checked import Checked
 from rag.graph.kinds import ANSWERING, STAGES
 from rag.graph.signature import RECORDS
@@ -20,7 +21,7 @@ MOST_HINTS = 20
 def check_wiring(checked: Checked) -> None:
     """Inputs and output exist, no cycle, every node is used, types meet. A circle or a wrong name hides nothing else."""
     nodes, output = checked.body.nodes, checked.body.output
-    sound = True
+    sound = not any(_may_join(place) for place in checked.unread)
     hints: dict[str, str] = {}
     for name, node in nodes.items():
         for source in node.inputs:
@@ -49,6 +50,11 @@ def check_wiring(checked: Checked) -> None:
     if sound and not circles:
         checked.order = order
     _check_types(checked, order)
+
+
+def _may_join(place: Place) -> bool:
+    """Whether what could not be read there may be what joins nodes."""
+    return place[:1] in (("nodes",), ("graphs",), ("output",)) and place[-1] not in ("k", "use", "with")
 
 
 def _untangled(inputs: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], list[list[str]]]:
@@ -124,7 +130,7 @@ def _check_types(checked: Checked, order: Sequence[str]) -> None:
                     f"{_bridge(given, port)}",
                 )
         if signed.takes_k and node.k is None:
-            checked.complain(("nodes", name), f"{node.use} needs k: how many hits to keep")
+            checked.complain(("nodes", name, "k"), f"{node.use} needs k: how many hits to keep")
         if not signed.takes_k and node.k is not None:
             checked.complain(("nodes", name, "k"), f"{node.use} takes no k")
     if many.get(checked.body.output):
