@@ -6,8 +6,6 @@ A line that is no record is left out and counted; it never ends the reading.
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import re
 import time
@@ -15,23 +13,23 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rag.ingest.clean import Cleaner
 from rag.ingest.records import corpus_document, file_document
+from rag.ingest.tally import Tally
 from rag.ingest.types import DistinctNames, Limits, Note, ParsedDocument, ReadError, SourceFile
-from rag.ingest.unpack import damage_told, require_ratio
+from rag.ingest.unpack import damage_told, opened, require_ratio
 
 _SHAPES = (("_id", "text"), ("id", "contents"))  # BEIR; FlashRAG and Pyserini
 _SNIFFED = 1 << 20
-_BUFFER = 1 << 13
 _EMPTY = re.compile(rb"\n+")
 
 
 def is_corpus(path: Path) -> bool:
     """Does the file's first record look like one of a corpus? False where reading will say why it cannot."""
     try:
-        with _open(path) as file:
+        with opened(path) as file:
             start = file.read(_SNIFFED).decode("utf-8-sig", "replace").lstrip()
         record, _ = json.JSONDecoder().raw_decode(start.removeprefix("[").lstrip())
     except (OSError, EOFError, zlib.error, ValueError, RecursionError):
@@ -45,7 +43,7 @@ def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDo
     Raises:
         ReadError: not one record, damaged compression, a limit is passed, or no document comes in time.
     """
-    clean, tally, distinct = Cleaner(), _Tally(), DistinctNames()
+    clean, tally, distinct = Cleaner(), Tally(), DistinctNames()
     clock = _Clock(limits.seconds)
     for position, record in _records(file, limits, tally, clock):
         try:
@@ -54,33 +52,32 @@ def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDo
             else:
                 document = file_document(record, name=file.name, position=position, clean=clean)
         except ReadError as cause:
-            tally.add(f"records left out for their {cause}", position)
+            tally.add(f"records left out for their {cause}", f"in line {position}", lost=True)
             continue
         if document is None:
-            tally.add("empty records left out", position)
+            tally.add("empty records left out", f"in line {position}", lost=True)
             continue
         doc_id = distinct(document.doc_id or f"{file.name}:{position}")
         if not document.doc_id:
-            tally.add("records without an id named by file and line", position)
+            tally.add("records without an id named by file and line", f"in line {position}")
         elif doc_id != document.doc_id:
-            tally.add("ids that appear again given a number", position)
+            tally.add("ids that appear again given a number", f"in line {position}")
         yield document if doc_id == document.doc_id else replace(document, doc_id=doc_id)
         clock.restart()
     if not len(distinct):
-        raise ReadError("; ".join(["no record in it", *tally.lines()]))
-    for line in tally.lines():
-        note(line, lost="left out" in line)
+        raise ReadError("; ".join(["no record in it", *(line for line, _ in tally.lines())]))
+    tally.tell(note)
     clean.tell(note)
 
 
-def _records(file: SourceFile, limits: Limits, tally: _Tally, clock: _Clock) -> Iterator[tuple[int, dict[str, Any]]]:
+def _records(file: SourceFile, limits: Limits, tally: Tally, clock: _Clock) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number from 1, or position in a JSON array, and record."""
     if file.path.suffix.lower() == ".json":
         yield from _array(file.path, limits)
         return
     for number, line in _lines(file.path, limits, clock):
         if len(line) > limits.record_bytes:
-            tally.add(f"records of more than {limits.record_bytes:,} bytes left out", number)
+            tally.add(f"records of more than {limits.record_bytes:,} bytes left out", f"in line {number}", lost=True)
         elif line.strip():
             try:
                 record = json.loads(line.decode("utf-8-sig"))
@@ -89,7 +86,7 @@ def _records(file: SourceFile, limits: Limits, tally: _Tally, clock: _Clock) -> 
             if isinstance(record, dict):
                 yield number, record
             else:
-                tally.add("lines that are not a JSON object left out", number)
+                tally.add("lines that are not a JSON object left out", f"in line {number}", lost=True)
 
 
 def _array(path: Path, limits: Limits) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -110,7 +107,7 @@ def _lines(path: Path, limits: Limits, clock: _Clock) -> Iterator[tuple[int, byt
     number = read = 0
     goes_on = False
     packed = path.stat().st_size
-    with damage_told(), _open(path) as file:
+    with damage_told(), opened(path) as file:
         while line := file.readline(limits.record_bytes + 1):
             clock.check()
             read += len(line)
@@ -126,13 +123,6 @@ def _lines(path: Path, limits: Limits, clock: _Clock) -> Iterator[tuple[int, byt
             require_ratio(read, packed, limits)
 
 
-def _open(path: Path) -> io.BufferedReader:
-    """As a buffered file, so that it can be looked ahead in."""
-    if path.suffix.lower() == ".gz":
-        return io.BufferedReader(cast(io.RawIOBase, gzip.open(path)), _BUFFER)
-    return io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
-
-
 class _Clock:
     """How much of the processor's time passed without a document."""
 
@@ -146,17 +136,3 @@ class _Clock:
     def check(self) -> None:
         if time.thread_time() - self._start > self._seconds:
             raise ReadError(f"not one document within {self._seconds:g} s of the processor's time")
-
-
-class _Tally:
-    """Counts of what happened to records, with the first line of each kind."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int]] = {}
-
-    def add(self, kind: str, line: int) -> None:
-        count, first = self._seen.get(kind, (0, line))
-        self._seen[kind] = (count + 1, first)
-
-    def lines(self) -> list[str]:
-        return [f"{kind}: {count}, first in line {first}" for kind, (count, first) in self._seen.items()]

@@ -15,6 +15,7 @@ from rag.ingest.types import Discovery, Layout, Problem, SourceFile, distinct
 
 _JUNK = frozenset({"node_modules", "__pycache__"})
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
+_MAILDIR = ("cur", "new", "tmp")
 _MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})
 
 
@@ -25,6 +26,8 @@ def discover(source: Path) -> Discovery:
       themselves.
     - A folder with `corpus.jsonl` or `corpus.jsonl.gz` is a BEIR folder: that file is read and nothing beside
       it, so that queries and judgements are never indexed.
+    - A folder with `cur`, `new` and `tmp` is a Maildir: each file in the first two is a mail, and its folders that begin
+      with a dot are read as well.
     - A symbolic link inside a source is not followed: what it points to is read under its own name if it is
       inside, and is a problem if it is outside, missing or a loop.
     """
@@ -56,6 +59,8 @@ class _Findings:
     ignored: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    mail: set[Path] = field(default_factory=set)
+    """Folders of which every file is a mail."""
 
     def problem(self, name: str, reason: str) -> None:
         self.problems.append(Problem(name=printable(name), reason=reason))
@@ -67,7 +72,7 @@ class _Findings:
     def add(self, path: Path, name: str) -> None:
         name = distinct(printable(name), self.names)
         corpus = path.name in _CORPUS or (suffix(path.name) in _MAYBE_CORPUS and is_corpus(path))
-        layout: Layout = "corpus" if corpus else "file"
+        layout: Layout = "mail" if path.parent in self.mail else "corpus" if corpus else "file"
         try:
             size = path.stat().st_size
         except OSError as cause:  # gone since the folder was listed
@@ -92,8 +97,12 @@ def _walk(root: Path, findings: _Findings) -> list[Path]:
             entries = {corpus.name: corpus}
         elif "pyvenv.cfg" in entries:
             continue
+        mails = _is_maildir(folder)
+        if mails:
+            findings.mail |= {folder / "cur", folder / "new"}
+            entries.pop("tmp", None)  # mails on their way in
         for entry in entries.values():
-            if entry.name.startswith((".", "~$")) or entry.name in _JUNK or entry.name.endswith(".egg-info"):
+            if passed_over(entry.name) and not (mails and _is_maildir(folder / entry.name)):
                 continue
             path = folder / entry.name
             name = path.relative_to(root).as_posix()
@@ -101,7 +110,7 @@ def _walk(root: Path, findings: _Findings) -> list[Path]:
                 _link(path, name, root, findings)
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
-            elif parser_of(entry.name) is None:
+            elif parser_of(entry.name) is None and folder not in findings.mail:
                 findings.ignored.append(printable(name))
             elif not entry.is_file(follow_symlinks=False):
                 findings.problem(name, "not a regular file")
@@ -109,6 +118,15 @@ def _walk(root: Path, findings: _Findings) -> list[Path]:
                 files.append(path)
     findings.ignored.sort()
     return sorted(files, key=lambda path: path.relative_to(root).as_posix())
+
+
+def passed_over(name: str) -> bool:
+    """Whether a file or folder of this name is none that people wrote: hidden, a lock, or made by a tool."""
+    return name.startswith((".", "~$")) or name in _JUNK or name.endswith(".egg-info")
+
+
+def _is_maildir(folder: Path) -> bool:
+    return all((folder / name).is_dir() and not (folder / name).is_symlink() for name in _MAILDIR)
 
 
 def _link(path: Path, name: str, root: Path, findings: _Findings) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
+from rag.ingest.types import Layout
+
 PARSERS = {
     ".txt": "plain", ".text": "plain", ".log": "plain", ".adoc": "plain", ".org": "plain", ".debian": "plain",
     ".rst": "rst", ".tex": "tex",
     ".md": "markdown", ".markdown": "markdown",
     ".html": "html", ".htm": "html", ".xhtml": "html",
     ".pdf": "pdf", ".docx": "docx", ".pptx": "pptx", ".xlsx": "xlsx", ".odt": "odt", ".epub": "epub", ".rtf": "rtf",
-    ".eml": "mail", ".msg": "msg", ".ipynb": "notebook",
+    ".eml": "mail", ".mbox": "mbox", ".msg": "msg", ".ipynb": "notebook",
     ".csv": "csv", ".tsv": "csv",
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".xml": "xml",
     ".ini": "ini", ".cfg": "ini", ".conf": "ini",
@@ -24,6 +26,7 @@ NAMES = {
     "makefile": "code",
     "gnumakefile": "code",
     "dockerfile": "code",
+    "mbox": "mbox",
     **dict.fromkeys(
         ("readme", "license", "licence", "copying", "copyright", "notice", "changelog", "changes", "news", "history",
          "authors", "contributors", "contributing", "install", "todo", "faq", "bugs", "thanks", "readme.debian"),
@@ -50,6 +53,9 @@ LANGUAGES = {
     ".tsx": "typescript", ".vue": "vue", ".xml": "xml", ".yaml": "yaml", ".yml": "yaml", ".zig": "zig",
 }  # fmt: skip
 
+_READERS: dict[Layout, str] = {"corpus": "jsonl", "mail": "mail"}
+"""What a file is read by where it is the folder or the text that says what it is."""
+
 _LIBRARY = re.compile(r"\.so(?:\.\d{1,9})+\Z")
 """A library of a version, which ends as a manual page does. Libraries are not packed, pages are: `ld.so.8.gz` is one."""
 
@@ -58,6 +64,11 @@ def suffix(name: str) -> str:
     """The suffix that decides, lower case; `.jsonl.gz` counts as one."""
     path = PurePath(name.lower())
     return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+
+
+def reader_of(name: str, layout: Layout) -> str:
+    """The parser of a file that is read, whoever found it."""
+    return _READERS.get(layout) or parser_of(name) or "plain"
 
 
 def unpacked_name(name: str) -> str:

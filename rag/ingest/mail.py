@@ -9,7 +9,7 @@ from email.policy import EmailPolicy
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
-from rag.ingest.clean import decode, decoded_as
+from rag.ingest.clean import Cleaner, decode, decoded_as
 from rag.ingest.html import write
 from rag.ingest.layout import Layout
 from rag.ingest.types import Note, ParsedDocument, ReadError, own_fields
@@ -34,12 +34,26 @@ def _policy(cut: set[str]) -> EmailPolicy:
 
 
 def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
-    """One document, titled by the subject. Of alternatives the plain text is read; attachments are named.
+    """One document, titled by the subject.
 
     Raises:
         ReadError: it has no header of a mail.
     """
-    layout = Layout()
+    clean = Cleaner()
+    documents = [document(data, name, note, clean)]
+    clean.tell(note)
+    return documents
+
+
+def document(data: bytes, name: str, note: Note, clean: Cleaner) -> ParsedDocument:
+    """A mail, titled by the subject. Of alternatives the plain text is read; attachments are named.
+
+    Args:
+        clean: tells itself what it mended, which may be in many mails.
+    Raises:
+        ReadError: it has no header of a mail.
+    """
+    layout = Layout(clean)
     cut = set[str]()
     mail = cast(EmailMessage, message_from_bytes(data.lstrip(), policy=_policy(cut)))
     metadata = {key: layout.clean.line(_header(mail, header)) for header, key in _HEADERS.items()}
@@ -54,9 +68,9 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     _body(mail, layout, note, depth=0)
     if cut:
         note(f"headers cut after {_HEADER:,} characters: {', '.join(sorted(cut))[:200]}", lost=True)
-    layout.tell(note)
+    layout.repeated.tell(note)
     said = {key: value for key, value in {**metadata, "date": sent}.items() if value}
-    return [layout.document(name, title=subject, metadata=own_fields(said))]
+    return layout.document(name, title=subject, metadata=own_fields(said))
 
 
 def _moment(date: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from rag.core.errors import IngestError
 from rag.ingest import corpora
 from rag.ingest.bounds import bounded
-from rag.ingest.formats import parser_of, suffix
+from rag.ingest.formats import reader_of, suffix
 from rag.ingest.metadata import capped
 from rag.ingest.sandbox import Worker
 from rag.ingest.stretches import joined
@@ -74,7 +74,7 @@ class Reader:
             worker.close()
 
     def read(self, file: SourceFile) -> list[ParsedDocument]:
-        """The documents of a file: many for CSV, JSONL and corpora, else one.
+        """The documents of a file: many for CSV, JSONL, mailboxes and corpora, else one.
 
         Raises:
             IngestError: it cannot be read; the message has its name and the reason.
@@ -109,9 +109,8 @@ class Reader:
             raise IngestError(f"{file.name}: cannot be read: {cause.strerror or cause}") from cause
 
     def _ask(self, file: SourceFile, seconds: float) -> Iterator[dict[str, Any]]:
-        parser = "jsonl" if file.layout == "corpus" else parser_of(file.path.name) or "plain"
         request = {
-            "parser": parser,
+            "parser": reader_of(file.path.name, file.layout),
             "path": str(file.path),
             "name": file.name,
             "layout": file.layout,
@@ -146,7 +145,7 @@ def _check(file: SourceFile, limits: Limits) -> int:
         raise ReadError("not a regular file")
     with file.path.open("rb"):  # readable at all?
         pass
-    streamed = file.layout == "corpus"
+    streamed = file.layout == "corpus" or reader_of(file.path.name, file.layout) == "mbox"
     if status.st_size > limits.file_bytes and not streamed:
         raise ReadError(f"{status.st_size:,} bytes, above the limit of {limits.file_bytes:,} bytes a file; split it")
     return status.st_size

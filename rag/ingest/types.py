@@ -41,15 +41,16 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
-Layout = Literal["file", "corpus"]
-LAYOUTS: tuple[Layout, ...] = ("file", "corpus")
+Layout = Literal["file", "corpus", "mail"]
+LAYOUTS: tuple[Layout, ...] = ("file", "corpus", "mail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
     """A file to read. `name` is unique within what it was found with: posix, relative to its source, or with its name.
 
-    `layout`: `corpus` when its records are documents of a BEIR, FlashRAG or Pyserini corpus, each one unit.
+    `layout`: `corpus` when its records are documents of a BEIR, FlashRAG or Pyserini corpus, each one unit; `mail` when
+    it is a mail of a Maildir folder, whose name says nothing.
     """
 
     path: Path

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from rag.ingest.types import Limits, ReadError
 
@@ -20,6 +21,7 @@ _ANY_RATIO_BYTES = 1 << 24
 _ZIP_BYTES = 300_000_000
 _ZIP_MEMBERS = 20_000
 _PIECE = 1 << 20
+_BUFFER = 1 << 13
 
 
 def require_ratio(unpacked: int, packed: int, limits: Limits) -> None:
@@ -33,6 +35,13 @@ def require_ratio(unpacked: int, packed: int, limits: Limits) -> None:
             f"unpacks to more than {limits.unpacked_ratio} times its {packed:,} bytes; a bomb? "
             "Unpack it, if it is what it should be"
         )
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """A file, unpacked if it is packed: buffered, so that it can be looked ahead in."""
+    if path.suffix.lower() == ".gz":
+        return io.BufferedReader(cast(io.RawIOBase, gzip.open(path)), _BUFFER)
+    return io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
 
 
 def gunzipped(path: Path, limits: Limits) -> bytes:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rag.core.contents import content_json, read_content
-from rag.ingest import corpora
+from rag.ingest import corpora, mbox
 from rag.ingest.bounds import bounded
 from rag.ingest.formats import unpacked_name
 from rag.ingest.metadata import capped
@@ -54,6 +54,8 @@ MODULES = {
     "ini": "ini",
 }
 """Parser -> module, each with a function `parse(data, name, note)`."""
+STREAMS = {"jsonl": corpora.stream, "mbox": mbox.stream}
+"""Parsers that read a file line by line, so that it is never held whole."""
 _FRAME = 1 << 18
 """Characters after which a frame is sent."""
 _LITTLE = 4 << 20
@@ -71,7 +73,7 @@ def main() -> None:
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Each request: `path`, `name`, `layout`, `parser` (a key of `MODULES`), `limits`, `ocr` and `seconds`
+    """Each request: `path`, `name`, `layout`, `parser` (a key of `MODULES` or `STREAMS`), `limits`, `ocr` and `seconds`
     of the processor's time."""
     for line in requests:
         request = json.loads(line)
@@ -104,8 +106,8 @@ def parse(
     Raises:
         ReadError: it is empty, has no text, or the parser says why it cannot read it.
     """
-    if parser == "jsonl":
-        documents = corpora.stream(file, limits=limits, note=note)
+    if parser in STREAMS:
+        documents = STREAMS[parser](file, limits=limits, note=note)
     else:
         packed = unpacked_name(file.path.name) != file.path.name
         data = gunzipped(file.path, limits) if packed else file.path.read_bytes()

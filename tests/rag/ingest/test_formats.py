@@ -15,7 +15,7 @@ from rag.core.errors import IngestError
 from rag.ingest import ParsedDocument, Problem, Reader, SourceFile, discover
 from rag.ingest import read as read_alone
 from rag.ingest.formats import NAMES, PARSERS, parser_of
-from rag.ingest.worker import MODULES
+from rag.ingest.worker import MODULES, STREAMS
 
 At = Callable[..., SourceFile]
 Read = Callable[[str, "str | bytes"], list[ParsedDocument]]
@@ -53,7 +53,7 @@ def test_the_name_decides_who_reads(name: str, parser: str | None) -> None:
 
 
 def test_every_parser_has_its_module() -> None:
-    assert {*PARSERS.values(), *NAMES.values()} - {"jsonl"} <= set(MODULES)
+    assert {*PARSERS.values(), *NAMES.values()} <= {*MODULES, *STREAMS}
 
 
 def test_files_without_a_suffix_are_found(tmp_path: Path) -> None:
