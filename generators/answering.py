@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -22,9 +23,23 @@ QUESTION_TOKENS = 256
 """Room that is set aside for a question when a budget is checked before any question is known."""
 
 
+_WORD = re.compile(r"[^\W\d_]+")
+_NAMES_OF_PASSAGES = """
+    passage passages source sources quelle quellen passagen abschnitt textstelle fuente fuentes pasaje pasajes fonte fonti fontes
+    passaggio brano brani trecho trechos bron bronnen källa källor kilde kilder lähde źródło zdroj forrás kaynak источник and und
+"""
+
+
+def says_something(text: str) -> bool:
+    """Whether a text has a word of content, or a number: not only markers, or names of passages such as "Passage [2]"."""
+    plain = without_markers(text)
+    words, names = _WORD.findall(plain), _NAMES_OF_PASSAGES.split()
+    return any(word.casefold() not in names for word in words) if words else any(map(str.isalnum, plain))
+
+
 def status_of(text: str, *, refusal: str) -> Status:
-    """`failed` when no word was written, only markers or nothing; `no_answer` when the model declined as it was told to."""
-    if not any(c.isalnum() for c in without_markers(text)):
+    """`failed` when nothing was said (`says_something`); `no_answer` when the model declined as it was told to."""
+    if not says_something(text):
         return "failed"
     return "no_answer" if refusal and says(text, refusal) else "answered"
 

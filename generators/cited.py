@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import replace
@@ -20,6 +20,7 @@ from generators.answering import (
     mended_pieces,
     opening,
     outcome_of,
+    says_something,
     status_of,
     warn,
 )
@@ -53,7 +54,8 @@ class CitedGenerator:
     end in markers of passages that exist, or the refusal alone (`generators.cited_form`); others write freely. Markers are
     checked; one that points at no passage is removed and counted. Loops, echoes of the prompt and half sentences are left
     out and counted (`generators.mending`); nothing else in the text is changed. One that points at a passage without words
-    like those that it is cited for is marked (`Citation.similar`) and counted. Sentences without a marker may be attributed
+    like those that it is cited for is marked (`Citation.similar`) and counted. An answer that says nothing, such as "Passage
+    [2]", is asked for once more without the form, and counted (`asked_again`). Sentences without a marker may be attributed
     to the passage whose words they use: that is a lexical guess, it is kept apart (`by="attribution"`), and no marker is
     ever added to the text. A question without passages is declined without asking the model.
 
@@ -153,7 +155,7 @@ class CitedGenerator:
         rendered = [self._render(self.prompt, context) for context in requests]
         completions = complete_each(self.llm, rendered, [self._sampling(context) for context in requests])
         seconds = (perf_counter() - started) / max(1, len(asked))
-        written, judged = zip(rendered, completions, strict=True), iter(found)
+        written, judged = iter(self._written(requests, rendered, completions)), iter(found)
         answers = []
         for context in contexts:
             if not context.passages:
@@ -161,7 +163,7 @@ class CitedGenerator:
                 continue
             odds, usage = next(judged)
             usage += Usage(seconds=seconds)
-            answer = self._answer(context, *next(written)) if self._is_enough(odds) else self._declined(context)
+            answer = next(written) if self._is_enough(odds) else self._declined(context)
             answers.append(replace(answer, enough=odds, usage=answer.usage + usage))
         warn(logger, "generate.cited", answers)
         return answers
@@ -178,25 +180,58 @@ class CitedGenerator:
             yield AnswerDelta(text=declined.text)
             yield AnswerDelta(answer=declined)
             return
-        checker = MarkerFilter(_doc_ids(context), aim=self._aim(context))
+        written = Drained[Answer](self._pieces(context))
+        with closing(written):
+            for piece in written:
+                yield AnswerDelta(text=piece)
+        spent = usage + Usage(seconds=perf_counter() - started)
+        answer = replace(written.value, enough=odds, usage=written.value.usage + spent)
+        warn(logger, "generate.cited", [answer])
+        yield AnswerDelta(answer=answer)
+
+    def _written(
+        self, contexts: Sequence[Context], rendered: Sequence[Prompt], completions: Sequence[Completion]
+    ) -> list[Answer]:
+        """The answers; those that say nothing are asked for once more, without the form."""
+        answers = [self._answer(*each) for each in zip(contexts, rendered, completions, strict=True)]
+        again = [place for place, answer in enumerate(answers) if answer.status == "failed" and self.keeps_form]
+        if again:
+            freely = complete_each(self.llm, [rendered[place] for place in again], [self._params] * len(again))
+            for place, completion in zip(again, freely, strict=True):
+                second = self._answer(contexts[place], rendered[place], completion)
+                answers[place] = _second(second, first=answers[place])
+        return answers
+
+    def _pieces(self, context: Context) -> Generator[str, None, Answer]:
+        """Pieces of the answer, and in the end the answer. None is given before something is said, so that it can be asked for
+        once more."""
+        first = Drained[Answer](self._try(context, self._sampling(context)))
+        with closing(first):
+            yield from _from_first_word(first)
+        answer = first.value
+        if answer.status != "failed" or not self.keeps_form:
+            if answer.text and not says_something(answer.text):
+                yield answer.text
+            return answer
+        second = Drained[Answer](self._try(context, self._params))
+        with closing(second):
+            yield from second
+        return _second(second.value, first=answer)
+
+    def _try(self, context: Context, sampling: SamplingParams) -> Generator[str, None, Answer]:
+        """Pieces of the text as they are settled, and in the end the answer."""
+        checker, mender = MarkerFilter(_doc_ids(context), aim=self._aim(context)), self._mender(context)
         parts: list[str] = []
-        mender = self._mender(context)
-        prompt, sampling = self._render(self.prompt, context), self._sampling(context)
-        drained = Drained[Completion](mended_pieces(self.llm, prompt, sampling, mender))
+        drained = Drained[Completion](mended_pieces(self.llm, self._render(self.prompt, context), sampling, mender))
         with closing(drained):
             for piece in drained:
                 if settled := checker.add(piece):
                     parts.append(settled)
-                    yield AnswerDelta(text=settled)
-        rest = checker.finish()
-        if rest:
+                    yield settled
+        if rest := checker.finish():
             parts.append(rest)
-            yield AnswerDelta(text=rest)
-        answer = self._judged(context, drained.value, checker.checked("".join(parts)), mender)
-        spent = usage + Usage(seconds=perf_counter() - started)
-        answer = replace(answer, enough=odds, usage=answer.usage + spent)
-        warn(logger, "generate.cited", [answer])
-        yield AnswerDelta(answer=answer)
+            yield rest
+        return self._judged(context, drained.value, checker.checked("".join(parts)), mender)
 
     def _found_enough(self, contexts: Sequence[Context]) -> Sequence[tuple[float | None, Usage]]:
         """The log-odds that each context's passages are enough, and what it cost to ask; None where it is not asked."""
@@ -279,6 +314,23 @@ class CitedGenerator:
             status="no_answer",
             outcome=_NOT_ENOUGH if context.passages else Outcome(kind="empty", detail="no passages"),
         )
+
+
+def _from_first_word(pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces, the first ones joined: none before something is said."""
+    begun, said = "", False
+    for piece in pieces:
+        begun += "" if said else piece
+        if said:
+            yield piece
+        elif said := says_something(begun):
+            yield begun
+
+
+def _second(answer: Answer, *, first: Answer) -> Answer:
+    """An answer that was asked for again, as the first one said nothing."""
+    counts = {**answer.outcome.counts, "asked_again": 1}
+    return replace(answer, outcome=replace(answer.outcome, counts=counts), usage=first.usage + answer.usage)
 
 
 def _doc_ids(context: Context) -> list[str]:

@@ -2,8 +2,9 @@
 
 One regular expression of the kind that all engines read: no look-around, no back-references, no Unicode classes. After a
 full stop only a marker may follow, or what goes on without a blank, as in "3.5" and "node.js"; so no next sentence begins,
-and the answer does not end, before the marker is written. Lists, lines that end in a colon, code in backticks and fenced
-code are possible. Brackets outside of code are markers alone.
+and the answer does not end, before the marker is written. Abbreviations, initials and ordinals ("31. März") go on, and a
+number alone is no sentence that a full stop ends. Lists, lines that end in a colon, code in backticks and fenced code are
+possible. Brackets outside of code are markers alone.
 
 What it lets through: a sentence without a marker whose last word is an initial or an abbreviation ("in the U.S. It"), and
 one that the limit of tokens cuts off.
@@ -12,15 +13,42 @@ one that the limit of tokens cuts off.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
+
+from rag.ingest.abbreviations import BEFORE_NUMBER, BEFORE_ORDINAL, GERMAN_MONTHS, MONTHS, NEVER_LAST
 
 _STOP = ".!?…。！？"
 _CLOSER = r"""["'”’»)*_]"""
 _CODE = r"`[^`\n]{1,120}`"
-_PART = rf"(?:[^\s\[\]`{_STOP}]|``|{_CODE}|[{_STOP}]{{1,3}}[a-z0-9])"
-_SHORT = "Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Mt|vs|cf|ca|approx|e\\.g|i\\.e|Gen|Col|Lt|Gov|Sen|Rep|Rev|Capt|Fig|Vol"
-_WORD = rf"(?:{_PART}+|[(\"“]?(?:(?:{_SHORT})\.|(?:[A-Z]\.)+))"
-_WORDS = rf"{_WORD}(?: {_WORD})*"
+_SMALL = "a-zß-öø-ÿāăąćčďđēęěğīįķļłńņňőřśşšťūůűųźżžа-яёα-ω"
+_CAPITAL = "A-ZÀ-ÖØ-ÞĆČĎĐŁŃŘŚŠŹŻŽА-ЯΑ-Ω"
+_BEYOND_DIGITS = rf"(?:[^\s\[\]`{_STOP}0-9]|``|{_CODE}|[{_STOP}]{{1,3}}[a-z0-9])"
+_PART = rf"(?:[0-9]|{_BEYOND_DIGITS})"
+
+
+def _one_of(words: Iterable[str], before: str = "") -> str:
+    """An expression for one of these words. A letter that begins one, or stands behind a full stop, may be a capital."""
+    behind = dict[str, list[str]]()
+    for word in sorted(words):
+        behind.setdefault(word[:1], []).append(word[1:])
+    branches = []
+    for letter, rests in behind.items():
+        either = f"[{letter}{letter.upper()}]" if before in ("", ".") and letter.isalpha() else re.escape(letter)
+        branches.append(either + _one_of(rests, letter) if letter else "")
+    return f"(?:{'|'.join(branches)})" if len(branches) > 1 else branches[0]
+
+
+_SHORT = _one_of((NEVER_LAST | BEFORE_NUMBER | {month.casefold() for month in MONTHS}) - {"no", "s", "č"})
+_ORDINAL = (
+    rf"[0-9]{{1,2}}\. (?:{'|'.join(GERMAN_MONTHS)}|[{_SMALL}]{_PART}*)"
+    rf"|(?:{_one_of(BEFORE_ORDINAL)}) [0-9]{{1,2}}\."
+)
+_GOING_ON = rf"(?:{_PART}+|[(\"“]?(?:{_SHORT}\.|(?:[{_CAPITAL}]\.)+|[{_SMALL}]\.|{_ORDINAL})) "
+"""A word that another follows."""
+_LETTERS = rf"(?:[0-9]*{_BEYOND_DIGITS}{_PART}*|(?:[{_CAPITAL}]\.)+)"
+"""A last word that is more than a number."""
+_STOPS = rf" ?[{_STOP}]{{1,3}}{_CLOSER}{{0,3}}"
 _ITEM = r" {0,4}(?:[-*•]|[0-9]{1,2}[.)]) "
 _FENCED = r"```[a-z]{0,12}\n[^`]*```"
 
@@ -35,9 +63,11 @@ def cited_form(n: int, refusal: str) -> str:
     [True, True, False, False]
     """
     marker = rf"(?: ?\[(?:{'|'.join(map(str, range(1, n + 1)))})\]){{1,3}}"
-    part = rf"{_WORDS}(?: ?[{_STOP}]{{1,3}}{_CLOSER}{{0,3}}{marker}|{marker}{_CLOSER}{{0,3}}[,;:{_STOP}]?)"
+    cited = rf"{marker}{_CLOSER}{{0,3}}[,;:{_STOP}]?"
+    last = rf"(?:{_LETTERS}(?:{_STOPS}{marker}|{cited})|[0-9]+{cited})"
+    part = rf"(?:(?:{_GOING_ON})*{last}|(?:{_GOING_ON})+[0-9]+{_STOPS}{marker})"
     line = rf"(?:{_ITEM})?{part}(?: {part})*"
-    leading = rf"(?:(?:{_ITEM})?{_WORDS}:\*{{0,2}}|{_FENCED})"
+    leading = rf"(?:(?:{_ITEM})?(?:{_GOING_ON})*{_PART}+:\*{{0,2}}|{_FENCED})"
     text = rf"(?:(?:{line}|{leading})\n{{1,2}})*{line}"
     return rf"(?:{_literal(refusal)}\.?|{text})" if refusal else text
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,53 @@ def test_what_is_said_again_is_left_out_and_counted(caplog: pytest.LogCaptureFix
     assert dict(found.outcome.counts) == {"loops": 2, "echoes": 1}
     assert found.outcome.detail == "2 loops, 1 echo left out"
     assert "were mended" in caplog.text
+
+
+class FormScriptedLLM(ScriptedLLM):
+    """One that says it can be held to a form, and remembers which it was given."""
+
+    def __init__(self, *, replies: tuple[str, ...]) -> None:
+        super().__init__(replies=replies)
+        self.forms: list[str] = []
+
+    @property
+    def keeps_forms(self) -> frozenset[str]:
+        return frozenset({"regex"})
+
+    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
+        self.forms += [params.regex] * len(prompts)
+        return super().complete(prompts, replace(params, regex=""))
+
+    def stream(self, prompt: Prompt, params: SamplingParams) -> Generator[str, None, Completion]:
+        self.forms.append(params.regex)
+        return super().stream(prompt, replace(params, regex=""))
+
+
+@pytest.mark.parametrize("nothing", ["Passage [1]", "[1]", "Passages [1] and [2].", "Quelle [1]", ""])
+def test_an_answer_that_says_nothing_is_asked_for_again_without_the_form(nothing: str) -> None:
+    llm = FormScriptedLLM(replies=(nothing, "Steel [1]."))
+    generator = CitedGenerator(llm=llm)
+    [found] = generator.generate([context(FRAMES, LEAVE)])
+    assert (found.text, found.status, found.outcome.counts["asked_again"]) == ("Steel [1].", "answered", 1)
+    assert found.usage.calls == 2
+    assert [bool(form) for form in llm.forms] == [True, False]
+    pieces, whole = streamed(
+        CitedGenerator(llm=FormScriptedLLM(replies=(nothing, "Steel [1]."))), context(FRAMES, LEAVE)
+    )
+    assert without_seconds(whole) == without_seconds(found)
+    assert "".join(pieces) == "Steel [1]."
+
+
+def test_one_that_says_nothing_twice_has_failed() -> None:
+    generator = CitedGenerator(llm=FormScriptedLLM(replies=("Passage [1]", "[1]", "Source [2]", "Passage [2]")))
+    [found] = generator.generate([context(FRAMES, LEAVE)])
+    assert (found.status, found.outcome.kind) == ("failed", "failed")
+    pieces, whole = streamed(generator, context(FRAMES, LEAVE))
+    assert (whole.status, "".join(pieces)) == ("failed", whole.text)
+
+
+def test_a_number_says_something() -> None:
+    assert answer("3 [1]").status == "answered"
 
 
 def test_a_reply_that_only_asks_back_has_failed() -> None:

@@ -34,6 +34,13 @@ FORM = cited_form(12, "I don't know")
         "Do this:\n1. Open `x`. [1]\n2. Close it [2].\n\n```bash\nfoo [99] bar.\nbaz\n```\n- Done. [4]",
         "**Steps:**\n* One [1]\n* Two [2]",
         "骨架是钢的。[1]",
+        "On Jan. 5 it began. [1]",
+        "Es endet am 31. März. [1] Am 2. Weltkrieg, z.B. bzw. im 19. Jahrhundert [2].",
+        "Le 3 janv. 2020, M. Dupont vint. [1]",
+        "Это было в 2019 г. в июне. [1]",
+        "3 [1]",
+        "In 1984. [1]",
+        "12 of 40. [2]",
     ],
 )
 def test_what_can_be_written(text: str) -> None:
@@ -56,6 +63,9 @@ def test_what_can_be_written(text: str) -> None:
         "Do this:",
         "I don't know. Or steel.",
         "骨架是钢的。很轻。[1]",
+        "1. [1]",
+        "1984. [1]",
+        "Steel. [1] 2. [2]",
     ],
 )
 def test_what_cannot(text: str) -> None:

@@ -59,3 +59,35 @@ def test_hostile_punctuation_takes_no_longer_than_prose(text: str) -> None:
     for _ in sentences(text):
         pass
     assert time.perf_counter() - before < 2
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Die Frist endet am 31. März um Mitternacht.",
+        "Im 19. Jahrhundert kam der 2. König, z.B. Ludwig, bzw. Karl.",
+        "On Jan. The Economist wrote it.",
+        "It fell on Jan. 5 and on 5 févr. 2020.",
+        "Le 3 janv. 2020, M. Dupont arriva.",
+        "El Sr. López tiene núm. 4 en EE.UU. desde ayer.",
+        "Siehe Abb. 3 und Nr. 4 der Anl.",
+        "В 2019 г. Иванов получил 5 млн. Рублей не было.",
+        "The U.S. Army and Ph.D. Students of J. R. R. Tolkien met.",
+    ],
+)
+def test_abbreviations_ordinals_and_initials_end_nothing_in_any_language(sentence: str) -> None:
+    assert _cut(f"{sentence} Danach. Then.") == [sentence, "Danach.", "Then."]
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        ["Er zahlte 31.", "Dann ging er."],
+        ["He was 12.", "The next was 13."],
+        ["It is art.", "God saw it.", "So did I."],
+        ["यह पहला वाक्य है।", "यह दूसरा है।"],
+        ["هل هذا صحيح؟", "نعم."],
+    ],
+)
+def test_what_only_looks_like_one_ends(expected: list[str]) -> None:
+    assert _cut(" ".join(expected)) == expected
