@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rag.cli.console import say, say_json, warn
+from rag.cli.console import fail, say, say_json, warn
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.powers import POWERS
 from rag.core.recipe import Recipe, recipe_of
@@ -15,6 +15,7 @@ from rag.graph.check import check
 from rag.graph.draw import draw
 from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec
+from rag.graph.readable import readable
 from rag.graph.schema import graph_schema
 from rag.graph.signature import REQUIRED, Param, core_of, signature
 from rag.pipeline.memory_plan import MemoryPlan, plan_turns, require_room
@@ -84,12 +85,12 @@ def _draw(args: Namespace) -> int:
 def _list(args: Namespace) -> int:
     if args.stage not in (None, "graph", RECIPES, *TABLES):
         raise SpecError(f"no stage '{args.stage}'. {did_you_mean(args.stage, ['graph', RECIPES, *TABLES])}")
+    read = {stage: readable(stage) for stage in TABLES if args.stage in (None, stage, RECIPES)}
     listing = [
         component(stage, name)
-        for stage, (registry, _) in TABLES.items()
-        if args.stage in (None, stage, RECIPES)
-        for name in registry
-        if args.stage != RECIPES or recipe_of(registry.get(name))
+        for stage, (components, _) in read.items()
+        for name, made_of in components.items()
+        if args.stage != RECIPES or recipe_of(made_of)
     ]
     graphs = [
         {"name": name, "description": graph.description, **_said(graph.recipe)}
@@ -98,11 +99,21 @@ def _list(args: Namespace) -> int:
     ]
     if args.json:
         say_json({"components": listing, "graphs": graphs})
-        return 0
+    else:
+        _say_list(listing, graphs, recipes_alone=args.stage == RECIPES)
+    broken = [problem for _, problems in read.values() for problem in problems]
+    for problem in broken:
+        fail(f"rag: {problem}")
+    return SpecError.exit_code if broken else 0
+
+
+def _say_list(
+    listing: Iterable[Mapping[str, Any]], graphs: Iterable[Mapping[str, Any]], *, recipes_alone: bool
+) -> None:
     for entry in listing:
         say(f"{entry['use']}\n    {entry['summary']}")
         _say_system(entry)
-        if args.stage == RECIPES:  # what they can do and take is for those who ask for their stage
+        if recipes_alone:  # what they can do and take is for those who ask for their stage
             continue
         if entry["powers"]:
             say(f"    can: {'; '.join(entry['powers'])}")
@@ -112,7 +123,6 @@ def _list(args: Namespace) -> int:
     for graph in graphs:
         say(f"graph {graph['name']}\n    {graph['description']}")
         _say_system(graph)
-    return 0
 
 
 def _say_system(entry: Mapping[str, Any]) -> None:

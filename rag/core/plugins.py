@@ -10,24 +10,65 @@ imported: `RERANKERS.add("longest", LongestReranker)`. Nothing is imported befor
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from rag.core.errors import SpecError
+from rag.core.words import first_of
 
 GROUP = "ragline"
+MOST_PLUGINS = 10
+"""Plug-ins that a message names."""
 
 _loaded: list[str] = []
 _registered = 0
 
 
-@cache
-def shipped(stage: str) -> dict[str, str]:
-    """Name -> "module:Class" of a stage's components in installed packages. Looked up once a process."""
-    from importlib.metadata import entry_points  # it costs as much as the rest of `import rag`
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    """A component of an installed package: "module:Class", and the package's name."""
 
-    return {point.name: point.value for point in entry_points(group=f"{GROUP}.{stage}")}
+    component: str
+    package: str
+
+
+@cache
+def shipped(stage: str) -> dict[str, Shipped]:
+    """The components of a stage in installed packages, by name. Looked up once a process."""
+    return all_shipped().get(stage, {})
+
+
+@cache
+def all_shipped() -> dict[str, dict[str, Shipped]]:
+    """The same of all stages."""
+    from importlib.metadata import distributions  # it costs as much as the rest of `import rag`
+
+    found: dict[str, dict[str, Shipped]] = {}
+    for package in distributions():
+        for point in package.entry_points:
+            group, _, stage = point.group.partition(".")
+            if group == GROUP:  # of two on the path, the first is the one that is imported
+                found.setdefault(stage, {}).setdefault(
+                    point.name, Shipped(component=point.value, package=package.metadata["Name"] or "")
+                )
+    return found
+
+
+def where_others_are(stage: str, name: str) -> str:
+    """Where a component may be that is not in the table of its stage: in another stage of a plug-in, or in none yet."""
+    elsewhere = [
+        f"'{each.package}' has {other}.{name}"
+        for other, components in all_shipped().items()
+        for known, each in components.items()
+        if known == name and other != stage
+    ]
+    if elsewhere:
+        return f"The installed plug-in {first_of(elsewhere, MOST_PLUGINS)}."
+    packages = sorted({each.package for components in all_shipped().values() for each in components.values()})
+    installed = f"Installed plug-ins: {first_of(packages, MOST_PLUGINS) or 'none'}."
+    return f"One of your own is found with --plugin MODULE, or in Python once its module is imported. {installed}"
 
 
 def note_registration() -> None:
@@ -53,7 +94,9 @@ def load_plugin(name: str) -> None:
     try:
         _import(name)
     except Exception as cause:
-        raise SpecError(f"plug-in '{name}' cannot be imported: {type(cause).__name__}: {cause}") from cause
+        raise SpecError(
+            f"plug-in '{name}' cannot be imported: {type(cause).__name__}: {cause}. Mend it, or leave --plugin {name} out"
+        ) from cause
     if _registered == before:
         raise SpecError(
             f"plug-in '{name}' registers no component. Let it call add of a table, such as "

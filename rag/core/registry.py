@@ -8,7 +8,7 @@ from typing import Any
 
 from rag.core.errors import SpecError, UnknownComponent, did_you_mean
 from rag.core.house import require_own_house
-from rag.core.plugins import note_registration, shipped
+from rag.core.plugins import note_registration, shipped, where_others_are
 
 
 class Registry:
@@ -20,6 +20,7 @@ class Registry:
     def __init__(self, stage: str, table: Mapping[str, str]) -> None:
         self.stage = stage
         self._table: dict[str, str | type[Any]] = dict(table)
+        self._own = frozenset(table)
 
     def add(self, name: str, component: str | type[Any]) -> None:
         """Register a class, or "module:Class", under `stage.name`. A name can be taken once.
@@ -42,22 +43,36 @@ class Registry:
         try:
             entry = self._table[name] if name in self._table else self._known()[name]
         except KeyError:
-            raise UnknownComponent(
-                f"no component named '{self.stage}.{name}'. {did_you_mean(name, self._known())}"
-            ) from None
+            hint = f"{did_you_mean(name, self._known())} {where_others_are(self.stage, name)}"
+            raise UnknownComponent(f"no component named '{self.stage}.{name}'. {hint}") from None
         if isinstance(entry, str):
             require_own_house()
             module, _, attribute = entry.partition(":")
             try:
                 entry = getattr(import_module(module), attribute)
-            except (ImportError, AttributeError) as cause:
-                if name in self._table:
+            except Exception as cause:
+                if name in self._own:
                     raise
                 raise SpecError(
-                    f"{self.stage}.{name} is shipped as {module}:{attribute}, which fails: {cause}"
+                    f"{self.stage}.{name} of {self.origin(name)} cannot be loaded from {module}:{attribute}: "
+                    f"{type(cause).__name__}: {cause}. {self.remedy(name)}"
                 ) from cause
             self._table[name] = entry
         return entry
+
+    def origin(self, name: str) -> str:
+        """Who brought a component, in words."""
+        if name in self._own:
+            return "ragline"
+        if name not in self._table or name in shipped(self.stage):
+            return f"the installed plug-in '{shipped(self.stage)[name].package}'"
+        entry = self._table[name]
+        return f"the plug-in module '{entry.partition(':')[0] if isinstance(entry, str) else entry.__module__}'"
+
+    def remedy(self, name: str) -> str:
+        """What to do where a component of others cannot be used."""
+        package = shipped(self.stage)[name].package if name in shipped(self.stage) else ""
+        return f"Update it, or: pip uninstall {package}" if package else "Mend it there"
 
     def __contains__(self, name: object) -> bool:
         return name in self._table or name in self._known()
@@ -70,4 +85,4 @@ class Registry:
 
     def _known(self) -> dict[str, str | type[Any]]:
         """The table, and what installed packages ship under other names."""
-        return {**shipped(self.stage), **self._table}
+        return {**{name: each.component for name, each in shipped(self.stage).items()}, **self._table}

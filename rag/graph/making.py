@@ -19,7 +19,7 @@ from rag.core.inputs import noted
 from rag.core.powers import LLM_POWERS, LacksPower, in_words, lacking
 from rag.core.yaml_source import Place
 from rag.graph.checked import Made
-from rag.graph.kinds import MODELS
+from rag.graph.readable import readable
 from rag.graph.signature import REQUIRED, InlinePart, Param, needed_powers, parameters_model, signature
 from rag.graph.spec import Part
 from rag.graph.unmade import Unmade
@@ -200,7 +200,8 @@ def fitting_model(model: Made, param: Param, *, use: str, name: str, complain: C
 def models_that_can(methods: Iterable[str]) -> str:
     """Which kinds of models have all these methods, in a sentence."""
     wanted = [LLM_POWERS[method] for method in methods]
-    able = [f"llm.{name}" for name in MODELS["llm"] if all(power.kept_by(MODELS["llm"].get(name)) for power in wanted)]
+    kinds, _ = readable("llm")
+    able = [f"llm.{name}" for name, kind in kinds.items() if all(power.kept_by(kind) for power in wanted)]
     return f"Models that can: {', '.join(able) or 'none'}."
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rag.graph.kinds import MODELS, STAGES
+from rag.graph.readable import readable
 from rag.graph.signature import parameters_model
 from rag.graph.spec import GraphSpec
 
@@ -13,7 +15,7 @@ def graph_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a graph file. `use` and `with` go together; parameters are the constructors' own."""
     schema = GraphSpec.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
-    definitions["Node"] = _choice(definitions["Node"], {s: kind.registry for s, kind in STAGES.items()}, definitions)
+    definitions["Node"] = _choice(definitions["Node"], STAGES, definitions)
     definitions["Part"] = _choice(definitions["Part"], MODELS, definitions)
     # pydantic describes `in` as a list alone; a bare name is as good
     definitions["Node"]["properties"]["in"] = {
@@ -25,15 +27,16 @@ def graph_schema() -> dict[str, Any]:
     return schema
 
 
-def _choice(part: dict[str, Any], tables: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def _choice(part: dict[str, Any], stages: Iterable[str], definitions: dict[str, Any]) -> dict[str, Any]:
     """`part` with `use` closed to the known names, and `with` tied to the one that is used."""
     names, rules = [], []
-    for stage, registry in tables.items():
+    for stage in stages:
         method = STAGES[stage].method if stage in STAGES else None
-        for name in registry:
+        components, _ = readable(stage)
+        for name, component in components.items():
             use = f"{stage}.{name}"
             names.append(use)
-            parameters = parameters_model(registry.get(name), method).model_json_schema(
+            parameters = parameters_model(component, method).model_json_schema(
                 by_alias=True, ref_template="#/$defs/{model}"
             )
             definitions.update(parameters.pop("$defs", {}))

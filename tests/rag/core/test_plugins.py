@@ -59,6 +59,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def shipped(folder: Path, module: str, points: str) -> Path:
+    """A place with an installed package that ships rerankers under these entry points."""
+    site = folder / "site"
+    (site / "shortest_package").mkdir(parents=True)
+    (site / "shortest_package" / "__init__.py").write_text(module)
+    (site / "shortest_package-1.0.dist-info").mkdir()
+    (site / "shortest_package-1.0.dist-info" / "METADATA").write_text("Name: shortest-package\nVersion: 1.0\n")
+    (site / "shortest_package-1.0.dist-info" / "entry_points.txt").write_text(f"[ragline.rerank]\n{points}")
+    return site
+
+
 @pytest.mark.parametrize("name", ["shortest_plugin", "./shortest_plugin.py"])
 def test_a_module_or_file_is_enough_to_build_search_and_check(name: str, folder: Path) -> None:
     (folder / "shortest_plugin.py").write_text(MODULE + REGISTER)
@@ -81,19 +92,61 @@ def test_a_file_called_as_one_of_our_packages_does_not_take_its_place(folder: Pa
 
 
 def test_an_installed_package_needs_no_switch(folder: Path) -> None:
-    site = folder / "site"
-    (site / "shortest_package").mkdir(parents=True)
-    (site / "shortest_package" / "__init__.py").write_text(MODULE)
-    (site / "shortest_package-1.0.dist-info").mkdir()
-    (site / "shortest_package-1.0.dist-info" / "METADATA").write_text("Name: shortest-package\nVersion: 1.0\n")
-    points = "[ragline.rerank]\nshortest = shortest_package:ShortestReranker\ngone = shortest_package:Gone\n"
-    (site / "shortest_package-1.0.dist-info" / "entry_points.txt").write_text(points)
+    points = "shortest = shortest_package:ShortestReranker\ngone = shortest_package:Gone\n"
+    site = shipped(folder, MODULE, points)
     checked = rag("check", "graph.yaml", cwd=folder, path=site)
     assert checked.returncode == 0, checked.stderr
     (folder / "graph.yaml").write_text(GRAPH.replace("rerank.shortest", "rerank.gone"))
     broken = rag("check", "graph.yaml", cwd=folder, path=site)
     assert broken.returncode == 2
-    assert "rerank.gone is shipped as shortest_package:Gone, which fails" in broken.stderr
+    assert (
+        "rerank.gone of the installed plug-in 'shortest-package' cannot be loaded from shortest_package:Gone"
+        in broken.stderr
+    )
+    assert "pip uninstall shortest-package" in broken.stderr
+
+
+BROKEN = {
+    "a library that is not there": ("import no_such_library", "No module named 'no_such_library'"),
+    "a mistake in its module": ("1 / 0", "ZeroDivisionError: division by zero"),
+    "a class without the stage's method": ("class Broken: ...", "Broken has no method 'rerank'"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("asked", [["list"], ["list", "rerank", "--json"], ["list", "recipes"]])
+def test_a_broken_plug_in_is_told_and_the_rest_is_listed(case: str, asked: list[str], folder: Path) -> None:
+    code, message = BROKEN[case]
+    site = shipped(folder, MODULE, "shortest = shortest_package:ShortestReranker\nbroken = broken_package:Broken\n")
+    (site / "broken_package.py").write_text(code)
+    listed = rag(*asked, cwd=folder, path=site)
+    assert listed.returncode == 2
+    [told] = listed.stderr.splitlines()
+    assert told.startswith("rag: rerank.broken of the installed plug-in 'shortest-package' cannot be")
+    assert message in told
+    assert "pip uninstall shortest-package" in told
+    assert ("rerank.shortest" in listed.stdout) == (asked != ["list", "recipes"])
+    assert "rerank.broken" not in listed.stdout
+
+
+def test_a_broken_plug_in_spoils_no_schema(folder: Path) -> None:
+    site = shipped(folder, MODULE, "shortest = shortest_package:ShortestReranker\nbroken = shortest_package:Gone\n")
+    schema = rag("check", "--schema", cwd=folder, path=site)
+    assert schema.returncode == 0, schema.stderr
+    assert "rerank.shortest" in schema.stdout
+    assert "rerank.broken" not in schema.stdout
+
+
+def test_an_unknown_component_says_where_others_may_be(folder: Path) -> None:
+    (folder / "shortest_plugin.py").write_text(MODULE + REGISTER)
+    none = rag("check", "graph.yaml", cwd=folder, path=folder)
+    assert "--plugin MODULE" in none.stderr
+    site = shipped(folder, MODULE, "longest = shortest_package:ShortestReranker\n")
+    some = rag("check", "graph.yaml", cwd=folder, path=site)
+    assert "Installed plug-ins: shortest-package" in some.stderr
+    (folder / "graph.yaml").write_text(GRAPH.replace("rerank.shortest", "fuse.longest"))
+    elsewhere = rag("check", "graph.yaml", cwd=folder, path=site)
+    assert "The installed plug-in 'shortest-package' has rerank.longest." in elsewhere.stderr
 
 
 @pytest.mark.parametrize(
