@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS, Action, ArgumentError, RawDescriptionHelpFormatter
 from argparse import ArgumentParser as StandardParser
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rag.cli.cluster_parser import add_options as add_cluster_options
 from rag.cli.console import plain
+from rag.cli.front import front_page
 from rag.cli.lab_parser import add_actions
 from rag.cli.options import (
     GRAPH_HELP,
@@ -24,6 +25,7 @@ from rag.cli.options import (
     written,
 )
 from rag.cli.shadow_parser import add_options as add_shadow_options
+from rag.core.errors import did_you_mean
 
 EXTENSIBLE = (
     "index",
@@ -48,10 +50,14 @@ LANGUAGE_HELP = "ISO 639-1 language of the documents; each: every document in it
 
 
 class ArgumentParser(StandardParser):
-    """The standard one; what a wrong command line holds is told in plain characters."""
+    """The standard one; what a wrong command line holds is told in plain characters, with the nearest name that there is."""
 
     def error(self, message: str) -> NoReturn:
         super().error(plain(message))
+
+    def _check_value(self, action: Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise ArgumentError(action, f"there is no {value!r}. {did_you_mean(str(value), map(str, action.choices))}")
 
 
 def parser() -> ArgumentParser:
@@ -60,15 +66,19 @@ def parser() -> ArgumentParser:
 
     root = ArgumentParser(
         prog="rag",
-        description="Search and ask over your own documents with retrieval graphs.",
+        usage="%(prog)s [-h] [--version] COMMAND ...",
         epilog="exit codes: 0 ok · 1 a gate was not passed, or a run no longer holds · 2 usage or configuration · "
         "3 missing dependency or model · 4 bad or mismatched index · 5 a stage failed",
         formatter_class=RawDescriptionHelpFormatter,
     )
     root.add_argument("--version", action="version", version=f"ragline {VERSION}")
-    commands = root.add_subparsers(dest="command", metavar="COMMAND")
+    commands = root.add_subparsers(
+        dest="command", metavar="COMMAND", prog="rag", help=SUPPRESS
+    )  # the description has them
+    said: dict[str, str] = {}
 
     def command(name: str, help: str, module: str | None = None) -> ArgumentParser:
+        said[name] = help
         sub = commands.add_parser(name, help=help, description=help)
         sub.set_defaults(module=module or name)
         if name in EXTENSIBLE:
@@ -392,7 +402,9 @@ def parser() -> ArgumentParser:
 
     draw = command("draw", "a picture of a graph", module="graphs")
     draw.add_argument("graph", metavar="G", help=GRAPH_HELP)
-    draw.add_argument("-o", "--output", required=True, metavar="F", help="file to write: .svg, .mmd or .html")
+    draw.add_argument(
+        "-o", "--output", metavar="F", help="file to write: .svg, .mmd or .html; unset draws in the terminal"
+    )
 
     listing = command("list", "components with parameters and sources", module="graphs")
     listing.add_argument(
@@ -471,4 +483,5 @@ def parser() -> ArgumentParser:
     distil.add_argument("--numbers", choices=("float32", "float16", "int8"), default="float16", help=numbers_help)
 
     add_actions(command("lab", "where a run loses, and what would gain"))
+    root.description = front_page(said)
     return root

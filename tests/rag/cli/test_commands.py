@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from rag.cli import main
+from rag.cli.front import DAILY
+from rag.cli.parser import parser
 from rag.core.ranking import in_this_order
 from rag.core.types import Ranking
 from rerankers import RERANKERS
@@ -345,6 +347,31 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert stopped.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [(["serach", "x"], "search"), (["aks"], "ask"), (["models", "lst"], "list"), (["completion", "zhs"], "zsh")],
+)
+def test_a_slip_in_a_command_gets_the_name_that_was_meant(
+    capsys: pytest.CaptureFixture[str], typed: list[str], meant: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(typed)
+    assert stopped.value.code == 2
+    assert f"Did you mean '{meant}'?" in capsys.readouterr().err
+
+
+def test_help_has_every_command_once_those_of_every_day_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    listed = re.findall(r"^  ([a-z]+)  +\S", text, re.MULTILINE)
+    [commands] = [action.choices for action in parser()._actions if action.dest == "command"]
+    assert commands is not None
+    assert sorted(listed) == sorted(commands)
+    assert listed[: len(DAILY)] == list(DAILY)
+    assert text.index("every day:") < text.index("  search ") < text.index("more:") < text.index("  lab ")
+
+
 def test_no_command_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys)
     assert code == 2
@@ -449,6 +476,9 @@ def test_check_and_draw(capsys: pytest.CaptureFixture[str], tmp_path: Path, lexi
     assert run(capsys, "check", "dense", "--index", str(lexical_index))[0] == 4
     assert run(capsys, "draw", "ask", "-o", str(tmp_path / "g.svg"))[0] == 0
     assert (tmp_path / "g.svg").read_text().startswith("<svg")
+    code, drawn, _ = run(capsys, "draw", "bm25")
+    assert code == 0
+    assert "query ─▶ bm25" in drawn
 
 
 def test_doctor_verifies_an_index_and_finds_a_flipped_byte(
