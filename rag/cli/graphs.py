@@ -13,6 +13,7 @@ from rag.core.powers import POWERS
 from rag.core.recipe import Recipe, recipe_of
 from rag.graph.check import check
 from rag.graph.draw import draw
+from rag.graph.draw_text import in_text
 from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec
 from rag.graph.readable import readable
@@ -77,7 +78,11 @@ def _require_room(plans: Iterable[MemoryPlan], otherwise: str | None) -> None:
 
 
 def _draw(args: Namespace) -> int:
-    draw(load_spec(args.graph).graph, args.output)
+    graph = load_spec(args.graph).graph
+    if args.output is None:
+        say(in_text(graph))
+        return 0
+    draw(graph, args.output)
     say(args.output)
     return 0
 

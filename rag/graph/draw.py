@@ -49,7 +49,7 @@ def mermaid(graph: GraphSpec) -> str:
         lines.extend(f"  {ids[source]} --> {ids[name]}" for source in node.inputs if source in ids)
     if graph.output in ids:
         lines.append(f"  style {ids[graph.output]} stroke-width:3px")
-    for number, (title, inner) in enumerate(_inner_graphs(graph)):
+    for number, (title, inner) in enumerate(inner_graphs(graph)):
         names = {QUERY: f"g{number}q", **{name: f"g{number}n{i}" for i, name in enumerate(inner.nodes)}}
         lines.append(f'  subgraph g{number}["{_mermaid(title)}"]')
         lines.append(f'    {names[QUERY]}(["{QUERY}"])')
@@ -62,7 +62,7 @@ def mermaid(graph: GraphSpec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _inner_graphs(graph: GraphSpec) -> list[tuple[str, Body]]:
+def inner_graphs(graph: GraphSpec) -> list[tuple[str, Body]]:
     """What nodes are given, each once: named inner graphs, and components written in place as graphs of one node."""
     inner: dict[str, Body] = {f"graph {name}": body for name, body in graph.graphs.items()}
     for name, node in graph.nodes.items():
@@ -133,7 +133,7 @@ class _Frame:
 def _frames(graph: GraphSpec, *, top: float) -> list[_Frame]:
     """Inner graphs, one below the other."""
     frames = []
-    for title, body in _inner_graphs(graph):
+    for title, body in inner_graphs(graph):
         top += _GAP_Y + _FRAME_TOP
         boxes = {name: replace(box, x=box.x + _PAD, y=box.y + top) for name, box in _layout(body).items()}
         frames.append(_Frame(title=title, body=body, boxes=boxes))
@@ -148,7 +148,7 @@ def _outline(frame: _Frame) -> str:
     return (
         f'<rect class="edge" x="{left:g}" y="{top:g}" width="{width:g}" height="{height:g}" rx="10" '
         f'stroke-dasharray="5 4"/><text class="use" x="{left + 12:g}" y="{top + 20:g}" font-size="13">'
-        f"{escape(_short(frame.title, 40))}</text>"
+        f"{escape(short(frame.title, 40))}</text>"
     )
 
 
@@ -164,11 +164,21 @@ def _thread(box: _Box, frame: _Frame) -> str:
     )
 
 
-def _layout(graph: Body | GraphSpec) -> dict[str, _Box]:
-    """Columns by longest way from the query; rows in order of writing, centred."""
+def order_of(graph: Body | GraphSpec) -> tuple[str, ...]:
+    """The nodes so that each follows its inputs.
+
+    Raises:
+        SpecError: they form a circle.
+    """
     order, cycle = topological({name: node.inputs for name, node in graph.nodes.items()})
     if cycle:
         raise SpecError(f"cannot draw nodes that feed each other in a circle: {' -> '.join(cycle)}")
+    return order
+
+
+def _layout(graph: Body | GraphSpec) -> dict[str, _Box]:
+    """Columns by longest way from the query; rows in order of writing, centred."""
+    order = order_of(graph)
     column = {QUERY: 0}
     for name in order:
         column[name] = 1 + max(column.get(source, 0) for source in graph.nodes[name].inputs)
@@ -208,14 +218,15 @@ def _rect(box: _Box, output: bool) -> str:
         f'stroke-width="{3 if output else 1.5}"/>'
         f'<rect x="{box.x:g}" y="{box.y + 8:g}" width="4" height="{_H - 16}" rx="2" fill="{colour}"/>'
         f'<text class="name" x="{box.x + 14:g}" y="{box.y + 24:g}" font-size="14" font-weight="600">'
-        f"{escape(_short(box.name, 18))}</text>"
-        f'<text class="use" x="{box.x + 14:g}" y="{box.y + 43:g}" font-size="12">{escape(_short(box.use, 24))}</text>'
+        f"{escape(short(box.name, 18))}</text>"
+        f'<text class="use" x="{box.x + 14:g}" y="{box.y + 43:g}" font-size="12">{escape(short(box.use, 24))}</text>'
         f'<text class="use" x="{box.x + _W - 10:g}" y="{box.y + 24:g}" font-size="12" text-anchor="end">'
         f"{escape(box.note)}</text>"
     )
 
 
-def _short(text: str, n: int) -> str:
+def short(text: str, n: int) -> str:
+    """The text, cut at n characters."""
     return text if len(text) <= n else f"{text[: n - 1]}…"
 
 
