@@ -6,6 +6,7 @@ A line that is no record is left out and counted; it never ends the reading.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
@@ -37,15 +38,19 @@ def is_corpus(path: Path) -> bool:
     return isinstance(record, dict) and any(all(key in record for key in shape) for shape in _SHAPES)
 
 
-def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDocument]:
+def stream(
+    file: SourceFile, *, limits: Limits, note: Note, content: io.BufferedReader | None = None
+) -> Iterator[ParsedDocument]:
     """The documents of a JSONL or JSON file, one a record, in file order.
 
+    Args:
+        content: what the file holds, where it is a part of another one: lines of JSON.
     Raises:
         ReadError: not one record, damaged compression, a limit is passed, or no document comes in time.
     """
     clean, tally, distinct = Cleaner(), Tally(), DistinctNames()
     clock = _Clock(limits.seconds)
-    for position, record in _records(file, limits, tally, clock):
+    for position, record in _records(file, limits, tally, clock, content):
         try:
             if file.layout == "corpus":
                 document = corpus_document(record, source=file.name, clean=clean)
@@ -70,12 +75,14 @@ def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDo
     clean.tell(note)
 
 
-def _records(file: SourceFile, limits: Limits, tally: Tally, clock: _Clock) -> Iterator[tuple[int, dict[str, Any]]]:
+def _records(
+    file: SourceFile, limits: Limits, tally: Tally, clock: _Clock, content: io.BufferedReader | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number from 1, or position in a JSON array, and record."""
-    if file.path.suffix.lower() == ".json":
+    if content is None and file.path.suffix.lower() == ".json":
         yield from _array(file.path, limits)
         return
-    for number, line in _lines(file.path, limits, clock):
+    for number, line in _lines(content or opened(file.path), file.path.stat().st_size, limits, clock):
         if len(line) > limits.record_bytes:
             tally.add(f"records of more than {limits.record_bytes:,} bytes left out", f"in line {number}", lost=True)
         elif line.strip():
@@ -102,12 +109,11 @@ def _array(path: Path, limits: Limits) -> Iterator[tuple[int, dict[str, Any]]]:
             yield position, record
 
 
-def _lines(path: Path, limits: Limits, clock: _Clock) -> Iterator[tuple[int, bytes]]:
+def _lines(lines: io.BufferedReader, packed: int, limits: Limits, clock: _Clock) -> Iterator[tuple[int, bytes]]:
     """Lines with their number; of a longer one than a record may be, only enough to see that."""
     number = read = 0
     goes_on = False
-    packed = path.stat().st_size
-    with damage_told(), opened(path) as file:
+    with damage_told(), lines as file:
         while line := file.readline(limits.record_bytes + 1):
             clock.check()
             read += len(line)

@@ -13,7 +13,7 @@ from rag.ingest.corpora import is_corpus
 from rag.ingest.formats import parser_of, suffix
 from rag.ingest.types import Discovery, Layout, Problem, SourceFile, distinct
 
-_JUNK = frozenset({"node_modules", "__pycache__"})
+_JUNK = frozenset({"node_modules", "__pycache__", "__MACOSX"})
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 _MAILDIR = ("cur", "new", "tmp")
 _MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})

@@ -16,6 +16,7 @@ PARSERS = {
     ".eml": "mail", ".mbox": "mbox", ".msg": "msg", ".ipynb": "notebook",
     ".csv": "csv", ".tsv": "csv",
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".xml": "xml",
+    ".zip": "zip",
     ".ini": "ini", ".cfg": "ini", ".conf": "ini",
     **{f".{section}": "man" for section in range(1, 9)},
 }  # fmt: skip

@@ -18,12 +18,13 @@ from rag.ingest.metadata import capped
 from rag.ingest.sandbox import Worker
 from rag.ingest.stretches import joined
 from rag.ingest.types import DEFAULT_LIMITS, Limits, ParsedDocument, Problem, ReadError, Report, SourceFile
+from rag.ingest.unpack import ZIP_BYTES
 from rag.ingest.worker import unpack
 
 log = logging.getLogger(__name__)
 
 _BYTES_A_SECOND = 1_000_000
-"""A large file has one second more for each of these."""
+"""A large file has one second more for each of these; a zip archive as if it was as large as it may unpack to."""
 
 
 def warn(problem: Problem) -> None:
@@ -74,7 +75,7 @@ class Reader:
             worker.close()
 
     def read(self, file: SourceFile) -> list[ParsedDocument]:
-        """The documents of a file: many for CSV, JSONL, mailboxes and corpora, else one.
+        """The documents of a file: many for CSV, JSONL, mailboxes, archives and corpora, else one.
 
         Raises:
             IngestError: it cannot be read; the message has its name and the reason.
@@ -97,7 +98,8 @@ class Reader:
                 documents = capped(documents, note) if self._cuts_corpora else documents
                 yield from bounded(documents, size_bytes=size, limits=self._limits, note=note)
                 return
-            for frame in self._ask(file, self._limits.seconds + size // _BYTES_A_SECOND):
+            work = ZIP_BYTES if reader_of(file.path.name, file.layout) == "zip" else size
+            for frame in self._ask(file, self._limits.seconds + work // _BYTES_A_SECOND):
                 yield from map(unpack, frame.get("documents", ()))
                 for reason, lost in frame.get("notes", ()):
                     note(reason, lost=lost)

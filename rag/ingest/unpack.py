@@ -18,7 +18,8 @@ from typing import cast
 from rag.ingest.types import Limits, ReadError
 
 _ANY_RATIO_BYTES = 1 << 24
-_ZIP_BYTES = 300_000_000
+ZIP_BYTES = 300_000_000
+"""That a zip archive may unpack to."""
 _ZIP_MEMBERS = 20_000
 _PIECE = 1 << 20
 _BUFFER = 1 << 13
@@ -44,6 +45,11 @@ def opened(path: Path) -> io.BufferedReader:
     return io.BufferedReader(path.open("rb", buffering=0), _BUFFER)
 
 
+def content_of(path: Path, limits: Limits) -> bytes:
+    """All that a file holds, unpacked if it is packed."""
+    return gunzipped(path, limits) if path.suffix.lower() == ".gz" else path.read_bytes()
+
+
 def gunzipped(path: Path, limits: Limits) -> bytes:
     """What a .gz holds, which may be as large as a file.
 
@@ -61,10 +67,19 @@ def gunzipped(path: Path, limits: Limits) -> bytes:
                 raise ReadError(f"more than {limits.file_bytes:,} bytes unpacked, the limit of a file; split it")
             pieces.append(piece)
     data = b"".join(pieces)
+    require_inner_ratio(data, packed, limits)
+    return data
+
+
+def require_inner_ratio(data: bytes, packed: int, limits: Limits) -> None:
+    """Return if what came of so many packed bytes may unpack once more, or does not.
+
+    Raises:
+        ReadError: it is a zip archive that holds more than they may give.
+    """
     if zipfile.is_zipfile(io.BytesIO(data)):
         with opened_zip(data, limits, packed=packed):
             pass
-    return data
 
 
 def opened_zip(data: bytes, limits: Limits, *, packed: int | None = None) -> zipfile.ZipFile:
@@ -81,10 +96,10 @@ def opened_zip(data: bytes, limits: Limits, *, packed: int | None = None) -> zip
         raise ReadError("not a zip archive, which such files are inside") from None
     members = archive.infolist()
     size = sum(member.file_size for member in members)
-    if size > _ZIP_BYTES or len(members) > _ZIP_MEMBERS:
+    if size > ZIP_BYTES or len(members) > _ZIP_MEMBERS:
         raise ReadError(
-            f"unpacks to {size:,} bytes in {len(members):,} members, above the limit of {_ZIP_BYTES:,} "
-            f"in {_ZIP_MEMBERS:,}; a zip bomb?"
+            f"unpacks to {size:,} bytes in {len(members):,} members, above the limit of {ZIP_BYTES:,} "
+            f"in {_ZIP_MEMBERS:,}; a zip bomb? Unpack it, if it is what it should be"
         )
     require_ratio(size, len(data) if packed is None else packed, limits)
     return archive

@@ -16,46 +16,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
 from rag.core.contents import content_json, read_content
-from rag.ingest import corpora, mbox
 from rag.ingest.bounds import bounded
-from rag.ingest.formats import unpacked_name
 from rag.ingest.metadata import capped
 from rag.ingest.ocr import PageReader
+from rag.ingest.parsers import STREAMS, parsed, streamed
 from rag.ingest.stretches import stretched
 from rag.ingest.types import Block, Limits, Note, ParsedDocument, ReadError, SourceFile
-from rag.ingest.unpack import gunzipped
+from rag.ingest.unpack import content_of
 
-MODULES = {
-    "plain": "plain",
-    "code": "code",
-    "markdown": "markdown",
-    "rst": "rst",
-    "tex": "tex",
-    "man": "man",
-    "html": "html",
-    "xml": "xml",
-    "pdf": "pdf",
-    "docx": "docx",
-    "pptx": "pptx",
-    "xlsx": "xlsx",
-    "odt": "odt",
-    "epub": "epub",
-    "rtf": "rtf",
-    "mail": "mail",
-    "msg": "msg",
-    "notebook": "notebook",
-    "csv": "tables",
-    "json": "json_rows",
-    "ini": "ini",
-}
-"""Parser -> module, each with a function `parse(data, name, note)`."""
-STREAMS = {"jsonl": corpora.stream, "mbox": mbox.stream}
-"""Parsers that read a file line by line, so that it is never held whole."""
 _FRAME = 1 << 18
 """Characters after which a frame is sent."""
 _LITTLE = 4 << 20
@@ -73,7 +45,7 @@ def main() -> None:
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Each request: `path`, `name`, `layout`, `parser` (a key of `MODULES` or `STREAMS`), `limits`, `ocr` and `seconds`
+    """Each request: `path`, `name`, `layout`, `parser` (see `rag.ingest.parsers`), `limits`, `ocr` and `seconds`
     of the processor's time."""
     for line in requests:
         request = json.loads(line)
@@ -107,14 +79,11 @@ def parse(
         ReadError: it is empty, has no text, or the parser says why it cannot read it.
     """
     if parser in STREAMS:
-        documents = STREAMS[parser](file, limits=limits, note=note)
+        documents = streamed(parser, file, limits, note)
     else:
-        packed = unpacked_name(file.path.name) != file.path.name
-        data = gunzipped(file.path, limits) if packed else file.path.read_bytes()
-        if not data or data.isspace():
-            raise ReadError("empty")
+        data = content_of(file.path, limits)
         more = {"ocr": PageReader(data, limits, page_begins)} if parser == "pdf" and page_begins else {}
-        documents = import_module(f"rag.ingest.{MODULES[parser]}").parse(data, file.name, note, **more)
+        documents = parsed(parser, data, file.name, note, **more)
     any_text = False
     size = file.path.stat().st_size
     for document in bounded(stretched(capped(documents, note)), size_bytes=size, limits=limits, note=note):

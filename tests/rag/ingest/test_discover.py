@@ -55,9 +55,9 @@ def test_a_hidden_folder_given_as_a_source_is_read(tree: Tree) -> None:
 
 
 def test_files_that_nothing_reads_are_listed(tree: Tree) -> None:
-    found = discover(tree("src", "a.md", "logo.png", "x/b.zip"))
+    found = discover(tree("src", "a.md", "logo.png", "x/b.7z"))
     assert _names(found) == ["a.md"]
-    assert found.ignored == ("logo.png", "x/b.zip")
+    assert found.ignored == ("logo.png", "x/b.7z")
     assert found.problems == ()
 
 

@@ -15,7 +15,7 @@ from rag.core.errors import IngestError
 from rag.ingest import ParsedDocument, Problem, Reader, SourceFile, discover
 from rag.ingest import read as read_alone
 from rag.ingest.formats import NAMES, PARSERS, parser_of
-from rag.ingest.worker import MODULES, STREAMS
+from rag.ingest.parsers import MODULES, STREAMS
 
 At = Callable[..., SourceFile]
 Read = Callable[[str, "str | bytes"], list[ParsedDocument]]
