@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import cast
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from rag.ingest import slack
 from rag.ingest.discover import passed_over, printable
 from rag.ingest.formats import parser_of
 from rag.ingest.parsers import STREAMS, parsed, streamed
@@ -25,19 +26,30 @@ from rag.ingest.unpack import content_of, opened_zip, require_inner_ratio
 def stream(file: SourceFile, *, limits: Limits, note: Note) -> Iterator[ParsedDocument]:
     """The documents of its files, in the order of names. They are named as if it was a folder: `a.zip/inner/b.md`.
 
+    Where it is an export of Slack, messages are documents by thread and day.
+
     Raises:
         ReadError: not a zip archive, above a bound, or nothing in it can be read.
     """
     archive, tally, ids = opened_zip(content_of(file.path, limits), limits), Tally(), DistinctNames()
     doc_id = ""
-    for member, name in _files(archive, limits, tally):
-        inner = replace(file, name=f"{file.name}/{name}", size=member.file_size)
-        for document in _documents(archive, member, inner, limits, tally):
-            doc_id = doc_id if document.offset else ids(document.doc_id)
-            yield replace(document, doc_id=doc_id)
+    for document in _all_documents(archive, file, limits, tally):
+        doc_id = doc_id if document.offset else ids(document.doc_id)
+        yield replace(document, doc_id=doc_id)
     if not len(ids):
         raise ReadError("; ".join(["nothing in it that can be read", *(line for line, _ in tally.lines())]))
     tally.tell(note)
+
+
+def _all_documents(archive: ZipFile, file: SourceFile, limits: Limits, tally: Tally) -> Iterator[ParsedDocument]:
+    members = {name: member for member, name in _files(archive, limits, tally)}
+    export = slack.export_of(members)
+    if export is not None:
+        yield from slack.documents(export, lambda name: _unpacked(archive, members[name]), file.name, tally)
+    for name, member in members.items():
+        if export is None or name not in export.names:
+            inner = replace(file, name=f"{file.name}/{name}", size=member.file_size)
+            yield from _documents(archive, member, inner, limits, tally)
 
 
 def _files(archive: ZipFile, limits: Limits, tally: Tally) -> Iterator[tuple[ZipInfo, str]]:

@@ -16,6 +16,7 @@ from rag.ingest.types import Discovery, Layout, Problem, SourceFile, distinct
 _JUNK = frozenset({"node_modules", "__pycache__", "__MACOSX"})
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 _MAILDIR = ("cur", "new", "tmp")
+_EXPORT = frozenset({"users.json", "channels.json"})
 _MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})
 
 
@@ -62,8 +63,8 @@ class _Findings:
     mail: set[Path] = field(default_factory=set)
     """Folders of which every file is a mail."""
 
-    def problem(self, name: str, reason: str) -> None:
-        self.problems.append(Problem(name=printable(name), reason=reason))
+    def problem(self, name: str, reason: str, *, lost: bool = True) -> None:
+        self.problems.append(Problem(name=printable(name), reason=reason, lost=lost))
 
     def unreadable(self, name: str, reason: str) -> None:
         self.problem(name, reason)
@@ -97,6 +98,13 @@ def _walk(root: Path, findings: _Findings) -> list[Path]:
             entries = {corpus.name: corpus}
         elif "pyvenv.cfg" in entries:
             continue
+        if entries.keys() >= _EXPORT:
+            findings.problem(
+                folder.relative_to(root).as_posix(),
+                "an export of Slack as a folder: each message is a document. Give it as the .zip that it came in, to have "
+                "whole threads",
+                lost=False,
+            )
         mails = _is_maildir(folder)
         if mails:
             findings.mail |= {folder / "cur", folder / "new"}
