@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rag.cli.asking import asking, question_of
-from rag.cli.console import plain, say, say_json, write
+from rag.cli.console import plain, say, say_json, warn, write
 from rag.cli.search import place
 from rag.cli.served import answers
 from rag.core.errors import StageError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rag.core.types import Answer, AnswerDelta
 
 SHOWN_CHARS = 160
+SHOWN_TITLE = 40
 
 
 def run(given: Namespace) -> int:
@@ -55,6 +56,8 @@ def show_answer(pieces: Iterator[AnswerDelta]) -> Answer:
 def _show(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
     answer: Mapping[str, Any] | None = None
     for event in events:
+        if found := event.get("found"):
+            warn(_sign(found))
         write(plain(event.get("text", "")))
         answer = event.get("document", answer)
     if answer is None:
@@ -67,18 +70,49 @@ def _show(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
     return answer
 
 
+def _sign(found: Mapping[str, Any]) -> str:
+    """A sign of life before the first word."""
+    if "reading" in found:
+        return f"Reading {_passages(found['reading'])} ..."
+    titles = ", ".join(textwrap.shorten(plain(title), SHOWN_TITLE, placeholder=" …") for title in found["such_as"])
+    return f"Found {_passages(found['passages'])}{': ' if titles else ''}{titles} ..."
+
+
+def _passages(n: int) -> str:
+    return f"{n:,} passage{'s' * (n != 1)}"
+
+
 def _verdicts(answer: Mapping[str, Any]) -> None:
     """How many sentences passed the check, and those that did not."""
     verdicts = answer["verdicts"]
     if not verdicts:
         return
-    counts = Counter(_words_of(verdict) for verdict in verdicts)
     say()
-    say(f"Checked by {verdicts[0]['by']}: {', '.join(f'{words} {n}' for words, n in counts.items())}")
+    say(_tally(verdicts))
     for verdict in verdicts:
         if verdict["kind"] in ("unsupported", "contradicted"):
             said = plain(answer["answer"][verdict["start"] : verdict["end"]])
             say(f"  {_words_of(verdict)}: {textwrap.shorten(said, SHOWN_CHARS, placeholder=' …')}")
+
+
+def _tally(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """How many sentences are what, in a sentence."""
+    counts = Counter(
+        _KINDS[verdict["kind"], verdict["kind"] == "similar" and verdict["by"] == "words"] for verdict in verdicts
+    )
+    parts = [f"{n} {one if n == 1 else many}" for (one, many), n in counts.items()]
+    of_all = f" of {len(verdicts)} sentence{'s' * (len(verdicts) > 1)} "
+    return f"{of_all.join(parts[0].split(' ', 1))}{''.join(f', {part}' for part in parts[1:])} (checked by {verdicts[0]['by']})."
+
+
+_KINDS = {
+    ("supported", False): ("is supported by a passage", "are supported by a passage"),
+    ("similar", True): ("has the words of a passage", "have the words of a passage"),
+    ("similar", False): ("is like what a passage says", "are like what a passage says"),
+    ("contradicted", False): ("contradicts a passage", "contradict a passage"),
+    ("unsupported", False): ("is not in the passages", "are not in the passages"),
+}
+"""Kind of a verdict, and whether words alone say it -> what one sentence is, and what several are."""
 
 
 def _words_of(verdict: Mapping[str, Any]) -> str:

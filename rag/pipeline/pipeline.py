@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -187,8 +188,27 @@ class Pipeline(AsyncTwins):
             SpecError: the graph does not end in answers.
             StageError: a node failed; the cause is chained.
         """
+        with closing(self.follow(query, history=history, where=where, asker=asker)) as steps:
+            yield from (step for step in steps if isinstance(step, AnswerDelta))
+
+    def follow(
+        self,
+        query: str | Query,
+        *,
+        history: Sequence[Message] = (),
+        where: Where | None = None,
+        asker: Asker | None = None,
+    ) -> Generator[RunResult | AnswerDelta, None, None]:
+        """The same, and before it what is there to see meanwhile: the run as far as it has come.
+
+        First what was found, where rerankers follow; then all that the answer is written from; then its pieces.
+
+        Raises:
+            SpecError: the graph does not end in answers.
+            StageError: a node failed; the cause is chained.
+        """
         asked = _asked_by(asker, self._question(query, history, where))
-        yield from tracing.asking(asked, self._pieces(asked))
+        yield from tracing.asking(asked, self._steps(asked))
 
     def prepare(self, queries: Sequence[Query]) -> list[RunResult]:
         """All that runs before the node that answers, for a batch: one result per query, in order.
@@ -342,8 +362,23 @@ class Pipeline(AsyncTwins):
         parts = (*graph.models.values(), *graph.parts.values(), *graph.inner_parts.values())
         require_read(queries, parts, self.index, graph.legs)
 
-    def _pieces(self, asked: Query) -> Iterator[AnswerDelta]:
-        [prepared] = self.prepare([asked])
+    def _steps(self, asked: Query) -> Iterator[RunResult | AnswerDelta]:
+        self.require_answers()
+        path = [node for node in self.graph.up_to(self.graph.output) if node not in self.graph.answering]
+        reranking = next((node for node in path if node.stage == "rerank"), None)
+        if reranking is None:
+            [prepared] = self.prepare([asked])
+        else:
+            source = reranking.inputs[0]
+            found = self._run(self.graph.up_to(source), [asked], output=source)
+            raise_failure(found)
+            yield found
+            rest = [node for node in path if node.name not in found.records]
+            given = self.graph.answering[0].inputs[0]
+            output = rest[-1].name if given == QUERY else given
+            prepared = _joined(found, self._run(rest, [asked], output=output, given=found.records))
+        raise_failure(prepared)
+        yield prepared
         yield from self.begin(prepared)
 
     def _finished(self, prepared: RunResult, sampling: Mapping[str, Any]) -> RunResult:

@@ -12,12 +12,15 @@ from rag.core.access import Asker
 from rag.core.errors import StageError
 from rag.core.filters import asked_by, both
 from rag.core.report import RunResult
-from rag.core.types import Query, Ranking
+from rag.core.types import Context, Query, Ranking
 from rag.pipeline.as_json import answer_json, ledger_json, ranking_json
 from rag.pipeline.explained import explained
 from rag.pipeline.pipeline import Pipeline, raise_failure
 from rag.pipeline.snippets import terms_of
 from retrievers.index.protocol import KnowsDuplicates
+
+_SHOWN = 3
+"""Titles that are told of what was found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,8 @@ class Wanted:
 
 
 def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
-    """`{"text"}` for each piece of an answer; at the end `{"document"}`, of a search with `warnings`.
+    """`{"found"}` while an answer is on its way and `{"text"}` for each piece of it; at the end `{"document"}`, of a search with
+    `warnings`.
 
     Raises:
         RagError: it cannot be done, as `Pipeline.search` and `Pipeline.stream` say.
@@ -60,13 +64,26 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
         yield {"document": {**answer_json(result.answers[0]), **ledger_json(result)}}
         return
     answer = None
-    for delta in pipeline.stream(query):
-        if delta.text:
-            yield {"text": delta.text}
-        answer = delta.answer or answer
+    for step in pipeline.follow(query):
+        if isinstance(step, RunResult):
+            yield {"found": _found(step)}
+            continue
+        if step.text:
+            yield {"text": step.text}
+        answer = step.answer or answer
     if answer is None:
         raise StageError("the stream ended without an answer")
     yield {"document": answer_json(answer)}
+
+
+def _found(result: RunResult) -> dict[str, Any]:
+    """How far a run has come: how many passages were found and where the best are, or how many are read."""
+    contexts = [record for records in result.records.values() for record in records if isinstance(record, Context)]
+    if contexts:
+        return {"reading": len(contexts[-1].passages)}
+    hits = [hit for output in result.outputs if isinstance(output, Ranking) for hit in output.hits]
+    titles = dict.fromkeys(hit.document.title or hit.document.parent for hit in hits)
+    return {"passages": len(hits), "such_as": list(titles)[:_SHOWN]}
 
 
 def _search(pipeline: Pipeline, query: Query, k: int | None) -> tuple[RunResult, Ranking]:

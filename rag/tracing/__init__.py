@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rag.core.optional import need
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rag.core.report import RunResult
     from rag.core.types import AnswerDelta, Query
     from rag.tracing.spans import Recorder
+
+T = TypeVar("T")
 
 Told = Callable[..., None]
 """Is told what came of the work, before its span ends."""
@@ -88,7 +90,7 @@ def streaming(node: BoundNode, before: RunResult, pieces: Iterator[AnswerDelta])
     return pieces if _recorder is None else _recorder.streaming(node, before, pieces)
 
 
-def asking(query: Query, pieces: Iterator[AnswerDelta]) -> Iterator[AnswerDelta]:
+def asking(query: Query, pieces: Iterator[T]) -> Iterator[T]:
     """The same pieces; all that is done to get them is under one span."""
     return pieces if _recorder is None else _recorder.asking(query, pieces)
 

@@ -84,7 +84,7 @@ class Recorder:
 
         return self.follow(span, pieces, tell)
 
-    def asking(self, query: Query, pieces: Iterator[AnswerDelta]) -> Generator[AnswerDelta, None, None]:
+    def asking(self, query: Query, pieces: Iterator[T]) -> Generator[T, None, None]:
         span = self.begin("ask", {OPERATION: "invoke_workflow", "ragline.qids": [query.qid]})
         return self.follow(span, pieces)
 

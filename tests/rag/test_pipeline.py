@@ -11,7 +11,8 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from rag.core.errors import MissingModel, SpecError, StageError
-from rag.core.types import Answer, Completion, Context, Document, Message, Prompt, Query, SamplingParams
+from rag.core.report import RunResult
+from rag.core.types import Answer, AnswerDelta, Completion, Context, Document, Message, Prompt, Query, SamplingParams
 from rag.graph.build import build
 from rag.graph.load import load_spec
 from rag.indexing import build_index
@@ -51,6 +52,24 @@ def test_asking_streaming_and_batches_give_the_same_answer() -> None:
         assert pieces[-1].answer is not None
         assert pieces[-1].answer.text == "Paris."
         assert [a.qid for a in pipeline.ask_batch(["a", Query(qid="x", text="b")])] == ["1", "x"]
+
+
+def test_a_run_is_followed_as_far_as_it_has_come(tmp_path: Path, documents: tuple[Document, ...]) -> None:
+    """What was found is there before it is ranked, and what is read before a word is written."""
+    graph = cited("Thirty days [1].")
+    graph["nodes"]["best"] = {"use": "rerank.distinct", "in": "bm25", "k": 1}
+    graph["nodes"]["context"]["in"] = "best"
+    with load_pipeline(graph, index=small_index(tmp_path, documents)) as pipeline:
+        found, prepared, *pieces = pipeline.follow("paid leave a year")
+        assert isinstance(found, RunResult)
+        assert isinstance(prepared, RunResult)
+        assert [*found.records] == ["bm25"]
+        assert [*prepared.records] == ["bm25", "best", "context"]
+        assert [node.name for node in prepared.nodes] == ["bm25", "best", "context"]
+        assert len(found.rankings[0]) > len(prepared.records["best"][0]) == 1
+        [answer] = [piece.answer for piece in pieces if isinstance(piece, AnswerDelta) and piece.answer is not None]
+        assert answer.text == pipeline.ask("paid leave a year").text
+        assert [piece.text for piece in pipeline.stream("paid leave a year")] == [piece.text for piece in pieces]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("one", ["capital?", Query(qid="1", text="capital?")])

@@ -33,11 +33,29 @@ def asked(lexical_index: Path, tmp_path: Path) -> list[str]:
 
 def test_sentences_that_no_passage_supports_are_listed(capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
     assert main(asked) == 0
-    lines = capsys.readouterr().out.splitlines()
-    place = lines.index("Checked by words: similar words 1, not in the passages 1")
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    place = lines.index("1 of 2 sentences has the words of a passage, 1 is not in the passages (checked by words).")
     assert lines[place + 1].startswith("  not in the passages: Pigs ")
     assert "\x1b" not in lines[place + 1]
     assert "supported" not in "\n".join(lines[place:])
+    assert shown.err.splitlines() == ["Reading 1 passage ..."]
+
+
+def test_what_was_found_is_told_before_it_is_ranked_and_read(
+    capsys: pytest.CaptureFixture[str], asked: list[str], tmp_path: Path
+) -> None:
+    ranked = GRAPH.replace(
+        "  context: {use: assemble.token_budget, in: bm25,",
+        "  best: {use: rerank.distinct, in: bm25, k: 1}\n  context: {use: assemble.token_budget, in: best,",
+    )
+    (tmp_path / "g.yaml").write_text(ranked)
+    assert main(asked) == 0
+    found, reading = capsys.readouterr().err.splitlines()
+    assert found == "Found 1 passage: Leave ..."
+    assert reading == "Reading 1 passage ..."
+    assert main([*asked, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_they_are_in_the_json(capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
