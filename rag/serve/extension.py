@@ -10,6 +10,7 @@ from rag.core.report import NodeReport, RunResult
 from rag.core.types import Answer, Context, Query, Ranking, ScoredDocument
 from rag.graph.build import Graph
 from rag.pipeline.as_json import citation_json, hit_json, outcome_json, verdict_json
+from rag.serve.links import original_of
 from rag.stages.cite import claim_of, support
 
 SHOWN_HITS = 20
@@ -22,7 +23,9 @@ def sources_json(passages: Sequence[ScoredDocument]) -> list[dict[str, Any]]:
     for marker, hit in enumerate(passages, start=1):
         described = hit_json(hit, marker)
         del described["rank"]
-        sources.append({"marker": marker, **described})
+        original = original_of(hit.document)
+        where = {} if original is None else {"url": original}
+        sources.append({"marker": marker, **where, **described})
     return sources
 
 

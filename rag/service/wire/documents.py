@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from rag.service.wire.forms import Form, Listed, Text
+from rag.service.wire.passages import Position
 from rag.service.wire.where import FILTER_HELP, Where
 
 MOST = 10_000
@@ -38,3 +39,23 @@ class DocumentsReply(BaseModel):
     encoded: int | None
     ids: list[str]
     generation: str
+
+
+class DocumentPassage(BaseModel):
+    """`repeats`: characters at the beginning of `text` that stand at the end of the passage before."""
+
+    doc_id: str
+    title: str
+    text: str
+    repeats: int
+    position: Position
+
+
+class DocumentReply(BaseModel):
+    """Passages of a document in their order. `asked`: the place of the one that was asked for. `url`: where the original is
+    on the web, if its metadata says it."""
+
+    title: str
+    url: str | None
+    asked: int
+    passages: list[DocumentPassage]

@@ -66,6 +66,7 @@ class Source(BaseModel):
     """A passage that the answer is written from; the answer cites it as [marker]."""
 
     marker: int
+    url: str | None = Field(default=None, description="Where the original is on the web; left out if nothing says it.")
     doc_id: str
     score: float
     relevance: float | None = Field(
