@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -56,6 +57,7 @@ PASSAGES = [
         "id": "frames",
         "title": "Frames",
         "text": "🚲🚲 Bells are extra. Frames carry a warranty of ten years, forks of five.",
+        "url": "https://example.org/frames?a=1",
     },
 ]
 QUESTION = "How many days of paid leave do I have?"
@@ -92,6 +94,7 @@ class Held:
     """Makes a model say its first words and then wait, either in silence or talking on and on."""
 
     endless: bool = False
+    words: int = 4
     go: threading.Event = field(default_factory=threading.Event)
     closed: threading.Event = field(default_factory=threading.Event)
 
@@ -106,7 +109,7 @@ class Held:
 
     def _paced(self, words: Generator[str, None, Completion]) -> Generator[str, None, Completion]:
         try:
-            for _ in range(4):
+            for _ in range(self.words):
                 yield next(words)
             said = 0
             while not self.go.wait(0.02 if self.endless else PATIENCE_MS / 1000):
@@ -227,6 +230,40 @@ def test_an_answer_is_streamed_with_its_sources(visit: Open, monkeypatch: pytest
     keep(page, "answer")
 
 
+def test_what_was_found_is_shown_while_the_model_reads_it(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = visit()
+    held = Held(words=0).hold(opened.models["writer"], monkeypatch)
+    turn = opened.ask()
+    expect(turn.locator(".waiting")).to_have_text("Reading 3 passages")
+    expect(turn.locator(".source .title")).to_have_text(["Annual leave", "Parental leave", "Illness"])
+    expect(turn.locator(".source .use")).to_have_text(["found", "found", "found"])
+    keep(opened.page, "reading")
+    turn.locator(".source").first.click()
+    expect(opened.page.get_by_role("dialog", name="Annual leave")).to_contain_text("Everyone has thirty days")
+    held.go.set()
+    expect(turn.locator(".source .use")).to_have_text(["cited", "read, not cited", "cited"])
+    expect(turn.locator(".waiting")).to_be_hidden()
+
+
+def test_the_last_line_of_an_answer_stays_in_sight_while_it_is_written(
+    visit: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = visit()
+    page = opened.page
+    page.set_viewport_size({"width": 500, "height": 600})
+    held = Held(endless=True).hold(opened.models["writer"], monkeypatch)
+    turn = opened.ask()
+    expect(turn.locator(".answer")).to_contain_text("and150")
+    gap = "document.querySelector('#ask').getBoundingClientRect().top"
+    gap += " - document.querySelector('.answer').getBoundingClientRect().bottom"
+    assert page.evaluate("scrollY") > 0
+    assert abs(page.evaluate(gap)) < 80
+    page.evaluate("scrollTo(0, 0)")
+    expect(turn.locator(".answer")).to_contain_text("and250")
+    assert page.evaluate("scrollY") == 0, "whoever reads its beginning stays there"
+    held.go.set()
+
+
 def test_a_citation_opens_its_passage_with_the_supporting_sentence_marked(visit: Open) -> None:
     opened = visit()
     page = opened.page
@@ -256,6 +293,88 @@ def test_a_sentence_that_cites_nothing_is_matched_by_words_and_looks_different(v
     guess.click()
     expect(opened.page.locator("mark")).to_contain_text("they lapse on 31 March.")
     expect(opened.page.locator("#passage-reason")).to_contain_text("The model cites nothing here")
+
+
+def test_a_source_leads_to_its_original_on_the_web_and_nowhere_else(visit: Open) -> None:
+    opened = visit("Frames have a warranty of ten years [1].")
+    turn = opened.ask_whole("Warranty of frames?")
+    turn.get_by_role("button", name="Source 1: Frames", exact=True).click()
+    link = opened.page.get_by_role("link", name="Original at example.org")
+    expect(link).to_have_attribute("href", "https://example.org/frames?a=1")
+    expect(link).to_have_attribute("target", "_blank")
+    expect(link).to_have_attribute("rel", "noopener noreferrer")
+    keep(opened.page, "original")
+    opened.ask_whole("And leave?").locator(".source", has_text="Annual leave").click()
+    expect(opened.page.locator("#passage-ways a")).to_have_count(0)
+    assert opened.complaints == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "data:text/html,x", "/etc/passwd", "file:///etc/passwd", "https://a@b.example", 7, None],
+)
+def test_the_page_itself_links_to_the_web_alone(visit: Open, url: Any) -> None:
+    """Whatever a server sends."""
+    made = "async (url) => (await import('./page/ways.js')).originalOf(url)"
+    assert visit().page.evaluate(made, url) is None
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of one document that is cut into many passages, which overlap."""
+    folder = tmp_path_factory.mktemp("book")
+    text = " ".join(f"Rule {number} says that bell {number} 🔔 rings twice." for number in range(1, 200))
+    (folder / "rules.md").write_text(f"# Rules {ATTACK}\n\n{text}\n")
+    build_index([folder / "rules.md"], folder / "idx", legs=("lexical",))
+    return folder / "idx"
+
+
+def test_the_document_around_a_passage_can_be_read(visit: Open, book: Path) -> None:
+    opened = visit("It rings twice [1].", indexes=[book])
+    page = opened.page
+    turn = opened.ask_whole("What does rule 100 say of its bell?")
+    turn.locator(".cite").first.click()
+    page.get_by_role("button", name="Read the document").click()
+    asked = page.locator("#passage-text .asked")
+    expect(asked).to_be_focused()
+    expect(asked).to_be_in_viewport()
+    keep(page, "around")
+    text = " ".join(page.locator("#passage-text .part").all_text_contents())
+    rules = [int(word) for word in re.findall(r"Rule (\d+) says", text)]
+    assert rules == list(range(1, 200)), "all of it, and nothing twice"
+    assert page.evaluate("window.broken") is None
+    turn.locator(".source").nth(1).click()
+    expect(page.locator("#passage-text .part")).to_have_count(0)
+    assert opened.complaints == []
+
+
+def test_a_link_to_a_passage_opens_it_with_its_document(visit: Open, book: Path) -> None:
+    opened = visit("It rings twice [1].", indexes=[book])
+    page = opened.page
+    body = {"model": "handbook", "messages": [{"role": "user", "content": "What does rule 100 say of its bell?"}]}
+    reply = page.request.post(f"{opened.server.url}/v1/chat/completions", data=body).json()
+    [cited] = reply["choices"][0]["message"]["annotations"]
+    page.goto("about:blank")
+    page.goto(cited["url_citation"]["url"])
+    expect(page.locator("#passage-text .asked")).to_be_focused()
+    expect(page.locator("#passage-text .asked")).to_contain_text(reply["ragline"]["sources"][0]["text"][-80:])
+    page.goto(f"{opened.server.url}/#passage=nothing")
+    expect(page.locator("#notice")).to_have_text("There is no such passage that you may read.")
+    assert page.evaluate("window.broken") is None
+
+
+def test_a_link_to_a_passage_asks_for_the_key_once(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGLINE_KEYS", KEY)
+    opened = visit()
+    page = opened.page
+    page.goto("about:blank")
+    page.goto(f"{opened.server.url}/#model=handbook&passage=handbook.jsonl%3Aleave%231")
+    entry = page.get_by_role("dialog", name="This server asks for a key")
+    entry.get_by_role("textbox", name="Key").fill(KEY)
+    page.keyboard.press("Enter")
+    expect(page.locator("#passage-text .asked")).to_contain_text("Everyone has thirty days of paid leave")
+    expect(page.locator("#index")).to_have_text("idx, 5 passages")
+    expect(entry).to_be_hidden()
 
 
 def test_the_mark_is_where_the_server_says_also_behind_characters_of_two_units(visit: Open) -> None:
@@ -679,7 +798,7 @@ def test_a_screen_reader_hears_the_steps_and_the_whole_answer_not_every_word(
         }"""
     )
     turn = opened.ask_whole()
-    assert page.evaluate("window.heard") == ["Searching", f"Answer: {REPLY} 3 sources."]
+    assert page.evaluate("window.heard") == ["Searching", "Reading 3 passages", f"Answer: {REPLY} 3 sources."]
     assert turn.locator("[aria-live], [role=status], [role=log]").count() == 0
 
 

@@ -1,9 +1,9 @@
 // The conversation: takes questions, runs one at a time, keeps what was said, and tells what happens to those who listen.
 
 import { byId, element, tell } from "./dom.js";
-import { askForKey } from "./entry.js";
+import { withKey } from "./entry.js";
 import { forget, keep, kept } from "./kept.js";
-import { closePassage } from "./passage.js";
+import { closePassage, openDocument } from "./passage.js";
 import { ask, models, readiness, Refused, searched } from "./talk.js";
 import { Turn } from "./turn.js";
 
@@ -20,6 +20,18 @@ function begin() {
   restore();
   showReadiness();
   withKey(meet).catch(() => {});
+  showLinked();
+}
+
+/** Show the passage that the address names behind its #, as the links of citations do. */
+async function showLinked() {
+  const named = new URLSearchParams(location.hash.slice(1));
+  if (!named.has("passage")) return;
+  try {
+    await openDocument(named.get("passage"), named.get("model"));
+  } catch (error) {
+    tell(byId("notice"), error.message);
+  }
 }
 
 /** Show what this tab keeps of the conversation; what another version of the page kept may not be readable. */
@@ -69,17 +81,6 @@ async function showReadiness() {
   if (loading) setTimeout(showReadiness, LOOK_AGAIN_MS);
 }
 
-/** Run something; when the server asks for a key, ask for it and run it once more. */
-async function withKey(run) {
-  for (let reason = ""; ; reason = "The server does not know this key.") {
-    try {
-      return await run();
-    } catch (error) {
-      if (error.status !== 401 || !(await askForKey(reason))) throw error;
-    }
-  }
-}
-
 async function askQuestion(question) {
   const turn = new Turn(question);
   const conversation = messages; // a new one may begin before this answer ends
@@ -106,13 +107,18 @@ async function write(turn, conversation, signal) {
   let whole = null;
   for await (const chunk of ask(asked, { model, signal })) {
     if (chunk.ragline?.status) whole = chunk.ragline;
-    else if (chunk.ragline) turn.found(chunk.ragline);
+    else if (chunk.ragline) read(turn, chunk.ragline);
     const piece = chunk.choices?.[0]?.delta?.content;
-    if (piece) follow(() => turn.write(piece));
+    if (piece) follow(turn, () => turn.write(piece));
   }
   if (!whole) throw new Refused("The answer came without its sources.");
-  follow(() => turn.finish(whole));
+  follow(turn, () => turn.finish(whole));
   return whole;
+}
+
+function read(turn, begun) {
+  turn.found(begun);
+  say(turn.waitsFor);
 }
 
 function remember(turn, conversation) {
@@ -137,12 +143,17 @@ function fail(turn, error) {
   showReadiness();
 }
 
-/** Do something that makes the page longer, and stay at its end if that is where the reader is. */
-function follow(grow) {
-  const page = document.scrollingElement;
-  const atEnd = page.scrollHeight - page.scrollTop - page.clientHeight < 80;
+/** Do something that makes an answer longer, and keep its end in sight if that is where the reader is. */
+function follow(turn, grow) {
+  const inSight = hiddenOf(turn) < 80;
   grow();
-  if (atEnd) page.scrollTop = page.scrollHeight;
+  const hidden = hiddenOf(turn);
+  if (inSight && hidden > 0) document.scrollingElement.scrollTop += hidden;
+}
+
+/** How far the last line of an answer lies below what is in sight; below 0 where it is in sight, or above. */
+function hiddenOf(turn) {
+  return turn.element.querySelector(".answer").getBoundingClientRect().bottom - byId("ask").getBoundingClientRect().top;
 }
 
 function setRunning(controller) {
@@ -171,6 +182,7 @@ field.addEventListener("keydown", (event) => {
   byId("ask").requestSubmit();
 });
 
+window.addEventListener("hashchange", showLinked);
 byId("stop").addEventListener("click", () => running?.abort());
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;

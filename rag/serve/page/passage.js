@@ -2,11 +2,15 @@
 
 import { unitsOf, unwrapped } from "./claim.js";
 import { byId, element, placeOf, tell, titleOf } from "./dom.js";
+import { withKey } from "./entry.js";
+import { documentOf } from "./talk.js";
+import { originalOf, wayTo, wholeOf } from "./ways.js";
 
 const ROOM_BESIDE = matchMedia("(min-width: 70rem)");
 
 const panel = byId("passage");
 let cameFrom = null;
+let shown = null; // what the panel shows: an answer from the server that comes late is not for another passage
 
 /** Where a passage is open beside the conversation, show that of the newest answer instead; none closes it. */
 export function followPassage(source, cited) {
@@ -23,15 +27,53 @@ export function openPassage(source, cited) {
   byId("passage-title").focus({ preventScroll: true });
 }
 
+/** Show a passage that a link names, with its document around it. Fails where it is not there, or may not be read. */
+export async function openDocument(passage, model) {
+  const found = await withKey(() => documentOf(passage, model));
+  if (!panel.open) cameFrom = document.activeElement;
+  open();
+  shown = found;
+  const asked = found.passages[found.asked];
+  tell(byId("passage-marker"), "Document");
+  tell(byId("passage-title"), titleOf(asked));
+  tell(byId("passage-where"), placeOf(asked));
+  tell(byId("passage-id"), asked.doc_id);
+  showClaim("");
+  showWays([originalOf(found.url)]);
+  showWhole(found);
+}
+
+/** All of the document in the place of the passage. */
+function showWhole(found) {
+  byId("passage-text").replaceChildren(...wholeOf(found));
+  const asked = byId("passage-text").querySelector(".asked");
+  asked.scrollIntoView({ block: "center" });
+  asked.focus({ preventScroll: true });
+}
+
+async function readAround(source) {
+  const found = await withKey(() => documentOf(source.doc_id)).catch((error) => error);
+  if (shown !== source) return;
+  const failed = found instanceof Error;
+  showWays([originalOf(source.url), failed && element("span", "small", found.message)]);
+  if (!failed) showWhole(found);
+}
+
+function showWays(ways) {
+  byId("passage-ways").replaceChildren(...ways.filter(Boolean));
+}
+
 const number = (name, value) => (Number.isFinite(value) ? `${name} ${value.toFixed(3)}` : "");
 
 function fill(source, { claim = "", by = "model", support } = {}) {
+  shown = source;
   tell(byId("passage-marker"), `Source ${source.marker}`);
   tell(byId("passage-title"), titleOf(source));
   tell(byId("passage-where"), placeOf(source));
   tell(byId("passage-id"), [source.doc_id, number("score", source.score), number("relevance", source.relevance)].filter(Boolean).join(" · "));
   const span = support && spanOf(source.text, support);
   showClaim(claim, by, span);
+  showWays([originalOf(source.url), wayTo("Read the document", () => readAround(source))]);
   showText(unwrapped(source.text), span);
   panel.scrollTop = 0;
   panel.querySelector("mark")?.scrollIntoView({ block: "center" });

@@ -26,6 +26,12 @@ export async function searched(model) {
   return response.json();
 }
 
+/** The document of a passage as the index holds it: `passages` in order, `asked` the place of the one that was asked for. */
+export async function documentOf(passage, model) {
+  const response = await call(`v1/documents?${new URLSearchParams({ id: passage, ...(model && { model }) })}`);
+  return response.json();
+}
+
 /** Whether the server is still loading, and what of it is degraded, in words. */
 export async function readiness() {
   const response = await fetch("ready", { cache: "no-store" }).catch(() => null);

@@ -37,11 +37,18 @@ export class Turn {
     return this.answer.text;
   }
 
-  /** What was found, told before the first word. */
+  /** What happens now, until the first word. */
+  get waitsFor() {
+    const n = this.sources.length;
+    return n ? `Reading ${n} ${n === 1 ? "passage" : "passages"}` : "Writing";
+  }
+
+  /** What was found, shown before the first word: it takes a model a while to read it. */
   found({ sources = [], query = this.question }) {
     this.sources = sources;
     this.answer.know(sources);
-    this.find(".waiting-for").textContent = "Writing";
+    this.find(".waiting-for").textContent = this.waitsFor;
+    this.showSources("found");
     this.find(".searched q").textContent = query;
     this.find(".searched").hidden = query === this.question;
   }
