@@ -7,14 +7,17 @@ from importlib.util import find_spec
 from rag.core.errors import MissingDependency
 
 
-def need(module: str, *, by: str, extra: str = "") -> None:
+def need(module: str, *, by: str, extra: str = "", line: str = "") -> None:
     """Do nothing if `module` can be imported.
+
+    Args:
+        line: the command that installs it, where no extra of ours does.
 
     Raises:
         MissingDependency: it cannot; the message says which component asked and what to run.
     """
     if find_spec(module) is None:
-        raise MissingDependency(f"{by} needs {module}, which is not installed. Run: {install_line(extra)}")
+        raise MissingDependency(f"{by} needs {module}, which is not installed. Run: {line or install_line(extra)}")
 
 
 def need_system_library(name: str, *, by: str, package: str) -> None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from rag.core.contents import Content, digest_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rag.core.filters import Where as Where
 
 
@@ -204,6 +206,23 @@ class ScoredDocument:
     def doc_id(self) -> str:
         return self.document.doc_id
 
+    @property
+    def text(self) -> str:
+        return self.document.text
+
+    @property
+    def title(self) -> str:
+        return self.document.title
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return self.document.metadata
+
+    def __repr__(self) -> str:
+        from rag.core.shown import hit_line
+
+        return hit_line(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
@@ -260,6 +279,26 @@ class Ranking:
     def __getitem__(self, place: slice) -> tuple[ScoredDocument, ...]: ...
     def __getitem__(self, place: int | slice) -> ScoredDocument | tuple[ScoredDocument, ...]:
         return self.hits[place]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each hit: qid, rank, doc_id, score, relevance, title, text, metadata. `pandas.concat` joins several.
+
+        Raises:
+            MissingDependency: pandas is not installed.
+        """
+        from rag.core.frames import frame_of
+
+        return frame_of(self.qid, self.hits)
+
+    def __repr__(self) -> str:
+        from rag.core.shown import ranking_line
+
+        return ranking_line(self.query.asked, self.hits)
+
+    def _repr_html_(self) -> str:
+        from rag.core.shown import ranking_html
+
+        return ranking_html(self.query.asked, self.hits)
 
 
 Run = list[Ranking]
@@ -394,6 +433,21 @@ class Answer:
     @property
     def outer_qid(self) -> str:
         return self.query.outer_qid
+
+    def __repr__(self) -> str:
+        from rag.core.shown import answer_line
+
+        passages = self.context.passages
+        return answer_line(self.query.asked, self.status, self.text, len(self._cited), len(passages))
+
+    def _repr_html_(self) -> str:
+        from rag.core.shown import answer_html
+
+        return answer_html(self.query.asked, self.status, self.text, self.context.passages, self._cited)
+
+    @property
+    def _cited(self) -> frozenset[int]:
+        return frozenset(citation.marker for citation in self.citations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from rag.graph.binding import bound_nodes
 from rag.graph.check import check
 from rag.graph.checked import Made
 from rag.graph.kinds import ANSWERING
+from rag.graph.shown import graph_html
 from rag.graph.spec import Spec
 from rag.graph.wiring import ancestors
 from retrievers.index.protocol import Index
@@ -36,6 +37,12 @@ class Graph:
     facts: Mapping[str, Made]
     legs: tuple[str, ...]
     _paths: dict[str, tuple[BoundNode, ...]] = field(default_factory=dict, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        return repr(self.spec.graph)
+
+    def _repr_html_(self) -> str:
+        return graph_html(self.spec.graph)
 
     @property
     def output(self) -> str:

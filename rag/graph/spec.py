@@ -7,8 +7,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
 from rag.core.recipe import Recipe
+from rag.core.words import first_of
 from rag.core.yaml_source import Source
 from retrievers.index.settings import IndexSettings
+
+_SHOWN, _MOST_SHOWN = 32, 6
+"""Of a graph in a line: characters of a name, and names."""
 
 QUERY = "query"
 """The name that `in:` uses for the batch of queries."""
@@ -79,6 +83,10 @@ class GraphSpec(_Frozen):
         default=None,
         description="The graph to load instead where the memory, or a package of a model, does not suffice for this one.",
     )
+
+    def __repr__(self) -> str:
+        names = first_of([f"{name[:_SHOWN]!r} ({node.use[:_SHOWN]})" for name, node in self.nodes.items()], _MOST_SHOWN)
+        return f"<graph of {len(self.nodes):,} nodes: {names}; output {self.output[:_SHOWN]!r}>"
 
 
 class Spec(_Frozen):
