@@ -28,6 +28,7 @@ DEEP_IMPORTS = {
     "rag.core.cluster": ["Cluster"],
     "rag.core.in_step": ["Ask", "answered", "tagged", "together"],
     "rag.filters": ["OPERATORS", "Operator", "matches", "parse_where"],
+    "rag.langchain": ["keeps_sources"],
     "rag.mcp.server": ["create_server"],
     "rag.protocols": ["LLM", "ChoosingLLM", "LocalLLM", "ScoringLLM", "Subgraph"],
     "rag.ranking": ["completed", "ranked"],

@@ -1,8 +1,17 @@
-"""Checks of constructor arguments. `by` is how the message calls the component, such as "rerank.listwise"."""
+"""Checks of arguments. `by` is how the message calls the component, such as "rerank.listwise"."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from types import MappingProxyType
+from typing import ParamSpec, TypeVar
+
+from rag.core.errors import did_you_mean
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def require_positive(by: str, **values: int | None) -> None:
@@ -24,3 +33,26 @@ def require_one_of(by: str, allowed: Sequence[str], **values: str | None) -> Non
     for name, value in values.items():
         if value is not None and value not in allowed:
             raise ValueError(f"{by}: {name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def knows_its_arguments(others: Mapping[str, str] = MappingProxyType({})) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function whose TypeError for an unknown keyword names the one that was meant.
+
+    Args:
+        others: what an argument is called elsewhere -> what it is called here.
+    """
+
+    def wrapped(function: Callable[P, R]) -> Callable[P, R]:
+        known = [name for name in inspect.signature(function).parameters if name != "self"]
+
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in kwargs.keys() - set(known):
+                meant = others.get(name)
+                hint = f"It is called '{meant}' here." if meant in known else did_you_mean(name, known)
+                raise TypeError(f"{function.__name__} takes no '{name[:80]}'. {hint}")
+            return function(*args, **kwargs)
+
+        return call
+
+    return wrapped

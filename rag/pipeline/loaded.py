@@ -10,7 +10,7 @@ from rag.graph.build import Graph
 from rag.graph.check import check
 from rag.graph.checked import Checked
 from rag.graph.load import load_spec
-from rag.models import locate
+from rag.models import locate, require_meaning
 from rag.pipeline.release import inside
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
@@ -45,6 +45,22 @@ def models_of_graph(graph: str, *, index: str | None = None) -> list[Named]:
     if checked.problems:
         raise SpecError(*checked.problems)
     return models_loaded(checked, bound)
+
+
+def require_known_models(models: Iterable[Named]) -> None:
+    """Return if the name of each can mean a model: a packaged one, a folder or file that is there, or one of the hub.
+
+    Raises:
+        MissingModel: some can mean none, all of them at once; names those that are near.
+    """
+    problems: list[str] = []
+    for name, _ in models:
+        try:
+            require_meaning(name)
+        except MissingModel as missing:
+            problems.append(str(missing))
+    if problems:
+        raise MissingModel("\n".join(dict.fromkeys(problems)))
 
 
 def require_local_models(models: Iterable[Named]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from rag import tracing
 from rag.core.access import Asker
+from rag.core.arguments import knows_its_arguments
 from rag.core.errors import SpecError, StageError, did_you_mean
 from rag.core.filters import asked_by, parse_where
 from rag.core.memory import this_machine
@@ -29,7 +30,7 @@ from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec
 from rag.graph.writer import with_writer
 from rag.pipeline.calibrated import calibrated, require_calibrated
-from rag.pipeline.loaded import models_loaded, require_local_models
+from rag.pipeline.loaded import models_loaded, require_known_models, require_local_models
 from rag.pipeline.otherwise import fitting
 from rag.pipeline.release import inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 logger = logging.getLogger(__name__)
+
+ELSEWHERE = {"top_k": "k", "n": "k", "limit": "k", "filter": "where", "filters": "where", "user": "asker"}
+"""What arguments are called in other libraries -> here."""
 
 BATCH = 64
 """Queries that go through the graph together when a longer list is given: bounds memory, keeps models busy."""
@@ -89,6 +93,7 @@ class Pipeline(AsyncTwins):
         """Whether the graph ends in answers."""
         return self.graph.answers
 
+    @knows_its_arguments(ELSEWHERE)
     def run(
         self,
         queries: Sequence[str | Query],
@@ -127,6 +132,7 @@ class Pipeline(AsyncTwins):
         steps = range(0, max(len(asked), 1), batch)
         return merged([self._run(nodes, asked[i : i + batch], output=target, k=k) for i in steps])
 
+    @knows_its_arguments(ELSEWHERE)
     def search(
         self, query: str | Query, *, k: int | None = None, where: Where | None = None, asker: Asker | None = None
     ) -> Ranking:
@@ -136,20 +142,24 @@ class Pipeline(AsyncTwins):
             where: a metadata filter beside a query of text, in any of its forms; a Query brings its own.
             asker: who asks; see `run`.
         Raises:
+            TypeError: a list is given; `search_batch` takes one.
             SpecError: the filter cannot be understood.
             StageError: a node failed; the cause is chained.
         """
+        _require_one(query, instead="search_batch")
         asked = query if isinstance(query, Query) else Query(qid="1", text=query, where=parse_where(where))
         result = self.run([asked], to=self.graph.last_ranking(), k=k, asker=asker)
         raise_failure(result)
         return result.rankings[0]
 
+    @knows_its_arguments(ELSEWHERE)
     def search_batch(
         self, queries: Sequence[str | Query], *, k: int | None = None, asker: Asker | None = None
     ) -> list[Ranking]:
         """One ranking per query, in order; one that failed is empty, with outcome `failed`."""
         return self.run(queries, to=self.graph.last_ranking(), k=k, asker=asker).rankings
 
+    @knows_its_arguments(ELSEWHERE)
     def ask(
         self,
         query: str | Query,
@@ -169,11 +179,13 @@ class Pipeline(AsyncTwins):
         raise_failure(result)
         return result.answers[0]
 
+    @knows_its_arguments(ELSEWHERE)
     def ask_batch(self, queries: Sequence[str | Query], *, asker: Asker | None = None) -> list[Answer]:
         """One answer per question, in order; one that failed has status `failed`."""
         self.require_answers()
         return self.run(queries, asker=asker).answers
 
+    @knows_its_arguments(ELSEWHERE)
     def stream(
         self,
         query: str | Query,
@@ -317,6 +329,12 @@ class Pipeline(AsyncTwins):
         if self._owns_index and self.index is not None:
             self.index.close()
 
+    def __repr__(self) -> str:
+        return f"<Pipeline of {self.spec.source.name[:80]!r}, {len(self.graph.nodes):,} nodes, output {self.graph.output[:32]!r}>"
+
+    def _repr_html_(self) -> str:
+        return self.graph._repr_html_()
+
     def __enter__(self) -> Self:
         return self
 
@@ -405,6 +423,7 @@ class Pipeline(AsyncTwins):
         return (writing, *checks)
 
     def _question(self, query: str | Query, history: Sequence[Message], where: Where | None) -> Query:
+        _require_one(query, instead="ask_batch")
         if isinstance(query, Query):
             return query
         return Query(qid="1", text=query, history=tuple(history), where=parse_where(where))
@@ -416,6 +435,12 @@ class Pipeline(AsyncTwins):
                 f"{self.spec.source.name} ends in rankings, not answers: search with it, or ask with a graph whose "
                 "output is a generate.* node, such as the built-in 'ask'"
             )
+
+
+def _require_one(query: object, *, instead: str) -> None:
+    """Raise TypeError unless this is one query, and say what takes several."""
+    if not isinstance(query, str | Query):
+        raise TypeError(f"query must be a text or a Query, got {type(query).__name__}; {instead} takes a list of them")
 
 
 def _asked_by(asker: Asker | None, query: Query) -> Query:
@@ -495,7 +520,7 @@ def load_pipeline(
         SpecError: the graph is wrong, all problems at once; its parts can need more memory than there is; or a calibration
             in it was made for another graph or index.
         IndexProblem, IndexMismatch: the index is damaged, or was built another way than the graph asks for.
-        MissingModel: `offline`, and a model is not on this machine.
+        MissingModel: no model can be meant by a name; or `offline`, and a model is not on this machine.
     """
     spec = with_writer(load_spec(graph), model=model, url=url)
     spec = calibrated(spec, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
@@ -504,8 +529,10 @@ def load_pipeline(
     if bound is not None:
         bound.check(found.graph.spec.graph.index, found.graph.legs)
     require_calibrated(found.graph, bound)
+    models = models_loaded(found.graph, bound)
+    require_known_models(models)
     if offline:
-        require_local_models(models_loaded(found.graph, bound))
+        require_local_models(models)
     if found.instead:
         logger.warning("%s", found.instead)
     return Pipeline(found.graph, index=bound, owns_index=bound is not index, by_stage=by_stage, instead=found.instead)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import gc
+import re
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -83,6 +85,56 @@ def test_one_query_in_the_place_of_a_list_is_a_type_error(
                 TypeError, match=r"queries must be a list, got the one query 'capital\?': put it in \[\]"
             ):
                 call(one)
+
+
+@pytest.mark.parametrize("several", [["capital?"], ("a", "b"), [Query(qid="1", text="a")], None, 7])
+def test_a_list_in_the_place_of_one_query_says_what_takes_lists(
+    tmp_path: Path, documents: tuple[Document, ...], several: Any
+) -> None:
+    with load_pipeline(cited("Paris."), index=small_index(tmp_path, documents)) as pipeline:
+        for call, instead in (
+            (pipeline.search, "search_batch"),
+            (pipeline.ask, "ask_batch"),
+            (lambda query: next(pipeline.stream(query)), "ask_batch"),
+            (lambda query: asyncio.run(pipeline.asearch(query)), "search_batch"),
+        ):
+            with pytest.raises(TypeError, match=rf"got \w+; {instead} takes a list of them"):
+                call(several)
+
+
+def test_an_argument_of_another_name_is_told_by_its_name_here(tmp_path: Path, documents: tuple[Document, ...]) -> None:
+    with load_pipeline(cited("Paris."), index=small_index(tmp_path, documents)) as pipeline:
+        calls: list[tuple[Any, dict[str, Any], str]] = [
+            (pipeline.search, {"top_k": 3}, "search takes no 'top_k'. It is called 'k' here."),
+            (pipeline.search_batch, {"top_k": 3}, "search_batch takes no 'top_k'. It is called 'k' here."),
+            (pipeline.run, {"too": "bm25"}, "run takes no 'too'. Did you mean 'to'?"),
+            (pipeline.ask, {"filter": "a = b"}, "ask takes no 'filter'. It is called 'where' here."),
+            (pipeline.ask, {"top_k": 3}, "ask takes no 'top_k'. Known: asker, history, query, where."),
+        ]
+        for call, given, message in calls:
+            with pytest.raises(TypeError, match=re.escape(message)):
+                call(["x"] if call in (pipeline.run, pipeline.search_batch) else "x", **given)
+        assert len(pipeline.search("leave", k=1)) == 1
+
+
+def test_a_pipeline_shows_itself_in_a_line_and_as_its_graph() -> None:
+    with load_pipeline(closed_book("Paris.")) as pipeline:
+        assert repr(pipeline) == "<Pipeline of 'graph', 1 nodes, output 'answer'>"
+        assert repr(pipeline.graph) == "<graph of 1 nodes: 'answer' (generate.closed_book); output 'answer'>"
+        assert "data:image/svg+xml;base64," in pipeline._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [("smolm2-135m-instruct", "Did you mean 'smollm2-135m-instruct'"), ("./no/such/folder", "no model folder at")],
+)
+def test_a_name_that_can_mean_no_model_is_told_before_a_question(model: str, told: str) -> None:
+    spec = closed_book()
+    spec["models"]["m"] = {"use": "llm.transformers", "with": {"model": model}}
+    with pytest.raises(MissingModel, match=told):
+        load_pipeline(spec)
+    spec["models"]["m"]["with"]["model"] = "nobody/has-this"  # the hub may have it, which is not asked
+    load_pipeline(spec).close()
 
 
 def test_an_index_that_the_pipeline_opened_is_closed_with_it_and_one_that_was_given_is_not(
