@@ -31,7 +31,7 @@ from prompts.template import PromptTemplate
 from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.completions import complete_each, usage_of, with_history
 from rag.core.powers import kept_forms, require_choosing
-from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM
+from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM, KeepsPrompts
 from rag.core.types import NO_USAGE, Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams, Usage
 from rag.stages.cite import aim_at, attribute, with_similarity
 from rag.stages.markers import Aim, CheckedText, MarkerFilter, check_markers
@@ -147,7 +147,18 @@ class CitedGenerator:
         return other
 
     def generate(self, contexts: Sequence[Context]) -> list[Answer]:
-        """One answer per context, in order. Contexts without passages cost no call."""
+        """One answer per context, in order. Contexts without passages cost no call.
+
+        Where it is asked first whether the passages are enough, as many go together as the model keeps prompts of: each is
+        read once for both.
+        """
+        at_once = self.llm.kept_prompts if self.enough and isinstance(self.llm, KeepsPrompts) else max(1, len(contexts))
+        groups = (contexts[first : first + at_once] for first in range(0, len(contexts), at_once))
+        answers = [answer for group in groups for answer in self._answers(group)]
+        warn(logger, "generate.cited", answers)
+        return answers
+
+    def _answers(self, contexts: Sequence[Context]) -> list[Answer]:
         started = perf_counter()
         asked = [context for context in contexts if context.passages]
         found = self._found_enough(asked)
@@ -165,7 +176,6 @@ class CitedGenerator:
             usage += Usage(seconds=seconds)
             answer = next(written) if self._is_enough(odds) else self._declined(context)
             answers.append(replace(answer, enough=odds, usage=answer.usage + usage))
-        warn(logger, "generate.cited", answers)
         return answers
 
     def stream(self, context: Context) -> Iterator[AnswerDelta]:

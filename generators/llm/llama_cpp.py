@@ -102,6 +102,11 @@ class LlamaCppLLM:
         return True
 
     @property
+    def kept_prompts(self) -> int:
+        """One a slot."""
+        return self.slots
+
+    @property
     def last_cached(self) -> tuple[int, ...]:
         """Tokens of each prompt of this thread's last `score` or `choose` that a slot still held."""
         return tuple(self._last.cached)

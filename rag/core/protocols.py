@@ -554,6 +554,17 @@ class CountsCached(Protocol):
 
 
 @runtime_checkable
+class KeepsPrompts(Protocol):
+    """An LLM that keeps what it read of its last prompts, so that one that begins like one of them is not read again.
+
+    `kept_prompts`: of how many. Whoever asks twice about each of many prompts goes so many at a time.
+    """
+
+    @property
+    def kept_prompts(self) -> int: ...
+
+
+@runtime_checkable
 class Closable(Protocol):
     """An iterator that holds on to something until it is closed, as generators do."""
 

@@ -11,6 +11,7 @@ from generators.cited import CitedGenerator
 from generators.cited_form import cited_form
 from generators.llm.llama_cpp import LlamaCppLLM
 from generators.llm.scripted import ScriptedLLM
+from rag.core.types import Document
 from tests.generators.test_cited import FRAMES, LEAVE, context, streamed
 from tests.rag.test_models_gguf import write
 
@@ -125,3 +126,18 @@ def test_what_is_streamed_is_held_to_the_form_too(noise: LlamaCppLLM) -> None:
     pieces, found = streamed(generator, context(FRAMES, LEAVE))
     [whole] = generator.generate([context(FRAMES, LEAVE)])
     assert "".join(pieces) == found.text == whole.text
+
+
+def test_a_prompt_is_read_once_for_whether_it_is_enough_and_for_the_answer_also_in_batches(noise: LlamaCppLLM) -> None:
+    texts = [
+        Document(doc_id=f"d{n}", text=f"Number {n}: " + " ".join([f"word{n}x{i}" for i in range(12)]))
+        for n in range(12)
+    ]
+    contexts = [context(each, qid=each.doc_id) for each in texts]
+    asking = CitedGenerator(
+        llm=noise, prompt="answer_found", enough="answer_enough", least=-99, max_tokens=4, markers="free"
+    )
+    alone = [asking.generate([each])[0].usage for each in contexts]
+    together = [found.usage for found in asking.generate(contexts)]
+    assert noise.kept_prompts < len(contexts)
+    assert sum(each.cached_tokens for each in together) > 0.9 * sum(each.cached_tokens for each in alone)
