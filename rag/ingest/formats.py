@@ -12,7 +12,7 @@ PARSERS = {
     ".rst": "rst", ".tex": "tex",
     ".md": "markdown", ".markdown": "markdown",
     ".html": "html", ".htm": "html", ".xhtml": "html",
-    ".pdf": "pdf", ".docx": "docx", ".pptx": "pptx", ".xlsx": "xlsx", ".odt": "odt", ".epub": "epub", ".rtf": "rtf",
+    ".pdf": "pdf", ".doc": "doc", ".docx": "docx", ".pptx": "pptx", ".xlsx": "xlsx", ".odt": "odt", ".epub": "epub", ".rtf": "rtf",
     ".eml": "mail", ".mbox": "mbox", ".msg": "msg", ".ipynb": "notebook",
     ".csv": "csv", ".tsv": "csv",
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".xml": "xml",

@@ -19,6 +19,7 @@ MODULES = {
     "html": "html",
     "xml": "xml",
     "pdf": "pdf",
+    "doc": "doc",
     "docx": "docx",
     "pptx": "pptx",
     "xlsx": "xlsx",

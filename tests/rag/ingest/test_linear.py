@@ -218,6 +218,8 @@ MADE = {
     "punycode.eml": f"From: a\nContent-Type: text/plain; charset=punycode\n\n{again('a')}",
     "quotes.eml": f"From: a\nTo: {again(chr(34))}\n\nx",
     "parameters.eml": f"From: a\nContent-Type: text/plain; {again('a=b; ')}\n\nx",
+    "quoted.mbox": f"From x\nSubject: a\n\n{again('>')}",
+    "mails.mbox": again("From x\nSubject: a\n\n"),
     "fonts.1": f".TH a 1\n.SH {again(chr(92) + 'f[')}",
     "spaces.html": again("<i> </i>"),
     "tables.html": again("<table>", 40_000),
