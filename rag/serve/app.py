@@ -11,7 +11,20 @@ from fastapi import FastAPI
 
 from rag.core.version import VERSION
 from rag.pipeline import Pipeline
-from rag.serve import chat, conversation, documents, embeddings, health, indexes, models, page, reading, rerank, search
+from rag.serve import (
+    chat,
+    conversation,
+    documents,
+    embeddings,
+    fields,
+    health,
+    indexes,
+    models,
+    page,
+    reading,
+    rerank,
+    search,
+)
 from rag.serve.sessions import Sessions
 from rag.service import errors, metrics, walls
 from rag.service.keys import load_keys
@@ -60,7 +73,7 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
     errors.install(app)
     app.include_router(chat.router(services, sessions))
     app.include_router(conversation.router(services, sessions))
-    for part in (models, indexes, documents, reading, search, rerank, embeddings, health):
+    for part in (models, indexes, fields, documents, reading, search, rerank, embeddings, health):
         app.include_router(part.router(services))
     app.include_router(metrics.router(counted))
     app.include_router(page.router)

@@ -46,7 +46,7 @@ def _described(index: Index | None, where: Filter | None) -> dict[str, Any]:
     if index is None:
         return {"name": None, "identity": None, "passages": 0, "parts": [], "legs": [], "examples": []}
     parts = index.parts if isinstance(index, HasParts) else {PurePath(index.name).name: index}
-    rows = {name: _readable(part, where) for name, part in parts.items()}
+    rows = {name: readable(part, where) for name, part in parts.items()}
     topics = _topics([_topics_of(part, rows[name]) for name, part in parts.items()])
     return {
         "name": " and ".join(parts),
@@ -58,7 +58,8 @@ def _described(index: Index | None, where: Filter | None) -> dict[str, Any]:
     }
 
 
-def _readable(index: Index, where: Filter | None) -> Rows:
+def readable(index: Index, where: Filter | None) -> Rows:
+    """The rows that whoever asks may read; `where` says who that is."""
     return index.rows(where) if is_labelled(index) else range(len(index))
 
 

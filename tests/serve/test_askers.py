@@ -99,6 +99,7 @@ def ask_all(server: TestClient, asker: dict[str, Any] | None, text: str) -> list
         *replies,
         *(server.get(path, headers=as_(asker)) for path in ("/v1/index", "/metrics", "/v1/models", "/health")),
         server.get("/v1/documents", params={"id": f"{SECRET}-1"}, headers=as_(asker)),
+        server.post("/v1/fields", json={}, headers=as_(asker)),
     ]
 
 

@@ -377,6 +377,121 @@ def test_a_link_to_a_passage_asks_for_the_key_once(visit: Open, monkeypatch: pyt
     expect(entry).to_be_hidden()
 
 
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index with fields to filter by, also some with hostile names and values."""
+    folder = tmp_path_factory.mktemp("letters")
+    said = [
+        {
+            "_id": str(number),
+            "title": f"Letter {number}",
+            "text": f"Leave is paid, says letter {number}.",
+            "year": 2020 + number,
+        }
+        | {"lang": ("de", "en")[number % 2], "not": "so", "__proto__": ATTACK, ATTACK: "x"}
+        for number in range(6)
+    ]
+    (folder / "letters.jsonl").write_text("".join(json.dumps(letter) + "\n" for letter in said))
+    build_index([folder / "letters.jsonl"], folder / "idx", legs=("lexical",))
+    return folder / "idx"
+
+
+def add_filter(page: Any, field: str, value: str, operator: str = "is") -> None:
+    """Choose a filter in the open dialog."""
+    page.get_by_label("Field").select_option(field)
+    page.get_by_label("How").select_option(operator)
+    page.get_by_label("Value").fill(value)
+    page.keyboard.press("Enter")
+
+
+def test_filters_are_picked_shown_and_sent_with_each_question(visit: Open, letters: Path) -> None:
+    opened = visit("So it is [1].", indexes=[letters])
+    page = opened.page
+    page.get_by_role("button", name="Filter", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Answer from some documents only")
+    left = page.locator("#filters-left")
+    expect(left).to_have_text("6 passages")
+    add_filter(page, "lang", "en")
+    expect(left).to_have_text("3 of 6 passages")
+    add_filter(page, "year", "2023", "from")
+    add_filter(page, "year", "2021", "from")
+    expect(left).to_have_text("3 of 6 passages")
+    add_filter(page, "year", "2023", "to")
+    expect(left).to_have_text("2 of 6 passages")
+    keep(page, "filters")
+    dialog.get_by_role("button", name="Done").click()
+    expect(page.locator("#chips li")).to_have_text(["lang is en×", "year from 2021×", "year to 2023×"])
+    turn = opened.ask_whole("Is leave paid?")
+    expect(turn.locator(".source .title")).to_have_text(["Letter 3", "Letter 1"])
+    expect(turn.locator(".within")).to_have_text("Filtered: lang is en, year from 2021, year to 2023")
+    assert opened.chats()[0]["ragline"]["where"] == {"lang": {"in": ["en"]}, "year": {"gte": 2021, "lte": 2023}}
+    keep(page, "filtered")
+    page.reload()
+    expect(page.locator(".turn .within")).to_have_text("Filtered: lang is en, year from 2021, year to 2023")
+    expect(page.locator("#chips")).to_be_hidden()
+    opened.ask_whole("Is leave paid?")
+    assert "ragline" not in opened.chats()[1]
+    assert opened.complaints == []
+
+
+def test_filters_that_leave_nothing_are_said_so_and_can_be_removed(visit: Open, letters: Path) -> None:
+    opened = visit("So it is [1].", indexes=[letters])
+    page = opened.page
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page.locator("#filters-left")).to_have_text("6 passages")
+    add_filter(page, "lang", "fr")
+    expect(page.locator("#filters-left")).to_have_text("These filters leave no passage. Remove some.")
+    page.keyboard.press("Escape")
+    turn = opened.ask_whole("Is leave paid?")
+    expect(turn.locator(".note")).to_have_text("Nothing was found under these filters. Remove some, and ask again.")
+    page.get_by_role("button", name="Remove the filter: lang is fr").click()
+    expect(page.locator("#chips")).to_be_hidden()
+    expect(page.get_by_role("button", name="Filter", exact=True)).to_be_focused()
+    expect(opened.ask_whole("Is leave paid?").locator(".source")).to_have_count(3)
+
+
+def test_filters_are_picked_from_the_keyboard_alone(visit: Open, letters: Path) -> None:
+    opened = visit("So it is [1].", indexes=[letters])
+    page = opened.page
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("button", name="Filter", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#filters-left")).to_have_text("6 passages")
+    page.get_by_label("Field").focus()
+    page.keyboard.type("lang")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Value")).to_be_focused()
+    page.keyboard.type("de")
+    page.keyboard.press("Enter")
+    expect(page.locator("#filters-left")).to_have_text("3 of 6 passages")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Filter", exact=True)).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("button", name="Remove the filter: lang is de")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#chips")).to_be_hidden()
+
+
+def test_names_and_values_of_fields_are_text_whatever_they_are(visit: Open, letters: Path) -> None:
+    opened = visit("So it is [1].", indexes=[letters])
+    page = opened.page
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page.locator("#filters-left")).to_have_text("6 passages")
+    add_filter(page, ATTACK, "x")
+    add_filter(page, "not", "so")
+    add_filter(page, "__proto__", "no")
+    expect(page.locator("#filters-left")).to_have_text("These filters leave no passage. Remove some.")
+    page.locator("#filters-chosen").get_by_role("button", name="__proto__").click()
+    expect(page.locator("#filters-left")).to_have_text("6 of 6 passages")
+    page.keyboard.press("Escape")
+    expect(page.locator("#chips li").first).to_have_text(f"{ATTACK} is x×")
+    opened.ask_whole("Is leave paid?")
+    assert opened.chats()[0]["ragline"]["where"] == {ATTACK: {"in": ["x"]}, '"not"': {"in": ["so"]}}
+    assert page.evaluate("[window.broken, {}.in]") == [None, None]
+    assert opened.complaints == []
+
+
 def test_the_mark_is_where_the_server_says_also_behind_characters_of_two_units(visit: Open) -> None:
     opened = visit("Frames have a warranty of ten years [1].")
     turn = opened.ask_whole("Warranty of frames?")

@@ -2,6 +2,7 @@
 
 import { byId, element, tell } from "./dom.js";
 import { withKey } from "./entry.js";
+import { offerFilters, where, within } from "./filters.js";
 import { forget, keep, kept } from "./kept.js";
 import { closePassage, openDocument } from "./passage.js";
 import { ask, models, readiness, Refused, searched } from "./talk.js";
@@ -37,8 +38,8 @@ async function showLinked() {
 /** Show what this tab keeps of the conversation; what another version of the page kept may not be readable. */
 function restore() {
   try {
-    for (const { question, text, whole, seconds } of kept()) {
-      const turn = new Turn(question);
+    for (const { question, within: filters, text, whole, seconds } of kept()) {
+      const turn = new Turn(question, filters);
       turn.again(text, whole, seconds);
       showTurn(turn);
       remember(turn, messages);
@@ -58,6 +59,7 @@ async function meet() {
   [model] = await models();
   byId("model").textContent = model === document.title ? "" : model;
   showIndex(await searched(model));
+  offerFilters(model);
 }
 
 function showIndex({ parts, examples }) {
@@ -82,7 +84,7 @@ async function showReadiness() {
 }
 
 async function askQuestion(question) {
-  const turn = new Turn(question);
+  const turn = new Turn(question, within());
   const conversation = messages; // a new one may begin before this answer ends
   showTurn(turn);
   turn.element.scrollIntoView({ block: "start" });
@@ -90,7 +92,7 @@ async function askQuestion(question) {
   say("Searching");
   try {
     const whole = await withKey(() => write(turn, conversation, running.signal));
-    if (conversation === messages) keep({ question, text: turn.text, whole, seconds: turn.seconds });
+    if (conversation === messages) keep({ question, within: turn.within, text: turn.text, whole, seconds: turn.seconds });
     say(`Answer: ${turn.text} ${countOf(turn.sources.length, "source")}.`);
     remember(turn, conversation);
   } catch (error) {
@@ -103,9 +105,10 @@ async function askQuestion(question) {
 
 async function write(turn, conversation, signal) {
   const asked = [...conversation, { role: "user", content: turn.question }];
+  const filter = where(); // as it is now: it may be changed while the answer is written
   if (!model) await meet();
   let whole = null;
-  for await (const chunk of ask(asked, { model, signal })) {
+  for await (const chunk of ask(asked, { model, signal, where: filter })) {
     if (chunk.ragline?.status) whole = chunk.ragline;
     else if (chunk.ragline) read(turn, chunk.ragline);
     const piece = chunk.choices?.[0]?.delta?.content;

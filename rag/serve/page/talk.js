@@ -26,6 +26,12 @@ export async function searched(model) {
   return response.json();
 }
 
+/** What the documents can be filtered by, and how many passages pass the filter `where`. */
+export async function fieldsOf({ model, where }) {
+  const response = await call("v1/fields", { method: "POST", body: JSON.stringify({ model, where }) });
+  return response.json();
+}
+
 /** The document of a passage as the index holds it: `passages` in order, `asked` the place of the one that was asked for. */
 export async function documentOf(passage, model) {
   const response = await call(`v1/documents?${new URLSearchParams({ id: passage, ...(model && { model }) })}`);
@@ -41,9 +47,9 @@ export async function readiness() {
   return { loading: status === "loading", troubles: parts.length ? ["Not everything works now.", ...parts] : [] };
 }
 
-/** Answer the last of the messages: yields the parsed chunks of the stream, in order. */
-export async function* ask(messages, { model, signal }) {
-  const body = JSON.stringify({ model, messages, stream: true });
+/** Answer the last of the messages, from what passes the filter `where`: yields the parsed chunks of the stream, in order. */
+export async function* ask(messages, { model, signal, where }) {
+  const body = JSON.stringify({ model, messages, stream: true, ...(where && { ragline: { where } }) });
   const response = await call("v1/chat/completions", { method: "POST", body, signal });
   let ended = false;
   for await (const data of events(response.body)) {

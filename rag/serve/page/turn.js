@@ -20,11 +20,14 @@ const useOf = (cited, mine) =>
   mine.some((citation) => citation.similar) ? USES[cited.by] : `${USES[cited.by]}, but no sentence of it has such words`;
 
 export class Turn {
-  constructor(question) {
+  /** `within`: the filters of the question, in words; empty without any. */
+  constructor(question, within = "") {
     this.begun = performance.now();
     this.question = question;
+    this.within = within;
     this.element = copyOf("turn-form");
     this.find(".question").textContent = question;
+    tell(this.find(".within"), within && `Filtered: ${within}`);
     this.answer = new AnswerText(this.find(".answer"), openPassage);
     this.sources = [];
   }
@@ -79,7 +82,8 @@ export class Turn {
     this.answer.finish(ragline.citations, ragline.verdicts);
     this.showSources("read, not cited", ragline.citations);
     showStages(this.find(".stages"), ragline, seconds);
-    const note = NOTES[ragline.status] ?? NOTES[ragline.finish_reason] ?? "";
+    const nothing = this.within && !this.sources.length && "Nothing was found under these filters. Remove some, and ask again.";
+    const note = nothing || (NOTES[ragline.status] ?? NOTES[ragline.finish_reason] ?? "");
     this.end([note, surenessOf(ragline.confidence), summaryOf(ragline.verdicts)].filter(Boolean).join(" "));
     if (this.text) offerCopy(this.find("article > .copy"), "Copy answer", () => this.text);
   }
