@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
 from rag.cli.console import say, write
@@ -13,15 +14,55 @@ from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A document, or what one file gave where that is many. `first`: its first passage."""
+
+    first: Document
+    n_documents: int
+    n_passages: int
+
+
 def run(given: Namespace) -> int:
-    """One line a document, in the order of the index; JSON lines with --json."""
+    """One line a document, in the order of the index; JSON lines with --json.
+
+    Rows of a table, and whatever else is named by its file, are one line for the file, unless the file is asked for or JSON.
+    """
     with open_index(given.index) as index:
-        for first, n in islice(_documents(index, given.beginning), given.limit):
+        for each in islice(_listed(index, given.beginning, single=given.json), given.limit):
             if given.json:
-                write(json.dumps({"doc_id": first.parent, "title": first.title, "passages": n}) + "\n")
+                row = {"doc_id": each.first.parent, "title": each.first.title, "passages": each.n_passages}
+                write(json.dumps(row) + "\n")
             else:
-                say(f"{first.parent}  {first.title}  ({n:,} {'passage' if n == 1 else 'passages'})")
+                say(_line(each))
     return 0
+
+
+def _line(each: _Listed) -> str:
+    passages = f"{each.n_passages:,} {'passage' if each.n_passages == 1 else 'passages'}"
+    if each.n_documents == 1:
+        return f"{each.first.parent}  {each.first.title}  ({passages})"
+    file = _file_of(each.first)
+    return f"{file}  {each.n_documents:,} documents  ({passages}; rag ls '{file}' lists them)"
+
+
+def _listed(index: Index, beginning: str, *, single: bool) -> Iterator[_Listed]:
+    """What has a line of its own. `single`: each document has, as where the beginning names its whole file."""
+
+    def line_of(document: Document) -> str:
+        file = _file_of(document)
+        return document.parent if single or beginning.startswith(file) else file
+
+    last: _Listed | None = None
+    for first, n in _documents(index, beginning):
+        if last is not None and line_of(first) == line_of(last.first):
+            last = replace(last, n_documents=last.n_documents + 1, n_passages=last.n_passages + n)
+            continue
+        if last is not None:
+            yield last
+        last = _Listed(first, 1, n)
+    if last is not None:
+        yield last
 
 
 def _documents(index: Index, beginning: str) -> Iterator[tuple[Document, int]]:
@@ -30,3 +71,9 @@ def _documents(index: Index, beginning: str) -> Iterator[tuple[Document, int]]:
         if parent.startswith(beginning):
             first = next(passages)
             yield first, 1 + sum(1 for _ in passages)
+
+
+def _file_of(document: Document) -> str:
+    """The file that a document is named by, as rows and mails of one are; else the document itself."""
+    file = str(document.metadata.get("source", ""))
+    return file if file and document.parent.startswith(f"{file}:") else document.parent
