@@ -12,7 +12,9 @@ from rag.core.errors import SpecError
 def add_options(index: ArgumentParser) -> None:
     """Add them to the command."""
     cluster = index.add_argument_group("texts encoded on a Ray cluster")
-    cluster.add_argument("--ray", metavar="ADDRESS", help="encode on this Ray cluster, or 'local' (needs ragline[ray])")
+    cluster.add_argument(
+        "--ray", metavar="ADDRESS", help="encode on this Ray cluster, or 'local' (needs the extra ray)"
+    )
     cluster.add_argument("--ray-actors", type=positive, metavar="N", help="actors, each with a copy of the model (1)")
     cluster.add_argument("--ray-cpus", type=positive, metavar="N", help="processors of an actor, and its threads (1)")
     cluster.add_argument("--ray-gpus", type=float, metavar="N", help="GPUs of an actor (0)")

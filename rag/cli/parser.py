@@ -106,7 +106,7 @@ def parser() -> ArgumentParser:
     index.add_argument("--prune", action="store_true", help=prune_help)
     consenting(index)
     index.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
-    ocr_help = "also read pages of PDF that are pictures; slow (needs ragline[ocr])"
+    ocr_help = "also read pages of PDF that are pictures; slow (needs the extra ocr)"
     index.add_argument("--ocr", action="store_true", help=ocr_help)
     labels_help = "JSONL file that says who may read which document; once given, the index keeps what it says"
     index.add_argument("--labels", metavar="FILE", help=labels_help)
@@ -119,7 +119,7 @@ def parser() -> ArgumentParser:
         action="store_true",
         help="also let the graph's attention reranker read every document now, if it keeps states on disk",
     )
-    watch_help = "go on: whenever files of the sources change, bring the index up to date (needs ragline[watch])"
+    watch_help = "go on: whenever files of the sources change, bring the index up to date (needs the extra watch)"
     index.add_argument("--watch", action="store_true", help=watch_help)
     index.add_argument("--json", action="store_true", help="print one JSON document")
     add_cluster_options(index)
@@ -237,7 +237,7 @@ def parser() -> ArgumentParser:
     mcp.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(mcp)
 
-    serve = command("serve", "chat, search, reranking and embeddings over HTTP (needs ragline[serve])")
+    serve = command("serve", "chat, search, reranking and embeddings over HTTP (needs the extra serve)")
     serve.add_argument(
         "--graph", action="append", metavar="G", help=f"{GRAPH_HELP} (default: chat); again: another model"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from rag.core.errors import MissingDependency
 
@@ -37,7 +38,10 @@ def need_system_library(name: str, *, by: str, package: str) -> None:
 
 
 def install_line(extra: str = "") -> str:
-    """The command that installs ragline with an extra, from where it was installed: a folder, or the package index."""
+    """The command that installs ragline with an extra, from where it was installed: a folder, a file or an address.
+
+    No package index has it, so a name alone is of no use.
+    """
     # here, as every command imports this module and these cost it 30 ms
     import json
     import shlex
@@ -47,9 +51,21 @@ def install_line(extra: str = "") -> str:
     extras = f"[{extra}]" if extra else ""
     try:
         said = json.loads(distribution("ragline").read_text("direct_url.json") or "{}")
-        url, editable = urlsplit(said["url"]), bool(said.get("dir_info", {}).get("editable"))
+        url, editable = said["url"], bool(said.get("dir_info", {}).get("editable"))
+        vcs = said.get("vcs_info")
     except (PackageNotFoundError, ValueError, KeyError, TypeError):
-        url, editable = urlsplit(""), False
-    if url.scheme != "file":
-        return f"pip install {shlex.quote(f'ragline{extras}')}"
-    return f"pip install {'-e ' if editable else ''}{shlex.quote(unquote(url.path) + extras)}"
+        return _from_clone(extras)
+    if urlsplit(url).scheme == "file" and vcs is None:
+        return f"pip install {'-e ' if editable else ''}{shlex.quote(unquote(urlsplit(url).path) + extras)}"
+    address = f"{vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else url
+    return f"pip install {shlex.quote(f'ragline{extras} @ {address}')}"
+
+
+def _from_clone(extras: str) -> str:
+    """Where nothing says what it was installed from: out of the clone that this file lies in, or of any."""
+    import shlex
+
+    home = Path(__file__).resolve().parents[2]
+    if (home / "pyproject.toml").is_file():
+        return f"pip install -e {shlex.quote(f'{home}{extras}')}"
+    return f"pip install {shlex.quote(f'.{extras}')} (in a clone of ragline)"

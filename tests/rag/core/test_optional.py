@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +14,22 @@ import pytest
 from rag.core import optional
 from rag.core.errors import MissingDependency
 
+HOME = Path(optional.__file__).resolve().parents[2]
+
 
 @pytest.mark.parametrize(
     ("said", "extra", "line"),
     [
-        (None, "serve", "pip install 'ragline[serve]'"),
-        (None, "", "pip install ragline"),
-        ("no JSON", "", "pip install ragline"),
-        ({"url": "https://index.example/ragline.whl"}, "ray", "pip install 'ragline[ray]'"),
+        (None, "serve", "pip install -e '{home}[serve]'"),
+        (None, "", "pip install -e {home}"),
+        ("no JSON", "", "pip install -e {home}"),
+        ({"url": "https://files.example/r.whl"}, "ray", "pip install 'ragline[ray] @ https://files.example/r.whl'"),
+        (
+            {"url": "https://git.example/r.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            "ray",
+            "pip install 'ragline[ray] @ git+https://git.example/r.git@abc'",
+        ),
+        ({"url": "file:///dist/ragline-1.whl", "archive_info": {}}, "ray", "pip install '/dist/ragline-1.whl[ray]'"),
         ({"url": "file:///src/rag%20line", "dir_info": {}}, "ray", "pip install '/src/rag line[ray]'"),
         ({"url": "file:///src/ragline", "dir_info": {"editable": True}}, "", "pip install -e /src/ragline"),
         ({"url": "file:///src/ragline", "dir_info": {"editable": True}}, "x", "pip install -e '/src/ragline[x]'"),
@@ -31,10 +42,24 @@ def test_the_line_names_where_it_came_from(monkeypatch: pytest.MonkeyPatch, said
             return said if said is None or isinstance(said, str) else json.dumps(said)
 
     monkeypatch.setattr("importlib.metadata.distribution", lambda name: Installed())
+    line = line.format(home=HOME)
     assert optional.install_line(extra) == line
     with pytest.raises(MissingDependency) as missing:
         optional.need("no_such_module", by="the test", extra=extra)
     assert str(missing.value) == f"the test needs no_such_module, which is not installed. Run: {line}"
+
+
+def test_without_a_clone_the_line_says_where_to_run_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: (_ for _ in ()).throw(PackageNotFoundError()))
+    monkeypatch.setattr(optional, "__file__", str(tmp_path / "rag" / "core" / "optional.py"))
+    assert optional.install_line("serve") == "pip install '.[serve]' (in a clone of ragline)"
+
+
+@pytest.mark.parametrize(
+    "folder", [*(each for each in (HOME / "docs").rglob("*.md") if "decisions" not in each.parts), HOME / "README.md"]
+)
+def test_docs_install_nothing_from_an_index_that_has_it_not(folder: Path) -> None:
+    assert re.findall(r"""pip install ["']?ragline[^ ]*""", folder.read_text(encoding="utf-8")) == []
 
 
 def test_a_library_of_the_system_is_named_with_its_package() -> None:
