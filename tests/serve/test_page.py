@@ -607,6 +607,90 @@ def test_what_is_kept_of_a_conversation_is_read_as_hostile(visit: Open) -> None:
     assert opened.complaints == []
 
 
+def test_a_conversation_is_saved_named_gone_on_with_and_deleted(visit: Open) -> None:
+    opened = visit(REPLY, "Yes, on 31 March [1].", "Bells are extra [1].", "They do [1].")
+    page = opened.page
+    opened.ask_whole()
+    page.get_by_role("button", name="Conversations").click()
+    dialog = page.get_by_role("dialog", name="Saved conversations")
+    expect(dialog).to_contain_text("kept in this browser only")
+    expect(dialog).to_contain_text("None so far.")
+    dialog.get_by_role("button", name="Save this conversation").click()
+    name = dialog.get_by_label("Name")
+    expect(name).to_have_value(QUESTION)
+    name.fill("Leave")
+    page.keyboard.press("Tab")
+    expect(dialog.get_by_role("button", name="Open: Leave")).to_be_focused()
+    keep(page, "conversations")
+    page.keyboard.press("Escape")
+    opened.ask_whole("Do they lapse?")  # what follows is saved too
+    page.get_by_role("button", name="New conversation").click()
+    opened.ask_whole("Are bells extra?")
+    page.get_by_role("button", name="Conversations").click()
+    dialog.get_by_role("button", name="Open: Leave").click()
+    expect(page.locator(".question")).to_have_text([QUESTION, "Do they lapse?"])
+    expect(page.locator(".turn").first.locator(".answer")).to_contain_text("thirty days of paid leave a year")
+    page.locator(".turn").first.locator(".cite").first.click()
+    expect(page.get_by_role("dialog", name="Annual leave")).to_be_visible()
+    page.keyboard.press("Escape")
+    opened.ask_whole("And then?")
+    said = [message["content"] for message in opened.chats()[-1]["messages"]]
+    assert said == [QUESTION, REPLY, "Do they lapse?", "Yes, on 31 March [1].", "And then?"]
+    page.reload()
+    opened.page.get_by_role("button", name="Conversations").click()
+    expect(dialog.get_by_role("button", name="Save this conversation")).to_be_hidden()
+    dialog.get_by_role("button", name="Delete: Leave").click()
+    dialog.get_by_role("button", name="Really delete: Leave").click()
+    expect(dialog).to_contain_text("None so far.")
+    assert page.evaluate("Object.values({ ...localStorage })") == ["[]"]
+    expect(dialog.get_by_role("button", name="Save this conversation")).to_be_visible()
+    assert opened.complaints == []
+
+
+def test_a_saved_conversation_outlives_its_tab_and_is_there_in_another(visit: Open) -> None:
+    opened = visit()
+    opened.ask_whole(ATTACK + " paid leave")
+    opened.page.get_by_role("button", name="Conversations").click()
+    opened.page.get_by_role("button", name="Save this conversation").click()
+    opened.page.close()
+    page = opened.page.context.new_page()
+    page.goto(opened.server.url)
+    expect(page.locator("#model:not(:empty)")).to_be_visible()
+    expect(page.locator(".turn")).to_have_count(0)
+    page.get_by_role("button", name="Conversations").click()
+    expect(page.get_by_role("button", name="Save this conversation")).to_be_hidden()
+    page.get_by_role("button", name="Open: ").click()
+    expect(page.locator(".turn .question")).to_have_text(ATTACK + " paid leave")
+    expect(page.locator(".turn .source")).to_have_count(3)
+    assert page.evaluate("window.broken") is None
+
+
+@pytest.mark.parametrize("held", ["no json", "{}", "null", "[7, null, {}]", '[{"id": "x", "name": "y", "turns": [7]}]'])
+def test_what_cannot_be_read_of_saved_conversations_is_left_alone(visit: Open, held: str) -> None:
+    opened = visit()
+    page = opened.page
+    page.evaluate("text => localStorage.setItem(`ragline saved ${location.pathname}`, text)", held)
+    page.get_by_role("button", name="Conversations").click()
+    expect(page.get_by_role("dialog", name="Saved conversations")).to_be_visible()
+    if '"y"' in held:
+        page.get_by_role("button", name="Open: y").click()
+        expect(page.locator(".turn")).to_have_count(0)
+    assert opened.complaints == []
+
+
+def test_where_there_is_no_room_nothing_is_lost_and_it_is_said_so(visit: Open) -> None:
+    opened = visit()
+    page = opened.page
+    opened.ask_whole()
+    one = '{"id": "old", "name": "Old", "turns": [{"question": "' + "x" * 3_999_000 + '"}]}'
+    page.evaluate("text => localStorage.setItem(`ragline saved ${location.pathname}`, text)", f"[{one}]")
+    page.get_by_role("button", name="Conversations").click()
+    page.get_by_role("button", name="Save this conversation").click()
+    expect(page.get_by_role("alert").filter(has_text="no room")).to_be_visible()
+    expect(page.get_by_role("button", name="Open: Old")).to_be_visible()
+    expect(page.get_by_role("button", name="Save this conversation")).to_be_visible()
+
+
 def test_the_index_is_named_and_its_titles_become_questions(visit: Open) -> None:
     opened = visit()
     page = opened.page

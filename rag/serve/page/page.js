@@ -1,9 +1,10 @@
 // The conversation: takes questions, runs one at a time, keeps what was said, and tells what happens to those who listen.
 
+import { offerConversations, saveOn } from "./conversations.js";
 import { byId, element, tell } from "./dom.js";
 import { withKey } from "./entry.js";
 import { offerFilters, where, within } from "./filters.js";
-import { forget, keep, kept } from "./kept.js";
+import { forget, keep, keepAll, kept } from "./kept.js";
 import { closePassage, openDocument } from "./passage.js";
 import { ask, models, readiness, Refused, searched } from "./talk.js";
 import { Turn } from "./turn.js";
@@ -19,6 +20,7 @@ let running = null; // the AbortController of the answer that is being written
 /** Learn which model answers; what goes wrong here is told by the readiness, or comes again with the first question. */
 function begin() {
   restore();
+  offerConversations(goOnWith);
   showReadiness();
   withKey(meet).catch(() => {});
   showLinked();
@@ -92,7 +94,7 @@ async function askQuestion(question) {
   say("Searching");
   try {
     const whole = await withKey(() => write(turn, conversation, running.signal));
-    if (conversation === messages) keep({ question, within: turn.within, text: turn.text, whole, seconds: turn.seconds });
+    if (conversation === messages) keepTurn({ question, within: turn.within, text: turn.text, whole, seconds: turn.seconds });
     say(`Answer: ${turn.text} ${countOf(turn.sources.length, "source")}.`);
     remember(turn, conversation);
   } catch (error) {
@@ -101,6 +103,12 @@ async function askQuestion(question) {
   } finally {
     setRunning(null);
   }
+}
+
+function keepTurn(turn) {
+  keep(turn);
+  const trouble = saveOn();
+  if (trouble) tell(byId("notice"), trouble);
 }
 
 async function write(turn, conversation, signal) {
@@ -194,15 +202,28 @@ document.addEventListener("keydown", (event) => {
 });
 
 byId("again").addEventListener("click", () => {
-  running?.abort();
-  closePassage();
-  messages = [];
+  clear();
   forget();
-  turns.replaceChildren();
-  byId("welcome").hidden = false;
-  byId("again").hidden = true;
   field.focus();
   say("New conversation");
 });
+
+function clear() {
+  running?.abort();
+  closePassage();
+  messages = [];
+  turns.replaceChildren();
+  byId("welcome").hidden = false;
+  byId("again").hidden = true;
+}
+
+/** A saved conversation in the place of this one. */
+function goOnWith(saved) {
+  clear();
+  keepAll(saved);
+  restore();
+  turns.lastElementChild?.scrollIntoView({ block: "start" });
+  field.focus();
+}
 
 begin();
