@@ -10,9 +10,13 @@ LONGEST = 320
 """Characters of a snippet."""
 
 _LOOKED_AT = 10_000
-_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 """Letters of scripts without spaces, each of which stands for a word here, whatever an index cuts."""
 _LETTER = re.compile(f"[{_UNSPACED}]")
+_LETTERS = re.compile(f"[{_UNSPACED}]{{3,16}}")
+"""A term that such letters make, longer than two."""
+_MOST_LENGTHS = 8
+"""Lengths of such terms that are looked for around a letter; of a question of more, the shortest."""
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 
 Terms = Callable[[str], Sequence[str]]
@@ -48,6 +52,7 @@ def snippet(text: str, spans: Iterable[tuple[int, int]], query: Iterable[str], t
         query: the terms of the query, analysed as `terms` analyses.
     """
     wanted, of_word = frozenset(query), dict[str, frozenset[str]]()
+    lengths = sorted({len(term) for term in wanted if _LETTERS.fullmatch(term)})[:_MOST_LENGTHS]
 
     def hit(word: str) -> frozenset[str]:
         if word not in of_word:
@@ -55,12 +60,16 @@ def snippet(text: str, spans: Iterable[tuple[int, int]], query: Iterable[str], t
         return of_word[word]
 
     def hits(within: str, word: re.Match[str]) -> frozenset[str]:
-        """The query's terms that a word has a part in: a letter also those of it with the one before or behind it."""
+        """The query's terms that a word has a part in: a letter also those of it with the letters around it."""
         found = hit(word[0])
         if _LETTER.fullmatch(word[0]):
             for pair in (within[word.start() - 1 : word.end()], within[word.start() : word.end() + 1]):
                 if len(pair) == 2 and _LETTER.match(pair[0]) and _LETTER.match(pair[1]):
                     found |= hit(pair) - hit(pair[0]) - hit(pair[1])
+            for length in lengths:
+                first = max(0, word.start() - length + 1)
+                around = (within[start : start + length] for start in range(first, word.end()))
+                found |= wanted.intersection(around)
         return found
 
     best, most = (0, 0), 0
@@ -75,7 +84,17 @@ def snippet(text: str, spans: Iterable[tuple[int, int]], query: Iterable[str], t
     shown = " ".join(text[start : start + 4 * LONGEST].split())
     cut = shown if len(shown) <= LONGEST else shown[: shown.rfind(" ", 1, LONGEST - 1)].rstrip()[: LONGEST - 2] + " …"
     shown = cut if start == 0 else f"… {cut}"
-    return Snippet(text=shown, marks=tuple(each.span() for each in _WORD.finditer(shown) if hits(shown, each)))
+    return Snippet(text=shown, marks=_joined(each.span() for each in _WORD.finditer(shown) if hits(shown, each)))
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The same spans, those that touch as one: letters of one word."""
+    joined: list[tuple[int, int]] = []
+    for start, end in spans:
+        if joined and joined[-1][1] == start:
+            start = joined.pop()[0]
+        joined.append((start, end))
+    return tuple(joined)
 
 
 def _beginning(text: str, sentence: tuple[int, int], hits: Callable[[str, re.Match[str]], frozenset[str]]) -> int:

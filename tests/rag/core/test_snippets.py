@@ -48,9 +48,20 @@ def test_a_sentence_of_any_length_is_cut_around_its_first_match() -> None:
     assert len(of("a" * 10_000, "b").text) <= LONGEST
 
 
-def test_characters_without_spaces_are_words_of_their_own() -> None:
-    piece = of("我们在北京。天气很好。", "北京")
-    assert [piece.text[start:end] for start, end in piece.marks] == ["北", "京"]
+@pytest.mark.parametrize("language", ["en", "zh", "ja", "each letter"])
+@pytest.mark.parametrize(
+    ("text", "query", "marked"),
+    [
+        ("我们在北京。天气很好。", "北京", "我们在<北京>。天气很好。"),
+        ("𠮷野家で食べる。", "𠮷野家", "<𠮷野家>で食べる。"),
+        ("これはコンピュータです。", "コンピュータ", "これは<コンピュータ>です。"),
+        ("Das Buch 三体 ist lang.", "三体", "Das Buch <三体> ist lang."),
+    ],
+)
+def test_words_of_scripts_without_spaces_are_marked_whole(language: str, text: str, query: str, marked: str) -> None:
+    terms = words if language == "each letter" else Analyzer(AnalyzerSettings(language=language)).terms
+    piece = snippet(text, sentences(text), terms(query), terms)
+    assert piece.marked("<", ">") == marked
 
 
 @pytest.mark.parametrize("text", ["\x1b[31mred\x1b[0m <b>red</b> **red**", "[red] \u202ered", "red\n\n\n---\nred"])
@@ -67,5 +78,5 @@ def test_words_of_two_letters_are_marked_where_an_index_cuts_into_them() -> None
     text = "他住在上海。北京大学很大。"
     spans = [(0, 6), (6, len(text))]
     found = snippet(text, spans, bigrams("北京大学在哪"), bigrams)
-    assert found.marked("<", ">").startswith("… <北><京><大><学>很大")
+    assert found.marked("<", ">").startswith("… <北京大学>很大")
     assert snippet(text, spans, ["大"], list).marked("<", ">") == "… 北京<大>学很<大>。", "letters alone, as ever"
