@@ -19,7 +19,7 @@ from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.indexing.selection import Selection
 from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, SourceFile, chunk
-from rag.ingest.formats import VERSIONS, reader_of
+from rag.ingest.formats import parser_of, version_of
 from rag.ingest.language import LanguageReader, code_of
 from rag.ingest.ocr import OCR_VERSION, require_ocr
 from rag.ingest.types import ParsedDocument
@@ -100,8 +100,8 @@ class UnitMaker:
 
     def made_by(self, name: str, layout: Layout, removed: tuple[str, ...] = ()) -> str:
         """A hash of all that the units of the file `name` depend on, except its bytes. Of the name its parser counts."""
-        parser = reader_of(name, layout)
-        key = VERSIONS.get(parser, 1), self.ocr and parser == "pdf", layout, removed
+        parser = "mail" if layout == "mail" else parser_of(name)  # of a corpus too, as indexes have it
+        key = version_of(parser or ""), self.ocr and parser == "pdf", layout, removed
         if key not in self._made_by:
             self._made_by[key] = self._hash(*key)
         return self._made_by[key]

@@ -72,6 +72,11 @@ def reader_of(name: str, layout: Layout) -> str:
     return _READERS.get(layout) or parser_of(name) or "plain"
 
 
+def version_of(parser: str) -> int:
+    """What changes when a parser gives other units. An archive is read by any of them, so it goes with all."""
+    return sum(VERSIONS.values()) if parser == "zip" else VERSIONS.get(parser, 1)
+
+
 def unpacked_name(name: str) -> str:
     """The name of what a file holds: without `.gz`."""
     return name[: -len(".gz")] if name.lower().endswith(".gz") else name
