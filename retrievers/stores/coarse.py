@@ -133,7 +133,7 @@ class CoarseStore:
             if len(own) < min(k, n_allowed):  # cells with too few allowed rows: look at all
                 rows[place], scores[place] = (each[0] for each in self._vectors.search(query[None], k=k, mask=mask))
                 continue
-            hits, values = best(own, self._vectors.vectors(own) @ query, k=k)
+            hits, values = best(own, np.vecdot(self._vectors.vectors(own), query), k=k)  # equal rows get equal bits
             rows[place, : len(hits)], scores[place, : len(hits)] = hits, values
         return rows, scores
 

@@ -144,7 +144,8 @@ class LocalPromptReps(ModelLeg["PromptRepsEncoder"]):
         from retrievers.stores.chain_rows import of_blocks
         from retrievers.stores.hits import tied
 
-        scores = of_blocks(self.dense, _BLOCK, lambda vectors: vectors @ vector).astype(np.float64)
+        # Row by row, for a product of matrices may give equal rows other bits, and then doc_id does not decide.
+        scores = of_blocks(self.dense, _BLOCK, lambda vectors: np.vecdot(vectors, vector)).astype(np.float64)
         mask = self._mask(where)
         rows = tied(scores if mask is None else np.where(mask, scores, -np.inf), k)
         return rows, scores[rows]
