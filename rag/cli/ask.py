@@ -30,7 +30,7 @@ def run(given: Namespace) -> int:
         answer = event["document"]
         say_json({"graph": given.graph, "index": given.index, **answer})
     else:
-        answer = _show(events)
+        answer = show_events(events)
     if answer["status"] == "failed":
         raise StageError(answer["outcome"]["detail"] or "no answer was written")
     return 0
@@ -49,11 +49,12 @@ def show_answer(pieces: Iterator[AnswerDelta]) -> Answer:
                 answers.append(delta.answer)
                 yield {"document": answer_json(delta.answer)}
 
-    _show(events())
+    show_events(events())
     return answers[-1]
 
 
-def _show(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
+def show_events(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Print what is told of an answer while it is written, then its sources; return it as plain data."""
     answer: Mapping[str, Any] | None = None
     for event in events:
         if found := event.get("found"):
@@ -93,6 +94,10 @@ def _verdicts(answer: Mapping[str, Any]) -> None:
         if verdict["kind"] in ("unsupported", "contradicted"):
             said = plain(answer["answer"][verdict["start"] : verdict["end"]])
             say(f"  {_words_of(verdict)}: {textwrap.shorten(said, SHOWN_CHARS, placeholder=' …')}")
+        if verdict["not_copied"]:
+            say(
+                f"  no passage has: {textwrap.shorten(plain(', '.join(verdict['not_copied'])), SHOWN_CHARS, placeholder=' …')}"
+            )
 
 
 def _tally(verdicts: Sequence[Mapping[str, Any]]) -> str:

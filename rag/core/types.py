@@ -393,7 +393,7 @@ class Verdict:
     `supported` and `contradicted`: a passage says so, or says otherwise. `unsupported`: no passage says so. `similar`: a
     passage is like it in what the means looks at, which was not measured to be support. `by` names the means, `marker` the
     passage, from 1, if one decided. `score`: the means' own number, higher for more support; only scores of the same means
-    compare.
+    compare. `not_copied`: numbers and names of the sentence that neither a passage nor the question has.
     """
 
     start: int
@@ -402,6 +402,7 @@ class Verdict:
     by: str
     score: float
     marker: int | None = None
+    not_copied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

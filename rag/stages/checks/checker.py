@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, get_args
 
 from rag.core.arguments import require_one_of, require_share
 from rag.core.types import NO_USAGE, Answer, AnswerDelta, Outcome, Usage, Verdict
-from rag.stages.checks.claims import Claim, Span, claim_of, claim_spans, without
+from rag.stages.checks.claims import Claim, Span, claim_of, claim_spans, not_copied, without
 
 Unsupported = Literal["tell", "drop", "refuse"]
 Kind = Literal["supported", "contradicted", "unsupported", "similar"]
@@ -78,8 +78,14 @@ class SentenceChecker(ABC):
                 yield delta
 
     def _decided(self, answer: Answer, spans: Sequence[Span], weighed: Sequence[Weighed]) -> Answer:
-        verdicts = [self._verdict(span, each) for span, each in zip(spans, weighed, strict=True) if each.judged]
-        counts = Counter(verdict.kind for verdict in verdicts) | Counter(unjudged=len(spans) - len(verdicts))
+        verdicts = [
+            replace(self._verdict(span, each), not_copied=not_copied(claim_of(answer, span)))
+            for span, each in zip(spans, weighed, strict=True)
+            if each.judged
+        ]
+        counts = Counter(verdict.kind for verdict in verdicts) | Counter(
+            unjudged=len(spans) - len(verdicts), not_copied=sum(bool(verdict.not_copied) for verdict in verdicts)
+        )
         usage = sum((each.usage for each in weighed), answer.usage)
         answer = replace(answer, verdicts=tuple(verdicts), usage=usage)
         bad = {(verdict.start, verdict.end) for verdict in verdicts if verdict.kind in ("unsupported", "contradicted")}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rag.core.types import Answer, Document
 from rag.ingest.sentences import sentences
+from rag.stages.checks.exact import missing_in
 from rag.stages.cite import overlap
 from rag.stages.markers import MARKER, without_markers
 
@@ -52,6 +53,11 @@ def claim_spans(text: str) -> list[Span]:
         if any(c.isalnum() for c in without_markers(text[start:end])):
             spans.append((start, end))
     return spans
+
+
+def not_copied(claim: Claim) -> tuple[str, ...]:
+    """The numbers and names of a claim that neither a passage has nor the question (`rag.stages.checks.exact`)."""
+    return tuple(missing_in(claim.text, [claim.question, *(passage.full_text for passage in claim.passages)]))
 
 
 def most_like(claim: Claim, n: int) -> list[int]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rag.stages.checks.checker import REFUSAL, SentenceChecker, Unsupported, Weighed
-from rag.stages.checks.claims import Claim
+from rag.stages.checks.claims import Claim, not_copied
 from rag.stages.cite import overlap, says_nothing
+
+_MOST_HALVED = 2
 
 
 class WordsChecker(SentenceChecker):
     """Tells of every sentence whether a passage has words like its own.
 
     A sentence is `similar` to the passage that has the largest share of its content words, weighted by their rarity; below
-    the threshold it is `unsupported`. Words see neither a negation nor a paraphrase, so it never says more than similar.
+    the threshold it is `unsupported`. A number or name that no passage has halves the share, a second one again. Words see
+    neither a negation nor a paraphrase, so it never says more than similar.
 
     Args:
         threshold: least share of a sentence's content words, from 0 to 1; the default is what `benchmarks.verdicts` chose.
@@ -24,7 +27,7 @@ class WordsChecker(SentenceChecker):
 
     by = "words"
 
-    def __init__(self, *, threshold: float = 0.42, unsupported: Unsupported = "tell", refusal: str = REFUSAL) -> None:
+    def __init__(self, *, threshold: float = 0.35, unsupported: Unsupported = "tell", refusal: str = REFUSAL) -> None:
         super().__init__(threshold=threshold, unsupported=unsupported, refusal=refusal)
 
     def weigh(self, claims: Sequence[Claim]) -> list[Weighed]:
@@ -32,8 +35,8 @@ class WordsChecker(SentenceChecker):
         return [self._shares(claim) for claim in claims]
 
     def _shares(self, claim: Claim) -> Weighed:
-        passages = enumerate(claim.passages)
+        exact = 0.5 ** min(len(not_copied(claim)), _MOST_HALVED)
         return Weighed(
-            support={place: overlap(claim.text, passage.full_text) for place, passage in passages},
+            support={place: exact * overlap(claim.text, each.full_text) for place, each in enumerate(claim.passages)},
             judged=not says_nothing(claim.text),
         )
