@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
-DAILY = ("index", "add", "remove", "sources", "ls", "show", "search", "ask", "serve")
+DAILY = ("index", "add", "remove", "sources", "ls", "show", "search", "ask", "chat", "serve")
 """Commands that stand first."""
 
 _WIDTH = 100

@@ -31,6 +31,7 @@ EXTENSIBLE = (
     "index",
     "search",
     "ask",
+    "chat",
     "batch",
     "mcp",
     "serve",
@@ -197,6 +198,16 @@ def parser() -> ArgumentParser:
     ask.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
     ask.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(ask)
+
+    chat = command("chat", "a conversation: questions that follow one another, each answered as ask does")
+    indexed(chat, needed=False, several=True)
+    written(chat)
+    calibrated(chat)
+    chat.add_argument("--graph", default="chat", metavar="G", help=GRAPH_HELP)
+    filtered(chat)
+    asking(chat)
+    chat.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(chat)
 
     batch = command("batch", "a file of questions -> a file of answers, durably")
     questions_help = ".jsonl: a JSON object a line, id and question; .txt: a question a line"

@@ -12,11 +12,14 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag.core.errors import RagError
 from rag.core.run_folder import graph_key, socket_of
 from retrievers.index.generations import newest_stamp
+
+if TYPE_CHECKING:
+    from rag.pipeline import Pipeline
 
 ACCEPTS_S = 2.0
 """Seconds in which a server says whether it takes a question; after that the work is done here."""
@@ -43,12 +46,15 @@ def answers(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str
     return _worked(given, wanted)
 
 
-def _worked(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    from rag.core.access import read_asker
-    from rag.pipeline import load_pipeline
-    from rag.pipeline.told import Wanted, told
+def loaded_pipeline(given: Namespace) -> Pipeline:
+    """The pipeline that a command asks for by its options.
 
-    with load_pipeline(
+    Raises:
+        RagError: it cannot be had.
+    """
+    from rag.pipeline import load_pipeline
+
+    return load_pipeline(
         given.graph,
         index=given.index,
         model=given.model,
@@ -58,7 +64,14 @@ def _worked(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str
         confidence=given.confidence,
         min_relevance=given.min_relevance,
         offline=given.offline,
-    ) as pipeline:
+    )
+
+
+def _worked(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    from rag.core.access import read_asker
+    from rag.pipeline.told import Wanted, told
+
+    with loaded_pipeline(given) as pipeline:
         asker = {"asker": read_asker(wanted["asker"])} if "asker" in wanted else {}
         yield from told(pipeline, Wanted(**{**wanted, **asker}))
 

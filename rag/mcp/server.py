@@ -27,11 +27,11 @@ from rag.mcp.answering import ToolServer
 from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn
 from rag.pipeline import Pipeline
 from rag.pipeline.as_json import answer_json, position_json, ranking_json
+from rag.pipeline.turns import answering_llm
 from rag.service.down import UNAVAILABLE
 from rag.service.errors import ApiError
 from rag.service.generations import Current
 from rag.service.history import by_turns, fit
-from rag.service.service import answering_llm
 from rag.service.settings import ServeSettings
 from rag.service.wire.messages import ChatMessage
 from rag.service.wire.where import FILTER_HELP, Where

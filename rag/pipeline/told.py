@@ -3,7 +3,7 @@ over a socket."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Literal
@@ -63,6 +63,11 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
         raise_failure(result)
         yield {"document": {**answer_json(result.answers[0]), **ledger_json(result)}}
         return
+    yield from told_answer(pipeline, query)
+
+
+def told_answer(pipeline: Pipeline, query: Query) -> Generator[Mapping[str, Any], None, None]:
+    """The same of an answer alone, to any query. Closing it stops the model."""
     answer = None
     for step in pipeline.follow(query):
         if isinstance(step, RunResult):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from generators.answering import cautious_tokens
 from rag.core.protocols import LLM
 from rag.core.types import Message
+from rag.pipeline.turns import LONGEST_TOKEN, count_tokens, history_budget, latest_turns, tokens_left
 from rag.service.errors import ApiError
 from rag.service.settings import ServeSettings
 from rag.service.wire.messages import ChatMessage
@@ -64,10 +64,6 @@ def by_turns(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
     )
 
 
-_LONGEST_TOKEN = 64
-"""Characters a token, on the average of a text, that no tokenizer reaches: what has more is not worth counting."""
-
-
 def fit(
     question: str, history: Sequence[Message], llm: LLM | None, settings: ServeSettings, wishes: str = ""
 ) -> tuple[Message, ...]:
@@ -80,38 +76,17 @@ def fit(
         ApiError: the question is too long, or a system message alone is over the budget.
     """
     most = settings.question_tokens
-    if len(question) > most * _LONGEST_TOKEN:
+    if len(question) > most * LONGEST_TOKEN:
         raise _too_long(f"The question has {len(question):,} characters; at most {most:,} tokens are taken.")
-    if (n_tokens := _count([question], llm)) > most:
+    if (n_tokens := count_tokens([question], llm)) > most:
         raise _too_long(f"The question has {n_tokens:,} tokens; at most {most:,} are taken.")
     system = [turn for turn in history if turn.role == "system"]
     said = [turn for turn in history if turn.role != "system"]
-    budget = settings.history_tokens if llm is None else min(settings.history_tokens, llm.context_window // 4)
-    left = _left(budget, [*system, *([Message(role="user", content=wishes)] if wishes else ())], llm)
+    budget = history_budget(llm, settings.history_tokens)
+    left = tokens_left(budget, [*system, *([Message(role="user", content=wishes)] if wishes else ())], llm)
     if left < 0:
         raise _too_long(f"The system message is too long: it and the earlier turns have {budget:,} tokens here.")
-    kept: list[Message] = []
-    for position in range(len(said) - 2, -1, -2):
-        exchange = said[position : position + 2]
-        if (left := _left(left, exchange, llm)) < 0:
-            break
-        kept[:0] = exchange
-    return (*system, *kept)
-
-
-def _left(budget: int, turns: Sequence[Message], llm: LLM | None) -> int:
-    """What is left of a budget of tokens after these turns; below 0 if they do not fit."""
-    texts = [turn.content for turn in turns]
-    if sum(map(len, texts)) > budget * _LONGEST_TOKEN:
-        return -1
-    return budget - _count(texts, llm)
-
-
-def _count(texts: Sequence[str], llm: LLM | None) -> int:
-    """Tokens of texts, each as a turn of its own; guessed from above where there is no model to count."""
-    if llm is None:
-        return sum(cautious_tokens([text]) for text in texts)
-    return sum(llm.count_tokens([[Message(role="user", content=text)] for text in texts]))
+    return (*system, *latest_turns(said, left, llm))
 
 
 def _too_long(message: str) -> ApiError:

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
 from rag.core.filters import parted
-from rag.core.protocols import LLM, AsksModel, CanSample, CanStreamAnswers, CanStreamTogether, CapsTokens
+from rag.core.protocols import LLM, CanSample, CanStreamAnswers, CanStreamTogether, CapsTokens
 from rag.core.report import RunResult, apart
 from rag.core.side_thread import Reader
 from rag.core.types import AnswerDelta, Query, Ranking, Where
-from rag.graph.build import RANKING_STAGES, Graph
+from rag.graph.build import RANKING_STAGES
 from rag.pipeline import Pipeline
 from rag.pipeline.streaming import AnswerStream
+from rag.pipeline.turns import answering_llm
 from rag.service.down import UNAVAILABLE, Down
 from rag.service.gather import Gatherer
 from rag.service.settings import ServeSettings
@@ -352,11 +353,6 @@ def _last_rerank(pipeline: Pipeline) -> str | None:
 def _reranker(pipeline: Pipeline) -> Any:
     name = _last_rerank(pipeline)
     return None if name is None else pipeline.graph.parts[name]
-
-
-def answering_llm(graph: Graph) -> LLM | None:
-    """The model that answers, if the answering node says which."""
-    return graph.writer.llm if isinstance(graph.writer, AsksModel) else None
 
 
 def _each_alone(work: Callable[[list[Given]], list[Made]], batch: list[Given]) -> list[Made | Exception]:
