@@ -58,7 +58,7 @@ def _files(archive: ZipFile, limits: Limits, tally: Tally) -> Iterator[tuple[Zip
     for member in sorted(archive.infolist(), key=lambda each: each.filename):
         path = member.filename.replace("\\", "/")  # as some programs of Windows write it
         parts = [part for part in path.split("/") if part not in ("", ".")]
-        if member.is_dir() or any(passed_over(part) for part in parts if part != ".."):
+        if path.endswith("/") or any(passed_over(part) for part in parts if part != ".."):
             continue
         name = printable("/".join(parts))
         if reason := _why_left_out(member, path, limits):
@@ -89,7 +89,7 @@ def _documents(
     def note(reason: str, *, lost: bool = False) -> None:
         tally.add(reason, place, lost=lost)
 
-    parser, any_text = parser_of(inner.name) or "plain", False
+    parser, any_text = parser_of(member.filename) or "plain", False
     try:
         data = _unpacked(archive, member)
         require_inner_ratio(data, member.compress_size, limits)

@@ -67,7 +67,14 @@ def test_a_file_in_an_archive_reads_as_it_does_in_a_folder(tmp_path: Path, at: A
 
 def test_what_a_folder_would_pass_over_is_passed_over(tmp_path: Path, at: At) -> None:
     told: list[Problem] = []
-    files = {"./a.md": "words", ".git/b.md": "x", "__MACOSX/._a.md": "x", "node_modules/c.js": "x", "d\\e.md": "words"}
+    files = {
+        "./a.md": "words",
+        ".git/b.md": "x",
+        "__MACOSX/._a.md": "x",
+        "node_modules/c.js": "x",
+        "d\\": "",
+        "d\\e.md": "words",
+    }
     documents = read(at(zipped(tmp_path / "a.zip", files)), report=told.append)
     assert [each.doc_id for each in documents] == ["a.zip/a.md", "a.zip/d/e.md"]
     assert told == []
@@ -161,8 +168,9 @@ def test_names_that_come_twice_and_look_like_rows_stay_distinct(tmp_path: Path, 
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("r.csv", "id,x\n1.md,a\n")
         archive.writestr("r.csv:1.md", "words")
-        archive.writestr("b.md", "first")
+        archive.writestr("b.md", "# First\n\nwords")
         with pytest.warns(UserWarning, match="Duplicate name"):
-            archive.writestr("b.md", "second")
-    ids = [each.doc_id for each in read(at(tmp_path / "a.zip"))]
-    assert len(set(ids)) == len(ids) == 4
+            archive.writestr("b.md", "# Second\n\nwords")
+    documents = {each.doc_id: each.title for each in read(at(tmp_path / "a.zip"))}
+    assert len(documents) == 4
+    assert (documents["a.zip/b.md"], documents["a.zip/b.md~2"]) == ("First", "Second")
