@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
@@ -16,12 +17,16 @@ from rag.core.types import Message
 from rag.serve.sessions import Sessions, UnknownSession
 from rag.service.askers import owner_of
 from rag.service.errors import ApiError
+from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
 from rag.service.wire.chat_request import ChatRequest
-from rag.service.wire.errors import Error
+from rag.service.wire.errors import Error, refusals
+from rag.service.wire.sessions import NameRequest, SessionList, SessionReply
 
 logger = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
 
 NEW = "new"
 """In the place of an id: start a conversation. Ids are the server's: one that a client made up could be guessed."""
@@ -92,8 +97,60 @@ async def conversation(
 
 
 def router(services: Services, sessions: Sessions | None) -> APIRouter:
-    """The endpoint that forgets a conversation."""
+    """The endpoints that list, show, name and forget conversations."""
     routes = APIRouter(tags=["chat"])
+
+    async def run(what: Callable[..., Done], *arguments: object) -> Done:
+        """Do something with the file, beside the requests."""
+        try:
+            return await services.first.checks(what, *arguments)
+        except UnknownSession:
+            raise _unknown() from None
+        except sqlite3.Error as error:
+            logger.error("the file of conversations failed: %s", type(error).__name__)
+            raise ApiError(
+                503,
+                "The file of conversations cannot be written now, so all that it holds is still there. Try again later.",
+                code="sessions_unavailable",
+            ) from None
+
+    @routes.get(
+        "/v1/sessions",
+        summary="The conversations of whoever asks",
+        response_model=SessionList,
+        responses=refusals(404, 429, 503),
+    )
+    async def listed(request: Request) -> Response:
+        owner = owner_of(request)
+        if sessions is None or not owner:
+            raise ApiError(
+                404,
+                "This server lists no conversations: it does where it keeps them (--sessions) and knows whose they are, "
+                "by keys or by a header that says who asks.",
+                code="no_sessions",
+            )
+        cards = [{"id": one.id, "name": one.name, "used": one.used_s} for one in await run(sessions.listed, owner)]
+        return JSONReply({"sessions": cards})
+
+    @routes.get(
+        "/v1/sessions/{session}",
+        summary="What was said in a conversation",
+        response_model=SessionReply,
+        responses=refusals(404, 429, 503),
+    )
+    async def shown(session: str, request: Request) -> Response:
+        turns = await run(_kept(sessions).turns, session, owner_of(request))
+        return JSONReply({"id": session, "turns": [{"role": turn.role, "content": turn.content} for turn in turns]})
+
+    @routes.post(
+        "/v1/sessions/{session}",
+        summary="Name a conversation",
+        status_code=204,
+        responses=refusals(400, 404, 429, 503),
+    )
+    async def name(session: str, body: NameRequest, request: Request) -> Response:
+        await run(_kept(sessions).rename, session, owner_of(request), body.name)
+        return Response(status_code=204)
 
     @routes.delete(
         "/v1/sessions/{session}",
@@ -102,22 +159,16 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
         responses={404: {"model": Error}, 503: {"model": Error}},
     )
     async def forget(session: str, request: Request) -> Response:
-        try:
-            if sessions is None:
-                raise UnknownSession
-            await services.first.checks(sessions.delete, session, owner_of(request))
-        except UnknownSession:
-            raise _unknown() from None
-        except sqlite3.Error as error:
-            logger.error("a conversation was not forgotten: %s", type(error).__name__)
-            raise ApiError(
-                503,
-                "The file of conversations cannot be written now, so this one is still there. Try again later.",
-                code="sessions_unavailable",
-            ) from None
+        await run(_kept(sessions).delete, session, owner_of(request))
         return Response(status_code=204)
 
     return routes
+
+
+def _kept(sessions: Sessions | None) -> Sessions:
+    if sessions is None:
+        raise _unknown()
+    return sessions
 
 
 def _unknown() -> ApiError:

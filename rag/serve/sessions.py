@@ -14,14 +14,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.errors import SpecError
 from rag.core.types import Message
 
-FORMAT = 2
+FORMAT = 3
 _CITED = "ALTER TABLE turns ADD COLUMN cited TEXT NOT NULL DEFAULT '[]'"
 """What format 2 has more than 1: of an answer the ids that it cites. Of answers from before nobody knows them."""
+_NAMED = "ALTER TABLE sessions ADD COLUMN name TEXT NOT NULL DEFAULT ''"
+"""What format 3 has more than 2: the name that its owner gave a conversation, empty without one."""
 _TABLES = (
     "CREATE TABLE sessions (id TEXT PRIMARY KEY, owner TEXT NOT NULL, used_s REAL NOT NULL) WITHOUT ROWID",
     "CREATE INDEX sessions_by_owner ON sessions (owner, used_s)",
@@ -29,8 +32,23 @@ _TABLES = (
     " session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE)",
     "CREATE INDEX turns_by_session ON turns (session, position)",
     _CITED,
+    _NAMED,
     f"PRAGMA user_version = {FORMAT}",
 )
+
+
+MOST_LISTED = 200
+_LONGEST_BEGINNING = 80
+"""Characters of a first question, where it is the name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A conversation in a list. `name`: the one that it was given, else the beginning of its first question."""
+
+    id: str
+    name: str
+    used_s: float
 
 
 class UnknownSession(Exception):
@@ -79,7 +97,7 @@ class Sessions:
                 " (SELECT id FROM sessions WHERE owner = ? ORDER BY used_s DESC LIMIT -1 OFFSET ?)",
                 (owner, self._max_sessions - 1),
             )
-            database.execute("INSERT INTO sessions VALUES (?, ?, ?)", (session, owner, now))
+            database.execute("INSERT INTO sessions (id, owner, used_s) VALUES (?, ?, ?)", (session, owner, now))
         return session
 
     def turns(self, session: str, owner: str) -> tuple[Message, ...]:
@@ -100,6 +118,26 @@ class Sessions:
         with suppress(sqlite3.OperationalError), self._transaction():
             self._require(session, owner)
         return tuple(Message(role=role, content=content) for role, content in rows if role is not None)
+
+    def listed(self, owner: str) -> list[Listed]:
+        """An owner's conversations, the last used first, at most 200."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT id, used_s, name, (SELECT content FROM turns WHERE session = id ORDER BY position LIMIT 1)"
+                " FROM sessions WHERE owner = ? AND used_s > ? ORDER BY used_s DESC LIMIT ?",
+                (owner, self._clock() - self._max_age_s, MOST_LISTED),
+            ).fetchall()
+        return [Listed(id=id, name=name or _beginning(first), used_s=used_s) for id, used_s, name, first in rows]
+
+    def rename(self, session: str, owner: str, name: str) -> None:
+        """Give a conversation a name.
+
+        Raises:
+            UnknownSession: it is not there, too old, or another owner's.
+        """
+        with self._transaction() as database:
+            self._require(session, owner)
+            database.execute("UPDATE sessions SET name = ? WHERE id = ?", (_storable(name), session))
 
     def add(self, session: str, owner: str, question: str, answer: str, *, cited: Sequence[str] = ()) -> None:
         """Append a question and its answer. Two at the same time both stay whole, one after the other.
@@ -134,17 +172,19 @@ class Sessions:
             database.execute("DELETE FROM sessions WHERE id = ?", (session,))
 
     def forget(self, matches: Callable[[str, Sequence[str]], bool]) -> int:
-        """Forget every conversation, whoever's, with a turn that matches; how many. The file keeps no copy of them.
+        """Forget every conversation, whoever's, with a turn or a name that matches; how many. The file keeps no copy of them.
 
         Args:
-            matches: the text of a turn, and the ids that it cites -> whether its conversation goes.
+            matches: the text of a turn or the name, and the ids that it cites -> whether its conversation goes.
         Raises:
             SpecError: another process holds the file for too long, or there is no room to write it again. What was not
                 forgotten is still there.
         """
         try:
             with self._transaction() as database:
-                rows = database.execute("SELECT session, content, cited FROM turns")
+                rows = database.execute(
+                    "SELECT session, content, cited FROM turns UNION ALL SELECT id, name, '[]' FROM sessions WHERE name != ''"
+                )
                 going = {session for session, content, cited in rows if matches(content, json.loads(cited))}
                 database.executemany("DELETE FROM sessions WHERE id = ?", [(session,) for session in going])
             with self._lock:
@@ -177,6 +217,11 @@ class Sessions:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock, _transaction(self._database):
             yield self._database
+
+
+def _beginning(question: str | None) -> str:
+    """A name made of a first question; empty for one that has not begun."""
+    return " ".join((question or "").split())[:_LONGEST_BEGINNING]
 
 
 def _storable(text: str) -> str:
@@ -213,8 +258,9 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         if (version, n_tables) == (0, 0):
             for statement in _TABLES:
                 database.execute(statement)
-        elif version == 1:
-            database.execute(_CITED)
+        elif version in (1, 2):
+            for statement in (_CITED, _NAMED)[version - 1 :]:
+                database.execute(statement)
             database.execute(f"PRAGMA user_version = {FORMAT}")
         elif version != FORMAT:
             raise SpecError(f"'{path}' holds something else than conversations of this version; name another file")

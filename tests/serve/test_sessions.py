@@ -23,6 +23,7 @@ from rag.core.types import Message
 from rag.pipeline import load_pipeline
 from rag.serve.sessions import Sessions, UnknownSession
 from rag.service.keys import new_key
+from rag.service.wire.sessions import SessionList, SessionReply
 from tests.serve.walled import MODEL, client, graph, question, walled
 from tests.stopped import files_of_at_most
 
@@ -102,6 +103,65 @@ def test_deleting_leaves_no_trace_of_what_was_said(sessions: Sessions, tmp_path:
         sessions.add(session, ADA, "too", "late")
     sessions.close()  # the log is folded into the file
     assert b"particular" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_an_owners_conversations_are_listed_by_use_and_named(sessions: Sessions, clock: Clock) -> None:
+    ids = []
+    for number in range(3):
+        ids.append(sessions.start(ADA))
+        sessions.add(ids[-1], ADA, f"Question {number}?\n  And {'more ' * 30}", "Yes.")
+        clock.now += 1
+    sessions.rename(ids[0], ADA, "Ålesund 🌞 \ud83d")
+    assert [(one.id, one.name) for one in sessions.listed(ADA)] == [
+        (ids[0], "Ålesund 🌞 ?"),
+        (ids[2], f"Question 2? And {'more ' * 30}"[:80]),
+        (ids[1], f"Question 1? And {'more ' * 30}"[:80]),
+    ]
+    assert sessions.listed(ADA)[0].used_s == clock.now
+    assert sessions.listed(BOB) == sessions.listed("") == []
+    with pytest.raises(UnknownSession):
+        sessions.rename(ids[0], BOB, "mine")
+    clock.now += 1_000
+    assert sessions.listed(ADA) == []
+    with pytest.raises(UnknownSession):
+        sessions.rename(ids[0], ADA, "too late")
+
+
+def test_a_name_outlives_a_restart_and_goes_with_what_is_erased(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "sessions.db")
+    for name in ("About Ada Byron", "", "Other"):
+        session = sessions.start(ADA)
+        sessions.add(session, ADA, "How many days?", "Thirty.")
+        if name:
+            sessions.rename(session, ADA, name)
+    sessions.close()
+    again = Sessions(tmp_path / "sessions.db")
+    assert {one.name for one in again.listed(ADA)} == {"About Ada Byron", "How many days?", "Other"}
+    assert again.forget(lambda text, cited: "Byron" in text) == 1
+    assert {one.name for one in again.listed(ADA)} == {"How many days?", "Other"}
+    again.close()
+    assert b"Byron" not in (tmp_path / "sessions.db").read_bytes()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_an_earlier_format_goes_on_without_names(tmp_path: Path, version: int) -> None:
+    file = tmp_path / "sessions.db"
+    sessions = Sessions(file)
+    session = sessions.start(ADA)
+    sessions.add(session, ADA, "How many days?", "Thirty.")
+    sessions.close()
+    with sqlite3.connect(file) as earlier:
+        earlier.execute("ALTER TABLE sessions DROP COLUMN name")
+        if version == 1:
+            earlier.execute("ALTER TABLE turns DROP COLUMN cited")
+        earlier.execute(f"PRAGMA user_version = {version}")
+    earlier.close()
+    again = Sessions(file)
+    assert [one.name for one in again.listed(ADA)] == ["How many days?"]
+    again.rename(session, ADA, "Leave")
+    again.add(session, ADA, "And then?", "None.", cited=["a"])
+    assert [one.name for one in again.listed(ADA)] == ["Leave"]
+    again.close()
 
 
 def test_the_oldest_exchanges_go_first_and_only_whole_ones(sessions: Sessions) -> None:
@@ -459,3 +519,54 @@ def test_one_key_cannot_use_anothers_session(tmp_path: Path, index: Path, monkey
     assert b"How many days?" in content
     for key in (ada, bob):
         assert key.encode() not in content
+
+
+def test_a_keys_conversations_are_listed_shown_named_and_gone_on_with(
+    tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob = new_key(), new_key()
+    monkeypatch.setenv("RAGLINE_KEYS", f"{ada},{bob}")
+    mine, theirs = ({"Authorization": f"Bearer {key}"} for key in (ada, bob))
+    with walled(index, sessions_file=tmp_path / "sessions.db") as asking:
+        session = say(asking, "How many days of paid leave?", "new", **mine).json()["ragline"]["session"]
+        [card] = SessionList.model_validate(asking.get("/v1/sessions", headers=mine).json(), strict=True).sessions
+        assert (card.id, card.name) == (session, "How many days of paid leave?")
+        place = f"/v1/sessions/{session}"
+        assert asking.post(place, json={"name": "  Leave "}, headers=mine).status_code == 204
+        assert asking.get("/v1/sessions", headers=mine).json()["sessions"][0]["name"] == "Leave"
+        say(asking, "And then?", session, **mine)
+        shown = SessionReply.model_validate(asking.get(place, headers=mine).json(), strict=True)
+        assert [turn.role for turn in shown.turns] == ["user", "assistant"] * 2
+        assert [turn.content for turn in shown.turns][::2] == ["How many days of paid leave?", "And then?"]
+        assert asking.get("/v1/sessions", headers=theirs).json() == {"sessions": []}
+        for other in (place, "/v1/sessions/absent"):
+            refused = (asking.get(other, headers=theirs), asking.post(other, json={"name": "x"}, headers=theirs))
+            assert {(reply.status_code, reply.json()["error"]["code"]) for reply in refused} == {
+                (404, "unknown_session")
+            }
+        for name in ("", "   ", "x" * 101, 7, None):
+            assert asking.post(place, json={"name": name}, headers=mine).status_code == 400
+        assert asking.delete(place, headers=mine).status_code == 204
+        assert asking.get("/v1/sessions", headers=mine).json() == {"sessions": []}
+
+
+def test_where_nobody_knows_whose_they_are_none_are_listed(
+    serving: tuple[TestClient, ScriptedLLM], index: Path
+) -> None:
+    asking, _ = serving
+    session = say(asking, "How many days of paid leave?", "new").json()["ragline"]["session"]
+    assert asking.get("/v1/sessions").json()["error"]["code"] == "no_sessions"
+    assert asking.get(f"/v1/sessions/{session}").status_code == 200, "who has the id has the conversation"
+    with walled(index) as without:
+        assert without.get("/v1/sessions").json()["error"]["code"] == "no_sessions"
+        assert without.get("/v1/sessions/x").json()["error"]["code"] == "unknown_session"
+
+
+def test_askers_behind_one_proxy_have_lists_of_their_own(tmp_path: Path, index: Path) -> None:
+    ann, bob = ({"X-Asker": json.dumps({"user": name, "tenant": "north"})} for name in ("ann", "bob"))
+    with walled(index, sessions_file=tmp_path / "sessions.db", asker_header="X-Asker") as asking:
+        body = question(ragline={"session": "new"})
+        assert asking.post("/v1/chat/completions", json=body, headers=ann).status_code == 200
+        assert len(asking.get("/v1/sessions", headers=ann).json()["sessions"]) == 1
+        assert asking.get("/v1/sessions", headers=bob).json() == {"sessions": []}
+        assert asking.get("/v1/sessions").status_code == 404
