@@ -189,6 +189,7 @@ def visit(browser: Any, index: Path) -> Iterator[Open]:
             writer: dict[str, Any] | None = None,
             indexes: Sequence[Path] = (index,),
             checked: bool = False,
+            sessions: Path | None = None,
             **options: Any,
         ) -> Visit:
             made = graph(writer or says(*(replies or (REPLY,))))
@@ -196,7 +197,8 @@ def visit(browser: Any, index: Path) -> Iterator[Open]:
                 made["nodes"]["checked"] = {"use": "check.words", "in": "answer"}
                 made["output"] = "checked"
             pipeline = stack.enter_context(load_pipeline(made, index=list(indexes)))
-            server = stack.enter_context(served(create_app(pipeline, ServeSettings(model="handbook"))))
+            settings = ServeSettings(model="handbook", sessions_file=sessions)
+            server = stack.enter_context(served(create_app(pipeline, settings)))
             context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
             stack.callback(context.close)
             context.set_default_timeout(PATIENCE_MS)
@@ -663,6 +665,55 @@ def test_a_saved_conversation_outlives_its_tab_and_is_there_in_another(visit: Op
     expect(page.locator(".turn .question")).to_have_text(ATTACK + " paid leave")
     expect(page.locator(".turn .source")).to_have_count(3)
     assert page.evaluate("window.broken") is None
+
+
+def test_conversations_that_the_server_keeps_are_listed_named_gone_on_with_and_deleted(
+    visit: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_KEYS", KEY)
+    opened = visit(REPLY, "Yes, on 31 March [1].", "They do [1].", sessions=tmp_path / "sessions.db")
+    page = opened.page
+
+    def enter_key() -> None:
+        page.get_by_role("textbox", name="Key").fill(KEY)
+        page.keyboard.press("Enter")
+        expect(page.locator("#model:not(:empty)")).to_be_visible()
+
+    enter_key()
+    opened.ask_whole()
+    assert "ragline" not in opened.chats()[0], "nothing is kept unasked"
+    page.get_by_role("button", name="New conversation").click()
+    page.get_by_role("button", name="Conversations").click()
+    kept = page.get_by_role("list", name="Kept by the server")
+    page.get_by_label("Keep new conversations there").check()
+    expect(kept.get_by_role("listitem")).to_have_count(0)
+    page.keyboard.press("Escape")
+    opened.ask_whole()
+    opened.ask_whole("Do they lapse?")
+    first, second = opened.chats()[1:]
+    assert first["ragline"] == {"session": "new"}
+    assert [message["content"] for message in second["messages"]] == ["Do they lapse?"]
+    page.get_by_role("button", name="New conversation").click()
+    page.get_by_role("button", name="Conversations").click()
+    kept.get_by_label("Name").fill("Leave")
+    page.keyboard.press("Tab")
+    expect(kept.get_by_role("button", name="Open: Leave")).to_be_focused()
+    keep(page, "server-conversations")
+    page.keyboard.press("Escape")
+    page.reload()
+    enter_key()
+    page.get_by_role("button", name="Conversations").click()
+    kept.get_by_role("button", name="Open: Leave").click()
+    expect(page.locator(".question")).to_have_text([QUESTION, "Do they lapse?"])
+    expect(page.locator(".answer")).to_have_text(["Yes, on 31 March [1].", "They do [1]."])
+    opened.ask_whole("And then?")
+    assert opened.chats()[-1]["ragline"]["session"] == second["ragline"]["session"]
+    page.get_by_role("button", name="Conversations").click()
+    kept.get_by_role("button", name="Delete: Leave").click()
+    kept.get_by_role("button", name="Really delete: Leave").click()
+    expect(kept.get_by_role("listitem")).to_have_count(0)
+    assert page.evaluate("localStorage.length") == 0
+    assert opened.complaints == []
 
 
 @pytest.mark.parametrize("held", ["no json", "{}", "null", "[7, null, {}]", '[{"id": "x", "name": "y", "turns": [7]}]'])

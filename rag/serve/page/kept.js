@@ -2,6 +2,7 @@
 
 const PLACE = `ragline ${location.pathname}`;
 const SAVED_AS = `${PLACE} saved as`;
+const SESSION = `${PLACE} session`;
 const MOST_CHARACTERS = 2_000_000;
 
 /** The answers that are kept, oldest first, each as `keep` was given it. */
@@ -36,6 +37,7 @@ export function keepAll(all) {
 
 export function forget() {
   setCurrent("");
+  setSession("");
   try {
     sessionStorage.removeItem(PLACE);
   } catch {
@@ -43,18 +45,25 @@ export function forget() {
   }
 }
 
-/** The id under which this tab's conversation is saved; empty where it is not. */
-export function current() {
+/** The id under which this tab's conversation is saved in this browser; empty where it is not. */
+export const current = () => remembered(SAVED_AS);
+export const setCurrent = (id) => remember(SAVED_AS, id);
+
+/** The id under which the server keeps it; empty where it does not. */
+export const session = () => remembered(SESSION);
+export const setSession = (id) => remember(SESSION, id);
+
+function remembered(place) {
   try {
-    return sessionStorage.getItem(SAVED_AS) ?? "";
+    return sessionStorage.getItem(place) ?? "";
   } catch {
     return ""; // storage is switched off
   }
 }
 
-export function setCurrent(id) {
+function remember(place, text) {
   try {
-    sessionStorage.setItem(SAVED_AS, id);
+    sessionStorage.setItem(place, text);
   } catch {
     // storage is switched off
   }

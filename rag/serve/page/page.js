@@ -1,10 +1,10 @@
 // The conversation: takes questions, runs one at a time, keeps what was said, and tells what happens to those who listen.
 
-import { offerConversations, saveOn } from "./conversations.js";
+import { keepsOnServer, offerConversations, saveOn } from "./conversations.js";
 import { byId, element, tell } from "./dom.js";
 import { withKey } from "./entry.js";
 import { offerFilters, where, within } from "./filters.js";
-import { forget, keep, keepAll, kept } from "./kept.js";
+import { forget, keep, keepAll, kept, session, setCurrent, setSession } from "./kept.js";
 import { closePassage, openDocument } from "./passage.js";
 import { ask, models, readiness, Refused, searched } from "./talk.js";
 import { Turn } from "./turn.js";
@@ -112,19 +112,28 @@ function keepTurn(turn) {
 }
 
 async function write(turn, conversation, signal) {
-  const asked = [...conversation, { role: "user", content: turn.question }];
+  const { said, kept: place } = placed(turn, conversation);
   const filter = where(); // as it is now: it may be changed while the answer is written
   if (!model) await meet();
   let whole = null;
-  for await (const chunk of ask(asked, { model, signal, where: filter })) {
+  for await (const chunk of ask(said, { model, signal, where: filter, session: place })) {
     if (chunk.ragline?.status) whole = chunk.ragline;
     else if (chunk.ragline) read(turn, chunk.ragline);
+    if (chunk.ragline?.session && conversation === messages) setSession(chunk.ragline.session);
     const piece = chunk.choices?.[0]?.delta?.content;
     if (piece) follow(turn, () => turn.write(piece));
   }
   if (!whole) throw new Refused("The answer came without its sources.");
   follow(turn, () => turn.finish(whole));
   return whole;
+}
+
+/** What is sent: of a conversation that the server keeps the new question alone, for it knows the rest. */
+function placed(turn, conversation) {
+  const asked = { role: "user", content: turn.question };
+  const id = conversation === messages ? session() : "";
+  if (id) return { said: [asked], kept: id };
+  return { said: [...conversation, asked], kept: keepsOnServer() && !conversation.length ? "new" : undefined };
 }
 
 function read(turn, begun) {
@@ -217,10 +226,12 @@ function clear() {
   byId("again").hidden = true;
 }
 
-/** A saved conversation in the place of this one. */
-function goOnWith(saved) {
+/** Another conversation in the place of this one, `saved` in this browser or kept by the server as `session`. */
+function goOnWith(others, { saved = "", session: id = "" }) {
   clear();
-  keepAll(saved);
+  keepAll(others);
+  setCurrent(saved);
+  setSession(id);
   restore();
   turns.lastElementChild?.scrollIntoView({ block: "start" });
   field.focus();

@@ -47,9 +47,28 @@ export async function readiness() {
   return { loading: status === "loading", troubles: parts.length ? ["Not everything works now.", ...parts] : [] };
 }
 
+/** Conversations that the server keeps for whoever asks, the last used first. Fails where it lists none. */
+export async function sessions() {
+  const response = await call("v1/sessions");
+  return (await response.json()).sessions;
+}
+
+/** The questions and answers of one of them; the server does not keep what they were written from. */
+export async function turnsOf(id) {
+  const response = await call(sessionAt(id));
+  const { turns } = await response.json();
+  const whole = { sources: [], citations: [], stages: [] };
+  return turns.flatMap(({ content }, n) => (n % 2 ? [] : [{ question: content, text: turns[n + 1].content, whole, seconds: 0 }]));
+}
+
+export const nameSession = (id, name) => call(sessionAt(id), { method: "POST", body: JSON.stringify({ name }) });
+export const forgetSession = (id) => call(sessionAt(id), { method: "DELETE" });
+
+const sessionAt = (id) => `v1/sessions/${encodeURIComponent(id)}`;
+
 /** Answer the last of the messages, from what passes the filter `where`: yields the parsed chunks of the stream, in order. */
-export async function* ask(messages, { model, signal, where }) {
-  const body = JSON.stringify({ model, messages, stream: true, ...(where && { ragline: { where } }) });
+export async function* ask(messages, { model, signal, where, session }) {
+  const body = JSON.stringify({ model, messages, stream: true, ...((where || session) && { ragline: { where, session } }) });
   const response = await call("v1/chat/completions", { method: "POST", body, signal });
   let ended = false;
   for await (const data of events(response.body)) {
