@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from rag.core.errors import MissingModel, SpecError
 from rag.core.protocols import LoadsModels
@@ -10,7 +11,7 @@ from rag.graph.build import Graph
 from rag.graph.check import check
 from rag.graph.checked import Checked
 from rag.graph.load import load_spec
-from rag.models import locate, require_meaning
+from rag.models import locate, packaged_model, require_meaning, resolve
 from rag.pipeline.release import inside
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
@@ -48,15 +49,17 @@ def models_of_graph(graph: str, *, index: str | None = None) -> list[Named]:
 
 
 def require_known_models(models: Iterable[Named]) -> None:
-    """Return if the name of each can mean a model: a packaged one, a folder or file that is there, or one of the hub.
+    """Return if the name of each can mean a model: a packaged one, a whole folder or a file, or one of the hub. No network.
 
     Raises:
         MissingModel: some can mean none, all of them at once; names those that are near.
     """
     problems: list[str] = []
-    for name, _ in models:
+    for name, revision in models:
         try:
             require_meaning(name)
+            if packaged_model(name) is None and Path(name).expanduser().is_dir():
+                resolve(name, revision=revision, offline=True)
         except MissingModel as missing:
             problems.append(str(missing))
     if problems:

@@ -137,6 +137,21 @@ def test_a_name_that_can_mean_no_model_is_told_before_a_question(model: str, tol
     load_pipeline(spec).close()
 
 
+def test_a_folder_without_its_weights_is_told_before_a_question(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.json").write_text("{}")
+    spec = closed_book()
+    spec["models"] = {
+        name: {"use": "llm.transformers", "with": {"model": str(tmp_path / name)}} for name in ("half", "none")
+    }
+    spec["nodes"]["answer"]["with"] = {"llm": "half"}
+    with pytest.raises(MissingModel) as caught:
+        load_pipeline(spec)
+    half, none = str(caught.value).splitlines()
+    assert "half' has no tokenizer" in half
+    assert "no model folder at" in none
+
+
 def test_an_index_that_the_pipeline_opened_is_closed_with_it_and_one_that_was_given_is_not(
     tmp_path: Path, documents: tuple[Document, ...]
 ) -> None:
