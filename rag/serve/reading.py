@@ -54,10 +54,7 @@ def around(index: Index, passage: str, where: Filter | None) -> list[Document]:
 
     Of very long passages fewer neighbours come, those right beside it first.
     """
-    try:
-        row = index.documents.row(passage)
-    except KeyError:
-        return []
+    row = _row_of(passage, index)
     near = range(max(0, row - AROUND), min(len(index), row + AROUND + 1))
     allowed = let_through(index, near, where)
     if row not in allowed:
@@ -67,6 +64,14 @@ def around(index: Index, passage: str, where: Filter | None) -> list[Document]:
     beside = sorted(documents, key=lambda one: abs(one - row))
     kept = _within([one for one in beside if _same(documents[one], asked)], documents)
     return [documents[one] for one in sorted(kept)]
+
+
+def _row_of(passage: str, index: Index) -> int:
+    """The row of a passage; -1 where there is none, so that it is refused no sooner than one that may not be read."""
+    try:
+        return index.documents.row(passage)
+    except KeyError:
+        return -1
 
 
 def _same(one: Document, other: Document) -> bool:
