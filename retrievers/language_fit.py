@@ -11,7 +11,7 @@ import numpy as np
 
 from rag.core.filters import Where, readers_of
 from rag.core.types import Document, Population
-from rag.ingest.common_words import seeming_language
+from rag.ingest.common_words import SHOWN, seeming_language
 from rag.ingest.language import code_of
 from rag.models.table import PACKAGED
 from retrievers.index.protocol import Index
@@ -76,9 +76,10 @@ class LanguageFit:
 def fit_of(documents: Sequence[Document], made_for: Sequence[str]) -> float:
     """Part of these documents, 0 to 1, in one of these languages, ISO 639-1 codes.
 
-    A document that shows no language, such as code, counts as the others do; where none shows one, all fit.
+    A document that shows no language, such as code, counts as the others do where enough of them show one, and else fits.
     """
     codes = [code_of(each.metadata) or seeming_language(each.index_text) for each in documents]
     known = [code for code in codes if code]
     foreign = sum(code not in made_for for code in known)
-    return 1.0 if foreign <= _NOISE * len(known) else 1 - foreign / len(known)
+    counted = len(known) if len(known) >= SHOWN * len(codes) else len(codes)
+    return 1.0 if foreign <= _NOISE * counted else 1 - foreign / counted

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rag.ingest.common_words import seeming_language
+from rag.ingest.common_words import SHOWN, seeming_language
 from rag.models.table import PACKAGED
 from retrievers.analyzer_settings import EACH
 from retrievers.index.settings import IndexSettings, leg_kind
@@ -52,5 +52,7 @@ def _most(counts: Mapping[str, int]) -> str:
 
 
 def _seen(texts: Sequence[str]) -> Counter[str]:
-    step = max(1, len(texts) // _LOOKED_AT)
-    return Counter(filter(None, (seeming_language(texts[row]) for row in range(0, len(texts), step))))
+    """Language -> texts, of some of them; none where so few show one that the rest says more."""
+    looked_at = range(0, len(texts), max(1, len(texts) // _LOOKED_AT))
+    shown = Counter(filter(None, (seeming_language(texts[row]) for row in looked_at)))
+    return shown if shown.total() >= SHOWN * len(looked_at) else Counter()

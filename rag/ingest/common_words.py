@@ -37,6 +37,10 @@ _COMMON = {
 }
 """ISO 639-1 code -> some of the words that running text has most often."""
 
+SHOWN = 0.2
+"""Share of texts that show a language from which on those that show none are taken to be like them. Of a table's rows, or of
+code, hardly any shows one: then a single letter among them says nothing of the rest."""
+
 _SCRIPTS = {
     "CJK": "zh",
     "HIRAGANA": "ja",

@@ -65,6 +65,8 @@ def test_the_language_of_most_documents_counts(caplog: pytest.LogCaptureFixture)
 
 def test_where_nobody_looked_the_texts_themselves_count(caplog: pytest.LogCaptureFixture) -> None:
     assert "the texts are in 'pl'" in told(caplog, IndexSettings(), ("dense",), POLISH_TEXTS)
+    caplog.clear()
+    assert told(caplog, IndexSettings(), ("dense",), [*POLISH_TEXTS, *["x = 12"] * 9]) == ""
 
 
 def test_a_language_that_is_no_code_is_refused_in_words() -> None:

@@ -38,6 +38,9 @@ def documents(*texts: str, **metadata: Any) -> list[Document]:
         (documents(*[POLISH] * 3), 0.0),
         (documents(ENGLISH, POLISH, "x = 12"), 0.5),  # what shows no language counts as the others do
         (documents("x = 12", "42"), 1.0),
+        (documents(POLISH, *["x = 12"] * 4), 0.0),
+        (documents(POLISH, *["x = 12"] * 9), 0.9),  # one letter among the rows of a table
+        (documents(POLISH, *["x = 12"] * 99), 1.0),
         (documents(*[ENGLISH] * 39, POLISH), 1.0),  # one of forty was taken for a language
         (documents("x = 12", lang="pl"), 0.0),  # metadata says it
         ([], 1.0),
