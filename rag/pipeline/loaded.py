@@ -26,13 +26,18 @@ def models_loaded(graph: Graph | Checked, index: Index | None) -> list[Named]:
 
     Without an index, those that an index for this graph would be built with.
     """
-    parts = [*graph.models.values(), *graph.parts.values(), *inside(graph)]
-    names = [named for part in parts if isinstance(part, LoadsModels) for named in part.model_names]
+    names = models_of_parts(graph)
     if index is not None:
         names += index.model_names(graph.legs)
     else:
         names += [named for leg in graph.legs for named in leg_kind(leg).wanted_models(graph.spec.graph.index)]
     return list(dict.fromkeys(names))
+
+
+def models_of_parts(graph: Graph | Checked) -> list[Named]:
+    """Every model that the graph's own parts may load; those of an index are its own affair."""
+    parts = [*graph.models.values(), *graph.parts.values(), *inside(graph)]
+    return [named for part in parts if isinstance(part, LoadsModels) for named in part.model_names]
 
 
 def models_of_graph(graph: str, *, index: str | None = None) -> list[Named]:

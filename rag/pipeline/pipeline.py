@@ -30,7 +30,7 @@ from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, GraphSpec, Spec
 from rag.graph.writer import with_writer
 from rag.pipeline.calibrated import calibrated, require_calibrated
-from rag.pipeline.loaded import models_loaded, require_known_models, require_local_models
+from rag.pipeline.loaded import models_loaded, models_of_parts, require_known_models, require_local_models
 from rag.pipeline.otherwise import fitting
 from rag.pipeline.release import inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
@@ -529,10 +529,9 @@ def load_pipeline(
     if bound is not None:
         bound.check(found.graph.spec.graph.index, found.graph.legs)
     require_calibrated(found.graph, bound)
-    models = models_loaded(found.graph, bound)
-    require_known_models(models)
+    require_known_models(models_of_parts(found.graph))
     if offline:
-        require_local_models(models)
+        require_local_models(models_loaded(found.graph, bound))
     if found.instead:
         logger.warning("%s", found.instead)
     return Pipeline(found.graph, index=bound, owns_index=bound is not index, by_stage=by_stage, instead=found.instead)

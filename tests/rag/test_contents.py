@@ -296,7 +296,7 @@ class Pictures:
 
     def describe(self) -> dict[str, Any]:
         return {
-            "name": "toys/pictures",
+            "name": "pictures",
             "revision": None,
             "compute": "float32",
             "weights_sha256": "0" * 64,

@@ -103,7 +103,7 @@ nodes:
   best: {{use: retrieve.{name}, in: query, k: 40, with: {{{params}}}}}
 output: best
 models:
-  small: {{use: llm.transformers, with: {{model: nowhere}}}}
+  small: {{use: llm.transformers, with: {{model: no/where}}}}
 """
 
 
