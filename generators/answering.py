@@ -24,17 +24,22 @@ QUESTION_TOKENS = 256
 
 
 _WORD = re.compile(r"[^\W\d_]+")
-_NAMES_OF_PASSAGES = """
+_NAMES = """
     passage passages source sources quelle quellen passagen abschnitt textstelle fuente fuentes pasaje pasajes fonte fonti fontes
     passaggio brano brani trecho trechos bron bronnen källa källor kilde kilder lähde źródło zdroj forrás kaynak источник and und
 """
+_NAMES_OF_PASSAGES = frozenset(_NAMES.split())
+
+
+def has_content(text: str) -> bool:
+    """Whether a text has a word that is no name of passages. Once true of a beginning, it is true of the whole."""
+    return any(word.casefold() not in _NAMES_OF_PASSAGES for word in _WORD.findall(text))
 
 
 def says_something(text: str) -> bool:
     """Whether a text has a word of content, or a number: not only markers, or names of passages such as "Passage [2]"."""
     plain = without_markers(text)
-    words, names = _WORD.findall(plain), _NAMES_OF_PASSAGES.split()
-    return any(word.casefold() not in names for word in words) if words else any(map(str.isalnum, plain))
+    return has_content(plain) or (any(map(str.isalnum, plain)) and not _WORD.search(plain))
 
 
 def status_of(text: str, *, refusal: str) -> Status:

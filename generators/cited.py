@@ -15,12 +15,12 @@ from generators.answering import (
     QUESTION_TOKENS,
     Drained,
     cautious_tokens,
+    has_content,
     likelihood_of,
     mended,
     mended_pieces,
     opening,
     outcome_of,
-    says_something,
     status_of,
     warn,
 )
@@ -215,12 +215,14 @@ class CitedGenerator:
     def _pieces(self, context: Context) -> Generator[str, None, Answer]:
         """Pieces of the answer, and in the end the answer. None is given before something is said, so that it can be asked for
         once more."""
-        first = Drained[Answer](self._try(context, self._sampling(context)))
+        first, any_given = Drained[Answer](self._try(context, self._sampling(context))), False
         with closing(first):
-            yield from _from_first_word(first)
+            for piece in _from_first_word(first):
+                any_given = True
+                yield piece
         answer = first.value
         if answer.status != "failed" or not self.keeps_form:
-            if answer.text and not says_something(answer.text):
+            if answer.text and not any_given:
                 yield answer.text
             return answer
         second = Drained[Answer](self._try(context, self._params))
@@ -327,13 +329,13 @@ class CitedGenerator:
 
 
 def _from_first_word(pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces, the first ones joined: none before something is said."""
+    """The pieces, the first ones joined: none before the first word of content."""
     begun, said = "", False
     for piece in pieces:
         begun += "" if said else piece
         if said:
             yield piece
-        elif said := says_something(begun):
+        elif said := has_content(begun):
             yield begun
 
 

@@ -231,13 +231,9 @@ class Pipeline(AsyncTwins):
             SpecError: the graph does not end in answers.
             ContractError: two queries share a qid.
         """
-        self.require_answers()
-        answering = self.graph.answering
-        nodes = [node for node in self.graph.up_to(self.graph.output) if node not in answering]
+        nodes, output = self._before_answer()
         if not nodes:
             return [_nothing_before(query) for query in queries]
-        given = answering[0].inputs[0]
-        output = nodes[-1].name if given == QUERY else given
         return apart(self._run(nodes, queries, output=output))
 
     def finish(
@@ -380,9 +376,16 @@ class Pipeline(AsyncTwins):
         parts = (*graph.models.values(), *graph.parts.values(), *graph.inner_parts.values())
         require_read(queries, parts, self.index, graph.legs)
 
-    def _steps(self, asked: Query) -> Iterator[RunResult | AnswerDelta]:
+    def _before_answer(self) -> tuple[Sequence[BoundNode], str]:
+        """The nodes before the one that answers, in order, and whose output that reads; of one that reads the query the last."""
         self.require_answers()
-        path = [node for node in self.graph.up_to(self.graph.output) if node not in self.graph.answering]
+        answering = self.graph.answering
+        nodes = [node for node in self.graph.up_to(self.graph.output) if node not in answering]
+        given = answering[0].inputs[0]
+        return nodes, nodes[-1].name if nodes and given == QUERY else given
+
+    def _steps(self, asked: Query) -> Iterator[RunResult | AnswerDelta]:
+        path, output = self._before_answer()
         reranking = next((node for node in path if node.stage == "rerank"), None)
         if reranking is None:
             [prepared] = self.prepare([asked])
@@ -392,8 +395,6 @@ class Pipeline(AsyncTwins):
             raise_failure(found)
             yield found
             rest = [node for node in path if node.name not in found.records]
-            given = self.graph.answering[0].inputs[0]
-            output = rest[-1].name if given == QUERY else given
             prepared = _joined(found, self._run(rest, [asked], output=output, given=found.records))
         raise_failure(prepared)
         yield prepared

@@ -140,7 +140,7 @@ class FormScriptedLLM(ScriptedLLM):
         return super().stream(prompt, replace(params, regex=""))
 
 
-@pytest.mark.parametrize("nothing", ["Passage [1]", "[1]", "Passages [1] and [2].", "Quelle [1]", ""])
+@pytest.mark.parametrize("nothing", ["Passage [1]", "[1]", "Passages [1] and [2].", "Quelle [1]", "1 Passage [1]", ""])
 def test_an_answer_that_says_nothing_is_asked_for_again_without_the_form(nothing: str) -> None:
     llm = FormScriptedLLM(replies=(nothing, "Steel [1]."))
     generator = CitedGenerator(llm=llm)
@@ -165,6 +165,8 @@ def test_one_that_says_nothing_twice_has_failed() -> None:
 
 def test_a_number_says_something() -> None:
     assert answer("3 [1]").status == "answered"
+    pieces, whole = streamed(CitedGenerator(llm=FormScriptedLLM(replies=("3 [1]",))), context(FRAMES, LEAVE))
+    assert ("".join(pieces), whole.text, whole.status) == ("3 [1]", "3 [1]", "answered")
 
 
 def test_a_reply_that_only_asks_back_has_failed() -> None:

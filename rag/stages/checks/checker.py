@@ -60,9 +60,9 @@ class SentenceChecker(ABC):
         """The same answers, those that say something with a verdict for every sentence that has words."""
         spans = [claim_spans(answer.text) if answer.status == "answered" else [] for answer in answers]
         claims = [claim_of(answer, span) for answer, some in zip(answers, spans, strict=True) for span in some]
-        weighed = iter(self.weigh(claims) if claims else [])
+        judged = zip(claims, self.weigh(claims) if claims else (), strict=True)
         return [
-            self._decided(answer, some, [next(weighed) for _ in some]) if answer.status == "answered" else answer
+            self._decided(answer, some, [next(judged) for _ in some]) if answer.status == "answered" else answer
             for answer, some in zip(answers, spans, strict=True)
         ]
 
@@ -77,16 +77,16 @@ class SentenceChecker(ABC):
             elif self.unsupported == "tell":
                 yield delta
 
-    def _decided(self, answer: Answer, spans: Sequence[Span], weighed: Sequence[Weighed]) -> Answer:
+    def _decided(self, answer: Answer, spans: Sequence[Span], judged: Sequence[tuple[Claim, Weighed]]) -> Answer:
         verdicts = [
-            replace(self._verdict(span, each), not_copied=not_copied(claim_of(answer, span)))
-            for span, each in zip(spans, weighed, strict=True)
+            replace(self._verdict(span, each), not_copied=not_copied(claim))
+            for span, (claim, each) in zip(spans, judged, strict=True)
             if each.judged
         ]
         counts = Counter(verdict.kind for verdict in verdicts) | Counter(
             unjudged=len(spans) - len(verdicts), not_copied=sum(bool(verdict.not_copied) for verdict in verdicts)
         )
-        usage = sum((each.usage for each in weighed), answer.usage)
+        usage = sum((each.usage for _, each in judged), answer.usage)
         answer = replace(answer, verdicts=tuple(verdicts), usage=usage)
         bad = {(verdict.start, verdict.end) for verdict in verdicts if verdict.kind in ("unsupported", "contradicted")}
         if not bad or self.unsupported == "tell":

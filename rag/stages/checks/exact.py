@@ -30,7 +30,7 @@ def missing_in(text: str, sources: Sequence[str]) -> list[str]:
     whole = "\n".join(sources)
     numbers, folded = _values(whole), whole.casefold()
     missing = [found[0] for found in _NUMBER.finditer(text) if not _has_number(found[0], numbers)]
-    words = {word[0].casefold()[:_LEAST_LETTERS] for word in _WORD.finditer(folded)}
+    words = {word[0][:_LEAST_LETTERS] for word in _WORD.finditer(folded)}
     for name in _names(text) if _capitals_are_names(f"{text}\n{whole}") else ():
         stem = name.casefold()[: max(_LEAST_LETTERS, len(name) - _ENDING)]
         if stem[:_LEAST_LETTERS] not in words or stem not in folded:
