@@ -9,7 +9,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from rag.core.types import NO_USAGE, Answer, Query, Ranking, Usage
+from rag.core.types import NO_USAGE, Answer, Context, Query, Ranking, Usage
 
 NOT_OK = ("repaired", "fallback", "failed")
 """Outcomes of records that are not as asked."""
@@ -171,6 +171,12 @@ class RunResult:
     def answers(self) -> list[Answer]:
         """The outputs of a graph that ends in answers."""
         return [record for record in self.outputs if isinstance(record, Answer)]
+
+    @property
+    def context(self) -> Context | None:
+        """What the answer of a single query is, or would be, written from."""
+        contexts = [record for records in self.records.values() for record in records if isinstance(record, Context)]
+        return contexts[-1] if contexts else None
 
 
 def apart(result: RunResult) -> list[RunResult]:

@@ -12,7 +12,7 @@ from rag.core.access import Asker
 from rag.core.errors import StageError
 from rag.core.filters import asked_by, both
 from rag.core.report import RunResult
-from rag.core.types import Context, Query, Ranking
+from rag.core.types import Query, Ranking
 from rag.pipeline.as_json import answer_json, ledger_json, ranking_json
 from rag.pipeline.explained import explained
 from rag.pipeline.pipeline import Pipeline, raise_failure
@@ -83,10 +83,9 @@ def told_answer(pipeline: Pipeline, query: Query) -> Generator[Mapping[str, Any]
 
 def _found(result: RunResult) -> dict[str, Any]:
     """How far a run has come: how many passages were found and where the best are, or how many are read."""
-    contexts = [record for records in result.records.values() for record in records if isinstance(record, Context)]
-    if contexts:
-        return {"reading": len(contexts[-1].passages)}
-    hits = [hit for output in result.outputs if isinstance(output, Ranking) for hit in output.hits]
+    if result.context is not None:
+        return {"reading": len(result.context.passages)}
+    hits = [hit for ranking in result.rankings for hit in ranking.hits]
     titles = dict.fromkeys(hit.document.title or hit.document.parent for hit in hits)
     return {"passages": len(hits), "such_as": list(titles)[:_SHOWN]}
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from rag.core.report import NodeReport, RunResult
-from rag.core.types import Answer, Context, Query, Ranking, ScoredDocument
+from rag.core.types import Answer, Query, Ranking, ScoredDocument
 from rag.graph.build import Graph
 from rag.pipeline.as_json import citation_json, hit_json, outcome_json, verdict_json
 from rag.serve.links import original_of
@@ -31,8 +31,7 @@ def sources_json(passages: Sequence[ScoredDocument]) -> list[dict[str, Any]]:
 
 def passages_of(result: RunResult) -> tuple[ScoredDocument, ...]:
     """What the answer is, or would be, written from."""
-    contexts = [record for records in result.records.values() for record in records if isinstance(record, Context)]
-    return contexts[-1].passages if contexts else ()
+    return () if result.context is None else result.context.passages
 
 
 def begun_json(result: RunResult, graph: Graph, *, session: str | None, notes: Sequence[str]) -> dict[str, Any]:
