@@ -88,7 +88,7 @@ def test_what_a_folder_would_pass_over_is_passed_over(tmp_path: Path, at: At) ->
         ("C:\\out.md", "x", "names that lead out of the archive left out: 1, first C:/out.md"),
         ("photo.png", "x", "files without a reader left out: 1, first photo.png"),
         ("more.zip", "x", "archives within the archive left out: 1, first more.zip"),
-        ("page.md.gz", gzip.compress(b"x"), "archives within the archive left out: 1, first page.md.gz"),
+        ("page.md.gz", gzip.compress(b"x", mtime=0), "archives within the archive left out: 1, first page.md.gz"),
         ("long.txt", "x" * 2_000, "files of more than 1,000 bytes left out: 1, first long.txt"),
         ("torn.csv", 'a,b\n"x', "not read: not a table: unexpected end of data: 1, first in a.zip/torn.csv"),
         ("none.txt", "", "not read: empty: 1, first in a.zip/none.txt"),
