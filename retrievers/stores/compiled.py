@@ -96,7 +96,7 @@ class CompiledSearch:
                 weight = float(column.weight)
                 arrays = _frozen(column.rows), _frozen(column.impacts)
                 _require(self._kernel.add(*arrays, weight, allowed, scratch))
-            self._kernel.take(scratch, rows, scores)
+            self._kernel.take(scratch, rows, scores, True)
         self._scratch.append(scratch)
         _put_in_order(out)
 
@@ -129,6 +129,14 @@ class CompiledSearch:
             *out,
         )
         _require(sound)
+        self._scratch.append(scratch)
+        _put_in_order(out)
+
+    def take(self, whole: Summed, out: Found) -> None:
+        """Fill `out`, [1, k] each, with the best rows of sums that are known."""
+        scratch = self._taken()
+        self._kernel.find_tops(whole.scores, scratch.tops, scratch.bits)
+        self._kernel.take(scratch._replace(scores=whole.scores), out[0][0], out[1][0], False)
         self._scratch.append(scratch)
         _put_in_order(out)
 
@@ -233,6 +241,7 @@ class _Kernel(NamedTuple):
     search: Any
     add: Any
     take: Any
+    find_tops: Any
     sum_up: Any
     sum_columns: Any
 
@@ -337,8 +346,17 @@ def kernel() -> _Kernel:
         return size + 1
 
     @njit(nogil=True)
-    def take(scratch, found_rows, found_scores):  # type: ignore[no-untyped-def]
-        """Write the k best rows of the scores, in any order, and make all scores 0 again."""
+    def find_tops(scores, tops, bits):  # type: ignore[no-untyped-def]
+        """The top of each block of scores."""
+        for block in range(len(tops)):
+            top = np.float32(0)
+            for row in range(block << bits, min(len(scores), (block + 1) << bits)):
+                top = max(top, scores[row])
+            tops[block] = top
+
+    @njit(nogil=True)
+    def take(scratch, found_rows, found_scores, emptied):  # type: ignore[no-untyped-def]
+        """Write the k best rows of the scores, in any order, and make all tops 0 again, and all scores if they are `emptied`."""
         scores, tops, counts, some_rows, some_scores, bits = scratch
         k, peak = len(found_rows), np.float32(0)
         for block in range(len(tops)):
@@ -363,8 +381,9 @@ def kernel() -> _Kernel:
                         score = scores[row]
                         some_rows[size], some_scores[size] = row, score  # written over, unless it counts
                         size += int(score > 0) & int(score >= least)
-                for row in range(first, last):
-                    scores[row] = 0
+                if emptied:
+                    for row in range(first, last):
+                        scores[row] = 0
                 tops[block] = 0
         if size <= k:
             for place in range(size):
@@ -394,7 +413,7 @@ def kernel() -> _Kernel:
                     return False
                 if not add(rows[first:last], impacts[first:last], weights[place], mask, scratch):
                     return False
-            take(scratch, found_rows[query], found_scores[query])
+            take(scratch, found_rows[query], found_scores[query], True)
         return True
 
-    return _Kernel(search, add, take, sum_up, sum_columns)
+    return _Kernel(search, add, take, find_tops, sum_up, sum_columns)

@@ -169,7 +169,9 @@ class Postings:
             block = slice(first, first + _BLOCK)
             part, out = queries[block], (rows[block], scores[block])
             compiled = self._engine.compiled(engine)
-            if compiled is not None:
+            if compiled is not None and is_alone(queries, mask):
+                compiled.take(self._summed(queries[0]), out)
+            elif compiled is not None:
                 self._search_compiled(compiled, part, out, mask=mask, threads=threads)
             else:
                 with self._engine.busy():
@@ -255,6 +257,11 @@ class Postings:
     def _known(self, query: Weighted) -> list[tuple[int, float]]:
         numbers = self._numbers
         return [(numbers[term], weight) for term, weight in query.items() if term in numbers]
+
+
+def is_alone(queries: Sequence[Weighted], mask: NDArray[np.bool_] | None) -> bool:
+    """Whether all rows are summed for a search, and the sums kept: of one question, a fusion asks for them next."""
+    return len(queries) == 1 and mask is None and min(queries[0].values(), default=0.0) >= _LEAST
 
 
 class AllScores:

@@ -26,7 +26,7 @@ from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.compiled import Column, Engine, EngineChoice, Summed
 from retrievers.stores.hits import Found, Weighted, nothing_found
 from retrievers.stores.kept import Kept
-from retrievers.stores.postings import AllScores, Columns, impact_of, population_over, search_columns, summed
+from retrievers.stores.postings import AllScores, Columns, impact_of, is_alone, population_over, search_columns, summed
 
 BUDGET_BYTES = 64 << 20
 """Weighed columns that are kept, 8 bytes a posting and `_ENTRY_BYTES` each; the one asked for the longest ago goes first."""
@@ -115,10 +115,14 @@ class ChainedPostings:
     ) -> Found:
         """At most k rows for each query, all of them with a term of it."""
         rows, scores = nothing_found(len(queries), k)
+        compiled = self._engine.compiled(engine)
         for place, query in enumerate(queries):
             columns, floor = self._weighed_query(query)
             only = slice(place, place + 1)
-            search_columns(self._engine, columns, (rows[only], scores[only]), mask=mask, engine=engine)
+            if compiled is not None and is_alone(queries, mask):
+                compiled.take(self._summed(query)[0], (rows[only], scores[only]))
+            else:
+                search_columns(self._engine, columns, (rows[only], scores[only]), mask=mask, engine=engine)
             if floor:
                 scores[place, rows[place] >= 0] += np.float32(floor)
         return rows, scores

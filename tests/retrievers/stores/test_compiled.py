@@ -98,6 +98,26 @@ def test_scores_of_all_rows_and_what_they_sum_to_are_those_of_numpy(
     assert [each.deviation for each in told] == pytest.approx([exact.std()] * 2, rel=1e-6, abs=1e-6 * abs(exact).max())
 
 
+@given(
+    seed=st.integers(0, 1_000),
+    n_docs=st.sampled_from([1, 63, 64, 65, 5_000]),
+    levels=st.sampled_from([1, 3, 10_000]),
+    k=st.sampled_from([1, 2, 7, 100]),
+    query=st.dictionaries(st.sampled_from([*NUMBERS, "unknown"]), WEIGHTS, max_size=5),
+)
+def test_a_question_asked_alone_finds_what_it_finds_among_others_and_leaves_what_is_kept(
+    seed: int, n_docs: int, levels: int, k: int, query: dict[str, float]
+) -> None:
+    postings = postings_of(seed, n_docs, levels=levels)
+    before = postings.scores(query, np.arange(n_docs)).tobytes()
+    for asked in ([query], [query, {"t0": 1.0}], [query]):
+        rows, scores = postings.search(asked, k=k, mask=None, engine="numba", threads=1)
+        hits, values = postings.search(asked, k=k, mask=None, engine="numpy", threads=1)
+        assert rows.tolist() == hits.tolist()
+        assert scores.tobytes() == values.tobytes()
+    assert postings.scores(query, np.arange(n_docs)).tobytes() == before
+
+
 def test_numpy_answers_until_it_was_busy_for_as_long_as_compiling_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "is_compiled", lambda: False)
     choice = EngineChoice(5)
