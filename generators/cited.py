@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 Markers = Literal["auto", "form", "free"]
 
 _NOT_KNOWN = "I don't know"
+_HELD_BACK = 80
+"""Characters without a word of content: numbers, in the end, which are an answer."""
 _NOTHING_FOUND = "No passages were found for this question."
 _NOT_ENOUGH = Outcome(detail="the passages do not answer the question, says the model", counts={"not_enough": 1})
 
@@ -221,7 +223,7 @@ class CitedGenerator:
                 any_given = True
                 yield piece
         answer = first.value
-        if answer.status != "failed" or not self.keeps_form:
+        if answer.status != "failed" or not self.keeps_form or any_given:
             if answer.text and not any_given:
                 yield answer.text
             return answer
@@ -329,13 +331,13 @@ class CitedGenerator:
 
 
 def _from_first_word(pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces, the first ones joined: none before the first word of content."""
+    """The pieces, the first ones joined: none before the first word of content, unless what comes is long without one."""
     begun, said = "", False
     for piece in pieces:
         begun += "" if said else piece
         if said:
             yield piece
-        elif said := has_content(begun):
+        elif said := has_content(begun) or len(begun) > _HELD_BACK:
             yield begun
 
 

@@ -169,6 +169,14 @@ def test_a_number_says_something() -> None:
     assert ("".join(pieces), whole.text, whole.status) == ("3 [1]", "3 [1]", "answered")
 
 
+def test_many_numbers_are_given_out_while_they_are_written() -> None:
+    numbers = " ".join(map(str, range(1900, 1990)))
+    pieces, whole = streamed(CitedGenerator(llm=FormScriptedLLM(replies=(f"{numbers} [1]",))), context(FRAMES, LEAVE))
+    assert ("".join(pieces), whole.status) == (f"{numbers} [1]", "answered")
+    assert len(pieces) > 50
+    assert len(pieces[0]) < 100
+
+
 def test_a_reply_that_only_asks_back_has_failed() -> None:
     found = answer("Question: What are frames made of?")
     assert (found.text, found.status, found.outcome.kind) == ("", "failed", "failed")
