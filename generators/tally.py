@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import prompts
 from generators.tally_answer import Draft, drafted
-from generators.tally_plan import Plan, Trouble, Unplanned, plan_form, read_plan, told_fields
+from generators.tally_plan import Plan, Trouble, Unplanned
+from generators.tally_planner import Planned, Planner
 from rag.core.arguments import require_one_of, require_positive, require_share
-from rag.core.errors import SpecError, did_you_mean
-from rag.core.filters import Filter, Where, both, scope_of
-from rag.core.powers import kept_forms, require_choosing
+from rag.core.filters import Where, both
+from rag.core.powers import require_choosing
 from rag.core.protocols import ChoosingLLM, Retriever, Subgraph
 from rag.core.ranking import in_this_order
-from rag.core.types import Answer, Context, Document, Outcome, Prompt, Query, SamplingParams
+from rag.core.types import Answer, Context, Document, Outcome, Prompt, Query
 from rag.core.words import first_words, in_one_line
 from rag.stages.checks.checker import REFUSAL
-from rag.stages.writing import Written, write
-from retrievers.index.fields import Field, fields_of
-from retrievers.index.protocol import Index, is_labelled
+from retrievers.index.fields import Field
+from retrievers.index.protocol import Index
 from retrievers.rounds import Reading, Rounds, weighed
 
 logger = logging.getLogger(__name__)
 
 Otherwise = Literal["ask", "refuse"]
-_READERS = 8
-"""Whose fields are kept."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,16 +110,13 @@ class TallyGenerator:
         require_positive(by, plan_tokens=plan_tokens)
         require_share(by, least=least)
         self.llm, self.inner, self.answers = require_choosing(llm, by=by), inner, answers
-        self._index, self._wanted = index, tuple(fields)
-        self._fields: dict[Filter | None, Mapping[str, Field]] = {}
+        self._index = index
+        self._planner = Planner(llm=llm, index=index, wanted=fields, prompt=plan_prompt, max_tokens=plan_tokens, by=by)
         self.unplanned, self.refusal, self.shown = unplanned, refusal, shown
         self._rounds = Rounds(batch=batch, patience=patience, most=most)
         self.least, self.max_words = least, max_words
-        self.plan_tokens = plan_tokens
-        self.plan_prompt, self.check_prompt = prompts.load(plan_prompt), prompts.load(check_prompt)
-        self.plan_prompt.require("fields", "question", by=by)
+        self.check_prompt = prompts.load(check_prompt)
         self.check_prompt.require("condition", "passage", by=by)
-        self._lock = threading.Lock()
 
     def generate(self, queries: Sequence[Query]) -> list[Answer]:
         """One answer per query, in order. Its context has the passages that it cites.
@@ -136,15 +129,8 @@ class TallyGenerator:
         """
         if not queries:
             return []
-        fields = [self.fields(query.where) for query in queries]
-        rendered = [
-            [self.plan_prompt.render(fields=told_fields(known), question=in_one_line(query.asked))]
-            for query, known in zip(queries, fields, strict=True)
-        ]
-        form = plan_form() if "json_schema" in kept_forms(self.llm) else ""
-        params = SamplingParams(max_tokens=self.plan_tokens, json_schema=form)
-        written = write(self.llm, rendered, params, read=str.strip)
-        plans = [read_plan("".join(each.texts), known) for each, known in zip(written, fields, strict=True)]
+        planned = self._planner.plans(queries, [self.fields(query.where) for query in queries])
+        plans, fields = [each.plan for each in planned], [each.fields for each in planned]
         tallies = {
             place: self._begun(queries[place], plan) for place, plan in enumerate(plans) if isinstance(plan, Plan)
         }
@@ -156,7 +142,7 @@ class TallyGenerator:
         answers |= dict(
             zip(others, self._otherwise([queries[place] for place in others], [*others.values()]), strict=True)
         )
-        made = [_paid(answers[place], written[place]) for place in range(len(queries))]
+        made = [_paid(answers[place], each) for place, each in enumerate(planned)]
         if others:
             first = next(iter(others.values())).detail
             logger.warning("generate.tally: %d of %d have no plan; first: %s", len(others), len(made), first)
@@ -170,29 +156,14 @@ class TallyGenerator:
         Raises:
             SpecError: one that was named is in no document.
         """
-        reader = scope_of(where) if is_labelled(self._index) else None
-        with self._lock:
-            if reader not in self._fields:
-                self._fields = dict([*self._fields.items()][1 - _READERS :]) | {reader: self._known(reader)}
-            return self._fields[reader]
-
-    def _known(self, reader: Filter | None) -> Mapping[str, Field]:
-        documents = self._index.documents
-        closed = is_labelled(self._index)
-        known = fields_of((documents[row] for row in self._index.rows(reader)) if closed else documents)
-        if unknown := [name for name in self._wanted if name not in known and not closed]:
-            raise SpecError(
-                f"generate.tally: no document has a field '{unknown[0]}'. {did_you_mean(unknown[0], known)}"
-            )
-        return {name: known[name] for name in self._wanted if name in known} if self._wanted else known
+        return self._planner.fields(where)
 
     def _begun(self, query: Query, plan: Plan) -> _Tally:
         """A tally; that of a plan without a condition is done."""
         tally = _Tally(query=query, plan=plan, where=both(plan.where, query.where))
         tally.counts["mended_values"] += plan.mended
         if not plan.condition:
-            for document in self._index.documents.many(self._index.rows(tally.where).tolist()):
-                tally.matched.setdefault(document.parent, document)
+            tally.matched = self._planner.kept(tally.where)
         return tally
 
     def _weigh(self, tallies: Sequence[_Tally]) -> None:
@@ -254,6 +225,6 @@ def _fallen_back(answer: Answer, trouble: Trouble, detail: str) -> Answer:
     return replace(answer, outcome=Outcome(kind=kind, detail=detail, counts=counts))
 
 
-def _paid(answer: Answer, written: Written) -> Answer:
+def _paid(answer: Answer, planned: Planned) -> Answer:
     """With what planning cost."""
-    return replace(answer, usage=answer.usage + written.usage)
+    return replace(answer, usage=answer.usage + planned.usage)
