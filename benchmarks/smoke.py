@@ -95,6 +95,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "relations": ["--n", "2", "--model", "smollm2-135m-instruct", "--work", "runs/relations_smoke.jsonl"],
     "conversation": ["--n", "2", "--model", "scripted", "--work", "runs/conversation_smoke.jsonl"],
     "counting": ["--n", "2", "--model", "scripted", "--work", "runs/counting_smoke.jsonl"],
+    "counting_asked": ["--limit", "2"],
     "checked_hyde": ["cranfield", "--n", "2", "--model", "scripted", "--work", "runs/checked_hyde_smoke.jsonl"],
     "code_switch": ["de", "--limit", "10"],
     "persuasion": ["--n", "2", "--model", "scripted", "--work", "runs/persuasion_smoke.jsonl"],

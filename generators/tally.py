@@ -129,7 +129,9 @@ class TallyGenerator:
         """
         if not queries:
             return []
-        planned = self._planner.plans(queries, [self.fields(query.where) for query in queries])
+        planned = self._planner.plans(
+            [query.asked for query in queries], [self.fields(query.where) for query in queries]
+        )
         plans, fields = [each.plan for each in planned], [each.fields for each in planned]
         tallies = {
             place: self._begun(queries[place], plan) for place, plan in enumerate(plans) if isinstance(plan, Plan)
@@ -163,7 +165,7 @@ class TallyGenerator:
         tally = _Tally(query=query, plan=plan, where=both(plan.where, query.where))
         tally.counts["mended_values"] += plan.mended
         if not plan.condition:
-            tally.matched = self._planner.kept(tally.where)
+            tally.matched = {document.parent: document for document in self._planner.kept(tally.where)}
         return tally
 
     def _weigh(self, tallies: Sequence[_Tally]) -> None:

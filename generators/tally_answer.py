@@ -1,12 +1,16 @@
-"""Documents that fulfil a plan -> the answer: a number, a list, the first or last, or a number for each value. No model."""
+"""Documents that fulfil a plan -> the answer: a number, a sum, a list, the first or last, or a number for each value. No model."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import islice
 
-from generators.tally_plan import Plan, order_of, value_of
+from generators.tally_plan import Plan, amount_of, order_of, value_of
+from rag.core.filters import Condition, Filter, fold
+from rag.core.filters.operators import Equal, OneOf, Range
 from rag.core.filters.values import members, name_of, value_named
 from rag.core.types import Citation, Document
 from rag.core.words import in_one_line
@@ -40,58 +44,119 @@ class Draft:
             self.citations.append(Citation(marker=marker, doc_id=document.doc_id, start=start, end=len(self.text)))
 
 
-def drafted(plan: Plan, documents: Sequence[Document], fields: Mapping[str, Field], *, shown: int) -> Draft:
+def drafted(plan: Plan, documents: Iterable[Document], fields: Mapping[str, Field], *, shown: int) -> Draft:
     """The answer of a plan that these documents fulfil, one passage each, in the order in which they are listed.
 
-    At most `shown` documents are named and cited; how many there are beside is said. Counts: documents `without_field`.
+    They are read once and not kept. At most `shown` are named and cited; how many there are beside is said. Counts: documents
+    that `matched`, and those `without_field`.
     """
     draft = Draft()
+    going = _noted(documents, draft)
     if plan.operation == "count":
-        n = len(documents)
-        more = f", of which the first {shown} are cited" if n > shown else ""
-        draft.add(f"{n:,} document{'s' * (n != 1)}{more}.", *documents[:shown])
+        cited = list(islice(going, shown))
+        n = len(cited) + sum(1 for _ in going)
+        draft.add(f"{_documents(n, shown)}.", *cited)
+    elif plan.operation == "sum":
+        _sum(going, fields[plan.field], draft, shown)
     elif plan.operation == "list":
-        _list([(_title(document), document) for document in documents], draft, shown)
+        _list(((_title(document), document) for document in going), draft, shown)
     elif plan.operation == "group":
-        _group(documents, fields[plan.field], draft, shown)
+        _group(going, fields[plan.field], draft, shown)
     else:
-        _end(documents, fields[plan.field], draft, shown, last=plan.operation == "latest")
+        _end(going, fields[plan.field], draft, shown, last=plan.operation == "latest")
     return draft
 
 
-def _list(lines: Sequence[tuple[str, Document]], draft: Draft, shown: int) -> None:
-    for number, (line, document) in enumerate(lines[:shown]):
-        draft.add(f"{chr(10) if number else ''}- {line}", document)
-    if len(lines) > shown:
-        draft.add(f"\nand {len(lines) - shown:,} more")
-    if not lines:
+def _noted(documents: Iterable[Document], draft: Draft) -> Iterator[Document]:
+    for document in documents:
+        draft.counts["matched"] += 1
+        yield document
+
+
+def told_filter(where: Filter) -> str:
+    """A filter in words, with values of documents on the line and short."""
+    return fold(
+        where,
+        condition=_told_condition,
+        all_of=lambda parts: " and ".join(parts),
+        any_of=lambda parts: f"({' or '.join(parts)})",
+        negation=lambda part: f"not ({part})",
+    )
+
+
+def _told_condition(node: Condition) -> str:
+    key, operator = _line(node.key), node.operator
+    if isinstance(operator, Equal):
+        return f"{key} = {_value(operator.value)}"
+    if isinstance(operator, OneOf):
+        return f"{key} one of {', '.join(map(_value, operator.value))}"
+    if isinstance(operator, Range):
+        return f"{key} {operator.symbol} {_value(operator.value)}"
+    return f"{key} {operator.name} {_value(operator.value)}"
+
+
+def _value(value: object) -> str:
+    return f"'{_line(value)}'" if isinstance(value, str) else _line(str(value))
+
+
+def _documents(n: int, shown: int) -> str:
+    more = f", of which the first {shown} are cited" if n > shown else ""
+    return f"{n:,} document{'s' * (n != 1)}{more}"
+
+
+def _sum(documents: Iterable[Document], by: Field, draft: Draft, shown: int) -> None:
+    """The sum of a field. Exact: decimals are added as decimals."""
+    total, n, cited = Decimal(), 0, list[Document]()
+    for document in documents:
+        amounts = [amount for value in members(document.metadata, by.name) if (amount := amount_of(value)) is not None]
+        draft.counts["without_field"] += not amounts
+        if amounts:
+            total, n = sum(amounts, total), n + 1
+            cited += [document] if n <= shown else []
+    draft.add(f"{total:,f}: {_line(by.name)} of {_documents(n, shown)}.", *cited)
+    draft.found = n > 0
+
+
+def _list(lines: Iterable[tuple[str, Document]], draft: Draft, shown: int) -> None:
+    going = iter(lines)
+    for line, document in islice(going, shown):
+        draft.add(f"{chr(10) if draft.documents else ''}- {line}", document)
+    if more := sum(1 for _ in going):
+        draft.add(f"\nand {more:,} more")
+    if not draft.documents:
         draft.add(NONE)
         draft.found = False
 
 
-def _end(documents: Sequence[Document], by: Field, draft: Draft, shown: int, *, last: bool) -> None:
+def _end(documents: Iterable[Document], by: Field, draft: Draft, shown: int, *, last: bool) -> None:
     """All documents with the first value of a field, or the last."""
-    valued = [(value_of(document, by, last=last), document) for document in documents]
-    placed = [(place, value, document) for value, document in valued if (place := order_of(value)) is not None]
-    draft.counts["without_field"] += len(valued) - len(placed)
-    best = (max if last else min)((place for place, _, _ in placed), default=0.0)
-    _list(
-        [(f"{value}: {_title(document)}", document) for place, value, document in placed if place == best], draft, shown
-    )
+    best, found = None, list[tuple[str, Document]]()
+    for document in documents:
+        value = value_of(document, by, last=last)
+        place = order_of(value)
+        draft.counts["without_field"] += place is None
+        if place is None:
+            continue
+        if best is None or (place > best if last else place < best):
+            best, found = place, []
+        if place == best:
+            found.append((f"{value}: {_title(document)}", document))
+    _list(found, draft, shown)
 
 
-def _group(documents: Sequence[Document], by: Field, draft: Draft, shown: int) -> None:
+def _group(documents: Iterable[Document], by: Field, draft: Draft, shown: int) -> None:
     """How many documents each value has, the most frequent first. One with several values counts for each."""
-    of_value: dict[str, list[Document]] = {}
+    sizes, first = Counter[str](), dict[str, Document]()
     for document in documents:
         names = dict.fromkeys(
             name_of(value) for value in members(document.metadata, by.name) if value not in (None, "")
         )
         draft.counts["without_field"] += not names
+        sizes.update(names.keys())
         for name in names:
-            of_value.setdefault(name, []).append(document)
-    ordered = sorted(of_value.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    _list([(f"{_line(str(value_named(name)))}: {len(those):,}", those[0]) for name, those in ordered], draft, shown)
+            first.setdefault(name, document)
+    ordered = sorted(sizes.items(), key=lambda pair: (-pair[1], pair[0]))
+    _list(((f"{_line(str(value_named(name)))}: {n:,}", first[name]) for name, n in ordered), draft, shown)
 
 
 def _title(document: Document) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters import REQUEST, AllOf, AnyOf, Condition, Filter, Not, as_mapping, conditions, fold, parse_where
-from rag.core.filters.operators import Equal, OneOf
+from rag.core.filters.operators import Equal, OneOf, Range
 from rag.core.filters.values import members, moment_of, number_of
 from rag.core.replies import without_reasoning
 from rag.core.types import Document
@@ -17,13 +19,15 @@ from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
 from retrievers.index.fields import Field
 
-Operation = Literal["count", "list", "earliest", "latest", "group"]
+Operation = Literal["count", "sum", "list", "earliest", "latest", "group"]
+_BY_FIELD = ("sum", "earliest", "latest", "group")
 Trouble = Literal["no_plan", "other_question", "unknown_operation", "unknown_field", "bad_filter"]
 
 _KEYS = ("operation", "where", "text", "field")
 _LONGEST_CONDITION = 30
 _SHOWN_VALUES = 6
 _SHOWN_CHARACTERS = 60
+_AMOUNT = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
 _DAY, _EPOCH = 86_400_000_000, 719_163
 """Microseconds of a day, and the number of the day from which instants count."""
 
@@ -32,7 +36,7 @@ _DAY, _EPOCH = 86_400_000_000, 719_163
 class Plan:
     """What is done: keep the documents that pass `where` and whose text fulfils `condition`, then the operation.
 
-    `condition`: empty where metadata says it all. `field`: what earliest, latest and group look at. `mended`: values that were
+    `condition`: empty where metadata says it all. `field`: what sum, earliest, latest and group look at. `mended`: values that were
     put into the form that documents have.
     """
 
@@ -85,7 +89,7 @@ def read_plan(reply: str, fields: Mapping[str, Field]) -> Plan | Unplanned:
     if operation in ("earliest", "latest") and not field:
         field = _ordering(fields)
     keys = [condition.key for condition in _conditions(tree)]
-    needed = [field] if operation in ("earliest", "latest", "group") else []
+    needed = [field] if operation in _BY_FIELD else []
     for name in (*keys, *needed):
         if name not in fields:
             return Unplanned(
@@ -95,6 +99,10 @@ def read_plan(reply: str, fields: Mapping[str, Field]) -> Plan | Unplanned:
         return Unplanned(
             trouble="unknown_field", detail=f"values of {field[:80]!r} have no order: they are no dates or numbers"
         )
+    if operation == "sum" and any(amount_of(value) is None for value in fields[field].values):
+        return Unplanned(trouble="unknown_field", detail=f"not all values of {field[:80]!r} are numbers")
+    if wrong := _without_order(tree, fields):
+        return Unplanned(trouble="bad_filter", detail=f"values of {wrong[:80]!r} have no order to compare by")
     mended = _mended(tree, fields) if tree is not None else None
     return Plan(
         operation=operation,  # type: ignore[arg-type]  # it is one of them
@@ -137,6 +145,23 @@ def order_of(value: Any) -> float | None:
     if moment is None:
         return number_of(value)
     return float(moment.day) if moment.instant is None else moment.instant / _DAY + _EPOCH
+
+
+def amount_of(value: Any) -> Decimal | None:
+    """The value if it is a number, or text that is one as tables have it.
+
+    >>> amount_of("1,250.50"), amount_of(7), amount_of("12,50"), amount_of("2024-01-02")
+    (Decimal('1250.50'), Decimal('7'), None, None)
+    """
+    if isinstance(value, str):
+        return Decimal(value.replace(",", "")) if _AMOUNT.fullmatch(value) else None
+    return None if number_of(value) is None else Decimal(str(value))
+
+
+def _without_order(tree: Filter | None, fields: Mapping[str, Field]) -> str:
+    """The first field that a filter compares with more or less, and whose values are neither dates nor numbers."""
+    compared = [each.key for each in _conditions(tree) if isinstance(each.operator, Range)]
+    return next((key for key in compared if not fields[key].ordered), "")
 
 
 def _object(reply: str) -> dict[str, Any] | None:
@@ -191,6 +216,8 @@ def _name(name: str) -> str:
 
 
 def _told(field: Field) -> str:
+    if field.kind == "text" and all(amount_of(value) is not None for value in field.values):
+        return f"numbers, such as {', '.join(map(str, field.values[:_SHOWN_VALUES]))}"
     if field.ordered:
         ordered = sorted(field.values, key=lambda value: order_of(value) or 0.0)
         return f"{field.kind}s from {ordered[0]} to {ordered[-1]}"

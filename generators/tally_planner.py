@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 import prompts
 from generators.tally_plan import Plan, Unplanned, plan_form, read_plan, told_fields
+from generators.tally_question import Known
+from generators.tally_tables import Tables
 from rag.core.errors import SpecError, did_you_mean
-from rag.core.filters import Filter, Where, scope_of
+from rag.core.filters import Condition, Filter, Where, both, scope_of
+from rag.core.filters.operators import OneOf
 from rag.core.powers import kept_forms
 from rag.core.protocols import LLM
-from rag.core.types import Document, Query, SamplingParams, Usage
+from rag.core.types import Document, SamplingParams, Usage
 from rag.core.words import in_one_line
 from rag.stages.writing import write
 from retrievers.index.fields import Field, fields_of
 from retrievers.index.protocol import Index, is_labelled
+from retrievers.stores.kept import Kept
 
+_TOGETHER = 1_000
 _READERS = 8
-"""Whose fields are kept."""
+"""Whose fields are kept, and of which tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +47,34 @@ class Planner:
         wanted: metadata fields that a plan may use; none means all that documents have.
         prompt: name or path of a prompt with the variables fields and question, answered with a JSON object.
         max_tokens: most tokens of a plan.
+        looked_at: passages that fields are learnt from, at most, spread over all; None means all of them.
         by: who asks, in errors.
     """
 
     def __init__(
-        self, *, llm: LLM, index: Index, wanted: Sequence[str] = (), prompt: str, max_tokens: int, by: str
+        self,
+        *,
+        llm: LLM,
+        index: Index,
+        wanted: Sequence[str] = (),
+        prompt: str,
+        max_tokens: int,
+        looked_at: int | None = None,
+        by: str,
     ) -> None:
         self._llm, self._index, self._wanted, self._by = llm, index, tuple(wanted), by
+        self._looked_at = looked_at
         self._prompt, self._max_tokens = prompts.load(prompt), max_tokens
         self._prompt.require("fields", "question", by=by)
-        self._fields: dict[Filter | None, Mapping[str, Field]] = {}
-        self._lock = threading.Lock()
+        self._kept = Kept[Known](_READERS, lambda known: 1)
 
-    def plans(self, queries: Sequence[Query], fields: Sequence[Mapping[str, Field]]) -> list[Planned]:
+    def plans(self, questions: Sequence[str], fields: Sequence[Mapping[str, Field]]) -> list[Planned]:
         """A plan for each question over its fields, or why there is none. One call each, all together."""
         rendered = [
-            [self._prompt.render(fields=told_fields(known), question=in_one_line(query.asked))]
-            for query, known in zip(queries, fields, strict=True)
+            [self._prompt.render(fields=told_fields(known), question=in_one_line(question))]
+            for question, known in zip(questions, fields, strict=True)
         ]
-        form = plan_form() if queries and "json_schema" in kept_forms(self._llm) else ""
+        form = plan_form() if questions and "json_schema" in kept_forms(self._llm) else ""
         params = SamplingParams(max_tokens=self._max_tokens, json_schema=form)
         written = write(self._llm, rendered, params, read=str.strip)
         return [
@@ -66,12 +82,13 @@ class Planner:
             for each, known in zip(written, fields, strict=True)
         ]
 
-    def kept(self, where: Filter | None) -> dict[str, Document]:
+    def kept(self, where: Filter | None) -> Iterator[Document]:
         """Documents that pass a filter, each by the passage that stands for it, in the order of the index."""
-        found: dict[str, Document] = {}
-        for document in self._index.documents.many(self._index.rows(where).tolist()):
-            found.setdefault(document.parent, document)
-        return found
+        seen = set[str]()
+        for document in self._documents(self._index.rows(where)):
+            if document.parent not in seen:
+                seen.add(document.parent)
+                yield document
 
     def fields(self, where: Where | None = None) -> Mapping[str, Field]:
         """The fields that a plan may use, of what may be read by whoever asks with this filter.
@@ -81,16 +98,38 @@ class Planner:
         Raises:
             SpecError: one that was named is in no document.
         """
-        reader = scope_of(where) if is_labelled(self._index) else None
-        with self._lock:
-            if reader not in self._fields:
-                self._fields = dict([*self._fields.items()][1 - _READERS :]) | {reader: self._known(reader)}
-            return self._fields[reader]
+        return self.known(where).fields
 
-    def _known(self, reader: Filter | None) -> Mapping[str, Field]:
-        documents = self._index.documents
-        closed = is_labelled(self._index)
-        known = fields_of((documents[row] for row in self._index.rows(reader)) if closed else documents)
-        if unknown := [name for name in self._wanted if name not in known and not closed]:
-            raise SpecError(f"{self._by}: no document has a field '{unknown[0]}'. {did_you_mean(unknown[0], known)}")
-        return {name: known[name] for name in self._wanted if name in known} if self._wanted else known
+    def known(self, where: Where | None = None) -> Known:
+        """The same, how many documents there are, and which tables; see `fields`."""
+        return self._kept.get(self._reader(where), lambda: self._read(self._reader(where)))
+
+    def known_of(self, sources: tuple[str, ...], where: Where | None = None) -> Known:
+        """The same of the rows of a table, without the field that names it; see `Known.tables`."""
+        rows = both(self.rows_of(sources), self._reader(where))
+        found = self._kept.get((sources, rows), lambda: self._read(rows))
+        return replace(found, fields={name: each for name, each in found.fields.items() if name != "source"})
+
+    def _reader(self, where: Where | None) -> Filter | None:
+        return scope_of(where) if is_labelled(self._index) else None
+
+    @staticmethod
+    def rows_of(sources: tuple[str, ...]) -> Filter | None:
+        """The filter that keeps the rows of a table; None for no table, which is all documents."""
+        return Condition("source", OneOf(sources)) if sources else None
+
+    def _read(self, rows: Filter | None) -> Known:
+        passing = self._index.rows(rows)
+        step = 1 if self._looked_at is None else max(1, -(-len(passing) // self._looked_at))
+        tables = Tables()
+        some = rows is not None or is_labelled(self._index)
+        found = fields_of(tables.seen(self._documents(passing[::step])))
+        if unknown := [name for name in self._wanted if name not in found and not some]:
+            raise SpecError(f"{self._by}: no document has a field '{unknown[0]}'. {did_you_mean(unknown[0], found)}")
+        fields = {name: found[name] for name in self._wanted if name in found} if self._wanted else found
+        return Known(fields, tables.n, tables.named())
+
+    def _documents(self, rows: NDArray[np.int64]) -> Iterator[Document]:
+        """Documents of rows, some at a time: an index on a server answers each time."""
+        for first in range(0, len(rows), _TOGETHER):
+            yield from self._index.documents.many(rows[first : first + _TOGETHER].tolist())

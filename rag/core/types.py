@@ -319,12 +319,26 @@ class ScorePart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """An answer that was worked out, not written: no generator is asked, and no check holds it against passages."""
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+    status: Literal["answered", "no_answer"] = "answered"
+    outcome: Outcome = OK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a generator reads. `passages[i]` is cited as [i + 1]; `n_tokens` counts the passages alone."""
+    """What a generator reads. `passages[i]` is cited as [i + 1]; `n_tokens` counts the passages alone.
+
+    `settled`: the answer, where it was worked out before a generator was asked.
+    """
 
     query: Query
     passages: tuple[ScoredDocument, ...] = ()
     n_tokens: int = 0
+    settled: Settled | None = None
     outcome: Outcome = OK
     usage: Usage = NO_USAGE
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from rag.core.node import BoundNode
 from rag.core.protocols import Fuser, LeavesOut, ScoresDocuments, WantsScores
@@ -13,6 +14,7 @@ from rag.core.types import Ranking
 from rag.graph.checked import Checked, Made
 from rag.graph.inner import RANKINGS
 from rag.graph.kinds import STAGES
+from rag.graph.settled import answered
 from rag.graph.spec import QUERY
 
 
@@ -65,13 +67,20 @@ def _bound(
         use=facts.use,
         stage=stage,
         inputs=inputs,
-        work=partial(_fuse_completed, facts.part, scorers) if scorers else getattr(facts.part, kind.method),
+        work=_work(facts.part, stage, scorers),
         gathers=kind.gathers,
         k=k,
         runs_inner=facts.runs_inner,
         leaves_out=facts.part.leaves_out if isinstance(facts.part, LeavesOut) else (),
         scorers=scorers,
     )
+
+
+def _work(part: Any, stage: str, scorers: Mapping[str, ScoresDocuments]) -> Callable[..., list[Any]]:
+    if scorers:
+        return partial(_fuse_completed, part, scorers)
+    work: Callable[..., list[Any]] = getattr(part, STAGES[stage].method)
+    return partial(answered, work) if stage == "generate" else work
 
 
 def _fuse_completed(

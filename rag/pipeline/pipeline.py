@@ -27,6 +27,7 @@ from rag.graph.build import Graph
 from rag.graph.contents import require_read
 from rag.graph.load import load_spec
 from rag.graph.run import failed_output, run_nodes
+from rag.graph.settled import answered, streamed
 from rag.graph.spec import QUERY, GraphSpec, Spec
 from rag.graph.writer import with_writer
 from rag.pipeline.calibrated import calibrated, require_calibrated
@@ -275,7 +276,7 @@ class Pipeline(AsyncTwins):
         name = writing.inputs[0]
         given: Any = prepared.queries[0] if name == QUERY else prepared.records[name][0]
         checkers = [(node, self.graph.parts[node.name]) for node in checks]
-        return AnswerStream.through(prepared, generator.stream(given), writing, checkers)
+        return AnswerStream.through(prepared, streamed(generator, given), writing, checkers)
 
     def warm_up(self) -> None:
         """Load what the graph uses now instead of at the first question; by stage, nothing."""
@@ -420,7 +421,7 @@ class Pipeline(AsyncTwins):
         self.require_answers()
         writing, *checks = self.graph.answering
         if sampling:
-            writing = replace(writing, work=self._generator(sampling).generate)
+            writing = replace(writing, work=partial(answered, self._generator(sampling).generate))
         return (writing, *checks)
 
     def _question(self, query: str | Query, history: Sequence[Message], where: Where | None) -> Query:

@@ -84,7 +84,8 @@ def told_answer(pipeline: Pipeline, query: Query) -> Generator[Mapping[str, Any]
 def _found(result: RunResult) -> dict[str, Any]:
     """How far a run has come: how many passages were found and where the best are, or how many are read."""
     if result.context is not None:
-        return {"reading": len(result.context.passages)}
+        context = result.context
+        return {"reading": len(context.passages)} if context.settled is None else {"worked_out": len(context.passages)}
     hits = [hit for ranking in result.rankings for hit in ranking.hits]
     titles = dict.fromkeys(hit.document.title or hit.document.parent for hit in hits)
     return {"passages": len(hits), "such_as": list(titles)[:_SHOWN]}

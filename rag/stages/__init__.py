@@ -26,6 +26,7 @@ FUSERS = Registry(
 ASSEMBLERS = Registry(
     "assemble",
     {
+        "counts": "generators.counts:CountsAssembler",
         "gate": "rag.stages.gate:GateAssembler",
         "sections": "rag.stages.sections:SectionsAssembler",
         "token_budget": "rag.stages.assemble:TokenBudgetAssembler",

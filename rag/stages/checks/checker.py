@@ -57,12 +57,12 @@ class SentenceChecker(ABC):
         """What was found for each claim, in order."""
 
     def check(self, answers: Sequence[Answer]) -> list[Answer]:
-        """The same answers, those that say something with a verdict for every sentence that has words."""
-        spans = [claim_spans(answer.text) if answer.status == "answered" else [] for answer in answers]
+        """The same answers, those that a model wrote and that say something with a verdict for every sentence that has words."""
+        spans = [claim_spans(answer.text) if is_written(answer) else [] for answer in answers]
         claims = [claim_of(answer, span) for answer, some in zip(answers, spans, strict=True) for span in some]
         judged = zip(claims, self.weigh(claims) if claims else (), strict=True)
         return [
-            self._decided(answer, some, [next(judged) for _ in some]) if answer.status == "answered" else answer
+            self._decided(answer, some, [next(judged) for _ in some]) if is_written(answer) else answer
             for answer, some in zip(answers, spans, strict=True)
         ]
 
@@ -117,6 +117,11 @@ class SentenceChecker(ABC):
         )
         what = f"refused, as {_of_its_sentences(bad, len(answer.verdicts))} not in the passages"
         return _counted(refused, {**counts, "refused": 1}, what)
+
+
+def is_written(answer: Answer) -> bool:
+    """Whether a model wrote an answer that says something: what was worked out is not held against passages."""
+    return answer.status == "answered" and answer.context.settled is None
 
 
 def _dropped(answer: Answer, counts: Mapping[str, int], spans: Sequence[Span], bad: Collection[Span]) -> Answer:

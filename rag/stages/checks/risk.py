@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from rag.core.inputs import input_file
 from rag.core.types import Answer
+from rag.stages.checks.checker import is_written
 from rag.stages.risk.bounds import NotReached
 from rag.stages.risk.calibration import Calibration, load_calibration
 from rag.stages.risk.logistic import Signals
@@ -69,15 +70,15 @@ class RiskChecker:
         return self._signals.model_names
 
     def check(self, answers: Sequence[Answer]) -> list[Answer]:
-        """The same answers with their confidence; those below the threshold as refusals.
+        """The same answers, those that a model wrote with their confidence; those below the threshold as refusals.
 
         Outcome counts: `refused_by_risk`.
         """
-        given = [answer for answer in answers if answer.status == "answered"]
+        given = [answer for answer in answers if is_written(answer)]
         judged = iter(
             [self._judged(a, s) for a, s in zip(given, self._signals.read(given), strict=True)] if given else ()
         )
-        return [next(judged) if answer.status == "answered" else answer for answer in answers]
+        return [next(judged) if is_written(answer) else answer for answer in answers]
 
     def _judged(self, answer: Answer, signals: Signals) -> Answer:
         confidence = self._sureness(signals)

@@ -32,7 +32,13 @@ def rewritten(graph: object, **writer: str) -> GraphSpec:
 def test_all_that_writes_gets_the_model_and_the_reranker_keeps_its_own() -> None:
     chat = rewritten("chat", model="some/model")
     users = {name: node.params["llm"] for name, node in chat.nodes.items() if "llm" in node.params}
-    assert users == {"asked": "writer", "ranked": "small", "context": "writer", "answer": "writer"}
+    assert users == {
+        "asked": "writer",
+        "ranked": "small",
+        "context": "writer",
+        "counted": "writer",
+        "answer": "writer",
+    }
     assert chat.models["writer"].params == {"model": "some/model"}
     assert chat.models["small"] == load_spec("chat").graph.models["small"]
 

@@ -1,0 +1,157 @@
+"""Questions that ask for a number of documents, all of them, a sum, the first or the last: worked out, where fields tell it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from generators.tally_answer import drafted, told_filter
+from generators.tally_plan import Plan, Unplanned
+from generators.tally_planner import Planned, Planner
+from generators.tally_question import Asked, has_form, read_question
+from rag.core.arguments import require_positive
+from rag.core.filters import Filter, both
+from rag.core.protocols import LLM
+from rag.core.ranking import in_this_order
+from rag.core.types import NO_USAGE, OK, Context, Outcome, Settled
+from retrievers.index.protocol import Index
+
+logger = logging.getLogger(__name__)
+
+_LOOKED_AT = 10_000
+"""Passages that fields are learnt from: reading them takes about a second, of an index of any size. Counted are all."""
+
+_CANNOT = (
+    "This asks for a number over all documents, and their fields do not tell it: {why}. Passages that were found cannot"
+    " be counted in its place, for there may be more of them."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counting:
+    """A question that is counted. `rows`: what it counts among; None means all documents."""
+
+    context: Context
+    asked: Asked
+    rows: Filter | None
+    planned: Planned
+
+
+class CountsAssembler:
+    """The same passages, or the answer, where a question asks for what no few passages can tell and fields do (ours).
+
+    Rules tell such questions (`generators.tally_question`): by their form, and by values, fields or tables that they name.
+    Only of these the model writes a plan, as `generate.tally` has it; one that fields alone decide is carried out over all
+    documents that whoever asks may read, and the context has the answer (`Context.settled`) and the documents that it cites.
+    Where a number is asked for and there is no such plan, the answer says so. Questions of another form, or of which the
+    model says that they are no such question, keep their passages.
+
+    One call for a question that the rules tell, none for the others.
+
+    Args:
+        llm: the model that plans.
+        index: the index whose documents are counted.
+        fields: metadata fields that a plan may use; none named means all that documents have.
+        shown: documents, or values, that an answer names and cites, at most.
+        plan_tokens: most tokens of a plan.
+        plan_prompt: name or path of a prompt with the variables fields and question, answered with a JSON object.
+    """
+
+    of_answers: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        llm: LLM,
+        index: Index,
+        fields: tuple[str, ...] = (),
+        shown: int = 5,
+        plan_tokens: int = 128,
+        plan_prompt: str = "tally_plan",
+    ) -> None:
+        by = "assemble.counts"
+        require_positive(by, shown=shown, plan_tokens=plan_tokens)
+        self.llm, self.shown = llm, shown
+        self._planner = Planner(
+            llm=llm,
+            index=index,
+            wanted=fields,
+            prompt=plan_prompt,
+            max_tokens=plan_tokens,
+            looked_at=_LOOKED_AT,
+            by=by,
+        )
+
+    def assemble(self, contexts: Sequence[Context]) -> list[Context]:
+        """One context per context, in order.
+
+        Outcome counts: documents that `matched` a plan, and `without_field`; `mended_values` of its filter; `not_counted` where
+        there is no plan that fields decide, and `other_question` where the model says that it is none.
+        """
+        found = {counting.context.qid: self._settled(counting) for counting in self._countings(contexts)}
+        return [found.get(each.qid) or replace(each, outcome=OK, usage=NO_USAGE) for each in contexts]
+
+    def _countings(self, contexts: Sequence[Context]) -> list[_Counting]:
+        asked = list[tuple[Context, Asked, Filter | None]]()
+        fields = []
+        for context in contexts:
+            question = context.query.root.text
+            if not has_form(question):
+                continue
+            known = self._planner.known(context.query.where)
+            read = read_question(question, known)
+            if read is None:
+                continue
+            if read.sources:
+                known = self._planner.known_of(read.sources, context.query.where)
+            asked.append((context, read, self._planner.rows_of(read.sources)))
+            fields.append(known.fields)
+        planned = self._planner.plans([context.query.root.text for context, *_ in asked], fields)
+        return [
+            _Counting(context=context, asked=read, rows=rows, planned=plan)
+            for (context, read, rows), plan in zip(asked, planned, strict=True)
+        ]
+
+    def _settled(self, counting: _Counting) -> Context:
+        plan, context, usage = counting.planned.plan, counting.context, counting.planned.usage
+        if isinstance(plan, Plan) and not plan.condition:
+            return self._carried_out(plan, counting)
+        why = plan.detail if isinstance(plan, Unplanned) else f"it takes reading for '{plan.condition}'"
+        logger.info("assemble.counts: no plan that fields decide: %s", why)
+        other = isinstance(plan, Unplanned) and plan.trouble == "other_question"
+        if other or not counting.asked.number:
+            counts = {"other_question" if other else "not_counted": 1}
+            return replace(context, outcome=Outcome(detail=why, counts=counts), usage=usage)
+        outcome = Outcome(detail=why, counts={"not_counted": 1})
+        settled = Settled(text=_CANNOT.format(why=why), status="no_answer", outcome=outcome)
+        return replace(context, settled=settled, outcome=outcome, usage=usage)
+
+    def _carried_out(self, plan: Plan, counting: _Counting) -> Context:
+        query = counting.context.query
+        documents = self._planner.kept(both(both(plan.where, counting.rows), query.where))
+        draft = drafted(plan, documents, counting.planned.fields, shown=self.shown)
+        draft.add(f"\n{_counted_by(plan, counting)}")
+        counts = draft.counts | Counter(mended_values=plan.mended)
+        outcome = Outcome(detail=f"plan: {plan}", counts={name: n for name, n in counts.items() if n})
+        settled = Settled(
+            text=draft.text,
+            citations=tuple(draft.citations),
+            status="answered" if draft.found else "no_answer",
+            outcome=outcome,
+        )
+        return Context(
+            query=query,
+            passages=in_this_order(draft.documents),
+            settled=settled,
+            outcome=outcome,
+            usage=counting.planned.usage,
+        )
+
+
+def _counted_by(plan: Plan, counting: _Counting) -> str:
+    """Over what, and by what: a plan may be wrong, so whoever reads the number sees what it is of."""
+    what = f"rows of {', '.join(counting.asked.sources)}" if counting.asked.sources else "documents"
+    return f"Worked out over all {what}{f' with {told_filter(plan.where)}' if plan.where is not None else ''}."

@@ -1,0 +1,184 @@
+"""Whether a question asks for a number of documents, all of them, a sum, or the first or last: told by rules, without a model.
+
+A question is one of these by its form ("how many", "list all", "the latest") and by what it names: what documents are called
+(pages, items, or the table that they are rows of), and a value or a field that they have. A form alone is not enough: "how
+many days of leave" asks for what one passage says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from generators.tally_words import ALL, BETWEEN, COUNT, ENDS, EVERYTHING, MONTHS, SUM, THINGS
+from rag.core.replies import folded
+from retrievers.index.fields import Field
+
+_WORD = re.compile(r"\w+")
+_DATE = re.compile(r"\b(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?\b")
+_NEAR = 3
+"""Words between a form and what it counts."""
+_LONGEST = 12
+"""Words of a value that are looked for."""
+_MOST_WORDS, _MOST_CHARACTERS = 40, 1_000
+"""Whoever asks in more asks for something else too."""
+_TOO_MANY = 0.5
+"""A field that has more values than this share of the documents names them, and parts them into no groups."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What questions can name of some documents.
+
+    Args:
+        fields: of these documents.
+        n: how many they are.
+        tables: name of a table, such as orders -> what `source` says of its rows; of several files, if they are called alike.
+    """
+
+    fields: Mapping[str, Field]
+    n: int
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def values(self) -> frozenset[str]:
+        """Values that part the documents into groups, as `phrases` gives them."""
+        grouping = [each for each in self.fields.values() if not each.ordered and not self._names_each(each)]
+        found = {" ".join(_words(str(value))) for each in grouping for value in each.values}
+        return frozenset(value for value in found if len(value) > 2 and value not in THINGS)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Names of fields, in the singular and in the plural."""
+        found = [" ".join(_words(name.replace("_", " "))) for name in self.fields]
+        return frozenset(form for name in found for form in _forms(name))
+
+    @cached_property
+    def things(self) -> Mapping[str, tuple[str, ...]]:
+        """What the rows of a table are called -> what `source` says of them."""
+        return {form: sources for name, sources in self.tables.items() for form in _forms(" ".join(_words(name)))}
+
+    @property
+    def dated(self) -> bool:
+        """Whether a field holds dates."""
+        return any(each.kind == "date" for each in self.fields.values())
+
+    @property
+    def ordered(self) -> bool:
+        """Whether a field has an order."""
+        return any(each.ordered for each in self.fields.values())
+
+    def _names_each(self, each: Field) -> bool:
+        return each.name == "source" or len(each.values) > max(20, _TOO_MANY * self.n)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a question asks of all documents.
+
+    `sources`: of the rows of this table alone; empty where it names none, or two. `number`: whether it is a number, which
+    nothing but counting can tell.
+    """
+
+    sources: tuple[str, ...] = ()
+    number: bool = True
+
+
+def has_form(question: str) -> bool:
+    """Whether a question may be one of these: cheap, and before anything of the documents is known."""
+    words = _short(question)
+    return any(True for _ in _after(words, COUNT | ALL | EVERYTHING | ENDS | SUM))
+
+
+def read_question(question: str, known: Known) -> Asked | None:
+    """What is asked of all documents; None where a question asks for what passages say."""
+    said = _Said(_short(question), question[:_MOST_CHARACTERS], known)
+    number = said.counts() or said.sums()
+    return Asked(said.sources, number) if number or said.lists() or said.ends() else None
+
+
+class _Said:
+    """A question, and what it names."""
+
+    def __init__(self, words: Sequence[str], question: str, known: Known) -> None:
+        self.words, self._known = words, known
+        phrases = set(_phrases(words))
+        self._values = {phrase for phrase in phrases if phrase in known.values}
+        self._names = phrases & known.names
+        self._dates = known.dated and bool(_DATE.search(question) or MONTHS & set(words))
+        self._tables = [known.things[phrase] for phrase in phrases if phrase in known.things]
+        self.sources = self._tables[0] if len(set(self._tables)) == 1 else ()
+
+    @property
+    def _evidence(self) -> int:
+        """How many things are named that tell documents apart."""
+        return len(self._values) + bool(self._names) + self._dates
+
+    def counts(self) -> bool:
+        """How many orders came from Berlin?"""
+        for end in _after(self.words, COUNT):
+            rest = self.words[end:]
+            if self._starts_with_a_thing(rest):
+                return bool(self._evidence or self._tables)
+            if (not rest or rest[0] in BETWEEN) and self._evidence:
+                return self._has_thing(self.words) or self._evidence > 1
+        return False
+
+    def sums(self) -> bool:
+        """What is the total amount of the orders from Berlin?"""
+        return bool(self._names and self._tables and any(_after(self.words, SUM)))
+
+    def lists(self) -> bool:
+        """List all items on the topic ..."""
+        for end in _after(self.words, ALL):
+            if self._has_thing(self.words[end:]) and (self._values or self._dates):
+                return True
+        return bool(self._values and self._evidence > 1 and any(end < 3 for end in _after(self.words, EVERYTHING)))
+
+    def ends(self) -> bool:
+        """The latest item on the topic ..."""
+        if not (self._known.ordered and (self._values or self._dates)):
+            return False
+        named = self._has_thing(self.words) or self._evidence > 1
+        return named and any(_after(self.words, ENDS))
+
+    def _starts_with_a_thing(self, words: Sequence[str]) -> bool:
+        return self._has_thing(words[:_NEAR]) and (not words or words[0] not in BETWEEN)
+
+    def _has_thing(self, words: Sequence[str]) -> bool:
+        return any(word in THINGS or word in self._known.things for word in words)
+
+
+def _short(question: str) -> list[str]:
+    """Its words; none where there are too many."""
+    words = _words(question) if len(question) <= _MOST_CHARACTERS else []
+    return words if len(words) <= _MOST_WORDS else []
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(folded(text))
+
+
+def _after(words: Sequence[str], phrases: Collection[str]) -> Iterator[int]:
+    """Where what follows one of some phrases begins."""
+    for first in range(len(words)):
+        for last in range(first + 1, min(first + 4, len(words)) + 1):
+            if " ".join(words[first:last]) in phrases:
+                yield last
+
+
+def _phrases(words: Sequence[str]) -> Iterator[str]:
+    for first in range(len(words)):
+        for last in range(first + 1, min(first + _LONGEST, len(words)) + 1):
+            yield " ".join(words[first:last])
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """A name in the singular and in the plural, as English makes them."""
+    if name.endswith("ies"):
+        return name, f"{name[:-3]}y"
+    if name.endswith("s"):
+        return name, name[:-1]
+    return name, f"{name}s"

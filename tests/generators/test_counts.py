@@ -1,0 +1,196 @@
+"""Counting in answers: what fields decide is worked out, over all that may be read, and other questions are left alone."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generators.counts import CountsAssembler
+from generators.llm.scripted import ScriptedLLM
+from rag.core.access import Asker
+from rag.core.filters import asked_by
+from rag.core.ranking import in_this_order
+from rag.core.types import Context, Document, Query
+from rag.indexing import build_index
+from rag.pipeline import load_pipeline
+from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
+
+ANN = Asker(user="ann", tenant="north")
+CITIES, CUSTOMERS = ("Berlin", "Hamburg", "Rome"), ("Meier", "Novak")
+PASSAGES = in_this_order([Document(doc_id="leave.md#1", text="Thirty days of leave.")])
+
+
+def rows() -> list[dict[str, str]]:
+    chance = random.Random(3)
+    return [
+        {
+            "order": f"A-{number:03}",
+            "date": f"2024-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}",
+            "customer": chance.choice(CUSTOMERS),
+            "city": chance.choice(CITIES),
+            "amount": f"{chance.randint(5, 2000):,}.{chance.randint(0, 99):02}",
+        }
+        for number in range(90)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("counts")
+    (place / "docs").mkdir()
+    lines = [";".join(rows()[0]), *(";".join(row.values()) for row in rows())]
+    (place / "docs" / "orders.csv").write_text("\n".join(lines), encoding="utf-8")
+    (place / "docs" / "offices.csv").write_text("city,rooms\nBerlin,7\nRome,9\nBerlin,1\n", encoding="utf-8")
+    (place / "docs" / "leave.md").write_text(
+        "# Leave\n\nThirty days of leave, in Berlin as in Rome.\n", encoding="utf-8"
+    )
+    build_index([place / "docs"], place / "index", legs=("lexical",))
+    return place
+
+
+@pytest.fixture(scope="module")
+def index(folder: Path) -> Iterator[LocalIndex]:
+    with LocalIndex.open(folder / "index") as opened:
+        yield opened
+
+
+def plan(operation: str, *, where: str = "", text: str = "", field: str = "") -> str:
+    return json.dumps({"operation": operation, "where": where, "text": text, "field": field})
+
+
+def counted(index: LocalIndex, question: str, reply: str = "", **params: Any) -> tuple[Context, ScriptedLLM]:
+    model = ScriptedLLM(replies=(reply,))
+    given = Context(query=Query(qid="q", text=question), passages=PASSAGES)
+    [context] = CountsAssembler(llm=model, index=index, **params).assemble([given])
+    return context, model
+
+
+def test_a_number_is_worked_out_over_all_rows_of_the_table_that_is_named(index: LocalIndex) -> None:
+    context, model = counted(index, "How many orders came from Berlin?", plan("count", where="city = 'berlin'"))
+    n = sum(row["city"] == "Berlin" for row in rows())
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"{n} documents, of which the first 5 are cited. [1] [2] [3] [4] [5]\n")
+    assert context.settled.text.endswith("Worked out over all rows of docs/orders.csv with city = 'Berlin'.")
+    assert [hit.document.metadata["city"] for hit in context.passages] == ["Berlin"] * 5
+    assert [each.doc_id for each in context.settled.citations] == [hit.doc_id for hit in context.passages]
+    assert context.outcome.counts == {"matched": n, "mended_values": 1}
+    assert len(model.seen) == 1
+    shown = model.seen[0][-1].content
+    assert "- city: text, one of" in shown
+    assert "rooms" not in shown  # a field of the other table
+
+
+def test_a_sum_adds_decimals_as_decimals(index: LocalIndex) -> None:
+    question = "What is the total amount of the orders of Novak?"
+    context, _ = counted(index, question, plan("sum", where="customer = 'Novak'", field="amount"))
+    cents = sum(int(row["amount"].replace(",", "").replace(".", "")) for row in rows() if row["customer"] == "Novak")
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"{cents // 100:,}.{cents % 100:02}: amount of ")
+    text, _ = counted(index, "What is the sum of customer, of all orders?", plan("sum", field="customer"))
+    assert text.outcome.detail == "not all values of 'customer' are numbers"
+    assert text.settled is not None
+    assert text.settled.status == "no_answer"
+
+
+def test_the_last_by_a_field(index: LocalIndex) -> None:
+    reply = plan("latest", where="city = 'Rome'", field="date")
+    context, _ = counted(index, "What is the latest order from Rome?", reply)
+    last = max(row["date"] for row in rows() if row["city"] == "Rome")
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"- {last}: orders [1]")
+
+
+@pytest.mark.parametrize("question", ["How many days of leave do I have?", "Who pays for orders from Berlin?", ""])
+def test_other_questions_keep_their_passages_and_cost_no_call(index: LocalIndex, question: str) -> None:
+    context, model = counted(index, question)
+    assert (context.settled, context.passages, context.outcome.counts) == (None, PASSAGES, {})
+    assert model.seen == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        ("sixteen", "the reply holds no JSON object"),
+        (plan("count", where="colour = red"), "no field 'colour'"),
+        (plan("count", text="about rain"), "it takes reading for 'about rain'"),
+        (plan("count", where="amount > 500"), "values of 'amount' have no order to compare by"),
+    ],
+)
+def test_where_no_plan_of_fields_is_made_a_number_is_not_guessed(index: LocalIndex, reply: str, why: str) -> None:
+    context, _ = counted(index, "How many orders came from Berlin?", reply)
+    assert context.settled is not None
+    assert context.settled.status == "no_answer"
+    assert why in context.settled.text
+    assert "cannot be counted" in context.settled.text
+    assert context.outcome.counts == {"not_counted": 1}
+    listed, _ = counted(index, "List all orders from Berlin.", reply)
+    assert (listed.settled, listed.passages, listed.outcome.counts) == (None, PASSAGES, {"not_counted": 1})
+
+
+def test_the_model_may_say_that_it_is_no_such_question(index: LocalIndex) -> None:
+    context, _ = counted(index, "How many orders came from Berlin?", plan("other"))
+    assert (context.settled, context.passages, context.outcome.counts) == (None, PASSAGES, {"other_question": 1})
+
+
+def test_a_follow_up_is_read_as_it_stands_alone(index: LocalIndex) -> None:
+    model = ScriptedLLM(replies=(plan("count", where="city = 'Rome'"),))
+    query = Query(qid="q", text="x", original="And from Rome?", stand_alone="How many orders came from Rome?")
+    [context] = CountsAssembler(llm=model, index=index).assemble([Context(query=query, passages=PASSAGES)])
+    assert context.settled is not None
+    assert "How many orders came from Rome?" in model.seen[0][-1].content
+
+
+@pytest.mark.parametrize(("asker", "text"), [(ANN, "2 documents. [1] [2]\n"), (None, "1 document. [1]\n")])
+def test_what_may_not_be_read_is_neither_counted_nor_named(tmp_path: Path, asker: Asker | None, text: str) -> None:
+    of_ann, of_bob = ({"tenant": "north", "owner": owner} for owner in ("ann", "bob"))
+    records = [
+        {"_id": "a", "text": "x", "city": "Berlin", "acl": of_ann},
+        {"_id": "b", "text": "y", "city": "Berlin", "acl": {"public": True}},
+        {"_id": "c", "text": "z", "city": "Berlin", "office": "Wedding", "acl": of_bob},
+    ]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    settings = IndexSettings.model_validate({"reading": {"access": "acl"}})
+    build_index([tmp_path / "corpus.jsonl"], tmp_path / "index", settings=settings, legs=("lexical",))
+    model = ScriptedLLM(replies=(plan("count", where="city = Berlin"),))
+    with LocalIndex.open(tmp_path / "index") as index:
+        query = Query(qid="q", text="How many documents are from Berlin?", where=asked_by(asker))
+        [context] = CountsAssembler(llm=model, index=index).assemble([Context(query=query)])
+    assert context.settled is not None
+    assert context.settled.text.startswith(text)
+    assert "Wedding" not in model.seen[0][-1].content
+    assert "office" not in model.seen[0][-1].content
+
+
+def test_in_a_graph_no_generator_is_asked_and_no_check_made(folder: Path) -> None:
+    graph = {
+        "version": 1,
+        "models": {
+            "planner": {"use": "llm.scripted", "with": {"replies": [plan("count", where="city = 'Berlin'")]}},
+            "writer": {"use": "llm.scripted", "with": {"replies": ["Thirty days of leave [1]."]}},
+        },
+        "nodes": {
+            "found": {"use": "retrieve.bm25", "in": "query", "k": 3},
+            "context": {"use": "assemble.token_budget", "in": "found", "with": {"llm": "writer"}},
+            "counted": {"use": "assemble.counts", "in": "context", "with": {"llm": "planner"}},
+            "answer": {"use": "generate.cited", "in": "counted", "with": {"llm": "writer"}},
+            "checked": {"use": "check.words", "in": "answer"},
+        },
+        "output": "checked",
+    }
+    with load_pipeline(graph, index=folder / "index") as pipeline:
+        n = sum(row["city"] == "Berlin" for row in rows())
+        number, days = pipeline.ask_batch(["How many orders came from Berlin?", "How many days of leave do I have?"])
+        assert number.text.startswith(f"{n} documents")
+        assert (number.status, number.verdicts, len(number.citations)) == ("answered", (), 5)
+        assert days.text == "Thirty days of leave [1]."
+        assert [verdict.kind for verdict in days.verdicts] == ["similar"]
+        pieces = list(pipeline.stream("How many orders came from Berlin?"))
+        assert "".join(piece.text for piece in pieces) == number.text
+        assert pieces[-1].answer is not None
+        assert pieces[-1].answer.citations == number.citations
