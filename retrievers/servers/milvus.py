@@ -139,8 +139,14 @@ class MilvusStore(CollectionStore):
         for name in form.sparse:
             schema.add_field(name, DataType.SPARSE_FLOAT_VECTOR)
             indexes.add_index(name, index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        made = {"schema": schema, "index_params": indexes, "timeout": self._long_s}
-        self._ask("make a collection", partial(self._client.create_collection, collection, **made))
+        self._ask("make a collection", partial(self._make, collection, schema, indexes))
+
+    def _make(self, collection: str, schema: Any, indexes: Any) -> None:
+        """The client would wait half a second for each index, of which none has anything to do yet; loading waits for all."""
+        client, timeout = self._client, self._long_s
+        client.create_collection(collection, schema=schema, timeout=timeout)
+        client.create_index(collection, indexes, timeout=timeout, sync=False)
+        client.load_collection(collection, timeout=timeout)
 
     def drop(self, collection: str) -> None:
         if collection in self.collections():

@@ -174,7 +174,7 @@ def is_subsequence(part: str, whole: str) -> bool:
     return all(letter in rest for letter in part)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     words=st.lists(st.sampled_from(["a", "b", "a b c"]), min_size=60, max_size=120),
     cuts=st.lists(st.integers(1, 9), min_size=1),

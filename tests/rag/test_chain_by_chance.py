@@ -300,7 +300,7 @@ def test_changes_by_chance(
     run_state_machine_as_test(
         Changes,
         settings=settings(
-            max_examples=int(os.environ.get("RAGLINE_CHAIN_EXAMPLES", "4")),
+            max_examples=int(os.environ.get("RAGLINE_CHAIN_EXAMPLES", "3")),
             stateful_step_count=10,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -118,7 +118,7 @@ def test_completions_do_not_depend_on_what_was_read_before(tiny_folder: Path) ->
 
 RERANKERS: dict[str, Any] = {
     "setwise heapsort": lambda llm: SetwiseReranker(llm=llm, top=4, max_words=12),
-    "setwise insertion": lambda llm: SetwiseReranker(llm=llm, top=4, max_words=12, method="insertion"),
+    "setwise insertion": lambda llm: SetwiseReranker(llm=llm, top=2, max_words=12, method="insertion"),
     "pairwise sliding": lambda llm: PairwiseReranker(llm=llm, top=3, max_words=12),
     "yes_no": lambda llm: YesNoReranker(llm=llm, max_words=12),
     "query_likelihood": lambda llm: QueryLikelihoodReranker(llm=llm, max_words=12),

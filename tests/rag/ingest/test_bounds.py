@@ -106,7 +106,6 @@ MADE: dict[str, Callable[[], bytes]] = {
     "wide.xlsx": wide_sheet,
     "shared.xlsx": lambda: sheet('<row><c t="s"><v>0</v></c></row>' * 20_000, "word " * 400),
     "wide.csv": lambda: separated(","),
-    "wide.tsv": lambda: separated("\t"),
     "wide.md": markdown,
     "wide.html": page,
     "nested.html": lambda: ("<table><tr>" + "<td><div>word" * 5_000).encode(),
