@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.cli.asking import asking, question_of
 from rag.cli.console import plain, say, say_json, warn, write
+from rag.cli.keeping import keeping
 from rag.cli.search import place
 from rag.cli.served import answers
 from rag.core.errors import StageError
@@ -24,13 +25,15 @@ SHOWN_TITLE = 40
 def run(given: Namespace) -> int:
     """Stream the answer, then list the passages it was written from."""
     wanted = {"command": "ask", "text": question_of(given.question), "where": given.where, "whole": given.json}
-    events = answers(given, wanted | asking(given.asker))
-    if given.json:
-        [event] = events
-        answer = event["document"]
-        say_json({"graph": given.graph, "index": given.index, **answer})
-    else:
-        answer = show_events(events)
+    with keeping(given) as keep:
+        events = answers(given, wanted | asking(given.asker))
+        if given.json:
+            [event] = events
+            answer = event["document"]
+            say_json({"graph": given.graph, "index": given.index, **answer})
+        else:
+            answer = show_events(events)
+        keep(answer)
     if answer["status"] == "failed":
         raise StageError(answer["outcome"]["detail"] or "no answer was written")
     return 0

@@ -1,4 +1,4 @@
-"""`rag chat`: a conversation in the terminal. Nothing of it is kept once it ends."""
+"""`rag chat`: a conversation in the terminal. Nothing of it is kept once it ends, unless `--log` says where."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rag.cli.ask import show_events
 from rag.cli.asking import asker_of
 from rag.cli.console import say, warn, write
+from rag.cli.keeping import Keep, keeping
 from rag.cli.served import loaded_pipeline
 from rag.core.errors import RagError, SpecError
 from rag.core.types import Message, Query
@@ -27,18 +28,18 @@ def run(given: Namespace) -> int:
     """Answer a question a line until the input ends."""
     from rag.core.filters import asked_by, both
 
-    with loaded_pipeline(given) as pipeline:
+    with keeping(given) as keep, loaded_pipeline(given) as pipeline:
         pipeline.require_answers()
         where = asked_by(asker_of(given.asker), reduce(both, given.where, None))
         if sys.stdin.isatty():
             warn("Ask; Ctrl-C ends an answer, Ctrl-D the chat")
             with suppress(ImportError):
                 import readline  # noqa: F401  (keys that move and repeat lines)
-        _converse(pipeline, where)
+        _converse(pipeline, where, keep)
     return 0
 
 
-def _converse(pipeline: Pipeline, where: Where | None) -> None:
+def _converse(pipeline: Pipeline, where: Where | None, keep: Keep) -> None:
     said: list[Message] = []
     while (question := _question()) is not None:
         if not question.strip():
@@ -52,6 +53,7 @@ def _converse(pipeline: Pipeline, where: Where | None) -> None:
         except RagError as error:
             warn(f"rag: {error}")
             continue
+        keep(answer)
         if answer["status"] != "failed":
             said += [Message(role="user", content=question), Message(role="assistant", content=answer["answer"])]
         say()

@@ -84,6 +84,12 @@ def asking(sub: ArgumentParser, why: str = "who asks, where documents say who ma
     sub.add_argument("--as", dest="asker", metavar="WHO", help=as_help)
 
 
+def logged(sub: ArgumentParser) -> None:
+    """Where questions and answers are kept."""
+    log_help = "keep questions and answers there, for rag log (or RAGLINE_LOG); unset keeps none"
+    sub.add_argument("--log", metavar="FILE", default=os.environ.get("RAGLINE_LOG"), help=log_help)
+
+
 def walled(sub: ArgumentParser) -> None:
     """Who may ask a server over HTTP, how often, and over how many connections."""
     rate_help = "requests a minute of a caller; 0: any (600)"

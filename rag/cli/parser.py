@@ -19,6 +19,7 @@ from rag.cli.options import (
     consenting,
     filtered,
     indexed,
+    logged,
     positive,
     traceable,
     walled,
@@ -194,6 +195,7 @@ def parser() -> ArgumentParser:
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     filtered(ask)
     asking(ask)
+    logged(ask)
     ask.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
     ask.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
     ask.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
@@ -206,6 +208,7 @@ def parser() -> ArgumentParser:
     chat.add_argument("--graph", default="chat", metavar="G", help=GRAPH_HELP)
     filtered(chat)
     asking(chat)
+    logged(chat)
     chat.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(chat)
 
@@ -272,9 +275,19 @@ def parser() -> ArgumentParser:
     serve.add_argument("--max-tokens", type=positive, metavar="N", help="most tokens asked for (default: the graph's)")
     serve.add_argument("--keys", type=Path, metavar="FILE", help="keys that may ask, of `rag keys`; or in RAGLINE_KEYS")
     serve.add_argument("--sessions", type=Path, metavar="FILE", help="keep conversations there; unset keeps none")
+    logged(serve)
     walled(serve)
     serve.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(serve)
+
+    log = command("log", "what was asked and answered, where --log kept it: shown, rated, taken out")
+    log.add_argument("file", metavar="FILE", help="the file that --log named")
+    log.add_argument("-n", type=positive, metavar="N", help="the last N entries (default: all)")
+    log.add_argument("--since", metavar="DATE", help="entries since then, such as 2026-11-01")
+    log.add_argument("--rate", nargs=2, metavar=("ID", "VALUE"), help="say of an answer that it is good, bad or none")
+    log.add_argument("--forget", nargs="+", default=[], metavar="ID", help="take entries out, for good")
+    asking(log, "whose entries; unset: everybody's")
+    log.add_argument("--json", action="store_true", help="print one JSON document a line")
 
     evaluate = command("eval", "a BEIR-layout folder and a graph -> measures", module="evaluate")
     evaluate.add_argument("dataset", metavar="DATASET")

@@ -87,6 +87,7 @@ def settings(args: Namespace) -> ServeSettings:
         allow_system=args.allow_system,
         keys_file=args.keys,
         sessions_file=args.sessions,
+        log_file=args.log,
         requests_per_minute=args.rate or None,
         max_connections=args.connections,
         asker_header=args.asker_header,

@@ -40,6 +40,7 @@ KEEPERS = Registry(
     "keeper",
     {
         "batch": "rag.erasure.batch:BatchKeeper",
+        "questions": "rag.erasure.questions:QuestionsKeeper",
         "sessions": "rag.erasure.sessions:SessionsKeeper",
         "traces": "rag.erasure.traces:TracesKeeper",
     },

@@ -26,21 +26,10 @@ class SessionsKeeper(Keeper):
         Raises:
             SpecError: it is a database that cannot be opened now, as reading one takes room beside it.
         """
-        if not _is_database(path):
-            return False
-        try:
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-                names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        except sqlite3.OperationalError as cause:
-            raise SpecError(
-                f"'{path}' cannot be opened as a database ({cause}). Stop who uses it, or make room there, and try again"
-            ) from None
-        except sqlite3.Error:  # damaged
-            return False
-        return names >= _TABLES
+        return has_tables(path, _TABLES)
 
     def places(self, path: Path) -> Sequence[Path]:
-        return [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
+        return beside(path)
 
     def erase(self, path: Path, leaving: Leaving) -> str:
         from rag.serve.sessions import Sessions
@@ -51,6 +40,31 @@ class SessionsKeeper(Keeper):
         finally:
             sessions.close()
         return f"{n:,} conversations taken out"
+
+
+def has_tables(path: Path, tables: set[str]) -> bool:
+    """Whether a path is a database that has these tables.
+
+    Raises:
+        SpecError: it is a database that cannot be opened now, as reading one takes room beside it.
+    """
+    if not _is_database(path):
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.OperationalError as cause:
+        raise SpecError(
+            f"'{path}' cannot be opened as a database ({cause}). Stop who uses it, or make room there, and try again"
+        ) from None
+    except sqlite3.Error:  # damaged
+        return False
+    return names >= tables
+
+
+def beside(path: Path) -> Sequence[Path]:
+    """A database, and the files that SQLite keeps beside it."""
+    return [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
 
 
 def _is_database(path: Path) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
 from fastapi import FastAPI
 
+from rag.asked import QuestionLog
 from rag.core.version import VERSION
 from rag.pipeline import Pipeline
 from rag.serve import (
@@ -16,6 +17,7 @@ from rag.serve import (
     conversation,
     documents,
     embeddings,
+    feedback,
     fields,
     health,
     indexes,
@@ -46,6 +48,7 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
     settings = settings or ServeSettings()
     keys, counted = load_keys(settings.keys_file), Metrics()
     sessions = None if settings.sessions_file is None else Sessions(settings.sessions_file)
+    log = None if settings.log_file is None else QuestionLog(settings.log_file)
     by_name = pipelines if isinstance(pipelines, Mapping) else {settings.model: pipelines}
 
     def called(model: str, part: str) -> str:
@@ -67,12 +70,13 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
         docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        lifespan=_lifespan(services, sessions, settings.follow_s),
+        lifespan=_lifespan(services, [each for each in (sessions, log) if each is not None], settings.follow_s),
     )
     app.state.services, app.state.n_keys = services, len(keys)
     errors.install(app)
-    app.include_router(chat.router(services, sessions))
+    app.include_router(chat.router(services, sessions, log))
     app.include_router(conversation.router(services, sessions))
+    app.include_router(feedback.router(services, log))
     for part in (models, indexes, fields, documents, reading, search, rerank, embeddings, health):
         app.include_router(part.router(services))
     app.include_router(metrics.router(counted))
@@ -83,7 +87,7 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
 
 
 def _lifespan(
-    services: Services, sessions: Sessions | None, follow_s: float | None
+    services: Services, files: Sequence[Sessions | QuestionLog], follow_s: float | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -97,7 +101,7 @@ def _lifespan(
             if follower is not None:
                 follower.stop()
             services.close()
-            if sessions is not None:
-                sessions.close()
+            for file in files:
+                file.close()
 
     return lifespan

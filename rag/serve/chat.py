@@ -11,6 +11,8 @@ from uuid import uuid4
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from rag.asked import QuestionLog
+from rag.core.access import Asker
 from rag.core.errors import MissingModel, SpecError
 from rag.core.report import RunResult
 from rag.core.side_thread import Reader
@@ -19,11 +21,12 @@ from rag.pipeline.streaming import AnswerStream
 from rag.serve.annotations import annotations_json
 from rag.serve.conversation import Conversation, conversation
 from rag.serve.extension import begun_json, passages_of, sources_json, whole_json
+from rag.serve.feedback import logged
 from rag.serve.honoured import Honoured, honoured
 from rag.serve.search import require_filter
 from rag.serve.sessions import Sessions
 from rag.service import history
-from rag.service.askers import asked_in
+from rag.service.askers import asked_in, asker_of
 from rag.service.down import UNAVAILABLE
 from rag.service.errors import ApiError, explained, failed
 from rag.service.gone import unless_gone
@@ -49,6 +52,8 @@ class _Turn:
     query: Query
     honoured: Honoured
     kept: Conversation | None
+    log: QuestionLog | None
+    asker: Asker | None
     page: str
     begun: float
 
@@ -61,15 +66,17 @@ class _Turn:
         """The id of the conversation that it belongs to."""
         return None if self.kept is None else self.kept.id
 
-    async def keep(self, answer: Answer) -> None:
-        """Write the exchange down, if it belongs to a conversation."""
+    async def keep(self, answer: Answer, service: Service) -> str | None:
+        """Write the exchange down, if it belongs to a conversation, and in the log, if there is one: its id there."""
         if self.kept is not None:
             documents = [answer.context.passages[each.marker - 1].document for each in answer.citations]
             cited = sorted({name for document in documents for name in (document.doc_id, document.parent)})
             await self.kept.add(self.query.asked, answer.text, cited=cited)
+        seconds = time.perf_counter() - self.begun
+        return await logged(self.log, answer, service, asker=self.asker, seconds=seconds)
 
 
-def router(services: Services, sessions: Sessions | None) -> APIRouter:
+def router(services: Services, sessions: Sessions | None, log: QuestionLog | None) -> APIRouter:
     """The endpoint over the services."""
     routes = APIRouter()
 
@@ -82,7 +89,7 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
     )
     async def chat(body: ChatRequest, request: Request) -> Response:
         service = services.serving(request, body.model)
-        turn = await _understood(body, request, service, await conversation(body, request, service, sessions))
+        turn = await _understood(body, request, service, await conversation(body, request, service, sessions), log)
         prepared = await unless_gone(request, _prepared(turn, service))
         answer = _streamed if body.stream else _whole
         return await unless_gone(request, answer(body, turn, prepared, service))
@@ -90,7 +97,9 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
     return routes
 
 
-async def _understood(body: ChatRequest, request: Request, service: Service, kept: Conversation | None) -> _Turn:
+async def _understood(
+    body: ChatRequest, request: Request, service: Service, kept: Conversation | None, log: QuestionLog | None
+) -> _Turn:
     begun = time.perf_counter()
     if not service.pipeline.graph.answers:
         raise ApiError(400, "This server's graph ends in rankings: use /v1/search.", code="no_answers")
@@ -111,6 +120,8 @@ async def _understood(body: ChatRequest, request: Request, service: Service, kep
         query=service.query(said.question, history=turns, wishes=said.wishes, where=where, contents=contents),
         honoured=honoured(body, service),
         kept=kept,
+        log=log,
+        asker=asker_of(request.scope),
         page=str(request.base_url),
         begun=begun,
     )
@@ -156,7 +167,7 @@ async def _whole(body: ChatRequest, turn: _Turn, prepared: RunResult, service: S
     service.down.clear(ANSWERING)
     answer = result.answers[0]
     turn = await turn.started()
-    await turn.keep(answer)
+    entry = await turn.keep(answer, service)
     message = {"role": "assistant", "content": answer.text, "refusal": None}
     return JSONReply(
         {
@@ -170,7 +181,7 @@ async def _whole(body: ChatRequest, turn: _Turn, prepared: RunResult, service: S
                 }
             ],
             "usage": _usage(answer),
-            "ragline": whole_json(result, graph, session=turn.session, notes=turn.honoured.notes),
+            "ragline": whole_json(result, graph, session=turn.session, notes=turn.honoured.notes, entry=entry),
         }
     )
 
@@ -223,12 +234,12 @@ async def _events(
     service.down.clear(ANSWERING)
     service.done(result)
     answer = result.answers[0]
-    await turn.keep(answer)
+    entry = await turn.keep(answer, service)
     annotations = _annotations(result, turn, service)
     yield chunk(
         {"annotations": annotations} if annotations else {},
         _finish_reason(answer),
-        ragline=whole_json(result, graph, session=turn.session, notes=turn.honoured.notes),
+        ragline=whole_json(result, graph, session=turn.session, notes=turn.honoured.notes, entry=entry),
     )
     if include_usage:
         yield event({**head, "choices": [], "usage": _usage(answer)})

@@ -44,7 +44,9 @@ def begun_json(result: RunResult, graph: Graph, *, session: str | None, notes: S
     }
 
 
-def whole_json(result: RunResult, graph: Graph, *, session: str | None, notes: Sequence[str]) -> dict[str, Any]:
+def whole_json(
+    result: RunResult, graph: Graph, *, session: str | None, notes: Sequence[str], entry: str | None = None
+) -> dict[str, Any]:
     """What is known when the answer is written."""
     answer: Answer = result.answers[0]
     return {
@@ -56,6 +58,7 @@ def whole_json(result: RunResult, graph: Graph, *, session: str | None, notes: S
         "finish_reason": answer.finish_reason,
         "outcome": outcome_json(answer.outcome),
         "stages": stages_json(result, graph),
+        "entry": entry,
     }
 
 

@@ -7,20 +7,17 @@ is killed in the middle.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.core.errors import SpecError
+from rag.core.database import Database, Form, cannot_rewrite, storable
 from rag.core.types import Message
 
-FORMAT = 3
 _CITED = "ALTER TABLE turns ADD COLUMN cited TEXT NOT NULL DEFAULT '[]'"
 """What format 2 has more than 1: of an answer the ids that it cites. Of answers from before nobody knows them."""
 _NAMED = "ALTER TABLE sessions ADD COLUMN name TEXT NOT NULL DEFAULT ''"
@@ -33,9 +30,8 @@ _TABLES = (
     "CREATE INDEX turns_by_session ON turns (session, position)",
     _CITED,
     _NAMED,
-    f"PRAGMA user_version = {FORMAT}",
 )
-
+FORM = Form(kind="conversations", tables=_TABLES, changes=(_CITED, _NAMED))
 
 MOST_LISTED = 200
 _LONGEST_BEGINNING = 80
@@ -84,13 +80,12 @@ class Sessions:
             )
         self._max_turns, self._max_age_s, self._max_sessions = max_turns, max_age_s, max_sessions
         self._clock = clock
-        self._lock = threading.Lock()
-        self._database = _opened(path)
+        self._database = Database(path, FORM)
 
     def start(self, owner: str) -> str:
         """The id of a new conversation: 256 random bits."""
         session, now = secrets.token_urlsafe(32), self._clock()
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             database.execute("DELETE FROM sessions WHERE used_s <= ?", (now - self._max_age_s,))
             database.execute(
                 "DELETE FROM sessions WHERE id IN"
@@ -107,26 +102,24 @@ class Sessions:
             UnknownSession: it is not there, too old, or another owner's.
         """
         now = self._clock()
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT role, content FROM sessions LEFT JOIN turns ON session = id"
-                " WHERE id = ? AND owner = ? AND used_s > ? ORDER BY position",
-                (session, owner, now - self._max_age_s),
-            ).fetchall()
+        rows = self._database.read(
+            "SELECT role, content FROM sessions LEFT JOIN turns ON session = id"
+            " WHERE id = ? AND owner = ? AND used_s > ? ORDER BY position",
+            (session, owner, now - self._max_age_s),
+        )
         if not rows:
             raise UnknownSession
-        with suppress(sqlite3.OperationalError), self._transaction():
-            self._require(session, owner)
+        with suppress(sqlite3.OperationalError), self._database.transaction() as database:
+            self._require(database, session, owner)
         return tuple(Message(role=role, content=content) for role, content in rows if role is not None)
 
     def listed(self, owner: str) -> list[Listed]:
         """An owner's conversations, the last used first, at most 200."""
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT id, used_s, name, (SELECT content FROM turns WHERE session = id ORDER BY position LIMIT 1)"
-                " FROM sessions WHERE owner = ? AND used_s > ? ORDER BY used_s DESC LIMIT ?",
-                (owner, self._clock() - self._max_age_s, MOST_LISTED),
-            ).fetchall()
+        rows = self._database.read(
+            "SELECT id, used_s, name, (SELECT content FROM turns WHERE session = id ORDER BY position LIMIT 1)"
+            " FROM sessions WHERE owner = ? AND used_s > ? ORDER BY used_s DESC LIMIT ?",
+            (owner, self._clock() - self._max_age_s, MOST_LISTED),
+        )
         return [Listed(id=id, name=name or _beginning(first), used_s=used_s) for id, used_s, name, first in rows]
 
     def rename(self, session: str, owner: str, name: str) -> None:
@@ -135,9 +128,9 @@ class Sessions:
         Raises:
             UnknownSession: it is not there, too old, or another owner's.
         """
-        with self._transaction() as database:
-            self._require(session, owner)
-            database.execute("UPDATE sessions SET name = ? WHERE id = ?", (_storable(name), session))
+        with self._database.transaction() as database:
+            self._require(database, session, owner)
+            database.execute("UPDATE sessions SET name = ? WHERE id = ?", (storable(name), session))
 
     def add(self, session: str, owner: str, question: str, answer: str, *, cited: Sequence[str] = ()) -> None:
         """Append a question and its answer. Two at the same time both stay whole, one after the other.
@@ -148,11 +141,11 @@ class Sessions:
         Raises:
             UnknownSession: it is not there (any more), too old, or another owner's.
         """
-        with self._transaction() as database:
-            self._require(session, owner)
+        with self._database.transaction() as database:
+            self._require(database, session, owner)
             said = [
-                (session, "user", _storable(question), "[]"),
-                (session, "assistant", _storable(answer), json.dumps(cited)),
+                (session, "user", storable(question), "[]"),
+                (session, "assistant", storable(answer), json.dumps(cited)),
             ]
             database.executemany("INSERT INTO turns (session, role, content, cited) VALUES (?, ?, ?, ?)", said)
             database.execute(
@@ -167,8 +160,8 @@ class Sessions:
         Raises:
             UnknownSession: it is not there, too old, or another owner's.
         """
-        with self._transaction() as database:
-            self._require(session, owner)
+        with self._database.transaction() as database:
+            self._require(database, session, owner)
             database.execute("DELETE FROM sessions WHERE id = ?", (session,))
 
     def forget(self, matches: Callable[[str, Sequence[str]], bool]) -> int:
@@ -181,102 +174,31 @@ class Sessions:
                 forgotten is still there.
         """
         try:
-            with self._transaction() as database:
+            with self._database.transaction() as database:
                 rows = database.execute(
                     "SELECT session, content, cited FROM turns UNION ALL SELECT id, name, '[]' FROM sessions WHERE name != ''"
                 )
                 going = {session for session, content, cited in rows if matches(content, json.loads(cited))}
                 database.executemany("DELETE FROM sessions WHERE id = ?", [(session,) for session in going])
-            with self._lock:
-                self._database.execute("VACUUM")
-                busy = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError as cause:
-            raise SpecError(
-                f"the file of conversations cannot be written again without what goes ({cause}). Stop the server, or make "
-                "room for a copy of the file, and try again"
-            ) from None
-        if busy:
-            raise SpecError("the file of conversations is in use. Stop the server, and try again")
+            raise cannot_rewrite(FORM.kind, cause) from None
+        self._database.rewrite()
         return len(going)
 
     def close(self) -> None:
-        with self._lock:
-            self._database.close()
+        self._database.close()
 
-    def _require(self, session: str, owner: str) -> None:
+    def _require(self, database: sqlite3.Connection, session: str, owner: str) -> None:
         """Find a living conversation of this owner and note that it is in use."""
         now = self._clock()
-        touched = self._database.execute(
+        touched = database.execute(
             "UPDATE sessions SET used_s = ? WHERE id = ? AND owner = ? AND used_s > ?",
             (now, session, owner, now - self._max_age_s),
         )
         if touched.rowcount != 1:
             raise UnknownSession
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _transaction(self._database):
-            yield self._database
-
 
 def _beginning(question: str | None) -> str:
     """A name made of a first question; empty for one that has not begun."""
     return " ".join((question or "").split())[:_LONGEST_BEGINNING]
-
-
-def _storable(text: str) -> str:
-    """A text as UTF-8 can hold it: half a surrogate pair becomes a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    except (OSError, sqlite3.Error):
-        raise SpecError(f"'{path}' cannot be opened for conversations; name a file in a folder that exists") from None
-    try:
-        _prepare(database, path)
-    except sqlite3.OperationalError as cause:
-        database.close()
-        raise SpecError(
-            f"'{path}' cannot be written as a file of conversations ({cause}). Make room there, or name another file"
-        ) from None
-    except sqlite3.Error:
-        database.close()
-        raise SpecError(f"'{path}' is no file of conversations; name another file") from None
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    with _transaction(database):
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        n_tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if (version, n_tables) == (0, 0):
-            for statement in _TABLES:
-                database.execute(statement)
-        elif version in (1, 2):
-            for statement in (_CITED, _NAMED)[version - 1 :]:
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {FORMAT}")
-        elif version != FORMAT:
-            raise SpecError(f"'{path}' holds something else than conversations of this version; name another file")
-    database.execute("PRAGMA journal_mode = WAL")  # readers of other processes do not wait for a writer
-    database.execute("PRAGMA synchronous = NORMAL")  # survives a kill; a power cut may cost the last exchange
-    database.execute("PRAGMA foreign_keys = ON")
-    database.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing. IMMEDIATE waits for another process before the first read, where waiting is still possible."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")

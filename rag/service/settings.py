@@ -45,6 +45,7 @@ class ServeSettings:
             clients send there. A key that is for somebody counts before it. Unset: no header is looked at, and requests
             without such a key read public documents alone.
         sessions_file: where conversations are kept; unset keeps none.
+        log_file: where questions and answers are kept (`rag log`); unset keeps none.
         origins: origins of other sites whose pages may ask, such as https://chat.example.org.
         hosts: names that the server goes by; others are refused. Empty takes any.
         follow_s: seconds between two looks for a newer generation of the index, which is then served without a restart;
@@ -74,6 +75,7 @@ class ServeSettings:
     keys_file: Path | None = None
     asker_header: str | None = None
     sessions_file: Path | None = None
+    log_file: Path | None = None
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     follow_s: float | None = None

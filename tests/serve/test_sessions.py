@@ -212,7 +212,7 @@ def test_hostile_text_is_kept_as_text(sessions: Sessions) -> None:
 
 def test_a_failed_write_leaves_nothing_behind(sessions: Sessions) -> None:
     session = sessions.start(ADA)
-    sessions._database.execute(
+    sessions._database._connection.execute(
         "CREATE TRIGGER full BEFORE INSERT ON turns WHEN NEW.content = 'too much' BEGIN SELECT RAISE(ABORT, 'full'); END"
     )
     with pytest.raises(sqlite3.IntegrityError):

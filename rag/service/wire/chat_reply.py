@@ -56,6 +56,7 @@ class ChatReport(BaseModel):
     finish_reason: str
     outcome: OutcomeReply
     stages: list[Stage]
+    entry: str | None = Field(description="By which POST /v1/feedback rates the answer; null where no log is kept.")
 
 
 class UrlCitation(BaseModel):

@@ -1,0 +1,73 @@
+"""The log of questions, as the chat endpoint writes it, and /v1/feedback."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from functools import partial
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from rag.asked import Entry, QuestionLog, UnknownEntry
+from rag.core.access import Asker
+from rag.core.types import Answer
+from rag.service.askers import asker_of
+from rag.service.errors import ApiError
+from rag.service.service import Service
+from rag.service.services import Services
+from rag.service.wire.errors import refusals
+from rag.service.wire.feedback import FeedbackRequest
+
+logger = logging.getLogger(__name__)
+
+
+async def logged(
+    log: QuestionLog | None, answer: Answer, service: Service, *, asker: Asker | None, seconds: float
+) -> str | None:
+    """The id of an entry that is kept now; None where no log is kept, or it cannot be written, which is logged."""
+    if log is None:
+        return None
+    index = service.pipeline.index
+    entry = Entry.of(
+        answer,
+        asker=asker,
+        seconds=round(seconds, 3),
+        door="serve",
+        graph=service.settings.model,
+        generation="" if index is None else index.identity[:16],
+    )
+    try:
+        return await run_sync(log.add, entry)
+    except sqlite3.Error as error:
+        logger.error("a question was not kept: %s", type(error).__name__)
+        return None
+
+
+def router(services: Services, log: QuestionLog | None) -> APIRouter:
+    """The endpoint that takes what whoever asked says of an answer."""
+    routes = APIRouter(tags=["chat"])
+
+    @routes.post(
+        "/v1/feedback",
+        summary="Say whether an answer was good",
+        status_code=204,
+        responses=refusals(400, 404, 429, 503),
+    )
+    async def feedback(body: FeedbackRequest, request: Request) -> Response:
+        if log is None:
+            raise ApiError(404, "This server keeps no questions: it does with --log FILE.", code="no_log")
+        rate = partial(log.rate, body.entry, good=body.good, comment=body.comment, asker=asker_of(request.scope))
+        try:
+            await services.first.checks(rate)
+        except UnknownEntry:
+            raise ApiError(404, "No such answer of yours is kept.", param="entry", code="unknown_entry") from None
+        except sqlite3.Error as error:
+            logger.error("the file of questions failed: %s", type(error).__name__)
+            raise ApiError(
+                503, "The file of questions cannot be written now. Try again later.", code="log_unavailable"
+            ) from None
+        return Response(status_code=204)
+
+    return routes
