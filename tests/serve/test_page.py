@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
+from rag.asked import QuestionLog
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
@@ -190,6 +191,7 @@ def visit(browser: Any, index: Path) -> Iterator[Open]:
             indexes: Sequence[Path] = (index,),
             checked: bool = False,
             sessions: Path | None = None,
+            log: Path | None = None,
             **options: Any,
         ) -> Visit:
             made = graph(writer or says(*(replies or (REPLY,))))
@@ -197,7 +199,7 @@ def visit(browser: Any, index: Path) -> Iterator[Open]:
                 made["nodes"]["checked"] = {"use": "check.words", "in": "answer"}
                 made["output"] = "checked"
             pipeline = stack.enter_context(load_pipeline(made, index=list(indexes)))
-            settings = ServeSettings(model="handbook", sessions_file=sessions)
+            settings = ServeSettings(model="handbook", sessions_file=sessions, log_file=log)
             server = stack.enter_context(served(create_app(pipeline, settings)))
             context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
             stack.callback(context.close)
@@ -830,6 +832,22 @@ def test_an_answer_is_copied_as_it_was_written(visit: Open) -> None:
     opened.ask_whole().get_by_role("button", name="Copy answer").click()
     expect(opened.page.get_by_role("button", name="Copied")).to_be_visible()
     assert opened.page.evaluate("navigator.clipboard.readText()") == REPLY
+
+
+def test_an_answer_is_rated_where_a_log_is_kept_and_the_rating_is_taken_back(visit: Open, tmp_path: Path) -> None:
+    opened = visit(log=tmp_path / "asked.db")
+    turn, rated = opened.ask_whole(), list[bool | None]()
+    good, bad = (turn.get_by_role("button", name=f"{word} answer") for word in ("Good", "Bad"))
+    for button, pressed in ((good, [True, False]), (bad, [False, True]), (bad, [False, False])):
+        button.click()
+        for each, is_pressed in zip((good, bad), pressed, strict=True):
+            expect(each).to_have_attribute("aria-pressed", str(is_pressed).lower())
+        with closing(QuestionLog(tmp_path / "asked.db")) as log:
+            rated += [entry.good for entry in log.entries()]
+        keep(opened.page, "feedback")
+    assert rated == [True, False, None]
+    assert opened.complaints == []
+    expect(visit().ask_whole().get_by_role("group", name="Was this answer good?")).to_be_hidden()
 
 
 @pytest.mark.parametrize("by", ["button", "Escape"])

@@ -47,6 +47,9 @@ export async function readiness() {
   return { loading: status === "loading", troubles: parts.length ? ["Not everything works now.", ...parts] : [] };
 }
 
+/** Say what an answer was worth, by its entry in the log; null takes it back. */
+export const rate = (entry, good) => call("v1/feedback", { method: "POST", body: JSON.stringify({ entry, good }) });
+
 /** Conversations that the server keeps for whoever asks, the last used first. Fails where it lists none. */
 export async function sessions() {
   const response = await call("v1/sessions");

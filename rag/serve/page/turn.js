@@ -3,6 +3,7 @@
 import { AnswerText } from "./answer.js";
 import { offerCopy } from "./copy.js";
 import { copyOf, placeOf, tell, titleOf } from "./dom.js";
+import { offerFeedback } from "./feedback.js";
 import { followPassage, openPassage } from "./passage.js";
 import { showStages } from "./stages.js";
 import { summaryOf, surenessOf } from "./verdict.js";
@@ -86,6 +87,7 @@ export class Turn {
     const note = nothing || (NOTES[ragline.status] ?? NOTES[ragline.finish_reason] ?? "");
     this.end([note, surenessOf(ragline.confidence), summaryOf(ragline.verdicts)].filter(Boolean).join(" "));
     if (this.text) offerCopy(this.find("article > .copy"), "Copy answer", () => this.text);
+    offerFeedback(this.find(".feedback"), ragline.entry);
   }
 
   stopped() {
