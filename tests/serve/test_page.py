@@ -457,6 +457,8 @@ def test_filters_that_leave_nothing_are_said_so_and_can_be_removed(visit: Open, 
 def test_filters_are_picked_from_the_keyboard_alone(visit: Open, letters: Path) -> None:
     opened = visit("So it is [1].", indexes=[letters])
     page = opened.page
+    expect(page.get_by_role("button", name="Filter", exact=True)).to_be_visible()  # once the server said what there is
+    expect(page.get_by_label("Question")).to_be_focused()
     page.keyboard.press("Shift+Tab")
     expect(page.get_by_role("button", name="Filter", exact=True)).to_be_focused()
     page.keyboard.press("Enter")
