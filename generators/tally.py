@@ -180,9 +180,8 @@ class TallyGenerator:
         return self.check_prompt.render(condition=tally.plan.condition, passage=passage)
 
     def _told(self, tally: _Tally, fields: Mapping[str, Field]) -> Answer:
-        documents = [*tally.matched.values()]
-        draft = drafted(tally.plan, documents, fields, shown=self.shown)
-        counts = dict(draft.counts + tally.counts) | {"matched": len(documents)}
+        draft = drafted(tally.plan, tally.matched.values(), fields, shown=self.shown)
+        counts = dict(draft.counts + tally.counts) | {"matched": len(tally.matched)}
         detail = f"plan: {tally.plan}"
         if tally.plan.condition:
             counts |= self._sureness(tally, draft)

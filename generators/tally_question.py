@@ -18,6 +18,7 @@ from retrievers.index.fields import Field
 
 _WORD = re.compile(r"\w+")
 _DATE = re.compile(r"\b(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?\b")
+_FORMS = COUNT | ALL | EVERYTHING | ENDS | SUM
 _NEAR = 3
 """Words between a form and what it counts."""
 _LONGEST = 12
@@ -89,7 +90,7 @@ class Asked:
 def has_form(question: str) -> bool:
     """Whether a question may be one of these: cheap, and before anything of the documents is known."""
     words = _short(question)
-    return any(True for _ in _after(words, COUNT | ALL | EVERYTHING | ENDS | SUM))
+    return any(True for _ in _after(words, _FORMS))
 
 
 def read_question(question: str, known: Known) -> Asked | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.access import NOBODY, Asker
-from rag.core.database import Database, Form, cannot_rewrite, storable
-from rag.core.types import Answer
+from rag.core.database import Database, Form, storable
 
 FORM = Form(
     kind="questions",
@@ -66,26 +64,8 @@ class Entry:
     comment: str = ""
 
     @classmethod
-    def of(cls, answer: Answer, *, asker: Asker | None = None, seconds: float = 0.0, **more: Any) -> Entry:
-        """What is kept of an answer. `more`: door, graph, generation."""
-        who = asker or NOBODY
-        passages = [hit.doc_id for hit in answer.context.passages]
-        return cls(
-            question=answer.query.asked,
-            answer=answer.text,
-            status=answer.status,
-            passages=tuple(passages),
-            cited=tuple(dict.fromkeys(passages[each.marker - 1] for each in answer.citations)),
-            counts=dict(answer.outcome.counts),
-            seconds=seconds,
-            user=who.user,
-            tenant=who.tenant,
-            **more,
-        )
-
-    @classmethod
-    def of_json(cls, answer: Mapping[str, Any], *, asker: Asker | None = None, **more: Any) -> Entry:
-        """The same of an answer as plain data (`rag.pipeline.as_json.answer_json`)."""
+    def of(cls, answer: Mapping[str, Any], *, asker: Asker | None = None, **more: Any) -> Entry:
+        """What is kept of an answer as plain data (`rag.pipeline.as_json.answer_json`). `more`: other fields."""
         who = asker or NOBODY
         return cls(
             question=answer["question"],
@@ -223,14 +203,10 @@ class QuestionLog:
             SpecError: another process holds the file for too long, or there is no room to write it again. What was not
                 taken out is still there.
         """
-        try:
-            with self._database.transaction() as database:
-                rows = database.execute(f"SELECT {_COLUMNS} FROM questions")
-                going = [entry.id for entry in map(_entry, rows) if matches(entry)]
-                database.executemany("DELETE FROM questions WHERE id = ?", [(each,) for each in going])
-        except sqlite3.OperationalError as cause:
-            raise cannot_rewrite(FORM.kind, cause) from None
-        self._database.rewrite()
+        with self._database.erasing() as database:
+            rows = database.execute(f"SELECT {_COLUMNS} FROM questions")
+            going = [entry.id for entry in map(_entry, rows) if matches(entry)]
+            database.executemany("DELETE FROM questions WHERE id = ?", [(each,) for each in going])
         return len(going)
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ def _sign(found: Mapping[str, Any]) -> str:
     if "reading" in found:
         return f"Reading {_passages(found['reading'])} ..."
     if "worked_out" in found:
-        return "Worked out from the fields of the documents:"
+        return "Looked at the fields of the documents:"
     titles = ", ".join(textwrap.shorten(plain(title), SHOWN_TITLE, placeholder=" …") for title in found["such_as"])
     return f"Found {_passages(found['passages'])}{': ' if titles else ''}{titles} ..."
 

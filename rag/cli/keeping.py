@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rag.cli.console import warn
+
 Keep = Callable[[Mapping[str, Any]], None]
 """Takes an answer as plain data (docs/json.md)."""
 
@@ -23,6 +25,8 @@ def keeping(given: Namespace) -> Iterator[Keep]:
     if given.log is None:
         yield lambda answer: None
         return
+    import sqlite3
+
     from rag.asked import Entry, QuestionLog
     from rag.cli.asking import asker_of
 
@@ -33,7 +37,10 @@ def keeping(given: Namespace) -> Iterator[Keep]:
         nonlocal begun
         now = time.perf_counter()
         more = {"door": given.command, "graph": given.graph, "seconds": round(now - begun, 3)}
-        log.add(Entry.of_json(answer, asker=asker, **more))
+        try:
+            log.add(Entry.of(answer, asker=asker, **more))
+        except sqlite3.Error as error:  # the answer was given
+            warn(f"rag: the question was not kept in '{given.log}': {error}")
         begun = now
 
     try:

@@ -56,19 +56,25 @@ class Database:
         with self._lock, _transaction(self._connection):
             yield self._connection
 
-    def rewrite(self) -> None:
-        """Write the file again without what was deleted, and leave nothing of it in the files beside.
+    @contextmanager
+    def erasing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction after which the file is written again without what was deleted, and nothing of it lies beside.
 
         Raises:
             SpecError: another process holds the file for too long, or there is no room.
         """
         kind = self._form.kind
         try:
+            with self.transaction() as database:
+                yield database
             with self._lock:
                 self._connection.execute("VACUUM")
                 busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError as cause:
-            raise cannot_rewrite(kind, cause) from None
+            raise SpecError(
+                f"the file of {kind} cannot be written again without what goes ({cause}). Stop the server, or make "
+                "room for a copy of the file, and try again"
+            ) from None
         if busy:
             raise SpecError(f"the file of {kind} is in use. Stop the server, and try again")
 
@@ -76,14 +82,6 @@ class Database:
         """End the connection."""
         with self._lock:
             self._connection.close()
-
-
-def cannot_rewrite(kind: str, cause: Exception) -> SpecError:
-    """Why a file still holds what should go."""
-    return SpecError(
-        f"the file of {kind} cannot be written again without what goes ({cause}). Stop the server, or make "
-        "room for a copy of the file, and try again"
-    )
 
 
 def storable(text: str) -> str:

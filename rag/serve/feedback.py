@@ -13,6 +13,7 @@ from starlette.responses import Response
 from rag.asked import Entry, QuestionLog, UnknownEntry
 from rag.core.access import Asker
 from rag.core.types import Answer
+from rag.pipeline.as_json import answer_json
 from rag.service.askers import asker_of
 from rag.service.errors import ApiError
 from rag.service.service import Service
@@ -31,7 +32,7 @@ async def logged(
         return None
     index = service.pipeline.index
     entry = Entry.of(
-        answer,
+        answer_json(answer),
         asker=asker,
         seconds=round(seconds, 3),
         door="serve",

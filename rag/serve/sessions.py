@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.core.database import Database, Form, cannot_rewrite, storable
+from rag.core.database import Database, Form, storable
 from rag.core.types import Message
 
 _CITED = "ALTER TABLE turns ADD COLUMN cited TEXT NOT NULL DEFAULT '[]'"
@@ -173,16 +173,12 @@ class Sessions:
             SpecError: another process holds the file for too long, or there is no room to write it again. What was not
                 forgotten is still there.
         """
-        try:
-            with self._database.transaction() as database:
-                rows = database.execute(
-                    "SELECT session, content, cited FROM turns UNION ALL SELECT id, name, '[]' FROM sessions WHERE name != ''"
-                )
-                going = {session for session, content, cited in rows if matches(content, json.loads(cited))}
-                database.executemany("DELETE FROM sessions WHERE id = ?", [(session,) for session in going])
-        except sqlite3.OperationalError as cause:
-            raise cannot_rewrite(FORM.kind, cause) from None
-        self._database.rewrite()
+        with self._database.erasing() as database:
+            rows = database.execute(
+                "SELECT session, content, cited FROM turns UNION ALL SELECT id, name, '[]' FROM sessions WHERE name != ''"
+            )
+            going = {session for session, content, cited in rows if matches(content, json.loads(cited))}
+            database.executemany("DELETE FROM sessions WHERE id = ?", [(session,) for session in going])
         return len(going)
 
     def close(self) -> None:

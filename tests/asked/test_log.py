@@ -274,6 +274,21 @@ def test_a_mistake_is_told(
     assert why in capsys.readouterr().err
 
 
+def test_ask_gives_its_answer_where_it_cannot_be_kept(
+    tmp_path: Path, index: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: QuestionLog, entry: Entry) -> str:
+        raise sqlite3.OperationalError("disk is full")
+
+    monkeypatch.setattr(QuestionLog, "add", full)
+    (tmp_path / "g.yaml").write_text(json.dumps(graph(replies=["Thirty [1]."])))
+    ask = ["ask", "--graph", str(tmp_path / "g.yaml"), "--index", str(index), "--log", str(tmp_path / "asked.db")]
+    assert main([*ask, "--no-server", "How many days of paid leave?"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("Thirty [1].")
+    assert "the question was not kept" in told.err
+
+
 def test_a_log_that_cannot_be_written_is_told_before_anything_is_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
