@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import secrets
 import sys
 import threading
 from collections.abc import Generator, Sequence
@@ -15,16 +16,20 @@ from numpy.typing import NDArray
 from generators.llm.llama_engine import LlamaEngine
 from generators.llm.loading import load_tokenizer
 from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
+from generators.llm.speed import kept_speed, measured
 from rag.core.load import Load
 from rag.core.memory import Need
 from rag.core.optional import need, need_system_library
 from rag.core.side_by_side import side_by_side
 from rag.core.stopping import Stop, stopping, when_unwanted
-from rag.core.types import Completion, Prompt, SamplingParams
+from rag.core.types import Completion, Message, Prompt, SamplingParams
 from rag.models import GGUF, packaged_model, resolve, window_beforehand
 from rag.models.chat import encode_prompt, encode_text, turn_stops
 from rag.models.gguf_facts import GGUFFacts, read_facts
 from rag.models.processor import usable_cores
+
+_READ_BYTES = 48
+"""As hexadecimal digits about as many tokens as take a second to read."""
 
 
 class LlamaCppLLM:
@@ -110,6 +115,17 @@ class LlamaCppLLM:
     def last_cached(self) -> tuple[int, ...]:
         """Tokens of each prompt of this thread's last `score` or `choose` that a slot still held."""
         return tuple(self._last.cached)
+
+    def reading_speed(self) -> float:
+        """Tokens a second of a prompt that it reads alone; measured once for a file, a processor and so many threads."""
+        return kept_speed(self._facts.sha256, self.threads or usable_cores(), lambda: measured(self._read_some))
+
+    def _read_some(self) -> int:
+        """Read a prompt that no slot holds; how many tokens it has."""
+        prompt = (Message(role="user", content=secrets.token_hex(_READ_BYTES)),)
+        [n] = self.count_tokens([prompt])
+        self.complete([prompt], SamplingParams(max_tokens=1))
+        return n
 
     def signature(self) -> dict[str, str]:
         """The digest of its file. Fetches it if need be."""

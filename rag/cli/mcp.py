@@ -32,7 +32,14 @@ def run(args: Namespace) -> int:
         raise SpecError("rag mcp: --as is for stdin; over HTTP the key says who asks, or --asker-header")
 
     with redirect_stdout(sys.stderr):  # stdio's transport guards stdout itself, but only once it runs
-        pipeline = load_pipeline(args.graph, index=args.index, model=args.model, url=args.url, offline=args.offline)
+        pipeline = load_pipeline(
+            args.graph,
+            index=args.index,
+            model=args.model,
+            url=args.url,
+            offline=args.offline,
+            patience=args.patience or None,
+        )
     with pipeline, following(pipeline) as current:
         if args.http:
             _serve_http(current, args)

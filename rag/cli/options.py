@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, ArgumentTypeError
 
+PATIENCE_S = 15.0
+"""Seconds that somebody waits for the first word."""
 GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
 
 
@@ -57,6 +59,23 @@ def written(sub: ArgumentParser) -> None:
     )
     sub.add_argument("--model", metavar="NAME", help=model_help)
     sub.add_argument("--url", metavar="URL", help="write with the OpenAI-compatible server whose /v1 begins there")
+
+
+def patient(sub: ArgumentParser) -> None:
+    """How long somebody waits for the first word."""
+    patience_help = "seconds that passages may be read before the first word; 0: however long it takes (15)"
+    sub.add_argument("--patience", type=seconds, default=PATIENCE_S, metavar="S", help=patience_help)
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"seconds are a number of at least 0, got {text!r}")
+    return value
 
 
 def calibrated(sub: ArgumentParser, *, answers: bool = True) -> None:

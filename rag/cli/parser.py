@@ -13,6 +13,7 @@ from rag.cli.front import front_page
 from rag.cli.lab_parser import add_actions
 from rag.cli.options import (
     GRAPH_HELP,
+    PATIENCE_S,
     add_plugins,
     asking,
     calibrated,
@@ -20,6 +21,7 @@ from rag.cli.options import (
     filtered,
     indexed,
     logged,
+    patient,
     positive,
     traceable,
     walled,
@@ -181,7 +183,7 @@ def parser() -> ArgumentParser:
     asking(search)
     calibrated(search, answers=False)
     search.add_argument("--explain", action="store_true", help="also say of what parts each score is the sum")
-    search.set_defaults(model=None, url=None)
+    search.set_defaults(model=None, url=None, patience=PATIENCE_S)  # for a server that has the same graph
     search.add_argument("--json", action="store_true", help="print one JSON document")
     search.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
     search.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
@@ -191,6 +193,7 @@ def parser() -> ArgumentParser:
     ask.add_argument("question", nargs="?", help="unset, or -: what stdin says")
     indexed(ask, needed=False, several=True)
     written(ask)
+    patient(ask)
     calibrated(ask)
     ask.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     filtered(ask)
@@ -204,6 +207,7 @@ def parser() -> ArgumentParser:
     chat = command("chat", "a conversation: questions that follow one another, each answered as ask does")
     indexed(chat, needed=False, several=True)
     written(chat)
+    patient(chat)
     calibrated(chat)
     chat.add_argument("--graph", default="chat", metavar="G", help=GRAPH_HELP)
     filtered(chat)
@@ -240,6 +244,7 @@ def parser() -> ArgumentParser:
     mcp.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     indexed(mcp, needed=False, several=True)
     written(mcp)
+    patient(mcp)
     asking(mcp, "who asks on stdin, where documents say who may read them")
     mcp.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
     mcp.add_argument("--host", default="127.0.0.1", help="address to listen at, with --http (default: 127.0.0.1)")
@@ -257,6 +262,7 @@ def parser() -> ArgumentParser:
     )
     indexed(serve, needed=False, several=True)
     written(serve)
+    patient(serve)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
     serve.add_argument(

@@ -35,7 +35,7 @@ def run(args: Namespace) -> int:
     with ExitStack() as stack:
         app = create_app(_pipelines(graphs, args, stack), limits)
         if args.index is not None:
-            key = partial(graph_key, model=args.model, url=args.url)
+            key = partial(graph_key, model=args.model, url=args.url, patience=args.patience or None)
             door = LocalDoor(os.path.realpath(args.index), graphs, app.state.services.pipelines, key=key)
             stack.enter_context(door)
         with listen(args.host, args.port) as listener:
@@ -69,7 +69,14 @@ def _pipelines(graphs: Mapping[str, str], args: Namespace, stack: ExitStack) -> 
     index = None if args.index is None else stack.enter_context(open_index(args.index))
     pipelines = {
         name: stack.enter_context(
-            load_pipeline(graph, index=index, model=args.model, url=args.url, offline=args.offline)
+            load_pipeline(
+                graph,
+                index=index,
+                model=args.model,
+                url=args.url,
+                offline=args.offline,
+                patience=args.patience or None,
+            )
         )
         for name, graph in graphs.items()
     }

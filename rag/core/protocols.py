@@ -565,6 +565,15 @@ class KeepsPrompts(Protocol):
 
 
 @runtime_checkable
+class KnowsItsSpeed(Protocol):
+    """An LLM that knows how fast it reads on this machine."""
+
+    def reading_speed(self) -> float:
+        """Tokens a second. Measured at the first call for a model and a machine, which takes seconds, and kept."""
+        ...
+
+
+@runtime_checkable
 class Closable(Protocol):
     """An iterator that holds on to something until it is closed, as generators do."""
 

@@ -31,15 +31,16 @@ def socket_of(address: str) -> Path | None:
     return path if len(os.fsencode(path)) <= _LONGEST else None
 
 
-def graph_key(graph: str, *, model: str | None = None, url: str | None = None) -> str:
+def graph_key(graph: str, *, model: str | None = None, url: str | None = None, patience: float | None = None) -> str:
     """A graph as two processes name it alike: a built-in one by name and version, a file by its path and content.
 
-    Another model that writes, and where it is, is part of it.
+    Another model that writes, where it is, and how long it may read are part of it.
     """
     from rag.core.version import VERSION
 
     path = Path(graph)
-    writer = "".join(f" {name}={value}" for name, value in (("model", model), ("url", url)) if value is not None)
+    said = {"model": model, "url": url, "patience": patience}
+    writer = "".join(f" {name}={value}" for name, value in said.items() if value is not None)
     if not path.is_file():
         return f"{VERSION} {graph}{writer}"
     return f"{VERSION} {path.resolve()} {hashlib.sha256(path.read_bytes()).hexdigest()}{writer}"

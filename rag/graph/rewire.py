@@ -79,6 +79,24 @@ def with_calibration(
     return graph
 
 
+def with_patience(graph: GraphSpec, seconds: float | None) -> GraphSpec:
+    """The graph with so many seconds for reading passages, in all nodes that can bound them so and do not say how many.
+
+    Args:
+        seconds: None leaves the graph as it is.
+    """
+    if seconds is None:
+        return graph
+    nodes = {name: _patient(node, seconds) for name, node in graph.nodes.items()}
+    return graph.model_copy(update={"nodes": nodes})
+
+
+def _patient(node: Node, seconds: float) -> Node:
+    if node.use != "assemble.token_budget" or "patience" in node.params:
+        return node
+    return node.model_copy(update={"params": {**node.params, "patience": seconds}})
+
+
 def _with_node(graph: GraphSpec, wanted: str, use: str, behind: str, params: dict[str, Any]) -> GraphSpec:
     """The graph with one node more, that all read which read the one it stands behind."""
     if behind not in graph.nodes:

@@ -26,6 +26,7 @@ from rag.core.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from rag.graph.build import Graph
 from rag.graph.contents import require_read
 from rag.graph.load import load_spec
+from rag.graph.rewire import with_patience
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.settled import answered, streamed
 from rag.graph.spec import QUERY, GraphSpec, Spec
@@ -499,6 +500,7 @@ def load_pipeline(
     offline: bool = False,
     memory_gib: float | None = None,
     by_stage: bool = False,
+    patience: float | None = None,
 ) -> Pipeline:
     """Check a graph, bind it to an index, and make it ready. Loads no weights.
 
@@ -518,6 +520,9 @@ def load_pipeline(
         memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
             lets anything pass. See `rag.pipeline.memory_plan`.
         by_stage: each node works alone in memory, so only the largest must fit; see `Pipeline`.
+        patience: seconds that passages may be read before the first word, where somebody waits; see `assemble.token_budget`.
+            None reads them however long it takes, so that an answer does not depend on how fast the machine is. A calibrated
+            graph reads as it did when it was calibrated.
     Raises:
         SpecError: the graph is wrong, all problems at once; its parts can need more memory than there is; or a calibration
             in it was made for another graph or index.
@@ -526,6 +531,8 @@ def load_pipeline(
     """
     spec = with_writer(load_spec(graph), model=model, url=url)
     spec = calibrated(spec, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
+    if calibration is None:
+        spec = spec.model_copy(update={"graph": with_patience(spec.graph, patience)})
     bound = _opened(index)
     found = fitting(spec, index=bound, machine=this_machine(memory_gib=memory_gib), by_stage=by_stage)
     if bound is not None:

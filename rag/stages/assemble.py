@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rag.core.arguments import require_positive
-from rag.core.protocols import LLM
-from rag.core.types import OK, Context, Document, Message, Outcome, Ranking, ScoredDocument
+from rag.core.protocols import LLM, KnowsItsSpeed
+from rag.core.types import OK, Context, Document, Outcome, Ranking, ScoredDocument
 from rag.ingest.sentences import sentences
 from rag.stages.passages import numbered
+from rag.stages.ruler import Ruler
+from rag.stages.stretch import cut, shares, span_of, stretch
 
 _WORD = re.compile(r"\w+")
 
@@ -27,23 +29,46 @@ class TokenBudgetAssembler:
         llm: counts the tokens.
         max_tokens: tokens of all passages together, with their numbers and titles; null takes half of the model's window.
         max_passages: most passages; unset leaves it to the budget.
+        patience: seconds that the model may read them, by how fast it reads on this machine. Where they have more, short ones
+            stay whole, and each of the others gives the stretch around what matches the question, all of equal length. Unset,
+            or with a model that does not know how fast it reads, they are read however long it takes.
     """
 
-    def __init__(self, *, llm: LLM, max_tokens: int | None = 1500, max_passages: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        llm: LLM,
+        max_tokens: int | None = 1500,
+        max_passages: int | None = None,
+        patience: float | None = None,
+    ) -> None:
         require_positive("assemble.token_budget", max_tokens=max_tokens, max_passages=max_passages)
-        self.llm, self.max_tokens, self.max_passages = llm, max_tokens, max_passages
+        if patience is not None and not 0 < patience < float("inf"):
+            raise ValueError(f"assemble.token_budget: patience must be above 0 seconds, got {patience}")
+        self.llm, self.max_tokens, self.max_passages, self.patience = llm, max_tokens, max_passages, patience
+
+    def warm_up(self) -> None:
+        """Learn how fast the model reads now instead of at the first question."""
+        self._by_time()
+
+    def _by_time(self) -> int | None:
+        """Tokens that the model reads in time; None where that is not bounded, or not known."""
+        if self.patience is None or not isinstance(self.llm, KnowsItsSpeed):
+            return None
+        return max(1, int(self.patience * self.llm.reading_speed()))
 
     def assemble(self, rankings: Sequence[Ranking]) -> list[Context]:
         """One context per ranking, in order.
 
-        Outcome counts: `duplicates` left out, passages `cut`, hits `over_budget`.
+        Outcome counts: `duplicates` left out, passages `cut`, those `cut_for_time`, hits `over_budget`.
         """
         chosen = [_Chosen.of(ranking, self.max_passages) for ranking in rankings]
         ruler, budget = Ruler(self.llm), budget_of(self.llm, self.max_tokens) if chosen else 0
         # All passages of all rankings are counted in one call; only those at the edge are counted again.
         texts = [numbered(hit.document, marker) for one in chosen for marker, hit in enumerate(one.hits, start=1)]
         counts = iter(ruler.count(texts))
-        return [_context(one, [next(counts) for _ in one.hits], ruler, budget) for one in chosen]
+        in_time = self._by_time() if texts else None
+        return [_context(one, [next(counts) for _ in one.hits], ruler, budget, in_time) for one in chosen]
 
 
 @dataclass(slots=True)
@@ -70,10 +95,11 @@ class _Chosen:
         return chosen
 
 
-def _context(chosen: _Chosen, counts: Sequence[int], ruler: Ruler, budget: int) -> Context:
+def _context(chosen: _Chosen, counts: Sequence[int], ruler: Ruler, budget: int, in_time: int | None) -> Context:
+    hits, counts, for_time = _in_time(chosen, counts, ruler, in_time)
     passages: list[ScoredDocument] = []
-    used = cut = 0
-    for hit, tokens in zip(chosen.hits, counts, strict=True):
+    used = n_cut = 0
+    for hit, tokens in zip(hits, counts, strict=True):
         room = budget - used
         if tokens <= room:
             passages.append(hit)
@@ -83,15 +109,36 @@ def _context(chosen: _Chosen, counts: Sequence[int], ruler: Ruler, budget: int) 
         if shorter is not None:
             passages.append(replace(hit, document=shorter[0]))
             used += shorter[1]
-            cut = 1
+            n_cut = 1
         break
     over = len(chosen.hits) - len(passages)
-    losses = {"duplicates": chosen.duplicates, "cut": cut, "over_budget": over}
+    losses = {"duplicates": chosen.duplicates, "cut": n_cut, "cut_for_time": for_time, "over_budget": over}
     counted = {name: n for name, n in losses.items() if n}
     outcome = Outcome(counts=counted) if counted else OK
     if not passages:
         outcome = Outcome(kind="empty", detail="no passages", counts=counted)
     return Context(query=chosen.ranking.query, passages=tuple(passages), n_tokens=used, outcome=outcome)
+
+
+def _in_time(
+    chosen: _Chosen, counts: Sequence[int], ruler: Ruler, in_time: int | None
+) -> tuple[list[ScoredDocument], list[int], int]:
+    """The hits as far as they are read in time, their tokens, and how many of them are cut for it."""
+    if in_time is None or sum(counts) <= in_time:
+        return chosen.hits, list(counts), 0
+    question, hits, tokens, n_cut = chosen.ranking.query.asked, list[ScoredDocument](), list[int](), 0
+    for hit, size, room in zip(chosen.hits, counts, shares(counts, in_time), strict=True):
+        kept: tuple[Document, int] | None = (hit.document, size)
+        if size > room:
+            number = len(hits) + 1
+            kept = stretch(hit.document, question, number, room=room, ruler=ruler)
+            if kept is None and not hits:  # the best hit is cut inside a sentence rather than lost
+                kept = _shortened(hit.document, number, in_time, ruler, inside=True)
+            n_cut += 1
+        if kept is not None:
+            hits.append(replace(hit, document=kept[0]))
+            tokens.append(kept[1])
+    return hits, tokens, n_cut
 
 
 def _mostly_in(document: Document, other: Document) -> bool:
@@ -107,30 +154,6 @@ def _mostly_in(document: Document, other: Document) -> bool:
 def budget_of(llm: LLM, max_tokens: int | None) -> int:
     """The limit of passages as it is given, else half of the model's window: the rest is for prompt, question and answer."""
     return max_tokens or llm.context_window // 2
-
-
-def span_of(document: Document) -> tuple[int, int] | None:
-    """Where a chunk stands in its parent, if it says so."""
-    start, end = document.metadata.get("start"), document.metadata.get("end")
-    return (start, end) if isinstance(start, int) and isinstance(end, int) and start < end else None
-
-
-class Ruler:
-    """Counts the tokens of texts with a model that only counts whole prompts."""
-
-    def __init__(self, llm: LLM) -> None:
-        self._llm = llm
-        self._frame: int | None = None
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without what the chat template adds."""
-        if not texts:
-            return []
-        if self._frame is None:
-            [self._frame] = self._llm.count_tokens([[Message(role="user", content="")]])
-        frame = self._frame
-        counts = self._llm.count_tokens([[Message(role="user", content=text)] for text in texts])
-        return [max(0, count - frame) for count in counts]
 
 
 def _shortened(
@@ -151,7 +174,7 @@ def _shortened(
         best: tuple[Document, int] | None = None
         while low < high:
             middle = (low + high) // 2
-            shorter = _cut(document, places[middle])
+            shorter = cut(document, 0, places[middle])
             [tokens] = ruler.count([numbered(shorter, number)])
             if tokens <= room:
                 low, best = middle + 1, (shorter, tokens)
@@ -160,10 +183,3 @@ def _shortened(
         if best is not None:
             return best
     return None
-
-
-def _cut(document: Document, end: int) -> Document:
-    """The first `end` characters of a passage; a chunk's own span is cut with it."""
-    span = span_of(document)
-    moved = {"end": min(span[0] + end, span[1])} if span else {}
-    return replace(document, text=document.text[:end], metadata={**document.metadata, **moved})

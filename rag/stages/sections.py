@@ -12,8 +12,10 @@ from rag.core.arguments import require_positive
 from rag.core.filters import WhereData, both, parse_where
 from rag.core.protocols import LLM
 from rag.core.types import Context, Document, Ranking, ScoredDocument
-from rag.stages.assemble import Ruler, TokenBudgetAssembler, budget_of, span_of
+from rag.stages.assemble import TokenBudgetAssembler, budget_of
 from rag.stages.passages import numbered
+from rag.stages.ruler import Ruler
+from rag.stages.stretch import span_of
 from retrievers.index.protocol import Index, let_through
 
 _REACH = 32

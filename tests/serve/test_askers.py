@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from rag import tracing
 from rag.batch.run import run_batch
 from rag.cli import main
 from rag.cli.mcp import settings as mcp_settings
+from rag.cli.options import PATIENCE_S
 from rag.cli.parser import parser
 from rag.cli.serve import settings as serve_settings
 from rag.core.access import Asker, read_asker
 from rag.core.errors import SpecError
+from rag.core.run_folder import graph_key
 from rag.indexing import build_index
 from rag.langchain import as_retriever
 from rag.mcp.http import create_http_app
@@ -214,7 +217,8 @@ def test_a_command_that_finds_the_server_asks_for_whom_it_was_given(
     monkeypatch.setattr("rag.cli.served._worked", worked)
     with load_pipeline("bm25", index=index) as pipeline:
         current = Current({"m": pipeline})
-        with LocalDoor(os.path.realpath(index), {"m": "bm25"}, current.use):
+        key = partial(graph_key, patience=PATIENCE_S)
+        with LocalDoor(os.path.realpath(index), {"m": "bm25"}, current.use, key=key):
             for more, n in (((), 1), (("--as", json.dumps(ANN)), 2), (("--as", json.dumps(BOB)), 1)):
                 capsys.readouterr()
                 assert main(["search", "paid leave", "--index", str(index), "--graph", "bm25", "--json", *more]) == 0

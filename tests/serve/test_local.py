@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import yaml
 
 from generators.llm.scripted import ScriptedLLM
 from rag.cli import main
+from rag.cli.options import PATIENCE_S
 from rag.core.run_folder import graph_key, socket_of
 from rag.pipeline import load_pipeline
 from rag.service.generations import Current
@@ -53,7 +55,8 @@ def door(graph_file: Path, index: Path, reply: str | None = THERE) -> Iterator[L
         if reply is not None:
             pipeline.graph.parts["answer"].llm = ScriptedLLM(replies=(reply,))
         current = Current({"small": pipeline})
-        with LocalDoor(os.path.realpath(index), {"small": str(graph_file)}, current.use) as standing:
+        key = partial(graph_key, patience=PATIENCE_S)
+        with LocalDoor(os.path.realpath(index), {"small": str(graph_file)}, current.use, key=key) as standing:
             yield standing
 
 
