@@ -58,6 +58,7 @@ def outcome_of(
     in_code: int = 0,
     dissimilar: int = 0,
     moved: int = 0,
+    added: int = 0,
 ) -> Outcome:
     """What became of a call: nothing usable, text or markers removed, cut off at the limit, or plainly ok.
 
@@ -65,12 +66,14 @@ def outcome_of(
         mended: how often a `Mender` left out what.
         in_code: markers that stand in code, where they cite nothing.
         moved: markers that were given other numbers.
+        added: markers of clauses that are of another passage than their sentence's end.
         dissimilar: citations of passages without words like those that they are cited for.
     """
     counts = {
         **mended,
         "removed_markers": removed,
         "moved_markers": moved,
+        "added_markers": added,
         "markers_in_code": in_code,
         "dissimilar_citations": dissimilar,
         "cut_off": int(completion.finish_reason == "length"),

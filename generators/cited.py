@@ -34,6 +34,7 @@ from rag.core.powers import kept_forms, require_choosing
 from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM, KeepsPrompts
 from rag.core.types import NO_USAGE, Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams, Usage
 from rag.stages.cite import aim_at, attribute, with_similarity
+from rag.stages.clauses import ClauseMarks
 from rag.stages.markers import Aim, CheckedText, MarkerFilter, check_markers
 from rag.stages.passages import numbered
 from rag.stages.writing import require_sampling
@@ -59,7 +60,7 @@ class CitedGenerator:
     like those that it is cited for is marked (`Citation.similar`) and counted. An answer that says nothing, such as "Passage
     [2]", is asked for once more without the form, and counted (`asked_again`). Sentences without a marker may be attributed
     to the passage whose words they use: that is a lexical guess, it is kept apart (`by="attribution"`), and no marker is
-    ever added to the text. A question without passages is declined without asking the model.
+    added for it. A question without passages is declined without asking the model.
 
     Args:
         llm: the model that answers.
@@ -74,7 +75,8 @@ class CitedGenerator:
             that begins as `prompt` does costs little where the model keeps what it read.
         least: log-odds of Yes against No from which on the passages are enough.
         move_markers: give a marker the number of another passage where the one it names has few of the words that it stands
-            behind (`rag.stages.cite.aim_at`); counted.
+            behind (`rag.stages.cite.aim_at`), and a clause its own marker, where its passage is another one than that of
+            what follows in the sentence (`rag.stages.clauses`); counted.
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
@@ -235,17 +237,18 @@ class CitedGenerator:
     def _try(self, context: Context, sampling: SamplingParams) -> Generator[str, None, Answer]:
         """Pieces of the text as they are settled, and in the end the answer."""
         checker, mender = MarkerFilter(_doc_ids(context), aim=self._aim(context)), self._mender(context)
+        marks = self._clause_marks(context)
         parts: list[str] = []
         drained = Drained[Completion](mended_pieces(self.llm, self._render(self.prompt, context), sampling, mender))
         with closing(drained):
             for piece in drained:
-                if settled := checker.add(piece):
+                if settled := checker.add(marks.add(piece)):
                     parts.append(settled)
                     yield settled
-        if rest := checker.finish():
+        if rest := checker.add(marks.finish()) + checker.finish():
             parts.append(rest)
             yield rest
-        return self._judged(context, drained.value, checker.checked("".join(parts)), mender)
+        return self._judged(context, drained.value, checker.checked("".join(parts)), mender, marks)
 
     def _found_enough(self, contexts: Sequence[Context]) -> Sequence[tuple[float | None, Usage]]:
         """The log-odds that each context's passages are enough, and what it cost to ask; None where it is not asked."""
@@ -278,12 +281,19 @@ class CitedGenerator:
     def _answer(self, context: Context, prompt: Prompt, completion: Completion) -> Answer:
         mender = self._mender(context)
         text, completion = mended(prompt, completion, mender)
-        return self._judged(context, completion, check_markers(text, _doc_ids(context), aim=self._aim(context)), mender)
+        marks = self._clause_marks(context)
+        checked = check_markers(marks.add(text) + marks.finish(), _doc_ids(context), aim=self._aim(context))
+        return self._judged(context, completion, checked, mender, marks)
 
     def _aim(self, context: Context) -> Aim | None:
         return aim_at([hit.document for hit in context.passages]) if self.move_markers else None
 
-    def _judged(self, context: Context, completion: Completion, checked: CheckedText, mender: Mender) -> Answer:
+    def _clause_marks(self, context: Context) -> ClauseMarks:
+        return ClauseMarks([hit.document for hit in context.passages] if self.move_markers else [])
+
+    def _judged(
+        self, context: Context, completion: Completion, checked: CheckedText, mender: Mender, marks: ClauseMarks
+    ) -> Answer:
         status = status_of(checked.text, refusal=self._refusal if self.enough else self.prompt.refusal)
         documents = [hit.document for hit in context.passages]
         citations = with_similarity(checked.text, checked.citations, documents)
@@ -311,6 +321,7 @@ class CitedGenerator:
                 removed=checked.removed,
                 in_code=checked.in_code,
                 moved=checked.moved,
+                added=marks.added,
                 dissimilar=dissimilar,
             ),
             usage=usage_of(completion),

@@ -61,20 +61,37 @@ def attribute(
         margin: how far the best passage must be ahead of the second.
         min_terms: sentences with fewer content terms are left alone.
     """
-    passages = [set(_terms(document.full_text)) for document in documents]
-    weigh = _weights(passages)
+    words = PassageWords(documents)
     citations = []
     for start, end in _unmarked(text, cited):
-        terms = set(_terms(MARKER.sub(" ", text[start:end])))
-        if len(terms) < min_terms or not passages:
-            continue
-        shares = _shares(terms, passages, weigh)
-        best, *others = sorted(range(len(passages)), key=lambda position: -shares[position])
-        second = shares[others[0]] if others else 0.0
-        if shares[best] >= threshold and shares[best] - second >= margin:
-            doc_id = documents[best].doc_id
-            citations.append(Citation(marker=best + 1, doc_id=doc_id, start=start, end=end, by="attribution"))
+        said = MARKER.sub(" ", text[start:end])
+        number = words.passage_of(said, threshold=threshold, margin=margin, min_terms=min_terms)
+        if number:
+            doc_id = documents[number - 1].doc_id
+            citations.append(Citation(marker=number, doc_id=doc_id, start=start, end=end, by="attribution"))
     return tuple(citations)
+
+
+class PassageWords:
+    """The content words of passages, each weighed by its rarity among them; see `attribute`."""
+
+    def __init__(self, documents: Sequence[Document]) -> None:
+        self._passages = [set(_terms(document.full_text)) for document in documents]
+        self._weigh = _weights(self._passages)
+
+    def shares(self, said: str) -> list[float]:
+        """The share of what is said that each passage has, 0 to 1; 0 of a text without content."""
+        terms = set(_terms(said))
+        return _shares(terms, self._passages, self._weigh) if terms else [0.0] * len(self._passages)
+
+    def passage_of(self, said: str, *, threshold: float, margin: float, min_terms: int = 2) -> int:
+        """The number, from 1, of the one passage that what is said comes from; 0 where that is not clear."""
+        if len(set(_terms(said))) < min_terms or not self._passages:
+            return 0
+        shares = self.shares(said)
+        best, *others = sorted(range(len(shares)), key=lambda position: -shares[position])
+        second = shares[others[0]] if others else 0.0
+        return best + 1 if shares[best] >= threshold and shares[best] - second >= margin else 0
 
 
 def claim_of(text: str, citation: Citation) -> str:
@@ -98,23 +115,27 @@ def aim_at(documents: Sequence[Document]) -> Aim:
 
     Left out are numbers of passages that have few of the words that the marker stands behind: less than half of what the
     best passage has. Where none is left, it is that passage's. Nothing changes where no passage has a quarter of the words.
-    Those are of the last sentence with words before the marker. As lexical as all here: it helps a model that knows what to
-    say and not where it read it.
+    Those are of the last sentence with words before the marker, or of its last clause, where a marker stands before that. As
+    lexical as all here: it helps a model that knows what to say and not where it read it.
     """
-    passages = [set(_terms(document.full_text)) for document in documents]
-    weigh = _weights(passages)
+    words = PassageWords(documents)
 
     def aim(before: str, numbers: Sequence[int]) -> list[int]:
-        plain = without_markers(before)
-        said = [plain[start:end] for start, end in sentences(plain) if _WORD.search(plain, start, end)]
-        terms = set(_terms(said[-1])) if said else set()
-        shares = _shares(terms, passages, weigh) if terms else [0.0]
+        shares = words.shares(_last_said(before))
         best = max(shares, default=0.0)
         if best < _SIMILAR:
             return list(numbers)
         return [number for number in numbers if shares[number - 1] >= best / 2] or [shares.index(best) + 1]
 
     return aim
+
+
+def _last_said(text: str) -> str:
+    """The last sentence with words, without what stands before its last marker, unless hardly a word is left."""
+    clause = MARKER.split(text)[-1]
+    plain = clause if len(content_words(clause)) > 1 else without_markers(text)
+    said = [plain[start:end] for start, end in sentences(plain) if _WORD.search(plain, start, end)]
+    return said[-1] if said else ""
 
 
 def with_similarity(text: str, citations: Sequence[Citation], documents: Sequence[Document]) -> tuple[Citation, ...]:

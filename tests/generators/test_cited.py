@@ -60,6 +60,23 @@ def test_a_number_copied_out_of_a_passage_is_a_warning_and_no_silent_citation() 
     assert [c.similar for c in answer("Everyone has thirty days [2].").citations] == [True]
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_clause_of_another_passage_gets_its_own_marker(streams: bool) -> None:
+    reply = "Frames are brazed from tubes, everyone has thirty days of leave [1]."
+    generator = CitedGenerator(llm=ScriptedLLM(replies=(reply,)), move_markers=True)
+    if streams:
+        *pieces, last = generator.stream(context(FRAMES, LEAVE))
+        assert last.answer is not None
+        found = last.answer
+        assert "".join(piece.text for piece in pieces) == found.text
+    else:
+        [found] = generator.generate([context(FRAMES, LEAVE)])
+    assert found.text == "Frames are brazed from tubes [1], everyone has thirty days of leave [2]."
+    assert [(c.doc_id, c.similar) for c in found.citations] == [("frames", True), ("leave", True)]
+    assert dict(found.outcome.counts) == {"added_markers": 1, "moved_markers": 1}
+    assert answer(reply).text == reply
+
+
 def test_markers_that_point_nowhere_are_removed_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = answer("Tubes [3] of steel [1, 7].")
