@@ -59,7 +59,7 @@ lint: $(VENV)/.tested ## format check, lint, imports, types
 
 # Two processes, each file in one of them, with a thread of numbers each: two cores are busy all the time.
 test: lint ## everything from nothing: install, lint, types, tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not data and not models and not slow and not vllm and not browser"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile -m "not data and not models and not slow and not vllm and not browser"
 
 test-marked: $(VENV)/.tested ## the slower checks: real models, evaluation data (RAGLINE_EVAL_DATA), packaging
 	@$(BIN)/python -m pytest -m "data or models or slow" --durations=10
