@@ -57,7 +57,8 @@ lint: $(VENV)/.tested ## format check, lint, imports, types
 	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.txt 2>&1 || { cat $(VENV)/imports.txt >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 
-# Two processes, each file in one of them, with a thread of numbers each: two cores are busy all the time.
+# Four processes, each file in one of them, with a thread of numbers each: many tests wait for processes that they start, and
+# two cores are busy all the time.
 test: lint ## everything from nothing: install, lint, types, tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile -m "not data and not models and not slow and not vllm and not browser"
 

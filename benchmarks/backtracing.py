@@ -35,6 +35,7 @@ from retrievers.backtrace import BacktraceRetriever, Form
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
 
 WORK = RESULTS / "backtracing.jsonl"
 INDEXES = Path("runs/backtracing")
@@ -61,7 +62,7 @@ def drawn(name: str, n: int) -> tuple[list[Query], dict[str, set[str]]]:
 def opened(name: str) -> LocalIndex:
     """The index of a set, built where there is none."""
     corpus = data_folder() / f"backtracing-{name}" / "corpus.jsonl.gz"
-    build_index([corpus], INDEXES / name, legs=("lexical", "dense"))
+    build_index([corpus], INDEXES / name, settings=IndexSettings().judging_documents(), legs=("lexical", "dense"))
     return LocalIndex.open(INDEXES / name)
 
 

@@ -82,7 +82,7 @@ class Searcher:
     def __init__(self, name: str, work: Path) -> None:
         self.name, self.dataset = name, load_beir(data_folder() / name)
         settings = IndexSettings(analyzer=AnalyzerSettings(language=LANGUAGES.get(name, "en")))
-        build_index(self.dataset.corpus, work / folder_of(name), settings=settings)
+        build_index(self.dataset.corpus, work / folder_of(name), settings=settings.judging_documents())
         self._index = LocalIndex.open(work / folder_of(name))
         self._retrievers = {"bm25": BM25Retriever(index=self._index), "dense": DenseRetriever(index=self._index)}
 

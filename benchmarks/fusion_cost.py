@@ -72,7 +72,7 @@ def index_of(n: int, work: Path) -> Path:
         encoder = static_encoder(work / "encoder", vocabulary)
         corpus = work / "corpus.jsonl"
         corpus.write_text("".join(json.dumps({"_id": f"w{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
-        settings = IndexSettings.model_validate({"dense": {"encoder": str(encoder)}})
+        settings = IndexSettings.model_validate({"dense": {"encoder": str(encoder)}}).judging_documents()
         build_index([corpus], place, settings=settings, legs=("lexical", "dense"))
     return place
 

@@ -24,6 +24,7 @@ from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
+from retrievers.index.settings import IndexSettings
 
 K = 10
 
@@ -76,7 +77,7 @@ def main() -> None:
         ]
         reference: dict[str, list[Ranking]] = {}
         for place in places:
-            report = build_index(dataset.corpus, place)
+            report = build_index(dataset.corpus, place, settings=IndexSettings().judging_documents())
             with open_index(place) as index:
                 rankings, seconds = asked(index, queries)
             reference = reference or rankings

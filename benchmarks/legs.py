@@ -75,7 +75,9 @@ def searched(
     """
     dataset = load_beir(data_folder() / name)
     variant: dict[str, Any] = {} if bm25 is None else {"bm25": bm25}
-    settings = IndexSettings(analyzer=AnalyzerSettings(language=LANGUAGES.get(name, "en")), **variant)
+    settings = IndexSettings(
+        analyzer=AnalyzerSettings(language=LANGUAGES.get(name, "en")), **variant
+    ).judging_documents()
     folder = work / folder_of(name)
     report = build_index(dataset.corpus, folder, settings=settings, legs=tuple(LEGS[each] for each in retrievers))
     qrels = dataset.qrels()

@@ -30,6 +30,7 @@ from rag.stages.transform.rewrite_code import RewriteCodeTransform
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
 from retrievers.run import RunRetriever
 
 HITS = 100  # of every list that is fused or measured
@@ -137,7 +138,7 @@ class Bench:
     @cached_property
     def index(self) -> LocalIndex:
         """Both legs of the corpus, built once in the work folder."""
-        build_index(self.dataset.corpus, self._work / "index")
+        build_index(self.dataset.corpus, self._work / "index", settings=IndexSettings().judging_documents())
         return LocalIndex.open(self._work / "index")
 
     @cached_property
@@ -150,7 +151,12 @@ class Bench:
     def rewritten(self) -> LocalIndex:
         """The lexical leg of the rewritten corpus."""
         corpus = self._kept(self._work / "rewritten-corpus", self.rewrites)
-        build_index(corpus.corpus, self._work / "rewritten-index", legs=("lexical",))
+        build_index(
+            corpus.corpus,
+            self._work / "rewritten-index",
+            settings=IndexSettings().judging_documents(),
+            legs=("lexical",),
+        )
         return LocalIndex.open(self._work / "rewritten-index")
 
     @cached_property

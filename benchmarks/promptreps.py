@@ -47,7 +47,9 @@ def searched(name: str, model: str, work: Path, *, limit: int | None, depth: int
     dataset = load_beir(data_folder() / name)
     settings = IndexSettings(promptreps=PromptRepsSettings(model=model))
     folder = work / model / name
-    report = build_index(dataset.corpus, folder, settings=settings, legs=("lexical", "dense", "promptreps"))
+    report = build_index(
+        dataset.corpus, folder, settings=settings.judging_documents(), legs=("lexical", "dense", "promptreps")
+    )
     qrels = dataset.qrels()
     queries = dataset.queries_of(qrels)[:limit]
     with LocalIndex.open(folder) as index:

@@ -31,6 +31,7 @@ from rag.stages.fuse import WeightedFuser
 from retrievers import RETRIEVERS
 from retrievers.encoders import SentenceEncoder
 from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
 
 SETS = ("scifact", "cranfield", "cosqa", "docs-manpages", "codebase-chunks")
 TEACHER = "all-minilm-l6-v2"
@@ -97,7 +98,7 @@ def bm25(some: Drawn) -> list[Ranking]:
         corpus = Path(work) / "corpus.jsonl"
         records = ({"_id": each.doc_id, "title": each.title, "text": each.text} for each in some.documents)
         corpus.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
-        build_index(corpus, Path(work) / "index", legs=("lexical",))
+        build_index(corpus, Path(work) / "index", settings=IndexSettings().judging_documents(), legs=("lexical",))
         with LocalIndex.open(Path(work) / "index") as index:
             found = RETRIEVERS.get("bm25")(index=index).retrieve(some.queries, k=_DEPTH)
             return [replace(ranking, source=BM25) for ranking in found]

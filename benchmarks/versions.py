@@ -30,6 +30,7 @@ from rag.evaluate.beir import load_beir
 from rag.evaluate.measures import evaluate
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
+from retrievers.index.settings import IndexSettings
 
 NAME = "versions"
 INDEXES = Path("runs/versions")
@@ -66,7 +67,9 @@ def graph(name: str, way: str, model: str, depth: int) -> dict[str, Any]:
 def measured(name: str, way: str, model: str, depth: int) -> dict[str, Any]:
     """nDCG@10 of every question, and seconds a question."""
     folder = data_folder() / name
-    build_index(folder / "corpus.jsonl.gz", INDEXES / name, legs=("lexical",))
+    build_index(
+        folder / "corpus.jsonl.gz", INDEXES / name, settings=IndexSettings().judging_documents(), legs=("lexical",)
+    )
     asked = queries(name, way)
     with load_pipeline(graph(name, way, model, depth), index=INDEXES / name) as pipeline:
         pipeline.search_batch(asked[:1])

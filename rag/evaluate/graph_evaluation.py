@@ -90,7 +90,7 @@ def evaluate_graph(
         out: folder to write: graph.json, provenance.json, a TREC run per ranking node, answers.jsonl, trails.json,
             per_query.csv, report.json, risk.svg.
         measures: of retrieval and of answers; default: see `plan_evaluation`.
-        settings: of the index; default: the graph's.
+        settings: of the index; default: the graph's. Documents stay whole, unless they say otherwise.
         baseline: a TREC run, or the run folder of an earlier evaluation; compared by a paired randomisation test.
         run: a TREC run to use as the first stage in place of the graph's retrieval and fusion.
         limit: only so many questions, the first in file order.
@@ -107,7 +107,7 @@ def evaluate_graph(
     asked = Spec(graph=graph, source=spec.source)
     plan = plan_for(dataset, asked, split=split, measures=measures, limit=limit)
     require_writable(out, files=[*FILES, *map(run_file, graph.nodes)])
-    built_with = settings or graph.index
+    built_with = (settings or graph.index).judging_documents()
     bound = cached_index(dataset, graph, built_with, progress=progress) if ranks(graph) else None
     with opened(asked, bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
@@ -197,7 +197,7 @@ def cached_index(
     Args:
         legs: those that are needed, where they are not those of the graph alone.
     """
-    legs = tuple(legs or ()) or check(load_spec(graph)).legs or (PLAIN,)
+    legs, settings = tuple(legs or ()) or check(load_spec(graph)).legs or (PLAIN,), settings.judging_documents()
     sources = list(dataset.corpus)
     key = index_key(sources, settings=settings, legs=LEGS.ordered({PLAIN, *legs}))
     place = home() / "indexes" / key[:24]

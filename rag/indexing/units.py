@@ -81,8 +81,8 @@ class UnitMaker:
 
     @property
     def cuts_corpora(self) -> bool:
-        """Whether the documents of corpora are cut too."""
-        return self._settings.chunking.corpora
+        """Whether all documents of corpora are cut too, and not the long ones alone."""
+        return self._settings.chunking.corpora is True
 
     @property
     def ocr(self) -> bool:
@@ -107,7 +107,8 @@ class UnitMaker:
         return self._made_by[key]
 
     def _hash(self, version: int, ocr: bool, layout: Layout, removed: tuple[str, ...]) -> str:
-        cut = layout != "corpus" or self.cuts_corpora
+        corpora = self._settings.chunking.corpora
+        cut = layout != "corpus" or corpora is not False
         makers: dict[str, Any] = {
             "ragline": [ragline_version(), _UNITS_VERSION, INGEST_VERSION],
             "layout": layout,
@@ -115,6 +116,8 @@ class UnitMaker:
             "ruler": dict(self._ruler.facts) if cut else None,
             "transforms": [each.model_dump() for each in self._settings.transforms],
         }
+        if layout == "corpus" and corpora == "long":
+            makers["corpora"] = corpora
         if cut and version > 1:
             makers["parser"] = version
         if ocr:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby, takewhile, zip_longest
+from math import inf
 from typing import TYPE_CHECKING
 
 from rag.core.contents import Content
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rag.ingest.settings import ChunkSettings
 
 _TINY = 12
+_LONGEST_TITLE = 1000
 
 
 def chunk(
@@ -29,8 +31,8 @@ def chunk(
     number: int = 1,
     line: int = 1,
 ) -> list[Document]:
-    """Cut a document into chunks, `doc_id#1`, `doc_id#2`, ...; a corpus record stays whole unless
-    `settings.corpora`.
+    """Cut a document into chunks, `doc_id#1`, `doc_id#2`, ...; a corpus record of up to
+    `settings.corpus_tokens` stays whole.
 
     `text[start:end]` of the document is exactly the chunk's text. Chunks are in order, hold every character
     that is not space, and break between sentences (lines, in tables and code) unless one alone is above the
@@ -53,9 +55,7 @@ def chunk(
     A content goes with the chunk that holds its place; with the first that does where chunks overlap, and with the last one
     before it where it stands between two.
     """
-    all_pieces = (
-        [] if document.whole and not settings.corpora else list(pieces(document, limit=settings.tokens, spans=spans))
-    )
+    all_pieces = _pieces(document, settings, spans)
     if not all_pieces and document.offset:
         return []
     if not all_pieces:
@@ -81,6 +81,15 @@ def chunk(
             cuts = pack_turns(sizes, [piece.start in turning for piece in group], limit=settings.tokens)
         ranges += [group[first:last] for first, last in cuts]
     return list(_chunks(document, ranges, number, line))
+
+
+def _pieces(document: ParsedDocument, settings: ChunkSettings, spans: Ruler) -> list[Piece]:
+    """What chunks are packed from; nothing for a corpus record that stays whole."""
+    most = settings.corpus_tokens if document.whole else 0
+    if most and (len(document.text) <= most or len(document.title) > _LONGEST_TITLE):
+        return []  # a token has a character at least; and each chunk would have the title
+    found = list(pieces(document, limit=settings.tokens, spans=spans)) if most < inf else []
+    return [] if most and _size(found) <= most else found
 
 
 def _turning(document: ParsedDocument, all_pieces: Sequence[Piece], encode: Encode | None) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -38,7 +39,7 @@ class ReadSettings(BaseModel):
 
 
 class ChunkSettings(BaseModel):
-    """How files are cut. BEIR-layout corpora are one document = one unit unless `corpora` is true."""
+    """How files are cut, and the documents of corpora."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,12 +47,24 @@ class ChunkSettings(BaseModel):
     overlap: int = Field(
         default=30, ge=0, description="Encoder tokens shared with the chunk before; at most half of tokens."
     )
-    corpora: bool = Field(default=False, description="Also cut the documents of BEIR, FlashRAG and Pyserini corpora.")
+    corpora: bool | Literal["long"] = Field(
+        default="long",
+        description="Which documents of BEIR, FlashRAG and Pyserini corpora are cut as files are: the long ones, all (true), or "
+        "none (false).",
+    )
     cut: Literal["size", "meaning"] = Field(
         default="size",
         description="size fills chunks; meaning also ends them where the dense encoder finds neighbouring sentences least "
         "alike, without overlap.",
     )
+
+    @property
+    def corpus_tokens(self) -> float:
+        """Encoder tokens up to which a document of a corpus stays whole: a quarter more than a chunk has, where long ones
+        are cut."""
+        if self.corpora == "long":
+            return self.tokens + self.tokens // 4
+        return 0 if self.corpora else inf
 
     @model_validator(mode="after")
     def _no_overlap_of_meanings(self) -> Self:

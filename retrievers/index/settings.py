@@ -62,6 +62,12 @@ class IndexSettings(BaseModel):
             value = (self.__pydantic_extra__ or {}).get(name) or legs_of_sections()[name].settings()
         return value  # type: ignore[no-any-return]
 
+    def judging_documents(self) -> IndexSettings:
+        """These settings with documents of corpora whole, unless they say which are cut: it is documents that are judged."""
+        if "corpora" in self.chunking.model_fields_set:
+            return self
+        return self.model_copy(update={"chunking": self.chunking.model_copy(update={"corpora": False})})
+
     def says(self, name: str) -> bool:
         """Whether this part was given, and is not only there by default."""
         return name in self.model_fields_set

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -227,15 +229,25 @@ def _record(text: str) -> ParsedDocument:
     )
 
 
-def test_a_corpus_record_stays_whole() -> None:
-    record = _record(" ".join(WORDS))
-    assert chunk(record, settings=ChunkSettings(tokens=16), spans=word_spans) == [
-        Document(doc_id="d 7", title="T", text=record.text, metadata={"year": 1999})
-    ]
+def test_a_corpus_record_stays_whole_up_to_a_quarter_more_than_a_chunk() -> None:
+    for n, whole in ((50, True), (51, False)):
+        record = _record(" ".join(WORDS[:n]))
+        found = chunk(record, settings=ChunkSettings(tokens=40), spans=word_spans)
+        same = [Document(doc_id="d 7", title="T", text=record.text, metadata={"year": 1999})]
+        assert (found == same) is whole
+    never = ChunkSettings(tokens=16, corpora=False)
+    assert len(chunk(_record(" ".join(WORDS)), settings=never, spans=word_spans)) == 1
 
 
-def test_corpora_are_cut_when_asked() -> None:
-    chunks = chunk(_record(" ".join(WORDS)), settings=ChunkSettings(tokens=100, corpora=True), spans=word_spans)
+def test_a_corpus_record_with_an_endless_title_stays_whole() -> None:
+    """Each chunk would have the title."""
+    record = replace(_record(" ".join(WORDS)), title="t" * 1_001)
+    assert [each.doc_id for each in chunk(record, settings=ChunkSettings(tokens=40), spans=word_spans)] == ["d 7"]
+
+
+@pytest.mark.parametrize("corpora", [True, "long"])
+def test_corpora_are_cut(corpora: Any) -> None:
+    chunks = chunk(_record(" ".join(WORDS)), settings=ChunkSettings(tokens=100, corpora=corpora), spans=word_spans)
     assert len(chunks) > 3
     assert {each.parent for each in chunks} == {"d 7"}
     assert chunks[1].doc_id == "d 7#2"
