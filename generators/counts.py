@@ -12,6 +12,7 @@ from generators.tally_answer import drafted, told_filter
 from generators.tally_plan import Plan, Unplanned
 from generators.tally_planner import Planned, Planner
 from generators.tally_question import Asked, has_form, read_question
+from generators.tally_tables import name_of_table
 from rag.core.arguments import require_positive
 from rag.core.filters import Filter, both
 from rag.core.protocols import LLM
@@ -109,7 +110,8 @@ class CountsAssembler:
                 known = self._planner.known_of(read.sources, context.query.where)
             asked.append((context, read, self._planner.rows_of(read.sources)))
             fields.append(known.fields)
-        planned = self._planner.plans([context.query.root.text for context, *_ in asked], fields)
+        questions = [context.query.root.text for context, *_ in asked]
+        planned = self._planner.plans(questions, fields, [name_of_table(read.sources) for _, read, _ in asked])
         return [
             _Counting(context=context, asked=read, rows=rows, planned=plan)
             for (context, read, rows), plan in zip(asked, planned, strict=True)

@@ -129,9 +129,8 @@ class TallyGenerator:
         """
         if not queries:
             return []
-        planned = self._planner.plans(
-            [query.asked for query in queries], [self.fields(query.where) for query in queries]
-        )
+        fields_of_each = [self.fields(query.where) for query in queries]
+        planned = self._planner.plans([query.asked for query in queries], fields_of_each, [""] * len(queries))
         plans, fields = [each.plan for each in planned], [each.fields for each in planned]
         tallies = {
             place: self._begun(queries[place], plan) for place, plan in enumerate(plans) if isinstance(plan, Plan)

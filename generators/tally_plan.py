@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,9 +12,9 @@ from typing import Any, Literal, get_args
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters import REQUEST, AllOf, AnyOf, Condition, Filter, Not, as_mapping, conditions, fold, parse_where
-from rag.core.filters.operators import Equal, OneOf, Range
+from rag.core.filters.operators import Equal, GreaterOrEqual, LessOrEqual, OneOf, Range
 from rag.core.filters.values import members, moment_of, number_of
-from rag.core.replies import without_reasoning
+from rag.core.replies import folded, without_reasoning
 from rag.core.types import Document
 from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
@@ -28,6 +29,7 @@ _LONGEST_CONDITION = 30
 _SHOWN_VALUES = 6
 _SHOWN_CHARACTERS = 60
 _AMOUNT = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
+_PERIOD = re.compile(r"(?P<year>\d{4})(-(?P<month>\d\d))?", re.ASCII)
 _DAY, _EPOCH = 86_400_000_000, 719_163
 """Microseconds of a day, and the number of the day from which instants count."""
 
@@ -65,11 +67,16 @@ class Unplanned:
     detail: str
 
 
-def read_plan(reply: str, fields: Mapping[str, Field]) -> Plan | Unplanned:
+def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Plan | Unplanned:
     """The first JSON object of a reply as a plan over these fields.
 
-    Values of `=` and `in` that a field has in another letter case or type are put right and counted. earliest and latest
-    without a field take the only one that has dates, or else the only one that has an order.
+    Values of `=` and `in` that a field has in another letter case or type are put right and counted, and so is a year or a
+    month that a date is said to equal. earliest and latest without a field take the only one that has dates, or else the only
+    one that has an order.
+
+    Args:
+        table: what the table is called whose rows are asked for. A condition that a field equals this, which is in no row, says
+            which table it is, and is left out and counted.
     """
     told = _object(reply)
     if told is None:
@@ -103,13 +110,13 @@ def read_plan(reply: str, fields: Mapping[str, Field]) -> Plan | Unplanned:
         return Unplanned(trouble="unknown_field", detail=f"not all values of {field[:80]!r} are numbers")
     if wrong := _without_order(tree, fields):
         return Unplanned(trouble="bad_filter", detail=f"values of {wrong[:80]!r} have no order to compare by")
-    mended = _mended(tree, fields) if tree is not None else None
+    mended, n_mended = _mended(tree, fields, table)
     return Plan(
         operation=operation,  # type: ignore[arg-type]  # it is one of them
         where=mended,
         condition=first_words(in_one_line(text), _LONGEST_CONDITION),
         field=field if needed else "",
-        mended=sum(one != other for one, other in zip(_conditions(tree), _conditions(mended), strict=True)),
+        mended=n_mended,
     )
 
 
@@ -192,23 +199,65 @@ def _conditions(tree: Filter | None) -> list[Condition]:
     return [] if tree is None else list(conditions(tree))
 
 
-def _mended(tree: Filter, fields: Mapping[str, Field]) -> Filter:
-    """The filter with the values of equality as documents have them."""
+def _mended(tree: Filter | None, fields: Mapping[str, Field], table: str) -> tuple[Filter | None, int]:
+    """The filter with the values of equality as documents have them, and how many conditions that changed."""
+    parts = tree.parts if isinstance(tree, AllOf) else () if tree is None else (tree,)
+    kept = [part for part in parts if not _names_table(part, fields, table)]
+    n = len(parts) - len(kept)
 
     def condition(node: Condition) -> Filter:
-        if isinstance(node.operator, Equal):
-            return Condition(node.key, Equal(fields[node.key].like(node.operator.value)))
-        if isinstance(node.operator, OneOf):
-            return Condition(node.key, OneOf(tuple(map(fields[node.key].like, node.operator.value))))
-        return node
+        nonlocal n
+        mended = _as_documents_have_it(node, fields[node.key])
+        n += mended != node
+        return mended
 
-    return fold(
-        tree,
+    if not kept:
+        return None, n
+    mended = fold(
+        kept[0] if len(kept) == 1 else AllOf(tuple(kept)),
         condition=condition,
         all_of=lambda parts: AllOf(tuple(parts)),
         any_of=lambda parts: AnyOf(tuple(parts)),
         negation=Not,
     )
+    return mended, n
+
+
+def _names_table(part: Filter, fields: Mapping[str, Field], table: str) -> bool:
+    """Whether a condition says no more than which table is asked."""
+    if not (table and isinstance(part, Condition) and isinstance(part.operator, Equal)):
+        return False
+    value = fields[part.key].like(part.operator.value)
+    return value not in fields[part.key].values and folded(str(value)) == folded(table)
+
+
+def _as_documents_have_it(node: Condition, field: Field) -> Filter:
+    if isinstance(node.operator, OneOf):
+        return Condition(node.key, OneOf(tuple(map(field.like, node.operator.value))))
+    if not isinstance(node.operator, Equal):
+        return node
+    value = field.like(node.operator.value)
+    days = _days_of(str(value)) if field.kind == "date" and value not in field.values else None
+    if days is None:
+        return Condition(node.key, Equal(value))
+    first, last = days
+    return AllOf((Condition(node.key, GreaterOrEqual(first)), Condition(node.key, LessOrEqual(last))))
+
+
+def _days_of(text: str) -> tuple[str, str] | None:
+    """The first and the last day of a year or a month.
+
+    >>> _days_of("2010"), _days_of("2024-02"), _days_of("2024-02-03")
+    (('2010-01-01', '2010-12-31'), ('2024-02-01', '2024-02-29'), None)
+    """
+    form = _PERIOD.fullmatch(text)
+    if form is None:
+        return None
+    year, month = int(form["year"]), form["month"]
+    if year == 0 or (month and not 1 <= int(month) <= 12):
+        return None
+    first, last = (int(month), int(month)) if month else (1, 12)
+    return f"{year:04}-{first:02}-01", f"{year:04}-{last:02}-{monthrange(year, last)[1]:02}"
 
 
 def _name(name: str) -> str:

@@ -68,8 +68,14 @@ class Planner:
         self._prompt.require("fields", "question", by=by)
         self._kept = Kept[Known](_READERS, lambda known: 1)
 
-    def plans(self, questions: Sequence[str], fields: Sequence[Mapping[str, Field]]) -> list[Planned]:
-        """A plan for each question over its fields, or why there is none. One call each, all together."""
+    def plans(
+        self, questions: Sequence[str], fields: Sequence[Mapping[str, Field]], tables: Sequence[str]
+    ) -> list[Planned]:
+        """A plan for each question over its fields, or why there is none. One call each, all together.
+
+        Args:
+            tables: what the table of each question is called; empty where it is of all documents.
+        """
         rendered = [
             [self._prompt.render(fields=told_fields(known), question=in_one_line(question))]
             for question, known in zip(questions, fields, strict=True)
@@ -78,8 +84,8 @@ class Planner:
         params = SamplingParams(max_tokens=self._max_tokens, json_schema=form)
         written = write(self._llm, rendered, params, read=str.strip)
         return [
-            Planned(plan=read_plan("".join(each.texts), known), fields=known, usage=each.usage)
-            for each, known in zip(written, fields, strict=True)
+            Planned(plan=read_plan("".join(each.texts), known, table=table), fields=known, usage=each.usage)
+            for each, known, table in zip(written, fields, tables, strict=True)
         ]
 
     def kept(self, where: Filter | None) -> Iterator[Document]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from rag.core.types import Document
@@ -11,6 +11,11 @@ from retrievers.index.fields import OF_CHUNKS
 _OWN_TO_FILES = OF_CHUNKS | {"source", "index_name", "language", "title"}
 _MOST = 1_000
 """Files that are noted."""
+
+
+def name_of_table(sources: Sequence[str]) -> str:
+    """What a table is called: its file, without the endings; empty for no table."""
+    return PurePosixPath(sources[0]).name.partition(".")[0] if sources else ""
 
 
 class Tables:
@@ -37,8 +42,8 @@ class Tables:
             self._tables[source] = None
 
     def named(self) -> dict[str, tuple[str, ...]]:
-        """Name of a table, which is that of its file without endings -> what `source` says of its rows."""
+        """Name of a table -> what `source` says of its rows."""
         found: dict[str, list[str]] = {}
         for source in self._tables:
-            found.setdefault(PurePosixPath(source).name.partition(".")[0], []).append(source)
+            found.setdefault(name_of_table((source,)), []).append(source)
         return {name: tuple(sources) for name, sources in found.items() if name}

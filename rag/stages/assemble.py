@@ -12,9 +12,13 @@ from rag.core.types import OK, Context, Document, Outcome, Ranking, ScoredDocume
 from rag.ingest.sentences import sentences
 from rag.stages.passages import numbered
 from rag.stages.ruler import Ruler
-from rag.stages.stretch import cut, shares, span_of, stretch
+from rag.stages.stretch import cut, span_of, stretch
 
 _WORD = re.compile(r"\w+")
+_BESIDE = 150
+"""Tokens that are read before the first word beside passages: rules, and the question, asked once more whether they are enough."""
+_PASSAGE, _CRUMB = 200, 40
+"""Tokens that one passage may have however many there are, and fewer than what is worth to be read of one."""
 
 
 class TokenBudgetAssembler:
@@ -29,8 +33,8 @@ class TokenBudgetAssembler:
         llm: counts the tokens.
         max_tokens: tokens of all passages together, with their numbers and titles; null takes half of the model's window.
         max_passages: most passages; unset leaves it to the budget.
-        patience: seconds that the model may read them, by how fast it reads on this machine. Where they have more, short ones
-            stay whole, and each of the others gives the stretch around what matches the question, all of equal length. Unset,
+        patience: seconds that the model may read before the first word, by how fast it reads on this machine. Where passages
+            take longer, a long one gives the stretch around what matches the question, and the last ones are left out. Unset,
             or with a model that does not know how fast it reads, they are read however long it takes.
     """
 
@@ -55,12 +59,12 @@ class TokenBudgetAssembler:
         """Tokens that the model reads in time; None where that is not bounded, or not known."""
         if self.patience is None or not isinstance(self.llm, KnowsItsSpeed):
             return None
-        return max(1, int(self.patience * self.llm.reading_speed()))
+        return max(_PASSAGE, int(self.patience * self.llm.reading_speed()) - _BESIDE)
 
     def assemble(self, rankings: Sequence[Ranking]) -> list[Context]:
         """One context per ranking, in order.
 
-        Outcome counts: `duplicates` left out, passages `cut`, those `cut_for_time`, hits `over_budget`.
+        Outcome counts: `duplicates` left out, passages `cut`, those cut or left out for time (`over_time`), hits `over_budget`.
         """
         chosen = [_Chosen.of(ranking, self.max_passages) for ranking in rankings]
         ruler, budget = Ruler(self.llm), budget_of(self.llm, self.max_tokens) if chosen else 0
@@ -111,8 +115,8 @@ def _context(chosen: _Chosen, counts: Sequence[int], ruler: Ruler, budget: int, 
             used += shorter[1]
             n_cut = 1
         break
-    over = len(chosen.hits) - len(passages)
-    losses = {"duplicates": chosen.duplicates, "cut": n_cut, "cut_for_time": for_time, "over_budget": over}
+    over = len(hits) - len(passages)
+    losses = {"duplicates": chosen.duplicates, "cut": n_cut, "over_time": for_time, "over_budget": over}
     counted = {name: n for name, n in losses.items() if n}
     outcome = Outcome(counts=counted) if counted else OK
     if not passages:
@@ -123,22 +127,28 @@ def _context(chosen: _Chosen, counts: Sequence[int], ruler: Ruler, budget: int, 
 def _in_time(
     chosen: _Chosen, counts: Sequence[int], ruler: Ruler, in_time: int | None
 ) -> tuple[list[ScoredDocument], list[int], int]:
-    """The hits as far as they are read in time, their tokens, and how many of them are cut for it."""
+    """The hits as far as they are read in time, their tokens, and how many of them are cut or left out for it."""
     if in_time is None or sum(counts) <= in_time:
         return chosen.hits, list(counts), 0
-    question, hits, tokens, n_cut = chosen.ranking.query.asked, list[ScoredDocument](), list[int](), 0
-    for hit, size, room in zip(chosen.hits, counts, shares(counts, in_time), strict=True):
-        kept: tuple[Document, int] | None = (hit.document, size)
-        if size > room:
+    question, hits, tokens, n_whole = chosen.ranking.query.asked, list[ScoredDocument](), list[int](), 0
+    most, left = max(_PASSAGE, in_time // len(counts)), in_time
+    for hit, size in zip(chosen.hits, counts, strict=True):
+        room = min(most, left)
+        if room < min(size, _CRUMB):
+            break
+        if size <= room:
+            kept: tuple[Document, int] | None = (hit.document, size)
+            n_whole += 1
+        else:
             number = len(hits) + 1
             kept = stretch(hit.document, question, number, room=room, ruler=ruler)
             if kept is None and not hits:  # the best hit is cut inside a sentence rather than lost
-                kept = _shortened(hit.document, number, in_time, ruler, inside=True)
-            n_cut += 1
+                kept = _shortened(hit.document, number, room, ruler, inside=True)
         if kept is not None:
             hits.append(replace(hit, document=kept[0]))
             tokens.append(kept[1])
-    return hits, tokens, n_cut
+            left -= kept[1]
+    return hits, tokens, len(counts) - n_whole
 
 
 def _mostly_in(document: Document, other: Document) -> bool:

@@ -98,6 +98,28 @@ def test_a_sum_adds_decimals_as_decimals(index: LocalIndex) -> None:
     assert text.settled.status == "no_answer"
 
 
+@pytest.mark.parametrize("period", ["2024", "2024-06"])
+def test_a_date_that_equals_a_year_or_a_month_is_within_it(index: LocalIndex, period: str) -> None:
+    context, _ = counted(index, f"How many orders came in {period}?", plan("count", where=f"date = '{period}'"))
+    n = sum(row["date"].startswith(period) for row in rows())
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"{n} documents")
+    assert f"date >= '{period}" in context.settled.text
+    assert context.outcome.counts == {"matched": n, "mended_values": 1}
+
+
+def test_a_field_that_equals_the_name_of_the_table_says_no_more_than_which_table(index: LocalIndex) -> None:
+    where = "customer = 'Orders' and city = 'Rome'"
+    context, _ = counted(index, "How many orders came from Rome?", plan("count", where=where))
+    n = sum(row["city"] == "Rome" for row in rows())
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"{n} documents")
+    assert context.settled.text.endswith("over all rows of docs/orders.csv with city = 'Rome'.")
+    alone, _ = counted(index, "How many orders are there?", plan("count", where="customer = 'orders'"))
+    assert alone.settled is not None
+    assert alone.settled.text.startswith("90 documents")
+
+
 def test_the_last_by_a_field(index: LocalIndex) -> None:
     reply = plan("latest", where="city = 'Rome'", field="date")
     context, _ = counted(index, "What is the latest order from Rome?", reply)
