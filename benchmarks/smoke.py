@@ -45,6 +45,8 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "late_interaction": ["adi", "--queries", "5", "--rounds", "1", "--work", "runs/late_smoke"],
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
     "attention_invariance": ["--documents", "6", "--queries", "1"],
+    "first_hour": ["--folder", "examples/corpus", "--n", "1", "--model", "qwen2.5-coder-0.5b-instruct"],
+    "cut_rows": ["adi", "--limit", "4", "--work", "runs/cut_rows_smoke"],
     "everyday": ["--megabytes", "1", "--runs", "1"],
     "hidden_instructions": ["--limit", "3"],
     "sharing": ["--queries", "1", "--depth", "4", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],

@@ -12,13 +12,13 @@ from rag.core.types import OK, Context, Document, Outcome, Ranking, ScoredDocume
 from rag.ingest.sentences import sentences
 from rag.stages.passages import numbered
 from rag.stages.ruler import Ruler
-from rag.stages.stretch import cut, span_of, stretch
+from rag.stages.stretch import cut, shares, span_of, stretch
 
 _WORD = re.compile(r"\w+")
 _BESIDE = 150
 """Tokens that are read before the first word beside passages: rules, and the question, asked once more whether they are enough."""
 _PASSAGE, _CRUMB = 200, 40
-"""Tokens that one passage may have however many there are, and fewer than what is worth to be read of one."""
+"""Tokens that the best passage may have however many there are, and the least that is worth to be read of one."""
 
 
 class TokenBudgetAssembler:
@@ -34,8 +34,9 @@ class TokenBudgetAssembler:
         max_tokens: tokens of all passages together, with their numbers and titles; null takes half of the model's window.
         max_passages: most passages; unset leaves it to the budget.
         patience: seconds that the model may read before the first word, by how fast it reads on this machine. Where passages
-            take longer, a long one gives the stretch around what matches the question, and the last ones are left out. Unset,
-            or with a model that does not know how fast it reads, they are read however long it takes.
+            take longer, the best one stays, and the others give the stretch around what matches the question, all of equal
+            length; short ones stay whole. Unset, or with a model that does not know how fast it reads, they are read however
+            long it takes.
     """
 
     def __init__(
@@ -131,23 +132,19 @@ def _in_time(
     if in_time is None or sum(counts) <= in_time:
         return chosen.hits, list(counts), 0
     question, hits, tokens, n_whole = chosen.ranking.query.asked, list[ScoredDocument](), list[int](), 0
-    most, left = max(_PASSAGE, in_time // len(counts)), in_time
-    for hit, size in zip(chosen.hits, counts, strict=True):
-        room = min(most, left)
-        if room < min(size, _CRUMB):
-            break
+    best = min(counts[0], max(_PASSAGE, in_time // len(counts)))
+    rooms = [best, *shares(counts[1:], in_time - best)]
+    for hit, size, room in zip(chosen.hits, counts, rooms, strict=True):
+        kept: tuple[Document, int] | None = None
         if size <= room:
-            kept: tuple[Document, int] | None = (hit.document, size)
-            n_whole += 1
-        else:
-            number = len(hits) + 1
-            kept = stretch(hit.document, question, number, room=room, ruler=ruler)
+            kept, n_whole = (hit.document, size), n_whole + 1
+        elif room >= _CRUMB:
+            kept = stretch(hit.document, question, len(hits) + 1, room=room, ruler=ruler)
             if kept is None and not hits:  # the best hit is cut inside a sentence rather than lost
-                kept = _shortened(hit.document, number, room, ruler, inside=True)
+                kept = _shortened(hit.document, 1, room, ruler, inside=True)
         if kept is not None:
             hits.append(replace(hit, document=kept[0]))
             tokens.append(kept[1])
-            left -= kept[1]
     return hits, tokens, len(counts) - n_whole
 
 

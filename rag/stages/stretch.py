@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rag.core.types import Document
@@ -52,3 +53,17 @@ def span_of(document: Document) -> tuple[int, int] | None:
     """Where a chunk stands in its parent, if it says so."""
     start, end = document.metadata.get("start"), document.metadata.get("end")
     return (start, end) if isinstance(start, int) and isinstance(end, int) and start < end else None
+
+
+def shares(sizes: Sequence[int], room: int) -> list[int]:
+    """Room for each of some sizes that together have too much: what is small is whole, the others have equal shares.
+
+    >>> shares([10, 500, 90, 400], 300)
+    [10, 100, 90, 100]
+    """
+    given, left = [0] * len(sizes), room
+    order = sorted(range(len(sizes)), key=sizes.__getitem__)
+    for n, place in enumerate(order):
+        given[place] = min(sizes[place], left // (len(order) - n))
+        left -= given[place]
+    return given

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
 from rag.stages.assemble import TokenBudgetAssembler
 from rag.stages.ruler import Ruler
-from rag.stages.stretch import stretch
+from rag.stages.stretch import shares, stretch
 
 LONG = " ".join(f"Sentence number {n} is about topic{n} here." for n in range(40))
 
@@ -50,6 +52,19 @@ def test_where_no_sentence_fits_there_is_none() -> None:
     assert stretched("", "topic3", 400) is None
 
 
+@given(sizes=st.lists(st.integers(0, 1_000), max_size=9), room=st.integers(0, 3_000))
+def test_room_is_shared_so_that_nothing_is_left_over_that_somebody_wants(sizes: list[int], room: int) -> None:
+    given_ = shares(sizes, room)
+    assert all(0 <= mine <= size for mine, size in zip(given_, sizes, strict=True))
+    assert sum(given_) <= room
+    if sum(sizes) <= room:
+        assert given_ == sizes
+    else:
+        assert room - sum(given_) < len(sizes)
+        cut = [mine for mine, size in zip(given_, sizes, strict=True) if mine < size]
+        assert max(cut) - min(cut) <= 1
+
+
 class Reading(ScriptedLLM):
     """Reads so many tokens a second."""
 
@@ -71,13 +86,14 @@ def test_what_is_read_in_time_and_a_long_passage_gives_what_matches() -> None:
     longer = " ".join(f"Sentence number {n} is about topic{n} here." for n in range(80))
     other = longer.replace("topic", "theme")
     context = assembled([longer, "Short one.", other, "Last one."], "topic60", patience=50)
-    first, short, second = [hit.document.text for hit in context.passages]
+    first, short, second, last = [hit.document.text for hit in context.passages]
+    assert last == "Last one."
     assert 15 < first.count("Sentence") < 30
     assert "topic60" in first
     assert short == "Short one."
     assert "theme0 " in second
     assert context.n_tokens <= 350
-    assert context.outcome.counts == {"over_time": 3}
+    assert context.outcome.counts == {"over_time": 2}
     assert context == assembled([longer, "Short one.", other, "Last one."], "topic60", patience=50)
 
 
