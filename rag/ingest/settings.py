@@ -74,7 +74,12 @@ class ChunkSettings(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `cut` where it is what it always was, so that indexes built before are the same; else without overlap."""
+        """Without `cut` where it is what it always was, so that indexes built before are the same; else without overlap.
+
+        Without `corpora` where it is what it is by default: a graph that was written down may still be judged by documents.
+        """
         fields: dict[str, Any] = handler(self)
+        if self.corpora == "long":
+            fields.pop("corpora", None)
         fields.pop("cut" if self.cut == "size" else "overlap", None)
         return fields

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 
 from rag.core.digests import file_sha256
 from rag.core.errors import IndexBusy, IndexProblem
@@ -262,9 +263,7 @@ def _only_lock(home: Path) -> int:
                 )
             descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError as cause:
-            came_or_went = isinstance(cause, FileNotFoundError | FileExistsError) and (
-                home.is_dir() or not home.exists()
-            )
+            came_or_went = isinstance(cause, FileNotFoundError | FileExistsError) and _is_folder_or_nothing(home)
             if came_or_went and left:  # somebody else began here, or ended, between two of our steps
                 continue
             raise IndexProblem(
@@ -284,6 +283,14 @@ def _only_lock(home: Path) -> int:
             return descriptor
         os.close(descriptor)  # it was removed while we waited
     raise IndexProblem(f"'{home}' is made and removed faster than it can be written; try again later")
+
+
+def _is_folder_or_nothing(path: Path) -> bool:
+    """In one look: between two of them it may come or go."""
+    try:
+        return S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def _remove_if_bare(home: Path, made: Sequence[Path]) -> None:

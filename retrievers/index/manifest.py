@@ -19,13 +19,14 @@ from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import ROOTS
 from retrievers.legs import LEGS
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """What this version writes, and the newest that it reads.
 
 Whoever changes what a manifest may say, or a table of sources, raises it, so that an older version says that the index is
 newer, and never that it is damaged. A test holds the form against the number. 4 is 3 with units that share metadata
 (`retrievers.index.shared`), 5 is 4 with labels that say who may read them (`retrievers.index.access`), or with documents
-and legs in parts (`retrievers.index.parts`), 6 is 5 with all that settings came to say meanwhile."""
+and legs in parts (`retrievers.index.parts`), 6 is 5 with all that settings came to say meanwhile, 7 is 6 with corpora of which
+long documents alone are cut."""
 
 FormatVersion = Annotated[int, Field(ge=1)]
 

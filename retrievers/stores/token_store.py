@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,6 +46,8 @@ class TokenStore:
 
     def __init__(self, codec: ResidualCodec, starts: NDArray[np.int64], coded: Coded, postings: Columns) -> None:
         self.codec, self._starts, self._coded, self._postings = codec, starts, coded, postings
+        if (n_empty := len(codec.centroids) + 1 - len(postings.starts)) > 0:  # the last ones have no row
+            self._postings = replace(postings, starts=np.pad(postings.starts, (0, n_empty), mode="edge"))
         self.filled = np.diff(starts) > 0
         """bool [rows]: which rows have a token."""
 

@@ -30,7 +30,7 @@ def some_texts() -> list[str]:
 def make(folder: Path, texts: list[str], encoder: str) -> Path:
     corpus = folder / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"_id": f"d{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
-    settings = IndexSettings.model_validate({"dense": {"encoder": encoder}})
+    settings = IndexSettings.model_validate({"dense": {"encoder": encoder}, "chunking": {"corpora": False}})
     build_index(corpus, folder / "idx", settings=settings, legs=("lexical", "dense"))
     return folder / "idx"
 

@@ -139,7 +139,7 @@ def test_contents_go_to_the_chunk_that_holds_their_place() -> None:
     assert first.contents == (red, blue, red)
     assert second.contents == (blue, red)
     whole = replace(parsed(text, [(0, 40), (42, 82)], places), whole=True)
-    [unit] = chunk(whole, settings=settings, spans=words)
+    [unit] = chunk(whole, settings=settings.model_copy(update={"corpora": False}), spans=words)
     assert unit.contents == (red, blue, red, blue, red)
 
 

@@ -182,7 +182,9 @@ def test_settings_invalidate_what_depends_on_them(tmp_path: Path, pages: Path, p
     assert reused(analyzer={"stemmer": "none"}) == 4
     assert reused(bm25={"k1": 2.0}) == 4
     # Whole records do not depend on how files are cut.
-    assert reused(chunking={"tokens": 16, "overlap": 0}) == 1
+    assert reused(chunking={"corpora": False}) == 3
+    assert reused(chunking={"tokens": 16, "overlap": 0, "corpora": False}) == 1
+    assert reused(chunking={"tokens": 16, "overlap": 0}) == 3
     assert reused(chunking={"tokens": 16, "overlap": 0, "corpora": True}) == 3
     assert reused(transforms=[{"use": "identifiers"}]) == 0
 

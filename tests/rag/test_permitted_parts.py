@@ -32,7 +32,7 @@ RECORDS = (
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[LocalIndex]:
     (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
-    settings = IndexSettings.model_validate({"reading": {"access": "acl"}})
+    settings = IndexSettings.model_validate({"reading": {"access": "acl"}, "chunking": {"corpora": False}})
     build_index(tmp_path / "corpus.jsonl", tmp_path / "index", legs=("lexical",), settings=settings)
     with LocalIndex.open(tmp_path / "index") as opened:
         yield opened

@@ -227,4 +227,4 @@ def test_every_word_of_a_very_long_document_and_of_five_scripts_in_one_is_found(
     ]
     retriever = BM25Retriever(index=make_index(documents))
     found = retriever.retrieve([_query(word, qid=word) for word in ("zebra", *scripts.split())], k=2)
-    assert [ranking.doc_ids for ranking in found] == [("long",), *[("scripts",)] * 5]
+    assert [[hit.document.parent for hit in ranking.hits] for ranking in found] == [["long"], *[["scripts"]] * 5]

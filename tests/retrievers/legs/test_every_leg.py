@@ -364,7 +364,11 @@ TEXTS = {
 
 
 def test_odd_documents_are_indexed_and_the_others_found(way: Way, small_models: SmallModels, tmp_path: Path) -> None:
-    report = built(way, small_models, write(tmp_path, {**TEXTS, "empty": ""}), tmp_path / "index")
+    corpus = write(tmp_path, {**TEXTS, "empty": ""})
+    cut = built(way, small_models, corpus, tmp_path / "cut")
+    assert cut.n_documents == len(TEXTS) < cut.n_units
+    settings = way.settings(small_models).judging_documents()
+    report = build_index([corpus], tmp_path / "index", settings=settings, legs=(way.leg,))
     assert report.n_units == len(TEXTS)
     assert any("empty records left out: 1, first in line 7" in str(problem) for problem in report.problems)
     with LocalIndex.open(tmp_path / "index") as opened:

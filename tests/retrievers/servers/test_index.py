@@ -56,6 +56,7 @@ def settings(small_models: SmallModels) -> IndexSettings:
         {
             "dense": {"encoder": str(small_models.sentences), "compute": "float32"},
             "sparse": {"model": str(small_models.masked), "dtype": "float32"},
+            "chunking": {"corpora": False},
         }
     )
 

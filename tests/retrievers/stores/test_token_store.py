@@ -114,6 +114,16 @@ class TestSearching:
         rows, _ = store.search(query, k=2, probes=4, rescored=2, mask=~mask)
         assert not {7, 50, 93} & set(rows.tolist())
 
+    def test_centroids_that_no_row_has_a_token_at_are_looked_at_and_bring_nothing(self, tmp_path: Path) -> None:
+        vectors = unit(200, 16)
+        codec = ResidualCodec.learn(vectors, n_vectors=200, bits=4)
+        there = vectors[codec.encode(vectors).centroids < len(codec.centroids) - 3][:40]
+        with TokenWriter(tmp_path, codec) as writer:
+            writer.add(codec.encode(there), [1] * len(there))
+        store = TokenStore.read(tmp_path, n=len(there), turned=False)
+        rows, _ = store.search(vectors[:5], k=3, probes=len(codec.centroids), rescored=3)
+        assert len(rows) == 3
+
     def test_rows_that_are_alike_all_come(self, tmp_path: Path) -> None:
         vectors = np.tile(unit(3, 16), (4, 1))
         codec = ResidualCodec.learn(vectors, n_vectors=12, bits=4)
