@@ -10,6 +10,7 @@ from benchmarks.index_servers import agree, asked
 from rag.evaluate.beir import load_beir
 from rag.indexing import build_index
 from retrievers.index.opening import open_index
+from retrievers.index.settings import IndexSettings
 
 
 @pytest.mark.data
@@ -20,7 +21,7 @@ def test_cranfield_is_ranked_alike_by_words_vectors_and_both(scheme: str, eval_d
     queries = dataset.queries_of(dataset.qrels())[:60]
     found = []
     for place in (str(tmp_path / "index"), f"{scheme}://{tmp_path}/server.db/cranfield"):
-        build_index(dataset.corpus, place)
+        build_index(dataset.corpus, place, settings=IndexSettings().judging_documents())
         with open_index(place) as index:
             found.append(asked(index, queries)[0])
     for way, here in found[0].items():

@@ -132,7 +132,7 @@ def test_all_cases_of_the_manual_pages_come_out_right(eval_data: Path, tmp_path:
         folder / "corpus.jsonl.gz",
         tmp_path / "i",
         legs=legs,
-        settings=IndexSettings(),
+        settings=IndexSettings().judging_documents(),
         labels=folder / "acl.jsonl.gz",
     )
     graph = "hybrid" if "dense" in legs else "bm25"
