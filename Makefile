@@ -63,7 +63,7 @@ test: lint ## everything from nothing: install, lint, types, tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile -m "not data and not models and not slow and not vllm and not browser"
 
 test-marked: $(VENV)/.tested ## the slower checks: real models, evaluation data (RAGLINE_EVAL_DATA), packaging
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "data or models or slow" --durations=10
+	@$(BIN)/python -m pytest -m "data or models or slow" --durations=10
 
 # The build of vLLM for machines without a GPU lives outside the checkout and is kept. Its metadata pulls two
 # audio libraries that do not load beside the CPU build of torch; nothing here uses them.
