@@ -38,7 +38,7 @@ def test_a_process_that_has_ended_holds_nothing() -> None:
 
 
 def test_processes_that_a_command_starts_count_together_and_itself_does_not() -> None:
-    command = HOLDS.format(200, runs(HOLDS.format(50, runs(HOLDS.format(70, "time.sleep(1)")))))
+    command = HOLDS.format(200, runs(HOLDS.format(50, runs(HOLDS.format(70, "time.sleep(5)")))))
     seen = watched([sys.executable, "-c", f"{command}; print('done')"])
     assert seen.output == "done\n"
     assert 115 * MIB < seen.workers_peak_bytes < 190 * MIB
