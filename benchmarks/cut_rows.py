@@ -22,7 +22,7 @@ from rag.ingest.settings import ChunkSettings
 from rag.pipeline import load_pipeline
 from retrievers.index.settings import IndexSettings
 
-SETS = ("scifact", "time", "cacm", "cranfield")
+SETS = ("time", "cranfield", "cacm", "clapnq")
 GRAPHS = ("hybrid", "bm25")
 WAYS = {"whole": ChunkSettings(corpora=False), "cut": ChunkSettings()}
 

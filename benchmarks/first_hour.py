@@ -81,7 +81,6 @@ class Asked:
     """What became of a question. Seconds are from asking on."""
 
     right: bool
-    status: str
     text: str
     sign_s: float
     word_s: float
@@ -114,7 +113,6 @@ def ask(pipeline: Pipeline, question: str, pattern: str | None) -> Asked:
     right = bool(answer.status == "answered" and re.search(pattern, answer.text, re.DOTALL)) if pattern else False
     return Asked(
         right=right if pattern else answer.status == "no_answer",
-        status=answer.status,
         text=answer.text,
         sign_s=sign or whole,
         word_s=word or whole,
@@ -146,9 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for question, pattern in [*answered, *((each, None) for each in refused)]
             }
     for question, found in asked.items():
-        sign = "" if found.right else "WRONG "
+        verdict = "" if found.right else "WRONG "
         print(
-            f"{sign}{question}\n    {found.text[:200]!r}  {found.sign_s:.2f} {found.word_s:.1f} {found.whole_s:.1f} s"
+            f"{verdict}{question}\n    {found.text[:200]!r}  {found.sign_s:.2f} {found.word_s:.1f} {found.whole_s:.1f} s"
         )
     line = {
         "right": sum(asked[question].right for question, _ in answered),

@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
             model=args.model,
             url=args.url,
             offline=args.offline,
-            patience=args.patience or None,
+            patience=args.patience,
         )
     with pipeline, following(pipeline) as current:
         if args.http:

@@ -6,7 +6,7 @@ import os
 from argparse import ArgumentParser, ArgumentTypeError
 
 PATIENCE_S = 15.0
-"""Seconds that somebody waits for the first word."""
+"""Seconds that somebody waits for the first word, about."""
 GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
 
 
@@ -63,19 +63,21 @@ def written(sub: ArgumentParser) -> None:
 
 def patient(sub: ArgumentParser) -> None:
     """How long somebody waits for the first word."""
-    patience_help = "seconds that passages may be read before the first word; 0: however long it takes (15)"
-    sub.add_argument("--patience", type=seconds, default=PATIENCE_S, metavar="S", help=patience_help)
+    patience_help = (
+        f"seconds that passages may be read before the first word; 0: however long it takes ({PATIENCE_S:g})"
+    )
+    sub.add_argument("--patience", type=_seconds, default=PATIENCE_S, metavar="S", help=patience_help)
 
 
-def seconds(text: str) -> float:
-    """A number of seconds, at least 0."""
+def _seconds(text: str) -> float | None:
+    """A number of seconds, at least 0, which is no bound: None."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
         raise ArgumentTypeError(f"seconds are a number of at least 0, got {text!r}")
-    return value
+    return value or None
 
 
 def calibrated(sub: ArgumentParser, *, answers: bool = True) -> None:

@@ -35,7 +35,7 @@ def run(args: Namespace) -> int:
     with ExitStack() as stack:
         app = create_app(_pipelines(graphs, args, stack), limits)
         if args.index is not None:
-            key = partial(graph_key, model=args.model, url=args.url, patience=args.patience or None)
+            key = partial(graph_key, model=args.model, url=args.url, patience=args.patience)
             door = LocalDoor(os.path.realpath(args.index), graphs, app.state.services.pipelines, key=key)
             stack.enter_context(door)
         with listen(args.host, args.port) as listener:
@@ -75,7 +75,7 @@ def _pipelines(graphs: Mapping[str, str], args: Namespace, stack: ExitStack) -> 
                 model=args.model,
                 url=args.url,
                 offline=args.offline,
-                patience=args.patience or None,
+                patience=args.patience,
             )
         )
         for name, graph in graphs.items()

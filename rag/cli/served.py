@@ -64,7 +64,7 @@ def loaded_pipeline(given: Namespace) -> Pipeline:
         confidence=given.confidence,
         min_relevance=given.min_relevance,
         offline=given.offline,
-        patience=given.patience or None,
+        patience=given.patience,
     )
 
 
@@ -86,7 +86,7 @@ def _accepted(given: Namespace, wanted: Mapping[str, Any]) -> socket.socket | No
         if place is None or not place.is_socket():
             return None
         same = {
-            "graph": graph_key(given.graph, model=given.model, url=given.url, patience=given.patience or None),
+            "graph": graph_key(given.graph, model=given.model, url=given.url, patience=given.patience),
             "generation": newest_stamp(Path(given.index)),
         }
     except (OSError, RagError):

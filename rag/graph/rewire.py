@@ -80,12 +80,15 @@ def with_calibration(
 
 
 def with_patience(graph: GraphSpec, seconds: float | None) -> GraphSpec:
-    """The graph with so many seconds for reading passages, in all nodes that can bound them so and do not say how many.
+    """The graph with so many seconds for reading passages, in its nodes that can bound them so and do not say how many.
+
+    Inner graphs stay as they are: some run several times for an answer. So does a graph with a calibration, which is of
+    nodes as they were then.
 
     Args:
         seconds: None leaves the graph as it is.
     """
-    if seconds is None:
+    if seconds is None or any("calibration" in node.params for node in graph.nodes.values()):
         return graph
     nodes = {name: _patient(node, seconds) for name, node in graph.nodes.items()}
     return graph.model_copy(update={"nodes": nodes})

@@ -45,8 +45,8 @@ def add_documents(
 ) -> IndexReport:
     """Add documents to the index directory `path`, or make an index of them. What the index has is not read again.
 
-    They are a source of their own, which an update by sources leaves alone. As records of a corpus they stay whole unless
-    `chunking.corpora` says otherwise. Readers stay at the generation that they opened.
+    They are a source of their own, which an update by sources leaves alone. As those of a corpus, long
+    ones are cut unless `chunking.corpora` says otherwise. Readers stay at the generation that they opened.
 
     Args:
         documents: see `rag.indexing.given.Given`; a generator is read once, and not held.

@@ -125,7 +125,7 @@ class ParsedDocument:
     `offset`: where `text` begins in a document that is so long that it comes in stretches (`rag.ingest.stretches`):
     above 0 it goes on with the document before. Blocks and contents count from the beginning of `text`.
 
-    `whole`: a corpus record, one unit unless the settings say that corpora are cut too. `metadata` holds
+    `whole`: a corpus record, one unit unless the settings say that it is cut. `metadata` holds
     `source` and what the file says about itself; every chunk has it.
     """
 

@@ -531,8 +531,7 @@ def load_pipeline(
     """
     spec = with_writer(load_spec(graph), model=model, url=url)
     spec = calibrated(spec, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
-    if calibration is None:
-        spec = spec.model_copy(update={"graph": with_patience(spec.graph, patience)})
+    spec = spec.model_copy(update={"graph": with_patience(spec.graph, patience)})
     bound = _opened(index)
     found = fitting(spec, index=bound, machine=this_machine(memory_gib=memory_gib), by_stage=by_stage)
     if bound is not None:

@@ -99,9 +99,11 @@ class ClauseMarks:
 
     def _better(self, clause: str, marked: Sequence[int]) -> int:
         """Of the passages that the model names here, the one with more of the clause than the clause before's; 0: none."""
+        if not self._number or not marked or self._number in marked:
+            return 0
         shares = self._words.shares(clause)
         named = [number for number in marked if 1 <= number <= len(shares)]
-        if not self._number or not named or self._number in named:
+        if not named:
             return 0
         best = max(named, key=lambda number: shares[number - 1])
         return best if shares[best - 1] > shares[self._number - 1] else 0

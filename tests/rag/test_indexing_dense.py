@@ -61,7 +61,7 @@ def all_vectors(path: Path) -> Any:
 
 def test_both_legs_are_built_and_the_manifest_names_the_encoder(tmp_path: Path, encoder: Path) -> None:
     report = build(tmp_path / "index", write_corpus(tmp_path / "beir"), encoder)
-    assert (report.n_encoded, report.n_reused_vectors) == (4, 0)
+    assert (report.n_encoded, report.n_reused_vectors, report.n_reused_files) == (4, 0, 0)
     assert set(report.seconds) == {"read", "near-duplicates", "lexical", "encode", "dense", "digests", "publish"}
     assert [nearest(tmp_path / "index", text) for text in TEXTS] == list(TEXTS)
     with LocalIndex.open(tmp_path / "index") as index:
@@ -110,7 +110,7 @@ def test_another_encoder_encodes_all_again(tmp_path: Path, encoder: Path, other_
     source = write_corpus(tmp_path / "beir")
     build(tmp_path / "index", source, encoder)
     report = build(tmp_path / "index", source, other_encoder)
-    assert (report.n_encoded, report.n_reused_vectors) == (4, 0)
+    assert (report.n_encoded, report.n_reused_vectors, report.n_reused_files) == (4, 0, 0)
     assert nearest(tmp_path / "index", TEXTS[2]) == TEXTS[2]
 
 

@@ -31,7 +31,7 @@ def make_index(tmp_path: Path) -> MakeIndex:
             for document in documents:
                 record = {"_id": document.doc_id, "title": document.title, "text": document.text}
                 stream.write(json.dumps({**record, **document.metadata}) + "\n")
-        settings = IndexSettings(analyzer=AnalyzerSettings(**analyzer))
+        settings = IndexSettings(analyzer=AnalyzerSettings(**analyzer)).judging_documents()
         build_index([folder], tmp_path / "index", settings=settings, legs=("lexical",))
         return LocalIndex.open(tmp_path / "index")
 
@@ -227,4 +227,4 @@ def test_every_word_of_a_very_long_document_and_of_five_scripts_in_one_is_found(
     ]
     retriever = BM25Retriever(index=make_index(documents))
     found = retriever.retrieve([_query(word, qid=word) for word in ("zebra", *scripts.split())], k=2)
-    assert [[hit.document.parent for hit in ranking.hits] for ranking in found] == [["long"], *[["scripts"]] * 5]
+    assert [ranking.doc_ids for ranking in found] == [("long",), *[("scripts",)] * 5]

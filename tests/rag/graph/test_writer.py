@@ -5,7 +5,8 @@ import pytest
 from rag.core.errors import SpecError
 from rag.graph.check import check
 from rag.graph.load import load_spec
-from rag.graph.spec import GraphSpec
+from rag.graph.rewire import with_patience
+from rag.graph.spec import GraphSpec, Node
 from rag.graph.writer import with_writer
 
 QUOTED = {"use": "generate.cited", "in": "context", "with": {"llm": "own", "max_tokens": 20}}
@@ -142,3 +143,14 @@ def test_a_limit_that_wastes_the_window_is_noted() -> None:
     assert note.startswith(
         "graph: node 'context': max_tokens 1,200 is little for the model of node 'answer', which has room"
     )
+
+
+def test_patience_goes_to_nodes_that_can_be_bounded_and_leaves_a_calibrated_graph_as_it_is() -> None:
+    graph = load_spec("ask").graph
+    patient = with_patience(graph, 5.0)
+    bounded = {name for name, node in patient.nodes.items() if node.params.get("patience") == 5.0}
+    assert bounded == {name for name, node in graph.nodes.items() if node.use == "assemble.token_budget"} != set()
+    assert with_patience(graph, None) == graph
+    gate = Node.model_validate({"use": "assemble.gate", "in": "context", "with": {"calibration": "c.json"}})
+    calibrated = graph.model_copy(update={"nodes": {**graph.nodes, "gate": gate}})
+    assert with_patience(calibrated, 5.0) == calibrated
