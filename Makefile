@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 EXTRA_INDEX ?=
+# Compiled modules are kept, whatever the machine says: the tests start hundreds of processes that read them.
+export PYTHONDONTWRITEBYTECODE :=
 INDEX_FLAGS := $(if $(EXTRA_INDEX),--extra-index-url $(EXTRA_INDEX))
 
 help: ## what there is
@@ -62,8 +64,9 @@ lint: $(VENV)/.tested ## format check, lint, imports, types
 test: lint ## everything from nothing: install, lint, types, tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile -m "not data and not models and not slow and not vllm and not browser"
 
+# Three: what these tests wait for has models of its own in memory.
 test-marked: $(VENV)/.tested ## the slower checks: real models, evaluation data (RAGLINE_EVAL_DATA), packaging
-	@$(BIN)/python -m pytest -m "data or models or slow" --durations=10
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m "data or models or slow" --durations=10
 
 # The build of vLLM for machines without a GPU lives outside the checkout and is kept. Its metadata pulls two
 # audio libraries that do not load beside the CPU build of torch; nothing here uses them.

@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.methods_list import Cell, cells
 from benchmarks.methods_run import Runner
 from benchmarks.methods_sets import SETS
-from benchmarks.methods_study import STUDIES
+from benchmarks.methods_study import SMOKE, STUDIES
 from benchmarks.methods_table import write_pages
 from benchmarks.ways import add_busy
 from benchmarks.work_lines import Work
@@ -52,7 +52,9 @@ def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> 
 def main() -> int:
     """Run what is missing, or write the table; 1 if a cell failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", choices=list(STUDIES), default="small", help="a model, and what is run with it")
+    parser.add_argument(
+        "--study", choices=[*STUDIES, SMOKE.name], default="small", help="a model, and what is run with it"
+    )
     parser.add_argument("--table", action="store_true", help="only write its page in docs/reference and its plot")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no batch after this time")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
@@ -62,7 +64,7 @@ def main() -> int:
     parser.add_argument("--lines", type=Path, help="the work file, if not the study's")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where indexes are kept")
     options = parser.parse_args()
-    study = STUDIES[options.study]
+    study = STUDIES.get(options.study, SMOKE)
     lines = Work(options.lines or study.lines, busy=options.busy)
     failed = list[Cell]()
     if not options.table:
@@ -74,7 +76,7 @@ def main() -> int:
         ]
         runner, limit = Runner(lines, options.folder, study), options.limit or study.queries
         failed = run(runner, wanted, limit=limit, minutes=options.minutes)
-    if options.lines is None:
+    if options.lines is None and study.page:
         write_pages(lines, study=study)
     for cell in failed:
         print(f"FAILED {cell}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -83,3 +83,15 @@ LARGE = Study(
     sets=("scifact", "cranfield", "cosqa", "toollens"),
 )
 STUDIES = {study.name: study for study in (SMALL, LARGE)}
+
+SMOKE = replace(
+    SMALL,
+    name="smoke",
+    depth=3,
+    words=16,
+    queries=1,
+    reranked=("bm25",),
+    lines=Path("runs/methods_smoke.jsonl"),
+    page="",
+)
+"""Whether all of it still runs: its figures mean nothing, and it has no page."""

@@ -9,7 +9,7 @@ well is printed; in half precision a batch's company may change a token.
     python -m benchmarks.serve_load [--graph chat] [--index DIR] [--questions FILE.jsonl] [--requests 64]
     [--clients 1 8 32] [--record]
 
-Without --index, ragline's docs and the example handbook are indexed, and the questions are made from the headings.
+Without --index or --sources, ragline's docs and the example handbook are indexed; questions are made from the headings.
 """
 
 from __future__ import annotations
@@ -291,6 +291,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     arguments.add_argument("--graph", default="chat-small", help="built-in name or YAML file; must end in answers")
     arguments.add_argument("--index", type=Path)
+    arguments.add_argument("--sources", type=Path, nargs="+", default=SOURCES, help="what is indexed without --index")
     arguments.add_argument("--questions", type=Path, help="JSONL as for `rag batch`")
     arguments.add_argument("--requests", type=int, default=64, help="questions, each asked once per row")
     arguments.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
@@ -299,7 +300,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         index = given.index or Path(folder) / "index"
         if given.index is None:
-            build_index(SOURCES, index)
+            build_index(given.sources, index)
         if given.questions is not None:
             asked = [query.text for query in read_questions(given.questions, limit=given.requests)]
         else:

@@ -1,6 +1,7 @@
 """A small size of every benchmark, two at a time: do they still run? The figures mean nothing.
 
-Benchmarks of one work folder, or of one index, run one after the other, in the order in which they stand here.
+All work on a small copy of the sets (`benchmarks.small_data`), in a folder of their own that goes at the end. Benchmarks of
+one work folder, or of one index, run one after the other, in the order in which they stand here.
 
 Needs the folder that RAGLINE_EVAL_DATA names; without it this says so and does nothing.
 
@@ -10,58 +11,61 @@ Needs the folder that RAGLINE_EVAL_DATA names; without it this says so and does 
 from __future__ import annotations
 
 import os
-import subprocess
+import runpy
 import sys
+import tempfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 from time import perf_counter
 
+from benchmarks import small_data
+from benchmarks.make_samples import data_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    ["torch", "transformers.models.llama.modeling_llama", "faiss", "rag.indexing", "rag.pipeline"]
+)
+"""What most benchmarks import is imported once: each runs in a fork of a process that has it."""
 SMALL = {  # the longest first, so that nothing long is left at the end
-    "methods": ["--sets", "cranfield", "--limit", "1", "--lines", "runs/methods_smoke.jsonl"],
-    "attention_profile": ["--documents", "6", "--memory", "4", "8"],
-    "serve_load": ["--requests", "2", "--clients", "2"],
+    "methods": ["--study", "smoke", "--sets", "cranfield"],
+    "attention_profile": ["--documents", "4", "--memory", "4"],
+    "serve_load": ["--requests", "1", "--clients", "1", "--sources", str(ROOT / "examples" / "corpus")],
     "graph_overhead": ["--runs", "100"],
-    "bm25_quality": ["adi", "xquad/zh"],
+    "bm25_quality": ["xquad/zh"],
     "bm25_speed": ["--rounds", "2"],
     "dense_quality": ["scifact", "--limit", "120"],
-    "dense_speed": ["--documents", "40", "--rounds", "1"],
+    "dense_speed": ["--documents", "4", "--rounds", "1"],
     "fusion": ["codebase-chunks", "--limit", "10"],
     "rare_words": ["adi", "--n", "5", "--work", "runs/rare_smoke"],
     "clause_markers": ["musique-100"],
     "fusion_cost": ["--passages", "300", "--questions", "3", "--work", "runs/fusion_cost_smoke"],
-    "chunking": ["time", "--limit", "20"],
+    "chunking": ["time", "--limit", "20", "--ways", "semantic"],
     "indexing": ["docs-python", "--legs", "lexical", "--limit", "20"],
     "icr_cost": ["--documents", "6", "--repeats", "1"],
-    "icr_quality": ["scifact", "--limit", "2", "--depth", "6"],
+    "icr_quality": ["scifact", "--limit", "1", "--depth", "3", "--timed", "1"],
     "attention": [
-        *["alone", "fused", "icr-shuffled", "yes-no", "--limit", "2", "--depth", "10"],
+        *["alone", "fused", "icr-shuffled", "yes-no", "--sets", "cranfield", "cosqa", "--limit", "1", "--depth", "6"],
         *["--work", "runs/attention_smoke.jsonl"],
     ],
     "attention_sizes": [
         *["--models", "smollm2-135m-instruct", "--sets", "cranfield", "codebase-chunks"],
-        *["--limit", "4", "--depth", "6", "--report", "3", "--work", "runs/sizes_smoke"],
+        *["--limit", "2", "--depth", "4", "--report", "3", "--work", "runs/sizes_smoke"],
     ],
     "leg_weights": ["adi", "--limit", "5", "--work", "runs/legs_smoke"],
     "late_interaction": ["adi", "--queries", "5", "--rounds", "1", "--work", "runs/late_smoke"],
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
-    "attention_invariance": ["--documents", "6", "--queries", "1"],
-    "first_hour": ["--folder", "examples/corpus", "--n", "1", "--model", "qwen2.5-coder-0.5b-instruct"],
+    "attention_invariance": ["--documents", "3", "--queries", "1"],
+    "first_hour": ["--folder", str(ROOT / "examples" / "corpus"), "--n", "1", "--model", "qwen2.5-coder-0.5b-instruct"],
     "cut_rows": ["adi", "--limit", "4", "--work", "runs/cut_rows_smoke"],
     "everyday": ["--megabytes", "1", "--runs", "1"],
     "hidden_instructions": ["--limit", "3"],
-    "sharing": ["--queries", "1", "--depth", "4", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
-    "cited_answers": ["--limit", "2", "--closed-book", "--work", "runs/cited_smoke.jsonl"],
-    "verdicts": [
-        "words",
-        "encoder",
-        "attention",
-        "--wice",
-        "4",
-        "--ramdocs",
-        "4",
-        "--lines",
-        "runs/verdicts_smoke.jsonl",
-    ],
+    "sharing": ["--queries", "1", "--depth", "2", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
+    "cited_answers": ["--limit", "2", "--closed-book", "--model", "smollm2-135m-instruct"],
+    "verdicts": ["words", "encoder", "attention", "--wice", "2", "--ramdocs", "2"],
     "backtracing": [
         *["bm25", "dense", "single", "causal", "--sets", "news", "--n", "2", "--model", "smollm2-135m-instruct"],
         *["--work", "runs/backtracing_smoke.jsonl"],
@@ -71,11 +75,11 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--work", "runs/own_questions_smoke"],
     ],
     "judges": [
-        *["--n", "2", "--nuggets", "2", "--model", "smollm2-135m-instruct", "--engine", "transformers"],
+        *["--n", "1", "--nuggets", "1", "--model", "smollm2-135m-instruct", "--engine", "transformers"],
         *["--out", "runs/judges_smoke"],
     ],
     "claims": ["--model", "smollm2-135m-instruct", "--engine", "transformers", "--n", "4"],
-    "relevance": ["--n", "40"],
+    "relevance": ["--n", "8"],
     "languages": ["xquad/zh"],
     "mixed_languages": ["even", "--limit", "20"],
     "bitext": ["de", "--limit", "30"],
@@ -110,17 +114,12 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--work", "runs/stride_smoke.jsonl"],
     ],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],
-    "misleading": ["closed-book", "vote", "--limit", "3", "--work", "runs/misleading_smoke.jsonl"],
+    "misleading": [
+        *["vote", "--limit", "1", "--model", "qwen2.5-coder-0.5b-instruct.gguf"],
+        *["--work", "runs/misleading_smoke.jsonl"],
+    ],
     "engines": [
-        "llama.cpp",
-        "--questions",
-        "2",
-        "--alone",
-        "1",
-        "--tokens",
-        "8",
-        "--model",
-        "qwen2.5-coder-0.5b-instruct",
+        *["llama.cpp", "--questions", "2", "--alone", "1", "--tokens", "4", "--model", "qwen2.5-coder-0.5b-instruct"],
     ],
     "risk": [
         *["answer", "xquad", "--n", "2", "--model", "smollm2-135m-instruct"],
@@ -145,6 +144,10 @@ SAME_INDEX = {"conversation": "multi_step", "counting": "forecasts", "typed": "m
 """Benchmark -> one that builds the same index, behind which it runs: an index is built by one process at a time."""
 
 
+WHOLE = frozenset({"bioasq-snippets", "docs-python", "pubmedqa", "time", "xquad"})
+"""Sets whose documents a benchmark draws by chance, or holds against figures that are of all of them."""
+
+
 def folder(name: str) -> str:
     """Return the work folder of a benchmark; its name, where it has none of its own."""
     name = SAME_INDEX.get(name, name)
@@ -152,20 +155,31 @@ def folder(name: str) -> str:
     return arguments[arguments.index("--work") + 1] if "--work" in arguments else name
 
 
-def run(names: list[str]) -> list[str]:
-    """Run benchmarks one after the other, with a thread of numbers each, and return those that failed."""
+def run(names: list[str], place: Path) -> list[str]:
+    """Run benchmarks one after the other, each in a process of its own, and return those that failed."""
     failed = []
     for name in names:
         begun = perf_counter()
-        command = [sys.executable, "-m", f"benchmarks.{name}", *SMALL[name]]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
-        print(f"{name:<20} {'FAILED' if done.returncode else 'ok'} {perf_counter() - begun:6.1f} s", flush=True)
-        if done.returncode:
+        said = place / f"{name}.txt"
+        process = PROCESSES.Process(target=run_one, args=(name, place, said))
+        process.start()
+        process.join()
+        print(f"{name:<20} {'FAILED' if process.exitcode else 'ok'} {perf_counter() - begun:6.1f} s", flush=True)
+        if process.exitcode:
             failed.append(name)
-            print(done.stdout[-2000:], done.stderr[-4000:], sep="\n", flush=True)
+            print(said.read_text(errors="replace")[-6000:], flush=True)
     return failed
+
+
+def run_one(name: str, place: Path, said: Path) -> None:
+    """Run a benchmark in this process, as its command would; what it says goes to a file."""
+    with said.open("wb") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    os.chdir(place)
+    os.environ["RAGLINE_EVAL_DATA"] = str(place / "data")
+    sys.argv[1:] = SMALL[name]
+    runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
 
 
 def main() -> int:
@@ -173,11 +187,14 @@ def main() -> int:
     if not os.environ.get("RAGLINE_EVAL_DATA"):
         print("benchmarks: not run, RAGLINE_EVAL_DATA does not name a folder of evaluation sets")
         return 0
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     chains: dict[str, list[str]] = defaultdict(list)
     for name in SMALL:
         chains[folder(name)].append(name)
-    with ThreadPoolExecutor(2) as pool:
-        failed = [name for some in pool.map(run, chains.values()) for name in some]
+    with tempfile.TemporaryDirectory() as made, ThreadPoolExecutor(2) as pool:
+        place = Path(made)
+        small_data.copy(data_folder(), place / "data", whole=WHOLE)
+        failed = [name for some in pool.map(partial(run, place=place), chains.values()) for name in some]
     return 1 if failed else 0
 
 

@@ -78,7 +78,7 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallMode
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def eval_data() -> Path:
     """The folder of evaluation sets; tests that need it are marked `data` and skip without it."""
     place = os.environ.get("RAGLINE_EVAL_DATA")
