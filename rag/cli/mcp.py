@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.cli.asking import asker_of
@@ -16,6 +17,7 @@ from rag.core.optional import need
 from rag.pipeline import Pipeline, load_pipeline
 
 if TYPE_CHECKING:
+    from rag.asked import QuestionLog
     from rag.service.generations import Current
     from rag.service.settings import ServeSettings
     from retrievers.index.protocol import Index
@@ -25,6 +27,7 @@ def run(args: Namespace) -> int:
     """Serve until the client goes away (stdio) or Ctrl-C (HTTP). Whatever is not the protocol goes to stderr."""
     for module in ("mcp", "fastapi", "uvicorn"):
         need(module, by="rag mcp", extra="serve")
+    from rag.asked import QuestionLog
     from rag.mcp.server import create_server
 
     asker = asker_of(args.asker)
@@ -40,11 +43,12 @@ def run(args: Namespace) -> int:
             offline=args.offline,
             patience=args.patience,
         )
-    with pipeline, following(pipeline) as current:
+    with pipeline, following(pipeline) as current, ExitStack() as stack:
+        log = None if args.log is None else stack.enter_context(closing(QuestionLog(Path(args.log))))
         if args.http:
-            _serve_http(current, args)
+            _serve_http(current, args, log)
         else:
-            create_server(current, asker=asker).run("stdio")
+            create_server(current, settings(args), asker=asker, log=log).run("stdio")
     return 0
 
 
@@ -70,7 +74,7 @@ def following(pipeline: Pipeline) -> Iterator[Current[Pipeline]]:
         follower.stop()
 
 
-def _serve_http(current: Current[Pipeline], args: Namespace) -> None:
+def _serve_http(current: Current[Pipeline], args: Namespace, log: QuestionLog | None) -> None:
     from rag.mcp.http import create_http_app
     from rag.service.keys import load_keys
     from rag.service.running import BoundedServer
@@ -80,15 +84,16 @@ def _serve_http(current: Current[Pipeline], args: Namespace) -> None:
         current.now.warm_up()
         warn_if_open(args.host, len(keys))
         warn(f"rag: tools at {address(listener)}/mcp (Ctrl-C ends this)")
-        app = create_http_app(current, host=args.host, keys=keys, settings=walls)
+        app = create_http_app(current, host=args.host, keys=keys, settings=walls, log=log)
         BoundedServer(app, walls).run(sockets=[listener])
 
 
 def settings(args: Namespace) -> ServeSettings:
-    """The command line as the settings of the walls in front of the tools."""
+    """The command line as the settings of the tools, and of the walls in front of them."""
     from rag.service.settings import ServeSettings
 
     return ServeSettings(
+        model=Path(args.graph).stem,
         requests_per_minute=args.rate or None,
         max_connections=args.connections,
         asker_header=args.asker_header,

@@ -252,6 +252,7 @@ def parser() -> ArgumentParser:
         "--port", type=int, default=8765, help="port to listen at, with --http; 0: a free one (default: 8765)"
     )
     mcp.add_argument("--keys", type=Path, metavar="FILE", help="keys that may ask, with --http; or in RAGLINE_KEYS")
+    logged(mcp)
     walled(mcp)
     mcp.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     traceable(mcp)
@@ -280,6 +281,7 @@ def parser() -> ArgumentParser:
     )
     serve.add_argument("--max-tokens", type=positive, metavar="N", help="most tokens asked for (default: the graph's)")
     serve.add_argument("--keys", type=Path, metavar="FILE", help="keys that may ask, of `rag keys`; or in RAGLINE_KEYS")
+    serve.add_argument("--uploads", type=Path, metavar="FOLDER", help="take files for the index, and keep them there")
     serve.add_argument("--sessions", type=Path, metavar="FILE", help="keep conversations there; unset keeps none")
     logged(serve)
     walled(serve)

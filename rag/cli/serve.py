@@ -95,6 +95,7 @@ def settings(args: Namespace) -> ServeSettings:
         keys_file=args.keys,
         sessions_file=args.sessions,
         log_file=args.log,
+        uploads=args.uploads,
         requests_per_minute=args.rate or None,
         max_connections=args.connections,
         asker_header=args.asker_header,

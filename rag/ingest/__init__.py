@@ -5,7 +5,7 @@ is a `Problem` or an `IngestError` with the file's name, and never stops the res
 """
 
 from rag.ingest.chunk import chunk
-from rag.ingest.discover import discover, printable
+from rag.ingest.discover import discover, is_file_name, printable
 from rag.ingest.pieces import Ruler, word_spans
 from rag.ingest.read import Reader, read
 from rag.ingest.sentences import sentences
@@ -41,6 +41,7 @@ __all__ = [
     "chunk",
     "discover",
     "distinct",
+    "is_file_name",
     "printable",
     "read",
     "sentences",

@@ -17,6 +17,8 @@ _JUNK = frozenset({"node_modules", "__pycache__", "__MACOSX"})
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 _MAILDIR = ("cur", "new", "tmp")
 _EXPORT = frozenset({"users.json", "channels.json"})
+_LONGEST_NAME = 200
+"""Bytes: file systems take 255, of which something may be put in front or behind."""
 _MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})
 
 
@@ -50,6 +52,22 @@ def discover(source: Path) -> Discovery:
         problems=tuple(sorted(findings.problems, key=lambda problem: problem.name)),
         ignored=tuple(findings.ignored),
         unread=tuple(findings.unread),
+    )
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file of this name, put into a folder, is read there and changes nothing in how the others are.
+
+    >>> [is_file_name(name) for name in ("notes.md", "../notes.md", ".notes.md", "notes.exe", "corpus.jsonl")]
+    [True, False, False, False, False]
+    """
+    return (
+        name == printable(name)
+        and not name.startswith(".")
+        and set(name).isdisjoint("/\\:")
+        and len(name.encode()) <= _LONGEST_NAME
+        and name not in (*_CORPUS, *_EXPORT)
+        and parser_of(name) is not None
     )
 
 

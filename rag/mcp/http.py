@@ -5,6 +5,7 @@ from __future__ import annotations
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rag.asked import QuestionLog
 from rag.mcp.server import CALLER, create_server
 from rag.pipeline import Pipeline
 from rag.service.askers import asker_of
@@ -26,6 +27,7 @@ def create_http_app(
     keys: Keys,
     settings: ServeSettings | None = None,
     at_once: int = AT_ONCE,
+    log: QuestionLog | None = None,
 ) -> ASGIApp:
     """An ASGI application that answers at `PATH`. It keeps nothing between requests, so several may serve side by side.
 
@@ -36,11 +38,12 @@ def create_http_app(
         keys: who may ask; without any, all who reach it.
         settings: limits, and the names and origins that are let in; origins beside a loopback address need names too.
         at_once: most calls at a time.
+        log: see `create_server`.
     """
     settings = settings or ServeSettings()
     # The library's own check knows loopback's names alone; where others are given, the wall in front looks at both.
     security = TransportSecuritySettings(enable_dns_rebinding_protection=False) if settings.hosts else None
-    app = create_server(pipelines, settings).streamable_http_app(
+    app = create_server(pipelines, settings, log=log).streamable_http_app(
         host=host,
         streamable_http_path=PATH,
         stateless_http=True,

@@ -6,7 +6,9 @@ Tools run in worker threads and share the pipeline. A tool that the graph cannot
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Annotated, Any
@@ -17,6 +19,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
+from rag.asked import Entry, QuestionLog
 from rag.core.access import Asker
 from rag.core.errors import RagError, SpecError, StageError
 from rag.core.filters import Filter as OwnFilter
@@ -57,14 +60,19 @@ CALLER = ContextVar[Asker | None]("asker", default=None)
 
 
 def create_server(
-    pipelines: Pipeline | Current[Pipeline], settings: ServeSettings | None = None, *, asker: Asker | None = None
+    pipelines: Pipeline | Current[Pipeline],
+    settings: ServeSettings | None = None,
+    *,
+    asker: Asker | None = None,
+    log: QuestionLog | None = None,
 ) -> MCPServer[Any]:
     """An MCP server that offers what the graph can do. `run` it, or mount its `streamable_http_app()`.
 
     Args:
         pipelines: one, or the current one of several over generations of an index; a call keeps the one it began with.
-        settings: of these, the tokens that a question and its history may have.
+        settings: of these, the tokens that a question and its history may have, and the graph's name in the log.
         asker: who makes all calls, where they do not come over HTTP; without one tools read public documents alone.
+        log: keeps what `answer` was asked, and what it said. Whoever opened it closes it.
     """
     from rag.core.version import VERSION
 
@@ -76,7 +84,7 @@ def create_server(
         log_level="WARNING",
     )
     current = pipelines if isinstance(pipelines, Current) else Current(pipelines)
-    pipeline, tools = current.now, _Tools(current, settings or ServeSettings(), asker)
+    pipeline, tools = current.now, _Tools(current, settings or ServeSettings(), asker, log)
     if _ranks(pipeline):
         server.add_tool(tools.search, title="Search the documents", annotations=READS_ONLY)
     if pipeline.graph.answers:
@@ -97,8 +105,10 @@ def _ranks(pipeline: Pipeline) -> bool:
 class _Tools:
     """The tools. Their docstrings are what a client's model reads."""
 
-    def __init__(self, current: Current[Pipeline], settings: ServeSettings, asker: Asker | None) -> None:
-        self._current, self._settings, self._asker = current, settings, asker
+    def __init__(
+        self, current: Current[Pipeline], settings: ServeSettings, asker: Asker | None, log: QuestionLog | None
+    ) -> None:
+        self._current, self._settings, self._asker, self._log = current, settings, asker, log
 
     def search(self, query: QueryText, k: Depth = 10, where: Filter = None) -> SearchResult:
         """Find passages for a query, best first. Use get_document to read on around one of them."""
@@ -110,12 +120,14 @@ class _Tools:
 
     def answer(self, question: Question, history: History = None, where: Filter = None) -> AnswerResult:
         """Answer a question from the documents, with numbered citations and the passages they point at."""
+        begun = time.perf_counter()
         with self._current.use() as pipeline:
             asked = _known(self._asked(where), pipeline)
             with _explained("answer"):
                 turns = self._fitting(question, history or (), pipeline)
-                answer = _write(Query(qid="1", text=question, history=turns, where=asked), pipeline)
-        return AnswerResult.model_validate(answer_json(answer))
+                answer = answer_json(_write(Query(qid="1", text=question, history=turns, where=asked), pipeline))
+        self._keep(answer, pipeline.index, seconds=time.perf_counter() - begun)
+        return AnswerResult.model_validate(answer)
 
     def get_document(self, doc_id: Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY)]) -> DocumentResult:
         """Read one passage by the doc_id that search or answer gave; previous and next lead to its neighbours."""
@@ -123,6 +135,23 @@ class _Tools:
             index = pipeline.index
             assert index is not None  # else this tool is not offered
             return _document(index, doc_id, self._asked(None))
+
+    def _keep(self, answer: Mapping[str, Any], index: Index | None, *, seconds: float) -> None:
+        """Write it down where a log is kept. The answer is given also where it cannot be, which is logged."""
+        if self._log is None:
+            return
+        entry = Entry.of(
+            answer,
+            asker=CALLER.get() or self._asker,
+            seconds=round(seconds, 3),
+            door="mcp",
+            graph=self._settings.model,
+            generation="" if index is None else index.identity[:16],
+        )
+        try:
+            self._log.add(entry)
+        except sqlite3.Error as error:
+            logger.error("a question was not kept: %s", type(error).__name__)
 
     def _asked(self, where: Where | None) -> OwnFilter | None:
         """The filter of a call, with who makes it."""

@@ -10,6 +10,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from rag.asked import QuestionLog
+from rag.core.errors import SpecError
 from rag.core.version import VERSION
 from rag.pipeline import Pipeline
 from rag.serve import (
@@ -19,6 +20,7 @@ from rag.serve import (
     embeddings,
     feedback,
     fields,
+    files,
     health,
     indexes,
     models,
@@ -27,6 +29,8 @@ from rag.serve import (
     rerank,
     search,
 )
+from rag.serve.changes import Changes
+from rag.serve.files import takes_files
 from rag.serve.sessions import Sessions
 from rag.service import errors, metrics, walls
 from rag.service.keys import load_keys
@@ -44,6 +48,8 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
 
     Args:
         pipelines: one goes by the settings' `model`; of several, the first answers requests that name none.
+    Raises:
+        SpecError: the settings name a folder for files, and none of the indexes can take some.
     """
     settings = settings or ServeSettings()
     keys, counted = load_keys(settings.keys_file), Metrics()
@@ -77,7 +83,17 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
     app.include_router(chat.router(services, sessions, log))
     app.include_router(conversation.router(services, sessions))
     app.include_router(feedback.router(services, log))
-    for part in (models, indexes, fields, documents, reading, search, rerank, embeddings, health):
+    changes = Changes(services)
+    if settings.uploads is not None and not any(takes_files(one.index) for one in by_name.values()):
+        raise SpecError(
+            "serve: uploads need an index in a directory of this machine, and one without labels: a file does not say who "
+            "may read it"
+        )
+    uploads = files.Uploads(changes, folder=settings.uploads, to_all=not len(keys))
+    app.include_router(documents.router(changes))
+    app.include_router(files.router(uploads))
+    app.include_router(indexes.router(services, uploads))
+    for part in (models, fields, reading, search, rerank, embeddings, health):
         app.include_router(part.router(services))
     app.include_router(metrics.router(counted))
     app.include_router(page.router)

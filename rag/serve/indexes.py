@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from rag.core.filters import Filter
 from rag.core.types import Document
+from rag.serve.files import Uploads
 from rag.service.askers import asked_in
 from rag.service.replies import JSONReply
 from rag.service.services import Services
@@ -28,15 +29,16 @@ _SHORTEST, _LONGEST = 3, 40
 """Characters of a topic."""
 
 
-def router(services: Services) -> APIRouter:
-    """The endpoint over the services."""
+def router(services: Services, uploads: Uploads) -> APIRouter:
+    """The endpoint over the services. `uploads` says who may bring files."""
     routes = APIRouter(tags=["models"])
 
     @routes.get(
         "/v1/index", summary="The index that is searched now", response_model=IndexReply, responses=refusals(404)
     )
     def index(request: Request, model: str | None = None) -> Response:
-        return JSONReply(_described(services.serving(request, model).pipeline.index, asked_in(request, None)))
+        described = _described(services.serving(request, model).pipeline.index, asked_in(request, None))
+        return JSONReply({**described, "takes_files": uploads.offered(request, model)})
 
     return routes
 

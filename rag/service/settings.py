@@ -46,6 +46,9 @@ class ServeSettings:
             without such a key read public documents alone.
         sessions_file: where conversations are kept; unset keeps none.
         log_file: where questions and answers are kept (`rag log`); unset keeps none.
+        uploads: folder that takes files for the index, made where it is missing; unset takes none. Where there are keys, one
+            that may write is asked for.
+        max_file_bytes: most bytes of such a file.
         origins: origins of other sites whose pages may ask, such as https://chat.example.org.
         hosts: names that the server goes by; others are refused. Empty takes any.
         follow_s: seconds between two looks for a newer generation of the index, which is then served without a restart;
@@ -76,6 +79,8 @@ class ServeSettings:
     asker_header: str | None = None
     sessions_file: Path | None = None
     log_file: Path | None = None
+    uploads: Path | None = None
+    max_file_bytes: int = 64 * 2**20
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     follow_s: float | None = None
@@ -94,11 +99,13 @@ class ServeSettings:
                 raise SpecError(f"serve: {field.name} must be at least 1, got {value}")
         if self.max_documents > LONGEST_LIST:
             raise SpecError(f"serve: max_documents may be at most {LONGEST_LIST:,}, got {self.max_documents:,}")
-        if self.max_held_bytes < self.max_request_bytes:
-            raise SpecError(
-                f"serve: max_held_bytes must be at least max_request_bytes ({self.max_request_bytes:,}), got "
-                f"{self.max_held_bytes:,}: a request of that size could never come"
-            )
+        largest = ["max_request_bytes", *(["max_file_bytes"] if self.uploads is not None else [])]
+        for name in largest:
+            if self.max_held_bytes < getattr(self, name):
+                raise SpecError(
+                    f"serve: max_held_bytes must be at least {name} ({getattr(self, name):,}), got "
+                    f"{self.max_held_bytes:,}: a request of that size could never come"
+                )
         for name in ("request_timeout_s", "head_timeout_s", "idle_timeout_s", "reader_timeout_s"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise SpecError(f"serve: {name} must be above 0, got {getattr(self, name)}")

@@ -42,6 +42,8 @@ HEADERS = {
 _OPEN = ("/", "/health", "/ready")
 _OPEN_FOLDERS = ("/page/",)
 _RETRY_AFTER_S = 1
+FILES = "/v1/files"
+"""Where files are brought."""
 _DROPPED, _DROPS_S = 4, 2.0
 """Of a body that is too large: how many times the most there may be is read on and dropped, and for how long."""
 _BODILESS = ("GET", "HEAD", "OPTIONS")
@@ -60,6 +62,7 @@ def walled(app: ASGIApp, *, settings: ServeSettings, keys: Keys) -> ASGIApp:
         max_bytes=settings.max_request_bytes,
         max_held_bytes=settings.max_held_bytes,
         timeout_s=settings.request_timeout_s,
+        max_file_bytes=None if settings.uploads is None else settings.max_file_bytes,
     )
     if settings.requests_per_minute is not None:
         app = RateWall(app, rate=RequestRate(per_minute=settings.requests_per_minute))
@@ -224,11 +227,15 @@ class RateWall:
 class SizeWall:
     """Reads a request's body before anything else does, and refuses one that is too large or too slow to come.
 
-    One that finds no room beside those that are being read and answered is told to come back.
+    One that finds no room beside those that are being read and answered is told to come back. `max_file_bytes`: most of a
+    file that is brought; unset, it is a request like others.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, max_held_bytes: int, timeout_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_bytes: int, max_held_bytes: int, timeout_s: float, max_file_bytes: int | None = None
+    ) -> None:
         self._app, self._max_bytes, self._timeout_s = app, max_bytes, timeout_s
+        self._max_file_bytes = max_file_bytes or max_bytes
         self._held, self._freed = Held(max_held_bytes), Freed()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -250,7 +257,8 @@ class SizeWall:
 
     async def _within(self, take: Callable[[int], None], scope: Scope, receive: Receive, send: Send) -> None:
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), None)
-        limits: dict[str, Any] = {"max_bytes": self._max_bytes, "timeout_s": self._timeout_s}
+        most = self._max_file_bytes if scope["path"] == FILES else self._max_bytes
+        limits: dict[str, Any] = {"max_bytes": most, "timeout_s": self._timeout_s}
         incoming = receive
         try:
             receive = await whole_body(receive, declared=declared, take=take, **limits)
@@ -259,8 +267,8 @@ class SizeWall:
             refusal.headers["Retry-After"] = str(_RETRY_AFTER_S)
         except TooLarge:
             if not _header(scope, b"expect"):  # who asked first sends nothing more
-                await drop_rest(incoming, max_bytes=_DROPPED * self._max_bytes, timeout_s=_DROPS_S)
-            refusal = _refused(413, f"A request may have {self._max_bytes:,} bytes.", "request_too_large")
+                await drop_rest(incoming, max_bytes=_DROPPED * most, timeout_s=_DROPS_S)
+            refusal = _refused(413, f"A request may have {most:,} bytes.", "request_too_large")
         except TooSlow:
             refusal = _refused(408, f"The request was not whole after {self._timeout_s:g} s.", "request_timeout")
         else:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from mcp.server import MCPServer
 from mcp_types import Tool
 
 from generators.llm.scripted import ScriptedLLM
+from rag.asked import QuestionLog
+from rag.core.access import Asker
 from rag.core.errors import MissingModel, SpecError, StageError
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.mcp.server import create_server
@@ -334,3 +338,29 @@ def test_a_call_that_is_given_up_stops_the_model(index: Path, monkeypatch: pytes
 
         asyncio.run(give_up())
         assert endless.stopped.wait(60)
+
+
+def test_what_is_asked_is_kept_where_a_log_is(pipeline: Pipeline, tmp_path: Path) -> None:
+    with closing(QuestionLog(tmp_path / "asked.db")) as log:
+        server = create_server(pipeline, ServeSettings(model="notes"), asker=Asker(user="ann"), log=log)
+        given = called(server, "answer", question="warranty of frames?")
+        called(server, "search", query="warranty of frames")
+        [entry] = log.entries()
+    assert (entry.door, entry.graph, entry.user, entry.question) == ("mcp", "notes", "ann", "warranty of frames?")
+    assert entry.answer == given["answer"]
+    assert list(entry.passages) == [passage["doc_id"] for passage in given["passages"]]
+    assert entry.seconds is not None
+    assert entry.seconds > 0
+
+
+def test_a_log_that_cannot_be_written_takes_no_answer(
+    pipeline: Pipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(QuestionLog(tmp_path / "asked.db")) as log:
+        server = create_server(pipeline, log=log)
+        with sqlite3.connect(tmp_path / "asked.db") as other:
+            for (table,) in other.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                if not table.startswith("sqlite_"):
+                    other.execute(f'DROP TABLE "{table}"')
+        assert called(server, "answer", question="warranty of frames?")["answer"] == "It is so [1]."
+    assert "a question was not kept: OperationalError" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,6 +20,7 @@ from rag.asked import QuestionLog
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
+from retrievers.index.directory import LocalIndex
 from tests.serve.browser import PATIENCE_MS, Served, keep, launched, served
 
 pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
@@ -192,6 +194,7 @@ def visit(browser: Any, index: Path) -> Iterator[Open]:
             checked: bool = False,
             sessions: Path | None = None,
             log: Path | None = None,
+            uploads: Path | None = None,
             **options: Any,
         ) -> Visit:
             made = graph(writer or says(*(replies or (REPLY,))))
@@ -199,7 +202,9 @@ def visit(browser: Any, index: Path) -> Iterator[Open]:
                 made["nodes"]["checked"] = {"use": "check.words", "in": "answer"}
                 made["output"] = "checked"
             pipeline = stack.enter_context(load_pipeline(made, index=list(indexes)))
-            settings = ServeSettings(model="handbook", sessions_file=sessions, log_file=log)
+            settings = ServeSettings(
+                model="handbook", sessions_file=sessions, log_file=log, uploads=uploads, follow_s=0.1
+            )
             server = stack.enter_context(served(create_app(pipeline, settings)))
             context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
             stack.callback(context.close)
@@ -1204,3 +1209,47 @@ def test_sentences_that_no_passage_supports_are_marked(visit: Open) -> None:
     opened.page.reload()
     expect(opened.page.locator(".turn .verdict")).to_have_text(["not in the passages"])
     assert opened.complaints == []
+
+
+# --- files ---
+
+
+def test_a_file_is_brought_replaced_and_refused_in_words(visit: Open, index: Path, tmp_path: Path) -> None:
+    own, inbox = tmp_path / "own", tmp_path / "inbox"
+    shutil.copytree(index, own)
+    (tmp_path / "fish.md").write_text("# Fish\n\nThe zebrafish lives in the tank by the door.\n")
+    (tmp_path / "broken.pdf").write_text("no PDF")
+    opened = visit(indexes=[own], uploads=inbox)
+    page = opened.page
+    answers = iter([True, False])
+    page.on("dialog", lambda asked: asked.accept() if next(answers) else asked.dismiss())
+    button, field, notice = (
+        page.get_by_role("button", name="Add files"),
+        page.locator("#bring-files"),
+        page.locator("#notice"),
+    )
+    expect(button).to_be_visible()
+    before = len(held_in(own))
+    field.set_input_files([tmp_path / "fish.md", tmp_path / "broken.pdf"])
+    expect(notice).to_contain_text("1 file is in the index. Questions find it in a moment.")
+    expect(notice).to_contain_text("inbox/broken.pdf: ")
+    expect(page.locator("#index")).to_have_text(f"own, {before + 1} passages")
+    keep(page, "files")
+    (tmp_path / "fish.md").write_text("# Fish\n\nThe tank is empty.\n\n# Birds\n\nThe parrot moved in.\n")
+    field.set_input_files(tmp_path / "fish.md")
+    expect(notice).to_have_text("1 file is in the index. Questions find it in a moment.")
+    assert "The tank is empty." in " ".join(held_in(own))
+    field.set_input_files(tmp_path / "fish.md")
+    expect(notice).to_have_text("There is a file 'fish.md' already.")
+    assert not opened.complaints
+
+
+def held_in(index: Path) -> list[str]:
+    with LocalIndex.open(index) as opened:
+        return [document.text for document in opened.documents]
+
+
+def test_nothing_is_offered_where_no_files_are_taken(visit: Open) -> None:
+    opened = visit()
+    expect(opened.page.locator("#index:not(:empty)")).to_be_visible()
+    expect(opened.page.get_by_role("button", name="Add files")).to_be_hidden()

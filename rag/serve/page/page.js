@@ -3,6 +3,7 @@
 import { keepsOnServer, offerConversations, saveOn } from "./conversations.js";
 import { byId, element, tell } from "./dom.js";
 import { withKey } from "./entry.js";
+import { offerFiles } from "./files.js";
 import { offerFilters, where, within } from "./filters.js";
 import { forget, keep, keepAll, kept, session, setCurrent, setSession } from "./kept.js";
 import { closePassage, openDocument } from "./passage.js";
@@ -64,9 +65,14 @@ async function meet() {
   offerFilters(model);
 }
 
-function showIndex({ parts, examples }) {
-  byId("index").textContent = parts.map(({ name, passages }) => `${name}, ${countOf(passages, "passage")}`).join(" · ");
+function showIndex({ parts, examples, takes_files: takesFiles }) {
+  if (takesFiles) offerFiles(model, ({ passages }) => showParts([{ name: parts[0].name, passages }]));
+  showParts(parts);
   byId("examples").replaceChildren(...examples.map(exampleOf));
+}
+
+function showParts(parts) {
+  byId("index").textContent = parts.map(({ name, passages }) => `${name}, ${countOf(passages, "passage")}`).join(" · ");
 }
 
 function exampleOf(question) {

@@ -4,9 +4,9 @@ let key = ""; // in memory only
 
 /** What the server, or the way to it, said instead of an answer. */
 export class Refused extends Error {
-  constructor(message, { status = 0, after = null, ragline = null } = {}) {
+  constructor(message, { status = 0, after = null, ragline = null, code = "" } = {}) {
     super(message);
-    Object.assign(this, { status, after, ragline });
+    Object.assign(this, { status, after, ragline, code });
   }
 }
 
@@ -35,6 +35,16 @@ export async function fieldsOf({ model, where }) {
 /** The document of a passage as the index holds it: `passages` in order, `asked` the place of the one that was asked for. */
 export async function documentOf(passage, model) {
   const response = await call(`v1/documents?${new URLSearchParams({ id: passage, ...(model && { model }) })}`);
+  return response.json();
+}
+
+/** Bring a file for the index; what the index holds then. */
+export async function bring(file, { model, replace = false }) {
+  const response = await call(`v1/files?${new URLSearchParams({ name: file.name, model, replace })}`, {
+    method: "POST",
+    body: file,
+    headers: { "Content-Type": "application/octet-stream" },
+  });
   return response.json();
 }
 
@@ -87,7 +97,7 @@ export async function* ask(messages, { model, signal, where, session }) {
 }
 
 async function call(path, options = {}) {
-  const headers = { "Content-Type": "application/json", ...(key && { Authorization: `Bearer ${key}` }) };
+  const headers = { "Content-Type": "application/json", ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
   let response;
   try {
     response = await fetch(path, { ...options, headers });
@@ -103,7 +113,7 @@ async function refusal(response) {
   const said = await response.json().catch(() => ({}));
   const message = said.error?.message || `The server answered with status ${response.status}.`;
   const after = response.headers.get("Retry-After");
-  return new Refused(message, { status: response.status, after, ragline: said.ragline || said.error?.ragline });
+  return new Refused(message, { status: response.status, after, ragline: said.ragline || said.error?.ragline, code: said.error?.code });
 }
 
 /** The data of server-sent events, as their lines arrive. */

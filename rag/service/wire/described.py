@@ -29,7 +29,7 @@ class IndexPart(BaseModel):
 class IndexReply(BaseModel):
     """`name`: the last part of its address; null where the graph searches none. `identity`: of what it holds and how it
     was built, so another one after every build that changed something. `parts`: the indexes that are searched as one, or
-    the only one. `examples`: questions made of titles in all of them."""
+    the only one. `examples`: questions made of titles in all of them. `takes_files`: whether who asks may bring some."""
 
     name: str | None
     identity: str | None
@@ -37,6 +37,7 @@ class IndexReply(BaseModel):
     parts: list[IndexPart]
     legs: list[str]
     examples: list[str]
+    takes_files: bool
 
 
 class Health(BaseModel):
