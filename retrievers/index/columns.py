@@ -71,8 +71,8 @@ class Column:
 
     @cached_property
     def numbers(self) -> Ordered[float]:
-        """All numbers, exactly: two that differ in their last bit are two."""
-        values = ((value_named(name), code) for name, code in self.codes.items() if name[0] in "-0123456789I")
+        """All numbers, exactly, and all texts that are one: two that differ in their last bit are two."""
+        values = ((value_named(name), code) for name, code in self.codes.items() if name[0] in '-0123456789I"')
         return _ordered((number, code) for value, code in values if (number := number_of(value)) is not None)
 
     @cached_property

@@ -39,7 +39,7 @@ _MOST_SPANS = 1_024
 class Key:
     """A metadata key. `values`: names of its distinct values; None where there are too many to be kept.
 
-    `floats`: whether all its numbers are floats to the last bit.
+    `floats`: whether all its numbers are floats to the last bit, and were sent with those that are text.
     """
 
     number: int
@@ -66,13 +66,17 @@ class Keys:
 
     @classmethod
     def read(cls, data: bytes) -> Self:
-        """What `written` wrote."""
-        rows = enumerate(json.loads(data))
-        return cls({key: Key(n, v if v is None else tuple(v), floats) for n, (key, v, floats) in rows})
+        """What `written` wrote. The fourth column says that texts were sent as the numbers that they are; older tables lack it,
+        so their numbers are asked by their values where one of these is such a text."""
+        keys: dict[str, Key] = {}
+        for number, (name, values, floats, *sent) in enumerate(json.loads(data)):
+            asked = bool(sent) or not any(map(_is_number_in_text, values or ()))
+            keys[name] = Key(number, None if values is None else tuple(values), floats and asked)
+        return cls(keys)
 
     def written(self) -> bytes:
         """The table as JSON, in order of number."""
-        return json.dumps([[name, key.values, key.floats] for name, key in self.keys.items()]).encode()
+        return json.dumps([[name, key.values, key.floats, True] for name, key in self.keys.items()]).encode()
 
     def fields(self, metadata: Mapping[str, Any], *, doc_id: str) -> dict[str, Any]:
         """What a point holds of its document's metadata.
@@ -197,6 +201,11 @@ def _beyond(number: int, kind: str, operator: Range, bound: float) -> Filter:
     end = "l" if isinstance(operator, Less | LessOrEqual) else "h"
     make: Callable[[float], Range] = type(operator)
     return Condition(f"{SPANS}.{number}{kind}{end}", make(bound))
+
+
+def _is_number_in_text(name: str) -> bool:
+    value = value_named(name)
+    return isinstance(value, str) and number_of(value) is not None
 
 
 def _is_float(value: Any) -> bool:

@@ -26,7 +26,27 @@ from rag.core.filters.operators import (
 
 KEYS = ("a", "b", "or", "not")
 DAYS = ("2024-03-05", "2024-03-06", "2024-03-05T00:00", "2024-03-05T14:00:00Z", "2024-03-06 01:00+02:00", "2024-02-30")
-TEXTS = ("", "a", "A", "ab", "docs/a", "docs/b", "1", "2", "true", "null", "and", 'q"u\\o')
+TEXTS = (
+    "",
+    "a",
+    "A",
+    "ab",
+    "docs/a",
+    "docs/b",
+    "1",
+    "2",
+    "-1.5",
+    "1e1",
+    "01",
+    "1,5",
+    "+1",
+    "Infinity",
+    "1e999",
+    "true",
+    "null",
+    "and",
+    'q"u\\o',
+)
 VALUES = (None, True, False, 0, 1, 2, 1.0, 1.5, -1, 2**53, 2**53 + 1, *TEXTS, *DAYS)
 
 _values = st.sampled_from(VALUES)
@@ -152,6 +172,8 @@ def _comparable(value: Any, bound: Any) -> tuple[Any, Any]:
         if min(len(value), len(bound)) <= 10:
             return _day(value), _day(bound)
         return _time(value), _time(bound)
+    if isinstance(value, str):
+        value = {"1": 1, "2": 2, "-1.5": -1.5, "1e1": 10}.get(value)  # what JSON reads as a number
     if any(isinstance(each, bool | str) or each is None for each in (value, bound)):
         return None, None
     return value, bound

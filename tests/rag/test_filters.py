@@ -156,11 +156,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         ("not exists(page)", "lists times empty missing"),
         ("exists(year) and not year = 2021", "lists texts times"),
         # ranges: numbers with numbers, each condition looks for a member of its own
-        ("year >= 2020", "plain lists"),
-        ("year >= 2020 and year < 2024", "plain lists"),
-        ("not year >= 2020", "texts times empty missing"),
+        ("year >= 2020", "plain lists texts"),
+        ("year >= 2020 and year < 2024", "plain lists texts"),
+        ("not year >= 2020", "times empty missing"),
         ("year > 2021", "lists"),
-        ("year <= 2021", "plain lists"),
+        ("year <= 2021", "plain lists texts"),
         # dates: with dates, by the day unless both have a time
         ("day >= 2024-03-05", "plain lists times"),
         ("day > 2024-03-05", "lists"),

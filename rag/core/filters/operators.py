@@ -99,7 +99,7 @@ class Glob(Operator):
 
 @dataclass(frozen=True)
 class Range(Operator):
-    """Numbers compare with numbers, ISO dates with ISO dates; a value of another kind does not pass."""
+    """Numbers compare with numbers, and with text that is one; ISO dates with ISO dates. Other values do not pass."""
 
     bound: int | float | Moment = field(init=False, repr=False, compare=False)
 

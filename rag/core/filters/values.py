@@ -13,6 +13,8 @@ from typing import Any
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d(?P<time>[T ]\d\d:\d\d(:\d\d([.,]\d{1,6})?)?(?P<zone>Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
+_LONGEST_NUMBER = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -52,10 +54,23 @@ def value_named(name: str) -> Any:
 
 
 def number_of(value: Any) -> int | float | None:
-    """The value if it is a number. True and NaN are none."""
+    """The value if it is a number, or text that is one as JSON writes it: cells of tables are text. True and NaN are none.
+
+    >>> number_of(2.5), number_of("-250"), number_of("007"), number_of("1,250"), number_of(True)
+    (2.5, -250, None, None, None)
+    """
+    if isinstance(value, str):
+        return _number_in(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return None
     return value
+
+
+def _number_in(text: str) -> int | float | None:
+    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+        return None
+    number: int | float = json.loads(text)
+    return number if math.isfinite(number) else None
 
 
 def moment_of(value: Any) -> Moment | None:

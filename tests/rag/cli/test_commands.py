@@ -60,6 +60,17 @@ def test_a_search_is_filtered_by_every_where_that_is_given(
     assert sources("source=notes/leave.md", "source != notes/leave.md") == set()
 
 
+def test_cells_of_a_table_are_compared_as_the_numbers_that_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "orders.csv").write_text("id,city,amount\n1,Berlin,9\n2,Berlin,250.5\n3,Berlin,none\n4,Berlin,1e3\n")
+    place = ("--index", str(tmp_path / "idx"), "--graph", "bm25")
+    assert run(capsys, "index", str(tmp_path / "orders.csv"), *place)[0] == 0
+    code, out, err = run(capsys, "search", "Berlin", *place, "--where", "amount > 100", "--json")
+    assert code == 0, err
+    assert sorted(hit["doc_id"] for hit in json.loads(out)["hits"]) == ["orders.csv:2#1", "orders.csv:4#1"]
+
+
 @pytest.mark.parametrize(
     ("command", "where", "says"),
     [

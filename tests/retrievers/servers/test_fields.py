@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -81,3 +82,15 @@ def test_a_document_of_numbers_under_too_many_keys_is_named() -> None:
     metadata = {f"k{n}": n for n in range(600)}
     with pytest.raises(SpecError, match=r"document 'd1' has numbers or dates under too many keys.*1,200 bounds"):
         Keys.of([metadata]).fields(metadata, doc_id="d1")
+
+
+def test_a_table_of_before_asks_texts_that_are_numbers_by_their_values() -> None:
+    """They were sent as words alone."""
+    now = Keys.of([{"year": 2019, "amount": "250"}, {"year": 2020, "amount": "7"}])
+    rows = [row[:3] for row in json.loads(now.written())]
+    before = Keys.read(json.dumps(rows).encode())
+    assert before.filter(parse_where("year > 2019")) == now.filter(parse_where("year > 2019"))
+    assert before.filter(parse_where("amount > 100")) == Keys.of([{"year": 1, "amount": "250"}]).filter(
+        parse_where('amount = "250"')
+    )
+    assert "spans" in str(now.filter(parse_where("amount > 100")))
