@@ -61,6 +61,8 @@ class Changes:
             if isinstance(error, NoRoom):
                 raise ApiError(507, said, code="no_room") from error
             raise ApiError(400, said, code="documents_refused") from error
+        except ApiError:
+            raise
         except Exception as error:
             raise explained(error) from error
         return JSONReply(

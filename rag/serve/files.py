@@ -67,16 +67,16 @@ class Uploads:
                 "is read, such as .pdf or .md.",
                 code="bad_file_name",
             )
-        if (folder / name).exists() and not instead:
-            raise ApiError(409, f"There is a file '{name}' already.", code="file_exists")
-        text = await request.body()
+        content = await request.body()
 
         def change(index: LocalIndex, _: object) -> IndexReport:
             if not takes_files(index):
                 raise SpecError("this index says who may read each document, and a file does not say it")
+            if (folder / name).exists() and not instead:
+                raise ApiError(409, f"There is a file '{name}' already.", code="file_exists")
             own = f"{folder.name}/{name}"
             try:
-                with kept(folder, name, text):
+                with kept(folder, name, content):
                     report = build_index(folder, index.name)
                     if own in report.unread:
                         raise Unread(next(str(each) for each in report.problems if each.name == own))
@@ -99,12 +99,13 @@ class Unread(SpecError):
 
 
 @contextmanager
-def kept(folder: Path, name: str, text: bytes) -> Iterator[None]:
+def kept(folder: Path, name: str, content: bytes) -> Iterator[None]:
     """A file under this name; what was there before comes back if what is done with it fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         place, new, before = folder / name, folder / f".{name}.new", folder / f".{name}.before"
-        new.write_bytes(text)
+        new.write_bytes(content)
+        before.unlink(missing_ok=True)
         if place.exists():
             shutil.copy2(place, before)
         os.replace(new, place)

@@ -257,7 +257,7 @@ class SizeWall:
 
     async def _within(self, take: Callable[[int], None], scope: Scope, receive: Receive, send: Send) -> None:
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), None)
-        most = self._max_file_bytes if scope["path"] == FILES else self._max_bytes
+        most = self._max_file_bytes if _path(scope) == FILES else self._max_bytes
         limits: dict[str, Any] = {"max_bytes": most, "timeout_s": self._timeout_s}
         incoming = receive
         try:
@@ -306,8 +306,14 @@ def _refused(status: int, message: str, code: str) -> ApiError:
 
 
 def _is_open(scope: Scope) -> bool:
-    path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+    path = _path(scope)
     return path in _OPEN or path.startswith(_OPEN_FOLDERS)
+
+
+def _path(scope: Scope) -> str:
+    """The path below that of the application that this one is mounted in."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path or "/"
 
 
 def _header(scope: Scope, name: bytes) -> str:
