@@ -51,7 +51,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document
 
 
 def lines_of(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / ANSWERS).read_text(encoding="utf-8").splitlines()]
+    """In order of question: answers that are written side by side stand in the order in which they ended."""
+    lines = [json.loads(line) for line in (out / ANSWERS).read_text(encoding="utf-8").splitlines()]
+    return sorted(lines, key=lambda line: int(line["id"].removeprefix("q")))
 
 
 def test_a_resumed_run_asks_the_engine_the_same_and_the_share_of_equal_answers_is_told(
