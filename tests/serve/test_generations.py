@@ -70,6 +70,7 @@ def test_a_new_generation_is_served_without_a_restart_and_the_old_one_goes(tmp_p
         assert before == {"name": "idx", "identity": pipeline.index.identity, "passages": 1, "legs": ["lexical"]} | {
             "parts": [{"name": "idx", "passages": 1}],
             "examples": ["What do the documents say about Wheels 0?"],
+            "takes_files": False,
         }
         assert "bicycle" in passages(asking)[0]
         build(tmp_path, "tricycle", n=2)

@@ -418,15 +418,17 @@ def _filled(body: Any, name: str) -> Any:
     return name
 
 
-def test_there_are_no_uploads(asking: TestClient) -> None:
+def test_one_place_takes_files_and_only_where_the_operator_named_a_folder(asking: TestClient) -> None:
     paths = asking.app.openapi()["paths"]  # type: ignore[attr-defined]
     kinds = {
-        kind
-        for operations in paths.values()
+        (kind, path)
+        for path, operations in paths.items()
         for operation in operations.values()
         for kind in operation.get("requestBody", {}).get("content", {})
     }
-    assert kinds == {"application/json"}
+    assert {path for kind, path in kinds if kind != "application/json"} == {"/v1/files"}
+    refused = asking.post("/v1/files", params={"name": "a.md"}, content=b"text")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "no_uploads")
 
 
 def test_a_key_shows_up_nowhere(index: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
