@@ -51,10 +51,9 @@ def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> 
 
 def main() -> int:
     """Run what is missing, or write the table; 1 if a cell failed."""
+    studies = {**STUDIES, SMOKE.name: SMOKE}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--study", choices=[*STUDIES, SMOKE.name], default="small", help="a model, and what is run with it"
-    )
+    parser.add_argument("--study", choices=list(studies), default="small", help="a model, and what is run with it")
     parser.add_argument("--table", action="store_true", help="only write its page in docs/reference and its plot")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no batch after this time")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
@@ -64,7 +63,7 @@ def main() -> int:
     parser.add_argument("--lines", type=Path, help="the work file, if not the study's")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where indexes are kept")
     options = parser.parse_args()
-    study = STUDIES.get(options.study, SMOKE)
+    study = studies[options.study]
     lines = Work(options.lines or study.lines, busy=options.busy)
     failed = list[Cell]()
     if not options.table:

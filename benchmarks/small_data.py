@@ -12,7 +12,10 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.make_samples import JUDGEMENTS, read_sample
+from rag.core import lines
+from rag.evaluate.beir import load_beir
 
+CORPUS = "corpus.jsonl.gz"
 QUERIES, OTHERS, CHARACTERS = 6, 40, 800
 
 
@@ -20,9 +23,9 @@ def copy(source: Path, target: Path, *, whole: frozenset[str] = frozenset()) -> 
     """Write the small copy of all sets under `source`; those named in `whole` are linked."""
     target.mkdir(parents=True)
     for path in source.iterdir():
-        if path.name in whole or not any(path.glob("**/corpus.jsonl.gz")):
+        if path.name in whole or not any(path.glob(f"**/{CORPUS}")):
             (target / path.name).symlink_to(path)
-        elif (path / "corpus.jsonl.gz").is_file():
+        elif (path / CORPUS).is_file():
             _copy_set(path, target / path.name)
         else:
             copy(path, target / path.name)
@@ -31,25 +34,20 @@ def copy(source: Path, target: Path, *, whole: frozenset[str] = frozenset()) -> 
 def _copy_set(source: Path, target: Path) -> None:
     target.mkdir()
     for path in source.iterdir():
-        if path.name != "corpus.jsonl.gz":
+        if path.name != CORPUS:
             (target / path.name).symlink_to(path)
     answering = _answering(source)
-    with (
-        gzip.open(source / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines,
-        gzip.open(target / "corpus.jsonl.gz", "wt", encoding="utf-8", compresslevel=1) as kept,
-    ):
-        for number, line in enumerate(lines):
-            record = json.loads(line)
-            if number < OTHERS or record["_id"] in answering:
+    with gzip.open(target / CORPUS, "wt", encoding="utf-8", compresslevel=1) as kept:
+        for number, record in lines.records(source / CORPUS):
+            if number <= OTHERS or record["_id"] in answering:
                 kept.write(json.dumps(record | {"text": record["text"][:CHARACTERS]}) + "\n")
 
 
 def _answering(folder: Path) -> set[str]:
     """Documents that answer the first queries of each split, and the first of the committed sample."""
     asked = set(read_sample(folder.name)[:QUERIES] if folder.name in JUDGEMENTS else ())
-    found = set[str]()
-    for path in folder.glob("qrels/*.tsv"):
-        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
-        first = set(islice(dict.fromkeys(qid for qid, *_ in rows), QUERIES))
-        found |= {doc_id for qid, doc_id, grade in rows if qid in asked | first and float(grade) > 0}
+    found, dataset = set[str](), load_beir(folder)
+    for qrels in map(dataset.qrels, dataset.splits):
+        for qid in asked.intersection(qrels).union(islice(qrels, QUERIES)):
+            found |= {doc_id for doc_id, grade in qrels[qid].items() if grade > 0}
     return found

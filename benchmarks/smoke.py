@@ -30,6 +30,7 @@ PROCESSES.set_forkserver_preload(
     ["torch", "transformers.models.llama.modeling_llama", "faiss", "rag.indexing", "rag.pipeline"]
 )
 """What most benchmarks import is imported once: each runs in a fork of a process that has it."""
+
 SMALL = {  # the longest first, so that nothing long is left at the end
     "methods": ["--study", "smoke", "--sets", "cranfield"],
     "attention_profile": ["--documents", "4", "--memory", "4"],

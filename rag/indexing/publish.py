@@ -75,7 +75,7 @@ def explained(place: IndexWriter) -> Iterator[None]:
             f"stopped while indexing into '{place.address}'. {kept}; the next run goes on from the finished vectors"
         ) from None
     except (OSError, RuntimeError) as cause:
-        if not _disk_is_full(cause):
+        if not disk_is_full(cause):
             raise
         raise NoRoom(
             f"no room to write the index '{place.home}': {cause}. {kept}. Free some space there, or choose another "
@@ -83,7 +83,8 @@ def explained(place: IndexWriter) -> Iterator[None]:
         ) from cause
 
 
-def _disk_is_full(cause: Exception) -> bool:
+def disk_is_full(cause: Exception) -> bool:
+    """Whether an error says that there is no room to write."""
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if isinstance(cause, OSError) and cause.errno is not None:
         return cause.errno in codes

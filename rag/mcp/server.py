@@ -6,9 +6,8 @@ Tools run in worker threads and share the pipeline. A tool that the graph cannot
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Annotated, Any
@@ -19,7 +18,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
-from rag.asked import Entry, QuestionLog
+from rag.asked import QuestionLog
 from rag.core.access import Asker
 from rag.core.errors import RagError, SpecError, StageError
 from rag.core.filters import Filter as OwnFilter
@@ -31,6 +30,7 @@ from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResu
 from rag.pipeline import Pipeline
 from rag.pipeline.as_json import answer_json, position_json, ranking_json
 from rag.pipeline.turns import answering_llm
+from rag.service.asked import keep
 from rag.service.down import UNAVAILABLE
 from rag.service.errors import ApiError
 from rag.service.generations import Current
@@ -126,7 +126,11 @@ class _Tools:
             with _explained("answer"):
                 turns = self._fitting(question, history or (), pipeline)
                 answer = answer_json(_write(Query(qid="1", text=question, history=turns, where=asked), pipeline))
-        self._keep(answer, pipeline.index, seconds=time.perf_counter() - begun)
+            if self._log is not None:
+                spent, who = time.perf_counter() - begun, CALLER.get() or self._asker
+                keep(
+                    self._log, answer, pipeline.index, door="mcp", graph=self._settings.model, asker=who, seconds=spent
+                )
         return AnswerResult.model_validate(answer)
 
     def get_document(self, doc_id: Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY)]) -> DocumentResult:
@@ -135,23 +139,6 @@ class _Tools:
             index = pipeline.index
             assert index is not None  # else this tool is not offered
             return _document(index, doc_id, self._asked(None))
-
-    def _keep(self, answer: Mapping[str, Any], index: Index | None, *, seconds: float) -> None:
-        """Write it down where a log is kept. The answer is given also where it cannot be, which is logged."""
-        if self._log is None:
-            return
-        entry = Entry.of(
-            answer,
-            asker=CALLER.get() or self._asker,
-            seconds=round(seconds, 3),
-            door="mcp",
-            graph=self._settings.model,
-            generation="" if index is None else index.identity[:16],
-        )
-        try:
-            self._log.add(entry)
-        except sqlite3.Error as error:
-            logger.error("a question was not kept: %s", type(error).__name__)
 
     def _asked(self, where: Where | None) -> OwnFilter | None:
         """The filter of a call, with who makes it."""

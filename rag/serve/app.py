@@ -30,7 +30,6 @@ from rag.serve import (
     search,
 )
 from rag.serve.changes import Changes
-from rag.serve.files import takes_files
 from rag.serve.sessions import Sessions
 from rag.service import errors, metrics, walls
 from rag.service.keys import load_keys
@@ -84,7 +83,7 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
     app.include_router(conversation.router(services, sessions))
     app.include_router(feedback.router(services, log))
     changes = Changes(services)
-    if settings.uploads is not None and not any(takes_files(one.index) for one in by_name.values()):
+    if settings.uploads is not None and not any(files.takes_files(one.index) for one in by_name.values()):
         raise SpecError(
             "serve: uploads need an index in a directory of this machine, and one without labels: a file does not say who "
             "may read it"

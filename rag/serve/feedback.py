@@ -10,10 +10,11 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.asked import Entry, QuestionLog, UnknownEntry
+from rag.asked import QuestionLog, UnknownEntry
 from rag.core.access import Asker
 from rag.core.types import Answer
 from rag.pipeline.as_json import answer_json
+from rag.service.asked import keep
 from rag.service.askers import asker_of
 from rag.service.errors import ApiError
 from rag.service.service import Service
@@ -30,20 +31,8 @@ async def logged(
     """The id of an entry that is kept now; None where no log is kept, or it cannot be written, which is logged."""
     if log is None:
         return None
-    index = service.pipeline.index
-    entry = Entry.of(
-        answer_json(answer),
-        asker=asker,
-        seconds=round(seconds, 3),
-        door="serve",
-        graph=service.settings.model,
-        generation="" if index is None else index.identity[:16],
-    )
-    try:
-        return await run_sync(log.add, entry)
-    except sqlite3.Error as error:
-        logger.error("a question was not kept: %s", type(error).__name__)
-        return None
+    write = partial(keep, log, answer_json(answer), service.pipeline.index, door="serve", graph=service.settings.model)
+    return await run_sync(partial(write, asker=asker, seconds=seconds))
 
 
 def router(services: Services, log: QuestionLog | None) -> APIRouter:

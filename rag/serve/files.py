@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from rag.core.errors import NoRoom, SpecError
 from rag.indexing import IndexReport, build_index
+from rag.indexing.publish import disk_is_full
 from rag.ingest import is_file_name
 from rag.serve.changes import Changes
 from rag.service.errors import ApiError
@@ -101,16 +102,19 @@ class Unread(SpecError):
 @contextmanager
 def kept(folder: Path, name: str, content: bytes) -> Iterator[None]:
     """A file under this name; what was there before comes back if what is done with it fails."""
+    place, new, before = folder / name, folder / f".{name}.new", folder / f".{name}.before"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        place, new, before = folder / name, folder / f".{name}.new", folder / f".{name}.before"
         new.write_bytes(content)
         before.unlink(missing_ok=True)
         if place.exists():
             shutil.copy2(place, before)
         os.replace(new, place)
     except OSError as error:
-        raise NoRoom(f"cannot keep the file '{name}': {error.strerror}") from error
+        new.unlink(missing_ok=True)
+        if not disk_is_full(error):
+            raise
+        raise NoRoom(f"no room to keep the file '{name}'") from error
     try:
         yield
     except BaseException:

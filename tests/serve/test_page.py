@@ -202,9 +202,7 @@ def visit(browser: Any, index: Path) -> Iterator[Open]:
                 made["nodes"]["checked"] = {"use": "check.words", "in": "answer"}
                 made["output"] = "checked"
             pipeline = stack.enter_context(load_pipeline(made, index=list(indexes)))
-            settings = ServeSettings(
-                model="handbook", sessions_file=sessions, log_file=log, uploads=uploads, follow_s=0.1
-            )
+            settings = ServeSettings(model="handbook", sessions_file=sessions, log_file=log, uploads=uploads)
             server = stack.enter_context(served(create_app(pipeline, settings)))
             context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
             stack.callback(context.close)
