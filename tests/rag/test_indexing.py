@@ -13,7 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -449,15 +449,6 @@ def test_sources_that_do_not_fit_the_documents_are_not_reused(
     assert "its sources do not fit its documents" in caplog.text
 
 
-@pytest.fixture
-def ctrl_c_works() -> Iterator[None]:
-    """A shell's background job is started with Ctrl-C switched off."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("ctrl_c_works")
 def test_ctrl_c_leaves_the_old_index_and_says_so(pages: Path, path: Path) -> None:
     build(path, pages)
     before = content(path)

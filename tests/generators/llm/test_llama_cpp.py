@@ -302,11 +302,9 @@ def test_many_threads_may_ask(llm: LlamaCppLLM) -> None:
 
 def test_ctrl_c_while_a_slot_writes_ends_the_call(gguf: Path, tmp_path: Path) -> None:
     script = f"""
-        import signal
         from generators.llm.llama_cpp import LlamaCppLLM
         from generators.llm import llama_engine
         from rag.core.types import Message, SamplingParams
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
         llm = LlamaCppLLM(model={str(gguf)!r}, threads=1, slots=1)
         prompts = [[Message(role="user", content="0")]] * 100_000
         llm.count_tokens(prompts[:1]), llm.warm_up()

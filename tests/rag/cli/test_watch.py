@@ -41,10 +41,7 @@ def watching(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "rag", "index", *arguments, "--watch"]
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    # A job in the background inherits that Ctrl-C is ignored.
-    process = subprocess.Popen(
-        command, env=env, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
-    )
+    process = subprocess.Popen(command, env=env, **pipes)
     try:
         assert process.stdout is not None
         while not process.stdout.readline().startswith("watching "):
