@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return tokens
 
     with tempfile.TemporaryDirectory() as folder:
-        facts = LexicalLeg.build(corpus, Path(folder), analyzer=AnalyzerSettings(), bm25=LexicalSettings())
+        facts = LexicalLeg.build(corpus, Path(folder), analyzer=AnalyzerSettings(language="en"), bm25=LexicalSettings())
         leg = LexicalLeg.open(Path(folder), facts)
     settings = LexicalSettings()
     hand = bm25s.BM25(k1=settings.k1, b=settings.b, method=settings.variant, backend="numba")

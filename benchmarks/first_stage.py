@@ -79,7 +79,7 @@ def first_stage(dataset: Dataset, queries: Sequence[Query], depth: int) -> list[
         with tempfile.TemporaryDirectory() as folder:
             texts = (document.index_text for document in documents)
             facts = LexicalLeg.build(
-                texts, Path(folder), analyzer=AnalyzerSettings(), bm25=LexicalSettings(), progress=silent
+                texts, Path(folder), analyzer=AnalyzerSettings(language="en"), bm25=LexicalSettings(), progress=silent
             )
             leg = LexicalLeg.open(Path(folder), facts)
             asked = [Counter(leg.analyzer.terms(query.text)) for query in queries]

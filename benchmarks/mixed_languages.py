@@ -166,7 +166,7 @@ def alone(corpus: Mixed, folder: Path) -> Search:
 
 SYSTEMS: Mapping[str, Callable[[Mixed, Path], Search]] = {
     OURS: each,
-    "one analyzer, en": lambda corpus, folder: one_analyzer(corpus, folder, AnalyzerSettings()),
+    "one analyzer, en": lambda corpus, folder: one_analyzer(corpus, folder, AnalyzerSettings(language="en")),
     "one analyzer, none": lambda corpus, folder: one_analyzer(corpus, folder, PLAIN),
     "each, question's language told": lambda corpus, folder: each(corpus, folder, detect=True),
     "each, scores not divided": undivided,

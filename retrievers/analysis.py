@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from rag.core.digests import text_sha256
 from rag.core.errors import IndexMismatch
-from retrievers.analyzer_settings import EACH, AnalyzerSettings
+from retrievers.analyzer_settings import AUTO, EACH, AnalyzerSettings
 from retrievers.stemming import STEMMERS, setting_of, stemmed_languages
 from retrievers.unspaced import AS_EVER, CUT_LANGUAGES, resolved, split
 
@@ -57,13 +57,13 @@ class Analyzer:
     """Words, lower-cased, stemmed, without stop words, one-letter words kept. Safe to share between threads.
 
     Raises:
-        ValueError: the stemmer is not there for the language, or that is `each`.
+        ValueError: the stemmer is not there for the language, or that is `each` or `auto`.
         MissingDependency: the stemmer is of a library that is not installed.
     """
 
     def __init__(self, settings: AnalyzerSettings) -> None:
-        if settings.language == EACH:
-            raise ValueError("one analyzer is of one language; that of each is made by retrievers.each_language")
+        if settings.language in (EACH, AUTO):
+            raise ValueError(f"one analyzer is of one language, and '{settings.language}' names none")
         self.settings = settings
         self._stemmer = STEMMERS[settings.stemmer](settings.language)
         self._cjk = resolved(settings.cjk, settings.language)

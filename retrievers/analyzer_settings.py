@@ -16,6 +16,8 @@ from pydantic import (
 
 EACH = "each"
 """The language of a corpus of several: each document is analysed in its own."""
+AUTO = "auto"
+"""The language that the texts are in; `each` where they are in several. It is told when an index is built."""
 
 
 class AnalyzerSettings(BaseModel):
@@ -23,9 +25,10 @@ class AnalyzerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     language: str = Field(
-        default="en",
+        default=AUTO,
         description="ISO 639-1 code. Chooses stop words and stemmer, and how Chinese is cut. each: every document "
-        "in its own language, as `lang` in its metadata says it.",
+        "in its own language, as `lang` in its metadata says it. auto: what the texts are in when an index is first built, "
+        "and each where they are in several.",
     )
     stemmer: Literal["auto", "porter", "snowball", "lemmas", "none"] = Field(
         default="auto",
@@ -41,13 +44,18 @@ class AnalyzerSettings(BaseModel):
         "language each, characters elsewhere.",
     )
 
+    @property
+    def says_language(self) -> bool:
+        """Whether the language was given, and is not only there by default."""
+        return "language" in self.model_fields_set
+
     @field_validator("language")
     @classmethod
     def _is_code(cls, language: str) -> str:
-        if language != EACH and not re.fullmatch("[a-z]{2,3}", language):
+        if language not in (EACH, AUTO) and not re.fullmatch("[a-z]{2,3}", language):
             raise ValueError(
-                f"language must be an ISO 639-1 code such as 'en' or 'zh', or '{EACH}' for documents of several "
-                f"languages, got {language!r}"
+                f"language must be an ISO 639-1 code such as 'en' or 'zh', '{EACH}' for documents of several languages, "
+                f"or '{AUTO}' for what the texts are in, got {language!r}"
             )
         return language
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rag.core.errors import IndexMismatch
 from retrievers.analysis import Analysis, Analyzer
-from retrievers.analyzer_settings import EACH, AnalyzerSettings
+from retrievers.analyzer_settings import AUTO, EACH, AnalyzerSettings
 
 UNKNOWN = "und"
 """ISO 639 for a language that is not known: words are kept whole."""
@@ -120,7 +120,7 @@ def described_analyzer(description: Mapping[str, Any]) -> Analysis:
 
 def settings_described(settings: AnalyzerSettings) -> dict[str, Any]:
     """All that makes the terms of a document whose language is known, as JSON data, before there is a document."""
-    return _asked(settings) if settings.language == EACH else Analyzer(settings).describe()
+    return _asked(settings) if settings.language in (EACH, AUTO) else Analyzer(settings).describe()
 
 
 def differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

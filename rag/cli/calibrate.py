@@ -15,6 +15,7 @@ from rag.cli.risk_table import risk_table
 from rag.core.errors import SpecError
 from rag.core.types import Query
 from rag.evaluate.beir import Item, read_items
+from rag.evaluate.graph_evaluation import language_of
 from rag.evaluate.right import RIGHT
 from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.calibrated import made_for
@@ -63,7 +64,7 @@ def run(given: Namespace) -> int:
                     target=target,
                     questions=questions,
                     kind="bound" if given.questions else "estimated",
-                    language=answering.spec.graph.index.analyzer.language,
+                    language=language_of(answering.spec.graph.index, index),
                     seed=given.seed,
                     progress=progress,
                 )

@@ -6,7 +6,6 @@ from argparse import Namespace
 from pathlib import Path
 
 from rag.cli.console import say, say_json, warn
-from rag.cli.index import in_language
 from rag.cli.progress import progress_bar
 from rag.cli.risk_table import risk_table
 from rag.evaluate.beir import load_beir
@@ -14,6 +13,7 @@ from rag.evaluate.eval_report import EvalReport
 from rag.evaluate.graph_evaluation import evaluate_graph
 from rag.evaluate.risk import CONFIDENCE
 from rag.graph.load import load_spec
+from rag.indexing.languages import in_language
 
 
 def run(args: Namespace) -> int:

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from rag.cli.cluster_parser import cluster_of
 from rag.cli.console import plain_data, say, say_json, warn
 from rag.cli.progress import progress_bar
@@ -22,12 +20,12 @@ from rag.core.protocols import KeepsStates
 from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.indexing import IndexReport, build_index, index_exists, index_settings
+from rag.indexing.languages import in_language
 from rag.indexing.told import told
 from rag.ingest import Problem
 from rag.ingest.formats import suffix
 from rag.pipeline import load_pipeline
 from rag.pipeline.read_ahead import read_ahead
-from retrievers.analyzer_settings import EACH
 from retrievers.index.settings import IndexSettings
 
 if TYPE_CHECKING:
@@ -165,16 +163,3 @@ def _in_words(kept: StoreReport) -> str:
     told += [f"{kept.damaged:,} damaged"] if kept.damaged else []
     told += [f"nothing more is written: {kept.disabled}"] if kept.disabled else []
     return f" ({', '.join(told)})"
-
-
-def in_language(settings: IndexSettings, language: str) -> IndexSettings:
-    """Index settings with the analyzer's language replaced. Where each document has its own, it is told from the text."""
-    said = {**settings.analyzer.model_dump(exclude_unset=True), "language": language}
-    try:
-        analyzer = type(settings.analyzer).model_validate(said)
-    except ValidationError as cause:
-        raise SpecError(f"--language: {cause.errors()[0]['msg'].removeprefix('Value error, ')}") from None
-    changed: dict[str, object] = {"analyzer": analyzer}
-    if language == EACH:
-        changed["reading"] = settings.reading.model_copy(update={"languages": True})
-    return settings.model_copy(update=changed)

@@ -50,7 +50,9 @@ EXTENSIBLE = (
 """Commands that read graphs."""
 
 NO_SERVER_HELP = "do the work here, though a `rag serve` of this index and graph runs"
-LANGUAGE_HELP = "ISO 639-1 language of the documents; each: every document in its own (default: en)"
+LANGUAGE_HELP = (
+    "ISO 639-1 language of the documents; each: every document in its own; auto, the default: as the texts are"
+)
 
 
 class ArgumentParser(StandardParser):

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from rag.cli.console import plain, plain_data, say, say_json
 from rag.indexing import IndexReport, TooMuchLost, index_sources
+from rag.indexing.languages import USUAL_LANGUAGE
+from retrievers.analyzer_settings import EACH
 from retrievers.index.sources import Holding
 
 Done = TypeVar("Done")
@@ -78,6 +80,10 @@ def say_losses(report: IndexReport) -> None:
 
 def say_chosen(report: IndexReport) -> None:
     """What `auto` came to, and why."""
+    if report.chosen_language == EACH:
+        say("words: the texts are in several languages, and each document is analysed in its own")
+    elif report.chosen_language not in ("", USUAL_LANGUAGE):
+        say(f"words: analysed as '{report.chosen_language}', the language of the texts")
     for leg, sentence in report.chosen.items():
         say(f"{leg}: {sentence}")
 

@@ -45,6 +45,7 @@ from rag.graph.load import load_spec
 from rag.graph.rewire import with_run
 from rag.graph.spec import GraphSpec, Node, Spec
 from rag.indexing import build_index, index_key
+from rag.indexing.languages import USUAL_LANGUAGE
 from rag.models import home
 from rag.pipeline import Pipeline
 from rag.pipeline.answer_lines import answer_lines
@@ -52,6 +53,7 @@ from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
 from rag.pipeline.provenance import PROVENANCE, provenance_of, write_provenance
+from retrievers.analyzer_settings import AUTO
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
@@ -109,6 +111,7 @@ def evaluate_graph(
     require_writable(out, files=[*FILES, *map(run_file, graph.nodes)])
     built_with = (settings or graph.index).judging_documents()
     bound = cached_index(dataset, graph, built_with, progress=progress) if ranks(graph) else None
+    language = language_of(built_with, bound)
     with opened(asked, bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
         outputs = outputs_of(pipeline, plan.queries, target, progress=progress)
@@ -119,9 +122,10 @@ def evaluate_graph(
             "split": split,
             "within": dataset.within,
             "settings": built_with.model_dump(mode="json", by_alias=True),
+            "language": language,
         }
         made_by = provenance_of(pipeline.graph, bound, data=fingerprint(dataset, [split]), origin=origin)
-    evaluation = measured(outputs, plan, language=built_with.analyzer.language)
+    evaluation = measured(outputs, plan, language=language)
     compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
     report = EvalReport(
         dataset=dataset.name,
@@ -134,7 +138,7 @@ def evaluate_graph(
         index=index_identity(bound),
         intervals={name: mean_interval(list(values.values())) for name, values in evaluation.per_query.items()},
         significance=compared,
-        risk=risk_curve(outputs.answers, plan.items, language=built_with.analyzer.language),
+        risk=risk_curve(outputs.answers, plan.items, language=language),
         command=tuple(command),
         statuses=dict(Counter(answer.status for answer in outputs.answers)),
         outcomes=dict(Counter(answer.outcome.kind for answer in outputs.answers)),
@@ -180,6 +184,15 @@ def ranks(graph: GraphSpec) -> bool:
 def stage_of(node: Node) -> str:
     """The stage of a node: what stands before the point in its `use`."""
     return node.use.partition(".")[0]
+
+
+def language_of(settings: IndexSettings, index: Index | None = None) -> str:
+    """The language of answers: that which settings name, else that in which the index has words, else English."""
+    said = settings.analyzer.language
+    if said != AUTO:
+        return said
+    words = index.facts(PLAIN).get("analyzer") if index is not None and PLAIN in index.legs else None
+    return str((words or {}).get("language", USUAL_LANGUAGE))
 
 
 def cached_index(

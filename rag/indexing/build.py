@@ -9,11 +9,18 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from rag.core.errors import IndexProblem, SpecError
+from rag.core.errors import IndexProblem, RagError, SpecError
 from rag.core.progress import Progress
 from rag.indexing.encoders import Encoders, Here
 from rag.indexing.labels import Given, access_of, labelled
-from rag.indexing.languages import warn_of_language
+from rag.indexing.languages import (
+    chosen_language,
+    in_language,
+    in_language_before,
+    languages_seen,
+    most_seen,
+    warn_of_language,
+)
 from rag.indexing.legs import Legs, Timings, languages_of
 from rag.indexing.losses import Loss, losses_of, require_kept
 from rag.indexing.past import ACCESS_KEY, Past, past
@@ -21,6 +28,7 @@ from rag.indexing.selection import Select, Selection
 from rag.indexing.told import MOST_TOLD, told
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem
+from retrievers.analyzer_settings import AUTO, EACH
 from retrievers.index.access import AccessTable
 from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.documents import Documents
@@ -47,6 +55,7 @@ class IndexReport:
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
     part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
     `n_parts`: in which the index lies. `chosen`: leg -> what it is, and why, where settings leave that to the build.
+    `chosen_language`: in which words are analysed, where it was told by this build from the texts.
     `ids`: of documents that were handed over, in their order. `unchanged`: there was nothing to do or to write.
     """
 
@@ -73,6 +82,7 @@ class IndexReport:
     n_parts: int = 1
     ids: tuple[str, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
+    chosen_language: str = ""
     unchanged: bool = False
 
 
@@ -122,6 +132,7 @@ class Build:
         place = self._place
         with past(place.home, elsewhere=place.before, rebuild=self._prune, progress=self._progress) as before:
             settings = self._with_access(self._settings or before.settings or IndexSettings(), before)
+            settings = in_language_before(settings, before.settings)
             legs = LEGS.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
@@ -132,7 +143,10 @@ class Build:
             require_apart(settings, legs, name=str(place.address))
             return self._run(new, before, settings, legs)
 
-    def _run(self, new: Building, before: Past, settings: IndexSettings, legs: tuple[str, ...]) -> IndexReport:
+    def _run(
+        self, new: Building, before: Past, settings: IndexSettings, legs: tuple[str, ...], *, language: str = ""
+    ) -> IndexReport:
+        """`language`: what was told of the texts by a first reading."""
         made = Legs(settings, legs, self._timings, self._progress, encoders=self._encoders)
         with self._timings.timed("read"):
             maker = UnitMaker(settings, made.ruler)
@@ -143,6 +157,14 @@ class Build:
         records = [record for holding in holdings for record in holding.records]
         _require_text([*selection.problems, *problems, *more_problems], selection, holdings)
         documents = Documents(new.folder)
+        seen = _languages(documents, records)
+        if settings.analyzer.language == AUTO:
+            language = self._language(settings, legs, seen)
+            settings, told = in_language(settings, language), maker.tells_languages
+            if language == EACH and not told:  # each document is asked for its language, so all are read once more
+                _empty(new.folder)
+                return self._run(new, before, settings, legs, language=language)
+            made = Legs(settings, legs, self._timings, self._progress, encoders=self._encoders)
         access, no_labels = self._access(documents, settings.reading.access, taken_from)
         notices = (*selection.problems, *problems, *more_problems, *no_labels)
         read = {record.name for record in records}
@@ -161,8 +183,9 @@ class Build:
                 dict.fromkeys(problem.name for problem in notices if problem.lost and problem.name not in read)
             ),
             ignored=selection.ignored,
+            chosen_language=language,
         )
-        warn_of_language(settings, legs, report.languages, documents.index_texts)
+        warn_of_language(settings, legs, seen)
         require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._place.address))
         index = before.index
         if (
@@ -194,6 +217,18 @@ class Build:
             return settings
         kept = reading.model_copy(update={"access": key, "own_statistics": own})
         return settings.model_copy(update={"reading": kept})
+
+    def _language(self, settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> str:
+        """What `analyzer.language: auto` comes to: `each` only where an index of these legs can be so in this place."""
+        language = chosen_language(seen)
+        if language == EACH:
+            each = in_language(settings, EACH)
+            try:
+                self._place.require(each, legs)
+                require_apart(each, legs, name=str(self._place.address))
+            except RagError:
+                return most_seen(seen)
+        return language
 
     def _access(
         self, documents: Documents, key: str | None, previous: BuiltIndex | None
@@ -230,6 +265,17 @@ class Build:
             holdings.append(Holding(source, tuple(mine)))
         write_sources(new.folder, holdings)
         return holdings, problems
+
+
+def _languages(documents: Documents, records: Sequence[SourceRecord]) -> Mapping[str, int]:
+    """Language -> documents where each was asked for its own, and else texts that were looked at."""
+    told = {code: n for code, n in languages_of(records).items() if code}
+    return told or languages_seen(documents.index_texts, [record.first_row for record in records if record.n_units])
+
+
+def _empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
 
 
 def finished(report: IndexReport, manifest: Manifest, legs: Legs, timings: Timings) -> IndexReport:

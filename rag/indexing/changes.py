@@ -16,6 +16,7 @@ from rag.indexing.build import Build, IndexReport, UnchangedError, counted, fini
 from rag.indexing.chain import Chained, ChainWriter, chains, require_left, unchanged
 from rag.indexing.given import CORPUS, Given, write_given
 from rag.indexing.gone import Rows, gone_by_record, rows_of, rows_where, sources_without
+from rag.indexing.languages import in_language_before
 from rag.indexing.legs import Legs, Timings, languages_of
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import DirectoryWriter
@@ -287,9 +288,11 @@ def _require_own(home: Path, settings: IndexSettings | None, legs: Sequence[str]
     if settings is None and legs is None:
         return
     with LocalIndex.open(home) as index:
-        own = index.manifest.settings.counted(index.legs)
+        before = index.manifest.settings
+        wanted_settings = None if settings is None else in_language_before(settings, before)
         wanted = index.legs if legs is None else LEGS.ordered(legs)
-        if wanted != index.legs or (settings is not None and settings.counted(index.legs) != own):
+        alike = wanted_settings is None or wanted_settings.counted(index.legs) == before.counted(index.legs)
+        if wanted != index.legs or not alike:
             raise SpecError(
                 f"index '{home}' has legs {', '.join(index.legs)} and settings of its own, and other ones are given. Leave "
                 "them out, or build it for another graph first: rag index --graph GRAPH"

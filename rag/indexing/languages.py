@@ -1,4 +1,4 @@
-"""Does what reads the texts know their language?"""
+"""The languages of what is indexed: which one its words are analysed in, and whether what reads the texts knows it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,105 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from pydantic import ValidationError
+
+from rag.core.errors import SpecError
 from rag.ingest.common_words import SHOWN, seeming_language
+from rag.ingest.language import LanguageReader
 from rag.models.table import PACKAGED
-from retrievers.analyzer_settings import EACH
+from retrievers.analyzer_settings import AUTO, EACH, AnalyzerSettings
 from retrievers.index.settings import IndexSettings, leg_kind
 
 log = logging.getLogger(__name__)
 
+USUAL_LANGUAGE = "en"
+"""Of texts that show none, such as code and tables."""
 
-_LOOKED_AT = 100
-"""Texts that are looked at for their language, evenly over all."""
+_LOOKED_AT = 150
+"""Files that are looked at, and as many passages, evenly over all: a table of many rows is one file."""
+_ONE_OF_SEVERAL = 0.1
+"""Share of the texts that show a language from which on it counts. Below are quotations, and names that look like one."""
 
 
-def warn_of_language(
-    settings: IndexSettings, legs: Sequence[str], counts: Mapping[str, int], texts: Sequence[str]
-) -> None:
-    """Say which models of an index were made for other languages than its texts are in.
+def languages_seen(texts: Sequence[str], firsts: Sequence[int] = ()) -> Counter[str]:
+    """Language -> texts, of some of them; none where so few show one that the rest says more.
 
     Args:
-        counts: language -> documents, where somebody looked; the language of most of them counts.
-        texts: what is indexed, by row. Where nobody looked, the language counts that most of some of them seem to be in, and
-            where they show none, the analyzer's.
+        texts: what is indexed, by row.
+        firsts: the first row of each file.
     """
-    told = _most(counts) or _most(_seen(texts)) or settings.analyzer.language
+    rows = sorted({*_evenly(firsts), *_evenly(range(len(texts)))})
+    looked_at = [texts[row] for row in rows]
+    shown = [(text, code) for text in looked_at if (code := seeming_language(text))]
+    if not shown or len(shown) < SHOWN * len(looked_at):
+        return Counter()
+    if all(code == USUAL_LANGUAGE for _, code in shown):
+        return Counter({USUAL_LANGUAGE: len(shown)})
+    reader = LanguageReader()  # knows more languages, and takes a second to load
+    return Counter(filter(None, (reader.of(text) for text, _ in shown)))
+
+
+def chosen_language(seen: Mapping[str, int]) -> str:
+    """What `analyzer.language: auto` comes to: the language of the texts, or `each` where they are in several."""
+    least = _ONE_OF_SEVERAL * sum(seen.values())
+    return EACH if sum(n >= least for n in seen.values()) > 1 else most_seen(seen)
+
+
+def most_seen(seen: Mapping[str, int]) -> str:
+    """The language of most texts."""
+    return max(seen, key=lambda code: seen[code], default=USUAL_LANGUAGE)
+
+
+def in_language(settings: IndexSettings, language: str) -> IndexSettings:
+    """Settings with the analyzer's language replaced. Where each document has its own, it is told from the text.
+
+    Raises:
+        SpecError: it is no language.
+    """
+    said = {**settings.analyzer.model_dump(exclude_unset=True), "language": language}
+    try:
+        analyzer = AnalyzerSettings.model_validate(said)
+    except ValidationError as cause:
+        raise SpecError(f"language: {cause.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    changed: dict[str, object] = {"analyzer": analyzer}
+    if language == EACH:
+        changed["reading"] = settings.reading.model_copy(update={"languages": True})
+    return settings.model_copy(update=changed)
+
+
+def in_language_before(settings: IndexSettings, before: IndexSettings | None) -> IndexSettings:
+    """Settings that say nothing of the language, in that of the index before: its words are not analysed otherwise unasked."""
+    if before is None or settings.analyzer.language != AUTO or settings.analyzer.says_language:
+        return settings
+    return in_language(settings, before.analyzer.language)
+
+
+def warn_of_language(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> None:
+    """Say what of an index was made for other languages than its texts are in: its words, and models that read texts.
+
+    Args:
+        seen: language -> texts or documents. None were looked at, or none show one: then the analyzer's counts.
+    """
+    _warn_of_words(settings, legs, seen)
+    _warn_of_models(settings, legs, seen)
+
+
+def _warn_of_words(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> None:
+    own, total = settings.analyzer.language, sum(seen.values())
+    others = {code: n for code, n in seen.items() if code and code != own and n >= _ONE_OF_SEVERAL * total}
+    if own == EACH or not others or not any("analyzer" in leg_kind(leg).also for leg in legs):
+        return
+    log.warning(
+        "words are analysed as '%s', and of %s texts that were looked at %s. Their words are found as they are written, and in "
+        "other forms by luck. rag index --language each analyses each document in its own",
+        own,
+        f"{total:,}",
+        ", ".join(f"{n:,} are in '{code}'" for code, n in others.items()),
+    )
+
+
+def _warn_of_models(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> None:
+    told = most_seen(seen) if seen else settings.analyzer.language
     if told == EACH:
         return
     foreign = [
@@ -47,12 +123,5 @@ def warn_of_language(
         )
 
 
-def _most(counts: Mapping[str, int]) -> str:
-    return max(counts, key=lambda code: counts[code], default="")
-
-
-def _seen(texts: Sequence[str]) -> Counter[str]:
-    """Language -> texts, of some of them; none where so few show one that the rest says more."""
-    looked_at = range(0, len(texts), max(1, len(texts) // _LOOKED_AT))
-    shown = Counter(filter(None, (seeming_language(texts[row]) for row in looked_at)))
-    return shown if shown.total() >= SHOWN * len(looked_at) else Counter()
+def _evenly(rows: Sequence[int]) -> Sequence[int]:
+    return rows[:: max(1, len(rows) // _LOOKED_AT)]

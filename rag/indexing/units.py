@@ -60,7 +60,7 @@ class UnitMaker:
     Args:
         ruler: what chunks are measured in.
     Raises:
-        MissingDependency: pages are to be read as pictures or languages to be told, without what does that.
+        MissingDependency: pages are to be read as pictures, without what does that.
         SpecError: chunks are to be cut by meaning, without an encoder; or a transform is not usable.
     """
 

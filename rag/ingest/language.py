@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from rag.core.optional import need
 from rag.ingest.types import ParsedDocument
 
 LANG = "lang"
@@ -23,14 +22,9 @@ _TAG = re.compile(r"([A-Za-z]{2,3})(?:[-_].*)?", re.DOTALL)
 
 
 class LanguageReader:
-    """Tells languages. Safe to share between threads. The model takes seconds to load, at the first text, and 130 MB.
-
-    Raises:
-        MissingDependency: the library is not installed.
-    """
+    """Tells languages. Safe to share between threads. The model takes a second to load, at the first text, and 130 MB."""
 
     def __init__(self) -> None:
-        need("py3langid", by="telling languages (index.reading.languages)", extra="languages")
         self._lock = threading.Lock()
         self._model: Any = None
 

@@ -16,7 +16,7 @@ class ReadSettings(BaseModel):
     ocr: bool = Field(default=False, description="Read pages of PDF that are pictures; needs ragline[ocr].")
     languages: bool = Field(
         default=False,
-        description="Tell the language of each document, as `lang` in its metadata, and count them; needs ragline[languages].",
+        description="Tell the language of each document, as `lang` in its metadata, and count them.",
     )
     access: str | None = Field(
         default=None,

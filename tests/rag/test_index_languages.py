@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from rag.core.errors import SpecError
-from rag.core.types import Query
-from rag.indexing import build_index
-from rag.indexing.languages import warn_of_language
+from rag.core.types import Document, Query
+from rag.indexing import add_documents, build_index
+from rag.indexing.languages import chosen_language, languages_seen, warn_of_language
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
+from retrievers.index.matching import require_match
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 
 POLISH = IndexSettings(analyzer=AnalyzerSettings(language="pl"))
+ENGLISH = IndexSettings(analyzer=AnalyzerSettings(language="en"))
+EACH_ITS_OWN = IndexSettings(analyzer=AnalyzerSettings(language="each"))
 
-
+GERMAN = "Der Hund ist auf dem Dach und die Katze ist nicht mehr im Haus, denn es hat geregnet."
+ENGLISH_TEXT = "The dog is on the roof, and the cat is no longer in the house, for it has been raining."
 POLISH_TEXTS = ["Zamek został zbudowany w roku 1400 na wzgórzu, które jest dziś w środku miasta.", "x = 12"]
 
 
@@ -29,11 +32,10 @@ def told(
     caplog: pytest.LogCaptureFixture,
     settings: IndexSettings,
     legs: tuple[str, ...],
-    texts: Sequence[str] = (),
-    **counts: int,
+    **seen: int,
 ) -> str:
     with caplog.at_level(logging.WARNING):
-        warn_of_language(settings, legs, counts, texts)
+        warn_of_language(settings, legs, seen)
     return caplog.text
 
 
@@ -46,7 +48,7 @@ def test_models_for_english_over_polish_are_named(caplog: pytest.LogCaptureFixtu
 @pytest.mark.parametrize(
     ("settings", "legs"),
     [
-        (IndexSettings(), ("lexical", "dense")),
+        (ENGLISH, ("lexical", "dense")),
         (POLISH, ("lexical",)),
         (POLISH.model_copy(update={"dense": DenseSettings(encoder="some/multilingual")}), ("dense",)),
     ],
@@ -57,20 +59,123 @@ def test_nothing_is_said_where_nothing_is_wrong(
     assert told(caplog, settings, legs) == ""
 
 
-def test_the_language_of_most_documents_counts(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_language_of_most_texts_counts(caplog: pytest.LogCaptureFixture) -> None:
     assert "the texts are in 'de'" in told(caplog, IndexSettings(), ("dense",), en=2, de=3)
     caplog.clear()
     assert told(caplog, POLISH, ("dense",), en=5, pl=1) == ""
 
 
-def test_where_nobody_looked_the_texts_themselves_count(caplog: pytest.LogCaptureFixture) -> None:
-    assert "the texts are in 'pl'" in told(caplog, IndexSettings(), ("dense",), POLISH_TEXTS)
+def test_words_that_are_analysed_in_a_language_of_others_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    said = told(caplog, ENGLISH, ("lexical",), en=60, pl=30, de=9)
+    assert "words are analysed as 'en', and of 99 texts that were looked at 30 are in 'pl'. " in said
     caplog.clear()
-    assert told(caplog, IndexSettings(), ("dense",), [*POLISH_TEXTS, *["x = 12"] * 9]) == ""
+    assert told(caplog, ENGLISH, ("dense",), en=60, pl=30) == ""
+    assert told(caplog, EACH_ITS_OWN, ("lexical",), en=60, pl=30) == ""
+    assert told(caplog, ENGLISH, ("lexical",), en=98, pl=2) == ""
+
+
+def test_some_texts_show_the_language_of_all() -> None:
+    assert languages_seen(POLISH_TEXTS) == {"pl": 1}
+    assert languages_seen([*POLISH_TEXTS, *["x = 12"] * 9]) == {}
+    assert languages_seen([]) == {}
+
+
+def test_files_are_looked_at_beside_rows_so_that_a_long_table_does_not_speak_for_all() -> None:
+    texts, rows = [*[GERMAN] * 40, *["city: Berlin, amount: 12"] * 20_000], range(40)
+    assert languages_seen(texts) == {}
+    assert languages_seen(texts, [*rows, 40]) == {"de": 40}
+
+
+def test_languages_that_common_words_do_not_tell_apart_are_told_by_their_letters() -> None:
+    ukrainian = "Замок було збудовано на пагорбі, який сьогодні стоїть у центрі міста, і його видно здалеку."
+    assert languages_seen([ukrainian] * 3) == {"uk": 3}
+
+
+@pytest.mark.parametrize(
+    ("seen", "language"),
+    [
+        ({}, "en"),
+        ({"pl": 4}, "pl"),
+        ({"en": 90, "de": 9}, "en"),
+        ({"en": 90, "de": 10}, "each"),
+        ({"zh": 1, "en": 1}, "each"),
+    ],
+)
+def test_what_auto_comes_to(seen: dict[str, int], language: str) -> None:
+    assert chosen_language(seen) == language
+
+
+def files(folder: Path, **texts: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(text)
+    return folder
+
+
+def analysed(index: Path) -> str:
+    with LocalIndex.open(index) as opened:
+        return opened.manifest.settings.analyzer.language
+
+
+def found(index: Path, words: str) -> list[str]:
+    with LocalIndex.open(index) as opened:
+        [ranking] = BM25Retriever(index=opened).retrieve([Query(qid="q", text=words)], k=5)
+    return [hit.document.doc_id for hit in ranking.hits]
+
+
+def test_an_index_is_analysed_in_the_language_of_its_texts_unasked(tmp_path: Path) -> None:
+    report = build_index(files(tmp_path / "notes", a=GERMAN), tmp_path / "index", legs=["lexical"])
+    assert report.chosen_language == analysed(tmp_path / "index") == "de"
+    assert found(tmp_path / "index", "Dächer") == found(tmp_path / "index", "Katze") == ["notes/a.txt#1"]
+
+
+def test_each_document_is_analysed_in_its_own_language_where_they_are_in_several(tmp_path: Path) -> None:
+    notes = files(tmp_path / "notes", a=GERMAN, b=ENGLISH_TEXT)
+    report = build_index(notes, tmp_path / "index", legs=["lexical", "dense"])
+    assert report.chosen_language == analysed(tmp_path / "index") == "each"
+    assert report.languages == {"de": 1, "en": 1}
+    assert found(tmp_path / "index", "Dächer") == ["notes/a.txt#1"]
+    assert found(tmp_path / "index", "roof") == ["notes/b.txt#1"]
+    assert build_index(notes, tmp_path / "index").unchanged
+
+
+def test_an_index_keeps_its_language_until_another_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    notes = files(tmp_path / "notes", b=ENGLISH_TEXT)
+    build_index(notes, tmp_path / "index", legs=["lexical"])
+    files(notes, a=GERMAN)
+    with caplog.at_level(logging.WARNING):
+        report = build_index(notes, tmp_path / "index", settings=IndexSettings(), legs=["lexical"])
+    assert report.chosen_language == ""
+    assert analysed(tmp_path / "index") == "en"
+    assert "of 2 texts that were looked at 1 are in 'de'" in caplog.text
+    asked = IndexSettings(analyzer=AnalyzerSettings(language="auto"))
+    assert build_index(notes, tmp_path / "index", settings=asked, legs=["lexical"]).chosen_language == "each"
+    assert analysed(tmp_path / "index") == "each"
+
+
+def test_the_language_of_most_is_taken_where_an_index_cannot_have_each(tmp_path: Path) -> None:
+    notes = files(tmp_path / "notes", a=GERMAN, b=ENGLISH_TEXT, c=f"{ENGLISH_TEXT} The cat sat.")
+    settings = IndexSettings.model_validate({"reading": {"access": "who", "own_statistics": True}})
+    report = build_index(notes, tmp_path / "index", settings=settings, legs=["lexical"])
+    assert report.chosen_language == "en"
+
+
+def test_documents_are_added_to_an_index_that_chose_its_language(tmp_path: Path) -> None:
+    build_index(files(tmp_path / "notes", a=GERMAN), tmp_path / "index", legs=["lexical"])
+    more = [Document(doc_id="b", text="Zwei Dächer.")]
+    add_documents(more, tmp_path / "index", settings=IndexSettings(), legs=["lexical"])
+    assert set(found(tmp_path / "index", "Dach")) == {"notes/a.txt#1", "b"}
+
+
+def test_a_graph_that_leaves_the_language_to_the_build_is_met_by_any(tmp_path: Path) -> None:
+    build_index(files(tmp_path / "notes", a=GERMAN), tmp_path / "index", legs=["lexical"])
+    for said in ({}, {"language": "auto"}, {"language": "de"}):
+        with LocalIndex.open(tmp_path / "index") as index:
+            require_match(index.manifest, IndexSettings.model_validate({"analyzer": said}), ["lexical"], name="index")
 
 
 def test_a_language_that_is_no_code_is_refused_in_words() -> None:
-    with pytest.raises(ValueError, match=r"must be an ISO 639-1 code such as 'en' or 'zh', or 'each' .* got 'English'"):
+    with pytest.raises(ValueError, match=r"must be an ISO 639-1 code such as 'en' or 'zh', 'each' .* got 'English'"):
         IndexSettings.model_validate({"analyzer": {"language": "English"}})
 
 

@@ -64,7 +64,7 @@ def formula(variant: str, query: tuple[str, ...]) -> dict[int, float]:
 
 def _leg(folder: Path, variant: str, *, delta: float = DELTA) -> LexicalLeg:
     settings = LexicalSettings.model_validate({"variant": variant, "k1": K1, "b": B, "delta": delta})
-    analyzer = AnalyzerSettings(stemmer="none", stop_words="none")
+    analyzer = AnalyzerSettings(language="en", stemmer="none", stop_words="none")
     facts = LexicalLeg.build(map(" ".join, CORPUS), folder, analyzer=analyzer, bm25=settings)
     return LexicalLeg.open(folder, facts)
 

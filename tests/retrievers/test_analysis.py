@@ -72,7 +72,7 @@ def test_an_index_from_before_bigrams_is_cut_as_it_was() -> None:
 
 def test_settings_say_nothing_of_it_unless_asked() -> None:
     assert "cjk" not in AnalyzerSettings(language="zh").model_dump()
-    assert AnalyzerSettings(cjk="both").model_dump()["cjk"] == "both"
+    assert AnalyzerSettings(language="en", cjk="both").model_dump()["cjk"] == "both"
 
 
 def test_chinese_inside_english_is_split_too() -> None:
@@ -116,7 +116,7 @@ def test_a_hundred_thousand_characters_are_no_trouble() -> None:
     ],
 )
 def test_why_there_are_no_terms(text: str, reason: str) -> None:
-    analyzer = Analyzer(AnalyzerSettings())
+    analyzer = Analyzer(AnalyzerSettings(language="en"))
     assert analyzer.terms(text) == []
     assert reason in analyzer.why_no_terms(text)
 
@@ -195,9 +195,14 @@ def test_settings_that_make_other_terms_describe_themselves_differently() -> Non
         {"cjk": "bigrams"},
         {"cjk": "both"},
     ]
-    described = [str(Analyzer(AnalyzerSettings.model_validate(kind)).describe()) for kind in kinds]
+    described = [
+        str(Analyzer(AnalyzerSettings.model_validate({"language": "en", **kind})).describe()) for kind in kinds
+    ]
     assert len(set(described)) == len(kinds)
-    assert Analyzer(AnalyzerSettings(stemmer="porter")).describe() == Analyzer(AnalyzerSettings()).describe()
+    assert (
+        Analyzer(AnalyzerSettings(language="en", stemmer="porter")).describe()
+        == Analyzer(AnalyzerSettings(language="en")).describe()
+    )
 
 
 def test_another_stemmer_library_is_refused_with_both_sides_named() -> None:
@@ -207,7 +212,7 @@ def test_another_stemmer_library_is_refused_with_both_sides_named() -> None:
 
 
 def test_a_changed_stop_word_list_is_refused() -> None:
-    description = Analyzer(AnalyzerSettings()).describe()
+    description = Analyzer(AnalyzerSettings(language="en")).describe()
     with pytest.raises(IndexMismatch, match="stop_words_sha256 'feed'"):
         Analyzer.from_description({**description, "stop_words_sha256": "feed"})
 
@@ -215,11 +220,11 @@ def test_a_changed_stop_word_list_is_refused() -> None:
 @pytest.mark.parametrize("damage", [{"language": 7}, {"language": "German"}, {"stemmer": "klingon", "language": "zh"}])
 def test_a_senseless_description_is_refused(damage: dict[str, object]) -> None:
     with pytest.raises(IndexMismatch, match="Build the index again"):
-        Analyzer.from_description({**Analyzer(AnalyzerSettings()).describe(), **damage})
+        Analyzer.from_description({**Analyzer(AnalyzerSettings(language="en")).describe(), **damage})
 
 
 def test_threads_share_an_analyzer() -> None:
-    analyzer = Analyzer(AnalyzerSettings())
+    analyzer = Analyzer(AnalyzerSettings(language="en"))
     texts = [f"running {'horses ' * n} flying{n}" for n in range(50)]
     expected = [analyzer.terms(text) for text in texts]
     found: list[list[list[str]]] = []

@@ -20,7 +20,7 @@ from rag.core.yaml_source import Source
 from rag.evaluate import PER_QUERY, Evaluation, Plan, measured_run, plan_evaluation
 from rag.evaluate.beir import load_beir
 from rag.evaluate.fingerprint import fingerprint
-from rag.evaluate.graph_evaluation import cached_index, plan_for, ranks
+from rag.evaluate.graph_evaluation import cached_index, language_of, plan_for, ranks
 from rag.evaluate.measured_runs import ANSWERS
 from rag.evaluate.report import GRAPH, REPORT, read_object
 from rag.evaluate.scope import part_of
@@ -124,7 +124,7 @@ def asked_of_evaluation(run: Path, wishes: Wishes) -> Asked:
         kept=frozenset(files),
         plan=part_of(plan, queries),
         values=values,
-        language=settings.analyzer.language,
+        language=str(origin.get("language") or language_of(settings)),
         made_by=made_by or _of_index(report.get("index")),
         keeps_facts=bool(made_by),
         data=fingerprint(data, [split]),
@@ -152,7 +152,7 @@ def asked_of_batch(run: Path, wishes: Wishes) -> Asked:
             "filter or a history, which the folder does not keep"
         )
     queries = [Query(qid=line["id"], text=line["question"]) for line in lines]
-    language = spec.graph.index.analyzer.language
+    language = language_of(spec.graph.index)
     plan, values = Plan(queries=tuple(queries)), Evaluation(measures={}, per_query={}, n_queries=0)
     if wishes.dataset is not None:
         data, split = load_beir(wishes.dataset), wishes.split or "test"

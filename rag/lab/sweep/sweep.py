@@ -20,6 +20,7 @@ from rag.evaluate.graph_evaluation import (
     add_result,
     cached_index,
     graph_name,
+    language_of,
     measured,
     plan_for,
     ranks,
@@ -109,7 +110,7 @@ def sweep(
                 work=work,
                 labels={merged.identity(number): settings[number].label for number in numbers},
                 lasts=[graph.last_ranking() if searches else "" for graph in graphs],
-                language=spec.graph.index.analyzer.language,
+                language=language_of(spec.graph.index, index),
                 progress=progress,
             )
             n = len(tuning.queries)

@@ -15,7 +15,7 @@ from rag.core.errors import SpecError
 from rag.core.filters import readers_of
 from rag.core.memory import Need
 from rag.core.types import Population, Where
-from retrievers.analyzer_settings import EACH, AnalyzerSettings
+from retrievers.analyzer_settings import AUTO, EACH, AnalyzerSettings
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.protocol import (
     Built,
@@ -110,7 +110,7 @@ class LexicalKind(LegKind):
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         asked, made = (cast(AnalyzerSettings, sections.section("analyzer")) for sections in (wanted, built))
-        made = made.model_copy(update={"cjk": _cut_of(facts)})
+        asked, made = _named(asked), made.model_copy(update={"cjk": _cut_of(facts)})
         if wanted.says("analyzer") and not same_terms(asked, made):
             yield from differences_of("analyzer", asked, made)
         yield from explicit_differences("bm25", wanted, built)
@@ -239,6 +239,13 @@ def _cut_of(facts: Facts) -> str:
 
     said: Mapping[str, Any] = facts.get("analyzer") or {}
     return str(said.get("cjk", AS_EVER))
+
+
+def _named(asked: AnalyzerSettings) -> AnalyzerSettings:
+    """Without a language that is left to the build: whatever that chose is what was asked for."""
+    if asked.language != AUTO:
+        return asked
+    return AnalyzerSettings(**asked.model_dump(exclude_unset=True, exclude={"language"}))
 
 
 def same_terms(wanted: AnalyzerSettings, built: AnalyzerSettings) -> bool:

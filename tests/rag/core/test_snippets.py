@@ -12,7 +12,7 @@ TEXT = f"{FILLER}The frame is made of running steel. Wheels run well. The end."
 
 
 def of(text: str, query: str, *, stem: bool = False) -> Snippet:
-    terms = Analyzer(AnalyzerSettings()).terms if stem else words
+    terms = Analyzer(AnalyzerSettings(language="en")).terms if stem else words
     return snippet(text, sentences(text), terms(query), terms)
 
 

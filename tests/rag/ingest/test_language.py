@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from rag.core.errors import MissingDependency
 from rag.indexing import build_index, remove_from_index
 from rag.ingest.language import LanguageReader, code_of
 from rag.ingest.settings import ReadSettings
@@ -97,9 +96,3 @@ def test_an_index_for_which_nobody_looks_is_what_it_was(tmp_path: Path) -> None:
         assert "lang" not in index.documents[0].metadata
         assert "languages" not in index.manifest.as_json()
     assert ReadSettings().model_dump() == {"ocr": False}
-
-
-def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.core.optional.find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match=r"telling languages .* needs py3langid.*\[languages\]"):
-        LanguageReader()

@@ -115,7 +115,7 @@ class MemoryBM25:
     """Lucene's BM25 with k1 0.9 and b 0.4, as its formula is written."""
 
     def __init__(self, index: MemoryIndex) -> None:
-        self.index, self.analyzer = index, Analyzer(AnalyzerSettings())
+        self.index, self.analyzer = index, Analyzer(AnalyzerSettings(language="en"))
         self.counts = [Counter(self.analyzer.terms(document.index_text)) for document in index.documents]
         self.n_docs = len(self.counts)
         self.mean = sum(counts.total() for counts in self.counts) / self.n_docs

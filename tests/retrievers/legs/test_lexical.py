@@ -36,7 +36,7 @@ TEXTS = (
 def _build(folder: Path, texts: Sequence[str] = TEXTS, **bm25: Any) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     settings = LexicalSettings.model_validate(bm25)
-    return LexicalLeg.build(texts, folder, analyzer=AnalyzerSettings(), bm25=settings)
+    return LexicalLeg.build(texts, folder, analyzer=AnalyzerSettings(language="en"), bm25=settings)
 
 
 def _leg(folder: Path, texts: Sequence[str] = TEXTS, **bm25: Any) -> LexicalLeg:
@@ -219,7 +219,7 @@ def test_texts_are_read_once_from_any_iterable_and_progress_is_told(tmp_path: Pa
     LexicalLeg.build(
         (f"text {n}" for n in range(600)),
         tmp_path,
-        analyzer=AnalyzerSettings(),
+        analyzer=AnalyzerSettings(language="en"),
         bm25=LexicalSettings(),
         progress=lambda *state: told.append(state),
     )

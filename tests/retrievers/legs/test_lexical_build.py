@@ -94,7 +94,7 @@ def test_a_corpus_of_many_blocks_has_the_same_bytes(tmp_path: Path, variant: str
 def test_rank_bm25_gets_the_terms_of_all_documents_in_text_order(tmp_path: Path, variant: str) -> None:
     texts = ["red apples and red pears", "", "pears"]
     settings = LexicalSettings(variant=variant)  # type: ignore[arg-type]
-    facts = LexicalLeg.build(texts, tmp_path, analyzer=AnalyzerSettings(), bm25=settings)
+    facts = LexicalLeg.build(texts, tmp_path, analyzer=AnalyzerSettings(language="en"), bm25=settings)
     assert np.load(tmp_path / "tokens.npy").tolist() == [0, 1, 0, 2, 2]
     assert np.load(tmp_path / "starts.npy").tolist() == [0, 4, 4, 5]
     assert [facts[name] for name in ("n_docs", "n_terms", "n_tokens")] == [3, 3, 5]
@@ -108,7 +108,7 @@ def test_texts_that_cannot_be_read_leave_nothing_that_was_put_aside(tmp_path: Pa
 
     seen: list[list[str]] = []
     with pytest.raises(OSError, match="gone"):
-        LexicalLeg.build(texts(), tmp_path, analyzer=AnalyzerSettings(), bm25=LexicalSettings())
+        LexicalLeg.build(texts(), tmp_path, analyzer=AnalyzerSettings(language="en"), bm25=LexicalSettings())
     assert seen == [[]]
     assert list(tmp_path.iterdir()) == []
 
@@ -123,7 +123,7 @@ from retrievers.legs.lexical.settings import LexicalSettings
 def build(folder, n):
     texts = (" ".join(random.sample(words, 1000)) for _ in range(n // 1000))
     Path(folder).mkdir()
-    LexicalLeg.build(texts, Path(folder), analyzer=AnalyzerSettings(stemmer="none"), bm25=LexicalSettings())
+    LexicalLeg.build(texts, Path(folder), analyzer=AnalyzerSettings(language="en", stemmer="none"), bm25=LexicalSettings())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 words = [f"word{n}" for n in range(10_000)]

@@ -20,7 +20,7 @@ from retrievers.legs.protocol import ReadableRows
 from retrievers.stores.chain_rows import ChainRows
 
 VARIANTS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
-PLAIN = AnalyzerSettings(stemmer="none", stop_words="none")
+PLAIN = AnalyzerSettings(language="en", stemmer="none", stop_words="none")
 WORDS = ("red", "apple", "pear", "tree", "leaf")
 WEIGHTS = (1, 2, 0.3, -1.0, 1e-9)
 
