@@ -95,6 +95,11 @@ class Document:
         return str(self.metadata.get("index_text", self.full_text))
 
     @property
+    def model_text(self) -> str:
+        """What models of legs read: what stands for many rows of a long table alike, else what legs index."""
+        return str(self.metadata.get("model_text", self.index_text))
+
+    @property
     def digest(self) -> bytes:
         """sha256 of what a model can read of it: the full text, and the contents if there are any."""
         return digest_of(self.full_text, self.contents)

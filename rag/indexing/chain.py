@@ -32,7 +32,7 @@ from retrievers.index.parts import REMOVED, Part, Parts, removed_file
 from retrievers.index.settings import leg_kind
 from retrievers.index.sources import GIVEN, Holding, Source, SourceRecord, given_name, together, write_sources
 from retrievers.index.writer import DocumentsWriter
-from retrievers.legs.protocol import MADE_BY, Before, Chains, LegMaker, maker_reads, settled
+from retrievers.legs.protocol import MADE_BY, Before, Chains, LegMaker, settled
 
 TIER = 10
 """So many parts of one order of magnitude become one, and each order of magnitude is so many times the one below."""
@@ -231,7 +231,7 @@ class ChainWriter:
                 return None
             return Before(
                 leg=lambda: parts.leg(leg, facts, lambda where: None),
-                texts=documents.texts_for(maker_reads(made_by)),
+                texts=documents.texts_for(made_by),
                 file=lambda name: None,
             )
 

@@ -34,7 +34,6 @@ from retrievers.legs.protocol import (
     LegMaker,
     LegRuler,
     Merges,
-    maker_reads,
 )
 from retrievers.stores.computed import in_this_process
 
@@ -125,7 +124,7 @@ class Legs:
         files = index.manifest.files
         return Before(
             leg=lambda: index.leg(leg),
-            texts=index.documents.texts_for(maker_reads(described)),
+            texts=index.documents.texts_for(described),
             file=lambda name: index.file(name) if name in files else None,
         )
 
@@ -183,7 +182,7 @@ class Legs:
         folder = home / leg
         folder.mkdir()
         job = Job(
-            texts=documents.texts_for(maker_reads(maker.describe())),
+            texts=documents.texts_for(self._described[leg]),
             languages=documents.languages,
             folder=folder,
             work=work / leg,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.ingest.clean import Cleaner
-from rag.ingest.records import corpus_document, file_document
+from rag.ingest.records import LongTable, corpus_document, file_document
 from rag.ingest.tally import Tally
 from rag.ingest.types import DistinctNames, Limits, Note, ParsedDocument, ReadError, SourceFile
 from rag.ingest.unpack import damage_told, opened, require_ratio
@@ -48,7 +48,7 @@ def stream(
     Raises:
         ReadError: not one record, damaged compression, a limit is passed, or no document comes in time.
     """
-    clean, tally, distinct = Cleaner(), Tally(), DistinctNames()
+    clean, tally, distinct, table = Cleaner(), Tally(), DistinctNames(), LongTable(file.name)
     clock = _Clock(limits.seconds)
     for position, record in _records(file, limits, tally, clock, content):
         try:
@@ -56,6 +56,7 @@ def stream(
                 document = corpus_document(record, source=file.name, clean=clean)
             else:
                 document = file_document(record, name=file.name, position=position, clean=clean)
+                document = table.row(document, record) if document else None
         except ReadError as cause:
             tally.add(f"records left out for their {cause}", f"in line {position}", lost=True)
             continue
@@ -73,6 +74,7 @@ def stream(
         raise ReadError("; ".join(["no record in it", *(line for line, _ in tally.lines())]))
     tally.tell(note)
     clean.tell(note)
+    table.tell(note)
 
 
 def _records(

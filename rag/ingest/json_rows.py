@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rag.ingest import code
 from rag.ingest.clean import Cleaner, decode
-from rag.ingest.records import DistinctIds, file_document
+from rag.ingest.records import DistinctIds, LongTable, file_document
 from rag.ingest.types import Note, ParsedDocument
 
 
@@ -19,9 +19,13 @@ def parse(data: bytes, name: str, note: Note) -> Iterable[ParsedDocument]:
         records = None
     if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
         return code.parse(data, name, note)
-    clean, ids = Cleaner(), DistinctIds()
-    rows = (file_document(record, name=name, position=i, clean=clean) for i, record in enumerate(records, start=1))
-    documents = [ids.distinct(row) for row in rows if row is not None]
+    clean, ids, table = Cleaner(), DistinctIds(), LongTable(name)
+    documents = []
+    for position, record in enumerate(records, start=1):
+        document = file_document(record, name=name, position=position, clean=clean)
+        if document is not None:
+            documents.append(ids.distinct(table.row(document, record)))
     clean.tell(note)
     ids.tell(note)
+    table.tell(note)
     return documents

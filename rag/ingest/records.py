@@ -15,6 +15,10 @@ from rag.ingest.types import Block, DistinctNames, Note, ParsedDocument, ReadErr
 IDS = ("_id", "id", "docid", "doc_id", "docno")
 TITLES = ("title", "name", "heading")
 TEXTS = ("text", "contents", "content", "body")
+ROWS_READ = 1_000
+"""Rows of short cells of one file that models read one by one."""
+_PROSE = 8
+"""Words from which on a cell is a sentence."""
 _QUOTED_TITLE = re.compile(r'"([^"\n]{1,300})"\n(?=\S)')
 
 
@@ -66,6 +70,35 @@ def file_document(record: Mapping[str, Any], *, name: str, position: int, clean:
     return document if document.text else None
 
 
+class LongTable:
+    """Rows of one file: behind the first thousand of short cells, models read what all of them have in common.
+
+    Such a row is found by its words and its fields, and reading each of a hundred thousand takes a model an hour. A row
+    with a text or a sentence in it is read for itself, wherever it stands.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._title, self._rows = title_of(name), 0
+
+    def row(self, document: ParsedDocument, record: Mapping[str, Any]) -> ParsedDocument:
+        """The document of the next row, with what models read of it."""
+        if _first(record, TEXTS) or any(_is_prose(value) for value in record.values()):
+            return document
+        self._rows += 1
+        if self._rows <= ROWS_READ:
+            return document
+        common = f"{self._title}: {', '.join(map(str, record))}"[:LINE]
+        return replace(document, metadata={**document.metadata, "model_text": common})
+
+    def tell(self, note: Note) -> None:
+        """Say how many share what is read, if any."""
+        if self._rows > ROWS_READ:
+            note(
+                f"of {self._rows:,} rows of short cells models read the first {ROWS_READ:,} one by one; all are found by words "
+                "and fields, and counted"
+            )
+
+
 class DistinctIds:
     """A doc_id that was seen before gets ~2, ~3, ...; the note says how often that happened."""
 
@@ -85,6 +118,10 @@ class DistinctIds:
         """Say how often, if ever."""
         if self._again:
             note(f"{self._again} ids appear again and were given a number; first: {self._first!r}")
+
+
+def _is_prose(value: Any) -> bool:
+    return len(_text(value).split(maxsplit=_PROSE)) >= _PROSE
 
 
 def _contents(record: dict[str, Any]) -> tuple[tuple[int, Content], ...]:

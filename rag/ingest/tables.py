@@ -9,7 +9,7 @@ from itertools import chain
 from rag.ingest.clean import Cleaner, decoded
 from rag.ingest.columns import Repeated
 from rag.ingest.formats import unpacked_name
-from rag.ingest.records import DistinctIds, file_document
+from rag.ingest.records import DistinctIds, LongTable, file_document
 from rag.ingest.stretches import lines
 from rag.ingest.types import DistinctNames, Note, ParsedDocument, ReadError
 
@@ -20,7 +20,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     Raises:
         ReadError: no row below the header, or quotes that never close.
     """
-    clean, ids, repeated = Cleaner(), DistinctIds(), Repeated()
+    clean, ids, repeated, table = Cleaner(), DistinctIds(), Repeated(), LongTable(name)
     csv.field_size_limit(max(1, len(data)))  # this process only parses, so nobody else sees it
     position = 0
     try:
@@ -34,7 +34,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
             record = dict(zip(columns.names, map(str.strip, row), strict=False))
             document = file_document(record, name=name, position=position, clean=clean)
             if document is not None:
-                yield ids.distinct(document)
+                yield ids.distinct(table.row(document, record))
     except csv.Error as cause:
         raise ReadError(f"not a table: {cause}") from None
     if not position:
@@ -42,6 +42,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     clean.tell(note)
     repeated.tell(note)
     ids.tell(note)
+    table.tell(note)
 
 
 def _rows(text_lines: Iterator[str], name: str) -> Iterator[list[str]]:

@@ -150,6 +150,7 @@ RESERVED = frozenset(
         "headings",
         "index_name",
         "index_text",
+        "model_text",
         "line",
         "end_line",
         "code_language",

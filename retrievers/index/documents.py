@@ -19,13 +19,14 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.contents import TEXT_ALONE, read_content, with_contents
+from rag.core.contents import read_content, with_contents
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
 from rag.ingest.language import code_of
 from retrievers.index.protocol import DocumentTable
 from retrievers.index.recent_rows import RecentRows
 from retrievers.index.shared import SHARED, base_row, merged
+from retrievers.legs.protocol import Facts, maker_reads
 from retrievers.stores.arrays import load_array
 
 TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
@@ -127,9 +128,9 @@ class StoredDocuments(DocumentTable):
         """What legs index, by row; read each time it is asked for."""
         return _IndexTexts(self)
 
-    def texts_for(self, kinds: frozenset[str]) -> Sequence[str]:
-        """What a leg indexes that reads these kinds: texts, those of documents that hold such contents with them."""
-        return self.index_texts if kinds == TEXT_ALONE else _IndexTexts(self, kinds)
+    def texts_for(self, made_by: Facts) -> Sequence[str]:
+        """What a leg indexes whose maker describes itself so: with a model, texts for models, with contents that it reads."""
+        return _ModelTexts(self, maker_reads(made_by)) if made_by else self.index_texts
 
     @property
     def languages(self) -> Sequence[str]:
@@ -259,12 +260,17 @@ class _OfDocuments(Sequence[str]):
 
 
 class _IndexTexts(_OfDocuments):
-    def __init__(self, documents: StoredDocuments, kinds: frozenset[str] = TEXT_ALONE) -> None:
+    def _of(self, document: Document) -> str:
+        return document.index_text
+
+
+class _ModelTexts(_OfDocuments):
+    def __init__(self, documents: StoredDocuments, kinds: frozenset[str]) -> None:
         super().__init__(documents)
         self._kinds = kinds
 
     def _of(self, document: Document) -> str:
-        return with_contents(document.index_text, document.contents, self._kinds)
+        return with_contents(document.model_text, document.contents, self._kinds)
 
 
 class _Languages(_OfDocuments):

@@ -13,7 +13,7 @@ from rag.core.types import Document
 
 FieldKind = Literal["date", "number", "text", "mixed"]
 
-OF_CHUNKS = frozenset({"parent", "start", "end", "page", "headings", "index_text", "spans"})
+OF_CHUNKS = frozenset({"parent", "start", "end", "page", "headings", "index_text", "model_text", "spans"})
 """Fields that say where a passage stands, and nothing of its document."""
 
 _MOST_VALUES = 10_000

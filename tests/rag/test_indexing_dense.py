@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from rag.core.errors import IndexMismatch, IndexProblem, MissingModel
+from rag.core.types import Query
 from rag.indexing import IndexReport, build_index, index_key
+from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from tests.tiny_models import tiny_sentence_model
@@ -118,6 +120,28 @@ def test_a_text_that_appears_twice_is_encoded_once(tmp_path: Path, encoder: Path
     assert build(tmp_path / "index", write_corpus(tmp_path / "beir", ["same", "same", "other"]), encoder).n_encoded == 2
     vectors = all_vectors(tmp_path / "index")
     np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+def test_rows_of_a_long_table_share_a_vector_and_are_found_by_words(tmp_path: Path, encoder: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    rows = "".join(f"A{number},Berlin\n" for number in range(1_005))
+    (source / "orders.csv").write_text(f"order,city\n{rows}")
+    (source / "log.jsonl").write_text(
+        "".join(json.dumps({"job": number, "state": "done"}) + "\n" for number in range(1_002))
+    )
+    report = build(tmp_path / "index", source, encoder)
+    assert (report.n_units, report.n_encoded) == (2_007, 2_002)
+    assert [problem.name for problem in report.problems] == ["source/log.jsonl", "source/orders.csv"]
+    with LocalIndex.open(tmp_path / "index") as index:
+        rows_of = {document.metadata.get("order"): row for row, document in enumerate(index.documents)}
+        vectors = index.leg("dense").vectors(np.array([rows_of[f"A{number}"] for number in (999, 1_000, 1_004)]))
+        assert np.array_equal(vectors[1], vectors[2])
+        assert not np.array_equal(vectors[0], vectors[1])
+        [ranking] = BM25Retriever(index=index).retrieve([Query(qid="q", text="A1003")], k=2)
+    assert [hit.document.text for hit in ranking.hits] == ["order: A1003\ncity: Berlin"]
+    (source / "note.txt").write_text("Wheels are trued.")
+    assert build(tmp_path / "index", source, encoder).n_encoded == 1
 
 
 def test_the_encoder_answers_only_if_its_files_are_those_of_the_index(

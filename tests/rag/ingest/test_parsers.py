@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 
 import docx
 import pytest
 from docx.oxml import parse_xml
 
-from rag.ingest import ParsedDocument, code, html, markdown, plain, tables
+from rag.ingest import ParsedDocument, code, html, json_rows, markdown, plain, tables
 from rag.ingest import docx as word
 from rag.ingest import pdf as pdf_parser
 from rag.ingest.types import ReadError
@@ -334,3 +335,29 @@ def test_what_is_no_table_is_refused(data: bytes, notes: Noted) -> None:
 def test_csv_fields_may_be_long(notes: Noted) -> None:
     (document,) = tables.parse(b"text,x\n" + b"word " * 60_000 + b",1\n", "a.csv", notes)
     assert len(document.text) == 5 * 60_000 - 1
+
+
+SENTENCE = "It came in three days and nothing was broken"
+
+
+def test_models_read_the_first_rows_of_a_long_table_and_what_all_have_in_common(notes: Noted) -> None:
+    rows = [f"{number},Berlin" for number in range(1_004)]
+    rows[1_002] = f"1002,{SENTENCE}"
+    documents = list(tables.parse("\n".join(["order,city", *rows]).encode(), "shop/orders.csv", notes))
+    shared = [document.metadata.get("model_text") for document in documents]
+    assert shared == [None] * 1_000 + ["orders: order, city"] * 2 + [None, "orders: order, city"]
+    assert documents[-1].text == "order: 1003\ncity: Berlin"
+    told = "of 1,003 rows of short cells models read the first 1,000 one by one; all are found by words and fields, and counted"
+    assert notes == [(told, False)]
+
+
+def test_rows_with_a_text_of_their_own_are_read_one_by_one_however_many(notes: Noted) -> None:
+    data = "text,city\n" + "so it is,Berlin\n" * 1_002
+    documents = tables.parse(data.encode(), "a.csv", notes)
+    assert not any("model_text" in document.metadata for document in documents)
+
+
+def test_rows_of_json_are_rows_of_a_table(notes: Noted) -> None:
+    data = json.dumps([{"order": number, "city": "Berlin"} for number in range(1_001)])
+    documents = list(json_rows.parse(data.encode(), "orders.json", notes))
+    assert [document.metadata.get("model_text") for document in documents[-2:]] == [None, "orders: order, city"]
