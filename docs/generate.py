@@ -9,7 +9,7 @@ from benchmarks.record import recorded
 from benchmarks.scale import NAME as SCALE
 from docs.scale import scale_page
 from docs.systems import systems_page
-from rag.cli.graphs import component
+from rag.cli.listing import component
 from rag.graph.draw import svg
 from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec

@@ -26,13 +26,18 @@ another core for every command. 2^4 is the least."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    whole = parser()
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what could stand here
         import argcomplete
 
-        argcomplete.autocomplete(whole)
-    given = whole.parse_args(arguments)
-    given.typed = ("rag", *(sys.argv[1:] if arguments is None else arguments))
+        argcomplete.autocomplete(parser(os.environ.get("COMP_LINE", "").split()[1:]))
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        whole = parser(words)
+    except RagError as error:  # a plug-in's
+        fail(f"rag: {error}")
+        return error.exit_code
+    given = whole.parse_args(words)
+    given.typed = ("rag", *words)
     if given.command is None:
         whole.print_help()
         return 2
@@ -62,7 +67,7 @@ def _run(given: Namespace) -> int:
     fill_index(given)
     for name in given.plugin:
         load_plugin(name)
-    command = import_module(f"rag.cli.{given.module}")
+    command = import_module(given.module)
     if not getattr(given, "trace", None):
         return int(command.run(given))
     from rag import tracing

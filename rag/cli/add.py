@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rag.cli.console import plain_data, say, say_json
+from rag.cli.options import indexed
 from rag.cli.progress import progress_bar
 from rag.cli.sources import say_chosen
 from rag.core.lines import records, records_of
 from rag.indexing import add_documents, update_documents
 
 STDIN = "-"
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="an object a line: id, text, title; all else is metadata; -: stdin"
+    )
+    indexed(parser, needed=True)
+    parser.add_argument("--update", action="store_true", help="in the place of those that have the same ids")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(given: Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,19 @@ from typing import TYPE_CHECKING, Any
 from rag.cli.asking import asking, question_of
 from rag.cli.console import plain, say, say_json, warn, write
 from rag.cli.keeping import keeping
+from rag.cli.options import (
+    GRAPH_HELP,
+    NO_SERVER_HELP,
+    add_plugins,
+    calibrated,
+    filtered,
+    indexed,
+    logged,
+    patient,
+    permitted,
+    traceable,
+    written,
+)
 from rag.cli.search import place
 from rag.cli.served import answers
 from rag.core.errors import StageError
@@ -20,6 +33,24 @@ if TYPE_CHECKING:
 
 SHOWN_CHARS = 160
 SHOWN_TITLE = 40
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("question", nargs="?", help="unset, or -: what stdin says")
+    indexed(parser, needed=False, several=True)
+    written(parser)
+    patient(parser)
+    calibrated(parser)
+    parser.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
+    filtered(parser)
+    permitted(parser)
+    logged(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
+    parser.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
+    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(parser)
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from functools import reduce
 
 from rag.batch.folder import FAILURES
@@ -10,10 +10,48 @@ from rag.batch.run import WORKERS, BatchReport, Forecast, run_batch
 from rag.cli.asking import asker_of
 from rag.cli.console import say, say_json, warn
 from rag.cli.ending import told_to_end
+from rag.cli.options import (
+    GRAPH_HELP,
+    add_plugins,
+    calibrated,
+    filtered,
+    indexed,
+    permitted,
+    positive,
+    traceable,
+    written,
+)
 from rag.cli.progress import progress_bar
 from rag.core.cluster import Cluster
 from rag.core.filters import both
 from rag.pipeline import load_pipeline
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    questions_help = ".jsonl: a JSON object a line, id and question; .txt: a question a line"
+    parser.add_argument("questions", metavar="QUESTIONS", help=questions_help)
+    parser.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
+    indexed(parser, needed=False, several=True)
+    written(parser)
+    calibrated(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out; repeats nothing")
+    parser.add_argument("--retry-failed", action="store_true", help="as --resume, and ask what failed again")
+    parser.add_argument("--workers", type=positive, metavar="N", help="batches at a time (default: 2; by stage 1)")
+    parser.add_argument("--batch", type=positive, metavar="N", help="questions a batch (default: 64; by stage 1,024)")
+    parser.add_argument("--by-stage", action="store_true", help="each stage alone in memory: only the largest must fit")
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="work on this Ray cluster, or 'local'; --workers actors a stage"
+    )
+    parser.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs of an actor that runs a model")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
+    filtered(parser)
+    permitted(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(parser)
+    add_plugins(parser)
 
 
 def run(args: Namespace) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
 from rag.cli.console import say, say_json, warn
+from rag.cli.options import positive
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
@@ -16,6 +17,28 @@ from rag.models.table import PACKAGED
 from rag.pipeline.questions import read_questions
 from rag.train.bitext import LEAST, Mined, mine
 from retrievers.encoders import SentenceEncoder
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    texts_help = ".jsonl: a JSON object a line, id and text; .txt: a text a line"
+    parser.add_argument("left", metavar="LEFT", help=texts_help)
+    parser.add_argument("right", metavar="RIGHT", help="the same in the other language")
+    encoder_help = "packaged name, folder or hub id of an encoder that was trained on both languages"
+    parser.add_argument("--encoder", required=True, metavar="NAME", help=encoder_help)
+    parser.add_argument("--revision", metavar="REV", help="hub revision")
+    parser.add_argument("--out", required=True, metavar="F.jsonl", help="pairs to write, the best first")
+    by_help = "margin: cosine by that of both texts' neighbours (default); cosine: that of the pair alone"
+    parser.add_argument("--by", choices=("margin", "cosine"), default="margin", help=by_help)
+    parser.add_argument("--least", type=float, metavar="X", help="what a pair has to reach (margin: 1.06; cosine: 0.8)")
+    parser.add_argument("--mutual", action="store_true", help="only pairs of texts that are each other's best")
+    parser.add_argument(
+        "--neighbours", type=positive, default=4, metavar="K", help="of a text, for margins (default: 4)"
+    )
+    role_help = "prompt of the model that texts get, where it has any; of E5 models: query (default: document)"
+    parser.add_argument("--role", choices=("query", "document"), default="document", help=role_help)
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N texts of each file")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(given: Namespace) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rag.cli.console import say, say_json, warn
+from rag.cli.options import GRAPH_HELP, add_plugins, indexed, positive, traceable, written
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.cli.risk_table import risk_table
@@ -30,6 +31,42 @@ from retrievers.index.protocol import Index
 
 _ESTIMATE = 200
 """Questions that an estimate asks, where nobody says how many."""
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "questions",
+        nargs="?",
+        metavar="QUESTIONS",
+        help=".jsonl: id, question, and what is known: answers, answerable, supporting_ids; unset estimates without labels",
+    )
+    parser.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
+    indexed(parser, needed=True)
+    written(parser)
+    other_help = "without labels: an index of another corpus, whose questions have no answer here"
+    parser.add_argument("--other", metavar="DIR", help=other_help)
+    log_help = "without labels: what people asked, in the forms of `rag batch`; how many would be answered is counted"
+    parser.add_argument("--log", metavar="FILE", help=log_help)
+    parser.add_argument("--risk", type=float, default=0.1, metavar="A", help="most wrong answers of those given (0.1)")
+    parser.add_argument("--confidence", type=float, default=0.95, metavar="C", help="that the risk is kept (0.95)")
+    coverage_help = "share of the questions that must get an answer at the least (0.1)"
+    parser.add_argument("--least-coverage", type=float, default=0.1, metavar="S", help=coverage_help)
+    parser.add_argument("--min-relevance", type=float, default=0.0, metavar="R", help="hits must be worth that (0)")
+    parser.add_argument(
+        "--right",
+        choices=("auto", "contains", "f1", "passage", "answerable"),
+        default="auto",
+        help="what makes an answer right (default: it contains a reference, where there are some)",
+    )
+    limit_help = "only the first N questions; without labels, how many (200)"
+    parser.add_argument("--limit", type=positive, metavar="N", help=limit_help)
+    parser.add_argument("--seed", type=int, default=0, help="of dealing out the questions")
+    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="calibration to write")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(parser)
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

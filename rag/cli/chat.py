@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from functools import reduce
@@ -13,6 +13,18 @@ from rag.cli.ask import show_events
 from rag.cli.asking import asker_of
 from rag.cli.console import say, warn, write
 from rag.cli.keeping import Keep, keeping
+from rag.cli.options import (
+    GRAPH_HELP,
+    add_plugins,
+    calibrated,
+    filtered,
+    indexed,
+    logged,
+    patient,
+    permitted,
+    traceable,
+    written,
+)
 from rag.cli.served import loaded_pipeline
 from rag.core.errors import RagError, SpecError
 from rag.core.types import Message, Query
@@ -22,6 +34,21 @@ if TYPE_CHECKING:
     from rag.pipeline import Pipeline
 
 _LONGEST_LINE = 100_000
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    indexed(parser, needed=False, several=True)
+    written(parser)
+    patient(parser)
+    calibrated(parser)
+    parser.add_argument("--graph", default="chat", metavar="G", help=GRAPH_HELP)
+    filtered(parser)
+    permitted(parser)
+    logged(parser)
+    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(parser)
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,22 @@ from rag.evaluate.beir import load_beir
 from rag.evaluate.comparison import Compared, compare_runs
 from rag.evaluate.measured_runs import measured_run
 from rag.evaluate.scope import Plan, plan_evaluation
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    runs_help = (
+        "the baseline, then the others: folders of `rag eval` or `rag batch`, TREC runs, tables of values per query"
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=runs_help)
+    dataset_help = "BEIR-layout folder that TREC runs and batches are measured by"
+    parser.add_argument("--dataset", metavar="DIR", help=dataset_help)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--measures", help="in one string; unset takes all that the runs have in common")
+    parser.add_argument("--common", action="store_true", help="over the queries that both have")
+    parser.add_argument("--queries", type=int, default=3, metavar="N", help="queries that gained and lost most (3)")
+    parser.add_argument("--language", default="en", metavar="CODE", help="ISO 639-1 language of answers (en)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(given: Namespace) -> int:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from rag.cli.console import write
 from rag.core.optional import need
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
 
 
 def run(given: Namespace) -> int:

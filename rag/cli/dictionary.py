@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import re
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.cli.console import say, say_json
+from rag.cli.options import positive
 from rag.cli.outputs import writable
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.lines import records
 from rag.stages.reformulate.names import dictionary_lines
 from rag.train.dictionary import dictionary_of
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("pairs", metavar="PAIRS", help="JSONL with left_text and right_text, as rag bitext writes it")
+    parser.add_argument("--language", required=True, metavar="CODE", help="ISO 639-1 language of the right texts")
+    parser.add_argument("--out", required=True, metavar="F.tsv", help="entries to write, the surest first")
+    pairs_help = "pairs that two phrases have to come in together (default: 2)"
+    parser.add_argument("--least-pairs", type=positive, default=2, metavar="N", help=pairs_help)
+    parser.add_argument(
+        "--least", type=float, default=0.5, metavar="X", help="least share of pairs in common (default: 0.5)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(given: Namespace) -> int:

@@ -6,13 +6,14 @@ import errno
 import os
 import platform
 import socket
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from rag.cli.console import say
 from rag.cli.listening import require_port
+from rag.cli.options import GRAPH_HELP, add_plugins
 from rag.cli.progress import progress_bar
 from rag.core.errors import RagError, SpecError
 from rag.core.house import foreign_packages
@@ -32,6 +33,16 @@ _CORE = (
     "langchain-core",
     "pydantic",
 )
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("--index", metavar="DIR", help="also verify every file of this index")
+    parser.add_argument("--graph", metavar="G", help=f"also try its engines: {GRAPH_HELP}")
+    parser.add_argument("--connect", action="store_true", help="also ask the graph's servers, with the keys it names")
+    parser.add_argument("--port", type=int, metavar="N", help="a server is to listen there: fail if it cannot")
+    parser.add_argument("--keys", type=Path, metavar="FILE", help="also look at this file of keys")
+    add_plugins(parser)
 
 
 def run(args: Namespace) -> int:

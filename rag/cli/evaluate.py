@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.cli.console import say, say_json, warn
+from rag.cli.options import GRAPH_HELP, LANGUAGE_HELP, add_plugins, calibrated, positive
 from rag.cli.progress import progress_bar
 from rag.cli.risk_table import risk_table
 from rag.evaluate.beir import load_beir
@@ -14,6 +15,24 @@ from rag.evaluate.graph_evaluation import evaluate_graph
 from rag.evaluate.risk import CONFIDENCE
 from rag.graph.load import load_spec
 from rag.indexing.languages import in_language
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("dataset", metavar="DATASET")
+    parser.add_argument("--graph", required=True, metavar="G", help=GRAPH_HELP)
+    calibrated(parser)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--measures", help="in one string: of ir_measures, AllRelevant@k, EM, F1, ROUGE-L, ...")
+    parser.add_argument("--baseline", metavar="RUN", help="TREC run or run folder to compare with, paired")
+    parser.add_argument("--run", metavar="FILE", help="TREC run to use as first stage")
+    parser.add_argument("--within", metavar="FIELD", help="a query searches only documents that share its FIELD")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
+    parser.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
+    parser.add_argument("--max-failures", type=float, metavar="SHARE", help="exit 5 above this share of bad outcomes")
+    parser.add_argument("--out", required=True, metavar="DIR", help="run folder to write")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(parser)
 
 
 def run(args: Namespace) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.cli.console import say, warn
+from rag.cli.options import positive
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
@@ -16,6 +17,47 @@ if TYPE_CHECKING:
     pass
 
 _BAR = 40
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|find")
+    actions.add_parser("list", help="head sets in the package")
+    find = actions.add_parser("find", help="find a model's heads, from an index alone or with judgements")
+    find.add_argument("--model", required=True, metavar="M", help="packaged name, folder or hub id")
+    find.add_argument("--index", required=True, metavar="DIR", help="index with a lexical leg: questions and negatives")
+    find.add_argument("--out", required=True, metavar="F.json", help="head set to write")
+    asked = find.add_mutually_exclusive_group()
+    asked.add_argument("--qrels", metavar="DATASET", help="BEIR-layout folder: use its queries and judgements")
+    asked.add_argument(
+        "--queries",
+        metavar="F.jsonl",
+        help="what people asked, without judgements, in the forms of `rag batch`: the index's two legs grade what is found",
+    )
+    find.add_argument(
+        "--questions",
+        choices=("keywords", "titles", "generated"),
+        default="keywords",
+        help="without either: salient words of documents (default), their titles and first sentences, or what the model asks",
+    )
+    find.add_argument(
+        "--teacher",
+        choices=("auto", "index", "source"),
+        default="auto",
+        help="of such questions, what grades candidates: the index's lexical and dense leg together (auto: where it has both), "
+        "or only that one is the question's source",
+    )
+    find.add_argument("--split", default="test", help="which judgements of --qrels (default: test)")
+    find.add_argument("--cases", type=positive, default=200, metavar="N", help="queries to use (default: 200)")
+    find.add_argument("--candidates", type=positive, default=20, metavar="N", help="documents per query (default: 20)")
+    find.add_argument("--depth", type=int, nargs="+", metavar="L", help="deepest layers to try, from 0")
+    layout_help = "every document alone, or all in one prompt, as the reranker's (default: blocks)"
+    find.add_argument("--layout", choices=("blocks", "prompt"), default="blocks", help=layout_help)
+    find.add_argument(
+        "--max-tokens", type=positive, default=128, metavar="N", help="of a document, as the reranker's (default: 128)"
+    )
+    find.add_argument("--method", nargs="+", choices=("qr", "core", "ndcg", "sparse", "joint"))
+    find.add_argument("--seed", type=int, default=0)
 
 
 def run(given: Namespace) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from rag.cli.cluster_parser import add_options as add_cluster_options
 from rag.cli.cluster_parser import cluster_of
 from rag.cli.console import plain_data, say, say_json, warn
+from rag.cli.options import GRAPH_HELP, LANGUAGE_HELP, add_plugins, consenting, indexed
 from rag.cli.progress import progress_bar
+from rag.cli.shadow_parser import add_options as add_shadow_options
 from rag.cli.shadow_parser import require_shadow
 from rag.cli.sources import say_chosen, say_losses, with_consent
 from rag.core.cluster import Cluster
@@ -34,6 +37,41 @@ if TYPE_CHECKING:
 USUAL_GRAPH = "hybrid"
 MOST_KINDS = 12
 """Suffixes without a reader that are named; the rest is one number."""
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("sources", nargs="*", metavar="SRC", help="files and folders; none for all that the index has")
+    indexed(parser, needed=True)
+    parser.add_argument(
+        "--graph",
+        metavar="G",
+        help=f"whose index settings and legs (default: as the index has them, else hybrid): {GRAPH_HELP}",
+    )
+    parser.add_argument("--name", metavar="NAME", help="what to call the one SRC; known: that source lies at SRC now")
+    prune_help = "drop sources that are not named; with none named, those that are no longer there"
+    parser.add_argument("--prune", action="store_true", help=prune_help)
+    consenting(parser)
+    parser.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
+    ocr_help = "also read pages of PDF that are pictures; slow (needs the extra ocr)"
+    parser.add_argument("--ocr", action="store_true", help=ocr_help)
+    labels_help = "JSONL file that says who may read which document; once given, the index keeps what it says"
+    parser.add_argument("--labels", metavar="FILE", help=labels_help)
+    access_help = "key of the documents' metadata that says who may read them"
+    parser.add_argument("--access-key", metavar="KEY", help=access_help)
+    own_help = "score words for whoever asks as if there were nothing but what they may read; the index keeps to it"
+    parser.add_argument("--own-statistics", action="store_true", help=own_help)
+    parser.add_argument(
+        "--states",
+        action="store_true",
+        help="also let the graph's attention reranker read every document now, if it keeps states on disk",
+    )
+    watch_help = "go on: whenever files of the sources change, bring the index up to date (needs the extra watch)"
+    parser.add_argument("--watch", action="store_true", help=watch_help)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_cluster_options(parser)
+    add_shadow_options(parser)
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

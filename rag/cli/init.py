@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.cli.console import say
@@ -24,6 +24,12 @@ _HEAD = """\
 # output       the node whose records are the result
 # index        settings of the index: how texts are cut, which encoder. Left out here, so the defaults hold
 """
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("file", nargs="?", default="graph.yaml", metavar="FILE", help="default: graph.yaml")
+    parser.add_argument("--graph", default="ask", metavar="G", help="built-in graph to begin with (default: ask)")
 
 
 def run(given: Namespace) -> int:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.cli.asking import asker_of
 from rag.cli.console import say, warn
+from rag.cli.options import permitted
 from rag.core.errors import SpecError
 from rag.service.keys import VARIABLE, add_key, new_key
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("file", nargs="?", metavar="FILE", help="file that its hash is added to; unset only prints it")
+    permitted(parser, "whom the key is for: whoever holds it reads what they may read")
+    parser.add_argument("--write", action="store_true", help="it may also add, update and remove documents")
+    parser.add_argument("--name", default="first", help="what the key is called in the file (default: first)")
 
 
 def run(args: Namespace) -> int:

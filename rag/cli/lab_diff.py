@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from itertools import islice
 from pathlib import Path
 
 from rag.cli.compare import names_of, require_queries
 from rag.cli.compare import show as show_measures
 from rag.cli.console import say, say_json
+from rag.cli.lab import judged
 from rag.cli.lab_lost import write_into
 from rag.core.errors import SpecError
 from rag.core.held_folder import require_writable
@@ -23,6 +24,14 @@ from rag.lab.lost.reading import lost_in
 from rag.lab.lost.tables import told
 
 PAGE = "diff.html"
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("before", metavar="A", help="folder of `rag eval`")
+    parser.add_argument("after", metavar="B", help="the same after a change")
+    judged(parser)
+    parser.add_argument("--common", action="store_true", help="over the queries that both have")
 
 
 def run(given: Namespace) -> int:

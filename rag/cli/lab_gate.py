@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.cli.console import say, say_json
+from rag.cli.options import add_plugins
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.core.files import write_atomically
@@ -14,6 +15,20 @@ from rag.lab.gate.reports import junit, markdown, rows_of, summary
 
 NOT_PASSED = 1
 """Exit code of a gate that some check did not pass."""
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "--suite", required=True, metavar="F.yaml", help="data sets, graphs and what they have to reach"
+    )
+    parser.add_argument("--junit", metavar="F.xml", help="JUnit report to write")
+    parser.add_argument("--markdown", metavar="F.md", help="Markdown report to write")
+    parser.add_argument("--out", metavar="DIR", help="keep the run folders of all checks there (default: none is kept)")
+    accept_help = "take changed data as what is checked from now on"
+    parser.add_argument("--accept", action="store_true", help=accept_help)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

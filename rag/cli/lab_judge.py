@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.cli.compare import names_of, require_queries, show_extremes
 from rag.cli.console import say, say_json, warn
+from rag.cli.lab import model_of
+from rag.cli.options import add_plugins, positive
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
@@ -19,6 +21,35 @@ from retrievers.index.opening import open_index
 
 AGAINST = "against.csv"
 """Values per query of the answers that a run is held against, beside those of the run."""
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "run", nargs="?", metavar="RUN", help="folder of `rag eval` or `rag batch`, or its answers.jsonl"
+    )
+    model_of(parser, "--judge", "the model that judges")
+    parser.add_argument(
+        "--against", metavar="OTHER", help="answers to the same questions: which does the judge prefer?"
+    )
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument("--dataset", metavar="DIR", help="BEIR-layout folder whose reference answers are taken as true")
+    known.add_argument("--index", metavar="DIR", help="without references: the index whose passages were read")
+    parser.add_argument("--nuggets", type=positive, default=10, metavar="N", help="most nuggets of a question (10)")
+    agreement_help = "how often the judge is right: read for a RUN, written with --labels"
+    parser.add_argument("--agreement", metavar="F.json", help=agreement_help)
+    labels_help = (
+        "measure the agreement: a data set with answers, and wrong answers or unanswerable questions; again: more"
+    )
+    parser.add_argument("--labels", action="append", default=[], metavar="DIR", help=labels_help)
+    parser.add_argument("--limit", type=positive, metavar="N", help="questions at most; of each data set of --labels")
+    parser.add_argument("--common", action="store_true", help="judge the questions that both have")
+    parser.add_argument(
+        "--queries", type=int, default=3, metavar="N", help="queries to show, those that differ most (3)"
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder to write, and to go on in; wanted for a RUN")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

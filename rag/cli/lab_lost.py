@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.cli.compare import require_queries
 from rag.cli.console import say, say_json
+from rag.cli.lab import judged
 from rag.core.held_folder import require_writable
 from rag.evaluate.beir import load_beir
 from rag.evaluate.pages.document import write_page
@@ -16,6 +17,12 @@ from rag.lab.lost.report import Lost
 from rag.lab.lost.tables import told
 
 PAGE = "lost.html"
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("run", metavar="RUN", help="folder of `rag eval`")
+    judged(parser)
 
 
 def run(given: Namespace) -> int:

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from rag.cli.console import say, say_json, warn
+from rag.cli.lab import model_of
+from rag.cli.options import add_plugins, positive
 from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
 from rag.evaluate.beir import load_beir
 from rag.lab.llms import named_llm
 from rag.lab.questions import make_questions, open_elsewhere
 from retrievers.index.opening import open_index
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("--index", required=True, metavar="DIR", help="the index that questions are asked about")
+    model_of(parser, "--model", "the model that writes questions")
+    parser.add_argument("--n", type=positive, default=100, metavar="N", help="questions wanted (default: 100)")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="BEIR-layout folder to write, and to go on in")
+    depth_help = "a passage that no leg finds within so many hits gives no question (50)"
+    parser.add_argument("--depth", type=positive, default=50, metavar="N", help=depth_help)
+    check_help = "the model must also answer each question from its passage as it did when it wrote it"
+    parser.add_argument("--answerable-check", action="store_true", help=check_help)
+    other_help = "also questions without an answer: of another index, a BEIR-layout folder or a qa.jsonl"
+    parser.add_argument("--unanswerable-from", metavar="OTHER", help=other_help)
+    parser.add_argument("--unanswerable", type=positive, metavar="N", help="how many of those (half of --n)")
+    corpus_help = "BEIR-layout folder that the index was made of: linked, and its documents judged, not passages"
+    parser.add_argument("--corpus", metavar="DIR", help=corpus_help)
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of passages")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from rag.cli.console import say, say_json
+from rag.cli.options import add_plugins, positive
 from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
 from rag.graph.load import load_spec
@@ -15,6 +16,27 @@ from rag.lab.robust import RobustReport, robust, ways_of
 from rag.lab.robust.told import asked_told, defences_told, rows_of
 from rag.lab.robust.ways import UNDEFENDED, model_part
 from rag.lab.robust.written import PAGE
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    set_help = "JSONL: question, answers, wrong_answers, and documents, each with its kind"
+    parser.add_argument("--set", dest="questions", required=True, metavar="F.jsonl", help=set_help)
+    model_help = "a model, with the built-in ways to answer; packaged name, folder, hub id, .gguf; again: another"
+    parser.add_argument("--model", action="append", default=[], metavar="NAME", help=model_help)
+    engine_help = "what runs them (default: llama_cpp for a .gguf, else transformers)"
+    parser.add_argument("--engine", choices=("transformers", "llama_cpp", "vllm_offline"), help=engine_help)
+    ways_help = "only these built-in ways; one string, the undefended one is `cited` (default: all of them)"
+    parser.add_argument("--ways", metavar="WAYS", help=ways_help)
+    parser.add_argument("--search", default="dense", metavar="G", help="graph that orders the documents (dense)")
+    graph_help = "a way of your own: a graph that answers; again: another"
+    parser.add_argument("--graph", action="append", default=[], metavar="NAME=FILE", help=graph_help)
+    parser.add_argument("--baseline", metavar="NAME", help="the undefended way of each model (default: cited)")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only N questions, chosen by their ids")
+    parser.add_argument("--language", default="en", metavar="CODE", help="ISO 639-1 language of answers (en)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, and to go on in")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from rag.cli.console import say, say_json
+from rag.cli.options import GRAPH_HELP, add_plugins
 from rag.cli.progress import progress_bar
 from rag.evaluate.beir import load_beir
 from rag.graph.load import load_spec
@@ -16,6 +17,26 @@ from rag.lab.sweep.settings import AS_IT_WAS
 
 _SHOWN = 20
 """Settings that a terminal shows; all are in sweep.md."""
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("graph", metavar="GRAPH", help=GRAPH_HELP)
+    parser.add_argument("--dataset", required=True, metavar="DIR", help="BEIR-layout folder with judgements")
+    over_help = "NODE.PARAMETER=LOW:HIGH:STEP, or =A,B,C, or =JSON; again: all combinations"
+    parser.add_argument("--over", action="append", required=True, metavar="PATH=VALUES", help=over_help)
+    parser.add_argument("--measures", help="in one string; settings are chosen by the first (default: as `rag eval`)")
+    parser.add_argument("--split", default="test", help="whose queries are divided, or reported on (default: test)")
+    tuning = parser.add_mutually_exclusive_group()
+    tune_help = "of the queries, those that settings are chosen by, told by their ids (0.5)"
+    tuning.add_argument("--tune", type=float, default=0.5, metavar="SHARE", help=tune_help)
+    tuning.add_argument("--tune-split", metavar="S", help="choose settings by the queries of this split instead")
+    halve_help = "begin on few queries, keep the better half at each doubling; can lose the best setting"
+    parser.add_argument("--halve", action="store_true", help=halve_help)
+    parser.add_argument("--within", metavar="FIELD", help="a query searches only documents that share its FIELD")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, and to go on in")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.cli.console import say, say_json, warn
@@ -15,6 +15,28 @@ from rag.evaluate.leaderboard.judgements import Judgements, qrels_by_set
 from rag.evaluate.measured_runs import is_measured, measured_run
 from rag.evaluate.measures import Evaluation
 from rag.evaluate.pages.document import write_page
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "folder", metavar="DIR", help="SET/SYSTEM, each as `rag compare` takes runs; or one set's systems"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="page to write (default: leaderboard.html in DIR)")
+    parser.add_argument("--title", help="of the page (default: the folder's name)")
+    parser.add_argument("--baseline", metavar="SYSTEM", help="test the others against it; unset tests nothing")
+    measures_help = "in one string, the one that is drawn first; unset takes all that the runs have in common"
+    parser.add_argument("--measures", help=measures_help)
+    datasets_help = "what TREC runs and batches are measured by: a BEIR-layout folder, or a folder of one for each set"
+    parser.add_argument("--dataset", metavar="DIR", help=datasets_help)
+    parser.add_argument("--split", default="test")
+    qrels_help = "or TREC judgements of a set, SET=FILE; may be repeated"
+    parser.add_argument("--qrels", action="append", default=[], metavar="SET=FILE", help=qrels_help)
+    published_help = "JSON list of figures to show beside: system, set, measure, value, source"
+    parser.add_argument("--published", metavar="FILE", help=published_help)
+    parser.add_argument("--common", action="store_true", help="test over the queries that both have")
+    parser.add_argument("--language", default="en", metavar="CODE", help="ISO 639-1 language of answers (en)")
+    parser.add_argument("--json", action="store_true", help="print the data as JSON; the page only with --output")
 
 
 def run(given: Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,23 @@ from pathlib import Path
 from rag.asked import Entry, QuestionLog, UnknownEntry
 from rag.cli.asking import asker_of
 from rag.cli.console import say, write
+from rag.cli.options import permitted, positive
 from rag.core.errors import SpecError
 
 _MARKS = {True: "good", False: "bad", None: ""}
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("file", metavar="FILE", help="the file that --log named")
+    parser.add_argument("-n", type=positive, metavar="N", help="the last N entries (default: all)")
+    parser.add_argument("--since", metavar="DATE", help="entries since then, such as 2026-11-01")
+    parser.add_argument(
+        "--rate", nargs=2, metavar=("ID", "VALUE"), help="say of an answer that it is good, bad or none"
+    )
+    parser.add_argument("--forget", nargs="+", default=[], metavar="ID", help="take entries out, for good")
+    permitted(parser, "whose entries; unset: everybody's")
+    parser.add_argument("--json", action="store_true", help="print one JSON document a line")
 
 
 def run(given: Namespace) -> int:

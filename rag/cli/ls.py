@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
 from rag.cli.console import say, write
+from rag.cli.options import indexed, positive
 from rag.core.types import Document
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
@@ -21,6 +22,14 @@ class _Listed:
     first: Document
     n_documents: int
     n_passages: int
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("beginning", nargs="?", default="", metavar="ID", help="only ids that begin so")
+    indexed(parser, needed=True)
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N")
+    parser.add_argument("--json", action="store_true", help="a JSON document a line")
 
 
 def run(given: Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rag.cli.asking import asker_of
 from rag.cli.console import warn
 from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
+from rag.cli.options import GRAPH_HELP, add_plugins, indexed, logged, patient, permitted, traceable, walled, written
 from rag.core.errors import SpecError
 from rag.core.optional import need
 from rag.pipeline import Pipeline, load_pipeline
@@ -21,6 +22,26 @@ if TYPE_CHECKING:
     from rag.service.generations import Current
     from rag.service.settings import ServeSettings
     from retrievers.index.protocol import Index
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
+    indexed(parser, needed=False, several=True)
+    written(parser)
+    patient(parser)
+    permitted(parser, "who asks on stdin, where documents say who may read them")
+    parser.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at, with --http (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, default=8765, help="port to listen at, with --http; 0: a free one (default: 8765)"
+    )
+    parser.add_argument("--keys", type=Path, metavar="FILE", help="keys that may ask, with --http; or in RAGLINE_KEYS")
+    logged(parser)
+    walled(parser)
+    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(parser)
+    add_plugins(parser)
 
 
 def run(args: Namespace) -> int:

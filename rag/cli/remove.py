@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
+from pathlib import Path
 
 from rag.cli.console import plain_data, say, say_json
+from rag.cli.options import consenting, indexed
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.cli.sources import say_chosen, say_losses, with_consent
 from rag.core.errors import SpecError
 from rag.erasure import Receipt, erase_from_index
 from rag.indexing import remove_from_index
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("targets", nargs="+", metavar="WHAT", help="a source, a file or a document, by name or id")
+    indexed(parser, needed=True)
+    consenting(parser)
+    receipt_help = (
+        "also out of kept states, cached indexes and --also; then look for them everywhere, and write that down"
+    )
+    parser.add_argument("--receipt", type=Path, metavar="FILE", help=receipt_help)
+    also_help = "with --receipt: conversations of `rag serve`, a folder of `rag batch`, traces, or any other place"
+    parser.add_argument(
+        "--also", action="append", type=Path, default=[], metavar="PATH", help=f"{also_help}; again: one more"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(given: Namespace) -> int:

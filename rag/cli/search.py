@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import textwrap
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any
 
 from rag.cli.asking import asking, question_of
 from rag.cli.console import plain, say, say_json, warn
 from rag.cli.explanation import explanation_lines
+from rag.cli.options import (
+    GRAPH_HELP,
+    NO_SERVER_HELP,
+    PATIENCE_S,
+    add_plugins,
+    calibrated,
+    filtered,
+    indexed,
+    permitted,
+    positive,
+    traceable,
+)
 from rag.cli.served import answers
 from rag.core.snippets import Snippet
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("query", nargs="?", help="unset, or -: what stdin says")
+    indexed(parser, needed=True, several=True)
+    parser.add_argument("-k", type=positive, default=10, help="passages to show (default: 10)")
+    parser.add_argument("--graph", default="hybrid", metavar="G", help=GRAPH_HELP)
+    filtered(parser)
+    permitted(parser)
+    calibrated(parser, answers=False)
+    parser.add_argument("--explain", action="store_true", help="also say of what parts each score is the sum")
+    parser.set_defaults(model=None, url=None, patience=PATIENCE_S)  # for a server that has the same graph
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
+    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(parser)
+    add_plugins(parser)
 
 
 def run(args: Namespace) -> int:

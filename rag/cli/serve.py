@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rag.cli.console import warn
 from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
+from rag.cli.options import GRAPH_HELP, add_plugins, indexed, logged, patient, positive, traceable, walled, written
 from rag.core.errors import SpecError
 from rag.core.optional import need
 from rag.core.run_folder import graph_key
@@ -21,6 +22,42 @@ from retrievers.index.opening import open_index
 
 if TYPE_CHECKING:
     from rag.service.settings import ServeSettings
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "--graph", action="append", metavar="G", help=f"{GRAPH_HELP} (default: chat); again: another model"
+    )
+    indexed(parser, needed=False, several=True)
+    written(parser)
+    patient(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what clients call a model (default: its graph's name)",
+    )
+    parser.add_argument("--allow-system", action="store_true", help="put system messages above the graph's prompt")
+    parser.add_argument("--batch", type=positive, default=32, metavar="N", help="requests in a batch (default: 32)")
+    parser.add_argument("--streams", type=positive, default=16, metavar="N", help="answers streamed at a time (16)")
+    parser.add_argument(
+        "--waiting", type=positive, default=64, metavar="N", help="requests that may wait; else 429 (64)"
+    )
+    parser.add_argument("--max-tokens", type=positive, metavar="N", help="most tokens asked for (default: the graph's)")
+    parser.add_argument(
+        "--keys", type=Path, metavar="FILE", help="keys that may ask, of `rag keys`; or in RAGLINE_KEYS"
+    )
+    parser.add_argument("--uploads", type=Path, metavar="FOLDER", help="take files for the index, and keep them there")
+    parser.add_argument("--sessions", type=Path, metavar="FILE", help="keep conversations there; unset keeps none")
+    logged(parser)
+    walled(parser)
+    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    traceable(parser)
+    add_plugins(parser)
 
 
 def run(args: Namespace) -> int:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from rag.cli.asking import asker_of
 from rag.cli.console import plain_data, say, say_json
+from rag.cli.options import indexed, permitted
 from rag.core.errors import SpecError
 from rag.core.filters import Filter, asked_by
 from rag.core.types import Document
 from rag.pipeline.as_json import contents_json, position_json
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index, is_labelled, let_through
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("doc_id", metavar="ID", help="of a document or a passage")
+    indexed(parser, needed=True)
+    permitted(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(given: Namespace) -> int:

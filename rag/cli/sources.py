@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from rag.cli.console import plain, plain_data, say, say_json
+from rag.cli.options import indexed
 from rag.indexing import IndexReport, TooMuchLost, index_sources
 from rag.indexing.languages import USUAL_LANGUAGE
 from retrievers.analyzer_settings import EACH
@@ -48,6 +49,12 @@ def _row(holding: Holding) -> Row:
         removed=source.removed,
         given=source.given,
     )
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    indexed(parser, needed=True)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(given: Namespace) -> int:

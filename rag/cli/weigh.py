@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.cli.console import say, say_json
+from rag.cli.options import GRAPH_HELP, add_plugins, indexed, positive
 from rag.core.errors import SpecError
 from rag.core.types import Ranking
 from rag.graph.build import Graph
@@ -15,6 +16,21 @@ from rag.train.leg_weights import leg_weights, prior_of
 from retrievers.index.opening import open_index
 
 _JUDGE = "retrieve.late_interaction"
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("questions", metavar="QUESTIONS", help="JSONL, or a question a line in a .txt file")
+    parser.add_argument("--graph", required=True, metavar="G", help=GRAPH_HELP)
+    indexed(parser, needed=True)
+    parser.add_argument("--node", metavar="NAME", help="the fusion (default: the only one)")
+    parser.add_argument(
+        "--judge", metavar="NAME", help="the list that judges (default: that of retrieve.late_interaction)"
+    )
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
+    add_plugins(parser)
 
 
 def run(given: Namespace) -> int:

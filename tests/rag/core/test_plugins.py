@@ -106,6 +106,34 @@ def test_an_installed_package_needs_no_switch(folder: Path) -> None:
     assert "pip uninstall shortest-package" in broken.stderr
 
 
+GREETING = """
+'''A greeting, and how long the name is.'''
+def options(parser):
+    parser.add_argument("name")
+def run(given):
+    print(f"hello {given.name}")
+    return 0
+"""
+
+
+def test_an_installed_package_adds_commands(folder: Path) -> None:
+    site = shipped(folder, GREETING, "")
+    points = site / "shortest_package-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[ragline.command]\ngreet = shortest_package\nsulk = no_such_package\nindex = no_such_package\n")
+    assert rag("greet", "ann", cwd=folder, path=site).stdout == "hello ann\n"
+    assert "usage: rag greet [-h] [-q | -v] name" in rag("greet", "--help", cwd=folder, path=site).stdout
+    page = rag("--help", cwd=folder, path=site).stdout
+    assert "A greeting, and how long the name is." in page
+    assert "cannot be loaded: ModuleNotFoundError: No module named 'no_such_package'" in page
+    broken = rag("sulk", cwd=folder, path=site)
+    assert broken.returncode == 2
+    assert "rag sulk of the installed plug-in 'shortest-package' cannot be loaded from no_such_package" in broken.stderr
+    assert rag("index", "notes", "--index", "idx", "--graph", "bm25", cwd=folder, path=site).returncode == 0
+    unknown = rag("greed", cwd=folder, path=site)
+    assert unknown.returncode == 2
+    assert "greet" in unknown.stderr
+
+
 BROKEN = {
     "a library that is not there": ("import no_such_library", "No module named 'no_such_library'"),
     "a mistake in its module": ("1 / 0", "ZeroDivisionError: division by zero"),

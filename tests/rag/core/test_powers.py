@@ -13,7 +13,7 @@ import pytest
 import rag
 from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
-from rag.cli.graphs import component
+from rag.cli.listing import component
 from rag.core.powers import LLM_POWERS, POWERS, Power, in_words, lacking
 from rag.core.types import Ranking
 from rag.stages import FUSERS

@@ -1,93 +1,37 @@
-"""`rag check`, `rag draw` and `rag list`."""
+"""`rag list`."""
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rag.cli.console import fail, say, say_json, warn
+from rag.cli.console import fail, say, say_json
+from rag.cli.options import add_plugins
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.powers import POWERS
 from rag.core.recipe import Recipe, recipe_of
-from rag.graph.check import check
-from rag.graph.draw import draw
-from rag.graph.draw_text import in_text
 from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec
 from rag.graph.readable import readable
-from rag.graph.schema import graph_schema
 from rag.graph.signature import REQUIRED, Param, core_of, signature
-from rag.pipeline.memory_plan import MemoryPlan, plan_turns, require_room
 
 RECIPES = "recipes"
-"""What `rag list` is asked for graphs and components that are a system of a paper."""
+"""What is asked for graphs and components that are a system of a paper."""
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "stage", nargs="?", help="one stage, 'graph' for built-in graphs, 'recipes' for those of papers"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_plugins(parser)
 
 
 def run(args: Namespace) -> int:
-    """One of the three."""
-    return {"check": _check, "draw": _draw, "list": _list}[args.command](args)
-
-
-def _check(args: Namespace) -> int:
-    if args.schema:
-        say_json(graph_schema())
-        return 0
-    if args.graph is None:
-        raise SpecError("rag check: name a graph, or give --schema")
-    spec = load_spec(args.graph)
-    index = None
-    if args.index:
-        from retrievers.index.opening import asks_a_server, open_index
-
-        if args.connect or not asks_a_server(args.index):
-            index = open_index(args.index)
-        else:
-            warn(f"note: index '{args.index}' is on a server, which is not asked. --connect asks it")
-    checked = check(spec, index=index, connect=args.connect)
-    for note in checked.notes:
-        warn(f"note: {note}")
-    if checked.problems:
-        raise SpecError(*checked.problems)
-    if index is not None:
-        index.check(spec.graph.index, checked.legs)
-    is_planned = args.memory or args.by_stage
-    if is_planned or index is not None:
-        plans = plan_turns(checked, by_stage=args.by_stage, index=index)
-        for plan in plans if is_planned else ():
-            if args.by_stage:
-                say(f"{plan.whose}:")
-            for line in plan.table():
-                say(line)
-        _require_room(plans, spec.graph.otherwise)
-    legs = f"; searches {', '.join(checked.legs)}" if checked.legs else ""
-    say(f"{spec.source.name}: {len(spec.graph.nodes)} nodes, output '{spec.graph.output}'{legs}: good")
-    return 0
-
-
-def _require_room(plans: Iterable[MemoryPlan], otherwise: str | None) -> None:
-    """As `require_room`; where another graph is named for that, it is a note."""
-    try:
-        require_room(plans)
-    except SpecError as problem:
-        if otherwise is None:
-            raise
-        warn(f"note: {problem}")
-        warn(f"note: graph '{otherwise}' is loaded in its place on this machine")
-
-
-def _draw(args: Namespace) -> int:
-    graph = load_spec(args.graph).graph
-    if args.output is None:
-        say(in_text(graph))
-        return 0
-    draw(graph, args.output)
-    say(args.output)
-    return 0
-
-
-def _list(args: Namespace) -> int:
+    """Print components and graphs; those that cannot be loaded are told at the end."""
     if args.stage not in (None, "graph", RECIPES, *TABLES):
         raise SpecError(f"no stage '{args.stage}'. {did_you_mean(args.stage, ['graph', RECIPES, *TABLES])}")
     read = {stage: readable(stage) for stage in TABLES if args.stage in (None, stage, RECIPES)}

@@ -1,0 +1,121 @@
+"""The commands of `rag`: a table that is read without loading any. Each has a module with its options beside its `run`."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from rag.core.errors import SpecError
+from rag.core.plugins import shipped
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`module`: has `options(parser)` and `run(given)`, which returns an exit code. `help`: what it does, in a line."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "index": Command("rag.cli.index", "files, folders or a BEIR folder -> an index directory, made or added to"),
+    "add": Command("rag.cli.add", "documents of JSON lines -> an index, without reading what it has"),
+    "sources": Command("rag.cli.sources", "where the documents of an index come from"),
+    "remove": Command("rag.cli.remove", "take sources or documents out of an index"),
+    "ls": Command("rag.cli.ls", "the documents of an index"),
+    "show": Command("rag.cli.show", "a document, as the index holds it"),
+    "init": Command("rag.cli.init", "write a commented graph to begin with"),
+    "completion": Command("rag.cli.completion", "a script that completes commands in your shell"),
+    "search": Command("rag.cli.search", "ranked passages for a query"),
+    "ask": Command("rag.cli.ask", "an answer with numbered citations"),
+    "chat": Command("rag.cli.chat", "a conversation: questions that follow one another, each answered as ask does"),
+    "batch": Command("rag.cli.batch", "a file of questions -> a file of answers, durably"),
+    "mcp": Command("rag.cli.mcp", "search and answer as tools of the Model Context Protocol"),
+    "serve": Command("rag.cli.serve", "chat, search, reranking and embeddings over HTTP (needs the extra serve)"),
+    "log": Command("rag.cli.log", "what was asked and answered, where --log kept it: shown, rated, taken out"),
+    "eval": Command("rag.cli.evaluate", "a BEIR-layout folder and a graph -> measures"),
+    "compare": Command(
+        "rag.cli.compare", "runs over the same queries -> which is better, by how much, and on which queries"
+    ),
+    "weigh": Command("rag.cli.weigh", "questions without judgements -> how far each list of a fusion is to be trusted"),
+    "bitext": Command(
+        "rag.cli.bitext", "texts in two languages -> pairs that say the same, by an encoder that knows both"
+    ),
+    "dictionary": Command(
+        "rag.cli.dictionary", "pairs of texts in two languages -> a dictionary for reformulate.code_switch"
+    ),
+    "leaderboard": Command(
+        "rag.cli.leaderboard", "a folder of runs -> a page: sets by systems, with tests and pictures"
+    ),
+    "calibrate": Command(
+        "rag.cli.calibrate", "questions -> what a graph's scores are worth, and which answers it may give"
+    ),
+    "check": Command("rag.cli.check", "validate a graph without loading weights"),
+    "draw": Command("rag.cli.draw", "a picture of a graph"),
+    "list": Command("rag.cli.listing", "components with parameters and sources"),
+    "doctor": Command("rag.cli.doctor", "what is installed and works"),
+    "heads": Command("rag.cli.heads", "attention heads that rank well: those that are known, and finding more"),
+    "keys": Command("rag.cli.keys", "a key for `rag serve`, printed once"),
+    "models": Command("rag.cli.models", "the model cache"),
+    "lab": Command("rag.cli.lab", "where a run loses, and what would gain"),
+}
+"""In the order in which they are told."""
+
+
+def plugin_commands() -> dict[str, Command]:
+    """Those that installed packages add, by entry points of the group `ragline.command`: a name, and a module as here.
+
+    What it does is the first line of the module's docstring.
+    """
+    found = {name: each for name, each in sorted(shipped("command").items()) if name not in COMMANDS}
+    return {name: Command(each.component, _first_line(each.component)) for name, each in found.items()}
+
+
+def _first_line(module: str) -> str:
+    try:
+        return (import_module(module).__doc__ or "").strip().partition("\n")[0]
+    except Exception as cause:  # the other commands work, whatever a plug-in does
+        return f"cannot be loaded: {type(cause).__name__}: {cause}"
+
+
+def add_commands(
+    parser: ArgumentParser, table: Mapping[str, Command], words: Sequence[str] | None = None, **shown: Any
+) -> None:
+    """Commands below a parser.
+
+    Args:
+        words: what was typed behind it. Options are those of the command that it names alone, so that no other module is
+            loaded; of all without words.
+        shown: how argparse is to show them.
+    Raises:
+        SpecError: the named command is of a plug-in, and cannot be loaded.
+    """
+    commands = parser.add_subparsers(**shown)
+    named = None if words is None else next((word for word in words if not word.startswith("-")), "")
+    for name, command in table.items():
+        sub = commands.add_parser(name, help=command.help, description=command.help)
+        if named not in (None, name):
+            continue
+        sub.set_defaults(module=command.module, plugin=[], wants_index="no", index=None)
+        loudness = sub.add_mutually_exclusive_group()
+        loudness.add_argument("-q", "--quiet", action="store_true", help="results and errors alone")
+        loudness.add_argument(
+            "-v", "--verbose", action="store_true", help="also what is logged, and where errors came from"
+        )
+        _module(name, command).options(sub)
+
+
+def _module(name: str, command: Command) -> Any:
+    try:
+        return import_module(command.module)
+    except Exception as cause:
+        if name not in shipped("command"):
+            raise
+        package = shipped("command")[name].package
+        raise SpecError(
+            f"rag {name} of the installed plug-in '{package}' cannot be loaded from {command.module}: {type(cause).__name__}: "
+            f"{cause}. Update it, or: pip uninstall {package}"
+        ) from cause
