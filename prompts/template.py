@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.inputs import note_prompt
+from rag.core.plugins import shipped_files
 from rag.core.types import Message
 from rag.core.yaml_source import parse_yaml
 
@@ -81,8 +82,8 @@ class PromptTemplate:
 
 
 def available() -> tuple[str, ...]:
-    """Names of the prompts that come with the package."""
-    return tuple(sorted(path.stem for path in LIBRARY.glob("*.yaml")))
+    """Names of the prompts that come with the package, and of those that installed plug-ins bring (`ragline.prompts`)."""
+    return tuple(sorted({path.stem for path in LIBRARY.glob("*.yaml")} | set(shipped_files("prompts"))))
 
 
 def load(name_or_path: str) -> PromptTemplate:
@@ -91,8 +92,8 @@ def load(name_or_path: str) -> PromptTemplate:
     Raises:
         SpecError: no such prompt, or its file is wrong; all problems of the file at once.
     """
-    path = Path(name_or_path).expanduser() if is_path(name_or_path) else LIBRARY / f"{name_or_path}.yaml"
-    if not is_path(name_or_path) and name_or_path not in available():
+    path = Path(name_or_path).expanduser() if is_path(name_or_path) else _named(name_or_path)
+    if path is None:
         raise SpecError(
             f"no prompt named '{name_or_path}'. {did_you_mean(name_or_path, available())} "
             "A prompt of your own is given by its path, such as ./mine.yaml."
@@ -101,6 +102,12 @@ def load(name_or_path: str) -> PromptTemplate:
     template = _parsed(*read_yaml(path, name=name), source=name_or_path, name=name)
     note_prompt(name_or_path, template.sha256)
     return template
+
+
+def _named(name: str) -> Path | None:
+    """The file of a prompt of the library; what plug-ins bring is looked up where there is none of the name."""
+    own = LIBRARY / f"{name}.yaml"
+    return own if own.is_file() else shipped_files("prompts").get(name)
 
 
 def is_path(name_or_path: str) -> bool:

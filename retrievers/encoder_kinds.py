@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.memory import Need
+from rag.core.registry import Registry
 from retrievers.folder_kinds import first_that_reads
 from retrievers.sentence_folder import Role
 
@@ -66,24 +67,19 @@ class EncoderKind(Protocol):
         ...
 
 
-ENCODERS: dict[str, str] = {
-    "static": "retrievers.static_encoder:StaticEncoder",
-    "plain": "retrievers.plain_encoder:PlainEncoder",
-    "library": "retrievers.library_encoder:LibraryEncoder",
-    "sparse": "retrievers.library_encoder:SparseLibraryEncoder",
-}
-"""Name -> "module:Class", asked in this order: the first that reads a folder is taken."""
+ENCODERS = Registry(
+    "encoder",
+    {
+        "static": "retrievers.static_encoder:StaticEncoder",
+        "plain": "retrievers.plain_encoder:PlainEncoder",
+        "library": "retrievers.library_encoder:LibraryEncoder",
+        "sparse": "retrievers.library_encoder:SparseLibraryEncoder",
+    },
+)
+"""Asked in this order, those of plug-ins before them: the first that reads a folder is taken."""
 
 
 def kind_of(folder: Path, *, first: str | None = None) -> tuple[str, type[EncoderKind]]:
-    """The name and class of the kind that reads a folder.
-
-    Args:
-        first: the kind that is asked before the others: one that made an index goes on reading its folder, whatever comes
-            before it in the table by now.
-    Raises:
-        SpecError: none does; with the reason of each.
-    """
-    asked = {first: ENCODERS[first], **ENCODERS} if first in ENCODERS else ENCODERS
-    name, kind = first_that_reads(folder, asked, wanted="an encoder")
+    """The name and class of the kind that reads a folder; see `first_that_reads`."""
+    name, kind = first_that_reads(folder, ENCODERS, wanted="an encoder", first=first)
     return name, cast(type[EncoderKind], kind)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rag.core.errors import ContractError, IndexProblem
 from rag.core.memory import Need
+from rag.core.registry import Registry
 from rag.models import ModelFolder, resolve
 from retrievers.encoder_kinds import Compute, Requested
 from retrievers.folder_kinds import first_that_reads
@@ -77,11 +78,14 @@ class TokenEncoderKind(Protocol):
         ...
 
 
-TOKEN_ENCODERS: dict[str, str] = {
-    "library": "retrievers.library_token_encoder:LibraryTokenEncoder",
-    "plain": "retrievers.plain_token_encoder:PlainTokenEncoder",
-}
-"""Name -> "module:Class", asked in this order: the first that reads a folder is taken."""
+TOKEN_ENCODERS = Registry(
+    "token_encoder",
+    {
+        "library": "retrievers.library_token_encoder:LibraryTokenEncoder",
+        "plain": "retrievers.plain_token_encoder:PlainTokenEncoder",
+    },
+)
+"""Asked in this order, those of plug-ins before them: the first that reads a folder is taken."""
 
 
 def _kind_of(folder: Path) -> tuple[str, type[TokenEncoderKind]]:

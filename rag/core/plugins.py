@@ -1,14 +1,19 @@
-"""Components that others ship: found by entry points of installed packages, or in a module that the user names.
+"""What others ship: found by entry points of installed packages, or in a module that the user names.
 
     [project.entry-points."ragline.rerank"]
     longest = "my_package.longest:LongestReranker"
 
-makes `rerank.longest` known wherever that package is installed. A module named with `--plugin` registers its own when it is
-imported: `RERANKERS.add("longest", LongestReranker)`. Nothing is imported before a component of it is asked for, or named.
+    [project.entry-points."ragline.graphs"]
+    mine = "my_package.graphs"
+
+makes `rerank.longest` known wherever that package is installed, and every graph of the folder `my_package/graphs` by the name
+of its file. A module named with `--plugin` registers its own when it is imported: `RERANKERS.add("longest", LongestReranker)`.
+Nothing is imported before something of it is asked for, or named.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +22,8 @@ from pathlib import Path
 
 from rag.core.errors import SpecError
 from rag.core.words import first_of
+
+log = logging.getLogger(__name__)
 
 GROUP = "ragline"
 MOST_PLUGINS = 10
@@ -28,10 +35,11 @@ _registered = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipped:
-    """A component of an installed package: "module:Class", and the package's name."""
+    """A component of an installed package: "module:Class", and the package's name and version."""
 
     component: str
     package: str
+    version: str
 
 
 @cache
@@ -51,8 +59,32 @@ def all_shipped() -> dict[str, dict[str, Shipped]]:
             group, _, stage = point.group.partition(".")
             if group == GROUP:  # of two on the path, the first is the one that is imported
                 found.setdefault(stage, {}).setdefault(
-                    point.name, Shipped(component=point.value, package=package.metadata["Name"] or "")
+                    point.name,
+                    Shipped(
+                        component=point.value, package=package.metadata["Name"] or "", version=package.version or ""
+                    ),
                 )
+    return found
+
+
+@cache
+def shipped_files(kind: str) -> dict[str, Path]:
+    """YAML files of installed packages by their names: of the folders that entry points of the group `ragline.KIND` name.
+
+    Looked up once a process. A package that cannot be loaded is told in the log, and has none.
+    """
+    from importlib.util import find_spec
+
+    found: dict[str, Path] = {}
+    for name, each in sorted(shipped(kind).items()):
+        try:
+            spec = find_spec(each.component)
+        except Exception:
+            log.warning("%s of the plug-in '%s' (%s) cannot be read", kind, each.package, name, exc_info=True)
+            continue
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for file in sorted(Path(folder).glob("*.yaml")):
+                found.setdefault(file.stem, file)
     return found
 
 

@@ -74,6 +74,19 @@ class Registry:
         package = shipped(self.stage)[name].package if name in shipped(self.stage) else ""
         return f"Update it, or: pip uninstall {package}" if package else "Mend it there"
 
+    def in_order(self, first: str | None = None) -> Iterator[str]:
+        """Names: `first` where there is one, those of others, and ours in the order of the table.
+
+        What installed packages ship is looked up behind a first one that is ours.
+        """
+        if first in self._own:
+            yield first
+        others = sorted(name for name in self._known() if name not in self._own)
+        if first in others:
+            yield first
+        ours = (name for name in self._table if name in self._own)
+        yield from (name for name in (*others, *ours) if name != first)
+
     def __contains__(self, name: object) -> bool:
         return name in self._table or name in self._known()
 

@@ -5,33 +5,45 @@ Where the form is wrong, what can be read is checked for its meaning all the sam
 
 from __future__ import annotations
 
-from importlib import resources
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from rag.core.errors import SpecError, did_you_mean
+from rag.core.plugins import shipped_files
 from rag.core.yaml_source import Source, parse_yaml
 from rag.graph.spec import GraphSpec, Spec
 from rag.graph.transforms import with_models
 
+GRAPHS = Path(__file__).parents[1] / "graphs"
+"""Those that ship with ragline."""
+
 
 def builtin_names() -> list[str]:
-    """Names of the graphs that ship with ragline."""
-    folder = resources.files("rag") / "graphs"
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    """Names of the graphs that ship with ragline, and of those that installed plug-ins bring (`ragline.graphs`)."""
+    return sorted({file.stem for file in GRAPHS.glob("*.yaml")} | set(shipped_files("graphs")))
 
 
 def builtin_text(name: str) -> str:
-    """The YAML of a graph that ships with ragline.
+    """The YAML of such a graph.
 
     Raises:
         SpecError: there is none of this name.
     """
-    if name not in builtin_names():
+    file = _file_of(name)
+    if file is None:
         raise SpecError(f"no built-in graph '{name}'. {did_you_mean(name, builtin_names())}")
-    return (resources.files("rag") / "graphs" / f"{name}.yaml").read_text(encoding="utf-8")
+    return file.read_text(encoding="utf-8")
+
+
+def _file_of(name: str) -> Path | None:
+    """The file of a built-in graph; what plug-ins bring is looked up where ragline has none of the name."""
+    if not re.fullmatch(r"[\w-]+", name):
+        return None
+    own = GRAPHS / f"{name}.yaml"
+    return own if own.is_file() else shipped_files("graphs").get(name)
 
 
 def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
@@ -45,8 +57,8 @@ def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
     if isinstance(graph, dict):
         return spec_of(Source(name="graph", data=graph, lines={}))
     name = str(graph)
-    if name in builtin_names():
-        return spec_of(parse_yaml(builtin_text(name), name=f"built-in graph {name}"))
+    if file := _file_of(name):
+        return spec_of(parse_yaml(file.read_text(encoding="utf-8"), name=f"built-in graph {name}"))
     path = Path(name)
     if not path.is_file():
         hint = did_you_mean(name, builtin_names())

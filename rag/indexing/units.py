@@ -77,7 +77,7 @@ class UnitMaker:
         models: dict[str, Any] = {}
         self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
         self._described: list[Any] | None = None
-        self._made_by: dict[tuple[int, bool, Layout, tuple[str, ...]], str] = {}
+        self._made_by: dict[tuple[int | str, bool, Layout, tuple[str, ...]], str] = {}
 
     @property
     def cuts_corpora(self) -> bool:
@@ -106,7 +106,7 @@ class UnitMaker:
             self._made_by[key] = self._hash(*key)
         return self._made_by[key]
 
-    def _hash(self, version: int, ocr: bool, layout: Layout, removed: tuple[str, ...]) -> str:
+    def _hash(self, version: int | str, ocr: bool, layout: Layout, removed: tuple[str, ...]) -> str:
         corpora = self._settings.chunking.corpora
         cut = layout != "corpus" or corpora is not False
         makers: dict[str, Any] = {
@@ -118,7 +118,7 @@ class UnitMaker:
         }
         if layout == "corpus" and corpora == "long":
             makers["corpora"] = corpora
-        if cut and version > 1:
+        if cut and version != 1:
             makers["parser"] = version
         if ocr:
             makers["ocr"] = OCR_VERSION

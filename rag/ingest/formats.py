@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
+from rag.core.plugins import shipped
 from rag.ingest.types import Layout
+
+READER = "reader"
+"""Plug-ins name a suffix without its dot, and a module with `parse(data, name, note)`. Ours are asked first."""
 
 PARSERS = {
     ".txt": "plain", ".text": "plain", ".log": "plain", ".adoc": "plain", ".org": "plain", ".debian": "plain",
@@ -72,9 +76,17 @@ def reader_of(name: str, layout: Layout) -> str:
     return _READERS.get(layout) or parser_of(name) or "plain"
 
 
-def version_of(parser: str) -> int:
-    """What changes when a parser gives other units. An archive is read by any of them, so it goes with all."""
-    return sum(VERSIONS.values()) if parser == "zip" else VERSIONS.get(parser, 1)
+def version_of(parser: str) -> int | str:
+    """What changes when a parser gives other units; of a plug-in's, its package with its version.
+
+    An archive is read by any of them, so it goes with all.
+    """
+    if parser == "zip":
+        others = [version_of(name) for name in sorted(shipped(READER))]
+        return " ".join(map(str, [sum(VERSIONS.values()), *others])) if others else sum(VERSIONS.values())
+    if parser in VERSIONS or parser not in shipped(READER):
+        return VERSIONS.get(parser, 1)
+    return f"{shipped(READER)[parser].package} {shipped(READER)[parser].version}"
 
 
 def unpacked_name(name: str) -> str:
@@ -88,4 +100,6 @@ def parser_of(name: str) -> str | None:
     ending = PurePath(inner).suffix
     if _LIBRARY.search(name.lower()):
         return None
-    return NAMES.get(inner) or PARSERS.get(ending) or ("code" if ending in LANGUAGES else None)
+    if own := NAMES.get(inner) or PARSERS.get(ending) or ("code" if ending in LANGUAGES else None):
+        return own
+    return ending[1:] if ending[1:] in shipped(READER) else None

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
+from rag.core.plugins import shipped
+from rag.ingest.formats import READER
 from rag.ingest.types import Limits, Note, ParsedDocument, ReadError, SourceFile
 
 MODULES = {
@@ -33,20 +35,21 @@ MODULES = {
     "json": "json_rows",
     "ini": "ini",
 }
-"""Parser -> module, each with a function `parse(data, name, note)`."""
+"""Parser -> module, each with a function `parse(data, name, note)`. Installed packages add theirs (`ragline.reader`)."""
 STREAMS = {"jsonl": "corpora", "mbox": "mbox", "zip": "archive"}
 """Parser -> module, each with a function `stream(file, limits, note)`: what is read part by part, or by other parsers."""
 
 
 def parsed(parser: str, data: bytes, name: str, note: Note, **more: Any) -> Iterator[ParsedDocument]:
-    """What one of `MODULES` makes of the bytes of a file.
+    """What one of `MODULES`, or a plug-in's parser, makes of the bytes of a file.
 
     Raises:
         ReadError: it is empty, or the parser says why it cannot read it.
     """
     if not data or data.isspace():
         raise ReadError("empty")
-    yield from import_module(f"rag.ingest.{MODULES[parser]}").parse(data, name, note, **more)
+    module = f"rag.ingest.{MODULES[parser]}" if parser in MODULES else shipped(READER)[parser].component
+    yield from import_module(module).parse(data, name, note, **more)
 
 
 def streamed(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import import_module
 
+from rag.core.plugins import shipped
 from rag.models.assembled import Part, PartedFile
 from rag.models.packaged import PackagedModel
 from rag.models.wheels import Wheel
+
+log = logging.getLogger(__name__)
 
 _CODER_0_5B = (
     (81_969_749, "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27"),
@@ -87,7 +92,39 @@ _SPLADE_TINY = Wheel(
     inside="cognition/model",
 )
 
-PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
+
+class Packaged(Mapping[str, PackagedModel]):
+    """Models by name: ours, then those of installed packages, which name a mapping of theirs (`ragline.models`).
+
+    What others bring is looked up once a process, and where a name is none of ours.
+    """
+
+    def __init__(self, own: Mapping[str, PackagedModel]) -> None:
+        self._own = own
+
+    def __getitem__(self, name: str) -> PackagedModel:
+        return self._own[name] if name in self._own else _of_others()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._own, **_of_others()})
+
+    def __len__(self) -> int:
+        return len({**self._own, **_of_others()})
+
+
+@cache
+def _of_others() -> Mapping[str, PackagedModel]:
+    found: dict[str, PackagedModel] = {}
+    for each in shipped("models").values():
+        module, _, attribute = each.component.partition(":")
+        try:
+            found |= getattr(import_module(module), attribute)
+        except Exception:
+            log.warning("models of the plug-in '%s' cannot be read", each.package, exc_info=True)
+    return found
+
+
+PACKAGED = Packaged(
     {
         model.name: model
         for model in (

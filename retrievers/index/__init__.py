@@ -27,5 +27,5 @@ INDEXES = Registry(
 )
 """Scheme of an address (`milvus` of `milvus://host/collection`) -> a class with `open(address)`. A plain path is local."""
 
-WRITERS = Registry("index writer", dict.fromkeys(_STORES, "retrievers.servers.writer:ServerWriter"))
+WRITERS = Registry("index_writer", dict.fromkeys(_STORES, "retrievers.servers.writer:ServerWriter"))
 """Scheme of an address -> a class that builds there (`retrievers.index.built.IndexWriter`). A plain path needs none."""

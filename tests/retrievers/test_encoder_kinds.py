@@ -208,8 +208,7 @@ def test_another_kind_is_one_class_and_one_line(tmp_path: Path, monkeypatch: pyt
     folder = tiny_transformer(tmp_path / "model", "Bert")
     write_json(folder / "length.json", {"dim": 3})
     monkeypatch.setattr(sys.modules[__name__], "LengthEncoder", LengthEncoder)
-    entry = {"length": f"{__name__}:LengthEncoder"}
-    monkeypatch.setattr(encoder_kinds, "ENCODERS", {**entry, **encoder_kinds.ENCODERS})
+    monkeypatch.setitem(encoder_kinds.ENCODERS._table, "length", LengthEncoder)
     encoder = SentenceEncoder(model=str(folder))
     np.testing.assert_array_equal(encoder.encode(["four", "six"], role="query"), [[4, 4, 4], [3, 3, 3]])
     assert {key: encoder.describe()[key] for key in ("kind", "dim")} == {"kind": "length", "dim": 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -104,6 +105,104 @@ def test_an_installed_package_needs_no_switch(folder: Path) -> None:
         in broken.stderr
     )
     assert "pip uninstall shortest-package" in broken.stderr
+
+
+TOY = {
+    "toy/__init__.py": "",
+    "toy/graphs/backwards.yaml": "version: 1\ndescription: A toy.\nnodes: {found: {use: retrieve.bm25, in: query, k: 3}}\n"
+    "output: found\n",
+    "toy/prompts/toy_prompt.yaml": "description: A toy.\nvariables: [question]\nuser: '{question}'\n",
+    "toy/backwards.py": """
+from rag.ingest.types import Block, ParsedDocument
+def parse(data, name, note):
+    text = data.decode()[::-1]
+    yield ParsedDocument(doc_id=name, title="", text=text, blocks=(Block(start=0, end=len(text)),), metadata={"source": name})
+""",
+    "toy/models.py": """
+from dataclasses import replace
+from rag.models.table import PACKAGED
+TABLE = {"toy-model": replace(PACKAGED["splade-tiny"], name="toy-model", purpose="is a toy")}
+""",
+    "toy/encoder.py": """
+import numpy as np
+class Toy:
+    reads = "a folder of toy.json"
+    dim, compute = 2, "float32"
+    def __init__(self, folder, *, requested):
+        pass
+    @staticmethod
+    def refuses(folder):
+        return None if (folder / "toy.json").is_file() else "it has no toy.json"
+    def facts(self):
+        return {"toy": 1}
+    def batches(self, texts, role):
+        yield np.arange(len(texts)), np.array([[1, len(text)] for text in texts], dtype=np.float32)
+    def spans(self, texts):
+        return [[(0, len(text))] for text in texts]
+    def memory(self):
+        return []
+    def release(self):
+        pass
+""",
+    "toy-1.0.dist-info/METADATA": "Name: ragline-toy\nVersion: 1.0\n",
+    "toy-1.0.dist-info/entry_points.txt": "[ragline.graphs]\ntoy = toy.graphs\n[ragline.prompts]\ntoy = toy.prompts\n"
+    "[ragline.reader]\nbackwards = toy.backwards\n[ragline.models]\ntoy = toy.models:TABLE\n"
+    "[ragline.encoder]\ntoy = toy.encoder:Toy\n",
+}
+"""A package that adds one of everything."""
+
+
+@pytest.fixture
+def toy(folder: Path) -> Path:
+    for name, text in TOY.items():
+        file = folder / "site" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return folder / "site"
+
+
+def test_a_package_adds_graphs_and_readers_of_files(folder: Path, toy: Path) -> None:
+    (folder / "notes" / "c.backwards").write_text("syad owt rof diap")
+    built = rag("index", "notes", "--index", "idx", "--graph", "backwards", cwd=folder, path=toy)
+    assert built.returncode == 0, built.stderr
+    found = rag("search", "paid", "--index", "idx", "--graph", "backwards", "--json", cwd=folder, path=toy)
+    assert {hit["doc_id"] for hit in json.loads(found.stdout)["hits"]} == {"notes/b.md#1", "notes/c.backwards#1"}
+    assert "graph backwards\n    A toy." in rag("list", "graph", cwd=folder, path=toy).stdout
+    without = rag("index", "notes", "--index", "other", "--graph", "bm25", cwd=folder)
+    assert "not indexed: 1 .backwards: no reader for these" in without.stderr
+    assert "no graph 'backwards'" in rag("check", "backwards", cwd=folder).stderr
+
+
+def test_what_a_packages_reader_made_is_read_again_where_it_is_another_version(folder: Path, toy: Path) -> None:
+    (folder / "notes" / "c.backwards").write_text("syad owt rof diap")
+    assert rag("index", "notes", "--index", "idx", "--graph", "bm25", cwd=folder, path=toy).returncode == 0
+    again = json.loads(rag("index", "--index", "idx", "--json", cwd=folder, path=toy).stdout)
+    assert again["n_reused_files"] == 3
+    (toy / "toy-1.0.dist-info" / "METADATA").write_text("Name: ragline-toy\nVersion: 1.1\n")
+    again = json.loads(rag("index", "--index", "idx", "--json", cwd=folder, path=toy).stdout)
+    assert again["n_reused_files"] == 2
+
+
+def test_a_package_adds_models_prompts_and_encoders(folder: Path, toy: Path) -> None:
+    listed = rag("models", "list", cwd=folder, path=toy)
+    assert "toy-model" in listed.stdout
+    (folder / "model").mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors", "toy.json"):
+        (folder / "model" / name).write_text("{}")
+    script = """
+import prompts
+from retrievers.encoders import SentenceEncoder
+print(prompts.load("toy_prompt").description)
+encoder = SentenceEncoder(model="model")
+print(encoder.encode(["ab", "abc"], role="query").tolist(), encoder.describe()["kind"])
+"""
+    home = str(Path(__file__).parents[3])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, str(toy)])}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "A toy.\n[[1.0, 2.0], [1.0, 3.0]] toy\n"
 
 
 GREETING = """
