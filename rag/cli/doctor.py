@@ -8,6 +8,7 @@ import platform
 import socket
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rag.cli.progress import progress_bar
 from rag.core.errors import RagError, SpecError
 from rag.core.house import foreign_packages
 from rag.core.optional import install_line
+from rag.core.plugins import installed, shipped
 
 SERVE_PORT = 8000
 """Where `rag serve` listens unless told otherwise."""
@@ -54,7 +56,25 @@ def run(args: Namespace) -> int:
         say("-    no graph is named: its servers and engines were not tried. Try them: rag doctor --graph G --connect")
     if args.index:
         codes.append(_index(args.index))
+    codes.append(_plugins())
     return max(codes)
+
+
+def _plugins() -> int:
+    """What installed packages check themselves: functions that give pairs of whether all is well, and a sentence."""
+    code = 0
+    for package, version_of_it in installed():
+        _line(True, f"plug-in {package} {version_of_it}")
+    for name, each in sorted(shipped("check").items()):
+        module, _, function = each.component.partition(":")
+        try:
+            found = list(getattr(import_module(module), function)())
+        except Exception as cause:
+            found = [(False, f"its check '{name}' failed: {type(cause).__name__}: {cause}")]
+        for good, words in found:
+            _line(good, f"{each.package}: {words}")
+            code = code if good else 3
+    return code
 
 
 def _line(good: bool, what: str) -> None:

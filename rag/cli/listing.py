@@ -10,6 +10,7 @@ from typing import Any
 from rag.cli.console import fail, say, say_json
 from rag.cli.options import add_plugins
 from rag.core.errors import SpecError, did_you_mean
+from rag.core.plugins import all_shipped, installed
 from rag.core.powers import POWERS
 from rag.core.recipe import Recipe, recipe_of
 from rag.graph.kinds import TABLES
@@ -17,6 +18,8 @@ from rag.graph.load import builtin_names, load_spec
 from rag.graph.readable import readable
 from rag.graph.signature import REQUIRED, Param, core_of, signature
 
+PLUGINS = "plugins"
+"""What is asked for installed packages."""
 RECIPES = "recipes"
 """What is asked for graphs and components that are a system of a paper."""
 
@@ -24,7 +27,9 @@ RECIPES = "recipes"
 def options(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
-        "stage", nargs="?", help="one stage, 'graph' for built-in graphs, 'recipes' for those of papers"
+        "stage",
+        nargs="?",
+        help="one stage, 'graph' for built-in graphs, 'recipes' for those of papers, 'plugins' for packages",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     add_plugins(parser)
@@ -32,8 +37,10 @@ def options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print components and graphs; those that cannot be loaded are told at the end."""
-    if args.stage not in (None, "graph", RECIPES, *TABLES):
-        raise SpecError(f"no stage '{args.stage}'. {did_you_mean(args.stage, ['graph', RECIPES, *TABLES])}")
+    if args.stage not in (None, "graph", PLUGINS, RECIPES, *TABLES):
+        raise SpecError(f"no stage '{args.stage}'. {did_you_mean(args.stage, ['graph', PLUGINS, RECIPES, *TABLES])}")
+    if args.stage == PLUGINS:
+        return _list_plugins(as_json=args.json)
     read = {stage: readable(stage) for stage in TABLES if args.stage in (None, stage, RECIPES)}
     listing = [
         component(stage, name)
@@ -54,6 +61,21 @@ def run(args: Namespace) -> int:
     for problem in broken:
         fail(f"rag: {problem}")
     return SpecError.exit_code if broken else 0
+
+
+def _list_plugins(*, as_json: bool) -> int:
+    """Installed packages with their versions, and what each adds."""
+    added: dict[tuple[str, str], list[str]] = {package: [] for package in installed()}
+    for group, parts in sorted(all_shipped().items()):
+        for name, each in sorted(parts.items()):
+            added[each.package, each.version].append(f"{group}.{name}")
+    if as_json:
+        say_json([{"name": name, "version": version, "adds": adds} for (name, version), adds in added.items()])
+    for (name, version), adds in added.items() if not as_json else ():
+        say(f"{name} {version}\n    {', '.join(adds)}")
+    if not added and not as_json:
+        say("no plug-in is installed")
+    return 0
 
 
 def _say_list(

@@ -67,6 +67,11 @@ def all_shipped() -> dict[str, dict[str, Shipped]]:
     return found
 
 
+def installed() -> list[tuple[str, str]]:
+    """Names and versions of the packages that add something, by name."""
+    return sorted({(each.package, each.version) for parts in all_shipped().values() for each in parts.values()})
+
+
 @cache
 def shipped_files(kind: str) -> dict[str, Path]:
     """YAML files of installed packages by their names: of the folders that entry points of the group `ragline.KIND` name.
@@ -98,9 +103,11 @@ def where_others_are(stage: str, name: str) -> str:
     ]
     if elsewhere:
         return f"The installed plug-in {first_of(elsewhere, MOST_PLUGINS)}."
-    packages = sorted({each.package for components in all_shipped().values() for each in components.values()})
-    installed = f"Installed plug-ins: {first_of(packages, MOST_PLUGINS) or 'none'}."
-    return f"One of your own is found with --plugin MODULE, or in Python once its module is imported. {installed}"
+    names = first_of([package for package, _ in installed()], MOST_PLUGINS) or "none"
+    return (
+        "One of your own is found with --plugin MODULE, or in Python once its module is imported. "
+        f"Installed plug-ins: {names}."
+    )
 
 
 def note_registration() -> None:

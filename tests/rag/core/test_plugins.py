@@ -144,10 +144,17 @@ class Toy:
     def release(self):
         pass
 """,
+    "toy/checks.py": """
+def toys():
+    yield True, "the toys are there"
+    yield False, "one is broken: mend it"
+def fails():
+    raise ValueError("no toys")
+""",
     "toy-1.0.dist-info/METADATA": "Name: ragline-toy\nVersion: 1.0\n",
     "toy-1.0.dist-info/entry_points.txt": "[ragline.graphs]\ntoy = toy.graphs\n[ragline.prompts]\ntoy = toy.prompts\n"
     "[ragline.reader]\nbackwards = toy.backwards\n[ragline.models]\ntoy = toy.models:TABLE\n"
-    "[ragline.encoder]\ntoy = toy.encoder:Toy\n",
+    "[ragline.encoder]\ntoy = toy.encoder:Toy\n[ragline.check]\ntoys = toy.checks:toys\nfails = toy.checks:fails\n",
 }
 """A package that adds one of everything."""
 
@@ -203,6 +210,22 @@ print(encoder.encode(["ab", "abc"], role="query").tolist(), encoder.describe()["
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "A toy.\n[[1.0, 2.0], [1.0, 3.0]] toy\n"
+
+
+def test_packages_are_listed_and_check_themselves(folder: Path, toy: Path) -> None:
+    listed = rag("list", "plugins", cwd=folder, path=toy).stdout
+    assert "ragline-toy 1.0\n    check.fails, check.toys, encoder.toy, graphs.toy, models.toy, prompts.toy" in listed
+    [each] = [
+        each
+        for each in json.loads(rag("list", "plugins", "--json", cwd=folder, path=toy).stdout)
+        if each["name"] == "ragline-toy"
+    ]
+    assert each["version"] == "1.0"
+    looked = rag("doctor", cwd=folder, path=toy)
+    assert looked.returncode == 3
+    assert "ok   plug-in ragline-toy 1.0\n" in looked.stdout
+    assert "ok   ragline-toy: the toys are there\nBAD  ragline-toy: one is broken: mend it\n" in looked.stdout
+    assert "BAD  ragline-toy: its check 'fails' failed: ValueError: no toys\n" in looked.stdout
 
 
 GREETING = """
