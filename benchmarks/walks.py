@@ -1,136 +1,159 @@
-"""Which files and functions of the library a command runs through: what somebody reads who wants to follow it.
+"""Walks through a graph of facts by a model (Knowledge Solver) on questions of two hops, whose gold paths are known.
 
-    python -m benchmarks.walks
+    walk    `retrieve.walk`, zero shot, the prompt `walk`
+    shown   the same with three questions and their relations in the prompt, `walk_examples`
+    words   no model: the relations that share most words with the question, one a step
+    chance  no model: a relation drawn at each step
 
-Bodies of modules do not count, for importing a file is not running through it. Of a search the first one in a process is
-cold; the next, with all that is kept, is warm.
+Answer: the walk ends in just the gold answers. Path: it followed just the gold relations. Triples by BM25 are told beside:
+whether the last gold triple is among the first ten, all triples as documents. Every result is a line in a work file. The
+model runs in vLLM, so this wants its Python.
+
+    RAGLINE_EVAL_DATA=... python -m benchmarks.walks [WAY ...] [--n 100] [--hops 2] [--model NAME]
 """
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import io
-import json
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from multiprocessing import get_context
-from pathlib import Path
-from types import CodeType, FrameType
+import argparse
+import random
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import Any
 
-HOUSE = Path(__file__).parents[1]
-ROOMS = ("rag", "retrievers", "rerankers", "generators", "prompts")
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.graphs import writer
+from benchmarks.make_samples import data_folder, records
+from benchmarks.record import RESULTS
+from benchmarks.ways import cost_cells, mean_cell, parsed
+from benchmarks.work_lines import Line, Work
+from generators.llm.scripted import ScriptedLLM
+from rag.core.types import Prompt, Query, Ranking
+from retrievers.triples import TripleGraph
+from retrievers.walk import WalkRetriever
+
+WORK = RESULTS / "walks.jsonl"
+MODEL = "qwen2.5-coder-1.5b-instruct"
+WAYS = ("chance", "words", "walk", "shown")
+SEED, TOGETHER = 20264, 20
+Item = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Walk:
-    """`functions`: those that were called, each as its file and its first line. `calls`: how many times in all."""
+class Unread(ScriptedLLM):
+    """No model: draws a choice, or takes that with most words of the question, which stands first in the prompt."""
 
-    functions: set[tuple[str, int]] = field(default_factory=set)
-    calls: int = 0
+    def __init__(self, *, by_words: bool) -> None:
+        super().__init__(replies=("",))
+        self._by_words = by_words
 
-    @property
-    def files(self) -> set[str]:
-        """Paths in the checkout."""
-        return {file for file, _ in self.functions}
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
+        return np.array([self._row(prompt[-1].content, choices) for prompt in prompts], dtype=np.float32)
 
-    def as_dict(self) -> dict[str, int]:
-        """The three numbers."""
-        return {"files": len(self.files), "functions": len(self.functions), "calls": self.calls}
-
-
-@contextmanager
-def followed() -> Iterator[Walk]:
-    """What this thread runs through meanwhile."""
-    walk, places = Walk(), dict[CodeType, tuple[str, int] | None]()
-
-    def seen(frame: FrameType, event: str, _: Any) -> None:
-        if event != "call":
-            return
-        code = frame.f_code
-        if code not in places:
-            places[code] = _place(code)
-        if place := places[code]:
-            walk.functions.add(place)
-            walk.calls += 1
-
-    sys.setprofile(seen)
-    try:
-        yield walk
-    finally:
-        sys.setprofile(None)
+    def _row(self, text: str, choices: Sequence[str]) -> list[float]:
+        if not self._by_words:
+            source = random.Random(f"{SEED} {text}")
+            return [source.random() for _ in choices]
+        question = set(text.split("\n")[0].casefold().replace("_", " ").split())
+        return [float(len(question & set(choice.replace("_", " ").split()))) for choice in choices]
 
 
-def _place(code: CodeType) -> tuple[str, int] | None:
-    """File and line of a function of the library; None for others, and for bodies of modules, classes and comprehensions."""
-    try:
-        file = Path(code.co_filename).resolve().relative_to(HOUSE)
-    except ValueError:
-        return None
-    is_body = code.co_name.startswith("<") or not code.co_flags & inspect.CO_NEWLOCALS
-    return None if is_body or file.parts[0] not in ROOMS else (str(file), code.co_firstlineno)
+def items(n: int) -> list[Item]:
+    """The first n of a fixed random order, one of each topic before the second of any."""
+    everything = records("pathquestion/qa-2h")
+    random.Random(SEED).shuffle(everything)
+    seen: dict[str, int] = {}
+    order = []
+    for item in everything:
+        seen[item["topic_entity"]] = seen.get(item["topic_entity"], -1) + 1
+        order.append(seen[item["topic_entity"]])
+    return [item for _, _, item in sorted(zip(order, range(len(everything)), everything, strict=True))][:n]
 
 
-def walks(folder: Path) -> dict[str, dict[str, int]]:
-    """The numbers of each walk, over a folder of three files and an index that is built for them.
-
-    Args:
-        folder: an empty one, to work in.
-    """
-    notes = folder / "notes"
-    notes.mkdir()
-    for name, text in {"wheel": "Wheels are trued.", "frame": "Frames are brazed.", "lamp": "Lamps are lit."}.items():
-        (notes / f"{name}.txt").write_text(text)
-    found = dict[str, dict[str, int]]()
-    for each in (_index, _search):  # each in a process of its own, where nothing is kept of the other
-        with get_context("spawn").Pool(1) as pool:
-            found |= pool.apply(each, (folder,))
-    return found
-
-
-def _index(folder: Path) -> dict[str, dict[str, int]]:
-    words = ["index", str(folder / "notes"), "--index", str(folder / "index"), "--graph", "bm25"]
-    return {"rag index --graph bm25": _followed(lambda: _run(words)).as_dict()}
+def line_of(way: str, item: Item, ranking: Ranking, settings: str) -> Line:
+    """Where a walk ended, and by which relations."""
+    hops = [int(hit.document.metadata["hop"]) for hit in ranking.hits]
+    last = max(hops, default=0)
+    ends = {str(hit.document.metadata["reached"]) for hit in ranking.hits if hit.document.metadata["hop"] == last}
+    moves = list(dict.fromkeys((hop, hit.doc_id.split("\t")[1]) for hop, hit in zip(hops, ranking.hits, strict=True)))
+    return {
+        "method": way,
+        "set": "pathquestion",
+        "qid": item["id"],
+        "settings": settings,
+        "answer": ends == set(item["answers"]),
+        "path": [move for _, move in moves] == [relation for _, relation, _ in item["path"]],
+        "hops": last,
+        "calls": ranking.usage.calls,
+        "tokens": ranking.usage.prompt_tokens,
+        "seconds": round(ranking.usage.seconds, 3),
+    }
 
 
-def _search(folder: Path) -> dict[str, dict[str, int]]:
-    words = ["search", "wheels", "--graph", "bm25", "--index", str(folder / "index"), "--json"]
-    cold = _followed(lambda: _run(words))
-
-    import rag
-
-    with rag.load_pipeline("bm25", index=folder / "index") as pipeline:
-        pipeline.search("wheels")
-        warm = _followed(lambda: pipeline.search("frames"))
-    return {"rag search --graph bm25, cold": cold.as_dict(), "the same, warm": warm.as_dict()}
-
-
-def _run(words: list[str]) -> None:
-    from rag.cli import main
-
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        code = main(words)
-    assert code == 0, words
-
-
-def _followed(done: Callable[[], Any]) -> Walk:
-    with followed() as walk:
-        done()
-    return walk
+def walk_all(ways: Sequence[str], some: Sequence[Item], work: Work, *, model: str, hops: int, beam: int) -> None:
+    """Walk where there is no line yet."""
+    triples, running = str(data_folder() / "pathquestion" / "triples-2h.tsv"), None
+    for way in ways:
+        settings = f"{'no model' if way in ('chance', 'words') else model} hops {hops} beam {beam}"
+        missing = [item for item in some if work.get(way, "pathquestion", item["id"], settings) is None]
+        if way in ("walk", "shown") and missing and running is None:
+            running = writer(model)
+        llm = running if way in ("walk", "shown") and running else Unread(by_words=way == "words")
+        prompt = "walk_examples" if way == "shown" else "walk"
+        retriever = WalkRetriever(llm=llm, triples=triples, hops=hops, beam=beam, prompt=prompt)
+        for start in range(0, len(missing), TOGETHER):
+            batch = missing[start : start + TOGETHER]
+            asked = [Query(qid=item["id"], text=item["question"]) for item in batch]
+            for item, ranking in zip(batch, retriever.retrieve(asked, k=100), strict=True):
+                work.add(line_of(way, item, ranking, settings))
+            print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
+    if running is not None:
+        running.close()
 
 
-def main() -> int:
-    """Print the three numbers of each walk."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = walks(Path(folder))
-    for name, walk in found.items():
-        print(f"{name:32} {json.dumps(walk)}")
-    return 0
+def bm25(some: Sequence[Item]) -> float:
+    """How often the last gold triple is among BM25's first ten triples."""
+    import bm25s
+
+    graph = TripleGraph.read(data_folder() / "pathquestion" / "triples-2h.tsv")
+    triples = [triple for by in graph.forward.values() for each in by.values() for triple in each]
+    engine = bm25s.BM25()
+    engine.index(bm25s.tokenize([triple.text for triple in triples], show_progress=False), show_progress=False)
+    asked = bm25s.tokenize([item["question"].replace("_", " ") for item in some], show_progress=False)
+    rows, _ = engine.retrieve(asked, k=10, show_progress=False)
+    return fmean(
+        any(tuple(triples[row]) == tuple(item["path"][-1]) for row in found)
+        for item, found in zip(some, rows, strict=True)
+    )
+
+
+def table(work: Work, some: Sequence[Item], *, model: str, hops: int, beam: int) -> Iterator[str]:
+    """Markdown: shares with 95% intervals, and the cost."""
+    yield "| way | n | answer | path | hops | calls | tokens | s |"
+    yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
+    for way in WAYS:
+        settings = f"{'no model' if way in ('chance', 'words') else model} hops {hops} beam {beam}"
+        lines = [line for item in some if (line := work.get(way, "pathquestion", item["id"], settings))]
+        if not lines:
+            continue
+        shares = [mean_cell([float(line[what]) for line in lines]) for what in ("answer", "path")]
+        costs = cost_cells(lines, "hops", "calls", "tokens", "seconds")
+        yield f"| {way} | {len(lines)} | {' | '.join(shares)} | {costs} |"
+
+
+def main() -> None:
+    """Walk where it is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=100)
+    parser.add_argument("--hops", type=int, default=2)
+    parser.add_argument("--beam", type=int, default=2)
+    options = parsed(parser, WAYS, model=MODEL, work=WORK)
+    work, some = Work(options.work, busy=options.busy), items(options.n)
+    known = {"model": options.model, "hops": options.hops, "beam": options.beam}
+    walk_all(options.ways, some, work, **known)
+    print(*table(work, some, **known), sep="\n")
+    print(f"the last gold triple is among BM25's first ten for {bm25(some):.2f} of {len(some)}")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

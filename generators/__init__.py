@@ -11,7 +11,6 @@ GENERATORS = Registry(
         "follow_up": "generators.follow_up:FollowUpGenerator",
         "forecast": "generators.forecast:ForecastGenerator",
         "label": "generators.label:LabelGenerator",
-        "persuade": "generators.persuade:PersuadeGenerator",
         "stride": "generators.stride:StrideGenerator",
         "tally": "generators.tally:TallyGenerator",
         "typed": "generators.typed:TypedGenerator",

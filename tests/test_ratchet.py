@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.house import Source, importers, measured
-from benchmarks.walks import walks
+from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 93_184,
-    "lines of centre and plug-ins": 93_184,
-    "lines of centre and plug-ins that hold code": 61_916,
-    "files over 500 lines": 3,
+    "lines of the centre": 93_501,
+    "lines of centre and plug-ins": 93_896,
+    "lines of centre and plug-ins that hold code": 62_410,
+    "files over 500 lines": 2,
     "functions over 60 lines": 7,
-    "modules with one importer, under 60 lines": 85,
+    "modules with one importer, under 60 lines": 84,
     "pages of docs beside the reference": 52,
 }
-FILES_AT_MOST = {"rag index --graph bm25": 104, "rag search --graph bm25, cold": 100, "the same, warm": 26}
+FILES_AT_MOST = {"rag index --graph bm25": 104, "rag search --graph bm25, cold": 98, "the same, warm": 26}
 SLACK = 0.005
 """Share by which a number may stay below what is written here, before that is to be lowered."""
 

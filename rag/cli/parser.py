@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from argparse import SUPPRESS, Action, ArgumentError, RawDescriptionHelpFormatter
 from argparse import ArgumentParser as StandardParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any, NoReturn
 
 from rag.cli.commands import COMMANDS, add_commands, plugin_commands
 from rag.cli.console import plain
-from rag.cli.front import front_page
 from rag.core.errors import did_you_mean
 from rag.core.version import VERSION
+
+DAILY = ("index", "add", "remove", "sources", "ls", "show", "search", "ask", "chat", "serve")
+"""Commands that stand first."""
+
+_WIDTH = 100
 
 
 class ArgumentParser(StandardParser):
@@ -45,3 +50,30 @@ def parser(words: Sequence[str] | None = None) -> ArgumentParser:
     add_commands(root, table, words, dest="command", metavar="COMMAND", prog="rag", help=SUPPRESS)
     root.description = front_page({name: command.help for name, command in table.items()})
     return root
+
+
+def front_page(said: Mapping[str, str]) -> str:
+    """What `rag --help` says before the options. `said`: what every command does, in the order in which they are told."""
+    others = [name for name in said if name not in DAILY]
+    return "\n".join(
+        [
+            "Search and ask over your own documents with retrieval graphs.",
+            "",
+            "every day:",
+            *_lines(said, DAILY),
+            "",
+            "more:",
+            *_lines(said, others),
+            "",
+            "`rag COMMAND --help` says what a command takes.",
+        ]
+    )
+
+
+def _lines(said: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    width = max(map(len, said)) + 4
+    return [
+        line
+        for name in names
+        for line in wrap(said[name], _WIDTH, initial_indent=f"  {name}".ljust(width), subsequent_indent=" " * width)
+    ]

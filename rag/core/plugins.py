@@ -21,6 +21,7 @@ from importlib import import_module
 from pathlib import Path
 
 from rag.core.errors import SpecError
+from rag.core.our_plugins import where_it_is
 from rag.core.words import first_of
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,8 @@ def shipped_files(kind: str) -> dict[str, Path]:
 
 def where_others_are(stage: str, name: str) -> str:
     """Where a component may be that is not in the table of its stage: in another stage of a plug-in, or in none yet."""
+    if ours := where_it_is(f"{stage}.{name}"):
+        return ours
     elsewhere = [
         f"'{each.package}' has {other}.{name}"
         for other, components in all_shipped().items()

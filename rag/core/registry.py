@@ -8,6 +8,7 @@ from typing import Any
 
 from rag.core.errors import SpecError, UnknownComponent, did_you_mean
 from rag.core.house import require_own_house
+from rag.core.our_plugins import where_it_is
 from rag.core.plugins import note_registration, shipped, where_others_are
 
 
@@ -43,7 +44,8 @@ class Registry:
         try:
             entry = self._table[name] if name in self._table else self._known()[name]
         except KeyError:
-            hint = f"{did_you_mean(name, self._known())} {where_others_are(self.stage, name)}"
+            others = where_others_are(self.stage, name)
+            hint = others if where_it_is(f"{self.stage}.{name}") else f"{did_you_mean(name, self._known())} {others}"
             raise UnknownComponent(f"no component named '{self.stage}.{name}'. {hint}") from None
         if isinstance(entry, str):
             require_own_house()

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rag.core.errors import SpecError, did_you_mean
+from rag.core.our_plugins import where_it_is
 from rag.core.plugins import shipped_files
 from rag.core.yaml_source import Source, parse_yaml
 from rag.graph.spec import GraphSpec, Spec
@@ -34,7 +35,7 @@ def builtin_text(name: str) -> str:
     """
     file = _file_of(name)
     if file is None:
-        raise SpecError(f"no built-in graph '{name}'. {did_you_mean(name, builtin_names())}")
+        raise SpecError(f"no built-in graph '{name}'. {_hint(name)}")
     return file.read_text(encoding="utf-8")
 
 
@@ -44,6 +45,10 @@ def _file_of(name: str) -> Path | None:
         return None
     own = GRAPHS / f"{name}.yaml"
     return own if own.is_file() else shipped_files("graphs").get(name)
+
+
+def _hint(name: str) -> str:
+    return where_it_is(f"graph {name}") or did_you_mean(name, builtin_names())
 
 
 def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
@@ -61,8 +66,7 @@ def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
         return spec_of(parse_yaml(file.read_text(encoding="utf-8"), name=f"built-in graph {name}"))
     path = Path(name)
     if not path.is_file():
-        hint = did_you_mean(name, builtin_names())
-        raise SpecError(f"no graph '{name}': neither a file nor a built-in graph. {hint}")
+        raise SpecError(f"no graph '{name}': neither a file nor a built-in graph. {_hint(name)}")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 
 from rag.core.digests import data_sha256
+from rag.core.plugins import shipped_files
 from rag.graph.checked import Made
 from rag.graph.kinds import STAGES
 from rag.graph.making import Complain, Supplied, make
@@ -70,11 +71,13 @@ def candidates(param: Param, value: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The prompts that come with the package, in a folder where they may be edited."""
+    """The prompts that come with the package and its plug-ins, in a folder where they may be edited."""
     import prompts.template
 
     folder = tmp_path / "library"
     shutil.copytree(prompts.template.LIBRARY, folder)
+    for file in shipped_files("prompts").values():
+        shutil.copy(file, folder)
     monkeypatch.setattr(prompts.template, "LIBRARY", folder)
     return folder
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from rag.cli import main
-from rag.cli.front import DAILY
-from rag.cli.parser import parser
+from rag.cli.parser import DAILY, parser
 from rag.core.ranking import in_this_order
 from rag.core.types import Ranking
 from rerankers import RERANKERS

@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from rag.core.our_plugins import OURS
 
 MODULE = '''
 from collections.abc import Sequence
@@ -336,3 +339,36 @@ def test_a_plug_in_that_is_none_is_refused(text: str, message: str, folder: Path
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr
     gone = rag("check", "graph.yaml", "--plugin", "nowhere.py", cwd=folder)
     assert "plug-in 'nowhere.py' cannot be imported: FileNotFoundError" in gone.stderr
+
+
+def test_parts_of_our_plugins_are_known_by_name() -> None:
+    places = {place.parent.name: place for place in (Path(__file__).parents[3] / "plugins").glob("*/pyproject.toml")}
+    assert places.keys() == OURS.keys()
+    for name, place in places.items():
+        points = tomllib.loads(place.read_text())["project"]["entry-points"]
+        graphs = (place.parent / f"ragline_{name}" / "graphs").glob("*.yaml")
+        parts = {f"graph {graph.stem}" for graph in graphs}
+        for group, entries in points.items():
+            stage = group.removeprefix("ragline.")
+            if stage not in ("graphs", "prompts"):
+                parts |= {f"{stage}.{entry}" for entry in entries}
+        assert parts == set(OURS[name])
+
+
+LACKING = """
+import rag.core.plugins
+rag.core.plugins.all_shipped = dict
+import rag.cli
+raise SystemExit(rag.cli.main(["check", "graph.yaml"]) + rag.cli.main(["check", "persuade"]))
+"""
+
+
+def test_whoever_lacks_a_plugin_of_ours_is_told_which(folder: Path) -> None:
+    graph = "version: 1\nnodes: {answer: {use: generate.persuade, in: query}}\noutput: answer\n"
+    (folder / "graph.yaml").write_text(graph)
+    command = [sys.executable, "-c", LACKING]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+    told = "It is in the plug-in 'ragline-recipes'. From a checkout: pip install ./plugins/recipes."
+    assert f"no component named 'generate.persuade'. {told}" in done.stderr
+    assert f"no graph 'persuade': neither a file nor a built-in graph. {told}" in done.stderr

@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rag.cli import main
 from rag.core.picked import picked_of
-from rag.core.report import RunResult
-from rag.core.types import Document, Query
-from rag.core.yaml_source import parse_yaml
-from rag.graph.load import builtin_text
-from rag.pipeline import load_pipeline
-from tests.small_index import small_index
-
-TEXTS = ("The Aurora left port at noon.", "Rain fell on the harbour.", "Lactase splits lactose into glucose.")
+from tests.recipe_graphs import TEXTS, calls, index_of_texts, lexical, ran
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    documents = [Document(doc_id=f"d{n}", text=text) for n, text in enumerate(TEXTS)]
-    return small_index(tmp_path_factory.mktemp("recipes"), documents)
-
-
-def lexical(name: str, replies: Sequence[str]) -> dict[str, Any]:
-    """A built-in graph without its dense legs, and with a writer that says what it is told to."""
-    graph: dict[str, Any] = parse_yaml(builtin_text(name), name=name).data
-    for model in graph["models"]:
-        graph["models"][model] = {"use": "llm.scripted", "with": {"replies": [*replies], "context_window": 100_000}}
-    for body in (graph, *graph.get("graphs", {}).values()):
-        if "dense" in body["nodes"]:
-            del body["nodes"]["dense"]
-            body["nodes"]["fused"] |= {"in": ["bm25"], "with": {"norm": "z_score", "weights": {"bm25": 1.0}}}
-    return graph
-
-
-def ran(graph: dict[str, Any], index: Path, query: str) -> RunResult:
-    with load_pipeline(graph, index=index) as pipeline:
-        result = pipeline.run([Query(qid="q", text=query)])
-    assert result.failures == ()
-    return result
-
-
-def calls(result: RunResult) -> dict[str, int]:
-    return {report.name: report.usage.calls for report in result.nodes if report.usage.calls}
+    return index_of_texts(tmp_path_factory.mktemp("recipes"))
 
 
 def test_all_that_is_named(index: Path) -> None:
@@ -73,15 +40,6 @@ def test_snippets_and_an_answer_in_the_form_of_its_type(index: Path) -> None:
         "the other has none and goes"
     )
     assert result.answers[0].outcome.kind in ("ok", "repaired")
-
-
-def test_a_reply_whose_claims_are_checked(index: Path) -> None:
-    replies = ["none", "The Aurora left port at noon.", '["example", "The Aurora left port at noon."]', "It left."]
-    result = ran(lexical("persuade", replies), index, "Why?")
-    assert result.answers[0].text == "It left."
-    assert calls(result) == {"reply": 4}
-    assert "reply/evidence/bm25" in {report.name for report in result.nodes}
-    assert result.answers[0].outcome.kind == "ok"
 
 
 def test_how_many_there_are(index: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from generators.persuade import PersuadeGenerator
 from rag.core.picked import with_picked
 from rag.core.ranking import in_this_order
 from rag.core.types import Answer, Document, Message, Query, Ranking
+from ragline_recipes.persuade import PersuadeGenerator
 from tests.generators.asking import Noting
 
 FOUNDED = Document(doc_id="f", text="The charity was founded in London in 1919.")

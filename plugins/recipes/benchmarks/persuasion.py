@@ -11,8 +11,8 @@ and is not measured.
 
 Every result is a line in a work file. The model runs in vLLM, so this wants its Python.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.persuasion [WAY ...] [--n 50] [--turn 3] [--model NAME]
-    python -m benchmarks.persuasion --cases
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.persuasion [WAY ...] [--n 50] [--turn 3] [--model NAME]
+    python -m plugins.recipes.benchmarks.persuasion --cases
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from benchmarks.make_samples import records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
-from generators.persuade import PersuadeGenerator
 from rag.core.types import Message, Query, Ranking
 from rag.graph.load import load_spec
 from rag.indexing import build_index
 from rag.ingest.sentences import sentences
 from rag.pipeline import load_pipeline
+from ragline_recipes.persuade import PersuadeGenerator
 
 WORK = RESULTS / "persuasion.jsonl"
-CORPUS = Path(__file__).parents[1] / "examples" / "persuasion" / "save-the-children.md"
+CORPUS = Path(__file__).parents[1] / "examples" / "save-the-children.md"
 INDEX = Path("runs/persuasion/index")
 MODEL = "qwen2.5-coder-1.5b-instruct"
 WAYS = ("draft", "reply")

@@ -9,13 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import prompts
-from generators.answering import status_of, warn
-from rag.core.arguments import require_one_of, require_positive
-from rag.core.picked import picked_of
-from rag.core.powers import kept_forms, require_choosing
-from rag.core.protocols import LLM, Retriever
-from rag.core.replies import folded, list_form, parse_list, parse_question, without_reasoning
-from rag.core.types import (
+from rag.protocols import LLM, Checker, Retriever
+from rag.stages import CHECKERS
+from rag.types import (
     NO_USAGE,
     Answer,
     Context,
@@ -27,14 +23,27 @@ from rag.core.types import (
     ScoredDocument,
     Usage,
 )
-from rag.core.words import first_words, in_one_line
-from rag.ingest.sentences import sentences
-from rag.stages.checks.checker import SentenceChecker
-from rag.stages.checks.model import ModelChecker
-from rag.stages.checks.words import WordsChecker
-from rag.stages.cite import attribute
-from rag.stages.passages import defused
-from rag.stages.writing import require_sampling, write
+from rag.writing import (
+    attribute,
+    defused,
+    first_words,
+    folded,
+    in_one_line,
+    kept_forms,
+    list_form,
+    parse_list,
+    parse_question,
+    picked_of,
+    require_choosing,
+    require_one_of,
+    require_positive,
+    require_sampling,
+    sentences,
+    status_of,
+    warn,
+    without_reasoning,
+    write,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -172,8 +181,10 @@ class PersuadeGenerator:
         self.needs: tuple[str, ...] = ("choose",) if check == "model" else ()
         self.goal, self.prefer, self.avoid = in_one_line(goal), prefer, {folded(name) for name in avoid}
         self.sections, self.passages = sections, passages
-        self._checker: SentenceChecker = (
-            WordsChecker() if check == "words" else ModelChecker(llm=require_choosing(llm, by=by), passages=passages)
+        self._checker: Checker = (
+            CHECKERS.get("words")()
+            if check == "words"
+            else CHECKERS.get("model")(llm=require_choosing(llm, by=by), passages=passages)
         )
         self._question = prompts.load("persuade_question")
         self._question.require("dialogue", by=by)

@@ -1,0 +1,20 @@
+"""What is in which plug-in of this project: a table of names, so that whoever lacks one is told what to install."""
+
+from __future__ import annotations
+
+OURS = {
+    "recipes": ("generate.persuade", "graph persuade"),
+}
+"""Plug-in -> its components, graphs and commands. It is the distribution `ragline-NAME`, in `plugins/NAME` of a checkout."""
+
+
+def where_it_is(part: str) -> str:
+    """Which plug-in has a part, and how to install it; empty where it is of none.
+
+    >>> where_it_is("generate.persuade")
+    "It is in the plug-in 'ragline-recipes'. From a checkout: pip install ./plugins/recipes."
+    """
+    plugin = next((name for name, parts in OURS.items() if part in parts), None)
+    if plugin is None:
+        return ""
+    return f"It is in the plug-in 'ragline-{plugin}'. From a checkout: pip install ./plugins/{plugin}."

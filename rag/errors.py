@@ -1,0 +1,25 @@
+"""What goes wrong, by its short name: every error has words for a person, and an exit code."""
+
+from rag.core.errors import (
+    ContractError,
+    IndexMismatch,
+    IndexProblem,
+    MissingDependency,
+    MissingModel,
+    RagError,
+    SpecError,
+    StageError,
+    did_you_mean,
+)
+
+__all__ = [
+    "ContractError",
+    "IndexMismatch",
+    "IndexProblem",
+    "MissingDependency",
+    "MissingModel",
+    "RagError",
+    "SpecError",
+    "StageError",
+    "did_you_mean",
+]
