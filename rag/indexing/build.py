@@ -14,6 +14,7 @@ from rag.core.progress import Progress
 from rag.indexing.encoders import Encoders, Here
 from rag.indexing.labels import Given, access_of, labelled
 from rag.indexing.languages import (
+    USUAL_LANGUAGE,
     chosen_language,
     in_language,
     in_language_before,
@@ -219,7 +220,12 @@ class Build:
         return settings.model_copy(update={"reading": kept})
 
     def _language(self, settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> str:
-        """What `analyzer.language: auto` comes to: `each` only where an index of these legs can be so in this place."""
+        """What `analyzer.language: auto` comes to: `each` only where an index of these legs can be so in this place.
+
+        Where somebody is scored by what they may read alone, all other documents must not show: not in the language either.
+        """
+        if settings.reading.own_statistics:
+            return USUAL_LANGUAGE
         language = chosen_language(seen)
         if language == EACH:
             each = in_language(settings, EACH)

@@ -65,7 +65,7 @@ def in_language(settings: IndexSettings, language: str) -> IndexSettings:
     try:
         analyzer = AnalyzerSettings.model_validate(said)
     except ValidationError as cause:
-        raise SpecError(f"language: {cause.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        raise SpecError(cause.errors()[0]["msg"].removeprefix("Value error, ")) from None
     changed: dict[str, object] = {"analyzer": analyzer}
     if language == EACH:
         changed["reading"] = settings.reading.model_copy(update={"languages": True})

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from rag.core.errors import SpecError
+from rag.core.errors import IndexProblem, SpecError
 from rag.core.types import Document, Query
 from rag.indexing import add_documents, build_index
 from rag.indexing.languages import chosen_language, languages_seen, warn_of_language
+from rag.indexing.place import DirectoryWriter
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
@@ -153,11 +155,23 @@ def test_an_index_keeps_its_language_until_another_is_named(tmp_path: Path, capl
     assert analysed(tmp_path / "index") == "each"
 
 
-def test_the_language_of_most_is_taken_where_an_index_cannot_have_each(tmp_path: Path) -> None:
-    notes = files(tmp_path / "notes", a=GERMAN, b=ENGLISH_TEXT, c=f"{ENGLISH_TEXT} The cat sat.")
+def test_the_language_tells_nobody_of_documents_that_they_may_not_read(tmp_path: Path) -> None:
+    notes = files(tmp_path / "notes", a=GERMAN, b=f"{GERMAN} Und sie ist froh.", c=ENGLISH_TEXT)
     settings = IndexSettings.model_validate({"reading": {"access": "who", "own_statistics": True}})
     report = build_index(notes, tmp_path / "index", settings=settings, legs=["lexical"])
     assert report.chosen_language == "en"
+
+
+def test_the_language_of_most_is_taken_where_the_place_cannot_keep_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: DirectoryWriter, settings: IndexSettings, legs: Sequence[str]) -> None:
+        if settings.analyzer.language == "each":
+            raise IndexProblem("a server has one language")
+
+    monkeypatch.setattr(DirectoryWriter, "require", refuse)
+    notes = files(tmp_path / "notes", a=GERMAN, b=f"{GERMAN} Und sie ist froh.", c=ENGLISH_TEXT)
+    assert build_index(notes, tmp_path / "index", legs=["lexical"]).chosen_language == "de"
 
 
 def test_documents_are_added_to_an_index_that_chose_its_language(tmp_path: Path) -> None:

@@ -206,7 +206,10 @@ def test_the_command_tells_languages_and_analyses_each(
     assert main(["search", "Urlaubstag", "--index", str(index), "--graph", "bm25", "--explain"]) == 0
     assert "de:urlaubstag" in capsys.readouterr().out
     assert main(["index", str(notes), "--index", str(tmp_path / "x"), "--graph", "bm25", "--language", "every"]) == 2
-    assert "or 'each' for documents of several languages, got 'every'" in capsys.readouterr().err
+    assert (
+        "'each' for documents of several languages, or 'auto' for what the texts are in, got 'every'"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_analyzer_that_cannot_be_is_refused_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +217,10 @@ def test_an_analyzer_that_cannot_be_is_refused_in_words(tmp_path: Path, capsys: 
     nodes = "nodes: {bm25: {use: retrieve.bm25, k: 4}}\noutput: bm25\n"
     for analyzer, says in (
         ("{language: zh, stemmer: snowball}", "index.analyzer: no Snowball stemmer for language 'zh'"),
-        ("{language: german}", "or 'each' for documents of several languages, got 'german'"),
+        (
+            "{language: german}",
+            "'each' for documents of several languages, or 'auto' for what the texts are in, got 'german'",
+        ),
     ):
         graph.write_text(f"version: 1\nindex: {{analyzer: {analyzer}}}\n{nodes}")
         assert main(["index", str(notes), "--index", str(tmp_path / "index"), "--graph", str(graph)]) == 2

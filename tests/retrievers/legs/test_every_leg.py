@@ -24,6 +24,7 @@ from rag.core.filters import Filter, matches
 from rag.core.protocols import ExplainsHits
 from rag.core.types import Query, Ranking
 from rag.indexing import IndexReport, build_index, remove_from_index
+from rag.indexing.languages import in_language
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import leg_kind
 from retrievers.legs import LEGS
@@ -384,7 +385,7 @@ def test_a_leg_of_texts_without_a_word_is_built_and_finds_nothing_of_them(
 ) -> None:
     """Ingestion gives no empty text. A transform may."""
     kind = leg_kind(way.leg)
-    maker = kind.maker(way.settings(small_models))
+    maker = kind.maker(in_language(way.settings(small_models), "en"))
     for texts in (["", " "], ["", "a lost laptop", " \n"]):
         folder, work = (tmp_path / f"{part}{len(texts)}" for part in ("leg", "work"))
         folder.mkdir()
