@@ -43,7 +43,8 @@ def memory_of(process: int | str = "self") -> Memory:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
     """A command that has ended. `workers_peak_bytes`: the most that the processes which it started held at a time, all
-    together; a page that two of them share counts twice. Seen every twentieth of a second."""
+    together; a page that two of them share counts twice. Seen every twentieth of a second, each from the second time on: one
+    that is about to start a program still has the memory of the process that starts it."""
 
     output: str
     workers_peak_bytes: int
@@ -60,8 +61,11 @@ def watched(command: Sequence[str]) -> Watched:
 
     def look() -> None:
         nonlocal peak
+        before = frozenset[int]()
         while not ended.wait(_EVERY_S):
-            peak = max(peak, sum(map(_resident, _started_by(process.pid))))
+            there = _started_by(process.pid)
+            peak = max(peak, sum(_resident(each) for each in there if each in before))
+            before = frozenset(there)
 
     looking = threading.Thread(target=look)
     looking.start()
