@@ -20,6 +20,7 @@ from rag.indexing.languages import (
     in_language_before,
     languages_seen,
     most_seen,
+    reads_words,
     warn_of_language,
 )
 from rag.indexing.legs import Legs, Timings, languages_of
@@ -158,8 +159,8 @@ class Build:
         records = [record for holding in holdings for record in holding.records]
         _require_text([*selection.problems, *problems, *more_problems], selection, holdings)
         documents = Documents(new.folder)
-        seen = _languages(documents, records)
-        if settings.analyzer.language == AUTO:
+        seen = _languages(documents, records, settings)
+        if settings.analyzer.language == AUTO and reads_words(legs):
             language = self._language(settings, legs, seen)
             settings, told = in_language(settings, language), maker.tells_languages
             if language == EACH and not told:  # each document is asked for its language, so all are read once more
@@ -273,10 +274,13 @@ class Build:
         return holdings, problems
 
 
-def _languages(documents: Documents, records: Sequence[SourceRecord]) -> Mapping[str, int]:
+def _languages(documents: Documents, records: Sequence[SourceRecord], settings: IndexSettings) -> Mapping[str, int]:
     """Language -> documents where each was asked for its own, and else texts that were looked at."""
-    told = {code: n for code, n in languages_of(records).items() if code}
-    return told or languages_seen(documents.index_texts, [record.first_row for record in records if record.n_units])
+    if told := {code: n for code, n in languages_of(records).items() if code}:
+        return told
+    firsts = [record.first_row for record in records if record.n_units]
+    own = settings.analyzer.language
+    return languages_seen(documents.index_texts, firsts, expected=USUAL_LANGUAGE if own in (AUTO, EACH) else own)
 
 
 def _empty(folder: Path) -> None:

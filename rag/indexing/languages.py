@@ -26,22 +26,29 @@ _ONE_OF_SEVERAL = 0.1
 """Share of the texts that show a language from which on it counts. Below are quotations, and names that look like one."""
 
 
-def languages_seen(texts: Sequence[str], firsts: Sequence[int] = ()) -> Counter[str]:
+def languages_seen(texts: Sequence[str], firsts: Sequence[int] = (), *, expected: str = USUAL_LANGUAGE) -> Counter[str]:
     """Language -> texts, of some of them; none where so few show one that the rest says more.
 
     Args:
         texts: what is indexed, by row.
         firsts: the first row of each file.
+        expected: the language that most are likely in. Where they seem to be, nothing looks closer.
     """
     rows = sorted({*_evenly(firsts), *_evenly(range(len(texts)))})
     looked_at = [texts[row] for row in rows]
     shown = [(text, code) for text in looked_at if (code := seeming_language(text))]
     if not shown or len(shown) < SHOWN * len(looked_at):
         return Counter()
-    if all(code == USUAL_LANGUAGE for _, code in shown):
-        return Counter({USUAL_LANGUAGE: len(shown)})
+    seeming = Counter(code for _, code in shown)
+    if seeming.total() - seeming[expected] < _ONE_OF_SEVERAL * seeming.total():
+        return seeming
     reader = LanguageReader()  # knows more languages, and takes a second to load
     return Counter(filter(None, (reader.of(text) for text, _ in shown)))
+
+
+def reads_words(legs: Sequence[str]) -> bool:
+    """Whether one of the legs has words that are analysed."""
+    return any("analyzer" in leg_kind(leg).also for leg in legs)
 
 
 def chosen_language(seen: Mapping[str, int]) -> str:
@@ -92,7 +99,7 @@ def warn_of_language(settings: IndexSettings, legs: Sequence[str], seen: Mapping
 def _warn_of_words(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> None:
     own, total = settings.analyzer.language, sum(seen.values())
     others = {code: n for code, n in seen.items() if code and code != own and n >= _ONE_OF_SEVERAL * total}
-    if own == EACH or not others or not any("analyzer" in leg_kind(leg).also for leg in legs):
+    if own == EACH or not others or not reads_words(legs):
         return
     log.warning(
         "words are analysed as '%s', and of %s texts that were looked at %s. Their words are found as they are written, and in "
@@ -105,7 +112,7 @@ def _warn_of_words(settings: IndexSettings, legs: Sequence[str], seen: Mapping[s
 
 def _warn_of_models(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> None:
     told = most_seen(seen) if seen else settings.analyzer.language
-    if told == EACH:
+    if told in (EACH, AUTO):
         return
     foreign = [
         f"{name} ({leg}, for {', '.join(known.languages)})"

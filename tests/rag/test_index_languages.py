@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Sequence
@@ -172,6 +173,16 @@ def test_the_language_of_most_is_taken_where_the_place_cannot_keep_each(
     monkeypatch.setattr(DirectoryWriter, "require", refuse)
     notes = files(tmp_path / "notes", a=GERMAN, b=f"{GERMAN} Und sie ist froh.", c=ENGLISH_TEXT)
     assert build_index(notes, tmp_path / "index", legs=["lexical"]).chosen_language == "de"
+
+
+def test_the_language_of_words_is_chosen_when_an_index_first_has_some(tmp_path: Path) -> None:
+    notes = files(tmp_path / "notes", a=GERMAN, b=ENGLISH_TEXT)
+    report = build_index(notes, tmp_path / "index", legs=["dense"])
+    assert (report.chosen_language, report.languages) == ("", {})
+    manifest = json.loads(next((tmp_path / "index").glob("*/manifest.json")).read_text())
+    assert "analyzer" not in manifest["settings"], "an older version reads it too"
+    both = build_index(notes, tmp_path / "index", settings=IndexSettings(), legs=["lexical", "dense"])
+    assert both.chosen_language == analysed(tmp_path / "index") == "each"
 
 
 def test_documents_are_added_to_an_index_that_chose_its_language(tmp_path: Path) -> None:
