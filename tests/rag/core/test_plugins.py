@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -296,7 +297,7 @@ def test_an_unknown_component_says_where_others_may_be(folder: Path) -> None:
     assert "--plugin MODULE" in none.stderr
     site = shipped(folder, MODULE, "longest = shortest_package:ShortestReranker\n")
     some = rag("check", "graph.yaml", cwd=folder, path=site)
-    assert "Installed plug-ins: shortest-package" in some.stderr
+    assert re.search("Installed plug-ins: .*shortest-package", some.stderr)
     (folder / "graph.yaml").write_text(GRAPH.replace("rerank.shortest", "fuse.longest"))
     elsewhere = rag("check", "graph.yaml", cwd=folder, path=site)
     assert "The installed plug-in 'shortest-package' has rerank.longest." in elsewhere.stderr
