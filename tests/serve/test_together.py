@@ -89,12 +89,15 @@ def test_who_leaves_is_written_no_further_streamed_or_not(index: Path, tiny_grap
         passes_of(pipeline, each),
         ThreadPoolExecutor(1) as pool,
     ):
-        # written by chance, since a model of noise that writes the likeliest goes round, and is stopped
-        staying = pool.submit(official.chat.completions.create, **asked(QUESTIONS[0]), temperature=1.0, seed=1)
-        leaving = [
-            posted(url, "/v1/chat/completions", asked(question) | {"stream": stream})
-            for question, stream in ((QUESTIONS[1], True), (QUESTIONS[2], False))
-        ]
+        llm: Any = pipeline.graph.models["small"]
+        with llm.weights():  # nobody begins before all are there
+            # written by chance, since a model of noise that writes the likeliest goes round, and is stopped
+            staying = pool.submit(official.chat.completions.create, **asked(QUESTIONS[0]), temperature=1.0, seed=1)
+            leaving = [
+                posted(url, "/v1/chat/completions", asked(question) | {"stream": stream})
+                for question, stream in ((QUESTIONS[1], True), (QUESTIONS[2], False))
+            ]
+            until(lambda: service.streams.running == 1 and service.wholes.running == 2)
         assert three.wait(DEADLINE_S)
         for one in leaving:
             one.close()
