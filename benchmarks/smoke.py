@@ -149,7 +149,12 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "index_servers": ["adi", "--limit", "4"],
 }
 
-SAME_INDEX = {"conversation": "multi_step", "counting": "forecasts", "typed": "multi_step"}
+SAME_INDEX = {
+    "conversation": "multi_step",
+    "counting": "forecasts",
+    "snippets": "multi_step",
+    "typed": "multi_step",
+}
 """Benchmark -> one that builds the same index, behind which it runs: an index is built by one process at a time."""
 
 
