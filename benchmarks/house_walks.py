@@ -22,8 +22,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-HOUSE = Path(__file__).parents[1]
-ROOMS = ("rag", "retrievers", "rerankers", "generators", "prompts")
+from benchmarks.house import CENTRE, HOUSE
 
 
 @dataclass(slots=True)
@@ -72,7 +71,7 @@ def _place(code: CodeType) -> tuple[str, int] | None:
     except ValueError:
         return None
     is_body = code.co_name.startswith("<") or not code.co_flags & inspect.CO_NEWLOCALS
-    return None if is_body or file.parts[0] not in ROOMS else (str(file), code.co_firstlineno)
+    return None if is_body or file.parts[0] not in CENTRE else (str(file), code.co_firstlineno)
 
 
 def walks(folder: Path) -> dict[str, dict[str, int]]:

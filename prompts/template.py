@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.inputs import note_prompt
-from rag.core.plugins import shipped_files
+from rag.core.plugins import file_named, names_of_files
 from rag.core.types import Message
 from rag.core.yaml_source import parse_yaml
 
@@ -83,7 +83,7 @@ class PromptTemplate:
 
 def available() -> tuple[str, ...]:
     """Names of the prompts that come with the package, and of those that installed plug-ins bring (`ragline.prompts`)."""
-    return tuple(sorted({path.stem for path in LIBRARY.glob("*.yaml")} | set(shipped_files("prompts"))))
+    return tuple(names_of_files("prompts", LIBRARY))
 
 
 def load(name_or_path: str) -> PromptTemplate:
@@ -92,7 +92,8 @@ def load(name_or_path: str) -> PromptTemplate:
     Raises:
         SpecError: no such prompt, or its file is wrong; all problems of the file at once.
     """
-    path = Path(name_or_path).expanduser() if is_path(name_or_path) else _named(name_or_path)
+    own = is_path(name_or_path)
+    path = Path(name_or_path).expanduser() if own else file_named(name_or_path, "prompts", LIBRARY)
     if path is None:
         raise SpecError(
             f"no prompt named '{name_or_path}'. {did_you_mean(name_or_path, available())} "
@@ -102,12 +103,6 @@ def load(name_or_path: str) -> PromptTemplate:
     template = _parsed(*read_yaml(path, name=name), source=name_or_path, name=name)
     note_prompt(name_or_path, template.sha256)
     return template
-
-
-def _named(name: str) -> Path | None:
-    """The file of a prompt of the library; what plug-ins bring is looked up where there is none of the name."""
-    own = LIBRARY / f"{name}.yaml"
-    return own if own.is_file() else shipped_files("prompts").get(name)
 
 
 def is_path(name_or_path: str) -> bool:

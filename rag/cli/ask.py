@@ -14,14 +14,13 @@ from rag.cli.keeping import keeping
 from rag.cli.options import (
     GRAPH_HELP,
     NO_SERVER_HELP,
-    add_plugins,
     calibrated,
     filtered,
     indexed,
     logged,
     patient,
     permitted,
-    traceable,
+    running,
     written,
 )
 from rag.cli.search import place
@@ -48,9 +47,7 @@ def options(parser: ArgumentParser) -> None:
     logged(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
     parser.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
-    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
-    traceable(parser)
-    add_plugins(parser)
+    running(parser)
 
 
 def run(given: Namespace) -> int:

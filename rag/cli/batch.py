@@ -12,13 +12,12 @@ from rag.cli.console import say, say_json, warn
 from rag.cli.ending import told_to_end
 from rag.cli.options import (
     GRAPH_HELP,
-    add_plugins,
     calibrated,
     filtered,
     indexed,
     permitted,
     positive,
-    traceable,
+    running,
     written,
 )
 from rag.cli.progress import progress_bar
@@ -49,9 +48,7 @@ def options(parser: ArgumentParser) -> None:
     filtered(parser)
     permitted(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
-    traceable(parser)
-    add_plugins(parser)
+    running(parser)
 
 
 def run(args: Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.cli.console import say, say_json, warn
-from rag.cli.options import GRAPH_HELP, add_plugins, indexed, positive, traceable, written
+from rag.cli.options import GRAPH_HELP, indexed, positive, running, written
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.cli.risk_table import risk_table
@@ -64,9 +64,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of dealing out the questions")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="calibration to write")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
-    traceable(parser)
-    add_plugins(parser)
+    running(parser)
 
 
 def run(given: Namespace) -> int:

@@ -15,14 +15,13 @@ from rag.cli.console import say, warn, write
 from rag.cli.keeping import Keep, keeping
 from rag.cli.options import (
     GRAPH_HELP,
-    add_plugins,
     calibrated,
     filtered,
     indexed,
     logged,
     patient,
     permitted,
-    traceable,
+    running,
     written,
 )
 from rag.cli.served import loaded_pipeline
@@ -46,9 +45,7 @@ def options(parser: ArgumentParser) -> None:
     filtered(parser)
     permitted(parser)
     logged(parser)
-    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
-    traceable(parser)
-    add_plugins(parser)
+    running(parser)
 
 
 def run(given: Namespace) -> int:

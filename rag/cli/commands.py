@@ -65,13 +65,17 @@ COMMANDS = {
 """In the order in which they are told."""
 
 
-def plugin_commands() -> dict[str, Command]:
-    """Those that installed packages add, by entry points of the group `ragline.command`: a name, and a module as here.
+def table_for(words: Sequence[str] | None) -> dict[str, Command]:
+    """Ours, and those that installed packages add, by entry points of the group `ragline.command`: a name, and a module as here.
 
-    What it does is the first line of the module's docstring.
+    What such a one does is the first line of its module's docstring. Where words name a command, no other module is loaded.
     """
-    found = {name: each for name, each in sorted(shipped("command").items()) if name not in COMMANDS}
-    return {name: Command(each.component, _first_line(each.component)) for name, each in found.items()}
+    named = _named(words)
+    if named in COMMANDS:
+        return COMMANDS
+    others = {name: each for name, each in sorted(shipped("command").items()) if name not in COMMANDS}
+    found = {named: others[named]} if named in others else others
+    return COMMANDS | {name: Command(each.component, _first_line(each.component)) for name, each in found.items()}
 
 
 def _first_line(module: str) -> str:
@@ -94,7 +98,7 @@ def add_commands(
         SpecError: the named command is of a plug-in, and cannot be loaded.
     """
     commands = parser.add_subparsers(**shown)
-    named = None if words is None else next((word for word in words if not word.startswith("-")), "")
+    named = _named(words)
     for name, command in table.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
         if named not in (None, name):
@@ -106,6 +110,11 @@ def add_commands(
             "-v", "--verbose", action="store_true", help="also what is logged, and where errors came from"
         )
         _module(name, command).options(sub)
+
+
+def _named(words: Sequence[str] | None) -> str | None:
+    """The command that words name; empty where they name none, None where there are no words."""
+    return None if words is None else next((word for word in words if not word.startswith("-")), "")
 
 
 def _module(name: str, command: Command) -> Any:

@@ -8,7 +8,6 @@ import platform
 import socket
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from rag.cli.progress import progress_bar
 from rag.core.errors import RagError, SpecError
 from rag.core.house import foreign_packages
 from rag.core.optional import install_line
-from rag.core.plugins import installed, shipped
+from rag.core.plugins import installed, loaded, shipped
 
 SERVE_PORT = 8000
 """Where `rag serve` listens unless told otherwise."""
@@ -63,12 +62,11 @@ def run(args: Namespace) -> int:
 def _plugins() -> int:
     """What installed packages check themselves: functions that give pairs of whether all is well, and a sentence."""
     code = 0
-    for package, version_of_it in installed():
-        _line(True, f"plug-in {package} {version_of_it}")
+    for package in installed():
+        _line(True, f"plug-in {' '.join(package)}")
     for name, each in sorted(shipped("check").items()):
-        module, _, function = each.component.partition(":")
         try:
-            found = list(getattr(import_module(module), function)())
+            found = list(loaded(each.component)())
         except Exception as cause:
             found = [(False, f"its check '{name}' failed: {type(cause).__name__}: {cause}")]
         for good, words in found:

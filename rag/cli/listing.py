@@ -71,9 +71,10 @@ def _list_plugins(*, as_json: bool) -> int:
             added[each.package, each.version].append(f"{group}.{name}")
     if as_json:
         say_json([{"name": name, "version": version, "adds": adds} for (name, version), adds in added.items()])
-    for (name, version), adds in added.items() if not as_json else ():
+        return 0
+    for (name, version), adds in added.items():
         say(f"{name} {version}\n    {', '.join(adds)}")
-    if not added and not as_json:
+    if not added:
         say("no plug-in is installed")
     return 0
 

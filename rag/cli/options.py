@@ -42,8 +42,10 @@ def indexed(sub: ArgumentParser, *, needed: bool, several: bool = False) -> None
     sub.set_defaults(wants_index="needed" if needed else "taken")
 
 
-def traceable(sub: ArgumentParser) -> None:
+def running(sub: ArgumentParser) -> None:
     """The switches of commands that run a graph."""
+    add_plugins(sub)
+    sub.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     trace, text = os.environ.get("RAGLINE_TRACE"), os.environ.get("RAGLINE_TRACE_TEXT", "")
     sub.add_argument(
         "--trace", metavar="FILE", default=trace, help="append OpenTelemetry spans as JSON lines (or RAGLINE_TRACE)"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any, NoReturn
 
-from rag.cli.commands import COMMANDS, add_commands, plugin_commands
+from rag.cli.commands import add_commands, table_for
 from rag.cli.console import plain
 from rag.core.errors import did_you_mean
 from rag.core.version import VERSION
@@ -44,8 +44,7 @@ def parser(words: Sequence[str] | None = None) -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     root.add_argument("--version", action="version", version=f"ragline {VERSION}")
-    is_ours = words is not None and next((word for word in words if not word.startswith("-")), "") in COMMANDS
-    table = COMMANDS if is_ours else COMMANDS | plugin_commands()
+    table = table_for(words)
     # the description has them
     add_commands(root, table, words, dest="command", metavar="COMMAND", prog="rag", help=SUPPRESS)
     root.description = front_page({name: command.help for name, command in table.items()})

@@ -14,13 +14,12 @@ from rag.cli.options import (
     GRAPH_HELP,
     NO_SERVER_HELP,
     PATIENCE_S,
-    add_plugins,
     calibrated,
     filtered,
     indexed,
     permitted,
     positive,
-    traceable,
+    running,
 )
 from rag.cli.served import answers
 from rag.core.snippets import Snippet
@@ -39,9 +38,7 @@ def options(parser: ArgumentParser) -> None:
     parser.set_defaults(model=None, url=None, patience=PATIENCE_S)  # for a server that has the same graph
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
-    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
-    traceable(parser)
-    add_plugins(parser)
+    running(parser)
 
 
 def run(args: Namespace) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rag.cli.console import warn
 from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
-from rag.cli.options import GRAPH_HELP, add_plugins, indexed, logged, patient, positive, traceable, walled, written
+from rag.cli.options import GRAPH_HELP, indexed, logged, patient, positive, running, walled, written
 from rag.core.errors import SpecError
 from rag.core.optional import need
 from rag.core.run_folder import graph_key
@@ -55,9 +55,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--sessions", type=Path, metavar="FILE", help="keep conversations there; unset keeps none")
     logged(parser)
     walled(parser)
-    parser.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
-    traceable(parser)
-    add_plugins(parser)
+    running(parser)
 
 
 def run(args: Namespace) -> int:

@@ -14,14 +14,15 @@ Nothing is imported before something of it is asked for, or named.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from rag.core.errors import SpecError
-from rag.core.our_plugins import where_it_is
 from rag.core.words import first_of
 
 log = logging.getLogger(__name__)
@@ -94,10 +95,27 @@ def shipped_files(kind: str) -> dict[str, Path]:
     return found
 
 
+def names_of_files(kind: str, own: Path) -> list[str]:
+    """Names of our YAML files in a folder, and of those that installed packages bring."""
+    return sorted({file.stem for file in own.glob("*.yaml")} | set(shipped_files(kind)))
+
+
+def file_named(name: str, kind: str, own: Path) -> Path | None:
+    """The file of this name, ours first; packages are looked up where we have none. None where it is no name, or of no file."""
+    if not re.fullmatch(r"[\w-]+", name):
+        return None
+    file = own / f"{name}.yaml"
+    return file if file.is_file() else shipped_files(kind).get(name)
+
+
+def loaded(entry: str) -> Any:
+    """What a "module:attribute" names."""
+    module, _, attribute = entry.partition(":")
+    return getattr(import_module(module), attribute)
+
+
 def where_others_are(stage: str, name: str) -> str:
     """Where a component may be that is not in the table of its stage: in another stage of a plug-in, or in none yet."""
-    if ours := where_it_is(f"{stage}.{name}"):
-        return ours
     elsewhere = [
         f"'{each.package}' has {other}.{name}"
         for other, components in all_shipped().items()

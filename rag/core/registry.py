@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
 from rag.core.errors import SpecError, UnknownComponent, did_you_mean
 from rag.core.house import require_own_house
 from rag.core.our_plugins import where_it_is
-from rag.core.plugins import note_registration, shipped, where_others_are
+from rag.core.plugins import loaded, note_registration, shipped, where_others_are
 
 
 class Registry:
@@ -44,19 +43,18 @@ class Registry:
         try:
             entry = self._table[name] if name in self._table else self._known()[name]
         except KeyError:
-            others = where_others_are(self.stage, name)
-            hint = others if where_it_is(f"{self.stage}.{name}") else f"{did_you_mean(name, self._known())} {others}"
+            ours = where_it_is(f"{self.stage}.{name}")
+            hint = ours or f"{did_you_mean(name, self._known())} {where_others_are(self.stage, name)}"
             raise UnknownComponent(f"no component named '{self.stage}.{name}'. {hint}") from None
         if isinstance(entry, str):
             require_own_house()
-            module, _, attribute = entry.partition(":")
             try:
-                entry = getattr(import_module(module), attribute)
+                entry = loaded(entry)
             except Exception as cause:
                 if name in self._own:
                     raise
                 raise SpecError(
-                    f"{self.stage}.{name} of {self.origin(name)} cannot be loaded from {module}:{attribute}: "
+                    f"{self.stage}.{name} of {self.origin(name)} cannot be loaded from {entry}: "
                     f"{type(cause).__name__}: {cause}. {self.remedy(name)}"
                 ) from cause
             self._table[name] = entry

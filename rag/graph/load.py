@@ -5,7 +5,6 @@ Where the form is wrong, what can be read is checked for its meaning all the sam
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.our_plugins import where_it_is
-from rag.core.plugins import shipped_files
+from rag.core.plugins import file_named, names_of_files
 from rag.core.yaml_source import Source, parse_yaml
 from rag.graph.spec import GraphSpec, Spec
 from rag.graph.transforms import with_models
@@ -24,7 +23,7 @@ GRAPHS = Path(__file__).parents[1] / "graphs"
 
 def builtin_names() -> list[str]:
     """Names of the graphs that ship with ragline, and of those that installed plug-ins bring (`ragline.graphs`)."""
-    return sorted({file.stem for file in GRAPHS.glob("*.yaml")} | set(shipped_files("graphs")))
+    return names_of_files("graphs", GRAPHS)
 
 
 def builtin_text(name: str) -> str:
@@ -33,18 +32,10 @@ def builtin_text(name: str) -> str:
     Raises:
         SpecError: there is none of this name.
     """
-    file = _file_of(name)
+    file = file_named(name, "graphs", GRAPHS)
     if file is None:
         raise SpecError(f"no built-in graph '{name}'. {_hint(name)}")
     return file.read_text(encoding="utf-8")
-
-
-def _file_of(name: str) -> Path | None:
-    """The file of a built-in graph; what plug-ins bring is looked up where ragline has none of the name."""
-    if not re.fullmatch(r"[\w-]+", name):
-        return None
-    own = GRAPHS / f"{name}.yaml"
-    return own if own.is_file() else shipped_files("graphs").get(name)
 
 
 def _hint(name: str) -> str:
@@ -62,7 +53,7 @@ def load_spec(graph: str | Path | dict[str, Any] | GraphSpec) -> Spec:
     if isinstance(graph, dict):
         return spec_of(Source(name="graph", data=graph, lines={}))
     name = str(graph)
-    if file := _file_of(name):
+    if file := file_named(name, "graphs", GRAPHS):
         return spec_of(parse_yaml(file.read_text(encoding="utf-8"), name=f"built-in graph {name}"))
     path = Path(name)
     if not path.is_file():

@@ -162,8 +162,10 @@ class Build:
         seen = _languages(documents, records, settings)
         if settings.analyzer.language == AUTO and reads_words(legs):
             language = self._language(settings, legs, seen)
-            settings, told = in_language(settings, language), maker.tells_languages
-            if language == EACH and not told:  # each document is asked for its language, so all are read once more
+            settings = in_language(settings, language)
+            if (
+                language == EACH and not maker.tells_languages
+            ):  # each document is asked for its language, so all are read once more
                 _empty(new.folder)
                 return self._run(new, before, settings, legs, language=language)
             made = Legs(settings, legs, self._timings, self._progress, encoders=self._encoders)
@@ -229,10 +231,8 @@ class Build:
             return USUAL_LANGUAGE
         language = chosen_language(seen)
         if language == EACH:
-            each = in_language(settings, EACH)
             try:
-                self._place.require(each, legs)
-                require_apart(each, legs, name=str(self._place.address))
+                self._place.require(in_language(settings, EACH), legs)
             except RagError:
                 return most_seen(seen)
         return language
@@ -276,8 +276,8 @@ class Build:
 
 def _languages(documents: Documents, records: Sequence[SourceRecord], settings: IndexSettings) -> Mapping[str, int]:
     """Language -> documents where each was asked for its own, and else texts that were looked at."""
-    if told := {code: n for code, n in languages_of(records).items() if code}:
-        return told
+    if asked := {code: n for code, n in languages_of(records).items() if code}:
+        return asked
     firsts = [record.first_row for record in records if record.n_units]
     own = settings.analyzer.language
     return languages_seen(documents.index_texts, firsts, expected=USUAL_LANGUAGE if own in (AUTO, EACH) else own)

@@ -98,7 +98,7 @@ def warn_of_language(settings: IndexSettings, legs: Sequence[str], seen: Mapping
 
 def _warn_of_words(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> None:
     own, total = settings.analyzer.language, sum(seen.values())
-    others = {code: n for code, n in seen.items() if code and code != own and n >= _ONE_OF_SEVERAL * total}
+    others = {code: n for code, n in seen.items() if code != own and n >= _ONE_OF_SEVERAL * total}
     if own == EACH or not others or not reads_words(legs):
         return
     log.warning(

@@ -17,8 +17,8 @@ Ruler = Callable[[Sequence[str]], list[list[tuple[int, int]]]]
 Finer = Callable[[str, int, int], Iterator[tuple[int, int]]]
 """A text and a range of it -> spans of smaller pieces there, in order."""
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_WORDS = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
+CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_WORDS = re.compile(rf"[{CJK}]|[^\W{CJK}]+|[^\w\s]")
 _LINE = re.compile(r"[^\n]+")
 _WORD = re.compile(r"\S+")
 _LONGEST_TOKEN = 20

@@ -10,6 +10,7 @@ from typing import Any
 from rag.core.contents import Content, read_content
 from rag.ingest.clean import Cleaner
 from rag.ingest.layout import LINE, Layout, fields, title_of
+from rag.ingest.pieces import CJK
 from rag.ingest.types import Block, DistinctNames, Note, ParsedDocument, ReadError, own_fields
 
 IDS = ("_id", "id", "docid", "doc_id", "docno")
@@ -18,7 +19,8 @@ TEXTS = ("text", "contents", "content", "body")
 ROWS_READ = 1_000
 """Rows of short cells of one file that models read one by one."""
 _PROSE = 8
-"""Words from which on a cell is a sentence."""
+"""Words from which on a cell is a sentence; of letters that no blanks part, two are a word."""
+_UNSPACED = re.compile(f"[{CJK}]")
 _QUOTED_TITLE = re.compile(r'"([^"\n]{1,300})"\n(?=\S)')
 
 
@@ -73,8 +75,8 @@ def file_document(record: Mapping[str, Any], *, name: str, position: int, clean:
 class LongTable:
     """Rows of one file: behind the first thousand of short cells, models read what all of them have in common.
 
-    Such a row is found by its words and its fields, and reading each of a hundred thousand takes a model an hour. A row
-    with a text or a sentence in it is read for itself, wherever it stands.
+    Such a row is found by its words and its fields, and a model takes long to read many. A row with a text or a sentence in
+    it is read for itself, wherever it stands.
     """
 
     def __init__(self, name: str) -> None:
@@ -121,7 +123,8 @@ class DistinctIds:
 
 
 def _is_prose(value: Any) -> bool:
-    return len(_text(value).split(maxsplit=_PROSE)) >= _PROSE
+    text = _text(value)
+    return len(text.split(maxsplit=_PROSE)) + len(_UNSPACED.findall(text[:LINE])) // 2 >= _PROSE
 
 
 def _contents(record: dict[str, Any]) -> tuple[tuple[int, Content], ...]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib import import_module
 
-from rag.core.plugins import shipped
+from rag.core.plugins import loaded, shipped
 from rag.models.assembled import Part, PartedFile
 from rag.models.packaged import PackagedModel
 from rag.models.wheels import Wheel
@@ -116,9 +115,8 @@ class Packaged(Mapping[str, PackagedModel]):
 def _of_others() -> Mapping[str, PackagedModel]:
     found: dict[str, PackagedModel] = {}
     for each in shipped("models").values():
-        module, _, attribute = each.component.partition(":")
         try:
-            found |= getattr(import_module(module), attribute)
+            found |= loaded(each.component)
         except Exception:
             log.warning("models of the plug-in '%s' cannot be read", each.package, exc_info=True)
     return found

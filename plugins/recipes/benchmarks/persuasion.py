@@ -30,11 +30,11 @@ from benchmarks.make_samples import records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
-from rag.core.types import Message, Query, Ranking
 from rag.graph.load import load_spec
 from rag.indexing import build_index
-from rag.ingest.sentences import sentences
 from rag.pipeline import load_pipeline
+from rag.types import Message, Query, Ranking
+from rag.writing import sentences
 from ragline_recipes.persuade import PersuadeGenerator
 
 WORK = RESULTS / "persuasion.jsonl"

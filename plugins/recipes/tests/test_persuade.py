@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from rag.core.picked import with_picked
-from rag.core.ranking import in_this_order
-from rag.core.types import Answer, Document, Message, Query, Ranking
+from rag.ranking import in_this_order
+from rag.types import Answer, Document, Message, Query, Ranking
+from rag.writing import with_picked
 from ragline_recipes.persuade import PersuadeGenerator
 from tests.generators.asking import Noting
 

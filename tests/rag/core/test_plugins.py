@@ -158,7 +158,9 @@ def fails():
     "toy-1.0.dist-info/METADATA": "Name: ragline-toy\nVersion: 1.0\n",
     "toy-1.0.dist-info/entry_points.txt": "[ragline.graphs]\ntoy = toy.graphs\n[ragline.prompts]\ntoy = toy.prompts\n"
     "[ragline.reader]\nbackwards = toy.backwards\n[ragline.models]\ntoy = toy.models:TABLE\n"
-    "[ragline.encoder]\ntoy = toy.encoder:Toy\n[ragline.check]\ntoys = toy.checks:toys\nfails = toy.checks:fails\n",
+    "[ragline.encoder]\ntoy = toy.encoder:Toy\n[ragline.token_encoder]\ntoy = toy.encoder:Toy\n"
+    "[ragline.server]\ntoy = toy.encoder:Toy\n[ragline.index]\ntoy = toy.encoder:Toy\n"
+    "[ragline.index_writer]\ntoy = toy.encoder:Toy\n[ragline.check]\ntoys = toy.checks:toys\nfails = toy.checks:fails\n",
 }
 """A package that adds one of everything."""
 
@@ -206,6 +208,9 @@ from retrievers.encoders import SentenceEncoder
 print(prompts.load("toy_prompt").description)
 encoder = SentenceEncoder(model="model")
 print(encoder.encode(["ab", "abc"], role="query").tolist(), encoder.describe()["kind"])
+from retrievers.index import INDEXES, STORES, WRITERS
+from retrievers.token_encoders import TOKEN_ENCODERS
+print(next(TOKEN_ENCODERS.in_order()), {table.get("toy").__name__ for table in (TOKEN_ENCODERS, INDEXES, STORES, WRITERS)})
 """
     home = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, str(toy)])}
@@ -213,12 +218,13 @@ print(encoder.encode(["ab", "abc"], role="query").tolist(), encoder.describe()["
         [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "A toy.\n[[1.0, 2.0], [1.0, 3.0]] toy\n"
+    assert done.stdout == "A toy.\n[[1.0, 2.0], [1.0, 3.0]] toy\ntoy {'Toy'}\n"
 
 
 def test_packages_are_listed_and_check_themselves(folder: Path, toy: Path) -> None:
     listed = rag("list", "plugins", cwd=folder, path=toy).stdout
-    assert "ragline-toy 1.0\n    check.fails, check.toys, encoder.toy, graphs.toy, models.toy, prompts.toy" in listed
+    adds = "check.fails check.toys encoder.toy graphs.toy index.toy index_writer.toy models.toy prompts.toy reader.backwards"
+    assert f"ragline-toy 1.0\n    {', '.join([*adds.split(), 'server.toy', 'token_encoder.toy'])}\n" in listed
     [each] = [
         each
         for each in json.loads(rag("list", "plugins", "--json", cwd=folder, path=toy).stdout)
@@ -255,6 +261,13 @@ def test_an_installed_package_adds_commands(folder: Path) -> None:
     assert broken.returncode == 2
     assert "rag sulk of the installed plug-in 'shortest-package' cannot be loaded from no_such_package" in broken.stderr
     assert rag("index", "notes", "--index", "idx", "--graph", "bm25", cwd=folder, path=site).returncode == 0
+    script = "import sys, rag.cli; rag.cli.main(['greet', 'ann']); print('sulked' in sys.modules)"
+    points.write_text("[ragline.command]\ngreet = shortest_package\nsulk = sulked\n")
+    (site / "sulked.py").write_text("")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), str(site)])}
+    command = [sys.executable, "-c", script]
+    one = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    assert one.stdout == "hello ann\nFalse\n", "the module of another command is not loaded"
     unknown = rag("greed", cwd=folder, path=site)
     assert unknown.returncode == 2
     assert "greet" in unknown.stderr

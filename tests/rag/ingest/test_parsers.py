@@ -351,6 +351,12 @@ def test_models_read_the_first_rows_of_a_long_table_and_what_all_have_in_common(
     assert notes == [(told, False)]
 
 
+def test_a_sentence_without_blanks_is_a_sentence(notes: Noted) -> None:
+    rows = [*["北京市朝阳区建国路"] * 1_001, "货物三天后到达没有任何损坏质量也很好"]
+    documents = list(tables.parse("\n".join(["said", *rows]).encode(), "a.csv", notes))
+    assert [document.metadata.get("model_text") for document in documents[-2:]] == ["a: said", None]
+
+
 def test_rows_with_a_text_of_their_own_are_read_one_by_one_however_many(notes: Noted) -> None:
     data = "text,city\n" + "so it is,Berlin\n" * 1_002
     documents = tables.parse(data.encode(), "a.csv", notes)
