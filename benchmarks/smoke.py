@@ -96,12 +96,19 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["name", "read", "--types", "product", "--most", "16", "--model", "scripted"],
         *["--work", "runs/mentions_smoke.jsonl"],
     ],
-    "forecasts": ["--n", "2", "--model", "scripted", "--work", "runs/forecasts_smoke.jsonl"],
-    "multi_step": [
+    "plugins.recipes.benchmarks.forecasts": ["--n", "2", "--model", "scripted", "--work", "runs/forecasts_smoke.jsonl"],
+    "plugins.recipes.benchmarks.multi_step": [
         *["--sets", "pubmedqa", "musique-100", "--n", "2", "--model", "scripted"],
         *["--work", "runs/multi_step_smoke.jsonl"],
     ],
-    "relations": ["--n", "2", "--model", "smollm2-135m-instruct", "--work", "runs/relations_smoke.jsonl"],
+    "plugins.recipes.benchmarks.relations": [
+        "--n",
+        "2",
+        "--model",
+        "smollm2-135m-instruct",
+        "--work",
+        "runs/relations_smoke.jsonl",
+    ],
     "conversation": ["--n", "2", "--model", "scripted", "--work", "runs/conversation_smoke.jsonl"],
     "counting": ["--n", "2", "--model", "scripted", "--work", "runs/counting_smoke.jsonl"],
     "counting_asked": ["--limit", "2"],
@@ -116,9 +123,9 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         "runs/persuasion_smoke.jsonl",
     ],
     "snippets": ["--n", "2", "--model", "scripted", "--work", "runs/snippets_smoke.jsonl"],
-    "typed": ["--n", "2", "--model", "scripted", "--work", "runs/typed_smoke.jsonl"],
+    "plugins.recipes.benchmarks.typed": ["--n", "2", "--model", "scripted", "--work", "runs/typed_smoke.jsonl"],
     "walks": ["--n", "2", "--model", "scripted", "--work", "runs/walks_smoke.jsonl"],
-    "stride": [
+    "plugins.recipes.benchmarks.stride": [
         *["--texts", "1", "--words", "32", "--strides", "32", "--neighbours", "0", "1"],
         *["--work", "runs/stride_smoke.jsonl"],
     ],
@@ -150,10 +157,12 @@ SMALL = {  # the longest first, so that nothing long is left at the end
 }
 
 SAME_INDEX = {
-    "conversation": "multi_step",
-    "counting": "forecasts",
-    "snippets": "multi_step",
-    "typed": "multi_step",
+SAME_INDEX = {
+    "conversation": "plugins.recipes.benchmarks.multi_step",
+    "counting": "plugins.recipes.benchmarks.forecasts",
+    "snippets": "plugins.recipes.benchmarks.multi_step",
+    "plugins.recipes.benchmarks.typed": "plugins.recipes.benchmarks.multi_step",
+}
 }
 """Benchmark -> one that builds the same index, behind which it runs: an index is built by one process at a time."""
 

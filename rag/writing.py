@@ -1,26 +1,54 @@
 """For authors of components that ask a model: what generators, checks and reformulators of this house are made of."""
 
-from generators.answering import status_of, warn
+from generators.answering import mended, outcome_of, status_of, warn
+from generators.cited import CitedGenerator
+from generators.mending import Mender, Said
 from rag.core.arguments import require_one_of, require_positive
+from rag.core.completions import choose_each, usage_of, with_history
 from rag.core.picked import picked_of, with_picked
-from rag.core.powers import kept_forms, require_choosing
-from rag.core.replies import folded, list_form, parse_list, parse_question, without_reasoning
+from rag.core.powers import kept_forms, lacking, require_choosing
+from rag.core.recipe import Recipe
+from rag.core.replies import (
+    folded,
+    list_form,
+    parse_list,
+    parse_passage,
+    parse_question,
+    parse_wordings,
+    without_reasoning,
+)
+from rag.core.verbatim import occurrences
 from rag.core.words import first_words, in_one_line
 from rag.ingest.sentences import sentences
 from rag.stages.cite import attribute
-from rag.stages.passages import defused
-from rag.stages.writing import require_sampling, write
+from rag.stages.markers import MARKER, without_markers
+from rag.stages.passages import defused, numbered
+from rag.stages.writing import Written, require_sampling, write
 
 __all__ = [
+    "MARKER",
+    "CitedGenerator",
+    "Mender",
+    "Recipe",
+    "Said",
+    "Written",
     "attribute",
+    "choose_each",
     "defused",
     "first_words",
     "folded",
     "in_one_line",
     "kept_forms",
+    "lacking",
     "list_form",
+    "mended",
+    "numbered",
+    "occurrences",
+    "outcome_of",
     "parse_list",
+    "parse_passage",
     "parse_question",
+    "parse_wordings",
     "picked_of",
     "require_choosing",
     "require_one_of",
@@ -28,8 +56,11 @@ __all__ = [
     "require_sampling",
     "sentences",
     "status_of",
+    "usage_of",
     "warn",
+    "with_history",
     "with_picked",
+    "without_markers",
     "without_reasoning",
     "write",
 ]

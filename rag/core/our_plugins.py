@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 OURS = {
-    "recipes": ("generate.persuade", "graph persuade"),
+    "recipes": (
+        "generate.chain",
+        "generate.follow_up",
+        "generate.forecast",
+        "generate.label",
+        "generate.persuade",
+        "generate.stride",
+        "generate.typed",
+        "graph follow-up",
+        "graph multi-hop",
+        "graph persuade",
+        "graph stride",
+    ),
 }
 """Plug-in -> its components, graphs and commands. It is the distribution `ragline-NAME`, in `plugins/NAME` of a checkout."""
 

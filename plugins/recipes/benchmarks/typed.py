@@ -16,7 +16,7 @@ pubmedqa, 1,000 questions with the abstract that they were made from:
 
 Every result is a line in a work file. The model runs in vLLM, so this wants its Python.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.typed [WAY ...] [--n 100] [--model NAME]
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.typed [WAY ...] [--n 100] [--model NAME]
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
-from generators.typed import LONGEST_ENTRY, MOST_ENTRIES, MOST_WORDS, TypedGenerator, entries_of
 from rag.core.types import Answer, Context, Document, Query, ScoredDocument
 from rag.core.words import first_words, in_one_line
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
+from ragline_recipes.typed import LONGEST_ENTRY, MOST_ENTRIES, MOST_WORDS, TypedGenerator, entries_of
 
 WORK = RESULTS / "typed.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from generators.chain import ChainGenerator
 from rag.core.types import Query
+from ragline_recipes.chain import ChainGenerator
 from tests.generators.asking import Inner, Noting
 
 QUESTION = Query(qid="q", text="Who was the first president of the publisher of J?", where={"lang": "en"})

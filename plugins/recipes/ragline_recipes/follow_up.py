@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import prompts
-from generators.notes import FromNotes, Notes
-from rag.core.arguments import require_positive
-from rag.core.protocols import LLM, Subgraph
-from rag.core.replies import parse_wordings, without_reasoning
-from rag.core.types import Answer, Prompt, Query, SamplingParams
-from rag.stages.writing import Written, require_sampling, write
+from rag.protocols import LLM, Subgraph
+from rag.types import Answer, Prompt, Query, SamplingParams
+from rag.writing import Written, parse_wordings, require_positive, require_sampling, without_reasoning, write
+from ragline_recipes.notes import FromNotes, Notes
 
 _NOTHING = "Nothing yet."
 _WORD = re.compile(r"\w+")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from generators.label import LabelGenerator
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Answer, Context, Document, Prompt, Query, ScoredDocument
+from ragline_recipes.label import LabelGenerator
 
 LABELS = ["cause", "part", "other"]
 

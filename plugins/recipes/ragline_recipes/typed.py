@@ -12,21 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prompts
-from generators.answering import mended, outcome_of, status_of, warn
-from generators.choosing import chosen, require_several
-from generators.mending import Mender, Said
-from rag.core.arguments import require_one_of, require_positive
-from rag.core.completions import choose_each, usage_of, with_history
-from rag.core.picked import picked_of
-from rag.core.powers import kept_forms, lacking, require_choosing
-from rag.core.protocols import LLM, ChoosingLLM
-from rag.core.replies import folded, list_form, parse_list, without_reasoning
-from rag.core.types import Answer, Completion, Context, Document, Outcome, Prompt, SamplingParams, ScoredDocument, Usage
-from rag.core.verbatim import occurrences
-from rag.core.words import first_words, in_one_line
-from rag.ingest.sentences import sentences
-from rag.stages.cite import attribute
-from rag.stages.passages import numbered
+from rag.protocols import LLM, ChoosingLLM
+from rag.types import Answer, Completion, Context, Document, Outcome, Prompt, SamplingParams, ScoredDocument, Usage
+from rag.writing import (
+    Mender,
+    Said,
+    attribute,
+    choose_each,
+    first_words,
+    folded,
+    in_one_line,
+    kept_forms,
+    lacking,
+    list_form,
+    mended,
+    numbered,
+    occurrences,
+    outcome_of,
+    parse_list,
+    picked_of,
+    require_choosing,
+    require_one_of,
+    require_positive,
+    sentences,
+    status_of,
+    usage_of,
+    warn,
+    with_history,
+    without_reasoning,
+)
+from ragline_recipes.choosing import chosen, require_several
 
 logger = logging.getLogger(__name__)
 

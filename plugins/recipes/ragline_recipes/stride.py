@@ -8,12 +8,8 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import prompts
-from generators.answering import outcome_of, status_of, warn
-from generators.mending import Mender, Said
-from rag.core.arguments import require_positive
-from rag.core.completions import usage_of, with_history
-from rag.core.protocols import LLM, Retriever
-from rag.core.types import (
+from rag.protocols import LLM, Retriever
+from rag.types import (
     NO_USAGE,
     Answer,
     Completion,
@@ -26,9 +22,19 @@ from rag.core.types import (
     ScoredDocument,
     Usage,
 )
-from rag.core.words import first_words
-from rag.stages.cite import attribute
-from rag.stages.passages import numbered
+from rag.writing import (
+    Mender,
+    Said,
+    attribute,
+    first_words,
+    numbered,
+    outcome_of,
+    require_positive,
+    status_of,
+    usage_of,
+    warn,
+    with_history,
+)
 
 logger = logging.getLogger(__name__)
 

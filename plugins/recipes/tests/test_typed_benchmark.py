@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.typed import problems, track_form
+from plugins.recipes.benchmarks.typed import problems, track_form
 from rag.core.types import Answer, Context, Query
 
 QUERY = Query(qid="1", text="?")

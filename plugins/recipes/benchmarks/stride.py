@@ -6,8 +6,8 @@ of eight words with what is scored are left out (`leaks`), for they would tell t
 text: exp of the mean negative log-likelihood of a word, so that models with other tokens can be compared; the interval is
 of the difference per text. Every text is a line in a work file.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.stride [--texts 20] [--words 192] [--strides 16 32 64] [--neighbours 0 1 2]
-        [--engine transformers|vllm] [--model NAME]
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.stride [--texts 20] [--words 192]
+        [--strides 16 32 64] [--neighbours 0 1 2] [--engine transformers|vllm] [--model NAME]
 """
 
 from __future__ import annotations

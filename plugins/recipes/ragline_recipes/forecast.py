@@ -10,16 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prompts
-from generators.choosing import chosen, require_several
-from rag.core.arguments import require_positive
-from rag.core.powers import require_choosing
-from rag.core.protocols import ChoosingLLM
-from rag.core.recipe import Recipe
-from rag.core.replies import parse_passage
-from rag.core.types import NO_USAGE, Answer, Context, Document, Outcome, Prompt, SamplingParams, Usage
-from rag.core.words import first_words, in_one_line
-from rag.stages.passages import defused
-from rag.stages.writing import Written, write
+from rag.protocols import ChoosingLLM
+from rag.types import NO_USAGE, Answer, Context, Document, Outcome, Prompt, SamplingParams, Usage
+from rag.writing import (
+    Recipe,
+    Written,
+    defused,
+    first_words,
+    in_one_line,
+    parse_passage,
+    require_choosing,
+    require_positive,
+    write,
+)
+from ragline_recipes.choosing import chosen, require_several
 
 _NO_NEWS = "There is no news on it."
 _READ_WORDS = 600

@@ -9,14 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prompts
-from generators.choosing import chosen, require_several
-from rag.core.arguments import require_positive
-from rag.core.powers import require_choosing
-from rag.core.protocols import ChoosingLLM
-from rag.core.recipe import Recipe
-from rag.core.types import Answer, Context, Outcome, Prompt, ScoredDocument
-from rag.core.words import first_words, in_one_line
-from rag.stages.passages import defused
+from rag.protocols import ChoosingLLM
+from rag.types import Answer, Context, Outcome, Prompt, ScoredDocument
+from rag.writing import Recipe, defused, first_words, in_one_line, require_choosing, require_positive
+from ragline_recipes.choosing import chosen, require_several
 
 _NO_EXAMPLES = "There are no examples."
 

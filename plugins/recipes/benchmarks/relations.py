@@ -10,7 +10,7 @@ Every result is a line in a work file, so a run that was stopped goes on where i
 type: without it; micro F1 leaves out Other, as the task does. Released outputs are in the data folder. The model runs in
 transformers, which reads a prompt once for all its labels.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.relations [WAY ...] [--n 200] [--model NAME]
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.relations [WAY ...] [--n 200] [--model NAME]
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
-from generators.label import LabelGenerator
 from generators.llm.transformers import TransformersLLM
 from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
+from ragline_recipes.label import LabelGenerator
 
 WORK = RESULTS / "relations.jsonl"
 CORPUS = Path("runs/relations")

@@ -10,7 +10,7 @@
 Passages later than the cut-off are counted, and there must be none. Every forecast is one line in a work file. Ten even bins
 give the calibration curve. The model runs in vLLM, so this wants its Python.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.forecasts [WAY ...] [--n 150] [--model NAME]
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.forecasts [WAY ...] [--n 150] [--model NAME]
 """
 
 from __future__ import annotations

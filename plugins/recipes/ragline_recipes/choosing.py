@@ -9,9 +9,9 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.completions import choose_each
-from rag.core.protocols import ChoosingLLM
-from rag.core.types import Answer, Context, Outcome, Prompt, Usage
+from rag.protocols import ChoosingLLM
+from rag.types import Answer, Context, Outcome, Prompt, Usage
+from rag.writing import choose_each
 
 Told = Callable[[Context, NDArray[np.float64]], Answer]
 """A context, and the log-probabilities of the list's answers, which make 1 together -> the answer, without its cost."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from generators.follow_up import FollowUpGenerator
 from rag.core.types import Query
+from ragline_recipes.follow_up import FollowUpGenerator
 from tests.generators.asking import Inner, Noting
 
 QUESTION = Query(qid="q", text="Which of the two is older?", where={"lang": "en"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from generators.llm.scripted import ScriptedLLM
-from generators.stride import StrideGenerator
 from rag.core.types import Completion, Document, Prompt, Query, Ranking, SamplingParams, ScoredDocument
+from ragline_recipes.stride import StrideGenerator
 
 QUESTION = Query(qid="q", text="Who made it?", where={"lang": "en"})
 

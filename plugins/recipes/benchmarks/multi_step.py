@@ -9,8 +9,8 @@ Right is: the option (medqa, over medquad and openstax-medical) or the verdict (
 answer in it (hotpotqa-100, musique-100). An answer that names none is wrong, and counted as unread. Every answer is one
 line in a work file, so a run that was stopped goes on where it was. Models run in vLLM, so this wants its Python.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.multi_step [WAY ...] [--sets SET ...] [--n 100] [--model NAME]
-    python -m benchmarks.multi_step --table
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.multi_step [WAY ...] [--sets SET ...] [--n 100] [--model NAME]
+    python -m plugins.recipes.benchmarks.multi_step --table
 """
 
 from __future__ import annotations

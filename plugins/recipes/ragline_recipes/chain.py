@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import prompts
-from generators.notes import FromNotes, Notes
-from rag.core.arguments import require_positive
-from rag.core.protocols import LLM, Subgraph
-from rag.core.replies import parse_wordings, without_reasoning
-from rag.core.types import Answer, Query, SamplingParams
-from rag.core.words import in_one_line
-from rag.stages.markers import without_markers
-from rag.stages.writing import Written, require_sampling, write
+from rag.protocols import LLM, Subgraph
+from rag.types import Answer, Query, SamplingParams
+from rag.writing import (
+    Written,
+    in_one_line,
+    parse_wordings,
+    require_positive,
+    require_sampling,
+    without_markers,
+    without_reasoning,
+    write,
+)
+from ragline_recipes.notes import FromNotes, Notes
 
 _REFERENCE = re.compile(r"#(\d{1,2})\b")
 _LABEL = re.compile(r"^#\d{1,2}\s*[:.)]\s*")  # "#1: Which team won?" numbers a step as it is referred to

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from generators.typed import KINDS, TypedGenerator, entries_of
 from rag.core.picked import with_picked
 from rag.core.powers import LacksPower
 from rag.core.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
+from ragline_recipes.typed import KINDS, TypedGenerator, entries_of
 from tests.generators.asking import Noting
 
 LACTOSE = Document(doc_id="a", text="Lactase splits lactose into glucose and galactose. Milk is a food.")

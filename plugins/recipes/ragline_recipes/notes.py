@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 
-from generators.cited import CitedGenerator
-from rag.core.types import NO_USAGE, Answer, Context, Outcome, Query, ScoredDocument, Usage
-from rag.stages.markers import MARKER
+from rag.types import NO_USAGE, Answer, Context, Outcome, Query, ScoredDocument, Usage
+from rag.writing import MARKER, CitedGenerator
 
 NOT_FOUND = "Nothing was found."
 _NUMBER = re.compile(r"\d+")
