@@ -157,12 +157,10 @@ SMALL = {  # the longest first, so that nothing long is left at the end
 }
 
 SAME_INDEX = {
-SAME_INDEX = {
     "conversation": "plugins.recipes.benchmarks.multi_step",
     "counting": "plugins.recipes.benchmarks.forecasts",
     "snippets": "plugins.recipes.benchmarks.multi_step",
     "plugins.recipes.benchmarks.typed": "plugins.recipes.benchmarks.multi_step",
-}
 }
 """Benchmark -> one that builds the same index, behind which it runs: an index is built by one process at a time."""
 
