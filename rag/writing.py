@@ -1,4 +1,4 @@
-"""For authors of components that ask a model: what generators, checks and reformulators of this house are made of."""
+"""For authors of components that ask a model: what those of this house are made of."""
 
 from generators.answering import mended, outcome_of, status_of, warn
 from generators.cited import CitedGenerator
@@ -24,6 +24,7 @@ from rag.stages.cite import attribute
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
 from rag.stages.writing import Written, require_sampling, write
+from rerankers.work import Work
 
 __all__ = [
     "MARKER",
@@ -31,6 +32,7 @@ __all__ = [
     "Mender",
     "Recipe",
     "Said",
+    "Work",
     "Written",
     "attribute",
     "choose_each",

@@ -17,7 +17,6 @@ RERANKERS = Registry(
         "mmr": "rerankers.mmr:MMRReranker",
         "pairwise": "rerankers.pairwise:PairwiseReranker",
         "query_likelihood": "rerankers.query_likelihood:QueryLikelihoodReranker",
-        "recency": "rerankers.recency:RecencyReranker",
         "relevance": "rerankers.relevance:RelevanceReranker",
         "self_consistency": "rerankers.self_consistency:SelfConsistencyReranker",
         "server": "rerankers.server:ServerReranker",

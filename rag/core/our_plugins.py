@@ -15,6 +15,7 @@ OURS = {
         "graph multi-hop",
         "graph persuade",
         "graph stride",
+        "rerank.recency",
     ),
 }
 """Plug-in -> its components, graphs and commands. It is the distribution `ragline-NAME`, in `plugins/NAME` of a checkout."""

@@ -8,12 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from rag.core.arguments import require_positive
-from rag.core.protocols import ChoosingLLM
-from rag.core.ranking import require_k
-from rag.core.types import Document, Ranking
-from rerankers.graded import GradedReranker
-from rerankers.work import Work
+from rag.protocols import ChoosingLLM, Reranker
+from rag.ranking import require_k
+from rag.types import Document, Ranking
+from rag.writing import Work, require_positive
+from rerankers import RERANKERS
 
 _LEAST = 1e-4  # the reference's floor of relevance; here of both factors
 
@@ -61,7 +60,8 @@ class RecencyReranker:
         require_positive("rerank.recency", depth=depth)
         self.until, self.since = (_required(name, text) for name, text in (("until", until), ("since", since)))
         self.tau_days, self.curve, self.date, self.depth = tau_days, curve, date, depth
-        self._graded = GradedReranker(llm=llm, scale="rg-s", max_words=max_words, prompt=prompt, depth=depth)
+        graded = RERANKERS.get("graded")
+        self._graded: Reranker = graded(llm=llm, scale="rg-s", max_words=max_words, prompt=prompt, depth=depth)
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Documents by relevance times recency, at most `k`, best first."""

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from generators.llm.scripted import ScriptedLLM
-from rag.core.types import Document, Prompt, Query, Ranking, ScoredDocument
-from rerankers.recency import RecencyReranker, interpolated, parse_date
+from rag.types import Document, Prompt, Query, Ranking, ScoredDocument
+from ragline_recipes.recency import RecencyReranker, interpolated, parse_date
 
 
 class Grader(ScriptedLLM):
