@@ -68,7 +68,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "sharing": ["--queries", "1", "--depth", "2", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
     "cited_answers": ["--limit", "2", "--closed-book", "--model", "smollm2-135m-instruct"],
     "verdicts": ["words", "encoder", "attention", "--wice", "2", "--ramdocs", "2"],
-    "backtracing": [
+    "plugins.recipes.benchmarks.backtracing": [
         *["bm25", "dense", "single", "causal", "--sets", "news", "--n", "2", "--model", "smollm2-135m-instruct"],
         *["--work", "runs/backtracing_smoke.jsonl"],
     ],

@@ -1,5 +1,29 @@
 """Metadata filters, by their short name."""
 
-from rag.core.filters import OPERATORS, Filter, Operator, as_mapping, asked_by, fold, matches, parse_where, parted
+from rag.core.filters import (
+    OPERATORS,
+    Filter,
+    Operator,
+    WhereData,
+    as_mapping,
+    asked_by,
+    both,
+    fold,
+    matches,
+    parse_where,
+    parted,
+)
 
-__all__ = ["OPERATORS", "Filter", "Operator", "as_mapping", "asked_by", "fold", "matches", "parse_where", "parted"]
+__all__ = [
+    "OPERATORS",
+    "Filter",
+    "Operator",
+    "WhereData",
+    "as_mapping",
+    "asked_by",
+    "both",
+    "fold",
+    "matches",
+    "parse_where",
+    "parted",
+]

@@ -25,10 +25,12 @@ from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
 from rag.stages.writing import Written, require_sampling, write
 from rerankers.work import Work
+from retrievers.index.protocol import Index
 
 __all__ = [
     "MARKER",
     "CitedGenerator",
+    "Index",
     "Mender",
     "Recipe",
     "Said",

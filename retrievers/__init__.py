@@ -5,7 +5,6 @@ from rag.core.registry import Registry
 RETRIEVERS = Registry(
     "retrieve",
     {
-        "backtrace": "retrievers.backtrace:BacktraceRetriever",
         "bm25": "retrievers.bm25:BM25Retriever",
         "collection": "retrievers.collection:CollectionRetriever",
         "dense": "retrievers.dense:DenseRetriever",

@@ -16,6 +16,7 @@ OURS = {
         "graph persuade",
         "graph stride",
         "rerank.recency",
+        "retrieve.backtrace",
     ),
 }
 """Plug-in -> its components, graphs and commands. It is the distribution `ragline-NAME`, in `plugins/NAME` of a checkout."""

@@ -18,6 +18,8 @@ from benchmarks.methods_prompts import TABLES, prompts_of
 from benchmarks.methods_sets import SETS
 from benchmarks.methods_study import LARGE
 from generators.llm.scripted import ScriptedLLM
+from prompts.template import LIBRARY
+from rag.core.plugins import file_named
 from rag.graph.signature import signature
 from rerankers import RERANKERS
 
@@ -33,8 +35,9 @@ def mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     load = prompts.load
 
     def changed(name: str) -> prompts.PromptTemplate:
-        path = tmp_path / f"{name}.yaml"
-        path.write_bytes((Path(prompts.__file__).parent / "library" / f"{name}.yaml").read_bytes() + b"# more\n")
+        path, file = tmp_path / f"{name}.yaml", file_named(name, "prompts", LIBRARY)
+        assert file is not None
+        path.write_bytes(file.read_bytes() + b"# more\n")
         return load(str(path))
 
     monkeypatch.setattr(prompts, "load", changed)

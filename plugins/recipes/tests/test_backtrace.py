@@ -12,12 +12,12 @@ import pytest
 import prompts
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
-from rag.core.types import Message, Query
 from rag.core.yaml_source import parse_yaml
 from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.indexing import build_index
-from retrievers.backtrace import BacktraceRetriever, Form, contexts
+from rag.types import Message, Query
+from ragline_recipes.backtrace import BacktraceRetriever, Form, contexts
 from retrievers.index.directory import LocalIndex
 from tests.generators.llm.conftest import save_random_model
 
@@ -165,17 +165,17 @@ def test_a_source_without_bounds_is_refused(index: LocalIndex) -> None:
         retriever.retrieve([Query(qid="q", text="why")], k=1)
 
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
-@pytest.mark.parametrize("page", ["recipes/backtracing.md", "prompt_first_stages.md"])
+@pytest.mark.parametrize("page", ["plugins/backtracing.md", "prompt_first_stages.md"])
 def test_the_graphs_of_the_pages_are_right(page: str) -> None:
     [text] = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
     assert check(load_spec(parse_yaml(text, name=page).data)).problems == []
 
 
 def test_the_calls_of_the_page_are_right() -> None:
-    page = (DOCS / "recipes" / "backtracing.md").read_text(encoding="utf-8")
+    page = (DOCS / "plugins" / "backtracing.md").read_text(encoding="utf-8")
     told = dict(re.findall(r"^\| `(\w+)` \|.*\| (n.*?) \| ", page, re.MULTILINE))
     for form in get_args(Form):
         for n, w in ((1, 1), (7, 3), (6, 6), (20, 20), (41, 20)):

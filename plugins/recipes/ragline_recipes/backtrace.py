@@ -10,15 +10,11 @@ from time import perf_counter
 from typing import ClassVar, Literal, get_args
 
 import prompts
-from rag.core.arguments import require_one_of, require_positive
-from rag.core.completions import cached_tokens
-from rag.core.filters import WhereData, both, parse_where
-from rag.core.protocols import ScoringLLM
-from rag.core.ranking import ranked, require_k
-from rag.core.recipe import Recipe
-from rag.core.replies import folded
-from rag.core.types import Document, Message, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
-from retrievers.index.protocol import Index
+from rag.filters import WhereData, both, parse_where
+from rag.protocols import CountsCached, ScoringLLM
+from rag.ranking import ranked, require_k
+from rag.types import Document, Message, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
+from rag.writing import Index, Recipe, folded, require_one_of, require_positive
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +98,8 @@ class BacktraceRetriever:
         scores = self.llm.score(
             [requests[number][0] for number in fitting], [requests[number][1] for number in fitting]
         )
-        spared = cached_tokens(self.llm, len(fitting))
-        for number, logs, cached in zip(fitting, scores, spared, strict=True):
+        spared = self.llm.last_cached if isinstance(self.llm, CountsCached) else ()
+        for number, logs, cached in zip(fitting, scores, spared or (0,) * len(fitting), strict=True):
             source, shown = jobs[number]
             if logs:
                 source.likelihoods[shown] = math.fsum(logs) / len(logs)

@@ -9,8 +9,8 @@
 A lecture is read in windows of twenty sentences, as in the paper; an article is read whole. Right is any of the sentences that
 were marked. Every result is one line in a work file, so a run that was stopped goes on where it was.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.backtracing [WAY ...] [--sets lecture news] [--n 40] [--model NAME]
-        [--engine transformers|vllm]
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.backtracing [WAY ...] [--sets lecture news] [--n 40]
+        [--model NAME] [--engine transformers|vllm]
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.llm.transformers import TransformersLLM
-from rag.core.protocols import Retriever
-from rag.core.types import Query, Ranking
 from rag.evaluate.beir import load_beir
 from rag.indexing import build_index
-from retrievers.backtrace import BacktraceRetriever, Form
+from rag.protocols import Retriever
+from rag.types import Query, Ranking
+from ragline_recipes.backtrace import BacktraceRetriever, Form
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
