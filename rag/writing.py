@@ -5,6 +5,8 @@ from generators.cited import CitedGenerator
 from generators.mending import Mender, Said
 from rag.core.arguments import require_one_of, require_positive
 from rag.core.completions import choose_each, usage_of, with_history
+from rag.core.inputs import input_file
+from rag.core.lines import records
 from rag.core.picked import picked_of, with_picked
 from rag.core.powers import kept_forms, lacking, require_choosing
 from rag.core.recipe import Recipe
@@ -26,9 +28,11 @@ from rag.stages.passages import defused, numbered
 from rag.stages.writing import Written, require_sampling, write
 from rerankers.work import Work
 from retrievers.index.protocol import Index
+from retrievers.unspaced import UNSPACED
 
 __all__ = [
     "MARKER",
+    "UNSPACED",
     "CitedGenerator",
     "Index",
     "Mender",
@@ -42,6 +46,7 @@ __all__ = [
     "first_words",
     "folded",
     "in_one_line",
+    "input_file",
     "kept_forms",
     "lacking",
     "list_form",
@@ -54,6 +59,7 @@ __all__ = [
     "parse_question",
     "parse_wordings",
     "picked_of",
+    "records",
     "require_choosing",
     "require_one_of",
     "require_positive",

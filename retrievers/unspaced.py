@@ -10,6 +10,8 @@ from functools import cache
 
 _HAN_AND_HIRAGANA = "\u3005-\u3007\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _KATAKANA_AND_HANGUL = "\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u1100-\u11ff\uac00-\ud7a3"
+UNSPACED = _HAN_AND_HIRAGANA + _KATAKANA_AND_HANGUL
+"""Letters that no space parts, as they stand between the brackets of a regular expression."""
 
 Cut = Callable[[str], list[str]]
 """A run of letters that no space parts -> its terms, in text order."""
@@ -44,8 +46,8 @@ def both(run: str) -> list[str]:
 
 CUTS: Mapping[str, tuple[str, Cut]] = {
     "characters": (_HAN_AND_HIRAGANA, characters),
-    "bigrams": (_HAN_AND_HIRAGANA + _KATAKANA_AND_HANGUL, bigrams),
-    "both": (_HAN_AND_HIRAGANA + _KATAKANA_AND_HANGUL, both),
+    "bigrams": (UNSPACED, bigrams),
+    "both": (UNSPACED, both),
 }
 """Value of `analyzer.cjk` -> letters that are cut, and how. Characters are those of Lucene's StandardTokenizer, which
 leaves Katakana and Hangul in words; bigrams are those of its CJKAnalyzer."""

@@ -12,8 +12,7 @@ from rag.cli.outputs import writable
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.lines import records
-from rag.stages.reformulate.names import dictionary_lines
-from rag.train.dictionary import dictionary_of
+from rag.train.dictionary import dictionary_lines, dictionary_of
 
 
 def options(parser: ArgumentParser) -> None:

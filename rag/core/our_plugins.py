@@ -15,8 +15,10 @@ OURS = {
         "graph multi-hop",
         "graph persuade",
         "graph stride",
+        "reformulate.code_switch",
         "rerank.recency",
         "retrieve.backtrace",
+        "transform.code_switch",
     ),
 }
 """Plug-in -> its components, graphs and commands. It is the distribution `ragline-NAME`, in `plugins/NAME` of a checkout."""

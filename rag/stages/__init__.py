@@ -7,7 +7,6 @@ REFORMULATORS = Registry(
     "reformulate",
     {
         "checked": "rag.stages.reformulate.checked:CheckedReformulator",
-        "code_switch": "rag.stages.reformulate.code_switch:CodeSwitchReformulator",
         "conversation": "rag.stages.reformulate.conversation:ConversationReformulator",
         "rm3": "rag.stages.reformulate.rm3:RM3Reformulator",
         **{name: f"rag.stages.reformulate.presets:{name}" for name in PRESETS},
@@ -47,7 +46,6 @@ CHECKERS = Registry(
 TRANSFORMS = Registry(
     "transform",
     {
-        "code_switch": "rag.stages.transform.code_switch:CodeSwitchTransform",
         "context": "rag.stages.transform.context:ContextTransform",
         "identifiers": "rag.stages.transform.identifiers:IdentifierTransform",
         "rewrite_code": "rag.stages.transform.rewrite_code:RewriteCodeTransform",

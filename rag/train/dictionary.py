@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rag.core.arguments import require_positive, require_share
 from rag.core.replies import folded
-from rag.stages.reformulate.names import LONGEST
-from retrievers.unspaced import CUTS
+from retrievers.unspaced import UNSPACED
 
-_UNSPACED = CUTS["bigrams"][0]
-_PIECE = re.compile(f"[{_UNSPACED}]+|[^\\W{_UNSPACED}]+(?:[-'’][^\\W{_UNSPACED}]+)*|\\s+")
+_COLUMNS = ("source", "target", "language")
+_LONGEST = 200
+"""Characters of a phrase; `reformulate.code_switch` reads no longer ones."""
+
+_PIECE = re.compile(f"[{UNSPACED}]+|[^\\W{UNSPACED}]+(?:[-'’][^\\W{UNSPACED}]+)*|\\s+")
 """A run of letters that no space parts, a word, or the space between words. All else ends a phrase."""
 
-_UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
+_UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,12 @@ def dictionary_of(
     )
 
 
+def dictionary_lines(names: Iterable[tuple[str, str]], language: str) -> str:
+    """Source and target of one language as the text of a `.tsv` file, in their order, with a header line."""
+    rows = (_COLUMNS, *((source, target, language) for source, target in names))
+    return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
+
+
 Phrases = Mapping[str, str]
 """Folded phrase -> as it is written where it first stands."""
 
@@ -118,7 +126,7 @@ def _phrases(text: str, words: int, letters: int, longest: int) -> Phrases | Non
             unspaced = bool(_UNSPACED_RUN.match(stretch[first][0]))
             for last in range(first, min(first + (letters if unspaced else words), len(stretch))):
                 surface = text[stretch[first][1] : stretch[last][2]]
-                if len(surface) <= LONGEST:
+                if len(surface) <= _LONGEST:
                     found.setdefault(folded(surface), surface)
     found.pop("", None)
     return found

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from rag.cli import main
-from rag.core.types import Query
-from rag.stages.reformulate.code_switch import CodeSwitchReformulator
 from rag.train.dictionary import dictionary_of
 
 PAIRS = [
@@ -81,19 +79,20 @@ def test_nothing_gives_nothing() -> None:
     assert dictionary_of([("", ""), ("...", "!")]).entries == ()
 
 
-def test_the_command_writes_what_the_reformulator_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_a_line_for_every_entry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs, out = tmp_path / "pairs.jsonl", tmp_path / "names.tsv"
     lines = [{"left_text": left, "right_text": right} for left, right in PAIRS]
     pairs.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     command = ["dictionary", str(pairs), "--language", "de", "--out", str(out)]
     assert main(command) == 0
     assert "4 pairs; " in capsys.readouterr().out
-    part = CodeSwitchReformulator(dictionary=str(out), keep_original=False)
-    assert "Haus" in part.reformulate([Query(qid="q", text="Whose house?")])[0].text
+    header, *rows = out.read_text(encoding="utf-8").splitlines()
+    assert header == "source\ttarget\tlanguage"
+    assert "house\tHaus\tde" in rows
     assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["pairs"], told["too_long"]) == (4, 0)
-    assert told["entries"] == len(out.read_text(encoding="utf-8").splitlines()) - 1
+    assert told["entries"] == len(rows)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ Ways of a leg are compared with its `plain` by paired randomisation, p corrected
 Over both legs `texts` is compared with `split` too.
 Needs the folder that RAGLINE_EVAL_DATA names.
 
-    python -m benchmarks.code_switch [de | zh] [--dictionary FILE] [--limit N] [--record]
+    python -m plugins.recipes.benchmarks.code_switch [de | zh] [--dictionary FILE] [--limit N] [--record]
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from typing import Any
 from benchmarks.graphs import hybrid_nodes
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import Record, record
-from rag.core.types import Query, Ranking
 from rag.evaluate import Evaluation, evaluate
 from rag.evaluate.beir import load_beir
 from rag.evaluate.comparison import compare_runs
@@ -44,9 +43,10 @@ from rag.evaluate.graph_evaluation import cached_index
 from rag.evaluate.significance import holm, mean_interval
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
-from rag.stages.reformulate.code_switch import CodeSwitchReformulator
-from rag.stages.reformulate.names import dictionary_lines, read_dictionary
-from rag.train.dictionary import Made, dictionary_of
+from rag.train.dictionary import Made, dictionary_lines, dictionary_of
+from rag.types import Query, Ranking
+from ragline_recipes.code_switch import CodeSwitchReformulator
+from ragline_recipes.names import read_dictionary
 
 LANGUAGES = ("de", "zh")
 LEGS = ("bm25", "dense", "hybrid")

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rag.core.errors import SpecError
-from rag.core.types import Query
-from rag.stages.reformulate.code_switch import CodeSwitchReformulator
-from tests.rag.stages.names import names_file
+from plugins.recipes.tests.names import names_file
+from rag.cli import main
+from rag.errors import SpecError
+from rag.types import Query
+from ragline_recipes.code_switch import CodeSwitchReformulator
 
 NAMES: dict[str, Any] = {
     "Germany": {"de": "Deutschland", "fr": "Allemagne", "it": "Germania"},
@@ -109,6 +111,23 @@ def test_a_broken_line_is_named(tmp_path: Path, name: str, lines: str, message: 
     path = tmp_path / name
     path.write_text(lines, encoding="utf-8")
     with pytest.raises(SpecError, match=message):
+        CodeSwitchReformulator(dictionary=str(path)).reformulate([Query(qid="q", text="a")])
+
+
+def test_what_rag_dictionary_writes_is_read(tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "names.tsv"
+    said = (("The house is old.", "Das Haus ist alt."), ("A house burns", "Ein Haus brennt"))
+    lines = [json.dumps({"left_text": left, "right_text": right}) for left, right in said]
+    pairs.write_text("\n".join(lines), encoding="utf-8")
+    assert main(["dictionary", str(pairs), "--language", "de", "--out", str(out)]) == 0
+    assert texts(str(out), "Whose house?", keep_original=False) == ["Whose Haus?"]
+
+
+@pytest.mark.parametrize("name", ["d.tsv", "d.jsonl"])
+def test_a_table_that_is_not_utf8_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes("a\tb\tde\nä\tb\tde\n".encode("latin-1"))
+    with pytest.raises(SpecError, match=name):
         CodeSwitchReformulator(dictionary=str(path)).reformulate([Query(qid="q", text="a")])
 
 

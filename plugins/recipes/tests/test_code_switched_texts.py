@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from rag.core.errors import SpecError
-from rag.core.types import Document, Query
+from plugins.recipes.tests.names import names_file
+from rag.errors import SpecError
 from rag.graph.load import load_spec
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
-from rag.stages.transform.code_switch import CodeSwitchTransform
-from tests.rag.stages.names import names_file
+from rag.types import Document, Query
+from ragline_recipes.code_switch import CodeSwitchTransform
 
 NAMES = {
     "Haus": {"en": "house", "fr": "maison"},

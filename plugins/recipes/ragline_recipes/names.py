@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.core.errors import SpecError
-from rag.core.lines import numbered, records
-from rag.core.replies import folded
-from retrievers.unspaced import CUTS
+from rag.errors import SpecError
+from rag.writing import UNSPACED, folded, records
 
 Counterparts = Mapping[str, str]
 """Language -> the name there."""
@@ -22,15 +20,14 @@ _DISAMBIGUATOR = re.compile(r"\s*\([^()]*\)\s*$")
 _COLUMNS = ("source", "target", "language")
 _MOST_BYTES = 256_000_000
 _MOST_NAMES = 2_000_000
-LONGEST = 200
+_LONGEST = 200
 """Characters of a name; longer ones are no names, and a text is compared with as many words as the longest has."""
 
 
 Entity = tuple[int, int, Counterparts]
 """Start and end of a name in a text, and its counterparts by language."""
 
-_UNSPACED = CUTS["bigrams"][0]
-_UNIT = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
+_UNIT = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 """A word, or a letter of text without spaces between words. Names are whole units, one or several."""
 
 
@@ -79,8 +76,8 @@ def read_dictionary(path: Path) -> Dictionary:
     names: dict[str, dict[str, str]] = {}
     longest: dict[str, int] = {}
     for place, source, target, language in read(path):
-        if max(len(source), len(target)) > LONGEST:
-            raise SpecError(f"{place}: a name has at most {LONGEST} characters")
+        if max(len(source), len(target)) > _LONGEST:
+            raise SpecError(f"{place}: a name has at most {_LONGEST} characters")
         key, name, units = folded(_plain(source)), _plain(target), _UNIT.findall(_plain(source))
         if key and name and units:
             names.setdefault(key, {}).setdefault(language, name)
@@ -90,18 +87,12 @@ def read_dictionary(path: Path) -> Dictionary:
     return Dictionary(names=names, longest=longest)
 
 
-def dictionary_lines(names: Iterable[tuple[str, str]], language: str) -> str:
-    """Source and target of one language as the text of a `.tsv` file, in their order, with a header line."""
-    rows = (_COLUMNS, *((source, target, language) for source, target in names))
-    return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
-
-
 Entry = tuple[str, str, str, str]
 """Where it stands, source, target and language."""
 
 
 def _columns(path: Path) -> Iterator[Entry]:
-    for number, line in numbered(path):
+    for number, line in _lines(path):
         cells = [cell.strip() for cell in line.split("\t")]
         place = f"{path}:{number}"
         if len(cells) != len(_COLUMNS):
@@ -109,6 +100,15 @@ def _columns(path: Path) -> Iterator[Entry]:
         if number == 1 and tuple(cell.casefold() for cell in cells) == _COLUMNS:
             continue
         yield _entry(place, *cells)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number from 1, and text of every line that is not blank."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+            yield from ((number, line.rstrip("\r\n")) for number, line in enumerate(lines, start=1) if line.strip())
+    except (OSError, ValueError) as cause:
+        raise SpecError(f"dictionary '{path}' cannot be read: {cause}") from cause
 
 
 def _objects(path: Path) -> Iterator[Entry]:
