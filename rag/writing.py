@@ -20,7 +20,7 @@ from rag.core.replies import (
     without_reasoning,
 )
 from rag.core.verbatim import occurrences
-from rag.core.words import first_words, in_one_line
+from rag.core.words import first_of, first_words, in_one_line
 from rag.ingest.sentences import sentences
 from rag.stages.cite import attribute
 from rag.stages.markers import MARKER, without_markers
@@ -43,6 +43,7 @@ __all__ = [
     "attribute",
     "choose_each",
     "defused",
+    "first_of",
     "first_words",
     "folded",
     "in_one_line",

@@ -13,6 +13,5 @@ RETRIEVERS = Registry(
         "promptreps": "retrievers.promptreps:PromptRepsRetriever",
         "run": "retrievers.run:RunRetriever",
         "sparse": "retrievers.sparse:SparseRetriever",
-        "walk": "retrievers.walk:WalkRetriever",
     },
 )

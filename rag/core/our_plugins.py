@@ -18,6 +18,7 @@ OURS = {
         "reformulate.code_switch",
         "rerank.recency",
         "retrieve.backtrace",
+        "retrieve.walk",
         "transform.code_switch",
     ),
 }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rag.core.access import NOBODY, Access, Asker, asker_given, asker_of_text, may_read, read_access, read_asker
 from rag.core.errors import IndexProblem, SpecError
-from rag.core.filters import AllOf, AnyOf, Not, ReadableBy, asked_by, both, of_metadata, parse_where, parted, scope_of
+from rag.core.filters import AllOf, AnyOf, Not, ReadableBy, asked_by, both, parse_where, parted, scope_of
 from retrievers.index.access import CODES, LABELS, AccessTable, Label
 from tests.rag.labels import askers, labels, reads
 
@@ -100,7 +100,7 @@ def test_who_asks_stands_beside_a_filter_and_is_taken_out_again() -> None:
     where = parse_where("year >= 2020 or lang = de")
     tree = both(asked_by(ANN, where), "kind = note")
     assert parted(tree).askers == (ANN,)
-    assert of_metadata(tree) == both(where, "kind = note")
+    assert parted(tree).where == both(where, "kind = note")
     assert scope_of(tree) == ReadableBy(ANN)
     assert parted(both(tree, ReadableBy(Asker(user="bob")))).askers == (ANN, Asker(user="bob"))
     assert parted(None).askers == ()

@@ -83,11 +83,6 @@ def parted(where: Where | None) -> Parted:
     return Parted(askers=tuple(askers), newest=tuple(newest), where=all_of(rest) if rest else None)
 
 
-def of_metadata(where: Where | None) -> Filter | None:
-    """The part of a filter that metadata answers, for what is no document of an index."""
-    return parted(where).where
-
-
 def on_a_server(where: Where | None, *, name: str) -> Filter | None:
     """The part of a filter that an index on a server answers: it carries no labels, so that everybody may read all of it.
 

@@ -9,7 +9,7 @@ Answer: the walk ends in just the gold answers. Path: it followed just the gold 
 whether the last gold triple is among the first ten, all triples as documents. Every result is a line in a work file. The
 model runs in vLLM, so this wants its Python.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.walks [WAY ...] [--n 100] [--hops 2] [--model NAME]
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.walks [WAY ...] [--n 100] [--hops 2] [--model NAME]
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.llm.scripted import ScriptedLLM
-from rag.core.types import Prompt, Query, Ranking
-from retrievers.triples import TripleGraph
-from retrievers.walk import WalkRetriever
+from rag.types import Prompt, Query, Ranking
+from ragline_recipes.triples import TripleGraph
+from ragline_recipes.walk import WalkRetriever
 
 WORK = RESULTS / "walks.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"

@@ -12,17 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prompts
-from rag.core.arguments import require_positive
-from rag.core.completions import choose_each
-from rag.core.filters import Filter, WhereData, both, matches, of_metadata, parse_where
-from rag.core.inputs import input_file
-from rag.core.powers import require_choosing
-from rag.core.protocols import ChoosingLLM
-from rag.core.ranking import require_k
-from rag.core.recipe import Recipe
-from rag.core.types import NO_USAGE, Document, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
-from rag.core.words import first_of
-from retrievers.triples import Triple, TripleGraph
+from rag.filters import Filter, WhereData, both, matches, parse_where, parted
+from rag.protocols import ChoosingLLM
+from rag.ranking import require_k
+from rag.types import NO_USAGE, Document, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
+from rag.writing import Recipe, choose_each, first_of, input_file, require_choosing, require_positive
+from ragline_recipes.triples import Triple, TripleGraph
 
 STOP = "stop here"
 _TOLD = 20  # relations that a message names
@@ -117,7 +112,9 @@ class WalkRetriever:
         graph = self._read()
         walks = [
             _Walk(
-                query=query, where=of_metadata(both(self._where, query.where)), paths=_begun(graph.named_in(query.text))
+                query=query,
+                where=parted(both(self._where, query.where)).where,  # a fact has no labels and no versions
+                paths=_begun(graph.named_in(query.text)),
             )
             for query in queries
         ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from rag.core.errors import SpecError
+from rag.errors import SpecError
 
 HEADER = ("head", "relation", "tail")
 BACK = " of"

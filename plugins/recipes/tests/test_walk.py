@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.core.errors import SpecError
-from rag.core.types import Prompt, Query, Ranking
-from retrievers.triples import Triple, TripleGraph
-from retrievers.walk import STOP, WalkRetriever
+from rag.errors import SpecError
+from rag.types import Prompt, Query, Ranking
+from ragline_recipes.triples import Triple, TripleGraph
+from ragline_recipes.walk import STOP, WalkRetriever
 
-PAGE = Path(__file__).parents[2] / "docs" / "recipes" / "walk.md"
+PAGE = Path(__file__).parents[3] / "docs" / "plugins" / "walk.md"
 TRIPLES = """head\trelation\ttail
 anna_of_x\tspouse\tbert
 anna_of_x\tchildren\tcarl
