@@ -92,7 +92,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--work", "runs/legs_smoke", "--out", "runs/leaderboard_smoke"],
     ],
     "promptreps": ["adi", "--limit", "5", "--work", "runs/promptreps_smoke"],
-    "mentions": [
+    "plugins.recipes.benchmarks.mentions": [
         *["name", "read", "--types", "product", "--most", "16", "--model", "scripted"],
         *["--work", "runs/mentions_smoke.jsonl"],
     ],

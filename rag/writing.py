@@ -19,7 +19,7 @@ from rag.core.replies import (
     parse_wordings,
     without_reasoning,
 )
-from rag.core.verbatim import occurrences
+from rag.core.verbatim import occurrences, outermost
 from rag.core.words import first_of, first_words, in_one_line
 from rag.ingest.sentences import sentences
 from rag.stages.cite import attribute
@@ -28,6 +28,7 @@ from rag.stages.passages import defused, numbered
 from rag.stages.writing import Written, require_sampling, write
 from rerankers.work import Work
 from retrievers.index.protocol import Index
+from retrievers.rounds import Reading, Rounds, fitting, weighed
 from retrievers.unspaced import UNSPACED
 
 __all__ = [
@@ -36,7 +37,9 @@ __all__ = [
     "CitedGenerator",
     "Index",
     "Mender",
+    "Reading",
     "Recipe",
+    "Rounds",
     "Said",
     "Work",
     "Written",
@@ -45,6 +48,7 @@ __all__ = [
     "defused",
     "first_of",
     "first_words",
+    "fitting",
     "folded",
     "in_one_line",
     "input_file",
@@ -55,6 +59,7 @@ __all__ = [
     "numbered",
     "occurrences",
     "outcome_of",
+    "outermost",
     "parse_list",
     "parse_passage",
     "parse_question",
@@ -69,6 +74,7 @@ __all__ = [
     "status_of",
     "usage_of",
     "warn",
+    "weighed",
     "with_history",
     "with_picked",
     "without_markers",

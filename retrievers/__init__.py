@@ -9,7 +9,6 @@ RETRIEVERS = Registry(
         "collection": "retrievers.collection:CollectionRetriever",
         "dense": "retrievers.dense:DenseRetriever",
         "late_interaction": "retrievers.late_interaction:LateInteractionRetriever",
-        "mentions": "retrievers.mentions:MentionsRetriever",
         "promptreps": "retrievers.promptreps:PromptRepsRetriever",
         "run": "retrievers.run:RunRetriever",
         "sparse": "retrievers.sparse:SparseRetriever",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.recipe_graphs import calls, index_of_texts, lexical, ran
+from rag.cli import main
+from rag.writing import picked_of
+from tests.recipe_graphs import TEXTS, calls, index_of_texts, lexical, ran
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +24,32 @@ def test_a_reply_whose_claims_are_checked(index: Path) -> None:
     assert calls(result) == {"reply": 4}
     assert "reply/evidence/bm25" in {report.name for report in result.nodes}
     assert result.answers[0].outcome.kind == "ok"
+
+
+def test_all_that_is_named(index: Path) -> None:
+    graph = lexical("mentions", ['["Aurora"]'])
+    graph["nodes"]["named"]["with"]["least"] = None
+    result = ran(graph, index, "ship: Aurora or another that left port")
+    assert [(hit.document.text, picked_of(hit.document)[0]["text"]) for hit in result.rankings[0].hits] == [
+        (TEXTS[0], "Aurora")
+    ]
+    assert {"named", "named/search/bm25", "named/search/fused"} <= {report.name for report in result.nodes}
+    read = result.rankings[0].outcome.counts["read"]
+    assert calls(result) == {"named": read}
+
+
+def test_the_command_tells_the_names_and_how_sure_it_is(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = lexical("mentions", ['["Aurora"]'])
+    graph["nodes"]["named"]["with"]["least"] = None
+    file = tmp_path / "mentions.yaml"
+    file.write_text(json.dumps(graph), encoding="utf-8")
+    command = ["search", "ship: Aurora", "--index", str(index), "--graph", str(file), "--no-server"]
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert "picked out: Aurora" in told.out
+    assert "found 1; read 1 of 3 passages and ended, as no candidate is left" in told.err
+    assert main([*command, "--json"]) == 0
+    [hit] = json.loads(capsys.readouterr().out)["hits"]
+    assert [(span["start"], span["end"], span["text"]) for span in hit["spans"]] == [(4, 10, "Aurora")]

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.core.picked import picked_of
 from rag.core.powers import LacksPower
-from rag.core.ranking import in_this_order
-from rag.core.types import Completion, Document, Outcome, Prompt, Query, Ranking, SamplingParams
+from rag.ranking import in_this_order
+from rag.types import Completion, Document, Outcome, Prompt, Query, Ranking, SamplingParams
+from rag.writing import picked_of
+from ragline_recipes.mentions import MentionsRetriever
 from retrievers.index.directory import LocalIndex
-from retrievers.mentions import MentionsRetriever
-from retrievers.missed import Missed
 from tests.small_index import small_index
 
 TEXTS = [
@@ -283,13 +282,3 @@ def test_a_model_that_cannot_choose_is_told_what_to_do(index: LocalIndex) -> Non
 def test_senseless_numbers_are_refused(index: LocalIndex, params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MentionsRetriever(llm=Reader(), inner=Shelf(index), index=index, **params)
-
-
-def test_what_may_be_missed_by_hand() -> None:
-    """0 of 2: the share is at most 1 - sqrt(.05) = .776. 1 of 1 says nothing. Nothing read: all may count."""
-    assert Missed(unread=100, tail=2, finds=0).at_most() == 77
-    assert Missed(unread=100, tail=2, finds=0).expected == 0
-    assert Missed(unread=100, tail=4, finds=1).expected == 25
-    assert Missed(unread=100, tail=1, finds=1).at_most() == 100
-    assert Missed(unread=100, tail=0, finds=0).at_most() == 100
-    assert Missed(unread=100, tail=0, finds=0).expected == 100

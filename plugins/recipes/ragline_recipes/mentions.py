@@ -9,28 +9,28 @@ from typing import cast
 
 import prompts
 from prompts import PromptTemplate
-from rag.core.arguments import require_positive, require_share
-from rag.core.completions import usage_of
-from rag.core.filters import Filter, WhereData, both, parse_where
-from rag.core.picked import with_picked
-from rag.core.powers import kept_forms, require_choosing
-from rag.core.protocols import LLM, ChoosingLLM, Retriever
-from rag.core.ranking import in_this_order, ranked, require_k
-from rag.core.replies import list_form, parse_list
-from rag.core.types import (
-    Completion,
-    Document,
-    Outcome,
-    Prompt,
-    Query,
-    Ranking,
-    SamplingParams,
-    ScoredDocument,
+from rag.filters import Filter, WhereData, both, parse_where
+from rag.protocols import LLM, ChoosingLLM, Retriever
+from rag.ranking import in_this_order, ranked, require_k
+from rag.types import Completion, Document, Outcome, Prompt, Query, Ranking, SamplingParams, ScoredDocument
+from rag.writing import (
+    Index,
+    Reading,
+    Rounds,
+    first_words,
+    fitting,
+    in_one_line,
+    kept_forms,
+    list_form,
+    occurrences,
+    outermost,
+    parse_list,
+    require_choosing,
+    require_positive,
+    usage_of,
+    weighed,
+    with_picked,
 )
-from rag.core.verbatim import Span, occurrences, outermost
-from rag.core.words import first_words, in_one_line
-from retrievers.index.protocol import Index
-from retrievers.rounds import Reading, Rounds, fitting, weighed
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class _Search(Reading):
 
     def add(self, document: Document, quoted: Sequence[str], score: float) -> None:
         """A passage with what the model copied out of it."""
-        spans: list[Span] = []
+        spans: list[tuple[int, int]] = []
         for quotation in dict.fromkeys(quoted):
             places = occurrences(quotation, document.text)
             self.counts["not_in_text"] += not places
@@ -125,7 +125,8 @@ class MentionsRetriever:
         if examples < 0:
             raise ValueError(f"{by}: examples must be 0 or more, got {examples}")
         if least is not None:
-            require_share(by, least=least)
+            if not 0 <= least <= 1:
+                raise ValueError(f"{by}: least must be from 0 to 1, got {least}")
             require_choosing(llm, by=f"{by}: least", instead="least: null copies at once, with any model.")
         self.llm, self.inner, self._index, self._where = llm, inner, index, parse_where(where)
         self._rounds, self.examples = Rounds(batch=batch, patience=patience, most=most), examples

@@ -14,7 +14,8 @@ them, than was said to be missed among the unread.
 Every result is a line in a work file. The model runs in vLLM, so this wants its Python; `--model scripted` needs none and
 knows nothing: it says yes to every sentence and copies its capitalised words.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.mentions [WAY ...] [--most 400] [--types TYPE ...] [--model NAME]
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.mentions [WAY ...] [--most 400] [--types TYPE ...]
+        [--model NAME]
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ from benchmarks.snippets import snippets_of
 from benchmarks.ways import mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.llm.scripted import ScriptedLLM
-from rag.core.protocols import LLM
-from rag.core.types import Completion, Prompt, Query, Ranking, SamplingParams
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.evaluate.measures import evaluate
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
-from retrievers.index.protocol import Index
-from retrievers.mentions import MentionsRetriever
+from rag.protocols import LLM
+from rag.types import Completion, Prompt, Query, Ranking, SamplingParams
+from rag.writing import Index
+from ragline_recipes.mentions import MentionsRetriever
 
 WORK = RESULTS / "mentions.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"
