@@ -122,7 +122,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         "--work",
         "runs/persuasion_smoke.jsonl",
     ],
-    "snippets": ["--n", "2", "--model", "scripted", "--work", "runs/snippets_smoke.jsonl"],
+    "plugins.recipes.benchmarks.snippets": ["--n", "2", "--model", "scripted", "--work", "runs/snippets_smoke.jsonl"],
     "plugins.recipes.benchmarks.typed": ["--n", "2", "--model", "scripted", "--work", "runs/typed_smoke.jsonl"],
     "plugins.recipes.benchmarks.walks": ["--n", "2", "--model", "scripted", "--work", "runs/walks_smoke.jsonl"],
     "plugins.recipes.benchmarks.stride": [
@@ -159,7 +159,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
 SAME_INDEX = {
     "conversation": "plugins.recipes.benchmarks.multi_step",
     "counting": "plugins.recipes.benchmarks.forecasts",
-    "snippets": "plugins.recipes.benchmarks.multi_step",
+    "plugins.recipes.benchmarks.snippets": "plugins.recipes.benchmarks.multi_step",
     "plugins.recipes.benchmarks.typed": "plugins.recipes.benchmarks.multi_step",
 }
 """Benchmark -> one that builds the same index, behind which it runs: an index is built by one process at a time."""

@@ -22,6 +22,7 @@ from prompts import template
 from prompts.template import PromptTemplate
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.inputs import note_prompt
+from rag.core.plugins import file_named, names_of_files
 from rag.core.protocols import LLM
 from rag.core.replies import folded
 from rag.core.types import Message, Prompt
@@ -78,17 +79,17 @@ class Shots:
 
 
 def load_shots(name_or_path: str) -> Shots:
-    """A file of shots of the library by name, or any file by its path; a path has a slash or ends in .yaml or .yml.
+    """A file of shots by its name in an installed package (`ragline.shots`), or any file by its path, as of prompts.
 
     Raises:
         SpecError: there is no such file, or it is wrong; all problems at once.
     """
     folder = template.LIBRARY / "shots"
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
     own = template.is_path(name_or_path)
-    if not own and name_or_path not in known:
+    path = Path(name_or_path).expanduser() if own else file_named(name_or_path, "shots", folder)
+    if path is None:
+        known = names_of_files("shots", folder)
         raise SpecError(f"no shots named '{name_or_path}'. {did_you_mean(name_or_path, known)}")
-    path = Path(name_or_path).expanduser() if own else folder / f"{name_or_path}.yaml"
     name = f"shots '{name_or_path}'"
     data, content = template.read_yaml(path, name=name)
     listed = content.get("shots") if isinstance(content, dict) else None

@@ -4,7 +4,7 @@ from generators.answering import mended, outcome_of, status_of, warn
 from generators.cited import CitedGenerator
 from generators.mending import Mender, Said
 from rag.core.arguments import require_one_of, require_positive
-from rag.core.completions import choose_each, usage_of, with_history
+from rag.core.completions import choose_each, complete_each, usage_of, with_history
 from rag.core.inputs import input_file
 from rag.core.lines import records
 from rag.core.picked import picked_of, with_picked
@@ -19,13 +19,14 @@ from rag.core.replies import (
     parse_wordings,
     without_reasoning,
 )
-from rag.core.verbatim import occurrences, outermost
 from rag.core.words import first_of, first_words, in_one_line
 from rag.ingest.sentences import sentences
 from rag.stages.cite import attribute
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
 from rag.stages.writing import Written, require_sampling, write
+from rerankers.passages import fitted
+from rerankers.permutation import parse_permutation
 from rerankers.work import Work
 from retrievers.index.protocol import Index
 from retrievers.rounds import Reading, Rounds, fitting, weighed
@@ -45,9 +46,11 @@ __all__ = [
     "Written",
     "attribute",
     "choose_each",
+    "complete_each",
     "defused",
     "first_of",
     "first_words",
+    "fitted",
     "fitting",
     "folded",
     "in_one_line",
@@ -57,11 +60,10 @@ __all__ = [
     "list_form",
     "mended",
     "numbered",
-    "occurrences",
     "outcome_of",
-    "outermost",
     "parse_list",
     "parse_passage",
+    "parse_permutation",
     "parse_question",
     "parse_wordings",
     "picked_of",

@@ -21,7 +21,6 @@ RERANKERS = Registry(
         "self_consistency": "rerankers.self_consistency:SelfConsistencyReranker",
         "server": "rerankers.server:ServerReranker",
         "setwise": "rerankers.setwise:SetwiseReranker",
-        "snippets": "rerankers.snippets:SnippetsReranker",
         "tournament": "rerankers.tournament:TournamentReranker",
         "yes_no": "rerankers.yes_no:YesNoReranker",
     },

@@ -71,13 +71,16 @@ def candidates(param: Param, value: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The prompts that come with the package and its plug-ins, in a folder where they may be edited."""
+    """The prompts and shots that come with the package and its plug-ins, in a folder where they may be edited."""
     import prompts.template
 
     folder = tmp_path / "library"
     shutil.copytree(prompts.template.LIBRARY, folder)
     for file in shipped_files("prompts").values():
         shutil.copy(file, folder)
+    (folder / "shots").mkdir(exist_ok=True)
+    for file in shipped_files("shots").values():
+        shutil.copy(file, folder / "shots")
     monkeypatch.setattr(prompts.template, "LIBRARY", folder)
     return folder
 

@@ -88,7 +88,7 @@ def test_a_file_that_holds_no_shots_is_refused(tmp_path: Path, text: str, messag
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"no shots named 'tped'. Did you mean 'typed'"):
+    with pytest.raises(SpecError, match=r"no shots named 'tped'\."):
         load_shots("tped")
     with pytest.raises(SpecError, match="cannot be read"):
         load_shots(str(tmp_path / "none.yaml"))

@@ -33,10 +33,10 @@ from numpy.typing import NDArray
 from benchmarks.graphs import SCRIPTED, hybrid_nodes, writer
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.snippets import snippets_of
 from benchmarks.ways import mean_cell, parsed
 from benchmarks.work_lines import Line, Work
 from generators.llm.scripted import ScriptedLLM
+from plugins.recipes.benchmarks.snippets import snippets_of
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.evaluate.measures import evaluate

@@ -22,8 +22,6 @@ from rag.writing import (
     in_one_line,
     kept_forms,
     list_form,
-    occurrences,
-    outermost,
     parse_list,
     require_choosing,
     require_positive,
@@ -31,6 +29,7 @@ from rag.writing import (
     weighed,
     with_picked,
 )
+from ragline_recipes.verbatim import Span, occurrences, outermost
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class _Search(Reading):
 
     def add(self, document: Document, quoted: Sequence[str], score: float) -> None:
         """A passage with what the model copied out of it."""
-        spans: list[tuple[int, int]] = []
+        spans: list[Span] = []
         for quotation in dict.fromkeys(quoted):
             places = occurrences(quotation, document.text)
             self.counts["not_in_text"] += not places

@@ -27,7 +27,6 @@ from rag.writing import (
     list_form,
     mended,
     numbered,
-    occurrences,
     outcome_of,
     parse_list,
     picked_of,
@@ -42,6 +41,7 @@ from rag.writing import (
     without_reasoning,
 )
 from ragline_recipes.choosing import chosen, require_several
+from ragline_recipes.verbatim import occurrences
 
 logger = logging.getLogger(__name__)
 

@@ -38,6 +38,19 @@ def test_all_that_is_named(index: Path) -> None:
     assert calls(result) == {"named": read}
 
 
+def test_snippets_and_an_answer_in_the_form_of_its_type(index: Path) -> None:
+    replies = ["what splits lactose", '["Lactase splits lactose into glucose."]', "[]", '["lactase"]']
+    graph = lexical("snippets", replies)
+    graph["nodes"]["answer"]["with"]["kind"] = "factoid"
+    result = ran(graph, index, "Which enzyme splits lactose? Not rain.")
+    assert result.answers[0].text == "- lactase"
+    assert calls(result) == {"wordings": 1, "snippets": 2, "answer": 1}, "two passages, and one snippet"
+    assert [hit.document.text for hit in result.answers[0].context.passages] == [TEXTS[2]], (
+        "the other has none and goes"
+    )
+    assert result.answers[0].outcome.kind in ("ok", "repaired")
+
+
 def test_the_command_tells_the_names_and_how_sure_it_is(
     index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.core.picked import with_picked
 from rag.core.powers import LacksPower
-from rag.core.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
+from rag.errors import SpecError
+from rag.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
+from rag.writing import with_picked
 from ragline_recipes.typed import KINDS, TypedGenerator, entries_of
 from tests.generators.asking import Noting
 
@@ -169,6 +170,11 @@ def test_snippets_are_shown_in_the_place_of_their_passage_in_the_order_of_its_te
     llm = Noting(["[]"])
     answered(llm, "list", context("?", with_picked(LACTOSE, places)), shots=None)
     assert llm.read[0].startswith("[1] Lactase splits lactose … Milk is a food.\n")
+
+
+def test_shots_that_there_are_not_are_named() -> None:
+    with pytest.raises(SpecError, match=r"no shots named 'tped'. Did you mean 'typed'"):
+        answered(Noting(["x"]), "list", shots="tped")
 
 
 def test_shots_of_the_kind_come_as_turns_but_not_the_question_itself() -> None:

@@ -116,6 +116,7 @@ TOY = {
     "toy/graphs/backwards.yaml": "version: 1\ndescription: A toy.\nnodes: {found: {use: retrieve.bm25, in: query, k: 3}}\n"
     "output: found\n",
     "toy/prompts/toy_prompt.yaml": "description: A toy.\nvariables: [question]\nuser: '{question}'\n",
+    "toy/shots/toy_shots.yaml": "shots: [{question: Is it a toy, reply: 'yes'}]\n",
     "toy/backwards.py": """
 from rag.ingest.types import Block, ParsedDocument
 def parse(data, name, note):
@@ -157,6 +158,7 @@ def fails():
 """,
     "toy-1.0.dist-info/METADATA": "Name: ragline-toy\nVersion: 1.0\n",
     "toy-1.0.dist-info/entry_points.txt": "[ragline.graphs]\ntoy = toy.graphs\n[ragline.prompts]\ntoy = toy.prompts\n"
+    "[ragline.shots]\ntoy = toy.shots\n"
     "[ragline.reader]\nbackwards = toy.backwards\n[ragline.models]\ntoy = toy.models:TABLE\n"
     "[ragline.encoder]\ntoy = toy.encoder:Toy\n[ragline.token_encoder]\ntoy = toy.encoder:Toy\n"
     "[ragline.server]\ntoy = toy.encoder:Toy\n[ragline.index]\ntoy = toy.encoder:Toy\n"
@@ -205,7 +207,7 @@ def test_a_package_adds_models_prompts_and_encoders(folder: Path, toy: Path) -> 
     script = """
 import prompts
 from retrievers.encoders import SentenceEncoder
-print(prompts.load("toy_prompt").description)
+print(prompts.load("toy_prompt").description, prompts.load_shots("toy_shots").shots[0].reply)
 encoder = SentenceEncoder(model="model")
 print(encoder.encode(["ab", "abc"], role="query").tolist(), encoder.describe()["kind"])
 from retrievers.index import INDEXES, STORES, WRITERS
@@ -218,13 +220,15 @@ print(next(TOKEN_ENCODERS.in_order()), {table.get("toy").__name__ for table in (
         [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "A toy.\n[[1.0, 2.0], [1.0, 3.0]] toy\ntoy {'Toy'}\n"
+    assert done.stdout == "A toy. yes\n[[1.0, 2.0], [1.0, 3.0]] toy\ntoy {'Toy'}\n"
 
 
 def test_packages_are_listed_and_check_themselves(folder: Path, toy: Path) -> None:
     listed = rag("list", "plugins", cwd=folder, path=toy).stdout
     adds = "check.fails check.toys encoder.toy graphs.toy index.toy index_writer.toy models.toy prompts.toy reader.backwards"
-    assert f"ragline-toy 1.0\n    {', '.join([*adds.split(), 'server.toy', 'token_encoder.toy'])}\n" in listed
+    assert (
+        f"ragline-toy 1.0\n    {', '.join([*adds.split(), 'server.toy', 'shots.toy', 'token_encoder.toy'])}\n" in listed
+    )
     [each] = [
         each
         for each in json.loads(rag("list", "plugins", "--json", cwd=folder, path=toy).stdout)
@@ -364,7 +368,7 @@ def test_parts_of_our_plugins_are_known_by_name() -> None:
         parts = {f"graph {graph.stem}" for graph in graphs}
         for group, entries in points.items():
             stage = group.removeprefix("ragline.")
-            if stage not in ("graphs", "prompts"):
+            if stage not in ("graphs", "prompts", "shots"):
                 parts |= {f"{stage}.{entry}" for entry in entries}
         assert parts == set(OURS[name])
 

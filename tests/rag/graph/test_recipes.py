@@ -6,25 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.recipe_graphs import TEXTS, calls, index_of_texts, lexical, ran
+from tests.recipe_graphs import calls, index_of_texts, lexical, ran
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return index_of_texts(tmp_path_factory.mktemp("recipes"))
-
-
-def test_snippets_and_an_answer_in_the_form_of_its_type(index: Path) -> None:
-    replies = ["what splits lactose", '["Lactase splits lactose into glucose."]', "[]", '["lactase"]']
-    graph = lexical("snippets", replies)
-    graph["nodes"]["answer"]["with"]["kind"] = "factoid"
-    result = ran(graph, index, "Which enzyme splits lactose? Not rain.")
-    assert result.answers[0].text == "- lactase"
-    assert calls(result) == {"wordings": 1, "snippets": 2, "answer": 1}, "two passages, and one snippet"
-    assert [hit.document.text for hit in result.answers[0].context.passages] == [TEXTS[2]], (
-        "the other has none and goes"
-    )
-    assert result.answers[0].outcome.kind in ("ok", "repaired")
 
 
 def test_how_many_there_are(index: Path) -> None:

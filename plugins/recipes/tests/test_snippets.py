@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rag.core.picked import picked_of
-from rag.core.types import Document, Query, Ranking, ScoredDocument
-from rerankers.snippets import SnippetsReranker
+from rag.types import Document, Query, Ranking, ScoredDocument
+from rag.writing import picked_of
+from ragline_recipes.snippets import SnippetsReranker
 from tests.generators.asking import Noting
 
 TEXTS = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.core.verbatim import occurrences
+from ragline_recipes.verbatim import occurrences
 
 
 @pytest.mark.parametrize(

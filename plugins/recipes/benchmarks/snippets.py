@@ -5,14 +5,14 @@
     zero    `rerank.snippets` without shots
     shots   with the three shots that come with ragline
 
-Precision, recall and F1 are over characters, AP over the list (`rag.evaluate.snippets`). A document of this set is no abstract:
-it is the gold snippets of a PubMed id, joined. So `whole` is right wherever its passage is, and only what was marked for another
-question is wrong; it is the figure to beat here, and would be a poor one on whole abstracts. Gold snippets that are not in the
-text of their document are left out and counted.
+Precision, recall and F1 are over characters, AP over the list (`ragline_recipes.snippet_scores`). A document of this set is no
+abstract: it is the gold snippets of a PubMed id, joined. So `whole` is right wherever its passage is, and only what was marked
+for another question is wrong; it is the figure to beat here, and would be a poor one on whole abstracts. Gold snippets that are
+not in the text of their document are left out and counted.
 
 Every result is a line in a work file. The model runs in vLLM, so this wants its Python.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.snippets [WAY ...] [--n 100] [--model NAME]
+    RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.snippets [WAY ...] [--n 100] [--model NAME]
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Work
-from rag.core.picked import picked_of, with_picked
-from rag.core.ranking import in_this_order
-from rag.core.types import Document, Query, Ranking
-from rag.core.verbatim import occurrences
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
-from rag.evaluate.snippets import Snippet, score_snippets
 from rag.graph.load import load_spec
-from rag.ingest.sentences import sentences
 from rag.pipeline import load_pipeline
+from rag.ranking import in_this_order
 from rag.stages.cite import overlap
-from rerankers.snippets import SnippetsReranker
+from rag.types import Document, Query, Ranking
+from rag.writing import picked_of, sentences, with_picked
+from ragline_recipes.snippet_scores import Snippet, score_snippets
+from ragline_recipes.snippets import SnippetsReranker
+from ragline_recipes.verbatim import occurrences
 
 WORK = RESULTS / "snippets.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"

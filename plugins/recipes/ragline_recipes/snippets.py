@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import ClassVar
 
 import prompts
-from rag.core.arguments import require_positive
-from rag.core.completions import usage_of
-from rag.core.picked import with_picked
-from rag.core.protocols import LLM
-from rag.core.ranking import in_this_order, require_k
-from rag.core.replies import list_form, parse_list
-from rag.core.types import Completion, Document, Prompt, Ranking, SamplingParams
-from rag.core.verbatim import Span, occurrences, outermost
-from rag.core.words import first_words, in_one_line
-from rerankers.forms import written
-from rerankers.passages import fitted
-from rerankers.permutation import parse_permutation
-from rerankers.work import Work, warn
+from rag.protocols import LLM
+from rag.ranking import in_this_order, require_k
+from rag.types import Completion, Document, Prompt, Ranking, SamplingParams
+from rag.writing import (
+    Work,
+    complete_each,
+    first_words,
+    fitted,
+    in_one_line,
+    kept_forms,
+    list_form,
+    parse_list,
+    parse_permutation,
+    require_positive,
+    usage_of,
+    with_picked,
+)
+from ragline_recipes.verbatim import Span, occurrences, outermost
+
+logger = logging.getLogger(__name__)
 
 _OF_PASSAGE = 10
 """Snippets of a passage, at most."""
@@ -119,8 +127,10 @@ class SnippetsReranker:
         found = [_Snippets(work=Work.of(ranking, self.depth)) for ranking in rankings]
         self._copy(found)
         self._order([each for each in found if len(each.snippets) > 1])
-        warn([each.work for each in found], by="rerank.snippets")
-        return [self._ranking(each, k) for each in found]
+        made = [self._ranking(each, k) for each in found]
+        if bad := [ranking for ranking in made if ranking.outcome.kind == "fallback"]:
+            logger.warning("rerank.snippets: %d of %d: %s", len(bad), len(made), bad[0].outcome.detail)
+        return made
 
     def _copy(self, found: Sequence[_Snippets]) -> None:
         """Let the model copy snippets out of every passage, in one batch."""
@@ -137,8 +147,8 @@ class SnippetsReranker:
         fits = fitted(self.llm, renders, words=self.max_words, rooms=[self.max_tokens] * len(asked))
         shots = [self._shots(each.question) for each, _ in asked]
         requests = prompts.with_shots(self.llm, [one.prompt for one in fits], shots, room=self.max_tokens)
-        form = SamplingParams(regex=list_form(_OF_PASSAGE))
-        completions = written(self.llm, requests, [form] * len(asked), max_tokens=self.max_tokens)
+        forms = [list_form(_OF_PASSAGE)] * len(asked)
+        completions = _completed(self.llm, requests, forms, max_tokens=self.max_tokens)
         seconds = (perf_counter() - started) / len(asked)
         for (each, place), one, completion in zip(asked, fits, completions, strict=True):
             each.work.counts["shortened"] += one.shortened
@@ -166,8 +176,8 @@ class SnippetsReranker:
         ]
         room = 4 * self.most + _SPARE
         requests = [one.prompt for one in fitted(self.llm, renders, words=_SHOWN_WORDS, rooms=[room] * len(found))]
-        forms = [SamplingParams(regex=_numbers(len(each.snippets), self.most)) for each in found]
-        completions = written(self.llm, requests, forms, max_tokens=room)
+        forms = [_numbers(len(each.snippets), self.most) for each in found]
+        completions = _completed(self.llm, requests, forms, max_tokens=room)
         seconds = (perf_counter() - started) / len(found)
         for each, completion in zip(found, completions, strict=True):
             order, report = parse_permutation(completion.text, len(each.snippets))
@@ -202,6 +212,13 @@ class SnippetsReranker:
             outcome=work.outcome(),
             usage=work.usage,
         )
+
+
+def _completed(llm: LLM, requests: Sequence[Prompt], forms: Sequence[str], *, max_tokens: int) -> list[Completion]:
+    """One completion per request, held to the form of its own where the model can be."""
+    held = "regex" in kept_forms(llm)
+    params = [SamplingParams(max_tokens=max_tokens, regex=form if held else "") for form in forms]
+    return complete_each(llm, requests, params)
 
 
 def _shown(document: Document, words: int) -> str:

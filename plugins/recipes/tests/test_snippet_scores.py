@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.evaluate.snippets import score_snippets
+from ragline_recipes.snippet_scores import score_snippets
 
 GOLD = [("d", (10, 20)), ("d", (30, 40)), ("e", (0, 20))]  # 40 characters
 
