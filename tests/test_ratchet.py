@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 92_443,
-    "lines of centre and plug-ins": 93_967,
-    "lines of centre and plug-ins that hold code": 62_468,
+    "lines of the centre": 90_795,
+    "lines of centre and plug-ins": 94_010,
+    "lines of centre and plug-ins that hold code": 62_509,
     "files over 500 lines": 2,
     "functions over 60 lines": 7,
     "modules with one importer, under 60 lines": 84,
