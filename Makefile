@@ -121,7 +121,7 @@ bench-legs: $(VENV)/.tested ## every leg and their fusions over twelve sets
 	@$(BENCH).legs --record
 
 bench-leaderboard: $(VENV)/.tested ## reference runs of all sets as folders, and the page of them beside published figures
-	@$(BENCH).leaderboard
+	@$(BIN)/python -m plugins.lab.benchmarks.leaderboard
 
 bench-icr: $(VENV)/.tested ## the attention reranker: cost over a plain forward, and quality in two orders
 	@$(BENCH).icr_cost --record && $(BENCH).icr_quality --record

@@ -8,8 +8,6 @@ from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.vllm_offline import VLLMOfflineLLM
 from rag.core.protocols import LLM
-from rag.lab.llms import NamedLLM
-from rag.models.identity import model_identity
 
 ENGINES = ("vllm_offline", "transformers", "llama_cpp")
 VLLM: dict[str, Any] = {"max_model_len": 4096, "kv_cache_gib": 2}
@@ -83,9 +81,3 @@ def plain_nodes() -> dict[str, Any]:
             "with": {"llm": "writer", "prompt": "answer_sentences", "max_tokens": 96},
         },
     }
-
-
-def named(model: str, engine: str) -> NamedLLM:
-    """A model in an engine, with what tells it from others."""
-    made = llm(model, engine)
-    return NamedLLM(name=model, llm=made, identity=model_identity(made) or {"model": model})

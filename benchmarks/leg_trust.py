@@ -2,8 +2,8 @@
 
 `rag weigh` learns weights from all questions of a corpus (`rag.train.leg_weights`). Here a question's own lists say how far
 each of them agrees with the judge, and the weights are those of all questions, mixed with its own: half and half, or its own
-alone. Lists are the runs that `benchmarks.leaderboard` wrote. Each way is compared with the weights of all questions by a
-paired randomisation test, corrected over the ways of a set (Holm).
+alone. Lists are the runs that `plugins.lab.benchmarks.leaderboard` wrote. Each way is compared with the weights of all
+questions by a paired randomisation test, corrected over the ways of a set (Holm).
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.leg_trust [SET ...] [--runs runs/leaderboard] [--record]
 """

@@ -72,11 +72,11 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["bm25", "dense", "single", "causal", "--sets", "news", "--n", "2", "--model", "smollm2-135m-instruct"],
         *["--work", "runs/backtracing_smoke.jsonl"],
     ],
-    "own_questions": [
+    "plugins.lab.benchmarks.own_questions": [
         *["cranfield", "--n", "1", "--model", "smollm2-135m-instruct", "--engine", "transformers"],
         *["--work", "runs/own_questions_smoke"],
     ],
-    "judges": [
+    "plugins.lab.benchmarks.judges": [
         *["--n", "1", "--nuggets", "1", "--model", "smollm2-135m-instruct", "--engine", "transformers"],
         *["--out", "runs/judges_smoke"],
     ],
@@ -87,7 +87,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "bitext": ["de", "--limit", "30"],
     "decoder_encoders": ["codebase-chunks", "--documents", "8", "--queries", "2", "--tokens", "16"],
     "sparse_speed": ["windows", "--passages", "200", "--queries", "4", "--rounds", "1", "--work", "runs/sparse_smoke"],
-    "leaderboard": [
+    "plugins.lab.benchmarks.leaderboard": [
         *["adi", "--limit", "5"],
         *["--work", "runs/legs_smoke", "--out", "runs/leaderboard_smoke"],
     ],

@@ -11,6 +11,7 @@ from rag.core.errors import (
     StageError,
     did_you_mean,
 )
+from rag.core.optional import need
 
 __all__ = [
     "ContractError",
@@ -22,4 +23,5 @@ __all__ = [
     "SpecError",
     "StageError",
     "did_you_mean",
+    "need",
 ]

@@ -2,11 +2,11 @@
 
 from generators.answering import mended, outcome_of, status_of, warn
 from generators.cited import CitedGenerator
+from generators.enough import log_odds
 from generators.mending import Mender, Said
 from rag.core.arguments import require_one_of, require_positive
 from rag.core.completions import choose_each, complete_each, usage_of, with_history
 from rag.core.inputs import input_file
-from rag.core.lines import records
 from rag.core.picked import picked_of, with_picked
 from rag.core.powers import kept_forms, lacking, require_choosing
 from rag.core.recipe import Recipe
@@ -19,24 +19,25 @@ from rag.core.replies import (
     parse_wordings,
     without_reasoning,
 )
-from rag.core.words import first_of, first_words, in_one_line
+from rag.core.words import first_of, first_words, in_one_line, printed_line
 from rag.ingest.sentences import sentences
-from rag.stages.cite import attribute
+from rag.stages.checks.checker import REFUSAL
+from rag.stages.cite import attribute, says
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
 from rag.stages.writing import Written, require_sampling, write
+from rerankers.letters import in_place, whole_reply
 from rerankers.passages import fitted
 from rerankers.permutation import parse_permutation
 from rerankers.work import Work
-from retrievers.index.protocol import Index
 from retrievers.rounds import Reading, Rounds, fitting, weighed
 from retrievers.unspaced import UNSPACED
 
 __all__ = [
     "MARKER",
+    "REFUSAL",
     "UNSPACED",
     "CitedGenerator",
-    "Index",
     "Mender",
     "Reading",
     "Recipe",
@@ -54,10 +55,12 @@ __all__ = [
     "fitting",
     "folded",
     "in_one_line",
+    "in_place",
     "input_file",
     "kept_forms",
     "lacking",
     "list_form",
+    "log_odds",
     "mended",
     "numbered",
     "outcome_of",
@@ -67,16 +70,18 @@ __all__ = [
     "parse_question",
     "parse_wordings",
     "picked_of",
-    "records",
+    "printed_line",
     "require_choosing",
     "require_one_of",
     "require_positive",
     "require_sampling",
+    "says",
     "sentences",
     "status_of",
     "usage_of",
     "warn",
     "weighed",
+    "whole_reply",
     "with_history",
     "with_picked",
     "without_markers",

@@ -47,9 +47,6 @@ COMMANDS = {
     "dictionary": Command(
         "rag.cli.dictionary", "pairs of texts in two languages -> a dictionary for reformulate.code_switch"
     ),
-    "leaderboard": Command(
-        "rag.cli.leaderboard", "a folder of runs -> a page: sets by systems, with tests and pictures"
-    ),
     "calibrate": Command(
         "rag.cli.calibrate", "questions -> what a graph's scores are worth, and which answers it may give"
     ),
@@ -60,7 +57,6 @@ COMMANDS = {
     "heads": Command("rag.cli.heads", "attention heads that rank well: those that are known, and finding more"),
     "keys": Command("rag.cli.keys", "a key for `rag serve`, printed once"),
     "models": Command("rag.cli.models", "the model cache"),
-    "lab": Command("rag.cli.lab", "where a run loses, and what would gain"),
 }
 """In the order in which they are told."""
 

@@ -48,7 +48,7 @@ def run(given: Namespace) -> int:
         runs = {name: [one.as_dict() for one in of_run] for name, of_run in found.items()}
         say_json({"baseline": names[0], "runs": runs})
     else:
-        show(names[0], found, queries=given.queries)
+        show_compared(names[0], found, queries=given.queries)
     return 0
 
 
@@ -79,7 +79,7 @@ def names_of(runs: Sequence[str]) -> list[str]:
     return list(runs)
 
 
-def show(baseline: str, found: Mapping[str, Sequence[Compared]], *, queries: int) -> None:
+def show_compared(baseline: str, found: Mapping[str, Sequence[Compared]], *, queries: int) -> None:
     """A block for every run."""
     for name, of_run in found.items():
         say(f"{name} against {baseline}")

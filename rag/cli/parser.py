@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from rag.cli.commands import add_commands, table_for
 from rag.cli.console import plain
 from rag.core.errors import did_you_mean
+from rag.core.our_plugins import where_it_is
 from rag.core.version import VERSION
 
 DAILY = ("index", "add", "remove", "sources", "ls", "show", "search", "ask", "chat", "serve")
@@ -27,7 +28,8 @@ class ArgumentParser(StandardParser):
 
     def _check_value(self, action: Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            raise ArgumentError(action, f"there is no {value!r}. {did_you_mean(str(value), map(str, action.choices))}")
+            hint = where_it_is(f"command {value}") or did_you_mean(str(value), map(str, action.choices))
+            raise ArgumentError(action, f"there is no {value!r}. {hint}")
 
 
 def parser(words: Sequence[str] | None = None) -> ArgumentParser:

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from rag.cli.cluster_parser import cluster_of
-from rag.cli.compare import show
+from rag.cli.compare import show_compared
 from rag.cli.console import plain_data, say, say_json
 from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
 from rag.core.trec import read_qrels
+from rag.evaluate.shadow import Judged, judge_shadow
 from rag.indexing.shadow import build_shadow, drop_shadow, promote_shadow, require_fresh, shadow_of
-from rag.lab.shadow import Judged, judge_shadow
 from rag.pipeline.questions import read_questions
 from retrievers.index.directory import LocalIndex
 
@@ -44,7 +44,7 @@ def run(given: Namespace) -> int:
         document["judged"] = {"graph": judged.graph, "by": judged.by, **judged.compared.as_dict()}
         if not given.json:
             say(f"graph {judged.graph}, by {judged.by}")
-            show("the index", {"its shadow": [judged.compared]}, queries=0)
+            show_compared("the index", {"its shadow": [judged.compared]}, queries=0)
     if given.promote or (given.promote_if_better and judged is not None and judged.is_better):
         promote_shadow(given.index)
         document["promoted"] = True

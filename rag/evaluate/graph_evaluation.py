@@ -18,24 +18,18 @@ from rag.core.progress import Progress, silent
 from rag.core.report import Failure, NodeReport, RunResult
 from rag.core.trec import write_run
 from rag.core.types import Answer, Document, Query, Ranking, ScoredDocument
-from rag.evaluate import (
-    PER_QUERY,
-    Evaluation,
-    Plan,
-    compare_with_baseline,
-    evaluate,
-    evaluate_answers,
-    mean_interval,
-    plan_evaluation,
-    write_per_query,
-)
+from rag.evaluate.answers import evaluate_answers
 from rag.evaluate.beir import Dataset
+from rag.evaluate.comparison import compare_with_baseline
 from rag.evaluate.eval_report import EvalReport
-from rag.evaluate.fingerprint import fingerprint
+from rag.evaluate.fingerprints import fingerprint
 from rag.evaluate.measured_runs import ANSWERS
-from rag.evaluate.report import GRAPH, REPORT
+from rag.evaluate.measures import Evaluation, evaluate
+from rag.evaluate.report import GRAPH, PER_QUERY, REPORT, write_per_query
 from rag.evaluate.risk import risk_curve
 from rag.evaluate.risk_picture import draw_risk
+from rag.evaluate.scope import Plan, plan_evaluation
+from rag.evaluate.significance import mean_interval
 from rag.evaluate.trails import TRAILS, Trail, Trails, depths_of, trails_of, write_trails
 from rag.graph.build import RANKING_STAGES, build
 from rag.graph.check import check

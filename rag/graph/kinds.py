@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from generators import GENERATORS
 from generators.llm import LLMS
 from rag.core.registry import Registry
+from rag.graph.signature import parameters_model
 from rag.stages import ASSEMBLERS, CHECKERS, FUSERS, REFORMULATORS, TRANSFORMS
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS
@@ -43,3 +46,10 @@ TABLES: dict[str, tuple[Registry, str | None]] = {
     **{stage: (registry, None) for stage, registry in MODELS.items()},
 }
 """All tables of components, for listings, the JSON Schema and the contract tests."""
+
+
+def parameters_of(use: str) -> type[BaseModel]:
+    """The parameters of a component, such as `fuse.weighted`, as a model with a field for each."""
+    stage, _, component = use.partition(".")
+    registry, method = TABLES[stage]
+    return parameters_model(registry.get(component), method)

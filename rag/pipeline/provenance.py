@@ -99,6 +99,11 @@ class Change:
     now: str | None
 
     @property
+    def is_of_what_ran(self) -> bool:
+        """Whether graph, prompts, models, index or data changed, and not what ran them."""
+        return self.section in CONFIGURATION
+
+    @property
     def told(self) -> str:
         """The change in words; digests are cut."""
         return f"{self.section}: {self.name}: {_told(self.before)} -> {_told(self.now)}"

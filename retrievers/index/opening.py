@@ -10,10 +10,12 @@ from urllib.parse import unquote
 
 from rag.core.errors import IndexProblem, did_you_mean
 from retrievers.index import EMBEDDED, INDEXES, STORES
+from retrievers.index.generations import CURRENT
 from retrievers.index.protocol import Index
 
 if TYPE_CHECKING:
     from retrievers.index.directory import LocalIndex
+    from retrievers.legs.dense.search import LegEncoder
 
     _keeps_the_protocol: Callable[[str], Index] = LocalIndex.open
 
@@ -36,6 +38,11 @@ def open_index(address: str | Path) -> Index:
     return index
 
 
+def is_index(address: str | Path) -> bool:
+    """Whether an index is there: an address with a scheme is taken for one."""
+    return scheme_of(address) is not None or (Path(address) / CURRENT).exists()
+
+
 def scheme_of(address: str | Path) -> str | None:
     """The scheme of an address; None for a directory."""
     scheme = _SCHEME.match(address) if isinstance(address, str) else None
@@ -48,3 +55,10 @@ def asks_a_server(address: str | Path) -> bool:
     if scheme == "joined":
         return any(map(asks_a_server, (unquote(part) for part in str(address).partition("://")[2].split("|"))))
     return scheme in STORES and scheme not in EMBEDDED
+
+
+def encoder_of(index: Index) -> LegEncoder | None:
+    """The encoder of an index's dense leg; None where it has no such leg."""
+    from retrievers.legs.dense.search import dense  # searches without vectors do without its libraries
+
+    return dense(index).encoder if "dense" in index.legs else None

@@ -19,9 +19,9 @@ from rag.cli import main
 from rag.core.access import Asker
 from rag.core.errors import IndexProblem
 from rag.core.filters import asked_by
+from rag.evaluate.shadow import judge_shadow
 from rag.indexing import add_documents, build_index, remove_from_index
 from rag.indexing.shadow import build_shadow, drop_shadow, promote_shadow, shadow_of
-from rag.lab.shadow import judge_shadow
 from rag.pipeline.questions import read_questions
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
@@ -161,7 +161,7 @@ def test_a_teacher_judges_where_nobody_did(
         scores = [(place, float(len({*query.split()} & {*text.split()}))) for place, text in enumerate(listed)]
         return sorted(scores, key=lambda each: -each[1])
 
-    monkeypatch.setattr("rag.lab.shadow.teacher.rerank_texts", by_shared_words)
+    monkeypatch.setattr("rag.evaluate.shadow.rerank_texts", by_shared_words)
     index = make(tmp_path, texts, encoders["poor"])
     build_shadow(index, encoder=encoders["good"])
     judged = judge_shadow(index, list(read_questions(questions)), graph=tmp_path / "graph.yaml", teacher="words")

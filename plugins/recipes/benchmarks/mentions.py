@@ -41,10 +41,10 @@ from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.evaluate.measures import evaluate
 from rag.graph.load import load_spec
+from rag.indexes import Index
 from rag.pipeline import load_pipeline
 from rag.protocols import LLM
 from rag.types import Completion, Prompt, Query, Ranking, SamplingParams
-from rag.writing import Index
 from ragline_recipes.mentions import MentionsRetriever
 
 WORK = RESULTS / "mentions.jsonl"

@@ -11,10 +11,11 @@ from typing import ClassVar, Literal, get_args
 
 import prompts
 from rag.filters import WhereData, both, parse_where
+from rag.indexes import Index
 from rag.protocols import CountsCached, ScoringLLM
 from rag.ranking import ranked, require_k
 from rag.types import Document, Message, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
-from rag.writing import Index, Recipe, folded, require_one_of, require_positive
+from rag.writing import Recipe, folded, require_one_of, require_positive
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import cast
 import prompts
 from prompts import PromptTemplate
 from rag.filters import Filter, WhereData, both, parse_where
+from rag.indexes import Index
 from rag.protocols import LLM, ChoosingLLM, Retriever
 from rag.ranking import in_this_order, ranked, require_k
 from rag.types import Completion, Document, Outcome, Prompt, Query, Ranking, SamplingParams, ScoredDocument
 from rag.writing import (
-    Index,
     Reading,
     Rounds,
     first_words,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import SpecError
-from rag.writing import UNSPACED, folded, records
+from rag.files import records
+from rag.writing import UNSPACED, folded
 
 Counterparts = Mapping[str, str]
 """Language -> the name there."""

@@ -26,7 +26,7 @@ store.close()
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork in a process with threads
 def test_a_child_that_is_forked_beside_it_brings_no_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """As `make test` forks; the setting is in tests/conftest.py."""
+    """As `make test` forks; the setting is in conftest.py."""
     store = connect(ServerAddress.parse(f"milvus+lite://{tmp_path}/data.db/any"), create=True)
     try:
         subprocess.run([sys.executable, "-c", ""], check=True, preexec_fn=os.getpid)

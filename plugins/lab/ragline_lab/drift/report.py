@@ -1,0 +1,117 @@
+"""What came out when queries of a run were asked again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rag.evaluate import Compared
+from rag.graphs import Change
+from ragline_lab.drift.differing import QueryDrift
+from ragline_lab.drift.verdict import GOOD, VERDICTS, Verdict, differing, verdict_of
+
+_SAID_NOTHING = "none"
+ANSWER = "answer"
+"""Where a query differs whose rankings are all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """A run beside a rerun of some of its queries.
+
+    `made_by`: the command that made the run. `of`: queries that it has; `left_out`: those that cannot be asked again, for
+    the folder does not keep their filter or history. `drifts`: the run against the rerun, `reruns`: that rerun against
+    another, where one was made; both in the order of asking. `keeps_facts`: whether all of the run says what made it.
+    `facts`: those that changed. `measures`: the rerun against the run, over the queries that were asked.
+    """
+
+    run: str
+    made_by: str
+    of: int
+    left_out: int
+    tolerance: float
+    drifts: tuple[QueryDrift, ...]
+    reruns: tuple[QueryDrift, ...]
+    keeps_facts: bool
+    facts: tuple[Change, ...]
+    measures: tuple[Compared, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Noise, version, configuration, or none of these."""
+        return verdict_of(self.drifts, self.reruns, self.facts)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the run is still what its graph gives."""
+        return self.verdict in GOOD
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many queries got the same, another order of equal scores alone, or something else."""
+        same = sum(drift.is_same for drift in self.drifts)
+        otherwise = len(differing(self.drifts))
+        return {"same": same, "ties": len(self.drifts) - same - otherwise, "otherwise": otherwise}
+
+    @property
+    def first_at(self) -> Counter[str]:
+        """Node -> queries that differ there first, by more than ties; `answer` where no ranking differs."""
+        return Counter(
+            next((node for node, kind in drift.nodes.items() if kind != "ties"), ANSWER)
+            for drift in self.drifts
+            if not drift.is_rounding
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The documented JSON form (docs/json.md)."""
+        return {
+            "run": self.run,
+            "made_by": self.made_by,
+            "verdict": self.verdict,
+            "holds": self.holds,
+            "queries": len(self.drifts),
+            "of": self.of,
+            "left_out": self.left_out,
+            "tolerance": self.tolerance,
+            "counts": self.counts,
+            "first_at": dict(self.first_at),
+            "reruns_differ": len(differing(self.reruns)) if self.reruns else None,
+            "keeps_facts": self.keeps_facts,
+            "facts": [change.as_dict() for change in self.facts],
+            "measures": [measure.as_dict() for measure in self.measures],
+            "drifts": [drift.as_dict() for drift in self.drifts if not drift.is_same],
+        }
+
+
+def lines_of(drift: Drift, *, queries: int) -> list[str]:
+    """The report in lines, but for the measures. `queries`: of those that differ, how many are shown."""
+    counts, n = drift.counts, len(drift.drifts)
+    lines = [
+        f"{drift.run}, made by {drift.made_by}: {n:,} of its {drift.of:,} queries asked again",
+        f"verdict: {drift.verdict}: {VERDICTS[drift.verdict]}",
+        f"  {counts['same']:,} queries the same, {counts['ties']:,} with equal scores in another order, "
+        f"{counts['otherwise']:,} otherwise; scores are equal within {drift.tolerance:g} of the largest of a ranking",
+    ]
+    if drift.left_out:
+        lines.append(f"  left out, as they had a filter or a history that the folder does not keep: {drift.left_out:,}")
+    if first := drift.first_at:
+        lines.append(f"  first at: {', '.join(f'{name} {count:,}' for name, count in first.most_common())}")
+    if drift.reruns:
+        lines.append(f"  two reruns, in other batches, differ on {len(differing(drift.reruns)):,} of the {n:,}")
+    if not drift.keeps_facts:
+        lines.append(
+            "  all or part of the run is of an older format and keeps no facts: what made it cannot be compared"
+        )
+    lines += [f"  {change.told}" for change in drift.facts]
+    shown = [each for each in drift.drifts if not each.is_rounding]
+    return lines + [f"  {_told(each)}" for each in islice(shown, queries)]
+
+
+def _told(drift: QueryDrift) -> str:
+    parts = [f"{node} {kind}" for node, kind in drift.nodes.items()]
+    if drift.answered_otherwise:
+        before, now = (_SAID_NOTHING if said is None else f"{said.text!r:.60}" for said in (drift.before, drift.now))
+        parts.append(f"answer {before} -> {now}")
+    return f"{drift.qid}: {', '.join(parts)}"

@@ -1,0 +1,69 @@
+"""A folder -> the runs of each set in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.errors import SpecError
+from rag.evaluate import ANSWERS, PER_QUERY
+
+SUFFIXES = (".csv", ".run", ".trec")
+"""Files that are runs: tables of values per query, and TREC runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Set -> system -> its run. `left_out`: what stands among them and is no run."""
+
+    runs: Mapping[str, Mapping[str, Path]]
+    left_out: tuple[Path, ...] = ()
+
+
+def find_runs(folder: Path) -> Found:
+    """The runs of SET/SYSTEM, or of one set if the systems stand in the folder itself. Hidden files are not looked at.
+
+    A system is the folder of `rag eval` or `rag batch`, a TREC run (.trec or .run) or a table of values (.csv). Its name is
+    the file's, without that suffix.
+
+    Raises:
+        SpecError: there is no such folder or no run in it, or two runs of a set have one name.
+    """
+    if not folder.is_dir():
+        raise SpecError(f"'{folder}' is no folder; a folder of SET/SYSTEM is wanted")
+    inside = _entries(folder)
+    if any(map(_is_run, inside)):
+        runs, left_out = {folder.resolve().name: _systems(folder)}, [one for one in inside if not _is_run(one)]
+    else:
+        sets = {place.name: _systems(place) for place in inside if place.is_dir()}
+        runs = {name: systems for name, systems in sets.items() if systems}
+        left_out = [place for place in inside if place.name not in runs]
+        left_out += [one for name in runs for one in _entries(folder / name) if not _is_run(one)]
+    if not runs:
+        what = f"folders with {PER_QUERY} or {ANSWERS}, and files that end in {', '.join(SUFFIXES)}"
+        raise SpecError(f"'{folder}' has no runs. Looked for, in it and in its folders: {what}")
+    return Found(runs=runs, left_out=tuple(left_out))
+
+
+def _systems(folder: Path) -> dict[str, Path]:
+    systems: dict[str, Path] = {}
+    for run in filter(_is_run, _entries(folder)):
+        name = run.name if run.is_dir() else run.stem
+        if name in systems:
+            raise SpecError(f"'{run}' and '{systems[name]}' are both the run of '{name}'; rename one of them")
+        systems[name] = run
+    return systems
+
+
+def _is_run(place: Path) -> bool:
+    if place.is_dir():
+        return (place / PER_QUERY).is_file() or (place / ANSWERS).is_file()
+    return place.suffix in SUFFIXES and place.is_file()
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(place for place in folder.iterdir() if not place.name.startswith("."))
+    except OSError as cause:
+        raise SpecError(f"'{folder}' cannot be read: {cause.strerror}") from None

@@ -1,0 +1,112 @@
+"""What a run lost, as one HTML file that needs nothing else: the stream, the nodes, the labels, every query."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from ragline_lab.lost.fate import LABELS, Fate
+from ragline_lab.lost.flow import COLOUR, columns, flow
+from ragline_lab.lost.report import Gold, Lost, QueryLoss
+from ragline_lab.lost.tables import Cell, Words, table
+from ragline_lab.pages.document import document
+from ragline_lab.pages.escaping import escaped
+from ragline_lab.pages.svg import legend
+
+_NOT_THERE = "–"
+
+
+def lost_page(lost: Lost, *, title: str) -> str:
+    """The page as text. Everything that comes from files is escaped."""
+    return document(title, _body(lost))
+
+
+def summary(lost: Lost) -> str:
+    """What was followed, in a sentence or two."""
+    said = (
+        f"{lost.dataset} ({lost.split}), graph {lost.graph or 'without a name'}: {lost.n_gold:,} relevant documents of "
+        f"{len(lost.queries):,} queries, k = {lost.k:,}."
+    )
+    if lost.unjudged:
+        said += f" {lost.unjudged:,} queries have no relevant document and are left out."
+    if lost.unasked:
+        said += f" {lost.unasked:,} judged queries were not asked and are left out."
+    return said
+
+
+def sources_told(legs: tuple[str, ...], n_legs: int) -> str:
+    """Which legs found documents, in words."""
+    if not legs:
+        return "no leg"
+    if len(legs) == 1:
+        return legs[0] if n_legs == 1 else f"{legs[0]} alone"
+    return " + ".join(legs)
+
+
+def nodes_told(nodes: Counter[str]) -> str:
+    """At which nodes documents have a label, and how many at each; those without a node are not told."""
+    return ", ".join(f"{name} {n:,}" for name, n in nodes.most_common() if name)
+
+
+def _body(lost: Lost) -> Iterator[str]:
+    totals = lost.totals()
+    kept = totals["kept"].total()
+    yield f"<p>{escaped(summary(lost))}</p>"
+    yield f"<p>Kept: {kept:,}. Lost: {lost.n_gold - kept:,}.</p>"
+    yield '<div class="card"><div class="flow">'
+    yield flow("Where relevant documents leave", columns(lost), begin="relevant", end="kept")
+    yield f"</div>{legend(((label, COLOUR[label]) for label, nodes in totals.items() if nodes), across=True)}</div>"
+    yield "<h2>What became of them</h2>"
+    yield table(["", "documents", "share", Words(text="at"), Words(text="which means")], _labels(lost))
+    yield "<h2>Nodes</h2>"
+    yield table(
+        ["node", Words(text="component"), Words(text="reads"), f"among the first {lost.k:,}", "at any rank"],
+        _nodes(lost),
+    )
+    yield "<h2>Legs</h2>"
+    yield table(["found by", "documents"], _sources(lost))
+    yield "<h2>Queries</h2>"
+    worst = lost.worst
+    whole = len(lost.queries) - len(worst)
+    yield f"<p>Those that lost most first. {whole:,} that lost nothing are left out. Numbers are ranks of documents.</p>"
+    yield '<div class="card">'
+    for query in worst:
+        yield from _query(lost, query)
+    yield "</div>"
+
+
+def _labels(lost: Lost) -> Iterator[list[Cell]]:
+    for label, nodes in lost.totals().items():
+        share = f"{nodes.total() / lost.n_gold:.1%}"
+        yield [Fate(label=label), nodes.total(), share, Words(text=nodes_told(nodes)), Words(text=LABELS[label])]
+
+
+def _nodes(lost: Lost) -> Iterator[list[Cell]]:
+    for stage in lost.stages.ranking:
+        reads = ", ".join(stage.inputs) or "queries"
+        beside = "" if stage in lost.stages.way else " (its hits go no further)"
+        yield [stage.name, Words(text=stage.use + beside), Words(text=reads), lost.here(stage), lost.found(stage)]
+    for name, what, n in lost.behind():
+        yield [name, Words(text=what), Words(text=""), "", n]
+
+
+def _sources(lost: Lost) -> Iterator[list[Cell]]:
+    for legs, n in lost.sources().most_common():
+        yield [sources_told(legs, len(lost.stages.legs)), n]
+
+
+def _query(lost: Lost, query: QueryLoss) -> Iterator[str]:
+    names = [stage.name for stage in lost.stages.ranking]
+    behind = ["shown", "cited"] if lost.answers else []
+    said = f"{query.qid}: {query.question}" if query.question else query.qid
+    yield f"<details><summary>{escaped(said)} <small>{query.lost:,} of {len(query.gold):,} lost</small></summary>"
+    yield table(
+        ["document", *names, *behind, Words(text="")], [_gold(each, names, answers=lost.answers) for each in query.gold]
+    )
+    yield "</details>"
+
+
+def _gold(gold: Gold, names: list[str], *, answers: bool) -> list[Cell]:
+    ranks: list[Cell] = [gold.ranks.get(name, _NOT_THERE) for name in names]
+    behind: list[Cell] = [gold.shown or _NOT_THERE, "yes" if gold.cited else _NOT_THERE] if answers else []
+    return [gold.doc_id, *ranks, *behind, gold.fate]

@@ -1,0 +1,281 @@
+"""Test sets of one's own corpus: a model asks about drawn passages, and what cannot be used is dropped and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rag.errors import SpecError
+from rag.evaluate import Dataset
+from rag.files import CommitLog, Progress, silent
+from rag.graphs import index_identity
+from rag.indexes import Index
+from rag.types import Document
+from ragline_lab.llms import NamedLLM
+from ragline_lab.questions.elsewhere import Elsewhere, answered_here, lines_of
+from ragline_lab.questions.found import Legs
+from ragline_lab.questions.lines import Line, Side, line_key, read_line, sieved
+from ragline_lab.questions.repeats import NEAREST, Repeats
+from ragline_lab.questions.report import QuestionsReport, Yield
+from ragline_lab.questions.sample import Drawn, draw
+from ragline_lab.questions.words import fault
+from ragline_lab.questions.writer import QuestionWriter
+from ragline_lab.questions.written import require_documents, write_set
+from ragline_lab.resumed import resumed
+
+BATCH = 16
+"""Passages that the model is asked about together."""
+TRIES = 10
+"""Passages that may be looked at for every question wanted."""
+PATIENCE = 128
+"""Passages in a row that may give no question before the rest is not tried."""
+_REPLY = 500
+"""Characters of an unreadable reply that are kept."""
+
+
+def make_questions(
+    index: Index,
+    model: NamedLLM,
+    *,
+    n: int,
+    out: Path,
+    seed: int = 0,
+    depth: int = 50,
+    check_answers: bool = False,
+    elsewhere: Elsewhere | None = None,
+    unanswerable: int = 0,
+    corpus: Dataset | None = None,
+    command: Sequence[str] = (),
+    progress: Progress = silent,
+) -> QuestionsReport:
+    """Write a set of questions about an index, in the layout of BEIR. The same call goes on where it was stopped.
+
+    Args:
+        n: questions wanted; fewer, if the passages do not give so many.
+        out: folder to write: corpus.jsonl, queries.jsonl, qrels/test.tsv, qa.jsonl, questions.json, lines.jsonl, run.json.
+        depth: a passage that no leg finds within so many hits gives no question.
+        check_answers: whether the model also has to answer each question from its passage as it did when it wrote it.
+        elsewhere: where questions come from that the index does not answer; None makes none.
+        unanswerable: how many of those are wanted.
+        corpus: the data set that the index was made of. It is linked, and documents are judged; otherwise the index's
+            passages are written and judged.
+    Raises:
+        SpecError: the index has no passage that can be asked about, or no question was kept; the corpus lacks a document of
+            the index; or the folder is of another set.
+    """
+    legs, writer = Legs(index), QuestionWriter(model.llm)
+    drawn = _drawn(index, n, seed)
+    if corpus is not None:
+        require_documents(corpus, {index.documents[row].parent for row in drawn.rows})
+    if elsewhere is not None:
+        elsewhere.require_checkable(writer)
+    facts = {
+        "index": index_identity(index),
+        "model": dict(model.identity),
+        "prompts": writer.prompt_hashes,
+        "seed": seed,
+        "depth": depth,
+        "check of answers": check_answers,
+        "source of unanswerable questions": None if elsewhere is None else elsewhere.identity,
+        "bound of repetitions": NEAREST,
+    }
+    why = "Questions of two ways to make them would stand in one set."
+    with resumed(out, facts, what="set of questions", why=why) as log:
+        work = _Work(log)
+        repeats = Repeats(index)
+        maker = _Maker(writer=writer, legs=legs, repeats=repeats, depth=depth, check_answers=check_answers)
+        own = _gathered(
+            _batches("own", drawn, index),
+            maker.own,
+            work,
+            repeats,
+            n=n,
+            progress=progress,
+            what="questions",
+        )
+        others = _others(maker, work, repeats, elsewhere, n=unanswerable, seed=seed, progress=progress)
+        report = QuestionsReport(
+            index=index.name,
+            model=model.name,
+            out=str(out),
+            depth=depth,
+            legs=legs.names,
+            compares_meanings="dense" in index.legs,
+            passages=drawn.passages,
+            short=drawn.short,
+            own=own,
+            elsewhere=None if elsewhere is None else elsewhere.name,
+            others=others,
+        )
+        if not own.kept:
+            raise SpecError(report.nothing_kept())
+        made_by = {**facts, "n": n, "unanswerable": unanswerable, "command": list(command)}
+        if elsewhere is not None:
+            made_by["elsewhere"] = elsewhere.as_dict()
+        write_set(report, made_by, index, corpus, out)
+    return report
+
+
+def _drawn(index: Index, n: int, seed: int) -> Drawn:
+    drawn = draw(index, n=n * TRIES, seed=seed)
+    if not drawn.rows:
+        raise SpecError(
+            f"index '{index.name}' has no passage that can be asked about: of {drawn.passages:,}, {drawn.short:,} are too "
+            "short. Index longer texts, or larger chunks"
+        )
+    return drawn
+
+
+Batch = Sequence[tuple[str, Any]]
+"""Keys of lines, and what each line is made of."""
+
+
+def _batches(side: Side, drawn: Drawn, index: Index) -> Iterator[Batch]:
+    """Passages in the order of the draw."""
+    for start in range(0, len(drawn.rows), BATCH):
+        passages = index.documents.many(drawn.rows[start : start + BATCH])
+        yield [(line_key(side, passage.doc_id), passage) for passage in passages]
+
+
+class _Work:
+    """The lines of a folder by key; what is there is not made again."""
+
+    def __init__(self, log: CommitLog) -> None:
+        self._log = log
+        self._lines: dict[str, Line] = {}
+        for record in log.records():
+            try:
+                self._lines[record["key"]] = read_line(record)
+            except (KeyError, TypeError) as cause:
+                raise SpecError(
+                    f"{log.path}: a line is none of a set of questions: {cause!r}. Name another folder"
+                ) from None
+
+    def get(self, key: str) -> Line | None:
+        return self._lines.get(key)
+
+    def add(self, lines: Sequence[Line]) -> None:
+        """Commit lines; when this returns they are on the disk."""
+        self._log.commit([line.as_record() for line in lines])
+        self._lines |= {line.key: line for line in lines}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Maker:
+    """Makes lines of passages, or looks at lines that there are. Sieves stand in the order of `REASONS`."""
+
+    writer: QuestionWriter
+    legs: Legs
+    repeats: Repeats
+    depth: int
+    check_answers: bool
+
+    def own(self, passages: Sequence[Document]) -> list[Line]:
+        """Questions about the own corpus."""
+        by_id = {passage.doc_id: passage for passage in passages}
+        lines = self._found(self._asked("own", passages))
+        if self.check_answers:
+            lines = sieved(lines, lambda some: self._answered_otherwise(some, by_id))
+        return sieved(lines, self._repeated)
+
+    def other(self, passages: Sequence[Document]) -> list[Line]:
+        """Questions about another corpus, which the own one must not answer."""
+        return self.unanswered(self._asked("other", passages))
+
+    def unanswered(self, lines: Sequence[Line]) -> list[Line]:
+        """The same of questions that there are."""
+        return sieved(sieved(lines, lambda some: answered_here(some, self.legs, self.writer)), self._repeated)
+
+    def _asked(self, side: Side, passages: Sequence[Document]) -> list[Line]:
+        lines = []
+        for passage, written in zip(passages, self.writer.write(passages), strict=True):
+            line = Line(side=side, source=passage.doc_id, document=passage.parent)
+            if not written.question:
+                lines.append(replace(line, dropped="unreadable", reply=written.reply[:_REPLY]))
+                continue
+            dropped = fault(written.question, written.answer, passage)
+            lines.append(replace(line, question=written.question, answer=written.answer, dropped=dropped))
+        return lines
+
+    def _found(self, lines: Sequence[Line]) -> list[Line]:
+        going = [line for line in lines if not line.dropped]
+        asked, sources = [line.question for line in going], [line.source for line in going]
+        ranks = iter(self.legs.ranks(asked, sources, depth=self.depth) if going else ())
+        with_ranks = [line if line.dropped else replace(line, ranks=next(ranks)) for line in lines]
+        return sieved(with_ranks, lambda some: ["" if line.ranks else "not found" for line in some])
+
+    def _answered_otherwise(self, lines: Sequence[Line], passages: Mapping[str, Document]) -> list[str]:
+        agrees = self.writer.agrees(
+            [line.question for line in lines],
+            [line.answer for line in lines],
+            [passages[line.source] for line in lines],
+        )
+        return ["" if each else "answered otherwise" for each in agrees]
+
+    def _repeated(self, lines: Sequence[Line]) -> list[str]:
+        return self.repeats.sieve([line.question for line in lines])
+
+
+def _others(
+    maker: _Maker,
+    work: _Work,
+    repeats: Repeats,
+    elsewhere: Elsewhere | None,
+    *,
+    n: int,
+    seed: int,
+    progress: Progress,
+) -> Yield:
+    """Questions that the own corpus does not answer."""
+    if elsewhere is None or not n:
+        return Yield()
+    if elsewhere.index is None:
+        lines = lines_of(elsewhere.items)
+        batches: Iterator[Batch] = (
+            [(line.key, line) for line in lines[start : start + BATCH]] for start in range(0, len(lines), BATCH)
+        )
+        make: Callable[[Sequence[Any]], list[Line]] = maker.unanswered
+    else:
+        batches, make = _batches("other", _drawn(elsewhere.index, n, seed), elsewhere.index), maker.other
+    return _gathered(batches, make, work, repeats, n=n, progress=progress, what="unanswerable questions")
+
+
+def _gathered(
+    batches: Iterator[Batch],
+    make: Callable[[Sequence[Any]], list[Line]],
+    work: _Work,
+    repeats: Repeats,
+    *,
+    n: int,
+    progress: Progress,
+    what: str,
+) -> Yield:
+    """Lines batch by batch until `n` are kept, or too many in a row are not."""
+    lines: list[Line] = []
+    kept = streak = 0
+    for batch in batches:
+        known = [line for key, _ in batch if (line := work.get(key)) is not None]
+        repeats.sieve([line.question for line in known if not line.dropped])  # they are in the way of later ones
+        missing = [thing for key, thing in batch if work.get(key) is None]
+        if missing:
+            work.add(make(missing))
+        for key, _ in batch:
+            line = work.get(key)
+            assert line is not None
+            lines.append(line)
+            kept, streak = (kept, streak + 1) if line.dropped else (kept + 1, 0)
+            if kept == n:
+                break
+        progress(what, kept, n)
+        if kept == n or streak >= PATIENCE:
+            break
+    return Yield(
+        wanted=n,
+        kept=tuple(line for line in lines if not line.dropped),
+        looked_at=len(lines),
+        dropped=Counter(line.dropped for line in lines if line.dropped),
+        gave_up=kept < n and streak >= PATIENCE,
+    )

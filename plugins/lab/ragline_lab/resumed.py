@@ -1,0 +1,65 @@
+"""A folder of work that goes on where it was stopped: what its lines depend on, and the lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rag.errors import SpecError
+from rag.files import CommitLog, held, unwritable, write_atomically
+
+RUN, LINES = "run.json", "lines.jsonl"
+
+
+@contextmanager
+def resumed(path: Path, facts: Mapping[str, Any], *, what: str, why: str) -> Iterator[CommitLog]:
+    """Hold the folder for this process, and open the lines that are kept in it.
+
+    Args:
+        facts: what all lines depend on, by what messages call it; kept in the folder.
+        what: what messages call the work, such as sweep. `why`: a sentence on what is wrong with lines made otherwise.
+    Raises:
+        SpecError: nothing can be written there, another process writes there, its lines were made with other facts, or one
+            of them is damaged.
+    """
+    with held(path):
+        _require_same(path, facts, what, why)
+        try:
+            write_atomically(path / RUN, json.dumps({what: dict(facts)}, indent=1) + "\n")
+        except OSError as error:
+            raise unwritable(path, error) from None
+        with open_lines(path) as log:
+            yield log
+
+
+def open_lines(path: Path) -> CommitLog:
+    """The lines of a folder that this process holds.
+
+    Raises:
+        SpecError: they cannot be written, or one of them is damaged.
+    """
+    try:
+        return CommitLog(path / LINES, again="run the same command again")
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def _require_same(path: Path, facts: Mapping[str, Any], what: str, why: str) -> None:
+    run = path / RUN
+    if not run.exists():
+        if (path / LINES).exists():
+            raise SpecError(f"'{path}' holds {LINES} but no {RUN}: nobody knows what made them. Name another folder")
+        return
+    try:
+        before = json.loads(run.read_bytes())[what]
+        changed = [name for name, fact in facts.items() if before.get(name) != json.loads(json.dumps(fact))]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise SpecError(f"{run} is no file of a {what}, or it is damaged; name another folder") from None
+    if changed:
+        raise SpecError(
+            f"the {what} in '{path}' was made with another {', another '.join(changed)}. {why} Put that back as it was, or "
+            "name another folder"
+        )

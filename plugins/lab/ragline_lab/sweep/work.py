@@ -1,0 +1,97 @@
+"""What a sweep has done so far: a line for each setting and batch of queries, so that one that was stopped goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from rag.errors import SpecError
+from rag.evaluate import Evaluation
+from rag.files import CommitLog, data_sha256
+from rag.graphs import RunResult
+from rag.types import Query
+from ragline_lab.resumed import resumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One setting on one batch. `values`: measure -> qid -> value. `failed`: queries that got no record.
+
+    `seconds`: of all nodes, added up. `tokens`: read and written.
+    """
+
+    values: Mapping[str, Mapping[str, float]]
+    queries: int
+    failed: int
+    calls: int
+    tokens: int
+    seconds: float
+
+    @classmethod
+    def of(cls, result: RunResult, evaluation: Evaluation) -> Self:
+        usage = [node.usage for node in result.nodes]
+        return cls(
+            values={name: dict(values) for name, values in evaluation.per_query.items()},
+            queries=len(result.queries),
+            failed=len(result.failures),
+            calls=sum(each.calls for each in usage),
+            tokens=sum(each.prompt_tokens + each.new_tokens for each in usage),
+            seconds=result.seconds,
+        )
+
+
+class Work:
+    """The lines of a folder, by setting and batch."""
+
+    def __init__(self, log: CommitLog) -> None:
+        self._log = log
+        self._lines = {record["key"]: _line(record, log.path) for record in log.records()}
+
+    def get(self, setting: str, batch: Sequence[Query]) -> Line | None:
+        """The line of a setting, by its identity, on a batch; None where it is still to be done."""
+        return self._lines.get(_key(setting, batch))
+
+    def add(self, batch: Sequence[Query], lines: Mapping[str, Line], labels: Mapping[str, str]) -> None:
+        """Commit what settings gave on a batch; when this returns it is on the disk. `labels`: for who reads the file."""
+        records = []
+        for setting, line in lines.items():
+            said = asdict(line)
+            cost = {"seconds": said.pop("seconds")}
+            records.append({"key": _key(setting, batch), "setting": labels[setting], **said, "cost": cost})
+        self._log.commit(records)
+        self._lines |= {_key(setting, batch): line for setting, line in lines.items()}
+
+
+@contextmanager
+def open_work(path: Path, facts: Mapping[str, Any]) -> Iterator[Work]:
+    """Hold the folder for this process and read what is there.
+
+    Args:
+        facts: what all lines depend on, by what messages call it; kept in the folder.
+    Raises:
+        SpecError: as `resumed` says, or a line is none of a sweep.
+    """
+    why = "What it reports would no longer be of queries that nothing was chosen by."
+    with resumed(path, facts, what="sweep", why=why) as log:
+        yield Work(log)
+
+
+def _key(setting: str, batch: Sequence[Query]) -> str:
+    return data_sha256([setting, [query.qid for query in batch]])
+
+
+def _line(record: Mapping[str, Any], path: Path) -> Line:
+    try:
+        return Line(
+            values=record["values"],
+            queries=record["queries"],
+            failed=record["failed"],
+            calls=record["calls"],
+            tokens=record["tokens"],
+            seconds=record["cost"]["seconds"],
+        )
+    except (KeyError, TypeError) as cause:
+        raise SpecError(f"{path}: a line is none of a sweep: {cause!r}. Name another folder") from None

@@ -1,0 +1,25 @@
+"""For authors of commands of `rag`: a line of the table, options that several share, and how a command writes."""
+
+from rag.cli.commands import Command, add_commands
+from rag.cli.compare import names_of, require_queries, show_compared, show_extremes
+from rag.cli.console import say, say_json, warn
+from rag.cli.options import GRAPH_HELP, add_plugins, positive
+from rag.cli.outputs import writable
+from rag.cli.progress import progress_bar
+
+__all__ = [
+    "GRAPH_HELP",
+    "Command",
+    "add_commands",
+    "add_plugins",
+    "names_of",
+    "positive",
+    "progress_bar",
+    "require_queries",
+    "say",
+    "say_json",
+    "show_compared",
+    "show_extremes",
+    "warn",
+    "writable",
+]

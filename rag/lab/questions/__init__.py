@@ -1,7 +1,0 @@
-"""Test sets of one's own corpus, for people without judgements: `rag lab questions`."""
-
-from rag.lab.questions.elsewhere import Elsewhere, open_elsewhere
-from rag.lab.questions.making import make_questions
-from rag.lab.questions.report import QuestionsReport
-
-__all__ = ["Elsewhere", "QuestionsReport", "make_questions", "open_elsewhere"]
