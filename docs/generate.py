@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.record import recorded
 from benchmarks.scale import NAME as SCALE
+from docs.names import names_page
 from docs.scale import scale_page
 from docs.systems import systems_page
 from rag.cli.listing import component
@@ -22,6 +23,7 @@ def pages() -> dict[str, str]:
     """File name -> content of every generated page."""
     return {
         "reference/components.md": _components(),
+        "reference/names.md": names_page(),
         "graph.schema.json": json.dumps(graph_schema(), indent=1) + "\n",
         "ask.svg": svg(load_spec("ask").graph),
         "scale.md": scale_page((HERE / "scale.md").read_text(encoding="utf-8"), recorded(SCALE)),

@@ -1,4 +1,4 @@
-"""The wheel, installed in an empty virtual environment, answers from another folder."""
+"""The wheel, installed in an empty virtual environment, answers from another folder; plug-ins are installed beside it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def run(*command: str | Path, cwd: Path) -> str:
     done = subprocess.run([str(c) for c in command], cwd=cwd, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command} exited {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
+
+
+def refused(*command: str | Path, cwd: Path) -> str:
+    """What a command says that ends with a message of ours."""
+    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +62,13 @@ def test_an_empty_environment_with_the_wheel_answers_from_another_folder(wheel: 
     assert answer["status"] == "answered"
     assert answer["passages"][0]["doc_id"].startswith("notes/leave.md")
     assert "thirty" in answer["answer"].casefold() or "30" in answer["answer"]
+    packages = [place.parent for place in sorted((ROOT / "plugins").glob("*/pyproject.toml"))]
+    built = tmp_path / "built"
+    for package in packages:
+        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", built, package, cwd=tmp_path)
+    wheels = sorted(built.glob("*.whl"))
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", *wheels, cwd=tmp_path)
+    told = run(rag, "list", "plugins", cwd=cwd)
+    assert all(f"ragline-{package.name}" in told for package in packages)
+    assert "is not a folder" in refused(rag, "lab", "lost", "runs/1", "--dataset", "sets/none", cwd=cwd)
+    run(rag, "check", "persuade", cwd=cwd)

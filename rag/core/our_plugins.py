@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 OURS = {
-    "lab": ("command lab", "command leaderboard"),
+    "lab": ("command.lab", "command.leaderboard"),
     "recipes": (
         "generate.chain",
         "generate.follow_up",

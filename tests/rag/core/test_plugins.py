@@ -377,7 +377,12 @@ LACKING = """
 import rag.core.plugins
 rag.core.plugins.all_shipped = dict
 import rag.cli
-raise SystemExit(rag.cli.main(["check", "graph.yaml"]) + rag.cli.main(["check", "persuade"]))
+codes = [rag.cli.main(["check", each]) for each in ("graph.yaml", "persuade")]
+try:
+    rag.cli.main(["lab", "lost", "runs/1"])
+except SystemExit as end:
+    codes.append(end.code)
+raise SystemExit(sum(codes))
 """
 
 
@@ -386,7 +391,8 @@ def test_whoever_lacks_a_plugin_of_ours_is_told_which(folder: Path) -> None:
     (folder / "graph.yaml").write_text(graph)
     command = [sys.executable, "-c", LACKING]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 4, done.stderr
+    assert done.returncode == 6, done.stderr
     told = "It is in the plug-in 'ragline-recipes'. From a checkout: pip install ./plugins/recipes."
     assert f"no component named 'generate.persuade'. {told}" in done.stderr
     assert f"no graph 'persuade': neither a file nor a built-in graph. {told}" in done.stderr
+    assert "there is no 'lab'. It is in the plug-in 'ragline-lab'. From a checkout: pip install ./plugins/lab." in done.stderr
