@@ -9,8 +9,8 @@ from typing import Any
 from rag.core.node import BoundNode
 from rag.core.report import RunResult
 from rag.core.types import Document, Query, Ranking
-from rag.graph.kinds import ANSWERING
 from rag.graph.run import Pool, failed_output, run_nodes
+from rag.graph.spec import ANSWERING
 
 POOLS = ("retrieve", "rerank", "generate")
 """In the order of the work: one loads indexes, one a reranker, one the model that answers."""

@@ -5,51 +5,34 @@ from rag.evaluate.answers import ANSWER_MEASURES, answer_measure_name, evaluate_
 from rag.evaluate.beir import Dataset, Item, load_beir, read_items
 from rag.evaluate.comparison import Compared, compare_runs, compare_with_baseline
 from rag.evaluate.eval_report import EvalReport
-from rag.evaluate.fingerprints import fingerprint
 from rag.evaluate.graph_evaluation import (
     BATCH,
-    FILES,
     Outputs,
-    add_result,
     cached_index,
     evaluate_graph,
-    graph_name,
     language_of,
-    measured,
     opened,
-    outputs_of,
     plan_for,
-    ranking_once,
-    ranks,
-    run_file,
 )
-from rag.evaluate.measured_runs import ANSWERS, is_measured, measured_run
+from rag.evaluate.measured_runs import is_measured, measured_run
 from rag.evaluate.measures import Evaluation, document_order, evaluate, parse_measures
 from rag.evaluate.report import (
-    GRAPH,
-    PER_QUERY,
-    REPORT,
+    RunFile,
     read_object,
     read_per_query,
     results,
     write_per_query,
     write_results,
 )
-from rag.evaluate.scope import RETRIEVAL_MEASURES, Plan, measure_name, part_of, plan_evaluation
+from rag.evaluate.scope import RETRIEVAL_MEASURES, Plan, measure_name, plan_evaluation
 from rag.evaluate.significance import Interval, Significance, compare, holm, mean_interval, paired_randomisation
 from rag.evaluate.text_overlap import holds, normalised_words, token_f1
-from rag.evaluate.trails import TRAILS, Lists, Trail, Trails, read_trails
+from rag.evaluate.trails import Lists, Trail, Trails, read_trails
 
 __all__ = [
-    "ANSWERS",
     "ANSWER_MEASURES",
     "BATCH",
-    "FILES",
-    "GRAPH",
-    "PER_QUERY",
-    "REPORT",
     "RETRIEVAL_MEASURES",
-    "TRAILS",
     "Compared",
     "Dataset",
     "EvalReport",
@@ -60,10 +43,10 @@ __all__ = [
     "Outputs",
     "Plan",
     "Qrels",
+    "RunFile",
     "Significance",
     "Trail",
     "Trails",
-    "add_result",
     "answer_measure_name",
     "cached_index",
     "compare",
@@ -73,8 +56,6 @@ __all__ = [
     "evaluate",
     "evaluate_answers",
     "evaluate_graph",
-    "fingerprint",
-    "graph_name",
     "holds",
     "holm",
     "is_measured",
@@ -82,18 +63,13 @@ __all__ = [
     "load_beir",
     "mean_interval",
     "measure_name",
-    "measured",
     "measured_run",
     "normalised_words",
     "opened",
-    "outputs_of",
     "paired_randomisation",
     "parse_measures",
-    "part_of",
     "plan_evaluation",
     "plan_for",
-    "ranking_once",
-    "ranks",
     "read_items",
     "read_object",
     "read_per_query",
@@ -101,7 +77,6 @@ __all__ = [
     "read_run",
     "read_trails",
     "results",
-    "run_file",
     "strictly_falling",
     "token_f1",
     "words_of",

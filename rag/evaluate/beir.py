@@ -10,13 +10,15 @@ Any of them may be absent; asking for an absent part says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rag.core.errors import SpecError
-from rag.core.lines import numbered, records
+from rag.core.lines import numbered, opened, records
 from rag.core.trec import Qrels, add_judgement
 from rag.core.types import Document, Query, Where
 
@@ -104,6 +106,24 @@ class Dataset:
         if self.qa is None:
             raise SpecError(f"data set '{self.folder}' has no qa.jsonl or qa.jsonl.gz")
         return read_items(self.qa)
+
+    def fingerprint(self, splits: Iterable[str]) -> dict[str, str]:
+        """Part -> sha256 of its content, unpacked: corpus, queries, answers, and the judgements of each split that there is.
+
+        So a file that is packed again is the same, and one that holds a word more is not.
+
+        Raises:
+            SpecError: a file cannot be read.
+        """
+        judged = {f"judgements of {split}": self.splits[split] for split in splits if split in self.splits}
+        queries = plain_or_packed(self.folder / "queries.jsonl")
+        parts = {
+            "corpus": self.corpus,
+            "queries": [queries] if queries else [],
+            "answers": [self.qa] if self.qa else [],
+            **{name: [path] for name, path in judged.items()},
+        }
+        return {name: _content_sha256(paths) for name, paths in parts.items() if paths}
 
 
 def load_beir(folder: str | Path, *, within: str | None = None) -> Dataset:
@@ -214,3 +234,15 @@ def _read_qrels(path: Path) -> Qrels:
             continue  # the header
         add_judgement(qrels, cells[0], cells[1], cells[2].strip(), place=f"{path}:{number}")
     return qrels
+
+
+def _content_sha256(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with opened(path) as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except (OSError, EOFError, zlib.error) as cause:
+            raise SpecError(f"{path} cannot be read: {cause}") from None
+    return digest.hexdigest()

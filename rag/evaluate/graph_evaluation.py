@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from rag.core.errors import SpecError
 from rag.core.held_folder import require_writable
@@ -22,22 +22,19 @@ from rag.evaluate.answers import evaluate_answers
 from rag.evaluate.beir import Dataset
 from rag.evaluate.comparison import compare_with_baseline
 from rag.evaluate.eval_report import EvalReport
-from rag.evaluate.fingerprints import fingerprint
-from rag.evaluate.measured_runs import ANSWERS
 from rag.evaluate.measures import Evaluation, evaluate
-from rag.evaluate.report import GRAPH, PER_QUERY, REPORT, write_per_query
+from rag.evaluate.report import RunFile, file_name, write_per_query
 from rag.evaluate.risk import risk_curve
 from rag.evaluate.risk_picture import draw_risk
 from rag.evaluate.scope import Plan, plan_evaluation
 from rag.evaluate.significance import mean_interval
-from rag.evaluate.trails import TRAILS, Trail, Trails, depths_of, trails_of, write_trails
-from rag.graph.build import RANKING_STAGES, build
+from rag.evaluate.trails import Trail, Trails, depths_of, trails_of, write_trails
+from rag.graph.build import build
 from rag.graph.check import check
 from rag.graph.checked import Made
-from rag.graph.kinds import ANSWERING
 from rag.graph.load import load_spec
 from rag.graph.rewire import with_run
-from rag.graph.spec import GraphSpec, Node, Spec
+from rag.graph.spec import ANSWERING, RANKING_STAGES, GraphSpec, Spec
 from rag.indexing import build_index, index_key
 from rag.indexing.languages import USUAL_LANGUAGE
 from rag.models import home
@@ -46,15 +43,13 @@ from rag.pipeline.answer_lines import answer_lines
 from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
-from rag.pipeline.provenance import PROVENANCE, provenance_of, write_provenance
+from rag.pipeline.provenance import provenance_of, write_provenance
 from retrievers.analyzer_settings import AUTO
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS, PLAIN
 
-FILES = (GRAPH, PROVENANCE, ANSWERS, TRAILS, PER_QUERY, REPORT, "risk.svg")
-"""What a run folder gets beside the runs of its nodes."""
 BATCH = 16
 """Queries that go through a graph at a time."""
 
@@ -102,13 +97,13 @@ def evaluate_graph(
     graph = with_run(spec.graph, run) if run is not None else spec.graph
     asked = Spec(graph=graph, source=spec.source)
     plan = plan_for(dataset, asked, split=split, measures=measures, limit=limit)
-    require_writable(out, files=[*FILES, *map(run_file, graph.nodes)])
+    require_writable(out, files=[*RunFile, *map(RunFile.of_node, graph.nodes)])
     built_with = (settings or graph.index).judging_documents()
-    bound = cached_index(dataset, graph, built_with, progress=progress) if ranks(graph) else None
+    bound = cached_index(dataset, graph, built_with, progress=progress) if graph.ranks else None
     language = language_of(built_with, bound)
     with opened(asked, bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
-        outputs = outputs_of(pipeline, plan.queries, target, progress=progress)
+        outputs = Outputs.of(pipeline, plan.queries, target, progress=progress)
         depths = depths_of(pipeline.graph)
         origin = {
             "kind": "rag eval",
@@ -118,13 +113,13 @@ def evaluate_graph(
             "settings": built_with.model_dump(mode="json", by_alias=True),
             "language": language,
         }
-        made_by = provenance_of(pipeline.graph, bound, data=fingerprint(dataset, [split]), origin=origin)
-    evaluation = measured(outputs, plan, language=language)
+        made_by = provenance_of(pipeline.graph, bound, data=dataset.fingerprint([split]), origin=origin)
+    evaluation = outputs.measured(plan, language=language)
     compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
     report = EvalReport(
         dataset=dataset.name,
         split=split,
-        graph=graph_name(spec),
+        graph=spec.name,
         evaluation=evaluation,
         seconds=outputs.seconds,
         nodes=tuple(outputs.nodes.values()),
@@ -138,10 +133,10 @@ def evaluate_graph(
         outcomes=dict(Counter(answer.outcome.kind for answer in outputs.answers)),
     )
     _write(report, graph, outputs, out)
-    write_trails(Trails(depths=depths, queries=tuple(outputs.trails)), out / TRAILS)
+    write_trails(Trails(depths=depths, queries=tuple(outputs.trails)), out / RunFile.TRAILS)
     write_provenance([made_by], out)
     if report.risk and find_spec("matplotlib"):
-        draw_risk(report.risk, out / "risk.svg")
+        draw_risk(report.risk, out / RunFile.RISK)
     return report
 
 
@@ -156,28 +151,13 @@ def plan_for(
     """What is asked and measured of a graph; see `plan_evaluation`."""
     return plan_evaluation(
         dataset,
-        graph=graph_name(spec),
-        ranks=ranks(spec.graph),
-        gives_answers=stage_of(spec.graph.nodes[spec.graph.output]) in ANSWERING,
+        graph=spec.name,
+        ranks=spec.graph.ranks,
+        gives_answers=spec.graph.nodes[spec.graph.output].answers,
         split=split,
         measures=measures,
         limit=limit,
     )
-
-
-def graph_name(spec: Spec) -> str:
-    """What reports call a graph: the name of a built-in one, the path of a file."""
-    return spec.source.name.removeprefix("built-in graph ")
-
-
-def ranks(graph: GraphSpec) -> bool:
-    """Whether some node of a graph ranks documents."""
-    return any(stage_of(node) in RANKING_STAGES for node in graph.nodes.values())
-
-
-def stage_of(node: Node) -> str:
-    """The stage of a node: what stands before the point in its `use`."""
-    return node.use.partition(".")[0]
 
 
 def language_of(settings: IndexSettings, index: Index | None = None) -> str:
@@ -231,6 +211,55 @@ class Outputs:
     failures: list[Failure] = field(default_factory=list)
     seconds: float = 0.0
 
+    @classmethod
+    def of(cls, pipeline: Pipeline, queries: Sequence[Query], target: str, *, progress: Progress = silent) -> Self:
+        """What a graph makes of queries, up to the node `target`; `BATCH` of them go through it at a time, in order."""
+        nodes = pipeline.graph.up_to(target)
+        ranking_nodes = [node.name for node in nodes if node.stage in RANKING_STAGES]
+        answers = pipeline.graph.node(target).stage in ANSWERING
+        outputs = cls(last=ranking_nodes[-1] if ranking_nodes else "", rankings={name: [] for name in ranking_nodes})
+        identities = Identities(graph=graph_identity(pipeline.graph), index=index_identity(pipeline.index))
+        for start in range(0, len(queries), BATCH):
+            batch = queries[start : start + BATCH]
+            result = pipeline.run(batch, to=target)
+            outputs.add(result)
+            outputs.trails += trails_of(result, ranking_nodes)
+            if answers:
+                outputs.lines += answer_lines(result, {query.qid: identities.key(query) for query in batch})
+            progress("asking" if answers else "searching", start + len(batch), len(queries))
+        return outputs
+
+    def add(self, result: RunResult) -> None:
+        """Add what became of a batch: rankings of the nodes that are named here, answers, costs and failures."""
+        for name, rankings in self.rankings.items():
+            rankings += [replace(ranking, hits=_light(ranking.hits)) for ranking in result.records[name]]
+        for answer in result.answers:
+            context = replace(answer.context, passages=_light(answer.context.passages))
+            self.answers.append(replace(answer, context=context))
+        for report in result.nodes:
+            self.nodes[report.name] = self.nodes[report.name] + report if report.name in self.nodes else report
+        self.failures += result.failures
+        self.seconds += result.seconds
+
+    def ranking_once(self) -> list[str]:
+        """Nodes that ranked no query twice, in the order of the graph: variants of one query are no run, their fusion is."""
+        counts = {name: Counter(ranking.qid for ranking in made) for name, made in self.rankings.items()}
+        return [name for name, of_query in counts.items() if max(of_query.values(), default=0) <= 1]
+
+    def measured(self, plan: Plan, *, language: str) -> Evaluation:
+        """The measures of a plan. `language`: of answers, ISO 639-1."""
+        found = []
+        if plan.retrieval:
+            judged = [ranking for ranking in self.rankings[self.last] if ranking.qid in plan.qrels]
+            found.append(evaluate(judged, plan.qrels, plan.retrieval))
+        if plan.answers:
+            found.append(evaluate_answers(self.answers, plan.items, plan.answers, language=language))
+        return Evaluation(
+            measures={name: value for one in found for name, value in one.measures.items()},
+            per_query={name: values for one in found for name, values in one.per_query.items()},
+            n_queries=len(plan.queries),
+        )
+
 
 @contextmanager
 def opened(spec: Spec, index: Index | None, *, kept: Mapping[str, Made] = MappingProxyType({})) -> Iterator[Pipeline]:
@@ -246,37 +275,6 @@ def opened(spec: Spec, index: Index | None, *, kept: Mapping[str, Made] = Mappin
         yield pipeline
 
 
-def outputs_of(pipeline: Pipeline, queries: Sequence[Query], target: str, *, progress: Progress = silent) -> Outputs:
-    """What a graph makes of queries, up to the node `target`; `BATCH` of them go through it at a time, in order."""
-    nodes = pipeline.graph.up_to(target)
-    ranking_nodes = [node.name for node in nodes if node.stage in RANKING_STAGES]
-    answers = pipeline.graph.node(target).stage in ANSWERING
-    outputs = Outputs(last=ranking_nodes[-1] if ranking_nodes else "", rankings={name: [] for name in ranking_nodes})
-    identities = Identities(graph=graph_identity(pipeline.graph), index=index_identity(pipeline.index))
-    for start in range(0, len(queries), BATCH):
-        batch = queries[start : start + BATCH]
-        result = pipeline.run(batch, to=target)
-        add_result(outputs, result)
-        outputs.trails += trails_of(result, ranking_nodes)
-        if answers:
-            outputs.lines += answer_lines(result, {query.qid: identities.key(query) for query in batch})
-        progress("asking" if answers else "searching", start + len(batch), len(queries))
-    return outputs
-
-
-def add_result(outputs: Outputs, result: RunResult) -> None:
-    """Add what became of a batch: rankings of the nodes that `outputs` names, answers, costs and failures."""
-    for name, rankings in outputs.rankings.items():
-        rankings += [replace(ranking, hits=_light(ranking.hits)) for ranking in result.records[name]]
-    for answer in result.answers:
-        context = replace(answer.context, passages=_light(answer.context.passages))
-        outputs.answers.append(replace(answer, context=context))
-    for report in result.nodes:
-        outputs.nodes[report.name] = outputs.nodes[report.name] + report if report.name in outputs.nodes else report
-    outputs.failures += result.failures
-    outputs.seconds += result.seconds
-
-
 def _light(hits: Sequence[ScoredDocument]) -> tuple[ScoredDocument, ...]:
     """Ids and scores, no text."""
     return tuple(
@@ -288,47 +286,14 @@ def _light(hits: Sequence[ScoredDocument]) -> tuple[ScoredDocument, ...]:
     )
 
 
-def measured(outputs: Outputs, plan: Plan, *, language: str) -> Evaluation:
-    """What a graph made of the queries of a plan, measured. `language`: of answers, ISO 639-1."""
-    found = []
-    if plan.retrieval:
-        found.append(evaluate(_of(outputs.rankings[outputs.last], plan.qrels), plan.qrels, plan.retrieval))
-    if plan.answers:
-        found.append(evaluate_answers(outputs.answers, plan.items, plan.answers, language=language))
-    return Evaluation(
-        measures={name: value for one in found for name, value in one.measures.items()},
-        per_query={name: values for one in found for name, values in one.per_query.items()},
-        n_queries=len(plan.queries),
-    )
-
-
-def _of(rankings: Sequence[Ranking], qrels: Mapping[str, Any]) -> list[Ranking]:
-    return [ranking for ranking in rankings if ranking.qid in qrels]
-
-
 def _write(report: EvalReport, graph: GraphSpec, outputs: Outputs, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for name in ranking_once(outputs):
+    for name in outputs.ranking_once():
         if rankings := outputs.rankings[name]:
-            write_run(rankings, out / run_file(name), tag=_file_name(name))
+            write_run(rankings, out / RunFile.of_node(name), tag=file_name(name))
     if outputs.answers:
         lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in outputs.lines)
-        (out / ANSWERS).write_text(lines, encoding="utf-8", errors="replace")
-    write_per_query(report.evaluation, out / PER_QUERY)
-    (out / GRAPH).write_text(graph.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
-    (out / REPORT).write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
-
-
-def ranking_once(outputs: Outputs) -> list[str]:
-    """Nodes that ranked no query twice, in the order of the graph: variants of one query are no run, their fusion is."""
-    counts = {name: Counter(ranking.qid for ranking in made) for name, made in outputs.rankings.items()}
-    return [name for name, of_query in counts.items() if max(of_query.values(), default=0) <= 1]
-
-
-def run_file(node: str) -> str:
-    """The TREC run of a ranking node, in a run folder."""
-    return f"{_file_name(node)}.trec"
-
-
-def _file_name(node: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in node) or "_"
+        (out / RunFile.ANSWERS).write_text(lines, encoding="utf-8", errors="replace")
+    write_per_query(report.evaluation, out / RunFile.PER_QUERY)
+    (out / RunFile.GRAPH).write_text(graph.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
+    (out / RunFile.REPORT).write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")

@@ -13,10 +13,9 @@ from rag.core.trec import read_run
 from rag.core.types import Answer, Citation, Context, Document, Query, ScoredDocument
 from rag.evaluate.answers import evaluate_answers
 from rag.evaluate.measures import Evaluation, evaluate
-from rag.evaluate.report import PER_QUERY, read_per_query
+from rag.evaluate.report import RunFile, read_per_query
 from rag.evaluate.scope import Plan
 
-ANSWERS = "answers.jsonl"
 _NOTHING = Evaluation(measures={}, per_query={}, n_queries=0)
 
 
@@ -31,18 +30,20 @@ def measured_run(run: Path, plan: Plan | None = None, *, language: str = "en") -
         SpecError: it is none of these, or there is nothing to measure it by.
     """
     if is_measured(run):
-        return _of_table(run / PER_QUERY if run.is_dir() else run)
-    if run.is_dir() and not (run / ANSWERS).is_file():
-        raise SpecError(f"'{run}' has neither {PER_QUERY} nor {ANSWERS}: it is no folder of rag eval or rag batch")
+        return _of_table(run / RunFile.PER_QUERY if run.is_dir() else run)
+    if run.is_dir() and not (run / RunFile.ANSWERS).is_file():
+        raise SpecError(
+            f"'{run}' has neither {RunFile.PER_QUERY} nor {RunFile.ANSWERS}: it is no folder of rag eval or rag batch"
+        )
     if plan is None:
         what = "its answers are" if run.is_dir() else "a TREC run is"
         raise SpecError(f"'{run}': {what} measured by a data set; name one with --dataset")
-    return _of_answers(run / ANSWERS, plan, language) if run.is_dir() else _of_rankings(run, plan)
+    return _of_answers(run / RunFile.ANSWERS, plan, language) if run.is_dir() else _of_rankings(run, plan)
 
 
 def is_measured(run: Path) -> bool:
     """Whether a run holds its values, so that nothing is needed to measure it by."""
-    table = run / PER_QUERY if run.is_dir() else run
+    table = run / RunFile.PER_QUERY if run.is_dir() else run
     return table.suffix == ".csv" and table.exists()
 
 

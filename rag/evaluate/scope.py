@@ -25,6 +25,20 @@ class Plan:
     qrels: Qrels = field(default_factory=dict, hash=False)
     items: tuple[Item, ...] = ()
 
+    def of(self, queries: Sequence[Query]) -> Plan:
+        """The plan for some of its queries, in the order given, with the measures that hold for at least one of them."""
+        qids = {query.qid for query in queries}
+        qrels = {qid: grades for qid, grades in self.qrels.items() if qid in qids}
+        items = tuple(item for item in self.items if item.qid in qids)
+        judged = any(grade > 0 for grades in qrels.values() for grade in grades.values())
+        return Plan(
+            queries=tuple(queries),
+            retrieval=self.retrieval if judged else (),
+            answers=tuple(name for name in self.answers if any(map(ANSWER_MEASURES[name].holds_for, items))),
+            qrels=qrels,
+            items=items,
+        )
+
 
 def plan_evaluation(
     dataset: Dataset,
@@ -72,21 +86,6 @@ def plan_evaluation(
         answers=tuple(of_answers),
         qrels={qid: grades for qid, grades in qrels.items() if qid in qids} if of_rankings else {},
         items=tuple(items),
-    )
-
-
-def part_of(plan: Plan, queries: Sequence[Query]) -> Plan:
-    """The plan for some of its queries, in the order given, with the measures that hold for at least one of them."""
-    qids = {query.qid for query in queries}
-    qrels = {qid: grades for qid, grades in plan.qrels.items() if qid in qids}
-    items = tuple(item for item in plan.items if item.qid in qids)
-    judged = any(grade > 0 for grades in qrels.values() for grade in grades.values())
-    return Plan(
-        queries=tuple(queries),
-        retrieval=plan.retrieval if judged else (),
-        answers=tuple(name for name in plan.answers if any(map(ANSWER_MEASURES[name].holds_for, items))),
-        qrels=qrels,
-        items=items,
     )
 
 

@@ -22,9 +22,6 @@ from rag.evaluate.citations import cited_documents
 from rag.evaluate.report import read_written
 from rag.graph.build import Graph
 
-TRAILS = "trails.json"
-"""The file of a run folder."""
-
 Lists = tuple[tuple[str, ...], ...]
 _T = TypeVar("_T")
 

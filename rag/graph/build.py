@@ -12,13 +12,10 @@ from rag.core.node import BoundNode
 from rag.graph.binding import bound_nodes
 from rag.graph.check import check
 from rag.graph.checked import Made
-from rag.graph.kinds import ANSWERING
 from rag.graph.shown import graph_html
-from rag.graph.spec import Spec
+from rag.graph.spec import ANSWERING, RANKING_STAGES, Spec
 from rag.graph.wiring import ancestors
 from retrievers.index.protocol import Index
-
-RANKING_STAGES = ("retrieve", "fuse", "rerank")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

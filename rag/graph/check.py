@@ -151,7 +151,7 @@ def _know(checked: Checked) -> None:
         if component is not None:
             checked.classes[name] = component
             _add_leg(checked, component)
-            checked.signatures[name] = signature(component, STAGES[node.use.partition(".")[0]].method)
+            checked.signatures[name] = signature(component, STAGES[node.stage].method)
 
 
 def _add_leg(checked: Checked, component: Any) -> None:
@@ -167,7 +167,7 @@ def _make_nodes(checked: Checked) -> None:
         def supply(param: Param, value: Any, complain: Complain, node: Part = node) -> Supplied:
             return _supplied(checked, node, param, value, complain)
 
-        method = STAGES[node.use.partition(".")[0]].method
+        method = STAGES[node.stage].method
         made = checked.made_before(name)
         made = made or make(
             node,
@@ -245,7 +245,7 @@ def _inline(checked: Checked, part: Part, param: Param, value: Any, complain: Co
     stage = str(param.resource)
     inner = as_part(value, stage)
     place = ("with", param.name)
-    if inner.use.partition(".")[0] != stage:
+    if inner.stage != stage:
         complain(place, f"'{param.name}' is a {stage}.* component, got {inner.use}")
         return Supplied(thing=None)
     kind = STAGES[stage]

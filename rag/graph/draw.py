@@ -195,7 +195,7 @@ def _layout(graph: Body | GraphSpec) -> dict[str, _Box]:
                 name=name,
                 use=node.use if node else "the question",
                 note=f"k = {node.k}" if node and node.k else "",
-                stage=node.use.partition(".")[0] if node else "query",
+                stage=node.stage if node else "query",
                 x=_PAD + c * (_W + _GAP_X),
                 y=_PAD + offset + row * (_H + _GAP_Y),
             )

@@ -34,9 +34,6 @@ STAGES = {
     "check": Kind(registry=CHECKERS, method="check"),
 }
 
-ANSWERING = ("generate", "check")
-"""Stages that give answers."""
-
 MODELS = {"llm": LLMS}
 """Kinds of models that a graph's `models:` section may hold."""
 

@@ -25,7 +25,7 @@ def with_run(graph: GraphSpec, run: str | Path) -> GraphSpec:
     edges = first & (read_by_others | {graph.output})
     replaced = {
         name: Node(use="retrieve.run", inputs=(QUERY,), k=node.k or 1000, params={"run": str(run)})
-        if name in edges and node.use.partition(".")[0] != "reformulate"
+        if name in edges and node.stage != "reformulate"
         else node
         for name, node in graph.nodes.items()
     }
@@ -39,7 +39,7 @@ def _first_stage(graph: GraphSpec) -> set[str]:
     later: set[str] = set()
     for name in order:
         node = graph.nodes[name]
-        if node.use.partition(".")[0] not in FIRST_STAGE or not later.isdisjoint(node.inputs):
+        if node.stage not in FIRST_STAGE or not later.isdisjoint(node.inputs):
             later.add(name)
     return {*order} - later
 

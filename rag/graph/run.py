@@ -23,8 +23,7 @@ from rag.core.node import BoundNode
 from rag.core.report import Failure, NodeReport, RunResult, node_report, own_work
 from rag.core.types import NO_USAGE, OK, Answer, Context, Outcome, Query, Ranking
 from rag.graph.folding import fold, working_inside
-from rag.graph.kinds import ANSWERING
-from rag.graph.spec import QUERY
+from rag.graph.spec import ANSWERING, QUERY
 
 NOT_AN_ITEMS_FAULT = (SpecError, MissingDependency, MissingModel, IndexProblem)
 """Errors that would hit every item alike: raised, never recorded per item."""

@@ -14,6 +14,10 @@ from retrievers.index.settings import IndexSettings
 _SHOWN, _MOST_SHOWN = 32, 6
 """Of a graph in a line: characters of a name, and names."""
 
+RANKING_STAGES = ("retrieve", "fuse", "rerank")
+"""Stages that give rankings."""
+ANSWERING = ("generate", "check")
+"""Stages that give answers."""
 QUERY = "query"
 """The name that `in:` uses for the batch of queries."""
 
@@ -27,6 +31,11 @@ class Part(_Frozen):
 
     use: str = Field(description="stage.name, as `rag list` prints it.", pattern=r"^[a-z_]+\.[A-Za-z0-9_]+$")
     params: dict[str, Any] = Field(default_factory=dict, alias="with", description="Parameters of its constructor.")
+
+    @property
+    def stage(self) -> str:
+        """What stands before the point of `use`."""
+        return self.use.partition(".")[0]
 
 
 class Node(Part):
@@ -44,6 +53,16 @@ class Node(Part):
     @classmethod
     def _one_is_a_list(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it gives rankings."""
+        return self.stage in RANKING_STAGES
+
+    @property
+    def answers(self) -> bool:
+        """Whether it gives answers."""
+        return self.stage in ANSWERING
 
 
 class Budget(_Frozen):
@@ -84,6 +103,11 @@ class GraphSpec(_Frozen):
         description="The graph to load instead where the memory, or a package of a model, does not suffice for this one.",
     )
 
+    @property
+    def ranks(self) -> bool:
+        """Whether some node ranks documents."""
+        return any(node.ranks for node in self.nodes.values())
+
     def __repr__(self) -> str:
         names = first_of([f"{name[:_SHOWN]!r} ({node.use[:_SHOWN]})" for name, node in self.nodes.items()], _MOST_SHOWN)
         return f"<graph of {len(self.nodes):,} nodes: {names}; output {self.output[:_SHOWN]!r}>"
@@ -95,3 +119,8 @@ class Spec(_Frozen):
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
     graph: GraphSpec
     source: Source
+
+    @property
+    def name(self) -> str:
+        """What reports call it: the name of a built-in graph, the path of a file."""
+        return self.source.name.removeprefix("built-in graph ")

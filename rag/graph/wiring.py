@@ -10,9 +10,9 @@ from rag.core.protocols import WritesOnePerQuery
 from rag.core.types import Context, Query, Ranking
 from rag.core.yaml_source import Place
 from rag.graph.checked import Checked
-from rag.graph.kinds import ANSWERING, STAGES
+from rag.graph.kinds import STAGES
 from rag.graph.signature import RECORDS
-from rag.graph.spec import QUERY
+from rag.graph.spec import ANSWERING, QUERY
 
 MOST_HINTS = 20
 """Unknown names that are compared with all the known ones; also circles that are told, and names of each."""
@@ -100,7 +100,7 @@ def _check_types(checked: Checked, order: Sequence[str]) -> None:
         many[name] = any(many.get(source, False) for source in node.inputs)
         if signed is None:
             continue
-        stage = node.use.partition(".")[0]
+        stage = node.stage
         gathers = STAGES[stage].gathers
         if gathers:
             many[name] = False

@@ -83,7 +83,7 @@ def _rewritten(nodes: Mapping[str, Node], writer: str) -> dict[str, Node]:
 
 
 def _with_model(node: Node, writer: str) -> Node:
-    stage, params = node.use.partition(".")[0], _params(node)
+    stage, params = node.stage, _params(node)
     models = {param.name: writer for param in params if _names_a_model(param, node)}
     if not models:
         return node

@@ -1,11 +1,11 @@
 """For whoever reads, changes, checks and runs graphs, and says what made a run. The built-in graphs lie in this folder."""
 
 from rag.core.report import RunResult, apart
-from rag.graph.build import RANKING_STAGES, Graph
+from rag.graph.build import Graph
 from rag.graph.check import check
 from rag.graph.checked import Made
 from rag.graph.form import form_problems
-from rag.graph.kinds import ANSWERING, parameters_of
+from rag.graph.kinds import parameters_of
 from rag.graph.load import builtin_names, load_spec, spec_of
 from rag.graph.names import new_name
 from rag.graph.spec import GraphSpec, Node, Part, Spec
@@ -18,8 +18,6 @@ from rag.pipeline.pipeline import Pipeline
 from rag.pipeline.provenance import Change, Provenance, changes_between, provenance_of, read_provenance
 
 __all__ = [
-    "ANSWERING",
-    "RANKING_STAGES",
     "Change",
     "Graph",
     "GraphSpec",

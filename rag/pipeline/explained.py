@@ -10,7 +10,8 @@ from rag.core.node import BoundNode
 from rag.core.protocols import ExplainsFusion, ExplainsHits
 from rag.core.ranking import completed
 from rag.core.types import Ranking, ScoredDocument, ScorePart
-from rag.graph.build import RANKING_STAGES, Graph
+from rag.graph.build import Graph
+from rag.graph.spec import RANKING_STAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from rag.core.protocols import LLM, CanSample, CanStreamAnswers, CanStreamTogeth
 from rag.core.report import RunResult, apart
 from rag.core.side_thread import Reader
 from rag.core.types import AnswerDelta, Query, Ranking, Where
-from rag.graph.build import RANKING_STAGES
+from rag.graph.spec import RANKING_STAGES
 from rag.pipeline import Pipeline
 from rag.pipeline.streaming import AnswerStream
 from rag.pipeline.turns import answering_llm

@@ -26,7 +26,7 @@ from benchmarks.work_lines import Work
 from rag.cli import main as rag
 from rag.core.trec import Qrels, write_run
 from rag.core.types import Ranking
-from rag.evaluate import PER_QUERY, Evaluation, evaluate, write_per_query
+from rag.evaluate import Evaluation, RunFile, evaluate, write_per_query
 from rag.evaluate.report import results, write_results
 from retrievers.legs.lexical.settings import LexicalSettings
 
@@ -59,7 +59,7 @@ class Run:
         folder.mkdir(parents=True)
         if self.rankings:
             write_run(self.rankings, folder / "run.trec", tag="ragline")
-        write_per_query(self.evaluation, folder / PER_QUERY)
+        write_per_query(self.evaluation, folder / RunFile.PER_QUERY)
         kind = "rankings and values per query" if self.rankings else "recorded values per query"
         report = results(self.evaluation, dataset=dataset, kind=kind, command=list(self.command))
         write_results(report, folder / "report.json")

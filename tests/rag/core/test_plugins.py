@@ -395,4 +395,7 @@ def test_whoever_lacks_a_plugin_of_ours_is_told_which(folder: Path) -> None:
     told = "It is in the plug-in 'ragline-recipes'. From a checkout: pip install ./plugins/recipes."
     assert f"no component named 'generate.persuade'. {told}" in done.stderr
     assert f"no graph 'persuade': neither a file nor a built-in graph. {told}" in done.stderr
-    assert "there is no 'lab'. It is in the plug-in 'ragline-lab'. From a checkout: pip install ./plugins/lab." in done.stderr
+    assert (
+        "there is no 'lab'. It is in the plug-in 'ragline-lab'. From a checkout: pip install ./plugins/lab."
+        in done.stderr
+    )

@@ -14,7 +14,8 @@ from rag.core.trec import read_run
 from rag.core.types import Answer, Citation, Context, Document, Outcome, Query, Ranking, ScoredDocument
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import evaluate_graph
-from rag.evaluate.trails import TRAILS, Trail, Trails, read_trails, trails_of, write_trails
+from rag.evaluate.report import RunFile
+from rag.evaluate.trails import Trail, Trails, read_trails, trails_of, write_trails
 from rag.graph.load import load_spec
 from rag.stages import REFORMULATORS
 from rerankers import RERANKERS
@@ -58,7 +59,7 @@ def _parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_evaluation_keeps_the_way_of_every_query(rivers: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     evaluate_graph(load_beir(rivers), load_spec(GRAPH), out=out)
-    trails = read_trails(out / TRAILS)
+    trails = read_trails(out / RunFile.TRAILS)
     assert trails.depths == {"ranked": 2}
     assert [(trail.qid, trail.question) for trail in trails.queries] == [(i["id"], i["question"]) for i in ITEMS]
     run, lines = read_run(out / "ranked.trec"), (out / "answers.jsonl").read_text().splitlines()
@@ -74,7 +75,7 @@ def test_an_evaluation_keeps_the_way_of_every_query(rivers: Path, tmp_path: Path
 
 def test_without_answers_nothing_was_shown(rivers: Path, tmp_path: Path) -> None:
     evaluate_graph(load_beir(rivers), load_spec(GRAPH), out=tmp_path, measures=["R@2"])
-    assert {trail.shown for trail in read_trails(tmp_path / TRAILS).queries} == {None}
+    assert {trail.shown for trail in read_trails(tmp_path / RunFile.TRAILS).queries} == {None}
 
 
 def test_a_query_that_fails_in_a_real_run_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +90,7 @@ def test_a_query_that_fails_in_a_real_run_says_where(tmp_path: Path, monkeypatch
         "ranked": {"use": "rerank.test_bad_words", "in": "bm25", "k": 1},
     }
     evaluate_graph(load_beir(data), load_spec({"version": 1, "nodes": nodes, "output": "ranked"}), out=tmp_path / "run")
-    good, bad = read_trails(tmp_path / "run" / TRAILS).queries
+    good, bad = read_trails(tmp_path / "run" / RunFile.TRAILS).queries
     assert (good.failed, good.nodes) == (None, {"bm25": (("d1",),), "ranked": (("d1",),)})
     assert (bad.failed, bad.nodes) == ("ranked", {"bm25": (("d2",),)})
 
@@ -135,8 +136,8 @@ HOSTILE = Trail(
 
 def test_what_is_written_is_read_again_whatever_names_there_are(tmp_path: Path) -> None:
     trails = Trails(depths={"a/../b\u202e": 3}, queries=(HOSTILE, Trail(qid="2", question="", nodes={}, failed="n")))
-    write_trails(trails, tmp_path / TRAILS)
-    assert read_trails(tmp_path / TRAILS) == trails
+    write_trails(trails, tmp_path / RunFile.TRAILS)
+    assert read_trails(tmp_path / RunFile.TRAILS) == trails
 
 
 @pytest.mark.parametrize(
@@ -155,14 +156,16 @@ def test_what_is_written_is_read_again_whatever_names_there_are(tmp_path: Path) 
 )
 def test_a_damaged_file_is_explained(change: Any, why: str, tmp_path: Path) -> None:
     one = Trail(qid="1", question="", nodes={"n": (("d", "e"),)}, shown=())
-    write_trails(Trails(depths={"n": 3}, queries=(one, Trail(qid="2", question="", nodes={}))), tmp_path / TRAILS)
-    changed = change((tmp_path / TRAILS).read_text())
-    assert changed != (tmp_path / TRAILS).read_text()
-    (tmp_path / TRAILS).write_text(changed)
+    write_trails(
+        Trails(depths={"n": 3}, queries=(one, Trail(qid="2", question="", nodes={}))), tmp_path / RunFile.TRAILS
+    )
+    changed = change((tmp_path / RunFile.TRAILS).read_text())
+    assert changed != (tmp_path / RunFile.TRAILS).read_text()
+    (tmp_path / RunFile.TRAILS).write_text(changed)
     with pytest.raises(SpecError, match=why):
-        read_trails(tmp_path / TRAILS)
+        read_trails(tmp_path / RunFile.TRAILS)
 
 
 def test_a_run_of_before_has_none(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"cannot be read .* a run of before has none: run it again"):
-        read_trails(tmp_path / TRAILS)
+        read_trails(tmp_path / RunFile.TRAILS)

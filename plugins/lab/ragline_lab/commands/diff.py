@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rag.commands import names_of, require_queries, say, say_json, show_compared
 from rag.errors import SpecError
-from rag.evaluate import PER_QUERY, Evaluation, compare_runs, is_measured, load_beir, measured_run
+from rag.evaluate import Evaluation, RunFile, compare_runs, is_measured, load_beir, measured_run
 from rag.files import require_writable
 from ragline_lab.commands.lab import judged
 from ragline_lab.commands.lost import write_into
@@ -53,7 +53,7 @@ def run(given: Namespace) -> int:
 
 def _measured(run: Path) -> Evaluation:
     if not is_measured(run):
-        raise SpecError(f"'{run}' has no {PER_QUERY}. `rag eval` writes it; run it again")
+        raise SpecError(f"'{run}' has no {RunFile.PER_QUERY}. `rag eval` writes it; run it again")
     return measured_run(run)
 
 

@@ -18,7 +18,7 @@ from rag.commands import (
     writable,
 )
 from rag.errors import SpecError
-from rag.evaluate import PER_QUERY, load_beir, write_per_query
+from rag.evaluate import RunFile, load_beir, write_per_query
 from rag.indexes import open_index
 from ragline_lab.commands.lab import model_of
 from ragline_lab.judge import Judge, JudgeReport, Task, judge_answers, measure, read_agreement, write_agreement
@@ -114,7 +114,7 @@ def _judge(given: Namespace) -> int:
             agreement=agreement,
             progress=progress,
         )
-    for name, file in zip(report.names, (PER_QUERY, AGAINST), strict=False):
+    for name, file in zip(report.names, (RunFile.PER_QUERY, AGAINST), strict=False):
         write_per_query(report.evaluations[name], out / file)
     if given.json:
         say_json(report.as_dict())

@@ -14,22 +14,15 @@ from typing import Any
 
 from rag.errors import IndexProblem, SpecError
 from rag.evaluate import (
-    ANSWERS,
-    GRAPH,
-    PER_QUERY,
-    REPORT,
-    TRAILS,
     Evaluation,
     Plan,
+    RunFile,
     cached_index,
-    fingerprint,
     language_of,
     load_beir,
     measured_run,
-    part_of,
     plan_evaluation,
     plan_for,
-    ranks,
     read_object,
     read_trails,
 )
@@ -89,7 +82,7 @@ def asked_of_evaluation(run: Path, wishes: Wishes) -> Asked:
     Raises:
         SpecError: no data set is named, or another one; a file is damaged; or the graph cannot be made here.
     """
-    report = read_object(run / REPORT)
+    report = read_object(run / RunFile.REPORT)
     if wishes.dataset is None:
         raise SpecError(f"'{run}' is of the data set '{report.get('dataset', '')}': name its folder with --dataset")
     if wishes.index is not None:
@@ -98,10 +91,10 @@ def asked_of_evaluation(run: Path, wishes: Wishes) -> Asked:
     origin = made_by[-1].origin if made_by else {}
     split = wishes.split or str(report.get("split") or "test")
     data = load_beir(wishes.dataset, within=wishes.within or origin.get("within"))
-    spec = _spec(run / GRAPH, None, wishes.graph)
+    spec = _spec(run / RunFile.GRAPH, None, wishes.graph)
     values = measured_run(run)
     if not values.per_query:
-        raise SpecError(f"{run / PER_QUERY} has no value of any query, so there is nothing to ask again")
+        raise SpecError(f"{run / RunFile.PER_QUERY} has no value of any query, so there is nothing to ask again")
     plan = plan_for(data, spec, split=split, measures=list(values.per_query))
     qids = {qid for of_measure in values.per_query.values() for qid in of_measure}
     queries = in_order(query for query in plan.queries if query.qid in qids)[: wishes.n]
@@ -110,13 +103,13 @@ def asked_of_evaluation(run: Path, wishes: Wishes) -> Asked:
             f"'{run}': none of its {len(qids):,} queries is asked in split '{split}' of '{wishes.dataset}': the run is of "
             "another data set. Name its own with --dataset, and the split with --split"
         )
-    if (run / TRAILS).is_file():
-        require_same_words(read_trails(run / TRAILS), data, qids, run=run)
+    if (run / RunFile.TRAILS).is_file():
+        require_same_words(read_trails(run / RunFile.TRAILS), data, qids, run=run)
     settings = spec.graph.index
     if wishes.graph is None and origin.get("settings"):
         settings = IndexSettings.model_validate(origin["settings"])
     files = runs_in(run, spec.graph.nodes)
-    searched = partial(_cached, partial(cached_index, data, spec.graph, settings)) if ranks(spec.graph) else _no_index
+    searched = partial(_cached, partial(cached_index, data, spec.graph, settings)) if spec.graph.ranks else _no_index
     return Asked(
         command="rag eval",
         spec=spec,
@@ -126,12 +119,12 @@ def asked_of_evaluation(run: Path, wishes: Wishes) -> Asked:
         answers=bool(plan.answers),
         before=seen_in_evaluation(run, files, {query.qid for query in queries}),
         kept=frozenset(files),
-        plan=part_of(plan, queries),
+        plan=plan.of(queries),
         values=values,
         language=str(origin.get("language") or language_of(settings)),
         made_by=made_by or _of_index(report.get("index")),
         keeps_facts=bool(made_by),
-        data=fingerprint(data, [split]),
+        data=data.fingerprint([split]),
     )
 
 
@@ -149,7 +142,7 @@ def asked_of_batch(run: Path, wishes: Wishes) -> Asked:
     made_by = read_provenance(run)
     spec = _spec(run / RUN, own, wishes.graph)
     found = _Found(identities)
-    lines = [line for *_, line in nsmallest(wishes.n, found.plain(run / ANSWERS), key=lambda each: each[:2])]
+    lines = [line for *_, line in nsmallest(wishes.n, found.plain(run / RunFile.ANSWERS), key=lambda each: each[:2])]
     if not lines:
         raise SpecError(
             f"'{run}' has no answer whose question can be asked again: of {found.all:,} answers {found.left_out:,} had a "
@@ -161,7 +154,7 @@ def asked_of_batch(run: Path, wishes: Wishes) -> Asked:
     if wishes.dataset is not None:
         data, split = load_beir(wishes.dataset), wishes.split or "test"
         whole = plan_evaluation(data, graph="", ranks=True, gives_answers=True, split=split)
-        plan, values = part_of(whole, queries), measured_run(run, whole, language=language)
+        plan, values = whole.of(queries), measured_run(run, whole, language=language)
     address = wishes.index or next(
         (each.origin["index"] for each in reversed(made_by) if each.origin.get("index")), None
     )

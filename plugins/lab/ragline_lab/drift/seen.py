@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import SpecError
-from rag.evaluate import ANSWERS, Outputs, ranking_once, read_run, run_file
+from rag.evaluate import Outputs, RunFile, read_run
 from rag.files import records
 
 Hits = tuple[tuple[str, float], ...]
@@ -41,14 +41,14 @@ def seen_of(outputs: Outputs) -> dict[str, Seen]:
         name: {
             ranking.qid: tuple((hit.doc_id, hit.score) for hit in ranking.hits) for ranking in outputs.rankings[name]
         }
-        for name in ranking_once(outputs)
+        for name in outputs.ranking_once()
     }
     return _by_query(rankings, _said(outputs.lines))
 
 
 def runs_in(run: Path, nodes: Iterable[str]) -> dict[str, Path]:
     """Node -> the run that `rag eval` wrote of it; those without one are not in it."""
-    files = {name: run / run_file(name) for name in nodes}
+    files = {name: run / RunFile.of_node(name) for name in nodes}
     shared = Counter(files.values())  # names that differ in signs alone have one file, which holds the last of them
     return {name: file for name, file in files.items() if file.is_file() and shared[file] == 1}
 
@@ -64,7 +64,7 @@ def seen_in_evaluation(run: Path, files: Mapping[str, Path], qids: Collection[st
     rankings = {
         name: {qid: tuple(hits) for qid, hits in read_run(file).items() if qid in qids} for name, file in files.items()
     }
-    answers = run / ANSWERS
+    answers = run / RunFile.ANSWERS
     lines = [line for line in answer_lines_in(answers) if line["id"] in qids] if answers.is_file() else []
     return _by_query(rankings, _said(lines))
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from rag.errors import SpecError
-from rag.evaluate import ANSWERS, PER_QUERY, Compared, Outputs, compare_runs, measured, opened, outputs_of, ranking_once
+from rag.evaluate import Compared, Outputs, RunFile, compare_runs, opened
 from rag.files import Progress, silent
 from rag.graphs import changes_between, provenance_of
 from ragline_lab.drift.asked import RUN, Asked, Wishes, asked_of_batch, asked_of_evaluation
@@ -60,14 +60,14 @@ def verify(
 
 
 def _asked(run: Path, wishes: Wishes) -> Asked:
-    if (run / PER_QUERY).is_file():
+    if (run / RunFile.PER_QUERY).is_file():
         return asked_of_evaluation(run, wishes)
-    if (run / RUN).is_file() and (run / ANSWERS).is_file():
+    if (run / RUN).is_file() and (run / RunFile.ANSWERS).is_file():
         return asked_of_batch(run, wishes)
     what = "has" if run.is_dir() else "is no folder, and so has"
     raise SpecError(
-        f"'{run}' {what} neither {PER_QUERY} of rag eval nor {RUN} and {ANSWERS} of rag batch: it is no run that can be asked "
-        "again"
+        f"'{run}' {what} neither {RunFile.PER_QUERY} of rag eval nor {RUN} and {RunFile.ANSWERS} of rag batch: it is no run "
+        "that can be asked again"
     )
 
 
@@ -75,8 +75,8 @@ def _asked_again(run: Path, asked: Asked, tolerance: float, progress: Progress) 
     index = asked.index(progress)
     with nullcontext() if index is None else index, opened(asked.spec, index) as pipeline:
         target = pipeline.graph.output if asked.answers else pipeline.graph.last_ranking()
-        outputs = outputs_of(pipeline, asked.queries, target, progress=progress)
-        nodes = [name for name in ranking_once(outputs) if name in asked.kept]
+        outputs = Outputs.of(pipeline, asked.queries, target, progress=progress)
+        nodes = [name for name in outputs.ranking_once() if name in asked.kept]
         if not nodes and not asked.answers:
             there = ", ".join(outputs.rankings)
             raise SpecError(f"'{run}' keeps no ranking of a node of this graph ({there}): there is nothing to compare")
@@ -84,7 +84,7 @@ def _asked_again(run: Path, asked: Asked, tolerance: float, progress: Progress) 
         first = drifts(asked.before, now, qids, nodes, tolerance=tolerance)
         second: list[QueryDrift] = []
         if not all(drift.is_rounding for drift in first):
-            other = seen_of(outputs_of(pipeline, asked.queries[::-1], target, progress=progress))
+            other = seen_of(Outputs.of(pipeline, asked.queries[::-1], target, progress=progress))
             second = drifts(now, other, qids, nodes, tolerance=tolerance)
         facts = provenance_of(pipeline.graph, index, data=asked.data)
     return Drift(
@@ -105,7 +105,7 @@ def _compared(asked: Asked, outputs: Outputs) -> Sequence[Compared]:
     """The measures of the rerun against those of the run, over the queries that were asked again."""
     if not asked.plan.retrieval and not asked.plan.answers:
         return ()
-    again = measured(outputs, asked.plan, language=asked.language)
+    again = outputs.measured(asked.plan, language=asked.language)
     shared = [
         name
         for name, values in again.per_query.items()

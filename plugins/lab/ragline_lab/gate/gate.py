@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rag.errors import SpecError
-from rag.evaluate import FILES, Dataset, EvalReport, evaluate_graph, fingerprint, load_beir, measure_name, plan_for
+from rag.evaluate import Dataset, EvalReport, RunFile, evaluate_graph, load_beir, measure_name, plan_for
 from rag.files import Progress, require_writable, silent
 from rag.graphs import Spec, load_spec
 from rag.graphs import check as check_graph
@@ -124,7 +124,7 @@ def run_gate(suite: Suite, *, out: Path | None = None, accept: bool = False, pro
     with _folders(out) as folder:
         folders = [folder / _folder_name(number, each.name) for number, each in enumerate(ready, start=1)]
         for each in folders:
-            require_writable(each, files=FILES)
+            require_writable(each, files=RunFile)
         reports = tuple(_report(suite, each, place, progress) for each, place in zip(ready, folders, strict=True))
     if fingerprints != before:
         write_lock(lock, fingerprints)
@@ -185,7 +185,7 @@ def _ready(suite: Suite, name: str, check: Check) -> _Ready:
         measures=tuple(measures),
         requirements=tuple(requirements),
         judge=None if check.judged is None else trusted(suite, check.judged),
-        fingerprint=fingerprint(dataset, [check.split]),
+        fingerprint=dataset.fingerprint([check.split]),
     )
 
 

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from rag.errors import SpecError
-from rag.evaluate import ANSWERS, Dataset
+from rag.evaluate import Dataset, RunFile
 from rag.files import records
 from rag.indexes import Index
 from rag.writing import without_markers
@@ -43,10 +43,10 @@ def read_answers(place: str | Path) -> Answers:
     """
     file = Path(place)
     if file.is_dir():
-        file = file / ANSWERS
+        file = file / RunFile.ANSWERS
         if not file.is_file():
             raise SpecError(
-                f"'{place}' has no {ANSWERS}: it is no run that wrote answers. Evaluate a graph that ends in answers"
+                f"'{place}' has no {RunFile.ANSWERS}: it is no run that wrote answers. Evaluate a graph that ends in answers"
             )
     answers: dict[str, Answered] = {}
     for number, line in records(file):

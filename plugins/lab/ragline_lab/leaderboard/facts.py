@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import SpecError
-from rag.evaluate import PER_QUERY, REPORT
+from rag.evaluate import RunFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,9 @@ def facts_of(run: Path) -> RunFacts:
     """
     if not run.is_dir():
         return RunFacts(path=run, kind="values per query" if run.suffix == ".csv" else "TREC run")
-    if not (run / PER_QUERY).is_file():
+    if not (run / RunFile.PER_QUERY).is_file():
         return RunFacts(path=run, kind="answers of rag batch")
-    report = _read(run / REPORT)
+    report = _read(run / RunFile.REPORT)
     command = report.get("command")
     return RunFacts(
         path=run,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.errors import SpecError
-from rag.evaluate import ANSWERS, PER_QUERY
+from rag.evaluate import RunFile
 
 SUFFIXES = (".csv", ".run", ".trec")
 """Files that are runs: tables of values per query, and TREC runs."""
@@ -41,7 +41,7 @@ def find_runs(folder: Path) -> Found:
         left_out = [place for place in inside if place.name not in runs]
         left_out += [one for name in runs for one in _entries(folder / name) if not _is_run(one)]
     if not runs:
-        what = f"folders with {PER_QUERY} or {ANSWERS}, and files that end in {', '.join(SUFFIXES)}"
+        what = f"folders with {RunFile.PER_QUERY} or {RunFile.ANSWERS}, and files that end in {', '.join(SUFFIXES)}"
         raise SpecError(f"'{folder}' has no runs. Looked for, in it and in its folders: {what}")
     return Found(runs=runs, left_out=tuple(left_out))
 
@@ -58,7 +58,7 @@ def _systems(folder: Path) -> dict[str, Path]:
 
 def _is_run(place: Path) -> bool:
     if place.is_dir():
-        return (place / PER_QUERY).is_file() or (place / ANSWERS).is_file()
+        return (place / RunFile.PER_QUERY).is_file() or (place / RunFile.ANSWERS).is_file()
     return place.suffix in SUFFIXES and place.is_file()
 
 

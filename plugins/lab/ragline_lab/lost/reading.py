@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import SpecError
-from rag.evaluate import GRAPH, TRAILS, Dataset, Trails, read_object, read_trails
+from rag.evaluate import Dataset, RunFile, Trails, read_object, read_trails
 from rag.graphs import GraphSpec, load_spec
 from ragline_lab.leaderboard import facts_of
 from ragline_lab.lost.report import Lost, query_loss
@@ -29,8 +29,8 @@ def lost_in(run: Path, dataset: Dataset, *, split: str = "test", k: int = 10) ->
     """
     if not run.is_dir():
         raise SpecError(f"'{run}' is no folder; the folder of a `rag eval` is wanted")
-    trails = read_trails(run / TRAILS)
-    stages = stages_of(_graph(run / GRAPH), trails.depths, name=str(run))
+    trails = read_trails(run / RunFile.TRAILS)
+    stages = stages_of(_graph(run / RunFile.GRAPH), trails.depths, name=str(run))
     judged = {
         qid: {document: grade for document, grade in grades.items() if grade > 0}
         for qid, grades in dataset.qrels(split).items()
@@ -95,8 +95,8 @@ def _require_whole(trails: Trails, names: set[str], run: Path) -> None:
     for trail in trails.queries:
         if trail.failed is None and (without := sorted(names - trail.nodes.keys())):
             raise SpecError(
-                f"{run}: query '{trail.qid}' has nothing of node '{without[0]}' in {TRAILS}, which is in {GRAPH}: the two files "
-                "are of different runs. Run rag eval again"
+                f"{run}: query '{trail.qid}' has nothing of node '{without[0]}' in {RunFile.TRAILS}, which is in "
+                f"{RunFile.GRAPH}: the two files are of different runs. Run rag eval again"
             )
 
 

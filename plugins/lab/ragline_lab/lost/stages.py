@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rag.errors import SpecError
-from rag.graphs import ANSWERING, RANKING_STAGES, GraphSpec, ancestors, topological
+from rag.graphs import GraphSpec, ancestors, topological
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def stages_of(graph: GraphSpec, depths: Mapping[str, int], *, name: str) -> Stag
         SpecError: nothing ranks on the way to the output.
     """
     inputs = {each: node.inputs for each, node in graph.nodes.items()}
-    order = [each for each in topological(inputs)[0] if _kind(graph, each) in RANKING_STAGES]
+    order = [each for each in topological(inputs)[0] if graph.nodes[each].ranks]
     leading = ancestors(graph.output, inputs)
     last = next((each for each in reversed(order) if each in leading), "")
     used = ancestors(last, inputs)
@@ -82,14 +82,9 @@ def stages_of(graph: GraphSpec, depths: Mapping[str, int], *, name: str) -> Stag
     way = _way(ranking, last)
     writer = _writer(graph)
     context = graph.nodes[writer].inputs[0] if writer else ""
-    if _kind(graph, context) != "assemble":
+    if context not in graph.nodes or graph.nodes[context].stage != "assemble":
         context = writer or ""
     return Stages(ranking=tuple(ranking.values()), way=way, context=context or None, writer=writer)
-
-
-def _kind(graph: GraphSpec, name: str) -> str:
-    """The stage of a node; empty for the queries, and for a name that the graph does not have."""
-    return graph.nodes[name].use.partition(".")[0] if name in graph.nodes else ""
 
 
 def _way(ranking: Mapping[str, Stage], last: str) -> tuple[Stage, ...]:
@@ -109,6 +104,6 @@ def _way(ranking: Mapping[str, Stage], last: str) -> tuple[Stage, ...]:
 def _writer(graph: GraphSpec) -> str | None:
     """The node that writes the answers, behind which checks may stand; None where the graph ends in rankings."""
     name = graph.output
-    while _kind(graph, name) == "check":
+    while graph.nodes[name].stage == "check":
         name = graph.nodes[name].inputs[0]
-    return name if _kind(graph, name) in ANSWERING else None
+    return name if graph.nodes[name].answers else None

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rag.evaluate import BATCH, Dataset, cached_index, opened, ranks
+from rag.evaluate import BATCH, Dataset, cached_index, opened
 from rag.files import Progress, silent
 from rag.graphs import Graph, Made, Part, Pipeline, RunResult, apart, graph_identity, index_identity
 from rag.indexes import Index
@@ -102,7 +102,7 @@ class _Run:
 
     def _index(self, way: Way) -> Index | None:
         graph = way.spec.graph
-        if self.data is None or not ranks(graph):
+        if self.data is None or not graph.ranks:
             return None
         return cached_index(self.data, graph, graph.index, progress=self.progress)
 

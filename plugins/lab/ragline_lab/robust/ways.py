@@ -12,7 +12,7 @@ from typing import Any
 
 from rag.errors import SpecError, did_you_mean
 from rag.files import Source
-from rag.graphs import ANSWERING, RANKING_STAGES, GraphSpec, Node, Part, Spec, check, new_name
+from rag.graphs import GraphSpec, Node, Part, Spec, check, new_name
 
 UNDEFENDED = "cited"
 """The built-in way that the others are held against."""
@@ -123,7 +123,7 @@ def _reading(name: str, part: Part, search: Spec) -> GraphSpec:
     """A built-in way: the search, the passages that fit, and the component that answers."""
     use, params, _ = WAYS[name]
     graph = search.graph
-    if _stage(graph.nodes[graph.output]) not in RANKING_STAGES:
+    if not graph.nodes[graph.output].ranks:
         raise SpecError(f"{search.source.name} does not end in rankings, so it cannot order documents (--search)")
     writer, context, answer = (
         new_name(wanted, {*graph.models, *graph.nodes}) for wanted in ("writer", "context", "answer")
@@ -150,9 +150,9 @@ def _writer(name: str, spec: Spec) -> Part | None:
     if problems := check(spec).problems:
         raise SpecError(*problems)
     node = graph.nodes[graph.output]
-    if _stage(node) not in ANSWERING:
+    if not node.answers:
         raise SpecError(f"{spec.source.name} ends in rankings; the way '{name}' has to end in answers (generate.*)")
-    while _stage(node) == "check":
+    while node.stage == "check":
         node = graph.nodes[node.inputs[0]]
     return graph.models.get(str(node.params.get(_WRITES_WITH)))
 
@@ -163,10 +163,6 @@ def _label(part: Part | None, spec: Spec, known: Mapping[str, Part]) -> str:
         return new_name(spec.source.name, known)
     same = next((label for label, other in known.items() if other == part), None)
     return same or new_name(str(part.params.get("model") or part.use), known)
-
-
-def _stage(node: Node) -> str:
-    return node.use.partition(".")[0]
 
 
 def model_part(name: str, engine: str | None = None) -> Part:

@@ -15,18 +15,12 @@ from rag.evaluate import (
     Interval,
     Outputs,
     Plan,
-    add_result,
     cached_index,
     compare_runs,
-    fingerprint,
-    graph_name,
     language_of,
     mean_interval,
     measure_name,
-    measured,
-    part_of,
     plan_for,
-    ranks,
 )
 from rag.files import Progress, data_sha256, require_writable, silent
 from rag.graphs import Identities, Merged, Spec, built_together, graph_identity, index_identity
@@ -80,7 +74,7 @@ def sweep(
     tuning, reporting = _plans(dataset, spec, split, tune, tune_split, measures)
     measure = _first(tuning, reporting, measures)
     legs = sorted({leg for setting in settings for leg in setting.legs})
-    searches = ranks(spec.graph)
+    searches = spec.graph.ranks
     require_writable(out)
     index = cached_index(dataset, spec.graph, spec.graph.index, legs=legs, progress=progress) if searches else None
     with nullcontext() if index is None else index:
@@ -97,7 +91,7 @@ def sweep(
         facts = {
             "graph or grid": [graph_identity(graphs[number]) for number in numbers],
             "index": index_identity(index),
-            "data set": fingerprint(dataset, [split, *([tune_split] if tune_split else [])]),
+            "data set": dataset.fingerprint([split, *([tune_split] if tune_split else [])]),
             "measures": [measure, *reporting.retrieval, *reporting.answers],
             "division of queries": [split, tune_split or tune, halve, _digest(tuning), _digest(reporting)],
         }
@@ -119,7 +113,7 @@ def sweep(
                 dataset=dataset.name,
                 split=split,
                 tune=tune_split or tune,
-                graph=graph_name(spec),
+                graph=spec.name,
                 measure=measure,
                 left_out=len(graphs) - len(numbers),
                 sharing=merged.sharing(numbers),
@@ -151,7 +145,7 @@ class _Run:
             batch = plan.queries[start : min(start + BATCH, end)]
             missing = [each for each in settings if self.work.get(self.merged.identity(each), batch) is None]
             if missing:
-                self.work.add(batch, self._run(part_of(plan, batch), missing), self.labels)
+                self.work.add(batch, self._run(plan.of(batch), missing), self.labels)
             for setting in settings:
                 line = self.work.get(self.merged.identity(setting), batch)
                 assert line is not None
@@ -164,8 +158,8 @@ class _Run:
         for setting, result in self.merged.run(part.queries, settings).items():
             last = self.lasts[setting]
             outputs = Outputs(last=last, rankings={last: []} if last else {})
-            add_result(outputs, result)
-            evaluation = measured(outputs, part, language=self.language)
+            outputs.add(result)
+            evaluation = outputs.measured(part, language=self.language)
             lines[self.merged.identity(setting)] = Line.of(result, evaluation)
         return lines
 
@@ -177,7 +171,7 @@ def _plans(
     plan = plan_for(dataset, spec, split=split, measures=measures)
     if tune_split is None:
         tuning, reporting = divided(plan.queries, tune)
-        return part_of(plan, tuning), part_of(plan, reporting)
+        return plan.of(tuning), plan.of(reporting)
     if tune_split == split:
         raise SpecError(f"the split '{split}' cannot be both tuned and reported on; --tune divides its queries")
     other = plan_for(dataset, spec, split=tune_split, measures=measures)
@@ -186,7 +180,7 @@ def _plans(
             f"{len(both)} queries are in both splits, '{tune_split}' and '{split}', first '{min(both)}': what is reported on "
             "them would be no result. Take them out of one, or divide one split (--tune)"
         )
-    return part_of(other, in_order(other.queries)), part_of(plan, in_order(plan.queries))
+    return other.of(in_order(other.queries)), plan.of(in_order(plan.queries))
 
 
 def _first(tuning: Plan, reporting: Plan, measures: Sequence[str] | None) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from rag.evaluate.measures import Evaluation
-from rag.evaluate.report import write_per_query
-from rag.evaluate.trails import TRAILS, Trail, Trails, write_trails
+from rag.evaluate.report import RunFile, write_per_query
+from rag.evaluate.trails import Trail, Trails, write_trails
 
 K = 2
 
@@ -77,7 +77,7 @@ def data_set(folder: Path, qrels: dict[str, dict[str, int]] = QRELS, texts: dict
 def run_folder(folder: Path, trails: Trails = TRAILS_OF_ALL, graph: dict[str, Any] | None = None) -> Path:
     """What `rag eval` leaves, as far as the lab reads it; the one measure is 1 where a document was cited."""
     folder.mkdir(parents=True)
-    write_trails(trails, folder / TRAILS)
+    write_trails(trails, folder / RunFile.TRAILS)
     (folder / "graph.json").write_text(json.dumps(graph or GRAPH))
     (folder / "report.json").write_text(json.dumps({"graph": "small", "queries": len(trails.queries)}))
     values = {"CitationRecall": {trail.qid: float(bool(trail.cited)) for trail in trails.queries}}
