@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import secrets
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,7 @@ from numpy.typing import NDArray
 from generators.llm.llama_engine import LlamaEngine
 from generators.llm.loading import load_tokenizer
 from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
-from generators.llm.speed import kept_speed, measured
+from rag.core.files import write_atomically
 from rag.core.load import Load
 from rag.core.memory import Need
 from rag.core.optional import need, need_system_library
@@ -25,11 +29,15 @@ from rag.core.stopping import Stop, stopping, when_unwanted
 from rag.core.types import Completion, Message, Prompt, SamplingParams
 from rag.models import GGUF, packaged_model, resolve, window_beforehand
 from rag.models.chat import encode_prompt, encode_text, turn_stops
+from rag.models.folder import home
 from rag.models.gguf_facts import GGUFFacts, read_facts
-from rag.models.processor import usable_cores
+from rag.models.processor import processor_name, usable_cores
 
 _READ_BYTES = 48
 """As hexadecimal digits about as many tokens as take a second to read."""
+_TIMES = 2
+"""Measurements of its speed, of which the faster one counts: the first may wait for the file."""
+_measuring = threading.Lock()
 
 
 class LlamaCppLLM:
@@ -304,3 +312,32 @@ class LlamaCppLLM:
                     path, window=window, slots=self.slots, threads=self.threads or usable_cores()
                 )
             return self._engine
+
+
+def kept_speed(model: str, threads: int, measure: Callable[[], float]) -> float:
+    """Tokens a second, as measured before for this model, processor and number of threads, else measured now and kept.
+
+    Args:
+        model: what tells it from others, such as the digest of its file.
+        measure: reads something new, and returns tokens a second.
+    """
+    key = sha256(json.dumps([model, threads, processor_name()]).encode()).hexdigest()[:32]
+    path = home() / "speeds" / f"{key}.json"
+    with _measuring:
+        try:
+            speed = float(json.loads(path.read_text(encoding="utf-8"))["tokens_per_second"])
+            if 0 < speed < float("inf"):
+                return speed
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        speed = max(measure() for _ in range(_TIMES))
+        with suppress(OSError):  # a full disk, or a folder that may not be written: it is measured again
+            write_atomically(path, json.dumps({"tokens_per_second": round(speed, 2)}))
+        return speed
+
+
+def measured(read: Callable[[], int]) -> float:
+    """Tokens a second of one reading. `read`: reads something, and returns how many tokens."""
+    begun = perf_counter()
+    n = read()
+    return n / max(perf_counter() - begun, 1e-6)

@@ -1,25 +1,31 @@
-"""A model folder -> a decoder and its tokenizer, ready to run; and what can be known without loading."""
+"""A model folder -> a decoder and its tokenizer, ready to run, once a process; and what can be known without loading."""
 
 from __future__ import annotations
 
 import json
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
+from weakref import WeakValueDictionary
 
 from generators.llm.grouped import share_keys
 from generators.llm.turns import TurnLock
 from rag.core.errors import MissingModel, SpecError
+from rag.core.memory import place
+from rag.models import weight_files
 from rag.models.importing import import_transformers
 from rag.models.processor import bfloat16_pays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
 DType = Literal["auto", "float32", "bfloat16"]
 
 _WINDOW_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx")
+_copies: WeakValueDictionary[Hashable, Loaded] = WeakValueDictionary()
+_loading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
@@ -125,6 +131,23 @@ def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
     placed = cast(Any, model).to(device).eval()
     share_keys(placed)
     return Loaded(model=placed, tokenizer=tokenizer, ends=_ends(model, tokenizer))
+
+
+def copy_mark(folder: Path, *, device: str, dtype: Any) -> Hashable:
+    """A key that is equal for models that can share one copy: same unchanged weight files, device and data type."""
+    real = folder.resolve()
+    files = [(file, file.stat()) for file in weight_files(real) if file.is_file()]
+    state = tuple((file.name, stat.st_size, stat.st_mtime_ns) for file, stat in files)
+    return str(real), place(device), str(dtype), state
+
+
+def one_copy(mark: Hashable, load: Callable[[], Loaded]) -> Loaded:
+    """The copy that this process still holds, else a fresh one. A copy lives as long as something holds it."""
+    with _loading:
+        copy = _copies.get(mark)
+        if copy is None:
+            copy = _copies[mark] = load()
+        return copy
 
 
 @contextmanager

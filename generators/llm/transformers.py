@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.llm.copies import copy_mark, one_copy
 from generators.llm.decoding import Batch, chosen, forward, forward_after, forward_shared, groups, pad_left
-from generators.llm.loading import DType, Loaded, choose_device, choose_dtype, load, load_tokenizer
+from generators.llm.loading import DType, Loaded, choose_device, choose_dtype, copy_mark, load, load_tokenizer, one_copy
 from generators.llm.loading import context_window as window_of
 from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
 from generators.llm.prefixes import BLOCK, PrefixStore

@@ -2,13 +2,15 @@
 
 The asynchronous engine serves batches and streams alike: requests of all threads join the same running batch. vLLM runs
 the model in a child process that is started afresh, so a program that uses this keeps its own start behind
-`if __name__ == "__main__":`. Usage reports are switched off before vLLM is imported. This module knows no prompts.
+`if __name__ == "__main__":`. Usage reports are switched off before vLLM is imported. This module knows no prompts: token ids go
+in, and what comes out is read by pure functions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import json
 import os
 import queue
 import subprocess
@@ -25,6 +27,7 @@ from generators.llm import vllm_guard
 from rag.core.errors import MissingDependency, MissingModel, StageError
 from rag.core.quiet import USAGE_REPORTS_OFF
 from rag.core.stopping import unwanted, when_unwanted
+from rag.core.types import Completion, SamplingParams
 from rag.models.processor import usable_core_ids
 
 T = TypeVar("T")
@@ -192,6 +195,55 @@ class Engine:
         self._thread.join(timeout=30)
         if not self._loop.is_running():
             self._loop.close()
+
+
+def completion(
+    output: Any,
+    params: SamplingParams,
+    *,
+    text: str | None = None,
+    written: int | None = None,
+    noted: Sequence[dict[str, float]] | None = None,
+) -> Completion:
+    """The completion in a final output. Whoever streamed gives what it gathered."""
+    said = output.outputs[0]
+    noted = logprobs(said) if noted is None else noted
+    return Completion(
+        text=said.text if text is None else text,
+        prompt_tokens=len(output.prompt_token_ids),
+        completion_tokens=len(said.token_ids) if written is None else written,
+        cached_tokens=output.num_cached_tokens or 0,
+        finish_reason=said.finish_reason if said.finish_reason in ("stop", "length") else "abort",
+        logprobs=tuple(noted) if params.logprobs else None,
+    )
+
+
+def logprobs(said: Any) -> list[dict[str, float]]:
+    """Token -> log-probability at every place. Of two that read alike, the likelier stays."""
+    places = []
+    for candidates in said.logprobs or ():
+        place: dict[str, float] = {}
+        for one in sorted(candidates.values(), key=lambda one: -one.logprob):
+            place.setdefault(one.decoded_token or "", one.logprob)
+        places.append(place)
+    return places
+
+
+def tail_scores(output: Any, tail: Sequence[int]) -> list[float]:
+    """Log-probability of each of the last tokens of a prompt."""
+    places = output.prompt_logprobs[-len(tail) :]
+    return [float(place[id_].logprob) for place, id_ in zip(places, tail, strict=True)]
+
+
+def forms(params: SamplingParams) -> Any:
+    """What holds the completion to a form, as vLLM spells it; None if nothing does."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    if params.choices:
+        return StructuredOutputsParams(choice=list(params.choices))
+    if params.regex:
+        return StructuredOutputsParams(regex=params.regex)
+    return StructuredOutputsParams(json=json.loads(params.json_schema)) if params.json_schema else None
 
 
 def _guarded(engines: Sequence[int | None]) -> subprocess.Popen[bytes]:

@@ -15,8 +15,15 @@ from numpy.typing import NDArray
 from generators.llm.loading import DType, load_tokenizer
 from generators.llm.loading import context_window as window_of
 from generators.llm.params import FORMS, LastScores, require_choices, require_pairs, require_room, require_valid
-from generators.llm.vllm_engine import Engine, prepare_environment, require_loadable
-from generators.llm.vllm_replies import completion, forms, logprobs, tail_scores
+from generators.llm.vllm_engine import (
+    Engine,
+    completion,
+    forms,
+    logprobs,
+    prepare_environment,
+    require_loadable,
+    tail_scores,
+)
 from rag.core.memory import GIB, RAM, Need, gpu_memory, ram_limit
 from rag.core.optional import need
 from rag.core.types import Completion, Prompt, SamplingParams

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from generators.llm.speed import kept_speed, measured
+from generators.llm.llama_cpp import kept_speed, measured
 
 
 @pytest.fixture(autouse=True)
@@ -41,5 +41,5 @@ def test_where_it_cannot_be_kept_it_is_measured_again(home: Path) -> None:
 
 def test_tokens_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([1.0, 3.0])
-    monkeypatch.setattr("generators.llm.speed.perf_counter", lambda: next(times))
+    monkeypatch.setattr("generators.llm.llama_cpp.perf_counter", lambda: next(times))
     assert measured(lambda: 100) == 50.0
