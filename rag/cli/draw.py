@@ -6,8 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from rag.cli.console import say
 from rag.cli.options import GRAPH_HELP, add_plugins
-from rag.graph.draw import draw
-from rag.graph.draw_text import in_text
+from rag.graph.draw import draw, in_text
 from rag.graph.load import load_spec
 
 

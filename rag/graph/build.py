@@ -12,7 +12,7 @@ from rag.core.node import BoundNode
 from rag.graph.binding import bound_nodes
 from rag.graph.check import check
 from rag.graph.checked import Made
-from rag.graph.shown import graph_html
+from rag.graph.draw import graph_html
 from rag.graph.spec import ANSWERING, RANKING_STAGES, Spec
 from rag.graph.wiring import ancestors
 from retrievers.index.protocol import Index

@@ -1,12 +1,14 @@
-"""A graph as a picture: Mermaid text, or an SVG that needs no other program and no network."""
+"""A graph as a picture: Mermaid text, lines of a terminal, or an SVG that needs no other program and no network."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
 from rag.core.errors import SpecError
+from rag.core.words import printed_line
 from rag.graph.spec import QUERY, Body, GraphSpec, Node, Part
 from rag.graph.uses import inner_uses
 from rag.graph.wiring import topological
@@ -23,6 +25,10 @@ _COLOURS = {
 }
 _W, _H, _GAP_X, _GAP_Y, _PAD = 168, 58, 44, 22, 20
 _FRAME_TOP = 30
+_MOST_CHARS = 32
+"""In a terminal, of what a node is fed by, and of its name."""
+_MOST_DRAWN = 60
+"""Nodes of a graph that a notebook draws; a larger one shows its line alone."""
 
 
 def draw(graph: GraphSpec, path: str | Path) -> None:
@@ -36,6 +42,18 @@ def draw(graph: GraphSpec, path: str | Path) -> None:
     if target.suffix not in writers:
         raise SpecError(f"{target}: the name must end in {', '.join(sorted(writers))}")
     target.write_text(writers[target.suffix](graph), encoding="utf-8")
+
+
+def in_text(graph: GraphSpec) -> str:
+    """A line for each node, with what feeds it on the left; inner graphs stand below, each under its title.
+
+    Raises:
+        SpecError: the nodes form a circle.
+    """
+    blocks = [_lines(graph)]
+    for title, body in inner_graphs(graph):
+        blocks.append([f"{printed_line(short(title, 2 * _MOST_CHARS))}:", *(f"  {line}" for line in _lines(body))])
+    return "\n\n".join("\n".join(block) for block in blocks)
 
 
 def mermaid(graph: GraphSpec) -> str:
@@ -251,3 +269,33 @@ def html(graph: GraphSpec) -> str:
         f"<p>{escape(graph.description)}</p>{svg(graph)}"
         f"<table><tr><th>node<th>use<th>in<th>k<th>with{rows}</table></html>\n"
     )
+
+
+def graph_html(graph: GraphSpec) -> str:
+    """The SVG for a notebook, bounded and escaped. It stands apart from the page: its style reaches nothing else there."""
+    said = escape(short(graph.description or repr(graph), 240))
+    if len(graph.nodes) + sum(len(body.nodes) for body in graph.graphs.values()) > _MOST_DRAWN:
+        return f"<p>{said}</p>"
+    try:
+        drawn = b64encode(svg(graph).encode()).decode()
+    except SpecError:  # nodes in a circle; `rag check` says more
+        return f"<p>{said}</p>"
+    return f'<p>{said}</p><img alt="{said}" style="max-width:100%" src="data:image/svg+xml;base64,{drawn}">'
+
+
+def _lines(graph: Body | GraphSpec) -> list[str]:
+    rows = [
+        (_fed_by(graph, name), printed_line(short(name, _MOST_CHARS)), _what(graph, name)) for name in order_of(graph)
+    ]
+    left, middle = (max(len(row[column]) for row in rows) for column in (0, 1))
+    return [f"{fed} {'─' * (left - len(fed))}─▶ {name:<{middle}}  {what}" for fed, name, what in rows]
+
+
+def _fed_by(graph: Body | GraphSpec, name: str) -> str:
+    return printed_line(short(", ".join(graph.nodes[name].inputs), _MOST_CHARS))
+
+
+def _what(graph: Body | GraphSpec, name: str) -> str:
+    node = graph.nodes[name]
+    k = f", k = {node.k}" if node.k else ""
+    return f"{node.use}{k}{'  (output)' if name == graph.output else ''}"

@@ -10,19 +10,19 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, ValidationError, create_model
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.inputs import noted
-from rag.core.powers import LLM_POWERS, LacksPower, in_words, lacking
+from rag.core.powers import LLM_POWERS, POWERS, LacksPower, Power, in_words, lacking
+from rag.core.protocols import LLM, Reranker, Retriever
 from rag.core.yaml_source import Place
 from rag.graph.checked import Made
 from rag.graph.readable import readable
 from rag.graph.signature import REQUIRED, InlinePart, Param, needed_powers, parameters_model, signature
 from rag.graph.spec import Part
-from rag.graph.unmade import Unmade
 
 Complain = Callable[[Place, str], None]
 """Is told a place below the part, and what is wrong there."""
@@ -214,3 +214,23 @@ def as_part(value: InlinePart | Part | str, stage: str, params: Mapping[str, Any
 
 def _stage(params: Sequence[Param], param: Param) -> str | None:
     return next(each.resource for each in params if each.name == param.parameters_of)
+
+
+class NotKnown(Exception):
+    """Somebody asked a stand-in for what nobody knows."""
+
+
+def _not_known(*_: Any, **__: Any) -> NoReturn:
+    raise NotKnown
+
+
+class Unmade:
+    """Stands for a model, an index or an inner graph that could not be made, where a part is tried without it.
+
+    It has every power in name, so that no part refuses it; whoever asks it for anything gets `NotKnown`.
+    """
+
+
+_PROTOCOLS = (*POWERS.values(), *(Power(protocol=each, words="") for each in (LLM, Retriever, Reranker)))
+for _name in frozenset().union(*(power.members for power in _PROTOCOLS)):
+    setattr(Unmade, _name, _not_known)

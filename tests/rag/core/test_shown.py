@@ -13,8 +13,8 @@ from rag.core.errors import MissingDependency
 from rag.core.frames import COLUMNS
 from rag.core.ranking import ranked
 from rag.core.types import Answer, Citation, Context, Document, Query, Ranking, ScoredDocument
+from rag.graph.draw import graph_html
 from rag.graph.load import builtin_names, load_spec
-from rag.graph.shown import graph_html
 from rag.graph.spec import GraphSpec
 
 HOSTILE = "<script>alert(1)</script>\x1b[2J\u202e<img src=x onerror=alert(1)>&\"'"

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from rag.core.errors import SpecError
-from rag.graph.draw import draw, html, mermaid, svg
-from rag.graph.draw_text import in_text
+from rag.graph.draw import draw, html, in_text, mermaid, svg
 from rag.graph.load import builtin_names, load_spec
 
 
