@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
+from types import FrameType
 
 from rag.batch.folder import FAILURES
 from rag.batch.run import WORKERS, BatchReport, Forecast, run_batch
 from rag.cli.asking import asker_of
 from rag.cli.console import say, say_json, warn
-from rag.cli.ending import told_to_end
 from rag.cli.options import (
     GRAPH_HELP,
     calibrated,
@@ -65,7 +69,7 @@ def run(args: Namespace) -> int:
         offline=args.offline,
         by_stage=args.by_stage,
     )
-    with loaded as pipeline, progress_bar() as progress, told_to_end():
+    with loaded as pipeline, progress_bar() as progress, _told_to_end():
         report = run_batch(
             args.questions,
             pipeline,
@@ -86,6 +90,23 @@ def run(args: Namespace) -> int:
     else:
         _show(report)
     return 5 if report.n_failed else 0
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Inside the block SIGTERM, by which a scheduler or a container ends a process, is what Ctrl-C is."""
+    if threading.current_thread() is not threading.main_thread():  # signals come to the main thread alone
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _cluster(args: Namespace) -> Cluster | None:

@@ -6,20 +6,17 @@ from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag.cli.cluster_parser import add_options as add_cluster_options
-from rag.cli.cluster_parser import cluster_of
 from rag.cli.console import plain_data, say, say_json, warn
-from rag.cli.options import GRAPH_HELP, LANGUAGE_HELP, add_plugins, consenting, indexed
+from rag.cli.options import GRAPH_HELP, LANGUAGE_HELP, add_plugins, consenting, indexed, positive
 from rag.cli.progress import progress_bar
-from rag.cli.shadow_parser import add_options as add_shadow_options
-from rag.cli.shadow_parser import require_shadow
 from rag.cli.sources import say_chosen, say_losses, with_consent
 from rag.core.cluster import Cluster
 from rag.core.errors import SpecError
 from rag.core.progress import Progress
-from rag.core.protocols import KeepsStates
+from rag.core.protocols import CanReadAhead, KeepsStates
 from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.indexing import IndexReport, build_index, index_exists, index_settings
@@ -28,7 +25,6 @@ from rag.indexing.told import told
 from rag.ingest import Problem
 from rag.ingest.formats import suffix
 from rag.pipeline import load_pipeline
-from rag.pipeline.read_ahead import read_ahead
 from retrievers.index.settings import IndexSettings
 
 if TYPE_CHECKING:
@@ -69,9 +65,33 @@ def options(parser: ArgumentParser) -> None:
     watch_help = "go on: whenever files of the sources change, bring the index up to date (needs the extra watch)"
     parser.add_argument("--watch", action="store_true", help=watch_help)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    add_cluster_options(parser)
-    add_shadow_options(parser)
+    _cluster_options(parser)
+    _shadow_options(parser)
     add_plugins(parser)
+
+
+def _cluster_options(parser: ArgumentParser) -> None:
+    cluster = parser.add_argument_group("texts encoded on a Ray cluster")
+    cluster.add_argument(
+        "--ray", metavar="ADDRESS", help="encode on this Ray cluster, or 'local' (needs the extra ray)"
+    )
+    cluster.add_argument("--ray-actors", type=positive, metavar="N", help="actors, each with a copy of the model (1)")
+    cluster.add_argument("--ray-cpus", type=positive, metavar="N", help="processors of an actor, and its threads (1)")
+    cluster.add_argument("--ray-gpus", type=float, metavar="N", help="GPUs of an actor (0)")
+
+
+def _shadow_options(parser: ArgumentParser) -> None:
+    shadow = parser.add_argument_group("another encoder, built beside the one that serves")
+    shadow.add_argument("--shadow", action="store_true", help="build it (--encoder), judge it (--questions), or both")
+    shadow.add_argument("--encoder", metavar="NAME", help="packaged name, sentence-transformers folder or hub id")
+    shadow.add_argument("--questions", type=Path, metavar="FILE", help="ask both indexes these, and compare")
+    shadow.add_argument("--qrels", type=Path, metavar="FILE", help="judgements of the questions (default: --teacher)")
+    teacher_help = "reranker that grades what both find, where there are no judgements (attention)"
+    shadow.add_argument("--teacher", default="attention", metavar="NAME", help=teacher_help)
+    promote = shadow.add_mutually_exclusive_group()
+    promote.add_argument("--promote-if-better", action="store_true", help="let it take the index's place if it wins")
+    promote.add_argument("--promote", action="store_true", help="let it take the index's place, judged or not")
+    promote.add_argument("--drop", action="store_true", help="delete it")
 
 
 def run(given: Namespace) -> int:
@@ -79,9 +99,9 @@ def run(given: Namespace) -> int:
     if given.shadow:
         from rag.cli import shadow
 
-        return shadow.run(given)
-    require_shadow(given)
-    cluster = cluster_of(given)
+        return shadow.run(given, _cluster_of(given))
+    _require_shadow(given)
+    cluster = _cluster_of(given)
     settings, legs = _wanted(given)
     _build(given, settings, legs, cluster=cluster)
     if given.watch:
@@ -89,6 +109,34 @@ def run(given: Namespace) -> int:
 
         keep_up(given.sources, given.index, lambda: _build(given, None, None, tell_nothing=False))
     return 0
+
+
+def _require_shadow(given: Namespace) -> None:
+    """Raise SpecError where an option stands without the switch that it goes with."""
+    for name in ("encoder", "questions", "qrels", "promote_if_better", "promote", "drop"):
+        if getattr(given, name):
+            raise SpecError(f"rag index: --{name.replace('_', '-')} goes with --shadow")
+
+
+def _cluster_of(given: Namespace) -> Cluster | None:
+    """The cluster that the options name, if they name one.
+
+    Raises:
+        SpecError: they do not go together.
+    """
+    if given.ray is None:
+        for name in ("ray_actors", "ray_cpus", "ray_gpus"):
+            if vars(given)[name] is not None:
+                raise SpecError(f"rag index: --{name.replace('_', '-')} goes with --ray")
+        return None
+    if given.watch:
+        raise SpecError(
+            "rag index: --watch builds again and again, a few files at a time; a cluster is for one large build. Give "
+            "--ray first, and --watch without it afterwards"
+        )
+    return Cluster(
+        address=given.ray, actors=given.ray_actors or 1, cpus=given.ray_cpus or 1, gpus=given.ray_gpus or 0.0
+    )
 
 
 def _build(
@@ -186,9 +234,20 @@ def _left_out(report: IndexReport) -> Iterator[str]:
 
 
 def _states(given: Namespace, progress: Progress) -> tuple[dict[str, int], dict[str, StoreReport]]:
-    """Node -> passages newly read, and what its store has to say."""
+    """Let stages of the graph read the documents ahead: node -> passages newly read, and what its store has to say.
+
+    Raises:
+        SpecError: the graph has no such stage, or one that keeps nothing, or no index.
+    """
     with load_pipeline(given.graph or USUAL_GRAPH, index=given.index) as pipeline:
-        read = read_ahead(pipeline, progress=progress)
+        readers = {name: part for name, part in pipeline.graph.parts.items() if isinstance(part, CanReadAhead)}
+        if not readers or pipeline.index is None:
+            raise SpecError(
+                f"{pipeline.spec.source.name} has nothing to read ahead: that takes an index and a stage that keeps what it "
+                "read, such as rerank.attention with keep: disk"
+            )
+        documents = pipeline.index.documents
+        read = {node: part.read_ahead(documents, progress=progress) for node, part in readers.items()}
         parts = {node: pipeline.graph.parts[node] for node in read}
         reports = {node: part.states() for node, part in parts.items() if isinstance(part, KeepsStates)}
     return read, {node: report for node, report in reports.items() if report is not None}

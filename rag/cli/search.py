@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rag.cli.asking import asking, question_of
 from rag.cli.console import plain, say, say_json, warn
-from rag.cli.explanation import explanation_lines
 from rag.cli.options import (
     GRAPH_HELP,
     NO_SERVER_HELP,
@@ -23,6 +22,10 @@ from rag.cli.options import (
 )
 from rag.cli.served import answers
 from rag.core.snippets import Snippet
+
+_MOST = 8
+"""Parts of a stage that `--explain` shows; the others are added up in one line. --json has all."""
+_WIDEST = 40
 
 
 def options(parser: ArgumentParser) -> None:
@@ -67,7 +70,7 @@ def run(args: Namespace) -> int:
         say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))
         if picked := ", ".join(dict.fromkeys(span["text"] for span in hit.get("spans", ()))):
             say(textwrap.fill(plain(f"picked out: {picked}"), 100, initial_indent="     ", subsequent_indent="     "))
-        for line in explanation_lines(hit.get("explained", ())):
+        for line in _explanation(hit.get("explained", ())):
             say(f"     {line}")
     return 0
 
@@ -82,3 +85,34 @@ def place(hit: Mapping[str, Any]) -> str:
     if hit["title"]:
         parts.append(hit["title"])
     return " · ".join(parts)
+
+
+def _explanation(stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each stage and for each part: how much, what of the query, what of the document, and how."""
+    return [line for stage in stages for line in _stage(stage)]
+
+
+def _stage(stage: Mapping[str, Any]) -> list[str]:
+    asked = f", asked {stage['query']!r}," if "query" in stage else ""
+    name = f"{stage['node']} ({stage['use']}){asked} {stage['score']:.4f}"
+    if stage["parts"] is None:
+        return [f"{name}: {stage['use']} cannot take its scores apart"]
+    parts = stage["parts"]
+    shown, left = parts[:_MOST], parts[_MOST:]
+    amounts = [f"{part['score']:.4f}" for part in shown]
+    asked_width = max((len(_short(part["of_query"])) for part in shown), default=0)
+    width = max(map(len, amounts), default=0)
+    lines = [f"{name} is"]
+    for amount, part in zip(amounts, shown, strict=True):
+        met = "" if part["of_document"] == part["of_query"] else _short(part["of_document"]) or "not in it"
+        beside = "  ".join(filter(None, (met, part["how"])))
+        lines.append(f"  {amount:>{width}}  {_short(part['of_query']):<{asked_width}}  {beside}".rstrip())
+    if left:
+        lines.append(f"  {sum(part['score'] for part in left):>{width}.4f}  of {len(left):,} more")
+    return lines
+
+
+def _short(text: str) -> str:
+    """On one line, and not too long for a table."""
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 3]}..."

@@ -6,10 +6,10 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
-from rag.cli.cluster_parser import cluster_of
 from rag.cli.compare import show_compared
 from rag.cli.console import plain_data, say, say_json
 from rag.cli.progress import progress_bar
+from rag.core.cluster import Cluster
 from rag.core.errors import SpecError
 from rag.core.trec import read_qrels
 from rag.evaluate.shadow import Judged, judge_shadow
@@ -18,13 +18,12 @@ from rag.pipeline.questions import read_questions
 from retrievers.index.directory import LocalIndex
 
 
-def run(given: Namespace) -> int:
+def run(given: Namespace, cluster: Cluster | None) -> int:
     """Build, judge, promote or drop, as the options say."""
     if given.sources:
         raise SpecError("--shadow is about the passages that the index has: index sources first, without it")
     if given.promote_if_better and given.questions is None:
         raise SpecError("--promote-if-better needs --questions FILE to judge by")
-    cluster = cluster_of(given)
     document: dict[str, Any] = {}
     if given.drop:
         document["dropped"] = drop_shadow(given.index)
