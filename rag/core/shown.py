@@ -1,12 +1,19 @@
-"""How records show themselves, in a line or in a notebook: bounded, and escaped, since texts are of strangers."""
+"""How records show themselves, in a line, in a notebook or as a table of pandas.
+
+Lines and pages are bounded and escaped, since texts are of strangers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from rag.core.optional import need
 from rag.core.words import printed_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_HITS = 20
 """Hits in a notebook."""
@@ -14,6 +21,8 @@ MOST_ANSWER = 4_000
 """Characters of an answer in a notebook."""
 _IN_LINE = 3
 _NAME, _TEXT = 60, 240
+COLUMNS = ("qid", "rank", "doc_id", "score", "relevance", "title", "text", "metadata")
+"""Of a table of pandas."""
 
 
 class Hit(Protocol):
@@ -66,6 +75,22 @@ def answer_html(asked: str, status: str, text: str, passages: Sequence[Hit], cit
         f"<div><p><b>{_html(asked, _TEXT)}</b>{said}</p>"
         f'<p style="white-space:pre-wrap">{escape(_cut(text, MOST_ANSWER))}</p>{sources}</div>'
     )
+
+
+def frame_of(qid: str, hits: Sequence[Hit]) -> pd.DataFrame:
+    """A row for each hit of a query, in rank order.
+
+    Raises:
+        MissingDependency: pandas is not installed.
+    """
+    need("pandas", by="to_pandas", line="pip install pandas")
+    import pandas as pd
+
+    rows = [
+        (qid, rank, hit.doc_id, hit.score, hit.relevance, hit.title, hit.text, dict(hit.metadata))
+        for rank, hit in enumerate(hits, start=1)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _table(numbered: Iterable[tuple[int, Hit]], n: int) -> str:

@@ -291,7 +291,7 @@ class Ranking:
         Raises:
             MissingDependency: pandas is not installed.
         """
-        from rag.core.frames import frame_of
+        from rag.core.shown import frame_of
 
         return frame_of(self.qid, self.hits)
 

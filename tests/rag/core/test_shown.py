@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 from rag.core.errors import MissingDependency
-from rag.core.frames import COLUMNS
 from rag.core.ranking import ranked
+from rag.core.shown import COLUMNS
 from rag.core.types import Answer, Citation, Context, Document, Query, Ranking, ScoredDocument
 from rag.graph.draw import graph_html
 from rag.graph.load import builtin_names, load_spec
