@@ -20,11 +20,9 @@ from rag.core.types import Document
 from rag.core.version import VERSION
 from rag.erasure.keeper import KEEPERS, Keeper
 from rag.erasure.leaving import Leaving
-from rag.erasure.looking import look_through
-from rag.erasure.marks import marks_of
-from rag.erasure.receipt import Erased, Receipt
+from rag.erasure.marks import marks_of, vector_marks
+from rag.erasure.receipt import Erased, Receipt, look_through
 from rag.erasure.selecting import Erasure, removed_documents, removed_earlier
-from rag.erasure.vectors import vector_marks
 from rag.indexing import merge_index
 from rag.indexing.build import Build
 from rag.indexing.past import past

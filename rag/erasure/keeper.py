@@ -39,10 +39,10 @@ class Keeper(Protocol):
 KEEPERS = Registry(
     "keeper",
     {
-        "batch": "rag.erasure.batch:BatchKeeper",
-        "questions": "rag.erasure.questions:QuestionsKeeper",
-        "sessions": "rag.erasure.sessions:SessionsKeeper",
-        "traces": "rag.erasure.traces:TracesKeeper",
+        "batch": "rag.erasure.places:BatchKeeper",
+        "questions": "rag.erasure.places:QuestionsKeeper",
+        "sessions": "rag.erasure.places:SessionsKeeper",
+        "traces": "rag.erasure.places:TracesKeeper",
     },
 )
 """Name -> who takes documents out of a place of its kind. Places of no kind are looked through alone."""

@@ -7,8 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rag.core.types import Document
 from rag.erasure.finder import Finder
+from retrievers.index.directory import LocalIndex
+from retrievers.legs.dense.search import dense
 
 WINDOW = 24
 """Bytes of a mark. A quotation of 47 bytes holds one whole."""
@@ -16,6 +21,8 @@ SHORTEST = 8
 """Bytes of the shortest mark: fewer are found anywhere by chance."""
 _TOGETHER = 1_000
 """Documents that are searched as one text."""
+_ROWS = 16_384
+_NUMBERS = WINDOW // np.dtype(np.float32).itemsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,17 @@ def marks_of(gone: Iterable[Document], stays: Iterable[Document]) -> Marks:
     )
 
 
+def vector_marks(index: LocalIndex, gone: NDArray[np.int64], stays: NDArray[np.int64]) -> frozenset[bytes]:
+    """The first numbers of the dense leg's vectors of rows that go, as float32, but for those that a row that stays has too.
+
+    A text can be guessed from its vector. They can only be found where vectors are kept as float32.
+    """
+    if "dense" not in index.legs:
+        return frozenset()
+    own = frozenset(mark for mark in _beginnings(index, gone) if len(mark) >= SHORTEST)
+    return own.difference(_beginnings(index, stays))
+
+
 def _strings(document: Document) -> Iterator[str]:
     """All that a document says: its text, its title, and texts in its metadata."""
     yield document.text
@@ -88,3 +106,9 @@ def _windows(text: str) -> Iterator[bytes]:
                 window = form[-WINDOW:]  # the end, with what is before it
             if len(window) >= SHORTEST and len(set(window[:SHORTEST])) > 2:  # not a ruler of dashes
                 yield window
+
+
+def _beginnings(index: LocalIndex, rows: NDArray[np.int64]) -> Iterator[bytes]:
+    for start in range(0, len(rows), _ROWS):
+        for vector in dense(index).vectors(rows[start : start + _ROWS])[:, :_NUMBERS]:
+            yield vector.tobytes()
