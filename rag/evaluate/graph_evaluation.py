@@ -24,8 +24,7 @@ from rag.evaluate.comparison import compare_with_baseline
 from rag.evaluate.eval_report import EvalReport
 from rag.evaluate.measures import Evaluation, evaluate
 from rag.evaluate.report import RunFile, file_name, write_per_query
-from rag.evaluate.risk import risk_curve
-from rag.evaluate.risk_picture import draw_risk
+from rag.evaluate.risk import draw_risk, risk_curve
 from rag.evaluate.scope import Plan, plan_evaluation
 from rag.evaluate.significance import mean_interval
 from rag.evaluate.trails import Trail, Trails, depths_of, trails_of, write_trails

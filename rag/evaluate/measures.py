@@ -15,7 +15,6 @@ from typing import Any
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.types import Ranking
-from rag.evaluate.all_relevant import AllRelevant
 
 Qrels = Mapping[str, Mapping[str, int]]
 
@@ -41,6 +40,24 @@ _ALIASES = {
 }
 _ALL_RELEVANT = re.compile(r"AllRelevant(?:@([1-9]\d*))?")
 KNOWN_MEASURES = ("nDCG@10", "R@100", "AP", "RR", "RR@10", "P@10", "Success@5", "Rprec", "Bpref", "AllRelevant@10")
+
+
+@dataclass(frozen=True, slots=True)
+class AllRelevant:
+    """1 for a query whose documents of grade 1 and above are all among the first `cutoff`, else 0; None: the whole list.
+
+    The measure of tool retrieval, where one missing tool spoils the request; COMP@k in ToolLens (Qu et al., CIKM 2024, arXiv
+    2405.16089). ir_measures has no such measure.
+    """
+
+    cutoff: int | None = None
+
+    def __str__(self) -> str:
+        return "AllRelevant" if self.cutoff is None else f"AllRelevant@{self.cutoff}"
+
+    def of_query(self, doc_ids: Sequence[str], grades: Mapping[str, int]) -> float:
+        """The value of one query, its documents given in rank order."""
+        return float({doc_id for doc_id, grade in grades.items() if grade > 0} <= set(doc_ids[: self.cutoff]))
 
 
 @dataclass(frozen=True, kw_only=True)

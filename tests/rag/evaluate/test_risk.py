@@ -9,8 +9,7 @@ from rag.core.binomial import upper_bound
 from rag.core.types import Answer, Context, Document, Query, ScoredDocument
 from rag.evaluate.beir import Item
 from rag.evaluate.right import RIGHT
-from rag.evaluate.risk import risk_curve
-from rag.evaluate.risk_picture import draw_risk
+from rag.evaluate.risk import draw_risk, risk_curve
 
 
 def answer(qid: str, text: str, *, read: str = "d1#2", **more: Any) -> Answer:
