@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, takewhile, zip_longest
 from math import inf
 from typing import TYPE_CHECKING
@@ -12,14 +12,21 @@ from rag.core.contents import Content
 from rag.core.types import Document
 from rag.ingest.packing import pack, pack_turns
 from rag.ingest.pieces import Piece, Ruler, pieces
-from rag.ingest.turns import Encode, turns
 from rag.ingest.types import ParsedDocument
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rag.ingest.settings import ChunkSettings
+
+Encode = Callable[[Sequence[str]], "NDArray[np.float32]"]
+"""Texts -> float32 [n, dim]."""
 
 _TINY = 12
 _LONGEST_TITLE = 1000
+_LOWEST = 20
+"""Per cent of a document's neighbours that count as turns."""
 
 
 def chunk(
@@ -41,7 +48,7 @@ def chunk(
     whole sentences, never more than half a chunk, and never reaches over a heading that begins a chunk.
 
     Where `settings.cut` is meaning, a chunk also ends before a sentence that `encode` finds unlike the one before
-    (`rag.ingest.turns`), once it holds a quarter of the limit, and chunks do not overlap.
+    (`turns`), once it holds a quarter of the limit, and chunks do not overlap.
 
     `title` is the document's and the heading path, joined by ` › `; `headings` and `page` are those that most
     of the chunk stands under, or what all its headings share. `ocr` is true where any of it was read from a
@@ -81,6 +88,18 @@ def chunk(
             cuts = pack_turns(sizes, [piece.start in turning for piece in group], limit=settings.tokens)
         ranges += [group[first:last] for first, last in cuts]
     return list(_chunks(document, ranges, number, line))
+
+
+def turns(texts: Sequence[str], encode: Encode) -> list[bool]:
+    """For each text, whether the subject changes before it: its cosine to the one before is in the lowest fifth."""
+    import numpy as np
+
+    if len(texts) < 2:
+        return [False] * len(texts)
+    vectors = encode(texts)
+    lengths = np.linalg.norm(vectors, axis=1)
+    cosines = np.sum(vectors[1:] * vectors[:-1], axis=1) / np.maximum(lengths[1:] * lengths[:-1], 1e-12)
+    return [False, *(cosines < np.percentile(cosines, _LOWEST)).tolist()]  # strictly: where all are alike, none turns
 
 
 def _pieces(document: ParsedDocument, settings: ChunkSettings, spans: Ruler) -> list[Piece]:

@@ -13,7 +13,6 @@ from rag.ingest import plain
 from rag.ingest.clean import decoded
 from rag.ingest.columns import NAME
 from rag.ingest.layout import Layout
-from rag.ingest.roff import arguments, words
 from rag.ingest.stretches import lines
 from rag.ingest.types import Note, ParsedDocument
 
@@ -32,6 +31,31 @@ _MDOC = frozenset({
     "Sc", "So", "Sq", "St", "Sx", "Sy", "Tn", "Ux", "Va", "Vt", "Xo", "Xc", "Xr",
 })  # fmt: skip
 _CONTROL = re.compile(r"\A[.'][ \t]*([^\s\\]*)[ \t]*(.*)")
+_NAMED = {
+    "em": "—", "en": "–", "hy": "-", "bu": "•", "co": "©", "rg": "®", "tm": "™", "lq": "“", "rq": "”", "oq": "‘",
+    "cq": "’", "aq": "'", "dq": '"', "rs": "\\", "ha": "^", "ti": "~", "ga": "`", "at": "@", "sh": "#", "Do": "$",
+    "ba": "|", "lB": "[", "rB": "]", "lC": "{", "rC": "}", "<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "<-": "←",
+    "mu": "×", "+-": "±", "de": "°", "sc": "§", "Fo": "«", "Fc": "»", "la": "⟨", "ra": "⟩", "pl": "+", "mi": "-",
+    "eq": "=", "sq": "□", "ss": "ß", ":a": "ä", ":o": "ö", ":u": "ü", ":A": "Ä", ":O": "Ö", ":U": "Ü", "'e": "é",
+    "'a": "á", "`e": "è", "`a": "à", "~n": "ñ", ",c": "ç", "/o": "ø", "oa": "å", "Aq": "'", "C+": "C++",
+}  # fmt: skip
+"""Characters that roff has names for."""
+_ESCAPE = re.compile(
+    r"""\\(?:
+      "[^\n]*                                  # a comment
+    | f(?:\(..|\[[^\]]{0,200}\]|.)                   # a font
+    | s[-+]?(?:\(\d\d|\[[^\]]{0,200}\]|\d{1,2}|'[^']{0,200}')   # a size
+    | [mMFYVn][-+]?(?:\(..|\[[^\]]{0,200}\]|.)       # a colour, a register
+    | [hvwloLDbXZRSAB]'[^']{0,200}'                  # a movement or a drawing
+    | \*(?:\(|\[)?(?P<string>(?<=\()..|(?<=\[)[^\]]{0,200}|.)\]?
+    | N'(?P<code>\d{1,7})'
+    | \((?P<two>..) | \[(?P<long>[^\]]{0,200})\] | (?P<one>.)
+    )""",
+    re.VERBOSE,
+)
+_CODE_POINT = re.compile("u[0-9A-F]{4,6}")
+_ONE = {"-": "-", "e": "\\", "\\": "\\", "~": " ", " ": " ", "0": " ", "'": "'", "`": "`", ".": ".", "t": " "}
+_ARGUMENT = re.compile(r'"((?:[^"]|"")*)(?:"|$)|((?:\\.|[^\s\\]|\\$)+)')
 
 
 def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
@@ -47,6 +71,16 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
     page.end_block()
     page.layout.tell(note)
     yield page.layout.document(name, title=page.title)
+
+
+def _words(text: str) -> str:
+    """A text without roff's escapes: characters for names, fonts and sizes taken off."""
+    return _ESCAPE.sub(_character, text) if "\\" in text else text
+
+
+def _arguments(text: str) -> list[str]:
+    """What stands behind a macro: words, and quoted texts, without their escapes."""
+    return [_words(match[1].replace('""', '"') if match[2] is None else match[2]) for match in _ARGUMENT.finditer(text)]
 
 
 def _without_definitions(all_lines: Iterable[str]) -> Iterator[str]:
@@ -83,7 +117,7 @@ class _Page:
         """One line of the file."""
         control = _CONTROL.match(line)
         if control is None or not line.startswith((".", "'")):
-            self._text(words(line))
+            self._text(_words(line))
         elif control[1]:
             self._macro(control[1], control[2])
 
@@ -102,9 +136,9 @@ class _Page:
         if macro in ("SH", "Sh", "SS", "Ss"):
             self.end_block()
             self._listing = False
-            self.layout.heading(1 if macro in ("SH", "Sh") else 2, " ".join(arguments(rest)))
+            self.layout.heading(1 if macro in ("SH", "Sh") else 2, " ".join(_arguments(rest)))
         elif macro in ("TH", "Dt"):
-            self.title = self.title or "{}({})".format(*[*arguments(rest), "", ""][:2]).removesuffix("()")
+            self.title = self.title or "{}({})".format(*[*_arguments(rest), "", ""][:2]).removesuffix("()")
         elif macro in _LISTING:
             self.end_block()
             self._listing = _LISTING[macro]
@@ -112,16 +146,16 @@ class _Page:
             self.end_block()
         elif macro == "IP":
             self.end_block()
-            self._lines += arguments(rest)[:1]
+            self._lines += _arguments(rest)[:1]
         elif macro == "It":
             self.end_block()
-            self._lines.append(self._mdoc(arguments(rest)) or "-")
+            self._lines.append(self._mdoc(_arguments(rest)) or "-")
         elif macro in _JOINED:
-            self._text("".join(arguments(rest)))
+            self._text("".join(_arguments(rest)))
         elif macro in _SPACED:
-            self._text(" ".join(arguments(rest)))
+            self._text(" ".join(_arguments(rest)))
         elif macro in _MDOC:
-            self._text(self._mdoc([macro, *arguments(rest)]))
+            self._text(self._mdoc([macro, *_arguments(rest)]))
         elif macro == "so":
             self._text(f"See {rest.strip()}")
 
@@ -150,3 +184,14 @@ class _Page:
                 self._name = self._name or (part[:NAME] if before == "Nm" else "")
                 said.append(part)
         return (" ".join(said) + closing).replace("[ ", "[")
+
+
+def _character(match: re.Match[str]) -> str:
+    if code := match["code"]:
+        return chr(int(code)) if 31 < int(code) < 0x110000 else ""
+    name = match["two"] or match["long"] or match["string"]
+    if name is not None:
+        if _CODE_POINT.fullmatch(name) and int(name[1:], 16) < 0x110000:
+            return chr(int(name[1:], 16))
+        return _NAMED.get(name, "")
+    return _ONE.get(match["one"] or "", "")

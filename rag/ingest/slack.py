@@ -1,4 +1,4 @@
-"""Exports of Slack: which files they have, and the messages in them."""
+"""Exports of Slack: which files they have, and a document for every thread, and for what a day has beside threads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from html import unescape
 from itertools import chain
 from typing import Any
 
-from rag.ingest import chat
-from rag.ingest.chat import Message
 from rag.ingest.clean import Cleaner
+from rag.ingest.layout import Layout
 from rag.ingest.tally import Tally
-from rag.ingest.types import ParsedDocument, ReadError
+from rag.ingest.types import ParsedDocument, ReadError, own_fields
 
 _DAY = re.compile(r"\A([^/]+)/\d{4}-\d\d-\d\d\.json\Z")
 _MARK = re.compile(r"<([@#!]?)([^<>|\n]{1,2000})(?:\|([^<>\n]{0,500}))?>")
@@ -23,6 +22,9 @@ _NO_WORDS = ("channel_", "group_", "bot_add", "bot_remove")
 """Beginnings of kinds of messages that Slack writes of its own accord."""
 _KEY = 40
 """Characters of the time that names a thread."""
+_AUTHORS = 50
+"""People that the metadata of a document name."""
+_TITLE = 80
 
 People = Mapping[str, str]
 """Id of a user -> their name."""
@@ -35,6 +37,16 @@ class Export:
     users: str
     channels: Mapping[str, Sequence[str]]
     names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What somebody said in a channel. `thread`: what messages of one thread have in common; empty for one of none."""
+
+    author: str
+    text: str
+    sent: datetime
+    thread: str = ""
 
 
 def export_of(names: Iterable[str]) -> Export | None:
@@ -74,7 +86,31 @@ def documents(export: Export, read: Callable[[str], bytes], name: str, tally: Ta
     people = people_of(records(export.users))
     for channel, days in export.channels.items():
         messages = chain.from_iterable(messages_of(records(day), people) for day in days)
-        yield from chat.documents(channel, messages, f"{name}/{days[0].rpartition('/')[0]}", clean)
+        yield from conversations(channel, messages, f"{name}/{days[0].rpartition('/')[0]}", clean)
+
+
+def conversations(channel: str, messages: Iterable[Message], name: str, clean: Cleaner) -> Iterator[ParsedDocument]:
+    """Threads and days of a channel in the order of their first messages, named `name/THREAD` and `name/YYYY-MM-DD`.
+
+    Author and text are the text; channel, people, and when it began and ended are metadata.
+    """
+    groups: dict[str, list[Message]] = {}
+    for message in sorted(messages, key=lambda each: each.sent):
+        groups.setdefault(message.thread or message.sent.date().isoformat(), []).append(message)
+    for key, group in groups.items():
+        layout = Layout(clean)
+        for message in group:
+            layout.block(f"{clean.line(message.author)}: {message.text}")
+        first = group[0]
+        about = clean.line(first.text)[:_TITLE] if first.thread else key
+        metadata = {
+            "channel": channel,
+            "authors": list(dict.fromkeys(clean.line(message.author) for message in group))[:_AUTHORS],
+            "date": first.sent.isoformat(),
+            "until": group[-1].sent.isoformat(),
+        }
+        doc_id = f"{name}/{key}"
+        yield layout.document(doc_id, title=f"{channel} › {about}", metadata=own_fields(metadata))
 
 
 def people_of(users: Iterable[Mapping[str, Any]]) -> dict[str, str]:

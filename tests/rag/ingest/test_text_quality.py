@@ -11,7 +11,7 @@ from rag.ingest import html as html_parser
 from rag.ingest import markdown as markdown_parser
 from rag.ingest import pdf as pdf_parser
 from rag.ingest import rst as rst_parser
-from rag.ingest.running_lines import RunningLines
+from rag.ingest.pdf import RunningLines
 from rag.ingest.settings import ChunkSettings
 from tests.rag.ingest.conftest import Noted
 

@@ -17,9 +17,9 @@ from rag.core.errors import IndexMismatch, SpecError
 from rag.core.types import Document
 from rag.indexing import build_index, index_key
 from rag.ingest import chunk, word_spans
+from rag.ingest.chunk import turns
 from rag.ingest.layout import Layout
 from rag.ingest.settings import ChunkSettings
-from rag.ingest.turns import turns
 from rag.pipeline import load_pipeline
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
