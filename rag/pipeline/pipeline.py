@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from threading import Lock
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from rag import tracing
 from rag.core.access import Asker
 from rag.core.arguments import knows_its_arguments
 from rag.core.errors import SpecError, StageError, did_you_mean
 from rag.core.filters import asked_by, parse_where
-from rag.core.memory import this_machine
 from rag.core.node import BoundNode
 from rag.core.protocols import CanSample, CanStreamAnswers, CanWarmUp
 from rag.core.report import RunResult, apart, merged
 from rag.core.types import Answer, AnswerDelta, Message, Query, Ranking, Where
 from rag.graph.build import Graph
 from rag.graph.contents import require_read
-from rag.graph.load import load_spec
-from rag.graph.rewire import with_patience
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.settled import answered, streamed
-from rag.graph.spec import QUERY, GraphSpec, Spec
-from rag.graph.writer import with_writer
-from rag.pipeline.calibrated import calibrated, require_calibrated
-from rag.pipeline.loaded import models_loaded, models_of_parts, require_known_models, require_local_models
-from rag.pipeline.otherwise import fitting
+from rag.graph.spec import QUERY, Spec
 from rag.pipeline.release import inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
 from rag.pipeline.twins import AsyncTwins
-from retrievers.index.joined import joined_address
-from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.runnables import Runnable
-
-logger = logging.getLogger(__name__)
 
 ELSEWHERE = {"top_k": "k", "n": "k", "limit": "k", "filter": "where", "filters": "where", "user": "asker"}
 """What arguments are called in other libraries -> here."""
@@ -451,14 +438,6 @@ def _asked_by(asker: Asker | None, query: Query) -> Query:
     return query if asker is None else replace(query, where=asked_by(asker, query.where))
 
 
-def _opened(index: str | Path | Index | Sequence[str | Path] | None) -> Index | None:
-    if isinstance(index, str | Path):
-        return open_index(index)
-    if isinstance(index, list | tuple):
-        return open_index(index[0] if len(index) == 1 else joined_address(index))
-    return cast("Index | None", index)
-
-
 def _nothing_before(query: Query) -> RunResult:
     """What is prepared where the answering node reads the query itself."""
     return RunResult(queries=(query,), outputs=(query,), records={}, nodes=(), failures=(), seconds=0.0)
@@ -485,61 +464,3 @@ def raise_failure(result: RunResult) -> None:
     for failure in result.failures:
         message = f"node '{failure.node}' ({failure.use}) failed at qid '{failure.qid}': {failure.error}"
         raise StageError(message, node=failure.node, qid=failure.qid) from failure.cause
-
-
-def load_pipeline(
-    graph: str | Path | dict[str, Any] | GraphSpec = "ask",
-    *,
-    index: str | Path | Index | Sequence[str | Path] | None = None,
-    model: str | None = None,
-    url: str | None = None,
-    calibration: str | Path | None = None,
-    risk: float | None = None,
-    confidence: float | None = None,
-    min_relevance: float = 0.0,
-    offline: bool = False,
-    memory_gib: float | None = None,
-    by_stage: bool = False,
-    patience: float | None = None,
-) -> Pipeline:
-    """Check a graph, bind it to an index, and make it ready. Loads no weights.
-
-    Where the machine is too small for a graph that names another with `otherwise`, that one is loaded; a warning and
-    `Pipeline.instead` say why.
-
-    Args:
-        graph: a built-in name (`rag list graph`), a YAML file, plain data or a GraphSpec.
-        index: an index directory or other address (see `open_index`), a list of them to be searched as one, or an open
-            Index, which stays its owner's to close. Graphs that search need one.
-        model, url: another model that writes, in this process or at a server; see `rag.graph.writer.with_writer`.
-        calibration: a file of `rag calibrate`: hits get their relevance, and answers that are less sure than it allows are
-            refused; see `rag.graph.rewire.with_calibration`.
-        risk, confidence: others than the calibration's.
-        min_relevance: hits that are worth less are left out; from 0 to 1.
-        offline: fail now, naming what is missing, instead of fetching a model later.
-        memory_gib: RAM that the graph's parts may need, in GiB; None asks $RAGLINE_MEMORY_GIB and then the machine, inf
-            lets anything pass. See `rag.pipeline.memory_plan`.
-        by_stage: each node works alone in memory, so only the largest must fit; see `Pipeline`.
-        patience: seconds that passages may be read before the first word, where somebody waits; see `assemble.token_budget`.
-            None reads them however long it takes, so that an answer does not depend on how fast the machine is. A calibrated
-            graph reads as it did when it was calibrated.
-    Raises:
-        SpecError: the graph is wrong, all problems at once; its parts can need more memory than there is; or a calibration
-            in it was made for another graph or index.
-        IndexProblem, IndexMismatch: the index is damaged, or was built another way than the graph asks for.
-        MissingModel: no model can be meant by a name; or `offline`, and a model is not on this machine.
-    """
-    spec = with_writer(load_spec(graph), model=model, url=url)
-    spec = calibrated(spec, calibration, risk=risk, confidence=confidence, min_relevance=min_relevance)
-    spec = spec.model_copy(update={"graph": with_patience(spec.graph, patience)})
-    bound = _opened(index)
-    found = fitting(spec, index=bound, machine=this_machine(memory_gib=memory_gib), by_stage=by_stage)
-    if bound is not None:
-        bound.check(found.graph.spec.graph.index, found.graph.legs)
-    require_calibrated(found.graph, bound)
-    require_known_models(models_of_parts(found.graph))
-    if offline:
-        require_local_models(models_loaded(found.graph, bound))
-    if found.instead:
-        logger.warning("%s", found.instead)
-    return Pipeline(found.graph, index=bound, owns_index=bound is not index, by_stage=by_stage, instead=found.instead)
