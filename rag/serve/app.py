@@ -29,7 +29,7 @@ from rag.serve import (
     rerank,
     search,
 )
-from rag.serve.changes import Changes
+from rag.serve.documents import Changes
 from rag.serve.sessions import Sessions
 from rag.service import errors, metrics, walls
 from rag.service.keys import load_keys

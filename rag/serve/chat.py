@@ -18,11 +18,10 @@ from rag.core.report import RunResult
 from rag.core.side_thread import Reader
 from rag.core.types import Answer, AnswerDelta, Query
 from rag.pipeline.streaming import AnswerStream
-from rag.serve.annotations import annotations_json
 from rag.serve.conversation import Conversation, conversation
 from rag.serve.extension import begun_json, passages_of, sources_json, whole_json
 from rag.serve.feedback import logged
-from rag.serve.honoured import Honoured, honoured
+from rag.serve.links import annotations_json
 from rag.serve.search import require_filter
 from rag.serve.sessions import Sessions
 from rag.service import history
@@ -43,6 +42,8 @@ STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-strea
 
 SOURCES = 10
 """Passages that are shown where there is no answer."""
+_SHOWN_CHARACTERS = 200
+"""Of the names of fields that are not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class _Turn:
     """A request, understood. `page`: the address of this server's page, as whoever asks calls it."""
 
     query: Query
-    honoured: Honoured
+    honoured: _Honoured
     kept: Conversation | None
     log: QuestionLog | None
     asker: Asker | None
@@ -97,6 +98,35 @@ def router(services: Services, sessions: Sessions | None, log: QuestionLog | Non
     return routes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Honoured:
+    """Fields of `SamplingParams` that a request sets, and sentences on what was not done as it says."""
+
+    sampling: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+def _honoured(body: ChatRequest, service: Service) -> _Honoured:
+    """What the graph's generator and the server's limits leave of a request.
+
+    Clients send much that a graph has no use for, and most of it may be left out: the answer is none the worse. What would
+    break the client instead is refused when the request is read (`rag.service.wire.chat_request`).
+    """
+    sampling, notes = body.sampling, []
+    if sampling and not service.takes_sampling:
+        notes.append(f"The graph's generator takes no {', '.join(sorted(sampling))}.")
+        sampling = {}
+    most, wanted = service.most_tokens, sampling.get("max_tokens", 0)
+    if most is not None and wanted > most:
+        notes.append(f"max_tokens is {most:,}, the most that is written here, not {wanted:,}.")
+        sampling["max_tokens"] = most
+    if body.ignored:
+        notes.append(f"Not read: {', '.join(body.ignored)[:_SHOWN_CHARACTERS]}.")
+    if not service.settings.allow_system and any(message.is_system for message in body.messages):
+        notes.append("The system message was put below the rules of the graph's own prompt.")
+    return _Honoured(sampling=sampling, notes=tuple(notes))
+
+
 async def _understood(
     body: ChatRequest, request: Request, service: Service, kept: Conversation | None, log: QuestionLog | None
 ) -> _Turn:
@@ -118,7 +148,7 @@ async def _understood(
     await require_filter(where, service)
     return _Turn(
         query=service.query(said.question, history=turns, wishes=said.wishes, where=where, contents=contents),
-        honoured=honoured(body, service),
+        honoured=_honoured(body, service),
         kept=kept,
         log=log,
         asker=asker_of(request.scope),

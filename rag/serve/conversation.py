@@ -7,10 +7,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from rag.core.types import Message
@@ -22,7 +23,7 @@ from rag.service.service import Service
 from rag.service.services import Services
 from rag.service.wire.chat_request import ChatRequest
 from rag.service.wire.errors import Error, refusals
-from rag.service.wire.sessions import NameRequest, SessionList, SessionReply
+from rag.service.wire.forms import Form
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,37 @@ Done = TypeVar("Done")
 
 NEW = "new"
 """In the place of an id: start a conversation. Ids are the server's: one that a client made up could be guessed."""
+LONGEST_NAME = 100
+
+
+class NameRequest(Form):
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
+
+
+class SessionCard(BaseModel):
+    """`name`: the one that it was given, else the beginning of its first question. `used`: when, in seconds since 1970."""
+
+    id: str
+    name: str
+    used: float
+
+
+class SessionList(BaseModel):
+    """The last used first, at most 200."""
+
+    sessions: list[SessionCard]
+
+
+class SessionTurn(BaseModel):
+    role: Literal["user", "assistant"]
+    content: str
+
+
+class SessionReply(BaseModel):
+    """What was said so far, oldest first."""
+
+    id: str
+    turns: list[SessionTurn] = Field(description="The last 100. Sources are not kept.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

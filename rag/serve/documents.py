@@ -2,13 +2,81 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from pathlib import PurePath
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from rag.indexing import add_documents, remove_documents, update_documents
-from rag.serve.changes import Changes
+from rag.core.access import Asker
+from rag.core.errors import IndexBusy, IndexProblem, NoRoom, SpecError
+from rag.indexing import IndexReport, add_documents, remove_documents, update_documents
+from rag.service.askers import writer_of
+from rag.service.errors import ApiError, explained
+from rag.service.replies import JSONReply
+from rag.service.services import Services
 from rag.service.wire.documents import DocumentsReply, DocumentsRequest, RemovalRequest
 from rag.service.wire.errors import refusals
+from retrievers.index.directory import LocalIndex
+from retrievers.index.generations import newest_stamp
+
+Change = Callable[[LocalIndex, Asker | None], IndexReport]
+
+
+class Changes:
+    """Changes of the indexes of all services. One is made at a time; the others wait for it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services, self._turn = services, asyncio.Lock()
+
+    def may(self, request: Request) -> bool:
+        """Whether the key of a request may change documents."""
+        return bool(request.scope.get("state", {}).get("writes"))  # said by `rag.service.walls.KeyWall`
+
+    def require_right(self, request: Request) -> None:
+        """Raise the refusal of a key that may not."""
+        if not self.may(request):
+            raise ApiError(
+                403,
+                "This key may not change documents. The operator makes one that may: rag keys FILE --write.",
+                code="read_only",
+            )
+
+    def of(self, request: Request, model: str | None) -> LocalIndex | None:
+        """The index of a graph, where it can be changed here."""
+        index = self._services.serving(request, model).pipeline.index
+        return index if isinstance(index, LocalIndex) else None
+
+    async def make(self, request: Request, model: str | None, change: Change) -> Response:
+        """Make a change when its turn comes, and say what the index holds then."""
+        writer, index = writer_of(request.scope), self.of(request, model)
+        if index is None:
+            raise ApiError(400, "The index of this graph cannot be changed here.", code="fixed_index")
+        try:
+            async with self._turn:
+                report = await asyncio.to_thread(change, index, writer)
+        except (SpecError, IndexProblem) as error:
+            said = str(error).replace(index.name, PurePath(index.name).name)
+            if isinstance(error, IndexBusy):
+                raise ApiError(409, said, code="index_busy") from error
+            if isinstance(error, NoRoom):
+                raise ApiError(507, said, code="no_room") from error
+            raise ApiError(400, said, code="documents_refused") from error
+        except ApiError:
+            raise
+        except Exception as error:
+            raise explained(error) from error
+        return JSONReply(
+            {
+                "documents": report.n_documents,
+                "passages": report.n_units,
+                "parts": report.n_parts,
+                "encoded": report.n_encoded if writer is None else None,  # see `rag.indexing.writers.told_to`
+                "ids": report.ids,
+                "generation": newest_stamp(index.path),
+            }
+        )
 
 
 def router(changes: Changes) -> APIRouter:

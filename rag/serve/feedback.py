@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 from functools import partial
+from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from rag.asked import QuestionLog, UnknownEntry
+from rag.asked.log import LONGEST_COMMENT
 from rag.core.access import Asker
 from rag.core.types import Answer
 from rag.pipeline.as_json import answer_json
@@ -20,9 +23,17 @@ from rag.service.errors import ApiError
 from rag.service.service import Service
 from rag.service.services import Services
 from rag.service.wire.errors import refusals
-from rag.service.wire.feedback import FeedbackRequest
+from rag.service.wire.forms import Form
 
 logger = logging.getLogger(__name__)
+
+
+class FeedbackRequest(Form):
+    """`entry`: of the `ragline` object of the answer. `good`: null takes back what was said."""
+
+    entry: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    good: bool | None = Field(description="Whether the answer was good; null takes it back.")
+    comment: Annotated[str, StringConstraints(max_length=LONGEST_COMMENT)] = ""
 
 
 async def logged(

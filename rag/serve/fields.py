@@ -6,9 +6,10 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from rag.core.filters import Filter
@@ -18,8 +19,9 @@ from rag.service.askers import asked_in
 from rag.service.replies import JSONReply
 from rag.service.services import Services
 from rag.service.wire.errors import refusals
-from rag.service.wire.fields import FieldsReply, FieldsRequest
-from retrievers.index.fields import OF_CHUNKS, Field, fields_of
+from rag.service.wire.forms import Form
+from rag.service.wire.where import FILTER_HELP, Where
+from retrievers.index import fields as known_fields
 from retrievers.index.protocol import Index
 
 MOST_FIELDS, MOST_VALUES = 40, 50
@@ -30,6 +32,32 @@ _READERS = 8
 _LONGEST_NAME, _LONGEST_VALUE = 200, 100
 _FEW = 20
 """Values that anybody can choose from, however few passages have each."""
+
+
+class FieldsRequest(Form):
+    model: str | None = Field(default=None, description="The graph that searches; unset takes the server's first.")
+    where: Where | None = Field(default=None, description=FILTER_HELP)
+
+
+class MetadataField(BaseModel):
+    """`values`: the most frequent ones, the most frequent first. `more`: whether it has others."""
+
+    name: str
+    kind: Literal["date", "number", "text", "mixed"]
+    values: list[Any]
+    more: bool
+
+
+class FieldsReply(BaseModel):
+    """Fields of the metadata of what whoever asks may read. `looked_at`: of so many passages, from all over the index.
+
+    `passing`: how many of those `passages` pass `where`.
+    """
+
+    fields: list[MetadataField]
+    looked_at: int
+    passages: int
+    passing: int
 
 
 def router(services: Services) -> APIRouter:
@@ -65,7 +93,7 @@ def router(services: Services) -> APIRouter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    fields: tuple[Field, ...]
+    fields: tuple[known_fields.Field, ...]
     looked_at: int
     passages: int
 
@@ -92,19 +120,19 @@ class _Known:
 def _seen(index: Index, reader: Filter | None) -> _Seen:
     rows = readable(index, reader)
     some = rows[:: max(1, -(-len(rows) // _LOOKED_AT))]
-    found = fields_of(index.documents.many(some), but_not=OF_CHUNKS | {"index_name"})
+    found = known_fields.fields_of(index.documents.many(some), but_not=known_fields.OF_CHUNKS | {"index_name"})
     kept = [field for field in found.values() if _can_be_chosen(field, len(some))]
     return _Seen(fields=tuple(kept[:MOST_FIELDS]), looked_at=len(some), passages=len(rows))
 
 
-def _can_be_chosen(field: Field, n_passages: int) -> bool:
+def _can_be_chosen(field: known_fields.Field, n_passages: int) -> bool:
     """Whether a field parts the passages into some groups: one that names each of them, such as an id, does not."""
     if not field.name.isprintable() or not 0 < len(field.name) <= _LONGEST_NAME:
         return False
     return field.ordered or len(field.values) <= max(_FEW, n_passages // 2)
 
 
-def _described(field: Field) -> Mapping[str, Any]:
+def _described(field: known_fields.Field) -> Mapping[str, Any]:
     values = [value for value in field.values if _can_be_shown(value)][:MOST_VALUES]
     return {"name": field.name, "kind": field.kind, "values": values, "more": len(values) < len(field.values)}
 

@@ -20,7 +20,7 @@ from rag.core.errors import NoRoom, SpecError
 from rag.indexing import IndexReport, build_index
 from rag.indexing.publish import disk_is_full
 from rag.ingest import is_file_name
-from rag.serve.changes import Changes
+from rag.serve.documents import Changes
 from rag.service.errors import ApiError
 from rag.service.walls import FILES
 from rag.service.wire.documents import DocumentsReply

@@ -6,9 +6,11 @@ machine becomes one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from rag.core.types import Document
+from rag.core.types import Answer, Document, ScoredDocument
 
 ORIGINAL = "url"
 """The metadata field that says where a document was taken from."""
@@ -44,3 +46,28 @@ def page_link(page: str, document: Document, *, model: str) -> str:
     """
     named = {"model": model, "passage": document.doc_id}
     return f"{page}#{urlencode(named, quote_via=quote, safe='', errors='replace')}"
+
+
+def annotations_json(
+    answer: Answer, passages: Sequence[ScoredDocument], *, page: str, model: str
+) -> list[dict[str, Any]]:
+    """What the model cites, as OpenAI's chats give it (`choices[].message.annotations`), in the order of the text.
+
+    What was only matched by words is left out: this form cannot say that it is a guess.
+
+    Args:
+        page: the address of this server's page, where a passage is shown whose document names no web address.
+    """
+    annotations = []
+    for citation in answer.citations:
+        if citation.by != "model":
+            continue
+        document = passages[citation.marker - 1].document
+        cited = {
+            "start_index": citation.start,
+            "end_index": citation.end,
+            "url": original_of(document) or page_link(page, document, model=model),
+            "title": document.title or document.doc_id,
+        }
+        annotations.append({"type": "url_citation", "url_citation": cited})
+    return annotations

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from rag.core.types import Document, Query, Ranking, ScoredDocument
@@ -15,8 +16,46 @@ from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
+from rag.service.settings import LONGEST_LIST
 from rag.service.wire.errors import refusals
-from rag.service.wire.rerank import RerankReply, RerankRequest
+from rag.service.wire.forms import ForeignForm, Listed, Text
+from rag.service.wire.stages import OutcomeReply
+
+
+class RerankDocument(ForeignForm):
+    text: Text
+
+
+class RerankRequest(ForeignForm):
+    """Documents to put in order, as Cohere and Jina have it."""
+
+    model: str | None = None
+    query: str = Field(min_length=1, max_length=10_000)
+    documents: Listed[Text | RerankDocument] = Field(min_length=1, max_length=LONGEST_LIST)
+    top_n: int | None = Field(default=None, ge=1)
+    return_documents: bool = False
+
+    @property
+    def texts(self) -> list[str]:
+        return [one if isinstance(one, str) else one.text for one in self.documents]
+
+
+class RerankResult(BaseModel):
+    index: int
+    relevance_score: float
+    document: RerankDocument | None = None
+
+
+class RerankUsage(BaseModel):
+    total_tokens: int
+
+
+class RerankReply(BaseModel):
+    id: str
+    model: str
+    results: list[RerankResult]
+    outcome: OutcomeReply
+    usage: RerankUsage
 
 
 def router(services: Services) -> APIRouter:

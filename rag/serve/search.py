@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from rag.core.errors import SpecError
 from rag.core.filters import parted
-from rag.core.types import Where
+from rag.core.types import Where as AnyWhere
 from rag.pipeline.as_json import hits_json, outcome_json
 from rag.pipeline.snippets import terms_of
 from rag.serve.extension import stages_json
@@ -21,7 +22,28 @@ from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
 from rag.service.wire.errors import refusals
-from rag.service.wire.search import SearchReply, SearchRequest
+from rag.service.wire.forms import Form
+from rag.service.wire.passages import Hit
+from rag.service.wire.stages import OutcomeReply, Stage
+from rag.service.wire.where import FILTER_HELP, Where
+
+
+class SearchRequest(Form):
+    model: str | None = Field(default=None, description="The graph that searches; unset takes the server's first.")
+    query: str = Field(min_length=1, max_length=10_000)
+    k: int | None = Field(default=None, ge=1, description="Hits wanted; unset takes the graph's own number.")
+    where: Where | None = Field(default=None, description=FILTER_HELP)
+
+
+class SearchReply(BaseModel):
+    """`node` ranked the hits; `degraded` when it is not the graph's last one, whose model is down."""
+
+    query: str
+    hits: list[Hit]
+    outcome: OutcomeReply
+    node: str
+    degraded: bool
+    stages: list[Stage]
 
 
 def router(services: Services) -> APIRouter:
@@ -67,7 +89,7 @@ async def _found(body: SearchRequest, request: Request, service: Service) -> dic
     }
 
 
-async def require_filter(where: Where | None, service: Service) -> None:
+async def require_filter(where: AnyWhere | None, service: Service) -> None:
     """Raise ApiError unless a request's metadata filter can be applied."""
     if parted(where).where is None:
         return

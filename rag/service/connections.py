@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import resource
 from dataclasses import dataclass, field
 from typing import Any
 
+from h11 import LocalProtocolError
+from h11._receivebuffer import ReceiveBuffer
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from rag.service.errors import ApiError
-from rag.service.strict_lines import StrictLines
 
 logger = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = 1
+
+_LOOSE = re.compile(rb"(?<!\r)\n|\n[ \t]")
 
 
 @dataclass(slots=True)
@@ -64,6 +68,29 @@ class Connections:
         self.waiting.pop(connection, None)
 
 
+class _StrictLines(ReceiveBuffer):
+    """The head of a request, for the parser h11: a line of a head that ends without CR, or goes on in the next line, is refused.
+
+    Both are read differently by different programs, so a proxy in front may have seen another request (RFC 9112, 2.2 and
+    5.2). The parser itself takes both, and has no setting for it.
+    """
+
+    _in_head = False
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        self._in_head = True
+        try:
+            return super().maybe_extract_lines()
+        finally:
+            self._in_head = False
+
+    def _extract(self, count: int) -> bytearray:
+        taken = super()._extract(count)
+        if self._in_head and _LOOSE.search(taken):
+            raise LocalProtocolError("a line of a head ends with CR LF, and is whole")
+        return taken
+
+
 class BoundedConnection(H11Protocol):
     """One connection, with a place among the others and with deadlines."""
 
@@ -71,7 +98,7 @@ class BoundedConnection(H11Protocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.conn._receive_buffer = StrictLines()
+        self.conn._receive_buffer = _StrictLines()
         self._deadline: asyncio.TimerHandle | None = None
         self._awaits_head = False
         self._reader_deadline: asyncio.TimerHandle | None = None

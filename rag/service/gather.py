@@ -1,4 +1,4 @@
-"""Requests that come one by one -> batches.
+"""Requests that come one by one -> batches, and streams that get a place one after another.
 
 A batch is what waits when the work before it is done: a lone request is never kept waiting for company, and under load
 batches grow by themselves. The room in front is bounded.
@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Generic, TypeVar
 
 from rag.core.errors import ContractError
+from rag.core.side_thread import Reader
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+Piece = TypeVar("Piece")
 
 _LONGEST_RETRY_S = 60
+_RETRY_AFTER_S = 5
+"""Where all places of streams are taken."""
 
 
 class Overloaded(Exception):
@@ -127,6 +131,44 @@ class Gatherer(Generic[Item, Made]):
     def _retry_after_s(self) -> int:
         batches = len(self._waiting) / self._max_batch + 1
         return max(1, min(_LONGEST_RETRY_S, math.ceil(batches * self._last_batch_s)))
+
+
+class Streams:
+    """A bounded number of streams at a time, and a bounded room to wait for a place.
+
+    A place is free again when the stream's thread is done with the model, which may be a moment after its reader left.
+    """
+
+    def __init__(self, *, places: int, room: int) -> None:
+        self._free = asyncio.Semaphore(places)
+        self._room = room
+        self.running = 0
+        self.waiting = 0
+
+    async def open(self, source: Iterator[Piece]) -> Reader[Piece]:
+        """Begin to read `source`, once there is a place. Stop the reader when nobody listens any more.
+
+        Raises:
+            Overloaded: all places are taken and the room is full.
+        """
+        await self._take_place()
+        reader = Reader(source, asyncio.get_running_loop(), self._leave)
+        reader.start()
+        return reader
+
+    async def _take_place(self) -> None:
+        if self._free.locked() and self.waiting >= self._room:
+            raise Overloaded(_RETRY_AFTER_S)
+        self.waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self.waiting -= 1
+        self.running += 1
+
+    def _leave(self) -> None:
+        self.running -= 1
+        self._free.release()
 
 
 def _settle(done: asyncio.Future[Made], result: Made | Exception) -> None:

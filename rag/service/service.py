@@ -25,9 +25,8 @@ from rag.pipeline import Pipeline
 from rag.pipeline.streaming import AnswerStream
 from rag.pipeline.turns import answering_llm
 from rag.service.down import UNAVAILABLE, Down
-from rag.service.gather import Gatherer
+from rag.service.gather import Gatherer, Streams
 from rag.service.settings import ServeSettings
-from rag.service.streams import Streams
 from rag.service.threads import Threads
 from retrievers.legs.dense.search import dense
 

@@ -24,12 +24,12 @@ from rag.graph.spec import GraphSpec
 from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 from rag.serve import ServeSettings, create_app
+from rag.serve.embeddings import EmbeddingsReply
 from rag.serve.health import Checkup
+from rag.serve.rerank import RerankReply
+from rag.serve.search import SearchReply
 from rag.service.wire.described import Ready
-from rag.service.wire.embeddings import EmbeddingsReply
 from rag.service.wire.errors import Error
-from rag.service.wire.rerank import RerankReply
-from rag.service.wire.search import SearchReply
 from tests.serve.asking import DEADLINE_S, openai_client, until
 from tests.serve.walled import MODEL, client, graph, question, walled
 from tests.small_index import small_index

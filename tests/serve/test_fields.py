@@ -11,8 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from rag.indexing import build_index
-from rag.serve.fields import MOST_FIELDS, MOST_VALUES
-from rag.service.wire.fields import FieldsReply
+from rag.serve.fields import MOST_FIELDS, MOST_VALUES, FieldsReply
 from retrievers.index.settings import IndexSettings
 from tests.serve.walled import graph, walled
 

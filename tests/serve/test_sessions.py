@@ -21,9 +21,9 @@ from generators.llm.scripted import ScriptedLLM
 from rag.core.errors import SpecError
 from rag.core.types import Message
 from rag.pipeline import load_pipeline
+from rag.serve.conversation import SessionList, SessionReply
 from rag.serve.sessions import Sessions, UnknownSession
 from rag.service.keys import new_key
-from rag.service.wire.sessions import SessionList, SessionReply
 from tests.serve.walled import MODEL, client, graph, question, walled
 from tests.stopped import files_of_at_most
 

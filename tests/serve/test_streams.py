@@ -8,8 +8,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from rag.core.stopping import unwanted
-from rag.service.gather import Overloaded
-from rag.service.streams import Streams
+from rag.service.gather import Overloaded, Streams
 
 DEADLINE_S = 30
 
