@@ -16,7 +16,7 @@ REFORMULATORS = Registry(
 FUSERS = Registry(
     "fuse",
     {
-        "interleave": "rag.stages.interleave:InterleaveFuser",
+        "interleave": "rag.stages.fuse:InterleaveFuser",
         "rrf": "rag.stages.fuse:RRFFuser",
         "weighted": "rag.stages.fuse:WeightedFuser",
     },

@@ -1,7 +1,7 @@
 """Rankings of several sources, or of several variants of a query, become one ranking per qid.
 
-Both fusers give a document the score it earns over all lists of its qid, once, and break ties by doc_id.
-Neither looks at texts.
+By ranks or by scores a document gets what it earns over all lists of its qid, once, and ties break by doc_id; interleaved
+lists take turns. No fuser looks at texts.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, zip_longest
 from types import MappingProxyType
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from rag.core.arguments import require_one_of
 from rag.core.errors import ContractError
-from rag.core.ranking import by_qid, ranked, require_k
+from rag.core.ranking import by_qid, in_this_order, ranked, require_k
 from rag.core.types import OK, Document, Outcome, Ranking, ScoredDocument, ScorePart
 from rag.stages.scaling import CORPUS, Norm, Scaled, scaled_scores
-from rag.stages.shares import Share, parts_of
 
 
 class RRFFuser:
@@ -160,6 +160,20 @@ class WeightedFuser:
         return [given[source] * fits[source] / total / lists.count(source) if total else 0.0 for source in lists]
 
 
+class InterleaveFuser:
+    """The first hits of all lists, then the second ones, and so on, each document once (arXiv 2412.03573).
+
+    For lists that look for different things, such as the tools of one request: each gets its share of the top, where
+    a fusion by score or rank would prefer what several lists hold. A useless list takes its share too. Scores are
+    1 / rank.
+    """
+
+    def fuse(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
+        """One ranking per distinct qid, in first-seen order, at most `k` hits, of the root query."""
+        require_k(k, by="fuse.interleave")
+        return [_in_turns(group, k) for group in by_qid(rankings).values()]
+
+
 class Earned:
     """What each document of one qid has earned so far. Exact sums: the order of lists cannot split a tie."""
 
@@ -236,5 +250,51 @@ def require_scores(ranking: Ranking, *, finite: bool) -> None:
             )
 
 
+class Share(NamedTuple):
+    """What one list adds to one document. `place`: of the list. `rank`: of the document in it; None where it is not in it.
+
+    `how`: how the amount came about, in words.
+    """
+
+    place: int
+    document: Document
+    score: float
+    rank: int | None
+    how: str = ""
+
+
+def parts_of(
+    shares: Iterable[Share], rankings: Sequence[Ranking], hits: Sequence[ScoredDocument]
+) -> list[list[ScorePart]]:
+    """The shares of each hit as parts of its score, the greatest first. Lists that add nothing are left out."""
+    parts: dict[str, list[ScorePart]] = {hit.doc_id: [] for hit in hits}
+    names = _list_names(rankings)
+    for share in shares:
+        if share.document.doc_id in parts and (share.rank is not None or share.score):
+            found = f"rank {share.rank}" if share.rank is not None else ""
+            part = ScorePart(of_query=names[share.place], of_document=found, score=share.score, how=share.how)
+            parts[share.document.doc_id].append(part)
+    return [sorted(parts[hit.doc_id], key=lambda part: -part.score) for hit in hits]
+
+
 def _names(sources: Iterable[str]) -> str:
     return ", ".join(repr(source) for source in sorted(sources))
+
+
+def _list_names(rankings: Sequence[Ranking]) -> list[str]:
+    """What lists are called: their source; of several lists of one source, also the query that each was found for."""
+    sources = [ranking.source for ranking in rankings]
+    return [
+        source if sources.count(source) == 1 else f"{source}: {ranking.query.text}"
+        for source, ranking in zip(sources, rankings, strict=True)
+    ]
+
+
+def _in_turns(group: Sequence[Ranking], k: int) -> Ranking:
+    rows = zip_longest(*([hit.document for hit in ranking.hits] for ranking in group))
+    first: dict[str, Document] = {}
+    for document in chain.from_iterable(rows):
+        if document is not None:
+            first.setdefault(document.doc_id, document)
+    outcome = OK if first else Outcome(kind="empty", detail="none of the fused lists has a hit")
+    return Ranking(query=group[0].query.root, hits=in_this_order(list(first.values()), k=k), outcome=outcome)
