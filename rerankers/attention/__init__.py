@@ -13,11 +13,11 @@ Documents as blocks (`reranker.py`):
     blocks.py   documents and queries through the model, each alone; match.py, what the one pays to the other
     reader.py   texts in, head scores out; question.py, the same for one query less its nulls; explain.py, by token
     prior.py    what is taken off a document whatever is asked
-    states.py   what is kept of documents; state_*.py, how it lies in memory and on disk; ahead.py, how much fits
+    states.py   what is kept of documents; state_*.py, how it lies in memory and on disk
     weigh.py    head scores -> one score per document
 
-Which heads: head_sets.py (files of them), choosing.py (what a reranker is told), pseudo.py, keywords.py and questions.py
-(queries from a corpus), taught.py (its index as their judge), finding.py and learning.py (arithmetic), search_heads.py
+Which heads: head_sets.py (files of them), choosing.py (what a reranker is told), pseudo.py (queries
+from a corpus), taught.py (its index as their judge), finding.py and learning.py (arithmetic), search_heads.py
 and prompt_cases.py (the two layouts).
 
 `capture` and `rows` import torch, so they are imported when a model is first read; the others need numpy at

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
 from rag.core.arguments import require_one_of, require_positive
 from rag.core.protocols import LocalLLM
-from rerankers.attention.reading.cpp_compiler import require_compiler
 from rerankers.attention.reading.prompt import INSTRUCTIONS
 
 BY = "rerank.attention"
@@ -82,7 +84,7 @@ class AttentionOptions:
         if self.layout == "prompt":
             self._check_prompt_layout()
         elif self.compiled:
-            require_compiler()
+            _require_compiler()
 
     def _check_amounts(self) -> None:
         if self.max_tokens < 8:
@@ -106,3 +108,17 @@ class AttentionOptions:
             )
         if self.compiled:
             raise ValueError(f"{BY}: compiled is for layout: blocks")
+
+
+def _require_compiler() -> None:
+    """Return if torch.compile has what it builds its code with.
+
+    Raises:
+        ValueError: there is no C++ compiler where it looks for one.
+    """
+    command = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(command) is None:
+        raise ValueError(
+            f"rerank.attention: compiled: true needs a C++ compiler, and there is no {command}. Install it, name another one "
+            "in the environment variable CXX, or set compiled: false."
+        )

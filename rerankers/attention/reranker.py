@@ -97,7 +97,7 @@ class AttentionReranker:
         Raises:
             SpecError: nothing is kept (keep: nowhere), or the layout is one prompt, whose states serve no other.
         """
-        from rerankers.attention.states.ahead import Filling
+        from rerankers.attention.states.kept import Filling
 
         if self.options.keep == "nowhere" or self.options.layout == "prompt":
             raise SpecError("rerank.attention reads ahead only with layout: blocks and keep: disk or memory")

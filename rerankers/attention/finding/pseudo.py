@@ -11,16 +11,21 @@ them, since the index's legs grade what is found for them (`rerankers.attention.
 
 from __future__ import annotations
 
+import math
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+import prompts
 from rag.core.protocols import LLM
+from rag.core.replies import parse_wordings
 from rag.core.trec import Qrels
-from rag.core.types import Document, Query
+from rag.core.types import Document, Query, SamplingParams
+from rag.core.words import first_words
 
 if TYPE_CHECKING:
     from retrievers.index.protocol import Index
@@ -28,6 +33,13 @@ if TYPE_CHECKING:
 _SENTENCE = re.compile(r"(?s)\s*(.+?[.!?])\s+(.+)")
 _LEAST_QUERY, _LEAST_TEXT = 3, 20  # words
 _TRIES = 20  # units looked at for every case wanted
+_WORD = re.compile(r"[^\W\d_][\w'-]+")
+_SALIENT = 12  # words to draw from
+_FEWEST, _MOST = 3, 6  # words of a query
+_COUNTED = 2000  # units whose words are counted for rarity
+_PROMPT = "rank_query_likelihood"  # asks for a search query that a passage answers
+_WORDS = 150  # of a passage: what lies behind is rarely read by the reranker either
+_PARAMS = SamplingParams(max_tokens=32, stop=("\n",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +100,6 @@ def pseudo_cases(
 
 def _asker(questions: Questions, index: Index, chance: random.Random, llm: LLM | None) -> Asker:
     if questions == "keywords":
-        from rerankers.attention.finding.keywords import KeywordAsker
-
         return KeywordAsker(index, chance)
     if questions == "titles":
         return _titles
@@ -142,7 +152,6 @@ def _titles(units: Sequence[Document]) -> list[tuple[str, Document] | None]:
 
 def _writer(llm: LLM) -> Asker:
     """Units are asked about whole, but for their titles; those too short to answer anything are not shown."""
-    from rerankers.attention.finding.written_questions import written_questions
 
     def ask(units: Sequence[Document]) -> list[tuple[str, Document] | None]:
         long = [unit for unit in units if len(unit.text.split()) >= _LEAST_TEXT]
@@ -169,3 +178,45 @@ def hard_negatives(index: Index, queries: Sequence[str], *, depth: int) -> list[
     return [
         [hit.document for hit in ranking.hits] for ranking in BM25Retriever(index=index).retrieve(numbered, k=depth)
     ]
+
+
+class KeywordAsker:
+    """Units -> a query for each of its own salient words, with the unit as it is; None where it has too few words.
+
+    A title or first sentence that is cut out of its document leaves it with fewer of the query's words than other hits
+    have, and heads learn the opposite of what real queries need. Words that stay avoid this.
+    """
+
+    def __init__(self, index: Index, chance: random.Random) -> None:
+        self._chance = chance
+        counted = index.documents[:_COUNTED]
+        self._n = len(counted)
+        self._holding = Counter(word for unit in counted for word in set(_words(unit)))
+
+    def __call__(self, units: Sequence[Document]) -> list[tuple[str, Document] | None]:
+        return [self._question(unit) for unit in units]
+
+    def _question(self, unit: Document) -> tuple[str, Document] | None:
+        words = _words(unit)
+        counts = Counter(words)
+        salient = sorted(counts, key=lambda word: (-counts[word] * self._rarity(word), word))[:_SALIENT]
+        if len(salient) < 2 * _FEWEST:
+            return None
+        drawn = self._chance.sample(salient, self._chance.randint(_FEWEST, _MOST))
+        places = {word: place for place, word in reversed(list(enumerate(words)))}
+        return " ".join(sorted(drawn, key=places.__getitem__)), unit
+
+    def _rarity(self, word: str) -> float:
+        return math.log((self._n + 1) / (self._holding[word] + 0.5))
+
+
+def written_questions(llm: LLM, documents: Sequence[Document]) -> list[str | None]:
+    """A question that each text answers, as the model writes it; None where it wrote none. Titles are not shown."""
+    template = prompts.load(_PROMPT)
+    requests = [template.render(passage=first_words(each.text, _WORDS)) for each in documents]
+    replies = llm.complete(requests, _PARAMS)
+    return [next(iter(parse_wordings(reply.text, n=1)), None) for reply in replies]
+
+
+def _words(unit: Document) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(unit.full_text)]

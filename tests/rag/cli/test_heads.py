@@ -9,8 +9,7 @@ import pytest
 
 from rag.cli import main
 from rag.indexing import build_index
-from rerankers.attention.finding.keywords import KeywordAsker
-from rerankers.attention.finding.pseudo import pseudo_cases, question_of
+from rerankers.attention.finding.pseudo import KeywordAsker, pseudo_cases, question_of
 from rerankers.attention.heads.head_sets import read_head_set
 from retrievers.index.directory import LocalIndex
 from tests.generators.llm.conftest import save_random_model
