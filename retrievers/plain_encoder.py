@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
 from rag.core.memory import Need, place
-from retrievers.echo import BEFORE, BETWEEN, echoed
 from retrievers.encoder_kinds import Batch, Compute, Requested
 from retrievers.encoding import Encoding
 from retrievers.light_bert import MOST_TEXTS, MOST_TOKENS, LightBert
 from retrievers.sentence_folder import DenseLayer, NotPlain, Role, SentenceFolder, hidden_size, read_sentence_folder
-from retrievers.text_tokens import readable
+from retrievers.text_tokens import BEFORE, BETWEEN, echoed, readable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -263,8 +262,7 @@ class PlainEncoder:
 
     @cached_property
     def _transformer(self) -> PreTrainedModel:
-        from retrievers.bidirectional import attend_both_ways
-        from retrievers.transformer import load_transformer
+        from retrievers.transformer import attend_both_ways, load_transformer
 
         model = load_transformer(self._how.transformer, compute=self.compute)
         if self._encoding.attention == "bidirectional":
@@ -273,7 +271,7 @@ class PlainEncoder:
 
     @cached_property
     def _after(self) -> list[Callable[[Tensor], Tensor]]:
-        from retrievers.dense_layers import load_step
+        from retrievers.pooling import load_step
 
         return [load_step(step) for step in self._how.after]
 

@@ -1,9 +1,12 @@
-"""Token vectors -> one vector per text: the pooling modes that sentence-transformers folders name."""
+"""Token vectors -> one vector per text: what sentence-transformers folders name, pooling modes and layers after them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
+
+from rag.core.errors import MissingModel, SpecError
+from retrievers.sentence_folder import DenseLayer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +30,23 @@ def pool(hidden: Tensor, lengths: Tensor, modes: Sequence[str], *, skip: int | T
     skipped = skip[:, None] if isinstance(skip, torch.Tensor) else skip
     kept = (positions < lengths[:, None]) & (positions >= skipped)
     return torch.cat([_POOLS[mode](hidden, kept) for mode in modes], dim=-1)
+
+
+def load_step(step: DenseLayer | Literal["normalise"]) -> Callable[[Tensor], Tensor]:
+    """What is applied to pooled vectors, float32 [n, in] -> [n, out], on the device that the encoder runs on."""
+    import torch
+
+    from retrievers.transformer import device
+
+    if step == "normalise":
+        return lambda vectors: torch.nn.functional.normalize(vectors, dim=-1)
+    linear = torch.nn.Linear(step.in_features, step.out_features, bias=step.bias)
+    try:
+        linear.load_state_dict({name.removeprefix("linear."): tensor for name, tensor in _weights(step).items()})
+    except RuntimeError as cause:
+        raise SpecError(f"{step.path}: its weights are not those that config.json promises ({cause})") from cause
+    activation = getattr(torch.nn, step.activation)()
+    return torch.nn.Sequential(linear, activation).eval().float().to(device())
 
 
 def _cls(hidden: Tensor, kept: Tensor) -> Tensor:
@@ -78,3 +98,17 @@ _POOLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "weightedmean": _weightedmean,
     "lasttoken": _lasttoken,
 }
+
+
+def _weights(layer: DenseLayer) -> dict[str, Any]:
+    import torch
+    from safetensors.torch import load_file
+
+    safe, old = layer.path / "model.safetensors", layer.path / "pytorch_model.bin"
+    if safe.is_file():
+        return load_file(safe)
+    if old.is_file():
+        # Tensors only: with weights_only nothing in the file can run.
+        weights: dict[str, Any] = torch.load(old, map_location="cpu", weights_only=True)
+        return weights
+    raise MissingModel(f"model folder '{layer.path}' has no model.safetensors")

@@ -14,6 +14,9 @@ from retrievers.sentence_folder import json_object
 _MARKS = "▁Ġ"
 """What vocabularies put before a token that begins a word; `##` is punctuation itself."""
 
+BEFORE, BETWEEN = "Rewrite the following paragraph:", "\nThe rewritten paragraph:"
+"""What stands before the first copy of an echo and before the second. The words decide vectors, so an index keeps them."""
+
 
 class TextTokens:
     """A model's tokenizer. Not to be called by two threads at once: it keeps truncation as a setting.
@@ -144,3 +147,31 @@ def readable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode()
     return text
+
+
+def echoed(tokens: TextTokens, texts: Sequence[str], *, prompt: str) -> tuple[list[list[int]], list[int]]:
+    """Token ids of each text with its echo (Springer et al., 2024, arXiv 2402.15449), and how many come before the second copy.
+
+    A token of a language model sees what stands before it alone. In the second copy every token has seen the whole text.
+
+    The prompt stands first and once. Both copies are the same tokens, cut alike, so that the second is never the shorter
+    one. Nothing follows it: a closing token would be pooled with it. A text without a token gets none at all.
+
+    Raises:
+        SpecError: prompt and words fill the model's length.
+    """
+    first = tokens.opening_ids() + tokens.pieces([prompt])[0]
+    before, between = tokens.pieces([BEFORE, BETWEEN])
+    fixed = len(first) + len(before) + len(between)
+    room = (tokens.max_length - fixed) // 2
+    if room < 1:
+        raise SpecError(
+            f"index.dense.encoding: of {tokens.max_length} tokens an echo needs {fixed} for its words and the prompt, which"
+            " leaves none for two copies of a text. Raise max_tokens, shorten the prompt, or leave echo out."
+        )
+    ids, skipped = list[list[int]](), list[int]()
+    for copy in tokens.pieces([f" {text}" if text else "" for text in texts], most=room):
+        lead = [*first, *before, *copy, *between] if copy else []
+        ids.append([*lead, *copy])
+        skipped.append(len(lead))
+    return ids, skipped

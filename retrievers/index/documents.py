@@ -24,7 +24,6 @@ from rag.core.errors import IndexProblem
 from rag.core.types import Document
 from rag.ingest.language import code_of
 from retrievers.index.protocol import DocumentTable
-from retrievers.index.recent_rows import RecentRows
 from retrievers.index.shared import SHARED, base_row, merged
 from retrievers.legs.protocol import Facts, maker_reads
 from retrievers.stores.arrays import load_array
@@ -35,6 +34,7 @@ TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
 
 _PASSED = 8 << 20
 """Bytes that a pass over all documents leaves mapped behind it."""
+_MOST_RECENT = 10_000
 
 
 def key_of(doc_id: str) -> int:
@@ -77,6 +77,26 @@ def document_of(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Document:
     if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
         raise TypeError("fields of other types")
     return document
+
+
+class RecentRows:
+    """doc_id -> row, of documents that were given out last: whoever scores a hit by another leg asks for its row again.
+
+    Of an index that stays as it was opened. Safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+
+    def remember(self, documents: Iterable[Document], rows: Iterable[int]) -> None:
+        """Keep the rows of documents; where they have become too many, of these alone."""
+        kept = self._rows if len(self._rows) < _MOST_RECENT else {}
+        kept.update((document.doc_id, row) for document, row in zip(documents, rows, strict=True))
+        self._rows = kept
+
+    def of(self, doc_ids: Sequence[str]) -> list[int | None]:
+        """The row of each document; None where it is not kept."""
+        return list(map(self._rows.get, doc_ids))
 
 
 class StoredDocuments(DocumentTable):

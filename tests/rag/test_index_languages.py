@@ -18,7 +18,7 @@ from rag.indexing.place import DirectoryWriter
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
-from retrievers.index.matching import require_match
+from retrievers.index.opened import require_match
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from rag.core.errors import IndexMismatch, IndexProblem, SpecError
 from rag.indexing import build_index
 from rag.models import locate
-from retrievers.echo import BEFORE, BETWEEN
 from retrievers.encoders import SentenceEncoder
 from retrievers.encoding import Encoding
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.protocol import Difference, differences_of
+from retrievers.text_tokens import BEFORE, BETWEEN
 from tests.retrievers.tiny_encoders import WIDTH, sentence_modules, tiny_transformer, write_json
 
 TEXTS = ["the bicycle frame", "a wheel of the lost bicycle", "", "days of paid leave. " * 12]
@@ -84,8 +84,7 @@ def test_an_echo_is_the_mean_over_the_second_copy(decoder: Path) -> None:
 
 
 def test_both_copies_are_cut_alike_and_fit_the_limit(decoder: Path) -> None:
-    from retrievers.echo import echoed
-    from retrievers.text_tokens import TextTokens
+    from retrievers.text_tokens import TextTokens, echoed
 
     tokens = TextTokens.load(decoder, max_length=90, lower_case=False)
     ids, skipped = echoed(tokens, TEXTS, prompt="note: ")

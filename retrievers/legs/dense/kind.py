@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from rag.core.filters import readers_of
 from rag.core.memory import Need
 from rag.core.types import Population, Where
-from retrievers.legs.dense.as_built import AsBuilt
 from retrievers.legs.dense.by_size import AUTO, BY_SIZE, Size, by_size
-from retrievers.legs.dense.settings import DenseSettings, ServedEncoderSettings
+from retrievers.legs.dense.settings import AsBuilt, DenseSettings, ServedEncoderSettings
 from retrievers.legs.model_leg import ModelLeg
 from retrievers.legs.protocol import (
     MADE_BY,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +21,11 @@ from pydantic_core import PydanticCustomError
 from generators.llm.server_keys import origin_of
 from retrievers.encoding import Encoding
 from retrievers.legs.dense.by_size import AUTO
+from retrievers.legs.protocol import Difference, Facts, Sections
 from retrievers.stores import STRUCTURES
+
+_LEFT = ("structure", "storage")
+"""What auto leaves to the build: fields of the settings, and facts of the leg."""
 
 
 def _known(structure: str) -> str:
@@ -120,3 +126,33 @@ class DenseSettings(BaseModel):
         if not self.encoding.said():
             said.pop("encoding", None)
         return said
+
+
+@dataclass(frozen=True, slots=True)
+class AsBuilt(Sections):
+    """Settings of an index as a graph is held against them: with what `structure: auto` came to in its place.
+
+    `settings`: as the index was asked for. `facts`: of its dense leg.
+    """
+
+    settings: Sections
+    facts: Facts
+
+    @property
+    def _by_auto(self) -> bool:
+        return cast(DenseSettings, self.settings.section("dense")).structure == AUTO
+
+    def section(self, name: str) -> BaseModel:
+        section = self.settings.section(name)
+        if name != "dense" or not self._by_auto:
+            return section
+        return section.model_copy(update={field: self.facts[field] for field in _LEFT if field in self.facts})
+
+    def says(self, name: str) -> bool:
+        return self.settings.says(name)
+
+    def explained(self, differences: Iterable[Difference]) -> Iterator[Difference]:
+        """The same differences; those from what auto chose say so."""
+        paths = {f"dense.{field}" for field in _LEFT} if self._by_auto else ()
+        for each in differences:
+            yield replace(each, built_by=f"structure: {AUTO}") if each.path in paths else each

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,12 +18,25 @@ from numpy.typing import NDArray
 from rag.core.errors import IndexProblem
 from rag.core.types import Population
 from retrievers.legs.lexical.settings import LexicalSettings
-from retrievers.legs.lexical.tokens import Tokens
 from retrievers.stores.arrays import VectorFile, load_vector
 from retrievers.stores.hits import Found, Weighted, best, nothing_found
 from retrievers.stores.population import population_of
 
 VARIANTS = ("okapi", "l", "plus")
+
+
+class Tokens:
+    """Term numbers of all documents, end to end, which rank-bm25 is made of. Iterates over documents as lists of them."""
+
+    def __init__(self, terms: NDArray[np.int32], starts: NDArray[np.int64]) -> None:
+        self.terms, self.starts = terms, starts
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for first, last in zip(self.starts[:-1], self.starts[1:], strict=True):
+            yield self.terms[first:last].tolist()
 
 
 class TokensWriter:

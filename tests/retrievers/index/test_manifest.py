@@ -23,7 +23,7 @@ from retrievers.index.manifest import (
     read_manifest,
     write_manifest,
 )
-from retrievers.index.matching import require_match
+from retrievers.index.opened import require_match
 from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS
 from retrievers.legs.promptreps.settings import PromptRepsSettings
