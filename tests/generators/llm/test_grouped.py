@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.integrations import sdpa_attention
 
 from generators.llm.decoding import pad_left
-from generators.llm.grouped import share_keys
+from generators.llm.loading import share_keys
 from generators.llm.transformers import TransformersLLM
 from rag.core.types import SamplingParams
 from tests.generators.llm.conftest import save_random_model
