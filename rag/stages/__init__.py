@@ -26,7 +26,7 @@ ASSEMBLERS = Registry(
     "assemble",
     {
         "counts": "generators.counts:CountsAssembler",
-        "gate": "rag.stages.gate:GateAssembler",
+        "gate": "rag.stages.risk.refusal:GateAssembler",
         "sections": "rag.stages.sections:SectionsAssembler",
         "token_budget": "rag.stages.assemble:TokenBudgetAssembler",
     },
@@ -38,7 +38,7 @@ CHECKERS = Registry(
         "encoder": "rag.stages.checks.encoder:EncoderChecker",
         "model": "rag.stages.checks.model:ModelChecker",
         "nli": "rag.stages.checks.nli:NLIChecker",
-        "risk": "rag.stages.checks.risk:RiskChecker",
+        "risk": "rag.stages.risk.refusal:RiskChecker",
         "words": "rag.stages.checks.words:WordsChecker",
     },
 )
