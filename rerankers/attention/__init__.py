@@ -11,7 +11,8 @@
 Documents as blocks (`reranker.py`):
 
     blocks.py   documents and queries through the model, each alone; match.py, what the one pays to the other
-    reader.py   texts in, head scores out; question.py, the same for one query less its nulls; explain.py, by token
+    reader.py   texts in, head scores out; query_view.py, the same for one query less its nulls,
+                and by token
     prior.py    what is taken off a document whatever is asked
     states.py   what is kept of documents; state_*.py, how it lies in memory and on disk
     weigh.py    head scores -> one score per document

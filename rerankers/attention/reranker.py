@@ -18,14 +18,13 @@ from rag.core.progress import Progress, silent
 from rag.core.protocols import Weights
 from rag.core.ranking import require_k
 from rag.core.types import Document, Ranking, Usage
-from rerankers.attention.explain import TokenScore, token_scores
 from rerankers.attention.heads.choosing import HeadChoice
 from rerankers.attention.heads.head_sets import HeadSet, head_sets_sha256
 from rerankers.attention.icr.one_prompt import read_in_one_prompt, reader_of_one_prompt
 from rerankers.attention.icr.reranker import ICRReranker
 from rerankers.attention.opening import MB, heads_of, null_strength, open_reader
 from rerankers.attention.options import AttentionOptions
-from rerankers.attention.reading.query_view import Question
+from rerankers.attention.reading.query_view import Question, TokenScore, token_scores
 from rerankers.attention.reading.weigh import Scores, Weighing, fused
 from rerankers.attention.work import AttentionWork
 from rerankers.texts import ranked_by
