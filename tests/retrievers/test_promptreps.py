@@ -19,7 +19,6 @@ from rag.models.chat import encode_prompt
 from rag.pipeline import load_pipeline
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
-from retrievers.legs.promptreps import represent
 from retrievers.legs.promptreps.encoder import PromptRepsEncoder, allowed_tokens, sparse_weights
 from retrievers.legs.promptreps.kind import PromptRepsKind
 from retrievers.legs.promptreps.leg import open_leg, write_leg
@@ -218,7 +217,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return original(self, texts, role=role)
 
     monkeypatch.setattr(PromptRepsEncoder, "encode", encode)
-    monkeypatch.setattr(represent, "BLOCK", 5)
+    monkeypatch.setattr("retrievers.legs.promptreps.encoder.BLOCK", 5)
     return calls
 
 

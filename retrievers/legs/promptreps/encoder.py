@@ -8,8 +8,10 @@ from __future__ import annotations
 import inspect
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 import prompts
 from rag.core.errors import IndexProblem
+from rag.core.progress import Progress, silent
 from rag.core.protocols import CanRelease, LocalLLM, Weights
 from rag.models import resolve
 from rag.models.chat import encode_prompt, encode_text
@@ -24,10 +27,11 @@ from retrievers.analysis import LUCENE_STOP_WORDS
 from retrievers.batches import of_like_length
 from retrievers.legs.promptreps.settings import PromptRepsSettings
 from retrievers.made_by import folder_facts, require_same
-from retrievers.stores.computed import Row
+from retrievers.stores.computed import Apply, Columns, Ragged, Row, in_this_process
 
 if TYPE_CHECKING:
     from generators.llm.transformers import TransformersLLM
+    from retrievers.legs.rows_of_texts import RowsBefore
 
 _WORD = re.compile(r"\w+")
 _VOCABULARY_WORD = re.compile(r"[▁Ġ]?([a-z][a-z0-9]*)")
@@ -36,6 +40,8 @@ VERSION = 1
 _FEWEST = 10  # tokens of a text without an allowed one
 _MOST_CHARACTERS = 40  # of a token, beyond which a text is cut before its tokens are counted
 _SPARE = 8  # tokens by which a text may come out longer beside its prompt than alone
+BLOCK = 128
+"""Units: what a killed build loses at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,3 +243,47 @@ def sparse_weights(logits: NDArray[np.float32], allowed: NDArray[np.int64], *, k
     weights = np.rint(100 * np.log1p(np.maximum(logits[allowed].astype(np.float64), 0.0))).astype(np.int64)
     best = np.lexsort((allowed, -weights))[:keep]
     return {int(allowed[place]): int(weights[place]) for place in best if weights[place] > 0}
+
+
+def represent(
+    texts: Sequence[str],
+    encoder: PromptRepsEncoder,
+    *,
+    work: Path,
+    before: RowsBefore | None = None,
+    apply: Apply = in_this_process,
+    progress: Progress = silent,
+) -> tuple[Iterable[Row], int]:
+    """The representation of each text, in order, and how many texts the model had to read for it.
+
+    Block by block, so that a killed build goes on where it stopped.
+
+    Args:
+        work: a folder that no other build uses; it keeps finished blocks.
+        before: what the same encoder made of other texts.
+        apply: how blocks are represented, such as by other processes.
+        progress: called as ("represent", texts done, texts in all).
+    """
+    from retrievers.legs.rows_of_texts import rows_of_texts
+
+    return rows_of_texts(
+        texts,
+        partial(encode_block, encoder),
+        made_by=encoder.describe(),
+        block=BLOCK,
+        apply=apply,
+        work=work,
+        before=before,
+        step="represent",
+        progress=progress,
+    )
+
+
+def encode_block(encoder: PromptRepsEncoder, texts: list[str]) -> Columns:
+    """The representations of texts, as a block keeps them."""
+    new = encoder.encode(texts, role="document")
+    return {
+        "dense": new.dense,
+        "tokens": Ragged(new.tokens, new.starts),
+        "weights": Ragged(new.weights, new.starts),
+    }

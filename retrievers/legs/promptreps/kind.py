@@ -52,7 +52,7 @@ class PromptRepsKind(ModelLegKind):
         return ""
 
     def block_encoder(self, made_by: Facts) -> Compute:
-        from retrievers.legs.promptreps.represent import encode_block
+        from retrievers.legs.promptreps.encoder import encode_block
 
         return partial(encode_block, _remade(made_by))
 
@@ -96,8 +96,8 @@ class PromptRepsMaker(LegMaker):
         return self.describe()
 
     def build(self, job: Job) -> Built:
+        from retrievers.legs.promptreps.encoder import represent
         from retrievers.legs.promptreps.leg import write_leg
-        from retrievers.legs.promptreps.represent import represent
         from retrievers.legs.rows_of_texts import RowsBefore
 
         before = None if job.before is None else RowsBefore(texts=job.before.texts, row=job.before.leg().units.row)
