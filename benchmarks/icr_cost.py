@@ -22,7 +22,8 @@ from typing import Any
 from benchmarks.make_samples import load
 from benchmarks.record import Record, record
 from generators.llm import LLMS
-from rag.core.protocols import LocalLLM, Weights
+from rag.core.llm_protocols import Weights
+from rag.core.protocols import LocalLLM
 from rag.core.words import first_words
 from rerankers.attention.icr.reranker import rank_texts
 from rerankers.attention.reading import rows

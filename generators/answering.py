@@ -11,7 +11,8 @@ from statistics import fmean
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from generators.mending import Mender
-from rag.core.protocols import LLM, CanStream, close
+from rag.core.llm_protocols import CanStream
+from rag.core.protocols import LLM, close
 from rag.core.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
 from rag.stages.cite import says
 from rag.stages.markers import without_markers

@@ -30,8 +30,9 @@ from generators.mending import Mender, Said
 from prompts.template import PromptTemplate
 from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.completions import complete_each, usage_of, with_history
+from rag.core.llm_protocols import CanKeepForms, KeepsPrompts
 from rag.core.powers import kept_forms, require_choosing
-from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM, KeepsPrompts
+from rag.core.protocols import LLM, ChoosingLLM
 from rag.core.types import NO_USAGE, Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams, Usage
 from rag.stages.cite import aim_at, attribute, with_similarity
 from rag.stages.clauses import ClauseMarks

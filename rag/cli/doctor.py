@@ -212,7 +212,7 @@ def _keys(file: Path | None) -> int:
 def _graph(name: str, *, connect: bool) -> int:
     """The models of a graph that live outside of it: does the engine load, is the server up?"""
     from rag.core.connecting import NotAsked, without_connections
-    from rag.core.protocols import SaysState
+    from rag.core.llm_protocols import SaysState
     from rag.graph.check import check
     from rag.graph.load import load_spec
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rag.core.protocols import LLM, ChoosingLLM, CountsCached
+from rag.core.llm_protocols import CountsCached
+from rag.core.protocols import LLM, ChoosingLLM
 from rag.core.types import Completion, Message, Prompt, Query, SamplingParams, Usage
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from rag.core import protocols
+from rag.core import llm_protocols, protocols
 from rag.core.contents import TEXT_ALONE
+from rag.core.llm_protocols import CanKeepForms, KnowsItsLimits
 from rag.core.load import TellsLoad
 from rag.core.memory import TellsMemory
-from rag.core.protocols import LLM, CanKeepForms, ChoosingLLM, KnowsItsLimits, ScoringLLM
+from rag.core.protocols import LLM, ChoosingLLM, ScoringLLM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +35,18 @@ class Power:
 
 
 LLM_POWERS = {
-    "choose": Power(protocol=protocols.CanChoose, words="choose from a closed list"),
-    "score": Power(protocol=protocols.CanScore, words="score given texts"),
-    "stream": Power(protocol=protocols.CanStream, words="write piece by piece"),
-    "weights": Power(protocol=protocols.HasWeights, words="lend its weights"),
+    "choose": Power(protocol=llm_protocols.CanChoose, words="choose from a closed list"),
+    "score": Power(protocol=llm_protocols.CanScore, words="score given texts"),
+    "stream": Power(protocol=llm_protocols.CanStream, words="write piece by piece"),
+    "weights": Power(protocol=llm_protocols.HasWeights, words="lend its weights"),
 }
 """Method -> the power that has it, of what a component may ask of its model."""
 
 POWERS = {
     **LLM_POWERS,
-    "keep forms": Power(protocol=protocols.CanKeepForms, words="hold an answer to a form"),
-    "stream together": Power(protocol=protocols.CanStreamTogether, words="write open streams in one batch"),
-    "join calls": Power(protocol=protocols.JoinsCalls, words="work on calls of several threads in one batch"),
+    "keep forms": Power(protocol=llm_protocols.CanKeepForms, words="hold an answer to a form"),
+    "stream together": Power(protocol=llm_protocols.CanStreamTogether, words="write open streams in one batch"),
+    "join calls": Power(protocol=llm_protocols.JoinsCalls, words="work on calls of several threads in one batch"),
     "stream answers": Power(protocol=protocols.CanStreamAnswers, words="hand out an answer piece by piece"),
     "read kinds": Power(protocol=protocols.ReadsKinds, words="say which kinds of content it reads"),
     "sample": Power(protocol=protocols.CanSample, words="write with a caller's sampling"),
@@ -65,9 +66,9 @@ POWERS = {
     "tell load": Power(protocol=TellsLoad, words="say what it works on now"),
     "describe": Power(protocol=protocols.CanDescribe, words="say what its output depends on beside its parameters"),
     "load models": Power(protocol=protocols.LoadsModels, words="name the models that it loads"),
-    "sign": Power(protocol=protocols.SignsItsWork, words="say which weights wrote a text"),
+    "sign": Power(protocol=llm_protocols.SignsItsWork, words="say which weights wrote a text"),
     "say what it computes in": Power(protocol=protocols.ComputesIn, words="say which data type and device it came to"),
-    "say its state": Power(protocol=protocols.SaysState, words="say whether it is there"),
+    "say its state": Power(protocol=llm_protocols.SaysState, words="say whether it is there"),
 }
 """What a part can do beyond its stage's protocol. `rag list` prints them; a new one is one protocol and one line."""
 

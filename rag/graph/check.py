@@ -16,16 +16,15 @@ from typing import Any
 
 from rag.core.connecting import without_connections
 from rag.core.errors import MissingModel, SpecError, did_you_mean
+from rag.core.llm_protocols import KnowsItsLimits, StandsInAFile
 from rag.core.powers import POWERS
 from rag.core.protocols import (
     CapsTokens,
     ChecksSources,
-    KnowsItsLimits,
     KnowsItsRoom,
     LoadsModels,
     NeedsPowers,
     SearchesLeg,
-    StandsInAFile,
     WantsScores,
 )
 from rag.core.yaml_source import Place

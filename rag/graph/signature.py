@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from rag.core import protocols
+from rag.core import llm_protocols, protocols
 from rag.core.filters import WhereData
 from rag.core.powers import LLM_POWERS
 from rag.core.types import Answer, Context, Document, Query, Ranking
@@ -89,7 +89,8 @@ def _read(component: type[Any], method: str | None) -> Signature:
 
 def _hints(function: Callable[..., Any], owner: str) -> dict[str, Any]:
     """Type hints, also where a module imports our protocols for the type checker alone."""
-    names = {name: value for name, value in vars(protocols).items() if isinstance(value, type)}
+    ours = {**vars(llm_protocols), **vars(protocols)}
+    names = {name: value for name, value in ours.items() if isinstance(value, type)}
     try:
         return get_type_hints(function, localns={**names, "Index": Index}, include_extras=True)
     except NameError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rag.core.errors import MissingModel
-from rag.core.protocols import LLM, SignsItsWork
+from rag.core.llm_protocols import SignsItsWork
+from rag.core.protocols import LLM
 from rag.models.folder import weights_sha256
 from rag.models.store import folder_of, resolve
 from rag.models.table import PACKAGED

@@ -22,8 +22,9 @@ from rag.core.digests import data_sha256
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.house import HOUSE
+from rag.core.llm_protocols import SignsItsWork
 from rag.core.plugins import loaded_plugins
-from rag.core.protocols import ComputesIn, LoadsModels, SignsItsWork
+from rag.core.protocols import ComputesIn, LoadsModels
 from rag.core.version import VERSION
 from rag.graph.build import Graph
 from rag.models import GGUF, home, locate, weights_sha256

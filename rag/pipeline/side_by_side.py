@@ -7,7 +7,8 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 from rag.core.as_they_come import as_they_come
-from rag.core.protocols import AsksModel, CanStreamAnswers, CanStreamTogether, JoinsCalls
+from rag.core.llm_protocols import CanStreamTogether, JoinsCalls
+from rag.core.protocols import AsksModel, CanStreamAnswers
 from rag.core.report import RunResult
 from rag.core.stopping import unwanted
 from rag.graph.run import NOT_AN_ITEMS_FAULT

@@ -11,7 +11,8 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from rag.core.protocols import AsksModel, SaysState
+from rag.core.llm_protocols import SaysState
+from rag.core.protocols import AsksModel
 from rag.graph.build import Graph
 from rag.service.replies import JSONReply
 from rag.service.service import Service

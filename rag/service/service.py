@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
 from rag.core.filters import parted
-from rag.core.protocols import LLM, CanSample, CanStreamAnswers, CanStreamTogether, CapsTokens
+from rag.core.llm_protocols import CanStreamTogether
+from rag.core.protocols import LLM, CanSample, CanStreamAnswers, CapsTokens
 from rag.core.report import RunResult, apart
 from rag.core.side_thread import Reader
 from rag.core.types import AnswerDelta, Query, Ranking, Where

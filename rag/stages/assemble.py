@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rag.core.arguments import require_positive
-from rag.core.protocols import LLM, KnowsItsSpeed
+from rag.core.llm_protocols import KnowsItsSpeed
+from rag.core.protocols import LLM
 from rag.core.types import OK, Context, Document, Outcome, Ranking, ScoredDocument
 from rag.ingest.sentences import sentences
 from rag.stages.passages import numbered

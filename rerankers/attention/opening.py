@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rag.core.errors import SpecError
-from rag.core.protocols import Weights
+from rag.core.llm_protocols import Weights
 from rag.models import home
 from rerankers.attention.heads.choosing import HeadChoice
 from rerankers.attention.heads.head_sets import HeadSet, Layout

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rag.core.errors import SpecError
+from rag.core.llm_protocols import Weights
 from rag.core.memory import Need
 from rag.core.options import takes
 from rag.core.progress import Progress, silent
-from rag.core.protocols import Weights
 from rag.core.ranking import require_k
 from rag.core.types import Document, Ranking, Usage
 from rerankers.attention.heads.choosing import HeadChoice

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from rag.core.errors import SpecError
+from rag.core.llm_protocols import Weights
 from rag.core.progress import Progress, silent
-from rag.core.protocols import Weights
 from rerankers.attention.finding.case_scores import NULL, CaseScores
 from rerankers.attention.finding.pseudo import Case
 from rerankers.attention.heads.layout import Plan, make_plan

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rag.core.errors import SpecError
+from rag.core.llm_protocols import Weights
 from rag.core.progress import Progress, silent
-from rag.core.protocols import LocalLLM, Weights
+from rag.core.protocols import LocalLLM
 from rerankers.attention.finding.case_scores import NULL, CaseScores
 from rerankers.attention.finding.pseudo import Case
 from rerankers.attention.finding.weighings import (

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.llm_protocols import CountsPromptMemory, Weights
 from rag.core.memory import Need
 from rag.core.options import takes
-from rag.core.protocols import CountsPromptMemory, LocalLLM, Weights
+from rag.core.protocols import LocalLLM
 from rag.core.ranking import in_this_order, ranked_before, require_k, split_at
 from rag.core.types import NO_USAGE, OK, Document, Outcome, Ranking, Usage
 from rerankers.attention.heads.layout import Plan, make_plan

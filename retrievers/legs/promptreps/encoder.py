@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 import prompts
 from rag.core.errors import IndexProblem
+from rag.core.llm_protocols import Weights
 from rag.core.progress import Progress, silent
-from rag.core.protocols import CanRelease, LocalLLM, Weights
+from rag.core.protocols import CanRelease, LocalLLM
 from rag.models import resolve
 from rag.models.chat import encode_prompt, encode_text
 from retrievers.analysis import LUCENE_STOP_WORDS

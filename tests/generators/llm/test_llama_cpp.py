@@ -20,8 +20,9 @@ import pytest
 from generators.llm.llama_cpp import LlamaCppLLM
 from generators.llm.transformers import TransformersLLM
 from rag.core.errors import MissingModel, StageError
+from rag.core.llm_protocols import CanChoose, CanKeepForms, CanScore, CanStreamTogether
 from rag.core.load import Load
-from rag.core.protocols import LLM, CanChoose, CanKeepForms, CanScore, CanStreamTogether
+from rag.core.protocols import LLM
 from rag.core.stopping import Stop, stopping
 from rag.core.types import Message, Prompt, SamplingParams
 from rag.models.gguf import convert

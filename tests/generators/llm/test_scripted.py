@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.core.protocols import LLM, CanChoose, CanScore, CanStream
+from rag.core.llm_protocols import CanChoose, CanScore, CanStream
+from rag.core.protocols import LLM
 from rag.core.types import Message, Prompt, SamplingParams
 
 

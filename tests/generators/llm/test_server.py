@@ -16,7 +16,8 @@ from generators.llm import server_client
 from generators.llm.server import ServerLLM
 from generators.llm.transformers import TransformersLLM
 from rag.core.errors import MissingModel, RagError, SpecError, StageError
-from rag.core.protocols import LLM, CanChoose, CanScore, CanStream
+from rag.core.llm_protocols import CanChoose, CanScore, CanStream
+from rag.core.protocols import LLM
 from rag.core.stopping import Stop, stopping
 from rag.core.types import Message, SamplingParams
 from rag.pipeline import load_pipeline

@@ -12,7 +12,8 @@ import torch
 
 from generators.llm.transformers import TransformersLLM
 from rag.core.errors import MissingModel
-from rag.core.protocols import LLM, CanChoose, CanScore, CanStreamTogether, HasWeights
+from rag.core.llm_protocols import CanChoose, CanScore, CanStreamTogether, HasWeights
+from rag.core.protocols import LLM
 from rag.core.types import Message, Prompt, SamplingParams
 from rag.models.chat import encode_prompt, encode_text
 from tests.generators.llm.conftest import save_random_model

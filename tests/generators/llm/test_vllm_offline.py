@@ -18,7 +18,8 @@ import pytest
 from generators.llm.transformers import TransformersLLM
 from generators.llm.vllm_engine import require_loadable
 from generators.llm.vllm_offline import VLLMOfflineLLM
-from rag.core.protocols import LLM, CanChoose, CanScore, CanStream
+from rag.core.llm_protocols import CanChoose, CanScore, CanStream
+from rag.core.protocols import LLM
 from rag.core.stopping import Stop, stopping
 from rag.core.types import Completion, Document, Message, Query, Ranking, SamplingParams, ScoredDocument
 from rag.graph.check import check
