@@ -132,20 +132,6 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
     """The endpoints that list, show, name and forget conversations."""
     routes = APIRouter(tags=["chat"])
 
-    async def run(what: Callable[..., Done], *arguments: object) -> Done:
-        """Do something with the file, beside the requests."""
-        try:
-            return await services.first.checks(what, *arguments)
-        except UnknownSession:
-            raise _unknown() from None
-        except sqlite3.Error as error:
-            logger.error("the file of conversations failed: %s", type(error).__name__)
-            raise ApiError(
-                503,
-                "The file of conversations cannot be written now, so all that it holds is still there. Try again later.",
-                code="sessions_unavailable",
-            ) from None
-
     @routes.get(
         "/v1/sessions",
         summary="The conversations of whoever asks",
@@ -161,7 +147,8 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
                 "by keys or by a header that says who asks.",
                 code="no_sessions",
             )
-        cards = [{"id": one.id, "name": one.name, "used": one.used_s} for one in await run(sessions.listed, owner)]
+        kept = await _with_the_file(services, sessions.listed, owner)
+        cards = [{"id": one.id, "name": one.name, "used": one.used_s} for one in kept]
         return JSONReply({"sessions": cards})
 
     @routes.get(
@@ -171,7 +158,7 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
         responses=refusals(404, 429, 503),
     )
     async def shown(session: str, request: Request) -> Response:
-        turns = await run(_kept(sessions).turns, session, owner_of(request))
+        turns = await _with_the_file(services, _kept(sessions).turns, session, owner_of(request))
         return JSONReply({"id": session, "turns": [{"role": turn.role, "content": turn.content} for turn in turns]})
 
     @routes.post(
@@ -181,7 +168,7 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
         responses=refusals(400, 404, 429, 503),
     )
     async def name(session: str, body: NameRequest, request: Request) -> Response:
-        await run(_kept(sessions).rename, session, owner_of(request), body.name)
+        await _with_the_file(services, _kept(sessions).rename, session, owner_of(request), body.name)
         return Response(status_code=204)
 
     @routes.delete(
@@ -191,10 +178,25 @@ def router(services: Services, sessions: Sessions | None) -> APIRouter:
         responses={404: {"model": Error}, 503: {"model": Error}},
     )
     async def forget(session: str, request: Request) -> Response:
-        await run(_kept(sessions).delete, session, owner_of(request))
+        await _with_the_file(services, _kept(sessions).delete, session, owner_of(request))
         return Response(status_code=204)
 
     return routes
+
+
+async def _with_the_file(services: Services, what: Callable[..., Done], *arguments: object) -> Done:
+    """Do something with the file, beside the requests."""
+    try:
+        return await services.first.checks(what, *arguments)
+    except UnknownSession:
+        raise _unknown() from None
+    except sqlite3.Error as error:
+        logger.error("the file of conversations failed: %s", type(error).__name__)
+        raise ApiError(
+            503,
+            "The file of conversations cannot be written now, so all that it holds is still there. Try again later.",
+            code="sessions_unavailable",
+        ) from None
 
 
 def _kept(sessions: Sessions | None) -> Sessions:
