@@ -119,10 +119,7 @@ def run_batch(
             those that were being written beside it are committed first.
     """
     workers, batch = _sizes(pipeline.by_stage, workers, batch)
-    if pipeline.by_stage and cluster is not None:
-        raise SpecError("a cluster keeps each stage in actors of its own; by stage is for one process")
-    if not pipeline.graph.answers:
-        raise SpecError(f"{pipeline.spec.source.name} ends in rankings, not answers: there is nothing to commit")
+    _require_fit(pipeline, cluster)
     path = Path(questions)
     questions_of = partial(numbered_questions, path, limit=limit, where=where, asker=asker)
     n_questions = require_good(questions_of(), path, pipeline, where=where)
@@ -160,6 +157,13 @@ def _sizes(by_stage: bool, workers: int | None, batch: int | None) -> tuple[int,
     if by_stage and workers > 1:
         raise SpecError(f"by stage, one batch is in the graph at a time; workers must be 1, got {workers}")
     return workers, batch
+
+
+def _require_fit(pipeline: Pipeline, cluster: Cluster | None) -> None:
+    if pipeline.by_stage and cluster is not None:
+        raise SpecError("a cluster keeps each stage in actors of its own; by stage is for one process")
+    if not pipeline.graph.answers:
+        raise SpecError(f"{pipeline.spec.source.name} ends in rankings, not answers: there is nothing to commit")
 
 
 class _Run:
