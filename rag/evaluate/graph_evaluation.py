@@ -42,7 +42,7 @@ from rag.pipeline.answer_lines import answer_lines
 from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
-from rag.pipeline.provenance import provenance_of, write_provenance
+from rag.pipeline.provenance import Provenance, provenance_of, write_provenance
 from retrievers.analyzer_settings import AUTO
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
@@ -103,27 +103,64 @@ def evaluate_graph(
     with opened(asked, bound) as pipeline:
         target = pipeline.graph.output if plan.answers else pipeline.graph.last_ranking()
         outputs = Outputs.of(pipeline, plan.queries, target, progress=progress)
-        depths = depths_of(pipeline.graph)
-        origin = {
-            "kind": "rag eval",
-            "dataset": dataset.name,
-            "split": split,
-            "within": dataset.within,
-            "settings": built_with.model_dump(mode="json", by_alias=True),
-            "language": language,
-        }
-        made_by = provenance_of(pipeline.graph, bound, data=dataset.fingerprint([split]), origin=origin)
-    evaluation = outputs.measured(plan, language=language)
-    compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
-    report = EvalReport(
+        trails = Trails(depths=depths_of(pipeline.graph), queries=tuple(outputs.trails))
+        made_by = _made_by(pipeline, dataset, split, settings=built_with, language=language)
+    report = _report(
+        outputs,
+        plan,
         dataset=dataset.name,
         split=split,
         graph=spec.name,
+        index=index_identity(bound),
+        baseline=baseline,
+        language=language,
+        command=command,
+    )
+    _write(report, graph, outputs, out)
+    write_trails(trails, out / RunFile.TRAILS)
+    write_provenance([made_by], out)
+    if report.risk and find_spec("matplotlib"):
+        draw_risk(report.risk, out / RunFile.RISK)
+    return report
+
+
+def _made_by(pipeline: Pipeline, dataset: Dataset, split: str, *, settings: IndexSettings, language: str) -> Provenance:
+    """The facts that a run on a split was made with."""
+    origin = {
+        "kind": "rag eval",
+        "dataset": dataset.name,
+        "split": split,
+        "within": dataset.within,
+        "settings": settings.model_dump(mode="json", by_alias=True),
+        "language": language,
+    }
+    return provenance_of(pipeline.graph, pipeline.index, data=dataset.fingerprint([split]), origin=origin)
+
+
+def _report(
+    outputs: Outputs,
+    plan: Plan,
+    *,
+    dataset: str,
+    split: str,
+    graph: str,
+    index: str,
+    baseline: Path | None,
+    language: str,
+    command: Sequence[str],
+) -> EvalReport:
+    """What a graph made of the queries of a plan, measured and compared."""
+    evaluation = outputs.measured(plan, language=language)
+    compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
+    return EvalReport(
+        dataset=dataset,
+        split=split,
+        graph=graph,
         evaluation=evaluation,
         seconds=outputs.seconds,
         nodes=tuple(outputs.nodes.values()),
         failures=tuple(outputs.failures),
-        index=index_identity(bound),
+        index=index,
         intervals={name: mean_interval(list(values.values())) for name, values in evaluation.per_query.items()},
         significance=compared,
         risk=risk_curve(outputs.answers, plan.items, language=language),
@@ -131,12 +168,6 @@ def evaluate_graph(
         statuses=dict(Counter(answer.status for answer in outputs.answers)),
         outcomes=dict(Counter(answer.outcome.kind for answer in outputs.answers)),
     )
-    _write(report, graph, outputs, out)
-    write_trails(Trails(depths=depths, queries=tuple(outputs.trails)), out / RunFile.TRAILS)
-    write_provenance([made_by], out)
-    if report.risk and find_spec("matplotlib"):
-        draw_risk(report.risk, out / RunFile.RISK)
-    return report
 
 
 def plan_for(
