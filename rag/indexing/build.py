@@ -165,30 +165,13 @@ class Build:
             settings = in_language(settings, language)
             if (
                 language == EACH and not maker.tells_languages
-            ):  # each document is asked for its language, so all are read once more
+            ):  # each document is asked for its own: all are read once more
                 _empty(new.folder)
                 return self._run(new, before, settings, legs, language=language)
             made = Legs(settings, legs, self._timings, self._progress, encoders=self._encoders)
         access, no_labels = self._access(documents, settings.reading.access, taken_from)
         notices = (*selection.problems, *problems, *more_problems, *no_labels)
-        read = {record.name for record in records}
-        report = IndexReport(
-            path=self._place.address,
-            legs=legs,
-            n_sources=len(holdings),
-            n_files=len(records),
-            n_documents=sum(record.n_documents for record in records),
-            languages=languages_of(records),
-            n_units=sum(record.n_units for record in records),
-            n_reused_files=sum(each.before is not None for each in planned),
-            losses=losses_of(before.records, records),
-            problems=notices,
-            unread=tuple(
-                dict.fromkeys(problem.name for problem in notices if problem.lost and problem.name not in read)
-            ),
-            ignored=selection.ignored,
-            chosen_language=language,
-        )
+        report = self._as_read(before, selection, planned, holdings, notices, legs=legs, language=language)
         warn_of_language(settings, legs, seen)
         require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._place.address))
         index = before.index
@@ -211,6 +194,37 @@ class Build:
         )
         report = replace(counted(report, written.counts), on_cluster=dict(self._encoders.n_elsewhere))
         return finished(report, written.manifest, made, self._timings)
+
+    def _as_read(
+        self,
+        before: Past,
+        selection: Selection,
+        planned: Sequence[Planned],
+        holdings: Sequence[Holding],
+        notices: tuple[Problem, ...],
+        *,
+        legs: tuple[str, ...],
+        language: str,
+    ) -> IndexReport:
+        """The report as far as it is known once all files are read."""
+        records = [record for holding in holdings for record in holding.records]
+        read = {record.name for record in records}
+        unread = dict.fromkeys(problem.name for problem in notices if problem.lost and problem.name not in read)
+        return IndexReport(
+            path=self._place.address,
+            legs=legs,
+            n_sources=len(holdings),
+            n_files=len(records),
+            n_documents=sum(record.n_documents for record in records),
+            languages=languages_of(records),
+            n_units=sum(record.n_units for record in records),
+            n_reused_files=sum(each.before is not None for each in planned),
+            losses=losses_of(before.records, records),
+            problems=notices,
+            unread=tuple(unread),
+            ignored=selection.ignored,
+            chosen_language=language,
+        )
 
     def _with_access(self, settings: IndexSettings, before: Past) -> IndexSettings:
         """Settings under which an index whose documents carry labels stays one, whatever graph it is built for."""
