@@ -8,15 +8,15 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 90_795,
-    "lines of centre and plug-ins": 94_010,
-    "lines of centre and plug-ins that hold code": 62_509,
-    "files over 500 lines": 2,
-    "functions over 60 lines": 7,
-    "modules with one importer, under 60 lines": 84,
+    "lines of the centre": 92_046,
+    "lines of centre and plug-ins": 93_570,
+    "lines of centre and plug-ins that hold code": 62_273,
+    "files over 500 lines": 0,
+    "functions over 60 lines": 3,
+    "modules with one importer, under 60 lines": 30,
     "pages of docs beside the reference": 52,
 }
-FILES_AT_MOST = {"rag index --graph bm25": 104, "rag search --graph bm25, cold": 98, "the same, warm": 26}
+FILES_AT_MOST = {"rag index --graph bm25": 100, "rag search --graph bm25, cold": 95, "the same, warm": 25}
 SLACK = 0.005
 """Share by which a number may stay below what is written here, before that is to be lowered."""
 
