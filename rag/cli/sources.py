@@ -86,7 +86,9 @@ def say_losses(report: IndexReport) -> None:
 
 
 def say_chosen(report: IndexReport) -> None:
-    """What `auto` came to, and why."""
+    """What `auto` came to, and why; also why a change wrote all of the index anew."""
+    if report.anew:
+        say(f"the whole index was written anew: {report.anew}")
     if report.chosen_language == EACH:
         say("words: the texts are in several languages, and each document is analysed in its own")
     elif report.chosen_language not in ("", USUAL_LANGUAGE):

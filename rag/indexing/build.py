@@ -58,7 +58,8 @@ class IndexReport:
     part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
     `n_parts`: in which the index lies. `chosen`: leg -> what it is, and why, where settings leave that to the build.
     `chosen_language`: in which words are analysed, where it was told by this build from the texts.
-    `ids`: of documents that were handed over, in their order. `unchanged`: there was nothing to do or to write.
+    `ids`: of documents that were handed over, in their order. `anew`: why a change wrote all of the index anew, if it did.
+    `unchanged`: there was nothing to do or to write.
     """
 
     path: Path | str
@@ -85,6 +86,7 @@ class IndexReport:
     ids: tuple[str, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
     chosen_language: str = ""
+    anew: str = ""
     unchanged: bool = False
 
 

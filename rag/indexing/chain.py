@@ -32,24 +32,21 @@ from retrievers.index.parts import REMOVED, Part, Parts, removed_file
 from retrievers.index.settings import leg_kind
 from retrievers.index.sources import GIVEN, Holding, Source, SourceRecord, given_name, together, write_sources
 from retrievers.index.writer import DocumentsWriter
-from retrievers.legs.protocol import MADE_BY, Before, Chains, LegMaker, settled
+from retrievers.legs.protocol import MADE_BY, Before, LegMaker, settled
 
 TIER = 10
 """So many parts of one order of magnitude become one, and each order of magnitude is so many times the one below."""
 
 
-def chains(index: LocalIndex, legs: Legs) -> bool:
-    """Whether an index may get parts beside what it has: it was made as this version makes it, by legs that chain.
-
-    One whose documents carry labels is written anew, as a file may have given them.
-    """
-    kinds = {leg: leg_kind(leg) for leg in index.legs}
-    return (
-        not index.labelled
-        and legs.same_as(index)
-        and all(KEYS in part.manifest.files for part in index.stored.parts)
-        and all(isinstance(kind, Chains) and kind.chains(index.facts(leg)) for leg, kind in kinds.items())
-    )
+def why_anew(index: LocalIndex, legs: Legs) -> str:
+    """Why an index is written anew where it changes; empty where it gets parts beside what it has."""
+    if index.labelled:
+        return "its documents say who may read them, which a file may have given"
+    if not legs.same_as(index):
+        return "another version, or other models, made it"
+    if not all(KEYS in part.manifest.files for part in index.stored.parts):
+        return "an older version made it"
+    return next(filter(None, (leg_kind(leg).why_whole(index.facts(leg)) for leg in index.legs)), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress, silent
 from rag.core.types import Where
 from rag.indexing.build import Build, IndexReport, UnchangedError, counted, finished
-from rag.indexing.chain import Chained, ChainWriter, chains, require_left, unchanged
+from rag.indexing.chain import Chained, ChainWriter, require_left, unchanged, why_anew
 from rag.indexing.given import CORPUS, Given, write_given
 from rag.indexing.gone import Rows, gone_by_record, rows_of, rows_where, sources_without
 from rag.indexing.languages import in_language_before
@@ -166,9 +166,9 @@ def merge_index(path: str | Path, *, progress: Progress = silent) -> IndexReport
             legs = Legs(index.manifest.settings, index.legs, timings, progress)
             if not index.manifest.parts:
                 raise UnchangedError(_report(home, legs, unchanged(index), timings))
-            if not chains(index, legs):
+            if why := why_anew(index, legs):
                 raise IndexProblem(
-                    f"index '{home}' was made by another version or model. Bring it up to date, which also makes it one: "
+                    f"index '{home}' cannot be merged as it is: {why}. Bring it up to date, which also makes it one: "
                     f"rag index --index {home}"
                 )
             writer = ChainWriter(new, index, legs, UnitMaker(legs.settings, legs.ruler), timings, progress)
@@ -176,6 +176,8 @@ def merge_index(path: str | Path, *, progress: Progress = silent) -> IndexReport
 
     return published(DirectoryWriter(home), merged, progress=progress)
 
+
+_LEGS_DIFFER = "its legs would come out otherwise now than they are"
 
 GoneOf = Callable[[LocalIndex, Sequence[str]], Rows]
 """An index, and the ids of what is given -> rows that go."""
@@ -202,17 +204,16 @@ def _changed(
                 with settling(home, asker if new.previous else None, update=update) as settle:
                     ids[:] = write_given(documents, given, settle)
             file = given if documents is not None else None
-            report = None
+            why = ""
             if new.previous is not None:
                 _require_own(home, settings, legs)
                 report = _chained(new, home, gone_of, ids, file, progress)
-            if report is None:
-                select = _Rewritten(gone_of, ids, file)
-                build = Build(
-                    select, place, settings=settings, legs=legs, prune=False, most_lost=1.0, progress=progress
-                )
-                report = build.run(new)
-            return report
+                if isinstance(report, IndexReport):
+                    return report
+                why = report
+            select = _Rewritten(gone_of, ids, file)
+            build = Build(select, place, settings=settings, legs=legs, prune=False, most_lost=1.0, progress=progress)
+            return replace(build.run(new), anew=why)
         finally:
             given.unlink(missing_ok=True)
 
@@ -222,19 +223,19 @@ def _changed(
 
 def _chained(
     new: Building, home: Path, gone_of: GoneOf, ids: Sequence[str], given: Path | None, progress: Progress
-) -> IndexReport | None:
-    """The change as parts; None for an index that has to be written anew."""
+) -> IndexReport | str:
+    """The change as parts, or why the index has to be written anew."""
     timings = Timings()
     with LocalIndex.open(home) as index:
         legs = Legs(index.manifest.settings, index.legs, timings, progress)
-        if not chains(index, legs):
-            return None
+        if why := why_anew(index, legs):
+            return why
         gone = gone_of(index, ids)
         writer = ChainWriter(new, index, legs, UnitMaker(legs.settings, legs.ruler), timings, progress)
         if not len(gone) and given is None:
             raise UnchangedError(_report(home, legs, unchanged(index), timings))
         chained = writer.change(gone, given)
-        return None if chained is None else _report(home, legs, chained, timings)
+        return _LEGS_DIFFER if chained is None else _report(home, legs, chained, timings)
 
 
 def _report(home: Path, legs: Legs, chained: Chained, timings: Timings) -> IndexReport:

@@ -20,7 +20,7 @@ from retrievers.index.generations import PARTS
 from retrievers.index.manifest import Manifest, PartFacts, read_manifest
 from retrievers.index.near_duplicates import DUPLICATES, KEYS, Keys, NearDuplicates, near_duplicates, read_keys
 from retrievers.index.settings import leg_kind
-from retrievers.legs.protocol import ChainOpening, Chains, Facts, Leg, Mask, Opening, Readable
+from retrievers.legs.protocol import Facts, Leg, Mask, Opening, Readable
 from retrievers.stores.arrays import load_vector
 from retrievers.stores.chain_rows import ChainRows, Rows
 
@@ -116,16 +116,15 @@ class Parts:
 
     def leg(self, name: str, facts: Facts, mask: Mask, readable: Readable | None = None) -> Leg:
         """A leg over all parts, opened. `facts`: of the whole. `readable`: see `Opening`."""
-        kind = leg_kind(name)
-        if self.whole:
-            folder, own = self.parts[0].leg(name)
-            return kind.open(Opening(folder=folder, facts=own, mask=mask, readable=readable))
-        if not isinstance(kind, Chains):
+        kind, whole = leg_kind(name), self.whole
+        if not whole and (why := kind.why_whole(facts)):
             raise IndexProblem(
-                f"index '{self.parts[0].index}' has parts, and a {name} leg cannot be searched in parts here. "
-                "Build the index again with this version"
+                f"index '{self.parts[0].index}' lies in parts, and its {name} leg cannot: {why}. Build the index again with "
+                "this version"
             )
-        return kind.open_chain(replace(self.opening(name, facts, mask), readable=readable))
+        if whole:
+            return kind.open(Opening.of(*self.parts[0].leg(name), mask, readable))
+        return kind.open(replace(self.opening(name, facts, mask), readable=readable))
 
     def facts(self, leg: str) -> dict[str, Any]:
         """Facts of a leg over all parts. Rows are those that are left; other counts are what the parts hold together."""
@@ -138,9 +137,9 @@ class Parts:
                 facts[name] = sum(each[name] for each in own)
         return facts
 
-    def opening(self, name: str, facts: Facts, mask: Mask) -> ChainOpening:
+    def opening(self, name: str, facts: Facts, mask: Mask) -> Opening:
         """A leg over all parts, to be opened. `facts`: of the whole."""
-        return ChainOpening(parts=[part.leg(name) for part in self.parts], rows=self.rows, facts=facts, mask=mask)
+        return Opening(parts=[part.leg(name) for part in self.parts], rows=self.rows, facts=facts, mask=mask)
 
     def keys(self) -> Keys:
         """uint32 [n, 16]: what its documents are looked up by among near-duplicates."""

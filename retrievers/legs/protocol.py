@@ -181,30 +181,32 @@ class LegMaker(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """A leg on disk. `folder`: its own, every file as it was written.
+    """A leg on disk, every file as it was written.
 
-    `readable`: given where whoever asks has statistics of their own (`KeepsApart`).
+    `parts`: its folder and facts in each part, mostly one. `rows`: those that are left of the parts; None where that is one
+    part, and all of it. `facts`: of the whole. `readable`: given where whoever asks has statistics of their own
+    (`KeepsApart`).
     """
 
-    folder: Path
-    facts: Facts
-    mask: Mask
-    readable: Readable | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainOpening:
-    """A leg that lies in several parts. `parts`: folder and facts in each; `facts`: of the whole. `readable`: as above."""
-
     parts: Sequence[tuple[Path, Facts]]
-    rows: ChainRows
+    rows: ChainRows | None = None
     facts: Facts
     mask: Mask
     readable: Readable | None = None
+
+    @classmethod
+    def of(cls, folder: Path, facts: Facts, mask: Mask, readable: Readable | None = None) -> Opening:
+        """Of one part, and all of it."""
+        return cls(parts=[(folder, facts)], facts=facts, mask=mask, readable=readable)
+
+    @property
+    def folder(self) -> Path:
+        """The leg's own folder, in the first part."""
+        return self.parts[0][0]
 
     @property
     def folders(self) -> list[Path]:
-        """The leg's own in each part."""
+        """The same in each part."""
         return [folder for folder, _ in self.parts]
 
 
@@ -245,12 +247,21 @@ class LegKind(Protocol):
     def maker(self, settings: Sections) -> LegMaker: ...
 
     def open(self, opening: Opening) -> Leg:
-        """A leg as its maker wrote it.
+        """The leg over the rows that are left of its parts; of one part and all of it, as its maker wrote it.
+
+        It answers as one leg of the same texts, to the last bit.
 
         Raises:
             IndexProblem: a file is damaged, or is not what the facts say.
         """
         ...
+
+    def why_whole(self, facts: Facts) -> str:
+        """Why a leg with these facts lies in one part alone; empty where it can lie in several.
+
+        An index with one that cannot is written anew when documents come or go.
+        """
+        return f"a {self.name} leg is one piece"
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         """What a graph says of this leg, and the index has otherwise. Two ways to say the same are no difference."""
@@ -296,23 +307,6 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
-class Chains(Protocol):
-    """A kind of leg that can lie in several parts, and answers then as one built of all of them, to the last bit."""
-
-    def chains(self, facts: Facts) -> bool:
-        """Whether a leg with these facts can. An index with one that cannot is written anew when documents are added."""
-        ...
-
-    def open_chain(self, opening: ChainOpening) -> Leg:
-        """The parts as one, over the rows that are left of them.
-
-        Raises:
-            IndexProblem: a file is damaged, or is not what the facts say.
-        """
-        ...
-
-
-@runtime_checkable
 class KeepsApart(Protocol):
     """A kind of leg that can score for somebody as if there were nothing but what they may read."""
 
@@ -325,7 +319,7 @@ class KeepsApart(Protocol):
 class Merges(Protocol):
     """A kind of leg that can write what is left of its parts as one leg, without reading a text."""
 
-    def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
+    def merge(self, opening: Opening, folder: Path) -> dict[str, Any]:
         """Write into `folder`, which is empty, and return the facts.
 
         Raises:

@@ -31,7 +31,6 @@ from retrievers.index.generations import PARTS
 from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS
-from retrievers.legs.protocol import Chains
 
 OLDER = Path(__file__).parent / "older_index"
 
@@ -436,14 +435,30 @@ def test_a_leg_that_cannot_lie_in_parts_is_written_anew(path: Path, notes: Path,
 def test_an_index_of_an_older_version_is_written_anew(path: Path) -> None:
     shutil.copytree(OLDER, path)
     before = held(path)
-    assert add_documents({"id": "a", "text": "figs"}, path).n_parts == 1
+    report = add_documents({"id": "a", "text": "figs"}, path)
+    assert (report.n_parts, report.anew) == (1, "another version, or other models, made it")
     assert held(path) == [*before, "a"]
     assert add_documents({"id": "b", "text": "dates"}, path).n_parts == 1 + any(path.glob("parts/*"))
 
 
-def test_every_kind_of_leg_says_whether_it_chains() -> None:
-    chaining = {name for name in LEGS.names() if isinstance(LEGS.get(name)(), Chains)}
-    assert chaining == {"lexical", "dense", "promptreps", "sparse"}
+@pytest.mark.parametrize(
+    ("leg", "facts", "why"),
+    [
+        ("lexical", {"counts": True}, ""),
+        ("lexical", {"variant": "okapi"}, "bm25.variant okapi counts all documents"),
+        ("lexical", {"n_by_language": {"de": 1}}, "analyzer.language each weighs the words of each language apart"),
+        ("lexical", {"variant": "lucene"}, "a lexical leg of an older version keeps no counts"),
+        ("dense", {"structure": "flat", "storage": "float32"}, ""),
+        ("dense", {"structure": "flat", "storage": "int8"}, "vectors as flat, int8 are laid out by all of them"),
+        ("dense", {"structure": "hnsw", "storage": "float32"}, "vectors as hnsw, float32 are laid out by all of them"),
+        ("sparse", {}, ""),
+        ("promptreps", {"postings": True}, ""),
+        ("promptreps", {}, "a promptreps leg of an older version has no postings of its own"),
+        ("late_interaction", {}, "a late_interaction leg is one piece"),
+    ],
+)
+def test_every_kind_of_leg_says_why_it_lies_in_one_part(leg: str, facts: dict[str, Any], why: str) -> None:
+    assert LEGS.get(leg)().why_whole(facts) == why
 
 
 # --- beside sources ---

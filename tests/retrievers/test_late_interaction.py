@@ -353,7 +353,7 @@ class TestOnDisk:
         from retrievers.legs.protocol import Opening
 
         with pytest.raises(IndexProblem, match="do not fit together"):
-            LateInteractionKind().open(Opening(folder=folder, facts=facts, mask=lambda where: None))
+            LateInteractionKind().open(Opening.of(folder, facts, lambda where: None))
 
     @pytest.mark.parametrize("said", [{"dim": 16}, {"bits": 4}])
     def test_a_manifest_that_says_other_numbers_is_refused_with_both(
@@ -369,7 +369,7 @@ class TestOnDisk:
         wanted = {"dim": 32, "bits": 8} | said
         told = f"keeps 32 numbers of a vector in 8 bits each, and the manifest says {wanted['dim']} in {wanted['bits']}"
         with pytest.raises(IndexProblem, match=told):
-            LateInteractionKind().open(Opening(folder=folder, facts=facts, mask=lambda where: None))
+            LateInteractionKind().open(Opening.of(folder, facts, lambda where: None))
 
     def test_a_graph_that_asks_for_other_vectors_is_refused(self, index: LocalIndex) -> None:
         spec = {

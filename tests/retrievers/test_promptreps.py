@@ -324,7 +324,7 @@ def test_a_leg_without_postings_is_searched_as_one_with_them(index: LocalIndex, 
     """Indexes that were built before there were postings."""
     facts = {name: fact for name, fact in index.facts("promptreps").items() if name != "postings"}
     folder = index.file("promptreps/dense.npy").parent
-    before = PromptRepsKind().open(Opening(folder=folder, facts=facts, mask=index.mask))
+    before = PromptRepsKind().open(Opening.of(folder, facts, index.mask))
     with_postings = index.leg("promptreps")
     encoded = with_postings.encoder.encode([query.text for query in queries], role="query")
     for place in range(len(queries)):

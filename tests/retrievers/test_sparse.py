@@ -247,7 +247,7 @@ class TestOnDisk:
         from retrievers.legs.sparse.kind import SparseKind
 
         with pytest.raises(IndexProblem, match=r"not int32 \[3\]. Build the index again"):
-            SparseKind().open(Opening(folder=folder, facts=facts, mask=lambda where: None))
+            SparseKind().open(Opening.of(folder, facts, lambda where: None))
 
     def test_a_graph_that_asks_for_other_weights_is_refused(self, index: LocalIndex) -> None:
         spec = {

@@ -24,7 +24,6 @@ from retrievers.legs.protocol import (
     MADE_BY,
     Before,
     Built,
-    ChainOpening,
     Choice,
     Difference,
     Facts,
@@ -74,7 +73,16 @@ class DenseKind(LegKind):
     def open(self, opening: Opening) -> LocalDense:
         from retrievers.legs.dense.leg import DenseLeg
 
-        return LocalDense(DenseLeg.open(opening.folder, opening.facts), opening.facts, opening.mask)
+        if opening.rows is None:
+            leg = DenseLeg.open(opening.folder, opening.facts)
+        else:
+            leg = DenseLeg.open_chain(opening.folders, opening.facts, opening.rows)
+        return LocalDense(leg, opening.facts, opening.mask)
+
+    def why_whole(self, facts: Facts) -> str:
+        from retrievers.legs.dense.leg import DenseLeg
+
+        return DenseLeg.why_whole(facts)
 
     def why_together(self, settings: Sections) -> str:
         from retrievers.stores import STRUCTURES
@@ -91,20 +99,10 @@ class DenseKind(LegKind):
 
         return partial(encode_block, _remade(made_by))
 
-    def chains(self, facts: Facts) -> bool:
+    def merge(self, opening: Opening, folder: Path) -> dict[str, Any]:
         from retrievers.legs.dense.leg import DenseLeg
 
-        return DenseLeg.chains(facts)
-
-    def open_chain(self, opening: ChainOpening) -> LocalDense:
-        from retrievers.legs.dense.leg import DenseLeg
-
-        leg = DenseLeg.open_chain(opening.folders, opening.facts, opening.rows)
-        return LocalDense(leg, opening.facts, opening.mask)
-
-    def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
-        from retrievers.legs.dense.leg import DenseLeg
-
+        assert opening.rows is not None  # there is nothing to merge of one part
         DenseLeg.merge(opening.folders, opening.facts, opening.rows, folder)
         return dict(opening.facts)
 

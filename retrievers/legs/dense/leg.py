@@ -92,10 +92,12 @@ class DenseLeg:
         return cls._checked(open_store, folder, facts)
 
     @staticmethod
-    def chains(facts: Mapping[str, Any]) -> bool:
-        """Whether vectors that are arranged so can lie in parts: where all of them are looked at, exactly."""
-        structure = STRUCTURES.get(str(facts.get("structure")))()
-        return isinstance(structure, ChainsVectors) and structure.exact(str(facts.get("storage")))
+    def why_whole(facts: Mapping[str, Any]) -> str:
+        """Why vectors that are arranged so cannot lie in parts; empty where all of them are looked at, exactly."""
+        name, storage = str(facts.get("structure")), str(facts.get("storage"))
+        structure = STRUCTURES.get(name)()
+        in_parts = isinstance(structure, ChainsVectors) and structure.exact(storage)
+        return "" if in_parts else f"vectors as {name}, {storage} are laid out by all of them"
 
     @classmethod
     def open_chain(cls, folders: Sequence[Path], facts: Mapping[str, Any], rows: ChainRows) -> DenseLeg:

@@ -19,7 +19,6 @@ from retrievers.analyzer_settings import AUTO, EACH, AnalyzerSettings
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.protocol import (
     Built,
-    ChainOpening,
     Difference,
     Facts,
     Job,
@@ -75,12 +74,26 @@ class LexicalKind(LegKind):
         from retrievers.legs.lexical.by_language import COUNTS, LexicalByLanguage
         from retrievers.legs.lexical.leg import LexicalLeg
 
-        if opening.readable is not None:
-            leg = LexicalLeg.open_chain([opening.folder], [opening.facts], ChainRows([opening.facts["n_docs"]], [None]))
+        if opening.rows is not None or opening.readable is not None:
+            rows = ChainRows([opening.facts["n_docs"]], [None]) if opening.rows is None else opening.rows
+            leg = LexicalLeg.open_chain(opening.folders, [facts for _, facts in opening.parts], rows)
             return LocalLexical(leg, opening.mask, opening.readable)
         if COUNTS in opening.facts:
             return LocalLexical(LexicalByLanguage.open(opening.folder, opening.facts), opening.mask)
         return LocalLexical(LexicalLeg.open(opening.folder, opening.facts), opening.mask)
+
+    def why_whole(self, facts: Facts) -> str:
+        from retrievers.legs.lexical.by_language import COUNTS
+        from retrievers.legs.lexical.leg import COUNTED
+        from retrievers.legs.lexical.rank_bm25_leg import VARIANTS
+
+        if facts.get(COUNTED):
+            return ""
+        if COUNTS in facts:
+            return f"analyzer.language {EACH} weighs the words of each language apart"
+        if facts.get("variant") in VARIANTS:
+            return f"bm25.variant {facts['variant']} counts all documents"
+        return "a lexical leg of an older version keeps no counts"
 
     def why_together(self, settings: Sections) -> str:
         from retrievers.legs.lexical.rank_bm25_leg import VARIANTS
@@ -92,20 +105,10 @@ class LexicalKind(LegKind):
             return f"analyzer.language {EACH} counts all documents of a language; name the language"
         return ""
 
-    def chains(self, facts: Facts) -> bool:
-        from retrievers.legs.lexical.leg import COUNTED
-
-        return bool(facts.get(COUNTED))
-
-    def open_chain(self, opening: ChainOpening) -> LocalLexical:
+    def merge(self, opening: Opening, folder: Path) -> dict[str, Any]:
         from retrievers.legs.lexical.leg import LexicalLeg
 
-        leg = LexicalLeg.open_chain(opening.folders, [facts for _, facts in opening.parts], opening.rows)
-        return LocalLexical(leg, opening.mask, opening.readable)
-
-    def merge(self, opening: ChainOpening, folder: Path) -> dict[str, Any]:
-        from retrievers.legs.lexical.leg import LexicalLeg
-
+        assert opening.rows is not None  # there is nothing to merge of one part
         return LexicalLeg.merge(opening.folders, [facts for _, facts in opening.parts], opening.rows, folder)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:

@@ -15,7 +15,7 @@ from rag.core.memory import Need
 from rag.core.types import Where
 from retrievers.legs.model_leg import ModelLeg, ModelLegKind
 from retrievers.legs.promptreps.settings import PromptRepsSettings
-from retrievers.legs.protocol import Built, ChainOpening, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.legs.protocol import Built, Facts, Job, LegMaker, Mask, Opening, Sections
 
 if TYPE_CHECKING:
     from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
@@ -45,8 +45,17 @@ class PromptRepsKind(ModelLegKind):
         return PromptRepsMaker(cast(PromptRepsSettings, settings.section("promptreps")))
 
     def open(self, opening: Opening) -> LocalPromptReps:
-        units, sums = _read(opening.folder, opening.facts)
-        return LocalPromptReps(units.dense, units, sums, opening.facts, opening.mask)
+        from retrievers.stores.chain_rows import ChainedArray, ChainedTable
+        from retrievers.stores.sums import ChainedSums
+
+        units, sums = zip(*(_read(*part) for part in opening.parts), strict=True)
+        if opening.rows is None:
+            return LocalPromptReps(units[0].dense, units[0], sums[0], opening.facts, opening.mask)
+        dense, rows = ChainedArray([each.dense for each in units], opening.rows), ChainedTable(units, opening.rows)
+        return LocalPromptReps(dense, rows, ChainedSums(sums, opening.rows), opening.facts, opening.mask)
+
+    def why_whole(self, facts: Facts) -> str:
+        return "" if facts.get("postings") else "a promptreps leg of an older version has no postings of its own"
 
     def why_together(self, settings: Sections) -> str:
         return ""
@@ -55,17 +64,6 @@ class PromptRepsKind(ModelLegKind):
         from retrievers.legs.promptreps.encoder import encode_block
 
         return partial(encode_block, _remade(made_by))
-
-    def chains(self, facts: Facts) -> bool:
-        return bool(facts.get("postings"))
-
-    def open_chain(self, opening: ChainOpening) -> LocalPromptReps:
-        from retrievers.stores.chain_rows import ChainedArray, ChainedTable
-        from retrievers.stores.sums import ChainedSums
-
-        units, sums = zip(*(_read(*part) for part in opening.parts), strict=True)
-        dense, rows = ChainedArray([each.dense for each in units], opening.rows), ChainedTable(units, opening.rows)
-        return LocalPromptReps(dense, rows, ChainedSums(sums, opening.rows), opening.facts, opening.mask)
 
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
         from retrievers.legs.promptreps.encoder import model_of

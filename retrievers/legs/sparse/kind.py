@@ -17,7 +17,7 @@ from rag.core.filters import readers_of
 from rag.core.memory import Need
 from rag.core.types import Population, ScorePart, Where
 from retrievers.legs.model_leg import ModelLeg, ModelLegKind
-from retrievers.legs.protocol import Before, Built, ChainOpening, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.legs.protocol import Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
 from retrievers.legs.sparse.settings import SparseSettings
 from retrievers.stores.population import population_of
 
@@ -50,24 +50,23 @@ class SparseKind(ModelLegKind):
         return SparseMaker(cast(SparseSettings, settings.section("sparse")))
 
     def open(self, opening: Opening) -> LocalSparse:
-        return LocalSparse(*_read(opening.folder, opening.facts), opening.facts, opening.mask)
+        from retrievers.stores.chain_rows import ChainedTable
+        from retrievers.stores.sums import ChainedSums
+
+        rows, sums = zip(*(_read(*part) for part in opening.parts), strict=True)
+        if opening.rows is None:
+            return LocalSparse(rows[0], sums[0], opening.facts, opening.mask)
+        rows_of_all, sums_of_all = ChainedTable(rows, opening.rows), ChainedSums(sums, opening.rows)
+        return LocalSparse(rows_of_all, sums_of_all, opening.facts, opening.mask)
+
+    def why_whole(self, facts: Facts) -> str:
+        return ""
 
     def why_together(self, settings: Sections) -> str:
         return ""
 
     def block_encoder(self, made_by: Facts) -> Compute:
         return partial(_encode_block, _remade(made_by))
-
-    def chains(self, facts: Facts) -> bool:
-        return True
-
-    def open_chain(self, opening: ChainOpening) -> LocalSparse:
-        from retrievers.stores.chain_rows import ChainedTable
-        from retrievers.stores.sums import ChainedSums
-
-        rows, sums = zip(*(_read(*part) for part in opening.parts), strict=True)
-        rows_of_all, sums_of_all = ChainedTable(rows, opening.rows), ChainedSums(sums, opening.rows)
-        return LocalSparse(rows_of_all, sums_of_all, opening.facts, opening.mask)
 
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
         from retrievers.legs.sparse.encoder import SparseEncoder

@@ -398,5 +398,5 @@ def test_a_leg_of_texts_without_a_word_is_built_and_finds_nothing_of_them(
             progress=lambda step, done, total: None,
         )
         facts = {**maker.build(job).facts, MADE_BY: maker.describe()}
-        leg = kind.open(Opening(folder=folder, facts=json.loads(json.dumps(facts)), mask=lambda where: None))
+        leg = kind.open(Opening.of(folder, json.loads(json.dumps(facts)), lambda where: None))
         leg.release()
