@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from rag.core.errors import SpecError
 from rag.core.held_folder import require_writable
@@ -105,17 +105,8 @@ def evaluate_graph(
         outputs = Outputs.of(pipeline, plan.queries, target, progress=progress)
         trails = Trails(depths=depths_of(pipeline.graph), queries=tuple(outputs.trails))
         made_by = _made_by(pipeline, dataset, split, settings=built_with, language=language)
-    report = _report(
-        outputs,
-        plan,
-        dataset=dataset.name,
-        split=split,
-        graph=spec.name,
-        index=index_identity(bound),
-        baseline=baseline,
-        language=language,
-        command=command,
-    )
+    run_of = _RunOf(dataset.name, split, spec.name, index_identity(bound))
+    report = _report(outputs, plan, run_of, baseline=baseline, language=language, command=command)
     _write(report, graph, outputs, out)
     write_trails(trails, out / RunFile.TRAILS)
     write_provenance([made_by], out)
@@ -137,14 +128,20 @@ def _made_by(pipeline: Pipeline, dataset: Dataset, split: str, *, settings: Inde
     return provenance_of(pipeline.graph, pipeline.index, data=dataset.fingerprint([split]), origin=origin)
 
 
+class _RunOf(NamedTuple):
+    """Names of a data set, its split and a graph, and the identity of an index."""
+
+    dataset: str
+    split: str
+    graph: str
+    index: str
+
+
 def _report(
     outputs: Outputs,
     plan: Plan,
+    run_of: _RunOf,
     *,
-    dataset: str,
-    split: str,
-    graph: str,
-    index: str,
     baseline: Path | None,
     language: str,
     command: Sequence[str],
@@ -153,14 +150,14 @@ def _report(
     evaluation = outputs.measured(plan, language=language)
     compared = compare_with_baseline(evaluation, baseline, plan.qrels, plan.retrieval) if baseline is not None else {}
     return EvalReport(
-        dataset=dataset,
-        split=split,
-        graph=graph,
+        dataset=run_of.dataset,
+        split=run_of.split,
+        graph=run_of.graph,
         evaluation=evaluation,
         seconds=outputs.seconds,
         nodes=tuple(outputs.nodes.values()),
         failures=tuple(outputs.failures),
-        index=index,
+        index=run_of.index,
         intervals={name: mean_interval(list(values.values())) for name, values in evaluation.per_query.items()},
         significance=compared,
         risk=risk_curve(outputs.answers, plan.items, language=language),

@@ -84,38 +84,50 @@ def make_questions(
     }
     why = "Questions of two ways to make them would stand in one set."
     with resumed(out, facts, what="set of questions", why=why) as log:
-        work = _Work(log)
-        repeats = Repeats(index)
+        work, repeats = _Work(log), Repeats(index)
         maker = _Maker(writer=writer, legs=legs, repeats=repeats, depth=depth, check_answers=check_answers)
-        own = _gathered(
-            _batches("own", drawn, index),
-            maker.own,
-            work,
-            repeats,
-            n=n,
-            progress=progress,
-            what="questions",
-        )
+        batches = _batches("own", drawn, index)
+        own = _gathered(batches, maker.own, work, repeats, n=n, progress=progress, what="questions")
         others = _others(maker, work, repeats, elsewhere, n=unanswerable, seed=seed, progress=progress)
-        report = QuestionsReport(
-            index=index.name,
-            model=model.name,
-            out=str(out),
-            depth=depth,
-            legs=legs.names,
-            compares_meanings="dense" in index.legs,
-            passages=drawn.passages,
-            short=drawn.short,
-            own=own,
-            elsewhere=None if elsewhere is None else elsewhere.name,
-            others=others,
-        )
-        if not own.kept:
-            raise SpecError(report.nothing_kept())
+        report = _report(index, model, maker, drawn, own=own, others=others, elsewhere=elsewhere, out=out)
         made_by = {**facts, "n": n, "unanswerable": unanswerable, "command": list(command)}
         if elsewhere is not None:
             made_by["elsewhere"] = elsewhere.as_dict()
         write_set(report, made_by, index, corpus, out)
+    return report
+
+
+def _report(
+    index: Index,
+    model: NamedLLM,
+    maker: _Maker,
+    drawn: Drawn,
+    *,
+    own: Yield,
+    others: Yield,
+    elsewhere: Elsewhere | None,
+    out: Path,
+) -> QuestionsReport:
+    """What came of it.
+
+    Raises:
+        SpecError: no question was kept.
+    """
+    report = QuestionsReport(
+        index=index.name,
+        model=model.name,
+        out=str(out),
+        depth=maker.depth,
+        legs=maker.legs.names,
+        compares_meanings="dense" in index.legs,
+        passages=drawn.passages,
+        short=drawn.short,
+        own=own,
+        elsewhere=None if elsewhere is None else elsewhere.name,
+        others=others,
+    )
+    if not own.kept:
+        raise SpecError(report.nothing_kept())
     return report
 
 

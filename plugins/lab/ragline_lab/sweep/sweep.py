@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rag.errors import SpecError
 from rag.evaluate import (
@@ -23,7 +24,8 @@ from rag.evaluate import (
     plan_for,
 )
 from rag.files import Progress, data_sha256, require_writable, silent
-from rag.graphs import Identities, Merged, Spec, built_together, graph_identity, index_identity
+from rag.graphs import Graph, Identities, Merged, Spec, built_together, graph_identity, index_identity
+from rag.indexes import Index
 from ragline_lab.sweep.axes import parse_axes
 from ragline_lab.sweep.halves import divided, in_order
 from ragline_lab.sweep.halving import Round, better, rounds
@@ -72,58 +74,98 @@ def sweep(
     """
     settings = settings_of(spec, parse_axes(over))
     tuning, reporting = _plans(dataset, spec, split, tune, tune_split, measures)
-    measure = _first(tuning, reporting, measures)
-    legs = sorted({leg for setting in settings for leg in setting.legs})
-    searches = spec.graph.ranks
+    task = _Task(
+        dataset=dataset,
+        spec=spec,
+        settings=settings,
+        tuning=tuning,
+        reporting=reporting,
+        measure=_first(tuning, reporting, measures),
+        split=split,
+        tune=tune_split or tune,
+        halve=halve,
+        command=tuple(command),
+    )
     require_writable(out)
-    index = cached_index(dataset, spec.graph, spec.graph.index, legs=legs, progress=progress) if searches else None
+    legs, index = sorted({leg for setting in settings for leg in setting.legs}), None
+    if spec.graph.ranks:
+        index = cached_index(dataset, spec.graph, spec.graph.index, legs=legs, progress=progress)
     with nullcontext() if index is None else index:
-        graphs = built_together({each.label: each.spec for each in settings}, index)
-        writes = bool(tuning.answers or reporting.answers)
-        targets = [graph.output if writes else graph.last_ranking() for graph in graphs]
-        merged = Merged(graphs, targets)
-        numbers = _distinct(merged, len(graphs))
-        if len(numbers) == 1:
-            raise SpecError(
-                f"no setting differs from the graph as it was in what {measure} looks at, the records of node '{targets[0]}': "
-                "vary what leads to it, or choose by another measure"
-            )
-        facts = {
-            "graph or grid": [graph_identity(graphs[number]) for number in numbers],
+        return _swept(task, index, out, progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """What is swept. `tune`: a share of the queries of `split`, or a split of its own."""
+
+    dataset: Dataset
+    spec: Spec
+    settings: Sequence[Setting]
+    tuning: Plan
+    reporting: Plan
+    measure: str
+    split: str
+    tune: float | str
+    halve: bool
+    command: tuple[str, ...]
+
+    def facts(self, graphs: Sequence[Graph], index: Index | None) -> dict[str, Any]:
+        """What all lines depend on."""
+        splits = [self.split, *([self.tune] if isinstance(self.tune, str) else [])]
+        halves = [_digest(self.tuning), _digest(self.reporting)]
+        return {
+            "graph or grid": [graph_identity(graph) for graph in graphs],
             "index": index_identity(index),
-            "data set": dataset.fingerprint([split, *([tune_split] if tune_split else [])]),
-            "measures": [measure, *reporting.retrieval, *reporting.answers],
-            "division of queries": [split, tune_split or tune, halve, _digest(tuning), _digest(reporting)],
+            "data set": self.dataset.fingerprint(splits),
+            "measures": [self.measure, *self.reporting.retrieval, *self.reporting.answers],
+            "division of queries": [self.split, self.tune, self.halve, *halves],
         }
-        with open_work(out, facts) as work:
-            run = _Run(
-                merged=merged,
-                work=work,
-                labels={merged.identity(number): settings[number].label for number in numbers},
-                lasts=[graph.last_ranking() if searches else "" for graph in graphs],
-                language=language_of(spec.graph.index, index),
-                progress=progress,
-            )
-            n = len(tuning.queries)
-            all_rounds = rounds(len(numbers), n, batch=BATCH) if halve else [Round(settings=len(numbers), queries=n)]
-            known = _tune(run, tuning, numbers, all_rounds, settings, measure)
-            chosen = _best(known, measure)
-            result = _report(run, tuning, reporting, chosen, settings, measure)
-            report = SweepReport(
-                dataset=dataset.name,
-                split=split,
-                tune=tune_split or tune,
-                graph=spec.name,
-                measure=measure,
-                left_out=len(graphs) - len(numbers),
-                sharing=merged.sharing(numbers),
-                rounds=tuple(all_rounds),
-                settings=tuple(known.values()),
-                result=result,
-                index=index_identity(index),
-                command=tuple(command),
-            )
-            write_report(report, settings[chosen], out)
+
+    def rounds(self, settings: int) -> list[Round]:
+        """How many settings are run on how many queries."""
+        n = len(self.tuning.queries)
+        return rounds(settings, n, batch=BATCH) if self.halve else [Round(settings=settings, queries=n)]
+
+
+def _swept(task: _Task, index: Index | None, out: Path, progress: Progress) -> SweepReport:
+    settings, measure = task.settings, task.measure
+    graphs = built_together({each.label: each.spec for each in settings}, index)
+    writes = bool(task.tuning.answers or task.reporting.answers)
+    targets = [graph.output if writes else graph.last_ranking() for graph in graphs]
+    merged = Merged(graphs, targets)
+    numbers = _distinct(merged, len(graphs))
+    if len(numbers) == 1:
+        raise SpecError(
+            f"no setting differs from the graph as it was in what {measure} looks at, the records of node '{targets[0]}': "
+            "vary what leads to it, or choose by another measure"
+        )
+    with open_work(out, task.facts([graphs[number] for number in numbers], index)) as work:
+        run = _Run(
+            merged=merged,
+            work=work,
+            labels={merged.identity(number): settings[number].label for number in numbers},
+            lasts=[graph.last_ranking() if task.spec.graph.ranks else "" for graph in graphs],
+            language=language_of(task.spec.graph.index, index),
+            progress=progress,
+        )
+        all_rounds = task.rounds(len(numbers))
+        known = _tune(run, task.tuning, numbers, all_rounds, settings, measure)
+        chosen = _best(known, measure)
+        report = SweepReport(
+            dataset=task.dataset.name,
+            split=task.split,
+            tune=task.tune,
+            graph=task.spec.name,
+            measure=measure,
+            left_out=len(graphs) - len(numbers),
+            sharing=merged.sharing(numbers),
+            rounds=tuple(all_rounds),
+            settings=tuple(known.values()),
+            result=_report(run, task.tuning, task.reporting, chosen, settings, measure),
+            index=index_identity(index),
+            command=task.command,
+        )
+        write_report(report, settings[chosen], out)
     return report
 
 
