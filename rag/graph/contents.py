@@ -26,7 +26,7 @@ def check_kinds(checked: Checked) -> None:
     for name, facts in {**checked.made, **checked.inner_made}.items():
         for each in _with_inline(facts):
             left_out = held - reads_of(each.part)
-            stage = each.stage
+            stage = each.use.partition(".")[0]
             if left_out and stage == "rerank":
                 checked.complain(
                     ("nodes", name),

@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rag.errors import SpecError
 from rag.files import CommitLog, held, unwritable, write_atomically
 
 RUN, LINES = "run.json", "lines.jsonl"
+
+T = TypeVar("T")
+
+
+class Lines(Generic[T]):
+    """The lines of a folder by their keys; what is there is not made again.
+
+    Args:
+        read: a record of the file -> a line. It may raise KeyError, TypeError or ValueError.
+        of: what messages call the work, such as "a sweep".
+    Raises:
+        SpecError: a line is damaged, or is one of something else.
+    """
+
+    def __init__(self, log: CommitLog, read: Callable[[Mapping[str, Any]], T], *, of: str) -> None:
+        self._log = log
+        try:
+            self._lines = {record["key"]: read(record) for record in log.records()}
+        except (KeyError, TypeError, ValueError) as cause:
+            raise SpecError(f"{log.path}: a line is none of {of}: {cause!r}. Name another folder") from None
+
+    def get(self, key: str) -> T | None:
+        """The line of a key; None where it is still to be done."""
+        return self._lines.get(key)
+
+    def add(self, lines: Mapping[str, T], records: Sequence[Mapping[str, Any]]) -> None:
+        """Commit `records`, with what else a reader of the file wants to know; when this returns they are on the disk.
+
+        A line without a record is known to this process alone, and asked for again when the work goes on.
+        """
+        self._log.commit(records)
+        self._lines |= lines
 
 
 @contextmanager

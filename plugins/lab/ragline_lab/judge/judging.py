@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rag.errors import SpecError
-from rag.files import CommitLog, Progress, data_sha256, silent
+from rag.files import Progress, data_sha256, silent
 from ragline_lab.judge.agreement import Agreement
 from ragline_lab.judge.answers import Answers, asked_alike
 from ragline_lab.judge.asking import Judge, Known, Nuggets
 from ragline_lab.judge.nuggets import Nugget, Support, nugget_scores
 from ragline_lab.judge.preference import Preference
 from ragline_lab.judge.report import JudgeReport
-from ragline_lab.judge.verdicts import Judged
-from ragline_lab.resumed import resumed
+from ragline_lab.judge.verdicts import Judged, key_of
+from ragline_lab.resumed import Lines, resumed
 
 BATCH = 16
 """Questions that are judged together."""
@@ -99,13 +99,12 @@ def judge_answers(
     }
     why = "Verdicts of two judges, or on two things, would stand side by side."
     with resumed(out, facts, what="judgement", why=why) as log:
-        judged = _read(log)
+        lines = Lines(log, Judged.of, of="a judgement")
         for start in range(0, len(task.qids), BATCH):
-            batch = [qid for qid in task.qids[start : start + BATCH] if qid not in judged]
+            batch = [qid for qid in task.qids[start : start + BATCH] if lines.get(key_of(qid)) is None]
             if batch:
                 made = _judged(judge, task, batch, n)
-                log.commit([each.as_record() for each in made])
-                judged |= {each.qid: each for each in made}
+                lines.add({key_of(each.qid): each for each in made}, [each.as_record() for each in made])
             progress("judging", min(start + BATCH, len(task.qids)), len(task.qids))
     return JudgeReport(
         judge=judge.name,
@@ -113,16 +112,9 @@ def judge_answers(
         names=task.names,
         source=task.source,
         agreement=agreement,
-        judged=tuple(judged[qid] for qid in task.qids),
+        judged=tuple(each for qid in task.qids if (each := lines.get(key_of(qid))) is not None),
         known=frozenset(task.known),
     )
-
-
-def _read(log: CommitLog) -> dict[str, Judged]:
-    try:
-        return {record["id"]: Judged.of(record) for record in log.records()}
-    except (KeyError, TypeError, ValueError) as cause:
-        raise SpecError(f"{log.path}: a line is no judgement: {cause!r}. Name another folder") from None
 
 
 def _judged(judge: Judge, task: Task, qids: Sequence[str], n: int) -> list[Judged]:

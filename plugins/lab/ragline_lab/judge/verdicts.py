@@ -32,7 +32,7 @@ class Judged:
         """The same as plain data."""
         record = asdict(self)
         record["id"] = record.pop("qid")
-        return {"key": data_sha256([self.qid]), **record}
+        return {"key": key_of(self.qid), **record}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Judged:
@@ -54,3 +54,8 @@ class Judged:
             scores=tuple(nugget_scores(nuggets, side) for side in supports),
             preferred=None if preferred is None else Preference(verdict=preferred["verdict"], why=preferred["why"]),
         )
+
+
+def key_of(qid: str) -> str:
+    """The key of a question's line."""
+    return data_sha256([qid])

@@ -10,7 +10,7 @@ from typing import Any
 
 from rag.errors import SpecError
 from rag.evaluate import Dataset
-from rag.files import CommitLog, Progress, silent
+from rag.files import Progress, silent
 from rag.graphs import index_identity
 from rag.indexes import Index
 from rag.types import Document
@@ -24,7 +24,7 @@ from ragline_lab.questions.sample import Drawn, draw
 from ragline_lab.questions.words import fault
 from ragline_lab.questions.writer import QuestionWriter
 from ragline_lab.questions.written import require_documents, write_set
-from ragline_lab.resumed import resumed
+from ragline_lab.resumed import Lines, resumed
 
 BATCH = 16
 """Passages that the model is asked about together."""
@@ -84,7 +84,7 @@ def make_questions(
     }
     why = "Questions of two ways to make them would stand in one set."
     with resumed(out, facts, what="set of questions", why=why) as log:
-        work, repeats = _Work(log), Repeats(index)
+        work, repeats = Lines(log, read_line, of="a set of questions"), Repeats(index)
         maker = _Maker(writer=writer, legs=legs, repeats=repeats, depth=depth, check_answers=check_answers)
         batches = _batches("own", drawn, index)
         own = _gathered(batches, maker.own, work, repeats, n=n, progress=progress, what="questions")
@@ -152,29 +152,6 @@ def _batches(side: Side, drawn: Drawn, index: Index) -> Iterator[Batch]:
         yield [(line_key(side, passage.doc_id), passage) for passage in passages]
 
 
-class _Work:
-    """The lines of a folder by key; what is there is not made again."""
-
-    def __init__(self, log: CommitLog) -> None:
-        self._log = log
-        self._lines: dict[str, Line] = {}
-        for record in log.records():
-            try:
-                self._lines[record["key"]] = read_line(record)
-            except (KeyError, TypeError) as cause:
-                raise SpecError(
-                    f"{log.path}: a line is none of a set of questions: {cause!r}. Name another folder"
-                ) from None
-
-    def get(self, key: str) -> Line | None:
-        return self._lines.get(key)
-
-    def add(self, lines: Sequence[Line]) -> None:
-        """Commit lines; when this returns they are on the disk."""
-        self._log.commit([line.as_record() for line in lines])
-        self._lines |= {line.key: line for line in lines}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Maker:
     """Makes lines of passages, or looks at lines that there are. Sieves stand in the order of `REASONS`."""
@@ -233,7 +210,7 @@ class _Maker:
 
 def _others(
     maker: _Maker,
-    work: _Work,
+    work: Lines[Line],
     repeats: Repeats,
     elsewhere: Elsewhere | None,
     *,
@@ -258,7 +235,7 @@ def _others(
 def _gathered(
     batches: Iterator[Batch],
     make: Callable[[Sequence[Any]], list[Line]],
-    work: _Work,
+    work: Lines[Line],
     repeats: Repeats,
     *,
     n: int,
@@ -273,7 +250,8 @@ def _gathered(
         repeats.sieve([line.question for line in known if not line.dropped])  # they are in the way of later ones
         missing = [thing for key, thing in batch if work.get(key) is None]
         if missing:
-            work.add(make(missing))
+            made = make(missing)
+            work.add({line.key: line for line in made}, [line.as_record() for line in made])
         for key, _ in batch:
             line = work.get(key)
             assert line is not None

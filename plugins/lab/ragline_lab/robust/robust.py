@@ -115,7 +115,7 @@ class _Run:
             for start in range(0, len(missing), BATCH):
                 batch = missing[start : start + BATCH]
                 lines = self._answered(way, context, batch, pipeline)
-                self.work.add({keys[qid]: line for qid, line in lines.items()})
+                self.work.keep({keys[qid]: line for qid, line in lines.items()})
                 self.progress(f"{way.model}, {way.name}, {context}", start + len(batch), len(missing))
             done = {qid: line for qid, key_ in keys.items() if (line := self.work.get(key_)) is not None}
             yield Tried(

@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rag.errors import SpecError
 from rag.files import CommitLog, data_sha256, held
-from ragline_lab.resumed import open_lines
+from ragline_lab.resumed import Lines, open_lines
 from ragline_lab.robust.questions import Question
 from ragline_lab.robust.verdicts import VERDICTS, Verdict
 
@@ -37,26 +36,19 @@ class Line:
 _NAMES = [each.name for each in fields(Line)]
 
 
-class Work:
+class Work(Lines[Line]):
     """The lines of a folder, by key. The answers are in the file and not in memory."""
 
     def __init__(self, log: CommitLog) -> None:
-        self._log = log
-        self._lines = {record["key"]: _line(record, log.path) for record in log.records()}
+        super().__init__(log, _line, of="rag lab robust")
 
-    def get(self, key: str) -> Line | None:
-        """The line of a key; None where it is still to be done."""
-        return self._lines.get(key)
-
-    def add(self, lines: Mapping[str, tuple[Line, Mapping[str, Any]]]) -> None:
-        """Commit a line for each key, with what else a reader of the file wants to know; then it is on the disk.
+    def keep(self, lines: Mapping[str, tuple[Line, Mapping[str, Any]]]) -> None:
+        """Commit a line for each key, with what it is the line of.
 
         What failed is kept for this report alone, so it is asked again when the work goes on.
         """
-        self._log.commit(
-            [{"key": key, **more, **asdict(line)} for key, (line, more) in lines.items() if line.verdict != "failed"]
-        )
-        self._lines |= {key: line for key, (line, _) in lines.items()}
+        records = [{"key": key, **of, **asdict(line)} for key, (line, of) in lines.items() if line.verdict != "failed"]
+        self.add({key: line for key, (line, _) in lines.items()}, records)
 
 
 def key_of(question: Question, context: str, *, graph: str, index: str, language: str) -> str:
@@ -75,11 +67,8 @@ def open_work(path: Path) -> Iterator[Work]:
         yield Work(log)
 
 
-def _line(record: Mapping[str, Any], path: Path) -> Line:
-    try:
-        line = Line(**{name: record[name] for name in _NAMES})
-        if line.verdict not in VERDICTS:
-            raise ValueError(f"no verdict {line.verdict!r:.40}")
-    except (KeyError, TypeError, ValueError) as cause:
-        raise SpecError(f"{path}: a line is none of rag lab robust: {cause!r}. Name another folder") from None
+def _line(record: Mapping[str, Any]) -> Line:
+    line = Line(**{name: record[name] for name in _NAMES})
+    if line.verdict not in VERDICTS:
+        raise ValueError(f"no verdict {line.verdict!r:.40}")
     return line

@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from rag.errors import SpecError
 from rag.evaluate import Evaluation
 from rag.files import CommitLog, data_sha256
 from rag.graphs import RunResult
 from rag.types import Query
-from ragline_lab.resumed import resumed
+from ragline_lab.resumed import Lines, resumed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +46,7 @@ class Work:
     """The lines of a folder, by setting and batch."""
 
     def __init__(self, log: CommitLog) -> None:
-        self._log = log
-        self._lines = {record["key"]: _line(record, log.path) for record in log.records()}
+        self._lines = Lines(log, _line, of="a sweep")
 
     def get(self, setting: str, batch: Sequence[Query]) -> Line | None:
         """The line of a setting, by its identity, on a batch; None where it is still to be done."""
@@ -61,8 +59,7 @@ class Work:
             said = asdict(line)
             cost = {"seconds": said.pop("seconds")}
             records.append({"key": _key(setting, batch), "setting": labels[setting], **said, "cost": cost})
-        self._log.commit(records)
-        self._lines |= {_key(setting, batch): line for setting, line in lines.items()}
+        self._lines.add({_key(setting, batch): line for setting, line in lines.items()}, records)
 
 
 @contextmanager
@@ -83,15 +80,6 @@ def _key(setting: str, batch: Sequence[Query]) -> str:
     return data_sha256([setting, [query.qid for query in batch]])
 
 
-def _line(record: Mapping[str, Any], path: Path) -> Line:
-    try:
-        return Line(
-            values=record["values"],
-            queries=record["queries"],
-            failed=record["failed"],
-            calls=record["calls"],
-            tokens=record["tokens"],
-            seconds=record["cost"]["seconds"],
-        )
-    except (KeyError, TypeError) as cause:
-        raise SpecError(f"{path}: a line is none of a sweep: {cause!r}. Name another folder") from None
+def _line(record: Mapping[str, Any]) -> Line:
+    names = ("values", "queries", "failed", "calls", "tokens")
+    return Line(**{name: record[name] for name in names}, seconds=record["cost"]["seconds"])
