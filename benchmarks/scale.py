@@ -2,7 +2,7 @@
 
 Every way to keep a leg is built from nothing over the first passages of `benchmarks.million`'s corpus, by a process of
 its own; another one opens the index and asks ten questions, three times each. Slow legs get fewer passages. A line is
-kept for each way and number of passages, so a run that was stopped goes on where it was. `docs/scale.md` is written from
+kept for each way and number of passages, so a run that was stopped goes on where it was. `docs/reference/scale.md` is written from
 the recorded lines by `python -m docs.generate`.
 
     rag models distil all-minilm-l6-v2 --out build/minilm-static

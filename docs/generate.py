@@ -26,8 +26,8 @@ def pages() -> dict[str, str]:
         "reference/names.md": names_page(),
         "graph.schema.json": json.dumps(graph_schema(), indent=1) + "\n",
         "ask.svg": svg(load_spec("ask").graph),
-        "scale.md": scale_page((HERE / "scale.md").read_text(encoding="utf-8"), recorded(SCALE)),
-        "systems.md": systems_page((HERE / "systems.yaml").read_text(encoding="utf-8")),
+        "reference/scale.md": scale_page((HERE / "reference" / "scale.md").read_text(encoding="utf-8"), recorded(SCALE)),
+        "reference/systems.md": systems_page((HERE / "systems.yaml").read_text(encoding="utf-8")),
     }
 
 

@@ -1,4 +1,4 @@
-"""The tables of `scale.md`, from the lines that `benchmarks.scale` recorded, and sums on paper that need none."""
+"""The tables of `reference/scale.md`, from the lines that `benchmarks.scale` recorded, and sums on paper that need none."""
 
 from __future__ import annotations
 

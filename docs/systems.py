@@ -1,4 +1,4 @@
-"""The table of systems: `systems.yaml` -> `systems.md`, with every part, graph, command and section looked up in the code."""
+"""The table of systems: `systems.yaml` -> `reference/systems.md`, with every part, graph, command and section looked up in the code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from os.path import relpath
 from pathlib import Path
 from textwrap import fill
 
@@ -65,10 +66,11 @@ def _graph(part: str) -> str:
 
 
 def _link(section: str) -> str:
+    """From the page, which lies beside the results."""
     if section.endswith(".md"):
-        return section
+        return relpath(section, Path(RESULTS).parent)
     heading = next(heading for heading in _headings() if heading.startswith(section))
-    return f"{RESULTS}#{re.sub(r'[^a-z0-9 _-]', '', heading.lower()).replace(' ', '-')}"
+    return f"{Path(RESULTS).name}#{re.sub(r'[^a-z0-9 _-]', '', heading.lower()).replace(' ', '-')}"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md: sums worked by hand, and codes as our stores make them."""
+"""The tables of docs/reference/scale.md: sums worked by hand, and codes as our stores make them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 from rag.cli.console import warn
 
 Keep = Callable[[Mapping[str, Any]], None]
-"""Takes an answer as plain data (docs/json.md)."""
+"""Takes an answer as plain data (docs/reference/json.md)."""
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from rag.erasure.finder import Finder
 from rag.erasure.marks import Marks
 
 _NAMES = ("doc_id", "parent", "passages")
-"""Fields of our JSON that hold ids of documents or passages (docs/json.md)."""
+"""Fields of our JSON that hold ids of documents or passages (docs/reference/json.md)."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class EvalReport:
         return max([*(node.bad_share for node in self.nodes), lost])
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         answers = {"answers": {"status": dict(self.statuses), "outcome": dict(self.outcomes)}} if self.statuses else {}
         return {
             "dataset": self.dataset,

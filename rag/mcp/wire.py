@@ -1,6 +1,6 @@
 """What the tools take and give, as pydantic models: the schemas that clients see come from them.
 
-The shapes are those of docs/json.md; fields there that a client has no use for are left out.
+The shapes are those of docs/reference/json.md; fields there that a client has no use for are left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a graph made of a question -> the line that is committed for it (docs/json.md)."""
+"""What a graph made of a question -> the line that is committed for it (docs/reference/json.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records as plain data: the one documented JSON form of a search, an answer and a run's ledger (docs/json.md)."""
+"""Records as plain data: the one documented JSON form of a search, an answer and a run's ledger (docs/reference/json.md)."""
 
 from __future__ import annotations
 

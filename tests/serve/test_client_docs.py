@@ -17,7 +17,7 @@ from tests.serve.asking import DEADLINE_S
 from tests.serve.browser import served
 from tests.serve.walled import graph
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "reference" / "clients.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"
 
 

@@ -8,7 +8,7 @@ import pytest
 from rag.cli import main
 from tests.generators.llm.conftest import save_random_model
 
-DOCS = Path(__file__).parents[3] / "docs" / "json.md"
+DOCS = Path(__file__).parents[3] / "docs" / "reference" / "json.md"
 GRAPH = """
 version: 1
 models: {{tiny: {{use: llm.transformers, with: {{model: {model}, dtype: float32}}}}}}

@@ -65,7 +65,7 @@ class Drift:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         return {
             "run": self.run,
             "made_by": self.made_by,

@@ -71,7 +71,7 @@ class GateReport:
         return all(check.passed for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         return {
             "suite": self.suite,
             "passed": self.passed,

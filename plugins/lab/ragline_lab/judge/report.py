@@ -97,7 +97,7 @@ class JudgeReport:
         return UNMEASURED if self.agreement is None else self.agreement.told(kind)
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         measures = {
             name: {
                 measure: {"mean": self.evaluations[name].measures[measure], "n": i.n, "low": i.low, "high": i.high}

@@ -97,7 +97,7 @@ class Board:
     runs: Mapping[str, Mapping[str, RunFacts]]
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         return {
             "sets": list(self.sets),
             "baseline": self.baseline or None,

@@ -105,7 +105,7 @@ class Changes:
         return dict(sorted(moves.items(), key=lambda pair: (-len(pair[1]), pair[0])))
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         return {
             "before": self.before.name,
             "after": self.after.name,

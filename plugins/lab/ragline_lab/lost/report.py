@@ -128,7 +128,7 @@ class Lost:
         return sorted((query for query in self.queries if query.lost), key=lambda query: (-query.lost, query.qid))
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         totals = self.totals()
         return {
             "run": self.name,

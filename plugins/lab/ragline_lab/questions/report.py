@@ -59,7 +59,7 @@ class QuestionsReport:
         return dict(counted.most_common())
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         return {
             "index": self.index,
             "model": self.model,

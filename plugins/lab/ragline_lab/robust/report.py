@@ -108,7 +108,7 @@ class RobustReport:
         return list(dict.fromkeys(row.tried.model for row in self.rows))
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         return {
             "set": self.name,
             "questions": self.questions,

@@ -77,7 +77,7 @@ class SweepReport:
         return front(self.settings, self.measure)
 
     def as_dict(self) -> dict[str, Any]:
-        """The documented JSON form (docs/json.md)."""
+        """The documented JSON form (docs/reference/json.md)."""
         best = {each.label for each in self.front()}
         result, compared = self.result, self.result.compared
         difference = {} if compared is None else {"comparison": compared.as_dict()}
