@@ -10,6 +10,7 @@ from benchmarks.scale import NAME as SCALE
 from docs.names import names_page
 from docs.scale import scale_page
 from docs.systems import systems_page
+from docs.tables import commands_page, errors_page, settings_page
 from rag.cli.listing import component
 from rag.graph.draw import svg
 from rag.graph.kinds import TABLES
@@ -24,9 +25,14 @@ def pages() -> dict[str, str]:
     return {
         "reference/components.md": _components(),
         "reference/names.md": names_page(),
+        "reference/commands.md": commands_page(),
+        "reference/settings.md": settings_page(),
+        "reference/errors.md": errors_page((HERE / "reference" / "errors.md").read_text(encoding="utf-8")),
         "graph.schema.json": json.dumps(graph_schema(), indent=1) + "\n",
         "ask.svg": svg(load_spec("ask").graph),
-        "reference/scale.md": scale_page((HERE / "reference" / "scale.md").read_text(encoding="utf-8"), recorded(SCALE)),
+        "reference/scale.md": scale_page(
+            (HERE / "reference" / "scale.md").read_text(encoding="utf-8"), recorded(SCALE)
+        ),
         "reference/systems.md": systems_page((HERE / "systems.yaml").read_text(encoding="utf-8")),
     }
 

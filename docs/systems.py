@@ -1,4 +1,4 @@
-"""The table of systems: `systems.yaml` -> `reference/systems.md`, with every part, graph, command and section looked up in the code."""
+"""The table of systems: `systems.yaml` -> `reference/systems.md`. Every part, graph, command and section is looked up."""
 
 from __future__ import annotations
 
