@@ -1,4 +1,4 @@
-"""Which documents of an index replace others: where their metadata say it. Knows no index. The guide is docs/versions.md."""
+"""Which documents of an index replace others: where their metadata say it. Knows no index. The guide is docs/filters.md."""
 
 from __future__ import annotations
 
