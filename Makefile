@@ -101,7 +101,7 @@ test-ocr: $(VENV)/.tested ## scanned pages, read by the real reader (installs th
 coverage: $(VENV)/.tested ## line coverage of product code
 	@$(BIN)/python -m pytest -m "not data and not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-demo: $(VENV)/.installed ## models, an index of docs/ and examples/corpus, three questions, answers with citations
+demo: $(VENV)/.installed ## models, an index of docs/ and examples/corpus, ten questions, answers with citations
 	@$(BIN)/python examples/demo.py
 
 demo-chat: $(VENV)/.serving ## the same index behind a chat page on this machine, until Ctrl-C (OPTIONS="--port 8080")
