@@ -33,10 +33,10 @@ class ModelChecker(SentenceChecker):
         llm: the model that judges; it must be able to choose from a closed list.
         passages: how many passages each sentence is held against.
         threshold: least support, from 0 to 1. The defaults of this and the next are those that `benchmarks.verdicts` chose
-            for qwen2.5-coder-1.5b-instruct.gguf; other models have their own (docs/checked_answers.md).
+            for qwen2.5-coder-1.5b-instruct.gguf; other models have their own (docs/answers.md).
         against: least share of no, from 0 to 1, that makes an unsupported sentence contradicted.
         trusted: say supported and contradicted instead of similar and unsupported. Measure the model first
-            (docs/checked_answers.md).
+            (docs/answers.md).
         unsupported: what becomes of an answer with unsupported sentences. tell leaves it as it is, drop leaves the sentences
             out, refuse refuses the whole.
         refusal: the words of a refusal.

@@ -32,7 +32,7 @@ class NLIChecker(ReadsPairs, SentenceChecker):
         threshold: least support, from 0 to 1.
         against: least share of contradiction, from 0 to 1, that makes an unsupported sentence contradicted.
         trusted: say supported and contradicted instead of similar and unsupported. Measure the checkpoint first
-            (docs/checked_answers.md).
+            (docs/answers.md).
         unsupported: what becomes of an answer with unsupported sentences. tell leaves it as it is, drop leaves the sentences
             out, refuse refuses the whole.
         refusal: the words of a refusal.
