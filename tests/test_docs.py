@@ -70,6 +70,14 @@ def test_the_graph_in_the_reference_is_good() -> None:
     assert check(load_spec(parse_yaml(example.group(1), name="graph.md").data)).problems == []
 
 
+def test_the_graphs_of_the_legs_are_good() -> None:
+    text = (ROOT / "docs" / "which_leg.md").read_text(encoding="utf-8")
+    graphs = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(graphs) == 4
+    for graph in graphs:
+        assert check(load_spec(parse_yaml(graph, name="which_leg.md").data)).problems == []
+
+
 def test_the_reranker_in_the_guide_works(rankings: list[object]) -> None:
     text = (ROOT / "docs" / "add_a_component.md").read_text(encoding="utf-8")
     example = re.search(r"```python\n(\"\"\"Longest.*?)```", text, re.DOTALL)
