@@ -49,7 +49,7 @@ def build_index(
 ) -> IndexReport:
     """Index files and folders into the directory `path`, or bring what the index there has of them up to date.
 
-    `path` may be the address of an index on a server (docs/index_on_a_server.md).
+    `path` may be the address of an index on a server (docs/several_machines.md).
 
     Sources that the index has and that are not named stay as they are. Ids of documents are `name/relative path`, where
     the name is that of the folder. A file that is gone from its source goes from the index, and the report says so.

@@ -47,7 +47,7 @@ class ServerAddress:
             if "@" in place:
                 raise IndexProblem(
                     f"index '{shown}': an address holds no user and no key. The key comes from the environment: "
-                    "docs/index_on_a_server.md says how"
+                    "docs/several_machines.md says how"
                 )
             if not place or "/" in place or not _has_good_port(place):
                 raise IndexProblem(
