@@ -17,6 +17,7 @@ from rag.graph.load import load_spec
 ROOT = Path(__file__).resolve().parents[1]
 SHELL = frozenset({"|", ">", "<", "&&", "&", ";"})
 PROSE = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+WORDS_OF_A_PAGE, WORDS_OF_THE_GUIDE = 2_500, 45_000
 
 
 @pytest.mark.parametrize("name", pages())
@@ -39,6 +40,14 @@ def test_a_table_of_systems_names_what_there_is(said: str, wrong: str) -> None:
     text = (ROOT / "docs" / "systems.yaml").read_text(encoding="utf-8")
     with pytest.raises(SpecError, match=r"there is no|no heading|no entry"):
         systems_page(text.replace(said, wrong, 1))
+
+
+def test_the_guide_can_be_read() -> None:
+    words = {page.name: len(page.read_text(encoding="utf-8").split()) for page in (ROOT / "docs").glob("*.md")}
+    assert {name: n for name, n in words.items() if n > WORDS_OF_A_PAGE} == {}, (
+        "what one looks up goes to docs/reference"
+    )
+    assert sum(words.values()) <= WORDS_OF_THE_GUIDE
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda p: p.name)

@@ -4,8 +4,7 @@
         load_pipeline("ask", index="notes-index").ask("When does the certificate expire?")
 
 A span for each batch that runs through a graph, under it one for each node, under that one for each call of a model that
-the graph names. Names and attributes: docs/reference/tracing.md. The functions below `to_provider` are for the places
-that are traced.
+the graph names: docs/reference/tracing.md. The functions below `to_provider` are for the places that are traced.
 """
 
 from __future__ import annotations

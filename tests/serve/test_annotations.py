@@ -138,7 +138,9 @@ def test_langchains_client_keeps_them_with_its_messages(index: Path) -> None:
         message = chat.invoke("How many days of paid leave?")
         pieces = list(chat.stream("How many days of paid leave?"))
         plain = langchain.ChatOpenAI(**place).invoke("How many days of paid leave?")
-    assert "annotations" not in plain.additional_kwargs, "it keeps them by itself now: say so in docs/reference/clients.md"
+    assert "annotations" not in plain.additional_kwargs, (
+        "it keeps them by itself now: say so in docs/reference/clients.md"
+    )
     [cited] = message.additional_kwargs["annotations"]
     assert message.content[cited["url_citation"]["start_index"] : cited["url_citation"]["end_index"]] == "[1]"
     gathered = pieces[0]
