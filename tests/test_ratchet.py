@@ -8,11 +8,11 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 81_128,
-    "lines of centre and plug-ins": 93_710,
-    "lines of centre and plug-ins that hold code": 62_405,
+    "lines of the centre": 81_120,
+    "lines of centre and plug-ins": 93_740,
+    "lines of centre and plug-ins that hold code": 62_412,
     "files over 500 lines": 0,
-    "functions over 60 lines": 4,
+    "functions over 60 lines": 1,
     "modules with one importer, under 60 lines": 21,
     "pages of docs beside the reference": 25,
 }
