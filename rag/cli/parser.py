@@ -41,8 +41,8 @@ def parser(words: Sequence[str] | None = None) -> ArgumentParser:
     root = ArgumentParser(
         prog="rag",
         usage="%(prog)s [-h] [--version] COMMAND ...",
-        epilog="exit codes: 0 ok · 1 a gate was not passed, or a run no longer holds · 2 usage or configuration · "
-        "3 missing dependency or model · 4 bad or mismatched index · 5 a stage failed",
+        epilog="exit codes: 0 ok · 1 a gate was not passed, a run no longer holds, or what was erased is still somewhere · "
+        "2 usage or configuration · 3 missing dependency or model · 4 bad or mismatched index · 5 a stage failed",
         formatter_class=RawDescriptionHelpFormatter,
     )
     root.add_argument("--version", action="version", version=f"ragline {VERSION}")
