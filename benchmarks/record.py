@@ -32,14 +32,16 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that was measured; `+` marks uncommitted changes to product code."""
+    """The commit that was measured; `+` marks uncommitted changes to product code, new files and plug-ins with it."""
     root = Path(__file__).resolve().parents[1]
     try:
         head = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=True
         ).stdout.strip()
-        product = ["rag", "retrievers", "rerankers", "generators", "prompts"]
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *product], cwd=root, check=False).returncode
+        product = ["rag", "retrievers", "rerankers", "generators", "prompts", "plugins/*/ragline_*"]
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--", *product], cwd=root, capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,31 @@ def test_results_that_could_not_be_kept_are_told_before_the_work(
         told = capsys.readouterr().err
         assert option in told
         assert "no folder that can be written in" in told
+
+
+def test_uncommitted_product_code_is_marked_new_files_and_plug_ins_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=tmp_path, check=True)
+
+    plugin = tmp_path / "plugins" / "mine" / "ragline_mine"
+    for folder in (tmp_path / "rag", tmp_path / "benchmarks", plugin):
+        folder.mkdir(parents=True)
+        (folder / "part.py").write_text("one = 1\n")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "one")
+    monkeypatch.setattr(record, "__file__", str(tmp_path / "benchmarks" / "record.py"))
+    clean = record.commit()
+    assert clean.isalnum()
+    (tmp_path / "benchmarks" / "part.py").write_text("one = 2\n")
+    assert record.commit() == clean, "a benchmark is no product"
+    (tmp_path / "rag" / "new.py").write_text("two = 2\n")
+    assert record.commit() == f"{clean}+"
+    (tmp_path / "rag" / "new.py").unlink()
+    (plugin / "part.py").write_text("one = 2\n")
+    assert record.commit() == f"{clean}+"
 
 
 def test_every_benchmark_that_keeps_results_asks_for_it_so() -> None:
