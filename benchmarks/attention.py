@@ -3,7 +3,7 @@
 Heads of a set are those found without it, on queries of the other sets that nobody judged, where nothing else is said
 (`benchmarks/heads`, written by `benchmarks.attention_heads`); the weight of a fusion is the one that is best on the other
 sets. Every result is one line in a work file under `benchmarks/results`, by method, set and query, so a run that was
-stopped, on this machine or another, goes on where it was; a line counts only for the settings and head set that it names.
+stopped, on this machine or another, goes on where it was; a line counts only for the reranker and head set that made it.
 
     identity            the first stage itself
     alone               attention scores only, candidates in first-stage order
@@ -35,7 +35,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,12 +42,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.attention_heads import HEADS, MAX_TOKENS
-from benchmarks.first_stage import Job, prepare, shuffled
+from benchmarks.first_stage import Job, first_stage, hybrid_stage, prepare, shuffled
+from benchmarks.graphs import llm_part
 from benchmarks.icr_cost import default_llm
-from benchmarks.make_samples import JUDGEMENTS, read_sample
+from benchmarks.make_samples import JUDGEMENTS, data_folder, read_sample
 from benchmarks.record import RESULTS
-from benchmarks.work_lines import Work
-from rag.core.protocols import LLM, LocalLLM, Reranker
+from benchmarks.work_lines import Component, Setup, Work
+from rag.core.protocols import LocalLLM, Reranker
 from rag.core.ranking import ranked
 from rag.core.types import Ranking, ScoredDocument
 from rag.evaluate.measures import evaluate
@@ -94,38 +94,32 @@ class Cosine:
 
 
 Order = Callable[[Ranking], Ranking]
-Made = tuple[Reranker, str]
-"""A reranker for a set, and the settings that its results depend on."""
+Made = Callable[[str], Component]
+"""Set -> its reranker."""
 
 FUSED = {"fused": "alone", "fused-judged": "alone-judged", "fused-free": "alone", "hybrid-fused": "hybrid-alone"}
 """What is fused with the first stage -> the method whose scores the weight is chosen by."""
 WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
-def methods(llm: LocalLLM, weight_for: Callable[[str, str], float]) -> dict[str, tuple[Order, Callable[[str], Made]]]:
+def methods(model: str, weight_for: Callable[[str, str], float]) -> dict[str, tuple[Order, Made]]:
     """Name -> how candidates are ordered, and set -> reranker. `weight_for`: method and set -> the first stage's weight."""
+    llm = llm_part(model, "transformers")
 
-    def attention(heads: str, *, fuse: str = "", **settings: Any) -> Callable[[str], Made]:
-        def made(name: str) -> Made:
-            path, more = HEADS / heads.format(set=name), dict(settings)
-            if fuse:
-                more["first_stage_weight"] = weight_for(fuse, name)
+    def attention(heads: str, *, fuse: str = "", **more: Any) -> Made:
+        def made(name: str) -> Component:
+            weight = {"first_stage_weight": weight_for(fuse, name)} if fuse else {}
             # On disk, so that variants of one method read what another has encoded.
-            common = {"llm": llm, "heads": str(path), "max_tokens": MAX_TOKENS, "keep": "disk", "keep_mb": 8192}
-            reranker: Reranker = RERANKERS.get("attention")(**common, **more)
-            return reranker, f"heads {sha256(path.read_bytes()).hexdigest()[:12]} {json.dumps(more, sort_keys=True)}"
+            common = {"llm": llm, "max_tokens": MAX_TOKENS, "keep": "disk", "keep_mb": 8192}
+            heads_file = HEADS / heads.format(set=name)
+            return Component(RERANKERS.get("attention"), heads=heads_file, **common, **more, **weight)
 
         return made
 
-    def other(use: str, **settings: Any) -> Callable[[str], Made]:
-        def made(name: str) -> Made:
-            if use == "cosine":
-                return Cosine(), "all-minilm-l6-v2"
-            model: dict[str, LLM] = {} if use == "identity" else {"llm": llm}
-            reranker: Reranker = RERANKERS.get(use)(**model, **settings)
-            return reranker, f"{use} {json.dumps(settings, sort_keys=True)}"
-
-        return made
+    def other(use: str, **settings: Any) -> Made:
+        shared = {} if use == "identity" else {"llm": llm}
+        component = Component(Cosine) if use == "cosine" else Component(RERANKERS.get(use), **shared, **settings)
+        return lambda name: component
 
     return {
         "identity": (same, other("identity")),
@@ -188,18 +182,14 @@ def needed(method: str) -> tuple[str, ...]:
     return (first_stage_of(method), *([] if alone is None else [alone]))
 
 
-def run(
-    method: str,
-    job: Job,
-    work: Work,
-    made: Callable[[str], tuple[Reranker, str]],
-    order: Callable[[Ranking], Ranking],
-    depth: int,
-) -> str:
-    """Ask what has not been asked yet. Returns the settings under which results are kept."""
-    reranker, settings = made(job.name)
-    settings = f"{settings} depth {depth}"
-    missing = [each for each in job.rankings if work.get(method, job.name, each.qid, settings) is None]
+def run(method: str, job: Job, work: Work, made: Made, order: Order, llm: LocalLLM, depth: int) -> Setup:
+    """Ask what has not been asked yet. Returns the setup under which results are kept."""
+    component = made(job.name)
+    stage = hybrid_stage if first_stage_of(method) == "hybrid" else first_stage
+    settings = f"{component} depth {depth}"
+    setup = Setup.of(component, order, stage, data=[data_folder() / job.name], settings=settings)
+    missing = [each for each in job.rankings if work.get(method, job.name, each.qid, setup) is None]
+    reranker: Reranker = component.make(**({"llm": llm} if "llm" in component.params else {}))
     size = TOGETHER.get(method, 1)
     for some in (missing[first : first + size] for first in range(0, len(missing), size)):
         started = time.perf_counter()
@@ -212,15 +202,15 @@ def run(
                     "method": method,
                     "set": job.name,
                     "qid": each.qid,
-                    "settings": settings,
                     "nDCG@10": measured.measures["nDCG@10"],
                     "seconds": round(seconds, 4),
                     "read": each.usage.prompt_tokens - each.usage.cached_tokens,
                     "outcome": each.outcome.kind,
                     **({"scores": in_order(each, asked)} if method in FUSED.values() else {}),
-                }
+                },
+                setup,
             )
-    return settings
+    return setup
 
 
 def in_order(reranked: Ranking, candidates: Ranking) -> list[float]:
@@ -298,11 +288,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
     llm, work = default_llm(options.model), Work(options.work)
-    jobs, settings = dict[tuple[str, str], Job](), dict[tuple[str, str], str]()
+    jobs, setups = dict[tuple[str, str], Job](), dict[tuple[str, str], Setup]()
 
     @cache
     def by_weight(alone: str, name: str) -> NDArray[np.float64]:
-        job, lines = jobs[first_stage_of(alone), name], work.of(alone, name, settings[alone, name])
+        job, lines = jobs[first_stage_of(alone), name], work.of(alone, name, setups[alone, name])
         # With --all too, so that its weight is the one that the sample is told with.
         sample = set(read_sample(name)[: options.limit])
         job = replace(job, rankings=[each for each in job.rankings if each.query.qid in sample])
@@ -311,7 +301,7 @@ def main() -> None:
     def weight_for(method: str, name: str) -> float:
         return best_weight([by_weight(FUSED[method], other) for other in options.sets if other != name])
 
-    known = methods(llm, weight_for)
+    known = methods(options.model, weight_for)
     if unknown := set(options.methods) - set(known):
         parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     limit = None if options.all else options.limit
@@ -326,14 +316,14 @@ def main() -> None:
         order, made = known[method]
         for name in options.sets:
             job = jobs[first_stage_of(method), name]
-            settings[method, name] = run(method, job, work, made, order, options.depth)
-            found = {r.qid: work.get(method, name, r.qid, settings[method, name]) or {} for r in job.rankings}
+            setup = setups[method, name] = run(method, job, work, made, order, llm, options.depth)
+            found = {r.qid: work.get(method, name, r.qid, setup) or {} for r in job.rankings}
             values[method, name] = {qid: line["nDCG@10"] for qid, line in found.items()}
             for line in found.values():
                 counts = outcomes.setdefault(method, {})
                 counts[line["outcome"]] = counts.get(line["outcome"], 0) + 1
             mean = float(np.mean(list(values[method, name].values())))
-            print(f"{method:<16} {name:<16} {mean:.4f}  {settings[method, name]}", flush=True)
+            print(f"{method:<16} {name:<16} {mean:.4f}  {setup.settings}", flush=True)
     print()
     for baseline in (each for each in asked if each in BASELINES):
         rows = {key: found for key, found in values.items() if first_stage_of(key[0]) == first_stage_of(baseline)}

@@ -37,6 +37,8 @@ def main() -> None:
         for name in JUDGEMENTS:
             scores = {line["qid"]: line["scores"] for line in work.latest(method, name)}
             job = prepare(name, depth=options.depth, limit=options.limit, stage=stage)
+            if not {ranking.qid for ranking in job.rankings} <= scores.keys():
+                raise SystemExit(f"attention_fusion: {name} lacks lines: python -m benchmarks.attention {method}")
             table.append(ndcg_by_weight(job, scores, WEIGHTS))
         means, best = np.mean(table, axis=0), float(np.max(table, axis=1).mean())
         print(f"| {stage} | {' | '.join(f'{value:.3f}' for value in means)} | {best:.3f} |")

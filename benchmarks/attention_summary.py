@@ -1,6 +1,6 @@
 """The attention reranker's figures beside their targets, from the recorded lines alone; writes nothing, asks no model.
 
-What is missing is said to be missing. Quality is of the last head sets and settings that each method was run with, over
+What is missing is said to be missing. Quality is of the last head sets and setups that each method was run with, over
 the queries of the committed samples that both methods have; what was run on all judged queries is told once more below.
 
     python -m benchmarks.attention_summary
@@ -40,7 +40,7 @@ class Row:
 
 
 def read_values(work: Work) -> Values:
-    """Of every method and set the lines with the settings that came last."""
+    """Of every method and set the lines with the setup that came last."""
     return {
         method: {(name, line["qid"]): line["nDCG@10"] for name in JUDGEMENTS for line in work.latest(method, name)}
         for method in work.methods

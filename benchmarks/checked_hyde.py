@@ -26,12 +26,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import get_args
 
-import prompts
-from benchmarks.graphs import ENGINES, llm
+from benchmarks.graphs import ENGINES, llm, llm_part
 from benchmarks.make_samples import SEED, data_folder, draw, read_sample
 from benchmarks.record import RESULTS
 from benchmarks.ways import difference_cell, mean_cell, require_ways
-from benchmarks.work_lines import Work
+from benchmarks.work_lines import Component, Setup, Work
 from rag.core.protocols import LLM
 from rag.core.trec import Qrels
 from rag.core.types import Query, QueryPart, Ranking
@@ -79,20 +78,24 @@ def asked(name: str, *, tune: bool, n: int) -> Asked:
     return Asked(name=name, dataset=dataset, queries=queries, qrels={query.qid: qrels[query.qid] for query in queries})
 
 
-def settings_of(name: str, model: str) -> str:
+def component(name: str, model: str, engine: str) -> Component:
+    """What writes the documents of a set."""
+    params = {"n": 1, "temperature": 0.0, "max_tokens": MAX_TOKENS, "prompt": PROMPTS.get(name, "hyde")}
+    return Component(REFORMULATORS.get("hyde"), llm=llm_part(model, engine), **params)
+
+
+def setup_of(one: Asked, model: str, engine: str) -> Setup:
     """What the documents depend on."""
-    prompt = PROMPTS.get(name, "hyde")
-    return f"{model} {prompt}:{prompts.load(prompt).sha256[:12]} greedy {MAX_TOKENS}"
+    return Setup.of(component(one.name, model, engine), data=[one.dataset.folder])
 
 
 def write(one: Asked, work: Work, *, model: str, engine: str) -> None:
     """Write the documents that have no line yet."""
-    settings = settings_of(one.name, model)
-    missing = [query for query in one.queries if work.get("written", one.name, query.qid, settings) is None]
+    setup = setup_of(one, model, engine)
+    missing = [query for query in one.queries if work.get("written", one.name, query.qid, setup) is None]
     if not missing:
         return
-    params = {"n": 1, "temperature": 0.0, "max_tokens": MAX_TOKENS, "prompt": PROMPTS.get(one.name, "hyde")}
-    part = REFORMULATORS.get("hyde")(llm=writer(model, engine), **params)
+    part = component(one.name, model, engine).make(llm=writer(model, engine))
     for start in range(0, len(missing), TOGETHER):
         for query in part.reformulate(missing[start : start + TOGETHER]):
             work.add(
@@ -100,12 +103,12 @@ def write(one: Asked, work: Work, *, model: str, engine: str) -> None:
                     "method": "written",
                     "set": one.name,
                     "qid": query.qid,
-                    "settings": settings,
                     "texts": [each.text for each in query.parts if each.role == "document"],
                     "calls": query.usage.calls,
                     "tokens": query.usage.prompt_tokens + query.usage.new_tokens,
                     "seconds": round(query.usage.seconds, 3),
-                }
+                },
+                setup,
             )
         print(f"{one.name}: {min(start + TOGETHER, len(missing))} of {len(missing)} written", flush=True)
 
@@ -119,9 +122,9 @@ def writer(model: str, engine: str) -> LLM:
 class Search:
     """The search of `hybrid`, in which the dense leg may be asked by other queries than BM25."""
 
-    def __init__(self, one: Asked, work: Work, *, model: str) -> None:
-        self.one, settings = one, settings_of(one.name, model)
-        lines = {query.qid: work.get("written", one.name, query.qid, settings) for query in one.queries}
+    def __init__(self, one: Asked, work: Work, setup: Setup) -> None:
+        self.one = one
+        lines = {query.qid: work.get("written", one.name, query.qid, setup) for query in one.queries}
         self.lines = {qid: line for qid, line in lines.items() if line is not None}
         self.queries = [query for query in one.queries if query.qid in self.lines]
         self.written = [_with(query, self.lines[query.qid]["texts"]) for query in self.queries]
@@ -237,7 +240,7 @@ def main() -> None:
         one = asked(name, tune=options.tune, n=options.n)
         if not options.table:
             write(one, work, model=options.model, engine=options.engine)
-        search = Search(one, work, model=options.model)
+        search = Search(one, work, setup_of(one, options.model, options.engine))
         if search.queries:
             search.open(cached_index(one.dataset, hybrid, hybrid.index))
             searches.append(search)

@@ -4,8 +4,8 @@ The built-in graph `ask` over the set's passages. Half of the questions can be a
 items are a committed list (benchmarks/samples/clapnq.json). `--split tune` takes 40 others, for choosing prompts. Shares and
 means come with 95% bootstrap intervals. `--closed-book` also asks the same model the answerable ones without passages. With
 `--enough` a GGUF file reads the passages once for both questions where `--batch` is 1. Every answer is kept in a
-file as it comes, under the identity of its graph: the same command goes on where it was stopped. That identity does not
-know this code, so after a change of it give another `--work`. `--curve` says of answers that were all written (`--least`
+file as it comes, with what its graph is: the same command goes on where it was stopped. That does not know this code, so
+after a change of it give another `--work`. `--curve` says of answers that were all written (`--least`
 so low that nothing is declined) what every other `least` would have declined. Needs the folder that RAGLINE_EVAL_DATA names.
 
     python -m benchmarks.cited_answers [--limit N] [--split report|tune] [--graph ask] [--prompt answer_cited]
@@ -28,7 +28,8 @@ import numpy as np
 from benchmarks.graphs import writer_part
 from benchmarks.make_samples import SAMPLES, data_folder
 from benchmarks.record import Record, record
-from benchmarks.work_lines import Line, Work
+from benchmarks.ways import cost_cells
+from benchmarks.work_lines import Line, Setup, Work
 from rag.core.types import Answer, Citation, Context, Outcome, Query
 from rag.evaluate import evaluate_answers
 from rag.evaluate.beir import Item, load_beir
@@ -38,7 +39,6 @@ from rag.graph.load import load_spec
 from rag.graph.spec import Node, Part, Spec
 from rag.graph.writer import with_writer
 from rag.pipeline import Pipeline
-from rag.pipeline.identity import graph_identity
 from retrievers.index.protocol import Index
 
 SAMPLE = SAMPLES / "clapnq.json"
@@ -101,14 +101,14 @@ def changed(spec: Spec, stage: str, **params: Any) -> Spec:
 def answer_lines(spec: Spec, index: Index | None, items: Sequence[Item], work: Work, given: Any) -> list[Line]:
     """One line per item, in order: those that are in the file, and those that are asked for now."""
     with Pipeline(build(spec, index=index), index=index) as pipeline:
-        method, settings = pipeline.graph.node(pipeline.graph.output).use, graph_identity(pipeline.graph)[:16]
-        name = f"clapnq/{given.split}"
-        missing = [item for item in items if work.get(method, name, item.qid, settings) is None]
+        method, name = pipeline.graph.node(pipeline.graph.output).use, f"clapnq/{given.split}"
+        setup = Setup.of(pipeline.graph, data=[data_folder() / "clapnq"])
+        missing = [item for item in items if work.get(method, name, item.qid, setup) is None]
         for start in range(0, len(missing), given.batch):
             for line in asked(pipeline, [item.query for item in missing[start : start + given.batch]]):
-                work.add({"method": method, "set": name, "settings": settings, **line})
+                work.add({"method": method, "set": name, **line}, setup)
             print(f"  {method}: {min(start + given.batch, len(missing))} of {len(missing)}", flush=True)
-    return [line for item in items if (line := work.get(method, name, item.qid, settings))]
+    return [line for item in items if (line := work.get(method, name, item.qid, setup))]
 
 
 def asked(pipeline: Pipeline, queries: Sequence[Query]) -> Iterator[Line]:
@@ -232,8 +232,9 @@ def shown(name: str, lines: Sequence[Line], figures: Mapping[str, Mapping[str, f
     for line in lines:
         counts.update(line["counts"])
     read, written = (sum(line["tokens"][side] for line in lines) / max(len(lines), 1) for side in (0, 1))
-    seconds = sum(line["seconds"] for line in lines) / max(len(lines), 1)
-    print(f"  {dict(counts)}; an item takes {seconds:.1f} s, reads {read:.0f} tokens and writes {written:.0f}")
+    print(
+        f"  {dict(counts)}; an item takes {cost_cells(lines, 'seconds')} s, reads {read:.0f} tokens and writes {written:.0f}"
+    )
 
 
 def main() -> None:
@@ -282,7 +283,8 @@ def main() -> None:
         if given.curve and over:
             print(*curve(lines, items), sep="\n")
         if given.record:
-            told = {"split": given.split, "graph": name, "settings": lines[0]["settings"], "model": given.model}
+            made = {name: lines[0][name] for name in ("settings", "digests")}
+            told = {"split": given.split, "graph": name, **made, "model": given.model}
             asked_with = {name: getattr(given, name) for name in ("prompt", "passages", "markers", "enough", "least")}
             record("cited_answers", {**told, **asked_with, "n": len(lines), "figures": figures})
 

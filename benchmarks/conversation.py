@@ -32,7 +32,7 @@ from benchmarks.graphs import ENGINES, hybrid_nodes, llm_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, costs, difference_cell, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Line, Setup, Work
 from rag.core.types import Message, Query, Ranking
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
@@ -40,7 +40,6 @@ from rag.evaluate.measures import evaluate
 from rag.evaluate.significance import holm, paired_randomisation
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
-from rag.pipeline.identity import graph_identity
 
 WORK = RESULTS / "conversation.jsonl"
 SET = "musique-100"
@@ -141,8 +140,8 @@ def search_all(way: str, asked: Sequence[Turn], work: Work, *, model: str, engin
     spec = load_spec(graph(way, model, engine)).graph
     index = cached_index(load_beir(data_folder() / SET), load_spec("hybrid").graph, spec.index)
     with load_pipeline(spec, index=index) as pipeline:
-        settings = f"{model if 'asked' in spec.nodes else 'no model'} {graph_identity(pipeline.graph)[:16]}"
-        missing = [turn for turn in asked if work.get(way, SET, turn.qid, settings) is None]
+        setup = Setup.of(pipeline.graph, data=[data_folder() / SET])
+        missing = [turn for turn in asked if work.get(way, SET, turn.qid, setup) is None]
         for start in range(0, len(missing), TOGETHER):
             some = missing[start : start + TOGETHER]
             result = pipeline.run([query(way, turn) for turn in some], k=100)
@@ -151,19 +150,18 @@ def search_all(way: str, asked: Sequence[Turn], work: Work, *, model: str, engin
             usages = [report.usage for report in result.nodes if report.name == "asked"]
             cost = costs(usages, result.seconds, len(some))
             for turn, ranking in zip(some, result.rankings, strict=True):
-                work.add(line_of(way, settings, turn, ranking) | cost)
+                work.add(line_of(way, turn, ranking) | cost, setup)
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
         pipeline.release()
 
 
-def line_of(way: str, settings: str, turn: Turn, ranking: Ranking) -> Line:
+def line_of(way: str, turn: Turn, ranking: Ranking) -> Line:
     """A follow-up's line."""
     found = evaluate([ranking], {turn.qid: {turn.doc_id: 1}}, MEASURES)
     return {
         "method": way,
         "set": SET,
         "qid": turn.qid,
-        "settings": settings,
         "asked": turn.text,
         "searched": ranking.query.text,
         **{measure: found.measures[measure] for measure in MEASURES},

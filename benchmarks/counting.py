@@ -30,14 +30,13 @@ from benchmarks.graphs import ENGINES, hybrid_nodes, llm_part, plain_nodes
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, costs, difference_cell, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Line, Setup, Work
 from rag.core.filters import matches, parse_where
 from rag.core.types import Answer, Query
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
-from rag.pipeline.identity import graph_identity
 
 WORK = RESULTS / "counting.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"
@@ -67,10 +66,11 @@ def graph(way: str, corpus: Corpus, model: str, engine: str) -> dict[str, Any]:
 def answer_all(way: str, corpus: Corpus, asked: Sequence[Question], work: Work, *, model: str, engine: str) -> None:
     """Answer what has no line yet."""
     spec = load_spec(graph(way, corpus, model, engine)).graph
-    index = cached_index(load_beir(data_folder() / corpus.folder), load_spec("hybrid").graph, spec.index)
+    folder = data_folder() / corpus.folder
+    index = cached_index(load_beir(folder), load_spec("hybrid").graph, spec.index)
     with load_pipeline(spec, index=index) as pipeline:
-        settings = f"{model} {graph_identity(pipeline.graph)[:16]}"
-        missing = [one for one in asked if work.get(way, corpus.name, one.qid, settings) is None]
+        setup = Setup.of(pipeline.graph, data=[folder])
+        missing = [one for one in asked if work.get(way, corpus.name, one.qid, setup) is None]
         for start in range(0, len(missing), TOGETHER):
             some = missing[start : start + TOGETHER]
             result = pipeline.run([Query(qid=one.qid, text=one.text) for one in some])
@@ -78,12 +78,12 @@ def answer_all(way: str, corpus: Corpus, asked: Sequence[Question], work: Work, 
                 raise SystemExit(f"counting: {result.failures[0]}")
             cost = costs([report.usage for report in result.nodes], result.seconds, len(some))
             for one, answer in zip(some, result.answers, strict=True):
-                work.add(line_of(way, corpus, settings, one, answer) | cost)
+                work.add(line_of(way, corpus, one, answer) | cost, setup)
                 print(f"{way} {one.qid}: {answer.text.splitlines()[0][:80] if answer.text else ''!r}", flush=True)
         pipeline.release()
 
 
-def line_of(way: str, corpus: Corpus, settings: str, one: Question, answer: Answer) -> Line:
+def line_of(way: str, corpus: Corpus, one: Question, answer: Answer) -> Line:
     """An answer's line."""
     parents = {hit.doc_id: hit.document.parent for hit in answer.context.passages}
     cited = {parents[citation.doc_id] for citation in answer.citations}
@@ -91,7 +91,6 @@ def line_of(way: str, corpus: Corpus, settings: str, one: Question, answer: Answ
         "method": way,
         "set": corpus.name,
         "qid": one.qid,
-        "settings": settings,
         "form": one.form,
         "right": right(one, answer.text, cited),
         "f1": f1(wanted(one), cited) if one.operation in ("list", "earliest", "latest") else None,

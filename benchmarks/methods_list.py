@@ -8,23 +8,22 @@ variants of a reranker are run over bm25 alone; reformulators write two to four 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.attention_heads import HEADS
-from benchmarks.methods_prompts import prompts_of
-from benchmarks.methods_sets import SETS, Declared
+from benchmarks.methods_sets import FIRSTS, SETS, Bench, Declared
 from benchmarks.methods_study import SMALL, Study
+from benchmarks.work_lines import Component, Setup, kind_of
+from rag.graph.signature import signature
+from rag.stages import FUSERS
+from rag.stages.transform.rewrite_code import RewriteCodeTransform
 
 Kind = Literal["rerank", "reformulate", "retrieve", "rewrite", "backtrace"]
 
 TOP = 3
-BATCH_TOKENS = 16384
-"""Tokens that the model reads at a time: the bound on memory, however many queries a batch has."""
-
 REWRITING: dict[str, Any] = {"n": 1, "max_tokens": 96, "purpose_tokens": 48}
 """How the corpus of cosqa-300 is rewritten."""
 
@@ -70,20 +69,36 @@ class Method:
         return self.params.get("source") == "oracle"
 
     def settings(self, name: str, first: str, study: Study = SMALL) -> str:
-        """All that its results depend on, beside the commit: lines of other settings do not count.
-
-        The words of its prompts and its heads are told by their hash, and how the corpus was rewritten where that is searched.
-        """
+        """Its settings in words, and how the corpus was rewritten where that is searched."""
         params = self.params_on(name, study)
         told = [json.dumps(params, sort_keys=True), f"depth {study.depth}" if self.stage == "rerank" else self.join]
-        told += [f"{prompt}:{digest}" for prompt, digest in prompts_of(self.use, params).items()]
-        if "{heads}" in params.values():
-            told.append(f"heads {sha256(heads_without(SETS[name]).read_bytes()).hexdigest()[:12]}")
         if first.endswith("-rewritten"):
-            written = prompts_of("transform.rewrite_code", REWRITING)
             told += ["rewritten", json.dumps(REWRITING, sort_keys=True)]
-            told += [f"{prompt}:{digest}" for prompt, digest in written.items()]
         return f"{self.use} {' '.join(told)} over {first} by {study.model}"
+
+    def component(
+        self, name: str, study: Study = SMALL, *, filled: Callable[[Any], Any] = lambda value: value
+    ) -> Component:
+        """What is run on a set, which is no first stage. `filled`: what a parameter in braces stands for."""
+        kind = kind_of(self.use)
+        params = {param: filled(value) for param, value in self.params_on(name, study).items()}
+        for param in signature(kind, None).params:
+            if param.resource == "llm":
+                params[param.name] = study.llm
+            elif param.resource == "rerank":  # a reranker that repeats another one
+                repeated = kind_of(f"rerank.{params.pop(param.name, param.default)}")
+                params[param.name] = Component(repeated, llm=study.llm, **params.pop("params", {}))
+        return Component(kind, **params)
+
+    def setup(
+        self, name: str, first: str, study: Study, component: Component | None, data: Iterable[Path] = ()
+    ) -> Setup:
+        """What its lines over a first stage are made with."""
+        parts: list[Any] = [] if component is None else [component]
+        parts += [*map(kind_of, FIRSTS[first]), Bench.first, FUSERS.get(self.join)]
+        if first.endswith("-rewritten"):
+            parts.append(Component(RewriteCodeTransform, llm=study.llm, **REWRITING))
+        return Setup.of(*parts, data=data, settings=self.settings(name, first, study))
 
 
 def heads_without(declared: Declared) -> Path:

@@ -10,23 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.methods_list import BATCH_TOKENS, REWRITING, Cell, Method, heads_without
-from benchmarks.methods_prompts import TABLES
+from benchmarks.methods_list import REWRITING, Cell, Method, heads_without
 from benchmarks.methods_sets import HITS, Bench, Declared
 from benchmarks.methods_study import SMALL, Study
 from benchmarks.methods_style import style
-from benchmarks.record import commit, machine
-from benchmarks.work_lines import Work
-from generators.llm.transformers import TransformersLLM
-from generators.llm.vllm_offline import VLLMOfflineLLM
+from benchmarks.work_lines import Component, Setup, Work, kind_of
 from rag.core.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
-from rag.graph.signature import signature
 from rag.models import resolve
 from rag.stages import FUSERS
 from rag.stages.transform.rewrite_code import RewriteCodeTransform
-
-KV_CACHE_GIB, WINDOW = 4, 4096
-"""Of vLLM: memory for what it has read, and tokens of one prompt with its answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +44,11 @@ class Runner:
         self._lines, self._folder, self._study = lines, folder, study
         self._benches: dict[str, Bench] = {}
         self._components: dict[tuple[str, str], Any] = {}
+        self._setups: dict[tuple[str, str, str], Setup] = {}
 
     @cached_property
-    def llm(self) -> TransformersLLM | VLLMOfflineLLM:
-        if self._study.engine == "vllm":
-            return VLLMOfflineLLM(model=self._study.model, kv_cache_gib=KV_CACHE_GIB, max_model_len=WINDOW)
-        return TransformersLLM(model=self._study.model, max_batch_tokens=BATCH_TOKENS)
-
-    @cached_property
-    def _origin(self) -> dict[str, Any]:
-        return {"commit": commit(), "cpu": machine()["cpu"]}
+    def llm(self) -> Any:
+        return kind_of(self._study.llm["use"])(**self._study.llm["with"])
 
     def bench(self, declared: Declared) -> Bench:
         if declared.name not in self._benches:
@@ -72,15 +59,11 @@ class Runner:
 
     def missing(self, cell: Cell, size: int) -> list[Query]:
         """Those of the first `size` queries that lack a line of the cell."""
-        name = cell.declared.name
+        setups = [self._setup(cell, first) for first in cell.firsts]
         return [
             query
             for query in self.bench(cell.declared).queries[:size]
-            if any(
-                self._lines.get(cell.method.name, name, query.qid, cell.method.settings(name, first, self._study))
-                is None
-                for first in cell.firsts
-            )
+            if any(self._lines.get(cell.method.name, cell.declared.name, query.qid, each) is None for each in setups)
         ]
 
     def run(self, cell: Cell, queries: Sequence[Query]) -> None:
@@ -96,7 +79,7 @@ class Runner:
         seconds, found = ways[cell.method.stage](cell, bench, queries)
         for first, each in found.items():
             for one in each:
-                self._lines.add(self._line(cell, bench, first, one, seconds / len(queries)))
+                self._lines.add(self._line(cell, bench, first, one, seconds / len(queries)), self._setup(cell, first))
 
     def _plain(self, cell: Cell, bench: Bench, queries: Sequence[Query]) -> Timed:
         return 0.0, {first: [Found(ranking=r) for r in bench.first(first)(queries)] for first in cell.firsts}
@@ -144,19 +127,24 @@ class Runner:
     def _component(self, method: Method, bench: Bench) -> Any:
         """The method's component for a set, with the shared model and the set's index where it takes them."""
         if (method.name, bench.name) not in self._components:
-            kind: Any = TABLES[method.stage].get(method.use.partition(".")[2])
-            takes = inspect.signature(kind).parameters
-            given = {
-                name: self._filled(value, bench) for name, value in method.params_on(bench.name, self._study).items()
-            }
+            described = self._described(method, bench)
+            takes = inspect.signature(described.kind).parameters
             shared: dict[str, Callable[[], Any]] = {"llm": lambda: self.llm, "index": lambda: bench.index}
-            given |= {name: get() for name, get in shared.items() if name in takes}
-            for param in signature(kind, None).params:
-                if param.resource == "rerank":  # a reranker that repeats another one
-                    repeated = TABLES["rerank"].get(given.pop(param.name, param.default))
-                    given[param.name] = repeated(llm=self.llm, **given.pop("params", {}))
-            self._components[method.name, bench.name] = kind(**given)
+            given = {name: get() for name, get in shared.items() if name in takes}
+            self._components[method.name, bench.name] = described.make(**given)
         return self._components[method.name, bench.name]
+
+    def _described(self, method: Method, bench: Bench) -> Component:
+        return method.component(bench.name, self._study, filled=lambda value: self._filled(value, bench))
+
+    def _setup(self, cell: Cell, first: str) -> Setup:
+        """What the lines of a cell over a first stage are made with."""
+        method, bench = cell.method, self.bench(cell.declared)
+        if (method.name, bench.name, first) not in self._setups:
+            component = None if method.stage == "identity" else self._described(method, bench)
+            made = method.setup(bench.name, first, self._study, component, bench.data)
+            self._setups[method.name, bench.name, first] = made
+        return self._setups[method.name, bench.name, first]
 
     def _filled(self, value: Any, bench: Bench) -> Any:
         """A parameter, or the path that it stands for."""
@@ -165,7 +153,7 @@ class Runner:
             "{heads}": lambda: heads_without(bench.declared),
             "{classifier}": lambda: random_classifier(self._folder / "classifier"),
         }
-        return str(paths[value]()) if isinstance(value, str) and value in paths else value
+        return paths[value]() if isinstance(value, str) and value in paths else value
 
     def _rewriting(self) -> RewriteCodeTransform:
         return RewriteCodeTransform(llm=self.llm, **REWRITING)
@@ -177,7 +165,6 @@ class Runner:
             "set": bench.name,
             "first": first,
             "qid": found.ranking.qid,
-            "settings": cell.method.settings(bench.name, first, self._study),
             **bench.measured(found.ranking),
             **({} if found.style is None else {"style": round(found.style, 6)}),
             "outcome": found.outcome.kind,
@@ -187,7 +174,6 @@ class Runner:
             "cached": usage.cached_tokens,
             "new": usage.new_tokens,
             "seconds": round(seconds, 4),
-            **self._origin,
         }
 
 

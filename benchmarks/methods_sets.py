@@ -37,6 +37,14 @@ HITS = 100  # of every list that is fused or measured
 
 First = Callable[[Sequence[Query]], list[Ranking]]
 
+FIRSTS = {
+    "bm25": ("retrieve.bm25",),
+    "hybrid": ("retrieve.bm25", "retrieve.dense", "fuse.weighted"),
+    "shipped": ("retrieve.run",),
+    "bm25-rewritten": ("retrieve.bm25",),
+}
+"""First stage -> what it is made of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
@@ -127,6 +135,12 @@ class Bench:
     @property
     def name(self) -> str:
         return self.declared.name
+
+    @property
+    def data(self) -> tuple[Path, ...]:
+        """The files of the set, and the sample where it names the documents."""
+        sample = SAMPLES / f"{self.declared.sample or self.name}.json"
+        return self._original.folder, *([sample] if self._doc_ids else [])
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from benchmarks.record import RESULTS
+
+ENGINES: dict[str, dict[str, Any]] = {
+    "transformers": {"use": "llm.transformers", "with": {"max_batch_tokens": 16384}},
+    "vllm": {"use": "llm.vllm_offline", "with": {"kv_cache_gib": 4, "max_model_len": 4096}},
+}
+"""Tokens that the model reads at a time are the bound on memory, however many queries a batch has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,12 @@ class Study:
     methods: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     reranked: tuple[str, ...] = ()
+
+    @property
+    def llm(self) -> dict[str, Any]:
+        """The model, as a part of a graph."""
+        part = ENGINES[self.engine]
+        return {**part, "with": {"model": self.model, **part["with"]}}
 
     def has(self, method: str, name: str) -> bool:
         """Whether a method is run on a set. The first stage itself always is."""

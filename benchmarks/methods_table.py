@@ -14,7 +14,7 @@ from benchmarks.methods_list import TOP, Cell, cells, plain
 from benchmarks.methods_plot import Point, plot
 from benchmarks.methods_sets import SETS, Declared
 from benchmarks.methods_study import SMALL, STUDIES, Study
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Line, Work, timed
 from rag.evaluate.significance import Significance, holm, paired_randomisation
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -47,10 +47,10 @@ class Row:
         return fmean(float(line[name]) for line in self.lines)
 
     @property
-    def seconds(self) -> float:
-        """The mean, of the lines that had the machine to themselves where there are any."""
-        quiet = [line["seconds"] for line in self.lines if not line.get("busy")]
-        return fmean(quiet or [line["seconds"] for line in self.lines])
+    def seconds(self) -> float | None:
+        """The mean, of the lines that had the machine to themselves where there are any; none where all are of another."""
+        some = timed(self.lines) or [line["seconds"] for line in self.lines if not line.get("elsewhere")]
+        return fmean(some) if some else None
 
     @property
     def verdict(self) -> str:
@@ -75,11 +75,11 @@ def rows_of(declared: Declared, work: Work, study: Study = SMALL) -> list[Row]:
 def _rows(cell: Cell, work: Work, study: Study) -> Iterator[Row]:
     name, measure = cell.declared.name, cell.declared.measures[0]
     for first in cell.firsts:
-        lines = work.of(cell.method.name, name, cell.method.settings(name, first, study))
+        lines = work.latest(cell.method.name, name, cell.method.settings(name, first, study))
         if not lines:
             continue
         baseline = cell.declared.baseline(first)
-        base = {line["qid"]: line for line in work.of("plain", name, plain().settings(name, baseline, study))}
+        base = {line["qid"]: line for line in work.latest("plain", name, plain().settings(name, baseline, study))}
         shared = [line for line in lines if line["qid"] in base]
         against = None
         if shared and (cell.method.name != "plain" or baseline != first):
@@ -118,7 +118,9 @@ def points(
         for row in rows_of(declared, work, study):
             method = row.cell.method
             usable = row.against is not None and len(row.lines) >= FEWEST and not method.wiring and not method.oracle
-            usable = usable and over in (None, row.first) and declared.measures[0] == "nDCG@10"
+            usable = (
+                usable and over in (None, row.first) and declared.measures[0] == "nDCG@10" and row.seconds is not None
+            )
             if usable and method.stage in ("rerank", "reformulate"):
                 by_method.setdefault(method.name, []).append(row)
     return [_point(name, rows, model) for name, rows in by_method.items()]
@@ -136,7 +138,7 @@ def _point(name: str, rows: Sequence[Row], model: str) -> Point:
     return Point(
         name=name,
         kind=rows[0].cell.method.stage,
-        seconds=fmean(row.seconds for row in rows),
+        seconds=fmean(row.seconds or 0.0 for row in rows),
         gain=gain,
         low=gain - 1.96 * error,
         high=gain + 1.96 * error,
@@ -145,19 +147,28 @@ def _point(name: str, rows: Sequence[Row], model: str) -> Point:
 
 
 def compare_studies() -> str:
-    """One picture of the methods and sets that all studies have, over the built-in hybrid: gains and costs by size."""
+    """One picture of the methods and sets that all studies have, over the built-in hybrid: gains and costs by size.
+
+    Where they ran on several processors it says which: their seconds are not to be compared.
+    """
+    works = {name: Work(study.lines) for name, study in STUDIES.items()}
+    cpus = {name: work.timed_on["cpu"] for name, work in works.items() if work.timed_on}
+    several = len({*cpus.values()}) > 1
+    sizes = {name: study.size + f", {cpus.get(name)}" * several for name, study in STUDIES.items()}
     sets = [name for name in SETS if all(study.has("plain", name) for study in STUDIES.values())]
     drawn = [
         point
-        for study in STUDIES.values()
-        for point in points(Work(study.lines), study, over="hybrid", sets=sets, model=study.size)
+        for name, study in STUDIES.items()
+        for point in points(works[name], study, over="hybrid", sets=sets, model=sizes[name])
         if all(other.has_method(point.name) for other in STUDIES.values())
     ]
-    return plot(drawn, [study.size for study in STUDIES.values()])
+    return plot(drawn, list(sizes.values()))
 
 
 def write_pages(work: Work, folder: Path = DOCS, study: Study = SMALL) -> None:
-    """The page and the plot of a study."""
+    """The page and the plot of a study; they stay as they are where no line says what made it."""
+    if not work.methods:
+        return
     lines = [line if line.startswith(("|", "!", "#")) else fill(line, 116) for line in page(work, study).splitlines()]
     (folder / f"{study.page}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / f"{study.page}.svg").write_text(plot(points(work, study)), encoding="utf-8")
@@ -169,7 +180,7 @@ def _head(rows: dict[str, list[Row]], study: Study) -> str:
     wanted = sum(len(cell.firsts) for cell in cells(study)) * study.queries
     lines = [line for found in rows.values() for row in found for line in row.lines]
     commits = ", ".join(sorted({str(line["commit"]) for line in lines})) or "none"
-    machines = ", ".join(sorted({str(line["cpu"]) for line in lines})) or "none"
+    machines = ", ".join(sorted({str(line["machine"]["cpu"]) for line in lines})) or "none"
     state = "All results are there." if done >= wanted else f"**Unfinished**: {done:,} of {wanted:,} results are there."
     return _HEAD.read_text(encoding="utf-8").format(
         model=study.model,
@@ -263,7 +274,7 @@ def _cells(row: Row, study: Study) -> list[str]:
         ", ".join(f"{kind} {count}" for kind, count in outcomes.most_common()),
         bad_calls(row.lines),
         *(f"{row.mean(name):.0f}" for name in ("calls", "prompt", "cached", "new")),
-        f"{row.seconds:.2f}",
+        "-" if row.seconds is None else f"{row.seconds:.2f}",
     ]
 
 

@@ -28,13 +28,12 @@ from statistics import fmean
 from time import perf_counter
 from typing import Any
 
-from benchmarks.graphs import writer
-from benchmarks.make_samples import SEED, records
+from benchmarks.graphs import writer_part
+from benchmarks.make_samples import SEED, data_folder, records
 from benchmarks.record import RESULTS
-from benchmarks.ways import mean_cell, require_ways
-from benchmarks.work_lines import Work
+from benchmarks.ways import cost_cells, mean_cell, require_ways
+from benchmarks.work_lines import Component, Setup, Work, kind_of
 from generators import GENERATORS
-from generators.llm import LLMS
 from rag.core.ranking import ranked
 from rag.core.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
 from rag.evaluate.text_overlap import holds
@@ -83,11 +82,24 @@ class Remembering:
         return [self._said[key][0] for key in keys]
 
 
-def engine(model: str) -> Any:
-    """What runs the model."""
+def writer_of(model: str) -> dict[str, Any]:
+    """What runs the model, as a part of a graph."""
     if model.endswith(GGUF):
-        return LLMS.get("llama_cpp")(model=model, context_window=4096)
-    return writer(model)
+        return {"use": "llm.llama_cpp", "with": {"model": model, "context_window": 4096}}
+    return writer_part(model)
+
+
+@cache
+def component(way: str, model: str) -> Component:
+    """What answers."""
+    use, params = WAYS[way]
+    return Component(GENERATORS.get(use), llm=writer_of(model), **params)
+
+
+@cache
+def setup_of(way: str, model: str) -> Setup:
+    """What the lines of a way are made with."""
+    return Setup.of(component(way, model), context_of, data=[data_folder() / "ramdocs"])
 
 
 def items(limit: int) -> list[Item]:
@@ -127,9 +139,8 @@ def verdict(answer: Answer, item: Item) -> str:
     return "right" if any(holds(answer.text, each) for each in item["answers"]) else "other"
 
 
-def answered(way: str, some: Sequence[Item], llm: Any) -> list[Answer]:
-    use, params = WAYS[way]
-    generator = GENERATORS.get(use)(llm=llm, **params)
+def answered(way: str, some: Sequence[Item], model: str, llm: Any) -> list[Answer]:
+    generator = component(way, model).make(llm=llm)
     kinds = {"kinds": ("correct",)} if way == "right-alone" else {}
     contexts = [context_of(item, **kinds) for item in some]
     answers: list[Answer] = generator.generate(
@@ -138,19 +149,19 @@ def answered(way: str, some: Sequence[Item], llm: Any) -> list[Answer]:
     return answers
 
 
-def rows(work: Work, ways: Sequence[str], drawn: Sequence[Item], settings: str) -> Iterator[str]:
+def rows(work: Work, ways: Sequence[str], drawn: Sequence[Item], model: str) -> Iterator[str]:
     """Markdown: shares with 95% intervals, of questions with a misleading document and without."""
     yield "| way | misleading documents: right | misled | refused | without: right | refused | tokens read | seconds |"
     yield "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |"
     for way in ways:
-        lines = [line for item in drawn if (line := work.get(way, "ramdocs", item["id"], settings))]
+        lines = [line for item in drawn if (line := work.get(way, "ramdocs", item["id"], setup_of(way, model)))]
         some, others = ([line for line in lines if line["misleading"] is kind] for kind in (True, False))
         if not some or not others:
             continue
-        tokens, seconds = (fmean(line[name] for line in lines) for name in ("tokens", "seconds"))
         yield (
             f"| {way} | {share(some, 'right')} | {share(some, 'misled', bare=True)} | {share(some, 'refused', bare=True)} "
-            f"| {share(others, 'right')} | {share(others, 'refused', bare=True)} | {tokens:.0f} | {seconds:.1f} |"
+            f"| {share(others, 'right')} | {share(others, 'refused', bare=True)} "
+            f"| {cost_cells(lines, 'tokens', digits=0)} | {cost_cells(lines, 'seconds')} |"
         )
 
 
@@ -167,16 +178,18 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK)
     given = parser.parse_args()
     require_ways(parser, given.ways, WAYS)
-    work, drawn, settings = Work(given.work), items(given.limit), given.model
-    llm = Remembering(engine(given.model))
+    work, drawn, model = Work(given.work), items(given.limit), given.model
+    engine = writer_of(model)
+    llm = Remembering(kind_of(engine["use"])(**engine["with"]))
     together = 1 if given.model.endswith(GGUF) else TOGETHER
     for start in range(0, len(drawn), together):
         for way in given.ways:
             some = drawn[start : start + together]
-            missing = [item for item in some if not work.get(way, "ramdocs", item["id"], settings)]
+            setup = setup_of(way, model)
+            missing = [item for item in some if not work.get(way, "ramdocs", item["id"], setup)]
             llm.seconds = 0.0
-            for item, answer in zip(missing, answered(way, missing, llm) if missing else [], strict=True):
-                line = {"method": way, "set": "ramdocs", "qid": item["id"], "settings": settings}
+            for item, answer in zip(missing, answered(way, missing, model, llm) if missing else [], strict=True):
+                line = {"method": way, "set": "ramdocs", "qid": item["id"]}
                 work.add(
                     {
                         **line,
@@ -185,9 +198,10 @@ def main() -> None:
                         "tokens": answer.usage.prompt_tokens,
                         "seconds": round(llm.seconds / len(missing), 2),
                         "answer": answer.text,
-                    }
+                    },
+                    setup,
                 )
-    print(*rows(work, given.ways, drawn, settings), sep="\n")
+    print(*rows(work, given.ways, drawn, model), sep="\n")
 
 
 if __name__ == "__main__":

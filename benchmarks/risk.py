@@ -25,10 +25,11 @@ import numpy as np
 
 import prompts
 from benchmarks.graphs import hybrid_nodes
+from benchmarks.make_samples import data_folder
 from benchmarks.record import RESULTS, Record, record
 from benchmarks.risk_sets import SETS, Asked, RiskSet
 from benchmarks.verdicts import auroc
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Line, Setup, Work
 from rag.core.errors import SpecError
 from rag.core.types import Answer, Citation, Context, ScoredDocument
 from rag.evaluate.beir import load_beir
@@ -99,12 +100,13 @@ def answer_all(one: RiskSet, work: Work, model: str, *, engine: str) -> None:
     spec = graph(one, model, engine=engine)
     hashes = " ".join(f"{name} {prompts.load(name).sha256[:8]}" for name in (PROMPT, ENOUGH))
     settings = f"{hashes} least {LEAST:g} {engine}"
-    left = [each for each in one.asked if work.get(model, one.name, each.item.qid, settings) is None]
     with load_pipeline(spec, index=index_of(one, spec)) as pipeline:
+        setup = Setup.of(pipeline.graph, data=[data_folder() / one.name], settings=settings)
+        left = [each for each in one.asked if work.get(model, one.name, each.item.qid, setup) is None]
         for start in range(0, len(left), TOGETHER):
             some = left[start : start + TOGETHER]
             for asked, answer in zip(some, pipeline.ask_batch([each.query for each in some]), strict=True):
-                work.add({"method": model, "set": one.name, "qid": answer.qid, "settings": settings, **line_of(answer)})
+                work.add({"method": model, "set": one.name, "qid": answer.qid, **line_of(answer)}, setup)
                 print(f"{one.name} {one.is_right(answer, asked.item)} {answer.text[:80]!r}", flush=True)
         pipeline.release()  # the next set has a graph of its own, and an engine with it
 

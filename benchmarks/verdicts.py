@@ -33,13 +33,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from benchmarks.graphs import llm_part
+from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from benchmarks.verdicts_cases import Case, ramdocs, wice
-from benchmarks.work_lines import Line, Work
-from generators.llm.llama_cpp import LlamaCppLLM
-from generators.llm.transformers import TransformersLLM
+from benchmarks.work_lines import Component, Line, Setup, Work, timed
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.ingest.sentences import sentences
+from rag.models import GGUF
 from rag.stages.checks.checker import Weighed
 from rag.stages.checks.claims import Claim
 from rag.stages.checks.encoder import EncoderChecker
@@ -54,20 +55,17 @@ Weigh = Callable[[Sequence[Claim]], list[Weighed]]
 Floats = NDArray[np.float64]
 
 
-def means(name: str) -> tuple[Weigh, str]:
-    """What weighs claims, and what its numbers depend on beside its name."""
+def means(name: str) -> Component:
+    """What weighs claims."""
     kind, _, model = name.partition(":")
-    if kind == "words":
-        return WordsChecker().weigh, ""
-    if kind == "encoder":
-        return EncoderChecker().weigh, ""
+    if kind in ("words", "encoder"):
+        return Component(WordsChecker if kind == "words" else EncoderChecker)
     if kind == "attention":
-        return by_attention(AttentionReranker(llm=TransformersLLM(model="smollm2-135m-instruct"))), ""
+        return Component(AttentionReranker, llm=llm_part("smollm2-135m-instruct", "transformers"))
     if kind == "nli":
-        return NLIChecker(checkpoint=model).weigh, ""
-    llm: Any = LlamaCppLLM(model=model, slots=1) if model.endswith(".gguf") else TransformersLLM(model=model)
-    checker = ModelChecker(llm=llm)
-    return checker.weigh, checker.prompt.sha256
+        return Component(NLIChecker, checkpoint=model)
+    in_llama_cpp = {"use": "llm.llama_cpp", "with": {"model": model, "slots": 1}}
+    return Component(ModelChecker, llm=in_llama_cpp if model.endswith(GGUF) else llm_part(model, "transformers"))
 
 
 def by_attention(reranker: AttentionReranker) -> Weigh:
@@ -88,23 +86,23 @@ def by_attention(reranker: AttentionReranker) -> Weigh:
 
 def run(name: str, cases: Sequence[Case], work: Work) -> list[Line]:
     """A line for each case; those that are there are not asked again."""
-    weigh, settings = means(name)
-    lines = []
+    component = means(name)
+    setup = Setup.of(component, data=[data_folder() / case.set for case in cases[:1]])
+    part = component.make()
+    weigh: Weigh = by_attention(part) if isinstance(part, AttentionReranker) else part.weigh
     for case in cases:
-        line = work.get(name, case.set, case.qid, settings)
-        if line is None:
+        if work.get(name, case.set, case.qid, setup) is None:
             begun = perf_counter()
             [found] = weigh([case.claim])
             seconds = perf_counter() - begun
-            line = {"method": name, "set": case.set, "qid": case.qid, "settings": settings, "gold": case.gold}
+            line: Line = {"method": name, "set": case.set, "qid": case.qid, "gold": case.gold}
             line |= {"seconds": round(seconds, 4), "support": None, "against": None}
             if found.judged:
                 line["support"] = max(found.support.values())
                 line["against"] = max(found.against.values(), default=None)
                 line["tokens"] = found.usage.prompt_tokens
-            work.add(line)
-        lines.append(line)
-    return lines
+            work.add(line, setup)
+    return [line for case in cases if (line := work.get(name, case.set, case.qid, setup))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,15 +231,16 @@ def report(name: str, by_set: dict[str, tuple[list[Case], list[Line]]]) -> dict[
         set_: {
             "n": len(one.gold),
             "gold": {kind: int((one.gold == kind).sum()) for kind in KINDS},
-            "seconds": float(np.median([line["seconds"] for line in by_set[set_][1]])),
+            "seconds": float(np.median(seconds)) if (seconds := timed(by_set[set_][1])) else None,
             "figures": figures(one, said),
         }
         for (set_, one), said in zip(scored.items(), crossed(list(scored.values())), strict=True)
     }
     precisions = [told["figures"].get("precision supported", {"value": 0.0})["value"] for told in sets.values()]
     passes = min(precisions) >= BAR
-    told = {"means": name, "threshold": threshold, "against": against if np.isfinite(against) else None}
-    return told | {"passes": bool(passes), "sets": sets}
+    settings = next((line["settings"] for _, lines in by_set.values() for line in lines), "")
+    told = {"means": name, "settings": settings, "threshold": threshold}
+    return told | {"against": against if np.isfinite(against) else None, "passes": bool(passes), "sets": sets}
 
 
 def table(reports: Sequence[dict[str, Any]]) -> str:
@@ -260,7 +259,8 @@ def table(reports: Sequence[dict[str, Any]]) -> str:
         for told in reports:
             part = told["sets"][set_]
             cells = [_cell(part["figures"].get(name)) for name in names]
-            lines.append(f"| {told['means']} | {' | '.join(cells)} | {part['seconds']:.2g} |")
+            seconds = "-" if part["seconds"] is None else f"{part['seconds']:.2g}"
+            lines.append(f"| {told['means']} | {' | '.join(cells)} | {seconds} |")
         lines.append("")
     for told in reports:
         against = "" if told["against"] is None else f", against {told['against']:.4f}"

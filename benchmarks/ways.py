@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
+from benchmarks.work_lines import Line, timed
 from rag.core.types import Usage
 from rag.evaluate.significance import mean_interval, paired_randomisation
 
@@ -49,11 +49,11 @@ def costs(usages: Sequence[Usage], seconds: float, n: int) -> dict[str, float]:
     return {"calls": calls / n, "tokens": tokens / n, "seconds": round(seconds / n, 3)}
 
 
-def cost_cells(lines: Sequence[Mapping[str, Any]], *costs: str, digits: int = 1) -> str:
-    """Means of costs. Seconds of lines that a busy machine wrote do not count; a dash where there are no others."""
+def cost_cells(lines: Sequence[Line], *costs: str, digits: int = 1) -> str:
+    """Means of costs. Seconds of a busy machine, or of another one, do not count; a dash where there are no others."""
 
     def cell(cost: str) -> str:
-        values = [line[cost] for line in lines if not (cost == "seconds" and line.get("busy"))]
+        values = timed(lines) if cost == "seconds" else [line[cost] for line in lines]
         return f"{fmean(values):.{digits}f}" if values else "-"
 
     return " | ".join(map(cell, costs))

@@ -72,11 +72,11 @@ def test_a_line_tells_whether_answer_and_plan_are_right(
         citations=(Citation(marker=1, doc_id="a#1", start=13, end=16),),
         outcome=Outcome(detail=f"plan: {plan}; Read 2 passages", counts={"matched": 2}),
     )
-    line = line_of("tally", corpus, "s", question("count"), answer)
+    line = line_of("tally", corpus, question("count"), answer)
     assert (line["right"], line["plan_right"], line["f1"]) == (True, is_right, None)
-    assert line_of("plain", corpus, "s", question("list"), answer)["f1"] == pytest.approx(2 / 3)
+    assert line_of("plain", corpus, question("list"), answer)["f1"] == pytest.approx(2 / 3)
     fallen = replace(answer, outcome=Outcome(kind="fallback", detail="no JSON"))
-    assert line_of("tally", corpus, "s", question("count"), fallen)["plan_right"] is False
+    assert line_of("tally", corpus, question("count"), fallen)["plan_right"] is False
 
 
 def test_a_question_knows_all_documents_it_is_about_and_those_that_visible_fields_let_through() -> None:

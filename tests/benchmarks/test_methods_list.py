@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import prompts
-from benchmarks import methods_list, methods_prompts
+from benchmarks import methods_list
 from benchmarks.make_samples import SAMPLES
 from benchmarks.methods_list import METHODS, Method, cells
-from benchmarks.methods_prompts import TABLES, prompts_of
 from benchmarks.methods_sets import SETS
-from benchmarks.methods_study import LARGE
-from generators.llm.scripted import ScriptedLLM
+from benchmarks.methods_study import LARGE, SMALL
+from benchmarks.work_lines import Setup, kind_of
 from prompts.template import LIBRARY
 from rag.core.plugins import file_named
 from rag.graph.signature import signature
-from rerankers import RERANKERS
 
 
 def method(name: str) -> Method:
@@ -29,8 +25,16 @@ def method(name: str) -> Method:
     return found
 
 
+def setup(each: Method, name: str, first: str = "bm25") -> Setup:
+    """Without what is made in a work folder."""
+    stands = {"{heads}": str(methods_list.heads_without(SETS[name])), "{qrels}": __file__, "{classifier}": "."}
+    asks = each.stage != "identity"
+    component = each.component(name, filled=lambda value: stands.get(str(value), value)) if asks else None
+    return each.setup(name, first, SMALL, component)
+
+
 @pytest.fixture
-def mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every prompt says one thing more."""
     load = prompts.load
 
@@ -41,9 +45,6 @@ def mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         return load(str(path))
 
     monkeypatch.setattr(prompts, "load", changed)
-    methods_prompts._digest.cache_clear()
-    yield
-    methods_prompts._digest.cache_clear()
 
 
 def test_rerankers_over_the_hybrid_come_after_all_else_and_the_named_subsets_last() -> None:
@@ -68,44 +69,36 @@ def test_a_study_says_what_is_reranked_and_how_much_of_it_is_read() -> None:
     assert "depth 10" in reranked[0].method.settings(reranked[0].declared.name, "hybrid", LARGE)
 
 
-def test_settings_change_with_the_words_of_a_prompt(request: pytest.FixtureRequest) -> None:
+def test_the_setup_changes_with_the_words_of_a_prompt(request: pytest.FixtureRequest) -> None:
     reading = ["listwise, RankGPT", "listwise, LRL", "HyDE", "GenQREnsemble-RF, critic", "backtrace, single"]
     deaf = ["RM3", "attention", "dense alone", "plain"]
-    before = {name: method(name).settings("scifact", "bm25") for name in reading + deaf}
+    before = {name: setup(method(name), "scifact") for name in reading + deaf}
     request.getfixturevalue("mended")
-    after = {name: method(name).settings("scifact", "bm25") for name in before}
-    assert [name for name in before if before[name] != after[name]] == reading
+    after = {name: setup(method(name), "scifact") for name in before}
+    assert [name for name in before if before[name].prompts != after[name].prompts] == reading
+    assert all(before[name].component == after[name].component for name in before)
 
 
-def test_the_prompts_that_are_named_are_those_that_a_component_reads() -> None:
-    for params in ({"template": "lrl"}, {}):
-        read = RERANKERS.get("listwise")(llm=ScriptedLLM(), **params).judge._prompt
-        named = {read.source: read.sha256[:8]}
-        assert prompts_of("rerank.listwise", params) == named
-        assert prompts_of("rerank.self_consistency", {"params": params}) == named
-    assert set(prompts_of("rerank.self_consistency", {"of": "pairwise"})) == {"rank_pairwise"}
-    assert set(prompts_of("reformulate.genqr_ensemble_rf", {"source": "critic"})) == {
-        "genqr_feedback",
-        "feedback_critic",
-    }
+def test_the_setup_changes_with_the_heads() -> None:
+    attention = method("attention")
+    heads = [setup(attention, name).component for name in ("scifact", "cranfield")]
+    assert heads[0] != heads[1]
 
 
 @pytest.mark.parametrize("each", METHODS, ids=lambda each: f"{each.name} {each.kinds[0]}")
-def test_every_method_that_asks_a_model_names_a_prompt(each: Method) -> None:
-    kind: Any = TABLES[each.stage].get(each.use.partition(".")[2]) if each.stage in TABLES else None
-    asks = (
-        kind is not None
-        and "llm" in inspect.signature(kind).parameters
-        and each.name not in ("attention", "in-context (ICR)")
+def test_every_method_that_asks_a_model_reads_a_prompt(each: Method) -> None:
+    takes = (
+        set() if each.stage == "identity" else {param.resource for param in signature(kind_of(each.use), None).params}
     )
-    assert bool(prompts_of(each.use, each.params)) == asks
+    asks = bool(takes & {"llm", "rerank"}) and each.name not in ("attention", "in-context (ICR)")
+    nothing = setup(method("plain"), "scifact").prompts
+    assert (setup(each, "scifact").prompts != nothing) == asks
 
 
 @pytest.mark.parametrize("each", METHODS, ids=lambda each: f"{each.name} {each.kinds[0]}")
 def test_every_parameter_of_a_method_is_one_of_its_component(each: Method) -> None:
-    if each.stage in TABLES:
-        kind: Any = TABLES[each.stage].get(each.use.partition(".")[2])
-        known = {param.name for param in signature(kind, None).params}
+    if each.stage != "identity":
+        known = {param.name for param in signature(kind_of(each.use), None).params}
         for name in SETS:
             assert set(each.params_on(name)) <= known
 

@@ -43,7 +43,7 @@ class Model(ScriptedLLM):
 class Bench:
     """Twenty queries, each of which finds one document."""
 
-    name, queries = "scifact", TWENTY
+    name, queries, data = "scifact", TWENTY, ()
 
     def first(self, name: str) -> Callable[[Sequence[Query]], list[Ranking]]:
         hits = in_this_order([Document(doc_id="d", text="")])

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import work_lines
 from benchmarks.methods_list import Cell, cells
 from benchmarks.methods_plot import Point, plot
 from benchmarks.methods_sets import SETS
 from benchmarks.methods_table import Row, bad_calls, page, points, rows_of
-from benchmarks.work_lines import Work
+from benchmarks.work_lines import Setup, Work
 from rag.evaluate.significance import holm, paired_randomisation
 
 
@@ -28,7 +29,6 @@ def add(work: Work, of: Cell, first: str, values: Sequence[float], *, outcome: s
                 "set": of.declared.name,
                 "first": first,
                 "qid": f"q{number}",
-                "settings": of.method.settings(of.declared.name, first),
                 **dict.fromkeys(of.declared.measures, value),
                 "outcome": outcome,
                 "counts": {"calls": 4, "ok": 3, "repaired": 1},
@@ -37,9 +37,8 @@ def add(work: Work, of: Cell, first: str, values: Sequence[float], *, outcome: s
                 "cached": 10,
                 "new": 0,
                 "seconds": 0.5,
-                "commit": "abc",
-                "cpu": "a processor",
-            }
+            },
+            Setup.of(settings=of.method.settings(of.declared.name, first)),
         )
 
 
@@ -101,8 +100,8 @@ def test_only_queries_of_both_are_compared(tmp_path: Path) -> None:
 
 def test_lines_of_other_settings_do_not_count(work: Work, tmp_path: Path) -> None:
     old = Work(tmp_path / "old.jsonl")
-    for line in work.of("plain", "scifact", cell("plain").method.settings("scifact", "bm25")):
-        old.add({**line, "settings": "of another time"})
+    for line in work.latest("plain", "scifact", cell("plain").method.settings("scifact", "bm25")):
+        old.add(line, Setup.of(settings="of another time"))
     assert rows_of(SETS["scifact"], old) == []
 
 
@@ -121,6 +120,17 @@ def test_an_oracle_is_called_so_and_is_not_in_the_picture(work: Work) -> None:
         add(work, cell(name), "bm25", [0.7] * 20)
     assert "| GenQREnsemble-RF, oracle (shown the judgements) | bm25 | 20 |" in page(work)
     assert {point.name for point in points(work) if "GenQR" in point.name} == {"GenQREnsemble-RF"}
+
+
+def test_seconds_of_another_machine_are_left_out(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert row(work, "query likelihood").seconds == 0.5
+    monkeypatch.setattr(work_lines, "machine", lambda: {"cpu": "another"})
+    add(Work(tmp_path / "lines.jsonl"), cell("tournament"), "bm25", [0.7] * 20)
+    both = Work(tmp_path / "lines.jsonl")
+    assert (row(both, "query likelihood").seconds, row(both, "tournament").seconds) == (None, 0.5)
+    assert {point.name for point in points(both)} == {"tournament"}
+    told = {line.partition("|")[2].split(" |")[0].strip(): line[-4:] for line in page(both).splitlines()}
+    assert (told["query likelihood"], told["tournament"]) == (" - |", "50 |")
 
 
 def test_rewriting_a_corpus_is_compared_with_the_corpus_as_it_was(tmp_path: Path) -> None:

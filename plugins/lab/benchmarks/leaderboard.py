@@ -22,7 +22,7 @@ from benchmarks.attention import WORK as RECORDED
 from benchmarks.legs import LEGS, SETS, folder_of, runs_of, searched
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import for_folder
-from benchmarks.work_lines import Work
+from benchmarks.work_lines import Setup, Work
 from rag.cli import main as rag
 from rag.core.trec import Qrels, write_run
 from rag.core.types import Ranking
@@ -112,7 +112,7 @@ def _command(name: str, system: str, options: argparse.Namespace) -> tuple[str, 
 
 
 def recorded_runs(name: str, qrels: Qrels, work: Work) -> Iterator[Run]:
-    """Those of attention that were recorded for every query; the settings that came last among them."""
+    """Those of attention that were recorded for every query; the setup that came last among them."""
     for method, system in ATTENTION.items():
         values = recorded(work, method, name)
         if not qrels.keys() <= values.keys():
@@ -130,11 +130,11 @@ def recorded_runs(name: str, qrels: Qrels, work: Work) -> Iterator[Run]:
 
 
 def recorded(work: Work, method: str, name: str) -> Mapping[str, float]:
-    """qid -> nDCG@10, of the settings with the most queries; of equals those that came last."""
-    of_settings: dict[str, dict[str, float]] = {}
+    """qid -> nDCG@10, of the setup with the most queries; of equals that which came last."""
+    of_setup: dict[Setup, dict[str, float]] = {}
     for line in work.every(method, name):
-        of_settings.setdefault(line["settings"], {})[line["qid"]] = line["nDCG@10"]
-    return max(reversed(of_settings.values()), key=len, default={})
+        of_setup.setdefault(Setup.of_line(line), {})[line["qid"]] = line["nDCG@10"]
+    return max(reversed(of_setup.values()), key=len, default={})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.legs import LEGS, fusions
-from benchmarks.work_lines import Work
+from benchmarks.work_lines import Setup, Work
 from plugins.lab.benchmarks.leaderboard import ATTENTION, PUBLISHED, Run, is_reference, recorded, recorded_runs
 from rag.core.ranking import ranked
 from rag.core.types import Document, Query, Ranking, ScoredDocument
@@ -26,7 +26,7 @@ def test_bm25_is_fused_with_each_leg_and_with_all() -> None:
 
 def add(work: Work, settings: str, **values: float) -> None:
     for qid, value in values.items():
-        work.add({"method": "fused", "set": "s", "qid": qid, "settings": settings, "nDCG@10": value})
+        work.add({"method": "fused", "set": "s", "qid": qid, "nDCG@10": value}, Setup.of(settings=settings))
 
 
 def test_recorded_values_are_those_of_the_most_queries_and_of_equals_the_last(tmp_path: Path) -> None:

@@ -19,17 +19,16 @@ import argparse
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
-from benchmarks.graphs import writer
+from benchmarks.graphs import llm_part, writer
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Component, Line, Setup, Work
 from generators.llm.transformers import TransformersLLM
 from rag.evaluate.beir import load_beir
 from rag.indexing import build_index
-from rag.protocols import Retriever
 from rag.types import Query, Ranking
 from ragline_recipes.backtrace import BacktraceRetriever, Form
 from retrievers.bm25 import BM25Retriever
@@ -66,19 +65,19 @@ def opened(name: str) -> LocalIndex:
     return LocalIndex.open(INDEXES / name)
 
 
-def retriever_of(way: str, name: str, index: LocalIndex, llm: Any) -> Retriever:
-    if way == "bm25":
-        return BM25Retriever(index=index)
-    if way == "dense":
-        return DenseRetriever(index=index)
-    return BacktraceRetriever(llm=llm, index=index, form=cast(Form, way), window=WINDOWS[name])
+def component(way: str, name: str, reader: Mapping[str, Any]) -> Component:
+    """What ranks the sentences of a set. `reader`: the model, as a part of a graph."""
+    if way in SIMILAR:
+        return Component({"bm25": BM25Retriever, "dense": DenseRetriever}[way])
+    return Component(BacktraceRetriever, llm=reader, form=way, window=WINDOWS[name])
 
 
-def settings_of(way: str, model: str) -> str:
-    return "no model" if way in SIMILAR else model
+def setup_of(way: str, name: str, reader: Mapping[str, Any]) -> Setup:
+    """What the lines of a way are made with."""
+    return Setup.of(component(way, name, reader), opened, data=[data_folder() / f"backtracing-{name}"])
 
 
-def line_of(way: str, name: str, settings: str, ranking: Ranking, right: set[str]) -> Line:
+def line_of(way: str, name: str, ranking: Ranking, right: set[str]) -> Line:
     """The rank of the first right sentence, none where it was not ranked."""
     ranks = [rank for rank, hit in enumerate(ranking.hits, start=1) if hit.doc_id in right]
     usage = ranking.usage
@@ -86,7 +85,6 @@ def line_of(way: str, name: str, settings: str, ranking: Ranking, right: set[str
         "method": way,
         "set": name,
         "qid": ranking.qid,
-        "settings": settings,
         "rank": min(ranks, default=None),
         "too_long": ranking.outcome.counts.get("too_long", 0),
         "calls": usage.calls,
@@ -95,16 +93,17 @@ def line_of(way: str, name: str, settings: str, ranking: Ranking, right: set[str
     }
 
 
-def trace_all(name: str, ways: Sequence[str], n: int, work: Work, llm: Any, model: str) -> None:
+def trace_all(name: str, ways: Sequence[str], n: int, work: Work, llm: Any, reader: Mapping[str, Any]) -> None:
     """Rank what has no line yet."""
     queries, right = drawn(name, n)
     with opened(name) as index:
         for way in ways:
-            settings, retriever = settings_of(way, model), retriever_of(way, name, index, llm)
+            setup, shared = setup_of(way, name, reader), {} if way in SIMILAR else {"llm": llm}
+            retriever = component(way, name, reader).make(index=index, **shared)
             for query in queries:
-                if work.get(way, name, query.qid, settings) is None:
+                if work.get(way, name, query.qid, setup) is None:
                     [ranking] = retriever.retrieve([query], k=DEPTH)
-                    work.add(line := line_of(way, name, settings, ranking, right[query.qid]))
+                    work.add(line := line_of(way, name, ranking, right[query.qid]), setup)
                     print(f"{name} {way} {query.qid}: rank {line['rank']}, {line['seconds']} s", flush=True)
 
 
@@ -112,17 +111,18 @@ def hits_at(lines: Sequence[Line], k: int) -> list[float]:
     return [float(line["rank"] is not None and line["rank"] <= k) for line in lines]
 
 
-def table(work: Work, n: int, model: str) -> Iterator[str]:
+def table(work: Work, n: int, reader: Mapping[str, Any]) -> Iterator[str]:
     """Markdown: right at 1 and at 3 with 95% intervals, the difference to BM25 at 1, and the cost. Tokens: those read."""
     yield "| set | way | n | at 1 | to BM25 at 1 [95%] | at 3 | too long | calls | tokens | s |"
     yield "| --- | --- | ---: | --- | --- | --- | ---: | ---: | ---: | ---: |"
     for name in WINDOWS:
         qids = [query.qid for query in drawn(name, n)[0]]
+        setups = {way: setup_of(way, name, reader) for way in WAYS}
         for way in WAYS:
-            lines = [line for qid in qids if (line := work.get(way, name, qid, settings_of(way, model)))]
+            lines = [line for qid in qids if (line := work.get(way, name, qid, setups[way]))]
             if not lines:
                 continue
-            base = [line for each in lines if (line := work.get("bm25", name, each["qid"], "no model"))]
+            base = [line for each in lines if (line := work.get("bm25", name, each["qid"], setups["bm25"]))]
             beside = difference_cell(hits_at(lines, 1), hits_at(base, 1)) if base and way != "bm25" else ""
             yield (
                 f"| {name} | {way} | {len(lines)} | {mean_cell(hits_at(lines, 1))} | {beside} "
@@ -140,9 +140,10 @@ def main() -> None:
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work = Work(options.work, busy=options.busy)
     llm = writer(options.model) if options.engine == "vllm" else TransformersLLM(model=options.model)
+    reader = llm_part(options.model, "vllm_offline" if options.engine == "vllm" else options.engine)
     for name in options.sets:
-        trace_all(name, options.ways, options.n, work, llm, options.model)
-    print(*table(work, options.n, options.model), sep="\n")
+        trace_all(name, options.ways, options.n, work, llm, reader)
+    print(*table(work, options.n, reader), sep="\n")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from benchmarks.graphs import hybrid_nodes, writer_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Line, Setup, Work
 from rag.core.types import Answer, Query
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
@@ -73,16 +73,18 @@ def asked(way: str, item: Item) -> Query:
 def forecast_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str) -> None:
     """Forecast what has no line yet."""
     rate = fmean(item["resolved_to"] for item in drawn() if item not in items)
+    dataset = load_beir(data_folder() / "forecast")
+    unread = Setup.of(drawn, data=[dataset.folder], settings=settings_of("base", model))
     for item in items:
         for way, p in (("base", rate), ("crowd", float(item["crowd"]))):
-            if way in ways:
-                work.add(_line(way, "no model", item, p, tokens=0, seconds=0.0, late=0))
-    dataset = load_beir(data_folder() / "forecast")
+            if way in ways and (work.get(way, "forecast", item["id"], unread) or {}).get("p") != p:
+                work.add(_line(way, item, p, tokens=0, seconds=0.0, late=0), unread)
     for way in (way for way in ways if way not in ("base", "crowd")):
-        missing = [item for item in items if work.get(way, "forecast", item["id"], model) is None]
         spec = graph(way, model)
         loaded = load_spec(spec).graph
         with load_pipeline(spec, index=cached_index(dataset, loaded, loaded.index)) as pipeline:
+            setup = Setup.of(pipeline.graph, asked, data=[dataset.folder], settings=settings_of(way, model))
+            missing = [item for item in items if work.get(way, "forecast", item["id"], setup) is None]
             for start in range(0, len(missing), TOGETHER):
                 some = missing[start : start + TOGETHER]
                 result = pipeline.run([asked(way, item) for item in some])
@@ -91,10 +93,16 @@ def forecast_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: 
                 tokens = sum(report.usage.prompt_tokens for report in result.nodes) / len(some)
                 for item, answer in zip(some, result.answers, strict=True):
                     seconds = result.seconds / len(some)
-                    line = _line(way, model, item, _p(answer), tokens=tokens, seconds=seconds, late=_late(answer, item))
-                    work.add(line)
+                    line = _line(way, item, _p(answer), tokens=tokens, seconds=seconds, late=_late(answer, item))
+                    work.add(line, setup)
                 print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
             pipeline.release()
+
+
+def settings_of(way: str, model: str) -> str:
+    """The model and the components, whose parameters are in the digest of the graph."""
+    uses = (node["use"] for node in graph(way, model)["nodes"].values())
+    return "no model" if way in ("base", "crowd") else " ".join([model, *uses])
 
 
 def _p(answer: Answer) -> float:
@@ -109,8 +117,8 @@ def _late(answer: Answer, item: Item) -> int:
     return sum(str(hit.document.metadata["date"]) > item["cutoff"] for hit in answer.context.passages)
 
 
-def _line(way: str, model: str, item: Item, p: float, *, tokens: float, seconds: float, late: int) -> Line:
-    line = {"method": way, "set": "forecast", "qid": item["id"], "settings": model}
+def _line(way: str, item: Item, p: float, *, tokens: float, seconds: float, late: int) -> Line:
+    line = {"method": way, "set": "forecast", "qid": item["id"]}
     cost = {"tokens": round(tokens), "seconds": round(seconds, 3), "late": late}
     return {**line, "p": p, "true": item["resolved_to"], **cost}
 
@@ -147,15 +155,15 @@ def curve_table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
 
 
 def _lines(work: Work, way: str, items: Sequence[Item], model: str) -> list[Line]:
-    settings = "no model" if way in ("base", "crowd") else model
-    return [line for item in items if (line := work.get(way, "forecast", item["id"], settings))]
+    known = {line["qid"]: line for line in work.latest(way, "forecast", settings_of(way, model))}
+    return [known[item["id"]] for item in items if item["id"] in known]
 
 
 def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
     """Markdown: Brier scores with 95% intervals, the difference to no news, and the cost. Lower is better."""
     yield "| way | n | Brier | to no news [95%] | distance in bins | later than the cut-off | tokens | s |"
     yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
-    base = {line["qid"]: line for line in work.of("no-news", "forecast", model)}
+    base = {line["qid"]: line for line in _lines(work, "no-news", items, model)}
     for way in WAYS:
         lines = _lines(work, way, items, model)
         if not lines:

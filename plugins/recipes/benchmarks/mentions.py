@@ -24,17 +24,18 @@ import argparse
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.graphs import SCRIPTED, hybrid_nodes, writer
+from benchmarks.graphs import SCRIPTED, hybrid_nodes, writer, writer_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Component, Line, Setup, Work
 from generators.llm.scripted import ScriptedLLM
 from plugins.recipes.benchmarks.snippets import snippets_of
 from rag.evaluate.beir import load_beir
@@ -49,7 +50,8 @@ from ragline_recipes.mentions import MentionsRetriever
 
 WORK = RESULTS / "mentions.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"
-WAYS = ("name", "defined", "read", "alone")
+READING = ("read", "alone")
+WAYS = ("name", "defined", *READING)
 SET = "wnut17"
 _CAPITALS = re.compile(r"\b[A-Z]\w+(?: [A-Z]\w+)*")
 Item = dict[str, Any]
@@ -109,30 +111,37 @@ def list_all(ways: Sequence[str], items: Sequence[Item], work: Work, *, model: s
     n_sentences = len(records(f"{SET}/corpus"))
     search, llm = Search(depth=n_sentences), None
     for way in ways:
-        reads = way in ("read", "alone")
-        settings = settings_of(way, model, most)
-        missing = [item for item in items if work.get(way, SET, item["_id"], settings) is None]
+        setup = setup_of(way, model, most)
+        missing = [item for item in items if work.get(way, SET, item["_id"], setup) is None]
         if not missing:
             continue
-        if reads:
+        if way in READING:
             llm = llm or model_named(model)
-            retriever = MentionsRetriever(
-                llm=llm, inner=search, index=search.index, most=most, examples=8 if way == "read" else 0
-            )
+            retriever = component(way, model, most).make(llm=llm, inner=search, index=search.index)
             rankings = retriever.retrieve([asked(way, item) for item in missing], k=n_sentences)
         else:
             rankings = search.retrieve([asked(way, item) for item in missing], k=n_sentences)
         for item, ranking in zip(missing, rankings, strict=True):
-            work.add(line_of(way, settings, ranking, gold(item["_id"])))
+            work.add(line_of(way, ranking, gold(item["_id"])), setup)
             print(f"{way} {item['_id']}: {ranking.outcome.detail or len(ranking.hits)}", flush=True)
     search.pipeline.close()
 
 
-def settings_of(way: str, model: str, most: int) -> str:
-    return f"{model} most {most}" if way in ("read", "alone") else "no model"
+def component(way: str, model: str, most: int) -> Component:
+    """What reads the sentences."""
+    llm = Component(Capitals) if model == SCRIPTED else writer_part(model)
+    return Component(MentionsRetriever, llm=llm, most=most, examples=8 if way == "read" else 0)
 
 
-def line_of(way: str, settings: str, ranking: Ranking, labelled: Named) -> Line:
+@cache
+def setup_of(way: str, model: str, most: int) -> Setup:
+    """What the lines of a way are made with."""
+    searched = (Search, asked, hybrid_nodes(len(records(f"{SET}/corpus"))))
+    reading = [component(way, model, most)] if way in READING else []
+    return Setup.of(*reading, *searched, data=[data_folder() / SET])
+
+
+def line_of(way: str, ranking: Ranking, labelled: Named) -> Line:
     """A type's line: measures of its sentences, right and wrong names, and what was said to be missed."""
     relevant = {doc_id for doc_id, _, _ in labelled}
     order = [hit.document.parent for hit in ranking.hits]
@@ -144,7 +153,6 @@ def line_of(way: str, settings: str, ranking: Ranking, labelled: Named) -> Line:
         "method": way,
         "set": SET,
         "qid": ranking.qid,
-        "settings": settings,
         "relevant": len(relevant),
         "hits": len(order),
         "right_hits": len(relevant & set(order)),
@@ -173,8 +181,8 @@ def table(work: Work, items: Sequence[Item], *, model: str, most: int) -> Iterat
     yield "| way | type | relevant | read | hits | right hits | R-precision | R@2R | right names | missed, at most | calls |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for way in WAYS:
-        settings = settings_of(way, model, most)
-        lines = [line for item in items if (line := work.get(way, SET, item["_id"], settings))]
+        setup = setup_of(way, model, most)
+        lines = [line for item in items if (line := work.get(way, SET, item["_id"], setup))]
         for line in lines:
             names = f"{line['right_names']} of {line['names']}; {line['labelled']} labelled" if line["read"] else ""
             missed = f"{line['relevant'] - line['right_hits']}, {line['missed_at_most']}" if line["read"] else ""

@@ -29,7 +29,7 @@ from benchmarks.graphs import plain_nodes, writer_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, costs, difference_cell, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Line, Setup, Work
 from rag.core.lines import records as records_of
 from rag.core.report import RunResult
 from rag.core.types import Answer, Query
@@ -41,7 +41,6 @@ from rag.graph.build import build
 from rag.graph.checked import Made
 from rag.graph.load import load_spec
 from rag.graph.spec import Spec
-from rag.pipeline.identity import graph_identity
 from rag.pipeline.pipeline import Pipeline
 from retrievers.index.protocol import Index
 
@@ -156,15 +155,15 @@ def answer_all(
         index = _index(one, spec)
         with Pipeline(build(spec, index=index, kept=kept), index=index) as pipeline:
             kept[WRITER] = pipeline.graph.facts[WRITER]
-            settings = graph_identity(pipeline.graph)[:16]
-            missing = [item for item in items if work.get(way, one.name, item["id"], settings) is None]
+            setup = Setup.of(pipeline.graph, data=[data_folder() / name for name in {one.name, *one.corpora}])
+            missing = [item for item in items if work.get(way, one.name, item["id"], setup) is None]
             for start in range(0, len(missing), TOGETHER):
                 some = missing[start : start + TOGETHER]
                 result = pipeline.run([queries[item["id"]] for item in some])
                 if result.failures:
                     raise SystemExit(f"multi_step: {result.failures[0]}")
-                for item, line in zip(some, _lines(one, way, settings, some, result), strict=True):
-                    work.add(line)
+                for item, line in zip(some, _lines(one, way, some, result), strict=True):
+                    work.add(line, setup)
                     print(f"{one.name} {way} {line['right']} {item['id']} {line['text'][:70]!r}", flush=True)
 
 
@@ -174,7 +173,7 @@ def _index(one: Set, spec: Spec) -> Index | None:
     return cached_index(load_beir(one.folder()), spec.graph, spec.graph.index)
 
 
-def _lines(one: Set, way: str, settings: str, items: Sequence[Item], result: RunResult) -> Iterator[Line]:
+def _lines(one: Set, way: str, items: Sequence[Item], result: RunResult) -> Iterator[Line]:
     cost = costs([report.usage for report in result.nodes], result.seconds, len(items))
     for item, answer in zip(items, result.answers, strict=True):
         right, read = judged(item, one.name, answer)
@@ -182,7 +181,6 @@ def _lines(one: Set, way: str, settings: str, items: Sequence[Item], result: Run
             "method": way,
             "set": one.name,
             "qid": item["id"],
-            "settings": settings,
             "right": right,
             "read": read,
             "status": answer.status,

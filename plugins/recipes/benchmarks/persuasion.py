@@ -20,16 +20,17 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import hybrid_nodes, writer
-from benchmarks.make_samples import records
+from benchmarks.graphs import hybrid_nodes, writer, writer_part
+from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Component, Line, Setup, Work
 from rag.graph.load import load_spec
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
@@ -83,24 +84,36 @@ class Search:
         return [Ranking(query=query, hits=ranking.hits) for query, ranking in zip(queries, found, strict=True)]
 
 
+def component(model: str) -> Component:
+    """What writes drafts and replies."""
+    return Component(PersuadeGenerator, llm=writer_part(model), goal=GOAL, passages=PASSAGES)
+
+
+@cache
+def setup_of(model: str) -> Setup:
+    """What the lines of both ways are made with."""
+    return Setup.of(component(model), Search, hybrid_nodes(PASSAGES), data=[CORPUS, data_folder() / SET])
+
+
 def persuade_all(ways: Sequence[str], some: Sequence[Query], work: Work, model: str) -> None:
     """Write what has no line yet."""
-    missing = {way: [query for query in some if work.get(way, SET, query.qid, model) is None] for way in ways}
+    setup = setup_of(model)
+    missing = {way: [query for query in some if work.get(way, SET, query.qid, setup) is None] for way in ways}
     if not any(missing.values()):
         return
     search, llm = Search(), writer(model)
-    generator = PersuadeGenerator(llm=llm, evidence=search, facts=search, goal=GOAL, passages=PASSAGES)
+    generator = component(model).make(llm=llm, evidence=search, facts=search)
     for way, queries in missing.items():
         for start in range(0, len(queries), TOGETHER):
             batch = queries[start : start + TOGETHER]
-            for line in lines_of(way, model, generator, batch):
-                work.add(line)
+            for line in lines_of(way, generator, batch):
+                work.add(line, setup)
             print(f"{way}: {min(start + TOGETHER, len(queries))} of {len(queries)}", flush=True)
     search.pipeline.close()
     llm.close()
 
 
-def lines_of(way: str, model: str, generator: PersuadeGenerator, batch: Sequence[Query]) -> Iterator[Line]:
+def lines_of(way: str, generator: PersuadeGenerator, batch: Sequence[Query]) -> Iterator[Line]:
     """The lines of a few cases."""
     counts: list[dict[str, int]] = [{} for _ in batch]
     if way == "draft":
@@ -118,7 +131,6 @@ def lines_of(way: str, model: str, generator: PersuadeGenerator, batch: Sequence
             "method": way,
             "set": SET,
             "qid": query.qid,
-            "settings": model,
             "text": text,
             "sentences": len(backed),
             "backed": fmean(backed) if backed else None,
@@ -133,9 +145,10 @@ def table(work: Work, some: Sequence[Query], model: str) -> Iterator[str]:
     """Markdown: shares of backed sentences with 95% intervals, the difference to drafts, and what became of sections."""
     yield "| way | n | empty | sentences | backed | to draft [95%] | strategies kept | claims backed | calls | s |"
     yield "| --- | ---: | ---: | ---: | --- | --- | --- | --- | ---: | ---: |"
-    base = {line["qid"]: line for line in work.of("draft", SET, model) if line["backed"] is not None}
+    setup = setup_of(model)
+    base = {line["qid"]: line for line in work.of("draft", SET, setup) if line["backed"] is not None}
     for way in WAYS:
-        lines = [line for query in some if (line := work.get(way, SET, query.qid, model))]
+        lines = [line for query in some if (line := work.get(way, SET, query.qid, setup))]
         told = [line for line in lines if line["backed"] is not None]
         if not told:
             continue

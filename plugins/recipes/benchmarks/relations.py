@@ -20,15 +20,16 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.graphs import llm_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
-from generators.llm.transformers import TransformersLLM
+from benchmarks.work_lines import Component, Line, Setup, Work
 from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
@@ -39,6 +40,7 @@ from ragline_recipes.label import LabelGenerator
 WORK = RESULTS / "relations.jsonl"
 CORPUS = Path("runs/relations")
 MODEL = "qwen2.5-coder-1.5b-instruct"
+UNREAD = ("majority", "nearest")
 WAYS = ("majority", "nearest-1", "nearest-5", "none", "random-4", "found-1", "found-4", "found-8")
 SEED, TOGETHER, DEPTH = 20263, 32, 8
 OTHER = "Other"
@@ -109,34 +111,47 @@ def voted(way: str, item: Item, near: Mapping[str, Ranking]) -> str:
     return max(votes, key=votes.__getitem__)
 
 
+def component(model: str) -> Component:
+    """What labels."""
+    labels = (data_folder() / SET / "relations.txt").read_text(encoding="utf-8").split()
+    told = {"labels": labels, "prompt": "label_relation", "text_field": "marked", "examples": DEPTH, "max_words": 120}
+    return Component(LabelGenerator, llm=llm_part(model, "transformers"), **told)
+
+
+@cache
+def setup_of(way: str, model: str) -> Setup:
+    """What the lines of a way are made with."""
+    asking = not way.startswith(UNREAD)
+    parts, settings = ([component(model), contexts], "") if asking else ([voted], "no model")
+    return Setup.of(*parts, load_spec("hybrid"), data=[data_folder() / SET], settings=settings)
+
+
 def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str) -> None:
     """Label what has no line yet."""
-    labels = (data_folder() / SET / "relations.txt").read_text(encoding="utf-8").split()
     near = nearest(items)
     most = Counter(item["relation"] for item in records(f"{SET}/train")).most_common(1)[0][0]
-    asking = [way for way in ways if not way.startswith(("majority", "nearest"))]
+    asking = [way for way in ways if not way.startswith(UNREAD)]
     for way in (way for way in ways if way not in asking):
-        for item in items:
+        setup = setup_of(way, model)
+        for item in (item for item in items if work.get(way, SET, item["_id"], setup) is None):
             told = most if way == "majority" else voted(way, item, near)
-            work.add(_line(way, "no model", item, told, tokens=0, seconds=0.0))
+            work.add(_line(way, item, told, tokens=0, seconds=0.0), setup)
     if not asking:
         return
-    llm = TransformersLLM(model=model)
-    generator = LabelGenerator(
-        llm=llm, labels=labels, prompt="label_relation", text_field="marked", examples=DEPTH, max_words=120
-    )
+    generator = component(model).make()
     for way in asking:
-        missing = [item for item in items if work.get(way, SET, item["_id"], model) is None]
+        setup = setup_of(way, model)
+        missing = [item for item in items if work.get(way, SET, item["_id"], setup) is None]
         for start in range(0, len(missing), TOGETHER):
             some = missing[start : start + TOGETHER]
             for item, answer in zip(some, generator.generate(contexts(way, some, near)), strict=True):
                 cost = answer.usage
-                work.add(_line(way, model, item, answer.text, tokens=cost.prompt_tokens, seconds=cost.seconds))
+                work.add(_line(way, item, answer.text, tokens=cost.prompt_tokens, seconds=cost.seconds), setup)
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
 
 
-def _line(way: str, model: str, item: Item, told: str, *, tokens: int, seconds: float) -> Line:
-    line = {"method": way, "set": SET, "qid": item["_id"], "settings": model}
+def _line(way: str, item: Item, told: str, *, tokens: int, seconds: float) -> Line:
+    line = {"method": way, "set": SET, "qid": item["_id"]}
     return {**line, "told": told, "gold": item["relation"], "tokens": tokens, "seconds": round(seconds, 3)}
 
 
@@ -162,20 +177,19 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
     yield "| way | n | exact | to none [95%] | to nearest-5 [95%] | type alone | micro F1 | tokens | s |"
     yield "| --- | ---: | --- | --- | --- | ---: | ---: | ---: | ---: |"
 
-    def beside(lines: Sequence[Line], way: str, settings: str) -> str:
-        base = {line["qid"]: line for line in work.of(way, SET, settings)}
+    def beside(lines: Sequence[Line], way: str) -> str:
+        base = {line["qid"]: line for line in work.of(way, SET, setup_of(way, model))}
         shared = [line for line in lines if line["qid"] in base and line["method"] != way]
         return difference_cell([exact(x) for x in shared], [exact(base[x["qid"]]) for x in shared])
 
     for way in WAYS:
-        settings = "no model" if way.startswith(("majority", "nearest")) else model
-        lines = [line for item in items if (line := work.get(way, SET, item["_id"], settings))]
+        lines = [line for item in items if (line := work.get(way, SET, item["_id"], setup_of(way, model)))]
         if not lines:
             continue
         type_alone = fmean(kind(line["told"]) == kind(line["gold"]) for line in lines)
         yield (
             f"| {way} | {len(lines)} | {mean_cell([exact(line) for line in lines], digits=3)} "
-            f"| {beside(lines, 'none', model)} | {beside(lines, 'nearest-5', 'no model')} | {type_alone:.3f} "
+            f"| {beside(lines, 'none')} | {beside(lines, 'nearest-5')} | {type_alone:.3f} "
             f"| {micro_f1(lines):.3f} | {cost_cells(lines, 'tokens', digits=0)} "
             f"| {cost_cells(lines, 'seconds', digits=2)} |"
         )

@@ -20,13 +20,14 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from benchmarks.graphs import hybrid_nodes, writer
+from benchmarks.graphs import hybrid_nodes, writer, writer_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Component, Line, Setup, Work
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.load import load_spec
@@ -41,7 +42,8 @@ from ragline_recipes.verbatim import occurrences
 
 WORK = RESULTS / "snippets.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"
-WAYS = ("whole", "words", "zero", "shots")
+READ = ("zero", "shots")
+WAYS = ("whole", "words", *READ)
 SET = "bioasq-snippets"
 SEED, TOGETHER, DEPTH = 20267, 16, 10
 Item = dict[str, Any]
@@ -107,12 +109,12 @@ def extract_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: s
     found, texts = retrieved(items), {each["_id"]: each["text"] for each in records(f"{SET}/corpus")}
     llm = None
     for way in ways:
-        settings = settings_of(way, model)
-        missing = [item for item in items if work.get(way, SET, item["id"], settings) is None]
+        setup = setup_of(way, model)
+        missing = [item for item in items if work.get(way, SET, item["id"], setup) is None]
         reranker = None
-        if way in ("zero", "shots") and missing:
+        if way in READ and missing:
             llm = llm or writer(model)
-            reranker = SnippetsReranker(llm=llm, depth=DEPTH, shots="snippets" if way == "shots" else None)
+            reranker = component(way, model).make(llm=llm)
         for start in range(0, len(missing), TOGETHER):
             some = missing[start : start + TOGETHER]
             given = [found[item["id"]] for item in some]
@@ -122,17 +124,26 @@ def extract_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: s
                 else [whole(each) if way == "whole" else by_words(each) for each in given]
             )
             for item, ranking in zip(some, made, strict=True):
-                work.add(line_of(way, settings, item, ranking, texts))
+                work.add(line_of(way, item, ranking, texts), setup)
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
     if llm is not None:
         llm.close()
 
 
-def settings_of(way: str, model: str) -> str:
-    return model if way in ("zero", "shots") else "no model"
+def component(way: str, model: str) -> Component:
+    """What reads the passages."""
+    shots = "snippets" if way == "shots" else None
+    return Component(SnippetsReranker, llm=writer_part(model), depth=DEPTH, shots=shots)
 
 
-def line_of(way: str, settings: str, item: Item, ranking: Ranking, texts: Mapping[str, str]) -> Line:
+@cache
+def setup_of(way: str, model: str) -> Setup:
+    """What the lines of a way are made with."""
+    part = component(way, model) if way in READ else {"whole": whole, "words": by_words}[way]
+    return Setup.of(part, hybrid_nodes(DEPTH), data=[data_folder() / SET])
+
+
+def line_of(way: str, item: Item, ranking: Ranking, texts: Mapping[str, str]) -> Line:
     """A question's line."""
     marked, absent = gold(item, texts)
     given = snippets_of(ranking)
@@ -141,7 +152,6 @@ def line_of(way: str, settings: str, item: Item, ranking: Ranking, texts: Mappin
         "method": way,
         "set": SET,
         "qid": item["id"],
-        "settings": settings,
         "precision": scores.precision,
         "recall": scores.recall,
         "f1": scores.f1,
@@ -161,9 +171,9 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
     """Markdown: means with 95% intervals, the difference of F1 to `whole`, what was dropped, and the cost of a question."""
     yield "| way | n | precision | recall | F1 | to whole [95%] | MAP | snippets | not in text | unread | calls | tokens | s |"
     yield "| --- | ---: | --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
-    base = {line["qid"]: line for line in work.of("whole", SET, "no model")}
+    base = {line["qid"]: line for line in work.of("whole", SET, setup_of("whole", model))}
     for way in WAYS:
-        lines = [line for item in items if (line := work.get(way, SET, item["id"], settings_of(way, model)))]
+        lines = [line for item in items if (line := work.get(way, SET, item["id"], setup_of(way, model)))]
         if not lines:
             continue
         shared = [line for line in lines if line["qid"] in base and way != "whole"]

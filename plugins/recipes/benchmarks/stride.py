@@ -23,10 +23,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import writer
+from benchmarks.graphs import llm_part, writer
 from benchmarks.make_samples import data_folder
 from benchmarks.record import RESULTS
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Line, Setup, Work
 from generators.llm.transformers import TransformersLLM
 from rag.core.types import Message, Query
 from rag.core.words import first_words
@@ -111,17 +111,22 @@ def measure(llm: Any, work: Work, options: argparse.Namespace) -> None:
         def search(queries: Sequence[Query]) -> Any:
             return pipeline.run(queries, k=10).rankings
 
+        reader = llm_part(options.model, "vllm_offline" if options.engine == "vllm" else options.engine)
+        parts, data = (pipeline.graph, reader, scored, pieces, grams), [data_folder() / "docs-python"]
         for stride in options.strides:
+            setup = Setup.of(*parts, data=data, settings=settings_of(stride, options))
             for neighbours in options.neighbours:
                 for page in held[: options.texts]:
-                    settings = f"{options.model} stride {stride} words {options.words}"
                     method = f"{neighbours} neighbours"
-                    if work.get(method, "docs-python", page["_id"], settings):
+                    if work.get(method, "docs-python", page["_id"], setup):
                         continue
                     line = scored(llm, search, page, words=options.words, stride=stride, neighbours=neighbours)
-                    named = {"method": method, "set": "docs-python", "qid": page["_id"], "settings": settings}
-                    work.add({**named, **line})
+                    work.add({"method": method, "set": "docs-python", "qid": page["_id"], **line}, setup)
                 print(f"stride {stride}, {neighbours} neighbours: done", flush=True)
+
+
+def settings_of(stride: int, options: argparse.Namespace) -> str:
+    return f"{options.model} in {options.engine} stride {stride} words {options.words} last {LAST} shown {SHOWN}"
 
 
 def table(work: Work, options: argparse.Namespace) -> Iterator[str]:
@@ -129,10 +134,10 @@ def table(work: Work, options: argparse.Namespace) -> Iterator[str]:
     yield "| stride, words | neighbours | texts | perplexity | gain, nats a word [95%] | left out as leaks |"
     yield "| ---: | ---: | ---: | ---: | --- | ---: |"
     for stride in options.strides:
-        settings = f"{options.model} stride {stride} words {options.words}"
-        base = {line["qid"]: line for line in work.of("0 neighbours", "docs-python", settings)}
+        settings = settings_of(stride, options)
+        base = {line["qid"]: line for line in work.latest("0 neighbours", "docs-python", settings)}
         for neighbours in options.neighbours:
-            lines = work.of(f"{neighbours} neighbours", "docs-python", settings)
+            lines = work.latest(f"{neighbours} neighbours", "docs-python", settings)
             if not lines:
                 continue
             total = math.fsum(line["log_likelihood"] for line in lines) / sum(line["words"] for line in lines)

@@ -25,15 +25,16 @@ import argparse
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from benchmarks.graphs import hybrid_nodes, writer
+from benchmarks.graphs import hybrid_nodes, writer, writer_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Component, Line, Setup, Work
 from rag.core.types import Answer, Context, Document, Query, ScoredDocument
 from rag.core.words import first_words, in_one_line
 from rag.evaluate.beir import load_beir
@@ -108,10 +109,17 @@ def own_abstract(item: Item, texts: Mapping[str, str]) -> Context:
     return Context(query=Query(qid=item["id"], text=item["question"]), passages=hits)
 
 
-def write_shots(others: Sequence[Item], texts: Mapping[str, str]) -> str:
-    """A file of yes_no shots from questions that are not asked."""
+@cache
+def texts_of(name: str) -> Mapping[str, str]:
+    return {each["_id"]: each["text"] for each in records(f"{name}/corpus")}
+
+
+@cache
+def write_shots(n: int) -> Path:
+    """A file of yes_no shots from questions that are not among the first n."""
     import yaml
 
+    texts = texts_of("pubmedqa")
     shots = [
         {
             "kind": "yes_no",
@@ -119,11 +127,31 @@ def write_shots(others: Sequence[Item], texts: Mapping[str, str]) -> str:
             "passages": f"[1] {in_one_line(first_words(texts[item['id']], 120))}",
             "reply": item["answers"][0],
         }
-        for item in others[:SHOTS]
+        for item in shuffled("pubmedqa")[n:][:SHOTS]
     ]
     SHOTS_FILE.parent.mkdir(parents=True, exist_ok=True)
     SHOTS_FILE.write_text(yaml.safe_dump({"shots": shots}, allow_unicode=True, width=10_000), encoding="utf-8")
-    return str(SHOTS_FILE)
+    return SHOTS_FILE
+
+
+def classifier(way: str, n: int, model: str) -> Component:
+    """What answers the first n questions of PubMedQA."""
+    shots = {"zero": None, "two": "typed"}[way] if way in ("zero", "two") else write_shots(n)
+    llm = writer_part(model)
+    return Component(TypedGenerator, llm=llm, kind="yes_no", choices=CHOICES, shots=shots, max_words=300)
+
+
+@cache
+def setup_of(way: str, n: int, model: str) -> Setup:
+    """What the lines of a way are made with, n questions asked."""
+    data = [data_folder() / ("pubmedqa" if way in ACCURACY else "bioasq-snippets")]
+    if way == "majority":
+        return Setup.of(data=data, settings=f"no model, {n} left out")
+    if way in ACCURACY:
+        return Setup.of(classifier(way, n, model), *([hybrid_nodes(3)] if way == "found" else []), data=data)
+    kinds = ("auto", "summary") if way == "auto" else KINDS.values()
+    made = [Component(TypedGenerator, llm=writer_part(model), kind=kind) for kind in kinds]
+    return Setup.of(*made, hybrid_nodes(5), data=data)
 
 
 def forms(ways: Sequence[str], n: int, work: Work, model: str, llm: Any) -> None:
@@ -131,13 +159,14 @@ def forms(ways: Sequence[str], n: int, work: Work, model: str, llm: Any) -> None
     items = shuffled("bioasq-snippets")[:n]
     given = {each.qid: each for each in contexts("bioasq-snippets", items, 5)}
     for way in ways:
-        missing = [item for item in items if work.get(way, "bioasq-snippets", item["id"], model) is None]
+        setup = setup_of(way, n, model)
+        missing = [item for item in items if work.get(way, "bioasq-snippets", item["id"], setup) is None]
         for start in range(0, len(missing), TOGETHER):
             some = missing[start : start + TOGETHER]
             asked = [given[item["id"]] for item in some]
             ideal = TypedGenerator(llm=llm, kind="summary").generate(asked)
             for item, exact, summary in zip(some, exact_answers(way, llm, some, asked), ideal, strict=True):
-                work.add(form_line(way, model, item, exact, summary))
+                work.add(form_line(way, item, exact, summary), setup)
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
 
 
@@ -152,14 +181,13 @@ def exact_answers(way: str, llm: Any, items: Sequence[Item], asked: Sequence[Con
     return [answers[item["id"]] for item in items]
 
 
-def form_line(way: str, model: str, item: Item, exact: Answer, ideal: Answer) -> Line:
+def form_line(way: str, item: Item, exact: Answer, ideal: Answer) -> Line:
     form, counts = track_form(item, exact, ideal), exact.outcome.counts
     cost = exact.usage + ideal.usage
     return {
         "method": way,
         "set": "bioasq-snippets",
         "qid": item["id"],
-        "settings": model,
         "type": item["type"],
         "kind_right": KINDS[item["type"]] in counts,
         "status": exact.status,
@@ -177,36 +205,31 @@ def accuracy(ways: Sequence[str], n: int, work: Work, model: str, llm: Any) -> N
     """Answer the questions of PubMedQA that have no line yet."""
     everything = shuffled("pubmedqa")
     items, others = everything[:n], everything[n:]
-    texts = {each["_id"]: each["text"] for each in records("pubmedqa/corpus")}
     most = Counter(item["answers"][0] for item in others).most_common(1)[0][0]
     for way in ways:
-        missing = [item for item in items if work.get(way, "pubmedqa", item["id"], settings_of(way, model)) is None]
+        setup = setup_of(way, n, model)
+        missing = [item for item in items if work.get(way, "pubmedqa", item["id"], setup) is None]
         if not missing:
             continue
         if way == "majority":
             for item in missing:
-                work.add(line_of(way, "no model", item, most, calls=0, tokens=0, seconds=0.0))
+                work.add(line_of(way, item, most, calls=0, tokens=0, seconds=0.0), setup)
             continue
-        own = [own_abstract(item, texts) for item in missing]
+        own = [own_abstract(item, texts_of("pubmedqa")) for item in missing]
         asked = contexts("pubmedqa", missing, 3) if way == "found" else own
-        shots = {"zero": None, "two": "typed"}[way] if way in ("zero", "two") else write_shots(others, texts)
-        generator = TypedGenerator(llm=llm, kind="yes_no", choices=CHOICES, shots=shots, max_words=300)
+        generator = classifier(way, n, model).make(llm=llm)
         for start in range(0, len(missing), TOGETHER):
             for item, answer in zip(
                 missing[start : start + TOGETHER], generator.generate(asked[start : start + TOGETHER]), strict=True
             ):
                 cost = answer.usage
                 told = {"calls": cost.calls, "tokens": cost.prompt_tokens, "seconds": round(cost.seconds, 3)}
-                work.add(line_of(way, model, item, answer.text, **told))
+                work.add(line_of(way, item, answer.text, **told), setup)
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
 
 
-def settings_of(way: str, model: str) -> str:
-    return "no model" if way == "majority" else model
-
-
-def line_of(way: str, settings: str, item: Item, told: str, **cost: float) -> Line:
-    line = {"method": way, "set": "pubmedqa", "qid": item["id"], "settings": settings}
+def line_of(way: str, item: Item, told: str, **cost: float) -> Line:
+    line = {"method": way, "set": "pubmedqa", "qid": item["id"]}
     return {**line, "told": told, "right": told == item["answers"][0], **cost}
 
 
@@ -220,7 +243,8 @@ def form_table(work: Work, n: int, model: str) -> Iterator[str]:
             lines = [
                 line
                 for item in items
-                if item["type"] == kind and (line := work.get(way, "bioasq-snippets", item["id"], model))
+                if item["type"] == kind
+                and (line := work.get(way, "bioasq-snippets", item["id"], setup_of(way, n, model)))
             ]
             if lines:
                 right = f"{fmean(line['kind_right'] for line in lines):.2f}" if way == "auto" else ""
@@ -238,9 +262,9 @@ def accuracy_table(work: Work, n: int, model: str) -> Iterator[str]:
     yield "| way | n | accuracy | to majority [95%] | said yes, no, maybe | calls | tokens | s |"
     yield "| --- | ---: | --- | --- | --- | ---: | ---: | ---: |"
     items = shuffled("pubmedqa")[:n]
-    base = {line["qid"]: line for line in work.of("majority", "pubmedqa", "no model")}
+    base = {line["qid"]: line for line in work.of("majority", "pubmedqa", setup_of("majority", n, model))}
     for way in ACCURACY:
-        lines = [line for item in items if (line := work.get(way, "pubmedqa", item["id"], settings_of(way, model)))]
+        lines = [line for item in items if (line := work.get(way, "pubmedqa", item["id"], setup_of(way, n, model)))]
         if not lines:
             continue
         shared = [line for line in lines if line["qid"] in base and way != "majority"]

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.graphs import writer
+from benchmarks.graphs import writer, writer_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, mean_cell, parsed
-from benchmarks.work_lines import Line, Work
+from benchmarks.work_lines import Component, Line, Setup, Work
 from generators.llm.scripted import ScriptedLLM
 from rag.types import Prompt, Query, Ranking
 from ragline_recipes.triples import TripleGraph
@@ -35,7 +35,8 @@ from ragline_recipes.walk import WalkRetriever
 
 WORK = RESULTS / "walks.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"
-WAYS = ("chance", "words", "walk", "shown")
+ASKING = ("walk", "shown")
+WAYS = ("chance", "words", *ASKING)
 SEED, TOGETHER = 20264, 20
 Item = dict[str, Any]
 
@@ -70,7 +71,20 @@ def items(n: int) -> list[Item]:
     return [item for _, _, item in sorted(zip(order, range(len(everything)), everything, strict=True))][:n]
 
 
-def line_of(way: str, item: Item, ranking: Ranking, settings: str) -> Line:
+def component(way: str, *, model: str, hops: int, beam: int) -> Component:
+    """What walks."""
+    llm = writer_part(model) if way in ASKING else Component(Unread, by_words=way == "words")
+    triples = data_folder() / "pathquestion" / "triples-2h.tsv"
+    prompt = "walk_examples" if way == "shown" else "walk"
+    return Component(WalkRetriever, llm=llm, triples=triples, hops=hops, beam=beam, prompt=prompt)
+
+
+def setup_of(way: str, **known: Any) -> Setup:
+    """What the lines of a way are made with."""
+    return Setup.of(component(way, **known), data=[data_folder() / "pathquestion"])
+
+
+def line_of(way: str, item: Item, ranking: Ranking) -> Line:
     """Where a walk ended, and by which relations."""
     hops = [int(hit.document.metadata["hop"]) for hit in ranking.hits]
     last = max(hops, default=0)
@@ -80,7 +94,6 @@ def line_of(way: str, item: Item, ranking: Ranking, settings: str) -> Line:
         "method": way,
         "set": "pathquestion",
         "qid": item["id"],
-        "settings": settings,
         "answer": ends == set(item["answers"]),
         "path": [move for _, move in moves] == [relation for _, relation, _ in item["path"]],
         "hops": last,
@@ -90,22 +103,22 @@ def line_of(way: str, item: Item, ranking: Ranking, settings: str) -> Line:
     }
 
 
-def walk_all(ways: Sequence[str], some: Sequence[Item], work: Work, *, model: str, hops: int, beam: int) -> None:
+def walk_all(ways: Sequence[str], some: Sequence[Item], work: Work, *, model: str, **known: int) -> None:
     """Walk where there is no line yet."""
-    triples, running = str(data_folder() / "pathquestion" / "triples-2h.tsv"), None
+    running = None
     for way in ways:
-        settings = f"{'no model' if way in ('chance', 'words') else model} hops {hops} beam {beam}"
-        missing = [item for item in some if work.get(way, "pathquestion", item["id"], settings) is None]
-        if way in ("walk", "shown") and missing and running is None:
+        setup = setup_of(way, model=model, **known)
+        missing = [item for item in some if work.get(way, "pathquestion", item["id"], setup) is None]
+        if not missing:
+            continue
+        if way in ASKING and running is None:
             running = writer(model)
-        llm = running if way in ("walk", "shown") and running else Unread(by_words=way == "words")
-        prompt = "walk_examples" if way == "shown" else "walk"
-        retriever = WalkRetriever(llm=llm, triples=triples, hops=hops, beam=beam, prompt=prompt)
+        retriever = component(way, model=model, **known).make(**({"llm": running} if way in ASKING else {}))
         for start in range(0, len(missing), TOGETHER):
             batch = missing[start : start + TOGETHER]
             asked = [Query(qid=item["id"], text=item["question"]) for item in batch]
             for item, ranking in zip(batch, retriever.retrieve(asked, k=100), strict=True):
-                work.add(line_of(way, item, ranking, settings))
+                work.add(line_of(way, item, ranking), setup)
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
     if running is not None:
         running.close()
@@ -127,13 +140,13 @@ def bm25(some: Sequence[Item]) -> float:
     )
 
 
-def table(work: Work, some: Sequence[Item], *, model: str, hops: int, beam: int) -> Iterator[str]:
+def table(work: Work, some: Sequence[Item], **known: Any) -> Iterator[str]:
     """Markdown: shares with 95% intervals, and the cost."""
     yield "| way | n | answer | path | hops | calls | tokens | s |"
     yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
     for way in WAYS:
-        settings = f"{'no model' if way in ('chance', 'words') else model} hops {hops} beam {beam}"
-        lines = [line for item in some if (line := work.get(way, "pathquestion", item["id"], settings))]
+        setup = setup_of(way, **known)
+        lines = [line for item in some if (line := work.get(way, "pathquestion", item["id"], setup))]
         if not lines:
             continue
         shares = [mean_cell([float(line[what]) for line in lines]) for what in ("answer", "path")]
@@ -149,7 +162,7 @@ def main() -> None:
     parser.add_argument("--beam", type=int, default=2)
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, some = Work(options.work, busy=options.busy), items(options.n)
-    known = {"model": options.model, "hops": options.hops, "beam": options.beam}
+    known: dict[str, Any] = {"model": options.model, "hops": options.hops, "beam": options.beam}
     walk_all(options.ways, some, work, **known)
     print(*table(work, some, **known), sep="\n")
     print(f"the last gold triple is among BM25's first ten for {bm25(some):.2f} of {len(some)}")
