@@ -76,7 +76,7 @@ class Cosine:
     """Documents by the cosine of the default encoder's vectors."""
 
     def __init__(self) -> None:
-        from retrievers.encoders import SentenceEncoder
+        from retrievers.encoders.sentence_encoder import SentenceEncoder
 
         self._encoder = SentenceEncoder(model="all-minilm-l6-v2")
 

@@ -23,7 +23,7 @@ from rag.core.types import Query
 from rag.evaluate.beir import load_beir
 from rag.train.bitext import LEAST
 from rag.train.margin import By, pairs
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 
 LANGUAGES = ("de", "zh")
 KINDS = ("questions", "passages")

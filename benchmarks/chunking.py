@@ -36,7 +36,7 @@ from rag.ingest.settings import ChunkSettings
 from rag.pipeline import load_pipeline
 from rag.stages.transform.context import ContextTransform
 from rag.stages.transform.written_context import WrittenContextTransform
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 
 MEASURES = ("nDCG@10", "R@10")
 WAYS = ("text alone", "headings", "context", "semantic", "written")

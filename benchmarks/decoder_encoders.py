@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from benchmarks.encoded import MEASURE, Drawn, beside, drawn, judged, nearest, texts_of
 from benchmarks.record import Record, record
 from rag.evaluate import Evaluation
-from retrievers.encoders import SentenceEncoder
-from retrievers.encoding import Encoding
+from retrievers.encoders.sentence_encoder import SentenceEncoder
+from retrievers.encoders.settings import Encoding
 
 SETS = ("scifact", "cranfield", "codebase-chunks")
 TRAINED = "all-minilm-l6-v2"
@@ -78,7 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tokens", type=int, default=_LONGEST, help="of a text that are read")
     parser.add_argument("--record", action=Record, help="append to results/decoder_encoders.jsonl")
     options = parser.parse_args(arguments)
-    logging.getLogger("retrievers.sentence_folder").setLevel(logging.ERROR)  # that the folder is silent is the point
+    logging.getLogger("retrievers.encoders.sentence_folder").setLevel(
+        logging.ERROR
+    )  # that the folder is silent is the point
     for name in options.sets or SETS:
         some = drawn(name, documents=options.documents, queries=options.queries)
         systems = measured(some, options.model, options.ways, tokens=options.tokens)

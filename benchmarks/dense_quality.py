@@ -28,7 +28,7 @@ from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.evaluate.beir import load_beir
 from rag.evaluate.measures import evaluate
 from rag.models import resolve
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.legs.dense.encode_units import encode_units
 from retrievers.legs.dense.leg import DenseLeg
 from retrievers.legs.dense.settings import DenseSettings

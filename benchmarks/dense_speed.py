@@ -27,7 +27,7 @@ from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from rag.evaluate.beir import load_beir
 from rag.models import resolve
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 
 MODEL = "all-minilm-l6-v2"
 FASTER_THAN_DEFAULTS = 2.0

@@ -37,7 +37,7 @@ _BUILD = """
 import os, sys
 from rag.core.contents import digest_of
 from rag.indexing import build_index
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.settings import IndexSettings
 
 source, index, encoder, log = sys.argv[1:]

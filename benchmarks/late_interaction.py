@@ -30,10 +30,10 @@ from rag.core.trec import Qrels
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.evaluate import evaluate
 from rag.evaluate.beir import load_beir
+from retrievers.encoders.token_encoder import TokenEncoder
 from retrievers.stores.residuals import Bits, ResidualCodec, n_centroids
 from retrievers.stores.token_store import TokenStore, TokenWriter
 from retrievers.stores.token_vectors import TokenVectors
-from retrievers.token_encoders import TokenEncoder
 
 WAYS: tuple[tuple[int | None, Bits], ...] = ((None, 8), (None, 4), (None, 2), (128, 4), (128, 2), (64, 4))
 SHIPPED: tuple[int | None, Bits] = (128, 4)

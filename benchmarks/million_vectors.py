@@ -52,7 +52,7 @@ PEERS = (
 def encoded(options: argparse.Namespace) -> tuple[Path, Path, Path]:
     """Files of the vectors of passages and of queries, and of what filters ask for, written unless they are there; a stopped
     run goes on."""
-    from retrievers.encoders import SentenceEncoder
+    from retrievers.encoders.sentence_encoder import SentenceEncoder
     from retrievers.legs.dense.encode_units import encode_units
 
     place = options.work / f"{Path(options.encoder).name}-{options.passages}"

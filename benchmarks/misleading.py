@@ -117,7 +117,7 @@ def has(item: Item, kind: str) -> bool:
 
 @cache
 def encoder() -> Any:
-    from retrievers.encoders import SentenceEncoder
+    from retrievers.encoders.sentence_encoder import SentenceEncoder
 
     return SentenceEncoder(model="all-minilm-l6-v2")
 

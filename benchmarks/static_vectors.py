@@ -29,7 +29,7 @@ from rag.core.types import Ranking
 from rag.indexing import build_index
 from rag.stages.fuse import WeightedFuser
 from retrievers import RETRIEVERS
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 

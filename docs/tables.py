@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from rag.cli.commands import COMMANDS
 from rag.cli.parser import parser
 from rag.core import errors
-from retrievers.encoding import Encoding
+from retrievers.encoders.settings import Encoding
 from retrievers.index.settings import settings_form
 from retrievers.legs.dense.settings import ServedEncoderSettings
 

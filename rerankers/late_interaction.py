@@ -12,9 +12,9 @@ from rag.core.ranking import require_k
 from rag.core.types import Ranking, Usage
 from rag.models import locate
 from rerankers.work import Work
-from retrievers.encoder_kinds import Requested
+from retrievers.encoders.kinds import Requested
+from retrievers.encoders.token_encoder import TokenEncoder
 from retrievers.stores.token_vectors import max_sim
-from retrievers.token_encoders import TokenEncoder
 
 
 class LateInteractionReranker:

@@ -12,7 +12,7 @@ from rag.core.memory import Need
 from rag.core.ranking import ranked, require_k
 from rag.core.types import OK, Document, Outcome, Query, Ranking, ScoredDocument
 from retrievers.by_filter import by_filter
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.index import connect
 from retrievers.servers.store import MOST_HITS, CollectionStore, Record

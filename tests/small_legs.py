@@ -15,7 +15,7 @@ from typing import Any
 from rag.core.powers import POWERS
 from rag.core.types import Query, Ranking
 from retrievers import RETRIEVERS
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.legs import LEGS

@@ -16,7 +16,7 @@ from rag.core.files import write_atomically
 from rag.models.table import PACKAGED
 from rag.pipeline.questions import read_questions
 from rag.train.bitext import LEAST, Mined, mine
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 
 
 def options(parser: ArgumentParser) -> None:

@@ -41,7 +41,7 @@ def distil_static(
     from model2vec.persistence import save_pretrained
 
     from rag.models.importing import import_transformers
-    from retrievers.transformer import load_transformer
+    from retrievers.encoders.transformer import load_transformer
 
     found = resolve(model, revision=revision)
     transformer, pooling = _read(found.path)
@@ -59,7 +59,7 @@ def distil_static(
 
 def _read(folder: Path) -> tuple[Path, str]:
     """Where the transformer lies, and what model2vec calls its pooling."""
-    from retrievers.sentence_folder import read_sentence_folder
+    from retrievers.encoders.sentence_folder import read_sentence_folder
 
     how = read_sentence_folder(folder)
     layers = [step for step in how.after if step != "normalise"]

@@ -154,7 +154,7 @@ class LegMaker(Protocol):
 
     def same_as(self, before: Facts) -> bool:
         """Whether what described itself so computes the same of a text."""
-        from retrievers.made_by import differing
+        from retrievers.encoders.descriptions import differing
 
         return not differing(before, self.describe())
 

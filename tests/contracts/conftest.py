@@ -14,7 +14,7 @@ from rag.core.types import Answer, Context, Document, Query, Ranking
 from rag.graph.kinds import TABLES
 from rag.graph.signature import REQUIRED, needed_powers, signature
 from rag.indexing import build_index
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.legs import LEGS
 from tests.calibrations import GATE, saved

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from rag.cli import main
 from rag.core.errors import MissingDependency, SpecError
 from rag.train.distil_static import distil_static
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from tests.retrievers.tiny_encoders import DENSE, WIDTH, sentence_modules, tiny_bert, write_json
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of model2vec's libraries

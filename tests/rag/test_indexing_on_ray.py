@@ -23,7 +23,7 @@ from rag.core.errors import IndexMismatch, MissingDependency, MissingModel, Spec
 from rag.indexing import build_index
 from rag.indexing.cluster.actor import Reader, Task, Trouble
 from rag.indexing.cluster.encoders import OnCluster
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.manifest import MANIFEST, ragline_version
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.legs.protocol import Encodes

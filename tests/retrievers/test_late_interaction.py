@@ -19,13 +19,13 @@ from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from rerankers.late_interaction import LateInteractionReranker
+from retrievers.encoders.sentence_folder import Role
+from retrievers.encoders.token_encoder import TokenEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.late_interaction import LateInteractionRetriever
 from retrievers.legs.late_interaction.settings import LateInteractionSettings
-from retrievers.sentence_folder import Role
 from retrievers.stores.token_vectors import max_sim
-from retrievers.token_encoders import TokenEncoder
 from tests.retrievers.tiny_encoders import SPECIAL, sentence_modules, tiny_bert, tiny_colbert, write_json
 
 TEXTS = ["the frame of a bicycle", "lost laptop", "paid leave, days: the note.", "ride"]

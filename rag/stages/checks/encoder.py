@@ -13,7 +13,7 @@ from rag.stages.checks.checker import REFUSAL, SentenceChecker, Unsupported, Wei
 from rag.stages.checks.claims import Claim
 
 if TYPE_CHECKING:
-    from retrievers.encoders import SentenceEncoder
+    from retrievers.encoders.sentence_encoder import SentenceEncoder
 
 
 class EncoderChecker(SentenceChecker):
@@ -82,7 +82,7 @@ class EncoderChecker(SentenceChecker):
     @cached_property
     def _loaded(self) -> SentenceEncoder:
         """Its weights load at the first text."""
-        from retrievers.encoders import SentenceEncoder
+        from retrievers.encoders.sentence_encoder import SentenceEncoder
 
         return SentenceEncoder(model=self.encoder)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
-from retrievers.sentence_folder import Role
+from retrievers.encoders.sentence_folder import Role
 from retrievers.stores.arrays import load_array
 from retrievers.stores.computed import Apply, Columns, Computed, in_this_process
 from retrievers.stores.reserved import reserved_array

@@ -40,7 +40,7 @@ from retrievers.legs.protocol import (
 from retrievers.stores.vectors import Hits
 
 if TYPE_CHECKING:
-    from retrievers.encoders import SentenceEncoder
+    from retrievers.encoders.sentence_encoder import SentenceEncoder
     from retrievers.legs.dense.encode_units import PreviousVectors
     from retrievers.legs.dense.leg import DenseLeg
     from retrievers.legs.dense.search import DenseSearch
@@ -114,7 +114,7 @@ class DenseKind(LegKind):
         return as_built.explained(differences)
 
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
-        from retrievers.encoders import SentenceEncoder
+        from retrievers.encoders.sentence_encoder import SentenceEncoder
 
         made_by, dim = facts[MADE_BY], int(facts["dim"])
         own = [
@@ -152,7 +152,7 @@ class DenseMaker(LegMaker):
     @property
     def encoder(self) -> SentenceEncoder | ServedEncoder:
         """Finds its folder when it is first asked, and loads its weights at the first text."""
-        from retrievers.encoders import SentenceEncoder
+        from retrievers.encoders.sentence_encoder import SentenceEncoder
 
         settings = self.settings
         if self._encoder is None and isinstance(settings.encoder, ServedEncoderSettings):
@@ -230,7 +230,7 @@ def _remade(made_by: Facts) -> SentenceEncoder | ServedEncoder:
         from retrievers.legs.dense.served import ServedEncoder
 
         return ServedEncoder.from_description(made_by)
-    from retrievers.encoders import SentenceEncoder
+    from retrievers.encoders.sentence_encoder import SentenceEncoder
 
     return SentenceEncoder.from_description(made_by)
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
 from rag.core.types import Population, Where
+from retrievers.encoders.sentence_folder import Role
 from retrievers.legs.protocol import HasLegs
-from retrievers.sentence_folder import Role
 from retrievers.stores.vectors import Hits
 
 

@@ -16,9 +16,9 @@ from rag.core.errors import IndexMismatch, IndexProblem, SpecError, StageError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.ingest import word_spans
+from retrievers.encoders.sentence_folder import Role
+from retrievers.encoders.tokenizer import readable
 from retrievers.legs.dense.settings import ServedEncoderSettings
-from retrievers.sentence_folder import Role
-from retrievers.text_tokens import readable
 
 BY = "index.dense.encoder"
 PROBE = "The quick brown fox jumps over the lazy dog; 42 kg, Zürich."

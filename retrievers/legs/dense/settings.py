@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from generators.llm.server_keys import origin_of
-from retrievers.encoding import Encoding
+from retrievers.encoders.settings import Encoding
 from retrievers.legs.dense.by_size import AUTO
 from retrievers.legs.protocol import Difference, Facts, Sections
 from retrievers.stores import STRUCTURES

@@ -21,13 +21,13 @@ from retrievers.legs.protocol import RECALL, Before, Built, Facts, Job, LegMaker
 from retrievers.stores.population import population_of
 
 if TYPE_CHECKING:
+    from retrievers.encoders.token_encoder import TokenEncoder
     from retrievers.legs.late_interaction.search import Found, LateInteractionSearch
     from retrievers.legs.rows_of_texts import Rows, RowsBefore
     from retrievers.stores.computed import Columns, Compute, Row
     from retrievers.stores.residuals import Coded, ResidualCodec
     from retrievers.stores.token_store import TokenStore
     from retrievers.stores.token_vectors import TokenVectors
-    from retrievers.token_encoders import TokenEncoder
 
     def _keeps_the_protocol(leg: LocalLateInteraction) -> LateInteractionSearch:
         return leg
@@ -76,7 +76,7 @@ class LateInteractionKind(ModelLegKind):
         return partial(_encode_block, _remade(made_by))
 
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
-        from retrievers.token_encoders import TokenEncoder
+        from retrievers.encoders.token_encoder import TokenEncoder
 
         names = ("model", "revision", "dtype", "language")
         return TokenEncoder(**{name: made_by[name] for name in names}).memory()
@@ -91,7 +91,7 @@ class LateInteractionMaker(LegMaker):
     @cached_property
     def encoder(self) -> TokenEncoder:
         """The model; weights load at the first text."""
-        from retrievers.token_encoders import TokenEncoder
+        from retrievers.encoders.token_encoder import TokenEncoder
 
         said = self.settings
         return TokenEncoder(model=said.model, revision=said.revision, dtype=said.dtype, language=said.language)
@@ -233,7 +233,7 @@ def _best(found: tuple[NDArray[np.int64], NDArray[np.float64]], row: int) -> set
 
 def _remade(made_by: Facts) -> TokenEncoder:
     """The model that a leg's facts describe."""
-    from retrievers.token_encoders import TokenEncoder
+    from retrievers.encoders.token_encoder import TokenEncoder
 
     return TokenEncoder.from_description(made_by)
 

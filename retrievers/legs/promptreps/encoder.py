@@ -25,9 +25,9 @@ from rag.core.protocols import CanRelease, LocalLLM
 from rag.models import resolve
 from rag.models.chat import encode_prompt, encode_text
 from retrievers.analysis import LUCENE_STOP_WORDS
-from retrievers.batches import of_like_length
+from retrievers.encoders.batches import of_like_length
+from retrievers.encoders.descriptions import folder_facts, require_same
 from retrievers.legs.promptreps.settings import PromptRepsSettings
-from retrievers.made_by import folder_facts, require_same
 from retrievers.stores.computed import Apply, Columns, Ragged, Row, in_this_process
 
 if TYPE_CHECKING:

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from rag.core.errors import ContractError, IndexProblem, SpecError
 from rag.core.memory import Need, place
 from rag.models import ModelFolder, resolve
-from retrievers.batches import of_like_length
+from retrievers.encoders.batches import of_like_length
+from retrievers.encoders.descriptions import folder_facts, require_same
 from retrievers.legs.sparse.folder import SparseFolder, read_sparse_folder
 from retrievers.legs.sparse.settings import SparseSettings
-from retrievers.made_by import folder_facts, require_same
 from retrievers.stores.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from retrievers.text_tokens import TextTokens
+    from retrievers.encoders.tokenizer import TextTokens
 
 VERSION = 1
 """Raised when the same model weighs a text in another way than before."""
@@ -106,7 +106,7 @@ class SparseEncoder:
     @cached_property
     def compute(self) -> Literal["float32", "bfloat16"]:
         """The data type of the products."""
-        from retrievers.transformer import choose_compute
+        from retrievers.encoders.transformer import choose_compute
 
         return choose_compute(self.settings.dtype)
 
@@ -142,7 +142,7 @@ class SparseEncoder:
             MissingModel: the model is not here yet.
         """
         from rag.models.sizes import count_parameters, read_shape
-        from retrievers.transformer import device
+        from retrievers.encoders.transformer import device
 
         folder = read_sparse_folder(resolve(self.settings.model, revision=self.settings.revision, offline=True).path)
         where, terms = place(device()), read_shape(folder.transformer).vocabulary
@@ -212,14 +212,14 @@ class SparseEncoder:
 
     @cached_property
     def _tokens(self) -> TextTokens:
-        from retrievers.text_tokens import TextTokens
+        from retrievers.encoders.tokenizer import TextTokens
 
         with self._lock:
             return TextTokens.load(self._how.transformer, max_length=self.text_tokens, lower_case=False)
 
     @cached_property
     def _model(self) -> Any:
-        from retrievers.transformer import load_transformer
+        from retrievers.encoders.transformer import load_transformer
 
         with self._lock:
             return load_transformer(self._how.transformer, compute=self.compute, masked=True)

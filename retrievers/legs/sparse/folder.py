@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.core.errors import SpecError
-from retrievers.sentence_folder import json_object, length_limit, modules_of
+from retrievers.encoders.sentence_folder import json_object, length_limit, modules_of
 
 Pooling = Literal["max", "sum"]
 Activation = Literal["log1p_relu", "log1p_log1p_relu", "elu1p"]

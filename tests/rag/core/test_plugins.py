@@ -206,12 +206,12 @@ def test_a_package_adds_models_prompts_and_encoders(folder: Path, toy: Path) -> 
         (folder / "model" / name).write_text("{}")
     script = """
 import prompts
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 print(prompts.load("toy_prompt").description, prompts.load_shots("toy_shots").shots[0].reply)
 encoder = SentenceEncoder(model="model")
 print(encoder.encode(["ab", "abc"], role="query").tolist(), encoder.describe()["kind"])
 from retrievers.index import INDEXES, STORES, WRITERS
-from retrievers.token_encoders import TOKEN_ENCODERS
+from retrievers.encoders.token_encoder import TOKEN_ENCODERS
 print(next(TOKEN_ENCODERS.in_order()), {table.get("toy").__name__ for table in (TOKEN_ENCODERS, INDEXES, STORES, WRITERS)})
 """
     home = str(Path(__file__).parents[3])

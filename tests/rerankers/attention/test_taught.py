@@ -15,7 +15,7 @@ from rerankers.attention.finding.pseudo import Case, pseudo_cases, unjudged_case
 from rerankers.attention.finding.taught import taught
 from rerankers.attention.heads.head_sets import read_head_set
 from retrievers.bm25 import BM25Retriever
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings

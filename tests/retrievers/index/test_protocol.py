@@ -26,7 +26,7 @@ from retrievers.analysis import Analyzer
 from retrievers.analyzer_settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index import INDEXES
 from retrievers.index.directory import LocalIndex
 from retrievers.index.opening import open_index

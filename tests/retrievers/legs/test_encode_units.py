@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.core.progress import Progress, silent
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
+from retrievers.encoders.sentence_folder import Role
 from retrievers.legs.dense.encode_units import encode_units
-from retrievers.sentence_folder import Role
 from retrievers.stores.computed import digest_of
 
 TEXTS = [f"day {i} of the ride" for i in range(20)]
@@ -113,7 +113,7 @@ def test_a_shard_holds_at_least_one_text(encoder: Watched, tmp_path: Path) -> No
 _ENDLESS = """
 import sys
 from pathlib import Path
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.legs.dense.encode_units import encode_units
 
 model, work = sys.argv[1:]

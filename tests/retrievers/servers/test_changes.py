@@ -13,7 +13,7 @@ from rag.core.errors import IndexProblem
 from rag.core.types import Query
 from rag.indexing import IndexReport, build_index, index_exists, index_settings, remove_from_index
 from retrievers.bm25 import BM25Retriever
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index import STORES
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings

@@ -14,7 +14,7 @@ from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
 from retrievers.collection import CollectionRetriever
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.opening import open_index
 from retrievers.servers.address import ServerAddress
 from tests.retrievers.servers.conftest import Addresses

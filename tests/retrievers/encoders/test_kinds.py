@@ -14,11 +14,11 @@ import pytest
 
 from rag.core.errors import MissingDependency, SpecError
 from rag.core.memory import Need
-from retrievers import encoder_kinds
-from retrievers.encoder_kinds import Batch, Compute, Requested, kind_of
-from retrievers.encoders import SentenceEncoder
-from retrievers.plain_encoder import PlainEncoder
-from retrievers.sentence_folder import Role
+from retrievers.encoders import kinds
+from retrievers.encoders.kinds import Batch, Compute, Requested, kind_of
+from retrievers.encoders.plain_encoder import PlainEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
+from retrievers.encoders.sentence_folder import Role
 from tests.retrievers.tiny_encoders import tiny_bert, tiny_transformer, write_json
 
 TEXTS = ["the bicycle frame", "", "warranty of a lost laptop", "days of paid leave. " * 12]
@@ -160,7 +160,7 @@ def test_without_the_extra_the_error_names_it(router: Path, monkeypatch: pytest.
 def test_a_plain_folder_needs_no_sentence_transformers(mean_bert: Path) -> None:
     program = (
         "import sys; sys.modules['sentence_transformers'] = None\n"
-        "from retrievers.encoders import SentenceEncoder\n"
+        "from retrievers.encoders.sentence_encoder import SentenceEncoder\n"
         f"print(SentenceEncoder(model={str(mean_bert)!r}).encode(['the'], role='query').shape)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -208,7 +208,7 @@ def test_another_kind_is_one_class_and_one_line(tmp_path: Path, monkeypatch: pyt
     folder = tiny_transformer(tmp_path / "model", "Bert")
     write_json(folder / "length.json", {"dim": 3})
     monkeypatch.setattr(sys.modules[__name__], "LengthEncoder", LengthEncoder)
-    monkeypatch.setitem(encoder_kinds.ENCODERS._table, "length", LengthEncoder)
+    monkeypatch.setitem(kinds.ENCODERS._table, "length", LengthEncoder)
     encoder = SentenceEncoder(model=str(folder))
     np.testing.assert_array_equal(encoder.encode(["four", "six"], role="query"), [[4, 4, 4], [3, 3, 3]])
     assert {key: encoder.describe()[key] for key in ("kind", "dim")} == {"kind": "length", "dim": 3}

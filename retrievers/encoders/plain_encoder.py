@@ -18,17 +18,25 @@ from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
 from rag.core.memory import Need, place
-from retrievers.encoder_kinds import Batch, Compute, Requested
-from retrievers.encoding import Encoding
-from retrievers.light_bert import MOST_TEXTS, MOST_TOKENS, LightBert
-from retrievers.sentence_folder import DenseLayer, NotPlain, Role, SentenceFolder, hidden_size, read_sentence_folder
-from retrievers.text_tokens import BEFORE, BETWEEN, echoed, readable
+from retrievers.encoders.batches import by_length
+from retrievers.encoders.kinds import Batch, Compute, Requested
+from retrievers.encoders.light_bert import MOST_TEXTS, MOST_TOKENS, LightBert
+from retrievers.encoders.sentence_folder import (
+    DenseLayer,
+    NotPlain,
+    Role,
+    SentenceFolder,
+    hidden_size,
+    read_sentence_folder,
+)
+from retrievers.encoders.settings import Encoding
+from retrievers.encoders.tokenizer import BEFORE, BETWEEN, echoed, readable
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from retrievers.text_tokens import TextTokens
+    from retrievers.encoders.tokenizer import TextTokens
 
 _TEXTS_PER_SPAN_CALL = 256
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -90,7 +98,7 @@ class PlainEncoder:
     @cached_property
     def compute(self) -> Compute:
         """The data type of the transformer. Pooling and all that follows is float32."""
-        from retrievers.transformer import choose_compute
+        from retrievers.encoders.transformer import choose_compute
 
         return choose_compute(self._requested)
 
@@ -98,7 +106,7 @@ class PlainEncoder:
         """Weights, and the batches that run side by side."""
         from rag.models.processor import usable_cores
         from rag.models.sizes import count_parameters, read_shape
-        from retrievers.transformer import device, tokens_per_batch
+        from retrievers.encoders.transformer import device, tokens_per_batch
 
         size = _BYTES[self.compute]
         where, tokens = place(device()), tokens_per_batch() * (usable_cores() if device() == "cpu" else 1)
@@ -140,8 +148,8 @@ class PlainEncoder:
         if light is not None and self._light is not None:
             yield np.arange(len(texts)), self._light.encode(light)
             return
-        from retrievers.batch_threads import run_batches
-        from retrievers.transformer import tokens_per_batch
+        from retrievers.encoders.batch_threads import run_batches
+        from retrievers.encoders.transformer import tokens_per_batch
 
         with self._lock:
             ids, skipped = self._ids_and_skipped(texts, prompt)
@@ -151,7 +159,7 @@ class PlainEncoder:
             return self._forward([ids[row] for row in rows], [skipped[row] for row in rows])
 
         lengths = [len(each) for each in ids]
-        for rows, vectors in run_batches(forward, list(by_length(lengths, budget=tokens_per_batch()))):
+        for rows, vectors in run_batches(forward, by_length(lengths, budget=tokens_per_batch())):
             yield np.asarray(rows), vectors
 
     def _ids_and_skipped(self, texts: Sequence[str], prompt: str) -> tuple[list[list[int]], list[int]]:
@@ -171,8 +179,8 @@ class PlainEncoder:
                 if one:
                     yield row, one, self._light.states(one)
             return
-        from retrievers.batch_threads import run_batches
-        from retrievers.transformer import tokens_per_batch
+        from retrievers.encoders.batch_threads import run_batches
+        from retrievers.encoders.transformer import tokens_per_batch
 
         with self._lock:
             ids = self.tokens.ids(prompted)
@@ -185,7 +193,7 @@ class PlainEncoder:
                 hidden: NDArray[np.float32] = self._hidden([ids[row] for row in rows])[0].cpu().numpy()
             return hidden
 
-        batches = list(by_length([len(each) for each in ids], budget=tokens_per_batch()))
+        batches = by_length([len(each) for each in ids], budget=tokens_per_batch())
         for rows, hidden in run_batches(forward, batches):
             for row, states in zip(rows, hidden, strict=True):
                 yield row, ids[row], states[: len(ids[row])]
@@ -230,7 +238,7 @@ class PlainEncoder:
     def _forward(self, ids: Sequence[Sequence[int]], skipped: Sequence[int]) -> NDArray[np.float32]:
         import torch
 
-        from retrievers.pooling import pool
+        from retrievers.encoders.pooling import pool
 
         with torch.inference_mode():
             hidden, lengths = self._hidden(ids)
@@ -256,13 +264,13 @@ class PlainEncoder:
     @cached_property
     def tokens(self) -> TextTokens:
         """The folder's tokenizer. Not to be called by two threads at once."""
-        from retrievers.text_tokens import TextTokens
+        from retrievers.encoders.tokenizer import TextTokens
 
         return TextTokens.load(self._how.transformer, max_length=self._how.max_length, lower_case=self._how.lower_case)
 
     @cached_property
     def _transformer(self) -> PreTrainedModel:
-        from retrievers.transformer import attend_both_ways, load_transformer
+        from retrievers.encoders.transformer import attend_both_ways, load_transformer
 
         model = load_transformer(self._how.transformer, compute=self.compute)
         if self._encoding.attention == "bidirectional":
@@ -271,26 +279,9 @@ class PlainEncoder:
 
     @cached_property
     def _after(self) -> list[Callable[[Tensor], Tensor]]:
-        from retrievers.pooling import load_step
+        from retrievers.encoders.pooling import load_step
 
         return [load_step(step) for step in self._how.after]
-
-
-def by_length(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
-    """Rows in batches of like length, longest first, each at most `budget` tokens with its padding, or one text.
-
-    Longest first: if memory is short, that shows at once. Texts without a token are left out.
-    """
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if lengths[row] == 0:
-            break
-        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def _asked(how: SentenceFolder, encoding: Encoding, *, folder: Path) -> SentenceFolder:

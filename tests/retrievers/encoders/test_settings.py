@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from rag.core.errors import IndexMismatch, IndexProblem, SpecError
 from rag.indexing import build_index
 from rag.models import locate
-from retrievers.encoders import SentenceEncoder
-from retrievers.encoding import Encoding
+from retrievers.encoders.sentence_encoder import SentenceEncoder
+from retrievers.encoders.settings import Encoding
+from retrievers.encoders.tokenizer import BEFORE, BETWEEN
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.protocol import Difference, differences_of
-from retrievers.text_tokens import BEFORE, BETWEEN
 from tests.retrievers.tiny_encoders import WIDTH, sentence_modules, tiny_transformer, write_json
 
 TEXTS = ["the bicycle frame", "a wheel of the lost bicycle", "", "days of paid leave. " * 12]
@@ -84,7 +84,7 @@ def test_an_echo_is_the_mean_over_the_second_copy(decoder: Path) -> None:
 
 
 def test_both_copies_are_cut_alike_and_fit_the_limit(decoder: Path) -> None:
-    from retrievers.text_tokens import TextTokens, echoed
+    from retrievers.encoders.tokenizer import TextTokens, echoed
 
     tokens = TextTokens.load(decoder, max_length=90, lower_case=False)
     ids, skipped = echoed(tokens, TEXTS, prompt="note: ")
@@ -211,7 +211,7 @@ def test_an_index_keeps_how_it_was_encoded(decoder: Path, tmp_path: Path) -> Non
 
 
 def test_a_server_and_static_vectors_take_no_encoding(tmp_path: Path) -> None:
-    from tests.retrievers.test_static_encoder import saved
+    from tests.retrievers.encoders.test_static_encoder import saved
 
     with pytest.raises(ValidationError, match="encoding is for a model that runs here"):
         DenseSettings.model_validate(

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from rag.core.errors import SpecError
 from rag.core.memory import Need, place
 from rag.core.optional import need
-from retrievers.encoder_kinds import Compute
-from retrievers.library_encoder import library_facts, load_by_library
-from retrievers.sentence_folder import Role, hidden_size, json_object, modules_of, sentence_options
-from retrievers.text_tokens import readable
-from retrievers.token_encoders import Asked
+from retrievers.encoders.kinds import Compute
+from retrievers.encoders.library_encoder import library_facts, load_by_library
+from retrievers.encoders.sentence_folder import Role, hidden_size, json_object, modules_of, sentence_options
+from retrievers.encoders.token_encoder import Asked
+from retrievers.encoders.tokenizer import readable
 
 _TEXTS_PER_BATCH = 32
 _MODEL_TYPES = ("MultiVectorEncoder", "ColBERT")
@@ -114,7 +114,7 @@ class LibraryTokenEncoder:
     def memory(self) -> list[Need]:
         """Weights in float32; what a batch takes is not known beforehand."""
         from rag.models.sizes import count_parameters
-        from retrievers.transformer import device
+        from retrievers.encoders.transformer import device
 
         size = count_parameters(self._folder) * 4
         return [Need(what="token encoder in float32", n_bytes=size, where=place(device()))]

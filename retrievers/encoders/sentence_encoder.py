@@ -14,10 +14,10 @@ from rag.core.errors import ContractError, IndexProblem, SpecError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.models import ModelFolder, resolve, weights_sha256
-from retrievers.encoder_kinds import EncoderKind, Requested, kind_of
-from retrievers.encoding import EncodesAsAsked, Encoding
-from retrievers.made_by import require_same
-from retrievers.sentence_folder import Role
+from retrievers.encoders.descriptions import require_same
+from retrievers.encoders.kinds import EncoderKind, Requested, kind_of
+from retrievers.encoders.sentence_folder import Role
+from retrievers.encoders.settings import EncodesAsAsked, Encoding
 
 # Texts that are tokenised and sorted by length together: enough to fill batches evenly, and 30 MB of token ids.
 _TEXTS_AT_ONCE = 4096

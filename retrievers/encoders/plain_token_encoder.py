@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
 from rag.core.memory import Need
-from retrievers.encoder_kinds import Compute
-from retrievers.plain_encoder import PlainEncoder
-from retrievers.sentence_folder import Role
-from retrievers.token_encoders import Asked
+from retrievers.encoders.kinds import Compute
+from retrievers.encoders.plain_encoder import PlainEncoder
+from retrievers.encoders.sentence_folder import Role
+from retrievers.encoders.token_encoder import Asked
 
 _DECIDES = ("lower_case", "max_length", "prompts")
 """What the folder's files say that decides the states of a token; the rest is about one vector for a text."""

@@ -15,9 +15,9 @@ from rag.core.digests import data_sha256, file_sha256
 from rag.core.errors import SpecError
 from rag.core.memory import Need, place
 from rag.core.optional import need
-from retrievers.encoder_kinds import Batch, Compute, Requested
-from retrievers.sentence_folder import Role, module_classes, sentence_options
-from retrievers.text_tokens import readable
+from retrievers.encoders.kinds import Batch, Compute, Requested
+from retrievers.encoders.sentence_folder import Role, module_classes, sentence_options
+from retrievers.encoders.tokenizer import readable
 
 _TEXTS_PER_BATCH = 32
 _OF_TEXTS = ("text", "message")
@@ -77,7 +77,7 @@ class LibraryEncoder:
         import transformers
         from tokenizers import Tokenizer
 
-        from retrievers.text_tokens import TextTokens
+        from retrievers.encoders.tokenizer import TextTokens
 
         with self._lock:
             tokenizer = self._model.tokenizer
@@ -90,7 +90,7 @@ class LibraryEncoder:
     def memory(self) -> list[Need]:
         """Weights in float32; what a batch takes is not known beforehand."""
         from rag.models.sizes import count_parameters
-        from retrievers.transformer import device
+        from retrievers.encoders.transformer import device
 
         size = count_parameters(self._folder) * 4
         return [Need(what="encoder weights in float32", n_bytes=size, where=place(device()))]
@@ -148,7 +148,7 @@ def load_by_library(folder: Path, model_type: str) -> Any:
     """
     import sentence_transformers
 
-    from retrievers.transformer import device, no_progress_bar
+    from retrievers.encoders.transformer import device, no_progress_bar
 
     loader = getattr(sentence_transformers, model_type)
     with no_progress_bar():

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.models import resolve
-from retrievers.light_bert import MOST_TEXTS, LightBert
-from retrievers.plain_encoder import PlainEncoder
-from retrievers.sentence_folder import read_sentence_folder
+from retrievers.encoders.light_bert import MOST_TEXTS, LightBert
+from retrievers.encoders.plain_encoder import PlainEncoder
+from retrievers.encoders.sentence_folder import read_sentence_folder
 from tests.tiny_models import tiny_sentence_model
 
 TEXTS = ["abc de f", "x", "", "Über-maß, naïve?\n\t12 34 \x00 end", "日本語 [SEP] [MASK] <s>"]
@@ -62,7 +62,7 @@ def test_tokens_are_those_of_transformers(tiny: Path) -> None:
 
 @pytest.mark.parametrize("texts", [["a b"] * (MOST_TEXTS + 1), ["a b", " a" * 15]])
 def test_many_or_long_texts_go_to_torch(tiny: Path, texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrievers.plain_encoder.MOST_TOKENS", 16)
+    monkeypatch.setattr("retrievers.encoders.plain_encoder.MOST_TOKENS", 16)
     encoder = PlainEncoder(tiny, requested="float32")
     vectors(encoder, texts)
     assert "_transformer" in encoder.__dict__

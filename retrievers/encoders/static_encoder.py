@@ -17,15 +17,15 @@ import numpy as np
 from rag.core.digests import file_sha256
 from rag.core.errors import SpecError
 from rag.core.memory import Need
-from retrievers.encoder_kinds import Batch, Compute, Requested
-from retrievers.sentence_folder import Role
-from retrievers.static_folder import StaticFolder, is_static, read_static_folder
-from retrievers.text_tokens import readable
+from retrievers.encoders.kinds import Batch, Compute, Requested
+from retrievers.encoders.sentence_folder import Role
+from retrievers.encoders.static_folder import StaticFolder, is_static, read_static_folder
+from retrievers.encoders.tokenizer import readable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from retrievers.static_table import StaticTable
+    from retrievers.encoders.static_table import StaticTable
 
 _TEXTS_PER_BATCH = 1024
 
@@ -102,14 +102,14 @@ class StaticEncoder:
 
     @cached_property
     def _table(self) -> StaticTable:
-        from retrievers.static_table import StaticTable
+        from retrievers.encoders.static_table import StaticTable
 
         with self._lock:
             return StaticTable(self._how)
 
     @cached_property
     def _uncut(self) -> Tokenizer:
-        from retrievers.static_table import load_tokenizer
+        from retrievers.encoders.static_table import load_tokenizer
 
         with self._lock:
             tokenizer = load_tokenizer(self._how.tokenizer)

@@ -16,10 +16,9 @@ from rag.core.errors import ContractError, IndexProblem
 from rag.core.memory import Need
 from rag.core.registry import Registry
 from rag.models import ModelFolder, resolve
-from retrievers.encoder_kinds import Compute, Requested
-from retrievers.folder_kinds import first_that_reads
-from retrievers.made_by import folder_facts, require_same
-from retrievers.sentence_folder import Role
+from retrievers.encoders.descriptions import folder_facts, require_same
+from retrievers.encoders.kinds import Compute, Requested, first_that_reads
+from retrievers.encoders.sentence_folder import Role
 from retrievers.stores.token_vectors import TokenVectors
 
 VERSION = 1
@@ -81,8 +80,8 @@ class TokenEncoderKind(Protocol):
 TOKEN_ENCODERS = Registry(
     "token_encoder",
     {
-        "library": "retrievers.library_token_encoder:LibraryTokenEncoder",
-        "plain": "retrievers.plain_token_encoder:PlainTokenEncoder",
+        "library": "retrievers.encoders.library_token_encoder:LibraryTokenEncoder",
+        "plain": "retrievers.encoders.plain_token_encoder:PlainTokenEncoder",
     },
 )
 """Asked in this order, those of plug-ins before them: the first that reads a folder is taken."""

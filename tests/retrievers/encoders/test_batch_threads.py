@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from rag.models.processor import usable_cores
-from retrievers.batch_threads import run_batches
+from retrievers.encoders.batch_threads import run_batches
 
 
 @pytest.fixture(autouse=True)
 def _three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("retrievers.batch_threads.usable_cores", lambda: 3)
+    monkeypatch.setattr("retrievers.encoders.batch_threads.usable_cores", lambda: 3)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -61,7 +61,7 @@ def test_the_hosts_number_of_threads_stays(n_batches: int) -> None:
 
 
 def test_never_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrievers.batch_threads.usable_cores", lambda: 1)
+    monkeypatch.setattr("retrievers.encoders.batch_threads.usable_cores", lambda: 1)
     assert [n_threads for _, (_, n_threads) in run_batches(where_it_runs, range(9))] == [1] * 9
     assert torch.get_num_threads() == 3
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.sentence_folder import SentenceFolder
+from retrievers.encoders.sentence_folder import SentenceFolder
 
 Array = NDArray[np.float32]
 

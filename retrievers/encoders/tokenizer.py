@@ -9,7 +9,7 @@ from unicodedata import category
 
 from rag.core.errors import SpecError
 from rag.models.importing import import_transformers
-from retrievers.sentence_folder import json_object
+from retrievers.encoders.sentence_folder import json_object
 
 _MARKS = "▁Ġ"
 """What vocabularies put before a token that begins a word; `##` is punctuation itself."""

@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.core.errors import ContractError, IndexMismatch, IndexProblem, SpecError
-from retrievers.encoders import SentenceEncoder
-from retrievers.plain_encoder import by_length
+from retrievers.encoders.batches import by_length
+from retrievers.encoders.sentence_encoder import SentenceEncoder
 from tests.retrievers.tiny_encoders import (
     DENSE,
     MAX_LENGTH,
@@ -297,7 +297,7 @@ def test_an_unknown_role_is_refused(mean_bert: Path) -> None:
 
 def test_batches_hold_like_lengths_within_the_budget() -> None:
     lengths = [3, 0, 10, 3, 25, 1]
-    assert list(by_length(lengths, budget=20)) == [[4], [2, 0], [3, 5]]
+    assert by_length(lengths, budget=20) == [[4], [2, 0], [3, 5]]
 
 
 def test_loading_draws_no_progress_bar(mean_bert: Path, capfd: pytest.CaptureFixture[str]) -> None:

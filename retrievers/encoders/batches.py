@@ -18,3 +18,9 @@ def of_like_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
         else:
             batches.append([place])
     return batches
+
+
+def by_length(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
+    """The same without texts that have no token. Longest first: if memory is short, that shows at once."""
+    rows = [row for row, length in enumerate(lengths) if length]
+    return [[rows[place] for place in batch] for batch in of_like_length([lengths[row] for row in rows], budget)]

@@ -1,4 +1,4 @@
-"""How texts go through an encoder, where a graph says otherwise than the model's folder: `index.dense.encoding`.
+"""Settings of an encoder, where a graph says otherwise than the model's folder: `index.dense.encoding`.
 
 It is meant for language models, whose folders say nothing of vectors.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
-    from retrievers.encoder_kinds import EncoderKind
+    from retrievers.encoders.kinds import EncoderKind
 
 
 class Encoding(BaseModel):

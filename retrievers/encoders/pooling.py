@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag.core.errors import MissingModel, SpecError
-from retrievers.sentence_folder import DenseLayer
+from retrievers.encoders.sentence_folder import DenseLayer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ def pool(hidden: Tensor, lengths: Tensor, modes: Sequence[str], *, skip: int | T
     Args:
         hidden: float32 [n_texts, n_tokens, width].
         lengths: int64 [n_texts], tokens of each text, at least 1.
-        modes: names of `retrievers.sentence_folder.POOLING_MODES`.
+        modes: names of `retrievers.encoders.sentence_folder.POOLING_MODES`.
         skip: leading tokens that do not count, those of a prompt: as many of every text, or int64 [n_texts]. Positions
             still count from the first token.
     Returns:
@@ -36,7 +36,7 @@ def load_step(step: DenseLayer | Literal["normalise"]) -> Callable[[Tensor], Ten
     """What is applied to pooled vectors, float32 [n, in] -> [n, out], on the device that the encoder runs on."""
     import torch
 
-    from retrievers.transformer import device
+    from retrievers.encoders.transformer import device
 
     if step == "normalise":
         return lambda vectors: torch.nn.functional.normalize(vectors, dim=-1)

@@ -19,12 +19,12 @@ from rag.core.types import Query
 from rag.indexing import build_index
 from rag.models import weights_sha256
 from retrievers.dense import DenseRetriever
-from retrievers.encoder_kinds import kind_of
-from retrievers.encoders import SentenceEncoder
+from retrievers.encoders.kinds import kind_of
+from retrievers.encoders.sentence_encoder import SentenceEncoder
+from retrievers.encoders.static_encoder import StaticEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
-from retrievers.static_encoder import StaticEncoder
 from tests.retrievers.tiny_encoders import write_json
 
 WORDS = ["[PAD]", "[UNK]", "the", "bicycle", "frame", "warranty", "of", "laptop", "lost", "##s", "日", "é"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from rag.core.errors import SpecError
 from rag.models.sizes import tensor_shapes
-from retrievers.sentence_folder import json_object
+from retrievers.encoders.sentence_folder import json_object
 
 TABLE, ROWS, WEIGHTS = "embeddings", "mapping", "weights"
 """Tensors: a vector in each row; token -> row, where tokens share rows; token -> what its vector is multiplied by."""

@@ -25,9 +25,9 @@ from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from rag.serve import ServeSettings, create_app
 from rerankers.cross_encoder import CrossEncoderReranker
-from retrievers.encoders import SentenceEncoder
-from retrievers.sentence_folder import Role
-from retrievers.token_encoders import TokenEncoder
+from retrievers.encoders.sentence_encoder import SentenceEncoder
+from retrievers.encoders.sentence_folder import Role
+from retrievers.encoders.token_encoder import TokenEncoder
 from tests.http_serving import http_serving
 from tests.rerankers.tiny_classifier import tiny_classifier
 from tests.retrievers.tiny_encoders import tiny_towers

@@ -7,7 +7,7 @@ import torch
 
 from generators.llm.loading import choose_dtype
 from rag.core.errors import SpecError
-from retrievers.transformer import _matmul_attention, choose_compute, load_transformer
+from retrievers.encoders.transformer import _matmul_attention, choose_compute, load_transformer
 from tests.retrievers.tiny_encoders import write_json
 
 

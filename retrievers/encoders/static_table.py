@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
-from retrievers.static_folder import ROWS, TABLE, WEIGHTS, StaticFolder
+from retrievers.encoders.static_folder import ROWS, TABLE, WEIGHTS, StaticFolder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

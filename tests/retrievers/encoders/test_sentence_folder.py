@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rag.core.errors import SpecError
-from retrievers.sentence_folder import DenseLayer, read_sentence_folder
+from retrievers.encoders.sentence_folder import DenseLayer, read_sentence_folder
 from tests.retrievers.tiny_encoders import DENSE, NORMALIZE, POOLING, TRANSFORMER, WIDTH, write_json
 
 MEAN = {"pooling_mode": "mean"}

@@ -1,4 +1,4 @@
-"""Is what made a leg still what it was?"""
+"""Descriptions of models: facts of a folder, and how what made a leg differs from what is here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to read a model folder as an encoder. Another one is a class in a file, and an entry in `ENCODERS`."""
+"""Kinds of model folders that encoders read. Another one is a class in a file, and an entry in `ENCODERS`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.errors import SpecError
 from rag.core.memory import Need
 from rag.core.registry import Registry
-from retrievers.folder_kinds import first_that_reads
-from retrievers.sentence_folder import Role
+from retrievers.encoders.sentence_folder import Role
 
 Requested = Literal["auto", "float32", "bfloat16"]
 Compute = Literal["float32", "bfloat16"]
@@ -70,10 +70,10 @@ class EncoderKind(Protocol):
 ENCODERS = Registry(
     "encoder",
     {
-        "static": "retrievers.static_encoder:StaticEncoder",
-        "plain": "retrievers.plain_encoder:PlainEncoder",
-        "library": "retrievers.library_encoder:LibraryEncoder",
-        "sparse": "retrievers.library_encoder:SparseLibraryEncoder",
+        "static": "retrievers.encoders.static_encoder:StaticEncoder",
+        "plain": "retrievers.encoders.plain_encoder:PlainEncoder",
+        "library": "retrievers.encoders.library_encoder:LibraryEncoder",
+        "sparse": "retrievers.encoders.library_encoder:SparseLibraryEncoder",
     },
 )
 """Asked in this order, those of plug-ins before them: the first that reads a folder is taken."""
@@ -83,3 +83,25 @@ def kind_of(folder: Path, *, first: str | None = None) -> tuple[str, type[Encode
     """The name and class of the kind that reads a folder; see `first_that_reads`."""
     name, kind = first_that_reads(folder, ENCODERS, wanted="an encoder", first=first)
     return name, cast(type[EncoderKind], kind)
+
+
+def first_that_reads(folder: Path, kinds: Registry, *, wanted: str, first: str | None = None) -> tuple[str, type[Any]]:
+    """The name and class of the first kind that reads a folder.
+
+    Args:
+        kinds: of each, `refuses(folder)` says why it does not read the folder, and None where it does; `reads` is what
+            folders of the kind are. Those of plug-ins are asked before ours, which read much.
+        wanted: what the folder is to be, for the message.
+        first: the kind that is asked before the others: one that made an index goes on reading its folder, whatever comes
+            before it in the table by now.
+    Raises:
+        SpecError: none does; with the reason of each.
+    """
+    reasons = []
+    for name in kinds.in_order(first):
+        kind = kinds.get(name)
+        reason = kind.refuses(folder)
+        if reason is None:
+            return name, kind
+        reasons.append(f"as {kind.reads}: {reason}")
+    raise SpecError(f"model folder '{folder}' cannot be read as {wanted}. {' '.join(reasons)} Choose another model.")

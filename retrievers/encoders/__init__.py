@@ -1,0 +1,1 @@
+"""Encoders: model folders that turn texts into one vector each, or one for every token."""
