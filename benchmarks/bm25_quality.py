@@ -29,7 +29,7 @@ from rag.core.trec import strictly_falling
 from rag.core.types import Document, Query
 from rag.evaluate.beir import Dataset, load_beir
 from rag.stages.transform.identifiers import IdentifierTransform
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
 

@@ -21,7 +21,7 @@ from time import perf_counter
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from rag.evaluate.beir import load_beir
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
 

@@ -20,7 +20,7 @@ from rag.evaluate.beir import Dataset
 from rag.evaluate.graph_evaluation import cached_index
 from rag.graph.load import load_spec
 from rag.pipeline import load_pipeline
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.index.directory import LocalIndex
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings

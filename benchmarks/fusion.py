@@ -29,7 +29,7 @@ from rag.evaluate import Evaluation, Significance, compare, evaluate, holm
 from rag.evaluate.beir import load_beir
 from rag.indexing import build_index
 from rag.stages.fuse import RRFFuser, WeightedFuser
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex

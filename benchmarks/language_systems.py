@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 
 Word = Callable[[str], list[str]]
 """A word in lower case -> its terms."""

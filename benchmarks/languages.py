@@ -28,8 +28,8 @@ from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.evaluate import Evaluation, evaluate
 from rag.evaluate.beir import Dataset, load_beir
 from rag.evaluate.comparison import compare_runs
-from retrievers.analysis import Analyzer
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.analyzer import Analyzer
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
 

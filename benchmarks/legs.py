@@ -31,7 +31,7 @@ from rag.evaluate.comparison import compare_runs
 from rag.indexing import IndexReport, build_index
 from rag.stages.fuse import RRFFuser, WeightedFuser
 from retrievers import RETRIEVERS
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.lexical.settings import LexicalSettings

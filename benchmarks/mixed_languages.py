@@ -33,8 +33,8 @@ from rag.evaluate import evaluate
 from rag.evaluate.beir import load_beir
 from rag.evaluate.comparison import compare_runs
 from rag.ingest.language import LanguageReader
-from retrievers.analyzer_settings import EACH, AnalyzerSettings
-from retrievers.each_language import analyzer_of, untagged
+from retrievers.analysis.multilingual import analyzer_of, untagged
+from retrievers.analysis.settings import EACH, AnalyzerSettings
 from retrievers.legs.lexical.by_language import LexicalByLanguage
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings

@@ -30,8 +30,8 @@ from rerankers.letters import in_place, whole_reply
 from rerankers.passages import fitted
 from rerankers.permutation import parse_permutation
 from rerankers.work import Work
+from retrievers.analysis.cjk import UNSPACED
 from retrievers.rounds import Reading, Rounds, fitting, weighed
-from retrievers.unspaced import UNSPACED
 
 __all__ = [
     "MARKER",

@@ -13,7 +13,7 @@ from rag.cli.console import plain, plain_data, say, say_json
 from rag.cli.options import indexed
 from rag.indexing import IndexReport, TooMuchLost, index_sources
 from rag.indexing.languages import USUAL_LANGUAGE
-from retrievers.analyzer_settings import EACH
+from retrievers.analysis.settings import EACH
 from retrievers.index.sources import Holding
 
 Done = TypeVar("Done")

@@ -43,7 +43,7 @@ from rag.pipeline.calibrated import calibrated, require_calibrated
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
 from rag.pipeline.provenance import Provenance, provenance_of, write_provenance
-from retrievers.analyzer_settings import AUTO
+from retrievers.analysis.settings import AUTO
 from retrievers.index.opening import open_index
 from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings

@@ -30,7 +30,7 @@ from rag.indexing.selection import Select, Selection
 from rag.indexing.told import MOST_TOLD, told
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem
-from retrievers.analyzer_settings import AUTO, EACH
+from retrievers.analysis.settings import AUTO, EACH
 from retrievers.index.access import AccessTable
 from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.documents import Documents

@@ -12,7 +12,7 @@ from rag.core.errors import SpecError
 from rag.ingest.common_words import SHOWN, seeming_language
 from rag.ingest.language import LanguageReader
 from rag.models.table import PACKAGED
-from retrievers.analyzer_settings import AUTO, EACH, AnalyzerSettings
+from retrievers.analysis.settings import AUTO, EACH, AnalyzerSettings
 from retrievers.index.settings import IndexSettings, leg_kind
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ def terms_of(index: Index | None) -> Terms:
     facts = index.facts("lexical").get("analyzer") if index is not None and "lexical" in index.legs else None
     if not isinstance(facts, Mapping):
         return words
-    from retrievers.each_language import described_analyzer
+    from retrievers.analysis.multilingual import described_analyzer
 
     return described_analyzer(facts).terms
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from rag.core.arguments import require_positive, require_share
 from rag.core.replies import folded
-from retrievers.unspaced import UNSPACED
+from retrievers.analysis.cjk import UNSPACED
 
 _COLUMNS = ("source", "target", "language")
 _LONGEST = 200

@@ -17,7 +17,7 @@ from rag.core.errors import IndexMismatch, IndexProblem, SpecError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Document, Population, Where
-from retrievers.each_language import differ, together
+from retrievers.analysis.multilingual import differ, together
 from retrievers.index.protocol import DocumentTable, Index, is_labelled, kinds_held
 from retrievers.index.settings import IndexSettings, leg_kind
 from retrievers.legs.protocol import MADE_BY

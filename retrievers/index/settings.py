@@ -25,7 +25,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from rag.ingest.settings import ChunkSettings, ReadSettings
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs import LEGS
 from retrievers.legs.protocol import LegKind
 

@@ -159,7 +159,7 @@ class TestItIsRefused:
     def test_for_an_index_of_other_settings(
         self, file: Path, documents: Any, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
-        from retrievers.analyzer_settings import AnalyzerSettings
+        from retrievers.analysis.settings import AnalyzerSettings
 
         other = _index(tmp_path_factory.mktemp("german"), documents, analyzer=AnalyzerSettings(language="de"))
         spec = {**graph(), "index": {"analyzer": {"language": "de"}}}

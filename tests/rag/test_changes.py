@@ -25,7 +25,7 @@ from rag.indexing import (
     update_documents,
 )
 from rag.indexing.chain import TIER
-from retrievers.analysis import Analyzer
+from retrievers.analysis.analyzer import Analyzer
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import PARTS
 from retrievers.index.protocol import Index

@@ -15,7 +15,7 @@ from rag.core.types import Document, Query
 from rag.indexing import add_documents, build_index
 from rag.indexing.languages import chosen_language, languages_seen, warn_of_language
 from rag.indexing.place import DirectoryWriter
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.opened import require_match

@@ -11,7 +11,7 @@ import pytest
 import rank_bm25
 
 from benchmarks.bm25_quality import published, quality_of
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
 

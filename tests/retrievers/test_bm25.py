@@ -13,7 +13,7 @@ import pytest
 
 from rag.core.types import Document, Query
 from rag.indexing import build_index
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings

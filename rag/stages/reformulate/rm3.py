@@ -11,7 +11,7 @@ from rag.core.arguments import require_positive, require_share
 from rag.core.types import NO_USAGE, OK, Document, Outcome, Query, Ranking, Where
 from rag.ingest.language import code_of
 from rag.stages.writing import warn
-from retrievers.each_language import untagged
+from retrievers.analysis.multilingual import untagged
 from retrievers.index.protocol import Index
 from retrievers.legs.lexical.search import lexical
 

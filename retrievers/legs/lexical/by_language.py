@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.core.types import Population
-from retrievers.analysis import Analyzer
-from retrievers.analyzer_settings import AnalyzerSettings
-from retrievers.each_language import UNKNOWN, EachLanguage, analyzer_of, tagged, untagged
+from retrievers.analysis.analyzer import Analyzer
+from retrievers.analysis.multilingual import UNKNOWN, EachLanguage, analyzer_of, tagged, untagged
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import REPORT_EVERY, LexicalLeg, require_mask
 from retrievers.legs.lexical.leg import VERSION as VERSION_OF_ONE
 from retrievers.legs.lexical.search import Impact

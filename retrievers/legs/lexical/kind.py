@@ -15,7 +15,7 @@ from rag.core.errors import SpecError
 from rag.core.filters import readers_of
 from rag.core.memory import Need
 from rag.core.types import Population, Where
-from retrievers.analyzer_settings import AUTO, EACH, AnalyzerSettings
+from retrievers.analysis.settings import AUTO, EACH, AnalyzerSettings
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.protocol import (
     Built,
@@ -34,7 +34,7 @@ from retrievers.legs.protocol import (
 from retrievers.stores.chain_rows import ChainRows
 
 if TYPE_CHECKING:
-    from retrievers.analysis import Analysis
+    from retrievers.analysis.analyzer import Analysis
     from retrievers.legs.lexical.by_language import LexicalByLanguage
     from retrievers.legs.lexical.leg import LexicalLeg
     from retrievers.legs.lexical.search import Impact, LexicalSearch
@@ -61,7 +61,7 @@ class LexicalKind(LegKind):
 
     def maker(self, settings: Sections) -> LegMaker:
         """Raises SpecError where there is no such analyzer: now, and not after all files are read."""
-        from retrievers.each_language import settings_described
+        from retrievers.analysis.multilingual import settings_described
 
         analyzer = cast(AnalyzerSettings, settings.section("analyzer"))
         try:
@@ -133,7 +133,7 @@ class LexicalMaker(LegMaker):
     bm25: LexicalSettings
 
     def key(self) -> dict[str, Any]:
-        from retrievers.each_language import settings_described
+        from retrievers.analysis.multilingual import settings_described
 
         return {"bm25": self.bm25.model_dump(mode="json"), "analyzer": settings_described(self.analyzer)}
 
@@ -146,7 +146,7 @@ class LexicalMaker(LegMaker):
         return Built(facts=facts)
 
     def _by_language(self, job: Job) -> dict[str, Any]:
-        from retrievers.each_language import UNKNOWN
+        from retrievers.analysis.multilingual import UNKNOWN
         from retrievers.legs.lexical.by_language import COUNTS, LexicalByLanguage
 
         facts = LexicalByLanguage.build(
@@ -238,7 +238,7 @@ class LocalLexical:
 
 def _cut_of(facts: Facts) -> str:
     """How unspaced text was cut: an index from before there was a choice says nothing, and `auto` meant another then."""
-    from retrievers.unspaced import AS_EVER
+    from retrievers.analysis.cjk import AS_EVER
 
     said: Mapping[str, Any] = facts.get("analyzer") or {}
     return str(said.get("cjk", AS_EVER))
@@ -253,7 +253,7 @@ def _named(asked: AnalyzerSettings) -> AnalyzerSettings:
 
 def same_terms(wanted: AnalyzerSettings, built: AnalyzerSettings) -> bool:
     """Whether the wanted analyzer, where it is explicit, makes the terms that the built one does."""
-    from retrievers.each_language import settings_described
+    from retrievers.analysis.multilingual import settings_described
 
     merged = built.model_copy(update={name: getattr(wanted, name) for name in wanted.model_fields_set})
     return bool(merged == built or settings_described(merged) == settings_described(built))

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.core.types import Population
-from retrievers.analysis import Analyzer
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.analyzer import Analyzer
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.chain import ChainedPostings, CountedPart
 from retrievers.legs.lexical.counts import Counts
 from retrievers.legs.lexical.impacts import WITH_FLOOR

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.types import Population, Where
-from retrievers.analysis import Analysis
+from retrievers.analysis.analyzer import Analysis
 from retrievers.legs.protocol import HasLegs
 
 

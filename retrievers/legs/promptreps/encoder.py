@@ -24,7 +24,7 @@ from rag.core.progress import Progress, silent
 from rag.core.protocols import CanRelease, LocalLLM
 from rag.models import resolve
 from rag.models.chat import encode_prompt, encode_text
-from retrievers.analysis import LUCENE_STOP_WORDS
+from retrievers.analysis.analyzer import LUCENE_STOP_WORDS
 from retrievers.encoders.batches import of_like_length
 from retrievers.encoders.descriptions import folder_facts, require_same
 from retrievers.legs.promptreps.settings import PromptRepsSettings

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
 from rag.core.types import Population, Where
-from retrievers.analyzer_settings import EACH, AnalyzerSettings
+from retrievers.analysis.settings import EACH, AnalyzerSettings
 from retrievers.legs.lexical.impacts import WITH_FLOOR
 from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
 from retrievers.legs.lexical.search import Impact
@@ -26,7 +26,7 @@ from retrievers.stores.arrays import read_npy
 from retrievers.stores.hits import nothing_found
 
 if TYPE_CHECKING:
-    from retrievers.analysis import Analyzer
+    from retrievers.analysis.analyzer import Analyzer
     from retrievers.legs.lexical.kind import LocalLexical
     from retrievers.legs.lexical.search import LexicalSearch
 
@@ -91,7 +91,7 @@ class ServerLexical:
     @cached_property
     def analyzer(self) -> Analyzer:
         """Text -> terms, as the index was built."""
-        from retrievers.analysis import Analyzer
+        from retrievers.analysis.analyzer import Analyzer
 
         return Analyzer.from_description(dict(self._opening.facts["analyzer"]))
 

@@ -4,8 +4,8 @@ import pytest
 
 from rag.core.snippets import LONGEST, Snippet, snippet, words
 from rag.ingest.sentences import sentences
-from retrievers.analysis import Analyzer
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.analyzer import Analyzer
+from retrievers.analysis.settings import AnalyzerSettings
 
 FILLER = "Nothing of that kind is said here at all, whatever anybody may ask. " * 8
 TEXT = f"{FILLER}The frame is made of running steel. Wheels run well. The end."

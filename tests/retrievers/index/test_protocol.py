@@ -22,8 +22,8 @@ from rag.core.types import Document, Query, Where
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from rag.stages.reformulate.rm3 import RM3Reformulator
-from retrievers.analysis import Analyzer
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.analyzer import Analyzer
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.encoders.sentence_encoder import SentenceEncoder

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from rag.core.errors import IndexProblem
-from retrievers.analyzer_settings import EACH, AnalyzerSettings
-from retrievers.each_language import UNKNOWN, analyzer_of
+from retrievers.analysis.multilingual import UNKNOWN, analyzer_of
+from retrievers.analysis.settings import EACH, AnalyzerSettings
 from retrievers.legs.lexical.by_language import COUNTS, MOST_LANGUAGES, LexicalByLanguage
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from rag.core.errors import IndexMismatch, IndexProblem
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.stores.chain_rows import ChainRows

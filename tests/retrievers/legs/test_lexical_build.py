@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.impacts import WITH_FLOOR, ImpactsWriter
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
@@ -116,7 +116,7 @@ def test_texts_that_cannot_be_read_leave_nothing_that_was_put_aside(tmp_path: Pa
 BUILD = """
 import random, resource, sys
 from pathlib import Path
-from retrievers.analyzer_settings import AnalyzerSettings
+from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
 

@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 
 from rag.core.errors import IndexMismatch, MissingDependency
-from retrievers.analysis import LUCENE_STOP_WORDS, Analyzer
-from retrievers.analyzer_settings import AnalyzerSettings
-from retrievers.stemming import STEMMERS
-from retrievers.unspaced import CUTS
+from retrievers.analysis.analyzer import LUCENE_STOP_WORDS, Analyzer
+from retrievers.analysis.cjk import CUTS
+from retrievers.analysis.settings import AnalyzerSettings
+from retrievers.analysis.stemming import STEMMERS
 
 
 def _terms(text: str, language: str = "en", **more: str) -> list[str]:

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from rag.core.errors import IndexMismatch, MissingDependency
-from retrievers.analysis import Analyzer
-from retrievers.analyzer_settings import EACH, AnalyzerSettings
-from retrievers.each_language import (
+from retrievers.analysis.analyzer import Analyzer
+from retrievers.analysis.multilingual import (
     EachLanguage,
     analyzer_of,
     described_analyzer,
@@ -17,6 +16,7 @@ from retrievers.each_language import (
     settings_described,
     together,
 )
+from retrievers.analysis.settings import EACH, AnalyzerSettings
 
 
 def each(*codes: str, **more: Any) -> EachLanguage:

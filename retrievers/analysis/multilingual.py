@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rag.core.errors import IndexMismatch
-from retrievers.analysis import Analysis, Analyzer
-from retrievers.analyzer_settings import AUTO, EACH, AnalyzerSettings
+from retrievers.analysis.analyzer import Analysis, Analyzer
+from retrievers.analysis.settings import AUTO, EACH, AnalyzerSettings
 
 UNKNOWN = "und"
 """ISO 639 for a language that is not known: words are kept whole."""

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from rag.core.digests import text_sha256
 from rag.core.errors import IndexMismatch
-from retrievers.analyzer_settings import AUTO, EACH, AnalyzerSettings
-from retrievers.stemming import STEMMERS, setting_of, stemmed_languages
-from retrievers.unspaced import AS_EVER, CUT_LANGUAGES, resolved, split
+from retrievers.analysis.cjk import AS_EVER, CUT_LANGUAGES, resolved, split
+from retrievers.analysis.settings import AUTO, EACH, AnalyzerSettings
+from retrievers.analysis.stemming import STEMMERS, setting_of, stemmed_languages
 
 VERSION = 1
 """Raised whenever the same settings come to give other terms."""
