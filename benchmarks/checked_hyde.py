@@ -43,7 +43,7 @@ from rag.stages.fuse import WeightedFuser
 from rag.stages.reformulate.checked import LEAST, CheckedReformulator, Held, Signal
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 WORK = RESULTS / "checked_hyde.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"

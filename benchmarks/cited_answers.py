@@ -39,7 +39,7 @@ from rag.graph.load import load_spec
 from rag.graph.spec import Node, Part, Spec
 from rag.graph.writer import with_writer
 from rag.pipeline import Pipeline
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 SAMPLE = SAMPLES / "clapnq.json"
 SEED, REPORT, TUNE = 20260, 50, 20

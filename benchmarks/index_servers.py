@@ -23,8 +23,8 @@ from rag.stages.fuse import RRFFuser
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
+from retrievers.index_protocol import Index
 
 K = 10
 

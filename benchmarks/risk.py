@@ -42,7 +42,7 @@ from rag.stages.risk.logistic import Signals, best_ridge, crossed
 from rag.stages.risk.reading import SignalReader
 from rag.stages.risk.signals import written
 from rag.train.calibrate import calibrated
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 LINES = RESULTS / "risk_answers.jsonl"
 CORPORA = Path("runs/risk_sets")

@@ -18,7 +18,7 @@ from rag.core.filters import Filter, both
 from rag.core.protocols import LLM
 from rag.core.ranking import in_this_order
 from rag.core.types import NO_USAGE, OK, Context, Outcome, Settled
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 logger = logging.getLogger(__name__)
 

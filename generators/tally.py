@@ -20,7 +20,7 @@ from rag.core.types import Answer, Context, Document, Outcome, Prompt, Query
 from rag.core.words import first_words, in_one_line
 from rag.stages.checks.checker import REFUSAL
 from retrievers.index.fields import Field
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from retrievers.rounds import Reading, Rounds, weighed
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from rag.core.types import Document, SamplingParams, Usage
 from rag.core.words import in_one_line
 from rag.stages.writing import write
 from retrievers.index.fields import Field, fields_of
-from retrievers.index.protocol import Index, is_labelled
+from retrievers.index_protocol import Index, is_labelled
 from retrievers.stores.kept import Kept
 
 _TOGETHER = 1_000

@@ -1,8 +1,8 @@
 """For whoever opens an index by its address."""
 
 from retrievers.index.opening import encoder_of, is_index, open_index
-from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
+from retrievers.index_protocol import Index
 
 __all__ = [
     "Index",

@@ -9,8 +9,8 @@ from typing import ClassVar
 from rag.core.filters import WhereData, both, parse_where
 from rag.core.ranking import require_k
 from rag.core.types import NO_USAGE, OK, Outcome, Ranking, ScoredDocument
-from retrievers.index.near_duplicates import NearDuplicates
-from retrievers.index.protocol import Index, KnowsDuplicates, let_through
+from retrievers.index.near_duplicates import KnowsDuplicates, NearDuplicates
+from retrievers.index_protocol import Index, let_through
 
 
 class DistinctReranker:

@@ -14,7 +14,7 @@ from rag.core.norms import min_max
 from rag.core.ranking import in_this_order, require_k, split_at
 from rag.core.types import NO_USAGE, OK, Ranking, ScoredDocument
 from rag.core.vectors import unit
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from retrievers.legs.dense.search import dense
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from rag.core.ranking import ranked
 from rag.core.types import ScoredDocument
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from retrievers.stores.hits import tied
 
 

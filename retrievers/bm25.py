@@ -16,7 +16,7 @@ from rag.core.types import Outcome, Population, Query, Ranking, ScoredDocument, 
 from rag.core.versions import VersionsData
 from rag.core.words import first_of
 from retrievers.by_filter import by_filter
-from retrievers.index.protocol import Index, is_labelled
+from retrievers.index_protocol import Index, is_labelled
 from retrievers.legs.lexical.search import lexical
 from retrievers.stores.kept import Kept
 

@@ -16,7 +16,7 @@ from rag.core.ranking import ranked, require_k
 from rag.core.types import OK, Outcome, Population, Query, QueryPart, Ranking, ScoredDocument, ScorePart, Usage
 from rag.core.versions import VersionsData
 from retrievers.by_filter import by_filter
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from retrievers.language_fit import LanguageFit
 from retrievers.legs.dense.search import dense
 from retrievers.legs.protocol import leg_reads

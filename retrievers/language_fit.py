@@ -14,7 +14,7 @@ from rag.core.types import Document, Population
 from rag.ingest.common_words import SHOWN, seeming_language
 from rag.ingest.language import code_of
 from rag.models.table import PACKAGED
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from retrievers.legs.protocol import MADE_BY
 from retrievers.stores.kept import Kept
 

@@ -12,7 +12,7 @@ from rag.core.ranking import ranked, require_k
 from rag.core.trec import RunFile, read_run
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument
 from rag.core.versions import VersionsData
-from retrievers.index.protocol import Index, is_labelled
+from retrievers.index_protocol import Index, is_labelled
 
 log = logging.getLogger(__name__)
 

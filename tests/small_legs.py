@@ -16,8 +16,8 @@ from rag.core.powers import POWERS
 from rag.core.types import Query, Ranking
 from retrievers import RETRIEVERS
 from retrievers.encoders.sentence_encoder import SentenceEncoder
-from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.index_protocol import Index
 from retrievers.legs import LEGS
 from retrievers.stores.computed import Columns, Computed
 from tests.generators.llm.conftest import save_random_model

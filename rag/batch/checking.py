@@ -11,7 +11,7 @@ from rag.core.errors import SpecError
 from rag.core.filters import Filter, conditions, parse_where, parted, scope_of
 from rag.core.types import Query, Where
 from rag.pipeline import Pipeline
-from retrievers.index.protocol import is_labelled
+from retrievers.index_protocol import is_labelled
 
 _SHOWN = 5
 Numbered = Iterable[tuple[int, Query]]

@@ -27,7 +27,7 @@ from rag.train.calibrate import calibrate_graph
 from rag.train.hits import judged_hits
 from rag.train.own_questions import own_items
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 _ESTIMATE = 200
 """Questions that an estimate asks, where nobody says how many."""

@@ -12,7 +12,7 @@ from rag.cli.console import say, write
 from rag.cli.options import indexed, positive
 from rag.core.types import Document
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 
 @dataclass(frozen=True, slots=True)

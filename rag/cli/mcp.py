@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rag.asked import QuestionLog
     from rag.service.generations import Current
     from rag.service.settings import ServeSettings
-    from retrievers.index.protocol import Index
+    from retrievers.index_protocol import Index
 
 
 def options(parser: ArgumentParser) -> None:

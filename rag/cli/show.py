@@ -12,7 +12,7 @@ from rag.core.filters import Filter, asked_by
 from rag.core.types import Document
 from rag.pipeline.as_json import contents_json, position_json
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import Index, is_labelled, let_through
+from retrievers.index_protocol import Index, is_labelled, let_through
 
 
 def options(parser: ArgumentParser) -> None:

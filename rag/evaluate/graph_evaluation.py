@@ -45,8 +45,8 @@ from rag.pipeline.memory_plan import plan_memory, require_room
 from rag.pipeline.provenance import Provenance, provenance_of, write_provenance
 from retrievers.analysis.settings import AUTO
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
+from retrievers.index_protocol import Index
 from retrievers.legs import LEGS, PLAIN
 
 BATCH = 16

@@ -15,7 +15,7 @@ from rag.graph.checked import Made
 from rag.graph.draw import graph_html
 from rag.graph.spec import ANSWERING, RANKING_STAGES, Spec
 from rag.graph.wiring import ancestors
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -39,7 +39,7 @@ from rag.graph.spec import QUERY, Budget, InnerGraph, Part, Spec
 from rag.graph.uses import graphs_used, is_known
 from rag.graph.wiring import ancestors, check_wiring
 from rag.models import require_meaning
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 WASTED = 8
 """A limit of passages is noted where the model has room for this many times as much."""

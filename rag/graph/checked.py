@@ -10,7 +10,7 @@ from typing import Any
 from rag.core.yaml_source import Place
 from rag.graph.signature import Signature
 from rag.graph.spec import Body, GraphSpec, Spec
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from rag.core.errors import SpecError
 from rag.core.powers import reads_of
 from rag.core.types import Query
 from rag.graph.checked import Checked, Made
-from retrievers.index.protocol import Index, kinds_held
+from retrievers.index_protocol import Index, kinds_held
 from retrievers.legs.protocol import leg_reads
 
 

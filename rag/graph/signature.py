@@ -15,7 +15,7 @@ from rag.core import llm_protocols, protocols
 from rag.core.filters import WhereData
 from rag.core.powers import LLM_POWERS
 from rag.core.types import Answer, Context, Document, Query, Ranking
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 REQUIRED = inspect.Parameter.empty
 RECORDS = {

@@ -18,8 +18,8 @@ from rag.indexing.units import UnitMaker, made_without
 from rag.ingest import printable
 from rag.ingest.language import code_of
 from retrievers.index.directory import LocalIndex
-from retrievers.index.protocol import DocumentTable
 from retrievers.index.sources import Holding, Source, SourceRecord, with_removed
+from retrievers.index_protocol import DocumentTable
 
 Rows = NDArray[np.int64]
 

@@ -38,7 +38,7 @@ from rag.service.history import by_turns, fit
 from rag.service.settings import ServeSettings
 from rag.service.wire.messages import ChatMessage
 from rag.service.wire.where import FILTER_HELP, Where
-from retrievers.index.protocol import Index, let_through
+from retrievers.index_protocol import Index, let_through
 
 logger = logging.getLogger(__name__)
 

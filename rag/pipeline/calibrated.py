@@ -13,7 +13,7 @@ from rag.graph.rewire import with_calibration
 from rag.graph.spec import Spec
 from rag.pipeline.identity import part_identity
 from rag.stages.risk.calibration import MadeFor, ReadsCalibration, differences
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from retrievers.legs.protocol import settled
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from rag.graph.checked import Made
 from rag.graph.spec import QUERY, InnerGraph, Node
 from rag.graph.uses import graphs_reached
 from rag.models.identity import named_weights
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from rag.pipeline.memory_plan import plan_turns, require_room
 from rag.pipeline.pipeline import Pipeline
 from retrievers.index.joined import joined_address
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from rag.graph.load import load_spec
 from rag.models import locate, packaged_model, require_meaning, resolve
 from rag.pipeline.release import inside
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import Index
 from retrievers.index.settings import leg_kind
+from retrievers.index_protocol import Index
 
 Named = tuple[str, str | None]
 """A model's name and its hub revision."""

@@ -17,7 +17,7 @@ from rag.pipeline.release import inside, models_of, searches
 if TYPE_CHECKING:
     from rag.graph.build import Graph
     from rag.graph.checked import Checked
-    from retrievers.index.protocol import Index
+    from retrievers.index_protocol import Index
 
 _PROGRAM = 160 << 20
 _TORCH = 400 << 20

@@ -20,7 +20,7 @@ from rag.graph.spec import QUERY, Spec
 from rag.pipeline.calibrated import require_calibrated
 from rag.pipeline.identity import node_identities
 from rag.pipeline.memory_plan import plan_side_by_side, require_room
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 
 def built_together(specs: Mapping[str, Spec], index: Index | None) -> list[Graph]:

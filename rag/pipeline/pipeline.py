@@ -28,7 +28,7 @@ from rag.graph.spec import QUERY, Spec
 from rag.pipeline.release import inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
 from rag.pipeline.twins import AsyncTwins
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever

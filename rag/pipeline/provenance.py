@@ -32,7 +32,7 @@ from rag.models.hashes import remembered_sha256
 from rag.models.processor import may_have_gpu, processor_name, usable_cores
 from rag.pipeline.identity import index_identity, part_identity, wiring_identity
 from rag.pipeline.loaded import models_loaded
-from retrievers.index.protocol import HasGenerations, Index
+from retrievers.index_protocol import HasGenerations, Index
 
 PROVENANCE = "provenance.json"
 """The file of a run folder."""

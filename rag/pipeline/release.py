@@ -9,7 +9,7 @@ from rag.core.errors import SpecError
 from rag.core.protocols import CanRelease
 from rag.graph.build import Graph
 from rag.graph.checked import Checked, Made
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 
 def release(graph: Graph, index: Index | None, names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from rag.core.types import Document, Query
 from rag.ingest.sentences import sentences
 
 if TYPE_CHECKING:
-    from retrievers.index.protocol import Index
+    from retrievers.index_protocol import Index
 
 
 def terms_of(index: Index | None) -> Terms:

@@ -6,7 +6,7 @@ from rag.core.memory import this_machine
 from rag.graph.build import build
 from rag.pipeline.memory_plan import plan_turns, require_room
 from rag.pipeline.pipeline import Pipeline
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 
 def successor(pipeline: Pipeline, index: Index) -> Pipeline:

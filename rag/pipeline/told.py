@@ -17,7 +17,7 @@ from rag.pipeline.as_json import answer_json, ledger_json, ranking_json
 from rag.pipeline.explained import explained
 from rag.pipeline.pipeline import Pipeline, raise_failure
 from rag.pipeline.snippets import terms_of
-from retrievers.index.protocol import KnowsDuplicates
+from retrievers.index.near_duplicates import KnowsDuplicates
 
 _SHOWN = 3
 """Titles that are told of what was found."""

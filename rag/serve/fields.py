@@ -22,7 +22,7 @@ from rag.service.wire.errors import refusals
 from rag.service.wire.forms import Form
 from rag.service.wire.where import FILTER_HELP, Where
 from retrievers.index import fields as known_fields
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 MOST_FIELDS, MOST_VALUES = 40, 50
 _LOOKED_AT = 10_000

@@ -26,7 +26,7 @@ from rag.service.walls import FILES
 from rag.service.wire.documents import DocumentsReply
 from rag.service.wire.errors import refusals
 from retrievers.index.directory import LocalIndex
-from retrievers.index.protocol import Index, is_labelled
+from retrievers.index_protocol import Index, is_labelled
 
 
 class Uploads:

@@ -20,7 +20,7 @@ from rag.service.replies import JSONReply
 from rag.service.services import Services
 from rag.service.wire.described import IndexReply
 from rag.service.wire.errors import refusals
-from retrievers.index.protocol import HasParts, Index, is_labelled
+from retrievers.index_protocol import HasParts, Index, is_labelled
 
 Rows = Sequence[int] | NDArray[np.int64]
 

@@ -19,7 +19,7 @@ from rag.service.replies import JSONReply
 from rag.service.services import Services
 from rag.service.wire.documents import DocumentReply
 from rag.service.wire.errors import refusals
-from retrievers.index.protocol import Index, let_through
+from retrievers.index_protocol import Index, let_through
 
 AROUND = 50
 """Passages that are shown before the one that was asked for, and after it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from rag.asked import Entry, QuestionLog
 from rag.core.access import Asker
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from rag.core.errors import RagError
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import HasGenerations, Index
+from retrievers.index_protocol import HasGenerations, Index
 
 logger = logging.getLogger(__name__)
 

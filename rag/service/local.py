@@ -24,7 +24,7 @@ from rag.core.protocols import close
 from rag.core.run_folder import graph_key, socket_of
 from rag.pipeline import Pipeline
 from rag.pipeline.told import Wanted, told
-from retrievers.index.protocol import HasGenerations
+from retrievers.index_protocol import HasGenerations
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from rag.pipeline.successor import successor
 from rag.service.errors import ApiError
 from rag.service.generations import Current, Follower
 from rag.service.service import Service
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 _SHOWN = 20
 _HELD = "held"

@@ -16,7 +16,7 @@ from rag.stages.assemble import TokenBudgetAssembler, budget_of
 from rag.stages.passages import numbered
 from rag.stages.ruler import Ruler
 from rag.stages.stretch import span_of
-from retrievers.index.protocol import Index, let_through
+from retrievers.index_protocol import Index, let_through
 
 _REACH = 32
 """Chunks looked at on either side of a hit, however long its section is."""

@@ -11,7 +11,7 @@ from rag.evaluate.beir import load_beir
 from rag.pipeline.questions import read_questions
 from rerankers.attention.finding.pseudo import Case, Questions, judged_cases, pseudo_cases, unjudged_cases
 from rerankers.attention.finding.taught import taught
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 Teacher = Literal["auto", "index", "source"]
 

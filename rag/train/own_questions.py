@@ -10,7 +10,7 @@ from __future__ import annotations
 from rag.core.errors import SpecError
 from rag.evaluate.beir import Item
 from rerankers.attention.finding.pseudo import Case, pseudo_cases
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 _DEPTH = 10
 

@@ -23,8 +23,8 @@ from rag.core.contents import read_content, with_contents
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
 from rag.ingest.language import code_of
-from retrievers.index.protocol import DocumentTable
 from retrievers.index.shared import SHARED, base_row, merged
+from retrievers.index_protocol import DocumentTable
 from retrievers.legs.protocol import Facts, maker_reads
 from retrievers.stores.arrays import load_array
 

@@ -18,8 +18,8 @@ from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Document, Population, Where
 from retrievers.analysis.multilingual import differ, together
-from retrievers.index.protocol import DocumentTable, Index, is_labelled, kinds_held
-from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.index.settings import leg_kind
+from retrievers.index_protocol import DocumentTable, Index, Sections, is_labelled, kinds_held
 from retrievers.legs.protocol import MADE_BY
 from retrievers.stores.hits import Found, merged
 from retrievers.stores.population import merged_population
@@ -146,7 +146,7 @@ class JoinedIndex:
         kept = [rows + start for rows, start in zip(found, self._starts, strict=False) if rows is not None]
         return np.concatenate(kept)
 
-    def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
+    def check(self, settings: Sections, legs: Sequence[str]) -> None:
         """Return if every part may serve a graph with these settings and legs, and all together.
 
         Raises:

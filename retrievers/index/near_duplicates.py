@@ -18,12 +18,13 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
-from rag.core.types import Document
+from rag.core.types import Document, Where
 from retrievers.stores.arrays import load_array
 
 DUPLICATES, KEYS = "duplicates.npy", "duplicates_keys.npy"
@@ -84,6 +85,15 @@ class NearDuplicates:
     def none(cls) -> NearDuplicates:
         """Those of an index where nothing is known."""
         return cls(np.empty((0, 2), np.int32))
+
+
+@runtime_checkable
+class KnowsDuplicates(Protocol):
+    """An index that knows which of its documents say nearly the same."""
+
+    def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
+        """Of all documents; where whoever asks has statistics of their own, of those that they may read."""
+        ...
 
 
 def write_duplicates(folder: Path, documents: Sequence[Document], keys: Keys | None = None) -> int:

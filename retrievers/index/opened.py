@@ -9,7 +9,8 @@ from typing import Any, Self, TypeVar, cast
 
 from rag.core.errors import IndexMismatch
 from retrievers.index.manifest import Manifest
-from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.index.settings import leg_kind
+from retrievers.index_protocol import Sections
 from retrievers.legs import LEGS
 from retrievers.legs.protocol import Facts, Leg, explicit_differences
 
@@ -69,7 +70,7 @@ class OpenedIndex(ABC):
             raise IndexMismatch(f"index '{self.name}': {_missing_leg(self.manifest, leg)}")
         return facts
 
-    def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
+    def check(self, settings: Sections, legs: Sequence[str]) -> None:
         """Return if this index may serve a graph with these `settings` and `legs` (see `require_match`)."""
         require_match(self.manifest, settings, legs, name=self.name)
 
@@ -102,7 +103,7 @@ class OpenedIndex(ABC):
             return cast(Opened, self._opened[name])
 
 
-def require_match(manifest: Manifest, settings: IndexSettings, legs: Sequence[str], *, name: str) -> None:
+def require_match(manifest: Manifest, settings: Sections, legs: Sequence[str], *, name: str) -> None:
     """Return if the index has all `legs` and was built with every value that `settings` sets explicitly.
 
     Sections of legs that are not asked for do not count, and two ways to say the same thing are no

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from rag.core.errors import IndexProblem, did_you_mean
 from retrievers.index import EMBEDDED, INDEXES, STORES
 from retrievers.index.generations import CURRENT
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 if TYPE_CHECKING:
     from retrievers.index.directory import LocalIndex

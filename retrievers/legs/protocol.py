@@ -15,6 +15,7 @@ from rag.core.contents import TEXT_ALONE
 from rag.core.memory import Need
 from rag.core.progress import Progress
 from rag.core.types import Where
+from retrievers.index_protocol import Sections as Sections
 from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.computed import Apply, Compute, in_this_process
 
@@ -43,18 +44,6 @@ class ReadableRows(NamedTuple):
 
 Readable = Callable[[Where | None], ReadableRows]
 """A filter -> what whoever asks by it may read; what else the filter says does not count."""
-
-
-class Sections(Protocol):
-    """The `index:` section of a graph."""
-
-    def section(self, name: str) -> BaseModel:
-        """What a part of it says, defaults filled in."""
-        ...
-
-    def says(self, name: str) -> bool:
-        """Whether the graph itself has this part."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

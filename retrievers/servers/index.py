@@ -37,7 +37,7 @@ from retrievers.servers.troubles import damaged
 
 if TYPE_CHECKING:
     from retrievers.index.near_duplicates import NearDuplicates
-    from retrievers.index.protocol import Index
+    from retrievers.index_protocol import Index
 
     _keeps_the_protocol: Callable[[str], Index] = lambda address: ServerIndex.open(address)  # noqa: E731
 

@@ -28,8 +28,8 @@ from rag.indexing.chain import TIER
 from retrievers.analysis.analyzer import Analyzer
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import PARTS
-from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
+from retrievers.index_protocol import Index
 from retrievers.legs import LEGS
 
 OLDER = Path(__file__).parent / "older_index"

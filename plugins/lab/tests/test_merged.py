@@ -22,7 +22,7 @@ from rag.pipeline.identity import node_identities
 from ragline_lab.sweep.axes import parse_axes
 from ragline_lab.sweep.settings import settings_of
 from rerankers import RERANKERS
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from tests.small_legs import SmallModels
 
 

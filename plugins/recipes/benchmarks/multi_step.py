@@ -42,7 +42,7 @@ from rag.graph.checked import Made
 from rag.graph.load import load_spec
 from rag.graph.spec import Spec
 from rag.pipeline.pipeline import Pipeline
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 WORK = RESULTS / "multi_step.jsonl"
 SEED = 20262

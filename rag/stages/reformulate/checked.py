@@ -15,7 +15,7 @@ from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.types import NO_USAGE, Outcome, Query, Ranking, ScoredDocument, Usage
 from rag.core.vectors import unit
 from rag.stages.cite import overlap
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from retrievers.legs.dense.search import dense
 
 Signal = Literal["agreement", "hits", "words"]

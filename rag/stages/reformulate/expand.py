@@ -19,7 +19,7 @@ from rag.core.types import Query, SamplingParams
 from rag.stages.reformulate.combine import COMBINATIONS, Material
 from rag.stages.reformulate.terms import weighted_terms
 from rag.stages.writing import Written, require_sampling, warn, write
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 READERS: Mapping[str, Callable[[str], str]] = {"passage": parse_passage, "code": parse_code}
 """Kind of text -> how it is read from a reply."""

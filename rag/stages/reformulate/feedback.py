@@ -18,7 +18,7 @@ from rag.core.trec import Qrels, read_qrels
 from rag.core.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
 from rag.core.words import first_words, in_one_line
 from rag.stages.writing import call_counts, write
-from retrievers.index.protocol import Index, let_through
+from retrievers.index_protocol import Index, let_through
 
 Source = Literal["pseudo", "oracle", "critic"]
 _VERDICT_TOKENS = 16

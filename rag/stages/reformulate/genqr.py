@@ -16,7 +16,7 @@ from rag.core.replies import folded, parse_keywords, parse_plain
 from rag.core.types import NO_USAGE, OK, Prompt, Query, SamplingParams
 from rag.stages.reformulate.terms import weighted_terms
 from rag.stages.writing import Written, require_sampling, warn, write
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from retrievers.legs.lexical.search import lexical
 
 INSTRUCTIONS = "genqr"

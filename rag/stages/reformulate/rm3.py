@@ -12,7 +12,7 @@ from rag.core.types import NO_USAGE, OK, Document, Outcome, Query, Ranking, Wher
 from rag.ingest.language import code_of
 from rag.stages.writing import warn
 from retrievers.analysis.multilingual import untagged
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 from retrievers.legs.lexical.search import lexical
 
 _PLAIN = re.compile(r"[^\W_]{2,20}")  # letters and digits, 2 to 20 of them

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from retrievers.legs.lexical.search import lexical
 
 if TYPE_CHECKING:
-    from retrievers.index.protocol import Index
+    from retrievers.index_protocol import Index
 
 
 def weighted_terms(index: Index, texts: Iterable[tuple[str, float]]) -> Mapping[str, float]:

@@ -8,7 +8,7 @@ from rag.core.types import Answer, Context, Query, Ranking
 from rag.ingest.sentences import sentences
 from rag.stages.risk.logistic import Signals
 from rag.stages.risk.signals import of_legs, of_meaning, of_passages, written
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 LEGS = ("lexical", "dense")
 """Legs that are asked, where the index has them."""

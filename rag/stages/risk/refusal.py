@@ -13,7 +13,7 @@ from rag.stages.risk.bounds import NotReached
 from rag.stages.risk.calibration import Calibration, load_calibration
 from rag.stages.risk.logistic import Signals
 from rag.stages.risk.reading import SignalReader
-from retrievers.index.protocol import Index
+from retrievers.index_protocol import Index
 
 REFUSED = "refused_by_risk"
 """What an outcome counts an answer under that was written and not given."""

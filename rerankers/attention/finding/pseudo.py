@@ -28,7 +28,7 @@ from rag.core.types import Document, Query, SamplingParams
 from rag.core.words import first_words
 
 if TYPE_CHECKING:
-    from retrievers.index.protocol import Index
+    from retrievers.index_protocol import Index
 
 _SENTENCE = re.compile(r"(?s)\s*(.+?[.!?])\s+(.+)")
 _LEAST_QUERY, _LEAST_TEXT = 3, 20  # words

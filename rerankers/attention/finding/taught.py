@@ -19,7 +19,7 @@ from rerankers.attention.reading.weigh import fused
 from retrievers.legs.dense.search import dense
 
 if TYPE_CHECKING:
-    from retrievers.index.protocol import Index
+    from retrievers.index_protocol import Index
 
 LEXICAL = 0.3
 """Weight of the lexical leg beside the dense one, both standardised: that of the built-in graph `hybrid`."""

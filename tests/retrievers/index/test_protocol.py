@@ -30,8 +30,8 @@ from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index import INDEXES
 from retrievers.index.directory import LocalIndex
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import DocumentTable, Index
 from retrievers.index.settings import IndexSettings
+from retrievers.index_protocol import DocumentTable, Index, Sections
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.run import RunRetriever
 
@@ -80,7 +80,7 @@ class MemoryIndex:
         passing = [r for r, d in enumerate(self.documents) if tree is None or matches(tree, d.metadata)]
         return np.array(passing, dtype=np.int64)
 
-    def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
+    def check(self, settings: Sections, legs: Sequence[str]) -> None:
         if settings.says("analyzer"):
             raise IndexMismatch("another analyzer")
 

@@ -23,8 +23,8 @@ from rag.pipeline import load_pipeline
 from rag.pipeline.memory_plan import plan_memory
 from retrievers import RETRIEVERS
 from retrievers.index.directory import LocalIndex
-from retrievers.index.protocol import Index
 from retrievers.index.settings import IndexSettings
+from retrievers.index_protocol import Index
 from retrievers.legs import LEGS
 from retrievers.legs.protocol import Built, Facts, Job, LegKind, LegMaker, Mask, Opening, Sections
 from retrievers.stores.computed import Computed, Ragged

@@ -18,10 +18,11 @@ from rag.pipeline import load_pipeline
 from retrievers.bm25 import BM25Retriever
 from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
+from retrievers.index.near_duplicates import KnowsDuplicates
 from retrievers.index.opening import open_index
-from retrievers.index.protocol import HasGenerations, Index, KnowsDuplicates
 from retrievers.index.settings import IndexSettings
 from retrievers.index.shared import BEGIN
+from retrievers.index_protocol import HasGenerations, Index
 from retrievers.servers.index import ServerIndex
 from retrievers.sparse import SparseRetriever
 from tests.rag.random_filters import random_metadata

@@ -8,18 +8,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
+from typing import Any, Protocol, Self, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Document, Where
-from retrievers.index.settings import IndexSettings
-
-if TYPE_CHECKING:
-    from retrievers.index.near_duplicates import NearDuplicates
 
 
 class DocumentTable(Sequence[Document]):
@@ -92,15 +89,6 @@ class HoldsContents(Protocol):
 
 
 @runtime_checkable
-class KnowsDuplicates(Protocol):
-    """An index that knows which of its documents say nearly the same."""
-
-    def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
-        """Of all documents; where whoever asks has statistics of their own, of those that they may read."""
-        ...
-
-
-@runtime_checkable
 class CarriesLabels(Protocol):
     """An index that knows whether its documents say who may read them. One that does not say so carries no labels."""
 
@@ -161,6 +149,18 @@ class HasGenerations(Protocol):
         ...
 
 
+class Sections(Protocol):
+    """The `index:` section of a graph."""
+
+    def section(self, name: str) -> BaseModel:
+        """What a part of it says, defaults filled in."""
+        ...
+
+    def says(self, name: str) -> bool:
+        """Whether the graph itself has this part."""
+        ...
+
+
 class Index(Protocol):
     """An index, wherever it is. Safe to share between threads."""
 
@@ -211,7 +211,7 @@ class Index(Protocol):
         """
         ...
 
-    def check(self, settings: IndexSettings, legs: Sequence[str]) -> None:
+    def check(self, settings: Sections, legs: Sequence[str]) -> None:
         """Return if this index may serve a graph with these settings and legs.
 
         Raises:
