@@ -41,9 +41,9 @@ from rag.graph.load import load_spec
 from rag.stages import REFORMULATORS
 from rag.stages.fuse import WeightedFuser
 from rag.stages.reformulate.checked import LEAST, CheckedReformulator, Held, Signal
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.index_protocol import Index
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
 
 WORK = RESULTS / "checked_hyde.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"

@@ -30,10 +30,10 @@ from rag.evaluate.beir import load_beir
 from rag.indexing import build_index
 from rag.stages.fuse import RRFFuser, WeightedFuser
 from retrievers.analysis.settings import AnalyzerSettings
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
 
 CHOSEN_ON = {
     "scifact": "train",

@@ -28,10 +28,10 @@ from benchmarks.record import Record, record
 from rag.core.ranking import completed
 from rag.core.types import Query, Ranking
 from rag.indexing import build_index
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
 
 CORPORA = ("scifact", "medquad", "docs-manpages", "docs-python", "docs-linux-kernel", "openstax-medical", "pubmedqa")
 ASKED = ("scifact", "cosqa", "docs-manpages")

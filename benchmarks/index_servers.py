@@ -20,11 +20,11 @@ from rag.core.types import Query, Ranking
 from rag.evaluate.beir import load_beir
 from rag.indexing import build_index
 from rag.stages.fuse import RRFFuser
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.index_protocol import Index
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
 
 K = 10
 

@@ -27,10 +27,10 @@ from rag.indexing import build_index
 from rag.stages.fuse import WeightedFuser
 from rag.stages.transform.code_style import name_idf
 from rag.stages.transform.rewrite_code import RewriteCodeTransform
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
 from retrievers.run import RunRetriever
 
 HITS = 100  # of every list that is fused or measured

@@ -53,7 +53,7 @@ print(json.dumps({"seconds": seconds, "of": dict(report.seconds), "peak_bytes": 
 _OPEN = """
 import json, sys, time
 begun = time.perf_counter()
-from retrievers.bm25 import BM25Retriever
+from retrievers.legs.lexical.retriever import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from rag.core.types import Query
 imported = time.perf_counter()

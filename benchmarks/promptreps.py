@@ -25,12 +25,12 @@ from rag.evaluate.beir import load_beir
 from rag.evaluate.comparison import compare_runs
 from rag.indexing import build_index
 from rag.stages.fuse import WeightedFuser
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
+from retrievers.legs.promptreps.retriever import PromptRepsRetriever
 from retrievers.legs.promptreps.settings import PromptRepsSettings
-from retrievers.promptreps import PromptRepsRetriever
 
 SETS = ("cranfield", "cacm", "docs-manpages", "codebase-chunks")
 HYBRID = {"bm25": 0.3, "dense": 0.7}

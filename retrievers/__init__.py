@@ -5,12 +5,12 @@ from rag.core.registry import Registry
 RETRIEVERS = Registry(
     "retrieve",
     {
-        "bm25": "retrievers.bm25:BM25Retriever",
+        "bm25": "retrievers.legs.lexical.retriever:BM25Retriever",
         "collection": "retrievers.collection:CollectionRetriever",
-        "dense": "retrievers.dense:DenseRetriever",
-        "late_interaction": "retrievers.late_interaction:LateInteractionRetriever",
-        "promptreps": "retrievers.promptreps:PromptRepsRetriever",
+        "dense": "retrievers.legs.dense.retriever:DenseRetriever",
+        "late_interaction": "retrievers.legs.late_interaction.retriever:LateInteractionRetriever",
+        "promptreps": "retrievers.legs.promptreps.retriever:PromptRepsRetriever",
         "run": "retrievers.run:RunRetriever",
-        "sparse": "retrievers.sparse:SparseRetriever",
+        "sparse": "retrievers.legs.sparse.retriever:SparseRetriever",
     },
 )

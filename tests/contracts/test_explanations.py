@@ -89,8 +89,8 @@ def test_what_lists_add_sums_to_the_fused_score(
 
 
 def test_a_hit_of_several_indexes_is_explained_by_its_own(index: LocalIndex, make: Make) -> None:
-    from retrievers.bm25 import BM25Retriever
     from retrievers.index.joined import JoinedIndex
+    from retrievers.legs.lexical.retriever import BM25Retriever
 
     joined = JoinedIndex([index, index])
     retriever, query = BM25Retriever(index=joined), Query(qid="q", text="paid leave")

@@ -16,11 +16,11 @@ from rag.indexing import add_documents, build_index
 from rag.indexing.languages import chosen_language, languages_seen, warn_of_language
 from rag.indexing.place import DirectoryWriter
 from retrievers.analysis.settings import AnalyzerSettings
-from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.opened import require_match
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.lexical.retriever import BM25Retriever
 
 POLISH = IndexSettings(analyzer=AnalyzerSettings(language="pl"))
 ENGLISH = IndexSettings(analyzer=AnalyzerSettings(language="en"))

@@ -18,9 +18,9 @@ import pytest
 from rag.core.errors import IndexMismatch, IndexProblem, MissingModel
 from rag.core.types import Query
 from rag.indexing import IndexReport, build_index, index_key
-from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.lexical.retriever import BM25Retriever
 from tests.tiny_models import tiny_sentence_model
 
 TEXTS = ("wheels are trued", "frames are brazed", "forks are straight", "lamps are lit")

@@ -16,11 +16,11 @@ from rag.indexing import build_index, remove_from_index
 from rag.pipeline import load_pipeline
 from rag.pipeline.snippets import snippet_of, terms_of
 from rag.stages.reformulate.rm3 import RM3Reformulator
-from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.joined import joined_address
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.lexical.retriever import BM25Retriever
 
 TEXTS = {
     "en": "Everyone has thirty days of paid leave a year. Holidays are agreed with the office in good time.",

@@ -26,11 +26,11 @@ from rag.pipeline import load_pipeline
 from rag.pipeline.pipeline import Pipeline
 from rag.stages.reformulate.rm3 import RM3Reformulator
 from rerankers.distinct import DistinctReranker
-from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.joined import joined_address
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.lexical.retriever import BM25Retriever
 from tests.mcp.calling import called
 from tests.rag.labels import askers, labels, reads
 from tests.retrievers.tiny_encoders import WORDS

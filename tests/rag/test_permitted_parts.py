@@ -16,9 +16,9 @@ from rag.core.types import Query, Ranking, ScoredDocument
 from rag.indexing import build_index
 from rag.stages.reformulate.feedback import FeedbackSource
 from rerankers.distinct import DistinctReranker
-from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.lexical.retriever import BM25Retriever
 from tests.generators.asking import Inner
 
 ANN = Asker(user="ann", tenant="north")

@@ -23,8 +23,8 @@ from rag.evaluate.shadow import judge_shadow
 from rag.indexing import add_documents, build_index, remove_from_index
 from rag.indexing.shadow import build_shadow, drop_shadow, promote_shadow, shadow_of
 from rag.pipeline.questions import read_questions
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
+from retrievers.legs.dense.retriever import DenseRetriever
 from tests.rag.shadows import encoder_of, make, some_texts, two_encoders
 from tests.rag.static_encoders import WORDS, static_encoder
 

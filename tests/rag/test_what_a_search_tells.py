@@ -161,7 +161,7 @@ def test_a_model_fits_the_languages_of_what_may_be_read(
     records += [{"_id": f"g{n}", "text": f"{german} {n}", "acl": nobodys} for n in range(9)]
     place = built(tmp_path / "all", records, OWN | section)
     alone = built(tmp_path / "alone", readable(records, {}), section)
-    monkeypatch.setattr("retrievers.language_fit.PACKAGED", {str(section["dense"]["encoder"]): English()})
+    monkeypatch.setattr("retrievers.legs.language_fit.PACKAGED", {str(section["dense"]["encoder"]): English()})
     for text in ("leave of the year", "Urlaub"):
         mine = said(place, text, Asker(), caplog)
         assert mine == said(alone, text, None, caplog)

@@ -12,9 +12,9 @@ import pytest
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.indexing import build_index
 from rerankers.mmr import MMRReranker, marginal_order
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.dense.settings import DenseSettings
 from tests.tiny_models import tiny_sentence_model
 

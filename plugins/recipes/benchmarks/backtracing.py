@@ -31,10 +31,10 @@ from rag.evaluate.beir import load_beir
 from rag.indexing import build_index
 from rag.types import Query, Ranking
 from ragline_recipes.backtrace import BacktraceRetriever, Form
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
 
 WORK = RESULTS / "backtracing.jsonl"
 INDEXES = Path("runs/backtracing")

@@ -51,8 +51,8 @@ class SignalReader:
         ]
 
     def _legs(self, queries: Sequence[Query]) -> dict[str, list[Ranking]]:
-        from retrievers.bm25 import BM25Retriever
-        from retrievers.dense import DenseRetriever
+        from retrievers.legs.dense.retriever import DenseRetriever
+        from retrievers.legs.lexical.retriever import BM25Retriever
 
         kinds = dict(zip(LEGS, (BM25Retriever, DenseRetriever), strict=True))
         return {

@@ -172,7 +172,7 @@ def bare(document: Document) -> Document:
 
 def hard_negatives(index: Index, queries: Sequence[str], *, depth: int) -> list[list[Document]]:
     """What BM25 finds for each query, best first."""
-    from retrievers.bm25 import BM25Retriever
+    from retrievers.legs.lexical.retriever import BM25Retriever
 
     numbered = [Query(qid=str(number), text=query) for number, query in enumerate(queries)]
     return [

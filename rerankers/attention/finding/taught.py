@@ -61,7 +61,7 @@ def _dense(index: Index, cases: Sequence[Case]) -> list[NDArray[np.float64]]:
 
 def _lexical(index: Index, cases: Sequence[Case]) -> list[NDArray[np.float64]]:
     """BM25's scores; a candidate that is not among the hits has that of the last one."""
-    from retrievers.bm25 import BM25Retriever
+    from retrievers.legs.lexical.retriever import BM25Retriever
 
     queries = [Query(qid=str(number), text=case.query) for number, case in enumerate(cases)]
     k = _LOOKED_AT * max((len(case.candidates) for case in cases), default=1)

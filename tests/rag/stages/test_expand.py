@@ -10,8 +10,8 @@ from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Query, QueryPart, SamplingParams
 from rag.stages import REFORMULATORS
 from rag.stages.reformulate.expand import Expander
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
+from retrievers.legs.dense.retriever import DenseRetriever
 
 CodeReformulator = REFORMULATORS.get("code")
 HydeReformulator = REFORMULATORS.get("hyde")
@@ -86,7 +86,7 @@ def test_query2doc_counts_the_query_five_times_and_joins_it_for_dense_legs(lexic
 
 
 def test_terms_of_query2doc_are_those_of_a_repeated_text(lexical_index: LocalIndex) -> None:
-    from retrievers.bm25 import BM25Retriever
+    from retrievers.legs.lexical.retriever import BM25Retriever
 
     made = one(Query2docReformulator(llm=ScriptedLLM(replies=("thirty days a year",)), index=lexical_index))
     repeated = Query(qid="q", text="paid leave " * 5 + "thirty days a year")

@@ -8,8 +8,8 @@ import pytest
 
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.stages.reformulate.rm3 import RM3Reformulator, mixed, relevance_model
-from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
+from retrievers.legs.lexical.retriever import BM25Retriever
 
 ASKED = Query(qid="q", text="Frames frames warranty")
 

@@ -14,11 +14,11 @@ from rag.indexing import build_index
 from rerankers.attention.finding.pseudo import Case, pseudo_cases, unjudged_cases
 from rerankers.attention.finding.taught import taught
 from rerankers.attention.heads.head_sets import read_head_set
-from retrievers.bm25 import BM25Retriever
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.lexical.retriever import BM25Retriever
 from tests.generators.llm.conftest import save_random_model
 from tests.tiny_models import tiny_sentence_model
 

@@ -18,12 +18,12 @@ from rag.core.errors import IndexMismatch, SpecError
 from rag.core.types import Query
 from rag.indexing import build_index
 from rag.models import weights_sha256
-from retrievers.dense import DenseRetriever
 from retrievers.encoders.kinds import kind_of
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.encoders.static_encoder import StaticEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.dense.settings import DenseSettings
 from tests.retrievers.tiny_encoders import write_json
 

@@ -24,15 +24,15 @@ from rag.pipeline import load_pipeline
 from rag.stages.reformulate.rm3 import RM3Reformulator
 from retrievers.analysis.analyzer import Analyzer
 from retrievers.analysis.settings import AnalyzerSettings
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index import INDEXES
 from retrievers.index.directory import LocalIndex
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.index_protocol import DocumentTable, Index, Sections
+from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.dense.settings import DenseSettings
+from retrievers.legs.lexical.retriever import BM25Retriever
 from retrievers.run import RunRetriever
 
 

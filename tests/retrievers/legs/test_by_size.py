@@ -24,13 +24,13 @@ from rag.indexing import (
     update_documents,
 )
 from rag.indexing.shadow import build_shadow, shadow_of
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.joined import joined_address
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.by_size import BY_SIZE, Size, by_size
 from retrievers.legs.dense.kind import DenseKind
+from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.stores import STRUCTURES
 from tests.retrievers.tiny_encoders import WIDTH, WORDS, tiny_static

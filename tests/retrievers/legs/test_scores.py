@@ -17,12 +17,12 @@ from rag.core.protocols import ScoresDocuments
 from rag.core.types import Population, Query
 from rag.indexing import add_documents, build_index, remove_from_index
 from rag.ranking import completed
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.joined import joined_address
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
 from tests.rag.labels import random_label, reads
 from tests.retrievers.legs.test_every_leg import built, random_texts, ranked, write
 from tests.small_legs import SmallModels, Way, ways

@@ -12,11 +12,11 @@ import pytest
 from rag.core.errors import IndexProblem
 from rag.core.types import Query
 from rag.indexing import IndexReport, build_index, index_exists, index_settings, remove_from_index
-from retrievers.bm25 import BM25Retriever
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index import STORES
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.lexical.retriever import BM25Retriever
 from retrievers.servers import writer
 from retrievers.servers.address import ServerAddress
 from retrievers.servers.index import connect

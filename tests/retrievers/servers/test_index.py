@@ -15,19 +15,19 @@ from rag.core.errors import IndexMismatch, IndexProblem, SpecError
 from rag.core.types import Query, Ranking
 from rag.indexing import build_index, index_sources
 from rag.pipeline import load_pipeline
-from retrievers.bm25 import BM25Retriever
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.near_duplicates import KnowsDuplicates
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.index.shared import BEGIN
 from retrievers.index_protocol import HasGenerations, Index
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
+from retrievers.legs.sparse.retriever import SparseRetriever
 from retrievers.servers.index import ServerIndex
-from retrievers.sparse import SparseRetriever
 from tests.rag.random_filters import random_metadata
+from tests.retrievers.legs.test_filters_on_legs import WORDS
 from tests.retrievers.servers.conftest import Addresses
-from tests.retrievers.test_filters_on_legs import WORDS
 from tests.small_legs import SmallModels
 
 N = 60

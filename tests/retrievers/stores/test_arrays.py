@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as arrays
 
 from rag.core.errors import IndexProblem
 from rag.core.types import Document, Query
-from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
+from retrievers.legs.lexical.retriever import BM25Retriever
 from retrievers.stores.arrays import load_array, map_npy, read_npy
 from tests.small_index import small_index
 

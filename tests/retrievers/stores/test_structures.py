@@ -14,10 +14,10 @@ from rag.core.progress import Progress
 from rag.core.types import Document, Query
 from rag.graph.schema import graph_schema
 from rag.indexing import build_index
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.leg import DenseLeg
+from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.stores import STRUCTURES
 from retrievers.stores.vectors import Hits

@@ -14,9 +14,9 @@ import pytest
 from rag.core.types import Document, Query
 from rag.indexing import build_index
 from retrievers.analysis.settings import AnalyzerSettings
-from retrievers.bm25 import BM25Retriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.lexical.retriever import BM25Retriever
 from retrievers.legs.lexical.settings import LexicalSettings
 
 MakeIndex = Callable[..., LocalIndex]

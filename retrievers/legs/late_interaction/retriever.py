@@ -14,9 +14,9 @@ from rag.core.filters import WhereData, both, newest_of
 from rag.core.ranking import require_k
 from rag.core.types import OK, Outcome, Population, Query, Ranking, ScoredDocument, ScorePart, Usage
 from rag.core.versions import VersionsData
-from retrievers.best_documents import best_documents
 from retrievers.index_protocol import Index
-from retrievers.language_fit import LanguageFit
+from retrievers.legs.best_documents import best_documents
+from retrievers.legs.language_fit import LanguageFit
 from retrievers.legs.late_interaction.search import late_interaction
 from retrievers.stores.kept import Kept
 

@@ -19,8 +19,8 @@ from rag.pipeline import load_pipeline
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.sparse.encoder import SparseEncoder, activated
+from retrievers.legs.sparse.retriever import SparseRetriever
 from retrievers.legs.sparse.settings import SparseSettings
-from retrievers.sparse import SparseRetriever
 from tests.retrievers.tiny_encoders import tiny_bert
 from tests.tiny_models import tiny_masked_model, tiny_sentence_model, tiny_splade
 

@@ -14,8 +14,8 @@ from rag.core.norms import min_max
 from rag.core.ranking import require_k
 from rag.core.types import OK, Outcome, Query, Ranking, ScoredDocument, Usage
 from rag.core.versions import VersionsData
-from retrievers.best_documents import best_documents
 from retrievers.index_protocol import Index
+from retrievers.legs.best_documents import best_documents
 from retrievers.legs.promptreps.encoder import Representations
 from retrievers.legs.promptreps.search import Best, promptreps
 

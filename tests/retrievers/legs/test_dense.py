@@ -11,10 +11,10 @@ import pytest
 
 from rag.core.types import Document, Query, QueryPart, Ranking
 from rag.indexing import build_index
-from retrievers.dense import DenseRetriever
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.dense.settings import DenseSettings
 
 

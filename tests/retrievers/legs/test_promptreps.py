@@ -22,9 +22,9 @@ from retrievers.index.settings import IndexSettings
 from retrievers.legs.promptreps.encoder import PromptRepsEncoder, allowed_tokens, sparse_weights
 from retrievers.legs.promptreps.kind import PromptRepsKind
 from retrievers.legs.promptreps.leg import open_leg, write_leg
+from retrievers.legs.promptreps.retriever import Form, PromptRepsRetriever
 from retrievers.legs.promptreps.settings import PromptRepsSettings
 from retrievers.legs.protocol import Opening
-from retrievers.promptreps import Form, PromptRepsRetriever
 from tests.generators.llm.conftest import save_random_model
 
 

@@ -15,10 +15,10 @@ from rag.core.types import Document, Query
 from rag.indexing import build_index
 from rag.models.table import PACKAGED
 from rag.pipeline import load_pipeline
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
-from retrievers.language_fit import fit_of
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.language_fit import fit_of
 from tests.retrievers.tiny_encoders import tiny_static
 
 ENGLISH = "The leave of the team is paid, and it is for all of them."
@@ -54,7 +54,7 @@ def built(place: Path, monkeypatch: pytest.MonkeyPatch, records: list[dict[str, 
     """An index whose encoder says that it was made for English, as a packaged one does."""
     encoder = str(tiny_static(place / "static"))
     known = replace(PACKAGED["all-minilm-l6-v2"], name=encoder)
-    monkeypatch.setattr("retrievers.language_fit.PACKAGED", {**PACKAGED, encoder: known})
+    monkeypatch.setattr("retrievers.legs.language_fit.PACKAGED", {**PACKAGED, encoder: known})
     (place / "c.jsonl").write_text(
         "".join(json.dumps({"_id": f"d{n}", **each}) + "\n" for n, each in enumerate(records))
     )

@@ -15,11 +15,11 @@ from rag.core.types import Query
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from retrievers import RETRIEVERS
-from retrievers.bm25 import BM25Retriever
 from retrievers.by_filter import by_filter
-from retrievers.dense import DenseRetriever
 from retrievers.index.directory import LocalIndex
-from retrievers.promptreps import PromptRepsRetriever
+from retrievers.legs.dense.retriever import DenseRetriever
+from retrievers.legs.lexical.retriever import BM25Retriever
+from retrievers.legs.promptreps.retriever import PromptRepsRetriever
 from tests.rag.random_filters import random_metadata
 from tests.small_legs import SmallModels, usual_settings
 

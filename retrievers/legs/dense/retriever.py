@@ -17,8 +17,8 @@ from rag.core.types import OK, Outcome, Population, Query, QueryPart, Ranking, S
 from rag.core.versions import VersionsData
 from retrievers.by_filter import by_filter
 from retrievers.index_protocol import Index
-from retrievers.language_fit import LanguageFit
 from retrievers.legs.dense.search import dense
+from retrievers.legs.language_fit import LanguageFit
 from retrievers.legs.protocol import leg_reads
 from retrievers.stores.kept import Kept
 

@@ -23,7 +23,7 @@ from retrievers.encoders.sentence_folder import Role
 from retrievers.encoders.token_encoder import TokenEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
-from retrievers.late_interaction import LateInteractionRetriever
+from retrievers.legs.late_interaction.retriever import LateInteractionRetriever
 from retrievers.legs.late_interaction.settings import LateInteractionSettings
 from retrievers.stores.token_vectors import max_sim
 from tests.retrievers.tiny_encoders import SPECIAL, sentence_modules, tiny_bert, tiny_colbert, write_json
