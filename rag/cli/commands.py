@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from rag.core.errors import SpecError
@@ -75,10 +78,15 @@ def table_for(words: Sequence[str] | None) -> dict[str, Command]:
 
 
 def _first_line(module: str) -> str:
+    """Of the docstring, which is read and not loaded: a command may need libraries that take seconds."""
     try:
-        return (import_module(module).__doc__ or "").strip().partition("\n")[0]
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            return f"cannot be loaded: there is no module '{module}'"
+        text = ast.get_docstring(ast.parse(Path(spec.origin).read_bytes())) or ""
     except Exception as cause:  # the other commands work, whatever a plug-in does
         return f"cannot be loaded: {type(cause).__name__}: {cause}"
+    return text.partition("\n")[0]
 
 
 def add_commands(

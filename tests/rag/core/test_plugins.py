@@ -260,7 +260,7 @@ def test_an_installed_package_adds_commands(folder: Path) -> None:
     assert "usage: rag greet [-h] [-q | -v] name" in rag("greet", "--help", cwd=folder, path=site).stdout
     page = rag("--help", cwd=folder, path=site).stdout
     assert "A greeting, and how long the name is." in page
-    assert "cannot be loaded: ModuleNotFoundError: No module named 'no_such_package'" in page
+    assert "cannot be loaded: there is no module 'no_such_package'" in page
     broken = rag("sulk", cwd=folder, path=site)
     assert broken.returncode == 2
     assert "rag sulk of the installed plug-in 'shortest-package' cannot be loaded from no_such_package" in broken.stderr
