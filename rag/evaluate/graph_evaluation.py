@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from rag.core.errors import SpecError
 from rag.core.held_folder import require_writable
@@ -128,7 +128,8 @@ def _made_by(pipeline: Pipeline, dataset: Dataset, split: str, *, settings: Inde
     return provenance_of(pipeline.graph, pipeline.index, data=dataset.fingerprint([split]), origin=origin)
 
 
-class _RunOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _RunOf:
     """Names of a data set, its split and a graph, and the identity of an index."""
 
     dataset: str
