@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 81_109,
-    "lines of centre and plug-ins": 93_729,
-    "lines of centre and plug-ins that hold code": 62_407,
+    "lines of the centre": 81_118,
+    "lines of centre and plug-ins": 93_738,
+    "lines of centre and plug-ins that hold code": 62_415,
     "files over 500 lines": 0,
     "functions over 60 lines": 1,
     "modules with one importer, under 60 lines": 21,
