@@ -1,9 +1,9 @@
 """For whoever keeps files: written whole or not at all, held by one process, lines that survive a kill, and digests."""
 
-from rag.core.digests import data_sha256, text_sha256
+from rag.core.digests import data_sha256, file_sha256, text_sha256
 from rag.core.files import write_atomically, write_pieces_atomically
 from rag.core.held_folder import held, require_writable, unwritable
-from rag.core.lines import records
+from rag.core.lines import numbered, records
 from rag.core.progress import Progress, silent
 from rag.core.yaml_source import Source, parse_yaml
 from rag.pipeline.commit_log import CommitLog
@@ -13,7 +13,9 @@ __all__ = [
     "Progress",
     "Source",
     "data_sha256",
+    "file_sha256",
     "held",
+    "numbered",
     "parse_yaml",
     "records",
     "require_writable",

@@ -4,8 +4,8 @@ from generators.answering import mended, outcome_of, status_of, warn
 from generators.cited import CitedGenerator
 from generators.enough import log_odds
 from generators.mending import Mender, Said
-from rag.core.arguments import require_one_of, require_positive
-from rag.core.completions import choose_each, complete_each, usage_of, with_history
+from rag.core.arguments import require_one_of, require_positive, require_share
+from rag.core.completions import cached_tokens, choose_each, complete_each, usage_of, with_history
 from rag.core.inputs import input_file
 from rag.core.picked import picked_of, with_picked
 from rag.core.powers import kept_forms, lacking, require_choosing
@@ -26,10 +26,12 @@ from rag.stages.cite import attribute, says
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
 from rag.stages.writing import Written, require_sampling, write
+from rerankers.forms import written
 from rerankers.letters import in_place, whole_reply
 from rerankers.passages import fitted
 from rerankers.permutation import parse_permutation
 from rerankers.work import Work
+from rerankers.work import warn as warn_of_calls
 from retrievers.analysis.cjk import UNSPACED
 from retrievers.rounds import Reading, Rounds, fitting, weighed
 
@@ -46,6 +48,7 @@ __all__ = [
     "Work",
     "Written",
     "attribute",
+    "cached_tokens",
     "choose_each",
     "complete_each",
     "defused",
@@ -75,11 +78,13 @@ __all__ = [
     "require_one_of",
     "require_positive",
     "require_sampling",
+    "require_share",
     "says",
     "sentences",
     "status_of",
     "usage_of",
     "warn",
+    "warn_of_calls",
     "weighed",
     "whole_reply",
     "with_history",
@@ -87,4 +92,5 @@ __all__ = [
     "without_markers",
     "without_reasoning",
     "write",
+    "written",
 ]

@@ -33,6 +33,11 @@ def test_checking_a_graph_loads_no_engine(graph: str) -> None:
     assert not loaded & set(HEAVY)
 
 
+def test_comparing_runs_loads_nothing_that_runs_a_graph() -> None:
+    loaded = loaded_after("import rag.cli.compare")
+    assert not {name for name in loaded if name.startswith(("rag.graph", "rag.indexing", "rag.pipeline", "generators"))}
+
+
 def test_import_and_help_load_few_modules() -> None:
     """Modules and not seconds, for these depend on what else the machine does. Now it is 53 and 97."""
     bare = loaded_after("pass")

@@ -55,6 +55,19 @@ def test_what_the_docs_import_is_where_they_say(module: str) -> None:
     assert [name for name in DEEP_IMPORTS[module] if not hasattr(imported, name)] == []
 
 
+@pytest.mark.parametrize(
+    ("module", "now"),
+    [
+        ("generators.typed", "ragline_recipes.typed"),
+        ("retrievers.encoder_kinds", "retrievers.encoders.kinds"),
+        ("retrievers.index.protocol", "rag.indexes"),
+    ],
+)
+def test_what_the_docs_named_before_says_where_it_is(module: str, now: str) -> None:
+    with pytest.raises(ImportError, match=now):
+        import_module(module)
+
+
 def test_the_docs_import_nothing_else() -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
     wanted = re.compile(

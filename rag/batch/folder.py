@@ -12,12 +12,13 @@ from typing import Any
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.held_folder import held, unwritable
+from rag.core.run_files import RunFile
 from rag.core.types import Query
 from rag.pipeline import Pipeline
 from rag.pipeline.commit_log import CommitLog
 from rag.pipeline.identity import Identities, graph_identity, index_identity
 
-ANSWERS, FAILURES, RUN, LEDGER = "answers.jsonl", "failures.jsonl", "run.json", "ledger.json"
+ANSWERS, FAILURES, RUN, LEDGER = RunFile.ANSWERS, "failures.jsonl", "run.json", "ledger.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,8 @@ class ArgumentParser(StandardParser):
 
     def _check_value(self, action: Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            hint = where_it_is(f"command.{value}") or did_you_mean(str(value), map(str, action.choices))
+            ours = where_it_is(f"command.{value}") if action.dest == "command" else ""
+            hint = ours or did_you_mean(str(value), map(str, action.choices))
             raise ArgumentError(action, f"there is no {value!r}. {hint}")
 
 

@@ -16,6 +16,7 @@ from rag.core.errors import SpecError
 from rag.core.held_folder import require_writable
 from rag.core.progress import Progress, silent
 from rag.core.report import Failure, NodeReport, RunResult
+from rag.core.run_files import RunFile, file_name
 from rag.core.trec import write_run
 from rag.core.types import Answer, Document, Query, Ranking, ScoredDocument
 from rag.evaluate.answers import evaluate_answers
@@ -23,7 +24,7 @@ from rag.evaluate.beir import Dataset
 from rag.evaluate.comparison import compare_with_baseline
 from rag.evaluate.eval_report import EvalReport
 from rag.evaluate.measures import Evaluation, evaluate
-from rag.evaluate.report import RunFile, file_name, write_per_query
+from rag.evaluate.report import write_per_query
 from rag.evaluate.risk import draw_risk, risk_curve
 from rag.evaluate.scope import Plan, plan_evaluation
 from rag.evaluate.significance import mean_interval
@@ -44,7 +45,7 @@ from rag.pipeline.identity import Identities, graph_identity, index_identity
 from rag.pipeline.memory_plan import plan_memory, require_room
 from rag.pipeline.provenance import Provenance, provenance_of, write_provenance
 from retrievers.analysis.settings import AUTO
-from retrievers.index.opening import open_index
+from retrievers.index.opening import is_index, open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.index_protocol import Index
 from retrievers.legs import LEGS, PLAIN
@@ -216,7 +217,7 @@ def cached_index(
     sources = list(dataset.corpus)
     key = index_key(sources, settings=settings, legs=LEGS.ordered({PLAIN, *legs}))
     place = home() / "indexes" / key[:24]
-    if (place / "CURRENT").exists():
+    if is_index(place):
         index = open_index(place)
         if set(legs) <= set(index.legs):
             return index

@@ -9,11 +9,12 @@ from typing import Any
 
 from rag.core.errors import SpecError
 from rag.core.lines import records
+from rag.core.run_files import RunFile
 from rag.core.trec import read_run
 from rag.core.types import Answer, Citation, Context, Document, Query, ScoredDocument
 from rag.evaluate.answers import evaluate_answers
 from rag.evaluate.measures import Evaluation, evaluate
-from rag.evaluate.report import RunFile, read_per_query
+from rag.evaluate.report import read_per_query
 from rag.evaluate.scope import Plan
 
 _NOTHING = Evaluation(measures={}, per_query={}, n_queries=0)

@@ -5,42 +5,11 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from rag.core.errors import SpecError
 from rag.evaluate.measures import Evaluation
-from rag.pipeline.provenance import PROVENANCE
-
-
-class RunFile(StrEnum):
-    """The files of a run folder, beside the run of each ranking node."""
-
-    GRAPH = "graph.json"
-    """The graph."""
-    PROVENANCE = PROVENANCE
-    """What made the run: libraries, machine, models, prompts, index and data."""
-    ANSWERS = "answers.jsonl"
-    """A line for each answer; `rag batch` writes it too."""
-    TRAILS = "trails.json"
-    """What became of each query on its way through the graph."""
-    PER_QUERY = "per_query.csv"
-    """Values per query."""
-    REPORT = "report.json"
-    """What `rag eval` found."""
-    RISK = "risk.svg"
-    """Risk against coverage, where answers say how sure they are."""
-
-    @staticmethod
-    def of_node(node: str) -> str:
-        """The TREC run of a ranking node."""
-        return f"{file_name(node)}.trec"
-
-
-def file_name(node: str) -> str:
-    """The name of a node as a file may have it."""
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in node) or "_"
 
 
 def write_per_query(evaluation: Evaluation, path: Path) -> None:

@@ -31,16 +31,11 @@ def built_together(specs: Mapping[str, Spec], index: Index | None) -> list[Graph
     Raises:
         SpecError: a graph is wrong over this index, or there is not the memory for all of them.
     """
-    graphs: list[Graph] = []
-    for spec in specs.values():
-        made = graphs[0] if graphs else None
-        same = (
-            []
-            if made is None
-            else [n for n, part in spec.graph.models.items() if made.spec.graph.models.get(n) == part]
-        )
-        kept = {} if made is None else {f"models.{name}": made.facts[f"models.{name}"] for name in same}
-        graphs.append(build(spec, index=index, kept=kept))
+    first, *others = specs.values()
+    graphs = [build(first, index=index)]
+    for spec in others:
+        same = [f"models.{n}" for n, part in spec.graph.models.items() if first.graph.models.get(n) == part]
+        graphs.append(build(spec, index=index, kept={key: graphs[0].facts[key] for key in same}))
     for graph in graphs:
         require_calibrated(graph, index)
     require_room([plan_side_by_side(dict(zip(specs, graphs, strict=True)), index=index)])

@@ -25,6 +25,7 @@ from rag.core.house import HOUSE
 from rag.core.llm_protocols import SignsItsWork
 from rag.core.plugins import loaded_plugins
 from rag.core.protocols import ComputesIn, LoadsModels
+from rag.core.run_files import RunFile
 from rag.core.version import VERSION
 from rag.graph.build import Graph
 from rag.models import GGUF, home, locate, weights_sha256
@@ -34,7 +35,7 @@ from rag.pipeline.identity import index_identity, part_identity, wiring_identity
 from rag.pipeline.loaded import models_loaded
 from retrievers.index_protocol import HasGenerations, Index
 
-PROVENANCE = "provenance.json"
+PROVENANCE = RunFile.PROVENANCE
 """The file of a run folder."""
 
 CONFIGURATION = ("graph", "prompts", "models", "index", "data")

@@ -21,7 +21,7 @@ from benchmarks.graphs import ENGINES
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, for_folder, record
 from plugins.lab.benchmarks.models import named
-from rag.evaluate.beir import load_beir
+from rag.evaluate import load_beir
 from ragline_lab.judge import Judge, measure, write_agreement
 
 SETS = ("ramdocs", "clapnq")

@@ -23,11 +23,10 @@ from benchmarks.legs import LEGS, SETS, folder_of, runs_of, searched
 from benchmarks.make_samples import JUDGEMENTS
 from benchmarks.record import for_folder
 from benchmarks.work_lines import Setup, Work
+from rag import Ranking
 from rag.cli import main as rag
-from rag.core.trec import Qrels, write_run
-from rag.core.types import Ranking
-from rag.evaluate import Evaluation, RunFile, evaluate, write_per_query
-from rag.evaluate.report import results, write_results
+from rag.core.trec import write_run
+from rag.evaluate import Evaluation, Qrels, RunFile, evaluate, results, write_per_query, write_results
 from retrievers.legs.lexical.settings import LexicalSettings
 
 PUBLISHED = Path(__file__).with_name("published.json")

@@ -23,14 +23,9 @@ from benchmarks.graphs import ENGINES, hybrid_nodes
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from plugins.lab.benchmarks.models import named
-from rag.core.errors import SpecError
-from rag.core.trec import Qrels
-from rag.core.types import Query
-from rag.evaluate import evaluate
-from rag.evaluate.beir import Dataset, load_beir
-from rag.evaluate.graph_evaluation import cached_index
-from rag.graph.load import load_spec
-from rag.pipeline import load_pipeline
+from rag import Query, SpecError, load_pipeline
+from rag.evaluate import Dataset, Qrels, cached_index, evaluate, load_beir
+from rag.graphs import load_spec
 from ragline_lab.agreement import Tau, tau_of_means
 from ragline_lab.questions import QuestionsReport, make_questions
 

@@ -33,6 +33,9 @@ class Lines(Generic[T]):
         except (KeyError, TypeError, ValueError) as cause:
             raise SpecError(f"{log.path}: a line is none of {of}: {cause!r}. Name another folder") from None
 
+    def __getitem__(self, key: str) -> T:
+        return self._lines[key]
+
     def get(self, key: str) -> T | None:
         """The line of a key; None where it is still to be done."""
         return self._lines.get(key)

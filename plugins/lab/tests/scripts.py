@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.types import Completion, Prompt, SamplingParams
+from rag import Completion, SamplingParams
+from rag.types import Prompt
 from ragline_lab.llms import NamedLLM
 
 Say = Callable[[str], str]

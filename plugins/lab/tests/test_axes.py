@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rag.core.errors import SpecError
+from rag import SpecError
 from ragline_lab.sweep.axes import Axis, grid, parse_axes, parse_axis
 
 

@@ -13,10 +13,9 @@ import pytest
 import yaml
 
 from plugins.lab.tests.conftest import Command, write_lines
-from rag.core.errors import SpecError
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import evaluate_graph
-from rag.graph.load import load_spec
+from rag import SpecError
+from rag.evaluate import evaluate_graph, load_beir
+from rag.graphs import load_spec
 from ragline_lab.gate import load_suite, run_gate
 from ragline_lab.gate.reports import junit, markdown
 from ragline_lab.gate.verdicts import Requirement, judge

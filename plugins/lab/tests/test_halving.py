@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.core.errors import SpecError
-from rag.core.types import Query
+from rag import Query, SpecError
 from ragline_lab.sweep.halves import divided, in_order
 from ragline_lab.sweep.halving import Round, better, rounds
 

@@ -13,10 +13,8 @@ import yaml
 from plugins.lab.tests.conftest import Command, write_lines
 from plugins.lab.tests.judged import FACTS, OTHER, RUN, answered, judged, lively
 from plugins.lab.tests.scripts import Chooser, Writer, named
-from rag.core.errors import SpecError
-from rag.evaluate.beir import load_beir
-from rag.evaluate.report import read_per_query
-from rag.indexing import build_index
+from rag import SpecError, build_index
+from rag.evaluate import load_beir, read_per_query
 from ragline_lab.judge import Agreement, Judge, Task, judging
 from ragline_lab.judge.answers import Answered, by_passages, by_references, read_answers
 from ragline_lab.judge.asking import Known

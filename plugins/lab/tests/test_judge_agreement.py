@@ -9,8 +9,8 @@ import pytest
 
 from plugins.lab.tests.judged import OTHER, judged, lively, part
 from plugins.lab.tests.scripts import Writer, named
-from rag.core.errors import SpecError
-from rag.evaluate.beir import Item
+from rag import SpecError
+from rag.evaluate import Item
 from ragline_lab.judge import Judge, measure, read_agreement, write_agreement
 from ragline_lab.judge.agreement import Case, figures
 from ragline_lab.judge.asking import Known

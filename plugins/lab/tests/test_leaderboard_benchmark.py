@@ -9,10 +9,9 @@ import pytest
 from benchmarks.legs import LEGS, fusions
 from benchmarks.work_lines import Setup, Work
 from plugins.lab.benchmarks.leaderboard import ATTENTION, PUBLISHED, Run, is_reference, recorded, recorded_runs
-from rag.core.ranking import ranked
-from rag.core.types import Document, Query, Ranking, ScoredDocument
-from rag.evaluate import evaluate
-from rag.evaluate.measured_runs import measured_run
+from rag import Document, Query, Ranking, ScoredDocument
+from rag.evaluate import evaluate, measured_run
+from rag.ranking import ranked
 from ragline_lab.leaderboard import facts_of, find_runs, read_published
 
 

@@ -10,19 +10,15 @@ from typing import Any
 
 import pytest
 
-from rag.core.types import Query, Ranking
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import cached_index
-from rag.graph.build import Graph, build
-from rag.graph.load import load_spec
-from rag.graph.spec import Spec
-from rag.graphs import Merged, Sharing
-from rag.pipeline import Pipeline
+from rag import Pipeline, Query, Ranking
+from rag.evaluate import cached_index, load_beir
+from rag.graph.build import build
+from rag.graphs import Graph, Merged, Sharing, Spec, load_spec
+from rag.indexes import Index
 from rag.pipeline.identity import node_identities
 from ragline_lab.sweep.axes import parse_axes
 from ragline_lab.sweep.settings import settings_of
 from rerankers import RERANKERS
-from retrievers.index_protocol import Index
 from tests.small_legs import SmallModels
 
 

@@ -12,12 +12,10 @@ import yaml
 
 from plugins.lab.tests.conftest import Command, write_lines
 from plugins.lab.tests.scripts import Chooser, Writer, named
-from rag.core.errors import SpecError
-from rag.core.types import Document
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import evaluate_graph
-from rag.graph.load import load_spec
-from rag.indexing import build_index
+from rag import Document, SpecError, build_index
+from rag.evaluate import evaluate_graph, load_beir
+from rag.graphs import load_spec
+from rag.indexes import IndexSettings
 from ragline_lab.questions import Elsewhere, QuestionsReport, make_questions, making, open_elsewhere, sample
 from ragline_lab.questions.found import searchers
 from ragline_lab.questions.repeats import Repeats
@@ -25,7 +23,6 @@ from ragline_lab.questions.sample import draw
 from ragline_lab.questions.words import fault
 from ragline_lab.questions.writer import parse_written
 from retrievers.index.directory import LocalIndex
-from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS
 from tests.small_legs import SmallModels
 

@@ -13,10 +13,8 @@ import yaml
 
 from plugins.lab.tests.conftest import Command, write_lines
 from plugins.lab.tests.leaderboard.test_leaderboard import HOSTILE, read
-from rag.core.errors import SpecError
-from rag.core.types import Answer, Context, Query
-from rag.graph.load import load_spec
-from rag.graph.spec import Part
+from rag import Answer, Context, Query, SpecError
+from rag.graphs import Part, load_spec
 from ragline_lab.robust import RobustReport, Way, robust, ways_of
 from ragline_lab.robust.contexts import CONTEXTS
 from ragline_lab.robust.questions import Question, load_questions

@@ -9,8 +9,7 @@ import pytest
 
 from plugins.lab.tests.conftest import write_lines
 from plugins.lab.tests.test_robust import LINES
-from rag.graph.load import load_spec
-from rag.graph.spec import Part
+from rag.graphs import Part, load_spec
 from ragline_lab.robust import robust, ways_of
 from tests.serve.browser import keep, launched
 

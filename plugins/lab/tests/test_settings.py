@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rag.core.errors import SpecError
-from rag.core.yaml_source import parse_yaml
-from rag.graph.load import load_spec
-from rag.graph.spec import Spec
+from rag import SpecError
+from rag.files import parse_yaml
+from rag.graphs import Spec, load_spec
 from ragline_lab.sweep.axes import parse_axes
 from ragline_lab.sweep.settings import Setting, settings_of
 

@@ -16,13 +16,10 @@ import pytest
 import yaml
 
 from plugins.lab.tests.conftest import Command, write_judgements, write_lines
-from rag.core.errors import SpecError
-from rag.core.yaml_source import parse_yaml
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import evaluate_graph
-from rag.evaluate.report import read_per_query
-from rag.graph.check import check
-from rag.graph.load import load_spec
+from rag import SpecError
+from rag.evaluate import evaluate_graph, load_beir, read_per_query
+from rag.files import parse_yaml
+from rag.graphs import check, load_spec
 from ragline_lab.sweep import SweepReport, sweep
 from ragline_lab.sweep.halves import divided
 from ragline_lab.sweep.tuned import Tuned, front
@@ -244,8 +241,8 @@ def test_answers_are_swept_too(made_up: Path, tmp_path: Path) -> None:
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from rag.evaluate.beir import load_beir
-from rag.graph.load import load_spec
+from rag.evaluate import load_beir
+from rag.graphs import load_spec
 from ragline_lab.sweep import sweep
 
 folder, graph, out, over = json.loads(sys.argv[1])

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.lab.tests.conftest import Command, write_lines
-from rag.core.digests import text_sha256
-from rag.core.types import Document
-from rag.pipeline.provenance import PROVENANCE, Change
+from rag import Document
+from rag.files import text_sha256
+from rag.graphs import Change
+from rag.pipeline.provenance import PROVENANCE
 from ragline_lab.drift.differing import QueryDrift, compared_hits
 from ragline_lab.drift.verdict import is_noise, surplus_by_chance, verdict_of
 from tests.small_index import small_index

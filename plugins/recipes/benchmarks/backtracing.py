@@ -27,12 +27,12 @@ from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Component, Line, Setup, Work
 from generators.llm.transformers import TransformersLLM
-from rag.evaluate.beir import load_beir
-from rag.indexing import build_index
+from rag import build_index
+from rag.evaluate import load_beir
+from rag.indexes import IndexSettings
 from rag.types import Query, Ranking
 from ragline_recipes.backtrace import BacktraceRetriever, Form
 from retrievers.index.directory import LocalIndex
-from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.lexical.retriever import BM25Retriever
 

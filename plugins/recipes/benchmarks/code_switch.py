@@ -36,13 +36,9 @@ from typing import Any
 from benchmarks.graphs import hybrid_nodes
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import Record, record
-from rag.evaluate import Evaluation, evaluate
-from rag.evaluate.beir import load_beir
-from rag.evaluate.comparison import compare_runs
-from rag.evaluate.graph_evaluation import cached_index
-from rag.evaluate.significance import holm, mean_interval
-from rag.graph.load import load_spec
-from rag.pipeline import load_pipeline
+from rag import load_pipeline
+from rag.evaluate import Evaluation, cached_index, compare_runs, evaluate, holm, load_beir, mean_interval
+from rag.graphs import load_spec
 from rag.train.dictionary import Made, dictionary_lines, dictionary_of
 from rag.types import Query, Ranking
 from ragline_recipes.code_switch import CodeSwitchReformulator

@@ -38,12 +38,10 @@ from benchmarks.ways import mean_cell, parsed
 from benchmarks.work_lines import Component, Line, Setup, Work
 from generators.llm.scripted import ScriptedLLM
 from plugins.recipes.benchmarks.snippets import snippets_of
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import cached_index
-from rag.evaluate.measures import evaluate
-from rag.graph.load import load_spec
+from rag import load_pipeline
+from rag.evaluate import cached_index, evaluate, load_beir
+from rag.graphs import load_spec
 from rag.indexes import Index
-from rag.pipeline import load_pipeline
 from rag.protocols import LLM
 from rag.types import Completion, Prompt, Query, Ranking, SamplingParams
 from ragline_recipes.mentions import MentionsRetriever

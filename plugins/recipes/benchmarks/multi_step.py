@@ -30,19 +30,12 @@ from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, costs, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Line, Setup, Work
-from rag.core.lines import records as records_of
-from rag.core.report import RunResult
-from rag.core.types import Answer, Query
-from rag.evaluate.answers import words_of
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import cached_index
-from rag.evaluate.text_overlap import holds
+from rag import Answer, Query
+from rag.evaluate import cached_index, holds, load_beir, words_of
+from rag.files import records as records_of
 from rag.graph.build import build
-from rag.graph.checked import Made
-from rag.graph.load import load_spec
-from rag.graph.spec import Spec
-from rag.pipeline.pipeline import Pipeline
-from retrievers.index_protocol import Index
+from rag.graphs import Made, Pipeline, RunResult, Spec, load_spec
+from rag.indexes import Index
 
 WORK = RESULTS / "multi_step.jsonl"
 SEED = 20262

@@ -31,9 +31,8 @@ from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Component, Line, Setup, Work
-from rag.graph.load import load_spec
-from rag.indexing import build_index
-from rag.pipeline import load_pipeline
+from rag import build_index, load_pipeline
+from rag.graphs import load_spec
 from rag.types import Message, Query, Ranking
 from rag.writing import sentences
 from ragline_recipes.persuade import PersuadeGenerator

@@ -30,11 +30,9 @@ from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Component, Line, Setup, Work
-from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import cached_index
-from rag.graph.load import load_spec
-from rag.pipeline import load_pipeline
+from rag import Context, Document, Query, Ranking, ScoredDocument, load_pipeline
+from rag.evaluate import cached_index, load_beir
+from rag.graphs import load_spec
 from ragline_recipes.label import LabelGenerator
 
 WORK = RESULTS / "relations.jsonl"

@@ -28,10 +28,9 @@ from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Component, Line, Setup, Work
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import cached_index
-from rag.graph.load import load_spec
-from rag.pipeline import load_pipeline
+from rag import load_pipeline
+from rag.evaluate import cached_index, load_beir
+from rag.graphs import load_spec
 from rag.ranking import in_this_order
 from rag.stages.cite import overlap
 from rag.types import Document, Query, Ranking

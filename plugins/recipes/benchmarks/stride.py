@@ -28,13 +28,10 @@ from benchmarks.make_samples import data_folder
 from benchmarks.record import RESULTS
 from benchmarks.work_lines import Line, Setup, Work
 from generators.llm.transformers import TransformersLLM
-from rag.core.types import Message, Query
-from rag.core.words import first_words
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import cached_index
-from rag.evaluate.significance import mean_interval
-from rag.graph.load import load_spec
-from rag.pipeline import load_pipeline
+from rag import Message, Query, load_pipeline
+from rag.evaluate import cached_index, load_beir, mean_interval
+from rag.graphs import load_spec
+from rag.writing import first_words
 
 WORK = RESULTS / "stride.jsonl"
 CORPUS = Path("runs/stride")

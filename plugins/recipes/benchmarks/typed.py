@@ -35,12 +35,10 @@ from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Component, Line, Setup, Work
-from rag.core.types import Answer, Context, Document, Query, ScoredDocument
-from rag.core.words import first_words, in_one_line
-from rag.evaluate.beir import load_beir
-from rag.evaluate.graph_evaluation import cached_index
-from rag.graph.load import load_spec
-from rag.pipeline import load_pipeline
+from rag import Answer, Context, Document, Query, ScoredDocument, load_pipeline
+from rag.evaluate import cached_index, load_beir
+from rag.graphs import load_spec
+from rag.writing import first_words, in_one_line
 from ragline_recipes.typed import LONGEST_ENTRY, MOST_ENTRIES, MOST_WORDS, TypedGenerator, entries_of
 
 WORK = RESULTS / "typed.jsonl"

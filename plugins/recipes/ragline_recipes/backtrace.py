@@ -12,10 +12,10 @@ from typing import ClassVar, Literal, get_args
 import prompts
 from rag.filters import WhereData, both, parse_where
 from rag.indexes import Index
-from rag.protocols import CountsCached, ScoringLLM
+from rag.protocols import ScoringLLM
 from rag.ranking import ranked, require_k
 from rag.types import Document, Message, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
-from rag.writing import Recipe, folded, require_one_of, require_positive
+from rag.writing import Recipe, cached_tokens, folded, require_one_of, require_positive
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +99,8 @@ class BacktraceRetriever:
         scores = self.llm.score(
             [requests[number][0] for number in fitting], [requests[number][1] for number in fitting]
         )
-        spared = self.llm.last_cached if isinstance(self.llm, CountsCached) else ()
-        for number, logs, cached in zip(fitting, scores, spared or (0,) * len(fitting), strict=True):
+        spared = cached_tokens(self.llm, len(fitting))
+        for number, logs, cached in zip(fitting, scores, spared, strict=True):
             source, shown = jobs[number]
             if logs:
                 source.likelihoods[shown] = math.fsum(logs) / len(logs)

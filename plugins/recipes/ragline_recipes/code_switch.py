@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import threading
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from rag.errors import SpecError
+from rag.files import file_sha256
 from rag.types import NO_USAGE, OK, Document, Outcome, Query
 from rag.writing import Recipe, folded, input_file, require_positive
 from ragline_recipes.names import Dictionary, Entity, read_dictionary
@@ -128,8 +128,7 @@ class CodeSwitchTransform:
 
     def describe(self) -> dict[str, Any]:
         """The content of the dictionary, by its digest."""
-        with self._path.open("rb") as stream:
-            return {"dictionary": hashlib.file_digest(stream, "sha256").hexdigest()}
+        return {"dictionary": file_sha256(self._path)}
 
     def transform(self, documents: Sequence[Document]) -> list[Document]:
         """One document per document, in order, with the names in what legs index.

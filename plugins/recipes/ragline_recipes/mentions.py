@@ -25,6 +25,7 @@ from rag.writing import (
     parse_list,
     require_choosing,
     require_positive,
+    require_share,
     usage_of,
     weighed,
     with_picked,
@@ -124,8 +125,7 @@ class MentionsRetriever:
         if examples < 0:
             raise ValueError(f"{by}: examples must be 0 or more, got {examples}")
         if least is not None:
-            if not 0 <= least <= 1:
-                raise ValueError(f"{by}: least must be from 0 to 1, got {least}")
+            require_share(by, least=least)
             require_choosing(llm, by=f"{by}: least", instead="least: null copies at once, with any model.")
         self.llm, self.inner, self._index, self._where = llm, inner, index, parse_where(where)
         self._rounds, self.examples = Rounds(batch=batch, patience=patience, most=most), examples

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import SpecError
-from rag.files import records
+from rag.files import numbered, records
 from rag.writing import UNSPACED, folded
 
 Counterparts = Mapping[str, str]
@@ -93,7 +93,7 @@ Entry = tuple[str, str, str, str]
 
 
 def _columns(path: Path) -> Iterator[Entry]:
-    for number, line in _lines(path):
+    for number, line in numbered(path):
         cells = [cell.strip() for cell in line.split("\t")]
         place = f"{path}:{number}"
         if len(cells) != len(_COLUMNS):
@@ -101,15 +101,6 @@ def _columns(path: Path) -> Iterator[Entry]:
         if number == 1 and tuple(cell.casefold() for cell in cells) == _COLUMNS:
             continue
         yield _entry(place, *cells)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number from 1, and text of every line that is not blank."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="\n") as lines:
-            yield from ((number, line.rstrip("\r\n")) for number, line in enumerate(lines, start=1) if line.strip())
-    except (OSError, ValueError) as cause:
-        raise SpecError(f"dictionary '{path}' cannot be read: {cause}") from cause
 
 
 def _objects(path: Path) -> Iterator[Entry]:

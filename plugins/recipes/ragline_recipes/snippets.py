@@ -14,17 +14,17 @@ from rag.ranking import in_this_order, require_k
 from rag.types import Completion, Document, Prompt, Ranking, SamplingParams
 from rag.writing import (
     Work,
-    complete_each,
     first_words,
     fitted,
     in_one_line,
-    kept_forms,
     list_form,
     parse_list,
     parse_permutation,
     require_positive,
     usage_of,
+    warn_of_calls,
     with_picked,
+    written,
 )
 from ragline_recipes.verbatim import Span, occurrences, outermost
 
@@ -127,10 +127,8 @@ class SnippetsReranker:
         found = [_Snippets(work=Work.of(ranking, self.depth)) for ranking in rankings]
         self._copy(found)
         self._order([each for each in found if len(each.snippets) > 1])
-        made = [self._ranking(each, k) for each in found]
-        if bad := [ranking for ranking in made if ranking.outcome.kind == "fallback"]:
-            logger.warning("rerank.snippets: %d of %d: %s", len(bad), len(made), bad[0].outcome.detail)
-        return made
+        warn_of_calls([each.work for each in found], by="rerank.snippets")
+        return [self._ranking(each, k) for each in found]
 
     def _copy(self, found: Sequence[_Snippets]) -> None:
         """Let the model copy snippets out of every passage, in one batch."""
@@ -147,8 +145,8 @@ class SnippetsReranker:
         fits = fitted(self.llm, renders, words=self.max_words, rooms=[self.max_tokens] * len(asked))
         shots = [self._shots(each.question) for each, _ in asked]
         requests = prompts.with_shots(self.llm, [one.prompt for one in fits], shots, room=self.max_tokens)
-        forms = [list_form(_OF_PASSAGE)] * len(asked)
-        completions = _completed(self.llm, requests, forms, max_tokens=self.max_tokens)
+        form = SamplingParams(regex=list_form(_OF_PASSAGE))
+        completions = written(self.llm, requests, [form] * len(asked), max_tokens=self.max_tokens)
         seconds = (perf_counter() - started) / len(asked)
         for (each, place), one, completion in zip(asked, fits, completions, strict=True):
             each.work.counts["shortened"] += one.shortened
@@ -176,8 +174,8 @@ class SnippetsReranker:
         ]
         room = 4 * self.most + _SPARE
         requests = [one.prompt for one in fitted(self.llm, renders, words=_SHOWN_WORDS, rooms=[room] * len(found))]
-        forms = [_numbers(len(each.snippets), self.most) for each in found]
-        completions = _completed(self.llm, requests, forms, max_tokens=room)
+        forms = [SamplingParams(regex=_numbers(len(each.snippets), self.most)) for each in found]
+        completions = written(self.llm, requests, forms, max_tokens=room)
         seconds = (perf_counter() - started) / len(found)
         for each, completion in zip(found, completions, strict=True):
             order, report = parse_permutation(completion.text, len(each.snippets))
@@ -212,13 +210,6 @@ class SnippetsReranker:
             outcome=work.outcome(),
             usage=work.usage,
         )
-
-
-def _completed(llm: LLM, requests: Sequence[Prompt], forms: Sequence[str], *, max_tokens: int) -> list[Completion]:
-    """One completion per request, held to the form of its own where the model can be."""
-    held = "regex" in kept_forms(llm)
-    params = [SamplingParams(max_tokens=max_tokens, regex=form if held else "") for form in forms]
-    return complete_each(llm, requests, params)
 
 
 def _shown(document: Document, words: int) -> str:

@@ -12,10 +12,9 @@ import pytest
 import prompts
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
-from rag.core.yaml_source import parse_yaml
-from rag.graph.check import check
-from rag.graph.load import load_spec
-from rag.indexing import build_index
+from rag import build_index
+from rag.files import parse_yaml
+from rag.graphs import check, load_spec
 from rag.types import Message, Query
 from ragline_recipes.backtrace import BacktraceRetriever, Form, contexts
 from retrievers.index.directory import LocalIndex

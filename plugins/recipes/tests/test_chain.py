@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rag.core.types import Query
+from rag import Query
 from ragline_recipes.chain import ChainGenerator
 from tests.generators.asking import Inner, Noting
 

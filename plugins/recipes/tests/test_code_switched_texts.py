@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from plugins.recipes.tests.names import names_file
+from rag import build_index, load_pipeline
 from rag.errors import SpecError
-from rag.graph.load import load_spec
-from rag.indexing import build_index
-from rag.pipeline import load_pipeline
+from rag.graphs import load_spec
 from rag.types import Document, Query
 from ragline_recipes.code_switch import CodeSwitchTransform
 

@@ -14,9 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rag.core.types import Query
-from rag.indexing import build_index
-from rag.pipeline import Pipeline, load_pipeline
+from rag import Pipeline, Query, build_index, load_pipeline
 
 FIRST = date(2024, 2, 20)  # a leap day is among those that follow
 NO_DAYS = (None, "", "soon", "2024-02-30", "yesterday", [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.core.types import Query
+from rag import Query
 from ragline_recipes.follow_up import FollowUpGenerator
 from tests.generators.asking import Inner, Noting
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from rag.core.types import Answer, Context, Document, Prompt, Query, ScoredDocument
+from rag import Answer, Context, Document, Query, ScoredDocument
+from rag.types import Prompt
 from ragline_recipes.label import LabelGenerator
 
 LABELS = ["cause", "part", "other"]

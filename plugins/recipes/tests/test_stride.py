@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from generators.llm.scripted import ScriptedLLM
-from rag.core.types import Completion, Document, Prompt, Query, Ranking, SamplingParams, ScoredDocument
+from rag import Completion, Document, Query, Ranking, SamplingParams, ScoredDocument
+from rag.types import Prompt
 from ragline_recipes.stride import StrideGenerator
 
 QUESTION = Query(qid="q", text="Who made it?", where={"lang": "en"})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from plugins.recipes.benchmarks.typed import problems, track_form
-from rag.core.types import Answer, Context, Query
+from rag import Answer, Context, Query
 
 QUERY = Query(qid="1", text="?")
 

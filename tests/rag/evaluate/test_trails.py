@@ -10,11 +10,11 @@ import pytest
 
 from rag.core.errors import SpecError
 from rag.core.report import Failure, RunResult
+from rag.core.run_files import RunFile
 from rag.core.trec import read_run
 from rag.core.types import Answer, Citation, Context, Document, Outcome, Query, Ranking, ScoredDocument
 from rag.evaluate.beir import load_beir
 from rag.evaluate.graph_evaluation import evaluate_graph
-from rag.evaluate.report import RunFile
 from rag.evaluate.trails import Trail, Trails, read_trails, trails_of, write_trails
 from rag.graph.load import load_spec
 from rag.stages import REFORMULATORS

@@ -112,7 +112,7 @@ def judge_answers(
         names=task.names,
         source=task.source,
         agreement=agreement,
-        judged=tuple(each for qid in task.qids if (each := lines.get(key_of(qid))) is not None),
+        judged=tuple(lines[key_of(qid)] for qid in task.qids),
         known=frozenset(task.known),
     )
 

@@ -253,8 +253,7 @@ def _gathered(
             made = make(missing)
             work.add({line.key: line for line in made}, [line.as_record() for line in made])
         for key, _ in batch:
-            line = work.get(key)
-            assert line is not None
+            line = work[key]
             lines.append(line)
             kept, streak = (kept, streak + 1) if line.dropped else (kept + 1, 0)
             if kept == n:

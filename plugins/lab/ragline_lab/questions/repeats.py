@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.indexes import Index, encoder_of
+from rag.indexes import Index, encoder_of, unit
 from rag.writing import folded
 
 NEAREST = 0.95
 """Cosine from which on two questions are the same."""
-_TINY = 1e-12
-"""Vectors that are shorter count as nothing."""
 
 
 class Repeats:
@@ -39,8 +37,7 @@ class Repeats:
     def _encode(self, questions: Sequence[str]) -> Sequence[NDArray[np.float32] | None]:
         if self._encoder is None or not questions:
             return [None] * len(questions)
-        vectors = self._encoder.encode(list(questions), role="query")
-        return list(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY))
+        return list(unit(self._encoder.encode(list(questions), role="query")))
 
     def _added(self, question: str, vector: NDArray[np.float32] | None) -> str:
         n, words = len(self._words), folded(question)

@@ -14,10 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag import SpecError
 from rag.cli import main
-from rag.core.errors import SpecError
-from rag.evaluate import Evaluation, write_per_query
-from rag.evaluate.significance import holm, paired_randomisation
+from rag.evaluate import Evaluation, holm, paired_randomisation, write_per_query
 from ragline_lab.leaderboard import Figure, RunFacts, board_of, find_runs, page, read_published
 from ragline_lab.leaderboard.svg import Bar, Outline, bars, radar, scale
 from ragline_lab.pages.escaping import escaped, link

@@ -13,9 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rag.evaluate.measures import Evaluation
-from rag.evaluate.report import RunFile, write_per_query
-from rag.evaluate.trails import Trail, Trails, write_trails
+from rag.evaluate import Evaluation, RunFile, Trail, Trails, write_per_query
+from rag.evaluate.trails import write_trails
 
 K = 2
 

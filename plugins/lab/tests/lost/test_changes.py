@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.lab.tests.lost.small_run import FIRST, GRAPH, SECOND, TRAILS_OF_ALL, K, data_set, run_folder
-from rag.core.errors import SpecError
-from rag.evaluate.beir import load_beir
-from rag.evaluate.trails import Trail, Trails
-from rag.graph.load import load_spec
+from rag import SpecError
+from rag.evaluate import Trail, Trails, load_beir
+from rag.graphs import load_spec
 from ragline_lab.lost import Fate, Lost, Move, NodeChange, changes_between, lost_in, stages_of
 from ragline_lab.lost.report import query_loss
 

@@ -10,7 +10,7 @@ import pytest
 
 from plugins.lab.tests.lost.small_run import FIRST, SECOND, data_set, run_folder
 from rag.cli import main
-from rag.evaluate.trails import Trail, Trails
+from rag.evaluate import Trail, Trails
 from ragline_lab.lost import LABELS
 
 TEXTS = ["river Seine", "river Rhine", "river", "mountain"]

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.lab.tests.lost.small_run import GRAPH, TRAILS_OF_ALL, K, data_set, run_folder
-from rag.core.errors import SpecError
-from rag.evaluate.beir import load_beir
-from rag.evaluate.trails import Trail
-from rag.graph.load import load_spec
+from rag import SpecError
+from rag.evaluate import Trail, load_beir
+from rag.graphs import load_spec
 from ragline_lab.lost import LABELS, Fate, Lost, Stages, lost_in, stages_of
 from ragline_lab.lost.fate import Standing, standings
 from ragline_lab.lost.report import query_loss

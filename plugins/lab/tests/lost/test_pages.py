@@ -14,8 +14,7 @@ import pytest
 
 from plugins.lab.tests.leaderboard.test_leaderboard import HOSTILE, read
 from plugins.lab.tests.lost.small_run import FIRST, GRAPH, TRAILS_OF_ALL, K, data_set, run_folder
-from rag.evaluate.beir import load_beir
-from rag.evaluate.trails import Trail, Trails
+from rag.evaluate import Trail, Trails, load_beir
 from ragline_lab.lost import Lost, changes_between, diff_page, lost_in, lost_page
 from ragline_lab.lost.flow import COLOUR, Column, columns, flow
 from ragline_lab.lost.tables import told

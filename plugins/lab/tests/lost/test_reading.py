@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from plugins.lab.tests.lost.small_run import FIRST, GRAPH, QRELS, SECOND, THIRD, TRAILS_OF_ALL, data_set, run_folder
-from rag.core.errors import SpecError
-from rag.evaluate.beir import load_beir
-from rag.evaluate.trails import Trail, Trails
+from rag import SpecError
+from rag.evaluate import Trail, Trails, load_beir
 from ragline_lab.lost import lost_in
 
 
