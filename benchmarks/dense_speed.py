@@ -5,7 +5,7 @@ is its median round. Processor seconds stand beside it: they tell more where oth
 sentence-transformers runs with its defaults (float32, 32 texts a batch) and in bfloat16. The ratios that count: ours as
 it comes against its defaults, and ours against it in each data type. Needs the folder that RAGLINE_EVAL_DATA names.
 
-    python -m benchmarks.dense_speed [--documents 600] [--rounds 3] [--threads 2] [--record]
+    python -m benchmarks.dense_speed [--model NAME] [--documents 600] [--rounds 3] [--threads 2] [--record]
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ FASTER_AT_EQUAL_DTYPE = 1.2
 Encode = Callable[[], NDArray[np.float32]]
 
 
-def contestants(texts: list[str]) -> dict[str, Encode]:
+def contestants(model: str, texts: list[str]) -> dict[str, Encode]:
     """Name -> what encodes `texts`; each has loaded its weights and encoded a batch."""
     import torch
     from sentence_transformers import SentenceTransformer
 
-    folder = str(resolve(MODEL).path)
+    folder = str(resolve(model).path)
+    prompt = "document" if SentenceEncoder(model=model).describe()["prompts"]["document"] else None
     found: dict[str, Encode] = {}
     for compute in ("float32", "bfloat16"):
-        encoder = SentenceEncoder(model=MODEL, compute=compute)
+        encoder = SentenceEncoder(model=model, compute=compute)
         options = None if compute == "float32" else {"dtype": torch.bfloat16}
         reference: Any = SentenceTransformer(folder, device="cpu", model_kwargs=options)
         if reference.max_seq_length != encoder.describe()["max_length"]:
@@ -52,12 +53,12 @@ def contestants(texts: list[str]) -> dict[str, Encode]:
         encoder.encode(texts[:32], role="document")
         reference.encode(texts[:32], show_progress_bar=False)
         found[f"ragline {compute}"] = partial(encoder.encode, texts, role="document")
-        found[f"sentence-transformers {compute}"] = partial(_their_encode, reference, texts)
+        found[f"sentence-transformers {compute}"] = partial(_their_encode, reference, texts, prompt)
     return found
 
 
-def _their_encode(reference: Any, texts: list[str]) -> NDArray[np.float32]:
-    return np.asarray(reference.encode(texts, show_progress_bar=False), dtype=np.float32)
+def _their_encode(reference: Any, texts: list[str], prompt: str | None) -> NDArray[np.float32]:
+    return np.asarray(reference.encode(texts, prompt_name=prompt, show_progress_bar=False), dtype=np.float32)
 
 
 class Turns:
@@ -86,6 +87,7 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print documents a second and the ratios. With --strict the exit status is 1 if a ratio misses its target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=MODEL, help="a packaged encoder")
     parser.add_argument("--documents", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -97,11 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     torch.set_num_threads(options.threads)
     texts = [document.index_text for document in islice(load_beir(data).documents(), options.documents)]
-    turns = Turns(contestants(texts), rounds=options.rounds)
-    chosen = SentenceEncoder(model=MODEL).compute
+    turns = Turns(contestants(options.model, texts), rounds=options.rounds)
+    chosen = SentenceEncoder(model=options.model).compute
 
     truth = turns.vectors["sentence-transformers float32"]
-    print(f"{len(texts)} SciFact documents, {options.threads} threads, median of {options.rounds} rounds")
+    print(
+        f"{options.model}: {len(texts)} SciFact documents, {options.threads} threads, median of {options.rounds} rounds"
+    )
     print(
         f"{'':34}{'docs/s':>8}{'lowest':>8}{'highest':>8}{'docs/CPU s':>12}{'cosine to reference: mean':>28}{'least':>9}"
     )
@@ -134,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "documents": len(texts),
                 "rounds": options.rounds,
                 "threads": options.threads,
-                "model": MODEL,
+                "model": options.model,
                 "docs_per_second": rates,
                 "docs_per_cpu_second": cpu_rates,
                 "seconds": turns.seconds,

@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 81_157,
-    "lines of centre and plug-ins": 93_757,
-    "lines of centre and plug-ins that hold code": 62_423,
+    "lines of the centre": 81_520,
+    "lines of centre and plug-ins": 94_120,
+    "lines of centre and plug-ins that hold code": 62_700,
     "files over 500 lines": 0,
     "functions over 60 lines": 1,
     "modules with one importer, under 60 lines": 21,

