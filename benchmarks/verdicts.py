@@ -1,6 +1,6 @@
 """Does a passage say what a sentence says? Precision and recall of the checks of answers, on wice and ramdocs.
 
-    python -m benchmarks.verdicts words encoder attention model:NAME nli:FOLDER [--wice N] [--ramdocs N] [--record]
+    python -m benchmarks.verdicts words encoder[:NAME] attention model:NAME nli:FOLDER [--wice N] [--ramdocs N] [--record]
 
 wice: claims of Wikipedia against six sentences of the cited article, those that share most words with the claim, for
 articles are too long for small models. "partially supported" counts as not supported. ramdocs: the question and an
@@ -58,8 +58,10 @@ Floats = NDArray[np.float64]
 def means(name: str) -> Component:
     """What weighs claims."""
     kind, _, model = name.partition(":")
-    if kind in ("words", "encoder"):
-        return Component(WordsChecker if kind == "words" else EncoderChecker)
+    if kind == "words":
+        return Component(WordsChecker)
+    if kind == "encoder":
+        return Component(EncoderChecker, **({"encoder": model} if model else {}))
     if kind == "attention":
         return Component(AttentionReranker, llm=llm_part("smollm2-135m-instruct", "transformers"))
     if kind == "nli":
@@ -274,7 +276,7 @@ def _cell(figure: dict[str, float] | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("means", nargs="+", help="words, encoder, attention, model:NAME, nli:FOLDER")
+    parser.add_argument("means", nargs="+", help="words, encoder[:NAME], attention, model:NAME, nli:FOLDER")
     parser.add_argument("--wice", type=int, default=70, help="claims; 0 takes all")
     parser.add_argument("--ramdocs", type=int, default=40, help="questions; 0 takes all")
     parser.add_argument("--lines", type=Path, default=Path("runs/verdicts.jsonl"))

@@ -23,7 +23,8 @@ class MMRReranker:
 
     The next hit is the one with the greatest balance * relevance - (1 - balance) * likeness. Relevance is the hit's score,
     min-max normalised over those that are reordered; likeness is the largest cosine with a hit that was taken before, of the
-    vectors in the index, so no text is encoded. Scores are 1 / rank. A hit that the index has no vector of is like no other.
+    vectors in the index, so no text is encoded. Cosines are counted from the least of any two of these hits, for those of some
+    encoders all lie above .7. Scores are 1 / rank. A hit that the index has no vector of is like no other.
 
     Args:
         index: whose dense leg has the vectors.
@@ -46,7 +47,7 @@ class MMRReranker:
     def _spread(self, ranking: Ranking, k: int) -> Ranking:
         first, rest = split_at(ranking, self.depth)
         relevance, _ = min_max([hit.score for hit in first])
-        order = marginal_order(np.array(relevance), self._vectors(first), balance=self.balance, k=k)
+        order = marginal_order(np.array(relevance), likeness(self._vectors(first)), balance=self.balance, k=k)
         documents = [*(first[place].document for place in order), *(hit.document for hit in rest)]
         return replace(ranking, hits=in_this_order(documents, k=k), outcome=OK, usage=NO_USAGE)
 
@@ -67,21 +68,31 @@ class MMRReranker:
             return None
 
 
-def marginal_order(
-    relevance: NDArray[np.float64], vectors: NDArray[np.float32], *, balance: float, k: int
-) -> list[int]:
+def likeness(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """float64 [n, n], 0 to 1: how alike any two of these vectors [n, dim] are. The two that are least alike have 0.
+
+    A vector of zeros is like no other, and does not count for what is least.
+    """
+    cosines = (vectors @ vectors.T).astype(np.float64)
+    known = vectors.any(axis=1)
+    both = np.outer(known, known)
+    least = min(cosines[both].min(initial=1.0), 1 - 1e-6)
+    alike: NDArray[np.float64] = np.where(both, (cosines - least) / (1 - least), 0.0)
+    return alike
+
+
+def marginal_order(relevance: NDArray[np.float64], alike: NDArray[np.float64], *, balance: float, k: int) -> list[int]:
     """Places of the first `k` by maximal marginal relevance; of equals the earlier place. Costs O(k n).
 
     Args:
-        relevance: float64 [n]. `vectors`: float32 [n, dim], unit norm.
+        relevance: float64 [n]. `alike`: float64 [n, n].
     """
-    likeness = np.zeros(len(relevance))  # before the first there is nothing to be like
+    likest = np.zeros(len(relevance))  # before the first there is nothing to be like
     left = np.ones(len(relevance), dtype=np.bool_)
     order: list[int] = []
     for _ in range(min(k, len(relevance))):
-        taken = int(np.argmax(np.where(left, balance * relevance - (1 - balance) * likeness, -np.inf)))
-        like = (vectors @ vectors[taken]).astype(np.float64)
-        likeness = np.maximum(likeness, like) if order else like
+        taken = int(np.argmax(np.where(left, balance * relevance - (1 - balance) * likest, -np.inf)))
+        likest = np.maximum(likest, alike[taken]) if order else alike[taken]
         order.append(taken)
         left[taken] = False
     return order

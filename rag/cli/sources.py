@@ -93,7 +93,7 @@ def say_chosen(report: IndexReport) -> None:
         say("words: the texts are in several languages, and each document is analysed in its own")
     elif report.chosen_language not in ("", USUAL_LANGUAGE):
         say(f"words: analysed as '{report.chosen_language}', the language of the texts")
-    for leg, sentence in report.chosen.items():
+    for leg, sentence in (*report.chosen_models.items(), *report.chosen.items()):
         say(f"{leg}: {sentence}")
 
 

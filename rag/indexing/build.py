@@ -15,11 +15,15 @@ from rag.indexing.encoders import Encoders, Here
 from rag.indexing.labels import Given, access_of, labelled
 from rag.indexing.languages import (
     USUAL_LANGUAGE,
+    as_before,
+    by_languages,
+    chosen_by_languages,
     chosen_language,
     in_language,
-    in_language_before,
+    languages_glimpsed,
     languages_seen,
     most_seen,
+    named_language,
     reads_words,
     warn_of_language,
 )
@@ -57,7 +61,8 @@ class IndexReport:
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
     part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
     `n_parts`: in which the index lies. `chosen`: leg -> what it is, and why, where settings leave that to the build.
-    `chosen_language`: in which words are analysed, where it was told by this build from the texts.
+    `chosen_language`: in which words are analysed, where it was told by this build from the texts. `chosen_models`: leg -> the
+    model that it took for the languages of the texts, and why, where that is not the usual one.
     `ids`: of documents that were handed over, in their order. `anew`: why a change wrote all of the index anew, if it did.
     `unchanged`: there was nothing to do or to write.
     """
@@ -86,6 +91,7 @@ class IndexReport:
     ids: tuple[str, ...] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
     chosen_language: str = ""
+    chosen_models: Mapping[str, str] = field(default_factory=dict)
     anew: str = ""
     unchanged: bool = False
 
@@ -95,6 +101,23 @@ class UnchangedError(Exception):
 
     def __init__(self, report: IndexReport) -> None:
         self.report = report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """What reading the sources gave. `taken_from`: the index whose rows were taken over unread."""
+
+    selection: Selection
+    planned: Sequence[Planned]
+    holdings: list[Holding]
+    problems: tuple[Problem, ...]
+    taken_from: BuiltIndex | None
+    tells_languages: bool
+
+    @property
+    def records(self) -> list[SourceRecord]:
+        """Of all sources, in row order."""
+        return [record for holding in self.holdings for record in holding.records]
 
 
 class Build:
@@ -136,7 +159,7 @@ class Build:
         place = self._place
         with past(place.home, elsewhere=place.before, rebuild=self._prune, progress=self._progress) as before:
             settings = self._with_access(self._settings or before.settings or IndexSettings(), before)
-            settings = in_language_before(settings, before.settings)
+            settings = as_before(settings, before.settings, before.legs)
             legs = LEGS.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
@@ -148,44 +171,82 @@ class Build:
             return self._run(new, before, settings, legs)
 
     def _run(
-        self, new: Building, before: Past, settings: IndexSettings, legs: tuple[str, ...], *, language: str = ""
+        self,
+        new: Building,
+        before: Past,
+        asked: IndexSettings,
+        legs: tuple[str, ...],
+        *,
+        language: str = "",
+        told: Mapping[str, int] | None = None,
     ) -> IndexReport:
-        """`language`: what was told of the texts by a first reading."""
+        """`language`: of the words, and `told`: languages of the texts, both by a first reading, if this is the second one."""
+        settings = by_languages(asked, legs, self._expected(before, asked, legs) if told is None else told)
         made = Legs(settings, legs, self._timings, self._progress, encoders=self._encoders)
+        reading = self._read(new, before, settings, made)
+        documents = Documents(new.folder)
+        seen = _languages(documents, reading.records, settings)
+        if told is None:
+            told = {} if settings.reading.own_statistics else seen or named_language(settings)
+        read_as, settings = settings, by_languages(asked, legs, told)
+        if settings.analyzer.language == AUTO and reads_words(legs):
+            language = self._language(settings, legs, seen)
+            asked, settings = in_language(asked, language), in_language(settings, language)
+        if settings != read_as:
+            read_with, made = made, Legs(settings, legs, self._timings, self._progress, encoders=self._encoders)
+            asks_each = language == EACH and not reading.tells_languages
+            if asks_each or made.ruler.facts != read_with.ruler.facts:  # what was read is to be read in another way
+                _empty(new.folder)
+                return self._run(new, before, asked, legs, language=language, told=told)
+        access, no_labels = self._access(documents, settings.reading.access, reading.taken_from)
+        report = replace(
+            self._as_read(before, reading, (*reading.problems, *no_labels), legs=legs),
+            chosen_language=language,
+            chosen_models=chosen_by_languages(asked, legs, told),
+        )
+        warn_of_language(settings, legs, seen)
+        require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._place.address))
+        return self._written(new, before, made, reading, report, access)
+
+    def _read(self, new: Building, before: Past, settings: IndexSettings, made: Legs) -> _Reading:
+        """Write what the sources give into the folder."""
         with self._timings.timed("read"):
             maker = UnitMaker(settings, made.ruler)
             selection = self._select(before, maker.may_copy)
             planned, problems = plan(selection, maker, before=before.records, progress=self._progress)
             taken_from = selection.index or before.index
             holdings, more_problems = self._write_documents(new, selection, planned, maker, taken_from)
-        records = [record for holding in holdings for record in holding.records]
-        _require_text([*selection.problems, *problems, *more_problems], selection, holdings)
-        documents = Documents(new.folder)
-        seen = _languages(documents, records, settings)
-        if settings.analyzer.language == AUTO and reads_words(legs):
-            language = self._language(settings, legs, seen)
-            settings = in_language(settings, language)
-            if (
-                language == EACH and not maker.tells_languages
-            ):  # each document is asked for its own: all are read once more
-                _empty(new.folder)
-                return self._run(new, before, settings, legs, language=language)
-            made = Legs(settings, legs, self._timings, self._progress, encoders=self._encoders)
-        access, no_labels = self._access(documents, settings.reading.access, taken_from)
-        notices = (*selection.problems, *problems, *more_problems, *no_labels)
-        report = self._as_read(before, selection, planned, holdings, notices, legs=legs, language=language)
-        warn_of_language(settings, legs, seen)
-        require_kept(report.losses, before.n_documents, most_lost=self._most_lost, name=str(self._place.address))
-        index = before.index
+        reading = _Reading(
+            selection=selection,
+            planned=planned,
+            holdings=holdings,
+            problems=(*selection.problems, *problems, *more_problems),
+            taken_from=taken_from,
+            tells_languages=maker.tells_languages,
+        )
+        _require_text(reading.problems, selection, holdings)
+        return reading
+
+    def _written(
+        self,
+        new: Building,
+        before: Past,
+        made: Legs,
+        reading: _Reading,
+        report: IndexReport,
+        access: AccessTable | None,
+    ) -> IndexReport:
+        """Write the legs of what was read, unless the index before has all of it."""
+        index, records = before.index, reading.records
         if (
             index
-            and holdings == list(before.holdings)
+            and reading.holdings == list(before.holdings)
             and made.same_as(index)
             and made.chosen_alike(index.manifest.legs)
             and (access is None or access.same_as(access_of(index)))
         ):
             raise UnchangedError(finished(report, index.manifest, made, self._timings))
-        _require_distinct(new.folder, documents, records)
+        _require_distinct(new.folder, Documents(new.folder), records)
         if access is not None:
             access.write(new.folder)
         written = made.write(
@@ -198,34 +259,25 @@ class Build:
         return finished(report, written.manifest, made, self._timings)
 
     def _as_read(
-        self,
-        before: Past,
-        selection: Selection,
-        planned: Sequence[Planned],
-        holdings: Sequence[Holding],
-        notices: tuple[Problem, ...],
-        *,
-        legs: tuple[str, ...],
-        language: str,
+        self, before: Past, reading: _Reading, notices: tuple[Problem, ...], *, legs: tuple[str, ...]
     ) -> IndexReport:
         """The report as far as it is known once all files are read."""
-        records = [record for holding in holdings for record in holding.records]
+        records = reading.records
         read = {record.name for record in records}
         unread = dict.fromkeys(problem.name for problem in notices if problem.lost and problem.name not in read)
         return IndexReport(
             path=self._place.address,
             legs=legs,
-            n_sources=len(holdings),
+            n_sources=len(reading.holdings),
             n_files=len(records),
             n_documents=sum(record.n_documents for record in records),
             languages=languages_of(records),
             n_units=sum(record.n_units for record in records),
-            n_reused_files=sum(each.before is not None for each in planned),
+            n_reused_files=sum(each.before is not None for each in reading.planned),
             losses=losses_of(before.records, records),
             problems=notices,
             unread=tuple(unread),
-            ignored=selection.ignored,
-            chosen_language=language,
+            ignored=reading.selection.ignored,
         )
 
     def _with_access(self, settings: IndexSettings, before: Past) -> IndexSettings:
@@ -237,6 +289,13 @@ class Build:
             return settings
         kept = reading.model_copy(update={"access": key, "own_statistics": own})
         return settings.model_copy(update={"reading": kept})
+
+    def _expected(self, before: Past, settings: IndexSettings, legs: Sequence[str]) -> Mapping[str, int]:
+        """The languages that texts are likely in, before they are read, where anything depends on it."""
+        if settings.reading.own_statistics or by_languages(settings, legs, {}) == settings:
+            return {}
+        selection = self._select(before, lambda record, removed: False)
+        return languages_glimpsed(settings, [file.path for chosen in selection.chosen for file in chosen.files])
 
     def _language(self, settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> str:
         """What `analyzer.language: auto` comes to: `each` only where an index of these legs can be so in this place.

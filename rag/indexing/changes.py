@@ -16,7 +16,7 @@ from rag.indexing.build import Build, IndexReport, UnchangedError, counted, fini
 from rag.indexing.chain import Chained, ChainWriter, require_left, unchanged, why_anew
 from rag.indexing.given import CORPUS, Given, write_given
 from rag.indexing.gone import Rows, gone_by_record, rows_of, rows_where, sources_without
-from rag.indexing.languages import in_language_before
+from rag.indexing.languages import as_before
 from rag.indexing.legs import Legs, Timings, languages_of
 from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import DirectoryWriter
@@ -290,7 +290,7 @@ def _require_own(home: Path, settings: IndexSettings | None, legs: Sequence[str]
         return
     with LocalIndex.open(home) as index:
         before = index.manifest.settings
-        wanted_settings = None if settings is None else in_language_before(settings, before)
+        wanted_settings = None if settings is None else as_before(settings, before, index.legs)
         wanted = index.legs if legs is None else LEGS.ordered(legs)
         alike = wanted_settings is None or wanted_settings.counted(index.legs) == before.counted(index.legs)
         if wanted != index.legs or not alike:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -13,7 +15,10 @@ from rag.ingest.common_words import SHOWN, seeming_language
 from rag.ingest.language import LanguageReader
 from rag.models.table import PACKAGED
 from retrievers.analysis.settings import AUTO, EACH, AnalyzerSettings
+from retrievers.encoders.by_language import MULTILINGUAL
 from retrievers.index.settings import IndexSettings, leg_kind
+
+Chosen = TypeVar("Chosen")
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +27,8 @@ USUAL_LANGUAGE = "en"
 
 _LOOKED_AT = 150
 """Files that are looked at, and as many passages, evenly over all: a table of many rows is one file."""
+_GLIMPSE = 4096
+"""Bytes at the beginning of a file."""
 _ONE_OF_SEVERAL = 0.1
 """Share of the texts that show a language from which on it counts. Below are quotations, and names that look like one."""
 
@@ -79,11 +86,75 @@ def in_language(settings: IndexSettings, language: str) -> IndexSettings:
     return settings.model_copy(update=changed)
 
 
-def in_language_before(settings: IndexSettings, before: IndexSettings | None) -> IndexSettings:
-    """Settings that say nothing of the language, in that of the index before: its words are not analysed otherwise unasked."""
-    if before is None or settings.analyzer.language != AUTO or settings.analyzer.says_language:
+def as_before(settings: IndexSettings, before: IndexSettings | None, legs: Sequence[str]) -> IndexSettings:
+    """Settings with what they leave open as the index before has it: nothing of it changes unasked.
+
+    That is the language of words, and what else its legs leave to a build, such as the encoder.
+
+    Args:
+        legs: of the index before.
+    """
+    if before is None:
         return settings
-    return in_language(settings, before.analyzer.language)
+    if settings.analyzer.language == AUTO and not settings.analyzer.says_language:
+        settings = in_language(settings, before.analyzer.language)
+    for kind in map(leg_kind, legs):
+        built = dict(before.section(kind.section))
+        settings = _with(settings, kind.section, {name: built[name] for name in kind.left_open(settings)})
+    return settings
+
+
+def by_languages(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> IndexSettings:
+    """Settings with what the legs leave to the languages of the texts chosen. `seen`: code -> texts."""
+    for kind in map(leg_kind, legs):
+        settings = _with(settings, kind.section, kind.by_languages(settings, seen))
+    return settings
+
+
+def chosen_by_languages(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> dict[str, str]:
+    """Leg -> what of it the languages decide, in words; nothing where it is as for texts of the usual language."""
+    told = {}
+    for leg in legs:
+        chosen = leg_kind(leg).by_languages(settings, seen)
+        if chosen != leg_kind(leg).by_languages(settings, {}):
+            told[leg] = f"{', '.join(map(str, chosen.values()))}, as the texts are in {_listed(seen)}"
+    return told
+
+
+def languages_glimpsed(settings: IndexSettings, files: Sequence[Path]) -> Counter[str]:
+    """Language -> files, by how some of them begin, where they are text as it stands; that which settings name, if they do.
+
+    It costs little, and what is read is not read again for another encoder where it turns out to be right.
+    """
+    return named_language(settings) or Counter(filter(None, map(_seeming_language_of, _evenly(files))))
+
+
+def named_language(settings: IndexSettings) -> Counter[str]:
+    """The language that settings name, once; none where they name none."""
+    own = settings.analyzer.language
+    return Counter() if own in (AUTO, EACH) else Counter([own])
+
+
+def _seeming_language_of(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            beginning = opened.read(_GLIMPSE)
+    except OSError:
+        return ""
+    return "" if b"\0" in beginning else seeming_language(beginning.decode("utf-8", "ignore"))
+
+
+def _listed(seen: Mapping[str, int]) -> str:
+    """The languages that count, most of them first."""
+    least = _ONE_OF_SEVERAL * sum(seen.values())
+    *others, last = sorted((code for code, n in seen.items() if n >= least), key=lambda code: -seen[code])
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _with(settings: IndexSettings, section: str, fields: Mapping[str, object]) -> IndexSettings:
+    if not fields:
+        return settings
+    return settings.model_copy(update={section: settings.section(section).model_copy(update=fields)})
 
 
 def warn_of_language(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> None:
@@ -123,12 +194,14 @@ def _warn_of_models(settings: IndexSettings, legs: Sequence[str], seen: Mapping[
     if foreign:
         log.warning(
             "the texts are in '%s', and these models were made for other languages: %s. In hybrid searches vectors count for "
-            "the part of the texts that their model was made for, here next to nothing. Name a multilingual encoder, or let "
-            "rag weigh say what each list is worth",
+            "the part of the texts that their model was made for, here next to nothing. %s knows a hundred languages: rag index "
+            "--shadow --encoder %s makes vectors by it beside these, and compares. rag weigh says what each list is worth",
             told,
             "; ".join(foreign),
+            MULTILINGUAL,
+            MULTILINGUAL,
         )
 
 
-def _evenly(rows: Sequence[int]) -> Sequence[int]:
-    return rows[:: max(1, len(rows) // _LOOKED_AT)]
+def _evenly(all_of_them: Sequence[Chosen]) -> Sequence[Chosen]:
+    return all_of_them[:: max(1, len(all_of_them) // _LOOKED_AT)]

@@ -15,6 +15,7 @@ from rag.core.contents import TEXT_ALONE
 from rag.core.memory import Need
 from rag.core.progress import Progress
 from rag.core.types import Where
+from retrievers.encoders.by_language import BY_LANGUAGE
 from retrievers.index_protocol import Sections as Sections
 from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.computed import Apply, Compute, in_this_process
@@ -268,6 +269,14 @@ class LegKind(Protocol):
         """Name and revision of the models that a query needs."""
         return []
 
+    def left_open(self, settings: Sections) -> frozenset[str]:
+        """Fields of its section of which settings say nothing: a build takes them from the index before, if that has the leg."""
+        return frozenset()
+
+    def by_languages(self, settings: Sections, seen: Mapping[str, int]) -> Mapping[str, Any]:
+        """Fields of its section that depend on the languages of the texts, and what they come to. `seen`: code -> texts."""
+        return {}
+
     def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
         """The same for a leg that is still to be built, as its settings name them."""
         return []
@@ -355,16 +364,22 @@ def model_differences(
 ) -> Iterator[Difference]:
     """The same for a section that names a model. `model`, `dtype`: its settings for the name and the data type.
 
-    Two names of the same weights are no difference, and a built `auto` is what it came to.
+    Two names of the same weights are no difference, nor is a model that is left to the build, and a built `auto` is what it
+    came to.
     """
     made_by = facts.get(MADE_BY) or {}
     for each in explicit_differences(section, wanted, built):
-        if each.path == f"{section}.{model}" and _weights_here(each.wanted) == made_by.get("weights_sha256"):
+        if each.path == f"{section}.{model}" and _leaves_or_names(each.wanted, made_by):
             continue
         if each.path == f"{section}.{dtype}":
             yield Difference(each.path, each.wanted, made_by.get(dtype, each.built))
         else:
             yield each
+
+
+def _leaves_or_names(model: str, made_by: Facts) -> bool:
+    """Whether a model is left to the build, or its weights are those that made a leg."""
+    return model == BY_LANGUAGE or _weights_here(model) == made_by.get("weights_sha256")
 
 
 def _weights_here(name: str) -> str:

@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from rag.core.errors import IndexProblem, SpecError
+from rag.core.errors import IndexMismatch, IndexProblem, SpecError
 from rag.core.types import Document, Query
 from rag.indexing import add_documents, build_index
-from rag.indexing.languages import chosen_language, languages_seen, warn_of_language
+from rag.indexing.languages import chosen_language, languages_glimpsed, languages_seen, warn_of_language
 from rag.indexing.place import DirectoryWriter
 from retrievers.analysis.settings import AnalyzerSettings
+from retrievers.encoders import by_language
 from retrievers.index.directory import LocalIndex
 from retrievers.index.opened import require_match
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.lexical.retriever import BM25Retriever
+from retrievers.legs.protocol import MADE_BY
+from tests.tiny_models import tiny_sentence_model
 
 POLISH = IndexSettings(analyzer=AnalyzerSettings(language="pl"))
 ENGLISH = IndexSettings(analyzer=AnalyzerSettings(language="en"))
@@ -132,7 +135,109 @@ def test_an_index_is_analysed_in_the_language_of_its_texts_unasked(tmp_path: Pat
     assert found(tmp_path / "index", "Dächer") == found(tmp_path / "index", "Katze") == ["notes/a.txt#1"]
 
 
-def test_each_document_is_analysed_in_its_own_language_where_they_are_in_several(tmp_path: Path) -> None:
+@pytest.fixture
+def encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Tiny models in the place of the two that are chosen from, of other widths and so of other rulers."""
+    made = {}
+    for number, name in enumerate(("ENGLISH", "MULTILINGUAL"), start=1):
+        made[name] = str(tiny_sentence_model(tmp_path / name, seed=number, dim=8 * number))
+        monkeypatch.setattr(by_language, name, made[name])
+    return made
+
+
+def encoder_of(index: Path) -> str:
+    with LocalIndex.open(index) as opened:
+        settings = opened.manifest.settings.section("dense")
+        assert isinstance(settings, DenseSettings)
+        assert opened.facts("dense")[MADE_BY]["name"] == settings.encoder
+        return str(settings.encoder)
+
+
+@pytest.mark.parametrize(
+    ("seen", "name"),
+    [
+        ({}, "all-minilm-l6-v2"),
+        ({"en": 91, "de": 9}, "all-minilm-l6-v2"),
+        ({"en": 89, "de": 6, "pl": 5}, "multilingual-e5-small"),
+        ({"zh": 1}, "multilingual-e5-small"),
+    ],
+)
+def test_the_encoder_for_languages(seen: dict[str, int], name: str) -> None:
+    assert by_language.encoder_for(seen) == name
+
+
+@pytest.mark.parametrize(
+    ("texts", "name"), [([GERMAN], "MULTILINGUAL"), ([ENGLISH_TEXT], "ENGLISH"), (["x = f(y) + 42"], "ENGLISH")]
+)
+def test_vectors_are_made_by_the_encoder_for_the_language_of_the_texts(
+    tmp_path: Path, encoders: dict[str, str], texts: list[str], name: str
+) -> None:
+    notes = files(tmp_path / "notes", **{f"t{number}": text for number, text in enumerate(texts)})
+    report = build_index(notes, tmp_path / "index", legs=["lexical", "dense"])
+    assert encoder_of(tmp_path / "index") == encoders[name]
+    told = {"dense": f"{encoders[name]}, as the texts are in de"} if name == "MULTILINGUAL" else {}
+    assert report.chosen_models == told
+    assert build_index(notes, tmp_path / "index").unchanged
+
+
+def test_texts_are_read_again_where_they_begin_in_another_language(tmp_path: Path, encoders: dict[str, str]) -> None:
+    """A table of contents in English, and all the rest of the file in German: a glimpse tells the wrong one."""
+    contents = f"{ENGLISH_TEXT}\n" * 50
+    notes = files(tmp_path / "notes", a=contents + f"{GERMAN}\n\n" * 400)
+    assert languages_glimpsed(IndexSettings(), [notes / "a.txt"]) == {"en": 1}
+    report = build_index(notes, tmp_path / "index", legs=["dense"])
+    assert encoder_of(tmp_path / "index") == encoders["MULTILINGUAL"]
+    with LocalIndex.open(tmp_path / "index") as index:
+        assert index.manifest.ruler["name"] == encoders["MULTILINGUAL"]
+        assert len(index) == report.n_units > 0
+
+
+def test_a_language_that_is_named_decides_before_anything_is_read(tmp_path: Path, encoders: dict[str, str]) -> None:
+    notes = files(tmp_path / "notes", a="x = f(y) + 42")
+    settings = IndexSettings(analyzer=AnalyzerSettings(language="pl"))
+    assert languages_glimpsed(settings, [notes / "a.txt"]) == {"pl": 1}
+    build_index(notes, tmp_path / "index", settings=settings, legs=["dense"])
+    assert encoder_of(tmp_path / "index") == encoders["MULTILINGUAL"], "the texts show none, so the name counts"
+
+
+def test_an_index_keeps_its_encoder_until_another_is_named(tmp_path: Path, encoders: dict[str, str]) -> None:
+    notes = files(tmp_path / "notes", a=ENGLISH_TEXT)
+    build_index(notes, tmp_path / "index", legs=["lexical", "dense"])
+    files(notes, b=GERMAN, c=f"{GERMAN} Und sie ist froh.")
+    report = build_index(notes, tmp_path / "index", settings=IndexSettings(), legs=["lexical", "dense"])
+    assert report.chosen_models == {}
+    assert encoder_of(tmp_path / "index") == encoders["ENGLISH"]
+    asked = IndexSettings.model_validate({"dense": {"encoder": "auto"}})
+    build_index(notes, tmp_path / "index", settings=asked, legs=["lexical", "dense"])
+    assert encoder_of(tmp_path / "index") == encoders["MULTILINGUAL"]
+
+
+def test_the_encoder_is_chosen_when_an_index_first_has_vectors(tmp_path: Path, encoders: dict[str, str]) -> None:
+    notes = files(tmp_path / "notes", a=GERMAN)
+    build_index(notes, tmp_path / "index", legs=["lexical"])
+    build_index(notes, tmp_path / "index", settings=IndexSettings(), legs=["lexical", "dense"])
+    assert encoder_of(tmp_path / "index") == encoders["MULTILINGUAL"]
+
+
+def test_the_encoder_tells_nobody_of_documents_that_they_may_not_read(tmp_path: Path, encoders: dict[str, str]) -> None:
+    settings = IndexSettings.model_validate({"reading": {"access": "who", "own_statistics": True}})
+    build_index(files(tmp_path / "notes", a=GERMAN), tmp_path / "index", settings=settings, legs=["dense"])
+    assert encoder_of(tmp_path / "index") == encoders["ENGLISH"]
+
+
+def test_a_graph_that_leaves_the_encoder_to_the_build_is_met_by_any(tmp_path: Path, encoders: dict[str, str]) -> None:
+    build_index(files(tmp_path / "notes", a=GERMAN), tmp_path / "index", legs=["dense"])
+    for said in ({}, {"encoder": "auto"}, {"encoder": encoders["MULTILINGUAL"]}):
+        with LocalIndex.open(tmp_path / "index") as index:
+            require_match(index.manifest, IndexSettings.model_validate({"dense": said}), ["dense"], name="index")
+    wanted = IndexSettings.model_validate({"dense": {"encoder": encoders["ENGLISH"]}})
+    with LocalIndex.open(tmp_path / "index") as index, pytest.raises(IndexMismatch, match=r"dense\.encoder"):
+        require_match(index.manifest, wanted, ["dense"], name="index")
+
+
+def test_each_document_is_analysed_in_its_own_language_where_they_are_in_several(
+    tmp_path: Path, encoders: dict[str, str]
+) -> None:
     notes = files(tmp_path / "notes", a=GERMAN, b=ENGLISH_TEXT)
     report = build_index(notes, tmp_path / "index", legs=["lexical", "dense"])
     assert report.chosen_language == analysed(tmp_path / "index") == "each"
@@ -175,7 +280,7 @@ def test_the_language_of_most_is_taken_where_the_place_cannot_keep_each(
     assert build_index(notes, tmp_path / "index", legs=["lexical"]).chosen_language == "de"
 
 
-def test_the_language_of_words_is_chosen_when_an_index_first_has_some(tmp_path: Path) -> None:
+def test_the_language_of_words_is_chosen_when_an_index_first_has_some(tmp_path: Path, encoders: dict[str, str]) -> None:
     notes = files(tmp_path / "notes", a=GERMAN, b=ENGLISH_TEXT)
     report = build_index(notes, tmp_path / "index", legs=["dense"])
     assert (report.chosen_language, report.languages) == ("", {})

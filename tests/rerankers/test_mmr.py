@@ -11,7 +11,7 @@ import pytest
 
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.indexing import build_index
-from rerankers.mmr import MMRReranker, marginal_order
+from rerankers.mmr import MMRReranker, likeness, marginal_order
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.retriever import DenseRetriever
@@ -29,17 +29,40 @@ def vectors() -> np.ndarray:
     return np.stack([first, second, third]).astype(np.float32)
 
 
+def alike() -> np.ndarray:
+    """The cosines of these, as they are."""
+    return (vectors() @ vectors().T).astype(np.float64)
+
+
+def test_cosines_count_from_the_least_of_any_two() -> None:
+    """Of .95, .1 and .095, the last is 0 and .95 is .855 / .905. Narrowed to .7 and above, they are the same."""
+    found = likeness(vectors())
+    assert found[0, 1] == pytest.approx(0.855 / 0.905, abs=1e-6)
+    assert found[1, 2] == pytest.approx(0.0, abs=1e-6)
+    assert found.diagonal() == pytest.approx(1.0, abs=1e-6)
+    narrow = np.hstack([vectors() * np.sqrt(0.3), np.full((3, 1), np.sqrt(0.7))]).astype(np.float32)
+    assert likeness(narrow) == pytest.approx(found, abs=1e-5)
+
+
+def test_one_vector_equal_vectors_and_vectors_of_zeros() -> None:
+    assert likeness(vectors()[:1]).shape == (1, 1)
+    assert np.isfinite(likeness(np.stack([vectors()[0], vectors()[0]]))).all()
+    with_none = np.vstack([vectors(), np.zeros((1, 3), np.float32)])
+    assert likeness(with_none)[3].tolist() == [0.0] * 4
+    assert likeness(with_none)[:3, :3] == pytest.approx(likeness(vectors()))
+
+
 def test_the_order_is_that_worked_by_hand() -> None:
     """Once the first is taken, the second is worth .425 - .475 = -.05 and the third .25 - .05 = .20."""
-    assert marginal_order(RELEVANCE, vectors(), balance=0.5, k=3) == [0, 2, 1]
-    assert marginal_order(RELEVANCE, vectors(), balance=0.5, k=2) == [0, 2]
-    assert marginal_order(RELEVANCE, vectors(), balance=1.0, k=3) == [0, 1, 2]
-    assert marginal_order(np.zeros(0), np.zeros((0, 3), dtype=np.float32), balance=0.5, k=3) == []
+    assert marginal_order(RELEVANCE, alike(), balance=0.5, k=3) == [0, 2, 1]
+    assert marginal_order(RELEVANCE, alike(), balance=0.5, k=2) == [0, 2]
+    assert marginal_order(RELEVANCE, alike(), balance=1.0, k=3) == [0, 1, 2]
+    assert marginal_order(np.zeros(0), np.zeros((0, 0)), balance=0.5, k=3) == []
 
 
 def test_what_repeats_a_hit_goes_last() -> None:
     same = np.stack([vectors()[0], vectors()[0], vectors()[2]])
-    assert marginal_order(np.array([0.9, 0.9, 0.1]), same, balance=0.3, k=3) == [0, 2, 1]
+    assert marginal_order(np.array([0.9, 0.9, 0.1]), likeness(same), balance=0.3, k=3) == [0, 2, 1]
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from retrievers.encoders.sentence_encoder import SentenceEncoder
 
 
+THRESHOLDS = {"all-minilm-l6-v2": 0.58, "multilingual-e5-small": 0.835}
+"""Least cosine of a sentence that is supported, as `benchmarks.verdicts` chose it for each encoder."""
+
+
 class EncoderChecker(SentenceChecker):
     """Tells of every sentence whether a passage has one that is near it: the best cosine of their vectors.
 
@@ -24,7 +28,8 @@ class EncoderChecker(SentenceChecker):
 
     Args:
         encoder: a packaged name, a folder, or a hub id of a sentence encoder; it has weights of its own.
-        threshold: least cosine, from 0 to 1; the default is what `benchmarks.verdicts` chose for the default encoder.
+        threshold: least cosine, from 0 to 1. None: what `benchmarks.verdicts` chose for the encoder, if it is a packaged one;
+            cosines of one encoder say nothing of another's, so any other needs a number.
         unsupported: what becomes of an answer with unsupported sentences. tell leaves it as it is, drop leaves the sentences
             out, refuse refuses the whole.
         refusal: the words of a refusal.
@@ -36,13 +41,19 @@ class EncoderChecker(SentenceChecker):
         self,
         *,
         encoder: str = "all-minilm-l6-v2",
-        threshold: float = 0.58,
+        threshold: float | None = None,
         unsupported: Unsupported = "tell",
         refusal: str = REFUSAL,
     ) -> None:
-        super().__init__(threshold=threshold, unsupported=unsupported, refusal=refusal)
         if not encoder:
             raise ValueError("check.encoder: encoder must name a packaged model, a folder or a hub id")
+        if threshold is None and encoder not in THRESHOLDS:
+            raise ValueError(
+                f"check.encoder: nobody has measured how near is near for '{encoder}': give a threshold, from 0 to 1. Measured "
+                f"are {', '.join(THRESHOLDS)}"
+            )
+        least = THRESHOLDS[encoder] if threshold is None else threshold
+        super().__init__(threshold=least, unsupported=unsupported, refusal=refusal)
         self.encoder = encoder
 
     @property

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rag.core.filters import readers_of
 from rag.core.memory import Need
 from rag.core.types import Population, Where
+from retrievers.encoders.by_language import BY_LANGUAGE
 from retrievers.legs.dense.by_size import AUTO, BY_SIZE, Size, by_size
 from retrievers.legs.dense.settings import AsBuilt, DenseSettings, ServedEncoderSettings
 from retrievers.legs.model_leg import ModelLeg
@@ -37,6 +38,7 @@ from retrievers.legs.protocol import (
     explicit_differences,
     model_differences,
 )
+from retrievers.legs.takes_encoder import TakesEncoder
 from retrievers.stores.vectors import Hits
 
 if TYPE_CHECKING:
@@ -56,11 +58,12 @@ _ENCODED = "encoded.npy"
 """Vectors as the encoder gave them: beside a leg that does not keep them exactly, for the next build alone."""
 
 
-class DenseKind(LegKind):
+class DenseKind(TakesEncoder, LegKind):
     """One vector of every text, by a sentence encoder."""
 
     name = "dense"
     section = "dense"
+    encoder_field = "encoder"
     settings = DenseSettings
     joins = True
     graph = "hybrid"
@@ -130,10 +133,6 @@ class DenseKind(LegKind):
         made_by = facts.get(MADE_BY)
         return [(str(made_by["name"]), made_by.get("revision"))] if made_by and not _is_served(facts) else []
 
-    def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
-        wanted = cast(DenseSettings, settings.section("dense"))
-        return [(wanted.encoder, wanted.revision)] if isinstance(wanted.encoder, str) else []
-
     def health(self, leg: LocalDense) -> list[str]:
         name = leg.encoder.describe()["name"]
         if leg.served:
@@ -177,7 +176,8 @@ class DenseMaker(LegMaker):
         return self.encoder.describe()
 
     def key(self) -> dict[str, Any]:
-        return self.settings.model_dump(mode="json") | {"encoder": self.describe()}
+        said = self.settings.model_dump(mode="json")
+        return said if self.settings.encoder == BY_LANGUAGE else said | {"encoder": self.describe()}
 
     def same_as(self, before: Facts) -> bool:
         encoder = self.encoder

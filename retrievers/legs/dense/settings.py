@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from generators.llm.server_keys import origin_of
+from retrievers.encoders.by_language import BY_LANGUAGE
 from retrievers.encoders.settings import Encoding
 from retrievers.legs.dense.by_size import AUTO
 from retrievers.legs.protocol import Difference, Facts, Sections
@@ -78,8 +79,10 @@ class DenseSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     encoder: str | ServedEncoderSettings = Field(
-        default="all-minilm-l6-v2",
-        description="A packaged model, a sentence-transformers folder, a hub id, or {url, model} of one behind a server.",
+        default=BY_LANGUAGE,
+        description="A packaged model, a sentence-transformers folder, a hub id, or {url, model} of one behind a server. auto: "
+        "all-minilm-l6-v2 for English and for code, multilingual-e5-small for other languages, told when an index is first "
+        "built.",
     )
     revision: str | None = Field(default=None, description="Hub revision.")
     structure: Structure = Field(

@@ -15,9 +15,11 @@ from rag.core.errors import IndexProblem
 from rag.core.filters import readers_of
 from rag.core.memory import Need
 from rag.core.types import Population, ScorePart, Where
+from retrievers.encoders.by_language import BY_LANGUAGE
 from retrievers.legs.late_interaction.settings import LateInteractionSettings
 from retrievers.legs.model_leg import ModelLeg, ModelLegKind
 from retrievers.legs.protocol import RECALL, Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
+from retrievers.legs.takes_encoder import TakesEncoder
 from retrievers.stores.population import population_of
 
 if TYPE_CHECKING:
@@ -48,11 +50,12 @@ _LEAST_SAMPLE, _MOST_SAMPLE, _MOST_SCORED = 5, 50, 1 << 25
 """Rows that recall is measured with, such that at most so many tokens are scored: some ten seconds of a processor."""
 
 
-class LateInteractionKind(ModelLegKind):
+class LateInteractionKind(TakesEncoder, ModelLegKind):
     """A vector for every token of every text, searched by the nearest token of each token of the query."""
 
     name = "late_interaction"
     section = "late_interaction"
+    encoder_field = "model"
     settings = LateInteractionSettings
     holds = "token vectors"
 
@@ -100,7 +103,8 @@ class LateInteractionMaker(LegMaker):
         return self.encoder.describe()
 
     def key(self) -> dict[str, Any]:
-        return self.describe() | {"bits": self.settings.bits, "keeps": self.settings.dim}
+        described = {"model": BY_LANGUAGE} if self.settings.model == BY_LANGUAGE else self.describe()
+        return described | {"bits": self.settings.bits, "keeps": self.settings.dim}
 
     def build(self, job: Job) -> Built:
         from retrievers.legs.rows_of_texts import rows_of_texts

@@ -6,14 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from retrievers.encoders.by_language import BY_LANGUAGE
+
 
 class LateInteractionSettings(BaseModel):
     """A vector for every token: by which model, and how exactly they are kept."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     model: str = Field(
-        default="all-minilm-l6-v2",
-        description="A packaged model, a folder, or a hub id: a multi-vector model, or any plain sentence encoder.",
+        default=BY_LANGUAGE,
+        description="A packaged model, a folder, or a hub id: a multi-vector model, or any plain sentence encoder. auto: as "
+        "dense.encoder has it.",
     )
     revision: str | None = Field(default=None, description="Hub revision.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
