@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -80,7 +79,9 @@ class Sums:
             self._columns.require_rows(self._n_docs)
             if len(starts) and (int(starts[0]) < 0 or int(starts[-1]) > len(rows) or bool((np.diff(starts) < 0).any())):
                 raise IndexProblem("the columns of an index overlap. Build the index again")
-            self._compiled = _adder()
+            from retrievers.stores.kernel import add_products
+
+            self._compiled = add_products
 
 
 class ChainedSums:
@@ -106,18 +107,3 @@ def _best(
     hits = sums > 0 if mask is None else (sums > 0) & mask
     rows = tied(np.where(hits, sums, -np.inf), k)
     return rows, sums[rows]
-
-
-@cache
-def _adder() -> Any:
-    """Adds weighted columns to sums, in their order: float64 products and sums as numpy's, never fused into one step."""
-    from numba import njit
-
-    @njit(nogil=True)
-    def add(rows, impacts, starts, columns, weights, sums):  # type: ignore[no-untyped-def]
-        for place in range(len(columns)):
-            weight = weights[place]
-            for posting in range(starts[columns[place]], starts[columns[place] + 1]):
-                sums[rows[posting]] += np.float64(impacts[posting]) * weight
-
-    return add
