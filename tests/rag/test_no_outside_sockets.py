@@ -220,12 +220,7 @@ def test_what_the_user_says_of_usage_reports_stays(flow: Flow) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_flow_sends_nothing(flow: Flow) -> None:
-    run_flow(flow, tiny_graph(flow.folder))
-
-
-@pytest.mark.slow
-def test_servers_send_nothing(flow: Flow) -> None:
+def test_the_whole_flow_and_servers_over_its_index_send_nothing(flow: Flow) -> None:
     graph = tiny_graph(flow.folder)
     run_flow(flow, graph)
     check_tools(flow, graph)
