@@ -19,10 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 from time import perf_counter
 
 from benchmarks import small_data
 from benchmarks.make_samples import data_folder
+from rag.models.processor import usable_core_ids
 
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = get_context("forkserver")
@@ -177,13 +179,13 @@ def folder(name: str) -> str:
     return arguments[arguments.index("--work") + 1] if "--work" in arguments else name
 
 
-def run(names: list[str], place: Path) -> list[str]:
+def run(names: list[str], place: Path, free: SimpleQueue[set[int]]) -> list[str]:
     """Run benchmarks one after the other, each in a process of its own, and return those that failed."""
-    failed = []
+    failed, cores = [], free.get()
     for name in names:
         begun = perf_counter()
         said = place / f"{name}.txt"
-        process = PROCESSES.Process(target=run_one, args=(name, place, said))
+        process = PROCESSES.Process(target=run_one, args=(name, place, said, cores))
         process.start()
         process.join()
         print(
@@ -193,11 +195,14 @@ def run(names: list[str], place: Path) -> list[str]:
         if process.exitcode:
             failed.append(name)
             print(said.read_text(errors="replace")[-6000:], flush=True)
+    free.put(cores)
     return failed
 
 
-def run_one(name: str, place: Path, said: Path) -> None:
-    """Run a benchmark in this process, as its command would; what it says goes to a file."""
+def run_one(name: str, place: Path, said: Path, cores: set[int]) -> None:
+    """Run a benchmark in this process, as its command would, on some of the cores; what it says goes to a file."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
     with said.open("wb") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
@@ -217,10 +222,16 @@ def main() -> int:
     chains: dict[str, list[str]] = defaultdict(list)
     for name in SMALL:
         chains[folder(name)].append(name)
+    # Each has cores of its own: an engine starts a thread for every core that it may use, and those of two engines on one core
+    # spend most of their time waiting for one another.
+    free: SimpleQueue[set[int]] = SimpleQueue()
+    usable = usable_core_ids()
+    for at in range(2):
+        free.put(set(usable[at::2]) or set(usable))
     with tempfile.TemporaryDirectory() as made, ThreadPoolExecutor(2) as pool:
         place = Path(made)
         small_data.copy(data_folder(), place / "data", whole=WHOLE)
-        failed = [name for some in pool.map(partial(run, place=place), chains.values()) for name in some]
+        failed = [name for some in pool.map(partial(run, place=place, free=free), chains.values()) for name in some]
     return 1 if failed else 0
 
 
