@@ -29,7 +29,14 @@ from rag.models.processor import usable_core_ids
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(
-    ["torch", "transformers.models.llama.modeling_llama", "faiss", "rag.indexing", "rag.pipeline"]
+    [
+        "torch",
+        "transformers.models.llama.modeling_llama",
+        "faiss",
+        "rag.indexing",
+        "rag.pipeline",
+        "retrievers.stores.kernel",
+    ]
 )
 """What most benchmarks import is imported once: each runs in a fork of a process that has it."""
 

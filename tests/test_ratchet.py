@@ -12,7 +12,7 @@ AT_MOST = {
     "lines of centre and plug-ins": 94_380,
     "lines of centre and plug-ins that hold code": 62_870,
     "files over 500 lines": 0,
-    "functions over 60 lines": 1,
+    "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 21,
     "pages of docs beside the reference": 25,
 }

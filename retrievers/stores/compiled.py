@@ -33,8 +33,8 @@ _LEAST_BITS = 4
 """Blocks of sixteen documents, and of more from a quarter of a million documents on."""
 
 COMPILE_S = 1.5
-"""Seconds that compiling takes on a quiet core. Numpy answers until it was busy for as long; then it is compiled, once for
-a process. So nobody waits more than twice as long as with the choice that was better in hindsight."""
+"""Seconds that compiling takes on a quiet core, and more than it takes to find what an earlier process compiled. Numpy answers
+until it was busy for as long. So nobody waits more than twice as long as with the choice that was better in hindsight."""
 
 _EVERYTHING = np.ones(0, dtype=np.bool_)
 _EVERYTHING.flags.writeable = False
@@ -189,7 +189,7 @@ class EngineChoice:
         self._lock = Lock()
 
     def compile(self) -> CompiledSearch:
-        """Compiled code, which takes seconds once per process."""
+        """Compiled code, which takes seconds once per installation, and one per process."""
         with self._lock:
             if self._compiled is None:
                 self._compiled = CompiledSearch(self.n_docs)

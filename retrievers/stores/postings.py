@@ -147,7 +147,7 @@ class Postings:
         return impact_of(row, *self._column(number), floor)
 
     def compile(self) -> None:
-        """Get the compiled engine ready, which takes seconds once per process. Later batches use it."""
+        """Get the compiled engine ready, which takes a second once per process. Later batches use it."""
         self._engine.compile()
 
     def search(
