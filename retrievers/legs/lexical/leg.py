@@ -216,7 +216,7 @@ class LexicalLeg:
         return self._engine.columns
 
     def warm_up(self) -> None:
-        """Get the compiled engine ready, once per process; takes seconds."""
+        """Get the compiled engine ready, once per process; takes a second, and seconds where none was kept."""
         if not isinstance(self._engine, RankBM25):
             self._engine.compile()
 
