@@ -22,9 +22,9 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@$(PIP) install $(INDEX_FLAGS) -e .
 	@touch $@
 
-# All plug-ins of the checkout are tested with the centre, and each is a distribution of its own. Without the extras first: pip
-# takes half a minute to find that what a second run asks for is there.
-PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
+# All plug-ins of the checkout are tested with the centre, and each is a distribution of its own, with an extra for its tests.
+# Without the extras first: pip takes half a minute to find that what a second run asks for is there.
+PLUGINS := $(patsubst %/pyproject.toml,-e './%[test]',$(wildcard plugins/*/pyproject.toml))
 $(VENV)/.tested: pyproject.toml $(wildcard plugins/*/pyproject.toml) | $(BIN)/python
 	@echo "installing ragline with the test extra (the first time takes minutes)" >&2
 	@$(PIP) install $(INDEX_FLAGS) -e '.[ray,test]' $(PLUGINS)
@@ -37,16 +37,23 @@ $(VENV)/.serving: pyproject.toml | $(VENV)/.installed
 
 # Tools of their own environment: what they need is no part of what they lock.
 LOCK_TOOLS := build/locking
-LOCKED := bench encoders languages milvus ocr qdrant ray serve static test watch
+LOCKED := bench encoders languages ocr ray serve static test watch
 $(LOCK_TOOLS)/.ready:
 	@rm -rf $(LOCK_TOOLS) && $(or $(PYTHON),python3.11) -m venv $(LOCK_TOOLS)
 	@$(LOCK_TOOLS)/bin/python -m pip --quiet --disable-pip-version-check install 'uv>=0.9' 'pip-audit>=2.9'
 	@touch $@
 
+# What plug-ins need beside ragline, their extras with it, a line each.
+NEEDED := import pathlib, tomllib; \
+  projects = [tomllib.loads(path.read_text())["project"] for path in sorted(pathlib.Path("plugins").glob("*/pyproject.toml"))]; \
+  lists = [each for one in projects for each in (one["dependencies"], *one.get("optional-dependencies", {}).values())]; \
+  print(*(need for each in lists for need in each if not need.startswith("ragline")), sep="\n")
+
 # The versions that are installed here, and so were tested; torch's builds for one kind of machine have a label that goes.
 lock: $(VENV)/.tested $(LOCK_TOOLS)/.ready ## requirements.lock again: the versions that are tested here, with hashes
 	@$(PIP) list --format=freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' >build/tested.txt
-	@$(LOCK_TOOLS)/bin/uv pip compile --quiet pyproject.toml $(LOCKED:%=--extra %) -c build/tested.txt \
+	@$(BIN)/python -c '$(NEEDED)' >build/plugins.txt
+	@$(LOCK_TOOLS)/bin/uv pip compile --quiet pyproject.toml build/plugins.txt $(LOCKED:%=--extra %) -c build/tested.txt \
 	  --python-version 3.11.5 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-annotate \
 	  --custom-compile-command "make lock" --output-file requirements.lock >/dev/null
 

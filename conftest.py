@@ -17,10 +17,6 @@ from rag.core.types import Document, Query, Ranking, ScoredDocument
 if TYPE_CHECKING:
     from tests.small_legs import SmallModels
 
-# gRPC, which Milvus Lite brings, writes a line for every fork of a process in which it runs. It does so for children that go on
-# to speak gRPC; here a child starts another program, or ends.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
 # A shell starts its background jobs with Ctrl-C switched off, and whatever they start inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

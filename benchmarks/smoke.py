@@ -163,7 +163,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "many_files": ["--files", "20", "--legs", "words"],
     "killed_builds": ["--kills", "1", "--passages", "40", "--corpus", "300", "--work", "runs/million_smoke"],
     "index_changes": ["--passages", "400", "--changes", "20", "--rounds", "1"],
-    "index_servers": ["adi", "--limit", "4"],
+    "plugins.servers.benchmarks.index_servers": ["adi", "--limit", "4"],
 }
 
 SAME_INDEX = {

@@ -27,7 +27,7 @@ DO = {
     "UnknownComponent": "the same; a part of a plug-in is told with the command that installs it",
     "MissingDependency": "[a foreign package](#a-foreign-package-hides-one-of-ours), or run the line of the message",
     "MissingModel": "`rag models pull NAME` while online",
-    "IndexProblem": "build it again; look at the [server](../several_machines.md#an-index-on-a-server) that does not answer",
+    "IndexProblem": "build it again; look at the [server](../plugins/servers.md#when-something-is-wrong) that does not answer",
     "IndexMismatch": "build it for this graph, or change the graph; both sides are named",
     "NewerIndex": "upgrade, or build it anew from its sources with `--prune`",
     "IndexBusy": "wait for the other, or end it, and try again",

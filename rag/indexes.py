@@ -1,15 +1,40 @@
-"""For whoever opens an index by its address."""
+"""For whoever opens an index by its address, and for whoever keeps one elsewhere than in a directory."""
 
+from generators.llm.server_keys import key_for
 from rag.core.vectors import unit
+from retrievers.by_filter import by_filter
+from retrievers.encoders.sentence_encoder import SentenceEncoder
+from retrievers.index import SERVERS
+from retrievers.index.built import IndexServer, IndexWriter
+from retrievers.index.directory import LocalIndex
+from retrievers.index.documents import StoredDocuments, read_documents
+from retrievers.index.opened import OpenedIndex
 from retrievers.index.opening import encoder_of, is_index, open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.index_protocol import Index
+from retrievers.legs import LEGS
+from retrievers.legs.protocol import AsVectors, LegVectors, Sparse, VectorsElsewhere
 
 __all__ = [
+    "LEGS",
+    "SERVERS",
+    "AsVectors",
     "Index",
+    "IndexServer",
     "IndexSettings",
+    "IndexWriter",
+    "LegVectors",
+    "LocalIndex",
+    "OpenedIndex",
+    "SentenceEncoder",
+    "Sparse",
+    "StoredDocuments",
+    "VectorsElsewhere",
+    "by_filter",
     "encoder_of",
     "is_index",
+    "key_for",
     "open_index",
+    "read_documents",
     "unit",
 ]

@@ -1,6 +1,7 @@
 """The records, by their short name."""
 
 from rag.core.contents import Content
+from rag.core.memory import Need
 from rag.core.types import (
     NO_USAGE,
     OK,
@@ -38,6 +39,7 @@ __all__ = [
     "Context",
     "Document",
     "Message",
+    "Need",
     "Outcome",
     "Population",
     "Prompt",

@@ -6,7 +6,6 @@ RETRIEVERS = Registry(
     "retrieve",
     {
         "bm25": "retrievers.legs.lexical.retriever:BM25Retriever",
-        "collection": "retrievers.collection:CollectionRetriever",
         "dense": "retrievers.legs.dense.retriever:DenseRetriever",
         "late_interaction": "retrievers.legs.late_interaction.retriever:LateInteractionRetriever",
         "promptreps": "retrievers.legs.promptreps.retriever:PromptRepsRetriever",

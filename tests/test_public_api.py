@@ -39,7 +39,7 @@ DEEP_IMPORTS = {
     "rag.types": ["Answer", "Content", "Context", "Document", "Ranking", "ScoredDocument"],
     "rerankers": ["RERANKERS"],
     "rerankers.attention.reranker": ["AttentionReranker"],
-    "retrievers.index": ["INDEXES", "STORES", "WRITERS"],
+    "retrievers.index": ["INDEXES", "SERVERS"],
     "retrievers.legs": ["LEGS"],
     "retrievers.legs.protocol": ["Built", "Job", "LegKind", "LegMaker", "Opening", "Sections"],
     "retrievers.stores": ["STRUCTURES"],
@@ -61,11 +61,18 @@ def test_what_the_docs_import_is_where_they_say(module: str) -> None:
         ("generators.typed", "ragline_recipes.typed"),
         ("retrievers.encoder_kinds", "retrievers.encoders.kinds"),
         ("retrievers.index.protocol", "rag.indexes"),
+        ("retrievers.servers.store", "ragline_servers"),
     ],
 )
 def test_what_the_docs_named_before_says_where_it_is(module: str, now: str) -> None:
     with pytest.raises(ImportError, match=now):
         import_module(module)
+
+
+@pytest.mark.parametrize("name", ["STORES", "WRITERS"])
+def test_a_table_that_the_docs_named_before_says_where_it_is(name: str) -> None:
+    with pytest.raises(ImportError, match=r"retrievers\.index\.SERVERS"):
+        getattr(import_module("retrievers.index"), name)
 
 
 def test_the_docs_import_nothing_else() -> None:

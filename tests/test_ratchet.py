@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 81_790,
-    "lines of centre and plug-ins": 94_390,
-    "lines of centre and plug-ins that hold code": 62_870,
+    "lines of the centre": 79_620,
+    "lines of centre and plug-ins": 94_670,
+    "lines of centre and plug-ins that hold code": 63_000,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 21,

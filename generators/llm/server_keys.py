@@ -64,6 +64,12 @@ def variable_for(url: str) -> str | None:
     return min((name for name, to in pairs if to == origin and os.environ.get(name)), default=None)
 
 
+def key_for(url: str) -> str | None:
+    """The key that the operator lets go to the origin of `url`; None where there is none."""
+    variable = variable_for(url)
+    return os.environ.get(variable) if variable else None
+
+
 def origin_of(url: str) -> str:
     """Scheme, name and port of an address, the port left out where it is the usual one.
 

@@ -26,8 +26,19 @@ OURS = {
         "retrieve.walk",
         "transform.code_switch",
     ),
+    "servers": (
+        "retrieve.collection",
+        "server.milvus",
+        "server.milvus+https",
+        "server.milvus+lite",
+        "server.qdrant",
+        "server.qdrant+https",
+        "server.qdrant+local",
+    ),
 }
-"""Plug-in -> its components, graphs and commands. It is the distribution `ragline-NAME`, in `plugins/NAME` of a checkout."""
+"""Plug-in -> its components, graphs, commands and servers.
+
+It is the distribution `ragline-NAME`, in `plugins/NAME` of a checkout."""
 
 
 def where_it_is(part: str) -> str:

@@ -22,7 +22,7 @@ from rag.indexing.publish import published
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
 from rag.ingest import INGEST_VERSION
-from retrievers.index import WRITERS
+from retrievers.index import INDEXES
 from retrievers.index.built import BuiltIndex
 from retrievers.index.directory import LocalIndex
 from retrievers.index.manifest import FORMAT_VERSION, ragline_version
@@ -136,7 +136,7 @@ def index_sources(path: str | Path) -> tuple[Holding, ...]:
     Raises:
         IndexProblem: no index, or it is damaged.
     """
-    if (scheme := scheme_of(path)) is not None and scheme not in WRITERS:
+    if (scheme := scheme_of(path)) is not None and scheme in INDEXES:
         raise IndexProblem(
             f"index '{path}': an index of this kind has no sources of its own. Name its parts one by one"
         )

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.errors import IndexProblem
+from rag.core.our_plugins import where_it_is
 from rag.core.progress import Progress
-from retrievers.index import WRITERS
+from rag.models.folder import home as cache_home
+from retrievers.index import SERVERS
 from retrievers.index.built import BuiltIndex, IndexWriter
 from retrievers.index.generations import CURRENT
-from retrievers.index.opening import scheme_of
+from retrievers.index.opening import scheme_of, server_of
 from retrievers.index.settings import IndexSettings
 
 
@@ -49,10 +51,11 @@ def writing(path: str | Path) -> AbstractContextManager[IndexWriter]:
     scheme = scheme_of(path)
     if scheme is None:
         return nullcontext(DirectoryWriter(Path(path)))
-    if scheme not in WRITERS:
-        raise IndexProblem(
-            f"index '{path}': an index of this kind is not built. Give --index a directory or the address of a server: "
-            f"{', '.join(f'{each}://' for each in WRITERS)}"
+    server = server_of(path)
+    if server is None:
+        hint = where_it_is(f"server.{scheme}") or (
+            "Give --index a directory or the address of a server: "
+            f"{', '.join(f'{each}://' for each in SERVERS) or 'none is installed'}"
         )
-    held: AbstractContextManager[IndexWriter] = WRITERS.get(scheme).open(str(path))
-    return held
+        raise IndexProblem(f"index '{path}': an index of this kind is not built. {hint}")
+    return server.writing(str(path), drafts=cache_home() / "drafts")

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from rag.core.progress import Progress
 from retrievers.index.documents import StoredDocuments
 from retrievers.index.manifest import Manifest
 from retrievers.index.settings import IndexSettings
+from retrievers.index_protocol import Index
 
 
 class BuiltIndex(Protocol):
@@ -79,11 +80,22 @@ class IndexWriter(Protocol):
         ...
 
 
-class KeepsElsewhere(Protocol):
-    """A class of `WRITERS`."""
+class IndexServer(Protocol):
+    """A kind of server that keeps indexes: a class of `SERVERS`. Made without arguments; holds nothing."""
 
-    def open(self, address: str) -> AbstractContextManager[IndexWriter]:
-        """Hold the draft of this address, so that no other process builds it here.
+    embedded: ClassVar[bool] = False
+    """Whether it is a library in this process, so that opening an index asks nobody else."""
+
+    def open(self, address: str) -> Index:
+        """The index at an address, whose scheme is that by which the class was found.
+
+        Raises:
+            IndexProblem: the server does not answer, or has no such index; or it is damaged, or of a newer format.
+        """
+        ...
+
+    def writing(self, address: str, *, drafts: Path) -> AbstractContextManager[IndexWriter]:
+        """Hold the draft of an address, so that no other process builds it here. `drafts`: a folder for all of them.
 
         Raises:
             IndexProblem: the server does not answer, or another process builds the index.

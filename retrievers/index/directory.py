@@ -19,12 +19,11 @@ from retrievers.index.digests import CheckedFiles
 from retrievers.index.documents import TABLES, StoredDocuments
 from retrievers.index.filters import MetadataFilter
 from retrievers.index.generations import Building, Held, hold_current, newest_stamp, parts_of
-from retrievers.index.manifest import Manifest, read_manifest
+from retrievers.index.manifest import MANIFEST, Manifest, read_manifest
 from retrievers.index.opened import OpenedIndex
 from retrievers.index.own_statistics import require_apart
 from retrievers.index.parts import Part, Parts
-from retrievers.index.settings import leg_kind
-from retrievers.index.sources import SOURCES
+from retrievers.index.sources import ROOTS, SOURCES
 from retrievers.index.versions import VersionTable
 from retrievers.legs.protocol import Facts, Leg, ReadableRows
 from retrievers.stores.kept import Kept
@@ -112,6 +111,13 @@ class LocalIndex(OpenedIndex):
         """Where a file of this generation is, once its content is known to be as it was written."""
         self._files.require(name)
         return self._held.folder / name
+
+    def beside(self) -> dict[str, bytes]:
+        """Files that are no documents and no leg, by name: where all of them are kept elsewhere, these go with them."""
+        from retrievers.index.near_duplicates import DUPLICATES
+
+        names = [name for name in (SOURCES, ROOTS, DUPLICATES) if name in self.manifest.files]
+        return {name: self.file(name).read_bytes() for name in names} | {MANIFEST: self.manifest.as_json().encode()}
 
     @property
     def documents(self) -> StoredDocuments:
@@ -222,10 +228,6 @@ class LocalIndex(OpenedIndex):
                 if part.folder.name not in known:
                     part.files.require("")
 
-    def health(self, leg: str) -> list[str]:
-        """Sentences on what a leg needs beside its files, where that is here."""
-        return leg_kind(leg).health(self.leg(leg))
-
     def memory(self, legs: Sequence[str]) -> list[Need]:
         """What searching these legs takes. Loads nothing.
 
@@ -235,16 +237,13 @@ class LocalIndex(OpenedIndex):
         needs = [Need(what="documents", n_bytes=self.stored.n_bytes("documents."), mapped=True)]
         if self.labelled:
             needs.append(Need(what="who may read what", n_bytes=self.stored.n_bytes("access.") + KEPT_BYTES))
-        for leg in self.legs:
-            if leg in legs:
-                needs += leg_kind(leg).memory(self.facts(leg), self.stored.n_bytes(f"{leg}/"))
-        return needs
+        return needs + self.needs(legs, lambda leg: self.stored.n_bytes(f"{leg}/"))
 
     def close(self) -> None:
         """Let a later build remove this generation. Parts that are not loaded yet may be gone then."""
         self._held.close()
 
-    def _open_leg(self, name: str, facts: Facts) -> Leg:
+    def open_leg(self, name: str, facts: Facts) -> Leg:
         if not self._keeps_apart:
             return self.stored.leg(name, facts, self.mask)
         require_apart(self.manifest.settings, [name], name=self.name)

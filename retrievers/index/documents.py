@@ -12,7 +12,7 @@ import hashlib
 import json
 import mmap
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -77,6 +77,39 @@ def document_of(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Document:
     if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
         raise TypeError("fields of other types")
     return document
+
+
+def read_documents(
+    rows: Sequence[int], lines: Callable[[Sequence[int]], Mapping[int, bytes]], *, name: str
+) -> list[Document]:
+    """Documents of these rows, in the order given, wherever their lines are.
+
+    Args:
+        lines: rows -> at least their lines. Asked once, and once more where units share metadata of others.
+        name: what messages call the index.
+    Raises:
+        IndexProblem: a line is no document, or is not there.
+    """
+    row = -1
+    try:
+        found, read, shared = lines(rows), dict[int, Any](), dict[int, int]()
+        for row in rows:
+            read[row] = json.loads(found[row])
+            if SHARED in read[row]:
+                shared[row] = base_row(read[row][SHARED], row)
+        missing = sorted({base for base in shared.values() if base not in read})
+        bases = lines(missing) if missing else {}
+        read |= {row: json.loads(bases[row]) for row in missing}
+        metadata = {row: read[base].get("metadata", {}) for row, base in shared.items()}
+        documents = []
+        for row in rows:
+            documents.append(document_of(read[row], metadata.get(row, {})))
+    except (ValueError, TypeError, KeyError, RecursionError) as cause:
+        raise IndexProblem(
+            f"index '{name}' is damaged: row {row} is no document, or is not there. Build it again from its sources: "
+            f"rag index --index {name} --prune"
+        ) from cause
+    return documents
 
 
 class RecentRows:

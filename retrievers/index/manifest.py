@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from rag.core.errors import IndexProblem, NewerIndex, did_you_mean
 from retrievers.index import old_formats
 from retrievers.index.digests import FileFacts
+from retrievers.index.documents import LINES
 from retrievers.index.generations import PART
 from retrievers.index.kinds import HoldsKinds
 from retrievers.index.settings import IndexSettings
@@ -102,6 +103,11 @@ class Manifest(_Facts):
             said["parts"] = [[part.identity, part.n_removed] for part in self.parts]
         said["files"] = {name: facts for name, facts in said["files"].items() if name != ROOTS}
         return hashlib.sha256(to_json(said, inf_nan_mode="null")).hexdigest()
+
+    @property
+    def documents_sha256(self) -> str:
+        """Of the lines of all documents, in order of row, where they lie in one part."""
+        return self.files[LINES].sha256
 
     def as_json(self) -> str:
         """What the file holds."""

@@ -5,23 +5,33 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from rag.core.errors import IndexMismatch
-from retrievers.index.manifest import Manifest
+from rag.core.memory import Need
+from rag.core.types import Where
+from retrievers.index.manifest import MANIFEST, Manifest, read_manifest
 from retrievers.index.settings import leg_kind
 from retrievers.index_protocol import Sections
 from retrievers.legs import LEGS
 from retrievers.legs.protocol import Facts, Leg, explicit_differences
 
+if TYPE_CHECKING:
+    from retrievers.index.near_duplicates import NearDuplicates
+
 Opened = TypeVar("Opened")
 
 
 class OpenedIndex(ABC):
-    """A manifest, and what was opened by it: each piece when it is first asked for, and once. Threads may share it."""
+    """A manifest, and what was opened by it: each piece when it is first asked for, and once. Threads may share it.
 
-    def __init__(self, manifest: Manifest) -> None:
-        self.manifest = manifest
+    Args:
+        manifest: None where it is a file as the others are.
+    """
+
+    def __init__(self, manifest: Manifest | None = None) -> None:
+        self.manifest = manifest or read_manifest(self.file(MANIFEST).parent, name=self.name)
         self._opened: dict[str, Any] = {}
         self._locks: dict[str, threading.Lock] = {}
 
@@ -33,7 +43,16 @@ class OpenedIndex(ABC):
     def close(self) -> None: ...
 
     @abstractmethod
-    def _open_leg(self, name: str, facts: Facts) -> Leg: ...
+    def open_leg(self, name: str, facts: Facts) -> Leg:
+        """A leg with these facts."""
+
+    @abstractmethod
+    def file(self, name: str) -> Path:
+        """Where a file is that belongs to the index, and to no leg.
+
+        Raises:
+            IndexProblem: it is not there, or not as it was written.
+        """
 
     @property
     def identity(self) -> str:
@@ -57,7 +76,7 @@ class OpenedIndex(ABC):
             IndexMismatch: the index has none of this name.
         """
         facts = self.facts(name)
-        return self._once(_leg(name), lambda: self._open_leg(name, facts))
+        return self._once(_leg(name), lambda: self.open_leg(name, facts))
 
     def facts(self, leg: str) -> Mapping[str, Any]:
         """What the leg was built with.
@@ -77,6 +96,27 @@ class OpenedIndex(ABC):
     def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
         """Name and revision of the models that queries on these legs need."""
         return [model for leg in self.legs if leg in legs for model in leg_kind(leg).model_names(self.facts(leg))]
+
+    def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
+        """Which units say nearly the same."""
+        from retrievers.index.near_duplicates import DUPLICATES, NearDuplicates
+
+        if DUPLICATES not in self.manifest.files:
+            return NearDuplicates.none()
+        return self._once("near-duplicates", lambda: NearDuplicates.read(self.file(DUPLICATES)))
+
+    def health(self, leg: str) -> list[str]:
+        """Sentences on what a leg needs beside its data, where that is here."""
+        return leg_kind(leg).health(self.leg(leg))
+
+    def needs(self, legs: Sequence[str], n_bytes: Callable[[str], int]) -> list[Need]:
+        """What searching these legs takes. `n_bytes`: of a leg's files, by its name. Loads nothing.
+
+        Raises:
+            MissingModel: a model is not here yet.
+        """
+        known = [leg for leg in self.legs if leg in legs]
+        return [need for leg in known for need in leg_kind(leg).memory(self.facts(leg), n_bytes(leg))]
 
     def release(self) -> None:
         """Let go of the legs' weights; the next query loads them again."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from rag.core.errors import IndexProblem, did_you_mean
-from retrievers.index import EMBEDDED, INDEXES, STORES
+from rag.core.our_plugins import where_it_is
+from retrievers.index import INDEXES, SERVERS
 from retrievers.index.generations import CURRENT
 from retrievers.index_protocol import Index
 
 if TYPE_CHECKING:
+    from retrievers.index.built import IndexServer
     from retrievers.index.directory import LocalIndex
     from retrievers.legs.dense.search import LegEncoder
 
@@ -23,19 +25,31 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def open_index(address: str | Path) -> Index:
-    """The index at an address: a directory, or SCHEME://... with a scheme of the table `INDEXES`.
+    """The index at an address: a directory, or SCHEME://... with a scheme of the tables `INDEXES` and `SERVERS`.
 
     Raises:
         IndexProblem: no such scheme; or the index is absent, damaged or of a newer format.
     """
     name = scheme_of(address) or "local"
-    if name not in INDEXES:
-        raise IndexProblem(
-            f"index '{address}': there is no kind of index '{name}'. {did_you_mean(name, INDEXES)} "
-            "Give a directory, or load the module that adds this kind"
+    if name in INDEXES:
+        index: Index = INDEXES.get(name).open(address)
+        return index
+    server = server_of(address)
+    if server is None:
+        hint = where_it_is(f"server.{name}") or (
+            f"{did_you_mean(name, [*INDEXES, *SERVERS])} Give a directory, or load the module that adds this kind"
         )
-    index: Index = INDEXES.get(name).open(address)
-    return index
+        raise IndexProblem(f"index '{address}': there is no kind of index '{name}'. {hint}")
+    return server.open(str(address))
+
+
+def server_of(address: str | Path) -> IndexServer | None:
+    """The server whose scheme an address has; None where nobody here serves it."""
+    scheme = scheme_of(address)
+    if scheme is None or scheme not in SERVERS:
+        return None
+    server: IndexServer = SERVERS.get(scheme)()
+    return server
 
 
 def is_index(address: str | Path) -> bool:
@@ -54,7 +68,8 @@ def asks_a_server(address: str | Path) -> bool:
     scheme = scheme_of(address)
     if scheme == "joined":
         return any(map(asks_a_server, (unquote(part) for part in str(address).partition("://")[2].split("|"))))
-    return scheme in STORES and scheme not in EMBEDDED
+    server = server_of(address)
+    return server is not None and not server.embedded
 
 
 def encoder_of(index: Index) -> LegEncoder | None:

@@ -131,6 +131,73 @@ class Choice:
         return f"{own}, as it was; the next build of the whole takes {chosen}: {self.why}"
 
 
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """A sparse vector: numbers of its places, ascending, and their weights. Weights are above 0; there may be none."""
+
+    places: NDArray[np.integer[Any]]
+    weights: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegVectors:
+    """A leg as vectors, a row each, for whoever keeps those elsewhere.
+
+    `between`: first row, row after the last -> a vector of each, dense or `Sparse`. `dim`: of dense ones. `exact`: whether a
+    search looks at all of them. `files`: what searching needs beside them; each is made when it is written.
+    """
+
+    between: Callable[[int, int], Sequence[Any]]
+    dim: int | None = None
+    exact: bool = True
+    files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+
+
+class VectorsElsewhere(Protocol):
+    """What was sent of `LegVectors`, where somebody else keeps it. Safe to share between threads.
+
+    Searches give for each query rows, int64, and scores, float64: the k best, and all that tie with the last of them as far as
+    that can be told; best first, ties by row ascending. They raise SpecError where a filter cannot be asked there, or k is
+    more than is given. A batch is one question.
+    """
+
+    def __len__(self) -> int:
+        """How many rows."""
+        ...
+
+    def nearest(
+        self, queries: NDArray[np.float32], *, k: int, where: Where | None, exact: bool
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """By inner product of dense vectors. `exact`: as they were sent."""
+        ...
+
+    def heaviest(
+        self, queries: Sequence[Sparse], *, k: int, where: Where | None
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """By inner product of sparse ones. A row that shares no place with a query is no hit."""
+        ...
+
+    def vectors(self, rows: Sequence[int]) -> Mapping[int, Any]:
+        """Row -> its vector, dense as float32 or `Sparse`. One question."""
+        ...
+
+    def vector(self, row: int) -> Any:
+        """The same of one row. Whoever goes through them one by one asks once for many."""
+        ...
+
+    def file(self, name: str) -> bytes:
+        """One that was sent.
+
+        Raises:
+            IndexProblem: it is not there, or not as it was written.
+        """
+        ...
+
+    def has_file(self, name: str) -> bool:
+        """Whether it was sent: an older ragline sent fewer."""
+        ...
+
+
 class LegMaker(Protocol):
     """A leg to be, under given settings."""
 
@@ -324,6 +391,23 @@ class Merges(Protocol):
             IndexProblem: a file is damaged, or is not what the facts say.
             OSError: the disk is full.
         """
+        ...
+
+
+@runtime_checkable
+class AsVectors(Protocol):
+    """A kind of leg that can be sent as vectors, and searched where they are kept, such as on a server."""
+
+    def why_no_vectors(self, settings: Sections) -> str:
+        """Why a leg with these settings cannot, and what to choose; empty where it can."""
+        ...
+
+    def as_vectors(self, leg: Any) -> LegVectors:
+        """What is sent of an opened leg of a directory."""
+        ...
+
+    def open_elsewhere(self, vectors: VectorsElsewhere, facts: Facts) -> Leg:
+        """The leg over what was sent. It answers as the one in a directory, up to ties and rounding."""
         ...
 
 

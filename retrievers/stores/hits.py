@@ -21,6 +21,18 @@ def nothing_found(n_queries: int, k: int) -> Found:
     return np.full((n_queries, k), -1, dtype=np.int32), np.zeros((n_queries, k), dtype=np.float32)
 
 
+def as_batch(
+    found: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]], *, k: int, nothing: float
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Hits of each query as a batch [n_queries, k]: rows filled up with -1, and scores with `nothing`."""
+    rows = np.full((len(found), k), -1, dtype=np.int32)
+    scores = np.full((len(found), k), nothing, dtype=np.float32)
+    for number, (its_rows, its_scores) in enumerate(found):
+        n = min(k, len(its_rows))
+        rows[number, :n], scores[number, :n] = its_rows[:n], its_scores[:n]
+    return rows, scores
+
+
 def best(rows: NDArray[np.int32], scores: NDArray[np.float32], *, k: int) -> Found:
     """The k best of rows given in ascending order; ties by row ascending, at the cut too."""
     if len(rows) > k:

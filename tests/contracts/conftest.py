@@ -14,6 +14,7 @@ from rag.core.types import Answer, Context, Document, Query, Ranking
 from rag.graph.kinds import TABLES
 from rag.graph.signature import REQUIRED, needed_powers, signature
 from rag.indexing import build_index
+from retrievers import RETRIEVERS
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.legs import LEGS
@@ -160,7 +161,9 @@ def given(
             tiny_classifier(run.with_name("nli"), labels=3, names=("entailment", "neutral", "contradiction"))
         ),
         "encoder": str(sentences),
-        "address": _collection(run.with_name("collection"), index, SentenceEncoder(model=str(sentences))),
+        "address": _collection(run.with_name("collection"), index, SentenceEncoder(model=str(sentences)))
+        if "collection" in RETRIEVERS
+        else "",
         "run": str(run),
         "dictionary": str(dictionary),
         "cache": str(run.with_name("cache")),

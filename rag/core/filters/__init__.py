@@ -14,13 +14,13 @@ from rag.core.filters.scope import (
     ReadableBy,
     asked_by,
     newest_of,
-    on_a_server,
     parted,
     readers_of,
     scope_of,
 )
 from rag.core.filters.structured import as_mapping
 from rag.core.filters.truth import matches
+from rag.core.filters.values import Value
 
 __all__ = [
     "ANY_SIZE",
@@ -35,6 +35,7 @@ __all__ = [
     "Not",
     "Operator",
     "ReadableBy",
+    "Value",
     "Where",
     "WhereData",
     "as_mapping",
@@ -44,7 +45,6 @@ __all__ = [
     "fold",
     "matches",
     "newest_of",
-    "on_a_server",
     "parse_where",
     "parted",
     "readers_of",

@@ -83,21 +83,6 @@ def parted(where: Where | None) -> Parted:
     return Parted(askers=tuple(askers), newest=tuple(newest), where=all_of(rest) if rest else None)
 
 
-def on_a_server(where: Where | None, *, name: str) -> Filter | None:
-    """The part of a filter that an index on a server answers: it carries no labels, so that everybody may read all of it.
-
-    Raises:
-        SpecError: the newest versions are asked for, which it cannot tell.
-    """
-    asked = parted(where)
-    if asked.newest:
-        raise SpecError(
-            f"versions: newest is answered by an index in a directory alone, and '{name}' is on a server. Leave it out, or "
-            "keep the index in a directory"
-        )
-    return asked.where
-
-
 def scope_of(where: Where | None) -> Filter | None:
     """What is left of a filter without its part on metadata."""
     tree = parse_where(where)

@@ -30,6 +30,42 @@ class Moment:
     instant: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A metadata value as filters compare it, for whoever keeps metadata in a form of their own.
+
+    >>> [(each.name, each.number) for each in Value.all_of({"n": [1.0, "x"]}, "n")]
+    [('1', 1.0), ('"x', None)]
+    """
+
+    plain: Any
+
+    @classmethod
+    def named(cls, name: str) -> Value:
+        """The value that has this name."""
+        return cls(value_named(name))
+
+    @classmethod
+    def all_of(cls, metadata: Mapping[str, Any], key: str) -> list[Value]:
+        """Those that a document has under a key."""
+        return [cls(value) for value in members(metadata, key)]
+
+    @property
+    def name(self) -> str:
+        """Equal values, and only they, have equal names."""
+        return name_of(self.plain)
+
+    @property
+    def number(self) -> int | float | None:
+        """The value if it is a number, or text that is one."""
+        return number_of(self.plain)
+
+    @property
+    def moment(self) -> Moment | None:
+        """The value if it is text that is an ISO date."""
+        return moment_of(self.plain)
+
+
 def plain_value(value: Any) -> Any:
     """Dates as their ISO text, as JSON would hold them; all else as it is."""
     return value.isoformat() if isinstance(value, date) else value

@@ -20,7 +20,7 @@ from rag.core.types import Population, Where
 from retrievers.encoders.by_language import BY_LANGUAGE
 from retrievers.legs.dense.by_size import AUTO, BY_SIZE, Size, by_size
 from retrievers.legs.dense.settings import AsBuilt, DenseSettings, ServedEncoderSettings
-from retrievers.legs.model_leg import ModelLeg
+from retrievers.legs.dense.with_encoder import WithEncoder, is_served, remade
 from retrievers.legs.protocol import (
     MADE_BY,
     Before,
@@ -32,9 +32,11 @@ from retrievers.legs.protocol import (
     LegKind,
     LegMaker,
     LegRuler,
+    LegVectors,
     Mask,
     Opening,
     Sections,
+    VectorsElsewhere,
     explicit_differences,
     model_differences,
 )
@@ -43,6 +45,7 @@ from retrievers.stores.vectors import Hits
 
 if TYPE_CHECKING:
     from retrievers.encoders.sentence_encoder import SentenceEncoder
+    from retrievers.legs.dense.elsewhere import DenseElsewhere
     from retrievers.legs.dense.encode_units import PreviousVectors
     from retrievers.legs.dense.leg import DenseLeg
     from retrievers.legs.dense.search import DenseSearch
@@ -100,7 +103,7 @@ class DenseKind(TakesEncoder, LegKind):
     def block_encoder(self, made_by: Facts) -> Compute:
         from retrievers.legs.dense.encode_units import encode_block
 
-        return partial(encode_block, _remade(made_by))
+        return partial(encode_block, remade(made_by))
 
     def merge(self, opening: Opening, folder: Path) -> dict[str, Any]:
         from retrievers.legs.dense.leg import DenseLeg
@@ -109,9 +112,29 @@ class DenseKind(TakesEncoder, LegKind):
         DenseLeg.merge(opening.folders, opening.facts, opening.rows, folder)
         return dict(opening.facts)
 
+    def why_no_vectors(self, settings: Sections) -> str:
+        from retrievers.legs.dense.elsewhere import why_no_vectors
+
+        return why_no_vectors(cast(DenseSettings, settings.section("dense")))
+
+    def as_vectors(self, leg: LocalDense) -> LegVectors:
+        from retrievers.legs.dense.elsewhere import MOMENTS, STRUCTURES
+
+        return LegVectors(
+            between=lambda first, last: list(leg.vectors(np.arange(first, last))),
+            dim=leg.dim,
+            exact=STRUCTURES[leg.structure],
+            files={MOMENTS: lambda: leg.moments().packed()},
+        )
+
+    def open_elsewhere(self, vectors: VectorsElsewhere, facts: Facts) -> DenseElsewhere:
+        from retrievers.legs.dense.elsewhere import DenseElsewhere
+
+        return DenseElsewhere(vectors, facts)
+
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         as_built = AsBuilt(built, facts)
-        if isinstance(cast(DenseSettings, wanted.section("dense")).encoder, ServedEncoderSettings) or _is_served(facts):
+        if isinstance(cast(DenseSettings, wanted.section("dense")).encoder, ServedEncoderSettings) or is_served(facts):
             return as_built.explained(explicit_differences("dense", wanted, as_built))
         differences = model_differences("dense", wanted, as_built, facts, model="encoder", dtype="compute")
         return as_built.explained(differences)
@@ -124,14 +147,14 @@ class DenseKind(TakesEncoder, LegKind):
             Need(what="vectors", n_bytes=n_bytes, mapped=True),
             Need(what="sums over vectors", n_bytes=8 * dim * (dim + 1)),
         ]
-        if _is_served(facts):
+        if is_served(facts):
             return own
         encoder = SentenceEncoder(model=made_by["name"], revision=made_by["revision"], compute=made_by["compute"])
         return [*own, *encoder.memory()]
 
     def model_names(self, facts: Facts) -> list[tuple[str, str | None]]:
         made_by = facts.get(MADE_BY)
-        return [(str(made_by["name"]), made_by.get("revision"))] if made_by and not _is_served(facts) else []
+        return [(str(made_by["name"]), made_by.get("revision"))] if made_by and not is_served(facts) else []
 
     def health(self, leg: LocalDense) -> list[str]:
         name = leg.encoder.describe()["name"]
@@ -224,34 +247,6 @@ class DenseMaker(LegMaker):
         return Built(facts=facts, counts=counts, seconds={"encode": seconds})
 
 
-def _remade(made_by: Facts) -> SentenceEncoder | ServedEncoder:
-    """The encoder that a leg's facts describe."""
-    if "server" in made_by:
-        from retrievers.legs.dense.served import ServedEncoder
-
-        return ServedEncoder.from_description(made_by)
-    from retrievers.encoders.sentence_encoder import SentenceEncoder
-
-    return SentenceEncoder.from_description(made_by)
-
-
-class WithEncoder(ModelLeg["SentenceEncoder | ServedEncoder"]):
-    """A dense leg without its search: see `ModelLeg`."""
-
-    def __init__(self, facts: Facts, mask: Mask) -> None:
-        super().__init__(facts, mask, made_by=_remade)
-        self.served = _is_served(facts)
-
-    @property
-    def structure(self) -> str:
-        """How the vectors are arranged: a name of `retrievers.stores.STRUCTURES`."""
-        return str(self._facts["structure"])
-
-    def warm_up(self) -> None:
-        """Load the encoder."""
-        self.encoder.encode(["warm"], role="query")
-
-
 class LocalDense(WithEncoder):
     """Searches vectors on disk."""
 
@@ -288,11 +283,6 @@ class LocalDense(WithEncoder):
     def moments(self) -> Moments:
         """The sums that populations are told by, for whoever keeps the vectors elsewhere."""
         return self._leg.moments()
-
-
-def _is_served(facts: Facts) -> bool:
-    """Whether a server made the vectors."""
-    return "server" in (facts.get(MADE_BY) or {})
 
 
 def _reuse(before: Before | None) -> PreviousVectors | None:

@@ -24,10 +24,12 @@ from retrievers.legs.protocol import (
     Job,
     LegKind,
     LegMaker,
+    LegVectors,
     Mask,
     Opening,
     Readable,
     Sections,
+    VectorsElsewhere,
     differences_of,
     explicit_differences,
 )
@@ -36,6 +38,7 @@ from retrievers.stores.chain_rows import ChainRows
 if TYPE_CHECKING:
     from retrievers.analysis.analyzer import Analysis
     from retrievers.legs.lexical.by_language import LexicalByLanguage
+    from retrievers.legs.lexical.elsewhere import LexicalElsewhere
     from retrievers.legs.lexical.leg import LexicalLeg
     from retrievers.legs.lexical.search import Impact, LexicalSearch
 
@@ -110,6 +113,22 @@ class LexicalKind(LegKind):
 
         assert opening.rows is not None  # there is nothing to merge of one part
         return LexicalLeg.merge(opening.folders, [facts for _, facts in opening.parts], opening.rows, folder)
+
+    def why_no_vectors(self, settings: Sections) -> str:
+        from retrievers.legs.lexical.elsewhere import why_no_vectors
+
+        bm25, analyzer = settings.section("bm25"), settings.section("analyzer")
+        return why_no_vectors(cast(LexicalSettings, bm25), cast(AnalyzerSettings, analyzer))
+
+    def as_vectors(self, leg: LocalLexical) -> LegVectors:
+        from retrievers.legs.lexical.elsewhere import as_vectors
+
+        return as_vectors(leg.in_one_language())
+
+    def open_elsewhere(self, vectors: VectorsElsewhere, facts: Facts) -> LexicalElsewhere:
+        from retrievers.legs.lexical.elsewhere import LexicalElsewhere
+
+        return LexicalElsewhere(vectors, facts)
 
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
         asked, made = (cast(AnalyzerSettings, sections.section("analyzer")) for sections in (wanted, built))

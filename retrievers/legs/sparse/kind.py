@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,16 +14,30 @@ from numpy.typing import NDArray
 
 from rag.core.filters import readers_of
 from rag.core.memory import Need
-from rag.core.types import Population, ScorePart, Where
-from retrievers.legs.model_leg import ModelLeg, ModelLegKind
-from retrievers.legs.protocol import Before, Built, Facts, Job, LegMaker, Mask, Opening, Sections
+from rag.core.types import Population, Where
+from retrievers.legs.model_leg import ModelLegKind
+from retrievers.legs.protocol import (
+    Before,
+    Built,
+    Facts,
+    Job,
+    LegMaker,
+    LegVectors,
+    Mask,
+    Opening,
+    Sections,
+    Sparse,
+    VectorsElsewhere,
+)
 from retrievers.legs.sparse.settings import SparseSettings
+from retrievers.legs.sparse.weighed_terms import WeighedTerms, remade
 from retrievers.stores.population import population_of
 
 if TYPE_CHECKING:
     from retrievers.legs.rows_of_texts import RowsBefore
+    from retrievers.legs.sparse.elsewhere import SparseElsewhere
     from retrievers.legs.sparse.encoder import SparseEncoder
-    from retrievers.legs.sparse.search import QueryBy, SparseSearch
+    from retrievers.legs.sparse.search import SparseSearch
     from retrievers.stores.chain_rows import RowTable
     from retrievers.stores.computed import Columns, Compute, Row
     from retrievers.stores.sparse_rows import SparseRows
@@ -65,8 +78,23 @@ class SparseKind(ModelLegKind):
     def why_together(self, settings: Sections) -> str:
         return ""
 
+    def why_no_vectors(self, settings: Sections) -> str:
+        return ""
+
+    def as_vectors(self, leg: LocalSparse) -> LegVectors:
+        def between(first: int, last: int) -> list[Sparse]:
+            rows = (leg.row(row) for row in range(first, last))
+            return [Sparse(row["tokens"], row["weights"]) for row in rows]
+
+        return LegVectors(between=between)
+
+    def open_elsewhere(self, vectors: VectorsElsewhere, facts: Facts) -> SparseElsewhere:
+        from retrievers.legs.sparse.elsewhere import SparseElsewhere
+
+        return SparseElsewhere(vectors, facts)
+
     def block_encoder(self, made_by: Facts) -> Compute:
-        return partial(_encode_block, _remade(made_by))
+        return partial(_encode_block, remade(made_by))
 
     def model_memory(self, made_by: Facts) -> Sequence[Need]:
         from retrievers.legs.sparse.encoder import SparseEncoder
@@ -136,49 +164,6 @@ def _rows_before(before: Before | None) -> RowsBefore | None:
     from retrievers.legs.rows_of_texts import RowsBefore
 
     return None if before is None else RowsBefore(texts=before.texts, row=before.leg().row)
-
-
-def _remade(made_by: Facts) -> SparseEncoder:
-    """The model that a leg's facts describe."""
-    from retrievers.legs.sparse.encoder import SparseEncoder
-
-    return SparseEncoder.from_description(made_by)
-
-
-class WeighedTerms(ModelLeg["SparseEncoder"]):
-    """A sparse leg without its search: see `ModelLeg`."""
-
-    def __init__(self, facts: Facts, mask: Mask) -> None:
-        super().__init__(facts, mask, made_by=_remade)
-
-    @abstractmethod
-    def row(self, place: int) -> Row:
-        """A row's terms, ascending, as `tokens`, and their `weights`."""
-
-    def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
-        """Terms and weights of queries."""
-        means = ("table" if self.encoder.has_table else "model") if by == "auto" else by
-        made = self.encoder.encode(texts, by=means)
-        rows = (made.row(place) for place in range(len(made)))
-        return [dict(zip(row["tokens"].tolist(), row["weights"].tolist(), strict=True)) for row in rows]
-
-    def parts(self, query: Mapping[int, float], row: int) -> list[ScorePart]:
-        """What each shared term adds to a row's score, the most first."""
-        terms = self.row(row)
-        pairs = zip(terms["tokens"].tolist(), terms["weights"].tolist(), strict=True)
-        shared = [(term, weight) for term, weight in pairs if term in query]
-        named = zip(self.encoder.names([term for term, _ in shared]), shared, strict=True)
-        found = [
-            ScorePart(
-                of_query=name, of_document=name, score=query[term] * weight, how=f"{query[term]:.3g} x {weight:.3g}"
-            )
-            for name, (term, weight) in named
-        ]
-        return sorted(found, key=lambda part: (-part.score, part.of_query))
-
-    def warm_up(self) -> None:
-        """Load what the first query needs: the model, or the table that weighs queries in its place."""
-        self.weigh(["warm"], by="auto")
 
 
 class LocalSparse(WeighedTerms):

@@ -25,7 +25,7 @@ from rag.stages.reformulate.rm3 import RM3Reformulator
 from retrievers.analysis.analyzer import Analyzer
 from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.encoders.sentence_encoder import SentenceEncoder
-from retrievers.index import INDEXES
+from retrievers.index import INDEXES, SERVERS
 from retrievers.index.directory import LocalIndex
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
@@ -228,11 +228,12 @@ def test_an_address_chooses_the_kind(local: Index, memory: MemoryIndex, monkeypa
 
 def test_only_directories_are_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(IndexProblem, match=r"index 'memory://test': an index of this kind is not built.*milvus://"):
+    monkeypatch.setitem(SERVERS._table, "toy", "toys:Server")
+    with pytest.raises(IndexProblem, match=r"index 'memory://test': an index of this kind is not built.*toy://"):
         build_index([tmp_path], "memory://test")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_kind_is_named_with_those_there_are() -> None:
-    with pytest.raises(IndexProblem, match=r"there is no kind of index 'milvsu'.*local.*Give a directory"):
-        open_index("milvsu://host/collection")
+    with pytest.raises(IndexProblem, match=r"there is no kind of index 'joind'.*joined.*local.*Give a directory"):
+        open_index("joind://here|there")

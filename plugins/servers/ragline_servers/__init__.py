@@ -1,0 +1,1 @@
+"""Indexes on servers: collections of Milvus and Qdrant that any number of readers search."""
