@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from pydantic_core import to_json
 
 from rag.core.errors import IndexProblem, NewerIndex, did_you_mean
-from retrievers.index import old_formats
 from retrievers.index.digests import FileFacts
 from retrievers.index.documents import LINES
 from retrievers.index.generations import PART
 from retrievers.index.kinds import HoldsKinds
+from retrievers.index.old_formats import read as read_old
+from retrievers.index.old_formats import written as written_old
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import ROOTS
 from retrievers.legs import LEGS
@@ -81,7 +82,7 @@ class Manifest(_Facts):
     def _read_old(cls, data: Any) -> Any:
         """Formats 1 and 2 list their legs, and have a field for the facts of each."""
         listed = isinstance(data, dict) and isinstance(data.get("legs"), list | tuple)
-        return old_formats.read(data) if listed else data
+        return read_old(data) if listed else data
 
     @field_validator("files")
     @classmethod
@@ -117,7 +118,7 @@ class Manifest(_Facts):
         """The manifest in its own format."""
         said = self.model_dump(mode="json")
         if self.format_version < 3:
-            return old_formats.written(said, self.format_version)
+            return written_old(said, self.format_version)
         said["settings"] = self.settings.counted(self.legs)
         if not self.parts:
             del said["parts"]

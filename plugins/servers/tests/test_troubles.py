@@ -17,7 +17,7 @@ from plugins.servers.tests.conftest import Addresses
 from rag import Asker, add_documents, build_index, index_sources, remove_from_index
 from rag.core.filters import newest_of
 from rag.erasure import erase_from_index
-from rag.errors import IndexProblem, SpecError
+from rag.errors import IndexProblem, MissingDependency, SpecError
 from rag.filters import asked_by
 from rag.indexes import SERVERS, IndexSettings, open_index
 from ragline_servers.address import ServerAddress
@@ -226,3 +226,13 @@ def test_what_a_server_does_not_know_is_refused(addresses: Addresses, texts: Pat
         erase_from_index(["texts"], address)
     with pytest.raises(IndexProblem, match="an index in a directory alone"):
         add_documents(["a text"], address)
+
+
+@pytest.mark.parametrize(("scheme", "client"), [("milvus", "pymilvus"), ("qdrant", "qdrant_client")])
+def test_whoever_lacks_a_client_is_told_what_to_install(
+    scheme: str, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.core.optional.find_spec", lambda module: None)
+    told = rf"'{scheme}://host/notes' needs {client}, which is not installed. Run: pip install './plugins/servers\[{scheme}\]'"
+    with pytest.raises(MissingDependency, match=told):
+        open_index(f"{scheme}://host/notes")
