@@ -13,15 +13,17 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numba.core.caching import FunctionCache
+from numba.core import caching
 
 LARGEST = 1e30
 """Of an impact times its weight: so many are added that float32 holds the sum."""
 
 STEPS = 1024
 
+_FunctionCache: Any = caching.FunctionCache  # some versions of numba say its type, and that of none of its methods
 
-class _Kept(FunctionCache):  # type: ignore[misc]
+
+class _Kept(_FunctionCache):  # type: ignore[misc]
     """Files that cannot be read are forgotten, and those that cannot be written are done without."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -39,7 +41,7 @@ class _Kept(FunctionCache):  # type: ignore[misc]
 
 def compiled(function: Callable[..., Any]) -> Any:
     """The function in machine code, which lets go of the interpreter while it runs."""
-    made = njit(nogil=True)(function)
+    made: Any = njit(nogil=True)(function)
     with suppress(RuntimeError):  # there is no folder that can be written
         made._cache = _Kept(function)
     return made
