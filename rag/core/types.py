@@ -250,6 +250,8 @@ class Ranking:
 
     `population` and `other_scores` are there once the list is completed for a fusion (`rag.ranking.completed`):
     `other_scores` has the true scores, by doc_id, of documents that are no hits of this list and are hits of another.
+    `near`: words of the question that hardly a document has, and the words that were searched for them, here or in a list
+    that this one was made of.
     """
 
     query: Query
@@ -259,6 +261,7 @@ class Ranking:
     usage: Usage = NO_USAGE
     population: Population | None = None
     other_scores: Mapping[str, float] = field(default_factory=dict, hash=False)
+    near: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def qid(self) -> str:

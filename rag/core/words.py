@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _WORD = re.compile(r"\S+")
 
@@ -35,3 +35,12 @@ def first_of(names: Sequence[str], most: int) -> str:
     'a, b and 1 more'
     """
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def meant_line(near: Mapping[str, Sequence[str]]) -> str:
+    """What was searched in place of words, as a question to whoever wrote them.
+
+    >>> meant_line({"recieve": ["receive"], "tabel": ["table", "label"]})
+    "did you mean: receive? for 'recieve', table or label? for 'tabel'"
+    """
+    return "did you mean: " + ", ".join(f"{' or '.join(words)}? for {word!r}" for word, words in near.items())

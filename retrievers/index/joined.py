@@ -286,6 +286,14 @@ class JoinedLeg:
         """How many documents of all parts have the term."""
         return sum(part.document_frequency(term, where=where) for part in self._parts)
 
+    def knows(self, term: str, *, where: Where | None = None) -> bool:
+        """Whether whoever asks may read a document of some part that has the term."""
+        return any(part.knows(term, where=where) for part in self._parts)
+
+    def words_like(self, term: str) -> list[Any]:
+        """Words that begin as a term does, of each part that can tell them."""
+        return [words for part in self._parts for words in part.words_like(term)]
+
     def search(self, queries: Any, *, k: int, where: Where | None = None, **more: Any) -> Found:
         """The best k of all parts, by score, ties by row ascending."""
         hits = _by_those_who_can(self._parts, lambda part: part.search(queries, k=k, where=where, **more))

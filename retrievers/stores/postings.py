@@ -74,6 +74,11 @@ class Columns:
         terms = np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
         return np.concatenate(([0], np.cumsum(sizes))).astype(np.int64), terms[order], np.asarray(self.impacts)[order]
 
+    def document_frequencies(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64 [n]: how many documents have each of these terms."""
+        starts = np.asarray(self.starts)
+        return starts[numbers + 1] - starts[numbers]
+
     def require_rows(self, n_docs: int) -> None:
         """Before code that does not check bounds.
 
@@ -139,6 +144,11 @@ class Postings:
         """How many documents have the term."""
         number = self._numbers.get(term)
         return 0 if number is None else int(self._starts[number + 1] - self._starts[number])
+
+    def rows_with(self, term: str) -> NDArray[np.int32]:
+        """Rows that have the term."""
+        number = self._numbers.get(term)
+        return np.empty(0, np.int32) if number is None else self._column(number)[0]
 
     def impact(self, term: str, row: int) -> tuple[float, bool]:
         """What a known term adds to a row's score, and whether the row has it. One without adds the floor."""

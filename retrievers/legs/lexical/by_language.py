@@ -30,7 +30,7 @@ from retrievers.analysis.multilingual import UNKNOWN, EachLanguage, analyzer_of,
 from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import REPORT_EVERY, LexicalLeg, require_mask
 from retrievers.legs.lexical.leg import VERSION as VERSION_OF_ONE
-from retrievers.legs.lexical.search import Impact
+from retrievers.legs.lexical.search import Impact, Words
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.lexical.writer import LexicalWriter
 from retrievers.stores.arrays import load_vector
@@ -149,6 +149,16 @@ class LexicalByLanguage:
         """How many documents have the term."""
         part, word = self._asked(term)
         return 0 if part is None else part.leg.document_frequency(word)
+
+    def knows(self, term: str, *, among: NDArray[np.bool_] | None = None) -> bool:
+        """Whether a row has the term, of all or of those that count: bool [n_docs]."""
+        part, word = self._asked(term)
+        return part is not None and part.leg.knows(word, among=None if among is None else among[part.rows])
+
+    def words_like(self, term: str) -> list[Words]:
+        """Words of the term's language that begin as it does."""
+        part, word = self._asked(term)
+        return [] if part is None else part.leg.words_like(word)
 
     def warm_up(self) -> None:
         """Get the compiled engine ready, once per process; takes seconds."""

@@ -100,7 +100,11 @@ class ChainedPostings:
 
     def document_frequency(self, term: str) -> int:
         """How many documents have the term."""
-        return len(self._column(term).rows)
+        return len(self.rows_with(term))
+
+    def rows_with(self, term: str) -> NDArray[np.int32]:
+        """Rows that have the term."""
+        return self._column(term).rows
 
     def impact(self, term: str, row: int) -> tuple[float, bool]:
         """What a term adds to a row's score, and whether the row has it. One without adds the floor."""

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import SpecError
+from rag.core.filters import readers_of
 from rag.core.types import Population, Where
 from retrievers.analysis.settings import EACH, AnalyzerSettings
 from retrievers.legs.lexical.impacts import WITH_FLOOR
 from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
-from retrievers.legs.lexical.search import Impact
+from retrievers.legs.lexical.search import Impact, Words
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.protocol import Facts, LegVectors, Sparse, VectorsElsewhere
 from retrievers.stores.arrays import read_npy
@@ -93,6 +94,14 @@ class LexicalElsewhere:
         """How many documents have the term."""
         number = self._numbers.get(term)
         return 0 if number is None else int(self._frequencies[number])
+
+    def knows(self, term: str, *, where: Where | None = None) -> bool:
+        """Whether a document has the term that whoever asks may read: a question to the server."""
+        return term in self and bool(self.search([{term: 1.0}], k=1, where=readers_of(where))[0][0, 0] >= 0)
+
+    def words_like(self, term: str) -> list[Words]:
+        """None: no words are looked for here."""
+        return []
 
     def warm_up(self) -> None:
         """Fetch the vocabulary."""

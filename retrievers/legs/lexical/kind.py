@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from retrievers.legs.lexical.by_language import LexicalByLanguage
     from retrievers.legs.lexical.elsewhere import LexicalElsewhere
     from retrievers.legs.lexical.leg import LexicalLeg
-    from retrievers.legs.lexical.search import Impact, LexicalSearch
+    from retrievers.legs.lexical.search import Impact, LexicalSearch, Words
 
     def _keeps_the_protocol(leg: LocalLexical) -> LexicalSearch:
         return leg
@@ -208,6 +208,14 @@ class LocalLexical:
     def document_frequency(self, term: str, *, where: Where | None = None) -> int:
         """How many documents have the term."""
         return self._leg_for(where).document_frequency(term)
+
+    def knows(self, term: str, *, where: Where | None = None) -> bool:
+        """Whether a document has the term that whoever asks may read."""
+        return self._leg.knows(term, among=self._mask(readers_of(where)))
+
+    def words_like(self, term: str) -> list[Words]:
+        """Words that begin as a term does; see `LexicalSearch.words_like`."""
+        return self._leg.words_like(term)
 
     def warm_up(self) -> None:
         """Get the compiled engine ready, once per process; takes seconds."""

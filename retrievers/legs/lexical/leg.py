@@ -25,9 +25,10 @@ from retrievers.legs.lexical.chain import ChainedPostings, CountedPart
 from retrievers.legs.lexical.counts import Counts
 from retrievers.legs.lexical.impacts import WITH_FLOOR
 from retrievers.legs.lexical.merging import merge
+from retrievers.legs.lexical.near_words import Vocabulary
 from retrievers.legs.lexical.rank_bm25_leg import VARIANTS as RANK_BM25
 from retrievers.legs.lexical.rank_bm25_leg import RankBM25
-from retrievers.legs.lexical.search import Impact
+from retrievers.legs.lexical.search import Impact, Words
 from retrievers.legs.lexical.settings import LexicalSettings
 from retrievers.legs.lexical.writer import VOCABULARY, LexicalWriter
 from retrievers.legs.protocol import ReadableRows
@@ -98,10 +99,15 @@ class LexicalLeg:
     """
 
     def __init__(
-        self, analyzer: Analyzer, terms: Container[str], engine: Postings | RankBM25 | ChainedPostings, n_docs: int
+        self,
+        analyzer: Analyzer,
+        terms: Container[str],
+        engine: Postings | RankBM25 | ChainedPostings,
+        n_docs: int,
+        words: Sequence[Vocabulary],
     ) -> None:
         self.analyzer, self.n_docs = analyzer, n_docs
-        self._terms, self._engine = terms, engine
+        self._terms, self._engine, self._words = terms, engine, words
 
     @classmethod
     def build(
@@ -143,9 +149,12 @@ class LexicalLeg:
         engine: Postings | RankBM25
         if files.settings.variant in RANK_BM25:
             engine = RankBM25(folder, settings=files.settings, numbers=files.numbers, n_docs=files.n_docs)
+            words = Vocabulary(files.numbers, engine.document_frequencies)
         else:
-            engine = Postings(files.columns(folder), numbers=files.numbers, n_docs=files.n_docs)
-        return cls(files.analyzer, files.numbers, engine, files.n_docs)
+            columns = files.columns(folder)
+            engine = Postings(columns, numbers=files.numbers, n_docs=files.n_docs)
+            words = Vocabulary(files.numbers, columns.document_frequencies)
+        return cls(files.analyzer, files.numbers, engine, files.n_docs, [words])
 
     @classmethod
     def open_chain(cls, folders: Sequence[Path], facts: Sequence[Mapping[str, Any]], rows: ChainRows) -> LexicalLeg:
@@ -157,7 +166,8 @@ class LexicalLeg:
         """
         parts, analyzer, settings = _counted(folders, facts)
         engine = ChainedPostings(parts, rows, settings)
-        return cls(analyzer, engine, engine, len(rows))
+        words = [Vocabulary(part.numbers, part.columns.document_frequencies) for part in parts]
+        return cls(analyzer, engine, engine, len(rows), words)
 
     def among(self, readable: ReadableRows) -> LexicalLeg:
         """The same as if there were nothing but these rows, under the numbers that they have here.
@@ -168,7 +178,7 @@ class LexicalLeg:
         if not isinstance(self._engine, ChainedPostings):
             raise ValueError("a leg with finished weights has one set of statistics")
         engine = self._engine.among(readable)
-        return LexicalLeg(self.analyzer, engine, engine, self.n_docs)
+        return LexicalLeg(self.analyzer, engine, engine, self.n_docs, self._words)
 
     @classmethod
     def merge(
@@ -193,6 +203,14 @@ class LexicalLeg:
     def document_frequency(self, term: str) -> int:
         """How many documents have the term."""
         return self._engine.document_frequency(term)
+
+    def knows(self, term: str, *, among: NDArray[np.bool_] | None = None) -> bool:
+        """Whether a row has the term, of all or of those that count: bool [n_docs]."""
+        return term in self if among is None else bool(among[self._engine.rows_with(term)].any())
+
+    def words_like(self, term: str) -> list[Words]:
+        """Terms that begin as this one does, of each part."""
+        return [vocabulary.like(term) for vocabulary in self._words]
 
     @property
     def vocabulary(self) -> list[str]:

@@ -85,8 +85,17 @@ class RankBM25:
 
     def document_frequency(self, term: str) -> int:
         """How many documents have the term."""
+        return len(self.rows_with(term))
+
+    def document_frequencies(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64 [n]: how many documents have each of these terms at most: as often as all have it together."""
+        return np.bincount(self._tokens.terms, minlength=len(self._numbers))[numbers]
+
+    def rows_with(self, term: str) -> NDArray[np.int32]:
+        """Rows that have the term."""
         number = self._numbers.get(term)
-        return 0 if number is None else sum(number in counts for counts in self._engine().doc_freqs)
+        rows = [] if number is None else [row for row, has in enumerate(self._engine().doc_freqs) if number in has]
+        return np.array(rows, dtype=np.int32)
 
     def impact(self, term: str, row: int) -> tuple[float, bool]:
         """What a term that the corpus has adds to a row's score, and whether the row has it."""

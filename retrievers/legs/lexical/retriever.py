@@ -7,16 +7,18 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from rag.core.filters import Filter, WhereData, both, newest_of, scope_of
+from rag.core.filters import Filter, WhereData, both, newest_of, readers_of
 from rag.core.ranking import ranked, require_k
 from rag.core.types import Outcome, Population, Query, Ranking, ScoredDocument, ScorePart
 from rag.core.versions import VersionsData
-from rag.core.words import first_of
+from rag.core.words import first_of, meant_line
 from retrievers.by_filter import by_filter
-from retrievers.index_protocol import Index, is_labelled
+from retrievers.index_protocol import Index
+from retrievers.legs.lexical.near_words import Near, as_written, near_terms, with_near, words_of
 from retrievers.legs.lexical.search import lexical
 from retrievers.stores.kept import Kept
 
@@ -29,11 +31,28 @@ _SHOWN = 3
 _SHOWN_CHARACTERS = 40
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The terms of a question, with those near to words that no document has."""
+
+    terms: Mapping[str, float]
+    near: tuple[Near, ...] = ()
+
+    def near_to(self, term: str) -> str:
+        """The question's own term that one is searched for: itself, or one that it is near to."""
+        return next((each.term for each in self.near if each.near == term), term)
+
+
 class BM25Retriever:
     """BM25 with the analyzer, variant and parameters that the index was built with (bm25s: arXiv:2407.03618).
 
     `Query.terms`, where a reformulator wrote some, is scored in place of the text. A query without a term
     that the index knows gives no hits, the outcome `empty` and its reason.
+
+    A word of the text that no document has is searched as the words most like it: at least 4 letters, the first one right,
+    one letter wrong or two that changed places; twice that from 8 letters on. At most three share its weight, by how many
+    documents have them. A word that is there, and one letter from one that is in 100 times as many documents, is searched
+    beside that, and weighs more in any document. That goes for 32 words of a question; `Ranking.near` says which.
 
     Ties are in order of doc_id. At the cut this holds among up to 1,000 documents of equal score; of more
     than that, those first in the index are considered.
@@ -44,18 +63,26 @@ class BM25Retriever:
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
         versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
             released} what has the same `name` and was released before. Of what passes the filters.
+        near: whether words near to misspelt ones are searched too.
     """
 
     leg = "lexical"
 
     def __init__(
-        self, *, index: Index, threads: int = 2, where: WhereData | None = None, versions: VersionsData = "all"
+        self,
+        *,
+        index: Index,
+        threads: int = 2,
+        where: WhereData | None = None,
+        versions: VersionsData = "all",
+        near: bool = True,
     ) -> None:
         if not 1 <= threads <= _MOST_THREADS:
             raise ValueError(f"retrieve.bm25: threads must be from 1 to {_MOST_THREADS}, got {threads}")
         self._index, self._where = index, newest_of(versions, where)
         self._threads = min(threads, os.cpu_count() or 1)
-        self._kept = Kept[Mapping[str, float]](_KEPT_TERMS, len)
+        self._near = near
+        self._kept = Kept[_Asked](_KEPT_TERMS, lambda asked: len(asked.terms))
 
     def warm_up(self) -> None:
         """Open the leg and get its compiled code ready, which takes seconds: for thousands of questions."""
@@ -66,17 +93,18 @@ class BM25Retriever:
         require_k(k, by="retrieve.bm25")
         if not queries:
             return []
-        terms = [self._terms(query) for query in queries]
+        asked = [self._asked(query) for query in queries]
         rankings: list[Ranking | None] = [None] * len(queries)
         kinds: dict[int, str] = {}
         for where, members in by_filter(queries, self._where):
-            hit_lists = self._search([terms[i] for i in members], k=k, where=where)
+            hit_lists = self._search([asked[i].terms for i in members], k=k, where=where)
             for i, hits in zip(members, hit_lists, strict=True):
-                outcome = Outcome()
-                if not hits and (why := self._why_empty(queries[i], terms[i], where)) is not None:
+                near = self._told(queries[i], asked[i], hits)
+                outcome = Outcome(detail=meant_line(near), counts={"near_words": len(near)}) if near else Outcome()
+                if not hits and (why := self._why_empty(queries[i], asked[i].terms, where)) is not None:
                     kinds[i], detail = why
                     outcome = Outcome(kind="empty", detail=detail)
-                rankings[i] = Ranking(query=queries[i], hits=hits, source="bm25", outcome=outcome)
+                rankings[i] = Ranking(query=queries[i], hits=hits, source="bm25", outcome=outcome, near=near)
         results = [ranking for ranking in rankings if ranking is not None]
         _warn([(queries[i].qid, kind) for i, kind in sorted(kinds.items())], len(results))
         return results
@@ -90,13 +118,13 @@ class BM25Retriever:
         leg, found = lexical(self._index), list[list[float | None]]()
         for query, ids in zip(queries, doc_ids, strict=True):
             rows, where = np.array(self._index.documents.rows_many(ids), dtype=np.int64), both(self._where, query.where)
-            found.append(leg.scores(self._terms(query), rows, where=where).tolist() if ids else [])
+            found.append(leg.scores(self._asked(query).terms, rows, where=where).tolist() if ids else [])
         return found
 
     def populations(self, queries: Sequence[Query]) -> list[Population | None]:
         """For each query what its scores come to over all documents that whoever asks may read; None on a server."""
         leg = lexical(self._index)
-        return [leg.population(self._terms(query), where=both(self._where, query.where)) for query in queries]
+        return [leg.population(self._asked(query).terms, where=both(self._where, query.where)) for query in queries]
 
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
         """For each hit what each term of the query adds to its score. By bm25l and bm25+ terms that it lacks add too.
@@ -104,28 +132,43 @@ class BM25Retriever:
         Raises:
             KeyError: a hit is of another index.
         """
-        terms = self._terms(query)
+        asked = self._asked(query)
         rows = [self._index.documents.row(hit.doc_id) for hit in hits]
-        return [self._parts(terms, row, both(self._where, query.where)) for row in rows]
+        return [self._parts(asked, row, both(self._where, query.where)) for row in rows]
 
-    def _parts(self, terms: Mapping[str, float], row: int, where: Filter | None) -> list[ScorePart]:
-        asked = {term: weight for term, weight in terms.items() if weight}
+    def _parts(self, asked: _Asked, row: int, where: Filter | None) -> list[ScorePart]:
+        terms = {term: weight for term, weight in asked.terms.items() if weight}
         parts = [
             ScorePart(
-                of_query=term,
+                of_query=asked.near_to(term),
                 of_document=term if there else "",
                 score=terms[term] * impact,
                 how=f"{terms[term]:.3g} x {impact:.4g}" if terms[term] != 1 else "",
             )
-            for term, impact, there in lexical(self._index).impacts(asked, row, where=where)
+            for term, impact, there in lexical(self._index).impacts(terms, row, where=where)
         ]
         return sorted(parts, key=lambda part: (-part.score, part.of_query))
 
-    def _terms(self, query: Query) -> Mapping[str, float]:
-        """Those of the last questions are kept: what was searched with is scored with next."""
+    def _asked(self, query: Query) -> _Asked:
+        """That of the last questions is kept: what was searched with is scored with next."""
         if query.terms:
-            return query.terms
-        return self._kept.get(query.text, lambda: Counter(lexical(self._index).analyzer.terms(query.text)))
+            return _Asked(query.terms)
+        where = readers_of(both(self._where, query.where))
+        return self._kept.get((query.text, where), lambda: self._analysed(query.text, where))
+
+    def _analysed(self, text: str, where: Filter | None) -> _Asked:
+        leg = lexical(self._index)
+        terms = Counter(leg.analyzer.terms(text))
+        near = near_terms(leg, text, terms, where=where) if self._near else []
+        return _Asked(with_near(terms, near), tuple(near)) if near else _Asked(terms)
+
+    def _told(self, query: Query, asked: _Asked, hits: Sequence[ScoredDocument]) -> Mapping[str, tuple[str, ...]]:
+        """What was searched for words as the user typed them; what a reformulator wrote is nobody's mistake."""
+        if not asked.near:
+            return {}
+        typed = words_of(query.asked)
+        near = [each for each in asked.near if each.word in typed]
+        return as_written(near, [hit.document.full_text for hit in hits], lexical(self._index))
 
     def _search(
         self, terms: Sequence[Mapping[str, float]], *, k: int, where: Filter | None
@@ -161,7 +204,7 @@ class BM25Retriever:
             return "it has no terms", leg.analyzer.why_no_terms(query.text)
         if where is not None and not len(self._index.rows(where)):
             return "no document passes the filter", "no document passes the filter"
-        if any(term in leg for term in terms) and self._knows(terms, where):
+        if any(leg.knows(term, where=where) for term in terms):
             return None
         shown = first_of([repr(term[:_SHOWN_CHARACTERS]) for term in terms], _SHOWN)
         scripts = _foreign_scripts("".join(list(terms)[:100]))
@@ -170,13 +213,6 @@ class BM25Retriever:
         analysed = f"analysed as '{language}'{written}"
         missing = "no document has any of its terms"
         return f"{missing}, {analysed}", f"{missing} ({shown}), {analysed}"
-
-    def _knows(self, terms: Mapping[str, float], where: Filter | None) -> bool:
-        """Whether whoever asks may know of a document with one of these terms: else they are terms that none has."""
-        if not is_labelled(self._index):
-            return True
-        rows, _ = lexical(self._index).search([terms], k=1, where=scope_of(where))
-        return bool(rows[0][0] >= 0)
 
 
 def _foreign_scripts(text: str) -> list[str]:

@@ -21,6 +21,13 @@ class Impact(NamedTuple):
     there: bool
 
 
+class Words(NamedTuple):
+    """Words, and in how many documents each is at most, int64 [n], falling."""
+
+    words: list[str]
+    counts: NDArray[np.int64]
+
+
 class LexicalSearch(Protocol):
     """The lexical leg of an index, wherever that is."""
 
@@ -46,6 +53,17 @@ class LexicalSearch(Protocol):
 
     def document_frequency(self, term: str, *, where: Where | None = None) -> int:
         """How many documents have the term."""
+        ...
+
+    def knows(self, term: str, *, where: Where | None = None) -> bool:
+        """Whether a document has the term that whoever asks by `where` may read, whatever else that says."""
+        ...
+
+    def words_like(self, term: str) -> Sequence[Words]:
+        """Words of a term's language, as they are there, that begin with its first character: of each part of the index.
+
+        None where the index cannot tell. Whoever asks may know those alone that the leg `knows` for them.
+        """
         ...
 
     def warm_up(self) -> None: ...

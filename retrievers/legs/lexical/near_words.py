@@ -1,0 +1,206 @@
+"""Near words: what a question may mean by a word that no document has, or next to none.
+
+Words are near by letters alone (optimal string alignment: a letter more, less or other, or two that changed places). Knows
+no index but by its leg. No more is looked at than whoever asks may read: a word of other documents is as one that is not
+there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.core.filters import readers_of
+from rag.core.types import Where
+from retrievers.analysis.multilingual import tagged, untagged
+from retrievers.legs.lexical.search import LexicalSearch, Words
+from retrievers.stores.kept import Kept
+
+SHORTEST, LONG, LONGEST = 4, 8, 40
+"""Letters of a word that is looked for, from how many on two of them may be wrong, and the most."""
+MOST_WORDS = 32
+"""Of a question, that near words are looked for."""
+MOST_NEAR = 3
+RARE = 100
+"""A word is rare beside one that is in so many times as many documents."""
+
+_KEPT_WORDS = 10_000_000
+_BELOW = 0.99
+_FAR = 1e6
+_LOOKED_AT = 10, 10_000
+"""Texts, and characters of each, in which words are found as they are written."""
+_WORD = re.compile(r"\w+")
+
+
+class Near(NamedTuple):
+    """`word`: of the question, as it is written there. `term`: its term. `near`: a term that is searched beside it.
+
+    `weight`: of that, for each time that the term is asked.
+    """
+
+    word: str
+    term: str
+    near: str
+    weight: float
+
+
+class Vocabulary:
+    """Terms of a leg by their first character. Safe to share between threads.
+
+    Those of a character are gathered when they are first asked for, and take 16 bytes each then.
+
+    Args:
+        numbers: term -> its number.
+        sizes: numbers, int64 [n] -> in how many documents each of these terms is at most.
+    """
+
+    def __init__(self, numbers: Mapping[str, int], sizes: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:
+        self._numbers, self._sizes = numbers, sizes
+        self._kept = Kept[Words](_KEPT_WORDS, lambda words: len(words.counts))
+
+    def like(self, term: str) -> Words:
+        """Those that begin as this one does and may be near to some word, most frequent first."""
+        return self._kept.get(term[:1], lambda: self._beginning(term[:1]))
+
+    def _beginning(self, first: str) -> Words:
+        words = [term for term in self._numbers if term.startswith(first) and _is_word(term, of=SHORTEST - 1)]
+        counts = self._sizes(np.array([self._numbers[word] for word in words], dtype=np.int64))
+        order = np.argsort(-counts, kind="stable")
+        return Words([words[place] for place in order.tolist()], counts[order])
+
+
+def near_terms(leg: LexicalSearch, text: str, terms: Iterable[str], *, where: Where | None) -> list[Near]:
+    """What is searched beside the terms of a question that no document has, or that a neighbour is far more frequent than.
+
+    That is for whoever asks by `where`; what else that says does not count. In an index of several languages a word is there
+    if it is in one of them. At most `MOST_WORDS` words of a question are looked for.
+    """
+    readers = readers_of(where)
+    counts = {term: _count(leg, term, readers) for term in terms if _is_word(untagged(term)[1])}
+    odd = {term for term, n in counts.items() if not n or RARE * n <= leg.n_docs_of(term, where=readers)}
+    found, looked = list[Near](), 0
+    for word in words_of(text) if odd else ():
+        forms = [term for term in dict.fromkeys(leg.analyzer.terms(word)) if term in counts]
+        if odd.isdisjoint(forms):
+            continue
+        if (looked := looked + 1) > MOST_WORDS:
+            break
+        odd.difference_update(forms)
+        found += _near(leg, word, {form: counts[form] for form in forms}, readers)
+    return found
+
+
+def with_near(terms: Mapping[str, float], near: Iterable[Near]) -> Mapping[str, float]:
+    """The terms of a question with those near to them."""
+    asked = dict(terms)
+    for each in near:
+        asked[each.near] = asked.get(each.near, 0.0) + terms[each.term] * each.weight
+    return asked
+
+
+def words_of(text: str) -> list[str]:
+    """The different words of a text, as they are written."""
+    return [*dict.fromkeys(_WORD.findall(text))]
+
+
+def as_written(near: Sequence[Near], texts: Iterable[str], leg: LexicalSearch) -> dict[str, tuple[str, ...]]:
+    """Word of a question -> near words, as the texts write them and most like it; as terms where no text has them."""
+    terms_of, wanted = cache(leg.analyzer.terms), {each.near for each in near}
+    firsts = {untagged(term)[1][0] for term in wanted}
+    forms: dict[str, Counter[str]] = {term: Counter() for term in wanted}
+    for text in [*texts][: _LOOKED_AT[0]]:
+        for form in _WORD.findall(text[: _LOOKED_AT[1]]):
+            if form[0].lower() in firsts:
+                for term in wanted.intersection(terms_of(form)):
+                    forms[term][form] += 1
+    shown: dict[str, dict[str, None]] = {}
+    for each in near:
+        best = _most_like(each.word, forms[each.near]) or untagged(each.near)[1]
+        shown.setdefault(each.word, {})[best] = None
+    return {word: tuple(words) for word, words in shown.items()}
+
+
+def _near(leg: LexicalSearch, word: str, counts: Mapping[str, int], readers: Where | None) -> list[Near]:
+    """Of a word: its term in every language -> how many documents have that."""
+    most = max(counts.values())
+    asked = [term for term, n in counts.items() if n or not most]
+    found = {term: _nearest(leg, term, most, readers) for term in asked}
+    least = min((distance for distance, near in found.values() if near), default=0)
+    return [
+        Near(word, term, other, weight)
+        for term, (distance, near) in found.items()
+        if near and distance == least
+        for other, weight in _weighed(leg, term, near, readers, there=bool(most))
+        if weight > 0
+    ]
+
+
+def _nearest(leg: LexicalSearch, term: str, count: int, readers: Where | None) -> tuple[int, dict[str, int]]:
+    """A distance, and the most frequent of the terms that are so near: how many documents have each.
+
+    Args:
+        count: documents that have the word itself. A term beside that has to be `RARE` times as frequent.
+    """
+    code, word = untagged(term)
+    least, groups = max(1, RARE * count), leg.words_like(term)
+    for distance in (1, 2) if len(word) >= LONG and not count else (1,):
+        words = {near for group in groups for near in _within(distance, word, group, -(-least // len(groups)))}
+        terms = [tagged(code, near) if code else near for near in words - {word}]
+        counted = [(-n, near) for near in terms if (n := _count(leg, near, readers)) >= least]
+        if counted:
+            return distance, {near: -n for n, near in sorted(counted)[:MOST_NEAR]}
+    return 0, {}
+
+
+def _within(distance: int, word: str, words: Words, least: int) -> list[str]:
+    """Those of some words that are so near, and in at least so many documents."""
+    from rapidfuzz import process
+    from rapidfuzz.distance import OSA
+
+    some = words.words[: int(np.searchsorted(-words.counts, -least, side="right"))]
+    return [near for near, _, _ in process.extract(word, some, scorer=OSA.distance, score_cutoff=distance, limit=None)]
+
+
+def _weighed(
+    leg: LexicalSearch, term: str, near: Mapping[str, int], readers: Where | None, *, there: bool
+) -> list[tuple[str, float]]:
+    """The terms near to one, each with its share of the weight; all below the least that the term adds, where it is there."""
+    limits = _limits(leg, term, [*near], readers) if there else [1.0] * len(near)
+    total = sum(near.values())
+    return [(other, limit * n / total) for (other, n), limit in zip(near.items(), limits, strict=True)]
+
+
+def _limits(leg: LexicalSearch, term: str, near: Sequence[str], readers: Where | None) -> list[float]:
+    """For each near term a weight by which it adds less to any document than the term adds to each that has it; 1 at most.
+
+    What a term adds to documents without it is left out of what it adds to the others.
+    """
+    without = {near[0]: 1.0, term: -_FAR}
+    rows, scores = leg.search([{term: -1.0}, without, *({each: 1.0} for each in near)], k=1, where=readers)
+    floor = float(leg.scores({term: 1.0}, rows[1], where=readers)[0])
+    least, greatest = -float(scores[0, 0]) - floor, scores[2:, 0].tolist()
+    return [min(1.0, _BELOW * least / score) if score > 0 else 0.0 for score in greatest]
+
+
+def _count(leg: LexicalSearch, term: str, readers: Where | None) -> int:
+    """How many documents have a term; 0 where whoever asks may read none of them."""
+    there = term in leg and leg.knows(term, where=readers)
+    return leg.document_frequency(term, where=readers) if there else 0
+
+
+def _is_word(term: str, *, of: int = SHORTEST) -> bool:
+    return of <= len(term) <= LONGEST and term.isalpha()
+
+
+def _most_like(word: str, forms: Counter[str]) -> str:
+    """Of the forms of a term the one that is most like a word, of several such the most frequent."""
+    from rapidfuzz.distance import OSA
+
+    ranked = sorted(forms, key=lambda form: (OSA.distance(word.lower(), form.lower()), -forms[form], form))
+    return ranked[0] if ranked else ""
