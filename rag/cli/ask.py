@@ -26,6 +26,7 @@ from rag.cli.options import (
 from rag.cli.search import place
 from rag.cli.served import answers
 from rag.core.errors import StageError
+from rag.core.words import meant_line
 
 if TYPE_CHECKING:
     from rag.core.types import Answer, AnswerDelta
@@ -87,8 +88,12 @@ def show_answer(pieces: Iterator[AnswerDelta]) -> Answer:
 def show_events(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Print what is told of an answer while it is written, then its sources; return it as plain data."""
     answer: Mapping[str, Any] | None = None
+    meant: Mapping[str, Any] = {}
     for event in events:
         if found := event.get("found"):
+            if (near := found.get("near", {})) != meant:
+                warn(meant_line(near))
+                meant = near
             warn(_sign(found))
         write(plain(event.get("text", "")))
         answer = event.get("document", answer)

@@ -22,6 +22,7 @@ from rag.cli.options import (
 )
 from rag.cli.served import answers
 from rag.core.snippets import Snippet
+from rag.core.words import meant_line
 
 _MOST = 8
 """Parts of a stage that `--explain` shows; the others are added up in one line. --json has all."""
@@ -57,6 +58,8 @@ def run(args: Namespace) -> int:
         return 0
     for warning in event["warnings"]:
         warn(warning)
+    if "near" in ranking:
+        say(meant_line(ranking["near"]))
     if not ranking["hits"]:
         warn("nothing found")
     if "missed_at_most" in ranking["outcome"]["counts"]:

@@ -173,6 +173,12 @@ class RunResult:
         return [record for record in self.outputs if isinstance(record, Answer)]
 
     @property
+    def near(self) -> dict[str, tuple[str, ...]]:
+        """Words that hardly a document has, and the words that were searched for them, by any node."""
+        rankings = (record for records in self.records.values() for record in records if isinstance(record, Ranking))
+        return {word: words for ranking in rankings for word, words in ranking.near.items()}
+
+    @property
     def context(self) -> Context | None:
         """What the answer of a single query is, or would be, written from."""
         contexts = [record for records in self.records.values() for record in records if isinstance(record, Context)]

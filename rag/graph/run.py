@@ -190,11 +190,21 @@ def _checked(node: BoundNode, ports: list[list[Any]], made: list[Any], k: int | 
     if node.stage in ("retrieve", "fuse", "rerank"):
         for i, ranking in enumerate(made):
             _check_hits(node, ranking, given[i] if node.stage == "rerank" else None, k)
-        return [
+        stamped = [
             ranking if ranking.source == node.source else replace(_own(ranking, given), source=node.source)
             for ranking in made
         ]
+        return _with_near(stamped, given)
     return made
+
+
+def _with_near(rankings: list[Ranking], given: Sequence[Any]) -> list[Ranking]:
+    """Rankings that say which words were searched in place of others in the lists that they were made of."""
+    near: dict[str, dict[str, tuple[str, ...]]] = {}
+    for record in given:
+        if isinstance(record, Ranking) and record.near:
+            near.setdefault(record.qid, {}).update(record.near)
+    return [replace(each, near=near[each.qid]) if each.qid in near else each for each in rankings]
 
 
 def _own(record: Any, given: Sequence[Any]) -> Any:

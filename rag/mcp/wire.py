@@ -92,6 +92,9 @@ class SearchResult(Shape):
 
     query: str
     hits: list[Hit]
+    near: dict[str, list[str]] = Field(
+        default={}, description="words of the query that hardly a document has, and what was searched for each"
+    )
     outcome: Outcome
 
 

@@ -74,12 +74,18 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {"kind": outcome.kind, "detail": outcome.detail, "counts": dict(outcome.counts)}
 
 
+def near_json(near: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The field `near`, where words were searched in place of others."""
+    return {"near": {word: [*words] for word, words in near.items()}} if near else {}
+
+
 def ranking_json(ranking: Ranking, terms: Terms | None = None) -> dict[str, Any]:
     """A query and its hits. See `hits_json`."""
     return {
         "qid": ranking.qid,
         "query": ranking.query.asked,
         "hits": hits_json(ranking, terms),
+        **near_json(ranking.near),
         "outcome": outcome_json(ranking.outcome),
     }
 

@@ -13,7 +13,7 @@ from rag.core.errors import StageError
 from rag.core.filters import asked_by, both
 from rag.core.report import RunResult
 from rag.core.types import Query, Ranking
-from rag.pipeline.as_json import answer_json, ledger_json, ranking_json
+from rag.pipeline.as_json import answer_json, ledger_json, near_json, ranking_json
 from rag.pipeline.explained import explained
 from rag.pipeline.pipeline import Pipeline, raise_failure
 from rag.pipeline.snippets import terms_of
@@ -61,7 +61,7 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     if wanted.whole:
         result = pipeline.run([query])
         raise_failure(result)
-        yield {"document": {**answer_json(result.answers[0]), **ledger_json(result)}}
+        yield {"document": {**answer_json(result.answers[0]), **near_json(result.near), **ledger_json(result)}}
         return
     yield from told_answer(pipeline, query)
 
@@ -71,7 +71,7 @@ def told_answer(pipeline: Pipeline, query: Query) -> Generator[Mapping[str, Any]
     answer = None
     for step in pipeline.follow(query):
         if isinstance(step, RunResult):
-            yield {"found": _found(step)}
+            yield {"found": {**_found(step), **near_json(step.near)}}
             continue
         if step.text:
             yield {"text": step.text}

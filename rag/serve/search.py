@@ -12,7 +12,7 @@ from starlette.responses import Response
 from rag.core.errors import SpecError
 from rag.core.filters import parted
 from rag.core.types import Where as AnyWhere
-from rag.pipeline.as_json import hits_json, outcome_json
+from rag.pipeline.as_json import hits_json, near_json, outcome_json
 from rag.pipeline.snippets import terms_of
 from rag.serve.extension import stages_json
 from rag.service.askers import asked_in
@@ -23,7 +23,7 @@ from rag.service.service import Service
 from rag.service.services import Services
 from rag.service.wire.errors import refusals
 from rag.service.wire.forms import Form
-from rag.service.wire.passages import Hit
+from rag.service.wire.passages import NEAR_HELP, Hit
 from rag.service.wire.stages import OutcomeReply, Stage
 from rag.service.wire.where import FILTER_HELP, Where
 
@@ -40,6 +40,7 @@ class SearchReply(BaseModel):
 
     query: str
     hits: list[Hit]
+    near: dict[str, list[str]] | None = Field(default=None, description=NEAR_HELP)
     outcome: OutcomeReply
     node: str
     degraded: bool
@@ -82,6 +83,7 @@ async def _found(body: SearchRequest, request: Request, service: Service) -> dic
     return {
         "query": body.query,
         "hits": await asyncio.to_thread(hits_json, ranking, terms_of(service.pipeline.index)),
+        **near_json(ranking.near),
         "outcome": outcome_json(ranking.outcome),
         "node": node,
         "degraded": node != last,

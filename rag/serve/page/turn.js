@@ -20,6 +20,10 @@ const USES = { model: "cited", attribution: "matched by words" };
 const useOf = (cited, mine) =>
   mine.some((citation) => citation.similar) ? USES[cited.by] : `${USES[cited.by]}, but no sentence of it has such words`;
 
+/** What was searched in place of words that hardly a document has. */
+const nearOf = (near) =>
+  Object.entries(near).map(([word, meant]) => `Did you mean: ${meant.join(" or ")}? For “${word}”`).join(", ");
+
 export class Turn {
   /** `within`: the filters of the question, in words; empty without any. */
   constructor(question, within = "") {
@@ -48,13 +52,14 @@ export class Turn {
   }
 
   /** What was found, shown before the first word: it takes a model a while to read it. */
-  found({ sources = [], query = this.question }) {
+  found({ sources = [], query = this.question, near = {} }) {
     this.sources = sources;
     this.answer.know(sources);
     this.find(".waiting-for").textContent = this.waitsFor;
     this.showSources("found");
     this.find(".searched q").textContent = query;
     this.find(".searched").hidden = query === this.question;
+    tell(this.find(".near"), nearOf(near));
   }
 
   write(piece) {

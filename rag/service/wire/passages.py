@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+NEAR_HELP = "Words of the query that hardly a document has -> what was searched for each; left out if there are none."
+
 
 class Position(BaseModel):
     """Where a text stands in its source: relative path, page from 1, headings above it, characters.

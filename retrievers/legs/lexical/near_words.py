@@ -83,7 +83,7 @@ def near_terms(leg: LexicalSearch, text: str, terms: Iterable[str], *, where: Wh
     """
     readers = readers_of(where)
     counts = {term: _count(leg, term, readers) for term in terms if _is_word(untagged(term)[1])}
-    odd = {term for term, n in counts.items() if not n or RARE * n <= leg.n_docs_of(term, where=readers)}
+    odd = {term for term, n in counts.items() if not n or _may_be_rare(leg, term, n, readers)}
     found, looked = list[Near](), 0
     for word in words_of(text) if odd else ():
         forms = [term for term in dict.fromkeys(leg.analyzer.terms(word)) if term in counts]
@@ -186,6 +186,14 @@ def _limits(leg: LexicalSearch, term: str, near: Sequence[str], readers: Where |
     floor = float(leg.scores({term: 1.0}, rows[1], where=readers)[0])
     least, greatest = -float(scores[0, 0]) - floor, scores[2:, 0].tolist()
     return [min(1.0, _BELOW * least / score) if score > 0 else 0.0 for score in greatest]
+
+
+def _may_be_rare(leg: LexicalSearch, term: str, count: int, readers: Where | None) -> bool:
+    """Whether some word that begins as a term does is so much more frequent; looks at the most frequent alone."""
+    if RARE * count > leg.n_docs_of(term, where=readers):
+        return False
+    groups = leg.words_like(term)
+    return any(RARE * count <= len(groups) * most for words in groups for most in words.counts[:1].tolist())
 
 
 def _count(leg: LexicalSearch, term: str, readers: Where | None) -> int:
