@@ -8,15 +8,15 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 79_620,
-    "lines of centre and plug-ins": 94_670,
-    "lines of centre and plug-ins that hold code": 63_000,
+    "lines of the centre": 80_020,
+    "lines of centre and plug-ins": 95_070,
+    "lines of centre and plug-ins that hold code": 63_240,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 21,
     "pages of docs beside the reference": 25,
 }
-FILES_AT_MOST = {"rag index --graph bm25": 100, "rag search --graph bm25, cold": 95, "the same, warm": 25}
+FILES_AT_MOST = {"rag index --graph bm25": 100, "rag search --graph bm25, cold": 96, "the same, warm": 28}
 SLACK = 0.005
 """Share by which a number may stay below what is written here, before that is to be lowered."""
 
