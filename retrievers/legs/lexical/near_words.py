@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +33,8 @@ RARE = 100
 _KEPT_WORDS = 10_000_000
 _BELOW = 0.99
 _FAR = 1e6
-_LOOKED_AT = 10, 10_000
-"""Texts, and characters of each, in which words are found as they are written."""
+_TEXTS, _CHARACTERS = 10, 10_000
+"""In which words are found as they are written: the first so many, and of each the beginning."""
 _WORD = re.compile(r"\w+")
 
 
@@ -111,14 +111,14 @@ def words_of(text: str) -> list[str]:
 
 def as_written(near: Sequence[Near], texts: Iterable[str], leg: LexicalSearch) -> dict[str, tuple[str, ...]]:
     """Word of a question -> near words, as the texts write them and most like it; as terms where no text has them."""
-    terms_of, wanted = cache(leg.analyzer.terms), {each.near for each in near}
-    firsts = {untagged(term)[1][0] for term in wanted}
+    wanted = {each.near for each in near}
     forms: dict[str, Counter[str]] = {term: Counter() for term in wanted}
-    for text in [*texts][: _LOOKED_AT[0]]:
-        for form in _WORD.findall(text[: _LOOKED_AT[1]]):
-            if form[0].lower() in firsts:
-                for term in wanted.intersection(terms_of(form)):
-                    forms[term][form] += 1
+    firsts = "".join({untagged(term)[1][0] for term in wanted})
+    beginning = re.compile(rf"\b[{firsts}]\w*", re.IGNORECASE)
+    found = Counter(form for text in islice(texts, _TEXTS) for form in beginning.findall(text[:_CHARACTERS]))
+    for form, times in found.items():
+        for term in wanted.intersection(leg.analyzer.terms(form)):
+            forms[term][form] += times
     shown: dict[str, dict[str, None]] = {}
     for each in near:
         best = _most_like(each.word, forms[each.near]) or untagged(each.near)[1]

@@ -164,11 +164,9 @@ class BM25Retriever:
 
     def _told(self, query: Query, asked: _Asked, hits: Sequence[ScoredDocument]) -> Mapping[str, tuple[str, ...]]:
         """What was searched for words as the user typed them; what a reformulator wrote is nobody's mistake."""
-        if not asked.near:
-            return {}
-        typed = words_of(query.asked)
+        typed = words_of(query.asked) if asked.near else ()
         near = [each for each in asked.near if each.word in typed]
-        return as_written(near, [hit.document.full_text for hit in hits], lexical(self._index))
+        return as_written(near, [hit.document.full_text for hit in hits], lexical(self._index)) if near else {}
 
     def _search(
         self, terms: Sequence[Mapping[str, float]], *, k: int, where: Filter | None
