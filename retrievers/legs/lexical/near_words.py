@@ -111,6 +111,8 @@ def words_of(text: str) -> list[str]:
 
 def as_written(near: Sequence[Near], texts: Iterable[str], leg: LexicalSearch) -> dict[str, tuple[str, ...]]:
     """Word of a question -> near words, as the texts write them and most like it; as terms where no text has them."""
+    from rapidfuzz.distance import OSA
+
     wanted = {each.near for each in near}
     forms: dict[str, Counter[str]] = {term: Counter() for term in wanted}
     firsts = "".join({untagged(term)[1][0] for term in wanted})
@@ -120,25 +122,25 @@ def as_written(near: Sequence[Near], texts: Iterable[str], leg: LexicalSearch) -
         for term in wanted.intersection(leg.analyzer.terms(form)):
             forms[term][form] += times
     shown: dict[str, dict[str, None]] = {}
-    for each in near:
-        best = _most_like(each.word, forms[each.near]) or untagged(each.near)[1]
-        shown.setdefault(each.word, {})[best] = None
+    for word, _, near_term, _ in near:
+        of_term = forms[near_term] or {untagged(near_term)[1]: 0}
+        best = min(of_term, key=lambda form: (OSA.distance(word.lower(), form.lower()), -of_term[form], form))
+        shown.setdefault(word, {})[best] = None
     return {word: tuple(words) for word, words in shown.items()}
 
 
 def _near(leg: LexicalSearch, word: str, counts: Mapping[str, int], readers: Where | None) -> list[Near]:
     """Of a word: its term in every language -> how many documents have that."""
-    most = max(counts.values())
-    asked = [term for term, n in counts.items() if n or not most]
-    found = {term: _nearest(leg, term, most, readers) for term in asked}
-    least = min((distance for distance, near in found.values() if near), default=0)
-    return [
-        Near(word, term, other, weight)
-        for term, (distance, near) in found.items()
-        if near and distance == least
-        for other, weight in _weighed(leg, term, near, readers, there=bool(most))
-        if weight > 0
-    ]
+    most, made = max(counts.values()), list[Near]()
+    found = {term: _nearest(leg, term, most, readers) for term, n in counts.items() if n or not most}
+    nearest = min(distance for distance, _ in found.values())
+    for term, (distance, near) in found.items():
+        if distance == nearest and near:
+            limits = _limits(leg, term, [*near], readers) if most else [1.0] * len(near)
+            shares = [n / sum(near.values()) for n in near.values()]
+            weighed = zip(near, shares, limits, strict=True)
+            made += [Near(word, term, other, share * limit) for other, share, limit in weighed if limit > 0]
+    return made
 
 
 def _nearest(leg: LexicalSearch, term: str, count: int, readers: Where | None) -> tuple[int, dict[str, int]]:
@@ -155,7 +157,7 @@ def _nearest(leg: LexicalSearch, term: str, count: int, readers: Where | None) -
         counted = [(-n, near) for near in terms if (n := _count(leg, near, readers)) >= least]
         if counted:
             return distance, {near: -n for n, near in sorted(counted)[:MOST_NEAR]}
-    return 0, {}
+    return LONGEST, {}
 
 
 def _within(distance: int, word: str, words: Words, least: int) -> list[str]:
@@ -165,15 +167,6 @@ def _within(distance: int, word: str, words: Words, least: int) -> list[str]:
 
     some = words.words[: int(np.searchsorted(-words.counts, -least, side="right"))]
     return [near for near, _, _ in process.extract(word, some, scorer=OSA.distance, score_cutoff=distance, limit=None)]
-
-
-def _weighed(
-    leg: LexicalSearch, term: str, near: Mapping[str, int], readers: Where | None, *, there: bool
-) -> list[tuple[str, float]]:
-    """The terms near to one, each with its share of the weight; all below the least that the term adds, where it is there."""
-    limits = _limits(leg, term, [*near], readers) if there else [1.0] * len(near)
-    total = sum(near.values())
-    return [(other, limit * n / total) for (other, n), limit in zip(near.items(), limits, strict=True)]
 
 
 def _limits(leg: LexicalSearch, term: str, near: Sequence[str], readers: Where | None) -> list[float]:
@@ -204,11 +197,3 @@ def _count(leg: LexicalSearch, term: str, readers: Where | None) -> int:
 
 def _is_word(term: str, *, of: int = SHORTEST) -> bool:
     return of <= len(term) <= LONGEST and term.isalpha()
-
-
-def _most_like(word: str, forms: Counter[str]) -> str:
-    """Of the forms of a term the one that is most like a word, of several such the most frequent."""
-    from rapidfuzz.distance import OSA
-
-    ranked = sorted(forms, key=lambda form: (OSA.distance(word.lower(), form.lower()), -forms[form], form))
-    return ranked[0] if ranked else ""

@@ -50,7 +50,7 @@ class BM25Retriever:
     that the index knows gives no hits, the outcome `empty` and its reason.
 
     A word of the text that no document has is searched as the words most like it: at least 4 letters, the first one right,
-    one letter wrong or two that changed places; twice that from 8 letters on. At most three share its weight, by how many
+    one letter wrong or two that changed places; two such from 8 letters on. At most three share its weight, by how many
     documents have them. A word that is there, and one letter from one that is in 100 times as many documents, is searched
     beside that, and weighs more in any document. That goes for 32 words of a question; `Ranking.near` says which.
 
