@@ -290,9 +290,10 @@ class JoinedLeg:
         """Whether whoever asks may read a document of some part that has the term."""
         return any(part.knows(term, where=where) for part in self._parts)
 
-    def words_like(self, term: str) -> list[Any]:
+    def words_like(self, term: str, *, least: int) -> list[Any]:
         """Words that begin as a term does, of each part that can tell them."""
-        return [words for part in self._parts for words in part.words_like(term)]
+        shared = least // len(self._parts)
+        return [words for part in self._parts for words in part.words_like(term, least=shared)]
 
     def search(self, queries: Any, *, k: int, where: Where | None = None, **more: Any) -> Found:
         """The best k of all parts, by score, ties by row ascending."""

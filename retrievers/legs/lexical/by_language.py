@@ -155,10 +155,10 @@ class LexicalByLanguage:
         part, word = self._asked(term)
         return part is not None and part.leg.knows(word, among=None if among is None else among[part.rows])
 
-    def words_like(self, term: str) -> list[Words]:
+    def words_like(self, term: str, *, least: int) -> list[Words]:
         """Words of the term's language that begin as it does."""
         part, word = self._asked(term)
-        return [] if part is None else part.leg.words_like(word)
+        return [] if part is None else part.leg.words_like(word, least=least)
 
     def warm_up(self) -> None:
         """Get the compiled engine ready, once per process; takes seconds."""

@@ -99,7 +99,7 @@ class LexicalElsewhere:
         """Whether a document has the term that whoever asks may read: a question to the server."""
         return term in self and bool(self.search([{term: 1.0}], k=1, where=readers_of(where))[0][0, 0] >= 0)
 
-    def words_like(self, term: str) -> list[Words]:
+    def words_like(self, term: str, *, least: int) -> list[Words]:
         """None: no words are looked for here."""
         return []
 

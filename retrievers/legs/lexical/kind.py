@@ -213,9 +213,9 @@ class LocalLexical:
         """Whether a document has the term that whoever asks may read."""
         return self._leg.knows(term, among=self._mask(readers_of(where)))
 
-    def words_like(self, term: str) -> list[Words]:
+    def words_like(self, term: str, *, least: int) -> list[Words]:
         """Words that begin as a term does; see `LexicalSearch.words_like`."""
-        return self._leg.words_like(term)
+        return self._leg.words_like(term, least=least)
 
     def warm_up(self) -> None:
         """Get the compiled engine ready, once per process; takes seconds."""

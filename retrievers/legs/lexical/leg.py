@@ -208,9 +208,9 @@ class LexicalLeg:
         """Whether a row has the term, of all or of those that count: bool [n_docs]."""
         return term in self if among is None else bool(among[self._engine.rows_with(term)].any())
 
-    def words_like(self, term: str) -> list[Words]:
-        """Terms that begin as this one does, of each part."""
-        return [vocabulary.like(term) for vocabulary in self._words]
+    def words_like(self, term: str, *, least: int) -> list[Words]:
+        """Terms that begin as this one does, of each part; see `LexicalSearch.words_like`."""
+        return [vocabulary.like(term, least=least // len(self._words)) for vocabulary in self._words]
 
     @property
     def vocabulary(self) -> list[str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from functools import cached_property
+from itertools import compress, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ RARE = 100
 """A word is rare beside one that is in so many times as many documents."""
 
 _KEPT_WORDS = 10_000_000
+_OFTEN = 10
+"""Documents that a term is in which is one of few."""
 _BELOW = 0.99
 _FAR = 1e6
 _TEXTS, _CHARACTERS = 10, 10_000
@@ -56,7 +59,7 @@ class Vocabulary:
     Those of a character are gathered when they are first asked for, and take 16 bytes each then.
 
     Args:
-        numbers: term -> its number.
+        numbers: term -> its number, from 0 on in their order.
         sizes: numbers, int64 [n] -> in how many documents each of these terms is at most.
     """
 
@@ -64,12 +67,21 @@ class Vocabulary:
         self._numbers, self._sizes = numbers, sizes
         self._kept = Kept[Words](_KEPT_WORDS, lambda words: len(words.counts))
 
-    def like(self, term: str) -> Words:
-        """Those that begin as this one does and may be near to some word, most frequent first."""
-        return self._kept.get(term[:1], lambda: self._beginning(term[:1]))
+    def like(self, term: str, *, least: int) -> Words:
+        """Those that begin as this one does and may be near to some word, most frequent first.
 
-    def _beginning(self, first: str) -> Words:
-        words = [term for term in self._numbers if term.startswith(first) and _is_word(term, of=SHORTEST - 1)]
+        Those alone may be given that are in at least so many documents: most are in few.
+        """
+        some = self._frequent if least >= _OFTEN else self._numbers
+        return self._kept.get((term[:1], least >= _OFTEN), lambda: self._beginning(term[:1], some))
+
+    @cached_property
+    def _frequent(self) -> list[str]:
+        sizes = self._sizes(np.arange(len(self._numbers)))
+        return [*compress(self._numbers, (sizes >= _OFTEN).tolist())]
+
+    def _beginning(self, first: str, some: Iterable[str]) -> Words:
+        words = [term for term in some if term.startswith(first) and _is_word(term, of=SHORTEST - 1)]
         counts = self._sizes(np.array([self._numbers[word] for word in words], dtype=np.int64))
         order = np.argsort(-counts, kind="stable")
         return Words([words[place] for place in order.tolist()], counts[order])
@@ -150,7 +162,8 @@ def _nearest(leg: LexicalSearch, term: str, count: int, readers: Where | None) -
         count: documents that have the word itself. A term beside that has to be `RARE` times as frequent.
     """
     code, word = untagged(term)
-    least, groups = max(1, RARE * count), leg.words_like(term)
+    least = max(1, RARE * count)
+    groups = leg.words_like(term, least=least)
     for distance in (1, 2) if len(word) >= LONG and not count else (1,):
         words = {near for group in groups for near in _within(distance, word, group, -(-least // len(groups)))}
         terms = [tagged(code, near) if code else near for near in words - {word}]
@@ -185,7 +198,7 @@ def _may_be_rare(leg: LexicalSearch, term: str, count: int, readers: Where | Non
     """Whether some word that begins as a term does is so much more frequent; looks at the most frequent alone."""
     if RARE * count > leg.n_docs_of(term, where=readers):
         return False
-    groups = leg.words_like(term)
+    groups = leg.words_like(term, least=RARE * count)
     return any(RARE * count <= len(groups) * most for words in groups for most in words.counts[:1].tolist())
 
 

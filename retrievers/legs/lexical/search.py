@@ -59,10 +59,11 @@ class LexicalSearch(Protocol):
         """Whether a document has the term that whoever asks by `where` may read, whatever else that says."""
         ...
 
-    def words_like(self, term: str) -> Sequence[Words]:
+    def words_like(self, term: str, *, least: int) -> Sequence[Words]:
         """Words of a term's language, as they are there, that begin with its first character: of each part of the index.
 
-        None where the index cannot tell. Whoever asks may know those alone that the leg `knows` for them.
+        All that are in at least so many documents, and maybe others. None where the index cannot tell. Whoever asks may know
+        those alone that the leg `knows` for them.
         """
         ...
 

@@ -129,6 +129,30 @@ def test_a_rare_word_weighs_more_in_any_document_than_its_neighbour(tmp_path: Pa
     assert ranking.near == {"recieve": ("receive",)}
 
 
+@pytest.mark.parametrize("form", ["parts", "joined", "each", "own"])
+def test_so_it_is_in_every_form_of_a_leg(tmp_path: Path, form: str) -> None:
+    texts = [*["receive receive"] * 200, *["something else"] * 300, "recieve " + "and many more words " * 30]
+    whole = [{**each, "lang": "en", "acl": PUBLIC} for each in records(texts)]
+    sections: dict[str, Any] = dict(ENGLISH)
+    if form == "each":
+        sections = {"analyzer": {"language": "each"}}
+    if form == "own":
+        sections["reading"] = {"access": "acl", "own_statistics": True}
+    if form == "parts":
+        folder = built(tmp_path, whole[:250])
+        add_documents([{"id": each["_id"], "text": each["text"]} for each in whole[250:]], folder)
+        index = open_index(folder)
+    elif form == "joined":
+        parts = [built(tmp_path / name, some) for name, some in (("a", whole[:350]), ("b", whole[350:]))]
+        index = open_index(joined_address(parts))
+    else:
+        index = open_index(built(tmp_path, whole, sections))
+    ranking = asked(index, "recieve", k=300)
+    assert ranking.near == {"recieve": ("receive",)}
+    assert len(ranking.hits) == 201
+    assert ranking.doc_ids[0].endswith("d500")
+
+
 def test_a_word_is_not_rare_beside_one_that_is_less_frequent(tmp_path: Path) -> None:
     texts = [*["receive a parcel"] * 99, *["something else"] * 50, "recieve"]
     assert weights(opened(tmp_path, texts), "recieve") == {}
