@@ -28,6 +28,7 @@ from tests.tiny_models import tiny_sentence_model
 Make = Callable[[str, str], Any]
 
 SMALL: dict[str, dict[str, Any]] = {
+    "check.encoder": {"threshold": 0.5},
     "generate.cited": {"max_tokens": 8},
     "generate.closed_book": {"max_tokens": 8},
     "generate.chain": {"steps": 2, "plan_tokens": 8, "max_tokens": 8},

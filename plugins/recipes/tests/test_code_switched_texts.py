@@ -73,7 +73,7 @@ def test_an_english_question_finds_a_german_text_and_an_edited_dictionary_indexe
     graph = {
         "version": 1,
         "index": {"transforms": [switch]},
-        "nodes": {"found": {"use": "retrieve.bm25", "k": 5}},
+        "nodes": {"found": {"use": "retrieve.bm25", "k": 5, "with": {"near": False}}},  # Boot is a letter from boat
         "output": "found",
     }
 

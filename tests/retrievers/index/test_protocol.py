@@ -33,6 +33,7 @@ from retrievers.index_protocol import DocumentTable, Index, Sections
 from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.lexical.retriever import BM25Retriever
+from retrievers.legs.lexical.search import Words
 from retrievers.run import RunRetriever
 
 
@@ -128,6 +129,14 @@ class MemoryBM25:
 
     def document_frequency(self, term: str, *, where: Where | None = None) -> int:
         return sum(term in counts for counts in self.counts)
+
+    def knows(self, term: str, *, where: Where | None = None) -> bool:
+        return any(self.counts[row][term] for row in self.index.rows(where).tolist())
+
+    def words_like(self, term: str, *, least: int) -> list[Words]:
+        known = {each for counts in self.counts for each in counts if each[0] == term[0]}
+        words = sorted(known, key=lambda each: -self.document_frequency(each))
+        return [Words(words, np.array([self.document_frequency(each) for each in words], dtype=np.int64))]
 
     def warm_up(self) -> None: ...
     def release(self) -> None: ...
