@@ -22,7 +22,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from textwrap import dedent
 
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, take_sets
 from benchmarks.record import Record, record
 from generators.llm.transformers import TransformersLLM
 from rag.core.protocols import Transform
@@ -183,15 +183,13 @@ def run_set(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table for each set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", help=f"of {', '.join(SETS)}; all of them when left out")
+    take_sets(parser, SETS)
     parser.add_argument("--limit", type=int, help="only the first N documents, and the queries that they answer")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=USUAL, help="beside headings; all but written")
     parser.add_argument("--work", type=Path, default=Path("build/chunking"), help="where indexes are kept")
     parser.add_argument("--record", action=Record, help="append to results/chunking.jsonl")
     options = parser.parse_args(arguments)
     data = data_folder()
-    if unknown := set(options.sets) - set(SETS):
-        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     encoder = SentenceEncoder(model="all-minilm-l6-v2")
     work = options.work / ("all" if options.limit is None else str(options.limit))
     for name in options.sets or SETS:

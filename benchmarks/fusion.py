@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.legs import LANGUAGES, SETS, folder_of
-from benchmarks.make_samples import JUDGEMENTS, data_folder
+from benchmarks.make_samples import JUDGEMENTS, data_folder, take_sets
 from benchmarks.record import Record, record
 from rag.core.protocols import Fuser
 from rag.core.ranking import completed
@@ -204,14 +204,12 @@ def as_records(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", help=f"of {', '.join(SETS)}; all of them when left out")
+    take_sets(parser, SETS)
     parser.add_argument("--depth", type=int, default=100, help="hits per leg: 100, as the built-in graph, or 1000")
     parser.add_argument("--limit", type=int, help="only the first N queries of each split")
     parser.add_argument("--work", type=Path, default=Path("build/fusion"), help="where indexes are kept")
     parser.add_argument("--record", action=Record, help="append to results/fusion.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets) - set(SETS):
-        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     asked = [name for name in SETS if not options.sets or name in options.sets]
     searchers: dict[str, Searcher] = {}
     for name in asked:

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.language_detectors import detected
 from benchmarks.language_systems import SYSTEMS, System, word_of
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, take_sets
 from benchmarks.record import Record, record
 from rag.core.ranking import ranked
 from rag.core.types import Document, Query, Ranking, ScoredDocument
@@ -119,11 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every set and system."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     choices = (*SYSTEMS, DETECTION)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(choices)}; all of them when left out")
+    take_sets(parser, choices)
     parser.add_argument("--record", action=Record, help="append to results/languages.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets) - set(choices):
-        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     for name in options.sets or choices:
         lines, say, what = compared(name), show, "terms"
         if name == DETECTION:

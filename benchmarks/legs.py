@@ -19,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.make_samples import JUDGEMENTS, data_folder
+from benchmarks.make_samples import JUDGEMENTS, data_folder, take_sets
 from benchmarks.record import Record, record
 from rag.core.protocols import Fuser, Retriever
 from rag.core.ranking import completed
@@ -185,15 +185,13 @@ def show(line: Mapping[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every set and system."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all of them when left out")
+    take_sets(parser, SETS)
     parser.add_argument("--legs", nargs="+", choices=list(LEGS), default=list(LEGS))
     parser.add_argument("--depth", type=int, default=100, help="hits of each leg")
     parser.add_argument("--limit", type=int, help="only the first N queries of each set")
     parser.add_argument("--work", type=Path, default=Path("build/legs"), help="where indexes are kept")
     parser.add_argument("--record", action=Record, help="append to results/legs.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets) - set(SETS):
-        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     for name in options.sets or SETS:
         print(f"indexing {name}", file=sys.stderr, flush=True)
         found, qrels = searched(name, options.legs, options.work, limit=options.limit, depth=options.depth)

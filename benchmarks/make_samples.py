@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import os
 import random
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,18 @@ def data_folder() -> Path:
     if not (folder / "MANIFEST.md").is_file():
         raise SystemExit("RAGLINE_EVAL_DATA must name the folder of evaluation sets")
     return folder
+
+
+def take_sets(parser: ArgumentParser, known: Sequence[str]) -> None:
+    """Let a command name the sets that it is to run over; where it names none, that is all of them."""
+
+    def one_of_them(name: str) -> str:
+        if name not in known:
+            raise ArgumentTypeError(f"not one of the sets: {name}")
+        return name
+
+    told = f"of {', '.join(known)}; all of them when left out"
+    parser.add_argument("sets", nargs="*", metavar="SET", type=one_of_them, help=told)
 
 
 def records(path: str) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.legs import LANGUAGES, MEASURE, SETS, folder_of
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, take_sets
 from benchmarks.record import Record, record
 from rag.core.types import Query, Ranking
 from rag.evaluate import evaluate
@@ -107,13 +107,11 @@ def show(line: Mapping[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all of them when left out")
+    take_sets(parser, SETS)
     parser.add_argument("--limit", type=int, help="only the first N queries of each set")
     parser.add_argument("--work", type=Path, default=Path("build/misspelt"), help="where indexes are kept")
     parser.add_argument("--record", action=Record, help="append to results/misspelt.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets) - set(SETS):
-        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     print(f"{'set':16}{'clean':>12}{'error':>12}{'error, near':>12}{'clean, near':>12}")
     for name in options.sets or SETS:
         line = measured(name, options.work, limit=options.limit)

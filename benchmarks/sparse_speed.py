@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, take_sets
 from benchmarks.peer import Peer
 from benchmarks.record import Record, record
 from rag.evaluate.beir import load_beir
@@ -231,7 +231,7 @@ def _seconds(one: Case, search: Callable[[dict[int, float]], Any]) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every set, k and way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all of them when left out")
+    take_sets(parser, SETS)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--passages", type=int, default=60_000, help="of `windows`")
     parser.add_argument("--rounds", type=int, default=5)
@@ -239,8 +239,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("build/sparse_speed"), help="where weights are kept")
     parser.add_argument("--record", action=Record, help="append to results/sparse_speed.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets) - set(SETS):
-        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     for name in options.sets or SETS:
         one = case(name, options.work, n_queries=options.queries, passages=options.passages)
         print(f"{one.name}: {one.n_docs:,} documents, {len(one.columns.rows):,} postings", flush=True)

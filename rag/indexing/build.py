@@ -294,8 +294,10 @@ class Build:
         """The languages that texts are likely in, before they are read, where anything depends on it."""
         if settings.reading.own_statistics or by_languages(settings, legs, {}) == settings:
             return {}
+        if named := named_language(settings):
+            return named
         selection = self._select(before, lambda record, removed: False)
-        return languages_glimpsed(settings, [file.path for chosen in selection.chosen for file in chosen.files])
+        return languages_glimpsed([file.path for chosen in selection.chosen for file in chosen.files])
 
     def _language(self, settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> str:
         """What `analyzer.language: auto` comes to: `each` only where an index of these legs can be so in this place.

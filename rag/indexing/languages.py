@@ -18,7 +18,7 @@ from retrievers.analysis.settings import AUTO, EACH, AnalyzerSettings
 from retrievers.encoders.by_language import MULTILINGUAL
 from retrievers.index.settings import IndexSettings, leg_kind
 
-Chosen = TypeVar("Chosen")
+Item = TypeVar("Item")
 
 log = logging.getLogger(__name__)
 
@@ -121,12 +121,12 @@ def chosen_by_languages(settings: IndexSettings, legs: Sequence[str], seen: Mapp
     return told
 
 
-def languages_glimpsed(settings: IndexSettings, files: Sequence[Path]) -> Counter[str]:
-    """Language -> files, by how some of them begin, where they are text as it stands; that which settings name, if they do.
+def languages_glimpsed(files: Sequence[Path]) -> Counter[str]:
+    """Language -> files, by how some of them begin, where they are text as it stands.
 
     It costs little, and what is read is not read again for another encoder where it turns out to be right.
     """
-    return named_language(settings) or Counter(filter(None, map(_seeming_language_of, _evenly(files))))
+    return Counter(filter(None, map(_seeming_language_of, _evenly(files))))
 
 
 def named_language(settings: IndexSettings) -> Counter[str]:
@@ -145,9 +145,14 @@ def _seeming_language_of(file: Path) -> str:
 
 
 def _listed(seen: Mapping[str, int]) -> str:
-    """The languages that count, most of them first."""
-    least = _ONE_OF_SEVERAL * sum(seen.values())
-    *others, last = sorted((code for code, n in seen.items() if n >= least), key=lambda code: -seen[code])
+    """The languages of most texts, most frequent first, until what is left does not count."""
+    codes, left = list[str](), sum(seen.values())
+    for code in sorted(seen, key=lambda code: -seen[code]):
+        if left < _ONE_OF_SEVERAL * sum(seen.values()):
+            break
+        codes.append(code)
+        left -= seen[code]
+    *others, last = codes
     return f"{', '.join(others)} and {last}" if others else last
 
 
@@ -194,14 +199,13 @@ def _warn_of_models(settings: IndexSettings, legs: Sequence[str], seen: Mapping[
     if foreign:
         log.warning(
             "the texts are in '%s', and these models were made for other languages: %s. In hybrid searches vectors count for "
-            "the part of the texts that their model was made for, here next to nothing. %s knows a hundred languages: rag index "
-            "--shadow --encoder %s makes vectors by it beside these, and compares. rag weigh says what each list is worth",
+            "the part of the texts that their model was made for, here next to nothing. rag index --shadow --encoder %s makes "
+            "vectors for a hundred languages beside these, and compares. rag weigh says what each list is worth",
             told,
             "; ".join(foreign),
-            MULTILINGUAL,
             MULTILINGUAL,
         )
 
 
-def _evenly(all_of_them: Sequence[Chosen]) -> Sequence[Chosen]:
-    return all_of_them[:: max(1, len(all_of_them) // _LOOKED_AT)]
+def _evenly(items: Sequence[Item]) -> Sequence[Item]:
+    return items[:: max(1, len(items) // _LOOKED_AT)]

@@ -1,8 +1,8 @@
 """multilingual-e5-small in one file of four bits a weight -> a folder in sentence-transformers format.
 
 The file begins with `E5S1`; then come dimensions, the pieces of a Unigram vocabulary with their scores, a map of
-characters, and a directory of tensors. Matrices are in blocks of 32 weights: a scale in half precision, and 32 nibbles less
-8, those of the low halves first. The folder holds what these stand for in float32, which is exact.
+characters, and a directory of tensors. Matrices are in blocks of 32 weights as GGUF's Q4_0: a scale in half precision, and 32
+nibbles less 8, those of the low halves first. The folder holds what these stand for in float32, which is exact.
 """
 
 from __future__ import annotations
@@ -129,14 +129,17 @@ def _directory(reading: _Reading) -> dict[str, int]:
 
 
 def _write_weights(header: _Header, data: mmap.mmap, places: Mapping[str, int], folder: Path) -> None:
+    from gguf import GGMLQuantizationType, dequantize
     from safetensors.numpy import save_file
 
     def numbers(name: str, *shape: int) -> NDArray[np.float32]:
         return np.frombuffer(data, "<f4", int(np.prod(shape)), places[name]).reshape(shape).astype(np.float32)
 
     def blocks(name: str, rows: int, columns: int) -> NDArray[np.float32]:
-        n_bytes = rows * columns // _WEIGHTS_OF_A_BLOCK * _BYTES_OF_A_BLOCK
-        return dequantised(np.frombuffer(data, np.uint8, n_bytes, places[name])).reshape(rows, columns)
+        row_bytes = columns // _WEIGHTS_OF_A_BLOCK * _BYTES_OF_A_BLOCK
+        packed = np.frombuffer(data, np.uint8, rows * row_bytes, places[name]).reshape(rows, row_bytes)
+        matrix: NDArray[np.float32] = dequantize(packed, GGMLQuantizationType.Q4_0)
+        return matrix
 
     width, inner = header.width, header.inner
     weights = {
@@ -162,15 +165,6 @@ def _write_weights(header: _Header, data: mmap.mmap, places: Mapping[str, int], 
     weights["pooler.dense.bias"] = np.zeros(width, np.float32)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone
-
-
-def dequantised(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The weights of blocks of 18 bytes, float32 [32 a block]. Exact: a scale of 11 bits times a number of 4."""
-    rows = blocks.reshape(-1, _BYTES_OF_A_BLOCK)
-    scales = rows[:, :2].copy().view("<f2").astype(np.float32)
-    nibbles = np.concatenate([rows[:, 2:] & 15, rows[:, 2:] >> 4], axis=1)
-    weights: NDArray[np.float32] = (nibbles.astype(np.float32) - np.float32(8)) * scales
-    return weights.reshape(-1)
 
 
 def _write_tokenizer(

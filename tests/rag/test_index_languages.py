@@ -13,7 +13,14 @@ import pytest
 from rag.core.errors import IndexMismatch, IndexProblem, SpecError
 from rag.core.types import Document, Query
 from rag.indexing import add_documents, build_index
-from rag.indexing.languages import chosen_language, languages_glimpsed, languages_seen, warn_of_language
+from rag.indexing.languages import (
+    chosen_by_languages,
+    chosen_language,
+    languages_glimpsed,
+    languages_seen,
+    named_language,
+    warn_of_language,
+)
 from rag.indexing.place import DirectoryWriter
 from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.encoders import by_language
@@ -167,6 +174,20 @@ def test_the_encoder_for_languages(seen: dict[str, int], name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seen", "listed"),
+    [
+        ({"de": 98, "en": 2}, "de"),
+        ({"de": 50, "en": 50}, "de and en"),
+        ({"en": 89, "de": 6, "pl": 5}, "en and de"),
+        ({"en": 85, "de": 5, "pl": 5, "fr": 5}, "en, de and pl"),
+    ],
+)
+def test_languages_are_named_until_the_rest_does_not_count(seen: dict[str, int], listed: str) -> None:
+    told = chosen_by_languages(IndexSettings(), ["dense"], seen)
+    assert told == {"dense": f"multilingual-e5-small, as the texts are in {listed}"}
+
+
+@pytest.mark.parametrize(
     ("texts", "name"), [([GERMAN], "MULTILINGUAL"), ([ENGLISH_TEXT], "ENGLISH"), (["x = f(y) + 42"], "ENGLISH")]
 )
 def test_vectors_are_made_by_the_encoder_for_the_language_of_the_texts(
@@ -184,7 +205,7 @@ def test_texts_are_read_again_where_they_begin_in_another_language(tmp_path: Pat
     """A table of contents in English, and all the rest of the file in German: a glimpse tells the wrong one."""
     contents = f"{ENGLISH_TEXT}\n" * 50
     notes = files(tmp_path / "notes", a=contents + f"{GERMAN}\n\n" * 400)
-    assert languages_glimpsed(IndexSettings(), [notes / "a.txt"]) == {"en": 1}
+    assert languages_glimpsed([notes / "a.txt"]) == {"en": 1}
     report = build_index(notes, tmp_path / "index", legs=["dense"])
     assert encoder_of(tmp_path / "index") == encoders["MULTILINGUAL"]
     with LocalIndex.open(tmp_path / "index") as index:
@@ -195,7 +216,7 @@ def test_texts_are_read_again_where_they_begin_in_another_language(tmp_path: Pat
 def test_a_language_that_is_named_decides_before_anything_is_read(tmp_path: Path, encoders: dict[str, str]) -> None:
     notes = files(tmp_path / "notes", a="x = f(y) + 42")
     settings = IndexSettings(analyzer=AnalyzerSettings(language="pl"))
-    assert languages_glimpsed(settings, [notes / "a.txt"]) == {"pl": 1}
+    assert named_language(settings) == {"pl": 1}
     build_index(notes, tmp_path / "index", settings=settings, legs=["dense"])
     assert encoder_of(tmp_path / "index") == encoders["MULTILINGUAL"], "the texts show none, so the name counts"
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rag.core.errors import MissingModel
 from rag.models import resolve
-from rag.models.e5_file import convert, dequantised
+from rag.models.e5_file import convert
 
 WIDTH, LAYERS, HEADS, INNER, POSITIONS = 32, 2, 4, 64, 16
 PIECES = [
@@ -101,8 +101,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_block_is_a_scale_and_nibbles_less_eight_low_halves_first() -> None:
+    from gguf import GGMLQuantizationType, dequantize
+
     block = np.frombuffer(np.float16(0.5).tobytes() + bytes([0xF0, 0x08] + [0x88] * 14), np.uint8)
-    weights = dequantised(block)
+    weights = dequantize(block, GGMLQuantizationType.Q4_0)
     assert weights[:3].tolist() == [-4.0, 0.0, 0.0]  # low nibbles 0, 8, 8
     assert weights[16:19].tolist() == [3.5, -4.0, 0.0]  # high nibbles 15, 0, 8
     assert weights.dtype == np.float32
@@ -200,4 +202,4 @@ def test_the_packaged_model_reads_and_answers_as_the_engine_does() -> None:
     vectors = np.frombuffer(b64decode(reference["vectors"]), np.float16).reshape(-1, 384).astype(np.float32)
     encoder = SentenceEncoder(model="multilingual-e5-small")
     ours = np.concatenate([encoder.encode(texts[:10], role="document"), encoder.encode(texts[10:20], role="query")])
-    assert ((ours * vectors).sum(axis=1) > 0.99).all()
+    assert ((ours * vectors).sum(axis=1) > 0.999).all()

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.graphs import ENGINES
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, take_sets
 from benchmarks.record import Record, for_folder, record
 from plugins.lab.benchmarks.models import named
 from rag.evaluate import load_beir
@@ -34,7 +34,7 @@ def _say(what: str, done: int, total: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the judge, write its agreement, and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; both when left out")
+    take_sets(parser, SETS)
     parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct")
     parser.add_argument("--engine", choices=ENGINES, default="vllm_offline")
     parser.add_argument("--n", type=int, default=60, help="pairs, and references, of each set")
@@ -42,8 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=for_folder, default=Path("runs/judges"), help="folder of agreement files")
     parser.add_argument("--record", action=Record, help="append to results/judges.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets) - set(SETS):
-        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     judge = Judge(named(options.model, options.engine))
     items = {name: list(load_beir(data_folder() / name).items()) for name in options.sets or SETS}
     begun = perf_counter()

@@ -20,7 +20,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.graphs import ENGINES, hybrid_nodes
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, take_sets
 from benchmarks.record import Record, record
 from plugins.lab.benchmarks.models import named
 from rag import Query, SpecError, load_pipeline
@@ -151,7 +151,7 @@ def result_of(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write what is missing, and print a table for every set and one for all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all of them when left out")
+    take_sets(parser, SETS)
     parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct")
     parser.add_argument("--engine", choices=ENGINES, default="vllm_offline")
     parser.add_argument("--n", type=int, default=100, help="questions of each set")
@@ -159,8 +159,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/own_questions"), help="where questions are kept")
     parser.add_argument("--record", action=Record, help="append to results/own_questions.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets) - set(SETS):
-        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     model = named(options.model, options.engine)
     summary = ["\n| set | questions | passages asked about | tau, own and judged | tau, two halves of the judged |"]
     summary.append("| --- | ---: | ---: | --- | --- |")
