@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.legs import LANGUAGES, MEASURE, SETS, built_in, folder_of
-from benchmarks.make_samples import data_folder
+from benchmarks.make_samples import data_folder, take_sets
 from benchmarks.record import Record, record
 from rag.core.ranking import completed
 from rag.core.trec import Qrels
@@ -115,13 +115,11 @@ def show(line: Mapping[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every set and system."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all of them when left out")
+    take_sets(parser, SETS)
     parser.add_argument("--limit", type=int, help="only the first N queries of each set")
     parser.add_argument("--work", type=Path, default=Path("build/encoder_choice"), help="where indexes are kept")
     parser.add_argument("--record", action=Record, help="append to results/encoder_choice.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets) - set(SETS):
-        parser.error(f"not one of the sets: {', '.join(sorted(unknown))}")
     for name in options.sets or SETS:
         folders = {encoder: options.work / f"{encoder}-{folder_of(name)}" for encoder in ENCODERS}
         for encoder, folder in folders.items():
