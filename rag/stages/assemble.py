@@ -13,31 +13,33 @@ from rag.core.types import OK, Context, Document, Outcome, Ranking, ScoredDocume
 from rag.ingest.sentences import sentences
 from rag.stages.passages import numbered
 from rag.stages.ruler import Ruler
-from rag.stages.stretch import cut, shares, span_of, stretch
+from rag.stages.stretch import cut, span_of, stretches
 
 _WORD = re.compile(r"\w+")
-_BESIDE = 150
-"""Tokens that are read before the first word beside passages: rules, and the question, asked once more whether they are enough."""
-_PASSAGE, _CRUMB = 200, 40
-"""Tokens that the best passage may have however many there are, and the least that is worth to be read of one."""
+_BESIDE = 250
+"""Tokens that could be read before the first word, and are not passages: rules, the question, asked once more whether they are
+enough, and the time that the search takes, and the model to write its first words."""
+_LEAST = 200
+"""Tokens of passages that are read however slow the model is."""
 
 
 class TokenBudgetAssembler:
     """The first passages of a ranking that fit a token budget, in ranking order (ours).
 
     Near-duplicates are left out: the same words in the same order, or a chunk more than half of whose span a better hit
-    shows already. The first passage that does not fit is cut at the end of a sentence, and nothing after it is
-    taken: a passage further down is never preferred because it is short. Where not even its first sentence fits it is
-    dropped, unless it is the best hit, which is cut inside the sentence rather than lost.
+    shows already. What a chunk shares with a better hit that lies before or behind it is shown once. The first passage that
+    does not fit is cut at the end of a sentence, and nothing after it is taken: a passage further down is never preferred
+    because it is short. Where not even its first sentence fits it is dropped, unless it is the best hit, which is cut inside
+    the sentence rather than lost.
 
     Args:
         llm: counts the tokens.
         max_tokens: tokens of all passages together, with their numbers and titles; null takes half of the model's window.
         max_passages: most passages; unset leaves it to the budget.
         patience: seconds that the model may read before the first word, by how fast it reads on this machine. Where passages
-            take longer, the best one stays, and the others give the stretch around what matches the question, all of equal
-            length; short ones stay whole. Unset, or with a model that does not know how fast it reads, they are read however
-            long it takes.
+            take longer, each gives the sentences around what matches the question, as many as have more of it than those of
+            the others (`rag.stages.stretch`). Unset, or with a model that does not know how fast it reads, they are read
+            however long it takes.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class TokenBudgetAssembler:
         """Tokens that the model reads in time; None where that is not bounded, or not known."""
         if self.patience is None or not isinstance(self.llm, KnowsItsSpeed):
             return None
-        return max(_PASSAGE, int(self.patience * self.llm.reading_speed()) - _BESIDE)
+        return max(_LEAST, int(self.patience * self.llm.reading_speed()) - _BESIDE)
 
     def assemble(self, rankings: Sequence[Ranking]) -> list[Context]:
         """One context per ranking, in order.
@@ -97,7 +99,7 @@ class _Chosen:
                 chosen.duplicates += 1
                 continue
             shown.add(words)
-            chosen.hits.append(hit)
+            chosen.hits.append(replace(hit, document=_beside(hit.document, chosen.hits)))
         return chosen
 
 
@@ -132,21 +134,14 @@ def _in_time(
     """The hits as far as they are read in time, their tokens, and how many of them are cut or left out for it."""
     if in_time is None or sum(counts) <= in_time:
         return chosen.hits, list(counts), 0
-    question, hits, tokens, n_whole = chosen.ranking.query.asked, list[ScoredDocument](), list[int](), 0
-    best = min(counts[0], max(_PASSAGE, in_time // len(counts)))
-    rooms = [best, *shares(counts[1:], in_time - best)]
-    for hit, size, room in zip(chosen.hits, counts, rooms, strict=True):
-        kept: tuple[Document, int] | None = None
-        if size <= room:
-            kept, n_whole = (hit.document, size), n_whole + 1
-        elif room >= _CRUMB:
-            kept = stretch(hit.document, question, len(hits) + 1, room=room, ruler=ruler)
-            if kept is None and not hits:  # the best hit is cut inside a sentence rather than lost
-                kept = _shortened(hit.document, 1, room, ruler, inside=True)
-        if kept is not None:
-            hits.append(replace(hit, document=kept[0]))
-            tokens.append(kept[1])
-    return hits, tokens, len(counts) - n_whole
+    documents = [hit.document for hit in chosen.hits]
+    kept = stretches(documents, chosen.ranking.query.asked, room=in_time, ruler=ruler)
+    if not kept:  # the best hit is cut inside a sentence rather than lost
+        shorter = _shortened(documents[0], 1, in_time, ruler, inside=True)
+        kept = [(0, *shorter)] if shorter else []
+    hits = [replace(chosen.hits[place], document=document) for place, document, _ in kept]
+    n_whole = sum(document is documents[place] for place, document, _ in kept)
+    return hits, [tokens for *_, tokens in kept], len(counts) - n_whole
 
 
 def _mostly_in(document: Document, other: Document) -> bool:
@@ -157,6 +152,21 @@ def _mostly_in(document: Document, other: Document) -> bool:
     if span is None or other_span is None:
         return document.doc_id == other.doc_id
     return 2 * (min(span[1], other_span[1]) - max(span[0], other_span[0])) > span[1] - span[0]
+
+
+def _beside(document: Document, hits: Sequence[ScoredDocument]) -> Document:
+    """A chunk without what other chunks of its parent show already of its beginning or end."""
+    for other in hits:
+        span, shown = span_of(document), span_of(other.document)
+        if span is None or shown is None or document.parent != other.document.parent:
+            continue
+        if len(document.text) != span[1] - span[0]:
+            continue
+        if shown[0] <= span[0] < shown[1]:
+            document = cut(document, shown[1] - span[0], span[1] - span[0])
+        elif shown[0] < span[1] <= shown[1]:
+            document = cut(document, 0, shown[0] - span[0])
+    return document
 
 
 def budget_of(llm: LLM, max_tokens: int | None) -> int:

@@ -77,7 +77,7 @@ class PassageWords:
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self._passages = [set(_terms(document.full_text)) for document in documents]
-        self._weigh = _weights(self._passages)
+        self._weigh = weights(self._passages)
 
     def shares(self, said: str) -> list[float]:
         """The share of what is said that each passage has, 0 to 1; 0 of a text without content."""
@@ -170,7 +170,7 @@ def support(claim: str, passage: str, *, threshold: float = _SIMILAR) -> tuple[i
     terms = set(_terms(without_markers(claim)))
     if not terms or not spans:
         return None
-    shares = _shares(terms, held, _weights(held))
+    shares = _shares(terms, held, weights(held))
     best = max(range(len(spans)), key=shares.__getitem__)
     return spans[best] if shares[best] >= threshold else None
 
@@ -186,7 +186,7 @@ def overlap(claim: str, passage: str) -> float:
     _, held = _sentence_terms(passage)
     if not terms or not held:
         return 0.0
-    weigh = _weights(held)
+    weigh = weights(held)
     return weigh(terms & set().union(*held)) / weigh(terms)
 
 
@@ -196,7 +196,7 @@ def _sentence_terms(passage: str) -> tuple[list[tuple[int, int]], list[set[str]]
     return spans, [set(_terms(passage[start:end])) for start, end in spans]
 
 
-def _weights(texts: Sequence[set[str]]) -> Callable[[set[str]], float]:
+def weights(texts: Sequence[set[str]]) -> Callable[[set[str]], float]:
     """What terms weigh together, each by its rarity among texts; the sum does not depend on their order."""
     found_in = Counter(term for text in texts for term in text)
     unknown = math.log(1 + 2 * len(texts))

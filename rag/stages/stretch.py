@@ -1,43 +1,127 @@
-"""The part of a passage around what matches a question, no longer than there is room for."""
+"""The parts of passages that are read where there is no time for all: whole sentences around what matches a question."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rag.core.types import Document
 from rag.ingest.sentences import sentences
-from rag.stages.cite import support
+from rag.stages.cite import content_words, weights
 from rag.stages.passages import numbered
 from rag.stages.ruler import Ruler
 
+Span = tuple[int, int]
 
-def stretch(document: Document, question: str, number: int, *, room: int, ruler: Ruler) -> tuple[Document, int] | None:
-    """Whole sentences around the one that shares most words with a question, and their tokens; None where not one fits.
+_FADING = 0.5
+"""What a sentence is worth for standing beside one that matches."""
+_FAR = 3
+"""Sentences from it on that are worth something for that."""
+_AHEAD = 0.3
+"""How much more a sentence of the best passage is worth than one of a passage that is last by far."""
+_LETTERS = 5
+"""Letters by which words are compared, for most languages inflect the end of a word. Names with digits are compared whole."""
 
-    Sentences are added by turns behind it and before it. Without a sentence that shares a word it is the beginning.
+
+def stretches(
+    documents: Sequence[Document], question: str, *, room: int, ruler: Ruler
+) -> list[tuple[int, Document, int]]:
+    """What stays of passages, which are in ranking order: place, the part of the passage, and its tokens, by place (ours).
+
+    A sentence is worth the share of the question's words that it has, each weighed by its rarity among all sentences, or
+    half of what the sentence beside it is worth, and so on; and it is worth more the higher its passage stands. A passage
+    is begun with its best sentence. From there all grow, always by the sentence at an end of one that is worth most, until
+    nothing more fits. Passages of which nothing fits are left out.
     """
-    spans = list(sentences(document.text))
-    if not spans:
-        return None
-    found = support(question, document.text, threshold=0.0)
-    centre = next((place for place, span in enumerate(spans) if found is not None and span[1] > found[0]), 0)
-    low, high, best = 1, len(spans), None
-    while low <= high:
-        middle = (low + high) // 2
-        shorter = _around(document, spans, centre, middle)
-        [tokens] = ruler.count([numbered(shorter, number)])
-        if tokens <= room:
-            low, best = middle + 1, (shorter, tokens)
+    passages = _passages(documents, question, ruler)
+    while grown := max((one for passage in passages for one in passage.next(room)), default=None):
+        room -= grown.tokens
+        grown.passage.window = grown.window
+    return [(passage.place, *passage.kept(ruler)) for passage in passages if passage.window]
+
+
+@dataclass(slots=True)
+class _Passage:
+    """A passage, its sentences with what each is worth and its tokens, and the window of them that stays."""
+
+    document: Document
+    place: int
+    spans: list[Span]
+    worth: list[float]
+    tokens: list[int]
+    heading: int
+    window: Span | None = None
+
+    def next(self, room: int) -> Iterator[_Growth]:
+        """The sentences that the window can grow by and that fit."""
+        if not self.spans:
+            return
+        if self.window is None:
+            best = max(range(len(self.spans)), key=self.worth.__getitem__)
+            ways = [(best, (best, best + 1), self.heading)]
         else:
-            high = middle - 1
-    return best
+            first, end = self.window
+            ways = [(end, (first, end + 1), 0)] if end < len(self.spans) else []
+            ways += [(first - 1, (first - 1, end), 0)] if first else []
+        for sentence, window, more in ways:
+            if self.tokens[sentence] + more <= room:
+                yield _Growth(self, self.worth[sentence], window, self.tokens[sentence] + more)
+
+    def kept(self, ruler: Ruler) -> tuple[Document, int]:
+        """The part of the passage in the window, and its tokens."""
+        assert self.window is not None
+        first, end = self.window
+        whole = (first, end) == (0, len(self.spans))
+        part = self.document if whole else cut(self.document, self.spans[first][0], self.spans[end - 1][1])
+        return part, ruler.count([numbered(part, self.place + 1)])[0]
 
 
-def _around(document: Document, spans: list[tuple[int, int]], centre: int, n: int) -> Document:
-    """The n sentences around one: as many behind it as before it, one more behind, or what there is."""
-    first = max(0, min(centre - (n - 1) // 2, len(spans) - n))
-    return cut(document, spans[first][0], spans[first + n - 1][1])
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """A sentence that a window may grow by. Of two that are worth the same, that of the better passage is the greater."""
+
+    passage: _Passage
+    worth: float
+    window: Span
+    tokens: int
+
+    def __lt__(self, other: _Growth) -> bool:
+        return (self.worth, -self.passage.place) < (other.worth, -other.passage.place)
+
+
+def _passages(documents: Sequence[Document], question: str, ruler: Ruler) -> list[_Passage]:
+    asked = _stems(question)
+    spans = [list(sentences(document.text)) for document in documents]
+    texts = [[document.text[a:b] for a, b in own] for document, own in zip(documents, spans, strict=True)]
+    headings = [
+        numbered(replace(document, text=""), place).rstrip() for place, document in enumerate(documents, start=1)
+    ]
+    counts = iter(ruler.count([*headings, *(f" {text}" for own in texts for text in own)]))
+    heading_tokens = [next(counts) for _ in headings]
+    stems = [[_stems(text) for text in own] for own in texts]
+    weigh = weights([words for own in stems for words in own])
+    whole = weigh(asked) or 1.0
+    passages = []
+    for place, document in enumerate(documents):
+        ahead = _AHEAD * (1 - place / len(documents))
+        worth = [ahead + value for value in _faded([weigh(asked & words) / whole for words in stems[place]])]
+        tokens = [next(counts) for _ in texts[place]]
+        passages.append(_Passage(document, place, spans[place], worth, tokens, heading_tokens[place]))
+    return passages
+
+
+def _faded(own: Sequence[float]) -> list[float]:
+    """What each of some sentences in a row is worth: its own value, or what is left of that of one near it.
+
+    >>> _faded([0.0, 0.0, 1.0, 0.0, 0.75])
+    [0.25, 0.5, 1.0, 0.5, 0.75]
+    """
+    reach = range(-_FAR, _FAR + 1)
+    return [max(own[at + n] * _FADING ** abs(n) for n in reach if 0 <= at + n < len(own)) for at in range(len(own))]
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_LETTERS] if word.isalpha() else word for word in content_words(text)}
 
 
 def cut(document: Document, start: int, end: int) -> Document:
@@ -49,21 +133,7 @@ def cut(document: Document, start: int, end: int) -> Document:
     return replace(document, text=text.strip(), metadata={**document.metadata, **moved})
 
 
-def span_of(document: Document) -> tuple[int, int] | None:
+def span_of(document: Document) -> Span | None:
     """Where a chunk stands in its parent, if it says so."""
     start, end = document.metadata.get("start"), document.metadata.get("end")
     return (start, end) if isinstance(start, int) and isinstance(end, int) and start < end else None
-
-
-def shares(sizes: Sequence[int], room: int) -> list[int]:
-    """Room for each of some sizes that together have too much: what is small is whole, the others have equal shares.
-
-    >>> shares([10, 500, 90, 400], 300)
-    [10, 100, 90, 100]
-    """
-    given, left = [0] * len(sizes), room
-    order = sorted(range(len(sizes)), key=sizes.__getitem__)
-    for n, place in enumerate(order):
-        given[place] = min(sizes[place], left // (len(order) - n))
-        left -= given[place]
-    return given

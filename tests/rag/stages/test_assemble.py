@@ -104,6 +104,28 @@ def test_chunks_that_mostly_overlap_are_shown_once() -> None:
     assert [hit.doc_id for hit in assemble(chunk, most, half, other).passages] == ["p#0", "p#1", "r#0"]
 
 
+def test_what_neighbours_share_is_shown_once() -> None:
+    text = "One two, and more than that. Three four. Five six. Seven eight. Nine ten, and more than that."
+    place = {word: text.index(word) for word in ("Three", "Five", "Seven", "Nine")}
+
+    def chunk(n: int, start: int, end: int) -> Document:
+        return doc(f"p#{n}", text[start:end], parent="p", start=start, end=end)
+
+    middle = chunk(2, place["Three"], place["Nine"] - 1)
+    before, behind = chunk(1, 0, place["Five"] - 1), chunk(3, place["Seven"], len(text))
+    inside = doc("p#4", "Five", parent="p", start=place["Five"], end=place["Five"] + 4)
+    shown = assemble(middle, before, behind).passages
+    assert [hit.document.text for hit in shown] == [
+        "Three four. Five six. Seven eight.",
+        "One two, and more than that.",
+        "Nine ten, and more than that.",
+    ]
+    assert [hit.document.metadata["start"] for hit in shown] == [place["Three"], 0, place["Nine"]]
+    assert [hit.document.text for hit in assemble(inside, middle).passages] == ["Five", middle.text]
+    other = doc("p#1", "unlike its span", parent="p", start=0, end=place["Five"])
+    assert [hit.document.text for hit in assemble(middle, other).passages] == [middle.text, "unlike its span"]
+
+
 def test_texts_without_words_are_not_all_alike() -> None:
     assert len(assemble(doc("1", "!!!"), doc("2", "???")).passages) == 2
 

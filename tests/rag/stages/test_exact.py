@@ -25,18 +25,41 @@ GERMAN = (
     ("text", "missing"),
     [
         ("It took 4,011 days.", []),
-        ("It took 4 011 days until 31 March 2019.", ["March"]),
+        ("It took 4 011 days until 31 March 2019.", []),
         ("It took 411 days and 190 miles.", ["411"]),
         ("In 2019-31 it was 3,5 m.", []),
         ("See RFC 7232, said Ada's friend of Athens.", ["7232"]),
         ("There Charles Babbage met 2 of them.", ["Charles", "Babbage"]),
         ("Nobody knows. Everybody asks: Why? (Perhaps.)", []),
         ("骨架是4011天。", []),
+        ("It was 190 miles, 190km, 3.5 m.", []),
+        ("It was 190 kg, on 31 march 2019.", ["190 kg"]),
+        ("On 31.mars it ended.", ["31.mars"]),
+        ("On April 31 2019 it ended, in 3.m.", ["April 31"]),
         ("", []),
     ],
 )
 def test_what_no_source_has_is_named(text: str, missing: list[str]) -> None:
     assert missing_in(text, [SOURCE]) == missing
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "missing"),
+    [
+        ("It is due on 3 May.", "Due: 03.05.2024, not 04.05.2024.", []),
+        ("It is due on 3 May.", "Due: 5/3/2024.", []),
+        ("It is due on 3 May.", "Due on 2024-05-03.", []),
+        ("Es ist am 3. Mai fällig.", "It is due on May 3rd, 2024.", []),
+        ("It is due on 3 May.", "Some in May, 3 of them by 4 June.", ["3 May"]),
+        ("It is due on 3 May.", "Some in May, 3 of them.", []),
+        ("It is aprıl 5, May 3 times be so, 12 percent of all.", "On 4 June it was 12 %, aprıl.", ["May 3"]),
+        ("12 $ a year", "$12 a year, 12 months", []),
+        ("12 € a year", "$12 a year", ["12 €"]),
+        ("12 € a year", "12 dollars a year", []),
+    ],
+)
+def test_days_and_units(text: str, source: str, missing: list[str]) -> None:
+    assert missing_in(text, [source]) == missing
 
 
 @given(st.text(max_size=60))

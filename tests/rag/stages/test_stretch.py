@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
 from rag.stages.assemble import TokenBudgetAssembler
+from rag.stages.passages import numbered
 from rag.stages.ruler import Ruler
-from rag.stages.stretch import shares, stretch
+from rag.stages.stretch import stretches
 
 LONG = " ".join(f"Sentence number {n} is about topic{n} here." for n in range(40))
 
@@ -22,18 +23,19 @@ def document(text: str, doc_id: str = "d", **metadata: Any) -> Document:
     return Document(doc_id=doc_id, text=text, metadata=metadata)
 
 
-def stretched(text: str, question: str, room: int, **metadata: Any) -> Document | None:
-    found = stretch(document(text, **metadata), question, 1, room=room, ruler=Ruler(ScriptedLLM()))
-    if found is None:
-        return None
-    [tokens] = Ruler(ScriptedLLM()).count([f"[1] {found[0].text}"])
-    assert tokens == found[1] <= room
-    return found[0]
+def stretched(texts: Sequence[str], question: str, room: int, **metadata: Any) -> dict[int, Document]:
+    documents = [document(text, str(n), **metadata) for n, text in enumerate(texts)]
+    ruler = Ruler(ScriptedLLM())
+    found = stretches(documents, question, room=room, ruler=ruler)
+    for place, part, tokens in found:
+        assert ruler.count([numbered(part, place + 1)]) == [tokens]
+    assert sum(tokens for *_, tokens in found) <= room
+    assert [place for place, *_ in found] == sorted(place for place, *_ in found)
+    return {place: part for place, part, _ in found}
 
 
 def test_the_stretch_is_around_the_sentence_that_matches_and_says_where_it_stands() -> None:
-    found = stretched(LONG, "What is topic20?", 22, start=1_000, end=1_000 + len(LONG))
-    assert found is not None
+    found = stretched([LONG], "What is topic20?", 22, start=1_000, end=1_000 + len(LONG))[0]
     assert found.text == " ".join(f"Sentence number {n} is about topic{n} here." for n in (19, 20, 21))
     begin = LONG.index(found.text)
     assert (found.metadata["start"], found.metadata["end"]) == (1_000 + begin, 1_000 + begin + len(found.text))
@@ -41,28 +43,44 @@ def test_the_stretch_is_around_the_sentence_that_matches_and_says_where_it_stand
 
 @pytest.mark.parametrize(("question", "first"), [("topic0", 0), ("topic39", 37), ("xylophone", 0), ("", 0)])
 def test_at_an_end_it_goes_on_at_the_other_side(question: str, first: int) -> None:
-    found = stretched(LONG, question, 22)
-    assert found is not None
+    found = stretched([LONG], question, 22)[0]
     assert found.text.startswith(f"Sentence number {first} ")
     assert found.text.count("Sentence") == 3
 
 
+def test_the_passage_with_most_of_the_question_gets_the_room_and_the_better_one_where_they_have_the_same() -> None:
+    filler = "Nothing of it is in here at all. " * 3
+    found = stretched(
+        [filler, f"{filler}The bridge was opened. It is of red steel."], "When was the bridge opened?", 14
+    )
+    assert {place: part.text for place, part in found.items()} == {1: "The bridge was opened. It is of red steel."}
+    assert list(stretched([filler, filler], "What else?", 10)) == [0]
+
+
+def test_a_word_with_another_ending_is_the_same_word() -> None:
+    found = stretched(["Wir gehen nach Hause. Gestern wurde die Vereinbarungen bekannt."], "Welche Vereinbarung?", 6)
+    assert "Vereinbarungen" in found[0].text
+
+
+def test_what_fits_is_the_passage_itself() -> None:
+    whole = document("A sentence. Another one.")
+    [(_, part, _)] = stretches([whole], "Another?", room=100, ruler=Ruler(ScriptedLLM()))
+    assert part is whole
+
+
 def test_where_no_sentence_fits_there_is_none() -> None:
-    assert stretched(LONG, "topic3", 4) is None
-    assert stretched("", "topic3", 400) is None
+    assert stretched([LONG], "topic3", 4) == {}
+    assert stretched(["", " \n"], "topic3", 400) == {}
 
 
-@given(sizes=st.lists(st.integers(0, 1_000), max_size=9), room=st.integers(0, 3_000))
-def test_room_is_shared_so_that_nothing_is_left_over_that_somebody_wants(sizes: list[int], room: int) -> None:
-    given_ = shares(sizes, room)
-    assert all(0 <= mine <= size for mine, size in zip(given_, sizes, strict=True))
-    assert sum(given_) <= room
-    if sum(sizes) <= room:
-        assert given_ == sizes
-    else:
-        assert room - sum(given_) < len(sizes)
-        cut = [mine for mine, size in zip(given_, sizes, strict=True) if mine < size]
-        assert max(cut) - min(cut) <= 1
+@given(sizes=st.lists(st.integers(1, 12), min_size=1, max_size=5), room=st.integers(0, 200))
+def test_nothing_that_fits_is_left_out(sizes: list[int], room: int) -> None:
+    passages = [" ".join(f"Word{n} word{m} ends." for m in range(size)) for n, size in enumerate(sizes)]
+    found = stretched(passages, "Where does word3 end?", room)
+    ruler = Ruler(ScriptedLLM())
+    shown = [numbered(part, place + 1) for place, part in found.items()]
+    cut_short = [place for place, text in enumerate(passages) if place not in found or found[place].text != text]
+    assert not cut_short or room - sum(ruler.count(shown)) < ruler.count(["[1] Word0 word0 ends."])[0]
 
 
 class Reading(ScriptedLLM):
@@ -86,14 +104,12 @@ def test_what_is_read_in_time_and_a_long_passage_gives_what_matches() -> None:
     longer = " ".join(f"Sentence number {n} is about topic{n} here." for n in range(80))
     other = longer.replace("topic", "theme")
     context = assembled([longer, "Short one.", other, "Last one."], "topic60", patience=50)
-    first, short, second, last = [hit.document.text for hit in context.passages]
-    assert last == "Last one."
-    assert 15 < first.count("Sentence") < 30
+    first, short, *_ = [hit.document.text for hit in context.passages]
+    assert first.count("Sentence") > 30
     assert "topic60" in first
     assert short == "Short one."
-    assert "theme0 " in second
-    assert context.n_tokens <= 350
-    assert context.outcome.counts == {"over_time": 2}
+    assert 200 < context.n_tokens <= 250
+    assert context.outcome.counts == {"over_time": 3}
     assert context == assembled([longer, "Short one.", other, "Last one."], "topic60", patience=50)
 
 
