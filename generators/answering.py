@@ -60,6 +60,7 @@ def outcome_of(
     dissimilar: int = 0,
     moved: int = 0,
     added: int = 0,
+    copied: int = 0,
 ) -> Outcome:
     """What became of a call: nothing usable, text or markers removed, cut off at the limit, or plainly ok.
 
@@ -68,6 +69,7 @@ def outcome_of(
         in_code: markers that stand in code, where they cite nothing.
         moved: markers that were given other numbers.
         added: markers of clauses that are of another passage than their sentence's end.
+        copied: numbers, units, days and names that were put as a passage has them.
         dissimilar: citations of passages without words like those that they are cited for.
     """
     counts = {
@@ -75,6 +77,7 @@ def outcome_of(
         "removed_markers": removed,
         "moved_markers": moved,
         "added_markers": added,
+        "mended_copies": copied,
         "markers_in_code": in_code,
         "dissimilar_citations": dissimilar,
         "cut_off": int(completion.finish_reason == "length"),

@@ -25,6 +25,7 @@ from generators.answering import (
     warn,
 )
 from generators.cited_form import cited_form
+from generators.copies import Copies, can_be_asked_again
 from generators.enough import log_odds
 from generators.mending import Mender, Said
 from prompts.template import PromptTemplate
@@ -78,6 +79,9 @@ class CitedGenerator:
         move_markers: give a marker the number of another passage where the one it names has few of the words that it stands
             behind (`rag.stages.cite.aim_at`), and a clause its own marker, where its passage is another one than that of
             what follows in the sentence (`rag.stages.clauses`); counted.
+        copy_exactly: ask the model again for a number, a unit, a day or a name that no passage has, among what the passages
+            have (`generators.copies`); counted (`mended_copies`). It needs a model that can be held to choices and says how
+            likely they are; with another one nothing is asked.
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
@@ -96,6 +100,7 @@ class CitedGenerator:
         enough: str | None = None,
         least: float = 0.0,
         move_markers: bool = False,
+        copy_exactly: bool = False,
         attribute: bool = True,
         threshold: float = 0.6,
         margin: float = 0.1,
@@ -107,7 +112,7 @@ class CitedGenerator:
         require_one_of("generate.cited", get_args(Markers), markers=markers)
         self.llm, self.max_tokens = llm, max_tokens
         self.attribute, self.threshold, self.margin = attribute, threshold, margin
-        self.move_markers = move_markers
+        self.move_markers, self.copy_exactly = move_markers, copy_exactly
         self.prompt = prompts.load(prompt)
         self.prompt.require("passages", "question", by="generate.cited")
         if markers == "form" and not isinstance(llm, CanKeepForms):
@@ -240,16 +245,18 @@ class CitedGenerator:
         checker, mender = MarkerFilter(_doc_ids(context), aim=self._aim(context)), self._mender(context)
         marks = self._clause_marks(context)
         parts: list[str] = []
-        drained = Drained[Completion](mended_pieces(self.llm, self._render(self.prompt, context), sampling, mender))
+        prompt = self._render(self.prompt, context)
+        copies = self._copies(context, prompt)
+        drained = Drained[Completion](mended_pieces(self.llm, prompt, sampling, mender))
         with closing(drained):
             for piece in drained:
-                if settled := checker.add(marks.add(piece)):
+                if settled := checker.add(marks.add(copies.add(piece))):
                     parts.append(settled)
                     yield settled
-        if rest := checker.add(marks.finish()) + checker.finish():
+        if rest := checker.add(marks.add(copies.finish()) + marks.finish()) + checker.finish():
             parts.append(rest)
             yield rest
-        return self._judged(context, drained.value, checker.checked("".join(parts)), mender, marks)
+        return self._judged(context, drained.value, checker.checked("".join(parts)), mender, marks, copies)
 
     def _found_enough(self, contexts: Sequence[Context]) -> Sequence[tuple[float | None, Usage]]:
         """The log-odds that each context's passages are enough, and what it cost to ask; None where it is not asked."""
@@ -282,9 +289,15 @@ class CitedGenerator:
     def _answer(self, context: Context, prompt: Prompt, completion: Completion) -> Answer:
         mender = self._mender(context)
         text, completion = mended(prompt, completion, mender)
-        marks = self._clause_marks(context)
-        checked = check_markers(marks.add(text) + marks.finish(), _doc_ids(context), aim=self._aim(context))
-        return self._judged(context, completion, checked, mender, marks)
+        marks, copies = self._clause_marks(context), self._copies(context, prompt)
+        copied = copies.add(text) + copies.finish()
+        checked = check_markers(marks.add(copied) + marks.finish(), _doc_ids(context), aim=self._aim(context))
+        return self._judged(context, completion, checked, mender, marks, copies)
+
+    def _copies(self, context: Context, prompt: Prompt) -> Copies:
+        passages = [hit.document.full_text for hit in context.passages]
+        llm = self.llm if self.copy_exactly and can_be_asked_again(self.llm) else None
+        return Copies(llm, prompt, question=context.query.asked, passages=passages)
 
     def _aim(self, context: Context) -> Aim | None:
         return aim_at([hit.document for hit in context.passages]) if self.move_markers else None
@@ -293,7 +306,13 @@ class CitedGenerator:
         return ClauseMarks([hit.document for hit in context.passages] if self.move_markers else [])
 
     def _judged(
-        self, context: Context, completion: Completion, checked: CheckedText, mender: Mender, marks: ClauseMarks
+        self,
+        context: Context,
+        completion: Completion,
+        checked: CheckedText,
+        mender: Mender,
+        marks: ClauseMarks,
+        copies: Copies,
     ) -> Answer:
         status = status_of(checked.text, refusal=self._refusal if self.enough else self.prompt.refusal)
         documents = [hit.document for hit in context.passages]
@@ -323,9 +342,10 @@ class CitedGenerator:
                 in_code=checked.in_code,
                 moved=checked.moved,
                 added=marks.added,
+                copied=copies.mended,
                 dissimilar=dissimilar,
             ),
-            usage=usage_of(completion),
+            usage=usage_of(completion) + copies.usage,
         )
 
     @property

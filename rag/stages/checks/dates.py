@@ -38,18 +38,31 @@ _YEAR_FIRST = re.compile(r"(?<!\d)\d{4}[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,
 _YEAR_LAST = re.compile(r"(?<!\d)(?P<one>\d{1,2})[-/.]\s?(?P<two>\d{1,2})[-/.]\s?(?:\d{4}|\d{2})?(?!\d)")
 
 
+def spelled(text: str) -> Iterator[re.Match[str]]:
+    """The places of days whose month has its name."""
+    for pattern in _SPELLED:
+        for found in pattern.finditer(text):
+            if is_month(found["name"]):  # a letter such as the dotless i is alike and not the same
+                yield found
+
+
+def is_month(word: str) -> bool:
+    """Whether a word is the name of a month."""
+    return word.casefold() in _MONTH
+
+
+def day_of(found: re.Match[str]) -> Day:
+    """Which day a place is of."""
+    return int(found["day"]), _MONTH[found["name"].casefold()]
+
+
 def spelled_days(text: str) -> Iterator[tuple[str, Day]]:
     """The days whose month has its name: as the text spells each, and which it is.
 
     >>> list(spelled_days("From March 3rd to 31. März, and 5 May."))
     [('31. März', (31, 3)), ('5 May', (5, 5)), ('March 3', (3, 3))]
     """
-    for pattern in _SPELLED:
-        for found in pattern.finditer(text):
-            if month := _MONTH.get(
-                found["name"].casefold()
-            ):  # a letter such as the dotless i is alike and not the same
-                yield found[0], (int(found["day"]), month)
+    return ((found[0], day_of(found)) for found in spelled(text))
 
 
 def days(text: str) -> set[Day]:
